@@ -1,0 +1,165 @@
+/**
+ * What the rest of Colloquy knows of Kafka. No type of the client library passes this page, so that another client can be put behind it.
+ *
+ * Offsets are numbers (safe up to 2^53). All readers are read-committed: records of aborted or open transactions are never handed out.
+ */
+import type { Log } from '../log.ts'
+
+export interface KafkaOptions {
+  readonly brokers: readonly string[]
+  readonly clientId: string
+  /** true: TLS with the system's certificates; an object: PEM texts. */
+  readonly ssl?: boolean | { readonly ca?: string; readonly cert?: string; readonly key?: string }
+  readonly sasl?: SaslOptions
+  readonly log: Log
+}
+
+export type SaslOptions =
+  | { readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'; readonly username: string; readonly password: string }
+  | { readonly mechanism: 'oauthbearer'; readonly token: () => Promise<string> }
+
+export interface Kafka {
+  /** Reaches the cluster. @throws FlowError KAFKA_UNREACHABLE */
+  describe(): Promise<{ clusterId: string; brokers: number }>
+  /**
+   * Makes the topics that are missing, all in one request, and checks those that exist.
+   * @throws FlowError TOPIC_MISMATCH (names topic, setting, found and wanted; partition count, cleanup.policy without compact where wanted
+   *   and vice versa), TOPIC_MISSING where `create` is false.
+   */
+  ensureTopics(topics: readonly TopicSpec[], options: { create: boolean }): Promise<void>
+  /** `max.message.bytes` of each topic: no record batch larger than this is taken. */
+  maxMessageBytes(topics: readonly string[]): Promise<ReadonlyMap<string, number>>
+  partitionCount(topic: string): Promise<number>
+  /** Low and high watermark of each partition asked for (isolation read_uncommitted: open transactions are below `high`). */
+  watermarks(places: readonly TopicPartition[]): Promise<(TopicPartition & { low: number; high: number })[]>
+
+  openWriter(options: {
+    transactionalId: string /** Default 30_000: it bounds how long a crash blocks readers. */
+    transactionTimeoutMs?: number
+  }): Writer
+
+  /**
+   * Reads one partition from `from` (default: its start) to the high watermark that it has when called, control records included. Waits for
+   * transactions that are open below that watermark to end. Call it after fencing, and nothing committed before is missed.
+   * @returns the next offset to read from.
+   */
+  readToEnd(
+    place: TopicPartition & { from?: number },
+    onRecord: (record: ReadRecord) => void,
+    signal?: AbortSignal,
+  ): Promise<number>
+
+  /**
+   * Reads the given partitions from the given offsets on, for ever, without a consumer group (assign mode). Each iteration hands out what one
+   * fetch brought, per partition; `next` is the offset to go on from (control and aborted records skipped), so a chunk can have no records and
+   * still move on. An offset that retention has removed is moved to the partition's start, and logged. Ends quietly when the signal aborts.
+   */
+  tail(places: readonly (TopicPartition & { offset: number })[], options: TailOptions): AsyncIterable<Chunk[]>
+
+  /**
+   * Joins a consumer group for its assignment alone: members share the partition **numbers** of co-partitioned topics, so that whoever has
+   * number 3 has number 3 of every topic. Nothing is fetched through the group; use `tail` and offsets of your own.
+   */
+  joinGroup(options: GroupOptions): Promise<GroupMember>
+  /** Group offsets as the broker has them, for tools that show lag; null where there is none. */
+  groupOffsets(groupId: string, topics: readonly string[]): Promise<(TopicPartition & { offset: number | null })[]>
+
+  close(): Promise<void>
+}
+
+export interface TopicPartition {
+  readonly topic: string
+  readonly partition: number
+}
+
+export interface TopicSpec {
+  readonly topic: string
+  readonly partitions: number
+  /** null: the broker's default. */
+  readonly replicationFactor: number | null
+  /** Topic settings, such as `cleanup.policy` and `retention.ms`. */
+  readonly config: Readonly<Record<string, string>>
+}
+
+/**
+ * A transactional producer. Life: opened → `fence` → `transact` … → `close`. After KAFKA_OUTCOME_UNKNOWN or KAFKA_FENCED it is spent: close it.
+ * When the outcome is unknown, open another with the same id, fence, read the cursor again, and go on from there; never send again from memory.
+ */
+export interface Writer {
+  readonly transactionalId: string
+  /** Claims the transactional id: older owners are fenced out and what they left open is aborted. @throws FlowError KAFKA_UNREACHABLE */
+  fence(): Promise<void>
+  /**
+   * One transaction around `work`. Returns what `work` returned once it is committed. When `work` throws, the transaction is aborted and its
+   * error passed on.
+   * @throws FlowError KAFKA_FENCED (somebody else owns the id now), KAFKA_OUTCOME_UNKNOWN (the commit was sent, its answer is not known),
+   *   KAFKA_ABORTED (nothing was written; the writer is spent all the same).
+   */
+  transact<T>(work: (tx: Transaction) => Promise<T>): Promise<T>
+  /** Aborts an open transaction and disconnects. Never throws. */
+  close(): Promise<void>
+}
+
+export interface Transaction {
+  /** Sends records, split into batches below the topics' size limits, and tells the offsets they got. One entry per partition. */
+  write(batches: readonly PartitionBatch[]): Promise<WrittenRange[]>
+  /** Commits group offsets with the transaction (for tools that show lag). */
+  commitGroupOffsets(groupId: string, offsets: readonly (TopicPartition & { offset: number })[]): Promise<void>
+}
+
+export interface PartitionBatch extends TopicPartition {
+  readonly records: readonly WriteRecord[]
+}
+
+/** The record's timestamp is the time of sending; a vendor's time is never put there. */
+export interface WriteRecord {
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+export interface WrittenRange extends TopicPartition {
+  readonly firstOffset: number
+  readonly lastOffset: number
+}
+
+export interface ReadRecord {
+  readonly offset: number
+  /** Epoch milliseconds. */
+  readonly timestamp: number
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  readonly headers: Readonly<Record<string, Buffer>>
+}
+
+export interface Chunk extends TopicPartition {
+  readonly records: readonly ReadRecord[]
+  readonly next: number
+  /** High watermark at the time of the fetch: lag is `high - next`. */
+  readonly high: number
+}
+
+export interface TailOptions {
+  readonly signal: AbortSignal
+  /** How long the broker may hold a fetch that finds nothing. Default 500 ms. */
+  readonly maxWaitMs?: number
+  /** Most bytes of one fetch and partition. Default 1 MiB. */
+  readonly maxBytesPerPartition?: number
+}
+
+export interface GroupOptions {
+  readonly groupId: string
+  /** Topics with the same number of partitions. */
+  readonly topics: readonly string[]
+  readonly sessionTimeoutMs?: number
+  /** Partition numbers that this member has from now on. Awaited before the next call of either. */
+  readonly onAssigned: (partitions: readonly number[]) => Promise<void>
+  /** Partition numbers that it no longer has; whoever gets them fences us, so a late stop does no harm. */
+  readonly onRevoked: (partitions: readonly number[]) => Promise<void>
+  /** The member could not stay in the group and has given up; everything was revoked. */
+  readonly onLost: (error: Error) => void
+}
+
+export interface GroupMember {
+  leave(): Promise<void>
+}

@@ -1,0 +1,65 @@
+/** The topics of the contract: names from the prefix, settings from this table. */
+import type { TopicSpec } from './kafka/port.ts'
+
+const DAY_MS = 86_400_000
+
+export interface TopicOptions {
+  readonly prefix: string
+  /** Partitions of every topic that has a bot; fixed for the life of the topics, because it decides where a bot lives. */
+  readonly partitions: number
+  /** null: the broker's default. */
+  readonly replicationFactor: number | null
+  /** Longest lookback of all connectors, milliseconds: versions are kept that long and 7 days more. */
+  readonly longestLookbackMs: number
+}
+
+export type TopicNames = ReturnType<typeof topicNames>
+
+export function topicNames(prefix: string) {
+  return {
+    sessions: `${prefix}.sessions`,
+    messages: `${prefix}.messages`,
+    events: `${prefix}.events`,
+    progress: `${prefix}.progress`,
+    series: `${prefix}.series`,
+    alerts: `${prefix}.alerts`,
+    rejects: `${prefix}.rejects`,
+    offsets: `${prefix}-connect-offsets`,
+    versions: `${prefix}-connect-versions`,
+    aggregateState: `${prefix}-aggregate-state`,
+    /** Which input offsets the series stand for, one record a partition number, rewritten last in every transaction of the aggregator. */
+    aggregateOffsets: `${prefix}-aggregate-offsets`,
+    configs: `${prefix}-connect-configs`,
+    status: `${prefix}-connect-status`,
+  } as const
+}
+
+export function topicSpecs(options: TopicOptions): TopicSpec[] {
+  const names = topicNames(options.prefix)
+  const spec = (
+    topic: string,
+    policy: 'compact' | 'delete' | 'compact,delete',
+    retentionMs: number | null,
+    partitions: number = options.partitions,
+  ): TopicSpec => ({
+    topic,
+    partitions,
+    replicationFactor: options.replicationFactor,
+    config: { 'cleanup.policy': policy, ...(retentionMs === null ? {} : { 'retention.ms': String(retentionMs) }) },
+  })
+  return [
+    spec(names.sessions, 'compact', null),
+    spec(names.messages, 'delete', 14 * DAY_MS),
+    spec(names.events, 'delete', 14 * DAY_MS),
+    spec(names.progress, 'compact,delete', 30 * DAY_MS),
+    spec(names.series, 'compact,delete', 730 * DAY_MS),
+    spec(names.alerts, 'compact,delete', 90 * DAY_MS),
+    spec(names.rejects, 'delete', 14 * DAY_MS),
+    spec(names.offsets, 'compact', null),
+    spec(names.versions, 'compact,delete', options.longestLookbackMs + 7 * DAY_MS),
+    spec(names.aggregateState, 'compact', null),
+    spec(names.aggregateOffsets, 'compact', null),
+    spec(names.configs, 'compact', null, 1),
+    spec(names.status, 'compact', null),
+  ]
+}

@@ -1,0 +1,28 @@
+import { defineConfig } from 'vitest/config'
+
+/** Three projects: unit and conformance need no stack, integration starts a real Kafka and registry once for all its files. */
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/connectors/**', 'test/integration/**'],
+          testTimeout: 20_000,
+        },
+      },
+      { test: { name: 'conformance', include: ['test/connectors/**/*.test.ts'], testTimeout: 60_000 } },
+      {
+        test: {
+          name: 'integration',
+          include: ['test/integration/**/*.it.test.ts'],
+          globalSetup: ['test/support/stack-setup.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+})

@@ -1,0 +1,124 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+
+/** The repository against itself. */
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+function filesBelow(folder: string): string[] {
+  return readdirSync(join(root, folder)).flatMap(name => {
+    const path = join(folder, name)
+    return statSync(join(root, path)).isDirectory() ? filesBelow(path) : [path]
+  })
+}
+
+const sources = [...filesBelow('src'), ...filesBelow('connectors')].filter(file => file.endsWith('.ts'))
+
+/** Which rooms a room may import; files at the root of src (but main.ts) are open to all. */
+const ALLOWED: Record<string, string[]> = {
+  'src/source': [],
+  'src/kafka': [],
+  'src/ingest': ['src/source', 'src/kafka'],
+  'src/aggregate': ['src/kafka'],
+  'src/serve': ['src/kafka'],
+  'src/control': ['src/ingest', 'src/source', 'src/kafka'],
+  'src/stack': [],
+  'src/sim': [],
+  'src/cli': ['src/source', 'src/kafka', 'src/ingest', 'src/aggregate', 'src/serve', 'src/control', 'src/stack', 'src/sim'],
+  connectors: ['src/source'],
+  'connectors/simulator': ['src/sim'],
+}
+
+/** The room of a file; a simulator is a room of its own, so that connector and simulator cannot lean on each other. */
+function roomOf(file: string): string {
+  const [top, second, ...rest] = file.split('/')
+  if (top === 'connectors') return rest.join('/').startsWith('simulator') ? 'connectors/simulator' : 'connectors'
+  return rest.length === 0 ? 'src' : `${top}/${second}`
+}
+
+function importsOf(file: string): string[] {
+  const text = readFileSync(join(root, file), 'utf8')
+  return [...text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map(([, path]) => relative(root, resolve(root, dirname(file), path ?? '')))
+}
+
+test('imports follow the arrows of the design', () => {
+  const wrong = sources.flatMap(file => {
+    const room = roomOf(file)
+    return importsOf(file)
+      .filter(target => {
+        const there = roomOf(target)
+        if (there === room) return room === 'connectors' && target.split('/')[1] !== file.split('/')[1]
+        if (there === 'src') return target === 'src/main.ts' || (room === 'connectors' && target !== 'src/errors.ts')
+        if (room === 'src') return file !== 'src/main.ts' && !(there === 'src/kafka' && target === 'src/kafka/port.ts')
+        return !(ALLOWED[room] ?? []).includes(there)
+      })
+      .map(target => `${file} → ${target}`)
+  })
+  expect(wrong).toEqual([])
+})
+
+test('only src/kafka and the stack know the Kafka client', () => {
+  const knowing = sources.filter(file => /from '(kafkajs|@kafkajs\/)|require\('kafkajs/.test(readFileSync(join(root, file), 'utf8')))
+  expect(knowing.filter(file => !file.startsWith('src/kafka/') && !file.startsWith('src/stack/'))).toEqual([])
+})
+
+test('only main.ts reads argv and the environment', () => {
+  const reading = sources.filter(file => /process\.(argv|env)\b/.test(readFileSync(join(root, file), 'utf8')))
+  expect(reading).toEqual(['src/main.ts'])
+})
+
+test('no room but the connectors names a vendor', () => {
+  const vendors = readdirSync(join(root, 'connectors'))
+  const naming = sources
+    .filter(file => file.startsWith('src/') && !file.startsWith('src/cli/demo'))
+    .filter(file => {
+      const code = readFileSync(join(root, file), 'utf8').replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '')
+      return vendors.some(vendor => code.toLowerCase().includes(vendor))
+    })
+  expect(naming).toEqual([])
+})
+
+test('a connector neither sleeps, reads the clock, the environment, nor draws lots', () => {
+  const files = sources.filter(file => roomOf(file) === 'connectors')
+  const wrong = files.filter(file =>
+    /Date\.now\(|new Date\(\)|setTimeout|setInterval|Math\.random|process\.env/.test(readFileSync(join(root, file), 'utf8')),
+  )
+  expect(files.length).toBeGreaterThan(0)
+  expect(wrong).toEqual([])
+})
+
+test('generated pages are fresh', () => {
+  expect(() => execFileSync(process.execPath, ['scripts/generate.ts', '--check'], { cwd: root, stdio: 'pipe' })).not.toThrow()
+})
+
+test('dependencies are pinned exactly', () => {
+  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, Record<string, string>>
+  const loose = ['dependencies', 'devDependencies', 'optionalDependencies'].flatMap(kind =>
+    Object.entries(manifest[kind] ?? {}).filter(([, version]) => !/^\d+\.\d+\.\d+(-[\w.]+)?$/.test(version)),
+  )
+  expect(loose).toEqual([])
+})
+
+describe('documents', () => {
+  const pages = ['README.md', 'CHANGELOG.md', ...filesBelow('docs').filter(file => file.endsWith('.md'))]
+
+  test.each(pages)('%s links to places that exist', page => {
+    const text = readFileSync(join(root, page), 'utf8')
+    const dead = [...text.matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)/g)]
+      .map(([, target]) => target ?? '')
+      .filter(target => !existsSync(join(root, dirname(page), target)))
+    expect(dead).toEqual([])
+  })
+
+  test('the README prints the two commands as they stand in the contract', () => {
+    const text = readFileSync(join(root, 'README.md'), 'utf8')
+    expect(text).toContain('npm ci && npm run demo')
+    expect(text).toContain('npm ci && npm test')
+  })
+
+  test('CI runs the test command of the README', () => {
+    expect(readFileSync(join(root, '.ci/run'), 'utf8')).toMatch(/^npm ci && npm test$/m)
+  })
+})

@@ -23,5 +23,5 @@ export function defineConnector<C extends z.ZodObject, R extends Record<string, 
   http(config: z.output<C>): HttpSpec
   readonly streams: { readonly [S in keyof R]: StreamDefinition<z.output<C>, R[S]> }
 }): Connector {
-  return definition as unknown as Connector
+  return definition
 }

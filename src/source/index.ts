@@ -1,0 +1,39 @@
+/** What a connector author needs, and nothing else. */
+export { type ErrorCode, FlowError } from '../errors.ts'
+export { channelOf } from './channels.ts'
+export { contentId, contentIds } from './content-id.ts'
+export type {
+  CallOptions,
+  Connector,
+  Draft,
+  ExpandArgs,
+  Http,
+  HttpSpec,
+  Json,
+  Manifest,
+  Page,
+  PlainFetch,
+  Query,
+  Quota,
+  ReadArgs,
+  Scope,
+  Stream,
+  Window,
+  WindowSpec,
+} from './contract.ts'
+export { defineConnector, type StreamDefinition } from './define.ts'
+export { bool, clean, number, text, texts, time } from './liberal.ts'
+export {
+  type EventFields,
+  event,
+  eventWithoutSession,
+  type LoneEventFields,
+  type MessageFields,
+  message,
+  type RowContext,
+  rowContext,
+  type SessionFields,
+  type SessionIdentity,
+  type SessionRef,
+  session,
+} from './records.ts'

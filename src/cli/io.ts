@@ -1,0 +1,39 @@
+import { type ErrorCode, FlowError } from '../errors.ts'
+import { errorFields, type Log } from '../log.ts'
+
+/** What a command may touch of the process that runs it. */
+export interface Io {
+  /** Machine-readable output, one line. */
+  readonly stdout: (line: string) => void
+  /** Everything else, as JSON lines on stderr. */
+  readonly log: Log
+  /** Aborts on SIGINT and SIGTERM: finish, clean up, return. */
+  readonly signal: AbortSignal
+  readonly env: Readonly<Record<string, string | undefined>>
+}
+
+/** A command: reads its own arguments, returns the exit code (0 good, 1 it ran and failed, 2 the call or the config is wrong). */
+export type Command = (argv: string[], io: Io) => Promise<number>
+
+/** Something wrong in a call or a config file, with its place. */
+export interface Fault {
+  /** Dotted path in the file, or the option's name. */
+  readonly path: string
+  readonly message: string
+  readonly line?: number
+}
+
+/** Logs every fault, one line each, and returns the exit code for a wrong call or config. */
+export function refuse(log: Log, code: ErrorCode, faults: readonly Fault[]): number {
+  for (const { path, message, line } of faults)
+    log.error({ code, path, ...(line === undefined ? {} : { line }) }, `${path}: ${message}`)
+  return 2
+}
+
+/** Logs an error that ended a command, and returns the exit code it stands for. */
+export function failed(log: Log, thrown: unknown): number {
+  const error = thrown instanceof FlowError ? thrown : new FlowError('BUG', { hint: String(thrown) }, thrown)
+  if (error.code === 'STOPPED') return 0
+  log.error(errorFields(error), error.message)
+  return error.code === 'CFG_INVALID' || error.code === 'CALL_INVALID' ? 2 : 1
+}

@@ -1,0 +1,43 @@
+import { expect, test } from 'vitest'
+import { readArgs } from '../../src/cli/args.ts'
+
+const specs = {
+  config: { type: 'string', required: true },
+  port: { type: 'int', range: [0, 65_535] },
+  roles: { type: 'string', of: ['worker', 'server'], list: true },
+  loud: { type: 'boolean' },
+} as const
+
+test('options and words are read in any order', () => {
+  expect(readArgs(['a', '--port', '8', '--config=x.yaml', '--loud', 'b'], specs, { names: 'NAME', least: 1, most: 2 })).toEqual({
+    ok: true,
+    values: { config: 'x.yaml', port: 8, loud: true },
+    words: ['a', 'b'],
+  })
+})
+
+test('every fault of a call is named, each with its option', () => {
+  const read = readArgs(['--prot', '1', '--port', 'x', '--roles', 'worker,cook'], specs)
+  expect(read).toEqual({
+    ok: false,
+    faults: [
+      { path: '--prot', message: 'is not an option here; there are --config, --port, --roles, --loud' },
+      { path: '--port', message: 'takes a whole number from 0 to 65535, not "x"' },
+      { path: '--roles', message: 'takes a comma list of worker, server, not cook' },
+      { path: '--config', message: 'is missing' },
+      { path: '1', message: 'is not expected here' },
+    ],
+  })
+})
+
+test('an option without its value is a fault, also when another option follows', () => {
+  expect(readArgs(['--config', '--loud'], specs)).toEqual({ ok: false, faults: [{ path: '--config', message: 'needs a value' }] })
+  expect(readArgs(['--config'], specs)).toEqual({ ok: false, faults: [{ path: '--config', message: 'needs a value' }] })
+})
+
+test('a missing word is named', () => {
+  expect(readArgs(['--config', 'x'], specs, { names: 'CONNECTOR', least: 1, most: 1 })).toEqual({
+    ok: false,
+    faults: [{ path: 'CONNECTOR', message: 'is missing' }],
+  })
+})

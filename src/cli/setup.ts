@@ -1,0 +1,116 @@
+/**
+ * From a config file to things that run: the file, the connectors it names, Kafka, registry and schemas. What `run`, `check` and `peek` share.
+ */
+import { readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { type ColloquyConfig, loadConfig } from '../config.ts'
+import { FlowError } from '../errors.ts'
+import { connectKafka } from '../kafka/client.ts'
+import type { Kafka } from '../kafka/port.ts'
+import { connectRegistry, type Registry } from '../kafka/registry.ts'
+import { hideSecret, type Log } from '../log.ts'
+import { type BaseConfig, parseConnectorConfig } from '../source/config.ts'
+import type { Connector } from '../source/contract.ts'
+import { findConnector } from '../source/registry.ts'
+import { type TopicNames, topicNames, topicSpecs } from '../topics.ts'
+import type { Fault, Io } from './io.ts'
+
+/** A connector of the config file, ready to be started. */
+export interface ConfiguredConnector {
+  readonly name: string
+  readonly connector: Connector
+  readonly base: BaseConfig
+  readonly config: object
+}
+
+export interface Setup {
+  readonly config: ColloquyConfig
+  readonly connectors: readonly ConfiguredConnector[]
+  readonly names: TopicNames
+}
+
+/** Reads the file and everything that it names; lists every fault at once, the connectors' among them. */
+export async function readSetup(path: string, io: Io): Promise<{ ok: true; setup: Setup } | { ok: false; faults: Fault[] }> {
+  const loaded = loadConfig(path, io.env)
+  const faults: Fault[] = loaded.ok ? [] : [...loaded.faults]
+  const connectors: ConfiguredConnector[] = []
+  for (const [name, flat] of Object.entries(loaded.connectors)) {
+    const place = `connectors.${name}`
+    const wanted = flat['connector.class']
+    if (typeof wanted !== 'string') {
+      faults.push({ path: `${place}.connector.class`, message: 'is missing: it names the connector, such as botmaker' })
+      continue
+    }
+    try {
+      const connector = await findConnector(wanted, dirname(resolve(path)))
+      const parsed = parseConnectorConfig(name, flat, connector)
+      if (parsed.ok) {
+        for (const secret of parsed.secrets) hideSecret(secret)
+        connectors.push({ name, connector, base: parsed.base, config: parsed.config })
+      } else faults.push(...parsed.faults)
+    } catch (error) {
+      if (!(error instanceof FlowError)) throw error
+      faults.push({ path: `${place}.connector.class`, message: error.message })
+    }
+  }
+  if (!loaded.ok || faults.length > 0) return { ok: false, faults: faults.toSorted((a, b) => a.path.localeCompare(b.path)) }
+  return { ok: true, setup: { config: loaded.config, connectors, names: topicNames(loaded.config.topics.prefix) } }
+}
+
+export function openKafka({ config }: Setup, log: Log): Kafka {
+  return connectKafka({ ...config.kafka, clientId: config.kafka.clientId ?? 'colloquy', log })
+}
+
+export function openRegistry({ config }: Setup, log: Log): Registry {
+  return connectRegistry({ ...config.registry, log })
+}
+
+/** Makes or checks the topics of the contract. */
+export async function prepareTopics(setup: Setup, kafka: Kafka): Promise<void> {
+  const { topics } = setup.config
+  const lookbacks = setup.connectors.flatMap(({ connector, base, config }) =>
+    Object.values(connector.streams).map(stream => {
+      const window = typeof stream.window === 'function' ? stream.window(config as never) : stream.window
+      return base.lookbackMs ?? window.lookbackMs
+    }),
+  )
+  await kafka.ensureTopics(
+    topicSpecs({
+      prefix: topics.prefix,
+      partitions: topics.partitions,
+      replicationFactor: topics.replicationFactor ?? null,
+      longestLookbackMs: Math.max(DEFAULT_LOOKBACK_MS, ...lookbacks),
+    }),
+    { create: topics.create },
+  )
+}
+
+/** So that a process without connectors (server, aggregator) and one with them ask for the same topics. */
+const DEFAULT_LOOKBACK_MS = 172_800_000
+
+/** Subject's topic → schema file of `schemas/`. */
+export const SCHEMA_FILES = {
+  sessions: 'session',
+  messages: 'message',
+  events: 'event',
+  progress: 'progress',
+  series: 'series-point',
+  alerts: 'alert',
+} as const satisfies Partial<Record<keyof TopicNames, string>>
+
+/** Text of a schema file; the folder lies beside `src` in a checkout and beside `dist` in the package. */
+export function schemaText(file: string): string {
+  for (const up of ['../../schemas/', '../../../schemas/'])
+    try {
+      return readFileSync(new URL(`${up}${file}.avsc`, import.meta.url), 'utf8')
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
+  throw new FlowError('BUG', { hint: `the schema file ${file}.avsc is not in the package` })
+}
+
+/** Registers every schema of ours. @throws FlowError REGISTRY_INCOMPATIBLE, naming subject and field */
+export async function registerSchemas({ names }: Setup, registry: Registry): Promise<void> {
+  for (const [topic, file] of Object.entries(SCHEMA_FILES))
+    await registry.register(`${names[topic as keyof TopicNames]}-value`, schemaText(file))
+}

@@ -1,0 +1,92 @@
+#!/usr/bin/env node
+/**
+ * The binary. The only file that reads argv and the environment: it finds the command, turns signals into an abort, and exits with what the
+ * command returned. A command that will not end 9 s after the signal is ended.
+ */
+import { readFileSync } from 'node:fs'
+import { failed, type Command, type Io } from './cli/io.ts'
+import { createLog, type LogLevel } from './log.ts'
+
+/** Each command is loaded when it is called, so that `--help` need not wait for Kafka's client. */
+const COMMANDS: Record<string, { readonly line: string; readonly load: () => Promise<Command> }> = {
+  run: {
+    line: 'run --config FILE [--roles worker,aggregator,server]   the long-running process',
+    load: async () => (await import('./cli/run.ts')).runCommand,
+  },
+  check: {
+    line: 'check --config FILE                                    validate the file, then reach Kafka, registry and vendors',
+    load: async () => (await import('./cli/check.ts')).checkCommand,
+  },
+  peek: {
+    line: 'peek CONNECTOR --config FILE [--limit N]               read the newest records of a vendor; needs no Kafka',
+    load: async () => (await import('./cli/peek.ts')).peekCommand,
+  },
+  plugins: {
+    line: 'plugins [ID]                                           list connectors, or show one and its config schema',
+    load: async () => (await import('./cli/plugins.ts')).pluginsCommand,
+  },
+  simulate: {
+    line: 'simulate [VENDOR…] [--port N] [--seed N] [--sessions N] [--live PER_MINUTE]   vendor simulators on loopback',
+    load: async () => (await import('./cli/simulate.ts')).simulateCommand,
+  },
+  stack: {
+    line: 'stack [--kafka-port N] [--registry-port N] [--data DIR]   Kafka and a schema registry as local processes',
+    load: async () => (await import('./cli/stack.ts')).stackCommand,
+  },
+  demo: {
+    line: 'demo                                                   the whole product on this machine, with simulators',
+    load: async () => (await import('./cli/demo.ts')).demoCommand,
+  },
+}
+
+const GRACE_MS = 9_000
+
+async function main(argv: string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const log = createLog((env['COLLOQUY_LOG_LEVEL'] ?? 'info') as LogLevel)
+  const [name = '--help', ...rest] = argv
+  if (name === '--version' || name === '-v') {
+    process.stdout.write(`${version()}\n`)
+    return 0
+  }
+  const asksForHelp = ['--help', '-h', 'help'].includes(name)
+  const command = COMMANDS[name]
+  if (asksForHelp || command === undefined || rest.includes('--help')) {
+    const lines = command === undefined ? Object.values(COMMANDS).map(({ line }) => line) : [command.line]
+    const usage = `usage: colloquy COMMAND\n\n${lines.map(line => `  ${line}`).join('\n')}\n`
+    if (asksForHelp || command !== undefined) process.stdout.write(usage)
+    else log.error({ code: 'CALL_INVALID', path: name }, `${name}: is not a command; there are ${Object.keys(COMMANDS).join(', ')}`)
+    return asksForHelp || command !== undefined ? 0 : 2
+  }
+
+  const stop = new AbortController()
+  const onSignal = () => {
+    stop.abort()
+    setTimeout(() => {
+      log.error({}, 'did not stop in time, ending')
+      process.exit(1)
+    }, GRACE_MS).unref()
+  }
+  process.on('SIGINT', onSignal)
+  process.on('SIGTERM', onSignal)
+  // A parent that spawned us with a channel wants us gone when it is gone, however it went.
+  process.on('disconnect', onSignal)
+
+  const io: Io = { stdout: line => process.stdout.write(`${line}\n`), log, signal: stop.signal, env }
+  try {
+    return await (await command.load())(rest, io)
+  } catch (error) {
+    return failed(log, error)
+  }
+}
+
+function version(): string {
+  for (const place of ['../package.json', '../../package.json'])
+    try {
+      return (JSON.parse(readFileSync(new URL(place, import.meta.url), 'utf8')) as { version: string }).version
+    } catch {
+      continue
+    }
+  return 'unknown'
+}
+
+process.exit(await main(process.argv.slice(2), process.env))

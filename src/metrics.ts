@@ -1,0 +1,430 @@
+/**
+ * The table of metrics: name, kind, unit, labels, help. `docs/metrics.md` is generated from it; names are without the prefix `colloquy_`,
+ * but those that other systems fixed (`foreign`).
+ */
+import { createHash } from 'node:crypto'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, type OpenMetricsContentType, Registry } from 'prom-client'
+
+export const METRIC_PREFIX = 'colloquy_'
+
+/** What a stream can be at; exactly one state of a stream is 1. */
+export const STREAM_STATES = ['live', 'catching_up', 'throttled', 'stalled', 'failed', 'paused'] as const
+export type StreamState = (typeof STREAM_STATES)[number]
+
+const BOT = ['vendor', 'account', 'bot_id', 'channel'] as const
+
+export const METRICS = {
+  ingest_records_total: {
+    kind: 'counter',
+    unit: 'records',
+    labels: ['connector', 'stream', 'kind'],
+    help: 'Records committed to topics, by kind (session, message, event).',
+  },
+  ingest_rejects_total: {
+    kind: 'counter',
+    unit: 'rows',
+    labels: ['connector', 'stream', 'reason'],
+    help: 'Rows and records that went to the rejects topic, by reason (an error code).',
+  },
+  ingest_unchanged_total: {
+    kind: 'counter',
+    unit: 'rows',
+    labels: ['connector', 'stream'],
+    help: 'Rows read again that had not changed, and were not published again.',
+  },
+  vendor_requests_total: {
+    kind: 'counter',
+    unit: 'requests',
+    labels: ['connector', 'outcome'],
+    help: 'Requests to the vendor, by outcome (ok, or an error code). Each try counts.',
+  },
+  vendor_request_seconds: {
+    kind: 'histogram',
+    unit: 'seconds',
+    labels: ['connector'],
+    buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+    help: 'Time of one request to the vendor, from its start to the last byte.',
+  },
+  quota_wait_seconds_total: {
+    kind: 'counter',
+    unit: 'seconds',
+    labels: ['connector'],
+    help: 'Time spent waiting for the vendor quota.',
+  },
+  ingest_commit_seconds: {
+    kind: 'histogram',
+    unit: 'seconds',
+    labels: ['connector', 'stream'],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+    help: 'Time of one transaction, from its first record to the acknowledged commit.',
+  },
+  ingest_complete_until_timestamp_seconds: {
+    kind: 'gauge',
+    unit: 'seconds since the epoch',
+    labels: ['connector', 'stream'],
+    help: 'Everything the vendor showed with an earlier time has been read and committed; the least over the scopes of the stream.',
+  },
+  stream_state: {
+    kind: 'gauge',
+    unit: '0 or 1',
+    labels: ['connector', 'stream', 'state'],
+    help: `1 for the state the stream is in, 0 for the others (${STREAM_STATES.join(', ')}).`,
+  },
+  aggregate_records_total: {
+    kind: 'counter',
+    unit: 'records',
+    labels: ['topic'],
+    help: 'Records that the aggregator has counted in, by topic.',
+  },
+  aggregate_lag_records: {
+    kind: 'gauge',
+    unit: 'records',
+    labels: ['topic', 'partition'],
+    help: 'Records between what the aggregator has counted in and the end of the partition, commit markers included.',
+  },
+  aggregate_restore_seconds: {
+    kind: 'histogram',
+    unit: 'seconds',
+    labels: [],
+    buckets: [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600],
+    help: 'Time to restore the state of one partition number from its topics.',
+  },
+  sessions_total: {
+    kind: 'counter',
+    unit: 'sessions',
+    labels: BOT,
+    fold: ['bot_id'],
+    help: 'Sessions first seen within an hour of their start. Never falls, so that a backfill or a re-classed session is no spike in rate().',
+  },
+  messages_total: {
+    kind: 'counter',
+    unit: 'messages',
+    labels: [...BOT, 'sender'],
+    fold: ['bot_id'],
+    help: 'Messages first seen within an hour of their time, by sender (user, bot, agent, other). Never falls.',
+  },
+  agent_transfers_total: {
+    kind: 'counter',
+    unit: 'sessions',
+    labels: BOT,
+    fold: ['bot_id'],
+    help: 'Sessions handed to a person, first seen within an hour of the hand-over. Never falls; a session counts once.',
+  },
+  serve_points_total: {
+    kind: 'counter',
+    unit: 'records',
+    labels: [],
+    help: 'Series points that the server has read from the series topic.',
+  },
+  serve_invalid_records_total: {
+    kind: 'counter',
+    unit: 'records',
+    labels: ['topic'],
+    help: 'Records that the server could not read and passed over; each is logged.',
+  },
+  serve_query_seconds: {
+    kind: 'histogram',
+    unit: 'seconds',
+    labels: [],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    help: 'Time to answer one query for series.',
+  },
+  metrics_folded_total: {
+    kind: 'counter',
+    unit: 'updates',
+    labels: ['metric'],
+    help: 'Updates whose label set was one too many for the metric: counters and histograms add them to the set other, gauges drop them.',
+  },
+  build_info: {
+    kind: 'gauge',
+    unit: '1',
+    labels: ['version'],
+    help: 'Always 1; the version that runs.',
+  },
+  kafka_connect_source_task_source_record_poll_total: {
+    kind: 'counter',
+    unit: 'records',
+    labels: ['connector', 'task'],
+    foreign: true,
+    help: 'Kafka Connect: records that the task has got from the vendor, before changes are told from repetitions.',
+  },
+  kafka_connect_source_task_source_record_write_total: {
+    kind: 'counter',
+    unit: 'records',
+    labels: ['connector', 'task'],
+    foreign: true,
+    help: 'Kafka Connect: records that the task has written to Kafka.',
+  },
+} as const satisfies Record<string, MetricSpec>
+
+export interface MetricSpec {
+  readonly kind: 'counter' | 'gauge' | 'histogram'
+  readonly unit: string
+  readonly labels: readonly string[]
+  readonly help: string
+  /** Upper bounds of a histogram, in the metric's unit. */
+  readonly buckets?: readonly number[]
+  /** Labels that become `other` when the metric has too many label sets; default: all. When even that is too many, all do. */
+  readonly fold?: readonly string[]
+  /** The name was fixed by another system and carries no prefix of ours. */
+  readonly foreign?: boolean
+}
+
+export type MetricName = keyof typeof METRICS
+type OfKind<K extends MetricSpec['kind']> = { [N in MetricName]: (typeof METRICS)[N]['kind'] extends K ? N : never }[MetricName]
+export type CounterName = OfKind<'counter'>
+export type GaugeName = OfKind<'gauge'>
+export type HistogramName = OfKind<'histogram'>
+/** Exactly the labels of the metric. Values may come from a vendor: they are cleaned here. */
+export type LabelsOf<N extends MetricName> = Readonly<Record<(typeof METRICS)[N]['labels'][number], string | number>>
+
+/** One counter with its labels bound: adding to it is an addition and nothing else. */
+export interface CounterChild {
+  inc(n?: number): void
+}
+
+export interface Metrics {
+  /** Adds `n` (default 1; not negative). `n = 0` makes the label set known at 0, so that its first real increment is seen as one. */
+  inc<N extends CounterName>(name: N, labels: LabelsOf<N>, n?: number): void
+  /** The counter of one label set, for hot paths: look it up once, keep it. */
+  counter<N extends CounterName>(name: N, labels: LabelsOf<N>): CounterChild
+  set<N extends GaugeName>(name: N, labels: LabelsOf<N>, value: number): void
+  observe<N extends HistogramName>(name: N, labels: LabelsOf<N>, value: number): void
+  /** Sets one stream's state to 1 and its others to 0. */
+  setStreamState(of: { connector: string; stream: string }, state: StreamState): void
+  /** Forgets the gauges that carry all of these labels: of a partition that is now elsewhere, of a connector that was removed. */
+  remove<N extends GaugeName>(name: N, labels: Partial<LabelsOf<N>>): void
+  /** The page in the format that the Accept header asks for: OpenMetrics 1.0 when it is named there with a weight not below plain text's. */
+  render(accept?: string): Promise<{ contentType: string; body: string }>
+}
+
+export interface MetricsOptions {
+  /** Most label sets of one metric; more are folded into `other`. Default 2000. */
+  readonly maxLabelSets?: number
+  /** Process and Node metrics under their usual names. Default true. */
+  readonly processMetrics?: boolean
+}
+
+interface Cell {
+  readonly labels: Record<string, string>
+  value: number
+}
+
+export const fullName = (name: MetricName): string =>
+  (METRICS[name] as MetricSpec).foreign === true ? name : METRIC_PREFIX + name
+
+/** Metrics with a registry of their own, so that two in one process (tests, the demo) never mix. */
+export function createMetrics(options: MetricsOptions = {}): Metrics {
+  const { maxLabelSets = 2000, processMetrics = true } = options
+  const registry = new Registry()
+  const families = new Map<MetricName, Family>()
+  const histograms = new Map<MetricName, Histogram>()
+  let folded = (_metric: MetricName) => {}
+
+  for (const [key, spec] of Object.entries(METRICS) as [MetricName, MetricSpec][]) {
+    const family = createFamily(spec, maxLabelSets, () => folded(key))
+    families.set(key, family)
+    const common = { name: fullName(key), help: spec.help, labelNames: [...spec.labels], registers: [registry] }
+    if (spec.kind === 'histogram') {
+      histograms.set(key, new Histogram({ ...common, buckets: [...(spec.buckets ?? [])] }))
+    } else if (spec.kind === 'counter') {
+      const counter: Counter = new Counter({
+        ...common,
+        collect: () => handOver(family, counter, (cell, to) => to.inc(cell.labels, cell.value)),
+      })
+    } else {
+      const gauge: Gauge = new Gauge({
+        ...common,
+        collect: () => handOver(family, gauge, (cell, to) => to.set(cell.labels, cell.value)),
+      })
+    }
+    if (spec.kind === 'counter' && spec.labels.length === 0) family.cell({})
+  }
+  folded = metric => {
+    const cell = families.get('metrics_folded_total')?.cell({ metric })
+    if (cell) cell.value += 1
+  }
+  if (processMetrics) collectDefaultMetrics({ register: registry })
+  const openMetrics = openMetricsView(registry)
+
+  const familyOf = (name: MetricName): Family => families.get(name) as Family
+
+  const metrics: Metrics = {
+    inc(name, labels, n = 1) {
+      if (!(n >= 0)) return
+      const cell = familyOf(name).cell(labels)
+      if (cell) cell.value += n
+    },
+    counter(name, labels) {
+      const cell = familyOf(name).cell(labels) as Cell
+      return {
+        inc(n = 1) {
+          if (n >= 0) cell.value += n
+        },
+      }
+    },
+    set(name, labels, value) {
+      if (Number.isNaN(value)) return
+      const cell = familyOf(name).cell(labels)
+      if (cell) cell.value = value
+    },
+    observe(name, labels, value) {
+      const cell = familyOf(name).cell(labels)
+      if (cell && Number.isFinite(value)) histograms.get(name)?.observe(cell.labels, value)
+    },
+    setStreamState(of, state) {
+      for (const each of STREAM_STATES) metrics.set('stream_state', { ...of, state: each }, each === state ? 1 : 0)
+    },
+    remove(name, labels) {
+      familyOf(name).remove(labels)
+    },
+    async render(accept) {
+      const chosen = wantsOpenMetrics(accept) ? openMetrics : registry
+      return { contentType: chosen.contentType, body: await chosen.metrics() }
+    },
+  }
+  return metrics
+}
+
+/** The values of one metric by label set. Values stand here and are handed to the client when the page is asked for. */
+interface Family {
+  readonly cells: ReadonlyMap<string, Cell>
+  /** The cell of a label set, made at 0 when it is new; undefined for a gauge that is one too many. */
+  cell(labels: Readonly<Record<string, string | number>>): Cell | undefined
+  remove(labels: Readonly<Record<string, string | number | undefined>>): void
+}
+
+function createFamily(spec: MetricSpec, maxLabelSets: number, onFold: () => void): Family {
+  const cells = new Map<string, Cell>()
+  /** Label values as they came → their cell, so that cleaning is done once. Bounded: beyond the bound values are cleaned each time. */
+  const seen = new Map<string, Cell>()
+
+  const open = (key: string, labels: Record<string, string>): Cell => {
+    const cell = { labels, value: 0 }
+    cells.set(key, cell)
+    return cell
+  }
+  const keyOf = (labels: Readonly<Record<string, string | number>>): string => {
+    let key = ''
+    for (const name of spec.labels) {
+      const value = String(labels[name] ?? '')
+      key += `${value.length}:${value}`
+    }
+    return key
+  }
+  const foldedInto = (clean: Record<string, string>): Cell => {
+    const partly = { ...clean }
+    for (const name of spec.fold ?? spec.labels) partly[name] = 'other'
+    const partlyKey = keyOf(partly)
+    const known = cells.get(partlyKey)
+    if (known) return known
+    if (cells.size < 2 * maxLabelSets) return open(partlyKey, partly)
+    const wholly = Object.fromEntries(spec.labels.map(name => [name, 'other']))
+    const whollyKey = keyOf(wholly)
+    return cells.get(whollyKey) ?? open(whollyKey, wholly)
+  }
+
+  return {
+    cells,
+    cell(labels) {
+      const raw = keyOf(labels)
+      const before = seen.get(raw)
+      if (before) return before
+      const clean: Record<string, string> = {}
+      for (const name of spec.labels) clean[name] = cleanLabel(labels[name] ?? '')
+      const key = keyOf(clean)
+      let cell = cells.get(key)
+      if (!cell && cells.size >= maxLabelSets) {
+        onFold()
+        return spec.kind === 'gauge' ? undefined : foldedInto(clean)
+      }
+      cell ??= open(key, clean)
+      if (seen.size < 2 * maxLabelSets) seen.set(raw, cell)
+      return cell
+    },
+    remove(labels) {
+      const wanted = Object.entries(labels).map(([name, value]) => [name, cleanLabel(value ?? '')] as const)
+      const goes = (cell: Cell) => wanted.every(([name, value]) => cell.labels[name] === value)
+      for (const map of [cells, seen]) for (const [key, cell] of map) if (goes(cell)) map.delete(key)
+    },
+  }
+}
+
+function handOver<T extends Counter | Gauge>(family: Family, to: T, give: (cell: Cell, to: T) => void): void {
+  to.reset()
+  for (const cell of family.cells.values()) give(cell, to)
+}
+
+const MAX_LABEL_LENGTH = 100
+
+/**
+ * A label value that is safe to hand to the client. The client builds its map key from unescaped values (prom-client 15: `name:value,`, its
+ * successor: joined by `|`), so that two label sets could become one series; control characters would break the page for readers. What had to
+ * be changed or shortened carries a hash of the original: two values never become one.
+ */
+export function cleanLabel(value: string | number): string {
+  const text = String(value)
+  const clean = text
+    .toWellFormed()
+    .replace(/[\p{Cc}\u2028\u2029]/gu, ' ')
+    .replace(/[,|]/g, '_')
+  if (clean === text && text.length <= MAX_LABEL_LENGTH) return text
+  const mark = createHash('sha256').update(text, 'utf16le').digest('hex').slice(0, 8)
+  return `${clean.slice(0, MAX_LABEL_LENGTH - 9).toWellFormed()}~${mark}`
+}
+
+/**
+ * The same metrics for an OpenMetrics page. prom-client renames counters for good when it writes such a page (measured with 15.1.3), so that
+ * the next plain page would have lost every `_total`; here it gets views to rename.
+ */
+function openMetricsView(registry: Registry): { contentType: string; metrics(): Promise<string> } {
+  const view = new Registry<OpenMetricsContentType>()
+  view.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
+  type Shown = { name: string; type: string; get(): Promise<object>; getForPromString?(): Promise<object> }
+  for (const metric of registry.getMetricsAsArray() as unknown as Shown[]) {
+    const name = metric.type === 'counter' ? metric.name.replace(/_total$/, '') : metric.name
+    const read = async () => ({ ...(await (metric.getForPromString?.() ?? metric.get())), name })
+    view.registerMetric({ name, type: metric.type, get: read } as unknown as Counter)
+  }
+  return view
+}
+
+function wantsOpenMetrics(accept: string | undefined): boolean {
+  let plain = 0
+  let open = 0
+  for (const part of (accept ?? '').split(',')) {
+    const [type = '', ...parameters] = part.split(';').map(each => each.trim().toLowerCase())
+    const q = parameters.find(each => each.startsWith('q='))?.slice(2)
+    const weight = q === undefined ? 1 : Number(q) || 0
+    if (type === 'application/openmetrics-text') {
+      const version = parameters.find(each => each.startsWith('version='))?.slice(8)
+      if (version === undefined || version === '1.0.0' || version === '0.0.1') open = Math.max(open, weight)
+    } else if (type === 'text/plain') plain = Math.max(plain, weight)
+  }
+  return open > 0 && open >= plain
+}
+
+/** The content of `docs/metrics.md`. */
+export function metricsPage(): string {
+  const rows = (Object.entries(METRICS) as [MetricName, MetricSpec][]).map(
+    ([name, spec]) =>
+      `| \`${fullName(name)}\` | ${spec.kind} | ${spec.unit} | ${spec.labels.map(label => `\`${label}\``).join(', ') || 'none'} | ${spec.help} |`,
+  )
+  return `# Metrics
+
+Generated from \`src/metrics.ts\`. Every process serves them at \`/metrics\`: Prometheus text, or OpenMetrics when the scraper asks for it,
+together with the usual process and Node metrics (\`process_…\`, \`nodejs_…\`). A metric without labels is there from the start; a label set appears
+with its first value.
+
+| Name | Kind | Unit | Labels | Meaning |
+| --- | --- | --- | --- | --- |
+${rows.join('\n')}
+
+Label values that come from vendors are cleaned: control characters, \`,\` and \`|\` are replaced and long values cut; a value that had to be changed
+ends with \`~\` and a hash of the original, so that two values never become one series. A metric holds at most 2000 label sets: what comes
+beyond is added to a set whose labels (for metrics by bot: whose \`bot_id\`) are \`other\`, and counted in \`${METRIC_PREFIX}metrics_folded_total\`.
+
+These count what arrives, for \`rate()\` and alerts. The whole truth, with late and corrected records and by the time of the conversation, is in
+the series: \`/v1/series\`.
+`
+}

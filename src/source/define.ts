@@ -12,8 +12,8 @@ export interface StreamDefinition<C, R extends z.ZodType> {
     args: Omit<ExpandArgs, 'config' | 'rows'> & { readonly config: C; readonly rows: readonly z.output<R>[] },
   ): Promise<readonly z.output<R>[]>
   identify(row: z.output<R>): string
-  fingerprint?(row: z.output<R>, ctx: RowContext): Json
-  normalise(row: z.output<R>, ctx: RowContext): readonly Draft[]
+  fingerprint?(row: z.output<R>, ctx: RowContext<C>): Json
+  normalise(row: z.output<R>, ctx: RowContext<C>): readonly Draft[]
 }
 
 /** A connector as its author writes it; types are inferred from `config` and from each stream's `row`. */

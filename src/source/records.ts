@@ -23,16 +23,20 @@ import {
   type Tag,
 } from '../records.ts'
 import { channelOf } from './channels.ts'
-import type { Draft } from './contract.ts'
+import type { Draft, Scope } from './contract.ts'
 import { texts, time } from './liberal.ts'
 
 /** What `normalise` and `fingerprint` may know beside the row. */
-export interface RowContext {
+export interface RowContext<C = unknown> {
   /** The connector's manifest id. */
   readonly vendor: string
   readonly account: string
   /** Name of the configured connector. */
   readonly connector: string
+  /** The connector's config, as `read` gets it. */
+  readonly config: C
+  /** The scope that the row was read from; its `botId`, where it has one, is the bot of every row. */
+  readonly scope: Scope
   /** When the page was read, epoch milliseconds: the `observed_at` of its records. */
   readonly observedAtMs: number
   /** How far back this stream is read again, milliseconds: a row older than this at `observedAtMs` is seen for the last time. */
@@ -146,13 +150,15 @@ export type SessionDraft = Extract<Draft, { kind: 'session' }>
 export type MessageDraft = Extract<Draft, { kind: 'message' }>
 export type EventDraft = Extract<Draft, { kind: 'event' }>
 
-export function rowContext(of: Omit<RowContext, 'session'>): RowContext {
-  const { vendor, account, connector, observedAtMs, lookbackMs } = of
+export function rowContext<C>(of: Omit<RowContext<C>, 'session'>): RowContext<C> {
+  const { vendor, account, connector, config, scope, observedAtMs, lookbackMs } = of
   const prefix = `${vendor}:${account}:`
   return {
     vendor,
     account,
     connector,
+    config,
+    scope,
     observedAtMs,
     lookbackMs,
     session: ({ botId, sessionId, channel, language }) => ({

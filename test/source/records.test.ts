@@ -7,6 +7,8 @@ const ctx = rowContext({
   vendor: 'botmaker',
   account: 'acme',
   connector: 'acme-botmaker',
+  config: {},
+  scope: { name: 'acme', botId: null },
   observedAtMs: Date.parse('2026-11-01T12:00:00Z'),
   lookbackMs: 0,
 })

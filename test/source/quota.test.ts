@@ -1,0 +1,185 @@
+import { describe, expect, test } from 'vitest'
+import { createQuota, PRIORITY, type QuotaGate, quotaPool } from '../../src/source/quota.ts'
+import { handClock } from '../support/clock.ts'
+
+const going = new AbortController().signal
+
+/** Asks for `count` turns at once, each over as soon as it starts, and gives the times they started. */
+async function startTimes(gate: QuotaGate, clock: ReturnType<typeof handClock>, count: number): Promise<number[]> {
+  const zeroMs = clock.now()
+  const turn = async () => {
+    const release = await gate.acquire(PRIORITY.live, going)
+    release()
+    return clock.now() - zeroMs
+  }
+  return Promise.all(Array.from({ length: count }, turn))
+}
+
+/** Most starts in any window `[t, t + lengthMs]`, both ends included. */
+function mostWithin(times: readonly number[], lengthMs: number): number {
+  return Math.max(...times.map(from => times.filter(at => at >= from && at <= from + lengthMs).length))
+}
+
+describe('counts hold over any rolling window', () => {
+  test.each([
+    ['second', { perSecond: 3 }, 1000, 3, 50],
+    ['minute', { perMinute: 7 }, 60_000, 7, 50],
+    ['hour', { perHour: 11 }, 3_600_000, 11, 50],
+  ])('of a %s', async (_name, limits, lengthMs, most, count) => {
+    const clock = handClock(0, { autoAdvance: { quietMs: 1 } })
+    const times = await startTimes(createQuota(limits, clock), clock, count)
+    expect(mostWithin(times, lengthMs)).toBe(most)
+    expect(times.at(-1)).toBeLessThan((count / most) * lengthMs * 1.05)
+  })
+
+  test('of all lengths together, where they are given together', async () => {
+    const clock = handClock(0, { autoAdvance: { quietMs: 1 } })
+    const times = await startTimes(createQuota({ perSecond: 2, perMinute: 5, perHour: 20 }, clock), clock, 45)
+    expect([mostWithin(times, 1000), mostWithin(times, 60_000), mostWithin(times, 3_600_000)]).toEqual([2, 5, 20])
+  })
+
+  test('also when starts come unevenly, so that a full pause earns no burst', async () => {
+    const clock = handClock(0)
+    const gate = createQuota({ perSecond: 2 }, clock)
+    const times: number[] = []
+    const ask = () => void gate.acquire(0, going).then(release => (times.push(clock.now()), release()))
+    ask()
+    await clock.advance(900)
+    for (let i = 0; i < 4; i++) ask()
+    await clock.advance(5000)
+    expect(times).toHaveLength(5)
+    expect(mostWithin(times, 1000)).toBe(2)
+  })
+})
+
+test('without limits every request starts at once', async () => {
+  const clock = handClock(0)
+  expect(await startTimes(createQuota({ perSecond: 0, concurrency: 0 }, clock), clock, 1000)).toEqual(
+    Array.from({ length: 1000 }, () => 0),
+  )
+})
+
+test('the gap lies between the starts of two requests', async () => {
+  const clock = handClock(0, { autoAdvance: { quietMs: 1 } })
+  const times = await startTimes(createQuota({ gapMs: 8000 }, clock), clock, 4)
+  const gaps = times.slice(1).map((at, i) => at - (times[i] as number))
+  expect(Math.min(...gaps)).toBeGreaterThanOrEqual(8000)
+  expect(Math.max(...gaps)).toBeLessThan(8100)
+})
+
+test('a request counts as under way until it is released, once', async () => {
+  const clock = handClock(0)
+  const gate = createQuota({ concurrency: 2 }, clock)
+  const first = await gate.acquire(0, going)
+  await gate.acquire(0, going)
+  const started: string[] = []
+  void gate.acquire(0, going).then(() => started.push('third'))
+  void gate.acquire(0, going).then(() => started.push('fourth'))
+  await clock.advance(10_000)
+  expect(started).toEqual([])
+  first()
+  first()
+  await clock.advance(0)
+  expect(started).toEqual(['third'])
+})
+
+test('those who wait go by priority, then in the order they came', async () => {
+  const clock = handClock(0, { autoAdvance: { quietMs: 1 } })
+  const gate = createQuota({ perSecond: 1 }, clock)
+  ;(await gate.acquire(0, going))()
+  const order: string[] = []
+  const ask = (name: string, priority: number) => gate.acquire(priority, going).then(release => (order.push(name), release()))
+  await Promise.all([
+    ask('backfill 1', PRIORITY.backfill),
+    ask('lookback 1', PRIORITY.lookback),
+    ask('backfill 2', PRIORITY.backfill),
+    ask('live 1', PRIORITY.live),
+    ask('lookback 2', PRIORITY.lookback),
+    ask('live 2', PRIORITY.live),
+  ])
+  expect(order).toEqual(['live 1', 'live 2', 'lookback 1', 'lookback 2', 'backfill 1', 'backfill 2'])
+})
+
+test('a stop ends the wait at once, and takes no turn from the others', async () => {
+  const clock = handClock(0)
+  const gate = createQuota({ perMinute: 1 }, clock)
+  ;(await gate.acquire(0, going))()
+  const stopping = new AbortController()
+  const stopped = gate.acquire(0, stopping.signal)
+  let other = false
+  void gate.acquire(2, going).then(() => (other = true))
+  stopping.abort()
+  await expect(stopped).rejects.toMatchObject({ code: 'STOPPED' })
+  await expect(gate.acquire(0, stopping.signal)).rejects.toMatchObject({ code: 'STOPPED' })
+  expect(other).toBe(false)
+  await clock.advance(60_100)
+  expect(other).toBe(true)
+})
+
+test('when the last who waits is stopped, nothing sleeps on', async () => {
+  const clock = handClock(0)
+  const gate = createQuota({ perMinute: 1 }, clock)
+  ;(await gate.acquire(0, going))()
+  const stopping = new AbortController()
+  const stopped = gate.acquire(0, stopping.signal)
+  expect(clock.sleeping).toBe(1)
+  stopping.abort()
+  await expect(stopped).rejects.toMatchObject({ code: 'STOPPED' })
+  expect(clock.sleeping).toBe(0)
+})
+
+test('nothing starts while the vendor asked us to wait, and a shorter wish does not shorten it', async () => {
+  const clock = handClock(1_000_000)
+  const gate = createQuota({}, clock)
+  gate.holdUntil(1_005_000)
+  gate.holdUntil(1_002_000)
+  let startedMs = 0
+  void gate.acquire(0, going).then(() => (startedMs = clock.now()))
+  await clock.advance(10_000)
+  expect(startedMs).toBe(1_005_000)
+})
+
+test('the seconds waited are told for those who waited, not for those who did not', async () => {
+  const clock = handClock(0, { autoAdvance: { quietMs: 1 } })
+  const waits: number[] = []
+  const gate = createQuota({ gapMs: 1000 }, clock, seconds => waits.push(seconds))
+  await startTimes(gate, clock, 3)
+  expect(waits).toEqual([1.02, 2.04])
+})
+
+describe('the pool', () => {
+  test('counts those together who share a vendor and a value, and nobody else', async () => {
+    const clock = handClock(0)
+    const pool = quotaPool(clock)
+    const limits = { perMinute: 1 }
+    const started: string[] = []
+    for (const [name, vendor, shared] of [
+      ['one', 'acme', 'token-a'],
+      ['two', 'acme', 'token-a'],
+      ['other token', 'acme', 'token-b'],
+      ['other vendor', 'best', 'token-a'],
+    ] as const) {
+      const { gate } = pool.lease({ vendor, shared, limits })
+      void gate.acquire(0, going).then(() => started.push(name))
+    }
+    await clock.advance(0)
+    expect(started.sort()).toEqual(['one', 'other token', 'other vendor'])
+    await clock.advance(60_100)
+    expect(started).toContain('two')
+  })
+
+  test('holds the strictest of the limits that are named for one account, until that lease ends', async () => {
+    const clock = handClock(0)
+    const pool = quotaPool(clock)
+    const wide = pool.lease({ vendor: 'acme', shared: 'x', limits: { perMinute: 100, gapMs: 0 } })
+    const narrow = pool.lease({ vendor: 'acme', shared: 'x', limits: { perMinute: 1 } })
+    ;(await wide.gate.acquire(0, going))()
+    let started = false
+    void wide.gate.acquire(0, going).then(() => (started = true))
+    await clock.advance(1000)
+    expect(started).toBe(false)
+    narrow.end()
+    await clock.advance(0)
+    expect(started).toBe(true)
+  })
+})

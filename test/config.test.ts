@@ -1,0 +1,330 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { loadConfig, mergeFaults } from '../src/config.ts'
+import { createLog } from '../src/log.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'colloquy-config-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+let files = 0
+
+function put(text: string, name = `config-${files++}.yaml`): string {
+  const path = join(folder, name)
+  writeFileSync(path, text)
+  return path
+}
+
+const load = (text: string, env: Record<string, string> = {}) => loadConfig(put(text), env)
+
+/** `path: message` of each fault, in the order of the file. */
+function faultsOf(text: string, env: Record<string, string> = {}): string[] {
+  const loaded = load(text, env)
+  return loaded.ok ? [] : loaded.faults.map(fault => `${fault.path}: ${fault.message}`)
+}
+
+function configOf(text: string, env: Record<string, string> = {}) {
+  const loaded = load(text, env)
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.faults))
+  return loaded.config
+}
+
+const LEAST = 'kafka: { brokers: [127.0.0.1:9092] }\nregistry: { url: http://127.0.0.1:8081 }\n'
+
+test('the least file gets every default', () => {
+  expect(configOf(LEAST)).toEqual({
+    file: expect.stringContaining(folder) as string,
+    kafka: { brokers: ['127.0.0.1:9092'], clientId: 'colloquy', ssl: false },
+    registry: { url: 'http://127.0.0.1:8081' },
+    topics: { prefix: 'colloquy', partitions: 6, replicationFactor: null, create: true },
+    http: { host: '127.0.0.1', port: 8083 },
+    plugins: [],
+    connectors: {},
+    aggregator: { groupId: 'colloquy-aggregator', retentionMs: null },
+    log: { level: 'info' },
+  })
+})
+
+test("the contract's example is read as it stands", () => {
+  const config = configOf(
+    `kafka:
+  brokers: [127.0.0.1:9092]
+  # clientId, ssl
+registry:
+  url: http://127.0.0.1:8081          # may carry a path
+topics:
+  prefix: colloquy
+  partitions: 6
+http: { host: 127.0.0.1, port: 8083 }
+connectors:
+  acme-botmaker:
+    connector.class: botmaker
+    tasks.max: 1
+    account: acme
+    access.token: \${env:BOTMAKER_TOKEN}
+    base.url: https://api.botmaker.com/v2.0
+    start.at: 2026-11-01T00:00:00Z    # backfill from here; absent: from now
+    poll.interval.ms: 60000
+    lookback.ms: 172800000
+aggregator: {}
+`,
+    { BOTMAKER_TOKEN: 'tok-en-tok-en' },
+  )
+  expect(config.connectors).toEqual({
+    'acme-botmaker': {
+      'connector.class': 'botmaker',
+      'tasks.max': 1,
+      account: 'acme',
+      'access.token': 'tok-en-tok-en',
+      'base.url': 'https://api.botmaker.com/v2.0',
+      'start.at': '2026-11-01T00:00:00Z',
+      'poll.interval.ms': 60000,
+      'lookback.ms': 172800000,
+    },
+  })
+})
+
+test('five faults are all named at once, each with its path and line', () => {
+  const loaded = load(`kafka:
+  brokres: [127.0.0.1:9092]
+registry:
+  url: not an address
+topics:
+  partitions: many
+http: { port: 99999 }
+connectors:
+  acme:
+    connector.class: botmaker
+    access.token: \${env:NO_SUCH}
+`)
+  expect(loaded.ok).toBe(false)
+  if (loaded.ok) return
+  expect(loaded.faults.map(({ path, line }) => [path, line])).toEqual([
+    ['kafka.brokers', 1],
+    ['kafka.brokres', 2],
+    ['registry.url', 4],
+    ['topics.partitions', 6],
+    ['http.port', 7],
+    ['connectors.acme.access.token', 11],
+  ])
+  expect(loaded.connectors, 'connectors can still be checked').toEqual({
+    acme: { 'connector.class': 'botmaker', 'access.token': '${env:NO_SUCH}' },
+  })
+})
+
+test.each([
+  ['kafka: { brokers: [a:1], clientid: x }', 'kafka.clientid: is not a key of the config; did you mean clientId?'],
+  ['conectors: {}', 'conectors: is not a key of the config; did you mean connectors?'],
+  ['partitions: 3', 'partitions: is not a key of the config; it belongs to topics'],
+  [
+    'kafka: { brokers: [a:1], registry: {} }',
+    'kafka.registry: is not a key of the config; registry stands at the top of the file',
+  ],
+  ['kafka: { brokers: [a:1], ssl: { cas: x } }', 'kafka.ssl.cas: is not a key of the config; did you mean ca?'],
+  [
+    'topics: { zzzzzz: 1 }',
+    'topics.zzzzzz: is not a key of the config; known here: prefix, partitions, replicationFactor, create',
+  ],
+  ['kafka: { brokers: [localhost] }', 'kafka.brokers.0: takes host:port'],
+  ['kafka: { brokers: [] }', 'kafka.brokers: takes at least one host:port'],
+  ['kafka: { brokers: [a:1], ssl: 3 }', 'kafka.ssl: takes true, or certificates: {ca, cert, key}'],
+  [
+    'kafka: { brokers: [a:1], sasl: { mechanism: gssapi } }',
+    'kafka.sasl.mechanism: takes plain, scram-sha-256, scram-sha-512 or oauthbearer',
+  ],
+  ['kafka: { brokers: [a:1], sasl: { mechanism: plain, username: u } }', 'kafka.sasl.password: is required'],
+  ['kafka: { brokers: [a:1], sasl: { mechanism: oauthbearer } }', 'kafka.sasl: takes one of token and tokenFile'],
+  ['registry: { url: "http://u:p@h:1" }', 'registry.url: takes an address without credentials: they go to registry.auth'],
+  ['registry: { url: "ftp://h" }', 'registry.url: takes an http or https address'],
+  ['registry: {}', 'registry.url: is required'],
+  ['registry:', 'registry: is required'],
+  ['aggregator: { retention: a while }', 'aggregator.retention: takes a duration such as 15m, 24h or 90d, or milliseconds'],
+  ['topics: { prefix: "a b" }', 'topics.prefix: takes letters, digits, dots, dashes and underscores'],
+  ['connectors: { a: { x: { y: 1 } } }', 'connectors.a.x: is a map, where keys are flat: write it as x.y'],
+  ['connectors: { a: { x: null } }', 'connectors.a.x: has no value'],
+  ['connectors: { a: 3 }', 'connectors.a: takes a flat map of keys such as connector.class'],
+  ['connectors: { " a": {} }', 'connectors. a: a connector name has no control characters, and no blanks around it'],
+  ['connectors: { a: { x: "${vault:k}" } }', 'connectors.a.x: nothing resolves ${vault:…}: env and file are known'],
+  ['connectors: { a: { x: "${file:none.txt}" } }', 'connectors.a.x: the file none.txt cannot be read: there is no such file'],
+])('%s → %s', (text, fault) => {
+  expect(faultsOf(text)).toContain(fault)
+})
+
+test('a file that is no YAML says where, and shows nothing of its text', () => {
+  const loaded = load('kafka:\n  brokers: [a:1\nregistry: "my-secret-password\n')
+  expect(loaded.ok).toBe(false)
+  if (loaded.ok) return
+  expect(loaded.faults[0]).toMatchObject({ path: expect.stringMatching(/config-\d+\.yaml$/) as string, line: 3 })
+  expect(loaded.faults[0]?.message).toMatch(/^line 3, column \d+: /)
+  expect(JSON.stringify(loaded.faults)).not.toContain('my-secret')
+  expect(faultsOf('a: 1\na: 2\n')[0], 'a key twice').toMatch(/line 2, column 1: .*unique/)
+})
+
+test('a file that cannot be read is one fault', () => {
+  const path = join(folder, 'missing.yaml')
+  expect(loadConfig(path, {})).toMatchObject({ ok: false, faults: [{ path, message: 'cannot be read: there is no such file' }] })
+  expect(loadConfig(folder, {})).toMatchObject({ ok: false, faults: [{ message: 'cannot be read: it is a folder' }] })
+})
+
+test('a file that is no map is one fault', () => {
+  expect(faultsOf('- a\n')).toEqual([expect.stringContaining('takes a map of sections')])
+})
+
+test('an empty file asks for what is required', () => {
+  expect(faultsOf('# nothing\n')).toEqual(['kafka: is required', 'registry: is required'])
+})
+
+test('references are replaced inside any string, files whole and trimmed, beside the config file', () => {
+  put('  file-secret-1\n\n', 'token.txt')
+  const config = configOf(
+    `kafka: { brokers: "\${env:HOST}:\${env:PORT},b:2" }
+registry: { url: http://r:1/apis/, auth: { username: u, password: "\${env:PW}" } }
+http: { port: "\${env:HTTP}" }
+topics: { create: "\${env:CREATE}" }
+connectors: { a: { access.token: "Bearer \${file:token.txt}", plain: "\${} $x" } }
+`,
+    { HOST: 'kafka.test', PORT: '9093', PW: 'pass-word', HTTP: '0', CREATE: 'false' },
+  )
+  expect(config.kafka.brokers).toEqual(['kafka.test:9093', 'b:2'])
+  expect(config.registry).toEqual({ url: 'http://r:1/apis', auth: { username: 'u', password: 'pass-word' } })
+  expect(config.http.port).toBe(0)
+  expect(config.topics.create).toBe(false)
+  expect(config.connectors['a']).toEqual({ 'access.token': 'Bearer file-secret-1', plain: '${} $x' })
+})
+
+test('what a reference stood for is not resolved again', () => {
+  const config = configOf(`${LEAST}connectors: { a: { x: "\${env:A}" } }`, { A: '${env:B}', B: 'second' })
+  expect(config.connectors['a']).toEqual({ x: '${env:B}' })
+})
+
+test('the maps as written keep their references, for what is shown and stored', () => {
+  const loaded = load(`${LEAST}connectors: { a: { access.token: "\${env:T}" } }`, { T: 'resolved-token' })
+  expect(loaded.connectorsAsWritten).toEqual({ a: { 'access.token': '${env:T}' } })
+  expect(loaded.connectors).toEqual({ a: { 'access.token': 'resolved-token' } })
+})
+
+test('secrets cannot be logged once the file has been read, even when it has faults', () => {
+  const loaded = load(
+    `kafka: { brokers: [a:1], sasl: { mechanism: plain, username: u, password: sasl-in-clear } }
+registry: { url: 3, auth: { username: u, password: registry-in-clear } }
+connectors: { a: { access.token: token-in-clear, token.url: https://idp.test, base.url: "\${env:SECRET_URL}" } }
+`,
+    { SECRET_URL: 'https://hidden.test/by-reference' },
+  )
+  expect(loaded.ok).toBe(false)
+  const lines: string[] = []
+  createLog('info', line => lines.push(line)).info(
+    { echo: 'sasl-in-clear registry-in-clear token-in-clear https://hidden.test/by-reference' },
+    'vendor says https://idp.test',
+  )
+  expect(lines.join('')).toContain('"echo":"[hidden] [hidden] [hidden] [hidden]"')
+  expect(lines.join(''), 'an address is no secret').toContain('https://idp.test')
+})
+
+test('no fault repeats a value of the file', () => {
+  const text = `kafka: { brokers: ["user:s3cret-one@h:1"], clientId: 5, sasl: { mechanism: s3cret-two, password: [s3cret-three] } }
+registry: { url: "http://x:s3cret-four@h" }
+topics: { prefix: "s3cret five", partitions: s3cret-six }
+log: { level: s3cret-seven }
+`
+  const faults = faultsOf(text)
+  expect(faults.length).toBeGreaterThanOrEqual(6)
+  expect(faults.join('\n')).not.toContain('s3cret')
+})
+
+test('certificates are taken as text or from files', () => {
+  const pem = (what: string) => `-----BEGIN ${what}-----\nabc\n-----END ${what}-----\n`
+  put(pem('CERTIFICATE'), 'ca.pem')
+  put('no pem', 'bad.pem')
+  const config = configOf(`kafka:
+  brokers: [a:1]
+  ssl:
+    ca: ca.pem
+    key: |
+      -----BEGIN PRIVATE KEY-----
+      abc
+      -----END PRIVATE KEY-----
+registry: { url: http://r:1 }
+`)
+  expect(config.kafka.ssl).toEqual({ ca: pem('CERTIFICATE'), key: pem('PRIVATE KEY') })
+  expect(faultsOf('kafka: { brokers: [a:1], ssl: { ca: bad.pem, cert: none.pem } }')).toEqual(
+    expect.arrayContaining([
+      'kafka.ssl.ca: names a file that holds no PEM text',
+      'kafka.ssl.cert: takes PEM text or the path of a PEM file: there is no such file',
+    ]),
+  )
+  expect(configOf('kafka: { brokers: [a:1], ssl: true }\nregistry: { url: http://r:1 }').kafka.ssl).toBe(true)
+})
+
+test('a token file is read again whenever Kafka asks', async () => {
+  put('first-token\n', 'oauth.txt')
+  const { sasl } = configOf(
+    `kafka: { brokers: [a:1], sasl: { mechanism: oauthbearer, tokenFile: oauth.txt } }\nregistry: { url: http://r:1 }`,
+  ).kafka
+  if (sasl?.mechanism !== 'oauthbearer') throw new Error('not oauthbearer')
+  expect(await sasl.token()).toBe('first-token')
+  put('second-token\n', 'oauth.txt')
+  expect(await sasl.token()).toBe('second-token')
+})
+
+test('numbers that would not read back as written stay text: they are ids', () => {
+  const { connectors } = configOf(
+    `${LEAST}connectors: { a: { account: 007, bot.id: 12345678901234567890, n: 42, f: 1.50, yes: true, ids: [1, b, 003] } }`,
+  )
+  expect(connectors['a']).toEqual({
+    account: '007',
+    'bot.id': '12345678901234567890',
+    n: 42,
+    f: '1.50',
+    yes: true,
+    ids: '1,b,003',
+  })
+})
+
+test.each([
+  ['90d', 7_776_000_000],
+  ['1.5h', 5_400_000],
+  ['"60000"', 60_000],
+  ['250', 250],
+  ['2 w', 1_209_600_000],
+])('retention %s is %i ms', (written, ms) => {
+  expect(configOf(`${LEAST}aggregator: { retention: ${written} }`).aggregator.retentionMs).toBe(ms)
+})
+
+test('anchors and aliases work, and an alias bomb is refused', () => {
+  const config = configOf(`${LEAST}connectors:\n  a: &base { connector.class: x }\n  b: *base\n`)
+  expect(config.connectors['b']).toEqual({ 'connector.class': 'x' })
+  const bomb = ['a: &a [x, x, x, x, x, x, x, x, x]']
+  for (let n = 1; n < 9; n++) {
+    const [now, before] = ['abcdefghi'[n], 'abcdefghi'[n - 1]]
+    bomb.push(`${now}: &${now} [${Array.from({ length: 9 }, () => `*${before}`).join(', ')}]`)
+  }
+  expect(faultsOf(bomb.join('\n'))[0]).toMatch(/alias/i)
+})
+
+test('paths of plugins are found beside the file, package names are left alone', () => {
+  expect(configOf(`${LEAST}plugins: [./mine, colloquy-acme]`).plugins).toEqual([join(folder, 'mine'), 'colloquy-acme'])
+})
+
+test('faults of connectors join those of the file by line, one a path', () => {
+  const file = [
+    { path: 'kafka', message: 'is required', line: 5 },
+    { path: 'connectors.a.token', message: 'the environment has no T', line: 3 },
+  ]
+  const connectors = [
+    { path: 'connectors.a.token', message: 'too short', line: 3 },
+    { path: 'connectors.a.url', message: 'is required', line: 2 },
+  ]
+  expect(mergeFaults(file, connectors).map(fault => fault.message)).toEqual([
+    'is required',
+    'the environment has no T',
+    'is required',
+  ])
+})
+
+test('a connector fault finds its line, or that of its map', () => {
+  const loaded = load('connectors:\n  a:\n    connector.class: x\n')
+  expect(loaded.lineOf('connectors.a.connector.class')).toBe(3)
+  expect(loaded.lineOf('connectors.a.base.url')).toBe(2)
+  expect(loaded.lineOf('nothing')).toBeUndefined()
+})

@@ -1,0 +1,9 @@
+/** The seeded world, and what simulators of vendors are made of. */
+export * from './faults.ts'
+export * from './model.ts'
+export * from './random.ts'
+export * from './server.ts'
+export * from './simulators.ts'
+export * from './traffic.ts'
+export * from './world.ts'
+export { agentsOf } from './timeline.ts'

@@ -1,0 +1,90 @@
+import { existsSync, readdirSync } from 'node:fs'
+import { FlowError } from '../errors.ts'
+import type { Faults } from './faults.ts'
+import type { Logged } from './server.ts'
+import type { Stats } from './traffic.ts'
+import type { World } from './world.ts'
+
+/** What every vendor's simulator can be told. Each has options of its own beside these. */
+export interface SimulatorOptions {
+  readonly world: World
+  /** Default: a free one. */
+  readonly port?: number
+  /** Where in the world's time we are. Default: the system's clock. */
+  readonly now?: () => number
+  /** The clock that requests are counted and limited by. Default: the system's, also where `now` is moved by hand. */
+  readonly arrivalClock?: () => number
+  readonly faults?: Faults
+}
+
+/** A vendor's API over a world, on 127.0.0.1. */
+export interface Simulator {
+  /** The connector that reads it. */
+  readonly vendor: string
+  /** `http://127.0.0.1:N` */
+  readonly url: string
+  /** What a connector's config must say to read it, but `connector.class`. */
+  readonly config: Readonly<Record<string, string>>
+  readonly faults: Faults
+  /** The newest requests, oldest first. */
+  readonly log: readonly Logged[]
+  stats(): Stats
+  stop(): Promise<void>
+}
+
+/** What a `simulator.ts` in a connector's folder exports as `simulator`. */
+export interface SimulatorPlugin {
+  readonly vendor: string
+  start(options: SimulatorOptions): Promise<Simulator>
+}
+
+const CONNECTORS = new URL('../../connectors/', import.meta.url)
+
+/** Every connector's simulator, by vendor, in the alphabet's order. */
+export async function findSimulators(): Promise<Map<string, SimulatorPlugin>> {
+  const found = new Map<string, SimulatorPlugin>()
+  for (const folder of readdirSync(CONNECTORS).sort()) {
+    const file = ['simulator.ts', 'simulator.js']
+      .map(name => new URL(`${folder}/${name}`, CONNECTORS))
+      .find(url => existsSync(url))
+    if (file === undefined) continue
+    const { simulator } = (await import(file.href)) as { simulator: SimulatorPlugin }
+    found.set(simulator.vendor, simulator)
+  }
+  return found
+}
+
+/** Several simulators over one world. */
+export interface Simulators {
+  readonly all: readonly Simulator[]
+  /** By vendor, what a connector's config must say. */
+  readonly config: Readonly<Record<string, Readonly<Record<string, string>>>>
+  stop(): Promise<void>
+}
+
+/**
+ * Starts the simulators of these vendors (default: all that there are), the n-th at `port + n`, or each at a free port. When one does not start,
+ * those before it are stopped again.
+ *
+ * @throws FlowError PORT_TAKEN, PLUGIN_UNKNOWN
+ */
+export async function startSimulators(options: SimulatorOptions & { readonly vendors?: readonly string[] }): Promise<Simulators> {
+  const plugins = await findSimulators()
+  const { vendors, port, ...rest } = options
+  const all: Simulator[] = []
+  const stop = async () => {
+    await Promise.all(all.map(simulator => simulator.stop()))
+  }
+  try {
+    for (const [number, vendor] of (vendors === undefined || vendors.length === 0 ? [...plugins.keys()] : vendors).entries()) {
+      const plugin = plugins.get(vendor)
+      if (plugin === undefined)
+        throw new FlowError('PLUGIN_UNKNOWN', { vendor, hint: `there are ${[...plugins.keys()].join(', ')}` })
+      all.push(await plugin.start({ ...rest, ...(port === undefined || port === 0 ? {} : { port: port + number }) }))
+    }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  return { all, config: Object.fromEntries(all.map(({ vendor, config }) => [vendor, config])), stop }
+}

@@ -1,0 +1,188 @@
+/**
+ * How far a source partition (connector, stream, scope) has been read, and how that stands on the offsets topic: Kafka Connect's layout, a flat
+ * JSON map of primitives, times in ISO 8601, so that people and offset tools can read it and set it back.
+ */
+import { FlowError } from '../errors.ts'
+import type { TimeRange } from '../records.ts'
+import type { Json } from '../source/contract.ts'
+
+/** A place in one lane: everything before `atMs` is read, `[atMs, toMs)` is in hand when `toMs` is not null, and `resume` continues that window. */
+export interface Place {
+  readonly atMs: number
+  readonly toMs: number | null
+  readonly resume: Json
+}
+
+export interface Cursor {
+  /** The earliest time that this source partition is to hold: `start.at`, or its first live edge. */
+  readonly startMs: number
+  readonly live: Place
+  /** From `startMs` up to the first live edge; null when there is nothing left to fill. */
+  readonly backfill: (Place & { readonly untilMs: number }) | null
+  readonly lookback: {
+    /** When the last completed pass began; before the first one, when the source partition was first started. */
+    readonly beganMs: number
+    /** The pass in hand. */
+    readonly pass: (Place & { readonly untilMs: number; readonly beganMs: number }) | null
+  }
+  /** What has been read completely at least once, in order, not touching. Null: not known, because a person wrote the cursor. */
+  readonly covered: readonly TimeRange[] | null
+}
+
+export interface PartitionName {
+  readonly connector: string
+  readonly stream: string
+  readonly scope: string
+}
+
+export const CURSOR_FORMAT = 1
+
+/** The record key on the offsets topic, as Kafka Connect writes it: compact JSON, members in this order. */
+export function cursorKey(of: PartitionName): string {
+  return JSON.stringify([of.connector, { stream: of.stream, scope: of.scope }])
+}
+
+type Primitive = string | number | boolean | null
+
+/** The cursor as the value of its record. */
+export function writeCursor(cursor: Cursor): string {
+  const map: Record<string, Primitive> = { format: CURSOR_FORMAT, start: iso(cursor.startMs) }
+  map['live.until'] = iso(cursor.live.atMs)
+  putWindow(map, 'live', cursor.live)
+  if (cursor.backfill) {
+    map['backfill.from'] = iso(cursor.backfill.atMs)
+    map['backfill.until'] = iso(cursor.backfill.untilMs)
+    putWindow(map, 'backfill', cursor.backfill)
+  }
+  map['lookback.began'] = iso(cursor.lookback.beganMs)
+  const pass = cursor.lookback.pass
+  if (pass) {
+    map['lookback.pass'] = iso(pass.beganMs)
+    map['lookback.at'] = iso(pass.atMs)
+    map['lookback.until'] = iso(pass.untilMs)
+    putWindow(map, 'lookback', pass)
+  }
+  if (cursor.covered) map['covered'] = cursor.covered.map(range => `${iso(range.from)}/${iso(range.until)}`).join(' ')
+  return JSON.stringify(map)
+}
+
+/**
+ * Reads what `writeCursor` wrote, or what a person put in its place: only `live.until` is required then, times may be epoch milliseconds too.
+ *
+ * @param nowMs Stands for what a person left out.
+ * @throws FlowError CURSOR_INVALID, naming the field.
+ */
+export function readCursor(text: string, nowMs: number): Cursor {
+  const map = parseMap(text)
+  const format = map['format'] ?? CURSOR_FORMAT
+  if (format !== CURSOR_FORMAT) throw invalid('format', `is ${format}, this version reads ${CURSOR_FORMAT}`)
+  const liveUntil = timeOf(map, 'live.until')
+  if (liveUntil === null) throw invalid('live.until', 'is missing')
+  const startMs = timeOf(map, 'start') ?? liveUntil
+
+  const backfillFrom = timeOf(map, 'backfill.from')
+  const backfillUntil = timeOf(map, 'backfill.until')
+  if ((backfillFrom === null) !== (backfillUntil === null))
+    throw invalid('backfill.until', 'stands with backfill.from, or neither does')
+  const backfill =
+    backfillFrom === null || backfillUntil === null || backfillFrom >= backfillUntil
+      ? null
+      : { ...placeOf(map, 'backfill', backfillFrom), untilMs: backfillUntil }
+
+  const passBegan = timeOf(map, 'lookback.pass')
+  const passAt = timeOf(map, 'lookback.at')
+  const passUntil = timeOf(map, 'lookback.until')
+  const pass =
+    passBegan === null || passAt === null || passUntil === null
+      ? null
+      : { ...placeOf(map, 'lookback', passAt), untilMs: passUntil, beganMs: passBegan }
+
+  return {
+    startMs: Math.min(startMs, backfillFrom ?? startMs, liveUntil),
+    live: placeOf(map, 'live', liveUntil),
+    backfill,
+    lookback: { beganMs: timeOf(map, 'lookback.began') ?? nowMs, pass },
+    covered: coveredOf(map),
+  }
+}
+
+function putWindow(map: Record<string, Primitive>, lane: string, place: Place): void {
+  if (place.toMs === null) return
+  map[`${lane}.to`] = iso(place.toMs)
+  if (place.resume === null) return
+  if (typeof place.resume === 'object') map[`${lane}.resume.json`] = JSON.stringify(place.resume)
+  else map[`${lane}.resume`] = place.resume
+}
+
+function placeOf(map: Readonly<Record<string, Primitive>>, lane: string, atMs: number): Place {
+  const toMs = timeOf(map, `${lane}.to`)
+  if (toMs === null || toMs <= atMs) return { atMs, toMs: null, resume: null }
+  const text = map[`${lane}.resume.json`]
+  if (text === undefined || text === null) return { atMs, toMs, resume: map[`${lane}.resume`] ?? null }
+  try {
+    return { atMs, toMs, resume: JSON.parse(String(text)) as Json }
+  } catch (error) {
+    throw invalid(`${lane}.resume.json`, 'is not JSON', error)
+  }
+}
+
+function coveredOf(map: Readonly<Record<string, Primitive>>): TimeRange[] | null {
+  const text = map['covered']
+  if (text === undefined || text === null) return null
+  let covered: readonly TimeRange[] = []
+  for (const part of String(text).split(' ').filter(Boolean)) {
+    const [from, until, ...more] = part.split('/').map(each => Date.parse(each))
+    if (from === undefined || until === undefined || more.length > 0 || !(from <= until)) {
+      throw invalid('covered', 'takes ranges such as 2026-11-01T00:00:00Z/2026-11-02T00:00:00Z, with blanks between them')
+    }
+    covered = withRange(covered, { from, until })
+  }
+  return [...covered]
+}
+
+function parseMap(text: string): Record<string, Primitive> {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw invalid('value', 'is not JSON', error)
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('value', 'is not a JSON object')
+  for (const [name, each] of Object.entries(value)) {
+    if (typeof each === 'object' && each !== null) throw invalid(name, 'is not a plain value')
+  }
+  return value as Record<string, Primitive>
+}
+
+function timeOf(map: Readonly<Record<string, Primitive>>, name: string): number | null {
+  const value = map[name]
+  if (value === undefined || value === null) return null
+  const ms = typeof value === 'number' ? value : typeof value === 'string' ? Date.parse(value) : Number.NaN
+  if (!Number.isSafeInteger(ms) || Math.abs(ms) > 8.64e15)
+    throw invalid(name, 'is not a time (ISO 8601 with a zone, or epoch milliseconds)')
+  return ms
+}
+
+function invalid(field: string, hint: string, cause?: unknown): FlowError {
+  return new FlowError('CURSOR_INVALID', { field, hint: `${field} ${hint}` }, cause)
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString()
+}
+
+/** The ranges with one more, joined where they touch, in order. */
+export function withRange(ranges: readonly TimeRange[], add: TimeRange): readonly TimeRange[] {
+  if (add.from >= add.until) return ranges
+  const joined: TimeRange[] = []
+  let { from, until } = add
+  for (const range of ranges) {
+    if (range.until < from || range.from > until) joined.push(range)
+    else {
+      from = Math.min(from, range.from)
+      until = Math.max(until, range.until)
+    }
+  }
+  joined.push({ from, until })
+  return joined.sort((a, b) => a.from - b.from)
+}

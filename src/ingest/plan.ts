@@ -1,0 +1,256 @@
+/**
+ * Which window is read next. Pure: cursor, pace, settings and the time in, the next piece of work out. Three lanes share a source partition:
+ *
+ * - **live**: `[live.until, now − lag)`, every poll interval. First whenever it is due.
+ * - **lookback**: what was read before and may have changed since, at most every lookback interval. A pass covers
+ *   `[min(now, the last pass's beginning) − lookback, live.until)`, so that each row is read at least once when it is older than the lookback:
+ *   the first pass that begins after that moment reaches back to where the one before it stood.
+ * - **backfill**: from `start.at` up to the first live edge, ascending, when nothing else is due.
+ *
+ * No lane moves past a window that was not read completely. A window begins and ends inside one range of `covered` or between two, and on one
+ * side of the horizon: so all its rows are either remembered, or were forgotten, or were never read.
+ */
+import { FlowError } from '../errors.ts'
+import type { Lane, TimeRange } from '../records.ts'
+import type { Json, Window } from '../source/contract.ts'
+import { type Cursor, type Place, withRange } from './cursor.ts'
+
+/** The settings of one source partition, defaults filled in. */
+export interface PlanSpec {
+  /** `start.at`, or null: from now. */
+  readonly startAtMs: number | null
+  readonly pollIntervalMs: number
+  readonly lagMs: number
+  readonly lookbackMs: number
+  readonly lookbackIntervalMs: number
+  readonly longestMs: number
+  readonly smallestMs: number
+  readonly durableResume: boolean
+}
+
+/** A cursor that knows what was read: every cursor after the start of a source partition. */
+export type KnownCursor = Cursor & { readonly covered: readonly TimeRange[] }
+
+/** What the planner remembers of the running process; nothing in it needs to survive. */
+export interface Pace {
+  /** When the vendor's live edge is looked at next. */
+  readonly pollAtMs: number
+  /** Up to where live is to be read now. */
+  readonly edgeMs: number
+  /** Length of the next windows: the longest, or less after the vendor found one too large. */
+  readonly lengthMs: number
+  /** Windows read completely since the vendor last complained. */
+  readonly calmWindows: number
+  /** While a backfill waits, passes leave it half of the time: no pass begins before this. */
+  readonly lookbackAtMs: number
+}
+
+export interface Piece {
+  readonly lane: Lane
+  readonly window: Window
+  readonly resume: Json
+  /** The whole window was read before and lies behind the horizon: a row of it that is not remembered may have been published long ago. */
+  readonly forgotten: boolean
+}
+
+export interface Planned {
+  readonly cursor: KnownCursor
+  readonly pace: Pace
+  /** null: nothing is due before `dueAt`. */
+  readonly piece: Piece | null
+}
+
+const CALM_WINDOWS_BEFORE_GROWTH = 8
+
+/** The cursor of a source partition that has none. Live begins at the edge of now, backfill reaches from `start.at` up to there. */
+export function beginCursor(spec: PlanSpec, nowMs: number, covered: readonly TimeRange[]): KnownCursor {
+  const edgeMs = nowMs - spec.lagMs
+  const startMs = spec.startAtMs ?? edgeMs
+  const liveMs = Math.max(startMs, edgeMs)
+  return {
+    startMs,
+    live: at(liveMs),
+    backfill: startMs < liveMs ? { ...at(startMs), untilMs: liveMs } : null,
+    lookback: { beganMs: nowMs, pass: null },
+    covered,
+  }
+}
+
+export function beginPace(spec: PlanSpec): Pace {
+  return { pollAtMs: -Infinity, edgeMs: -Infinity, lengthMs: spec.longestMs, calmWindows: 0, lookbackAtMs: -Infinity }
+}
+
+/** Rows of windows that end before this may have been forgotten. */
+export function horizon(cursor: Cursor, spec: PlanSpec): number {
+  return spec.lookbackMs > 0 ? cursor.lookback.beganMs - spec.lookbackMs : cursor.live.atMs
+}
+
+/** Everything that the vendor showed with an earlier time has been read, from the start of the source partition. */
+export function completeUntil(cursor: Cursor): number {
+  return cursor.backfill ? cursor.backfill.atMs : cursor.live.atMs
+}
+
+/** The next piece of work at `nowMs`: the first page of a new window, or the next page of one in hand. */
+export function next(cursor: KnownCursor, pace: Pace, spec: PlanSpec, nowMs: number): Planned {
+  const polled = nowMs >= pace.pollAtMs ? { ...pace, pollAtMs: nowMs + spec.pollIntervalMs, edgeMs: nowMs - spec.lagMs } : pace
+  const started = beginBackfill(beginPass(cursor, polled, spec, nowMs), spec)
+  const lane = dueLane(started, polled)
+  if (lane === null) return { cursor: started, pace: polled, piece: null }
+  const place = placeOf(started, lane)
+  const toMs = place.toMs ?? windowEnd(started, polled, spec, lane)
+  const opened = withPlace(started, lane, { ...place, toMs })
+  return { cursor: opened, pace: polled, piece: pieceOf(opened, spec, lane, toMs) }
+}
+
+/** When `next` may have something to do, if it has nothing now. */
+export function dueAt(cursor: KnownCursor, pace: Pace, spec: PlanSpec): number {
+  return spec.lookbackMs > 0 ? Math.min(pace.pollAtMs, lookbackDueAt(cursor, pace, spec)) : pace.pollAtMs
+}
+
+/** The cursor after a page of the piece: `resume` continues the window. Only a resume that survives a restart is kept. */
+export function afterPage(cursor: KnownCursor, piece: Piece, resume: Json, spec: PlanSpec): KnownCursor {
+  return withPlace(cursor, piece.lane, {
+    ...placeOf(cursor, piece.lane),
+    toMs: piece.window.untilMs,
+    resume: spec.durableResume ? resume : null,
+  })
+}
+
+/** Cursor and pace after the last page of the piece's window. */
+export function afterWindow(cursor: KnownCursor, pace: Pace, piece: Piece, spec: PlanSpec, nowMs: number) {
+  const { fromMs: from, untilMs: until } = piece.window
+  const read: KnownCursor = { ...withPlace(cursor, piece.lane, at(until)), covered: withRange(cursor.covered, { from, until }) }
+  const grown = pace.calmWindows + 1 >= CALM_WINDOWS_BEFORE_GROWTH
+  const after: Pace = {
+    ...pace,
+    calmWindows: grown ? 0 : pace.calmWindows + 1,
+    lengthMs: grown ? Math.min(spec.longestMs, pace.lengthMs * 2) : pace.lengthMs,
+  }
+  if (piece.lane === 'backfill' && read.backfill && until >= read.backfill.untilMs) {
+    return { cursor: { ...read, backfill: null }, pace: after }
+  }
+  const pass = read.lookback.pass
+  if (piece.lane === 'lookback' && pass && nextCovered(read, pass.atMs, pass.untilMs) === null) {
+    return { cursor: endPass(read, pass.beganMs), pace: { ...after, lookbackAtMs: nowMs + (nowMs - pass.beganMs) } }
+  }
+  return { cursor: read, pace: after }
+}
+
+/** The window starts again from its beginning: its resume is not known to the vendor any more. */
+export function startWindowAgain(cursor: KnownCursor, lane: Lane): KnownCursor {
+  return withPlace(cursor, lane, { ...placeOf(cursor, lane), resume: null })
+}
+
+/**
+ * The window starts again at half its length, and the next ones are no longer than that.
+ *
+ * @throws FlowError SRC_WINDOW_TOO_LARGE when it cannot be halved any more.
+ */
+export function halveWindow(cursor: KnownCursor, pace: Pace, piece: Piece, spec: PlanSpec, cause: FlowError) {
+  const { fromMs, untilMs } = piece.window
+  const lengthMs = untilMs - fromMs
+  if (lengthMs <= spec.smallestMs) {
+    throw new FlowError('SRC_WINDOW_TOO_LARGE', { ...cause.details, windowMs: lengthMs, smallestMs: spec.smallestMs }, cause)
+  }
+  const halfMs = Math.max(spec.smallestMs, Math.ceil(lengthMs / 2))
+  return {
+    cursor: withPlace(cursor, piece.lane, { atMs: fromMs, toMs: fromMs + halfMs, resume: null }),
+    pace: { ...pace, lengthMs: halfMs, calmWindows: 0 },
+  }
+}
+
+function at(atMs: number): Place {
+  return { atMs, toMs: null, resume: null }
+}
+
+function dueLane(cursor: KnownCursor, pace: Pace): Lane | null {
+  if (cursor.live.toMs !== null || cursor.live.atMs < pace.edgeMs) return 'live'
+  if (cursor.lookback.pass) return 'lookback'
+  return cursor.backfill ? 'backfill' : null
+}
+
+function placeOf(cursor: KnownCursor, lane: Lane): Place {
+  const place = lane === 'live' ? cursor.live : lane === 'backfill' ? cursor.backfill : cursor.lookback.pass
+  if (!place) throw new FlowError('BUG', { hint: `no window of the ${lane} lane is in hand` })
+  return place
+}
+
+function withPlace(cursor: KnownCursor, lane: Lane, place: Place): KnownCursor {
+  const { atMs, toMs, resume } = place
+  if (lane === 'live') return { ...cursor, live: { atMs, toMs, resume } }
+  if (lane === 'backfill') return cursor.backfill ? { ...cursor, backfill: { ...cursor.backfill, atMs, toMs, resume } } : cursor
+  const pass = cursor.lookback.pass
+  return pass ? { ...cursor, lookback: { ...cursor.lookback, pass: { ...pass, atMs, toMs, resume } } } : cursor
+}
+
+/** `start.at` was set earlier than what is there: what lies before is a backfill of its own, when none is running. */
+function beginBackfill(cursor: KnownCursor, spec: PlanSpec): KnownCursor {
+  if (cursor.backfill || spec.startAtMs === null || spec.startAtMs >= cursor.startMs) return cursor
+  return { ...cursor, startMs: spec.startAtMs, backfill: { ...at(spec.startAtMs), untilMs: cursor.startMs } }
+}
+
+function lookbackDueAt(cursor: KnownCursor, pace: Pace, spec: PlanSpec): number {
+  const dueMs = cursor.lookback.beganMs + spec.lookbackIntervalMs
+  return cursor.backfill ? Math.max(dueMs, pace.lookbackAtMs) : dueMs
+}
+
+function beginPass(cursor: KnownCursor, pace: Pace, spec: PlanSpec, nowMs: number): KnownCursor {
+  const { beganMs, pass } = cursor.lookback
+  if (spec.lookbackMs <= 0) return pass ? endPass(cursor, pass.beganMs) : cursor
+  if (pass) return nextCovered(cursor, pass.atMs, pass.untilMs) === null ? endPass(cursor, pass.beganMs) : moveToCovered(cursor)
+  if (nowMs >= beganMs && nowMs < lookbackDueAt(cursor, pace, spec)) return cursor
+  const fromMs = Math.min(nowMs, beganMs) - spec.lookbackMs
+  const untilMs = cursor.live.atMs
+  if (nextCovered(cursor, fromMs, untilMs) === null) return endPass(cursor, nowMs)
+  return moveToCovered({ ...cursor, lookback: { beganMs, pass: { ...at(fromMs), untilMs, beganMs: nowMs } } })
+}
+
+function endPass(cursor: KnownCursor, beganMs: number): KnownCursor {
+  return { ...cursor, lookback: { beganMs, pass: null } }
+}
+
+/** A pass reads again only what was read before: it steps over the holes. */
+function moveToCovered(cursor: KnownCursor): KnownCursor {
+  const pass = cursor.lookback.pass
+  if (!pass || pass.toMs !== null) return cursor
+  const range = nextCovered(cursor, pass.atMs, pass.untilMs)
+  return range ? withPlace(cursor, 'lookback', at(range.from)) : cursor
+}
+
+/** The first stretch of `[fromMs, untilMs)` that was read before. */
+function nextCovered(cursor: KnownCursor, fromMs: number, untilMs: number): TimeRange | null {
+  for (const range of cursor.covered) {
+    const from = Math.max(range.from, fromMs)
+    const until = Math.min(range.until, untilMs)
+    if (from < until) return { from, until }
+  }
+  return null
+}
+
+function windowEnd(cursor: KnownCursor, pace: Pace, spec: PlanSpec, lane: Lane): number {
+  const { atMs } = placeOf(cursor, lane)
+  let endMs = Math.min(atMs + pace.lengthMs, limitOf(cursor, pace, lane))
+  const cutAt = (ms: number) => {
+    if (ms > atMs && ms < endMs) endMs = ms
+  }
+  cutAt(horizon(cursor, spec))
+  for (const range of cursor.covered) {
+    cutAt(range.from)
+    cutAt(range.until)
+  }
+  return endMs
+}
+
+function limitOf(cursor: KnownCursor, pace: Pace, lane: Lane): number {
+  if (lane === 'live') return pace.edgeMs
+  return (lane === 'backfill' ? cursor.backfill?.untilMs : cursor.lookback.pass?.untilMs) ?? pace.edgeMs
+}
+
+function pieceOf(cursor: KnownCursor, spec: PlanSpec, lane: Lane, untilMs: number): Piece {
+  const place = placeOf(cursor, lane)
+  const window = { fromMs: place.atMs, untilMs }
+  const forgotten =
+    window.fromMs < horizon(cursor, spec) &&
+    cursor.covered.some(range => range.from <= window.fromMs && window.untilMs <= range.until)
+  return { lane, window, resume: place.resume, forgotten }
+}

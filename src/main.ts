@@ -41,7 +41,7 @@ const COMMANDS: Record<string, { readonly line: string; readonly load: () => Pro
 
 const GRACE_MS = 9_000
 
-async function main(argv: string[], env: NodeJS.ProcessEnv): Promise<number> {
+async function main([, entry = '', ...argv]: string[], env: NodeJS.ProcessEnv): Promise<number> {
   const log = createLog((env['COLLOQUY_LOG_LEVEL'] ?? 'info') as LogLevel)
   const [name = '--help', ...rest] = argv
   if (name === '--version' || name === '-v') {
@@ -71,7 +71,7 @@ async function main(argv: string[], env: NodeJS.ProcessEnv): Promise<number> {
   // A parent that spawned us with a channel wants us gone when it is gone, however it went.
   process.on('disconnect', onSignal)
 
-  const io: Io = { stdout: line => process.stdout.write(`${line}\n`), log, signal: stop.signal, env }
+  const io: Io = { stdout: line => process.stdout.write(`${line}\n`), log, signal: stop.signal, env, entry }
   try {
     return await (await command.load())(rest, io)
   } catch (error) {
@@ -89,4 +89,4 @@ function version(): string {
   return 'unknown'
 }
 
-process.exit(await main(process.argv.slice(2), process.env))
+process.exit(await main(process.argv, process.env))

@@ -10,6 +10,8 @@ export interface Io {
   /** Aborts on SIGINT and SIGTERM: finish, clean up, return. */
   readonly signal: AbortSignal
   readonly env: Readonly<Record<string, string | undefined>>
+  /** The file that Node was started with, to start this binary again. */
+  readonly entry: string
 }
 
 /** A command: reads its own arguments, returns the exit code (0 good, 1 it ran and failed, 2 the call or the config is wrong). */

@@ -15,7 +15,11 @@ export async function pluginsCommand(argv: string[], io: Io): Promise<number> {
   }
   const connector = await findConnector(id, process.cwd())
   io.stdout(
-    JSON.stringify({ manifest: connector.manifest, streams: Object.keys(connector.streams), config: configJsonSchema(connector) }, null, 2),
+    JSON.stringify(
+      { manifest: connector.manifest, streams: Object.keys(connector.streams), config: configJsonSchema(connector) },
+      null,
+      2,
+    ),
   )
   return 0
 }

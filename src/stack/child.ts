@@ -1,0 +1,139 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync } from 'node:fs'
+import type { Readable } from 'node:stream'
+
+/**
+ * A child process that cannot outlive us. It runs under a small `sh` guard that reads a pipe from us: a line names a signal for the child,
+ * and the end of the pipe, which is also what the kernel makes of our own SIGKILL, kills it. Guard and child are a process group of their
+ * own, so that Ctrl-C in a terminal reaches only us and the order of stopping stays ours.
+ */
+export interface Child {
+  /** Resolves, never rejects, when the child has gone; code as a shell tells it (128 + signal when killed). */
+  readonly exited: Promise<number>
+  /** Whether it has gone already. */
+  readonly gone: () => boolean
+  /** The last lines it wrote on stdout and stderr, oldest first. */
+  lastLines(): readonly string[]
+  /** End it: SIGTERM and, after `graceMs`, SIGKILL; with `graceMs` 0 SIGKILL at once. Resolves when it has gone. May be called again. */
+  stop(graceMs: number): Promise<void>
+}
+
+const KEPT_LINES = 60
+
+const GUARD = `
+exec 3<&0
+"$@" </dev/null 3<&- &
+child=$!
+( exec >/dev/null 2>&1; while read -r name <&3; do kill -s "$name" "$child"; done; kill -s KILL "$child" ) &
+watch=$!
+exec 3<&-
+wait "$child"
+code=$?
+kill -s KILL "$watch" 2>/dev/null
+exit "$code"
+`
+
+export function startChild(
+  command: string,
+  args: readonly string[],
+  options: { cwd?: string; env?: Readonly<Record<string, string | undefined>>; onLine?: (line: string) => void } = {},
+): Child {
+  const guard = spawn('/bin/sh', ['-c', GUARD, 'sh', command, ...args], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    detached: true,
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    ...(options.env === undefined ? {} : { env: options.env }),
+  })
+  // A guard that has gone breaks the pipe; that it has gone is told by `exited`.
+  guard.stdin.on('error', () => {})
+  const lines: string[] = []
+  const keep = (line: string) => {
+    lines.push(line)
+    if (lines.length > KEPT_LINES) lines.shift()
+    options.onLine?.(line)
+  }
+  readLines(guard.stdout, keep)
+  readLines(guard.stderr, keep)
+  let gone = false
+  const exited = new Promise<number>(resolve => {
+    const done = (code: number | null) => {
+      gone = true
+      resolve(code ?? 137)
+    }
+    guard.once('close', done)
+    guard.once('error', error => {
+      keep(String(error))
+      done(127)
+    })
+  })
+
+  return {
+    exited,
+    gone: () => gone,
+    lastLines: () => lines,
+    async stop(graceMs) {
+      if (gone) return
+      if (graceMs > 0) {
+        guard.stdin.write('TERM\n')
+        const timer = setTimeout(() => guard.stdin.end(), graceMs)
+        await exited
+        clearTimeout(timer)
+        return
+      }
+      guard.stdin.end()
+      await exited
+    },
+  }
+}
+
+/** A folder that is removed when we let go of it, and also when we are killed. */
+export interface ThrowAwayFolder {
+  readonly path: string
+  /** Remove it now. Whoever writes into it must have ended. May be called again. */
+  remove(): Promise<void>
+}
+
+/** Processes that are killed by the same end of us may still write for a moment, so it looks again before it goes. */
+const KEEPER = `
+while read -r _; do :; done
+PATH=$PATH:/usr/bin:/bin
+tries=0
+while [ "$tries" -lt 50 ]; do
+  rm -rf "$1" 2>/dev/null
+  sleep 0.1
+  [ -e "$1" ] || exit 0
+  tries=$((tries + 1))
+  sleep 0.1
+done
+`
+
+/** The keeper is there before the folder is, so that no moment is left in which a kill would leave it behind. */
+export function throwAwayFolder(path: string): ThrowAwayFolder {
+  const keeper = spawn('/bin/sh', ['-c', KEEPER, 'sh', path], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
+  keeper.stdin.on('error', () => {})
+  const gone = once(keeper, 'exit')
+  gone.catch(() => {})
+  mkdirSync(path, { recursive: true, mode: 0o700 })
+  return {
+    path,
+    async remove() {
+      keeper.stdin.end()
+      await gone
+    },
+  }
+}
+
+/** Calls back with each line; carriage returns, with which progress displays overwrite themselves, end a line too. */
+function readLines(stream: Readable, each: (line: string) => void): void {
+  let rest = ''
+  stream.setEncoding('utf8')
+  stream.on('data', (text: string) => {
+    const parts = `${rest}${text}`.split(/\r\n|\n|\r/)
+    rest = parts.pop() ?? ''
+    for (const part of parts) if (part.trim() !== '') each(part.trimEnd())
+  })
+  stream.on('end', () => {
+    if (rest.trim() !== '') each(rest.trimEnd())
+  })
+}

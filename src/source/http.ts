@@ -1,0 +1,436 @@
+/**
+ * The one way to a vendor: authorisation, quota, retries, size and time limits, host pinning and the stop signal around undici, which only
+ * carries bytes. Retries are our own, because a page must be whole or an error, POST is a read here too, and `Retry-After` is never cut short.
+ *
+ * Errors and log lines name the path without its query, status, code, attempt and wait. Never a header, a token, a query value or body text.
+ */
+import { Agent, request } from 'undici'
+import type { z } from 'zod'
+import type { Clock } from '../clock.ts'
+import { asFlowError, type ErrorDetails, FlowError } from '../errors.ts'
+import { type Log, withoutSecrets } from '../log.ts'
+import { decompress } from './decompress.ts'
+import type { CallOptions, Http, HttpSpec, Json, PlainFetch, Query } from './contract.ts'
+import type { QuotaGate } from './quota.ts'
+
+export interface HttpDeps {
+  readonly quota: QuotaGate
+  /** Whose turn comes first; see `PRIORITY`. A function is asked before each request. */
+  readonly priority: number | (() => number)
+  /** Ends waits and requests at once, with STOPPED. */
+  readonly signal: AbortSignal
+  readonly clock: Clock
+  readonly log: Log
+  /** Told of every request that was made: `ok` or the error's code, seconds from start to last byte, seconds waited for quota. */
+  readonly observe?: (of: { outcome: string; seconds: number; waitedSeconds: number }) => void
+  /** [0, 1), for jitter. */
+  readonly random?: () => number
+}
+
+const MAX_BYTES = 64 * 1024 * 1024
+const TIMEOUT_MS = 60_000
+const TRIES = 5
+/** Transient 401 come in bursts (Botmaker, seen by a client): so often a request is repeated, a refresh of the credentials included. */
+const REPEATS_OF_401 = 3
+const MOST_REDIRECTS = 5
+const BACKOFF_MS = { first: 500, longest: 30_000 } as const
+const RATE_LIMIT_BACKOFF_MS = { first: 1000, longest: 60_000 } as const
+/** A longer wish is passed on: the task ends and is started again after it. */
+const LONGEST_WAIT_MS = 3_600_000
+/** What a token endpoint answers is small. */
+const TOKEN_MAX_BYTES = 1024 * 1024
+
+const TRIED_AGAIN: ReadonlySet<string> = new Set([
+  'SRC_UNREACHABLE',
+  'SRC_TIMEOUT',
+  'SRC_SERVER_ERROR',
+  'SRC_TRUNCATED',
+  'SRC_MALFORMED',
+])
+
+type Headers = Readonly<Record<string, string>>
+
+interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  /** Decompressed. */
+  readonly bytes: Buffer
+}
+
+interface Call {
+  readonly method: 'GET' | 'POST'
+  readonly path: string
+  readonly query: Query
+  readonly body: Json | undefined
+  readonly headers: Headers | undefined
+}
+
+export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Promise<void> } {
+  const { quota, clock, signal, log, observe, random = Math.random } = deps
+  const base = baseOf(spec.baseUrl)
+  const maxBytes = spec.maxBytes ?? MAX_BYTES
+  const timeoutMs = spec.timeoutMs ?? TIMEOUT_MS
+  const tries = Math.max(1, spec.tries ?? TRIES)
+  const agent = new Agent({ allowH2: false, headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 10_000 } })
+
+  /** How often the credentials were refreshed, so that requests under way together refresh them once. */
+  let refreshes = 0
+  let refreshing: Promise<void> | null = null
+
+  const plainFetch: PlainFetch = async ({ method, url, headers = {}, body }) => {
+    const sent = { 'user-agent': 'colloquy', accept: 'application/json', ...lowerCase(headers) }
+    const answer = await exchange({
+      agent,
+      method,
+      url: new URL(url),
+      headers: sent,
+      body,
+      maxBytes: TOKEN_MAX_BYTES,
+      timeoutMs,
+      signal,
+    })
+    return { status: answer.status, headers: answer.headers, body: read(answer).body }
+  }
+
+  async function refresh(seen: number): Promise<void> {
+    if (seen !== refreshes) return
+    refreshing ??= Promise.resolve(spec.auth?.refresh?.(plainFetch, signal))
+      .then(() => void refreshes++)
+      .finally(() => (refreshing = null))
+    await refreshing
+  }
+
+  /** The call until it is answered or its patience is spent. */
+  async function call<S extends z.ZodType>(of: Call, page: S, options: CallOptions<z.output<S>>): Promise<z.output<S>> {
+    const url = target(base, of.path, of.query)
+    let refused = 0
+    for (let attempt = 1; ; attempt++) {
+      const seen = refreshes
+      try {
+        return await once(of, url, page, options)
+      } catch (thrown) {
+        let error = asFlowError(thrown)
+        let again = false
+        if (error.code === 'SRC_UNAUTHORISED' && error.details.status !== 403) {
+          again = ++refused <= REPEATS_OF_401
+          if (refused === 1 && spec.auth?.refresh !== undefined) {
+            try {
+              await refresh(seen)
+              log.info({ path: url.pathname, attempt }, 'credentials refreshed')
+              continue
+            } catch (failure) {
+              error = asFlowError(failure)
+              again = error.code === 'SRC_UNAUTHORISED' ? again : TRIED_AGAIN.has(error.code) && attempt < tries
+            }
+          }
+        } else if (error.code === 'SRC_RATE_LIMITED' || TRIED_AGAIN.has(error.code)) {
+          again = attempt < tries
+        } else throw error
+        const waitMs = error.details.waitMs ?? backoffMs(error, attempt)
+        if (error.code === 'SRC_RATE_LIMITED') quota.holdUntil(clock.now() + Math.min(waitMs, LONGEST_WAIT_MS))
+        const details = { ...error.details, attempt }
+        if (waitMs > LONGEST_WAIT_MS) throw new FlowError('SRC_RATE_LIMITED', { ...details, waitMs }, error.cause)
+        if (!again)
+          throw new FlowError(error.code, error.code === 'SRC_RATE_LIMITED' ? { ...details, waitMs } : details, error.cause)
+        log.warn({ code: error.code, ...details, waitMs: Math.round(waitMs) }, 'request failed, trying again')
+        await clock.sleep(waitMs, signal)
+        if (signal.aborted) throw new FlowError('STOPPED', { path: url.pathname })
+      }
+    }
+  }
+
+  /** Full jitter, doubling; after a 429 never less than what is due, as an early request is another 429. */
+  function backoffMs(error: FlowError, attempt: number): number {
+    const { first, longest } = error.code === 'SRC_RATE_LIMITED' ? RATE_LIMIT_BACKOFF_MS : BACKOFF_MS
+    const fullMs = Math.min(longest, first * 2 ** (attempt - 1))
+    return error.code === 'SRC_RATE_LIMITED' ? fullMs * (1 + random() / 4) : fullMs * random()
+  }
+
+  /** One request under quota, and those that the vendor redirects it to on its own host. */
+  async function once<S extends z.ZodType>(
+    of: Call,
+    first: URL,
+    page: S,
+    options: CallOptions<z.output<S>>,
+  ): Promise<z.output<S>> {
+    let url = first
+    for (let hops = 0; ; hops++) {
+      const askedMs = clock.now()
+      const release = await quota.acquire(typeof deps.priority === 'function' ? deps.priority() : deps.priority, signal)
+      const startMs = clock.now()
+      let outcome = 'ok'
+      try {
+        const headers = {
+          'user-agent': 'colloquy',
+          accept: 'application/json',
+          'accept-encoding': 'gzip, deflate, br, zstd',
+          ...(of.body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...lowerCase(spec.headers),
+          ...lowerCase(of.headers),
+          ...lowerCase(options.headers),
+          ...lowerCase(await spec.auth?.headers()),
+        }
+        const body = of.body === undefined ? undefined : JSON.stringify(of.body)
+        const answer = await exchange({ agent, method: of.method, url, headers, body, maxBytes, timeoutMs, signal })
+        const next = redirect(answer, url, of.method)
+        if (next === null) return settle(answer, url.pathname, page, options)
+        if (hops >= MOST_REDIRECTS)
+          throw new FlowError('SRC_REFUSED', { path: url.pathname, status: answer.status, hint: 'redirected in a circle' })
+        url = pinned(base, next, url.pathname)
+      } catch (thrown) {
+        outcome = asFlowError(thrown).code
+        throw thrown
+      } finally {
+        release()
+        observe?.({ outcome, seconds: (clock.now() - startMs) / 1000, waitedSeconds: (startMs - askedMs) / 1000 })
+      }
+    }
+  }
+
+  /** What an answer means: the page, or the error that it stands for. */
+  function settle<S extends z.ZodType>(answer: Answer, path: string, page: S, options: CallOptions<z.output<S>>): z.output<S> {
+    const { status, headers } = answer
+    const { body, empty, json } = read(answer)
+    const told = spec.classify?.({ status, headers, body })
+    if (told !== undefined) {
+      const { code, ...more } = told
+      throw new FlowError(code, { path, status, ...wait(retryAfterMs(headers, clock.now())), ...more })
+    }
+    const saysEmpty = options.emptyStatus?.includes(status) === true
+    if (status >= 400 && !saysEmpty) throw refusal(status, headers, body, path)
+    if (saysEmpty || status === 204 || empty) {
+      if (Object.hasOwn(options, 'empty')) return options.empty as z.output<S>
+      throw new FlowError('SRC_MALFORMED', { path, status, hint: 'an answer without a body, where one was promised' })
+    }
+    if (!json)
+      throw new FlowError('SRC_MALFORMED', { path, status, contentType: mediaType(headers), hint: 'the body is not JSON' })
+    const parsed = page.safeParse(body)
+    if (parsed.success) return parsed.data
+    throw new FlowError('SRC_MALFORMED', { path, status, issues: issuesOf(parsed.error), hint: 'the body has another form' })
+  }
+
+  function refusal(status: number, headers: Headers, body: unknown, path: string): FlowError {
+    const details: ErrorDetails = { path, status, vendorCode: vendorCodeOf(body) }
+    if (status === 429) return new FlowError('SRC_RATE_LIMITED', { ...details, ...wait(retryAfterMs(headers, clock.now())) })
+    if (status === 503) return new FlowError('SRC_SERVER_ERROR', { ...details, ...wait(retryAfterMs(headers, clock.now())) })
+    if (status >= 500) return new FlowError('SRC_SERVER_ERROR', details)
+    if (status === 401 || status === 403) return new FlowError('SRC_UNAUTHORISED', details)
+    if (status === 408) return new FlowError('SRC_TIMEOUT', details)
+    return new FlowError('SRC_REFUSED', details)
+  }
+
+  return {
+    getJson: (path, query, page, options = {}) =>
+      call({ method: 'GET', path, query, body: undefined, headers: undefined }, page, options),
+    postJson: (path, { query = {}, body, headers }, page, options = {}) =>
+      call({ method: 'POST', path, query, body, headers }, page, options),
+    close: () => agent.destroy(),
+  }
+}
+
+interface Exchange {
+  readonly agent: Agent
+  readonly method: 'GET' | 'POST'
+  readonly url: URL
+  readonly headers: Headers
+  readonly body: string | undefined
+  readonly maxBytes: number
+  readonly timeoutMs: number
+  readonly signal: AbortSignal
+}
+
+/** One request on the wire, whole: answered with any status, or a FlowError. */
+async function exchange(of: Exchange): Promise<Answer> {
+  const { agent, method, url, headers, maxBytes, timeoutMs, signal } = of
+  const path = url.pathname
+  if (signal.aborted) throw new FlowError('STOPPED', { path })
+  const abort = new AbortController()
+  const stop = () => abort.abort()
+  signal.addEventListener('abort', stop, { once: true })
+  const timer = setTimeout(stop, timeoutMs)
+  let status: number | undefined
+  try {
+    const response = await request(url, { dispatcher: agent, method, headers, body: of.body ?? null, signal: abort.signal })
+    status = response.statusCode
+    const chunks: Buffer[] = []
+    let size = 0
+    for await (const chunk of response.body as AsyncIterable<Buffer>) {
+      size += chunk.length
+      if (size > maxBytes) throw tooLarge(path, status, maxBytes)
+      chunks.push(chunk)
+    }
+    const flat = flatten(response.headers)
+    // A body that is told neither its length nor its chunks ends when the connection does: nothing at all is then as likely a break as an end.
+    const framed =
+      flat['content-length'] !== undefined || flat['transfer-encoding'] !== undefined || status === 204 || status === 304
+    if (size === 0 && !framed) throw new FlowError('SRC_TRUNCATED', { path, status })
+    const raw = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size)
+    const bytes = await decompress(raw, flat['content-encoding'], maxBytes).catch((thrown: unknown) => {
+      throw thrown instanceof FlowError ? new FlowError(thrown.code, { path, status, ...thrown.details }) : thrown
+    })
+    return { status, headers: flat, bytes }
+  } catch (thrown) {
+    if (thrown instanceof FlowError) throw thrown
+    if (signal.aborted) throw new FlowError('STOPPED', { path })
+    if (abort.signal.aborted) throw new FlowError('SRC_TIMEOUT', { path, status, timeoutMs })
+    throw transportFault(thrown, path, status)
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', stop)
+  }
+}
+
+/** What a failure below HTTP stands for. Its message is not passed on: it may hold what we sent. */
+function transportFault(thrown: unknown, path: string, status: number | undefined): FlowError {
+  const reason = thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : undefined
+  const details = { path, status, reason }
+  if (reason === 'UND_ERR_INVALID_ARG')
+    return new FlowError('CFG_INVALID', {
+      ...details,
+      hint: 'a header or the address cannot be sent; is there a line break in a credential?',
+    })
+  if (reason === 'UND_ERR_DESTROYED' || reason === 'UND_ERR_CLOSED') return new FlowError('STOPPED', { path })
+  if (status !== undefined) return new FlowError('SRC_TRUNCATED', details)
+  if (reason?.startsWith('HPE_') === true || reason === 'UND_ERR_HEADERS_OVERFLOW') return new FlowError('SRC_MALFORMED', details)
+  if (reason === undefined) return new FlowError('BUG', { path }, thrown)
+  return new FlowError('SRC_UNREACHABLE', details)
+}
+
+function tooLarge(path: string, status: number, maxBytes: number): FlowError {
+  return new FlowError('SRC_TOO_LARGE', { path, status, maxBytes })
+}
+
+/** The body as JSON where it is JSON, else as text. */
+function read(answer: Answer): { body: unknown; empty: boolean; json: boolean } {
+  const words = textOf(answer)
+  if (words.trim() === '') return { body: undefined, empty: true, json: false }
+  try {
+    return { body: JSON.parse(words) as unknown, empty: false, json: true }
+  } catch {
+    return { body: words, empty: false, json: false }
+  }
+}
+
+function textOf({ bytes, headers }: Answer): string {
+  const charset = /charset="?([\w-]+)/i.exec(headers['content-type'] ?? '')?.[1]?.toLowerCase()
+  if (charset !== undefined && charset !== 'utf-8' && charset !== 'utf8') {
+    try {
+      return new TextDecoder(charset).decode(bytes)
+    } catch {
+      // An unknown name: JSON is UTF-8 by its standard.
+    }
+  }
+  const bom = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf
+  return bytes.toString('utf8', bom ? 3 : 0)
+}
+
+function mediaType(headers: Headers): string {
+  return /^[\w.+/-]{1,80}/.exec(headers['content-type'] ?? '')?.[0] ?? 'none'
+}
+
+/** Milliseconds that `Retry-After` asks for, given as seconds or as a date; undefined without a readable one, or when the date is past. */
+export function retryAfterMs(headers: Headers, nowMs: number): number | undefined {
+  const told = headers['retry-after']?.trim()
+  if (told === undefined || told === '') return undefined
+  if (/^\d+(\.\d+)?$/.test(told)) return Math.ceil(Number(told) * 1000)
+  const untilMs = /^[A-Za-z]{3,9},? /.test(told) ? Date.parse(told) : NaN
+  return Number.isNaN(untilMs) || untilMs <= nowMs ? undefined : untilMs - nowMs
+}
+
+function wait(waitMs: number | undefined): { waitMs?: number } {
+  return waitMs === undefined ? {} : { waitMs }
+}
+
+/** The vendor's own error code, from the places where APIs keep it; only what looks like a code, never a sentence or a secret of ours. */
+function vendorCodeOf(body: unknown): string | undefined {
+  const root = entry(body)
+  const places = [entry(root.errors, 0), entry(root.error), root]
+  for (const place of places) {
+    for (const value of [place.code, place.errorCode, place.error_code, place.error, place.status]) {
+      const code = typeof value === 'number' ? String(value) : value
+      if (typeof code === 'string' && /^[A-Za-z0-9][\w.-]{0,63}$/.test(code) && withoutSecrets(code) === code) return code
+    }
+  }
+  return undefined
+}
+
+function entry(value: unknown, index?: number): Record<string, unknown> {
+  const found = index !== undefined && Array.isArray(value) ? (value[index] as unknown) : value
+  return typeof found === 'object' && found !== null ? (found as Record<string, unknown>) : {}
+}
+
+/** Where a body leaves its schema, and how: paths and kinds, no values. Names that could be data (keys of a map) are cut out. */
+function issuesOf(error: z.ZodError): string {
+  return error.issues
+    .slice(0, 5)
+    .map(
+      ({ path, code }) =>
+        `${path.map(part => (/^[A-Za-z_]\w{0,39}$|^\d+$/.test(String(part)) ? String(part) : '*')).join('.') || '.'}: ${code}`,
+    )
+    .join(', ')
+}
+
+function baseOf(baseUrl: string): URL {
+  const base = URL.parse(baseUrl.replace(/\/+$/, ''))
+  if (base === null || !/^https?:$/.test(base.protocol))
+    throw new FlowError('CFG_INVALID', { hint: 'base.url is not an http or https address' })
+  return base
+}
+
+/** The address of a call: below the base, or an absolute link on the base's host. */
+function target(base: URL, path: string, query: Query): URL {
+  const absolute = /^([a-z][a-z0-9+.-]*:)?\/\//i.test(path)
+  const root = `${base.origin}${base.pathname === '/' ? '' : base.pathname}`
+  const url = absolute
+    ? pinned(base, path, base.pathname)
+    : new URL(`${root}${path === '' || path.startsWith('/') ? '' : '/'}${path}`)
+  const more = queryText(query)
+  if (more !== '') url.search = url.search === '' ? more : `${url.search}&${more}`
+  return url
+}
+
+/** The link, where it stays on the base's host; http becomes https where the base is https. */
+function pinned(base: URL, link: string, path: string): URL {
+  const url = URL.parse(link, base.href)
+  if (url === null) throw new FlowError('SRC_MALFORMED', { path, hint: 'a link that is no address' })
+  if (url.protocol === 'http:' && base.protocol === 'https:') url.protocol = 'https:'
+  if (!/^https?:$/.test(url.protocol) || url.host !== base.host)
+    throw new FlowError('SRC_FOREIGN_HOST', { path, host: url.host, hint: `links are followed on ${base.host} only` })
+  url.username = ''
+  url.password = ''
+  url.hash = ''
+  return url
+}
+
+function queryText(query: Query): string {
+  const pairs: string[] = []
+  for (const [name, value] of Object.entries(query)) {
+    if (value === null || value === undefined) continue
+    for (const one of typeof value === 'object' ? value : [value])
+      pairs.push(`${encodeURIComponent(name)}=${encodeURIComponent(one)}`)
+  }
+  return pairs.join('&')
+}
+
+/** Where an answer sends us on, resolved against the address it came from; null where it does not. */
+function redirect(answer: Answer, from: URL, method: string): string | null {
+  if (![301, 302, 303, 307, 308].includes(answer.status)) return null
+  const location = answer.headers.location
+  const url = location === undefined ? null : URL.parse(location, from.href)
+  if (url === null || (method === 'POST' && answer.status < 307))
+    throw new FlowError('SRC_REFUSED', { path: from.pathname, status: answer.status, hint: 'a redirect that cannot be followed' })
+  return url.href
+}
+
+function flatten(headers: Readonly<Record<string, string | string[] | undefined>>): Headers {
+  const flat: Record<string, string> = {}
+  for (const [name, value] of Object.entries(headers))
+    if (value !== undefined) flat[name] = typeof value === 'string' ? value : value.join(', ')
+  return flat
+}
+
+function lowerCase(headers: Headers | undefined): Headers {
+  return headers === undefined
+    ? {}
+    : Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+}

@@ -1,0 +1,546 @@
+import { connect, createServer } from 'node:net'
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { z } from 'zod'
+import { FlowError } from '../../src/errors.ts'
+import { createLog } from '../../src/log.ts'
+import type { Http, HttpSpec } from '../../src/source/index.ts'
+import { createHttp, type HttpDeps } from '../../src/source/http.ts'
+import { createQuota } from '../../src/source/quota.ts'
+import { handClock } from '../support/clock.ts'
+import { type Step, scriptedVendor } from '../support/scripted-vendor.ts'
+
+const START = Date.parse('2026-11-01T12:00:00Z')
+const Page = z.object({ items: z.array(z.unknown()) })
+const page = { items: [1, 2] }
+
+/** A vendor with a script, and everything a client of it needs; waits pass by themselves, with no jitter unless `random` says so. */
+async function open(script: readonly Step[], spec: Partial<HttpSpec> = {}, deps: Partial<HttpDeps> = {}) {
+  const vendor = await scriptedVendor(script)
+  const clock = handClock(START, { autoAdvance: { quietMs: 3, busy: () => vendor.underWay > 0 } })
+  const stopping = new AbortController()
+  const lines: string[] = []
+  const seen: { outcome: string; seconds: number; waitedSeconds: number }[] = []
+  const http = createHttp(
+    { baseUrl: `${vendor.url}/v2`, ...spec },
+    {
+      quota: createQuota({}, clock),
+      priority: 0,
+      signal: stopping.signal,
+      clock,
+      log: createLog('debug', line => lines.push(line)),
+      observe: one => seen.push(one),
+      random: () => 1,
+      ...deps,
+    },
+  )
+  onTestFinished(() => http.close())
+  return { vendor, clock, http, stopping, lines, seen, waitedMs: () => clock.now() - START }
+}
+
+/** What a call came to: its value, or the code and details of its error. */
+async function outcome<T>(call: Promise<T>): Promise<T | { code: string; details: Record<string, unknown> }> {
+  try {
+    return await call
+  } catch (thrown) {
+    if (!(thrown instanceof FlowError)) throw thrown
+    return { code: thrown.code, details: { ...thrown.details } }
+  }
+}
+
+const read = (http: Http) => outcome(http.getJson('/rows', {}, Page))
+const again = (step: Omit<Step, 'path'>, times: number): Step[] =>
+  Array.from({ length: times }, () => ({ path: '/v2/rows', ...step }))
+const good: Step = { path: '/v2/rows', body: page }
+
+describe('a request', () => {
+  test('carries the query without empty entries, lists as repeated names, and every kind of header', async () => {
+    const { http } = await open(
+      [
+        {
+          path: '/v2/rows',
+          query: { from: '2026-11-01T00:00:00Z', q: 'a b&c', id: ['1', '2'], open: 'true' },
+          sent: {
+            headers: { 'access-token': 'T', 'x-call': 'C', auth: 'minted', accept: 'application/json', 'content-type': null },
+          },
+          body: page,
+        },
+      ],
+      { headers: { 'Access-Token': 'T' }, auth: { headers: async () => ({ auth: 'minted' }) } },
+    )
+    const query = { from: '2026-11-01T00:00:00Z', q: 'a b&c', id: ['1', '2'], open: true, none: null, missing: undefined }
+    expect(await http.getJson('/rows', query, Page, { headers: { 'X-Call': 'C' } })).toEqual(page)
+  })
+
+  test('posts JSON, or nothing at all', async () => {
+    const { http } = await open([
+      {
+        method: 'POST',
+        path: '/v2/rows',
+        query: { skip: '5' },
+        sent: { headers: { 'content-type': 'application/json' }, body: { a: [1] } },
+        body: page,
+      },
+      { method: 'POST', path: '/v2/rows', query: {}, sent: { headers: { 'content-type': null }, body: undefined }, body: page },
+    ])
+    expect(await http.postJson('/rows', { query: { skip: 5 }, body: { a: [1] } }, Page)).toEqual(page)
+    expect(await http.postJson('/rows', {}, Page)).toEqual(page)
+  })
+
+  test('a call that changes nothing is retried as POST too', async () => {
+    const { http } = await open([
+      { method: 'POST', path: '/v2/rows', status: 500 },
+      { method: 'POST', path: '/v2/rows', sent: { body: { a: 1 } }, body: page },
+    ])
+    expect(await http.postJson('/rows', { body: { a: 1 } }, Page)).toEqual(page)
+  })
+})
+
+describe('an answer', () => {
+  test.each([
+    ['gzip', gzipSync],
+    ['x-gzip', gzipSync],
+    ['deflate', deflateSync],
+    ['deflate', deflateRawSync],
+    ['br', brotliCompressSync],
+    ['zstd', zstdCompressSync],
+    ['identity', bytes => bytes],
+  ] as [string, (bytes: Buffer) => Buffer][])('packed with %s is unpacked', async (encoding, pack) => {
+    const raw = pack(Buffer.from(JSON.stringify(page)))
+    const { http } = await open([{ path: '/v2/rows', raw, headers: { 'content-encoding': encoding } }])
+    expect(await read(http)).toEqual(page)
+  })
+
+  test('packed twice is unpacked twice', async () => {
+    const raw = brotliCompressSync(gzipSync(JSON.stringify(page)))
+    const { http } = await open([{ path: '/v2/rows', raw, headers: { 'content-encoding': 'gzip, br' } }])
+    expect(await read(http)).toEqual(page)
+  })
+
+  test.each([
+    ['gzip', gzipSync],
+    ['deflate', deflateSync],
+    ['br', brotliCompressSync],
+    ['zstd', zstdCompressSync],
+  ] as const)('that %s would blow up beyond the limit is too large, and is not asked for again', async (encoding, pack) => {
+    const raw = pack(Buffer.from(JSON.stringify({ items: ['x'.repeat(100_000)] })))
+    expect(raw.length).toBeLessThan(1000)
+    const { http } = await open([{ path: '/v2/rows', raw, headers: { 'content-encoding': encoding } }], { maxBytes: 10_000 })
+    expect(await read(http)).toMatchObject({
+      code: 'SRC_TOO_LARGE',
+      details: { maxBytes: 10_000, status: 200, path: '/v2/rows' },
+    })
+  })
+
+  test('that is too large as it comes is cut off', async () => {
+    const { http } = await open([{ path: '/v2/rows', body: { items: ['x'.repeat(100_000)] } }], { maxBytes: 10_000 })
+    expect(await read(http)).toMatchObject({ code: 'SRC_TOO_LARGE' })
+  })
+
+  test.each([
+    ['gzip', gzipSync],
+    ['br', brotliCompressSync],
+    ['zstd', zstdCompressSync],
+  ] as const)('whose %s stream ends too early is tried again', async (encoding, pack) => {
+    const raw = pack(Buffer.from(JSON.stringify({ items: Array.from({ length: 500 }, (_, i) => i) })))
+    const headers = { 'content-encoding': encoding }
+    const { http, seen } = await open([{ path: '/v2/rows', raw: raw.subarray(0, raw.length - 20), headers }, good])
+    expect(await read(http)).toEqual(page)
+    expect(seen.map(one => one.outcome)).toEqual(['SRC_TRUNCATED', 'ok'])
+  })
+
+  test('in another charset, or with a byte order mark, is read', async () => {
+    const latin = Buffer.from('{"items":["Bogot\u00e1"]}', 'latin1')
+    const { http } = await open([
+      { path: '/v2/rows', raw: latin, headers: { 'content-type': 'application/json; charset=ISO-8859-1' } },
+      { path: '/v2/rows', raw: `\uFEFF${JSON.stringify(page)}` },
+    ])
+    expect(await read(http)).toEqual({ items: ['Bogotá'] })
+    expect(await read(http)).toEqual(page)
+  })
+
+  test('without a body is an error where none is promised, and what it stands for where it is', async () => {
+    const empty = { items: [] }
+    const { http } = await open(
+      [
+        ...again({ status: 204 }, 1),
+        ...again({ raw: '' }, 1),
+        ...again({ status: 404, body: { code: 'none' } }, 1),
+        ...again({ status: 204 }, 1),
+      ],
+      { tries: 1 },
+    )
+    const options = { empty, emptyStatus: [404] }
+    expect(await http.getJson('/rows', {}, Page, options)).toBe(empty)
+    expect(await http.getJson('/rows', {}, Page, options)).toBe(empty)
+    expect(await http.getJson('/rows', {}, Page, options)).toBe(empty)
+    expect(await read(http)).toMatchObject({ code: 'SRC_MALFORMED', details: { status: 204 } })
+  })
+
+  test('of another form names the places and kinds, not the values', async () => {
+    const rows = { items: [{ id: 'ok' }, { id: 5 }, { id: 'ok', 'ann@example.org': 'private words' }] }
+    const { http } = await open([{ path: '/v2/rows', body: rows }], { tries: 1 })
+    const Strict = z.object({ items: z.array(z.record(z.string(), z.literal('ok'))) })
+    expect(await outcome(http.getJson('/rows', {}, Strict))).toMatchObject({
+      code: 'SRC_MALFORMED',
+      details: { issues: 'items.1.id: invalid_value, items.2.*: invalid_value' },
+    })
+  })
+
+  test('that is not JSON says what it claims to be, not what it says', async () => {
+    const { http } = await open(
+      [{ path: '/v2/rows', raw: '<html>private words</html>', headers: { 'content-type': 'text/html; x=y' } }],
+      { tries: 1 },
+    )
+    const result = await read(http)
+    expect(result).toMatchObject({ code: 'SRC_MALFORMED', details: { contentType: 'text/html' } })
+    expect(JSON.stringify(result)).not.toContain('private')
+  })
+
+  test('with JSON under another content type is read', async () => {
+    const { http } = await open([{ path: '/v2/rows', raw: JSON.stringify(page), headers: { 'content-type': 'text/html' } }])
+    expect(await read(http)).toEqual(page)
+  })
+})
+
+describe('a passing fault is tried again, with waits that double up to the jitter', () => {
+  test.each([
+    ['SRC_SERVER_ERROR', { status: 500 }],
+    ['SRC_SERVER_ERROR', { status: 502, raw: '<html>' }],
+    ['SRC_TIMEOUT', { status: 408 }],
+    ['SRC_TRUNCATED', { body: page, cut: 4 }],
+    ['SRC_TRUNCATED', { body: page, cut: 4, headers: { 'transfer-encoding': 'chunked' } }],
+    ['SRC_MALFORMED', { raw: '{"items":[1,' }],
+    ['SRC_MALFORMED', { body: { items: 'none' } }],
+    ['SRC_UNREACHABLE', { drop: true }],
+  ] as [string, Omit<Step, 'path'>][])('%s', async (code, step) => {
+    const { http, seen, waitedMs } = await open([...again(step, 4), good])
+    expect(await read(http)).toEqual(page)
+    expect(seen.map(one => one.outcome)).toEqual([code, code, code, code, 'ok'])
+    expect(waitedMs()).toBe(500 + 1000 + 2000 + 4000)
+  })
+
+  test('and given up after as many tries as the connector says', async () => {
+    const { http, lines } = await open(again({ status: 500 }, 3), { tries: 3 })
+    expect(await read(http)).toEqual({ code: 'SRC_SERVER_ERROR', details: { path: '/v2/rows', status: 500, attempt: 3 } })
+    expect(lines.map(line => JSON.parse(line) as object)).toMatchObject([
+      { level: 'warn', code: 'SRC_SERVER_ERROR', path: '/v2/rows', status: 500, attempt: 1, waitMs: 500 },
+      { level: 'warn', code: 'SRC_SERVER_ERROR', path: '/v2/rows', status: 500, attempt: 2, waitMs: 1000 },
+    ])
+  })
+
+  test('with full jitter between nothing and the whole wait', async () => {
+    const { http, waitedMs } = await open([...again({ status: 500 }, 2), good], {}, { random: () => 0.25 })
+    expect(await read(http)).toEqual(page)
+    expect(waitedMs()).toBe(125 + 250)
+  })
+
+  test('a vendor that takes too long is given up after the time limit', async () => {
+    const { http, vendor } = await open(again({ delayMs: Infinity }, 1), { timeoutMs: 50, tries: 1 })
+    expect(await read(http)).toMatchObject({ code: 'SRC_TIMEOUT', details: { timeoutMs: 50 } })
+    expect(vendor.requests).toHaveLength(1)
+  })
+
+  test('a vendor that nobody answers for is unreachable', async () => {
+    const vendor = await scriptedVendor([])
+    const { http } = await open([], { baseUrl: `http://127.0.0.1:${await closedPort()}`, tries: 2 })
+    expect(await read(http)).toMatchObject({ code: 'SRC_UNREACHABLE', details: { reason: 'ECONNREFUSED', attempt: 2 } })
+    expect(vendor.requests).toHaveLength(0)
+  })
+})
+
+describe('a vendor that asks us to wait', () => {
+  test.each([
+    [429, '120', 120_000],
+    [429, 'Sun, 01 Nov 2026 12:02:03 GMT', 123_000],
+    [503, '7', 7000],
+    [503, 'Sun, 01 Nov 2026 12:00:30 GMT', 30_000],
+    [429, '3600', 3_600_000],
+  ])('with %i and Retry-After: %s is asked again after that time, not earlier', async (status, told, waitMs) => {
+    const { http, waitedMs } = await open([{ path: '/v2/rows', status, headers: { 'retry-after': told } }, good])
+    expect(await read(http)).toEqual(page)
+    expect(waitedMs()).toBe(waitMs)
+  })
+
+  test.each([undefined, 'soon', 'Sun, 01 Nov 2026 11:00:00 GMT'])(
+    'with 429 and Retry-After %s is asked again after 1 s, then 2 s',
+    async told => {
+      const headers: Record<string, string> = told === undefined ? {} : { 'retry-after': told }
+      const { http, waitedMs } = await open([...again({ status: 429, headers }, 2), good], {}, { random: () => 0 })
+      expect(await read(http)).toEqual(page)
+      expect(waitedMs()).toBe(3000)
+    },
+  )
+
+  test('for longer than an hour gets its task ended, with the wait in the error', async () => {
+    const { http, waitedMs } = await open(again({ status: 503, headers: { 'retry-after': '7200' } }, 1))
+    expect(await read(http)).toMatchObject({ code: 'SRC_RATE_LIMITED', details: { waitMs: 7_200_000, status: 503 } })
+    expect(waitedMs()).toBe(0)
+  })
+
+  test('again and again is left alone after the last try, with the wait in the error', async () => {
+    const { http } = await open(again({ status: 429, headers: { 'retry-after': '10' } }, 2), { tries: 2 })
+    expect(await read(http)).toMatchObject({ code: 'SRC_RATE_LIMITED', details: { waitMs: 10_000, attempt: 2 } })
+  })
+
+  test('is left alone by everyone who shares its quota, while no turn is held', async () => {
+    const stopping = new AbortController()
+    const clock = handClock(START)
+    const quota = createQuota({ concurrency: 1 }, clock)
+    const { http, vendor } = await open(
+      [{ path: '/v2/rows', status: 429, headers: { 'retry-after': '60' } }, good],
+      {},
+      { clock, quota },
+    )
+    const reading = read(http)
+    await vendor.reached(1)
+    await clock.asleep(1)
+    let otherStartedMs = 0
+    void quota.acquire(0, stopping.signal).then(release => {
+      otherStartedMs = clock.now()
+      release()
+    })
+    await clock.advance(59_999)
+    expect([otherStartedMs, vendor.requests.length]).toEqual([0, 1])
+    await clock.advance(1)
+    expect(await reading).toEqual(page)
+    expect(otherStartedMs).toBe(START + 60_000)
+  })
+})
+
+describe('credentials', () => {
+  test('are refreshed once when refused, and the request goes out again at once with the new ones', async () => {
+    let token = 'old'
+    const { http, vendor, waitedMs } = await open(
+      [
+        { path: '/v2/rows', sent: { headers: { auth: 'old' } }, status: 401 },
+        {
+          method: 'POST',
+          path: '/token',
+          sent: { headers: { auth: null, clientid: 'me' }, body: { grant: 'x' } },
+          body: { token: 'new' },
+        },
+        { path: '/v2/rows', sent: { headers: { auth: 'new' } }, body: page },
+      ],
+      {
+        auth: {
+          headers: () => ({ auth: token }),
+          refresh: async fetch => {
+            const answer = await fetch({
+              method: 'POST',
+              url: `${vendor.url}/token`,
+              headers: { clientId: 'me' },
+              body: '{"grant":"x"}',
+            })
+            token = (answer.body as { token: string }).token
+          },
+        },
+      },
+    )
+    expect(await read(http)).toEqual(page)
+    expect(waitedMs()).toBe(0)
+  })
+
+  test('that are refused again after a refresh are tried a few times more, and not refreshed again', async () => {
+    let refreshes = 0
+    const auth = { headers: () => ({}), refresh: async () => void refreshes++ }
+    const { http } = await open(again({ status: 401, body: { errors: [{ code: 401, msg: 'secret sentence' }] } }, 4), { auth })
+    const result = await read(http)
+    expect(result).toMatchObject({ code: 'SRC_UNAUTHORISED', details: { status: 401, vendorCode: '401', attempt: 4 } })
+    expect(JSON.stringify(result)).not.toContain('secret')
+    expect(refreshes).toBe(1)
+  })
+
+  test('that were refused in a passing burst are tried again, with waits', async () => {
+    const { http, waitedMs } = await open([...again({ status: 401 }, 3), good])
+    expect(await read(http)).toEqual(page)
+    expect(waitedMs()).toBe(500 + 1000 + 2000)
+  })
+
+  test('are refreshed once by requests that are refused together', async () => {
+    let refreshes = 0
+    const auth = {
+      headers: () => ({}),
+      refresh: async () => {
+        refreshes++
+        await new Promise(resolve => setTimeout(resolve, 20))
+      },
+    }
+    const { http } = await open([...again({ status: 401, delayMs: 30 }, 2), good, good], { auth })
+    expect(await Promise.all([read(http), read(http)])).toEqual([page, page])
+    expect(refreshes).toBe(1)
+  })
+
+  test('without a permission (403) are not tried again', async () => {
+    const { http } = await open(again({ status: 403 }, 1))
+    expect(await read(http)).toMatchObject({ code: 'SRC_UNAUTHORISED', details: { status: 403 } })
+  })
+
+  test('that no header can carry are named as such', async () => {
+    const { http, vendor } = await open([], { headers: { token: 'sec\nret' } })
+    const result = await read(http)
+    expect(result).toMatchObject({ code: 'CFG_INVALID' })
+    expect(JSON.stringify(result)).not.toContain('sec')
+    expect(vendor.requests).toHaveLength(0)
+  })
+})
+
+describe('a refusal', () => {
+  test.each([
+    [{ errors: [{ code: 'INVALID_DATETIME_INTERVAL', message: 'a b c' }] }, 'INVALID_DATETIME_INTERVAL'],
+    [{ error: { code: 'bad_range', message: 'x' } }, 'bad_range'],
+    [{ error: 'invalid_grant', error_description: 'for ann@example.org' }, 'invalid_grant'],
+    [{ code: 'E17' }, 'E17'],
+    [{ error: 'a sentence with the words of Ann' }, undefined],
+    ['text', undefined],
+    [null, undefined],
+  ])('%j is passed on at once with the code of the vendor', async (body, vendorCode) => {
+    const { http } = await open(again({ status: 400, body }, 1))
+    expect(await read(http)).toEqual({
+      code: 'SRC_REFUSED',
+      details: { path: '/v2/rows', status: 400, vendorCode, attempt: undefined },
+    })
+  })
+
+  test('is what the connector says it is, where it says so', async () => {
+    const { http, seen } = await open(
+      [
+        { path: '/v2/rows', status: 400, body: { code: 'TOO_LONG' } },
+        { path: '/v2/rows', status: 200, body: { error: 'hourly limit' } },
+        good,
+      ],
+      {
+        classify: ({ status, body }) => {
+          const { code, error } = body as { code?: string; error?: string }
+          if (status === 400) return { code: 'SRC_WINDOW_TOO_LARGE', vendorCode: String(code) }
+          return error === undefined ? undefined : { code: 'SRC_RATE_LIMITED', waitMs: 900_000 }
+        },
+      },
+    )
+    expect(await read(http)).toMatchObject({ code: 'SRC_WINDOW_TOO_LARGE', details: { status: 400, vendorCode: 'TOO_LONG' } })
+    expect(await read(http)).toEqual(page)
+    expect(seen.map(one => one.outcome)).toEqual(['SRC_WINDOW_TOO_LARGE', 'SRC_RATE_LIMITED', 'ok'])
+  })
+})
+
+describe('links', () => {
+  test('on the own host are followed, with their query', async () => {
+    const { http, vendor } = await open([{ path: '/other/page', query: { token: 'a b', more: '1' }, body: page }])
+    expect(await http.getJson(`${vendor.url}/other/page?token=a%20b#frag`, { more: 1 }, Page)).toEqual(page)
+  })
+
+  test.each([
+    'http://example.org/v2/rows',
+    'https://user:pass@example.org/',
+    '//example.org/rows',
+    'http://127.0.0.1:1/rows',
+    'http://127.0.0.1.example.org/rows',
+    'ftp://127.0.0.1/rows',
+  ])('to %s are refused, and nothing is sent', async link => {
+    const { http, vendor } = await open([], { headers: { token: 'T' } })
+    expect(await outcome(http.getJson(link, { secret: 's' }, Page))).toMatchObject({ code: 'SRC_FOREIGN_HOST' })
+    expect(vendor.requests).toHaveLength(0)
+  })
+
+  test('redirects on the own host are followed', async () => {
+    const { http, vendor } = await open([
+      { path: '/v2/rows', status: 307, headers: { location: '/v3/rows?a=1' } },
+      { path: '/v3/rows', query: { a: '1' }, body: page },
+    ])
+    expect(await read(http)).toEqual(page)
+    expect(vendor.requests).toHaveLength(2)
+  })
+
+  test('redirects to another host are refused', async () => {
+    const { http } = await open(again({ status: 302, headers: { location: 'https://example.org/rows' } }, 1))
+    expect(await read(http)).toMatchObject({ code: 'SRC_FOREIGN_HOST', details: { host: 'example.org' } })
+  })
+
+  test('redirects in a circle end', async () => {
+    const { http } = await open(again({ status: 302, headers: { location: '/v2/rows' } }, 6))
+    expect(await read(http)).toMatchObject({ code: 'SRC_REFUSED' })
+  })
+})
+
+describe('a stop', () => {
+  test('ends a request under way within milliseconds', async () => {
+    const { http, vendor, stopping } = await open(again({ delayMs: Infinity }, 1))
+    const reading = read(http)
+    await vendor.reached(1)
+    const before = performance.now()
+    stopping.abort()
+    expect(await reading).toMatchObject({ code: 'STOPPED' })
+    expect(performance.now() - before).toBeLessThan(200)
+  })
+
+  test('ends a wait for the next try, and the wait for quota', async () => {
+    const clock = handClock(START)
+    const { http, stopping, vendor } = await open(
+      again({ status: 500 }, 1),
+      {},
+      { clock, quota: createQuota({ perHour: 1 }, clock) },
+    )
+    const waiting = read(http)
+    await vendor.reached(1)
+    await clock.asleep(1)
+    const queued = read(http)
+    stopping.abort()
+    expect(await waiting).toMatchObject({ code: 'STOPPED' })
+    expect(await queued).toMatchObject({ code: 'STOPPED' })
+    expect(await read(http)).toMatchObject({ code: 'STOPPED' })
+  })
+})
+
+test('every try takes its turn under the quota, with the priority of the moment', async () => {
+  const asked: number[] = []
+  let released = 0
+  let priority = 0
+  const quota = {
+    acquire: async (of: number) => {
+      asked.push(of)
+      return () => void released++
+    },
+    holdUntil: () => {},
+  }
+  const { http } = await open([...again({ status: 500 }, 2), good], {}, { quota, priority: () => priority++ })
+  expect(await read(http)).toEqual(page)
+  expect(asked).toEqual([0, 1, 2])
+  expect(released).toBe(3)
+})
+
+test('seconds of requests and of waits for quota are told for each try', async () => {
+  const clock = handClock(START, { autoAdvance: { quietMs: 1 } })
+  const { http, seen } = await open([good, good], {}, { clock, quota: createQuota({ gapMs: 5000 }, clock) })
+  await read(http)
+  await read(http)
+  expect(seen).toEqual([
+    { outcome: 'ok', seconds: 0, waitedSeconds: 0 },
+    { outcome: 'ok', seconds: 0, waitedSeconds: 5.02 },
+  ])
+})
+
+test('no query value, header or body text stands in a log line or an error', async () => {
+  const { http, lines } = await open(again({ status: 500, body: { code: 'E1', message: 'words of Ann' } }, 2), {
+    tries: 2,
+    headers: { token: 'header-secret' },
+  })
+  const result = await outcome(http.getJson('/rows', { key: 'query-secret' }, Page))
+  expect(result).toMatchObject({ code: 'SRC_SERVER_ERROR', details: { vendorCode: 'E1' } })
+  expect(lines).not.toHaveLength(0)
+  for (const secret of ['words of Ann', 'header-secret', 'query-secret'])
+    expect(lines.join('') + JSON.stringify(result)).not.toContain(secret)
+})
+
+/** A port that nobody listens on. */
+async function closedPort(): Promise<number> {
+  const server = createServer()
+  const port = await new Promise<number>(resolve =>
+    server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port)),
+  )
+  await new Promise(resolve => server.close(resolve))
+  await new Promise<void>((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => reject(new Error('somebody listens')))
+    socket.on('error', () => resolve())
+  })
+  return port
+}

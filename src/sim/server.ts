@@ -82,7 +82,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
       }
       if (fault?.kind === 'delay') await pause(fault.ms, outgoing)
       const reply =
-        insteadOf(fault) ??
+        insteadOf(fault, arrivalClock()) ??
         spoilt(
           await handler({ method, path: url.pathname, query: url.searchParams, headers: incoming.headers, body, origin }),
           fault,
@@ -129,20 +129,22 @@ async function bodyOf(incoming: IncomingMessage): Promise<string> {
 }
 
 /** Faults that answer in the simulator's stead. */
-function insteadOf(fault: Fault | null): Reply | null {
+function insteadOf(fault: Fault | null, nowMs: number): Reply | null {
   if (fault?.kind === 'empty') return { status: 204 }
   if (fault?.kind !== 'status') return null
   const { status, retryAfter } = fault
   return {
     status,
-    ...(retryAfter === undefined ? {} : { headers: { 'retry-after': retryAfterText(retryAfter) } }),
+    ...(retryAfter === undefined ? {} : { headers: { 'retry-after': retryAfterText(retryAfter, nowMs) } }),
     body: fault.body ?? JSON.stringify({ message: `simulated ${status}` }),
   }
 }
 
 /** `Retry-After` as HTTP has it: whole seconds, or a date. */
-export function retryAfterText(wait: { seconds: number; as: 'seconds' | 'date' }): string {
-  return wait.as === 'seconds' ? String(wait.seconds) : new Date(Date.now() + wait.seconds * 1000).toUTCString()
+export function retryAfterText(wait: { readonly seconds: number; readonly as: 'seconds' | 'date' }, nowMs: number): string {
+  return wait.as === 'seconds'
+    ? String(wait.seconds)
+    : new Date(Math.ceil(nowMs / 1000) * 1000 + wait.seconds * 1000).toUTCString()
 }
 
 /** Faults that change what the simulator said. */

@@ -51,6 +51,8 @@ export interface WorldView {
   indexAt(ms: number): number
   /** @throws RangeError when it has not started yet. */
   conversation(index: number): Conversation
+  /** Whether nothing more will be heard of it. For what is kept between requests; what it tells must not show. */
+  isOver(index: number): boolean
   /** Those that start in `[fromMs, untilMs)`, in that order. */
   between(fromMs: number, untilMs: number): Generator<Conversation, void, undefined>
   /** What is known of the person of a conversation. */
@@ -125,13 +127,14 @@ export function createWorld(options: WorldOptions): World {
         if (index >= count) throw new RangeError(`conversation ${index} has not started at ${nowMs}`)
         return asKnown(conversation(index), nowMs)
       },
+      isOver: index => conversation(index).lastAtMs <= nowMs,
       *between(fromMs, untilMs) {
         const until = view.indexAt(untilMs)
         for (let index = view.indexAt(fromMs); index < until; index++) yield view.conversation(index)
       },
       conversationsOf: key => people.conversationsOf(key, count),
       person(key) {
-        return stateOf(view.conversationsOf(key).map(view.conversation))
+        return stateOf(view.conversationsOf(key).map(index => view.conversation(index)))
       },
       personChangesAtMs(key) {
         let changesAtMs = Infinity

@@ -1,0 +1,100 @@
+import { Random, type Conversation, type MessageKind, type Person, type World, type WorldEvent } from '../../../src/sim/index.ts'
+
+/** One business: which bots of the world it has, and how it calls its channels. */
+export interface Account {
+  readonly business: string
+  /** Whether the conversation is one of this business. */
+  has(conversation: Conversation): boolean
+  readonly channels: readonly ChannelInfo[]
+  channelOf(person: Person): ChannelInfo
+}
+
+export interface ChannelInfo {
+  /** `{business}-{platform}-{number or null}-{id}` */
+  readonly id: string
+  readonly shortId: string
+  readonly platform: string
+  readonly name: string
+}
+
+export function accountOf(world: World, business: string, botIds: readonly string[] | undefined): Account {
+  const bots = world.bots.filter(({ id }) => botIds?.includes(id) ?? true)
+  const byKey = new Map<string, ChannelInfo>()
+  for (const bot of bots)
+    for (const { name } of bot.channels) {
+      const random = new Random(world.options.seed, byKey.size, 77)
+      const platform = name === 'web' ? 'webchat' : name
+      const number = name === 'whatsapp' || name === 'sms' ? `999${random.int(10_000_000, 99_999_999)}` : 'null'
+      const shortId = random.id(10)
+      byKey.set(`${bot.id}/${name}`, {
+        id: `${business}-${platform}-${number}-${shortId}`,
+        shortId,
+        platform,
+        name: `${bot.title} ${name}`,
+      })
+    }
+  return {
+    business,
+    has: conversation => byKey.has(`${conversation.bot.id}/${conversation.channel}`),
+    channels: [...byKey.values()],
+    channelOf: person => byKey.get(`${person.bot.id}/${person.channel}`) as ChannelInfo,
+  }
+}
+
+export function contactIdOf(person: Person, channel: ChannelInfo): string {
+  return person.channel === 'web' ? `${channel.shortId}-${person.handle}` : person.handle
+}
+
+/** `{chatId}_{ISO start}`, the same in both versions of the API. */
+export function sessionIdOf(conversation: Conversation): string {
+  return `${conversation.person.id}_${new Date(conversation.startedAtMs).toISOString()}`
+}
+
+export const CONTENT_TYPES: Readonly<Record<MessageKind, string>> = {
+  text: 'text',
+  template: 'text',
+  buttons: 'button',
+  button_click: 'button-click',
+  image: 'image',
+  audio: 'audio',
+  video: 'video',
+  file: 'file',
+}
+
+/** What this vendor tells of an event; null: it does not tell this kind (tags show on the chat, tasks and ratings nowhere). */
+export function toldAs(event: WorldEvent): { name: string; info: Record<string, unknown> | null } | null {
+  switch (event.kind) {
+    case 'intent':
+      return {
+        name: 'find-intent',
+        info: { intentId: event.topic.id, intentName: event.topic.name, isFallback: event.fallback },
+      }
+    case 'variable':
+      return { name: 'set-variable', info: { variableName: event.name, variableValue: event.value } }
+    case 'transfer_requested':
+      return { name: 'queue-set', info: { queue: event.queue } }
+    case 'transferred':
+      return { name: 'assigned-to-agent', info: { agentName: event.agent.name } }
+    case 'agent_replied':
+      return { name: 'agent-action', info: null }
+    case 'failure':
+      return {
+        name: 'notification-error',
+        info: { error: 'delivery failed', errorType: 'DELIVERY', reason: event.reason, messageId: event.messageId },
+      }
+    case 'closed':
+      return {
+        name: 'conversation-close',
+        info:
+          event.by === null
+            ? { typification: event.typification }
+            : { typification: event.typification, agentId: event.by.id, executingIntents: [] },
+      }
+    case 'tag':
+    case 'task':
+    case 'satisfaction':
+      return null
+    default:
+      return event satisfies never
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * What is not told by the vendor's documents, or is told in two ways, and what clients have met beside them. The defaults are the documents' word,
+ * or the plainest reading where they are silent; everything else has to be switched on.
+ */
+export interface Quirks {
+  /** A period without sessions: an empty list, 204, or 200 without a body (all three met in the field). */
+  readonly emptyPeriod: 'items' | '204' | 'blank'
+  /** `nextPage` on the last page. */
+  readonly lastPage: 'absent' | 'null'
+  /** Links to the next page begin with this instead of the simulator's own address (in the field: `http` where `https` was called). */
+  readonly nextPageOrigin: string | null
+  /** How long a link to a next page works, milliseconds. Unknown in truth; after it, 400. */
+  readonly nextPageLivesMs: number
+  /** Whether a session that starts exactly at `to` belongs to the answer. Unknown in truth. */
+  readonly windowEdges: 'half-open' | 'closed'
+  /** A sibling operation's documents say that `to` needs `from`; a client was seen to send it alone. */
+  readonly toNeedsFrom: boolean
+  /** A `from` older than this needs `long-term-search`. Reports differ (72 h for messages, 7 days for sessions). */
+  readonly longTermAfterMs: number
+  /** Times with a numeric offset such as `-05:00` are refused (met in the field). */
+  readonly offsetsRefused: boolean
+  /** Requests to `/sessions` in any rolling second. 0: no limit. */
+  readonly requestsPerSecond: number
+  /** What a 429 says of the wait. Unknown in truth. */
+  readonly retryAfter: 'seconds' | 'date' | 'none'
+  /** More requests than this in a rolling second get 401 although the token is good (met in the field). 0: never. */
+  readonly burst401PerSecond: number
+  /** The reason phrase of a 401 repeats the token it was given (met in the field). */
+  readonly echoToken: boolean
+  /** The last session of a page comes again as the first of the next. */
+  readonly duplicateAcrossPages: boolean
+  /** False: messages of v2 have no `id`. */
+  readonly messageIds: boolean
+  readonly eventOrder: 'time' | 'shuffled'
+  /** U+0000 within some texts. */
+  readonly nulBytes: boolean
+  /** `aspectScores` hold `{result, weight}` (now), numbers (before September 2026), or the analysis may be `{}` and the like. */
+  readonly aiAnalysis: 'results' | 'numbers' | 'mixed'
+  /** False: `chat.queueId` never comes. */
+  readonly chatQueue: boolean
+  /** Unless a request asks for `timestamp-precision=seconds`. */
+  readonly timestampPrecision: 'milliseconds' | 'seconds'
+  /** A session (v2) shows this much later than it began, milliseconds. */
+  readonly visibleAfterMs: number
+
+  /** v1: each page brings the token of the next, or the first token goes on for all. */
+  readonly pageToken: 'rotating' | 'sticky'
+  /** v1: so many calls of an export's first page answer that there is nothing yet, but more to come. */
+  readonly notReadyCalls: number
+  /** v1: what a page token that has run out is answered with. Unknown in truth. */
+  readonly expiredStatus: 400 | 404
+  /** v1: `userHasTalked` as the documents' sample has it (a string), or as their type says. */
+  readonly booleans: 'string' | 'boolean'
+  /** v1: what is absent. `urls`: the four URL fields hold the text `null`, as in the documents' sample, the rest is null. */
+  readonly nulls: 'urls' | 'everywhere' | 'null'
+  /** v1: the documents' `varKey:varValue`, read as text, as objects of one key, or as one object. */
+  readonly variables: 'strings' | 'objects' | 'map'
+  /** v1: `topicKey`, read as text or as objects. */
+  readonly topics: 'strings' | 'objects'
+  /** v1: the URL fields hold one URL, or a list. */
+  readonly urls: 'string' | 'array'
+}
+
+const DAY = 86_400_000
+
+export const PLAIN: Quirks = {
+  emptyPeriod: 'items',
+  lastPage: 'absent',
+  nextPageOrigin: null,
+  nextPageLivesMs: Infinity,
+  windowEdges: 'half-open',
+  toNeedsFrom: false,
+  longTermAfterMs: 7 * DAY,
+  offsetsRefused: true,
+  requestsPerSecond: 5,
+  retryAfter: 'seconds',
+  burst401PerSecond: 0,
+  echoToken: false,
+  duplicateAcrossPages: false,
+  messageIds: true,
+  eventOrder: 'time',
+  nulBytes: false,
+  aiAnalysis: 'results',
+  chatQueue: true,
+  timestampPrecision: 'milliseconds',
+  visibleAfterMs: 0,
+  pageToken: 'rotating',
+  notReadyCalls: 0,
+  expiredStatus: 404,
+  booleans: 'string',
+  nulls: 'urls',
+  variables: 'strings',
+  topics: 'strings',
+  urls: 'string',
+}

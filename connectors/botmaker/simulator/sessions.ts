@@ -1,0 +1,233 @@
+import { Random, type Conversation, type WorldMessage, type WorldView } from '../../../src/sim/index.ts'
+import { type Account, CONTENT_TYPES, contactIdOf, sessionIdOf, toldAs } from './account.ts'
+import type { Quirks } from './quirks.ts'
+
+/** What a request wants of each session. */
+export interface Wanted {
+  readonly messages: boolean
+  readonly events: boolean
+  readonly variables: boolean
+  readonly aiAnalysis: boolean
+}
+
+interface Told {
+  /** Null: not of this account. */
+  readonly personKey: number | null
+  readonly isClosed: boolean
+  /** Of what is told here. */
+  readonly lastAtMs: number
+  /** When there will be nothing more to tell. */
+  readonly wholeAtMs: number
+  /** Up to the chat, without a closing brace. */
+  readonly head: string
+  readonly messages: string
+  readonly events: string
+}
+
+interface Chat {
+  readonly asOfMs: number
+  readonly changesAtMs: number
+  readonly conversations: number
+  readonly json: string
+  readonly jsonWithVariables: string
+}
+
+const DAY = 86_400_000
+const KEPT_CHARS = 64 * 1024 * 1024
+const KEPT_CHATS = 50_000
+
+/**
+ * Sessions as `GET /v2.0/sessions` shows them, as JSON text. The text of a conversation is kept while it stays the same (64 M characters of it,
+ * the oldest are dropped first), so is each person's chat: a reader of millions of messages should wait for itself, not for us.
+ */
+export class Sessions {
+  readonly #account: Account
+  readonly #quirks: Quirks
+  readonly #time: (ms: number) => string
+  readonly #told = new Map<number, Told>()
+  #toldChars = 0
+  readonly #chats = new Map<number, Chat>()
+
+  constructor(account: Account, quirks: Quirks, precision: Quirks['timestampPrecision']) {
+    this.#account = account
+    this.#quirks = quirks
+    this.#time = precision === 'seconds' ? ms => `${new Date(ms).toISOString().slice(0, 19)}Z` : ms => new Date(ms).toISOString()
+  }
+
+  /** Whether the conversation shows in a listing. */
+  shows(index: number, view: WorldView, includeOpen: boolean): boolean {
+    const told = this.#tell(index, view)
+    return told.personKey !== null && (told.isClosed || includeOpen)
+  }
+
+  /** The session's JSON. Only for one that shows. */
+  json(index: number, view: WorldView, wanted: Wanted): string {
+    const told = this.#tell(index, view)
+    const chat = this.#chat(told.personKey as number, view)
+    let json = `${told.head},"chat":${wanted.variables ? chat.jsonWithVariables : chat.json}`
+    if (wanted.messages) json += `,"messages":${told.messages}`
+    if (wanted.events) json += `,"events":${told.events}`
+    if (wanted.aiAnalysis) json += `,"aiAnalysis":${JSON.stringify(this.#aiAnalysis(view.conversation(index)))}`
+    return `${json}}`
+  }
+
+  /** One message, as v2 tells it everywhere. */
+  message(message: WorldMessage, sessionIndex: number): Record<string, unknown> {
+    const { attachment } = message
+    const content: Record<string, unknown> = { type: CONTENT_TYPES[message.kind] }
+    if (attachment === null)
+      content['text'] = this.#quirks.nulBytes && sessionIndex % 5 === 0 ? `${message.text}\u0000` : message.text
+    else content['media'] = { type: attachment.kind, url: attachment.url, caption: attachment.caption }
+    if (message.kind === 'buttons') content['buttons'] = message.buttons
+    if (message.kind === 'button_click') content['selectedButton'] = message.buttons[0]
+    if (message.kind === 'template') content['whatsAppTemplateName'] = `template_${message.topic?.id ?? 'general'}`
+    return {
+      ...(this.#quirks.messageIds ? { id: message.id } : {}),
+      creationTime: this.#time(message.atMs),
+      from: message.sender,
+      agentId: message.agent?.id ?? null,
+      queueId: message.queue,
+      content,
+    }
+  }
+
+  #tell(index: number, view: WorldView): Told {
+    const kept = this.#told.get(index)
+    if (kept !== undefined && kept.wholeAtMs <= view.nowMs) return kept
+    const conversation = view.conversation(index)
+    if (kept?.lastAtMs === conversation.lastAtMs && !view.isOver(index)) return kept
+    const told = this.#account.has(conversation) ? this.#tellWhole(conversation, view) : notOurs(conversation)
+    this.#keep(index, told)
+    return told
+  }
+
+  #tellWhole(conversation: Conversation, view: WorldView): Told {
+    const cause = conversation.cause === 'campaign' ? 'WhatsAppTemplate' : 'Organic'
+    return {
+      personKey: conversation.person.key,
+      isClosed: conversation.closedAtMs !== null,
+      lastAtMs: conversation.lastAtMs,
+      wholeAtMs: wholeAtMs(conversation, view),
+      head: `{"id":"${sessionIdOf(conversation)}","creationTime":"${this.#time(conversation.startedAtMs)}","startingCause":"${cause}"`,
+      messages: JSON.stringify(conversation.messages.map(message => this.message(message, conversation.index))),
+      events: JSON.stringify(this.#events(conversation)),
+    }
+  }
+
+  #keep(index: number, told: Told) {
+    const before = this.#told.get(index)
+    if (before !== undefined) this.#drop(index, before)
+    this.#told.set(index, told)
+    this.#toldChars += charsOf(told)
+    for (const [oldest, entry] of this.#told) {
+      if (this.#toldChars <= KEPT_CHARS) break
+      this.#drop(oldest, entry)
+    }
+  }
+
+  #drop(index: number, told: Told) {
+    this.#told.delete(index)
+    this.#toldChars -= charsOf(told)
+  }
+
+  #events(conversation: Conversation): unknown[] {
+    const events = conversation.events.flatMap(event => {
+      const told = toldAs(event)
+      return told === null ? [] : [{ name: told.name, creationTime: this.#time(event.atMs), info: told.info }]
+    })
+    if (this.#quirks.eventOrder === 'time') return events
+    const random = new Random(conversation.index, events.length, 5)
+    return events
+      .map(event => ({ event, place: random.next() }))
+      .sort((a, b) => a.place - b.place)
+      .map(({ event }) => event)
+  }
+
+  /** The chat as it is at `view.nowMs`, over all sessions of its person: tags, variables, queue and agent are not the session's own. */
+  #chat(key: number, view: WorldView): Chat {
+    const { nowMs } = view
+    const conversations = view.conversationsOf(key).length
+    const kept = this.#chats.get(key)
+    if (kept !== undefined && kept.conversations === conversations && kept.asOfMs <= nowMs && nowMs < kept.changesAtMs)
+      return kept
+    const state = view.person(key)
+    const { person } = state
+    const channel = this.#account.channelOf(person)
+    const lastUserAtMs = state.lastUserMessageAtMs
+    const parts = {
+      chat: { chatId: person.id, channelId: channel.id, contactId: contactIdOf(person, channel) },
+      creationTime: this.#time(person.createdAtMs),
+      lastSessionCreationTime: this.#time(state.lastStartedAtMs),
+      lastUserMessageDatetime: lastUserAtMs === null ? null : this.#time(lastUserAtMs),
+      whatsAppWindowCloseDatetime: person.channel === 'whatsapp' && lastUserAtMs !== null ? this.#time(lastUserAtMs + DAY) : null,
+      firstName: person.firstName,
+      lastName: person.lastName,
+      email: person.email,
+      country: person.country,
+      externalId: null,
+      tags: state.tags,
+      ...(this.#quirks.chatQueue ? { queueId: state.queue } : {}),
+      agentId: state.agent?.id ?? null,
+      onHoldAgentId: null,
+      isBanned: false,
+      isTester: person.isTest,
+      isBotMuted: state.agent !== null,
+    }
+    const chat: Chat = {
+      asOfMs: nowMs,
+      changesAtMs: view.personChangesAtMs(key),
+      conversations,
+      json: JSON.stringify(parts),
+      jsonWithVariables: JSON.stringify({ ...parts, variables: state.variables }),
+    }
+    this.#chats.delete(key)
+    this.#chats.set(key, chat)
+    for (const oldest of this.#chats.keys()) {
+      if (this.#chats.size <= KEPT_CHATS) break
+      this.#chats.delete(oldest)
+    }
+    return chat
+  }
+
+  /** Made for closed sessions only. */
+  #aiAnalysis(conversation: Conversation): unknown {
+    if (conversation.closedAtMs === null) return null
+    const { aiAnalysis, nulBytes } = this.#quirks
+    if (aiAnalysis === 'mixed' && conversation.index % 3 === 0) return {}
+    if (aiAnalysis === 'mixed' && conversation.index % 3 === 1) return { doesNotMeetCriteria: true }
+    const random = new Random(conversation.index, conversation.events.length, 6)
+    const scores = { empathy: random.int(1, 10), resolution: random.int(1, 10) }
+    return {
+      summary: `About ${conversation.bot.title}.${nulBytes ? '\u0000' : ''}`,
+      name: 'quality',
+      justification: 'The scores follow from the length of the conversation.',
+      doesNotMeetCriteria: false,
+      qualityScore: random.int(10, 100),
+      aspectScores:
+        aiAnalysis === 'numbers'
+          ? scores
+          : { empathy: { result: scores.empathy, weight: 0.5 }, resolution: { result: scores.resolution, weight: 0.5 } },
+    }
+  }
+}
+
+function notOurs(conversation: Conversation): Told {
+  return {
+    personKey: null,
+    isClosed: false,
+    lastAtMs: conversation.lastAtMs,
+    wholeAtMs: conversation.startedAtMs,
+    head: '',
+    messages: '',
+    events: '',
+  }
+}
+
+/** When a conversation will have told everything; Infinity while that lies ahead. */
+function wholeAtMs(conversation: Conversation, view: WorldView): number {
+  return view.isOver(conversation.index) ? conversation.lastAtMs : Infinity
+}
+
+function charsOf({ head, messages, events }: Told): number {
+  return head.length + messages.length + events.length + 200
+}

@@ -1,0 +1,77 @@
+import { createWorld } from '../sim/world.ts'
+import { Faults } from '../sim/faults.ts'
+import { findSimulators, startSimulators } from '../sim/simulators.ts'
+import type { Log } from '../log.ts'
+import { asFlowError } from '../errors.ts'
+import { type OptionSpec, readArgs } from './args.ts'
+import { failed, refuse } from './io.ts'
+
+const HISTORY_MS = 7 * 86_400_000
+
+const OPTIONS = {
+  port: { type: 'int', range: [0, 65_535] },
+  seed: { type: 'int' },
+  sessions: { type: 'int', range: [0, 5_000_000] },
+  live: { type: 'int', range: [0, 60_000] },
+  faults: { type: 'int', range: [0, 90] },
+} as const satisfies Record<string, OptionSpec>
+
+/**
+ * `colloquy simulate [VENDOR…] [--port N] [--seed N] [--sessions N] [--live PER_MINUTE] [--faults PERCENT]`: simulators of these vendors (default
+ * all) over one world, whose history is the last seven days; the n-th listens on 127.0.0.1 at `port + n`, or at a free port. When all are ready, one JSON
+ * line tells by vendor what a connector's config must say. Ends when the signal does. With `--faults`, so many of a hundred answers go wrong.
+ */
+export async function simulateCommand(
+  argv: string[],
+  io: { readonly stdout: (line: string) => void; readonly log: Log; readonly signal: AbortSignal },
+): Promise<number> {
+  const known = [...(await findSimulators()).keys()]
+  const args = readArgs(argv, OPTIONS, { names: 'VENDOR', least: 0, most: Infinity })
+  const words = args.ok ? args.words : []
+  const faults = [
+    ...(args.ok ? [] : args.faults),
+    ...words
+      .filter((word, place) => !known.includes(word) || words.indexOf(word) < place)
+      .map(word => ({
+        path: word,
+        message: known.includes(word) ? 'is named twice' : `has no simulator; there are ${known.join(', ')}`,
+      })),
+  ]
+  const port = args.ok ? (args.values.port ?? 0) : 0
+  if (port + Math.max(words.length || known.length, 1) - 1 > 65_535)
+    faults.push({ path: '--port', message: 'leaves no room below 65536 for a port each' })
+  if (!args.ok || faults.length > 0) return refuse(io.log, 'CALL_INVALID', faults)
+
+  const { seed = 1, sessions = 2000, live = 0, faults: percent = 0 } = args.values
+  const nowMs = Date.now()
+  const world = createWorld({ seed, sessions, fromMs: nowMs - HISTORY_MS, untilMs: nowMs, livePerMinute: live })
+  try {
+    const simulators = await startSimulators({ world, port, vendors: words, faults: sprinkled(percent, seed) })
+    io.stdout(JSON.stringify(simulators.config))
+    if (!io.signal.aborted) await new Promise(resolve => io.signal.addEventListener('abort', resolve, { once: true }))
+    await simulators.stop()
+    return 0
+  } catch (error) {
+    return failed(io.log, asFlowError(error))
+  }
+}
+
+/** Faults of many kinds, together as often as `percent` says. */
+function sprinkled(percent: number, seed: number): Faults {
+  const faults = new Faults()
+  const kinds = [
+    { kind: 'status', status: 429, retryAfter: { seconds: 2, as: 'seconds' } },
+    { kind: 'status', status: 429 },
+    { kind: 'status', status: 500 },
+    { kind: 'status', status: 503, retryAfter: { seconds: 1, as: 'date' } },
+    { kind: 'cut' },
+    { kind: 'malformed' },
+    { kind: 'hang_up' },
+    { kind: 'drip', pieces: 5, everyMs: 50 },
+  ] as const
+  const share = percent / 100
+  // Each order is asked only when those before it have let the request pass.
+  for (const [number, fault] of kinds.entries())
+    faults.sometimes(fault, { probability: share / kinds.length / (1 - (share / kinds.length) * number), seed })
+  return share === 0 ? new Faults() : faults
+}

@@ -1,0 +1,129 @@
+/**
+ * What one record adds to the table of minutes: the measures of a SeriesPoint as arithmetic, without time, state or Kafka.
+ *
+ * A session counts where it started, where it ended and where it was handed to a person, which may be three different minutes. A message or an
+ * event counts once, at its first revision. Everything here is pure; who adds, takes back and remembers is `state.ts`.
+ */
+import type { Channel, Containment, Sender } from '../records.ts'
+
+/** Place of each count in a cell, in the order of `MEASURES`; `duration_ms` is a sum and stands beside them, because it outgrows 32 bits. */
+export const COUNT = {
+  sessions: 0,
+  sessions_self_service: 1,
+  sessions_drop_off: 2,
+  sessions_agent: 3,
+  sessions_unknown: 4,
+  sessions_ended: 5,
+  agent_transfers: 6,
+  messages_user: 7,
+  messages_bot: 8,
+  messages_agent: 9,
+  messages_other: 10,
+  events: 11,
+} as const
+
+export const COUNTS = 12
+
+/** No such minute: an open session has no ended minute. Also what a time gives that no 32 bits of minutes can hold (after the year 6053). */
+export const NO_MINUTE = -(2 ** 31)
+
+const MINUTE_MS = 60_000
+
+/** The minute of the epoch that this time lies in: the minute m holds `[m, m + 1) × 60,000 ms`. */
+export function minuteOf(atMs: number): number {
+  const minute = Math.floor(atMs / MINUTE_MS)
+  return minute > NO_MINUTE && minute < 2 ** 31 ? minute : NO_MINUTE
+}
+
+export function startOfMinute(minute: number): number {
+  return minute * MINUTE_MS
+}
+
+/** Who a record counts for, as it stands on the topic. */
+export interface Counted {
+  readonly vendor: string
+  readonly account: string
+  readonly bot_id: string
+  readonly channel: Channel | null
+  readonly language: string | null
+  readonly revision: number
+}
+
+/** The fields of a Session that count. */
+export interface CountedSession extends Counted {
+  readonly started_at: number
+  readonly ended_at: number | null
+  readonly containment: Containment
+  readonly transferred_at: number | null
+}
+
+/** The fields of a Message that count. */
+export interface CountedMessage extends Counted {
+  readonly sent_at: number
+  readonly sender: Sender
+}
+
+/** The fields of an Event that count. */
+export interface CountedEvent extends Counted {
+  readonly occurred_at: number
+}
+
+/** What one revision of a session adds, so that it can be taken back exactly. Minutes may be NO_MINUTE. */
+export interface Contribution {
+  revision: number
+  /** Id of the series, as interned by the partition's state. */
+  series: number
+  started: number
+  ended: number
+  /** ended_at − started_at, milliseconds; 0 without an end. */
+  durationMs: number
+  /** Where the session was handed to a person; NO_MINUTE: it was not. */
+  transfer: number
+  /** The count of this session's containment: one of COUNT.sessions_self_service … sessions_unknown. */
+  containment: number
+}
+
+export function contributionOf(session: CountedSession, series: number): Contribution {
+  const { started_at, ended_at, transferred_at } = session
+  const transferred = transferred_at !== null || session.containment === 'AGENT'
+  return {
+    revision: session.revision,
+    series,
+    started: minuteOf(started_at),
+    ended: ended_at === null ? NO_MINUTE : minuteOf(ended_at),
+    durationMs: ended_at === null ? 0 : ended_at - started_at,
+    transfer: transferred ? minuteOf(transferAt(session)) : NO_MINUTE,
+    containment: containmentCount(session.containment),
+  }
+}
+
+/** When a transferred session counts as transferred: the vendor does not always tell. */
+export function transferAt(session: CountedSession): number {
+  return session.transferred_at ?? session.ended_at ?? session.started_at
+}
+
+/** Whether two revisions of a session add the same, whatever else of it changed. */
+export function sameCounts(a: Contribution, b: Contribution): boolean {
+  return (
+    a.series === b.series &&
+    a.started === b.started &&
+    a.ended === b.ended &&
+    a.durationMs === b.durationMs &&
+    a.transfer === b.transfer &&
+    a.containment === b.containment
+  )
+}
+
+/** The count that a message of this sender goes to. */
+export function messageCount(sender: Sender): number {
+  if (sender === 'USER') return COUNT.messages_user
+  if (sender === 'BOT') return COUNT.messages_bot
+  return sender === 'AGENT' ? COUNT.messages_agent : COUNT.messages_other
+}
+
+/** A containment that this version does not know counts as unknown, so that the four always sum to `sessions`. */
+function containmentCount(containment: Containment): number {
+  if (containment === 'SELF_SERVICE') return COUNT.sessions_self_service
+  if (containment === 'DROP_OFF') return COUNT.sessions_drop_off
+  return containment === 'AGENT' ? COUNT.sessions_agent : COUNT.sessions_unknown
+}

@@ -1,0 +1,214 @@
+/**
+ * Reading Progress: what has been read completely, as far as a reader of the topics may believe it.
+ *
+ * The records of one ingest transaction become visible partition by partition, so a Progress is believed only when the reader has passed the last
+ * record of that transaction (`through`) in every partition that it follows, and when all earlier Progress of the same source partition
+ * (connector, stream, scope) is believed too. "Nothing happened" and "not read yet" are different answers; this tells which.
+ *
+ * Pure: no time, no Kafka. Used by the aggregator (for the partition numbers it owns) and by the server (for all).
+ */
+import type { Lane, Progress, TimeRange, TopicOffset } from './records.ts'
+
+export interface Watermarks {
+  /**
+   * Takes a Progress, in the order of its topic. Believed when `through` and everything before it has been passed.
+   *
+   * @param alsoThrough More places to pass first. The progress topic is compacted: what an earlier Progress of the source partition wrote is not
+   *   in the `through` of the newest. Who reads the topic from its start gives the newest of each source partition and the ends (offset of the
+   *   last record) that the followed topics had *after* the reading.
+   */
+  apply(progress: Progress, alsoThrough?: readonly TopicOffset[]): void
+  /** The source partition is no more (a null value on the progress topic): it holds nothing back any longer. */
+  forget(of: SourcePartition): void
+  /** Everything before `nextOffset` of this partition has been worked. Never moves back. */
+  passed(topic: string, partition: number, nextOffset: number): void
+  /** Everything with an earlier time has been read by all matching streams; null: there is no stream, or one of which nothing is believed yet. */
+  completeUntil(filter?: StreamFilter): number | null
+  /** The ranges of time that all matching streams have read completely, in order and apart. No stream: none. */
+  covered(filter?: StreamFilter): TimeRange[]
+  /** Matching streams, as far as believed. */
+  streams(filter?: StreamFilter): StreamProgress[]
+  /** Changes whenever an answer may have changed. */
+  readonly version: number
+}
+
+export interface SourcePartition {
+  readonly connector: string
+  readonly stream: string
+  readonly scope: string
+}
+
+/** Each list names what is wanted; absent: all. A source partition without a bot feeds every bot of its account. */
+export interface StreamFilter {
+  readonly vendor?: readonly string[] | undefined
+  readonly account?: readonly string[] | undefined
+  readonly bot_id?: readonly string[] | undefined
+  readonly connector?: readonly string[] | undefined
+}
+
+export interface StreamProgress extends SourcePartition {
+  readonly vendor: string
+  readonly account: string
+  readonly bot_id: string | null
+  /** null, and nothing covered: nothing is believed yet. */
+  readonly completeUntil: number | null
+  readonly covered: readonly TimeRange[]
+  readonly newestAt: number | null
+  readonly committedAt: number | null
+  readonly lane: Lane | null
+  /** Progress that is known, but not believed yet. */
+  readonly pending: number
+}
+
+interface Waiting {
+  progress: Progress
+  through: TopicOffset[]
+}
+
+interface Source {
+  newest: Progress
+  believed: Progress | null
+  waiting: Waiting[]
+}
+
+/** So many Progress of one source partition wait apart; beyond them the newest takes the places of the one before it over. */
+const MOST_WAITING = 64
+
+/** @param follows Whether the reader works this partition; places elsewhere (rejects, another's partitions) are not waited for. */
+export function createWatermarks(follows: (topic: string, partition: number) => boolean): Watermarks {
+  const sources = new Map<string, Source>()
+  const next = new Map<string, number>()
+  let version = 0
+
+  const isPassed = (at: TopicOffset) => (next.get(placeKey(at.topic, at.partition)) ?? 0) > at.offset
+
+  /** Believes what is passed, oldest first. */
+  function settle(source: Source): void {
+    for (let first = source.waiting[0]; first !== undefined && first.through.every(isPassed); first = source.waiting[0]) {
+      source.believed = first.progress
+      source.waiting.shift()
+      version++
+    }
+  }
+
+  function matching(filter: StreamFilter): Source[] {
+    const wanted = (list: readonly string[] | undefined, value: string) => list === undefined || list.includes(value)
+    return [...sources.values()].filter(
+      ({ newest }) =>
+        wanted(filter.vendor, newest.vendor) &&
+        wanted(filter.account, newest.account) &&
+        wanted(filter.connector, newest.connector) &&
+        (newest.bot_id === null || wanted(filter.bot_id, newest.bot_id)),
+    )
+  }
+
+  return {
+    apply(progress, alsoThrough = []) {
+      const through = [...progress.through, ...alsoThrough].filter(at => follows(at.topic, at.partition) && !isPassed(at))
+      const source = sources.get(sourceKey(progress)) ?? { newest: progress, believed: null, waiting: [] }
+      sources.set(sourceKey(progress), source)
+      source.newest = progress
+      if (source.waiting.length === MOST_WAITING) through.push(...newestOf(source.waiting.pop()?.through ?? [], through))
+      source.waiting.push({ progress, through })
+      version++
+      settle(source)
+    },
+
+    forget(of) {
+      if (sources.delete(sourceKey(of))) version++
+    },
+
+    passed(topic, partition, nextOffset) {
+      const key = placeKey(topic, partition)
+      if (nextOffset <= (next.get(key) ?? 0)) return
+      next.set(key, nextOffset)
+      for (const source of sources.values()) if (source.waiting.length > 0) settle(source)
+    },
+
+    completeUntil(filter = {}) {
+      let least: number | null = null
+      for (const { believed } of matching(filter)) {
+        if (believed === null) return null
+        if (least === null || believed.complete_until < least) least = believed.complete_until
+      }
+      return least
+    },
+
+    covered(filter = {}) {
+      const [first, ...rest] = matching(filter).map(({ believed }) => joined(believed?.covered ?? []))
+      return rest.reduce<TimeRange[]>(common, first ?? [])
+    },
+
+    streams: (filter = {}) =>
+      matching(filter).map(({ newest, believed, waiting }) => ({
+        connector: newest.connector,
+        stream: newest.stream,
+        scope: newest.scope,
+        vendor: newest.vendor,
+        account: newest.account,
+        bot_id: newest.bot_id,
+        completeUntil: believed?.complete_until ?? null,
+        covered: believed?.covered ?? [],
+        newestAt: believed?.newest_at ?? null,
+        committedAt: believed?.committed_at ?? null,
+        lane: believed?.lane ?? null,
+        pending: waiting.length,
+      })),
+
+    get version() {
+      return version
+    },
+  }
+}
+
+/** Whether one of the ranges (in order and apart) holds all of `[from, until)`. */
+export function covers(ranges: readonly TimeRange[], from: number, until: number): boolean {
+  let low = 0
+  let high = ranges.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((ranges[middle] as TimeRange).from <= from) low = middle + 1
+    else high = middle
+  }
+  const range = ranges[low - 1]
+  return range !== undefined && until <= range.until
+}
+
+/** Ranges in order and apart: those that touch or overlap become one, empty ones go. */
+function joined(ranges: readonly TimeRange[]): TimeRange[] {
+  const out: TimeRange[] = []
+  for (const { from, until } of ranges.toSorted((a, b) => a.from - b.from)) {
+    const last = out.at(-1)
+    if (until <= from) continue
+    if (last !== undefined && from <= last.until) out[out.length - 1] = { from: last.from, until: Math.max(last.until, until) }
+    else out.push({ from, until })
+  }
+  return out
+}
+
+/** What is in both lists, each in order and apart. */
+function common(a: readonly TimeRange[], b: readonly TimeRange[]): TimeRange[] {
+  const out: TimeRange[] = []
+  for (let i = 0, j = 0; i < a.length && j < b.length; ) {
+    const [x, y] = [a[i] as TimeRange, b[j] as TimeRange]
+    const from = Math.max(x.from, y.from)
+    const until = Math.min(x.until, y.until)
+    if (from < until) out.push({ from, until })
+    if (x.until < y.until) i++
+    else j++
+  }
+  return out
+}
+
+/** Those of the older places that the newer list has nothing later for. */
+function newestOf(older: readonly TopicOffset[], newer: readonly TopicOffset[]): TopicOffset[] {
+  return older.filter(o => !newer.some(n => n.topic === o.topic && n.partition === o.partition && n.offset >= o.offset))
+}
+
+function placeKey(topic: string, partition: number): string {
+  return `${partition}/${topic}`
+}
+
+function sourceKey(of: SourcePartition): string {
+  return JSON.stringify([of.connector, of.stream, of.scope])
+}

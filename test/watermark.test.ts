@@ -1,0 +1,195 @@
+import { describe, expect, test } from 'vitest'
+import type { Progress, TopicOffset } from '../src/records.ts'
+import { covers, createWatermarks } from '../src/watermark.ts'
+
+const ALL = (topic: string) => topic === 'sessions' || topic === 'messages'
+
+function progress(of: Partial<Progress> = {}): Progress {
+  return {
+    connector: 'acme',
+    stream: 'sessions',
+    scope: 'bot-1',
+    vendor: 'v',
+    account: 'a',
+    bot_id: null,
+    lane: 'live',
+    window_from: 0,
+    window_until: 0,
+    complete_until: 0,
+    pages: 0,
+    rows: 0,
+    emitted: 0,
+    unchanged: 0,
+    rejected: 0,
+    newest_at: null,
+    committed_at: 0,
+    through: [],
+    covered: [],
+    ...of,
+  }
+}
+
+const at = (topic: string, partition: number, offset: number): TopicOffset => ({ topic, partition, offset })
+
+describe('a Progress is believed', () => {
+  test('only when the last record it speaks of has been passed in every followed partition', () => {
+    const marks = createWatermarks(ALL)
+    marks.apply(progress({ complete_until: 100, through: [at('sessions', 0, 9), at('messages', 1, 4)] }))
+    expect(marks.completeUntil()).toBeNull()
+    marks.passed('sessions', 0, 10)
+    marks.passed('messages', 1, 4) // the record at 4 is still to come
+    expect(marks.completeUntil()).toBeNull()
+    marks.passed('messages', 1, 5)
+    expect(marks.completeUntil()).toBe(100)
+  })
+
+  test('whatever it wrote to partitions and topics that the reader does not follow', () => {
+    const marks = createWatermarks((topic, partition) => topic === 'sessions' && partition === 2)
+    marks.apply(progress({ complete_until: 100, through: [at('sessions', 0, 9), at('rejects', 2, 9)] }))
+    expect(marks.completeUntil()).toBe(100)
+  })
+
+  test('at once when it was passed before it was read', () => {
+    const marks = createWatermarks(ALL)
+    marks.passed('sessions', 0, 10)
+    marks.apply(progress({ complete_until: 100, through: [at('sessions', 0, 9)] }))
+    expect(marks.completeUntil()).toBe(100)
+  })
+
+  test('not before an earlier one of the same source partition', () => {
+    const marks = createWatermarks(ALL)
+    marks.apply(progress({ complete_until: 100, through: [at('sessions', 0, 9)] }))
+    marks.apply(progress({ complete_until: 200, through: [at('sessions', 1, 3)] }))
+    marks.passed('sessions', 1, 4)
+    expect(marks.completeUntil()).toBeNull()
+    marks.passed('sessions', 0, 10)
+    expect(marks.completeUntil()).toBe(200)
+  })
+
+  test('step by step as the reader comes along', () => {
+    const marks = createWatermarks(ALL)
+    for (let i = 1; i <= 5; i++) marks.apply(progress({ complete_until: i * 100, through: [at('sessions', 0, i * 10)] }))
+    marks.passed('sessions', 0, 31)
+    expect(marks.completeUntil()).toBe(300)
+    expect(marks.streams()[0]?.pending).toBe(2)
+  })
+
+  test('only behind the ends given with it, when what came before it was compacted away', () => {
+    const marks = createWatermarks(ALL)
+    marks.apply(progress({ complete_until: 100, through: [at('sessions', 1, 3)] }), [at('sessions', 0, 50), at('rejects', 0, 7)])
+    marks.passed('sessions', 1, 4)
+    expect(marks.completeUntil()).toBeNull()
+    marks.passed('sessions', 0, 51)
+    expect(marks.completeUntil()).toBe(100)
+  })
+
+  test('never too early and with bounded memory, however many wait', () => {
+    const marks = createWatermarks(ALL)
+    // Each writes to a partition of its own, so that only the collapsed list knows all of them.
+    for (let i = 1; i <= 1000; i++)
+      marks.apply(progress({ complete_until: i, through: [at('sessions', i, i), at('messages', 0, i)] }))
+    expect(marks.streams()[0]?.pending).toBeLessThanOrEqual(64)
+    marks.passed('messages', 0, 5000)
+    for (let i = 1; i <= 10; i++) marks.passed('sessions', i, 5000)
+    expect(marks.completeUntil()).toBe(10)
+    for (let i = 11; i <= 1000; i++) if (i !== 777) marks.passed('sessions', i, 5000)
+    expect(marks.completeUntil()).toBeLessThan(777)
+    marks.passed('sessions', 777, 778)
+    expect(marks.completeUntil()).toBe(1000)
+  })
+})
+
+describe('what has been read completely', () => {
+  test('is the least of all matching streams', () => {
+    const marks = createWatermarks(ALL)
+    marks.apply(progress({ stream: 'sessions', complete_until: 300 }))
+    marks.apply(progress({ stream: 'analytics', complete_until: 200 }))
+    marks.apply(progress({ stream: 'sessions', account: 'b', connector: 'other', complete_until: 100 }))
+    expect(marks.completeUntil({ account: ['a'] })).toBe(200)
+    expect(marks.completeUntil({ connector: ['other'] })).toBe(100)
+    expect(marks.completeUntil()).toBe(100)
+  })
+
+  test('is unknown without a stream, and while one stream has nothing believed', () => {
+    const marks = createWatermarks(ALL)
+    expect(marks.completeUntil()).toBeNull()
+    expect(marks.covered()).toEqual([])
+    marks.apply(progress({ stream: 'sessions', complete_until: 300, covered: [{ from: 0, until: 300 }] }))
+    marks.apply(
+      progress({ stream: 'analytics', complete_until: 300, through: [at('sessions', 0, 1)], covered: [{ from: 0, until: 300 }] }),
+    )
+    expect(marks.completeUntil()).toBeNull()
+    expect(marks.covered()).toEqual([])
+    marks.forget({ connector: 'acme', stream: 'analytics', scope: 'bot-1' })
+    expect(marks.completeUntil()).toBe(300)
+  })
+
+  test('of a bot hangs on the streams of that bot and on those of all bots', () => {
+    const marks = createWatermarks(ALL)
+    marks.apply(progress({ scope: 'x', bot_id: 'x', complete_until: 300 }))
+    marks.apply(progress({ scope: 'y', bot_id: 'y', complete_until: 200 }))
+    expect(marks.completeUntil({ bot_id: ['x'] })).toBe(300)
+    marks.apply(progress({ scope: 'all', bot_id: null, complete_until: 50 }))
+    expect(marks.completeUntil({ bot_id: ['x'] })).toBe(50)
+  })
+
+  test('is the newest word, also when a cursor was set back', () => {
+    const marks = createWatermarks(ALL)
+    marks.apply(progress({ complete_until: 300 }))
+    marks.apply(progress({ complete_until: 100 }))
+    expect(marks.completeUntil()).toBe(100)
+  })
+
+  test('keeps the hole between a backfill and the live edge that runs ahead of it', () => {
+    const marks = createWatermarks(ALL)
+    marks.apply(
+      progress({
+        complete_until: 20,
+        covered: [
+          { from: 0, until: 20 },
+          { from: 100, until: 130 },
+        ],
+      }),
+    )
+    marks.apply(
+      progress({
+        stream: 'b',
+        complete_until: 110,
+        covered: [
+          { from: 10, until: 60 },
+          { from: 60, until: 110 },
+        ],
+      }),
+    )
+    expect(marks.covered()).toEqual([
+      { from: 10, until: 20 },
+      { from: 100, until: 110 },
+    ])
+  })
+})
+
+test('a range covers only what lies wholly in it', () => {
+  const ranges = [
+    { from: 0, until: 20 },
+    { from: 100, until: 130 },
+  ]
+  expect([
+    covers(ranges, 0, 20),
+    covers(ranges, 0, 21),
+    covers(ranges, 99, 101),
+    covers(ranges, 100, 130),
+    covers(ranges, 130, 131),
+    covers(ranges, -1, 5),
+    covers([], 0, 1),
+  ]).toEqual([true, false, false, true, false, false, false])
+})
+
+test('the version tells when an answer may have changed', () => {
+  const marks = createWatermarks(ALL)
+  marks.apply(progress({ complete_until: 100, through: [at('sessions', 0, 9)] }))
+  const before = marks.version
+  marks.passed('sessions', 0, 9)
+  expect(marks.version).toBe(before)
+  marks.passed('sessions', 0, 10)
+  expect(marks.version).toBeGreaterThan(before)
+})

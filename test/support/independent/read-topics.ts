@@ -1,0 +1,75 @@
+/** Readers that share no code with us: a Python consumer with librdkafka and fastavro. */
+import { execFile, execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+const here = (file: string) => fileURLToPath(new URL(file, import.meta.url))
+
+export interface IndependentRecord {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+  readonly key: string | null
+  readonly value: Record<string, unknown> | null
+}
+
+/** Whether this machine has the Python that the independent reader needs. */
+export function hasPython(): boolean {
+  try {
+    execFileSync('python3', ['-c', 'import pip, sys; assert sys.version_info >= (3, 9)'], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** The pinned packages, fetched once and kept beside the stack's cache. A failing install is an error, not a skip. */
+async function python(): Promise<string> {
+  const wanted = readFileSync(here('requirements.txt'), 'utf8')
+  const cache = process.env['COLLOQUY_CACHE'] ?? join(homedir(), '.cache', 'colloquy')
+  const home = join(cache, `python-${createHash('sha256').update(wanted).digest('hex').slice(0, 12)}`)
+  if (!existsSync(home)) {
+    const making = `${home}.${process.pid}`
+    mkdirSync(cache, { recursive: true })
+    // Packages in a folder of their own rather than a virtual environment: that one cannot be renamed into place.
+    await run('python3', [
+      '-m',
+      'pip',
+      'install',
+      '--quiet',
+      '--disable-pip-version-check',
+      '--target',
+      making,
+      '-r',
+      here('requirements.txt'),
+    ])
+    try {
+      renameSync(making, home)
+    } catch {
+      rmSync(making, { recursive: true, force: true }) // another run was quicker
+    }
+  }
+  return home
+}
+
+/** Everything that a read_committed reader sees on the topics, in partition and offset order. */
+export async function readIndependently(
+  brokers: string,
+  registry: string,
+  topics: readonly string[],
+): Promise<IndependentRecord[]> {
+  const packages = await python()
+  const { stdout } = await run('python3', [here('read_topics.py'), brokers, registry, ...topics], {
+    env: { ...process.env, PYTHONPATH: packages },
+    maxBuffer: 2 ** 30,
+  })
+  return stdout
+    .split('\n')
+    .filter(line => line !== '')
+    .map(line => JSON.parse(line) as IndependentRecord)
+}

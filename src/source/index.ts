@@ -37,3 +37,4 @@ export {
   type SessionRef,
   session,
 } from './records.ts'
+export { align, iso, split } from './windows.ts'

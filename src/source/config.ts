@@ -1,0 +1,353 @@
+/**
+ * The config of one connector: a flat map with dotted keys, as in Kafka Connect, made into the keys that every connector has (`BaseConfig`) and
+ * the vendor's own object. One rule joins the two spellings: `accessToken` in code is `access.token` in the file.
+ *
+ * Values come typed (YAML) or as text (Kafka Connect's REST API, the environment), so text is read as what the schema asks for.
+ */
+import { z } from 'zod'
+import type { Connector, Quota } from './contract.ts'
+import { time } from './liberal.ts'
+
+/** What every connector's config says; null where the file says nothing and the manifest or the stream decides. */
+export interface BaseConfig {
+  readonly connectorClass: string
+  readonly tasksMax: number
+  /** The customer's account at the vendor; by default the connector's name. */
+  readonly account: string
+  /** Backfill from here, epoch milliseconds; null: from now. */
+  readonly startAtMs: number | null
+  readonly pollIntervalMs: number | null
+  readonly lookbackMs: number | null
+  readonly lookbackIntervalMs: number | null
+  /** Names of the streams to read, each of which the connector has. */
+  readonly streams: readonly string[]
+  readonly errorsTolerance: 'all' | 'none'
+  readonly piiRules: string | null
+  readonly piiKey: string | null
+  readonly quota: {
+    readonly perSecond: number | null
+    readonly perMinute: number | null
+    readonly perHour: number | null
+    readonly concurrency: number | null
+    readonly gapMs: number | null
+  }
+}
+
+/** Something wrong: where, as the file spells it, and what. Never the value of a secret. */
+export interface ConfigFault {
+  readonly path: string
+  readonly message: string
+}
+
+const ms = () => z.int().min(1).optional()
+const limit = () => z.int().min(0).optional()
+
+/** Kept apart from the vendor's schema, so that a vendor cannot change what these mean. */
+const Base = z.object({
+  name: z.string().optional().describe("The connector's name, as Kafka Connect's REST API repeats it"),
+  connectorClass: z
+    .string()
+    .min(1)
+    .describe('Which connector: a built-in id, an npm package, or a path relative to the config file'),
+  tasksMax: z.int().min(1).default(1).describe('Most tasks that read at once'),
+  account: z
+    .string()
+    .regex(/^[^:|/\s]+$/, "takes a name without ':', '|', '/' or blanks")
+    .optional()
+    .describe("The customer's account at the vendor, on every record; default: the connector's name"),
+  startAt: z.string().optional().describe('Backfill from this time (ISO 8601 with a zone, or a day in UTC); absent: from now'),
+  pollIntervalMs: ms().describe("How often the live edge is read, milliseconds; default: the connector's pace"),
+  lookbackMs: limit().describe(
+    'How far back rows are read again because they may have changed, milliseconds; default: as the stream needs',
+  ),
+  lookbackIntervalMs: ms().describe(
+    'Least time from one such pass to the next, milliseconds; default: 15 minutes, or as the stream needs',
+  ),
+  streams: z
+    .array(z.string())
+    .min(1)
+    .optional()
+    .describe('Streams to read, a comma list; default: all that need no extra permission'),
+  errorsTolerance: z
+    .enum(['all', 'none'])
+    .default('all')
+    .describe('all: a bad row goes to rejects and its page goes on; none: the task fails'),
+  piiRules: z.string().optional().describe('How personal data is masked; absent: records are published as the vendor gives them'),
+  piiKey: z.string().min(1).optional().meta({ secret: true }).describe('Key of masks that keep equal values equal'),
+  quotaPerSecond: limit().describe("Most requests in any second, in place of the connector's figure; 0: no limit"),
+  quotaPerMinute: limit().describe("Most requests in any minute, in place of the connector's figure; 0: no limit"),
+  quotaPerHour: limit().describe("Most requests in any hour, in place of the connector's figure; 0: no limit"),
+  quotaConcurrency: limit().describe("Most requests under way at once, in place of the connector's figure; 0: no limit"),
+  quotaGapMs: limit().describe(
+    "Least time between the starts of two requests, milliseconds, in place of the connector's figure; 0: none",
+  ),
+})
+
+/** `accessToken` → `access.token`. */
+export function dotted(key: string): string {
+  return key.replace(/[A-Z]/g, letter => `.${letter.toLowerCase()}`)
+}
+
+export type ParsedConnectorConfig =
+  | { readonly ok: true; readonly base: BaseConfig; readonly config: object; readonly secrets: string[] }
+  | { readonly ok: false; readonly faults: ConfigFault[] }
+
+/**
+ * Checks the whole map and lists every fault at once.
+ *
+ * @param name The connector's name in the file; paths of faults begin with `connectors.<name>.`.
+ * @param flat Dotted keys, references already resolved.
+ * @returns `secrets`: the values that must never be shown, for `hideSecret`.
+ */
+export function parseConnectorConfig(
+  name: string,
+  flat: Readonly<Record<string, unknown>>,
+  connector: Connector,
+): ParsedConnectorConfig {
+  const fields = fieldsOf(connector)
+  const faults: ConfigFault[] = []
+  const secrets = new Set<string>()
+  const report = (key: string, message: string) =>
+    faults.push({ path: ['connectors', name, key].filter(Boolean).join('.'), message })
+
+  const baseInput: Record<string, unknown> = {}
+  const vendorInput: Record<string, unknown> = {}
+  for (const [key, raw] of Object.entries(flat)) {
+    const field = fields.get(key)
+    if (field === undefined) {
+      report(key, `is not a key of ${connector.manifest.id}${hintFor(key, fields)}`)
+      continue
+    }
+    if (raw === null || raw === undefined) continue
+    if (field.secret)
+      for (const one of [raw].flat()) if (typeof one === 'string' || typeof one === 'number') secrets.add(`${one}`)
+    if (field.base !== undefined) baseInput[field.name] = coerce(raw, field.base)
+    if (field.vendor !== undefined) vendorInput[field.name] = coerce(raw, field.vendor)
+  }
+
+  const base = Base.safeParse(baseInput)
+  const vendor = connector.config.safeParse(vendorInput)
+  const issues = [...(base.success ? [] : base.error.issues), ...(vendor.success ? [] : vendor.error.issues)]
+  for (const { key, message } of issues.flatMap(issue => told(issue, baseInput, vendorInput))) report(key, message)
+
+  const { startAt, streams } = baseInput
+  const startAtMs =
+    typeof startAt === 'string' ? time(/^\d{4}-\d\d-\d\d$/.test(startAt) ? `${startAt}T00:00:00Z` : startAt) : null
+  if (typeof startAt === 'string' && startAtMs === null)
+    report('start.at', 'takes a time with a zone, such as 2026-11-01T00:00:00Z')
+  const known = Object.keys(connector.streams)
+  for (const stream of Array.isArray(streams) ? (streams as unknown[]) : [])
+    if (typeof stream === 'string' && !known.includes(stream))
+      report('streams', `${stream} is not a stream of ${connector.manifest.id}, which has ${known.join(', ')}`)
+  if (baseInput.account === undefined && !Base.shape.account.safeParse(name).success)
+    report('account', "is required, as the connector's name cannot be one: a name without ':', '|', '/' or blanks")
+  if (baseInput.name !== undefined && baseInput.name !== name) report('name', `is not ${name}`)
+
+  if (!base.success || !vendor.success || faults.length > 0) {
+    return { ok: false, faults: distinct(faults).map(fault => ({ path: fault.path, message: without(fault.message, secrets) })) }
+  }
+  const of = base.data
+  const optional = connector.manifest.optionalStreams ?? []
+  return {
+    ok: true,
+    base: {
+      connectorClass: of.connectorClass,
+      tasksMax: of.tasksMax,
+      account: of.account ?? name,
+      startAtMs,
+      pollIntervalMs: of.pollIntervalMs ?? null,
+      lookbackMs: of.lookbackMs ?? null,
+      lookbackIntervalMs: of.lookbackIntervalMs ?? null,
+      streams: of.streams ? [...new Set(of.streams)] : known.filter(stream => !optional.includes(stream)),
+      errorsTolerance: of.errorsTolerance,
+      piiRules: of.piiRules ?? null,
+      piiKey: of.piiKey ?? null,
+      quota: {
+        perSecond: of.quotaPerSecond ?? null,
+        perMinute: of.quotaPerMinute ?? null,
+        perHour: of.quotaPerHour ?? null,
+        concurrency: of.quotaConcurrency ?? null,
+        gapMs: of.quotaGapMs ?? null,
+      },
+    },
+    config: vendor.data,
+    secrets: [...secrets],
+  }
+}
+
+/** The limits that hold for a connector: the config's figures in place of the manifest's. */
+export function quotaLimits({ quota }: Connector['manifest'], base: BaseConfig): Omit<Quota, 'sharedBy'> {
+  return {
+    perSecond: base.quota.perSecond ?? quota.perSecond ?? 0,
+    perMinute: base.quota.perMinute ?? quota.perMinute ?? 0,
+    perHour: base.quota.perHour ?? quota.perHour ?? 0,
+    concurrency: base.quota.concurrency ?? quota.concurrency ?? 0,
+    gapMs: base.quota.gapMs ?? quota.gapMs ?? 0,
+  }
+}
+
+/** By what the quota is counted: the value of the manifest's `sharedBy` key, else the connector's name. May be a secret. */
+export function quotaShare({ quota }: Connector['manifest'], name: string, config: object): string {
+  const value = quota.sharedBy === undefined ? undefined : (config as Readonly<Record<string, unknown>>)[quota.sharedBy]
+  return value === undefined || value === null ? `connector ${name}` : JSON.stringify(value)
+}
+
+/** JSON Schema of the flat map, for people and tools that write one: dotted keys, secrets `writeOnly`. */
+export function configJsonSchema(connector: Connector): object {
+  const properties: Record<string, object> = {}
+  const required: string[] = ['connector.class']
+  for (const [schema, isBase] of [
+    [connector.config, false],
+    [Base, true],
+  ] as const) {
+    const json = z.toJSONSchema(schema, {
+      io: 'input',
+      unrepresentable: 'any',
+      override: ({ zodSchema, jsonSchema }) => {
+        if (zodSchema._zod.def.type === 'date') Object.assign(jsonSchema, { type: 'string', format: 'date-time' })
+      },
+    })
+    for (const [name, property] of Object.entries(json.properties ?? {})) {
+      if (isBase && name === 'name') continue
+      const { secret: _, ...shown } = typeof property === 'object' ? (property as Record<string, unknown>) : {}
+      properties[dotted(name)] = isSecret(schema.shape[name as never]) ? { ...shown, writeOnly: true } : shown
+      if (!isBase && json.required?.includes(name) === true) required.push(dotted(name))
+    }
+  }
+  const names = Object.keys(properties).toSorted(
+    (a, b) => Number(required.includes(b)) - Number(required.includes(a)) || a.localeCompare(b),
+  )
+  return {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    title: `Config of the ${connector.manifest.title} connector`,
+    type: 'object',
+    properties: Object.fromEntries(names.map(name => [name, properties[name]])),
+    required,
+    additionalProperties: false,
+  }
+}
+
+interface Field {
+  /** camelCase. */
+  readonly name: string
+  readonly base: z.core.$ZodType | undefined
+  readonly vendor: z.core.$ZodType | undefined
+  readonly secret: boolean
+}
+
+/** By dotted key. A vendor's schema may ask for a key that every connector has, such as `account`, to read it too. */
+function fieldsOf(connector: Connector): Map<string, Field> {
+  const base = Base.shape as Readonly<Record<string, z.core.$ZodType>>
+  const vendor = connector.config.shape as Readonly<Record<string, z.core.$ZodType>>
+  const fields = new Map<string, Field>()
+  for (const name of new Set([...Object.keys(base), ...Object.keys(vendor)])) {
+    const secret = isSecret(base[name]) || isSecret(vendor[name])
+    fields.set(dotted(name), { name, base: base[name], vendor: vendor[name], secret })
+  }
+  return fields
+}
+
+/** Whether the schema, or what it wraps, is marked `.meta({ secret: true })`. */
+export function isSecret(schema: z.core.$ZodType | undefined): boolean {
+  for (let inner = schema; inner !== undefined; inner = unwrapped(inner)) {
+    if ((z.globalRegistry.get(inner) as { secret?: unknown } | undefined)?.secret === true) return true
+  }
+  return false
+}
+
+/** What an optional, default or similar schema wraps; undefined at the core. */
+function unwrapped(schema: z.core.$ZodType): z.core.$ZodType | undefined {
+  const def = schema._zod.def as { type: string; innerType?: z.core.$ZodType; in?: z.core.$ZodType; out?: z.core.$ZodType }
+  // A preprocess takes anything in; what it must become tells more.
+  if (def.type === 'pipe') return def.in?._zod.def.type === 'transform' ? def.out : def.in
+  return def.innerType
+}
+
+/** Text as what the schema asks for, and a plain value as text where it asks for text; what does not fit is left for the schema to refuse. */
+function coerce(raw: unknown, schema: z.core.$ZodType): unknown {
+  const inner = unwrapped(schema)
+  if (inner !== undefined) return coerce(raw, inner)
+  const def = schema._zod.def as { type: string; element?: z.core.$ZodType; options?: readonly z.core.$ZodType[] }
+  switch (def.type) {
+    case 'string':
+    case 'enum':
+      return typeof raw === 'number' || typeof raw === 'boolean' ? String(raw) : raw
+    case 'number':
+      return typeof raw === 'string' && /^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i.test(raw) ? Number(raw) : raw
+    case 'boolean': {
+      const word = typeof raw === 'string' ? raw.trim().toLowerCase() : raw
+      return word === 'true' ? true : word === 'false' ? false : raw
+    }
+    case 'date': {
+      const atMs = typeof raw === 'string' ? time(/^\d{4}-\d\d-\d\d$/.test(raw) ? `${raw}T00:00:00Z` : raw) : null
+      return atMs === null ? raw : new Date(atMs)
+    }
+    case 'array': {
+      const items = Array.isArray(raw)
+        ? (raw as unknown[])
+        : String(raw)
+            .split(',')
+            .map(item => item.trim())
+            .filter(item => item !== '')
+      const element = def.element
+      return element === undefined ? items : items.map(item => coerce(item, element))
+    }
+    case 'union': {
+      for (const option of def.options ?? []) {
+        const value = coerce(raw, option)
+        if (z.safeParse(option, value).success) return value
+      }
+      return raw
+    }
+    default:
+      return raw
+  }
+}
+
+/** An issue of a schema, told of the key as the file spells it. */
+function told(
+  issue: z.core.$ZodIssue,
+  ...inputs: readonly Readonly<Record<string, unknown>>[]
+): { key: string; message: string }[] {
+  const [name, ...deeper] = issue.path
+  const missing = name !== undefined && inputs.every(input => input[String(name)] === undefined)
+  if (missing && deeper.length === 0 && issue.code !== 'custom') return [{ key: dotted(String(name)), message: 'is required' }]
+  const message = issue.message.replace(/^(Invalid input|Invalid string|Invalid option|Too small|Too big): /, '')
+  return [{ key: name === undefined ? '' : dotted(String(name)), message }]
+}
+
+function distinct(faults: readonly ConfigFault[]): ConfigFault[] {
+  return [...new Map(faults.map(fault => [`${fault.path} ${fault.message}`, fault])).values()]
+}
+
+function without(message: string, secrets: Iterable<string>): string {
+  let clean = message
+  for (const secret of secrets) if (secret.length >= 4) clean = clean.replaceAll(secret, '[hidden]')
+  return clean
+}
+
+/** The known key that was probably meant. */
+function hintFor(key: string, fields: ReadonlyMap<string, Field>): string {
+  const asked = dotted(key).toLowerCase()
+  const known = [...fields.keys()]
+  const [nearest] = known.map(each => ({ each, edits: editsBetween(asked, each) })).sort((a, b) => a.edits - b.edits)
+  if (nearest !== undefined && nearest.edits <= Math.max(2, Math.floor(nearest.each.length / 3)))
+    return `; did you mean ${nearest.each}?`
+  return `; its keys are ${known
+    .filter(each => fields.get(each)?.vendor !== undefined)
+    .toSorted()
+    .join(', ')}, and those of every connector`
+}
+
+/** Letters to put in, take out or change to make one word the other. */
+function editsBetween(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 0; i < a.length; i++) {
+    const next = [i + 1]
+    for (let j = 0; j < b.length; j++) {
+      next.push(Math.min((next[j] ?? 0) + 1, (row[j + 1] ?? 0) + 1, (row[j] ?? 0) + (a[i] === b[j] ? 0 : 1)))
+    }
+    row = next
+  }
+  return row.at(-1) ?? 0
+}

@@ -1,0 +1,176 @@
+/**
+ * Where connectors come from: the folders of `connectors/`, and npm packages or files that a config names. A connector is imported only when it
+ * is asked for.
+ */
+import { existsSync, readdirSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { isAbsolute, join, resolve } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { z } from 'zod'
+import { FlowError } from '../errors.ts'
+import { isSecret } from './config.ts'
+import type { Connector } from './contract.ts'
+
+/** Beside `src` in a checkout, and beside the compiled `src` in the package. */
+const BUILT_IN = fileURLToPath(new URL('../../connectors/', import.meta.url))
+
+const limit = z.number().min(0).optional()
+const fn = z.custom<(...args: never[]) => unknown>(value => typeof value === 'function', 'is no function')
+
+const Window = z.object({
+  longestMs: z.union([z.number().positive(), z.literal(Infinity)]),
+  smallestMs: z.number().positive().optional(),
+  lagMs: z.number().min(0),
+  lookbackMs: z.number().min(0),
+  lookbackIntervalMs: z.number().positive().optional(),
+  pollIntervalMs: z.number().positive().optional(),
+  durableResume: z.boolean(),
+})
+
+const Shape = z.object({
+  manifest: z.object({
+    id: z.string().regex(/^[a-z][a-z0-9-]*$/, 'takes lower case letters, digits and dashes'),
+    title: z.string().min(1),
+    apiVersion: z.string().min(1),
+    docs: z.url(),
+    quota: z.object({
+      perSecond: limit,
+      perMinute: limit,
+      perHour: limit,
+      concurrency: limit,
+      gapMs: limit,
+      sharedBy: z.string().optional(),
+    }),
+    pollIntervalMs: z.number().positive(),
+    sessionStream: z.string().nullable(),
+    optionalStreams: z.array(z.string()).optional(),
+  }),
+  // By its marks and not by its class: a package may bring a zod of its own.
+  config: z.custom<z.ZodObject>(value => zodType(value) === 'object', 'is no zod object'),
+  http: fn,
+  streams: z.record(
+    z.string().regex(/^[\w-]+$/, 'takes letters, digits, dashes and underscores'),
+    z.object({
+      window: z.union([fn, Window]),
+      scopes: fn.optional(),
+      row: z.custom(value => zodType(value) !== undefined, 'is no zod schema'),
+      read: fn,
+      expand: fn.optional(),
+      identify: fn,
+      fingerprint: fn.optional(),
+      normalise: fn,
+    }),
+  ),
+})
+
+function zodType(value: unknown): string | undefined {
+  return (value as { _zod?: { def?: { type?: string } } } | null | undefined)?._zod?.def?.type
+}
+
+/**
+ * The connector that `connector.class` names: a built-in id; a path (`./mine.ts`, absolute or relative to `from`); or an npm package, looked up
+ * from `from`.
+ *
+ * @param from Folder of the config file.
+ * @throws FlowError PLUGIN_UNKNOWN with the ids there are; PLUGIN_INVALID with what is wrong in the connector.
+ */
+export async function findConnector(className: string, from: string): Promise<Connector> {
+  const builtIn = builtInFiles().get(className)
+  if (builtIn !== undefined) return load(builtIn, className)
+  const file =
+    /^\.{0,2}[/\\]|^\.\.?$/.test(className) || isAbsolute(className) ? pathOf(className, from) : packageOf(className, from)
+  if (file === null)
+    throw new FlowError('PLUGIN_UNKNOWN', {
+      connectorClass: className,
+      hint: `known are ${[...builtInFiles().keys()].join(', ')}; an npm package must be installed where the config file lies, a path begins with ./ or /`,
+    })
+  return load(file, className)
+}
+
+/** All of `connectors/`, in order of their ids. */
+export async function builtInConnectors(): Promise<Connector[]> {
+  return Promise.all([...builtInFiles()].map(([id, file]) => load(file, id)))
+}
+
+/** Ids of the connectors that come with Colloquy, without importing one. */
+export function builtInIds(): string[] {
+  return [...builtInFiles().keys()]
+}
+
+function builtInFiles(): Map<string, string> {
+  const files = new Map<string, string>()
+  if (!existsSync(BUILT_IN)) return files
+  for (const id of readdirSync(BUILT_IN).toSorted()) {
+    const file = indexOf(join(BUILT_IN, id))
+    if (file !== null) files.set(id, file)
+  }
+  return files
+}
+
+function indexOf(folder: string): string | null {
+  return ['index.ts', 'index.js'].map(name => join(folder, name)).find(file => existsSync(file)) ?? null
+}
+
+function pathOf(path: string, from: string): string | null {
+  const file = resolve(from, path)
+  if (!existsSync(file)) return null
+  return indexOf(file) ?? file
+}
+
+function packageOf(name: string, from: string): string | null {
+  // Only what can be a package's name, with or without a path inside it: anything else would be an import of who knows what.
+  if (!/^(@[a-z0-9][\w.-]*\/)?[a-z0-9][\w.-]*(\/[\w./-]+)?$/i.test(name)) return null
+  try {
+    return createRequire(join(resolve(from), 'config.yaml')).resolve(name)
+  } catch {
+    return null
+  }
+}
+
+async function load(file: string, className: string): Promise<Connector> {
+  let loaded: { default?: unknown }
+  try {
+    loaded = (await import(pathToFileURL(file).href)) as { default?: unknown }
+  } catch (thrown) {
+    throw new FlowError(
+      'PLUGIN_INVALID',
+      { connectorClass: className, hint: `it cannot be loaded: ${thrown instanceof Error ? thrown.message : String(thrown)}` },
+      thrown,
+    )
+  }
+  return checked(loaded.default, className)
+}
+
+/** The connector, where it keeps the contract's shape. */
+export function checked(candidate: unknown, className: string): Connector {
+  const invalid = (hint: string) => new FlowError('PLUGIN_INVALID', { connectorClass: className, hint })
+  if (typeof candidate !== 'object' || candidate === null) throw invalid('its default export is no connector')
+  const shape = Shape.safeParse(candidate)
+  const faults = shape.success
+    ? []
+    : shape.error.issues.map(issue => `${issue.path.join('.')} ${issue.message.replace(/^Invalid input: /, '')}`)
+  if (shape.success) {
+    const { manifest, streams, config } = shape.data
+    const names = Object.keys(streams)
+    if (names.length === 0) faults.push('streams has none')
+    if (manifest.sessionStream !== null && !names.includes(manifest.sessionStream))
+      faults.push(`manifest.sessionStream names ${manifest.sessionStream}, which is no stream`)
+    for (const name of manifest.optionalStreams ?? [])
+      if (!names.includes(name)) faults.push(`manifest.optionalStreams names ${name}, which is no stream`)
+    const { sharedBy } = manifest.quota
+    if (sharedBy !== undefined && !(sharedBy in config.shape))
+      faults.push(`manifest.quota.sharedBy names ${sharedBy}, which is no key of config`)
+    for (const [key, field] of Object.entries(config.shape)) {
+      if (!/^[a-z][a-zA-Z0-9]*$/.test(key)) faults.push(`config.${key} is not written in camelCase`)
+      if (looksSecret(key) && !isSecret(field))
+        faults.push(`config.${key} sounds like a secret and is not marked .meta({ secret: true })`)
+    }
+  }
+  if (faults.length > 0) throw invalid(faults.join('; '))
+  return candidate as Connector
+}
+
+/** Names such as `accessToken` and `clientSecret`; not `tokenUrl`, `tokenId` or `refreshTokenFile`, which only tell of one. */
+function looksSecret(key: string): boolean {
+  return /(token|secret|password|apikey)$/i.test(key)
+}

@@ -1,0 +1,243 @@
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { configJsonSchema, parseConnectorConfig, quotaLimits, quotaShare } from '../../src/source/config.ts'
+import { defineConnector, type Manifest } from '../../src/source/index.ts'
+
+const Row = z.object({ id: z.string() })
+const stream = {
+  window: { longestMs: 1000, lagMs: 0, lookbackMs: 0, durableResume: false },
+  row: Row,
+  async *read() {},
+  identify: (row: z.output<typeof Row>) => row.id,
+  normalise: () => [],
+}
+const manifest: Manifest = {
+  id: 'acme-chat',
+  title: 'Acme Chat',
+  apiVersion: 'v2',
+  docs: 'https://docs.acme.example',
+  quota: { perSecond: 5, perHour: 1800, sharedBy: 'accessToken' },
+  pollIntervalMs: 60_000,
+  sessionStream: 'sessions',
+  optionalStreams: ['audit'],
+}
+const Config = z.strictObject({
+  baseUrl: z.url().default('https://api.acme.example').describe('API root'),
+  accessToken: z.string().min(6).meta({ secret: true }).describe('Key'),
+  refreshToken: z.string().optional().meta({ secret: true }).describe('Key to get keys'),
+  pageSize: z.int().min(1).max(200).default(200).describe('Rows a request'),
+  includeMessages: z.boolean().default(true).describe('Whether messages are read'),
+  botIds: z.array(z.string()).optional().describe('Bots'),
+  since: z.date().optional().describe('A day'),
+  apiVersion: z.enum(['1', '2']).default('2').describe('Version'),
+  depth: z
+    .union([z.int(), z.literal('all')])
+    .default('all')
+    .describe('Depth'),
+})
+const connector = defineConnector({
+  manifest,
+  config: Config,
+  http: config => ({ baseUrl: config.baseUrl }),
+  streams: { sessions: stream, audit: stream },
+})
+
+const least = { 'connector.class': 'acme-chat', 'access.token': 'token-1' }
+const parse = (flat: Record<string, unknown>, name = 'acme') => parseConnectorConfig(name, flat, connector)
+const faultsOf = (flat: Record<string, unknown>, name = 'acme') => {
+  const parsed = parse(flat, name)
+  return parsed.ok ? [] : parsed.faults
+}
+
+test('the least config gets every default', () => {
+  expect(parse(least)).toEqual({
+    ok: true,
+    base: {
+      connectorClass: 'acme-chat',
+      tasksMax: 1,
+      account: 'acme',
+      startAtMs: null,
+      pollIntervalMs: null,
+      lookbackMs: null,
+      lookbackIntervalMs: null,
+      streams: ['sessions'],
+      errorsTolerance: 'all',
+      piiRules: null,
+      piiKey: null,
+      quota: { perSecond: null, perMinute: null, perHour: null, concurrency: null, gapMs: null },
+    },
+    config: {
+      baseUrl: 'https://api.acme.example',
+      accessToken: 'token-1',
+      pageSize: 200,
+      includeMessages: true,
+      apiVersion: '2',
+      depth: 'all',
+    },
+    secrets: ['token-1'],
+  })
+})
+
+const full = {
+  ...least,
+  name: 'acme',
+  'tasks.max': 2,
+  account: 'main',
+  'start.at': '2026-11-01T00:00:00Z',
+  'poll.interval.ms': 1000,
+  'lookback.ms': 0,
+  'lookback.interval.ms': 5000,
+  streams: ['audit', 'sessions'],
+  'errors.tolerance': 'none',
+  'pii.key': 'pii-secret',
+  'quota.per.second': 0,
+  'quota.gap.ms': 8000,
+  'page.size': 50,
+  'include.messages': false,
+  'bot.ids': ['b1', '22'],
+  since: '2026-10-01',
+  'api.version': 1,
+  depth: 3,
+}
+
+test('typed values and the same as text, as Kafka Connect sends them, come to the same', () => {
+  const asText = Object.fromEntries(
+    Object.entries(full).map(([key, value]) => [key, Array.isArray(value) ? value.join(', ') : String(value)]),
+  )
+  const parsed = parse(full)
+  expect(parsed).toMatchObject({
+    ok: true,
+    base: {
+      account: 'main',
+      startAtMs: Date.parse('2026-11-01'),
+      lookbackMs: 0,
+      streams: ['audit', 'sessions'],
+      tasksMax: 2,
+      quota: { perSecond: 0, gapMs: 8000 },
+    },
+    config: {
+      pageSize: 50,
+      includeMessages: false,
+      botIds: ['b1', '22'],
+      since: new Date('2026-10-01'),
+      apiVersion: '1',
+      depth: 3,
+    },
+    secrets: ['token-1', 'pii-secret'],
+  })
+  expect(parse(asText)).toEqual(parsed)
+})
+
+test('all faults are told at once, at their paths in the file', () => {
+  const faults = faultsOf({
+    'connector.class': 'acme-chat',
+    acces_token: 'x',
+    'page.sise': 3,
+    'page.size': 'many',
+    'base.url': 'acme',
+    'tasks.max': 0,
+    account: 'a:b',
+    'start.at': 'yesterday',
+    streams: 'sessions,audits',
+    'errors.tolerance': 'some',
+    'include.messages': 'maybe',
+  })
+  expect(faults.map(fault => fault.path).sort()).toEqual(
+    [
+      'acces_token',
+      'access.token',
+      'account',
+      'base.url',
+      'errors.tolerance',
+      'include.messages',
+      'page.sise',
+      'page.size',
+      'start.at',
+      'streams',
+      'tasks.max',
+    ].map(key => `connectors.acme.${key}`),
+  )
+  const messages = Object.fromEntries(faults.map(({ path, message }) => [path.slice('connectors.acme.'.length), message]))
+  expect(messages).toMatchObject({
+    'access.token': 'is required',
+    acces_token: 'is not a key of acme-chat; did you mean access.token?',
+    'page.sise': 'is not a key of acme-chat; did you mean page.size?',
+    streams: 'audits is not a stream of acme-chat, which has sessions, audit',
+    'start.at': 'takes a time with a zone, such as 2026-11-01T00:00:00Z',
+  })
+})
+
+test('a key in camelCase is not a key, and the hint spells it right', () => {
+  expect(faultsOf({ ...least, pageSize: 3 })).toEqual([
+    { path: 'connectors.acme.pageSize', message: 'is not a key of acme-chat; did you mean page.size?' },
+  ])
+})
+
+test('a key that nobody meant is answered with the keys there are', () => {
+  expect(faultsOf({ ...least, 'transforms.mask.type': 'x' })[0]?.message).toContain(
+    'its keys are access.token, api.version, base.url',
+  )
+})
+
+test('a number is no start: 2026 would be two seconds after 1970', () => {
+  expect(faultsOf({ ...least, 'start.at': 2026 })).toMatchObject([{ path: 'connectors.acme.start.at' }])
+})
+
+test("a connector whose name cannot be an account must name one, and another name than the connector's is a fault", () => {
+  expect(faultsOf(least, 'a:b')).toMatchObject([{ path: 'connectors.a:b.account' }])
+  expect(faultsOf({ ...least, name: 'other' })).toMatchObject([{ path: 'connectors.acme.name' }])
+})
+
+test('the value of a secret stands in no message, even where the schema repeats it', () => {
+  const Telling = Config.refine(() => false, {
+    path: ['accessToken'],
+    error: issue => `token ${(issue.input as { accessToken: string }).accessToken} is stale`,
+  })
+  const telling = { ...connector, config: Telling }
+  const parsed = parseConnectorConfig('acme', { ...least, 'access.token': 'very-secret' }, telling)
+  expect(parsed).toEqual({ ok: false, faults: [{ path: 'connectors.acme.access.token', message: 'token [hidden] is stale' }] })
+})
+
+test('the JSON Schema has the keys as the file spells them, marks secrets, and says what is required', () => {
+  const schema = configJsonSchema(connector) as {
+    properties: Record<string, object>
+    required: string[]
+    additionalProperties: boolean
+  }
+  expect(schema.required).toEqual(['connector.class', 'access.token'])
+  expect(schema.additionalProperties).toBe(false)
+  expect(schema.properties['access.token']).toEqual({ type: 'string', minLength: 6, description: 'Key', writeOnly: true })
+  expect(schema.properties['refresh.token']).toMatchObject({ writeOnly: true })
+  expect(schema.properties['pii.key']).toMatchObject({ writeOnly: true })
+  expect(schema.properties['page.size']).toEqual({
+    type: 'integer',
+    minimum: 1,
+    maximum: 200,
+    default: 200,
+    description: 'Rows a request',
+  })
+  expect(schema.properties.since).toMatchObject({ type: 'string', format: 'date-time' })
+  expect(Object.entries(schema.properties).filter(([, property]) => !('description' in property))).toEqual([])
+  expect(Object.keys(schema.properties).filter(key => /[A-Z]/.test(key))).toEqual([])
+})
+
+describe('quota', () => {
+  test("the config's figures replace the connector's, 0 included", () => {
+    const parsed = parse({ ...least, 'quota.per.second': 0, 'quota.per.minute': 7 })
+    expect(parsed.ok && quotaLimits(manifest, parsed.base)).toEqual({
+      perSecond: 0,
+      perMinute: 7,
+      perHour: 1800,
+      concurrency: 0,
+      gapMs: 0,
+    })
+  })
+
+  test('is shared by the value of the key that the manifest names, else by nobody', () => {
+    const { sharedBy: _, ...alone } = manifest.quota
+    expect(quotaShare(manifest, 'a', { accessToken: 't' })).toBe(quotaShare(manifest, 'b', { accessToken: 't' }))
+    expect(quotaShare({ ...manifest, quota: alone }, 'a', { accessToken: 't' })).not.toBe(
+      quotaShare({ ...manifest, quota: alone }, 'b', { accessToken: 't' }),
+    )
+  })
+})

@@ -21,8 +21,8 @@ export interface Artifact {
 
 interface FetchTools {
   /** Runs Maven in a folder; its progress goes to the log. */
-  maven(args: readonly string[], cwd: string): Promise<void>
-  unpack(archive: string, into: string): Promise<void>
+  readonly maven: (args: readonly string[], cwd: string) => Promise<void>
+  readonly unpack: (archive: string, into: string) => Promise<void>
 }
 
 export function cacheFolder(env: Environment): string {
@@ -126,10 +126,10 @@ async function runTool(
   signal.removeEventListener('abort', stop)
   signal.throwIfAborted()
   if (code === 0) return
-  const said = child.lastLines().filter(line => line.includes('ERROR'))
+  const said = child.lastLines().find(line => line.includes('ERROR'))
   throw new FlowError('STACK_FAILED', {
     what,
-    hint: `fetching failed: ${(said[0] ?? child.lastLines().at(-1) ?? `exit code ${code}`).replace(/^\[ERROR\]\s*/, '').slice(0, 400)}`,
+    hint: `fetching failed: ${(said ?? child.lastLines().at(-1) ?? `exit code ${code}`).replace(/^\[ERROR\]\s*/, '').slice(0, 400)}`,
     code,
   })
 }

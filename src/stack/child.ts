@@ -28,9 +28,10 @@ child=$!
 ( exec >/dev/null 2>&1; while read -r name <&3; do kill -s "$name" "$child"; done; kill -s KILL "$child" ) &
 watch=$!
 exec 3<&-
+exec 2>/dev/null
 wait "$child"
 code=$?
-kill -s KILL "$watch" 2>/dev/null
+kill -s KILL "$watch"
 exit "$code"
 `
 

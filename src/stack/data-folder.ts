@@ -95,16 +95,19 @@ function registryOf(remembered: Remembered | null, java: Java, path: string): Re
 
 /**
  * A socket that we listen on while we have the folder open: unlike a file with a process id it cannot be left over in a way that looks
- * alive. It stands beside the temporary folders, because a socket's path must be short.
+ * alive. On Linux it has a name and no file, so that a kill leaves nothing; elsewhere a file among the temporary ones, because its path
+ * must be short.
  */
 async function takeLock(path: string): Promise<Server> {
-  const socket = join(tmpdir(), `colloquy-${createHash('sha256').update(path).digest('hex').slice(0, 16)}.lock`)
+  const name = `colloquy-${createHash('sha256').update(path).digest('hex').slice(0, 16)}`
+  const onLinux = process.platform === 'linux'
+  const socket = onLinux ? `\0${name}` : join(tmpdir(), `${name}.lock`)
   if (await answers(socket)) {
     throw new FlowError('STACK_FAILED', {
       hint: `the data folder ${path} is in use by another stack; stop that one, or choose another folder`,
     })
   }
-  rmSync(socket, { force: true })
+  if (!onLinux) rmSync(socket, { force: true })
   const server = createServer(connection => connection.destroy())
   server.unref()
   await new Promise<void>((resolve, reject) => {

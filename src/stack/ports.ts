@@ -11,6 +11,11 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports
 }
 
+export async function freePort(): Promise<number> {
+  const [port = 0] = await freePorts(1)
+  return port
+}
+
 /** @throws FlowError `PORT_TAKEN` that names the port and what it was wanted for. */
 export async function requireFree(port: number, what: string): Promise<void> {
   try {

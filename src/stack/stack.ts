@@ -17,6 +17,7 @@ import { type Child, startChild, type ThrowAwayFolder, throwAwayFolder } from '.
 import { clusterId, type DataFolder, openDataFolder } from './data-folder.ts'
 import { type Environment, type Java, newestJava } from './java.ts'
 import { freePorts, requireFree } from './ports.ts'
+import type { WarmUpMessage } from './warm-up.ts'
 import {
   JAVA_FLAGS,
   KAFKA_HEAP_MB,
@@ -73,7 +74,7 @@ const ATTEMPTS = 3
 /** For one attempt, from the first process to ready. Warm it takes 5 s here; a laden machine gets much more. */
 const ATTEMPT_MS = 90_000
 /** What a part that keeps its data gets from SIGTERM to SIGKILL. */
-const GRACE_MS = 8_000
+const GRACE_MS = 6_000
 
 export async function startStack(options: StackOptions): Promise<Stack> {
   const { log, dataDir, profile = 'test', env = process.env } = options
@@ -143,10 +144,6 @@ async function startOnce(recipe: Recipe, signal: AbortSignal): Promise<Stack> {
   const registry = `http://127.0.0.1:${registryPort}${REGISTRY_PATH}`
   const scratch = throwAwayFolder(join(tmpdir(), `colloquy-stack-${process.pid}-${randomBytes(4).toString('hex')}`))
   const children = new Map<string, Child>()
-  const undo = async (graceMs: number) => {
-    await Promise.all([...children.values()].map(child => child.stop(graceMs)))
-    await scratch.remove()
-  }
   // One signal for all that is awaited below: asked to stop, out of time, or a child that ended.
   const broken = new AbortController()
   const within = AbortSignal.any([signal, AbortSignal.timeout(ATTEMPT_MS), broken.signal])
@@ -194,22 +191,20 @@ async function startOnce(recipe: Recipe, signal: AbortSignal): Promise<Stack> {
       void child.exited.then(() => broken.abort())
       await registryAnswers(registry, release, within)
     }
-    // Settled, not raced: when one fails the other has ended too before anything is taken down.
-    const outcomes = await Promise.allSettled([startKafka(), startRegistry()].map(part => part.catch(fail)))
-    function fail(thrown: unknown): never {
+    // Settled, not raced: when one part fails, the other has let go too before anything is taken down.
+    let first: unknown = null
+    const failed = (thrown: unknown) => {
+      first ??= thrown
       broken.abort()
-      throw thrown
     }
+    await Promise.allSettled([startKafka().catch(failed), startRegistry().catch(failed)])
+    if (first !== null) throw first
     within.throwIfAborted()
-    const failure = outcomes.find(outcome => outcome.status === 'rejected')
-    if (failure !== undefined) throw failure.reason
   } catch (thrown) {
-    const ended = [...children].find(([, child]) => child.gone())
-    await undo(0)
-    if (signal.aborted || thrown instanceof FlowError) throw thrown
-    if (ended !== undefined) throw childFailed(ended[0], ended[1], thrown)
-    const lines = [...children].map(([name, child]) => `${name}: ${child.lastLines().slice(-5).join(' | ')}`).join('; ')
-    throw new FlowError('STACK_FAILED', { hint: `not ready after ${ATTEMPT_MS / 1000} s; last lines of ${lines}` }, thrown)
+    const failure = asFailure(thrown, children)
+    await Promise.all([...children.values()].map(child => child.stop(0)))
+    await scratch.remove()
+    throw failure
   }
 
   log.info({ kafka: brokers, registry, tookMs: Math.round(performance.now() - startedAt) }, 'Kafka and the registry are ready')
@@ -287,13 +282,17 @@ async function warmUp(brokers: string, signal: AbortSignal): Promise<void> {
   // The same file as source and as built.
   const file = new URL(`./warm-up${extname(import.meta.url)}`, import.meta.url)
   const worker = new Worker(file, { workerData: { brokers }, stdout: true, stderr: true, env: {}, execArgv: ['--no-warnings'] })
+  let trouble = 'it does not answer'
   const abort = () => void worker.terminate()
   signal.addEventListener('abort', abort, { once: true })
   try {
     await new Promise<void>((resolve, reject) => {
-      worker.once('message', () => resolve())
+      worker.on('message', (message: WarmUpMessage) => {
+        if ('warm' in message) resolve()
+        else trouble = message.trouble
+      })
       worker.once('error', reject)
-      worker.once('exit', () => reject(new Error('the warm-up of Kafka ended early')))
+      worker.once('exit', () => reject(new Error(`Kafka did not warm up: ${trouble}`)))
     })
   } finally {
     signal.removeEventListener('abort', abort)
@@ -329,6 +328,17 @@ async function answersOk(url: string, request: RequestInit, signal: AbortSignal)
     // Not listening yet; the caller looks at the signal.
     return false
   }
+}
+
+/** What went wrong with a start, with the last words of the children, so it must be asked before they are stopped. */
+function asFailure(thrown: unknown, children: ReadonlyMap<string, Child>): unknown {
+  if (thrown instanceof FlowError) return thrown
+  const ended = [...children].find(([, child]) => child.gone())
+  if (ended !== undefined) return childFailed(ended[0], ended[1], thrown)
+  const timedOut = thrown instanceof Error && thrown.name === 'TimeoutError'
+  const what = timedOut ? `not ready after ${ATTEMPT_MS / 1000} s` : String(thrown)
+  const lines = [...children].map(([name, child]) => `${name}: ${child.lastLines().slice(-3).join(' | ')}`)
+  return new FlowError('STACK_FAILED', { hint: [what, ...lines].join('; ') }, thrown)
 }
 
 function childFailed(name: string, child: Child, cause?: unknown): FlowError {

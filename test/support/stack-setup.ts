@@ -41,23 +41,20 @@ export default async function setup(project: TestProject): Promise<(() => Promis
 }
 
 async function anyStack(): Promise<Stack> {
-  let local: unknown
-  try {
-    return await startStack({ profile: 'test', log: createLog('info') })
-  } catch (thrown) {
-    local = thrown
+  const reasons: string[] = []
+  const noted = (thrown: unknown) => {
+    reasons.push(asFlowError(thrown).message)
+    return null
   }
-  try {
-    const { startContainers } = await import('./stack-containers.ts')
-    return await startContainers()
-  } catch (thrown) {
-    const reasons = [asFlowError(local).message, `containers: ${asFlowError(thrown).message}`]
-    throw new Error(
-      `The integration tests need a real Kafka and registry, and neither could be started.\n  ${reasons.join('\n  ')}\n` +
-        'Install Java 17 or newer and Maven, or Docker. To run without these tests on purpose, set COLLOQUY_SKIP_STACK=1.',
-      { cause: local },
-    )
-  }
+  const stack =
+    (await startStack({ profile: 'test', log: createLog('info') }).catch(noted)) ??
+    (await import('./stack-containers.ts').then(({ startContainers }) => startContainers()).catch(noted))
+  if (stack !== null) return stack
+  const [local, containers] = reasons
+  throw new Error(
+    `The integration tests need a real Kafka and registry, and neither could be started.\n  here: ${local}\n  containers: ${containers}\n` +
+      'Install Java 17 or newer and Maven, or Docker. To leave these tests out on purpose, set COLLOQUY_SKIP_STACK=1.',
+  )
 }
 
 /** The first line of a run says what it ran on. */

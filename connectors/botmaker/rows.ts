@@ -1,0 +1,501 @@
+/**
+ * Botmaker's two row shapes, and the one shape that both are read into.
+ *
+ * A schema asks only for what no conversation can do without (its id, its times, lists that are lists); every other field is read liberally,
+ * because the vendor writes `"true"` for true, `"null"` for nothing, numbers as text, and adds fields without notice. What is not
+ * known here goes to `attributes`. Shapes are from the vendor's help page (v1) and from clients of the v2 API; nothing here is measured.
+ */
+import { z } from 'zod'
+import { bool, clean, contentIds, number, text, time } from '../../src/source/index.ts'
+
+/** One conversation as both API versions tell it; key order is fixed, because the fingerprint is its JSON. Times are epoch milliseconds. */
+export interface Conversation {
+  readonly id: string
+  readonly startedAtMs: number
+  readonly userId: string | null
+  readonly channelUserId: string | null
+  readonly channelId: string | null
+  readonly startingCause: string | null
+  readonly link: string | null
+  /** The vendor's own word on whether the user said anything (v1). */
+  readonly userHasTalked: boolean | null
+  /** The vendor's own counters (v1); null: it gives none. */
+  readonly counters: Counters | null
+  readonly topics: readonly string[]
+  /** Variables of the session (v1); those of the chat are in `chat`. */
+  readonly variables: Readonly<Record<string, unknown>>
+  readonly attributes: Attributes
+  /** In order of time, each id once. null: the row has no list. */
+  readonly messages: readonly Turn[] | null
+  /** In order of time, then name, then info, whatever order the vendor gave. null: the row has no list. */
+  readonly events: readonly Happening[] | null
+  /** v2: the contact's chat as it is now, the same on every session of the contact. No part of what counts as a change of a session. */
+  readonly chat: Chat | null
+}
+
+export interface Counters {
+  readonly user: number | null
+  readonly bot: number | null
+  readonly agent: number | null
+  readonly total: number | null
+}
+
+export interface Turn {
+  readonly id: string
+  readonly atMs: number
+  /** USER, BOT, AGENT, SYSTEM, or the vendor's word where it is another; null: not told. */
+  readonly sender: string | null
+  readonly type: string | null
+  readonly text: string | null
+  readonly attachments: readonly { readonly kind: string; readonly url: string; readonly caption: string | null }[]
+  readonly intent: string | null
+  readonly agentId: string | null
+  readonly agentName: string | null
+  readonly queue: string | null
+  readonly attributes: Attributes
+}
+
+export interface Happening {
+  readonly id: string
+  readonly atMs: number
+  readonly name: string
+  readonly info: Attributes
+  /** Fields of the event beside its name, time and info. */
+  readonly attributes: Attributes
+}
+
+export interface Chat {
+  readonly tags: readonly string[]
+  readonly variables: Readonly<Record<string, unknown>>
+  readonly queueId: string | null
+  readonly agentId: string | null
+  readonly isTester: boolean | null
+  readonly attributes: Attributes
+}
+
+type Loose = Readonly<Record<string, unknown>>
+type Attributes = Loose
+
+/** Epoch milliseconds, UTC. A time without a zone is UTC (v1's curl sample has none and is echoed with `Z`); a number is milliseconds, or seconds where small. */
+const Instant = z.unknown().transform((raw, ctx): number => {
+  const ms = instant(raw)
+  if (ms !== null) return ms
+  ctx.issues.push({ code: 'custom', input: raw, message: raw === undefined || raw === null ? 'is missing' : 'is not a time' })
+  return z.NEVER
+})
+
+const listOf = <S extends z.ZodType>(item: S) => z.array(item).nullish()
+
+const V1Shape = z.looseObject({
+  sessionDate: Instant,
+  sessionMessages: listOf(z.looseObject({ creationTime: Instant })),
+  events: listOf(z.looseObject({ eventCreationTime: Instant })),
+})
+const V1Row = V1Shape.transform(fromV1)
+
+const V2Shape = z.looseObject({
+  creationTime: Instant,
+  messages: listOf(z.looseObject({ creationTime: Instant })),
+  events: listOf(z.looseObject({ creationTime: Instant })),
+})
+const V2Row = V2Shape.transform(fromV2)
+
+/**
+ * A row of either API version, told apart by its own fields, so that each fault is named by its path in the vendor's row. One message or event
+ * without a time makes the whole row a reject: a session without some of its messages would look complete.
+ */
+export const Row = z.unknown().transform((raw, ctx): Conversation => {
+  const old = isObject(raw) && ('sessionDate' in raw || 'sessionId' in raw || 'sessionMessages' in raw)
+  const parsed = (old ? V1Row : V2Row).safeParse(raw)
+  if (parsed.success) return parsed.data
+  for (const issue of parsed.error.issues) ctx.issues.push({ ...issue, input: undefined })
+  return z.NEVER
+})
+
+/** When the v1 row's session began; null where it does not say, so that its row can be rejected rather than skipped. */
+export function sessionDateOf(row: unknown): number | null {
+  return isObject(row) ? instant(row['sessionDate']) : null
+}
+
+function fromV2(row: z.output<typeof V2Shape>, ctx: z.RefinementCtx): Conversation {
+  const { id: givenId, creationTime, startingCause, chat: givenChat, messages, events, aiAnalysis, ...rest } = row
+  const { chat: ref, tags, variables, queueId, agentId, isTester, ...chatRest } = objectOf(givenChat)
+  const { chatId, channelId, contactId, ...refRest } = isObject(ref) ? ref : chatRest
+
+  const userId = text(chatId)
+  const id = text(givenId) ?? derivedId(userId, creationTime, 'id', ctx)
+  const happenings = events
+    ? eventsOf(
+        id,
+        events,
+        event => event['name'],
+        event => event['creationTime'] as number,
+      )
+    : null
+  return {
+    id,
+    startedAtMs: creationTime,
+    userId,
+    channelUserId: text(contactId),
+    channelId: text(channelId),
+    startingCause: text(startingCause),
+    link: userId === null ? null : `https://go.botmaker.com/#/chats/${userId}`,
+    userHasTalked: null,
+    counters: null,
+    topics: [],
+    variables: {},
+    attributes: attributes(['', rest], ['chat.chat.', isObject(ref) ? refRest : {}], ['aiAnalysis.', aiAnalysis]),
+    messages: messages ? inOrder(withIntents(messagesOf(id, messages, v2Message), happenings ?? [])) : null,
+    events: happenings,
+    chat: isObject(givenChat)
+      ? {
+          tags: listOfTexts(tags, 'name'),
+          variables: variablesOf(variables),
+          queueId: text(queueId),
+          agentId: text(agentId),
+          isTester: bool(isTester),
+          attributes: attributes(['chat.', isObject(ref) ? chatRest : refRest], ['chat.', { queueId, agentId }]),
+        }
+      : null,
+  }
+}
+
+function v2Message(row: Loose): Omit<Turn, 'id'> & { id: string | null } {
+  const { id, creationTime, from, agentId, queueId, content, ...rest } = row
+  const { type, text: words, media, ...contentRest } = isObject(content) ? content : ({ text: content } as Loose)
+  const kind = text(type)?.toLowerCase() ?? null
+  const { attachments, left } = mediaOf(media, kind)
+  return {
+    id: text(id),
+    atMs: creationTime as number,
+    sender: senderOf(text(from)),
+    type: kind,
+    text: said(words),
+    attachments,
+    intent: null,
+    agentId: text(agentId),
+    agentName: null,
+    queue: text(queueId),
+    attributes: attributes(['', rest], ['content.', contentRest], ['content.', left]),
+  }
+}
+
+function fromV1(row: z.output<typeof V1Shape>, ctx: z.RefinementCtx): Conversation {
+  const {
+    sessionId,
+    sessionDate,
+    customerId,
+    platformContactId,
+    channelId,
+    sessionStartingCause,
+    conversation,
+    userHasTalked,
+    userMessages,
+    botMessages,
+    operatorMessages,
+    sessionMessagesQty,
+    topics,
+    variables,
+    sessionMessages,
+    events,
+    ...rest
+  } = row
+
+  const userId = text(customerId)
+  const id = text(sessionId) ?? derivedId(userId, sessionDate, 'sessionId', ctx)
+  return {
+    id,
+    startedAtMs: sessionDate,
+    userId,
+    channelUserId: text(platformContactId),
+    channelId: text(channelId),
+    startingCause: text(sessionStartingCause),
+    link: text(conversation),
+    userHasTalked: bool(userHasTalked),
+    counters: {
+      user: number(userMessages),
+      bot: number(botMessages),
+      agent: number(operatorMessages),
+      total: number(sessionMessagesQty),
+    },
+    topics: listOfTexts(topics, 'topicKey'),
+    variables: variablesOf(variables),
+    attributes: attributes(['', rest]),
+    messages: sessionMessages ? inOrder(messagesOf(id, sessionMessages, v1Message)) : null,
+    events: events
+      ? eventsOf(
+          id,
+          events,
+          event => event['eventName'],
+          event => event['eventCreationTime'] as number,
+        )
+      : null,
+    chat: null,
+  }
+}
+
+function v1Message(row: Loose): Omit<Turn, 'id'> & { id: string | null } {
+  const { messageId, creationTime, messageType, message, msgFrom, ruleName, operator, queue, ...more } = row
+  const { imagesUrls, audiosUrls, videosUrls, filesUrls, ...rest } = more
+  const from = text(msgFrom)
+  const agentName = text(operator)
+  const known = senderOf(from)
+  const sender = known !== null && SENDER_WORDS.has(known) ? known : agentName === null ? known : 'AGENT'
+  const type = text(messageType)?.toLowerCase() ?? null
+  return {
+    id: text(messageId),
+    atMs: creationTime as number,
+    sender,
+    type,
+    // "null" stands for no text beside a file; in a text message somebody may have written it.
+    text: type === 'text' ? said(message) : text(message),
+    attachments: [
+      ...urlsOf(imagesUrls, 'image'),
+      ...urlsOf(audiosUrls, 'audio'),
+      ...urlsOf(videosUrls, 'video'),
+      ...urlsOf(filesUrls, 'file'),
+    ],
+    intent: text(ruleName),
+    agentId: null,
+    agentName,
+    queue: text(queue),
+    attributes: attributes(['', rest], ['', sender === known ? {} : { msgFrom: from }]),
+  }
+}
+
+/** Both versions build the session's id this way, so a row without one still has it. */
+function derivedId(userId: string | null, startedAtMs: number, path: string, ctx: z.RefinementCtx): string {
+  if (userId !== null) return `${userId}_${new Date(startedAtMs).toISOString()}`
+  ctx.issues.push({ code: 'custom', input: undefined, path: [path], message: 'is missing, and nothing to build it from' })
+  return z.NEVER
+}
+
+const SENDERS: Readonly<Record<string, string>> = {
+  user: 'USER',
+  me: 'USER',
+  bot: 'BOT',
+  agent: 'AGENT',
+  operator: 'AGENT',
+  system: 'SYSTEM',
+}
+const SENDER_WORDS: ReadonlySet<string> = new Set(Object.values(SENDERS))
+
+function senderOf(from: string | null): string | null {
+  if (from === null) return null
+  return SENDERS[from] ?? SENDERS[from.toLowerCase()] ?? from
+}
+
+/** Messages without an id get one of what they say; among equal ones the ordinal tells them apart, in any order the vendor gives. */
+function messagesOf(
+  sessionId: string,
+  rows: readonly Loose[],
+  read: (row: Loose) => Omit<Turn, 'id'> & { id: string | null },
+): Turn[] {
+  const derived = contentIds()
+  return rows.map(row => {
+    const turn = read(row)
+    if (turn.id !== null) return turn as Turn
+    return { ...turn, id: derived(sessionId, turn.atMs, turn.sender, turn.type, turn.text) }
+  })
+}
+
+/** By time, keeping the vendor's order where times are equal (it may show whole seconds); of two with one id, the later copy. */
+function inOrder(turns: Turn[]): Turn[] {
+  for (let i = 1; i < turns.length; i++) {
+    if ((turns[i - 1] as Turn).atMs > (turns[i] as Turn).atMs) {
+      turns.sort((a, b) => a.atMs - b.atMs)
+      break
+    }
+  }
+  const ids = new Set<string>()
+  for (const turn of turns) ids.add(turn.id)
+  return ids.size === turns.length ? turns : [...new Map(turns.map(turn => [turn.id, turn])).values()]
+}
+
+/**
+ * v2 tells the intent in an event, `find-intent`, just before the message that it led to: the last one after the message before. A user's message
+ * of the same instant is what was understood, not what followed, so there the event must be earlier.
+ */
+function withIntents(turns: Turn[], events: readonly Happening[]): Turn[] {
+  const intents = events.filter(event => event.name === 'find-intent')
+  if (intents.length === 0) return turns
+  let next = 0
+  return inOrder(turns).map(turn => {
+    let intent: string | null = null
+    for (let found = intents[next]; found !== undefined; found = intents[++next]) {
+      if (found.atMs > turn.atMs || (found.atMs === turn.atMs && turn.sender === 'USER')) break
+      intent = text(found.info['intentName']) ?? text(found.info['intentId'])
+    }
+    return intent === null ? turn : { ...turn, intent }
+  })
+}
+
+/** Events have no id: theirs is made of session, name, time and info, with an ordinal among equal ones, so that their order does not matter. */
+function eventsOf(
+  sessionId: string,
+  rows: readonly Loose[],
+  nameOf: (row: Loose) => unknown,
+  atOf: (row: Loose) => number,
+): Happening[] {
+  const sortable = rows.map(row => {
+    const { name: _name, eventName: _eventName, creationTime: _at, eventCreationTime: _eventAt, info: given, ...rest } = row
+    const info = attributes(['', infoOf(given)])
+    const name = text(nameOf(row)) ?? 'other'
+    return {
+      name,
+      atMs: atOf(row),
+      info,
+      attributes: attributes(['', rest]),
+      order: `${name} ${canonical(info)} ${canonical(rest)}`,
+    }
+  })
+  if (sortable.length > 1) sortable.sort((a, b) => a.atMs - b.atMs || (a.order < b.order ? -1 : a.order > b.order ? 1 : 0))
+  const derived = contentIds()
+  return sortable.map(({ name, atMs, info, attributes }) => ({
+    id: derived(sessionId, name, atMs, canonical(info)),
+    atMs,
+    name,
+    info,
+    attributes,
+  }))
+}
+
+/** v2: an object. v1: pairs of name and value, where a name met twice becomes a list. Anything else keeps its form, as `info`. */
+function infoOf(info: unknown): Loose {
+  if (isObject(info)) return info
+  if (!Array.isArray(info)) return { info }
+  const out: Record<string, unknown> = {}
+  const met = new Map<string, unknown[]>()
+  for (const pair of info) {
+    const name = isObject(pair) ? text(pair['name']) : null
+    const value = isObject(pair) && name !== null ? pair['value'] : pair
+    const values = met.get(name ?? 'info')
+    if (values) values.push(value)
+    else met.set(name ?? 'info', [value])
+  }
+  for (const [name, values] of met) out[name] = values.length === 1 ? values[0] : values
+  return out
+}
+
+/** Variables as a map (v2), strings `name:value` split at the first colon, pairs, or one-key objects. Values stay as they were set. */
+function variablesOf(raw: unknown): Loose {
+  const out: Record<string, unknown> = {}
+  for (const item of Array.isArray(raw) ? raw : [raw]) {
+    if (typeof item === 'string') {
+      const colon = item.indexOf(':')
+      const name = text(colon < 0 ? item : item.slice(0, colon))
+      if (name !== null) out[name] = colon < 0 ? '' : item.slice(colon + 1)
+    } else if (isObject(item)) {
+      const name = text(item['varKey'] ?? item['key'] ?? item['name'])
+      const value = item['varValue'] ?? item['value']
+      if (Array.isArray(raw) && name !== null && value !== undefined) out[name] = value
+      else for (const key in item) out[key] = item[key]
+    }
+  }
+  return sorted(out)
+}
+
+/** Words of a list: plain, or in objects under `key` (else their first text). */
+function listOfTexts(raw: unknown, key: string): string[] {
+  if (raw === undefined || raw === null) return []
+  const words = (Array.isArray(raw) ? raw : [raw]).map(item =>
+    text(isObject(item) ? (item[key] ?? Object.values(item).find(value => typeof value === 'string')) : item),
+  )
+  return [...new Set(words.filter(word => word !== null))]
+}
+
+function mediaOf(media: unknown, type: string | null): { attachments: Turn['attachments']; left: Loose } {
+  if (media === undefined || media === null) return NO_MEDIA
+  const attachments: { kind: string; url: string; caption: string | null }[] = []
+  const left: unknown[] = []
+  for (const item of Array.isArray(media) ? media : [media]) {
+    const { type: kind, url, caption, ...rest } = isObject(item) ? item : ({ url: item } as Loose)
+    const address = text(url)
+    if (address !== null)
+      attachments.push({ kind: text(kind)?.toLowerCase() ?? type ?? 'file', url: address, caption: said(caption) })
+    const unread = address === null ? (isObject(item) ? item : {}) : attributes(['', rest])
+    if (Object.keys(unread).length > 0) left.push(unread)
+  }
+  return { attachments, left: left.length === 0 ? {} : { media: left.length === 1 ? left[0] : left } }
+}
+
+const NO_MEDIA = { attachments: [], left: {} } as const
+
+/** v1 writes a plural name, a scalar type and `"null"`: nothing, one address, several in a text, or a list. */
+function urlsOf(raw: unknown, kind: string): Turn['attachments'] {
+  if (raw === undefined || raw === null || raw === 'null') return []
+  const urls = Array.isArray(raw) ? raw.flatMap(item => splitUrls(text(item))) : splitUrls(text(raw))
+  return urls.map(url => ({ kind, url, caption: null }))
+}
+
+function splitUrls(words: string | null): string[] {
+  if (words === null) return []
+  const inner = words.trim().replace(/^\[(.*)\]$/s, '$1')
+  return inner
+    .split(/[,;\s]+(?=["']?https?:)/)
+    .map(url => text(url.replace(/^["'\s]+|["'\s]+$/g, '')))
+    .filter(url => url !== null)
+}
+
+/** What somebody said: NUL characters go, and everything else stays, also `null` and `-`. */
+function said(raw: unknown): string | null {
+  const words = typeof raw === 'string' ? clean(raw) : text(raw)
+  return words === '' ? null : words
+}
+
+/** The fields of some objects under a prefix, in order of their names, without those that stand for nothing. */
+function attributes(...parts: readonly (readonly [prefix: string, fields: unknown])[]): Attributes {
+  let out: Record<string, unknown> | null = null
+  for (const [prefix, fields] of parts) {
+    if (!isObject(fields)) {
+      const value = attribute(fields)
+      if (value !== null) (out ??= {})[prefix === '' ? 'value' : prefix.slice(0, -1)] = value
+      continue
+    }
+    for (const name in fields) {
+      const value = attribute(fields[name])
+      if (value !== null) (out ??= {})[prefix + name] = value
+    }
+  }
+  return out === null ? NONE : sorted(out)
+}
+
+const NONE: Attributes = {}
+
+function attribute(value: unknown): unknown {
+  if (value === undefined || value === null) return null
+  if (typeof value === 'string') return text(value)
+  if (typeof value !== 'object') return value
+  return Object.keys(value).length === 0 ? null : value
+}
+
+function sorted(fields: Record<string, unknown>): Attributes {
+  const names = Object.keys(fields)
+  if (names.length < 2) return fields
+  const out: Record<string, unknown> = {}
+  for (const name of names.sort()) out[name] = fields[name]
+  return out
+}
+
+/** JSON with the names of every object in order. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_name, inner: unknown) => (isObject(inner) ? sorted({ ...inner }) : inner)) ?? ''
+}
+
+function instant(raw: unknown): number | null {
+  if (typeof raw === 'string') return time(raw) ?? time(`${raw.trim()}Z`) ?? epoch(number(raw))
+  return typeof raw === 'number' ? epoch(raw) : null
+}
+
+/** Seconds where milliseconds would lie before 1973. */
+function epoch(raw: number | null): number | null {
+  return raw === null || raw <= 0 ? null : time(raw < 1e11 ? raw * 1000 : raw)
+}
+
+function objectOf(value: unknown): Loose {
+  return isObject(value) ? value : {}
+}
+
+function isObject(value: unknown): value is Loose {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -26,6 +26,8 @@ export { accountOf, contactIdOf, sessionIdOf, toldAs } from './simulator/account
 export { PLAIN, type Quirks } from './simulator/quirks.ts'
 
 const SECOND = 1000
+const HEAD = Buffer.from('{"items":[')
+const COMMA = Buffer.from(',')
 const DAY = 86_400_000
 const MESSAGES_LONG_TERM_MS = 3 * DAY
 /** A conversation speaks for two days at most; where messages are looked for, this far back begins the search. */
@@ -164,22 +166,23 @@ function listSessions(request: Request, api: Api): Reply {
     quirks.windowEdges === 'closed' ? view.indexAt(listing.toMs + 1) : view.indexAt(listing.toMs),
     visible(view, quirks),
   )
-  const items: string[] = []
+  const items: Buffer[] = []
+  let rows = 0
   let index = listing.index
   let last = index
-  for (; index < until && items.length < pageSize; index++) {
+  for (; index < until && rows < pageSize; index++) {
     if (!sessions.shows(index, view, listing.open)) continue
-    items.push(sessions.json(index, view, listing))
+    if (rows++ > 0) items.push(COMMA)
+    sessions.write(index, view, listing, items)
     last = index
   }
   while (index < until && !sessions.shows(index, view, listing.open)) index++
-  if (items.length === 0 && token === null && quirks.emptyPeriod !== 'items')
-    return { status: quirks.emptyPeriod === '204' ? 204 : 200 }
+  if (rows === 0 && token === null && quirks.emptyPeriod !== 'items') return { status: quirks.emptyPeriod === '204' ? 204 : 200 }
   const next: Listing | null =
-    index < until ? { ...listing, index: quirks.duplicateAcrossPages && items.length > 1 ? last : index } : null
+    index < until ? { ...listing, index: quirks.duplicateAcrossPages && rows > 1 ? last : index } : null
   const link = next === null ? null : `${quirks.nextPageOrigin ?? request.origin}/v2.0/sessions?next-page-token=${seal(next)}`
   const tail = link === null ? (quirks.lastPage === 'null' ? ',"nextPage":null' : '') : `,"nextPage":"${link}"`
-  return { status: 200, body: `{"items":[${items.join(',')}]${tail}}` }
+  return { status: 200, body: Buffer.concat([HEAD, ...items, Buffer.from(`]${tail}}`)]) }
 }
 
 /** Sessions before this index show already. */

@@ -84,7 +84,7 @@ export class Random {
 const LETTERS = 'ABCDEFGHJKLMNPQRSTUVWXYZ23456789'
 
 /** Every three letters, so that an id is put together in few steps. */
-const TRIPLES = Array.from({ length: 32 ** 3 }, (_, n) => `${LETTERS[n >> 10]}${LETTERS[(n >> 5) & 31]}${LETTERS[n & 31]}`)
+export const TRIPLES = Array.from({ length: 32 ** 3 }, (_, n) => `${LETTERS[n >> 10]}${LETTERS[(n >> 5) & 31]}${LETTERS[n & 31]}`)
 
 function mix(value: number): number {
   let x = value | 0

@@ -17,8 +17,8 @@ export interface Request {
 export interface Reply {
   readonly status: number
   readonly headers?: Readonly<Record<string, string>>
-  /** JSON text; absent: no body at all. */
-  readonly body?: string
+  /** JSON, as text or as its bytes; absent: no body at all. */
+  readonly body?: string | Buffer
   /** The reason phrase. */
   readonly reason?: string
 }
@@ -150,12 +150,13 @@ export function retryAfterText(wait: { readonly seconds: number; readonly as: 's
 /** Faults that change what the simulator said. */
 function spoilt(reply: Reply, fault: Fault | null, origin: string): Reply {
   if (fault === null || reply.body === undefined) return reply
-  if (fault.kind === 'malformed') return { ...reply, body: reply.body.slice(0, Math.max(1, Math.floor(reply.body.length * 0.8))) }
+  const text = reply.body.toString()
+  if (fault.kind === 'malformed') return { ...reply, body: text.slice(0, Math.max(1, Math.floor(text.length * 0.8))) }
   if (fault.kind === 'content_type') return { ...reply, headers: { ...reply.headers, 'content-type': fault.type } }
-  if (fault.kind === 'foreign_link') return { ...reply, body: reply.body.replaceAll(origin, fault.origin) }
-  if (fault.kind === 'edit') return { ...reply, body: JSON.stringify(fault.edit(JSON.parse(reply.body) as never)) }
+  if (fault.kind === 'foreign_link') return { ...reply, body: text.replaceAll(origin, fault.origin) }
+  if (fault.kind === 'edit') return { ...reply, body: JSON.stringify(fault.edit(JSON.parse(text) as never)) }
   if (fault.kind === 'missing_field') {
-    const body = JSON.parse(reply.body) as Record<string, unknown>
+    const body = JSON.parse(text) as Record<string, unknown>
     const rows = body[fault.rows]
     if (Array.isArray(rows)) removeAt(rows[fault.row ?? 0], fault.field.split('.'))
     return { ...reply, body: JSON.stringify(body) }
@@ -177,7 +178,7 @@ async function send(outgoing: ServerResponse, reply: Reply, fault: Fault | null)
     outgoing.end()
     return 0
   }
-  const body = Buffer.from(reply.body)
+  const body = typeof reply.body === 'string' ? Buffer.from(reply.body) : reply.body
   outgoing.writeHead(reply.status, {
     'content-type': 'application/json; charset=utf-8',
     'content-length': String(body.length),

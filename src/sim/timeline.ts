@@ -1,5 +1,5 @@
 import type { Agent, BotSpec, Conversation, Course, MessageKind, Person, Topic, WorldEvent, WorldMessage } from './model.ts'
-import type { Random } from './random.ts'
+import { type Random, TRIPLES } from './random.ts'
 import { AGENT_NAMES, PHRASES, type Phrases } from './words.ts'
 
 const SECOND = 1000
@@ -79,6 +79,9 @@ class Timeline {
   #topic: Topic
   #queue: string | null = null
   #agent: Agent | null = null
+  /** Ids of a conversation share their beginning; the three letters after it are a number, shuffled. */
+  readonly #idStart: string
+  #ids = 0
   readonly #random: Random
   readonly #spec: TimelineSpec
   readonly #words: Phrases
@@ -86,6 +89,7 @@ class Timeline {
 
   constructor(random: Random, spec: TimelineSpec) {
     this.#random = random
+    this.#idStart = random.id(17)
     this.#spec = spec
     this.#words = PHRASES[spec.person.language] ?? (PHRASES['en'] as Phrases)
     this.#speed = SPEED[spec.pace]
@@ -257,7 +261,7 @@ class Timeline {
 
   #push(message: Pick<WorldMessage, 'sender' | 'kind' | 'text' | 'attachment' | 'buttons'>) {
     this.messages.push({
-      id: this.#random.id(20),
+      id: this.#id(),
       atMs: this.atMs,
       ...message,
       topic: message.sender === 'agent' ? null : this.#topic,
@@ -267,7 +271,12 @@ class Timeline {
   }
 
   #happen(event: DistributiveOmit<WorldEvent, 'id' | 'atMs'>) {
-    this.events.push({ id: this.#random.id(20), atMs: this.atMs, ...event })
+    this.events.push({ id: this.#id(), atMs: this.atMs, ...event })
+  }
+
+  #id(): string {
+    this.#ids++
+    return `${this.#idStart}${TRIPLES[(this.#ids * 7919) & 0x7fff]}`
   }
 
   #fill(phrase: string): string {

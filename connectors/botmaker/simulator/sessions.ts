@@ -18,40 +18,42 @@ interface Told {
   readonly lastAtMs: number
   /** When there will be nothing more to tell. */
   readonly wholeAtMs: number
-  /** Up to the chat, without a closing brace. */
-  readonly head: string
-  readonly messages: string
-  readonly events: string
+  /** `{"id":…` up to the chat, `,"messages":[…]` and `,"events":[…]`, one after the other. */
+  readonly bytes: Buffer
+  readonly messagesAt: number
+  readonly eventsAt: number
 }
 
 interface Chat {
   readonly asOfMs: number
   readonly changesAtMs: number
   readonly conversations: number
-  readonly json: string
-  readonly jsonWithVariables: string
+  readonly bytes: Buffer
+  readonly bytesWithVariables: Buffer
 }
 
 const DAY = 86_400_000
-const KEPT_CHARS = 64 * 1024 * 1024
+const KEPT_BYTES = 64 * 1024 * 1024
 const KEPT_CHATS = 50_000
+const END = Buffer.from('}')
+const NOTHING = Buffer.alloc(0)
 
 /**
- * Sessions as `GET /v2.0/sessions` shows them, as JSON text. The text of a conversation is kept while it stays the same (64 M characters of it,
- * the oldest are dropped first), so is each person's chat: a reader of millions of messages should wait for itself, not for us.
+ * Sessions as `GET /v2.0/sessions` shows them, as the bytes of their JSON. Those of a conversation are kept while it stays the same (64 MiB
+ * of them, the oldest are dropped first), so is each person's chat: a reader of millions of messages should wait for itself, not for us.
  */
 export class Sessions {
   readonly #account: Account
   readonly #quirks: Quirks
   readonly #time: (ms: number) => string
   readonly #told = new Map<number, Told>()
-  #toldChars = 0
+  #toldBytes = 0
   readonly #chats = new Map<number, Chat>()
 
   constructor(account: Account, quirks: Quirks, precision: Quirks['timestampPrecision']) {
     this.#account = account
     this.#quirks = quirks
-    this.#time = precision === 'seconds' ? ms => `${new Date(ms).toISOString().slice(0, 19)}Z` : ms => new Date(ms).toISOString()
+    this.#time = timeFormat(precision)
   }
 
   /** Whether the conversation shows in a listing. */
@@ -60,15 +62,16 @@ export class Sessions {
     return told.personKey !== null && (told.isClosed || includeOpen)
   }
 
-  /** The session's JSON. Only for one that shows. */
-  json(index: number, view: WorldView, wanted: Wanted): string {
-    const told = this.#tell(index, view)
-    const chat = this.#chat(told.personKey as number, view)
-    let json = `${told.head},"chat":${wanted.variables ? chat.jsonWithVariables : chat.json}`
-    if (wanted.messages) json += `,"messages":${told.messages}`
-    if (wanted.events) json += `,"events":${told.events}`
-    if (wanted.aiAnalysis) json += `,"aiAnalysis":${JSON.stringify(this.#aiAnalysis(view.conversation(index)))}`
-    return `${json}}`
+  /** Appends the session's JSON. Only for one that shows. */
+  write(index: number, view: WorldView, wanted: Wanted, to: Buffer[]) {
+    const { personKey, bytes, messagesAt, eventsAt } = this.#tell(index, view)
+    const chat = this.#chat(personKey as number, view)
+    to.push(bytes.subarray(0, messagesAt), wanted.variables ? chat.bytesWithVariables : chat.bytes)
+    if (wanted.messages && wanted.events) to.push(bytes.subarray(messagesAt))
+    else if (wanted.messages) to.push(bytes.subarray(messagesAt, eventsAt))
+    else if (wanted.events) to.push(bytes.subarray(eventsAt))
+    if (wanted.aiAnalysis) to.push(Buffer.from(`,"aiAnalysis":${JSON.stringify(this.#aiAnalysis(view.conversation(index)))}`))
+    to.push(END)
   }
 
   /** One message, as v2 tells it everywhere. */
@@ -103,14 +106,21 @@ export class Sessions {
 
   #tellWhole(conversation: Conversation, view: WorldView): Told {
     const cause = conversation.cause === 'campaign' ? 'WhatsAppTemplate' : 'Organic'
+    const head = Buffer.from(
+      `{"id":"${sessionIdOf(conversation)}","creationTime":"${this.#time(conversation.startedAtMs)}","startingCause":"${cause}","chat":`,
+    )
+    const messages = Buffer.from(
+      `,"messages":${JSON.stringify(conversation.messages.map(message => this.message(message, conversation.index)))}`,
+    )
+    const events = Buffer.from(`,"events":${JSON.stringify(this.#events(conversation))}`)
     return {
       personKey: conversation.person.key,
       isClosed: conversation.closedAtMs !== null,
       lastAtMs: conversation.lastAtMs,
       wholeAtMs: wholeAtMs(conversation, view),
-      head: `{"id":"${sessionIdOf(conversation)}","creationTime":"${this.#time(conversation.startedAtMs)}","startingCause":"${cause}"`,
-      messages: JSON.stringify(conversation.messages.map(message => this.message(message, conversation.index))),
-      events: JSON.stringify(this.#events(conversation)),
+      bytes: Buffer.concat([head, messages, events]),
+      messagesAt: head.length,
+      eventsAt: head.length + messages.length,
     }
   }
 
@@ -118,16 +128,16 @@ export class Sessions {
     const before = this.#told.get(index)
     if (before !== undefined) this.#drop(index, before)
     this.#told.set(index, told)
-    this.#toldChars += charsOf(told)
+    this.#toldBytes += bytesOf(told)
     for (const [oldest, entry] of this.#told) {
-      if (this.#toldChars <= KEPT_CHARS) break
+      if (this.#toldBytes <= KEPT_BYTES) break
       this.#drop(oldest, entry)
     }
   }
 
   #drop(index: number, told: Told) {
     this.#told.delete(index)
-    this.#toldChars -= charsOf(told)
+    this.#toldBytes -= bytesOf(told)
   }
 
   #events(conversation: Conversation): unknown[] {
@@ -177,8 +187,8 @@ export class Sessions {
       asOfMs: nowMs,
       changesAtMs: view.personChangesAtMs(key),
       conversations,
-      json: JSON.stringify(parts),
-      jsonWithVariables: JSON.stringify({ ...parts, variables: state.variables }),
+      bytes: Buffer.from(JSON.stringify(parts)),
+      bytesWithVariables: Buffer.from(JSON.stringify({ ...parts, variables: state.variables })),
     }
     this.#chats.delete(key)
     this.#chats.set(key, chat)
@@ -211,16 +221,8 @@ export class Sessions {
   }
 }
 
-function notOurs(conversation: Conversation): Told {
-  return {
-    personKey: null,
-    isClosed: false,
-    lastAtMs: conversation.lastAtMs,
-    wholeAtMs: conversation.startedAtMs,
-    head: '',
-    messages: '',
-    events: '',
-  }
+function notOurs({ lastAtMs, startedAtMs }: Conversation): Told {
+  return { personKey: null, isClosed: false, lastAtMs, wholeAtMs: startedAtMs, bytes: NOTHING, messagesAt: 0, eventsAt: 0 }
 }
 
 /** When a conversation will have told everything; Infinity while that lies ahead. */
@@ -228,6 +230,23 @@ function wholeAtMs(conversation: Conversation, view: WorldView): number {
   return view.isOver(conversation.index) ? conversation.lastAtMs : Infinity
 }
 
-function charsOf({ head, messages, events }: Told): number {
-  return head.length + messages.length + events.length + 200
+/** With something for what holds it. */
+function bytesOf({ bytes }: Told): number {
+  return bytes.length + 300
+}
+
+/** `toISOString`, or without its milliseconds. Most calls ask for the same minute as the one before. */
+function timeFormat(precision: Quirks['timestampPrecision']): (ms: number) => string {
+  let minute = Number.NaN
+  let start = ''
+  return ms => {
+    const its = Math.floor(ms / 60_000)
+    if (its !== minute) {
+      minute = its
+      start = new Date(its * 60_000).toISOString().slice(0, 17)
+    }
+    const rest = ms - its * 60_000
+    const seconds = String(Math.floor(rest / 1000)).padStart(2, '0')
+    return precision === 'seconds' ? `${start}${seconds}Z` : `${start}${seconds}.${String(rest % 1000).padStart(3, '0')}Z`
+  }
 }

@@ -1,0 +1,205 @@
+/**
+ * Records to bytes and back: Avro in Confluent framing (0x00, schema id as big-endian int32, body), without asking anybody once the ids are known.
+ */
+import avsc from 'avsc'
+import { FlowError } from '../errors.ts'
+import { ALERT_STATES, CHANNELS, CONTAINMENTS, EVENT_TYPES, LANES, SENDERS, SESSION_STATUSES } from '../records.ts'
+import type { Registry } from './registry.ts'
+
+const MAGIC = 0
+const FRAME_BYTES = 5
+const SLAB_BYTES = 256 * 1024
+
+/** The last field that tells how a record was read rather than what it says. */
+const HEAD_ENDS_WITH = 'observed_at'
+
+export interface Encoder<T> {
+  readonly schemaId: number
+  /**
+   * Writes frame and body at `pos`.
+   * @returns the position after it; or, negative, how many bytes were missing (then nothing in `buf` from `pos` on means anything).
+   * @throws FlowError RECORD_INVALID names the field; the value is not told.
+   */
+  encodeInto(value: T, buf: Buffer, pos: number): number
+  /** The same as a buffer of its own, cut from a shared slab. */
+  encode(value: T): Buffer
+  /**
+   * Where, in the buffer of the last `encodeInto` that succeeded, the fields after `observed_at` begin; in a record without that field,
+   * where the body begins. Two records of one row that differ only in front of it say the same.
+   */
+  readonly lastTailStart: number
+}
+
+export interface Decoder<T> {
+  /** Fetches the schemas of ids not met before. An id that the registry does not know is left to `decode`. @throws FlowError REGISTRY_UNREACHABLE */
+  prepare(values: readonly (Buffer | null)[]): Promise<void>
+  /** @throws FlowError CODEC_INVALID: not framed, short, with bytes left over, or of a schema that cannot be read with ours */
+  decode(value: Buffer): T
+}
+
+interface RecordSchema {
+  readonly type: 'record'
+  readonly name: string
+  readonly namespace?: string
+  readonly fields: readonly { readonly name: string }[]
+}
+
+const OPTIONS = { wrapUnions: false } as const
+
+/** The fields of each record that hold one word of a closed set; null is for Avro to judge. */
+const CLOSED: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+  Session: { status: SESSION_STATUSES, containment: CONTAINMENTS, channel: CHANNELS },
+  Message: { sender: SENDERS, channel: CHANNELS },
+  Event: { type: EVENT_TYPES, channel: CHANNELS },
+  Progress: { lane: LANES },
+  SeriesPoint: { channel: CHANNELS },
+  Alert: { state: ALERT_STATES, channel: CHANNELS },
+}
+
+/** @param schemaText Of a record, as registered under `id`. */
+export function encoderFor<T extends object>(schemaText: string, id: number): Encoder<T> {
+  const schema = JSON.parse(schemaText) as RecordSchema
+  const splitAt = schema.fields.findIndex(field => field.name === HEAD_ENDS_WITH) + 1
+  // A record is its fields one after the other, so two records with half of them each make the same bytes.
+  const named = {}
+  const head = avsc.Type.forSchema(part(schema, 'Head', 0, splitAt), { ...OPTIONS, registry: named })
+  const tail = avsc.Type.forSchema(part(schema, 'Tail', splitAt, schema.fields.length), { ...OPTIONS, registry: named })
+  const closed = Object.entries(CLOSED[schema.name] ?? {}).map(([field, words]) => ({ field, words: new Set<unknown>(words) }))
+  let tailStart = 0
+  let slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
+  let used = 0
+
+  function encodeInto(value: T, buf: Buffer, pos: number): number {
+    for (const { field, words } of closed) {
+      const word = (value as Record<string, unknown>)[field]
+      if (word !== null && word !== undefined && !words.has(word)) throw invalid(schema.name, field, 'a word of its closed set')
+    }
+    if (pos + FRAME_BYTES <= buf.length) {
+      buf[pos] = MAGIC
+      buf.writeInt32BE(id, pos + 1)
+    }
+    try {
+      const middle = head.encode(value, buf, pos + FRAME_BYTES)
+      const start = middle < 0 ? buf.length - middle : middle
+      const end = tail.encode(value, buf, start)
+      if (end >= 0) tailStart = start
+      return end
+    } catch {
+      // What avsc says holds the value, which may be what somebody wrote.
+      throw fault(value) ?? new FlowError('RECORD_INVALID', { record: schema.name })
+    }
+  }
+
+  /** A record is refused as a whole; the first field that is wrong is told. */
+  function fault(value: T): FlowError | null {
+    let found: FlowError | null = null
+    const errorHook = (path: string[], _any: unknown, type: avsc.Type) => {
+      found ??= invalid(schema.name, path.join('.'), nameOf(type))
+    }
+    for (const type of [head, tail]) if (found === null) type.isValid(value, { errorHook })
+    return found
+  }
+
+  return {
+    schemaId: id,
+    encodeInto,
+    encode: value => {
+      for (;;) {
+        const end = encodeInto(value, slab, used)
+        if (end >= 0) {
+          const encoded = slab.subarray(used, end)
+          used = end
+          return encoded
+        }
+        slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, slab.length - used - end))
+        used = 0
+      }
+    },
+    get lastTailStart() {
+      return tailStart
+    },
+  }
+}
+
+function part(schema: RecordSchema, name: string, from: number, until: number): avsc.Schema {
+  const { type, namespace, fields } = schema
+  return {
+    type,
+    name: `${schema.name}${name}`,
+    ...(namespace === undefined ? {} : { namespace }),
+    fields: fields.slice(from, until),
+  } as avsc.Schema
+}
+
+function invalid(record: string, field: string, wanted: string): FlowError {
+  return new FlowError('RECORD_INVALID', { hint: `${record}.${field} is not ${wanted}`, record, field })
+}
+
+function nameOf(type: avsc.Type): string {
+  const schema = type.schema() as unknown
+  return typeof schema === 'string' ? `of type ${schema}` : `of type ${(schema as { name?: string }).name ?? type.typeName}`
+}
+
+/** Null: the registry does not know the id. */
+type Reading = { readonly resolver: avsc.Resolver } | { readonly reason: string }
+
+/** @param readerSchemaText What to read: may have fewer fields than what was written, and more with defaults. */
+export function decoderFor<T>(registry: Pick<Registry, 'schemaById'>, readerSchemaText: string): Decoder<T> {
+  const type = avsc.Type.forSchema(JSON.parse(readerSchemaText) as avsc.Schema, { ...OPTIONS, registry: {} })
+  const readings = new Map<number, Reading>()
+  let lastId = -1
+
+  async function learn(id: number): Promise<void> {
+    let written: string
+    try {
+      written = await registry.schemaById(id)
+    } catch (error) {
+      if (error instanceof FlowError && error.code === 'NOT_FOUND') return
+      throw error
+    }
+    try {
+      const writer = avsc.Type.forSchema(JSON.parse(written) as avsc.Schema, { ...OPTIONS, registry: {} })
+      readings.set(id, { resolver: type.createResolver(writer) })
+    } catch (error) {
+      readings.set(id, { reason: `it cannot be read with ours (${error instanceof Error ? error.message : 'not Avro'})` })
+    }
+  }
+
+  return {
+    prepare: async values => {
+      let unknown: Set<number> | null = null
+      for (const value of values) {
+        const id = value === null ? null : idOf(value)
+        if (id === null || id === lastId) continue
+        if (readings.has(id)) lastId = id
+        else unknown = (unknown ?? new Set()).add(id)
+      }
+      for (const id of unknown ?? []) await learn(id)
+    },
+    decode: value => {
+      const id = idOf(value)
+      if (id === null) throw new FlowError('CODEC_INVALID', { hint: 'there is no schema id in front of it', bytes: value.length })
+      const reading = readings.get(id)
+      if (reading === undefined || 'reason' in reading) {
+        const reason = reading === undefined ? 'the registry does not know it' : reading.reason
+        throw new FlowError('CODEC_INVALID', { hint: `written with schema ${id}: ${reason}`, schemaId: id })
+      }
+      let read: { value: unknown; offset: number }
+      try {
+        read = type.decode(value, FRAME_BYTES, reading.resolver)
+      } catch {
+        throw new FlowError('CODEC_INVALID', { hint: 'the body is not what its schema says', schemaId: id, bytes: value.length })
+      }
+      if (read.offset !== value.length) {
+        const hint = read.offset < 0 ? 'the body breaks off' : 'there are bytes after the body'
+        throw new FlowError('CODEC_INVALID', { hint, schemaId: id, bytes: value.length })
+      }
+      return read.value as T
+    },
+  }
+}
+
+/** Null where the value is not framed. */
+function idOf(value: Buffer): number | null {
+  return value.length >= FRAME_BYTES && value[0] === MAGIC ? value.readInt32BE(1) : null
+}

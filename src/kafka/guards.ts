@@ -1,0 +1,104 @@
+/**
+ * Repairs of kafkajs 2.2.4, made in the module cache before anything else of it is loaded: import this before kafkajs, always.
+ *
+ * The package is pinned exactly, and a test holds the originals to the text that was read when these were written. What stands here:
+ * - the read-committed filter, which lets through records of aborted transactions (our own reader does not use it; whoever makes a kafkajs
+ *   consumer in this process gets the repaired one);
+ * - the timer that every connection re-arms each millisecond for ever, once it has had an answer;
+ * - the framing of requests, which copies a produce request several times over.
+ * Everything else that is wrong with the producer is avoided by not using it: see `writer.ts` and docs/decisions/0001-kafkajs-behind-a-port.md.
+ */
+import { createRequire } from 'node:module'
+
+const require = createRequire(import.meta.url)
+
+/** The files whose text these repairs were written against. */
+export const REPLACED = {
+  filter: 'kafkajs/src/consumer/filterAbortedMessages',
+  request: 'kafkajs/src/protocol/request',
+  requestQueue: 'kafkajs/src/network/requestQueue',
+} as const
+
+interface Message {
+  readonly offset: string
+  readonly key: Buffer | null
+  readonly isControlRecord: boolean
+  readonly batchContext: { readonly producerId: string; readonly inTransaction: boolean }
+}
+
+interface FilterInput {
+  readonly messages: readonly Message[]
+  readonly abortedTransactions?: readonly { readonly producerId: string; readonly firstOffset: string }[] | null
+}
+
+/** Type 0 in the key of a control record, after two bytes of version: the transaction was aborted. */
+function isAbortMarker(message: Message): boolean {
+  return message.isControlRecord && message.key !== null && message.key.length >= 4 && message.key.readInt16BE(2) === 0
+}
+
+/**
+ * Drops the records of aborted transactions. Two things differ from the original: every transaction that began at or before a record is
+ * opened before the record is judged (a fetch may start inside several), and only control records are markers, whatever the keys of data.
+ */
+export function withoutAborted({ messages, abortedTransactions }: FilterInput): readonly Message[] {
+  if (!abortedTransactions || abortedTransactions.length === 0) return messages
+  const coming = abortedTransactions
+    .map(({ producerId, firstOffset }) => ({ producerId, firstOffset: BigInt(firstOffset) }))
+    .sort((a, b) => (a.firstOffset < b.firstOffset ? -1 : 1))
+  const open = new Set<string>()
+  let next = 0
+  return messages.filter(message => {
+    const offset = BigInt(message.offset)
+    for (let aborted = coming[next]; aborted !== undefined && aborted.firstOffset <= offset; aborted = coming[++next]) {
+      open.add(aborted.producerId)
+    }
+    const { producerId, inTransaction } = message.batchContext
+    if (isAbortMarker(message)) open.delete(producerId)
+    return !(inTransaction && !message.isControlRecord && open.has(producerId))
+  })
+}
+
+/** A request that writes its own frame, length and header included, into one buffer. */
+export interface FramedRequest {
+  encodeFrame(correlationId: number, clientId: string | null): Buffer
+}
+
+interface RequestInput {
+  readonly correlationId: number
+  readonly clientId: string | null
+  readonly request: object
+}
+
+type CreateRequest = (input: RequestInput) => Promise<{ readonly buffer: Buffer }>
+
+/** The original for kafkajs's own requests; the request's own frame where it has one. */
+function framing(original: CreateRequest): CreateRequest {
+  return async input => {
+    if (!('encodeFrame' in input.request)) return await original(input)
+    return { buffer: (input.request as FramedRequest).encodeFrame(input.correlationId, input.clientId) }
+  }
+}
+
+interface RequestQueue {
+  readonly pending: readonly unknown[]
+  readonly throttledUntil: number
+}
+
+/** The timer is for requests that wait; without one there is nothing to look after: an answer that comes in looks by itself. */
+function withoutIdleTimer(queue: { prototype: { scheduleCheckPendingRequests: (this: RequestQueue) => void } }): void {
+  const schedule = queue.prototype.scheduleCheckPendingRequests
+  queue.prototype.scheduleCheckPendingRequests = function scheduleCheckPendingRequests(this: RequestQueue) {
+    if (this.pending.length === 0) return
+    schedule.call(this)
+  }
+}
+
+function replace<T>(file: string, repair: (original: T) => T): void {
+  const original = require(file) as T
+  const cached = require.cache[require.resolve(file)]
+  if (cached !== undefined) cached.exports = repair(original)
+}
+
+replace(REPLACED.filter, () => withoutAborted)
+replace(REPLACED.request, framing)
+withoutIdleTimer(require(REPLACED.requestQueue) as Parameters<typeof withoutIdleTimer>[0])

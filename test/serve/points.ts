@@ -1,0 +1,57 @@
+import { MEASURES, type Measure, type SeriesPoint, type TimeRange } from '../../src/records.ts'
+import type { Completeness, StreamFilter } from '../../src/serve/query.ts'
+
+export const T = (iso: string): number => Date.parse(iso)
+
+/** A point of one minute; everything not given is 0 or the usual bot's. */
+export function point(of: Partial<SeriesPoint> & { at: string | number }): SeriesPoint {
+  const { at, ...rest } = of
+  const labels = { vendor: 'botmaker', account: 'acme', bot_id: 'b1', channel: 'web' as const, language: 'es', ...rest }
+  const zeros = Object.fromEntries(MEASURES.map(measure => [measure, 0])) as Record<Measure, number>
+  return {
+    ...zeros,
+    series_key: `${labels.vendor}|${labels.account}|${labels.bot_id}|${labels.channel}|${labels.language}`,
+    bucket_start: typeof at === 'number' ? at : T(at),
+    bucket: '1m',
+    revision: 1,
+    complete: false,
+    updated_at: 0,
+    duration_sketch: null,
+    users_sketch: null,
+    ...labels,
+  }
+}
+
+/** Streams as the server believes them: each with its account and what it has read. */
+export function completenessOf(
+  ...streams: { vendor?: string; account?: string; bot_id?: string | null; covered: [string, string][]; completeUntil?: string }[]
+): Completeness {
+  const matching = (filter: StreamFilter) =>
+    streams.filter(
+      ({ vendor = 'botmaker', account = 'acme', bot_id = null }) =>
+        (filter.vendor?.includes(vendor) ?? true) &&
+        (filter.account?.includes(account) ?? true) &&
+        (bot_id === null || (filter.bot_id?.includes(bot_id) ?? true)),
+    )
+  return {
+    completeUntil: filter => {
+      const each = matching(filter).map(stream => (stream.completeUntil === undefined ? null : T(stream.completeUntil)))
+      return each.length === 0 || each.includes(null) ? null : Math.min(...(each as number[]))
+    },
+    covered: filter =>
+      matching(filter).flatMap(stream => stream.covered.map(([from, until]): TimeRange => ({ from: T(from), until: T(until) }))),
+  }
+}
+
+export const nothingRead = completenessOf()
+
+/** The same numbers for the same seed (mulberry32). */
+export function seeded(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
+  }
+}

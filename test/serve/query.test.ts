@@ -1,0 +1,296 @@
+import { expect, test } from 'vitest'
+import { FlowError } from '../../src/errors.ts'
+import { answerQuery, type Completeness, parseQuery } from '../../src/serve/query.ts'
+import { createStore } from '../../src/serve/store.ts'
+import { completenessOf, nothingRead, point, seeded, T } from './points.ts'
+
+const NOW = T('2026-11-02T12:34:56Z')
+const HOUR = 3_600_000
+
+function ask(
+  store: ReturnType<typeof createStore>,
+  parameters: Record<string, unknown>,
+  completeness: Completeness = nothingRead,
+) {
+  return answerQuery(parseQuery(parameters, NOW), store, completeness)
+}
+
+function storeOf(...points: Parameters<typeof point>[0][]) {
+  const store = createStore()
+  for (const each of points) store.put(point(each))
+  return store
+}
+
+const day = { from: '2026-11-01T00:00:00Z', until: '2026-11-01T04:00:00Z' }
+
+test('an answer has the shape of the contract', () => {
+  const store = storeOf(
+    { at: '2026-11-01T01:10:00Z', sessions: 3 },
+    { at: '2026-11-01T01:20:00Z', sessions: 1, channel: 'whatsapp' },
+  )
+  const read = completenessOf({
+    covered: [['2026-11-01T00:00:00Z', '2026-11-01T03:00:00Z']],
+    completeUntil: '2026-11-01T02:30:00Z',
+  })
+  expect(ask(store, { measure: 'sessions', bucket: '1h', ...day }, read)).toEqual({
+    data: {
+      series: [{ labels: {}, values: [0, 4, 0, null], sum: 4, mean: 4 / 3, min: 0, max: 4 }],
+      series_labels: ['sessions'],
+      x_values: ['2026-11-01T00:00:00.000Z', '2026-11-01T01:00:00.000Z', '2026-11-01T02:00:00.000Z', '2026-11-01T03:00:00.000Z'],
+    },
+    complete_until: '2026-11-01T02:30:00.000Z',
+  })
+})
+
+test('without a bucket, times or zone the last 24 hours come in hours of UTC', () => {
+  const { x_values } = ask(createStore(), { measure: 'events' }).data
+  expect([x_values.length, x_values[0], x_values.at(-1)]).toEqual([25, '2026-11-01T12:00:00.000Z', '2026-11-02T12:00:00.000Z'])
+})
+
+test('not read yet is null, read and nothing is 0, and data is a number even where nobody says it was read', () => {
+  const store = storeOf({ at: '2026-11-01T03:59:00Z', events: 2 })
+  const read = completenessOf({
+    covered: [
+      ['2026-11-01T00:59:59Z', '2026-11-01T01:00:00Z'],
+      ['2026-11-01T02:00:00Z', '2026-11-01T02:00:00Z'],
+    ],
+  })
+  const [series] = ask(store, { measure: 'events', bucket: '1h', ...day }, read).data.series
+  expect(series?.values).toEqual([0, null, null, 2])
+  const [none] = ask(createStore(), { measure: 'events', bucket: '1h', ...day }).data.series
+  expect(none).toEqual({ labels: {}, values: [null, null, null, null], sum: null, mean: null, min: null, max: null })
+})
+
+test('a range that ends where a bucket begins does not touch it', () => {
+  const read = completenessOf({ covered: [['2026-11-01T01:00:00Z', '2026-11-01T02:00:00Z']] })
+  expect(ask(createStore(), { measure: 'events', bucket: '1h', ...day }, read).data.series[0]?.values).toEqual([
+    null,
+    0,
+    null,
+    null,
+  ])
+})
+
+test('each group is null or 0 by its own streams', () => {
+  const store = storeOf(
+    { at: '2026-11-01T01:00:00Z', sessions: 1 },
+    { at: '2026-11-01T01:00:00Z', sessions: 1, vendor: 'koreai' },
+  )
+  const read = completenessOf(
+    { covered: [['2026-11-01T00:00:00Z', '2026-11-01T04:00:00Z']], completeUntil: '2026-11-01T04:00:00Z' },
+    { vendor: 'koreai', covered: [['2026-11-01T01:00:00Z', '2026-11-01T02:00:00Z']], completeUntil: '2026-11-01T02:00:00Z' },
+  )
+  const answer = ask(store, { measure: 'sessions', bucket: '1h', group_by: 'vendor', ...day }, read)
+  expect(answer.data.series.map(({ labels, values }) => [labels, values])).toEqual([
+    [{ vendor: 'botmaker' }, [0, 1, 0, 0]],
+    [{ vendor: 'koreai' }, [null, 1, null, null]],
+  ])
+  expect(answer.complete_until, 'the least of all').toBe('2026-11-01T02:00:00.000Z')
+  const only = ask(store, { measure: 'sessions', bucket: '1h', vendor: 'botmaker', ...day }, read)
+  expect(only.complete_until, 'the least of those asked for').toBe('2026-11-01T04:00:00.000Z')
+})
+
+test('groups come in the order of their labels, with a name each', () => {
+  const at = '2026-11-01T01:00:00Z'
+  const store = storeOf(
+    { at, channel: 'whatsapp', events: 1 },
+    { at, channel: 'web', events: 2 },
+    { at, channel: 'web', language: '', events: 4 },
+  )
+  const { series, series_labels } = ask(store, { measure: 'events', group_by: 'channel, language', ...day }).data
+  expect(series.map(({ labels, sum }) => [labels, sum])).toEqual([
+    [{ channel: 'web', language: '' }, 4],
+    [{ channel: 'web', language: 'es' }, 2],
+    [{ channel: 'whatsapp', language: 'es' }, 1],
+  ])
+  expect(series_labels).toEqual(['web / (none)', 'web / es', 'whatsapp / es'])
+})
+
+test('filters are comma lists that all must hold; an empty language is one', () => {
+  const at = '2026-11-01T01:00:00Z'
+  const store = storeOf(
+    { at, bot_id: 'b1', events: 1 },
+    { at, bot_id: 'b2', events: 2 },
+    { at, bot_id: 'b3', events: 4 },
+    { at, bot_id: 'b1', channel: 'voice', events: 8 },
+    { at, bot_id: 'b1', language: '', events: 16 },
+  )
+  const sum = (parameters: Record<string, unknown>) =>
+    ask(store, { measure: 'events', ...day, ...parameters }).data.series[0]?.sum
+  expect(sum({})).toBe(31)
+  expect(sum({ bot_id: 'b1,b3' })).toBe(29)
+  expect(sum({ bot_id: ['b1', 'b3'] }), 'or the parameter again').toBe(29)
+  expect(sum({ bot_id: 'b1', channel: 'voice' })).toBe(8)
+  expect(sum({ language: '' })).toBe(16)
+  expect(sum({ language: ',es' })).toBe(31)
+  expect(sum({ bot_id: 'none' })).toBeNull()
+})
+
+test('buckets are whole: a range that begins or ends inside one shows all of it', () => {
+  const store = storeOf({ at: '2026-11-01T01:00:00Z', events: 1 }, { at: '2026-11-01T02:59:00Z', events: 2 })
+  const { series, x_values } = ask(store, {
+    measure: 'events',
+    bucket: '1h',
+    from: '2026-11-01T01:30:00Z',
+    until: '2026-11-01T02:00:00.001Z',
+  }).data
+  expect(x_values).toEqual(['2026-11-01T01:00:00.000Z', '2026-11-01T02:00:00.000Z'])
+  expect(series[0]?.values).toEqual([1, 2])
+})
+
+test('days of a zone take the hours that the zone gives them', () => {
+  // 2026-10-25 has 25 hours in Madrid: from 22:00Z the day before to 23:00Z.
+  const store = storeOf(
+    { at: '2026-10-24T21:59:00Z', events: 1 },
+    { at: '2026-10-24T22:00:00Z', events: 2 },
+    { at: '2026-10-25T22:59:00Z', events: 4 },
+    { at: '2026-10-25T23:00:00Z', events: 8 },
+  )
+  const { series, x_values } = ask(store, {
+    measure: 'events',
+    bucket: '1d',
+    tz: 'Europe/Madrid',
+    from: '2026-10-24',
+    until: '2026-10-27',
+  }).data
+  expect(x_values).toEqual(['2026-10-24T00:00:00.000+02:00', '2026-10-25T00:00:00.000+02:00', '2026-10-26T00:00:00.000+01:00'])
+  expect(series[0]?.values).toEqual([1, 6, 8])
+})
+
+test('times are ISO with an offset, ISO in the zone of the query, or epoch milliseconds', () => {
+  const at = (from: string, tz = 'Europe/Madrid') => parseQuery({ measure: 'events', from, until: '2026-12-01', tz }, NOW).fromMs
+  const expected = T('2026-10-31T23:00:00Z')
+  expect(at('2026-11-01')).toBe(expected)
+  expect(at('2026-11-01T00:00')).toBe(expected)
+  expect(at('2026-11-01T00:00:00+01:00')).toBe(expected)
+  expect(at('2026-11-01T00:00:00 01:00'), 'a plus sign that was not encoded').toBe(expected)
+  expect(at('2026-10-31T23:00:00Z')).toBe(expected)
+  expect(at(String(expected))).toBe(expected)
+})
+
+test('a rolling window ends with the bucket it is shown at, and reaches before from', () => {
+  const store = storeOf(
+    { at: '2026-10-31T22:59:00Z', events: 100 },
+    { at: '2026-10-31T23:00:00Z', events: 1 },
+    { at: '2026-11-01T00:00:00Z', events: 2 },
+    { at: '2026-11-01T02:59:00Z', events: 4 },
+  )
+  const { series, x_values } = ask(store, { measure: 'events', bucket: '1h', rolling: '2h', ...day }).data
+  expect(series[0]?.values).toEqual([3, 2, 4, 4])
+  expect(x_values[0]).toBe('2026-11-01T00:00:00.000Z')
+})
+
+test('a rolling value is null only when nothing of its window was read', () => {
+  const read = completenessOf({ covered: [['2026-11-01T01:00:00Z', '2026-11-01T02:00:00Z']] })
+  expect(ask(createStore(), { measure: 'events', bucket: '1h', rolling: '2h', ...day }, read).data.series[0]?.values).toEqual([
+    null,
+    0,
+    0,
+    null,
+  ])
+})
+
+test('rolling equals a recount of every window, whatever is asked', () => {
+  const random = seeded(3)
+  const pick = <V>(...values: V[]): V => values[Math.floor(random() * values.length)] as V
+  const points = Array.from({ length: 3000 }, (_, n) => {
+    const at = T('2026-10-23T00:00:00Z') + Math.floor(random() * 6 * 1440) * 60_000
+    return point({
+      at,
+      bot_id: `b${n % 3}`,
+      channel: pick('web', 'voice'),
+      revision: n + 1,
+      messages_user: Math.floor(random() * 50),
+    })
+  })
+  const store = createStore()
+  for (const each of points) store.put(each)
+  const newest = new Map(points.map(each => [`${each.series_key}@${each.bucket_start}`, each]))
+
+  for (let n = 0; n < 60; n++) {
+    const bucket = pick('1m', '5m', '15m', '1h')
+    const size = { '1m': 60_000, '5m': 300_000, '15m': 900_000, '1h': HOUR }[bucket]
+    const window = 1 + Math.floor(random() * 40)
+    const bot_id = `b${Math.floor(random() * 3)}`
+    const from = T('2026-10-24T00:00:00Z') + Math.floor(random() * 48) * HOUR
+    const parameters = {
+      measure: 'messages_user',
+      bucket,
+      rolling: `${(window * size) / 60_000}m`,
+      bot_id,
+      from: String(from),
+      until: String(from + 6 * HOUR),
+      tz: pick('UTC', 'Europe/Madrid', 'America/Bogota'),
+    }
+    const { series, x_values } = ask(store, parameters).data
+    const expected = x_values.map(x => {
+      const end = T(x) + size
+      const inWindow = [...newest.values()].filter(
+        each => each.bot_id === bot_id && each.bucket_start >= end - window * size && each.bucket_start < end,
+      )
+      return inWindow.length === 0 ? null : inWindow.reduce((sum, each) => sum + each.messages_user, 0)
+    })
+    expect({ parameters, values: series[0]?.values }).toEqual({ parameters, values: expected })
+  }
+})
+
+test('seven rolling days are seven days of the calendar', () => {
+  const store = storeOf({ at: '2026-10-24T22:00:00Z', events: 1 }, { at: '2026-10-24T21:59:00Z', events: 2 })
+  const { series } = ask(store, {
+    measure: 'events',
+    bucket: '1d',
+    rolling: '7d',
+    tz: 'Europe/Madrid',
+    from: '2026-10-31',
+    until: '2026-11-01',
+  }).data
+  expect(series[0]?.values).toEqual([1])
+})
+
+test.each([
+  [{}, 'measure', 'one of sessions, '],
+  [{ measure: 'seconds' }, 'measure', 'one of sessions, '],
+  [{ measure: ['events', 'sessions'] }, 'measure', 'more than once'],
+  [{ bucket: '2h' }, 'bucket', '1m, 5m, 15m, 1h, 1d, 1w, 1M'],
+  [{ bucket: '' }, 'bucket', '1m, 5m, 15m, 1h, 1d, 1w, 1M'],
+  [{ from: 'yesterday' }, 'from', 'ISO 8601'],
+  [{ from: '2026-13-01' }, 'from', 'ISO 8601'],
+  [{ until: '12' }, 'until', 'ISO 8601'],
+  [{ from: '2026-11-02', until: '2026-11-01' }, 'from', 'before until'],
+  [{ from: '2026-11-02', until: '2026-11-02' }, 'from', 'before until'],
+  [{ tz: 'Mars/Olympus' }, 'tz', 'IANA'],
+  [{ group_by: 'channel,sender' }, 'group_by', 'vendor, account, bot_id, channel, language'],
+  [{ channel: 'webchat' }, 'channel', 'web, whatsapp'],
+  [{ bot_id: 'a,,b' }, 'bot_id', 'comma list'],
+  [{ bot_id: '' }, 'bot_id', 'comma list'],
+  [{ rolling: '90m', bucket: '1h' }, 'rolling', 'a multiple of the bucket (1h)'],
+  [{ rolling: '0m', bucket: '1m' }, 'rolling', '15m, 1h, 24h'],
+  [{ rolling: '1M', bucket: '1d' }, 'rolling', 'months'],
+  [{ rolling: '30d', bucket: '1M' }, 'rolling', 'months'],
+  [{ rolling: '999999h', bucket: '1m' }, 'rolling', 'at most'],
+  [{ bucket: '1m', from: '2026-01-01' }, 'bucket', '50000'],
+  [{ measures: 'events' }, 'measures', 'known are measure, bucket, from'],
+])('%j is refused, naming %s', (parameters, name, takes) => {
+  let thrown: unknown
+  try {
+    parseQuery(
+      { ...('measure' in parameters || Object.keys(parameters).length === 0 ? {} : { measure: 'events' }), ...parameters },
+      NOW,
+    )
+  } catch (error) {
+    thrown = error
+  }
+  expect(thrown).toBeInstanceOf(FlowError)
+  expect(thrown).toMatchObject({ code: 'QUERY_INVALID', details: { parameter: name } })
+  expect((thrown as FlowError).details.hint).toContain(takes)
+})
+
+test('an answer of too many values is refused before it is made', () => {
+  const store = createStore()
+  for (let n = 0; n < 40; n++) store.put(point({ at: '2026-11-01T00:00:00Z', bot_id: `b${n}` }))
+  const month = { measure: 'events', bucket: '1m', from: '2026-10-01', until: '2026-11-01' }
+  expect(() => ask(store, { ...month, group_by: 'bot_id' })).toThrow(
+    expect.objectContaining({ code: 'QUERY_INVALID', details: expect.objectContaining({ parameter: 'group_by' }) as object }),
+  )
+  expect(ask(store, month).data.x_values).toHaveLength(31 * 1440)
+})

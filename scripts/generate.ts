@@ -1,0 +1,194 @@
+/**
+ * Writes the pages that are made from code: a page per connector (manifest, config schema, and its own `notes.md`), the keys that every
+ * connector has, and the table of errors. `--check` writes nothing, names the pages that are stale, and exits 1 if there is one.
+ *
+ * To add a page, add an entry to `pages`.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { ERRORS, type Retry } from '../src/errors.ts'
+import { configJsonSchema, dotted } from '../src/source/config.ts'
+import type { Connector, Quota, WindowSpec } from '../src/source/contract.ts'
+import { builtInConnectors } from '../src/source/registry.ts'
+
+interface GeneratedPage {
+  /** From the root of the repository. */
+  readonly file: string
+  content(): string
+}
+
+const root = new URL('..', import.meta.url)
+const connectors = await builtInConnectors()
+
+const pages: readonly GeneratedPage[] = [
+  ...connectors.map(connector => ({
+    file: `connectors/${connector.manifest.id}/README.md`,
+    content: () => connectorPage(connector),
+  })),
+  { file: 'docs/connector-keys.md', content: connectorKeysPage },
+  { file: 'docs/errors.md', content: errorsPage },
+]
+
+function connectorPage(connector: Connector): string {
+  const { manifest } = connector
+  const notes = read(`connectors/${manifest.id}/notes.md`)
+  return page(
+    `# ${manifest.title}`,
+    `\`connector.class: ${manifest.id}\`. API ${manifest.apiVersion}, as [the vendor documents it](${manifest.docs}).`,
+    '## Keys',
+    keysTable(connector, name => name in connector.config.shape),
+    'The keys that every connector has are in [connector keys](../../docs/connector-keys.md).',
+    '## Streams',
+    table(
+      ['Stream', 'Gives', 'Windows', 'Read again', 'Read up to'],
+      Object.entries(connector.streams).map(([name, stream]) => {
+        const window: WindowSpec =
+          typeof stream.window === 'function' ? stream.window(sampleConfig(connector) as never) : stream.window
+        return [
+          `\`${name}\`${manifest.optionalStreams?.includes(name) ? ' (only when named in `streams`)' : ''}`,
+          name === manifest.sessionStream ? 'sessions, messages, events' : 'messages, events',
+          window.longestMs === Infinity ? 'of any length' : `up to ${duration(window.longestMs)}`,
+          window.lookbackMs === 0
+            ? 'no: rows do not change'
+            : `the last ${duration(window.lookbackMs)}, every ${duration(window.lookbackIntervalMs ?? 15 * 60_000)}`,
+          `now less ${duration(window.lagMs)}, every ${duration(window.pollIntervalMs ?? manifest.pollIntervalMs)}`,
+        ]
+      }),
+    ),
+    `Quota unless the config says otherwise: ${quotaText(manifest.quota)}.`,
+    notes,
+  )
+}
+
+function connectorKeysPage(): string {
+  const [any] = connectors
+  if (any === undefined) throw new Error('there is no connector')
+  return page(
+    '# Keys that every connector has',
+    'A connector stands under `connectors` in the config file as one flat map with dotted keys, the same that its REST API takes. Beside these keys it has its own, told on its page:',
+    connectors
+      .map(({ manifest }) => `- [${manifest.title}](../connectors/${manifest.id}/README.md): \`${manifest.id}\``)
+      .join('\n'),
+    keysTable(any, name => !(name in any.config.shape)),
+  )
+}
+
+function errorsPage(): string {
+  const meaning: Record<Retry, string> = {
+    now: 'tried again at once, with jitter',
+    after: 'tried again after the time that was told, or a guess',
+    restart: 'the task is given up and started again by itself, after 1 s, doubling to 5 min',
+    never: 'left to a person',
+  }
+  return page(
+    '# Errors',
+    'Every error has a code: on its log line (`code`), in the status of a task, as `reason` on the rejects topic and as `outcome` of requests in the metrics. What happens next depends on the code alone. Tries at once are counted; when they are spent, the task is given up and started again as with `restart`.',
+    table(
+      ['Code', 'What it says', 'What happens'],
+      Object.entries(ERRORS).map(([code, { retry, text }]) => [`\`${code}\``, text, meaning[retry]]),
+    ),
+  )
+}
+
+interface Property {
+  readonly type?: string
+  readonly enum?: readonly unknown[]
+  readonly default?: unknown
+  readonly description?: string
+  readonly writeOnly?: boolean
+}
+
+function keysTable(connector: Connector, mine: (name: string) => boolean): string {
+  const schema = configJsonSchema(connector) as { properties: Record<string, Property>; required: readonly string[] }
+  const names = new Map(Object.keys(connector.config.shape).map(name => [dotted(name), name]))
+  const rows = Object.entries(schema.properties)
+    .filter(([key]) => mine(names.get(key) ?? key))
+    .map(([key, { enum: words, default: standard, description = '', writeOnly, type }]) => [
+      `\`${key}\``,
+      schema.required.includes(key)
+        ? 'required'
+        : standard === undefined
+          ? ''
+          : `\`${JSON.stringify(standard).replaceAll('"', '')}\``,
+      [
+        words
+          ? words.map(word => `\`${String(word)}\``).join(', ')
+          : type === 'boolean'
+            ? '`true`, `false`'
+            : type === 'integer'
+              ? 'whole number'
+              : '',
+        writeOnly ? 'secret' : '',
+      ]
+        .filter(Boolean)
+        .join('; '),
+      description,
+    ])
+  return table(['Key', 'Default', 'Takes', 'What it does'], rows)
+}
+
+/** A config with nothing but what is required, for window lengths that depend on the config. */
+function sampleConfig(connector: Connector): object {
+  const schema = configJsonSchema(connector) as { properties: Record<string, Property & { format?: string }>; required: string[] }
+  const sample: Record<string, unknown> = {}
+  for (const name of Object.keys(connector.config.shape)) {
+    const key = dotted(name)
+    const property = schema.properties[key]
+    if (!schema.required.includes(key) || property === undefined) continue
+    sample[name] = property.type === 'array' ? ['sample'] : property.format === 'uri' ? 'https://vendor.example' : 'sample'
+  }
+  return connector.config.parse(sample)
+}
+
+function quotaText({ perSecond, perMinute, perHour, concurrency, gapMs, sharedBy }: Quota): string {
+  const limits = [
+    perSecond ? `${perSecond} a second` : '',
+    perMinute ? `${perMinute} a minute` : '',
+    perHour ? `${perHour} an hour` : '',
+    concurrency ? `${concurrency} under way at once` : '',
+    gapMs ? `${duration(gapMs)} from one to the next` : '',
+  ].filter(Boolean)
+  if (limits.length === 0) return 'none'
+  return `requests ${limits.join(', ')}, counted by ${sharedBy === undefined ? 'connector' : `\`${dotted(sharedBy)}\``}`
+}
+
+function duration(ms: number): string {
+  for (const [unitMs, word] of [
+    [86_400_000, 'd'],
+    [3_600_000, 'h'],
+    [60_000, 'min'],
+    [1000, 's'],
+  ] as const)
+    if (ms >= unitMs && ms % unitMs === 0 && !(word === 'd' && ms < 3 * unitMs && ms > unitMs)) return `${ms / unitMs} ${word}`
+  return `${ms} ms`
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map(cell => cell.replaceAll('|', '\\|').replaceAll('\n', ' ')).join(' | ')} |`
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+}
+
+function page(title: string, ...parts: readonly string[]): string {
+  const note = '<!-- Generated by scripts/generate.ts; do not edit. -->'
+  return `${[title, note, ...parts]
+    .map(part => part.trim())
+    .filter(Boolean)
+    .join('\n\n')}\n`
+}
+
+function read(file: string): string {
+  const url = new URL(file, root)
+  return existsSync(url) ? readFileSync(url, 'utf8') : ''
+}
+
+const stale = pages.filter(each => read(each.file) !== each.content())
+if (process.argv.includes('--check')) {
+  for (const { file } of stale) process.stderr.write(`${file} is stale: node scripts/generate.ts writes it\n`)
+  process.exitCode = stale.length === 0 ? 0 : 1
+} else {
+  for (const each of stale) {
+    writeFileSync(fileURLToPath(new URL(each.file, root)), each.content())
+    process.stdout.write(`${each.file}\n`)
+  }
+}

@@ -90,6 +90,23 @@ export function completeUntil(cursor: Cursor): number {
   return cursor.backfill ? cursor.backfill.atMs : cursor.live.atMs
 }
 
+/** Vendors differ at the edges of windows, so rows from shortly before the ones in hand are remembered too. */
+const EDGE_MS = 3_600_000
+
+/**
+ * Whether a row that was last read in a window ending at `untilMs` can be read again as a row that was published before: it lies within the
+ * lookback, or in or just before the window that a lane has in hand.
+ */
+export function stillNeeded(cursor: Cursor, spec: PlanSpec): (untilMs: number) => boolean {
+  const edgeMs = Math.max(EDGE_MS, spec.smallestMs)
+  const keptMs = horizon(cursor, spec) - edgeMs
+  const inHand: { fromMs: number; untilMs: number }[] = []
+  for (const place of [cursor.live, cursor.backfill, cursor.lookback.pass]) {
+    if (place) inHand.push({ fromMs: place.atMs - edgeMs, untilMs: place.toMs ?? place.atMs })
+  }
+  return untilMs => untilMs > keptMs || inHand.some(window => untilMs > window.fromMs && untilMs <= window.untilMs)
+}
+
 /** The next piece of work at `nowMs`: the first page of a new window, or the next page of one in hand. */
 export function next(cursor: KnownCursor, pace: Pace, spec: PlanSpec, nowMs: number): Planned {
   const polled = nowMs >= pace.pollAtMs ? { ...pace, pollAtMs: nowMs + spec.pollIntervalMs, edgeMs: nowMs - spec.lagMs } : pace

@@ -1,0 +1,70 @@
+/**
+ * One transaction: records, rejects, versions and cursor in one write, then Progress, which tells the offsets of the first (`through`).
+ * Together, or not at all.
+ */
+import type { Writer } from '../kafka/port.ts'
+import type { Progress } from '../records.ts'
+import type { Scope } from '../source/contract.ts'
+import { cursorKey, writeCursor } from './cursor.ts'
+import type { Batch, Outputs, RecordEncoder } from './encode.ts'
+import { completeUntil, type KnownCursor } from './plan.ts'
+
+export interface CommitParts {
+  readonly writer: Writer
+  readonly to: Outputs
+  readonly scope: Scope
+  readonly progress: RecordEncoder<Progress>
+  readonly fault: Fault
+}
+
+/**
+ * Where a crash can be tried: called at each boundary between stages, it may throw, or never return, which is how a process ends that is killed
+ * there. In production it does nothing.
+ */
+export type Fault = (at: Boundary) => void | Promise<void>
+export type Boundary = 'restored' | 'read' | 'decoded' | 'expanded' | 'published' | 'written' | 'progressed' | 'committed'
+
+/**
+ * @param cursor Stands after the last page whose records are all in the batch or committed before.
+ * @throws FlowError KAFKA_FENCED, KAFKA_OUTCOME_UNKNOWN, KAFKA_ABORTED; the writer, the batch and the versions are to be dropped then.
+ */
+export async function commit(parts: CommitParts, batch: Batch, cursor: KnownCursor, nowMs: number): Promise<void> {
+  const { writer, to, fault } = parts
+  const key = cursorKey(to)
+  const value = Buffer.from(writeCursor(cursor))
+  batch.add(to.names.offsets, to.partitionOf(key, to.partitions), { key: Buffer.from(key), value })
+  const progressKey = `${to.connector}/${to.stream}/${to.scope}`
+  await writer.transact(async tx => {
+    const written = await tx.write(batch.batches())
+    await fault('written')
+    const progress = progressOf(parts, batch, cursor, nowMs)
+    for (const { topic, partition, lastOffset } of written) progress.through.push({ topic, partition, offset: lastOffset })
+    const record = { key: Buffer.from(progressKey), value: parts.progress.encode(progress) }
+    await tx.write([{ topic: to.names.progress, partition: to.partitionOf(progressKey, to.partitions), records: [record] }])
+    await fault('progressed')
+  })
+}
+
+function progressOf({ to, scope }: CommitParts, batch: Batch, cursor: KnownCursor, nowMs: number): Progress {
+  return {
+    connector: to.connector,
+    stream: to.stream,
+    scope: to.scope,
+    vendor: to.vendor,
+    account: to.account,
+    bot_id: scope.botId,
+    lane: batch.lane ?? 'live',
+    window_from: batch.fromMs,
+    window_until: batch.untilMs,
+    complete_until: completeUntil(cursor),
+    pages: batch.pages,
+    rows: batch.rows,
+    emitted: batch.emitted,
+    unchanged: batch.unchanged,
+    rejected: batch.rejected,
+    newest_at: batch.newestAtMs,
+    committed_at: nowMs,
+    through: [],
+    covered: cursor.covered.map(({ from, until }) => ({ from, until })),
+  }
+}

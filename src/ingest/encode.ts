@@ -1,0 +1,378 @@
+/**
+ * From the drafts of changed rows to the bytes of one transaction: mask, tell what consumers have not seen, encode, sort by partition.
+ *
+ * Whether a message or event is new is told by its encoded content, so masking comes first and one encoding serves both. Sessions go out with
+ * each revision of their row. This runs for every record: nothing in it spreads, awaits or makes a buffer of its own.
+ */
+import { FlowError } from '../errors.ts'
+import type { PartitionBatch, WriteRecord } from '../kafka/port.ts'
+import { botKey, type Event, type Lane, type Message, type Session } from '../records.ts'
+import type { Draft } from '../source/contract.ts'
+import type { TopicNames } from '../topics.ts'
+import type { PartitionName } from './cursor.ts'
+import { markOf, type Reject, type Row, unmappable } from './decode.ts'
+import type { Mask } from './mask.ts'
+import type { Piece } from './plan.ts'
+import { type InPlaceEncoder, Slab } from './slab.ts'
+import {
+  contentHash,
+  Items,
+  keyHash,
+  type Known,
+  knownBytes,
+  REJECT_BYTES,
+  type Versions,
+  writeKnown,
+  writeReject,
+} from './versions.ts'
+
+/** Avro in Confluent framing, from the Kafka room. */
+export interface RecordEncoder<T> extends InPlaceEncoder<T> {
+  /** Of what was encoded last: where, in the buffer it was written to, the content after `observed_at` starts. */
+  readonly lastTailStart: number
+  encode(value: T): Buffer
+}
+
+export interface Outputs extends PartitionName {
+  readonly vendor: string
+  readonly account: string
+  readonly task: number
+  readonly names: TopicNames
+  /** Of every topic that has a bot. */
+  readonly partitions: number
+  readonly partitionOf: (key: string, partitions: number) => number
+  readonly encoders: {
+    readonly session: RecordEncoder<Session>
+    readonly message: RecordEncoder<Message>
+    readonly event: RecordEncoder<Event>
+  }
+  /** `max.message.bytes` of each topic. */
+  readonly maxBytes: ReadonlyMap<string, number>
+  readonly mask: Mask
+  /** False: a reject ends the task (`errors.tolerance: none`). */
+  readonly tolerant: boolean
+}
+
+type Kind = Draft['kind']
+const KIND_NUMBER = { session: 1, message: 2, event: 3 } as const
+/** Stands for a session of the row that only its messages and events have told of so far. */
+const MENTIONED = 0
+const PUBLISHED = 1
+/** What a record costs beside key, value and headers: its batch, and what the writer leaves free below a topic's limit; rounded up. */
+const RECORD_OVERHEAD_BYTES = 1300
+const DEFAULT_MAX_BYTES = 1_048_588
+
+interface Staged {
+  readonly topic: string
+  readonly partition: number
+  readonly record: WriteRecord
+}
+
+/** What goes into one transaction, and what Progress tells of it. */
+export class Batch {
+  readonly #to: Outputs
+  readonly #slab = new Slab()
+  readonly #items = new Items()
+  readonly #staged: Staged[] = []
+  readonly #topics = new Map<string, WriteRecord[][]>()
+  readonly #partitionsOfBots = new Map<string, number>()
+  readonly #versionsPartition: number
+  readonly #rejectsPartition: number
+
+  lane: Lane | null = null
+  fromMs = 0
+  untilMs = 0
+  pages = 0
+  rows = 0
+  unchanged = 0
+  sessions = 0
+  messages = 0
+  events = 0
+  /** Rejects by code. */
+  rejects = new Map<string, number>()
+  newestAtMs: number | null = null
+  /** Records of all topics. */
+  records = 0
+
+  constructor(to: Outputs) {
+    this.#to = to
+    this.#versionsPartition = to.partitionOf(`${to.connector}/${to.stream}/${to.scope}`, to.partitions)
+    this.#rejectsPartition = to.partitionOf(`${to.vendor}:${to.account}:${to.scope}`, to.partitions)
+  }
+
+  get bytes(): number {
+    return this.#slab.bytes
+  }
+
+  get emitted(): number {
+    return this.sessions + this.messages + this.events
+  }
+
+  get rejected(): number {
+    let sum = 0
+    for (const count of this.rejects.values()) sum += count
+    return sum
+  }
+
+  /** Counts the piece in: its window widens what this commit tells of. */
+  begin(piece: Piece): void {
+    if (this.lane === null) {
+      this.lane = piece.lane
+      this.fromMs = piece.window.fromMs
+    }
+    this.untilMs = piece.window.untilMs
+  }
+
+  /**
+   * The records of one new or changed row that consumers have not seen. All of the row or, when one of its records does not fit its schema,
+   * nothing of it but a reject.
+   */
+  publish(
+    row: Row,
+    drafts: readonly Draft[],
+    piece: Piece,
+    observedAtMs: number,
+    versions: Versions,
+    cursor: () => string,
+  ): void {
+    const known = versions.get(row.id)
+    const revision = known ? known.revision + 1 : piece.forgotten ? Math.floor(observedAtMs / 1000) : 1
+    const firstRevision = known ? 1 : revision
+    const items = this.#items
+    items.open(known?.items ?? '')
+    this.#staged.length = 0
+    const tooLarge: Reject[] = []
+    let rowBot = known?.botId
+    let otherBots: Map<number, string> | null = known?.otherBots ? new Map(known.otherBots) : null
+    let ownerKey: string | null = null
+    let ownerHash = 0
+    let keyBuffer: Buffer | null = null
+    let newestAtMs = this.newestAtMs
+    let sessions = 0
+    let messages = 0
+    let events = 0
+
+    try {
+      for (const given of drafts) {
+        const draft = this.#to.mask.record(given)
+        const { kind, record } = draft
+        const itemKey = kind === 'session' ? record.session_key : kind === 'message' ? record.message_key : record.event_key
+        const key = record.session_key ?? itemKey
+        if (key !== ownerKey || keyBuffer === null) {
+          ownerKey = key
+          ownerHash = keyHash(record.session_key === null ? KIND_NUMBER.event : KIND_NUMBER.session, key)
+          keyBuffer = this.#slab.text(key)
+        }
+
+        // A session's bot is fixed when it is first published, because it decides the partition.
+        rowBot ??= record.bot_id
+        let botId = record.bot_id
+        if (items.get(ownerHash) !== undefined) botId = otherBots?.get(ownerHash) ?? rowBot
+        else {
+          if (botId !== rowBot) otherBots = (otherBots ?? new Map<number, string>()).set(ownerHash, botId)
+          if (record.session_key !== null) items.put(ownerHash, MENTIONED)
+        }
+        if (record.bot_id !== botId) {
+          record.attributes['bot_id'] = record.bot_id
+          record.bot_id = botId
+        }
+
+        let value: Buffer
+        let atMs: number
+        if (kind === 'session') {
+          record.revision = items.get(ownerHash) === PUBLISHED ? revision : firstRevision
+          value = this.#slab.encode(this.#to.encoders.session, record)
+          items.put(ownerHash, PUBLISHED)
+          atMs = record.started_at
+        } else {
+          const itemHash = keyHash(KIND_NUMBER[kind], itemKey)
+          const before = items.get(itemHash)
+          record.revision = firstRevision
+          value = this.#encodeItem(draft)
+          const content = this.#contentOf(kind, value)
+          if (before === content) {
+            this.#slab.giveBack()
+            continue
+          }
+          if (before !== undefined) {
+            this.#slab.giveBack()
+            record.revision = known ? revision : firstRevision + 1
+            value = this.#encodeItem(draft)
+          }
+          items.put(itemHash, content)
+          atMs = kind === 'message' ? record.sent_at : record.occurred_at
+        }
+
+        const topic = this.#topicOf(kind)
+        const bytes = value.length + keyBuffer.length + RECORD_OVERHEAD_BYTES
+        if (bytes > this.#limitOf(topic)) {
+          tooLarge.push(this.#tooLarge(row, kind, itemKey, value, bytes, topic))
+          continue
+        }
+        this.#staged.push({ topic, partition: this.#partitionOfBot(botId), record: { key: keyBuffer, value } })
+        if (newestAtMs === null || atMs > newestAtMs) newestAtMs = atMs
+        if (kind === 'session') sessions++
+        else if (kind === 'message') messages++
+        else events++
+      }
+    } catch (thrown) {
+      this.reject(unmappable(row.raw, row.id, 'encode', thrown, row.fingerprint), piece, versions, cursor())
+      return
+    }
+
+    for (const staged of this.#staged) this.#add(staged.topic, staged.partition, staged.record)
+    this.newestAtMs = newestAtMs
+    this.sessions += sessions
+    this.messages += messages
+    this.events += events
+    const now: Known = {
+      revision,
+      fingerprint: row.fingerprint,
+      botId: rowBot ?? '',
+      otherBots,
+      items: items.close(this.#limitOf(this.#to.names.versions) / 2),
+      untilMs: Math.max(piece.window.untilMs, known?.untilMs ?? piece.window.untilMs),
+    }
+    versions.set(row.id, now)
+    this.#add(this.#to.names.versions, this.#versionsPartition, {
+      key: this.#slab.text(versions.rowKey(row.id)),
+      value: this.#slab.take(knownBytes(now), (buffer, at) => writeKnown(now, buffer, at)),
+    })
+    for (const reject of tooLarge) this.reject(reject, piece, versions, cursor())
+  }
+
+  /**
+   * One row or record that cannot be published goes to the rejects topic, once for the same content.
+   *
+   * @param cursor The cursor before the row's page: where to read it again.
+   * @throws FlowError with the reject's code when the connector tolerates none.
+   */
+  reject(reject: Reject, piece: Piece, versions: Versions, cursor: string): void {
+    const to = this.#to
+    if (!to.tolerant) {
+      throw new FlowError(reject.code, {
+        connector: to.connector,
+        stream: to.stream,
+        scope: to.scope,
+        row: reject.rowId,
+        path: reject.path,
+        hint: `${reject.message}; errors.tolerance is none`,
+      })
+    }
+    if (!versions.reject(reject.mark, piece.window.untilMs)) {
+      this.unchanged++
+      return
+    }
+    const topic = to.names.rejects
+    const headers = {
+      '__connect.errors.topic': this.#topicOf(reject.path in KIND_NUMBER ? (reject.path as Kind) : 'session'),
+      '__connect.errors.connector.name': to.connector,
+      '__connect.errors.task.id': String(to.task),
+      '__connect.errors.stage': reject.stage.toUpperCase(),
+      '__connect.errors.exception.class.name': reject.code,
+      '__connect.errors.exception.message': reject.message.slice(0, 1000),
+      '__colloquy.connector': to.connector,
+      '__colloquy.stream': to.stream,
+      '__colloquy.scope': to.scope,
+      '__colloquy.reason': reject.code,
+      '__colloquy.path': reject.path.slice(0, 1000),
+      '__colloquy.cursor': cursor,
+    }
+    const json = JSON.stringify(to.mask.row(reject.raw)) ?? 'null'
+    const room = this.#limitOf(topic) - RECORD_OVERHEAD_BYTES - 4 * (cursor.length + 3000) - 3 * reject.rowId.length
+    const bytes = Buffer.byteLength(json)
+    const value = bytes <= room ? json : JSON.stringify({ left_out: 'the row is larger than the topic takes', bytes })
+    const key = this.#slab.text(reject.rowId)
+    this.#add(topic, this.#rejectsPartition, { key, value: this.#slab.text(value), headers })
+    this.#add(to.names.versions, this.#versionsPartition, {
+      key: this.#slab.text(versions.rejectKey(reject.mark)),
+      value: this.#slab.take(REJECT_BYTES, (buffer, at) => writeReject(reject.mark, piece.window.untilMs, buffer, at)),
+    })
+    this.rejects.set(reject.code, (this.rejects.get(reject.code) ?? 0) + 1)
+  }
+
+  /** One more record, as it is. */
+  add(topic: string, partition: number, record: WriteRecord): void {
+    this.#add(topic, partition, record)
+  }
+
+  batches(): PartitionBatch[] {
+    const batches: PartitionBatch[] = []
+    for (const [topic, partitions] of this.#topics) {
+      for (const [partition, records] of partitions.entries()) {
+        if (records !== undefined && records.length > 0) batches.push({ topic, partition, records })
+      }
+    }
+    return batches
+  }
+
+  /** Empty again, when the transaction is over. */
+  reset(): void {
+    this.#topics.clear()
+    this.#slab.reset()
+    this.lane = null
+    this.fromMs = 0
+    this.untilMs = 0
+    this.pages = 0
+    this.rows = 0
+    this.unchanged = 0
+    this.sessions = 0
+    this.messages = 0
+    this.events = 0
+    this.rejects = new Map()
+    this.newestAtMs = null
+    this.records = 0
+  }
+
+  /** The hash of what the record says, without how it was read; of the record that was encoded last. */
+  #contentOf(kind: Kind, value: Buffer): number {
+    return contentHash(value.subarray(this.#to.encoders[kind].lastTailStart - this.#slab.lastStart))
+  }
+
+  #encodeItem({ kind, record }: Exclude<Draft, { kind: 'session' }>): Buffer {
+    const { message, event } = this.#to.encoders
+    return kind === 'message' ? this.#slab.encode(message, record) : this.#slab.encode(event, record)
+  }
+
+  #topicOf(kind: Kind): string {
+    const { names } = this.#to
+    return kind === 'session' ? names.sessions : kind === 'message' ? names.messages : names.events
+  }
+
+  #limitOf(topic: string): number {
+    return this.#to.maxBytes.get(topic) ?? DEFAULT_MAX_BYTES
+  }
+
+  #partitionOfBot(botId: string): number {
+    let partition = this.#partitionsOfBots.get(botId)
+    if (partition === undefined) {
+      const { vendor, account, partitions } = this.#to
+      partition = this.#to.partitionOf(botKey({ vendor, account, bot_id: botId }), partitions)
+      if (this.#partitionsOfBots.size >= 10_000) this.#partitionsOfBots.clear()
+      this.#partitionsOfBots.set(botId, partition)
+    }
+    return partition
+  }
+
+  #add(topic: string, partition: number, record: WriteRecord): void {
+    let partitions = this.#topics.get(topic)
+    if (partitions === undefined) this.#topics.set(topic, (partitions = []))
+    const records = partitions[partition]
+    if (records === undefined) partitions[partition] = [record]
+    else records.push(record)
+    this.records++
+  }
+
+  #tooLarge(row: Row, kind: Kind, itemKey: string, value: Buffer, bytes: number, topic: string): Reject {
+    const content = this.#contentOf(kind, value)
+    return {
+      rowId: row.id,
+      raw: row.raw,
+      code: 'RECORD_TOO_LARGE',
+      stage: 'encode',
+      path: kind,
+      message: `the ${kind} takes ${bytes} bytes, ${topic} takes ${this.#limitOf(topic)}`,
+      mark: markOf(`${kind}|${itemKey}|${content}`),
+    }
+  }
+}

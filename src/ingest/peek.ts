@@ -1,0 +1,130 @@
+/** A look at what a connector gives, without Kafka: nothing is written, no cursor moves. */
+import type { Clock } from '../clock.ts'
+import type { Log } from '../log.ts'
+import type { Event, Message, Session } from '../records.ts'
+import type { Http, Scope, Stream, Window } from '../source/contract.ts'
+import { createHttp } from '../source/http.ts'
+import { quotaLimits, quotaShare } from '../source/config.ts'
+import { PRIORITY, quotaPool } from '../source/quota.ts'
+import { rowContext } from '../source/records.ts'
+import { decode, type Reject, type Row, unmappable } from './decode.ts'
+import { asGiven } from './mask.ts'
+import type { PlanSpec } from './plan.ts'
+import { type ConnectorToRun, partitionsOf, planSpecOf } from './start.ts'
+
+export type Peeked =
+  | { readonly kind: 'session'; readonly record: Session }
+  | { readonly kind: 'message'; readonly record: Message }
+  | { readonly kind: 'event'; readonly record: Event }
+  | { readonly kind: 'reject'; readonly record: { reason: string; stage: string; path: string; message: string; row: unknown } }
+
+export interface PeekOptions extends Omit<ConnectorToRun, 'name'> {
+  readonly name?: string
+  /** Most records of all streams together; each stream gets its share. */
+  readonly limit: number
+  readonly clock: Clock
+  readonly log: Log
+  readonly signal: AbortSignal
+}
+
+/** How far back a stream is looked at whose rows never change. */
+const NO_LOOKBACK_MS = 86_400_000
+const FIRST_WINDOW_MS = 900_000
+/** Rows of one call of `expand`: few, because few are shown. */
+const EXPAND_ROWS = 10
+
+interface Place extends Omit<PeekOptions, 'limit'> {
+  readonly stream: Stream
+  readonly scope: Scope
+  readonly http: Http
+  readonly spec: PlanSpec
+  readonly account: string
+  readonly name: string
+}
+
+/**
+ * Reads each stream backwards from now over the lookback, newest windows first, until there are `limit` records.
+ *
+ * @throws FlowError of the vendor
+ */
+export async function* peekConnector(options: PeekOptions): AsyncGenerator<Peeked> {
+  const { connector, base, config, clock, log, signal, name = base.account } = options
+  const { manifest } = connector
+  const lease = quotaPool(clock).lease({
+    vendor: manifest.id,
+    shared: quotaShare(manifest, name, config),
+    limits: quotaLimits(manifest, base),
+  })
+  const http = createHttp(connector.http(config as never), { quota: lease.gate, priority: PRIORITY.live, signal, clock, log })
+  try {
+    const places = partitionsOf(connector, base, config)
+    let left = options.limit
+    for (const [index, { stream, scope }] of places.entries()) {
+      let share = Math.ceil(left / (places.length - index))
+      if (share <= 0) return
+      const spec = planSpecOf(connector, stream, base, config)
+      for await (const peeked of peekStream({ ...options, name, stream, scope, http, spec, account: base.account })) {
+        yield peeked
+        left--
+        if (--share === 0) break
+      }
+    }
+  } finally {
+    lease.end()
+    await http.close()
+  }
+}
+
+async function* peekStream(place: Place): AsyncGenerator<Peeked> {
+  const { stream, config, scope, http, clock, signal } = place
+  for (const window of windowsBack(place.spec, clock.now())) {
+    for await (const page of stream.read({ config: config as never, scope, window, resume: null, nowMs: clock.now(), http })) {
+      if (signal.aborted) return
+      yield* recordsOf(place, page.rows)
+    }
+  }
+}
+
+async function* recordsOf(place: Place, raws: readonly unknown[]): AsyncGenerator<Peeked> {
+  const { stream, config, scope, http, clock, spec, connector, account, name } = place
+  const ctx = rowContext({
+    vendor: connector.manifest.id,
+    account,
+    connector: name,
+    config,
+    scope,
+    observedAtMs: clock.now(),
+    lookbackMs: spec.lookbackMs,
+  })
+  const { rows, rejects } = decode(stream, raws, ctx)
+  for (const reject of rejects) yield shown(reject)
+  for (let at = 0; at < rows.length; at += EXPAND_ROWS) {
+    const some = rows.slice(at, at + EXPAND_ROWS)
+    const given = some.map(row => row.row as never)
+    const richer = stream.expand ? await stream.expand({ config: config as never, scope, rows: given, http }) : given
+    for (const [index, row] of some.entries()) yield* told(stream, row, richer[index], ctx)
+  }
+}
+
+function* told(stream: Stream, row: Row, richer: unknown, ctx: Parameters<Stream['normalise']>[1]): Generator<Peeked> {
+  try {
+    for (const draft of stream.normalise(richer as never, ctx)) yield asGiven.record(draft)
+  } catch (thrown) {
+    yield shown(unmappable(row.raw, row.id, 'normalise', thrown, row.fingerprint))
+  }
+}
+
+function shown({ code, stage, path, message, raw }: Reject): Peeked {
+  return { kind: 'reject', record: { reason: code, stage, path, message, row: asGiven.row(raw) } }
+}
+
+/** Touching windows from now backwards over the lookback: short at first, since few records are wanted, then twice as long each. */
+function* windowsBack(spec: PlanSpec, nowMs: number): Generator<Window> {
+  const untilMs = nowMs - (spec.lookbackMs > 0 ? spec.lookbackMs : NO_LOOKBACK_MS)
+  let lengthMs = Math.max(FIRST_WINDOW_MS, spec.smallestMs)
+  for (let atMs = nowMs; atMs > untilMs; lengthMs *= 2) {
+    const fromMs = Math.max(untilMs, atMs - Math.min(lengthMs, spec.longestMs))
+    yield { fromMs, untilMs: atMs }
+    atMs = fromMs
+  }
+}

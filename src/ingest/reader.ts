@@ -1,0 +1,189 @@
+/**
+ * Pages of the windows that are due, one at a time. A lane's listing stays open while another lane goes first, so that live never waits for the
+ * end of a long window. The cursor moves only when `accept` says that the page's records are in the batch.
+ */
+import type { Clock } from '../clock.ts'
+import { asFlowError, FlowError } from '../errors.ts'
+import type { Log } from '../log.ts'
+import type { Lane } from '../records.ts'
+import type { Http, Page, Scope, Stream } from '../source/contract.ts'
+import {
+  afterPage,
+  afterWindow,
+  beginPace,
+  dueAt,
+  halveWindow,
+  type KnownCursor,
+  next,
+  type Pace,
+  type Piece,
+  type PlanSpec,
+  startWindowAgain,
+} from './plan.ts'
+
+/** One page in hand, with where the cursor stands after it. */
+export interface Step {
+  readonly piece: Piece
+  /** Empty where the window ended without one more page. */
+  readonly rows: readonly unknown[]
+  /** 0 or 1. */
+  readonly pages: number
+  readonly observedAtMs: number
+  readonly endsWindow: boolean
+  readonly cursor: KnownCursor
+  readonly pace: Pace
+}
+
+export interface ReaderParts {
+  readonly stream: Stream
+  readonly config: object
+  readonly scope: Scope
+  readonly http: Http
+  readonly spec: PlanSpec
+  readonly clock: Clock
+  readonly log: Log
+}
+
+interface Listing {
+  readonly piece: Piece
+  readonly pages: AsyncIterator<Page>
+  readonly resumed: boolean
+  count: number
+  /** Read already, because only the page after a last one tells that it was the last. */
+  ahead: Page | null
+}
+
+/** How often one window is started again because its resume expired, before that counts as an error. */
+const MOST_RESTARTS = 3
+
+export class Reader {
+  readonly #of: ReaderParts
+  readonly #listings = new Map<Lane, Listing>()
+  readonly #restarts = new Map<Lane, { fromMs: number; count: number }>()
+  #pace: Pace
+  cursor: KnownCursor
+  /** Of the read under way, for the quota's order. */
+  lane: Lane = 'live'
+
+  constructor(of: ReaderParts, cursor: KnownCursor) {
+    this.#of = of
+    this.#pace = beginPace(of.spec)
+    this.cursor = cursor
+  }
+
+  /**
+   * The next page that is due, or null when nothing is.
+   *
+   * @throws FlowError of the vendor, with the cursor as it was: the window goes on from its last kept resume.
+   */
+  async next(): Promise<Step | null> {
+    for (;;) {
+      const { clock, spec } = this.#of
+      const planned = next(this.cursor, this.#pace, spec, clock.now())
+      this.cursor = planned.cursor
+      this.#pace = planned.pace
+      const { piece } = planned
+      if (piece === null) return null
+      this.lane = piece.lane
+      try {
+        return await this.#read(piece)
+      } catch (thrown) {
+        this.#listings.delete(piece.lane)
+        const error = asFlowError(thrown)
+        if (error.code === 'SRC_WINDOW_TOO_LARGE') {
+          const halved = halveWindow(this.cursor, this.#pace, piece, spec, error)
+          this.cursor = halved.cursor
+          this.#pace = halved.pace
+          this.#of.log.info(
+            { lane: piece.lane, ...place(piece), windowMs: halved.pace.lengthMs },
+            'window halved: too large for the vendor',
+          )
+        } else if (error.code === 'SRC_RESUME_EXPIRED' && this.#mayRestart(piece)) {
+          this.cursor = startWindowAgain(this.cursor, piece.lane)
+          this.#of.log.info({ lane: piece.lane, ...place(piece) }, 'window started again: its resume expired')
+        } else throw error
+      }
+    }
+  }
+
+  /** The page is in the batch: the cursor stands after it. */
+  accept(step: Step): void {
+    this.cursor = step.cursor
+    this.#pace = step.pace
+    if (step.endsWindow) this.#listings.delete(step.piece.lane)
+  }
+
+  /** Epoch milliseconds. */
+  dueAt(): number {
+    return dueAt(this.cursor, this.#pace, this.#of.spec)
+  }
+
+  /** True when there is more to read than the vendor's newest. */
+  get isBehind(): boolean {
+    return this.cursor.backfill !== null || !this.isLiveRead
+  }
+
+  /** True when the live edge has been read as far as it stood when it was looked at last. */
+  get isLiveRead(): boolean {
+    return this.cursor.live.atMs >= this.#pace.edgeMs
+  }
+
+  /** Gives up the listings that are open; does not wait for one that is in the middle of a request. */
+  close(): void {
+    for (const { pages } of this.#listings.values()) void pages.return?.().catch(() => {})
+    this.#listings.clear()
+  }
+
+  async #read(piece: Piece): Promise<Step> {
+    const listing = this.#listingOf(piece)
+    const page = await this.#pull(listing)
+    if (page === null) return this.#step(listing.piece, null, true)
+    listing.count++
+    if (!Array.isArray(page.rows)) {
+      throw new FlowError('PLUGIN_INVALID', { hint: 'a page has no list of rows', ...place(piece) })
+    }
+    if (page.resume === null) listing.ahead = await this.#pull(listing)
+    return this.#step(listing.piece, page, page.resume === null && listing.ahead === null)
+  }
+
+  async #pull(listing: Listing): Promise<Page | null> {
+    const { ahead } = listing
+    listing.ahead = null
+    if (ahead !== null) return ahead
+    const result = await listing.pages.next()
+    return result.done === true ? null : result.value
+  }
+
+  #step(piece: Piece, page: Page | null, endsWindow: boolean): Step {
+    const { clock, spec } = this.#of
+    const observedAtMs = clock.now()
+    const after = endsWindow
+      ? afterWindow(this.cursor, this.#pace, piece, spec, observedAtMs)
+      : { cursor: afterPage(this.cursor, piece, page?.resume ?? null, spec), pace: this.#pace }
+    return { piece, rows: page?.rows ?? [], pages: page === null ? 0 : 1, observedAtMs, endsWindow, ...after }
+  }
+
+  #listingOf(piece: Piece): Listing {
+    const open = this.#listings.get(piece.lane)
+    if (open && open.piece.window.fromMs === piece.window.fromMs && open.piece.window.untilMs === piece.window.untilMs)
+      return open
+    const { stream, config, scope, http, clock } = this.#of
+    const { window, resume } = piece
+    const pages = stream.read({ config: config as never, scope, window, resume, nowMs: clock.now(), http })
+    const listing = { piece, pages: pages[Symbol.asyncIterator](), resumed: resume !== null, count: 0, ahead: null }
+    this.#listings.set(piece.lane, listing)
+    return listing
+  }
+
+  #mayRestart(piece: Piece): boolean {
+    const before = this.#restarts.get(piece.lane)
+    const count = before?.fromMs === piece.window.fromMs ? before.count + 1 : 1
+    this.#restarts.set(piece.lane, { fromMs: piece.window.fromMs, count: count > MOST_RESTARTS ? 0 : count })
+    return count <= MOST_RESTARTS
+  }
+}
+
+/** The window, for log lines and errors. */
+export function place({ window }: Piece): { from: string; until: string } {
+  return { from: new Date(window.fromMs).toISOString(), until: new Date(window.untilMs).toISOString() }
+}

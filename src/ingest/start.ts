@@ -1,0 +1,202 @@
+/** Starts every source partition (stream and scope) of the connectors given, and tells how they are. */
+import type { Clock } from '../clock.ts'
+import { FlowError } from '../errors.ts'
+import { decoderFor, encoderFor } from '../kafka/codec.ts'
+import { partitionOf } from '../kafka/partition.ts'
+import type { Kafka } from '../kafka/port.ts'
+import type { Registry } from '../kafka/registry.ts'
+import type { Log } from '../log.ts'
+import type { Event, Message, Progress, Session } from '../records.ts'
+import { schemaText } from '../schemas.ts'
+import { type BaseConfig, quotaLimits, quotaShare } from '../source/config.ts'
+import type { Connector, Scope, Stream } from '../source/contract.ts'
+import { createHttp } from '../source/http.ts'
+import { PRIORITY, quotaPool } from '../source/quota.ts'
+import type { TopicNames } from '../topics.ts'
+import type { Fault } from './commit.ts'
+import type { Outputs } from './encode.ts'
+import { Health, type PartitionState } from './health.ts'
+import { asGiven } from './mask.ts'
+import type { PlanSpec } from './plan.ts'
+import type { Reader } from './reader.ts'
+import type { IngestMetrics } from './stages.ts'
+import { runTask } from './task.ts'
+
+/** A connector of the config, checked. */
+export interface ConnectorToRun {
+  readonly name: string
+  readonly connector: Connector
+  readonly base: BaseConfig
+  readonly config: object
+}
+
+export interface IngestOptions {
+  readonly kafka: Kafka
+  readonly registry: Pick<Registry, 'register' | 'schemaById'>
+  readonly names: TopicNames
+  /** Of every topic; they must be there. */
+  readonly partitions: number
+  readonly connectors: readonly ConnectorToRun[]
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: IngestMetrics
+  readonly signal: AbortSignal
+  /** For tests: see `Fault`. */
+  readonly fault?: Fault
+}
+
+export interface Ingest {
+  /** Whether every source partition has been taken over and knows where to go on; why not, where not. */
+  ready(): { readonly ok: boolean; readonly why: readonly string[] }
+  states(): readonly PartitionState[]
+  /** Resolves when the signal has aborted and everything is closed, or when all source partitions have ended for good. */
+  readonly done: Promise<void>
+}
+
+const REFRESH_MS = 15_000
+const LEAST_STALL_MS = 300_000
+const LOOKBACK_INTERVAL_MS = 900_000
+
+/** @throws FlowError REGISTRY_UNREACHABLE, REGISTRY_INCOMPATIBLE, KAFKA_UNREACHABLE; nothing runs then. */
+export async function startIngest(options: IngestOptions): Promise<Ingest> {
+  const { kafka, registry, names, partitions, clock, log, metrics, signal } = options
+  const encoderOf = async <T extends object>(topic: string, schema: Parameters<typeof schemaText>[0]) => {
+    const text = schemaText(schema)
+    return encoderFor<T>(text, await registry.register(`${topic}-value`, text))
+  }
+  const encoders = {
+    session: await encoderOf<Session>(names.sessions, 'session'),
+    message: await encoderOf<Message>(names.messages, 'message'),
+    event: await encoderOf<Event>(names.events, 'event'),
+  }
+  const progress = await encoderOf<Progress>(names.progress, 'progress')
+  const progressDecoder = decoderFor<Progress>(registry, schemaText('progress'))
+  const written = [names.sessions, names.messages, names.events, names.rejects, names.versions]
+  const maxBytes = await kafka.maxMessageBytes(written)
+
+  const health = new Health(clock, metrics)
+  const pool = quotaPool(clock)
+  const running = options.connectors.flatMap(({ name, connector, base, config }) => {
+    const { manifest } = connector
+    const httpSpec = connector.http(config as never)
+    return partitionsOf(connector, base, config).map(({ stream, streamName, scope }, index) => {
+      const task = index % base.tasksMax
+      const place = { connector: name, stream: streamName, scope: scope.name }
+      const spec = planSpecOf(connector, stream, base, config)
+      const mine = log.child({ ...place, task })
+      const state = health.add({ ...place, task, stalledAfterMs: Math.max(LEAST_STALL_MS, 3 * spec.pollIntervalMs) })
+      const to: Outputs = {
+        ...place,
+        vendor: manifest.id,
+        account: base.account,
+        task,
+        names,
+        partitions,
+        partitionOf,
+        encoders,
+        maxBytes,
+        mask: asGiven,
+        tolerant: base.errorsTolerance === 'all',
+      }
+      const lease = pool.lease({
+        vendor: manifest.id,
+        shared: quotaShare(manifest, name, config),
+        limits: quotaLimits(manifest, base),
+        onWaited: seconds => metrics.inc('quota_wait_seconds_total', { connector: name }, seconds),
+      })
+      let reader: Reader | null = null
+      const http = createHttp(httpSpec, {
+        quota: lease.gate,
+        priority: () => PRIORITY[reader?.lane ?? 'live'],
+        signal,
+        clock,
+        log: mine,
+        observe: ({ outcome, seconds }) => {
+          metrics.inc('vendor_requests_total', { connector: name, outcome })
+          metrics.observe('vendor_request_seconds', { connector: name }, seconds)
+          if (outcome === 'SRC_RATE_LIMITED') state.set('throttled')
+        },
+      })
+      return runTask({
+        kafka,
+        transactionalId: `${prefixOf(names)}-${name}-${streamName}-${scope.name}`,
+        to,
+        scope,
+        stream,
+        config,
+        spec,
+        progress,
+        decodeProgress: async value => {
+          await progressDecoder.prepare([value])
+          return progressDecoder.decode(value)
+        },
+        http,
+        clock,
+        log: mine,
+        metrics,
+        health: state,
+        signal,
+        fault: options.fault ?? (() => {}),
+        onReader: to => (reader = to),
+      }).then(() => {
+        lease.end()
+        return http.close()
+      })
+    })
+  })
+
+  const all = new AbortController()
+  void refresh(health, clock, AbortSignal.any([signal, all.signal]))
+  return {
+    ready: () => {
+      const why = health
+        .states()
+        .filter(state => !state.restored)
+        .map(({ connector, stream, scope, error }) => `${connector}/${stream}/${scope}: ${error?.code ?? 'starting'}`)
+      return { ok: why.length === 0, why }
+    },
+    states: () => health.states(),
+    done: Promise.all(running).then(() => all.abort()),
+  }
+}
+
+/** The streams to read, times the scopes of each. */
+export function partitionsOf(
+  connector: Connector,
+  base: BaseConfig,
+  config: object,
+): { stream: Stream; streamName: string; scope: Scope }[] {
+  return base.streams.flatMap(streamName => {
+    const stream = connector.streams[streamName]
+    if (!stream) throw new FlowError('CFG_INVALID', { path: 'streams', hint: `there is no stream ${streamName}` })
+    const scopes = stream.scopes?.(config as never, base.account) ?? [{ name: base.account, botId: null }]
+    return scopes.map(scope => ({ stream, streamName, scope }))
+  })
+}
+
+/** How time is cut for a stream: the config's figures, else the stream's, else the manifest's. */
+export function planSpecOf(connector: Connector, stream: Stream, base: BaseConfig, config: object): PlanSpec {
+  const window = typeof stream.window === 'function' ? stream.window(config as never) : stream.window
+  return {
+    startAtMs: base.startAtMs,
+    pollIntervalMs: base.pollIntervalMs ?? window.pollIntervalMs ?? connector.manifest.pollIntervalMs,
+    lagMs: window.lagMs,
+    lookbackMs: base.lookbackMs ?? window.lookbackMs,
+    lookbackIntervalMs: base.lookbackIntervalMs ?? window.lookbackIntervalMs ?? LOOKBACK_INTERVAL_MS,
+    longestMs: window.longestMs,
+    smallestMs: window.smallestMs ?? 1000,
+    durableResume: window.durableResume,
+  }
+}
+
+async function refresh(health: Health, clock: Clock, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await clock.sleep(REFRESH_MS, signal)
+    health.refresh()
+  }
+}
+
+/** `<prefix>` of `<prefix>.sessions`. */
+function prefixOf(names: TopicNames): string {
+  return names.sessions.slice(0, -'.sessions'.length)
+}

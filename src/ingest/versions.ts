@@ -1,0 +1,269 @@
+/**
+ * What was last published of each row of one source partition, so that a row read again gives only what is new: nothing when it did not change,
+ * else the next revision of it and the items (messages, events) that consumers have not seen. Bounded by the lookback: a row is remembered while
+ * it can be read again. Memory is loaded from the versions topic after fencing, and what changes is written in the page's transaction.
+ *
+ * Memory is changed while a page is worked on, before its transaction is committed. So whoever loses a transaction drops this object and loads
+ * another: the topic is the truth.
+ */
+import { crc32c } from '@node-rs/crc32'
+import { FlowError } from '../errors.ts'
+import type { ReadRecord } from '../kafka/port.ts'
+import type { PartitionName } from './cursor.ts'
+
+/** One row as it was last published. */
+export interface Known {
+  readonly revision: number
+  /** 16 bytes as latin1: what the row said. */
+  readonly fingerprint: string
+  /** The bot of the row's records, fixed when they were first published. */
+  readonly botId: string
+  /** Sessions of the row (by the hash of their key) that belong to another bot than `botId`; null: none, as nearly always. */
+  readonly otherBots: ReadonlyMap<number, string> | null
+  /** Published sessions, messages and events: 10 bytes each as latin1, 6 of the key's hash and 4 of the content's. */
+  readonly items: string
+  /** End of the window that the row was last read in. */
+  readonly untilMs: number
+}
+
+const FORMAT = 1
+const ROW = 0
+const REJECT = 1
+const HEAD_BYTES = 2 + 4 + 8 + 16
+const ITEM_BYTES = 10
+const LEAST_LOOK_SIZE = 1024
+
+/** Key and value of records on the versions topic: key `[connector, stream, scope, row id]`, for a reject `[…, "", mark]`. */
+export class Versions {
+  readonly #rows = new Map<string, Known>()
+  /** What was rejected, by the mark of its content, to the end of the window it was read in. */
+  readonly #rejects = new Map<string, number>()
+  #lookAtSize = LEAST_LOOK_SIZE
+  readonly #keyStart: string
+  readonly #keyStartBytes: Buffer
+
+  constructor(of: PartitionName) {
+    this.#keyStart = `${JSON.stringify([of.connector, of.stream, of.scope]).slice(0, -1)},`
+    this.#keyStartBytes = Buffer.from(this.#keyStart)
+  }
+
+  /** Rows and rejects remembered. */
+  get size(): number {
+    return this.#rows.size + this.#rejects.size
+  }
+
+  get(rowId: string): Known | undefined {
+    return this.#rows.get(rowId)
+  }
+
+  set(rowId: string, known: Known): void {
+    this.#rows.set(rowId, known)
+  }
+
+  /** True when the row stands published with just this content. */
+  isUnchanged(rowId: string, fingerprint: string): boolean {
+    return this.#rows.get(rowId)?.fingerprint === fingerprint
+  }
+
+  /** @returns false when the same content was rejected before. */
+  reject(mark: string, untilMs: number): boolean {
+    const before = this.#rejects.get(mark)
+    this.#rejects.set(mark, Math.max(untilMs, before ?? untilMs))
+    return before === undefined
+  }
+
+  rowKey(rowId: string): string {
+    return `${this.#keyStart}${JSON.stringify(rowId)}]`
+  }
+
+  rejectKey(mark: string): string {
+    return `${this.#keyStart}"",${JSON.stringify(Buffer.from(mark, 'latin1').toString('base64url'))}]`
+  }
+
+  /**
+   * Forgets what cannot be read again. Looks only when there is twice as much as after the last look, so that its cost stays small beside
+   * what was added since.
+   */
+  forget(isNeeded: (untilMs: number) => boolean): void {
+    if (this.size < this.#lookAtSize) return
+    for (const [id, known] of this.#rows) if (!isNeeded(known.untilMs)) this.#rows.delete(id)
+    for (const [mark, untilMs] of this.#rejects) if (!isNeeded(untilMs)) this.#rejects.delete(mark)
+    this.#lookAtSize = Math.max(LEAST_LOOK_SIZE, 2 * this.size)
+  }
+
+  /**
+   * Takes in one record of the versions topic, in offset order; records of other source partitions are passed over.
+   *
+   * @throws FlowError CODEC_INVALID
+   */
+  load(record: ReadRecord, isNeeded: (untilMs: number) => boolean): void {
+    const { key, value } = record
+    if (key === null || key.compare(this.#keyStartBytes, 0, this.#keyStartBytes.length, 0, this.#keyStartBytes.length) !== 0)
+      return
+    const [, , , rowId, rejected] = parseKey(key, record.offset)
+    if (rowId === undefined) throw invalid(record.offset, 'the key has no row id')
+    const mark = rejected === undefined ? null : Buffer.from(rejected, 'base64url').toString('latin1')
+    if (value === null) {
+      if (mark === null) this.#rows.delete(rowId)
+      else this.#rejects.delete(mark)
+      return
+    }
+    if (value[0] !== FORMAT || value.length < HEAD_BYTES) throw invalid(record.offset, `format ${value[0]} is not known`)
+    const untilMs = value.readDoubleBE(6)
+    if (mark !== null) {
+      if (isNeeded(untilMs)) this.#rejects.set(mark, untilMs)
+      else this.#rejects.delete(mark)
+    } else if (isNeeded(untilMs)) this.#rows.set(rowId, this.#decode(value, untilMs))
+    else this.#rows.delete(rowId)
+  }
+
+  readonly #bots = new Map<string, string>()
+
+  #decode(value: Buffer, untilMs: number): Known {
+    let at = HEAD_BYTES
+    const text = () => {
+      const length = value.readUInt16BE(at)
+      at += 2 + length
+      return value.toString('utf8', at - length, at)
+    }
+    const bot = text()
+    if (!this.#bots.has(bot)) this.#bots.set(bot, bot)
+    const others = value.readUInt16BE(at)
+    at += 2
+    const otherBots = others === 0 ? null : new Map<number, string>()
+    for (let i = 0; i < others; i++) {
+      const hash = value.readUIntBE(at, 6)
+      at += 6
+      otherBots?.set(hash, text())
+    }
+    return {
+      revision: value.readInt32BE(2),
+      fingerprint: value.toString('latin1', 14, 30),
+      botId: this.#bots.get(bot) ?? bot,
+      otherBots,
+      items: value.toString('latin1', at, value.length),
+      untilMs,
+    }
+  }
+}
+
+/** Bytes that `writeKnown` needs. */
+export function knownBytes(known: Known): number {
+  let bytes = HEAD_BYTES + 2 + Buffer.byteLength(known.botId) + 2 + known.items.length
+  if (known.otherBots) for (const bot of known.otherBots.values()) bytes += 8 + Buffer.byteLength(bot)
+  return bytes
+}
+
+/** The value of a row's version, written at `at`; returns the position after it. */
+export function writeKnown(known: Known, buffer: Buffer, at: number): number {
+  let end = writeHead(buffer, at, ROW, known.revision, known.untilMs, known.fingerprint)
+  end = writeText(known.botId, buffer, end)
+  end = buffer.writeUInt16BE(known.otherBots?.size ?? 0, end)
+  if (known.otherBots) {
+    for (const [hash, bot] of known.otherBots) {
+      end = buffer.writeUIntBE(hash, end, 6)
+      end = writeText(bot, buffer, end)
+    }
+  }
+  return end + buffer.write(known.items, end, 'latin1')
+}
+
+export const REJECT_BYTES = HEAD_BYTES
+
+/** The value of a reject's version, written at `at`; returns the position after it. */
+export function writeReject(mark: string, untilMs: number, buffer: Buffer, at: number): number {
+  return writeHead(buffer, at, REJECT, 0, untilMs, mark)
+}
+
+function writeHead(buffer: Buffer, at: number, kind: number, revision: number, untilMs: number, mark: string): number {
+  buffer[at] = FORMAT
+  buffer[at + 1] = kind
+  buffer.writeInt32BE(revision, at + 2)
+  buffer.writeDoubleBE(untilMs, at + 6)
+  buffer.write(mark, at + 14, 16, 'latin1')
+  return at + HEAD_BYTES
+}
+
+function writeText(text: string, buffer: Buffer, at: number): number {
+  const length = buffer.write(text, at + 2)
+  buffer.writeUInt16BE(length, at)
+  return at + 2 + length
+}
+
+function parseKey(key: Buffer, offset: number): (string | undefined)[] {
+  try {
+    return JSON.parse(key.toString()) as (string | undefined)[]
+  } catch (error) {
+    throw invalid(offset, 'the key is not JSON', error)
+  }
+}
+
+function invalid(offset: number, hint: string, cause?: unknown): FlowError {
+  return new FlowError('CODEC_INVALID', { offset, hint: `a version: ${hint}` }, cause)
+}
+
+/**
+ * The published items of the row in hand, one object reused for row after row: `open` with what is known, `put` what the row holds now, `close`
+ * to get what is known afterwards. Items that the vendor no longer shows stay, so that they are not published again when they come back.
+ */
+export class Items {
+  readonly #contents = new Map<number, number>()
+  #bytes = Buffer.allocUnsafeSlow(ITEM_BYTES * 1024)
+
+  open(items: string): void {
+    this.#contents.clear()
+    if (items.length === 0) return
+    this.#reserve(items.length)
+    this.#bytes.write(items, 0, 'latin1')
+    for (let at = 0; at < items.length; at += ITEM_BYTES) {
+      this.#contents.set(this.#bytes.readUIntBE(at, 6), this.#bytes.readUInt32BE(at + 6))
+    }
+  }
+
+  /** The content's hash as it was published, or undefined when the item was not. */
+  get(keyHash: number): number | undefined {
+    return this.#contents.get(keyHash)
+  }
+
+  put(keyHash: number, contentHash: number): void {
+    this.#contents.set(keyHash, contentHash)
+  }
+
+  /** @param mostBytes A row with more items than fit into this forgets the oldest of them. */
+  close(mostBytes: number): string {
+    const most = Math.floor(mostBytes / ITEM_BYTES)
+    let skip = this.#contents.size - most
+    this.#reserve(Math.min(this.#contents.size, most) * ITEM_BYTES)
+    const bytes = this.#bytes
+    let at = 0
+    for (const [key, content] of this.#contents) {
+      if (skip-- > 0) continue
+      bytes.writeUIntBE(key, at, 6)
+      bytes.writeUInt32BE(content, at + 6)
+      at += ITEM_BYTES
+    }
+    return bytes.toString('latin1', 0, at)
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#bytes.length < bytes) this.#bytes = Buffer.allocUnsafeSlow(2 * bytes)
+  }
+}
+
+/** 48 bits of an item's kind and key. Unique enough inside one row, which is where it is used. */
+export function keyHash(kind: number, key: string): number {
+  let high = 0xdeadbeef ^ kind
+  let low = 0x41c6ce57 ^ kind
+  for (let i = 0; i < key.length; i++) {
+    const char = key.charCodeAt(i)
+    high = Math.imul(high ^ char, 0x9e3779b1)
+    low = Math.imul(low ^ char, 0x5f356495)
+  }
+  high = Math.imul(high ^ (high >>> 16), 0x85ebca6b) ^ Math.imul(low ^ (low >>> 13), 0xc2b2ae35)
+  low = Math.imul(low ^ (low >>> 16), 0x85ebca6b) ^ Math.imul(high ^ (high >>> 13), 0xc2b2ae35)
+  return (high & 0xffff) * 0x1_0000_0000 + (low >>> 0)
+}
+
+export function contentHash(bytes: Buffer): number {
+  return crc32c(bytes)
+}

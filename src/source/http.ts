@@ -134,7 +134,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
           throw new FlowError(error.code, error.code === 'SRC_RATE_LIMITED' ? { ...details, waitMs } : details, error.cause)
         log.warn({ code: error.code, ...details, waitMs: Math.round(waitMs) }, 'request failed, trying again')
         await clock.sleep(waitMs, signal)
-        if (signal.aborted) throw new FlowError('STOPPED', { path: url.pathname })
+        // A stop that ended the sleep ends the next wait for quota, too.
       }
     }
   }
@@ -378,7 +378,7 @@ function baseOf(baseUrl: string): URL {
 }
 
 /** The address of a call: below the base, or an absolute link on the base's host. */
-function target(base: URL, path: string, query: Query): URL {
+export function target(base: URL, path: string, query: Query): URL {
   const absolute = /^([a-z][a-z0-9+.-]*:)?\/\//i.test(path)
   const root = `${base.origin}${base.pathname === '/' ? '' : base.pathname}`
   const url = absolute

@@ -30,6 +30,7 @@ const Config = z.strictObject({
   botIds: z.array(z.string()).optional().describe('Bots'),
   since: z.date().optional().describe('A day'),
   apiVersion: z.enum(['1', '2']).default('2').describe('Version'),
+  ratio: z.preprocess(value => value, z.number().optional()).describe('Share'),
   depth: z
     .union([z.int(), z.literal('all')])
     .default('all')
@@ -97,6 +98,7 @@ const full = {
   'bot.ids': ['b1', '22'],
   since: '2026-10-01',
   'api.version': 1,
+  ratio: 0.5,
   depth: 3,
 }
 
@@ -177,6 +179,10 @@ test('a key that nobody meant is answered with the keys there are', () => {
   expect(faultsOf({ ...least, 'transforms.mask.type': 'x' })[0]?.message).toContain(
     'its keys are access.token, api.version, base.url',
   )
+})
+
+test('a key without a value is as good as absent', () => {
+  expect(parse({ ...least, 'page.size': null, 'start.at': null })).toEqual(parse(least))
 })
 
 test('a number is no start: 2026 would be two seconds after 1970', () => {

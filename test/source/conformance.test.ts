@@ -180,6 +180,16 @@ describe('a connector fails the check that is about its defect', () => {
       }),
     ],
     [
+      'gives a page before it has read one',
+      'a failing vendor',
+      withStream({
+        async *read(args: ReadArgs) {
+          yield { rows: [], resume: 0 }
+          yield* readRows(args)
+        },
+      }),
+    ],
+    [
       'takes a refusal for a failing vendor',
       'a refused credential',
       {

@@ -3,9 +3,9 @@ import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompress
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { FlowError } from '../../src/errors.ts'
-import { createLog } from '../../src/log.ts'
+import { createLog, hideSecret } from '../../src/log.ts'
 import type { Http, HttpSpec } from '../../src/source/index.ts'
-import { createHttp, type HttpDeps } from '../../src/source/http.ts'
+import { createHttp, type HttpDeps, target } from '../../src/source/http.ts'
 import { createQuota } from '../../src/source/quota.ts'
 import { handClock } from '../support/clock.ts'
 import { type Step, scriptedVendor } from '../support/scripted-vendor.ts'
@@ -175,6 +175,17 @@ describe('an answer', () => {
     expect(await http.getJson('/rows', {}, Page, options)).toBe(empty)
     expect(await http.getJson('/rows', {}, Page, options)).toBe(empty)
     expect(await read(http)).toMatchObject({ code: 'SRC_MALFORMED', details: { status: 204 } })
+  })
+
+  test('whose headers come whole and whose connection then ends is no empty answer', async () => {
+    const server = createServer(
+      socket => void socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n')),
+    )
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void server.close())
+    const { http } = await open([], { baseUrl: `http://127.0.0.1:${(server.address() as { port: number }).port}`, tries: 1 })
+    const call = http.getJson('/rows', {}, Page, { empty: { items: [] } })
+    expect(await outcome(call)).toMatchObject({ code: 'SRC_TRUNCATED', details: { status: 200 } })
   })
 
   test('of another form names the places and kinds, not the values', async () => {
@@ -371,6 +382,14 @@ describe('credentials', () => {
     expect(refreshes).toBe(1)
   })
 
+  test('are not refreshed for a request that was refused with the ones before', async () => {
+    let refreshes = 0
+    const auth = { headers: () => ({}), refresh: async () => void refreshes++ }
+    const { http } = await open([...again({ status: 401 }, 1), ...again({ status: 401, delayMs: 80 }, 1), good, good], { auth })
+    expect(await Promise.all([read(http), read(http)])).toEqual([page, page])
+    expect(refreshes).toBe(1)
+  })
+
   test('without a permission (403) are not tried again', async () => {
     const { http } = await open(again({ status: 403 }, 1))
     expect(await read(http)).toMatchObject({ code: 'SRC_UNAUTHORISED', details: { status: 403 } })
@@ -400,6 +419,12 @@ describe('a refusal', () => {
       code: 'SRC_REFUSED',
       details: { path: '/v2/rows', status: 400, vendorCode, attempt: undefined },
     })
+  })
+
+  test('that repeats a secret of ours as its code is passed on without it', async () => {
+    hideSecret('tok-echoed-by-vendor')
+    const { http } = await open(again({ status: 400, body: { code: 'tok-echoed-by-vendor', error: 'bad_token' } }, 1))
+    expect(await read(http)).toMatchObject({ code: 'SRC_REFUSED', details: { vendorCode: 'bad_token' } })
   })
 
   test('is what the connector says it is, where it says so', async () => {
@@ -440,6 +465,18 @@ describe('links', () => {
     const { http, vendor } = await open([], { headers: { token: 'T' } })
     expect(await outcome(http.getJson(link, { secret: 's' }, Page))).toMatchObject({ code: 'SRC_FOREIGN_HOST' })
     expect(vendor.requests).toHaveLength(0)
+  })
+
+  test.each([
+    ['https://api.acme.example/v2', 'http://api.acme.example/next?token=1', 'https://api.acme.example/next?token=1'],
+    ['https://api.acme.example/v2', 'http://api.acme.example:80/next', 'https://api.acme.example/next'],
+    ['https://api.acme.example/v2', 'https://API.acme.example:443/next', 'https://api.acme.example/next'],
+    ['https://api.acme.example', 'https://user:pass@api.acme.example/next#top', 'https://api.acme.example/next'],
+    ['http://127.0.0.1:9/v2/', '/rows', 'http://127.0.0.1:9/v2/rows'],
+    ['http://127.0.0.1:9', 'rows', 'http://127.0.0.1:9/rows'],
+    ['http://127.0.0.1:9/v2', '/rows?a=1', 'http://127.0.0.1:9/v2/rows?a=1'],
+  ])('below %s, %s is asked for at %s', (baseUrl, path, asked) => {
+    expect(target(new URL(baseUrl.replace(/\/$/, '')), path, {}).href).toBe(asked)
   })
 
   test('redirects on the own host are followed', async () => {

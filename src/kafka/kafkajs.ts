@@ -4,7 +4,8 @@
  */
 import './guards.ts'
 import { createRequire } from 'node:module'
-import type { Admin, Kafka as Client, KafkaConfig, SASLOptions } from 'kafkajs'
+import type * as kafkajs from 'kafkajs'
+import type { Admin, SASLOptions } from 'kafkajs'
 import type { Log } from '../log.ts'
 import type { FramedRequest } from './guards.ts'
 import type { KafkaOptions } from './port.ts'
@@ -112,14 +113,15 @@ interface AssignerProtocol {
   }
 }
 
-const { Kafka } = require('kafkajs') as { Kafka: new (config: KafkaConfig) => Client }
+const { Kafka, logLevel, ConfigResourceTypes } = require('kafkajs') as typeof kafkajs
 const ClusterClass = require('kafkajs/src/cluster') as new (options: object) => Cluster
-const { createLogger } = require('kafkajs/src/loggers') as { createLogger(options: object): unknown }
+const { createLogger } = require('kafkajs/src/loggers') as { createLogger: (options: object) => unknown }
 const socketFactory = require('kafkajs/src/network/socketFactory') as () => unknown
 
 export const { MemberAssignment, MemberMetadata } = require('kafkajs/src/consumer/assignerProtocol') as AssignerProtocol
 
-const WARN = 2
+/** Resource type of DescribeConfigs. */
+export const { TOPIC } = ConfigResourceTypes
 
 /** What kafkajs says is for those who look for trouble: we tell errors ourselves, with a code, to whoever asked. */
 function logCreator(log: Log) {
@@ -148,11 +150,11 @@ function saslOptions(sasl: NonNullable<KafkaOptions['sasl']>): SASLOptions {
   if (sasl.mechanism === 'oauthbearer') {
     return { mechanism: 'oauthbearer', oauthBearerProvider: async () => ({ value: await sasl.token() }) }
   }
-  return { mechanism: sasl.mechanism, username: sasl.username, password: sasl.password } as SASLOptions
+  return { mechanism: sasl.mechanism, username: sasl.username, password: sasl.password }
 }
 
 export function createAdmin(options: KafkaOptions): Admin {
-  return new Kafka({ ...connectionOptions(options), logLevel: WARN, logCreator: logCreator(options.log) }).admin({
+  return new Kafka({ ...connectionOptions(options), logLevel: logLevel.WARN, logCreator: logCreator(options.log) }).admin({
     retry: { ...RETRY },
   })
 }
@@ -161,7 +163,7 @@ export function createAdmin(options: KafkaOptions): Admin {
 export function createCluster(options: KafkaOptions): Cluster {
   return new ClusterClass({
     ...connectionOptions(options),
-    logger: createLogger({ level: WARN, logCreator: logCreator(options.log) }),
+    logger: createLogger({ level: logLevel.WARN, logCreator: logCreator(options.log) }),
     socketFactory: socketFactory(),
     metadataMaxAge: METADATA_MAX_AGE_MS,
     allowAutoTopicCreation: false,

@@ -59,7 +59,7 @@ export function connectRegistry(options: RegistryOptions): Registry {
       const answer = await Promise.race([work(), promise])
       if (answer === late)
         throw new FlowError('REGISTRY_UNREACHABLE', { hint: `no answer within ${TIMEOUT_MS} ms`, registry: host })
-      return answer as T
+      return answer
     } catch (error) {
       if (statusOf(error) === 404) return null
       throw failure(error)
@@ -99,10 +99,7 @@ export function connectRegistry(options: RegistryOptions): Registry {
     }
     try {
       const registered = await ask(() =>
-        client.register(
-          { type: SchemaType.AVRO, schema: schemaText },
-          { subject, compatibility: (level ?? 'BACKWARD') as COMPATIBILITY },
-        ),
+        client.register({ type: SchemaType.AVRO, schema: schemaText }, { subject, compatibility: levelOf(level ?? 'BACKWARD') }),
       )
       if (registered === null)
         throw new FlowError('REGISTRY_UNREACHABLE', { hint: 'nothing of a schema registry at this address', registry: host })
@@ -162,6 +159,11 @@ function statusOf(error: unknown): number | null {
   return typeof error === 'object' && error !== null && 'status' in error && typeof error.status === 'number'
     ? error.status
     : null
+}
+
+/** The registry's word as the client's enum has it. */
+function levelOf(level: string): COMPATIBILITY {
+  return COMPATIBILITY[level as keyof typeof COMPATIBILITY]
 }
 
 interface RecordSchema {

@@ -3,10 +3,9 @@ import type { Admin, ITopicConfig } from 'kafkajs'
 import { FlowError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { kafkaError } from './failures.ts'
+import { TOPIC } from './kafkajs.ts'
 import type { TopicSpec } from './port.ts'
 
-/** Resource type `topic` of DescribeConfigs. */
-const TOPIC = 2
 const CREATE_TIMEOUT_MS = 15_000
 
 /** See `Kafka.ensureTopics`. */
@@ -47,11 +46,10 @@ async function create(admin: Admin, specs: readonly TopicSpec[]): Promise<void> 
   } catch (error) {
     const errors =
       error instanceof AggregateError || (error instanceof Error && 'errors' in error) ? (error.errors as Error[]) : [error]
-    const real = errors.filter(one => (one as { type?: string }).type !== 'TOPIC_ALREADY_EXISTS')
-    const [first] = real
+    const first = errors.find(one => (one as { type?: string }).type !== 'TOPIC_ALREADY_EXISTS')
     if (first === undefined) return
     const topic = (first as { topic?: string }).topic
-    throw kafkaError(first, { ...(topic === undefined ? {} : { topic }) })
+    throw kafkaError(first, topic === undefined ? {} : { topic })
   }
 }
 

@@ -1,5 +1,6 @@
 /**
- * The two requests that carry records, written and read by hand: Produce version 7 and Fetch version 11, record batches of format 2.
+ * The two requests that carry records, written and read by hand: Produce version 7 and Fetch version 11, record batches of format 2. And one that
+ * kafkajs does not have, DescribeTransactions.
  *
  * kafkajs spends most of its time per record on encoders and decoders of its own (23 µs a record against 5 when the request is written into
  * one buffer); everything else of the protocol is left to it.
@@ -11,6 +12,7 @@ import type { ReadRecord, TopicPartition, WriteRecord } from './port.ts'
 
 const PRODUCE = 0
 const FETCH = 1
+const DESCRIBE_TRANSACTIONS = 65
 
 /** Bytes of a record batch before its first record. */
 export const BATCH_OVERHEAD = 61
@@ -168,9 +170,14 @@ function writeRecord(buf: Buffer, start: number, record: WriteRecord, index: num
   return at
 }
 
+/** Zigzag, as record batches have them. */
 function writeLength(buf: Buffer, start: number, value: number): number {
+  return writeVarint(buf, start, value * 2)
+}
+
+function writeVarint(buf: Buffer, start: number, value: number): number {
   let at = start
-  let rest = value * 2
+  let rest = value
   while (rest > 0x7f) {
     buf[at++] = (rest % 0x80) | 0x80
     rest = Math.floor(rest / 0x80)
@@ -337,6 +344,47 @@ export function decodeFetched(payload: Buffer): Fetched {
   return { errorCode, partitions }
 }
 
+/** What the coordinator knows of a transactional id. */
+export interface TransactionState {
+  /** Kafka's error code; 0 is none. */
+  readonly errorCode: number
+  /** Such as Empty, Ongoing, PrepareAbort, CompleteAbort, CompleteCommit. */
+  readonly state: string
+  readonly producerId: bigint
+  readonly producerEpoch: number
+}
+
+/** To be sent to the coordinator of the transactional id; brokers from 3.0 on know it. */
+export function describeTransactionRequest(transactionalId: string) {
+  return {
+    apiKey: DESCRIBE_TRANSACTIONS,
+    apiVersion: 0,
+    apiName: 'DescribeTransactions',
+    encodeFrame: (correlationId: number, clientId: string | null) => {
+      const idBytes = Buffer.byteLength(transactionalId)
+      // A compact format: lengths are one more than they are, as plain varints; a tag section (empty) ends header and body.
+      const lengthBytes = sizeOfLength(Math.floor((idBytes + 1) / 2))
+      const buf = Buffer.alloc(headerSize(clientId) + 1 + 1 + lengthBytes + idBytes + 1)
+      let at = writeHeader(buf, { apiKey: DESCRIBE_TRANSACTIONS, apiVersion: 0, correlationId, clientId })
+      at = buf.writeInt8(0, at)
+      at = buf.writeInt8(2, at)
+      at = writeVarint(buf, at, idBytes + 1)
+      buf.write(transactionalId, at)
+      return buf
+    },
+  }
+}
+
+export function decodeTransactionState(payload: Buffer): TransactionState {
+  const from = new Cursor(payload)
+  from.skip(1 + 4 + 1)
+  const errorCode = from.int16()
+  from.compactString()
+  const state = from.compactString()
+  from.skip(4 + 8)
+  return { errorCode, state, producerId: from.bigInt64(), producerEpoch: from.int16() }
+}
+
 /** Reads the fixed-width types of Kafka's protocol one after the other. */
 class Cursor {
   private at = 0
@@ -369,6 +417,19 @@ class Cursor {
     const length = this.int16()
     this.at += Math.max(length, 0)
     return this.buf.toString('utf8', this.at - Math.max(length, 0), this.at)
+  }
+
+  compactString(): string {
+    let length = 0
+    let shift = 0
+    let byte: number
+    do {
+      byte = this.buf[this.at++] ?? 0
+      length |= (byte & 0x7f) << shift
+      shift += 7
+    } while (byte >= 0x80 && shift < 35)
+    this.at += Math.max(length - 1, 0)
+    return this.buf.toString('utf8', this.at - Math.max(length - 1, 0), this.at)
   }
 
   bytes(): Buffer {

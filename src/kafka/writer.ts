@@ -21,7 +21,16 @@ import {
 } from './failures.ts'
 import { type Broker, type Cluster, hangUp, type ProducerIdentity, sendFramed } from './kafkajs.ts'
 import type { PartitionBatch, TopicPartition, Transaction, Writer, WrittenRange } from './port.ts'
-import { BATCH_OVERHEAD, decodeProduced, type ProducedPartition, produceRequest, type RecordBatch, sizeOfRecord } from './wire.ts'
+import {
+  BATCH_OVERHEAD,
+  decodeProduced,
+  decodeTransactionState,
+  describeTransactionRequest,
+  type ProducedPartition,
+  produceRequest,
+  type RecordBatch,
+  sizeOfRecord,
+} from './wire.ts'
 
 /** Left free below a topic's limit. */
 const HEADROOM_BYTES = 1024
@@ -39,6 +48,8 @@ const COMMIT_PATIENCE_MS = 5_000
 const FENCE_PATIENCE_MS = 30_000
 /** How long `close` waits for an open transaction to be aborted. */
 const CLOSE_PATIENCE_MS = 3_000
+
+const DESCRIBE_TIMEOUT_MS = 5_000
 
 const CONCURRENT_TRANSACTIONS = 51
 /** Beside the codes of coordinators on the move: the transaction before is not finished yet, a topic is quite new, another partition's error. */
@@ -230,7 +241,7 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
     } catch (error) {
       if (state === 'busy') state = 'spent'
       const code = codeOf(error)
-      if (!doubt && isFenced(code)) throw fenced(error)
+      if (!doubt && isFenced(code)) throw await ousted(tx, error)
       const { message } = kafkaError(error)
       throw new FlowError(
         'KAFKA_OUTCOME_UNKNOWN',
@@ -242,8 +253,28 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
     }
   }
 
-  function fenced(cause: unknown): FlowError {
-    return new FlowError('KAFKA_FENCED', { ...about }, cause)
+  /**
+   * The broker has moved on to a higher epoch: because somebody else has claimed the id, or because it aborted our transaction on time (this process
+   * was paused, say). The latter raises the epoch by one and leaves it there; a claim raises it again. Who cannot be told apart counts as fenced.
+   */
+  async function ousted(tx: Open, cause: unknown): Promise<FlowError> {
+    const fenced = new FlowError('KAFKA_FENCED', { ...about }, cause)
+    if (!tx.ongoing || Date.now() - tx.beganAtMs < transactionTimeoutMs) return fenced
+    try {
+      const broker = await cluster.findGroupCoordinator({ groupId: transactionalId, coordinatorType: 1 })
+      const now = await sendFramed(
+        broker,
+        describeTransactionRequest(transactionalId),
+        decodeTransactionState,
+        DESCRIBE_TIMEOUT_MS,
+      )
+      const ours = now.errorCode === 0 && String(now.producerId) === producer.producerId
+      if (!ours || now.producerEpoch !== producer.producerEpoch + 1 || !/^(Prepare|Complete)Abort$/.test(now.state)) return fenced
+    } catch {
+      return fenced
+    }
+    const hint = `it was open for longer than ${transactionTimeoutMs} ms, so the broker ended it`
+    return new FlowError('KAFKA_ABORTED', { ...about, hint }, cause)
   }
 
   function transactionOf(tx: Open): Transaction {
@@ -262,7 +293,7 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
       try {
         return await step()
       } catch (error) {
-        tx.failure ??= isFenced(codeOf(error)) ? fenced(error) : aborted(error)
+        tx.failure ??= isFenced(codeOf(error)) ? await ousted(tx, error) : aborted(error)
         throw tx.failure
       }
     }

@@ -1,0 +1,137 @@
+/**
+ * A broker that loses things: stands between client and broker, knows which request is which, and lets a test hold answers back, change them, or
+ * cut the line after a request has arrived.
+ */
+import { connect, createServer, type Server, type Socket } from 'node:net'
+
+/** Kafka's numbers of the requests that tests act upon. */
+export const API = {
+  produce: 0,
+  fetch: 1,
+  findCoordinator: 10,
+  metadata: 3,
+  addPartitions: 24,
+  addOffsets: 25,
+  endTxn: 26,
+} as const
+
+export interface Proxy {
+  /** Give this to the client in place of the broker. */
+  readonly address: string
+  /** How many requests of the kind have passed. */
+  count(apiKey: number): number
+  /** Called with each answer (after its correlation id): what it returns goes on; null cuts the line, so that the request was carried out and nobody knows. */
+  onAnswer: (apiKey: number, payload: Buffer, nth: number) => Buffer | null
+  /** Refuses new connections and cuts those there are. */
+  breakOff(): void
+  restore(): void
+  close(): Promise<void>
+}
+
+export async function startProxy(broker: string): Promise<Proxy> {
+  const [host = '', port = ''] = broker.split(':')
+  const sockets = new Set<Socket>()
+  const counts = new Map<number, number>()
+  let refusing = false
+  let ownPort = 0
+
+  const server: Server = createServer(client => {
+    if (refusing) {
+      client.destroy()
+      return
+    }
+    const upstream = connect(Number(port), host)
+    const asked = new Map<number, { apiKey: number; nth: number }>()
+    for (const socket of [client, upstream]) {
+      sockets.add(socket)
+      socket.on('error', () => {})
+      socket.on('close', () => {
+        sockets.delete(socket)
+        client.destroy()
+        upstream.destroy()
+      })
+    }
+    client.on(
+      'data',
+      frames(frame => {
+        const apiKey = frame.readInt16BE(4)
+        const nth = (counts.get(apiKey) ?? 0) + 1
+        counts.set(apiKey, nth)
+        asked.set(frame.readInt32BE(8), { apiKey, nth })
+        upstream.write(frame)
+      }),
+    )
+    upstream.on(
+      'data',
+      frames(frame => {
+        const correlationId = frame.readInt32BE(4)
+        const { apiKey, nth } = asked.get(correlationId) ?? { apiKey: -1, nth: 0 }
+        asked.delete(correlationId)
+        const answer = proxy.onAnswer(apiKey, readdress(apiKey, frame.subarray(8), ownPort), nth)
+        if (answer === null) {
+          client.destroy()
+          return
+        }
+        const head = Buffer.alloc(8)
+        head.writeInt32BE(answer.length + 4, 0)
+        head.writeInt32BE(correlationId, 4)
+        client.write(Buffer.concat([head, answer]))
+      }),
+    )
+  })
+  await new Promise<void>(resolve => {
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  const address = server.address()
+  ownPort = typeof address === 'object' && address !== null ? address.port : 0
+
+  const cut = () => {
+    for (const socket of sockets) socket.destroy()
+  }
+  const proxy: Proxy = {
+    address: `127.0.0.1:${ownPort}`,
+    count: apiKey => counts.get(apiKey) ?? 0,
+    onAnswer: (_apiKey, payload) => payload,
+    breakOff: () => {
+      refusing = true
+      cut()
+    },
+    restore: () => {
+      refusing = false
+    },
+    close: async () => {
+      cut()
+      await new Promise(resolve => {
+        server.close(resolve)
+      })
+    },
+  }
+  return proxy
+}
+
+/** Brokers tell their own address: put the proxy's port in its place (one broker, versions as kafkajs 2.2.4 asks for them). */
+function readdress(apiKey: number, payload: Buffer, port: number): Buffer {
+  const copy = Buffer.from(payload)
+  if (apiKey === API.metadata) {
+    const hostBytes = copy.readInt16BE(12)
+    copy.writeInt32BE(port, 14 + hostBytes)
+  }
+  if (apiKey === API.findCoordinator && copy.readInt16BE(4) === 0) {
+    const messageBytes = Math.max(copy.readInt16BE(6), 0)
+    const hostAt = 8 + messageBytes + 4
+    copy.writeInt32BE(port, hostAt + 2 + copy.readInt16BE(hostAt))
+  }
+  return copy
+}
+
+function frames(onFrame: (frame: Buffer) => void): (data: Buffer) => void {
+  let rest = Buffer.alloc(0)
+  return data => {
+    rest = Buffer.concat([rest, data])
+    while (rest.length >= 4 && rest.length >= 4 + rest.readInt32BE(0)) {
+      const end = 4 + rest.readInt32BE(0)
+      onFrame(rest.subarray(0, end))
+      rest = rest.subarray(end)
+    }
+  }
+}

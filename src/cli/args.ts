@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import type { Fault } from './io.ts'
+import type { Fault } from '../config.ts'
 
 /** What an option takes, for the message when it does not get it. */
 export interface OptionSpec {

@@ -38,18 +38,21 @@ export async function demoCommand(argv: string[], io: Io): Promise<number> {
   let stack: Awaited<ReturnType<typeof startStack>> | undefined
   try {
     log.info({}, 'starting Kafka, a schema registry and the vendor simulators')
-    const simulators = startChild(
-      'simulate',
-      ['simulate', '--sessions', String(SESSIONS), '--live', String(LIVE_PER_MINUTE)],
-      log,
-      onBroken,
-    )
+    const simulators = startChild(['simulate', '--sessions', String(SESSIONS), '--live', String(LIVE_PER_MINUTE)], io, onBroken)
     children.push(simulators)
-    const [started, line] = await Promise.all([startStack({ profile: 'demo', log, signal: ends }), firstLine(simulators, ends)])
-    stack = started
+    // Both are waited for, also when one fails: what has started must be known to be stopped.
+    const starting = startStack({ profile: 'demo', log, signal: ends }).then(started => {
+      stack = started
+      return started
+    })
+    const [up, told] = await Promise.allSettled([starting, firstLine(simulators, ends)])
+    if (up.status === 'rejected') throw up.reason
+    if (told.status === 'rejected') throw told.reason
     const port = await freePort()
     const config = join(folder, 'colloquy.yaml')
-    writeFileSync(config, configOf(stack, JSON.parse(line) as Record<string, Record<string, string>>, port), { mode: 0o600 })
+    writeFileSync(config, configOf(up.value, JSON.parse(told.value) as Record<string, Record<string, string>>, port), {
+      mode: 0o600,
+    })
     const product = startChild(['run', '--config', config], io, onBroken)
     children.push(product)
     const base = `http://127.0.0.1:${port}`
@@ -57,7 +60,7 @@ export async function demoCommand(argv: string[], io: Io): Promise<number> {
       `${base}/ui/           console page`,
       `${base}/v1/series?measure=sessions&bucket=1h&group_by=vendor,channel`,
       `${base}/metrics       Prometheus`,
-      `Kafka ${stack.brokers}   registry ${stack.registry}`,
+      `Kafka ${up.value.brokers}   registry ${up.value.registry}`,
     ]
     await show(base, addresses, io, ends)
     return broken.signal.aborted && !signal.aborted ? 1 : 0
@@ -151,6 +154,7 @@ function startChild(argv: [name: string, ...rest: string[]], { entry, log }: Io,
       })
     }),
   }
+  if (spawned.stderr === null) throw new FlowError('BUG', { hint: 'a child without stderr' })
   createInterface({ input: spawned.stderr }).on('line', line => {
     child.lastLine = line
     pass(line, log.child({ child: name }))
@@ -171,9 +175,9 @@ function pass(line: string, log: Log): void {
 
 function firstLine(child: Child, signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
+    if (child.process.stdout === null) throw new FlowError('BUG', { hint: 'a child without stdout' })
     const stopped = () => reject(new FlowError('STOPPED'))
     signal.addEventListener('abort', stopped, { once: true })
-    if (child.process.stdout === null) throw new FlowError('BUG', { hint: 'a child without stdout' })
     createInterface({ input: child.process.stdout }).once('line', line => {
       signal.removeEventListener('abort', stopped)
       resolve(line)

@@ -1,3 +1,4 @@
+import type { Fault } from '../config.ts'
 import { type ErrorCode, FlowError } from '../errors.ts'
 import { errorFields, type Log } from '../log.ts'
 
@@ -16,14 +17,6 @@ export interface Io {
 
 /** A command: reads its own arguments, returns the exit code (0 good, 1 it ran and failed, 2 the call or the config is wrong). */
 export type Command = (argv: string[], io: Io) => Promise<number>
-
-/** Something wrong in a call or a config file, with its place. */
-export interface Fault {
-  /** Dotted path in the file, or the option's name. */
-  readonly path: string
-  readonly message: string
-  readonly line?: number
-}
 
 /** Logs every fault, one line each, and returns the exit code for a wrong call or config. */
 export function refuse(log: Log, code: ErrorCode, faults: readonly Fault[]): number {

@@ -1,9 +1,8 @@
 /**
  * From a config file to things that run: the file, the connectors it names, Kafka, registry and schemas. What `run`, `check` and `peek` share.
  */
-import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { type ColloquyConfig, loadConfig } from '../config.ts'
+import { type ColloquyConfig, type Fault, loadConfig, mergeFaults } from '../config.ts'
 import { FlowError } from '../errors.ts'
 import { connectKafka } from '../kafka/client.ts'
 import type { Kafka } from '../kafka/port.ts'
@@ -12,8 +11,9 @@ import { hideSecret, type Log } from '../log.ts'
 import { type BaseConfig, parseConnectorConfig } from '../source/config.ts'
 import type { Connector } from '../source/contract.ts'
 import { findConnector } from '../source/registry.ts'
+import { schemaText } from '../schemas.ts'
 import { type TopicNames, topicNames, topicSpecs } from '../topics.ts'
-import type { Fault, Io } from './io.ts'
+import type { Io } from './io.ts'
 
 /** A connector of the config file, ready to be started. */
 export interface ConfiguredConnector {
@@ -32,13 +32,17 @@ export interface Setup {
 /** Reads the file and everything that it names; lists every fault at once, the connectors' among them. */
 export async function readSetup(path: string, io: Io): Promise<{ ok: true; setup: Setup } | { ok: false; faults: Fault[] }> {
   const loaded = loadConfig(path, io.env)
-  const faults: Fault[] = loaded.ok ? [] : [...loaded.faults]
+  const found: Fault[] = []
+  const report = ({ path: at, message }: Omit<Fault, 'line'>) => {
+    const line = loaded.lineOf(at)
+    found.push({ path: at, message, ...(line === undefined ? {} : { line }) })
+  }
   const connectors: ConfiguredConnector[] = []
   for (const [name, flat] of Object.entries(loaded.connectors)) {
     const place = `connectors.${name}`
     const wanted = flat['connector.class']
     if (typeof wanted !== 'string') {
-      faults.push({ path: `${place}.connector.class`, message: 'is missing: it names the connector, such as botmaker' })
+      report({ path: `${place}.connector.class`, message: 'is missing: it names the connector; `colloquy plugins` lists them' })
       continue
     }
     try {
@@ -47,18 +51,18 @@ export async function readSetup(path: string, io: Io): Promise<{ ok: true; setup
       if (parsed.ok) {
         for (const secret of parsed.secrets) hideSecret(secret)
         connectors.push({ name, connector, base: parsed.base, config: parsed.config })
-      } else faults.push(...parsed.faults)
+      } else parsed.faults.forEach(report)
     } catch (error) {
       if (!(error instanceof FlowError)) throw error
-      faults.push({ path: `${place}.connector.class`, message: error.message })
+      report({ path: `${place}.connector.class`, message: error.message })
     }
   }
-  if (!loaded.ok || faults.length > 0) return { ok: false, faults: faults.toSorted((a, b) => a.path.localeCompare(b.path)) }
+  if (!loaded.ok || found.length > 0) return { ok: false, faults: mergeFaults(loaded.ok ? [] : loaded.faults, found) }
   return { ok: true, setup: { config: loaded.config, connectors, names: topicNames(loaded.config.topics.prefix) } }
 }
 
 export function openKafka({ config }: Setup, log: Log): Kafka {
-  return connectKafka({ ...config.kafka, clientId: config.kafka.clientId ?? 'colloquy', log })
+  return connectKafka({ ...config.kafka, log })
 }
 
 export function openRegistry({ config }: Setup, log: Log): Registry {
@@ -78,7 +82,7 @@ export async function prepareTopics(setup: Setup, kafka: Kafka): Promise<void> {
     topicSpecs({
       prefix: topics.prefix,
       partitions: topics.partitions,
-      replicationFactor: topics.replicationFactor ?? null,
+      replicationFactor: topics.replicationFactor,
       longestLookbackMs: Math.max(DEFAULT_LOOKBACK_MS, ...lookbacks),
     }),
     { create: topics.create },
@@ -97,17 +101,6 @@ export const SCHEMA_FILES = {
   series: 'series-point',
   alerts: 'alert',
 } as const satisfies Partial<Record<keyof TopicNames, string>>
-
-/** Text of a schema file; the folder lies beside `src` in a checkout and beside `dist` in the package. */
-export function schemaText(file: string): string {
-  for (const up of ['../../schemas/', '../../../schemas/'])
-    try {
-      return readFileSync(new URL(`${up}${file}.avsc`, import.meta.url), 'utf8')
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    }
-  throw new FlowError('BUG', { hint: `the schema file ${file}.avsc is not in the package` })
-}
 
 /** Registers every schema of ours. @throws FlowError REGISTRY_INCOMPATIBLE, naming subject and field */
 export async function registerSchemas({ names }: Setup, registry: Registry): Promise<void> {

@@ -1,0 +1,31 @@
+import { systemClock } from '../clock.ts'
+import { peekConnector } from '../ingest/peek.ts'
+import { readArgs } from './args.ts'
+import { type Io, refuse } from './io.ts'
+import { readSetup } from './setup.ts'
+
+const DEFAULT_LIMIT = 20
+
+/** `colloquy peek CONNECTOR`: the newest records as JSON lines. Needs no Kafka, writes nothing, moves no cursor. */
+export async function peekCommand(argv: string[], io: Io): Promise<number> {
+  const args = readArgs(
+    argv,
+    { config: { type: 'string', required: true }, limit: { type: 'int', range: [1, 1_000_000] } },
+    { names: 'CONNECTOR', least: 1, most: 1 },
+  )
+  if (!args.ok) return refuse(io.log, 'CALL_INVALID', args.faults)
+  const read = await readSetup(args.values.config ?? '', io)
+  if (!read.ok) return refuse(io.log, 'CFG_INVALID', read.faults)
+  const [name] = args.words
+  const found = read.setup.connectors.find(connector => connector.name === name)
+  if (found === undefined) {
+    const known = read.setup.connectors.map(connector => connector.name).join(', ') || 'none'
+    return refuse(io.log, 'CALL_INVALID', [
+      { path: 'CONNECTOR', message: `the file has no connector ${name}; there are: ${known}` },
+    ])
+  }
+  const limit = args.values.limit ?? DEFAULT_LIMIT
+  for await (const peeked of peekConnector({ ...found, limit, clock: systemClock, log: io.log, signal: io.signal }))
+    io.stdout(JSON.stringify(peeked))
+  return 0
+}

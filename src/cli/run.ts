@@ -1,0 +1,170 @@
+import { readFileSync } from 'node:fs'
+import { type Aggregator, startAggregator } from '../aggregate/run.ts'
+import { type Clock, systemClock } from '../clock.ts'
+import { asFlowError } from '../errors.ts'
+import { type Ingest, startIngest } from '../ingest/start.ts'
+import type { Kafka } from '../kafka/port.ts'
+import type { Registry } from '../kafka/registry.ts'
+import { errorFields, type Log } from '../log.ts'
+import { createMetrics, type Metrics } from '../metrics.ts'
+import { schemaText } from '../schemas.ts'
+import { type RoleHealth, startHttp } from '../serve/http.ts'
+import { type RunningServer, startServer } from '../serve/run.ts'
+import { aggregateMetrics } from './aggregate-metrics.ts'
+import { readArgs } from './args.ts'
+import { type Io, refuse } from './io.ts'
+import { openKafka, openRegistry, prepareTopics, readSetup, registerSchemas, type Setup } from './setup.ts'
+
+const ROLES = ['worker', 'aggregator', 'server'] as const
+type Role = (typeof ROLES)[number]
+
+const LONGEST_WAIT_MS = 30_000
+
+/** `colloquy run`: the long-running process. Ends on the signal, or on a fault that only a person can put right. */
+export async function runCommand(argv: string[], io: Io): Promise<number> {
+  const args = readArgs(argv, {
+    config: { type: 'string', required: true },
+    roles: { type: 'string', of: ROLES, list: true },
+  })
+  if (!args.ok) return refuse(io.log, 'CALL_INVALID', args.faults)
+  const read = await readSetup(args.values.config ?? '', io)
+  if (!read.ok) return refuse(io.log, 'CFG_INVALID', read.faults)
+  const roles = new Set((args.values.roles?.split(',') ?? ROLES) as Role[])
+  return new Process(read.setup, roles, io).run()
+}
+
+/** Roles that share one Kafka connection, one listener and one set of metrics. */
+class Process {
+  readonly #setup: Setup
+  readonly #roles: ReadonlySet<Role>
+  readonly #log: Log
+  readonly #metrics: Metrics = createMetrics()
+  readonly #clock: Clock = systemClock
+  /** Aborts on the signal, or when a role has ended by itself. */
+  readonly #ending = new AbortController()
+  readonly #signal: AbortSignal
+  readonly #kafka: Kafka
+  readonly #registry: Registry
+  #server: RunningServer | undefined
+  #ingest: Ingest | undefined
+  #aggregator: Aggregator | undefined
+  /** Why the roles are not there yet. */
+  #starting = 'starting'
+
+  constructor(setup: Setup, roles: ReadonlySet<Role>, io: Io) {
+    this.#setup = setup
+    this.#roles = roles
+    this.#log = io.log
+    this.#signal = AbortSignal.any([io.signal, this.#ending.signal])
+    this.#kafka = openKafka(setup, io.log)
+    this.#registry = openRegistry(setup, io.log)
+  }
+
+  async run(): Promise<number> {
+    const { config, names } = this.#setup
+    const roleOptions = {
+      kafka: this.#kafka,
+      registry: this.#registry,
+      names,
+      partitions: config.topics.partitions,
+      log: this.#log,
+      metrics: this.#metrics,
+      clock: this.#clock,
+      signal: this.#signal,
+    }
+    if (this.#roles.has('server'))
+      this.#server = startServer({
+        ...roleOptions,
+        schemas: { series: schemaText('series-point'), progress: schemaText('progress') },
+      })
+    const http = await startHttp({
+      ...config.http,
+      log: this.#log,
+      metrics: this.#metrics,
+      clock: this.#clock,
+      version: ownVersion(),
+      health: () => this.#health(),
+      ...(this.#server ? { serve: this.#server.serve } : {}),
+    }).catch(async (error: unknown) => {
+      this.#ending.abort()
+      await this.#kafka.close()
+      throw error
+    })
+    const ends: Promise<unknown>[] = this.#server ? [this.#server.done] : []
+    let failure: unknown
+    try {
+      await this.#prepare()
+      if (!this.#signal.aborted && this.#roles.has('worker')) {
+        this.#ingest = await startIngest({ ...roleOptions, connectors: this.#setup.connectors })
+        // A worker whose source partitions have all been taken over by another process stays, for its listener tells so.
+        ends.push(this.#ingest.done.then(() => stopped(this.#signal)))
+      }
+      if (!this.#signal.aborted && this.#roles.has('aggregator')) {
+        this.#aggregator = await startAggregator({
+          ...roleOptions,
+          metrics: aggregateMetrics(this.#metrics),
+          options: config.aggregator,
+        })
+        ends.push(this.#aggregator.done)
+      }
+      await Promise.race([stopped(this.#signal), ...ends])
+    } catch (error) {
+      failure = error
+    }
+    const onRequest = this.#signal.aborted
+    this.#ending.abort()
+    await Promise.allSettled(ends)
+    await http.close()
+    await this.#kafka.close()
+    if (failure !== undefined && !onRequest) throw failure
+    this.#log.info({}, 'stopped')
+    return 0
+  }
+
+  /** Topics and schemas, tried again for as long as Kafka or the registry are away. */
+  async #prepare(): Promise<void> {
+    let waitMs = 1000
+    while (!this.#signal.aborted) {
+      try {
+        await prepareTopics(this.#setup, this.#kafka)
+        await registerSchemas(this.#setup, this.#registry)
+        return
+      } catch (thrown) {
+        const error = asFlowError(thrown)
+        if (error.retry === 'never') throw error
+        this.#starting = error.message
+        this.#log.warn({ ...errorFields(error), waitMs }, 'cannot start yet, trying again')
+        await this.#clock.sleep(waitMs, this.#signal)
+        waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS)
+      }
+    }
+  }
+
+  #health(): RoleHealth[] {
+    const of = (role: Role, state: { ok: boolean; why?: string | readonly string[] } | undefined): RoleHealth => {
+      const why = state === undefined ? this.#starting : [state.why ?? []].flat().join('; ')
+      return state?.ok === true ? { role, ok: true } : { role, ok: false, why }
+    }
+    return [...this.#roles].map(role => {
+      if (role === 'server') return of(role, this.#server?.health())
+      return of(role, role === 'worker' ? this.#ingest?.ready() : this.#aggregator?.ready())
+    })
+  }
+}
+
+function stopped(signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
+
+function ownVersion(): string {
+  for (const up of ['../../', '../../../'])
+    try {
+      return (JSON.parse(readFileSync(new URL(`${up}package.json`, import.meta.url), 'utf8')) as { version: string }).version
+    } catch {
+      continue
+    }
+  return '0.0.0'
+}

@@ -29,15 +29,13 @@ const NOTHING: z.output<typeof Ordered & typeof ExportPage> = { pageToken: null,
  */
 const Resume = z.object({ token: z.string(), pages: z.int(), rotates: z.boolean() })
 
-/** Not-ready answers in a row (about a second apart, by the quota) before the framework is asked to wait a minute. */
-const NOT_READY_MOST = 30
-const NOT_READY_WAIT_MS = 60_000
 /** Equal pages in a row, from a vendor that says there is more, that are no progress. */
 const EQUAL_MOST = 3
 
 /**
  * One export per window: there is no upper bound to ask for, so rows from `until` on are left to a later window. An export that is not ready yields
- * pages without rows and with the same resume; the token lives for a day, and one that the vendor no longer knows is SRC_RESUME_EXPIRED.
+ * pages without rows and with the same resume: the client has backed off by then (see `notReady`), and where the answer is of another form the quota
+ * paces. The token lives for a day, and one that the vendor no longer knows is SRC_RESUME_EXPIRED.
  */
 export async function* readExport({ window, resume, http }: { window: Window; resume: Json; http: Http }): AsyncIterable<Page> {
   const inWindow = (row: unknown) => (sessionDateOf(row) ?? -Infinity) < window.untilMs
@@ -62,7 +60,8 @@ export async function* readExport({ window, resume, http }: { window: Window; re
   }
 
   const spent = new Set<string>()
-  let notReady = 0
+  /** Whether this read met the export before it had pages: then none can have been sent and lost before. */
+  let sawNone = !resumed
   let asked = 0
   let before = ''
   let equal = 0
@@ -76,13 +75,11 @@ export async function* readExport({ window, resume, http }: { window: Window; re
     const more = page.hasMore ?? rotated
 
     if (rows.length === 0 && more && !rotated) {
-      if (++notReady > NOT_READY_MOST)
-        throw new FlowError('SRC_RATE_LIMITED', { waitMs: NOT_READY_WAIT_MS, hint: 'the export is not ready yet' })
+      sawNone = true
       yield { rows: [], resume: place }
       continue
     }
-    notReady = 0
-    if (resumed && place.pages === 0 && !place.rotates && !rotated)
+    if (!sawNone && place.pages === 0 && !place.rotates && !rotated)
       throw expired('whether this is the first page of the export cannot be told')
 
     if (rotated) {
@@ -116,12 +113,26 @@ async function fetchPage(http: Http, place: z.output<typeof Resume>, fresh: bool
   try {
     return await http.postJson('/metrics/download-page', { query: { pageToken: place.token } }, ExportPage, { empty: NOTHING })
   } catch (error) {
+    if (error instanceof FlowError && error.details.vendorCode === NOT_READY) return { ...NOTHING, hasMore: true }
     // Which status an old token gets is not documented; a token that was given a moment ago is not old.
     const { status } = error instanceof FlowError && error.code === 'SRC_REFUSED' ? error.details : {}
     if (!fresh && (status === 400 || status === 404 || status === 410)) throw expired('the pageToken is not known any more')
     throw error
   }
 }
+
+/**
+ * For the client: an export without rows but with more to come is the vendor's wish to wait, so that it is asked again with growing pauses. Such an
+ * answer is assumed, not documented. One that carries a token is left to `readExport`, which knows the token that was asked with.
+ */
+export function notReady(body: unknown): { code: 'SRC_RATE_LIMITED'; vendorCode: string; hint: string } | undefined {
+  if (typeof body !== 'object' || body === null) return undefined
+  const { hasMore, sessions, pageToken } = body as { hasMore?: unknown; sessions?: unknown; pageToken?: unknown }
+  if (!Array.isArray(sessions) || sessions.length > 0 || bool(hasMore) !== true || text(pageToken) !== null) return undefined
+  return { code: 'SRC_RATE_LIMITED', vendorCode: NOT_READY, hint: 'the export is not ready yet' }
+}
+
+const NOT_READY = 'EXPORT_NOT_READY'
 
 function expired(hint: string): FlowError {
   return new FlowError('SRC_RESUME_EXPIRED', { hint })

@@ -21,7 +21,7 @@ import {
 } from '../../src/source/index.ts'
 import { channelWord } from './channel.ts'
 import { credentials } from './credentials.ts'
-import { readExport } from './export.ts'
+import { notReady, readExport } from './export.ts'
 import { type Conversation, type Happening, Row, type Turn } from './rows.ts'
 
 const HOUR_MS = 3_600_000
@@ -97,10 +97,12 @@ export default defineConnector({
   http: config => ({
     baseUrl: rootOf(config),
     auth: credentials(config, renewalUrls(rootOf(config))),
-    classify: ({ status, body }) =>
-      status === 400 && config.apiVersion === 'v2' && codesOf(body).includes('INVALID_DATETIME_INTERVAL')
+    classify: ({ status, body }) => {
+      if (config.apiVersion === 'v1') return status === 200 ? notReady(body) : undefined
+      return status === 400 && codesOf(body).includes('INVALID_DATETIME_INTERVAL')
         ? { code: 'SRC_WINDOW_TOO_LARGE', vendorCode: 'INVALID_DATETIME_INTERVAL' }
-        : undefined,
+        : undefined
+    },
   }),
 
   streams: {
@@ -239,7 +241,13 @@ function followed(root: string, nextPage: string, query: Query): readonly [strin
 /** How the session ended: by its last close event, else by its age. Without events nobody knows. */
 function endOf(row: Conversation, ctx: RowContext<Config>) {
   const close = lastOf(row.events, isClose)
-  if (close) return { status: 'CLOSED', endedAt: close.atMs, endedAtEstimated: false } as const
+  // An end before the start comes from times told in whole seconds.
+  if (close)
+    return {
+      status: 'CLOSED',
+      endedAt: Math.max(close.atMs, row.startedAtMs),
+      endedAtEstimated: close.atMs < row.startedAtMs,
+    } as const
   const told = row.events !== null || ctx.config.apiVersion === 'v1' || ctx.config.includeEvents
   if (!told) return { status: 'UNKNOWN', endedAt: null, endedAtEstimated: false } as const
   if (ctx.observedAtMs - row.startedAtMs < ctx.lookbackMs)

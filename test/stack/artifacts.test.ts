@@ -1,0 +1,84 @@
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { silentLog } from '../../src/log.ts'
+import { cacheFolder, fetchMissing, kafkaArtifact, Progress } from '../../src/stack/artifacts.ts'
+
+let root = ''
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'colloquy-cache-'))
+})
+afterEach(() => rmSync(root, { recursive: true }))
+
+/** A Maven that does what the script says; `$out` is the folder it was told to fill. */
+function maven(script: string): Record<string, string> {
+  const bin = join(root, 'bin')
+  mkdirSync(bin, { recursive: true })
+  const find = `for word in "$@"; do case "$word" in -DoutputDirectory=*) out=\${word#*=};; esac; done`
+  writeFileSync(join(bin, 'mvn'), `#!/bin/sh\n${find}\n${script}\n`)
+  chmodSync(join(bin, 'mvn'), 0o755)
+  return { PATH: `${bin}:/usr/bin:/bin` }
+}
+
+const cache = () => join(root, 'cache')
+const fetchKafka = (env: Record<string, string>, signal = new AbortController().signal) =>
+  fetchMissing([kafkaArtifact(cache())], { cache: cache(), env, log: silentLog, signal })
+
+test('what is fetched once is not fetched again, and needs no Maven then', async () => {
+  await fetchKafka(maven('mkdir -p "$out"; echo jar > "$out/kafka.jar"'))
+  await fetchKafka({ PATH: '' })
+  expect(readFileSync(join(kafkaArtifact(cache()).path, 'lib', 'kafka.jar'), 'utf8')).toBe('jar\n')
+  expect(readdirSync(cache())).toHaveLength(1)
+})
+
+test('two that fetch at once both end with the whole', async () => {
+  const env = maven('mkdir -p "$out"; echo a > "$out/a.jar"; echo b > "$out/b.jar"')
+  await Promise.all([fetchKafka(env), fetchKafka(env), fetchKafka(env)])
+  expect(readdirSync(join(kafkaArtifact(cache()).path, 'lib'))).toEqual(['a.jar', 'b.jar'])
+  expect(readdirSync(cache())).toHaveLength(1)
+})
+
+test('a failed download leaves nothing, and says what Maven said', async () => {
+  const env = maven('mkdir -p "$out"; echo half > "$out/half.jar"; echo "[ERROR] no route to host"; exit 1')
+  await expect(fetchKafka(env)).rejects.toMatchObject({
+    code: 'STACK_FAILED',
+    message: expect.stringContaining('no route to host'),
+  })
+  expect(readdirSync(cache())).toEqual([])
+})
+
+test('a download that is stopped ends Maven and leaves nothing', async () => {
+  const stop = new AbortController()
+  const fetching = fetchKafka(maven(`mkdir -p "$out"; echo $$ > ${join(root, 'pid')}; exec sleep 1000`), stop.signal)
+  const failure = fetching.catch((thrown: unknown) => thrown)
+  await expect.poll(() => existsSync(join(root, 'pid')) && readFileSync(join(root, 'pid'), 'utf8').trim()).toMatch(/\d/)
+  stop.abort()
+  expect(await failure).toBe(stop.signal.reason)
+  const pid = Number(readFileSync(join(root, 'pid'), 'utf8'))
+  expect(() => process.kill(pid, 0)).toThrow('ESRCH')
+  expect(readdirSync(cache())).toEqual([])
+})
+
+test('without Maven the error says what it is for, and nothing is made', async () => {
+  await expect(fetchKafka({ PATH: '' })).rejects.toMatchObject({
+    code: 'STACK_TOOL_MISSING',
+    message: expect.stringMatching(/Maven \(mvn\) is not on the path, and Apache Kafka 4\.3\.1 must be fetched with it/),
+  })
+  expect(existsSync(cache())).toBe(false)
+})
+
+test('the cache is where COLLOQUY_CACHE says, else in the cache folder of the user', () => {
+  expect(cacheFolder({ COLLOQUY_CACHE: '/c', HOME: '/h' })).toBe('/c')
+  expect(cacheFolder({ HOME: '/h' })).toBe('/h/.cache/colloquy/stack')
+})
+
+test('progress adds what has come and what is on its way', () => {
+  const progress = new Progress()
+  progress.read('Progress (2): 1.5/3 MB | 500 kB')
+  expect(progress.megabytes()).toBe(2)
+  progress.read('Downloaded from central: https://example.org/a.jar (3.0 MB at 10 MB/s)')
+  expect(progress.megabytes()).toBe(3)
+  progress.read('Progress (1): 40/158 MB')
+  expect(progress.megabytes()).toBe(43)
+})

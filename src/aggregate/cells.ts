@@ -17,8 +17,8 @@ export interface CellTable {
   clean(): void
   /** Counts this publication of a cell; returns its revision, which rises strictly in the life of the topic. */
   raiseRevision(cell: number): number
-  /** Puts a cell as its topic has it; not a change. Nothing when before the horizon. */
-  restore(series: number, minute: number, revision: number, counts: ArrayLike<number>, durationMs: number): void
+  /** Puts a cell as its topic has it; not a change. */
+  restore(cell: number, revision: number, counts: ArrayLike<number>, durationMs: number): void
   seriesOf(cell: number): number
   minuteOf(cell: number): number
   count(cell: number, count: number): number
@@ -120,9 +120,7 @@ export function createCells(initial = 1024): CellTable {
       revisions[cell] = (revisions[cell] as number) + 1
       return revisions[cell]
     },
-    restore(series, minute, revision, values, durationMs) {
-      const cell = at(series, minute)
-      if (cell < 0) return
+    restore(cell, revision, values, durationMs) {
       revisions[cell] = revision
       durations[cell] = durationMs
       for (let count = 0; count < COUNTS; count++) counts[cell * COUNTS + count] = values[count] ?? 0

@@ -2,7 +2,7 @@
  * Series as integers: the five dimensions are interned once, and cells and contributions hold the id. Ids are of one partition's state and of one
  * life of it; what goes to topics is the series key.
  */
-import type { Channel } from '../records.ts'
+import { CHANNELS, type Channel } from '../records.ts'
 
 export interface Series {
   readonly key: string
@@ -14,7 +14,10 @@ export interface Series {
 }
 
 export interface SeriesTable {
-  /** The id of the series that a record counts for: a null channel counts as `other`, a null language as the empty string. */
+  /**
+   * The id of the series that a record counts for: a null channel counts as `other`, a null language as the empty string. A channel that this
+   * version does not know counts as `other` too.
+   */
   idOf(of: { vendor: string; account: string; bot_id: string; channel: Channel | null; language: string | null }): number
   /** The id of a series key as `seriesKey` writes it. */
   idOfKey(key: string): number
@@ -76,13 +79,13 @@ export function createSeriesTable(): SeriesTable {
     let id = languages.get(language)
     if (id === undefined) {
       const { vendor, account, bot_id } = of
-      const key = seriesKey({ vendor, account, bot_id, channel, language })
-      id = all.length
-      all.push({ key, vendor, account, bot_id, channel, language })
+      const parts = { vendor, account, bot_id, channel: CHANNELS.includes(channel) ? channel : 'other', language } as const
+      const key = seriesKey(parts)
+      id = byKey.get(key) ?? all.push({ key, ...parts }) - 1
       byKey.set(key, id)
       languages.set(language, id)
     }
-    last = get(id)
+    last = { ...get(id), channel }
     lastId = id
     return id
   }

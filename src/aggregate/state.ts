@@ -4,7 +4,7 @@
  * No time, no Kafka. Records go in, in the order of their topics; changed cells and changed sessions come out. Any order, repetition or
  * interleaving of the revisions of sessions gives the same table as a recount of the newest ones.
  */
-import type { SeriesPoint } from '../records.ts'
+import { MEASURES, type SeriesPoint } from '../records.ts'
 import type { CellTable } from './cells.ts'
 import { createCells } from './cells.ts'
 import type { Contribution, CountedEvent, CountedMessage, CountedSession } from './contribution.ts'
@@ -39,7 +39,9 @@ export interface PartitionState {
    */
   setTime(nowMs: number): void
   restoreSession(key: Buffer, value: Buffer | null): void
-  /** @param counted false: only the revision is taken over, because the inputs are going to be counted from their start. */
+  /**
+   * Takes a point over unless a newer one of its minute was; any order will do.
+   * @param counted false: only the revision is taken over, because the inputs are going to be counted from their start. */
   restorePoint(point: RestoredPoint, counted: boolean): void
 }
 
@@ -57,7 +59,18 @@ export interface FirstSeen {
   readonly n: number
 }
 
-export type RestoredPoint = Omit<SeriesPoint, 'complete' | 'updated_at' | 'duration_sketch' | 'users_sketch' | 'bucket'>
+/** What a point is restored from. */
+export const POINT_FIELDS = [
+  'vendor',
+  'account',
+  'bot_id',
+  'channel',
+  'language',
+  'bucket_start',
+  'revision',
+  ...MEASURES,
+] as const
+export type RestoredPoint = Pick<SeriesPoint, (typeof POINT_FIELDS)[number]>
 
 const HOUR_MS = 3_600_000
 const DAY_MINUTES = 1_440
@@ -224,7 +237,10 @@ export function createState(options: { retentionMs: number }): PartitionState {
           ]
         : []
       const of = series.idOf(point)
-      cells.restore(of, minuteOf(point.bucket_start), point.revision, counts, counted ? point.duration_ms : 0)
+      const minute = minuteOf(point.bucket_start)
+      const cell = cells.at(of, minute)
+      if (cell < 0 || cells.revision(cell) >= point.revision) return
+      cells.restore(cell, point.revision, counts, counted ? point.duration_ms : 0)
     },
   }
 }

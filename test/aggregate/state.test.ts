@@ -11,7 +11,7 @@ const T = (time: string) => Date.parse(`2026-11-01T${time}Z`)
 const DAY_MS = 86_400_000
 
 /** The state's cells as the points that would be published. */
-function pointsOf(state: PartitionState): RestoredPoint[] {
+function pointsOf(state: PartitionState): (RestoredPoint & { series_key: string })[] {
   return Array.from({ length: state.cells.size }, (_, cell) => {
     const { key, ...series } = state.series.get(state.cells.seriesOf(cell))
     const measures = MEASURES.map(m => [

@@ -1,0 +1,61 @@
+/** Chunks of the input topics into the state: only the fields that count are decoded. */
+import { asFlowError } from '../errors.ts'
+import { type Decoder, decoderFor } from '../kafka/codec.ts'
+import type { Chunk, ReadRecord } from '../kafka/port.ts'
+import type { Registry } from '../kafka/registry.ts'
+import type { Log } from '../log.ts'
+import { narrowSchema, type SchemaName, schemaText } from '../schemas.ts'
+import type { TopicNames } from '../topics.ts'
+import type { CountedEvent, CountedMessage, CountedSession } from './contribution.ts'
+import type { PartitionState } from './state.ts'
+
+const WHO = ['vendor', 'account', 'bot_id', 'channel', 'language', 'revision']
+
+export interface Counting {
+  /** @returns how many records could not be read: they are left out, and the first of them is logged with its place. */
+  apply(chunk: Chunk, state: PartitionState): Promise<number>
+}
+
+export function createCounting(registry: Registry, names: TopicNames, log: Log): Counting {
+  const narrow = <T>(name: SchemaName, fields: string[]): Decoder<T> =>
+    decoderFor<T>(registry, narrowSchema(schemaText(name), [...WHO, ...fields]))
+  const sessions = narrow<CountedSession>('session', ['started_at', 'ended_at', 'containment', 'transferred_at'])
+  const messages = narrow<CountedMessage>('message', ['sent_at', 'sender'])
+  const events = narrow<CountedEvent>('event', ['occurred_at'])
+
+  async function each<T>(
+    chunk: Chunk,
+    decoder: Decoder<T>,
+    count: (record: ReadRecord, value: T | null) => void,
+  ): Promise<number> {
+    let unreadable = 0
+    await decoder.prepare(chunk.records.map(record => record.value))
+    for (const record of chunk.records) {
+      let value: T | null
+      try {
+        value = record.value === null ? null : decoder.decode(record.value)
+      } catch (thrown) {
+        const error = asFlowError(thrown)
+        if (error.code !== 'CODEC_INVALID') throw error
+        const { topic, partition } = chunk
+        if (unreadable++ === 0)
+          log.warn({ code: error.code, topic, partition, offset: record.offset, error: error.message }, 'Record left out')
+        continue
+      }
+      count(record, value)
+    }
+    return unreadable
+  }
+
+  return {
+    apply(chunk, state) {
+      if (chunk.topic === names.sessions) {
+        return each(chunk, sessions, ({ key }, session) => {
+          if (key !== null) state.session(key, session)
+        })
+      }
+      if (chunk.topic === names.messages) return each(chunk, messages, (_, message) => void (message && state.message(message)))
+      return each(chunk, events, (_, event) => void (event && state.event(event)))
+    },
+  }
+}

@@ -1,0 +1,200 @@
+/**
+ * The aggregator, from topics to series: the order of stages and nothing else.
+ *
+ * It joins a group that shares partition numbers. Each number it is given is fenced and restored (`restore.ts`), then its sessions, messages and
+ * events are tailed in batches (`intake.ts`), decoded (`decode.ts`), counted (`state.ts`) and published in one transaction with the offsets they came
+ * from (`publish.ts`). `partition.ts` is the life of one number.
+ */
+import { type Clock, systemClock } from '../clock.ts'
+import { asFlowError } from '../errors.ts'
+import { decoderFor, encoderFor } from '../kafka/codec.ts'
+import type { GroupMember, Kafka } from '../kafka/port.ts'
+import type { Registry } from '../kafka/registry.ts'
+import { errorFields, type Log } from '../log.ts'
+import type { SeriesPoint } from '../records.ts'
+import { narrowSchema, schemaText } from '../schemas.ts'
+import type { TopicNames } from '../topics.ts'
+import { createCounting } from './decode.ts'
+import { type AggregateMetrics, type PartitionParts, workPartition } from './partition.ts'
+import { createProgressFeed, type ProgressFeed } from './progress.ts'
+import { inputsOf } from './restore.ts'
+import { POINT_FIELDS, type RestoredPoint } from './state.ts'
+
+export type { AggregateMetrics, FirstSeenKind, FirstSeenLabels } from './partition.ts'
+
+export interface AggregatorParts {
+  readonly kafka: Kafka
+  readonly registry: Registry
+  /** The topics are there already. */
+  readonly names: TopicNames
+  readonly options: AggregatorOptions
+  readonly log: Log
+  readonly metrics?: AggregateMetrics
+  readonly clock?: Clock
+  /** Stops it: the transaction in hand is finished, the group left. */
+  readonly signal: AbortSignal
+}
+
+export interface AggregatorOptions {
+  /** Processes with one group id share the work. It is part of the transactional ids: two groups on the same topics would spoil each other's series. */
+  readonly groupId: string
+  /** How far back minutes are kept and counted; what comes in for a minute before that is left out. Default 730 days, as long as the series topic. */
+  readonly retentionMs?: number
+  /** How long a transaction waits for more records, so that a minute is written once for many. Default 250 ms. */
+  readonly lingerMs?: number
+  /** Most records of one transaction, about. Default 20,000. */
+  readonly maxRecords?: number
+  /** After so long without a sign of life the group gives a member's numbers to others. Default 10 s. */
+  readonly sessionTimeoutMs?: number
+}
+
+export interface Aggregator {
+  /** Whether every partition number that is ours is being worked, and if not, why. */
+  ready(): { ok: boolean; why?: string }
+  /** Resolves when it has stopped on its signal; rejects where only a person can help, such as with a schema that the registry refuses. */
+  readonly done: Promise<void>
+}
+
+const RETENTION_MS = 730 * 86_400_000
+const LINGER_MS = 250
+const MAX_RECORDS = 20_000
+const FIRST_WAIT_MS = 1_000
+const LONGEST_WAIT_MS = 30_000
+
+export function startAggregator(of: AggregatorParts): Aggregator {
+  /** By what is not able to work, the reason. */
+  const reasons = new Map<string, string>([['group', 'has not joined its group yet']])
+  const report = (what: string) => (why: string | null) => void (why === null ? reasons.delete(what) : reasons.set(what, why))
+  let progress: ProgressFeed | null = null
+  return {
+    ready() {
+      const [first] = reasons
+      if (first !== undefined) return { ok: false, why: `${first[0]} ${first[1]}` }
+      return progress?.ready === true ? { ok: true } : { ok: false, why: 'progress has not been read yet' }
+    },
+    done: run(of, report, feed => (progress = feed)),
+  }
+}
+
+/** The same without a handle. */
+export async function runAggregator(of: AggregatorParts): Promise<void> {
+  await startAggregator(of).done
+}
+
+type Report = (what: string) => (why: string | null) => void
+
+async function run(of: AggregatorParts, report: Report, onProgress: (feed: ProgressFeed) => void): Promise<void> {
+  const { signal } = of
+  const parts = await prepare(of, report('group'))
+  if (parts === null) return
+  onProgress(parts.progress)
+  const stop = new AbortController()
+  const following = parts.progress.follow(AbortSignal.any([signal, stop.signal]))
+  try {
+    await beMember(of, parts, report)
+  } finally {
+    stop.abort()
+    await following
+  }
+}
+
+/** Schema and decoders. Null when stopped before it could. */
+async function prepare(of: AggregatorParts, report: (why: string | null) => void): Promise<PartitionParts | null> {
+  const { kafka, registry, names, options, log, signal, clock = systemClock } = of
+  const pointSchema = schemaText('series-point')
+  const schemaId = await persist(of, report, () => registry.register(`${names.series}-value`, pointSchema))
+  if (schemaId === null || signal.aborted) return null
+  return {
+    kafka,
+    names,
+    log,
+    clock,
+    groupId: options.groupId,
+    transactionalId: `${names.aggregateState.slice(0, -'-state'.length)}-${options.groupId}`,
+    retentionMs: options.retentionMs ?? RETENTION_MS,
+    lingerMs: options.lingerMs ?? LINGER_MS,
+    maxRecords: options.maxRecords ?? MAX_RECORDS,
+    points: decoderFor<RestoredPoint>(registry, narrowSchema(pointSchema, POINT_FIELDS)),
+    counting: createCounting(registry, names, log),
+    encoder: encoderFor<SeriesPoint>(pointSchema, schemaId),
+    progress: createProgressFeed({ kafka, registry, names, clock, log }),
+    metrics: of.metrics ?? SILENT,
+  }
+}
+
+/** In the group until stopped: works the numbers it is given, lets go of those it loses, joins again when it was thrown out. */
+async function beMember(of: AggregatorParts, parts: PartitionParts, report: Report): Promise<void> {
+  const { kafka, names, options, log, signal } = of
+  const working = new Map<number, { stop: AbortController; done: Promise<void> }>()
+
+  async function begin(partition: number): Promise<void> {
+    await end(partition)
+    const stop = new AbortController()
+    const done = workPartition(parts, partition, AbortSignal.any([signal, stop.signal]), report(`partition ${partition}`))
+    working.set(partition, { stop, done })
+  }
+
+  async function end(partition: number): Promise<void> {
+    const work = working.get(partition)
+    work?.stop.abort()
+    await work?.done
+    working.delete(partition)
+    report(`partition ${partition}`)(null)
+  }
+
+  while (!signal.aborted) {
+    const lost = Promise.withResolvers<void>()
+    const member = await persist(of, report('group'), () =>
+      kafka.joinGroup({
+        groupId: options.groupId,
+        topics: inputsOf(names),
+        ...(options.sessionTimeoutMs === undefined ? {} : { sessionTimeoutMs: options.sessionTimeoutMs }),
+        onAssigned: async partitions => void (await Promise.all(partitions.map(begin))),
+        onRevoked: async partitions => void (await Promise.all(partitions.map(end))),
+        onLost: error => {
+          log.warn(errorFields(asFlowError(error)), 'Thrown out of the group; joining again')
+          report('group')('was thrown out of its group')
+          lost.resolve()
+        },
+      }),
+    )
+    if (member !== null) {
+      report('group')(null)
+      await Promise.race([lost.promise, aborted(signal)])
+      await leave(member)
+    }
+  }
+  await Promise.all([...working.keys()].map(end))
+
+  async function leave(member: GroupMember): Promise<void> {
+    // Numbers are let go first, so that whoever gets them finds no transaction of ours open.
+    if (signal.aborted) await Promise.all([...working.keys()].map(end))
+    await member.leave()
+  }
+}
+
+/** Tries until it works; null when stopped before. @throws FlowError that trying again does not cure */
+async function persist<T>(of: AggregatorParts, report: (why: string | null) => void, work: () => Promise<T>): Promise<T | null> {
+  const { log, signal, clock = systemClock } = of
+  for (let waitMs = FIRST_WAIT_MS; !signal.aborted; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
+    try {
+      return await work()
+    } catch (thrown) {
+      const error = asFlowError(thrown)
+      if (error.retry === 'never') throw error
+      report(`failed: ${error.message}`)
+      log.warn({ ...errorFields(error), waitMs }, 'The aggregator could not start; trying again')
+      await clock.sleep(waitMs, signal)
+    }
+  }
+  return null
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
+
+const SILENT: AggregateMetrics = { records() {}, lag() {}, restoreSeconds() {}, firstSeen() {} }

@@ -18,11 +18,16 @@ export interface Cursor {
   readonly startMs: number
   readonly live: Place
   /** From `startMs` up to the first live edge; null when there is nothing left to fill. */
-  readonly backfill: (Place & { readonly untilMs: number }) | null
+  readonly backfill:
+    | (Place & { readonly untilMs: number /** When the window in hand was begun. */; readonly beganMs: number })
+    | null
   readonly lookback: {
-    /** When the last completed pass began; before the first one, when the source partition was first started. */
+    /**
+     * What is older than this minus the lookback has been read for the last time. When the last completed pass began, or before that, when the
+     * backfill window that it found in hand was begun; before the first pass, when the source partition was first started.
+     */
     readonly beganMs: number
-    /** The pass in hand. */
+    /** The pass in hand, with what `beganMs` will be after it. */
     readonly pass: (Place & { readonly untilMs: number; readonly beganMs: number }) | null
   }
   /** What has been read completely at least once, in order, not touching. Null: not known, because a person wrote the cursor. */
@@ -52,6 +57,7 @@ export function writeCursor(cursor: Cursor): string {
   if (cursor.backfill) {
     map['backfill.from'] = iso(cursor.backfill.atMs)
     map['backfill.until'] = iso(cursor.backfill.untilMs)
+    if (cursor.backfill.toMs !== null) map['backfill.began'] = iso(cursor.backfill.beganMs)
     putWindow(map, 'backfill', cursor.backfill)
   }
   map['lookback.began'] = iso(cursor.lookback.beganMs)
@@ -84,10 +90,11 @@ export function readCursor(text: string, nowMs: number): Cursor {
   const backfillUntil = timeOf(map, 'backfill.until')
   if ((backfillFrom === null) !== (backfillUntil === null))
     throw invalid('backfill.until', 'stands with backfill.from, or neither does')
+  const beganMs = timeOf(map, 'lookback.began') ?? nowMs
   const backfill =
     backfillFrom === null || backfillUntil === null || backfillFrom >= backfillUntil
       ? null
-      : { ...placeOf(map, 'backfill', backfillFrom), untilMs: backfillUntil }
+      : { ...placeOf(map, 'backfill', backfillFrom), untilMs: backfillUntil, beganMs: timeOf(map, 'backfill.began') ?? beganMs }
 
   const passBegan = timeOf(map, 'lookback.pass')
   const passAt = timeOf(map, 'lookback.at')
@@ -101,7 +108,7 @@ export function readCursor(text: string, nowMs: number): Cursor {
     startMs: Math.min(startMs, backfillFrom ?? startMs, liveUntil),
     live: placeOf(map, 'live', liveUntil),
     backfill,
-    lookback: { beganMs: timeOf(map, 'lookback.began') ?? nowMs, pass },
+    lookback: { beganMs, pass },
     covered: coveredOf(map),
   }
 }

@@ -4,7 +4,8 @@
  * - **live**: `[live.until, now − lag)`, every poll interval. First whenever it is due.
  * - **lookback**: what was read before and may have changed since, at most every lookback interval. A pass covers
  *   `[min(now, the last pass's beginning) − lookback, live.until)`, so that each row is read at least once when it is older than the lookback:
- *   the first pass that begins after that moment reaches back to where the one before it stood.
+ *   the first pass that begins after that moment reaches back to where the one before it stood. A pass steps over the backfill window in hand,
+ *   some rows of which were read before it; so it counts as begun when that window was begun.
  * - **backfill**: from `start.at` up to the first live edge, ascending, when nothing else is due.
  *
  * No lane moves past a window that was not read completely. A window begins and ends inside one range of `covered` or between two, and on one
@@ -41,7 +42,9 @@ export interface Pace {
   readonly lengthMs: number
   /** Windows read completely since the vendor last complained. */
   readonly calmWindows: number
-  /** While a backfill waits, passes leave it half of the time: no pass begins before this. */
+  /** When the pass in hand was begun; -Infinity: by a process before this one. */
+  readonly passBeganMs: number
+  /** No pass begins before this. While a backfill waits, passes leave it half of the time. */
   readonly lookbackAtMs: number
 }
 
@@ -70,14 +73,21 @@ export function beginCursor(spec: PlanSpec, nowMs: number, covered: readonly Tim
   return {
     startMs,
     live: at(liveMs),
-    backfill: startMs < liveMs ? { ...at(startMs), untilMs: liveMs } : null,
+    backfill: startMs < liveMs ? { ...at(startMs), untilMs: liveMs, beganMs: nowMs } : null,
     lookback: { beganMs: nowMs, pass: null },
     covered,
   }
 }
 
 export function beginPace(spec: PlanSpec): Pace {
-  return { pollAtMs: -Infinity, edgeMs: -Infinity, lengthMs: spec.longestMs, calmWindows: 0, lookbackAtMs: -Infinity }
+  return {
+    pollAtMs: -Infinity,
+    edgeMs: -Infinity,
+    lengthMs: spec.longestMs,
+    calmWindows: 0,
+    passBeganMs: -Infinity,
+    lookbackAtMs: -Infinity,
+  }
 }
 
 /** Rows of windows that end before this may have been forgotten. */
@@ -110,13 +120,17 @@ export function stillNeeded(cursor: Cursor, spec: PlanSpec): (untilMs: number) =
 /** The next piece of work at `nowMs`: the first page of a new window, or the next page of one in hand. */
 export function next(cursor: KnownCursor, pace: Pace, spec: PlanSpec, nowMs: number): Planned {
   const polled = nowMs >= pace.pollAtMs ? { ...pace, pollAtMs: nowMs + spec.pollIntervalMs, edgeMs: nowMs - spec.lagMs } : pace
-  const started = beginBackfill(beginPass(cursor, polled, spec, nowMs), spec)
-  const lane = dueLane(started, polled)
-  if (lane === null) return { cursor: started, pace: polled, piece: null }
+  const begun = isLiveDue(cursor, polled) ? { cursor, pace: polled } : beginPass(cursor, polled, spec, nowMs)
+  const started = beginBackfill(begun.cursor, spec, nowMs)
+  const lane = dueLane(started, begun.pace)
+  if (lane === null) return { cursor: started, pace: begun.pace, piece: null }
   const place = placeOf(started, lane)
-  const toMs = place.toMs ?? windowEnd(started, polled, spec, lane)
-  const opened = withPlace(started, lane, { ...place, toMs })
-  return { cursor: opened, pace: polled, piece: pieceOf(opened, spec, lane, toMs) }
+  const toMs = place.toMs ?? windowEnd(started, begun.pace, spec, lane)
+  let opened = withPlace(started, lane, { ...place, toMs })
+  if (lane === 'backfill' && place.toMs === null && opened.backfill) {
+    opened = { ...opened, backfill: { ...opened.backfill, beganMs: nowMs } }
+  }
+  return { cursor: opened, pace: begun.pace, piece: pieceOf(opened, spec, lane, toMs) }
 }
 
 /** When `next` may have something to do, if it has nothing now. */
@@ -148,7 +162,7 @@ export function afterWindow(cursor: KnownCursor, pace: Pace, piece: Piece, spec:
   }
   const pass = read.lookback.pass
   if (piece.lane === 'lookback' && pass && nextCovered(read, pass.atMs, pass.untilMs) === null) {
-    return { cursor: endPass(read, pass.beganMs), pace: { ...after, lookbackAtMs: nowMs + (nowMs - pass.beganMs) } }
+    return endPass(read, after, pass.beganMs, spec, nowMs)
   }
   return { cursor: read, pace: after }
 }
@@ -180,8 +194,12 @@ function at(atMs: number): Place {
   return { atMs, toMs: null, resume: null }
 }
 
+function isLiveDue(cursor: KnownCursor, pace: Pace): boolean {
+  return cursor.live.toMs !== null || cursor.live.atMs < pace.edgeMs
+}
+
 function dueLane(cursor: KnownCursor, pace: Pace): Lane | null {
-  if (cursor.live.toMs !== null || cursor.live.atMs < pace.edgeMs) return 'live'
+  if (isLiveDue(cursor, pace)) return 'live'
   if (cursor.lookback.pass) return 'lookback'
   return cursor.backfill ? 'backfill' : null
 }
@@ -201,29 +219,43 @@ function withPlace(cursor: KnownCursor, lane: Lane, place: Place): KnownCursor {
 }
 
 /** `start.at` was set earlier than what is there: what lies before is a backfill of its own, when none is running. */
-function beginBackfill(cursor: KnownCursor, spec: PlanSpec): KnownCursor {
+function beginBackfill(cursor: KnownCursor, spec: PlanSpec, nowMs: number): KnownCursor {
   if (cursor.backfill || spec.startAtMs === null || spec.startAtMs >= cursor.startMs) return cursor
-  return { ...cursor, startMs: spec.startAtMs, backfill: { ...at(spec.startAtMs), untilMs: cursor.startMs } }
+  return { ...cursor, startMs: spec.startAtMs, backfill: { ...at(spec.startAtMs), untilMs: cursor.startMs, beganMs: nowMs } }
 }
 
 function lookbackDueAt(cursor: KnownCursor, pace: Pace, spec: PlanSpec): number {
-  const dueMs = cursor.lookback.beganMs + spec.lookbackIntervalMs
-  return cursor.backfill ? Math.max(dueMs, pace.lookbackAtMs) : dueMs
+  return Math.max(cursor.lookback.beganMs + spec.lookbackIntervalMs, pace.lookbackAtMs)
 }
 
-function beginPass(cursor: KnownCursor, pace: Pace, spec: PlanSpec, nowMs: number): KnownCursor {
+function beginPass(cursor: KnownCursor, pace: Pace, spec: PlanSpec, nowMs: number): { cursor: KnownCursor; pace: Pace } {
   const { beganMs, pass } = cursor.lookback
-  if (spec.lookbackMs <= 0) return pass ? endPass(cursor, pass.beganMs) : cursor
-  if (pass) return nextCovered(cursor, pass.atMs, pass.untilMs) === null ? endPass(cursor, pass.beganMs) : moveToCovered(cursor)
-  if (nowMs >= beganMs && nowMs < lookbackDueAt(cursor, pace, spec)) return cursor
+  if (spec.lookbackMs <= 0) return pass ? endPass(cursor, pace, pass.beganMs, spec, nowMs) : { cursor, pace }
+  if (pass) {
+    if (nextCovered(cursor, pass.atMs, pass.untilMs) === null) return endPass(cursor, pace, pass.beganMs, spec, nowMs)
+    return { cursor: moveToCovered(cursor), pace }
+  }
+  if (nowMs >= beganMs && nowMs < lookbackDueAt(cursor, pace, spec)) return { cursor, pace }
   const fromMs = Math.min(nowMs, beganMs) - spec.lookbackMs
   const untilMs = cursor.live.atMs
-  if (nextCovered(cursor, fromMs, untilMs) === null) return endPass(cursor, nowMs)
-  return moveToCovered({ ...cursor, lookback: { beganMs, pass: { ...at(fromMs), untilMs, beganMs: nowMs } } })
+  const countsFromMs = cursor.backfill && cursor.backfill.toMs !== null ? Math.min(nowMs, cursor.backfill.beganMs) : nowMs
+  const begun = { ...pace, passBeganMs: nowMs }
+  if (nextCovered(cursor, fromMs, untilMs) === null) return endPass(cursor, begun, countsFromMs, spec, nowMs)
+  const opened = { ...cursor, lookback: { beganMs, pass: { ...at(fromMs), untilMs, beganMs: countsFromMs } } }
+  return { cursor: moveToCovered(opened), pace: begun }
 }
 
-function endPass(cursor: KnownCursor, beganMs: number): KnownCursor {
-  return { ...cursor, lookback: { beganMs, pass: null } }
+function endPass(
+  cursor: KnownCursor,
+  pace: Pace,
+  beganMs: number,
+  spec: PlanSpec,
+  nowMs: number,
+): { cursor: KnownCursor; pace: Pace } {
+  const realMs = Number.isFinite(pace.passBeganMs) ? pace.passBeganMs : nowMs
+  const dueMs = realMs + spec.lookbackIntervalMs
+  const lookbackAtMs = cursor.backfill ? Math.max(dueMs, nowMs + (nowMs - realMs)) : dueMs
+  return { cursor: { ...cursor, lookback: { beganMs, pass: null } }, pace: { ...pace, passBeganMs: -Infinity, lookbackAtMs } }
 }
 
 /** A pass reads again only what was read before: it steps over the holes. */

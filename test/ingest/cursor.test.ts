@@ -1,0 +1,103 @@
+import { describe, expect, test } from 'vitest'
+import { FlowError } from '../../src/errors.ts'
+import { type Cursor, cursorKey, readCursor, withRange, writeCursor } from '../../src/ingest/cursor.ts'
+
+const T = (time: string) => Date.parse(`2026-11-${time}Z`)
+
+const whole: Cursor = {
+  startMs: T('01T00:00'),
+  live: { atMs: T('20T10:00'), toMs: T('20T10:05'), resume: { page: 3, token: 'abc' } },
+  backfill: { atMs: T('03T00:00'), toMs: T('04T00:00'), resume: 'next-page', untilMs: T('18T00:00'), beganMs: T('20T09:30') },
+  lookback: {
+    beganMs: T('20T09:00'),
+    pass: { beganMs: T('20T09:50'), atMs: T('19T00:00'), toMs: T('19T12:00'), resume: 40, untilMs: T('20T09:49') },
+  },
+  covered: [
+    { from: T('01T00:00'), until: T('03T00:00') },
+    { from: T('18T00:00'), until: T('20T10:00') },
+  ],
+}
+
+test('a cursor is a flat JSON map of primitives, times in ISO, and reads back as it was', () => {
+  const text = writeCursor(whole)
+  expect(JSON.parse(text)).toEqual({
+    format: 1,
+    start: '2026-11-01T00:00:00.000Z',
+    'live.until': '2026-11-20T10:00:00.000Z',
+    'live.to': '2026-11-20T10:05:00.000Z',
+    'live.resume.json': '{"page":3,"token":"abc"}',
+    'backfill.from': '2026-11-03T00:00:00.000Z',
+    'backfill.until': '2026-11-18T00:00:00.000Z',
+    'backfill.began': '2026-11-20T09:30:00.000Z',
+    'backfill.to': '2026-11-04T00:00:00.000Z',
+    'backfill.resume': 'next-page',
+    'lookback.began': '2026-11-20T09:00:00.000Z',
+    'lookback.pass': '2026-11-20T09:50:00.000Z',
+    'lookback.at': '2026-11-19T00:00:00.000Z',
+    'lookback.until': '2026-11-20T09:49:00.000Z',
+    'lookback.to': '2026-11-19T12:00:00.000Z',
+    'lookback.resume': 40,
+    covered: '2026-11-01T00:00:00.000Z/2026-11-03T00:00:00.000Z 2026-11-18T00:00:00.000Z/2026-11-20T10:00:00.000Z',
+  })
+  expect(readCursor(text, 0)).toEqual(whole)
+})
+
+test('a resume that is a string of JSON stays a string', () => {
+  const cursor: Cursor = { ...whole, live: { ...whole.live, resume: '{"page":3}' } }
+  expect(readCursor(writeCursor(cursor), 0).live.resume).toBe('{"page":3}')
+})
+
+test('the key is the one of Kafka Connect: compact JSON, stream before scope', () => {
+  expect(cursorKey({ scope: 'acme', connector: 'acme-bots', stream: 'sessions' })).toBe(
+    '["acme-bots",{"stream":"sessions","scope":"acme"}]',
+  )
+})
+
+test('a person may write live.until alone, as ISO or epoch milliseconds', () => {
+  for (const until of ['"2026-11-20T10:00:00Z"', String(T('20T10:00'))]) {
+    expect(readCursor(`{"live.until":${until}}`, T('21T00:00'))).toEqual({
+      startMs: T('20T10:00'),
+      live: { atMs: T('20T10:00'), toMs: null, resume: null },
+      backfill: null,
+      lookback: { beganMs: T('21T00:00'), pass: null },
+      covered: null,
+    })
+  }
+})
+
+describe('a cursor that cannot be read is CURSOR_INVALID and names the field', () => {
+  test.each([
+    ['not JSON', '{', 'value'],
+    ['a list', '[]', 'value'],
+    ['a deep value', '{"live.until":{"at":1}}', 'live.until'],
+    ['no live edge', '{"format":1}', 'live.until'],
+    ['another format', '{"format":2,"live.until":0}', 'format'],
+    ['words for a time', '{"live.until":"yesterday"}', 'live.until'],
+    ['half a backfill', '{"live.until":0,"backfill.from":0}', 'backfill.until'],
+    ['a broken resume', '{"live.until":0,"live.to":5,"live.resume.json":"{"}', 'live.resume.json'],
+    ['ranges that are none', '{"live.until":0,"covered":"a/b"}', 'covered'],
+  ])('%s', (_what, text, field) => {
+    let thrown: unknown
+    try {
+      readCursor(text, 0)
+    } catch (error) {
+      thrown = error
+    }
+    expect(thrown).toBeInstanceOf(FlowError)
+    expect(thrown).toMatchObject({ code: 'CURSOR_INVALID', details: { field } })
+  })
+})
+
+test('ranges that touch or overlap become one, others stay apart in order', () => {
+  const ranges = [
+    { from: 10, until: 20 },
+    { from: 40, until: 50 },
+  ]
+  expect(withRange(ranges, { from: 20, until: 25 })).toEqual([
+    { from: 10, until: 25 },
+    { from: 40, until: 50 },
+  ])
+  expect(withRange(ranges, { from: 15, until: 45 })).toEqual([{ from: 10, until: 50 }])
+  expect(withRange(ranges, { from: 0, until: 5 })).toEqual([{ from: 0, until: 5 }, ...ranges])
+  expect(withRange(ranges, { from: 30, until: 30 })).toEqual(ranges)
+})

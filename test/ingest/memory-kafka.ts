@@ -1,0 +1,139 @@
+import { FlowError } from '../../src/errors.ts'
+import type { Kafka, PartitionBatch, ReadRecord, WriteRecord, Writer, WrittenRange } from '../../src/kafka/port.ts'
+
+type Outcome = 'open' | 'committed' | 'aborted'
+
+interface Entry {
+  readonly record: WriteRecord | null
+  readonly transaction: { outcome: Outcome }
+}
+
+/** The part of Kafka that ingest needs, in memory: transactions that land whole or not at all, fencing by id, readers that see committed records only. */
+export interface MemoryKafka extends Pick<Kafka, 'openWriter' | 'readToEnd'> {
+  /** Committed records in offset order, of all partitions of the topic. */
+  committed(topic: string): (ReadRecord & { partition: number })[]
+  /** How the next commits end; afterwards they succeed. `lost`: committed, but the answer never came. `aborted`: the broker gave it up. */
+  nextCommits(...outcomes: ('lost' | 'aborted' | 'ok')[]): void
+  readonly transactions: number
+}
+
+export function memoryKafka(): MemoryKafka {
+  const logs = new Map<string, Entry[]>()
+  const owners = new Map<string, { epoch: number; open: { outcome: Outcome } | null }>()
+  const outcomes: ('lost' | 'aborted' | 'ok')[] = []
+  let transactions = 0
+
+  const logOf = (topic: string, partition: number) => {
+    const key = `${topic}/${partition}`
+    let log = logs.get(key)
+    if (!log) logs.set(key, (log = []))
+    return log
+  }
+  const readable = (log: Entry[]): ReadRecord[] =>
+    log.flatMap(({ record, transaction }, offset) =>
+      record && transaction.outcome === 'committed'
+        ? [{ offset, timestamp: 0, key: record.key, value: record.value, headers: buffersOf(record.headers) }]
+        : [],
+    )
+
+  function openWriter({ transactionalId }: { transactionalId: string }): Writer {
+    let epoch = -1
+    let spent = false
+    const owner = () => {
+      const of = owners.get(transactionalId)
+      if (!of || of.epoch !== epoch) throw new FlowError('KAFKA_FENCED', { transactionalId })
+      return of
+    }
+    return {
+      transactionalId,
+      async fence() {
+        const before = owners.get(transactionalId)
+        if (before?.open) before.open.outcome = 'aborted'
+        epoch = (before?.epoch ?? 0) + 1
+        owners.set(transactionalId, { epoch, open: null })
+      },
+      async transact(work) {
+        if (spent) throw new FlowError('KAFKA_ABORTED', { transactionalId })
+        const transaction: { outcome: Outcome } = { outcome: 'open' }
+        owner().open = transaction
+        try {
+          const result = await work({
+            async write(batches: readonly PartitionBatch[]) {
+              owner()
+              const written: WrittenRange[] = []
+              for (const { topic, partition, records } of batches) {
+                const log = logOf(topic, partition)
+                const firstOffset = log.length
+                for (const record of records) log.push({ record: copyOf(record), transaction })
+                written.push({ topic, partition, firstOffset, lastOffset: log.length - 1 })
+                expectRoom(records)
+              }
+              return written
+            },
+            async commitGroupOffsets() {},
+          })
+          owner()
+          const outcome = outcomes.shift() ?? 'ok'
+          if (outcome === 'aborted') {
+            spent = true
+            throw new FlowError('KAFKA_ABORTED', { transactionalId })
+          }
+          transaction.outcome = 'committed'
+          transactions++
+          // A commit marker takes an offset too.
+          for (const log of logs.values()) if (log.at(-1)?.transaction === transaction) log.push({ record: null, transaction })
+          if (outcome === 'lost') {
+            spent = true
+            throw new FlowError('KAFKA_OUTCOME_UNKNOWN', { transactionalId })
+          }
+          return result
+        } catch (error) {
+          if (transaction.outcome === 'open') transaction.outcome = 'aborted'
+          throw error
+        } finally {
+          const now = owners.get(transactionalId)
+          if (now?.open === transaction) now.open = null
+        }
+      },
+      async close() {
+        spent = true
+        const now = owners.get(transactionalId)
+        if (now?.epoch === epoch && now.open) now.open.outcome = 'aborted'
+      },
+    }
+  }
+
+  return {
+    openWriter,
+    async readToEnd({ topic, partition }, onRecord) {
+      const log = logOf(topic, partition)
+      for (const record of readable(log)) onRecord(record)
+      return log.length
+    },
+    committed: topic =>
+      [...logs].flatMap(([key, log]) => {
+        const slash = key.lastIndexOf('/')
+        return key.slice(0, slash) === topic
+          ? readable(log).map(record => ({ ...record, partition: Number(key.slice(slash + 1)) }))
+          : []
+      }),
+    nextCommits: (...next) => void outcomes.push(...next),
+    get transactions() {
+      return transactions
+    },
+  }
+}
+
+/** As the wire would: what is written later into the same memory does not change what was sent. */
+function copyOf({ key, value, headers }: WriteRecord): WriteRecord {
+  return { key: key && Buffer.from(key), value: value && Buffer.from(value), ...(headers ? { headers: { ...headers } } : {}) }
+}
+
+function buffersOf(headers: Readonly<Record<string, string>> = {}): Record<string, Buffer> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, Buffer.from(value)]))
+}
+
+function expectRoom(records: readonly WriteRecord[]): void {
+  for (const { value } of records)
+    if (value && value.length > 1_048_588) throw new FlowError('KAFKA_REFUSED', { bytes: value.length })
+}

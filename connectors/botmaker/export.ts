@@ -6,17 +6,20 @@ import { z } from 'zod'
 import { bool, FlowError, type Http, type Json, type Page, text, type Window } from '../../src/source/index.ts'
 import { sessionDateOf } from './rows.ts'
 
+/** Anything, also nothing. */
+const Liberal = z.unknown().optional()
+
 /** `dateFrom`, `note` and the rest are for people. Documented: at most 200 records "a call"; sessions are read here too, should there be any. */
 const Ordered = z.looseObject({
-  pageToken: z.unknown().transform(text),
-  hasMore: z.unknown().transform(bool),
+  pageToken: Liberal.transform(text),
+  hasMore: Liberal.transform(bool),
   sessions: z.array(z.unknown()).nullish(),
 })
 
 const ExportPage = z.looseObject({
   sessions: z.array(z.unknown()).nullish(),
-  hasMore: z.unknown().transform(bool),
-  pageToken: z.unknown().transform(text),
+  hasMore: Liberal.transform(bool),
+  pageToken: Liberal.transform(text),
 })
 
 const NOT_KNOWN: z.output<typeof Ordered> = { pageToken: null, hasMore: false, sessions: null }

@@ -33,7 +33,7 @@ function told(row: unknown, seen?: Seen): { session: Session; messages: Message[
   const ctx = ctxOf(seen)
   const parsed = stream.row.parse(row) as never
   const drafts = stream.normalise(parsed, ctx)
-  const of = <K extends Draft['kind']>(kind: K) => drafts.filter(draft => draft.kind === kind).map(draft => draft.record)
+  const of = (kind: Draft['kind']) => drafts.filter(draft => draft.kind === kind).map(draft => draft.record)
   return {
     session: of('session')[0] as Session,
     messages: of('message') as Message[],

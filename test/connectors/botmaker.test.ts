@@ -1,0 +1,561 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import botmaker from '../../connectors/botmaker/index.ts'
+import { startBotmakerSimulator } from '../../connectors/botmaker/simulator.ts'
+import { createWorld } from '../../src/sim/index.ts'
+import { parseConnectorConfig } from '../../src/source/config.ts'
+import { conformanceChecks, type Subject } from '../../src/source/conformance.ts'
+import { createHttp } from '../../src/source/http.ts'
+import { FlowError, type HttpSpec, type Json, type Page, type Stream, type WindowSpec } from '../../src/source/index.ts'
+import { createQuota } from '../../src/source/quota.ts'
+import { createLog } from '../../src/log.ts'
+import { handClock } from '../support/clock.ts'
+import { type ScriptedVendor, type Step, scriptedVendor } from '../support/scripted-vendor.ts'
+
+const stream = botmaker.streams['sessions'] as Stream
+const T = Date.parse
+const HOUR = 3_600_000
+const NOW = T('2026-11-10T00:00:00Z')
+const WINDOW = { fromMs: T('2026-11-09T00:00:00Z'), untilMs: T('2026-11-09T12:00:00Z') }
+
+interface Open {
+  readonly config?: Readonly<Record<string, unknown>>
+  readonly window?: { readonly fromMs: number; readonly untilMs: number }
+  readonly resume?: Json
+}
+
+const closers = new WeakMap<ScriptedVendor, ReturnType<typeof clientOf>>()
+
+function clientOf(vendor: ScriptedVendor, config: Readonly<Record<string, unknown>> = {}) {
+  const v1 = config['apiVersion'] === 'v1'
+  const parsed = botmaker.config.parse({
+    accessToken: 'the-token',
+    baseUrl: `${vendor.url}${v1 ? '/api/v1.0' : '/v2.0'}/`,
+    ...config,
+  })
+  const clock = handClock(NOW, { autoAdvance: { quietMs: 3, busy: () => vendor.underWay > 0 } })
+  const lines: string[] = []
+  const spec: HttpSpec = botmaker.http(parsed as never)
+  const http = createHttp(spec, {
+    quota: createQuota({}, clock),
+    priority: 0,
+    signal: new AbortController().signal,
+    clock,
+    log: createLog('debug', line => lines.push(line)),
+    random: () => 1,
+  })
+  onTestFinished(() => http.close())
+  return { http, parsed, lines, clock }
+}
+
+/** Reads the window whole; pages, and the error that ended it. */
+async function read(vendor: ScriptedVendor, { config, window = WINDOW, resume = null }: Open = {}) {
+  const client = closers.get(vendor) ?? clientOf(vendor, config)
+  closers.set(vendor, client)
+  const pages: Page[] = []
+  try {
+    const scope = { name: 'acme', botId: 'acme' }
+    for await (const page of stream.read({
+      config: client.parsed as never,
+      scope,
+      window,
+      resume,
+      nowMs: NOW,
+      http: client.http,
+    }))
+      pages.push(page)
+    return { pages, error: null, ...client }
+  } catch (thrown) {
+    if (!(thrown instanceof FlowError)) throw thrown
+    return { pages, error: thrown, ...client }
+  }
+}
+
+const rowsOf = (pages: readonly Page[]) => pages.flatMap(page => page.rows)
+
+describe('v2', () => {
+  const query = {
+    from: '2026-11-09T00:00:00.000Z',
+    to: '2026-11-09T12:00:00.000Z',
+    'include-open-sessions': 'true',
+    'include-messages': 'true',
+    'include-events': 'true',
+    'include-variables': 'true',
+  }
+  const first: Step = { path: '/v2.0/sessions', query }
+
+  test('asks for the window with the documented names and the token in its own header', async () => {
+    const sent = { headers: { 'access-token': 'the-token', authorization: null } }
+    const vendor = await scriptedVendor([{ ...first, sent, body: { items: [{ id: 1 }] } }])
+    const { pages, error } = await read(vendor)
+    expect([pages, error]).toEqual([[{ rows: [{ id: 1 }], resume: null }], null])
+  })
+
+  test('sends what is switched on, and nothing of what is not', async () => {
+    const { from, to } = query
+    const vendor = await scriptedVendor([{ ...first, query: { from, to, 'include-ai-analysis': 'true' }, body: { items: [] } }])
+    const off = { includeMessages: false, includeEvents: false, includeVariables: false, includeOpenSessions: false }
+    expect((await read(vendor, { config: { ...off, includeAiAnalysis: true } })).error).toBeNull()
+  })
+
+  test('searches long-term exactly where the window begins more than 48 h ago', async () => {
+    const edge = { fromMs: NOW - 48 * HOUR, untilMs: NOW - 47 * HOUR }
+    const vendor = await scriptedVendor([
+      {
+        path: '/v2.0/sessions',
+        query: { ...query, from: '2026-11-08T00:00:00.000Z', to: '2026-11-08T01:00:00.000Z' },
+        body: { items: [] },
+      },
+      {
+        path: '/v2.0/sessions',
+        query: { ...query, from: '2026-11-07T23:59:59.999Z', to: '2026-11-08T01:00:00.000Z', 'long-term-search': 'true' },
+        body: { items: [] },
+      },
+    ])
+    await read(vendor, { window: edge })
+    expect((await read(vendor, { window: { ...edge, fromMs: edge.fromMs - 1 } })).error).toBeNull()
+  })
+
+  test('asks again with long-term-search where the vendor wants it, and once only', async () => {
+    const wants = { status: 400, body: { errors: [{ code: 'LONG_TERM_SEARCH_PARAM_REQUIRED', message: 'x' }] } }
+    const long = { ...first, query: { ...query, 'long-term-search': 'true' } }
+    const vendor = await scriptedVendor([
+      { ...first, ...wants },
+      { ...long, body: { items: [1] } },
+      { ...first, ...wants },
+      { ...long, ...wants },
+    ])
+    expect(rowsOf((await read(vendor)).pages)).toEqual([1])
+    expect((await read(vendor)).error).toMatchObject({
+      code: 'SRC_REFUSED',
+      details: { vendorCode: 'LONG_TERM_SEARCH_PARAM_REQUIRED' },
+    })
+  })
+
+  test.each<[string, Partial<Step>]>([
+    ['204', { status: 204 }],
+    ['200 without a body', { raw: '' }],
+    ['an empty list', { body: { items: [] } }],
+  ])('%s is a window without sessions', async (_, answer) => {
+    const vendor = await scriptedVendor([{ ...first, ...answer }])
+    expect(await read(vendor)).toMatchObject({ pages: [{ rows: [], resume: null }], error: null })
+  })
+
+  test('an answer without items is no empty page', async () => {
+    const vendor = await scriptedVendor(Array.from({ length: 5 }, () => ({ ...first, body: { sessions: [] } })))
+    expect(await read(vendor)).toMatchObject({ pages: [], error: { code: 'SRC_MALFORMED' } })
+  })
+
+  test.each<[string, (url: string) => string, Step]>([
+    [
+      'an address',
+      url => `${url}/v2.0/sessions?next-page-token=a%2Bb`,
+      { path: '/v2.0/sessions', query: { 'next-page-token': 'a+b' } },
+    ],
+    ['an address without a host', () => '/v2.0/sessions?p=2', { path: '/v2.0/sessions', query: { p: '2' } }],
+    ['a relative address', () => 'sessions?p=2', { path: '/v2.0/sessions', query: { p: '2' } }],
+    ['a query', () => '?p=2', { path: '/v2.0/sessions', query: { p: '2' } }],
+    ['a token', () => 'abc/+==', { path: '/v2.0/sessions', query: { ...query, 'next-page-token': 'abc/+==' } }],
+  ])('follows nextPage that is %s', async (_, link, second) => {
+    const vendor = await scriptedVendor([])
+    const next = link(vendor.url)
+    vendor.expect({ ...first, body: { items: [1], nextPage: next } }, { ...second, body: { items: [2], nextPage: null } })
+    expect((await read(vendor)).pages).toEqual([
+      { rows: [1], resume: next },
+      { rows: [2], resume: null },
+    ])
+  })
+
+  test('goes on from a page as it stopped', async () => {
+    const vendor = await scriptedVendor([])
+    const next = `${vendor.url}/v2.0/sessions?p=2`
+    vendor.expect({ path: '/v2.0/sessions', query: { p: '2' }, body: { items: [2] } })
+    expect((await read(vendor, { resume: next })).pages).toEqual([{ rows: [2], resume: null }])
+  })
+
+  test('never sends the token to another host', async () => {
+    const stranger = await scriptedVendor([])
+    const vendor = await scriptedVendor([{ ...first, body: { items: [1], nextPage: `${stranger.url}/v2.0/sessions?p=2` } }])
+    const { pages, error } = await read(vendor)
+    expect([rowsOf(pages), error?.code]).toEqual([[1], 'SRC_FOREIGN_HOST'])
+    expect(stranger.requests).toEqual([])
+  })
+
+  test.each([1, 2])('a nextPage that leads back over %d pages ends in an error, not in a circle', async circle => {
+    const vendor = await scriptedVendor([])
+    const page = (n: number) => `${vendor.url}/v2.0/sessions?p=${n}`
+    vendor.expect({ ...first, body: { items: [0], nextPage: page(0) } })
+    for (let n = 0; n < circle; n++)
+      vendor.expect({ path: '/v2.0/sessions', query: { p: String(n) }, body: { items: [n], nextPage: page((n + 1) % circle) } })
+    expect((await read(vendor)).error?.code).toBe('SRC_MALFORMED')
+  })
+
+  test('a range that the vendor finds too long is told as such', async () => {
+    const vendor = await scriptedVendor([
+      { ...first, status: 400, body: { errors: [{ code: 'INVALID_DATETIME_INTERVAL', message: 'x' }] } },
+    ])
+    expect((await read(vendor)).error).toMatchObject({
+      code: 'SRC_WINDOW_TOO_LARGE',
+      details: { vendorCode: 'INVALID_DATETIME_INTERVAL' },
+    })
+  })
+
+  test('any other refusal ends the window, without another try', async () => {
+    const vendor = await scriptedVendor([{ ...first, status: 400, body: { errors: [{ code: 'SOMETHING', message: 'x' }] } }])
+    expect((await read(vendor)).error?.code).toBe('SRC_REFUSED')
+  })
+
+  test('a place in a v1 export starts the window again', async () => {
+    const vendor = await scriptedVendor([])
+    expect((await read(vendor, { resume: { token: 't', pages: 1, rotates: true } })).error?.code).toBe('SRC_RESUME_EXPIRED')
+  })
+})
+
+describe('v1', () => {
+  const config = { apiVersion: 'v1' }
+  const path = (name: string) => `/api/v1.0/metrics/${name}`
+  const fromDate = '2026-11-09T00:00:00.000Z'
+  const order: Step = {
+    method: 'POST',
+    path: path('v2/download'),
+    query: { fromDate },
+    body: { hasMore: true, pageToken: 'T1', note: 'x', dateFrom: fromDate },
+  }
+  const page = (pageToken: string, body: unknown): Step => ({
+    method: 'POST',
+    path: path('download-page'),
+    query: { pageToken },
+    body,
+  })
+  const row = (n: number) => ({ sessionId: `s${n}`, sessionDate: '2026-11-09T01:00:00.000Z' })
+
+  test('orders an export, keeps its token before the first page, and fetches pages while there are more', async () => {
+    const vendor = await scriptedVendor([
+      order,
+      page('T1', { hasMore: 'true', sessions: [row(1)], pageToken: 'T2', fromDate: 'x', pageRows: 21, totalRows: 200 }),
+      page('T2', { hasMore: false, sessions: [row(2)] }),
+    ])
+    const { pages, error } = await read(vendor, { config })
+    expect(error).toBeNull()
+    expect(pages.map(each => [each.rows.length, each.resume])).toEqual([
+      [0, { token: 'T1', pages: 0, rotates: false }],
+      [1, { token: 'T2', pages: 1, rotates: true }],
+      [1, null],
+    ])
+  })
+
+  test('uses the same token again where pages bring none', async () => {
+    const vendor = await scriptedVendor([
+      order,
+      page('T1', { hasMore: true, sessions: [row(1)] }),
+      page('T1', { hasMore: false, sessions: [row(2)] }),
+    ])
+    expect(rowsOf((await read(vendor, { config })).pages)).toEqual([row(1), row(2)])
+  })
+
+  test('takes the older path where the vendor does not know the newer one', async () => {
+    const vendor = await scriptedVendor([
+      { ...order, status: 404, body: { errors: [] } },
+      { ...order, path: path('download') },
+      page('T1', { hasMore: false, sessions: [] }),
+    ])
+    expect((await read(vendor, { config })).error).toBeNull()
+  })
+
+  test.each<[string, Partial<Step>]>([
+    ['an end at once', { body: { hasMore: false, pageToken: 'null' } }],
+    ['204', { status: 204 }],
+  ])('an order answered with %s is a window without sessions', async (_, answer) => {
+    const ordered = { method: 'POST' as const, query: { fromDate }, ...answer }
+    const vendor = await scriptedVendor([
+      { ...ordered, path: path('v2/download') },
+      ...(answer.status === 204 ? [{ ...ordered, path: path('download') }] : []),
+    ])
+    expect((await read(vendor, { config })).pages).toEqual([{ rows: [], resume: null }])
+  })
+
+  test('leaves sessions from the end of the window on to a later window, and rows without a date to rejects', async () => {
+    const sessions = [
+      { sessionDate: '2026-11-09T11:59:59.999Z' },
+      { sessionDate: '2026-11-09T12:00:00.000Z' },
+      { sessionId: 'no date' },
+      'no row',
+    ]
+    const vendor = await scriptedVendor([order, page('T1', { hasMore: false, sessions })])
+    expect(rowsOf((await read(vendor, { config })).pages)).toEqual([sessions[0], sessions[2], sessions[3]])
+  })
+
+  test('an export that is not ready is asked again with growing pauses, in pages without rows and with the same resume', async () => {
+    const notYet = page('T1', { hasMore: true, sessions: [] })
+    const vendor = await scriptedVendor([
+      order,
+      ...Array.from({ length: 6 }, () => notYet),
+      page('T1', { hasMore: false, sessions: [row(1)] }),
+    ])
+    const { pages, error, clock } = await read(vendor, { config })
+    expect(error).toBeNull()
+    const place = { token: 'T1', pages: 0, rotates: false }
+    expect(pages).toEqual([
+      { rows: [], resume: place },
+      { rows: [], resume: place },
+      { rows: [row(1)], resume: null },
+    ])
+    expect(clock.now() - NOW).toBeGreaterThan(20_000)
+  })
+
+  test('a not-ready answer that repeats the token yields a page without rows each time', async () => {
+    const vendor = await scriptedVendor([
+      order,
+      page('T1', { hasMore: true, sessions: [], pageToken: 'T1' }),
+      page('T1', { hasMore: false, sessions: [row(1)], pageToken: 'T1' }),
+    ])
+    expect((await read(vendor, { config })).pages.map(each => each.rows.length)).toEqual([0, 0, 1])
+  })
+
+  test('goes on after a restart with the token that came last', async () => {
+    const vendor = await scriptedVendor([
+      page('T2', { hasMore: true, sessions: [row(2)], pageToken: 'T3' }),
+      page('T3', { hasMore: false, sessions: [row(3)] }),
+    ])
+    const { pages, error } = await read(vendor, { config, resume: { token: 'T2', pages: 1, rotates: true } })
+    expect([rowsOf(pages), error]).toEqual([[row(2), row(3)], null])
+  })
+
+  test.each([400, 404, 410])('a token that the vendor answers with %d after a restart has run out', async status => {
+    const vendor = await scriptedVendor([{ ...page('T2', { errors: [{ code: 'X' }] }), status }])
+    expect((await read(vendor, { config, resume: { token: 'T2', pages: 1, rotates: true } })).error?.code).toBe(
+      'SRC_RESUME_EXPIRED',
+    )
+  })
+
+  test('a token that was given a moment ago and is refused is a refusal, so that exports are not ordered without end', async () => {
+    const vendor = await scriptedVendor([order, { ...page('T1', {}), status: 400 }])
+    expect((await read(vendor, { config })).error?.code).toBe('SRC_REFUSED')
+  })
+
+  describe('where the vendor keeps the place of an export', () => {
+    test('a restart after its first page orders the export again', async () => {
+      const vendor = await scriptedVendor([])
+      expect((await read(vendor, { config, resume: { token: 'T1', pages: 1, rotates: false } })).error?.code).toBe(
+        'SRC_RESUME_EXPIRED',
+      )
+    })
+
+    test('a restart before its first page does too, as a page may have been sent and lost', async () => {
+      const vendor = await scriptedVendor([page('T1', { hasMore: true, sessions: [row(2)] })])
+      const { pages, error } = await read(vendor, { config, resume: { token: 'T1', pages: 0, rotates: false } })
+      expect([rowsOf(pages), error?.code]).toEqual([[], 'SRC_RESUME_EXPIRED'])
+    })
+
+    test('unless it was met not ready, when no page can have been lost', async () => {
+      const vendor = await scriptedVendor([
+        page('T1', { hasMore: true, sessions: [] }),
+        page('T1', { hasMore: true, sessions: [], pageToken: 'T1' }),
+      ])
+      vendor.expect(page('T1', { hasMore: false, sessions: [row(1)] }))
+      const { pages, error } = await read(vendor, { config, resume: { token: 'T1', pages: 0, rotates: false } })
+      expect([rowsOf(pages), error]).toEqual([[row(1)], null])
+    })
+  })
+
+  test('pages that go in a circle, or never move, end in an error', async () => {
+    const circle = await scriptedVendor([
+      order,
+      page('T1', { hasMore: true, sessions: [row(1)], pageToken: 'T2' }),
+      page('T2', { hasMore: true, sessions: [row(2)], pageToken: 'T1' }),
+    ])
+    expect((await read(circle, { config })).error?.code).toBe('SRC_MALFORMED')
+    const still = await scriptedVendor([
+      order,
+      ...Array.from({ length: 3 }, () => page('T1', { hasMore: true, sessions: [row(1)] })),
+    ])
+    expect((await read(still, { config })).error?.code).toBe('SRC_MALFORMED')
+  })
+
+  test('a page without sessions, and without more to come, is no empty page', async () => {
+    const vendor = await scriptedVendor([order, page('T1', { note: 'x' })])
+    expect((await read(vendor, { config })).error?.code).toBe('SRC_MALFORMED')
+  })
+
+  test('is read once a day, in windows of any length', () => {
+    const spec = (stream.window as (config: never) => WindowSpec)(botmaker.config.parse({ accessToken: 't', ...config }) as never)
+    expect(spec).toMatchObject({
+      longestMs: Infinity,
+      pollIntervalMs: 24 * HOUR,
+      lookbackIntervalMs: 24 * HOUR,
+      durableResume: true,
+    })
+  })
+})
+
+describe('credentials', () => {
+  const sessions = (token: string, answer: Partial<Step>): Step => ({
+    path: '/v2.0/sessions',
+    sent: { headers: { 'access-token': token } },
+    ...answer,
+  })
+  const good = { body: { items: [1] } }
+  const refresh = (refreshToken: string, answer: Partial<Step>): Step => ({
+    method: 'POST',
+    path: '/api/v1.0/auth/credentials',
+    sent: { headers: { clientid: 'id', secretid: 'the-secret', refreshtoken: refreshToken, 'access-token': null } },
+    ...answer,
+  })
+  const keys = (refreshTokenFile?: string) => ({
+    refreshClientId: 'id',
+    refreshClientSecret: 'the-secret',
+    refreshToken: 'refresh-1',
+    refreshTokenFile,
+  })
+
+  function folder(): string {
+    const path = mkdtempSync(join(tmpdir(), 'colloquy-'))
+    onTestFinished(() => rmSync(path, { recursive: true }))
+    return path
+  }
+
+  test('a 401 renews the token, and both new tokens are on disk, for the owner only, before they are used', async () => {
+    const file = join(folder(), 'refresh')
+    const vendor = await scriptedVendor([
+      sessions('the-token', { status: 401 }),
+      refresh('refresh-1', { body: { accessToken: 'token-2', refreshToken: 'refresh-2' } }),
+      sessions('token-2', good),
+    ])
+    const { error, lines } = await read(vendor, { config: keys(file) })
+    expect(error).toBeNull()
+    expect(readFileSync(file, 'utf8').trim()).toBe('refresh-2')
+    expect(readFileSync(`${file}.access`, 'utf8').trim()).toBe('token-2')
+    expect(statSync(file).mode & 0o777).toBe(0o600)
+    expect(readdirSync(join(file, '..')).toSorted()).toEqual(['refresh', 'refresh.access'])
+    expect(lines.join('')).not.toMatch(/token-2|refresh-2|the-secret/)
+  })
+
+  test('after a restart the kept access token is taken without another renewal', async () => {
+    const file = join(folder(), 'refresh')
+    writeFileSync(file, 'refresh-2\n')
+    writeFileSync(`${file}.access`, 'token-2\n')
+    const vendor = await scriptedVendor([sessions('the-token', { status: 401 }), sessions('token-2', good)])
+    expect((await read(vendor, { config: keys(file) })).error).toBeNull()
+  })
+
+  test('the kept refresh token goes before the configured one, which is tried when the vendor refuses it', async () => {
+    const file = join(folder(), 'refresh')
+    writeFileSync(file, 'refresh-0')
+    const vendor = await scriptedVendor([
+      sessions('the-token', { status: 401 }),
+      refresh('refresh-0', { status: 401 }),
+      refresh('refresh-1', { body: { accessToken: 'token-2' } }),
+      sessions('token-2', good),
+    ])
+    expect((await read(vendor, { config: keys(file) })).error).toBeNull()
+    expect(readFileSync(file, 'utf8').trim()).toBe('refresh-1')
+  })
+
+  test('a second renewal sends the token that the first one brought', async () => {
+    const vendor = await scriptedVendor([
+      sessions('the-token', { status: 401 }),
+      refresh('refresh-1', { body: { accessToken: 'token-2', refreshToken: 'refresh-2' } }),
+      sessions('token-2', good),
+      sessions('token-2', { status: 401 }),
+      refresh('refresh-2', { body: { accessToken: 'token-3', refreshToken: 'refresh-3' } }),
+      sessions('token-3', good),
+    ])
+    const config = keys()
+    await read(vendor, { config })
+    expect((await read(vendor, { config })).error).toBeNull()
+  })
+
+  test('204 changes nothing, and the request is made again', async () => {
+    const vendor = await scriptedVendor([
+      sessions('the-token', { status: 401 }),
+      refresh('refresh-1', { status: 204 }),
+      sessions('the-token', good),
+    ])
+    expect((await read(vendor, { config: keys() })).error).toBeNull()
+  })
+
+  test('refused refresh credentials end as refused credentials, and no secret stands in the error', async () => {
+    const vendor = await scriptedVendor([
+      sessions('the-token', { status: 401 }),
+      refresh('refresh-1', { status: 403, body: { message: 'refresh-1' } }),
+    ])
+    vendor.expect(...Array.from({ length: 3 }, () => sessions('the-token', { status: 401 })))
+    const { error, lines } = await read(vendor, { config: keys() })
+    expect(error?.code).toBe('SRC_UNAUTHORISED')
+    expect(`${error?.message}${JSON.stringify(error?.details)}${lines.join('')}`).not.toMatch(/refresh-1|the-secret|the-token/)
+  })
+
+  test('are renewed below a v1 root of another form where the vendor does not know the first', async () => {
+    const vendor = await scriptedVendor([
+      sessions('the-token', { status: 401 }),
+      refresh('refresh-1', { status: 404 }),
+      {
+        ...refresh('refresh-1', { body: { accessToken: 'token-2', refreshToken: 'refresh-2' } }),
+        path: '/v2.0/auth/credentials',
+      },
+      sessions('token-2', good),
+    ])
+    expect((await read(vendor, { config: keys() })).error).toBeNull()
+  })
+
+  test('a transient 401 passes without them', async () => {
+    const vendor = await scriptedVendor([sessions('the-token', { status: 401 }), sessions('the-token', good)])
+    expect((await read(vendor)).error).toBeNull()
+  })
+
+  test('a file that cannot be written is told at the start, when the old token is not spent yet', () => {
+    const config = botmaker.config.parse({ accessToken: 't', ...keys('/no/such/folder/refresh') })
+    expect(() => botmaker.http(config as never)).toThrow(
+      expect.objectContaining({ code: 'CFG_INVALID', details: expect.objectContaining({ path: 'refresh.token.file' }) }),
+    )
+    expect(existsSync('/no/such')).toBe(false)
+  })
+
+  test('half of the refresh keys is a fault that names the others', () => {
+    const parsed = parseConnectorConfig(
+      'b',
+      { 'connector.class': 'botmaker', 'access.token': 't', 'refresh.client.id': 'x' },
+      botmaker,
+    )
+    expect(parsed.ok ? [] : parsed.faults.map(fault => fault.path)).toEqual([
+      'connectors.b.refresh.client.secret',
+      'connectors.b.refresh.token',
+    ])
+  })
+})
+
+test.each([
+  ['v2', 'https://api.botmaker.com/v2.0'],
+  ['v1', 'https://go.botmaker.com/api/v1.0'],
+])("%s is read from the vendor's own address unless the config names another", (apiVersion, baseUrl) => {
+  const spec: HttpSpec = botmaker.http(botmaker.config.parse({ accessToken: 't', apiVersion }) as never)
+  expect(spec.baseUrl).toBe(baseUrl)
+})
+
+describe.each(['v2', 'v1'] as const)('conformance, %s', version => {
+  const subject: Subject = {
+    connector: botmaker,
+    async start() {
+      const window = { fromMs: NOW - 3 * 24 * HOUR, untilMs: NOW }
+      const world = createWorld({ seed: 7, sessions: 300, ...window })
+      const simulator = await startBotmakerSimulator({
+        world,
+        now: () => NOW + HOUR,
+        pageSize: 40,
+        exportPageSize: 90,
+        quirks: { requestsPerSecond: 0, duplicateAcrossPages: true, eventOrder: 'shuffled', nulBytes: true },
+      })
+      return {
+        config: version === 'v1' ? simulator.configV1 : simulator.config,
+        window,
+        nowMs: NOW + HOUR,
+        stop: () => simulator.stop(),
+      }
+    },
+  }
+  test.each(conformanceChecks(subject).map(check => [check.name, check] as const))('%s', async (_, check) => {
+    await expect(check.run()).resolves.toBeUndefined()
+  })
+})

@@ -102,11 +102,11 @@ test('the config that compose runs reaches the parts of compose', () => {
 test('every metric that the dashboard asks for is in the table of metrics', () => {
   const dashboard = file('deploy/grafana/dashboards/colloquy.json')
   const asked = new Set(dashboard.match(/\bcolloquy_[a-z_]+/g))
-  const known = Object.entries(METRICS).flatMap(([name, { kind }]) =>
-    kind === 'histogram' ? [`${METRIC_PREFIX}${name}_bucket`] : [`${METRIC_PREFIX}${name}`],
+  const known = new Set(
+    Object.entries(METRICS).map(([name, { kind }]) => `${METRIC_PREFIX}${name}${kind === 'histogram' ? '_bucket' : ''}`),
   )
   expect(asked.size).toBeGreaterThan(10)
-  expect([...asked].filter(name => !known.includes(name))).toEqual([])
+  expect([...asked].filter(name => !known.has(name))).toEqual([])
 })
 
 test('server.properties of a local broker listens on loopback only, and tests notice timed-out transactions sooner', () => {

@@ -1,0 +1,299 @@
+import { randomUUID } from 'node:crypto'
+import { afterEach, beforeAll, expect, inject, test, vi } from 'vitest'
+import { systemClock } from '../../src/clock.ts'
+import { connectKafka } from '../../src/kafka/client.ts'
+import { type Encoder, encoderFor } from '../../src/kafka/codec.ts'
+import type { WriteRecord } from '../../src/kafka/port.ts'
+import { connectRegistry, type Registry } from '../../src/kafka/registry.ts'
+import { silentLog } from '../../src/log.ts'
+import { createMetrics } from '../../src/metrics.ts'
+import type { Progress, SeriesPoint } from '../../src/records.ts'
+import { schemaText } from '../../src/schemas.ts'
+import { startHttp } from '../../src/serve/http.ts'
+import { type RunningServer, startServer } from '../../src/serve/run.ts'
+import { topicNames, topicSpecs } from '../../src/topics.ts'
+import { point, T } from '../serve/points.ts'
+
+const PARTITIONS = 2
+const schemas = { series: schemaText('series-point'), progress: schemaText('progress') }
+const day = 'from=2026-11-01T00:00:00Z&until=2026-11-01T03:00:00Z'
+let registry: Registry
+let points: Encoder<SeriesPoint>
+let progresses: Encoder<Progress>
+
+const endings: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const end of endings.splice(0).reverse()) await end()
+})
+
+beforeAll(async () => {
+  registry = connectRegistry({ url: inject('stack').registry, log: silentLog })
+  const name = `serve-${randomUUID()}`
+  points = encoderFor(schemas.series, await registry.register(`${name}.series-value`, schemas.series))
+  progresses = encoderFor(schemas.progress, await registry.register(`${name}.progress-value`, schemas.progress))
+})
+
+/** Topics of their own, written to as ingest and aggregator do. */
+async function world({ create = true } = {}) {
+  const prefix = `serve-${randomUUID().slice(0, 8)}`
+  const names = topicNames(prefix)
+  const kafka = connectKafka({ brokers: inject('stack').brokers.split(','), clientId: 'serve-test', log: silentLog })
+  endings.push(() => kafka.close())
+  const specs = topicSpecs({ prefix, partitions: PARTITIONS, replicationFactor: 1, longestLookbackMs: 0 })
+  const createTopics = () => kafka.ensureTopics(specs, { create: true })
+  const writer = kafka.openWriter({ transactionalId: prefix })
+  if (create) {
+    await createTopics()
+    await writer.fence()
+  }
+
+  /** One transaction; returns the last offset. */
+  async function write(topic: string, partition: number, ...records: WriteRecord[]): Promise<number> {
+    const [written] = await writer.transact(tx => tx.write([{ topic, partition, records }]))
+    return written?.lastOffset ?? -1
+  }
+  const text = (key: string, value: string | null): WriteRecord => ({
+    key: Buffer.from(key),
+    value: value === null ? null : Buffer.from(value),
+  })
+  const iso = (ms: number) => new Date(ms).toISOString()
+
+  return {
+    names,
+    kafka,
+    createTopics,
+    fence: () => writer.fence(),
+    write,
+    text,
+    point: (partition: number, of: Parameters<typeof point>[0]) => {
+      const made = point(of)
+      return write(names.series, partition, {
+        key: Buffer.from(`${made.series_key}@${iso(made.bucket_start)}`),
+        value: points.encode(made),
+      })
+    },
+    session: (partition: number) => write(names.sessions, partition, text('a session', 'nobody here decodes it')),
+    progress: (of: Partial<Progress> & { completeUntil: string; through: Progress['through'] }) => {
+      const { completeUntil, ...rest } = of
+      const until = T(completeUntil)
+      const made: Progress = {
+        connector: 'acme',
+        stream: 'sessions',
+        scope: 'acme',
+        vendor: 'botmaker',
+        account: 'acme',
+        bot_id: null,
+        lane: 'live',
+        window_from: T('2026-11-01T00:00:00Z'),
+        window_until: until,
+        complete_until: until,
+        pages: 1,
+        rows: 1,
+        emitted: 1,
+        unchanged: 0,
+        rejected: 0,
+        newest_at: null,
+        committed_at: until,
+        covered: [{ from: T('2026-11-01T00:00:00Z'), until }],
+        ...rest,
+      }
+      return write(names.progress, 1, {
+        key: Buffer.from(`${made.connector}/${made.stream}/${made.scope}`),
+        value: progresses.encode(made),
+      })
+    },
+    counted: (partition: number, inputs: Record<string, number>, series: number | null) =>
+      write(names.aggregateOffsets, partition, text(String(partition), JSON.stringify({ inputs, series }))),
+  }
+}
+
+async function serve(of: Awaited<ReturnType<typeof world>>): Promise<{
+  server: RunningServer
+  stop: () => Promise<void>
+  get: (path: string) => Promise<{ status: number; body: Answer }>
+  metrics: ReturnType<typeof createMetrics>
+}> {
+  const ending = new AbortController()
+  const metrics = createMetrics({ processMetrics: false })
+  const common = { log: silentLog, metrics, clock: systemClock }
+  const server = startServer({
+    ...common,
+    kafka: of.kafka,
+    registry,
+    names: of.names,
+    partitions: PARTITIONS,
+    schemas,
+    signal: ending.signal,
+  })
+  const http = await startHttp({
+    ...common,
+    host: '127.0.0.1',
+    port: 0,
+    version: '0.0.0',
+    health: () => [server.health()],
+    serve: server.serve,
+  })
+  const stop = async () => {
+    ending.abort()
+    await server.done
+    await http.close()
+  }
+  endings.push(stop)
+  return {
+    server,
+    stop,
+    metrics,
+    get: async path => {
+      const answer = await fetch(http.url + path)
+      return { status: answer.status, body: (await answer.json()) as Answer }
+    },
+  }
+}
+
+interface Answer {
+  message?: string
+  kafka_cluster_id?: string
+  complete_until: string | null
+  data: { series: { labels: Record<string, string>; values: (number | null)[]; sum: number | null }[] }
+}
+
+const hours = `/v1/series?measure=sessions&bucket=1h&${day}`
+const values = (body: Answer) => body.data.series[0]?.values
+
+test('series, their revisions and withdrawals are answered over HTTP once all has been read', async () => {
+  const of = await world()
+  await of.point(0, { at: '2026-11-01T00:10:00Z', sessions: 1 })
+  await of.point(0, { at: '2026-11-01T00:10:00Z', sessions: 5, revision: 2 })
+  await of.point(1, { at: '2026-11-01T02:10:00Z', sessions: 7, bot_id: 'b2', channel: 'voice' })
+  await of.point(1, { at: '2026-11-01T01:10:00Z', sessions: 9, bot_id: 'b3' })
+  const gone = point({ at: '2026-11-01T01:10:00Z', bot_id: 'b3' })
+  await of.write(of.names.series, 1, of.text(`${gone.series_key}@2026-11-01T01:10:00.000Z`, null))
+
+  const { server, get } = await serve(of)
+  await server.ready
+  expect(await get('/readyz')).toMatchObject({ status: 200 })
+  expect((await get('/')).body.kafka_cluster_id).toBe((await of.kafka.describe()).clusterId)
+  const { body } = await get(hours)
+  expect([values(body), body.complete_until]).toEqual([[5, null, 7], null])
+  const grouped = (await get(`${hours}&group_by=channel`)).body.data.series
+  expect(grouped.map(({ labels, sum }) => [labels['channel'], sum])).toEqual([
+    ['voice', 7],
+    ['web', 5],
+  ])
+
+  await of.point(0, { at: '2026-11-01T00:11:00Z', sessions: 2 })
+  await vi.waitFor(async () => expect(values((await get(hours)).body)).toEqual([7, null, 7]), 10_000)
+})
+
+test('progress is believed only when the aggregator has counted what the commit wrote', async () => {
+  const of = await world()
+  const at = await of.session(1)
+  const through = [{ topic: of.names.sessions, partition: 1, offset: at }]
+  await of.progress({ completeUntil: '2026-11-01T02:00:00Z', through })
+  const series = await of.point(1, { at: '2026-11-01T00:10:00Z', sessions: 1 })
+  await of.counted(1, { [of.names.sessions]: at }, null) // up to the session, not past it
+
+  const { server, get } = await serve(of)
+  await server.ready
+  const before = (await get(hours)).body
+  expect([values(before), before.complete_until]).toEqual([[1, null, null], null])
+
+  await of.counted(1, { [of.names.sessions]: at + 2 }, series)
+  await vi.waitFor(async () => {
+    const { body } = await get(hours)
+    expect([values(body), body.complete_until]).toEqual([[1, 0, null], '2026-11-01T02:00:00.000Z'])
+  }, 10_000)
+})
+
+test('progress is not believed before the series that were counted of it have arrived here', async () => {
+  const of = await world()
+  const at = await of.session(0)
+  await of.progress({ completeUntil: '2026-11-01T02:00:00Z', through: [{ topic: of.names.sessions, partition: 0, offset: at }] })
+  // The two topics become visible apart: here the offsets are there, the point that they speak of is not.
+  await of.counted(0, { [of.names.sessions]: at + 2 }, 0)
+
+  const { server, get } = await serve(of)
+  await server.ready
+  expect((await get(hours)).body.complete_until).toBeNull()
+
+  expect(await of.point(0, { at: '2026-11-01T00:10:00Z', sessions: 3 })).toBe(0)
+  await vi.waitFor(async () => {
+    const { body } = await get(hours)
+    expect([values(body), body.complete_until]).toEqual([[3, 0, null], '2026-11-01T02:00:00.000Z'])
+  }, 10_000)
+})
+
+test('after a compaction the newest progress holds only beyond what older commits wrote', async () => {
+  const of = await world()
+  // The commit that wrote this session is compacted away; the newest progress speaks of partition 0 only.
+  const older = await of.session(1)
+  const newer = await of.session(0)
+  await of.progress({
+    completeUntil: '2026-11-01T02:00:00Z',
+    through: [{ topic: of.names.sessions, partition: 0, offset: newer }],
+  })
+  await of.counted(0, { [of.names.sessions]: newer + 2 }, null)
+
+  const { server, get } = await serve(of)
+  await server.ready
+  expect((await get(hours)).body.complete_until).toBeNull()
+
+  // The last record has been passed, its commit marker not: that is all there is.
+  await of.counted(1, { [of.names.sessions]: older + 1 }, null)
+  await vi.waitFor(async () => expect((await get(hours)).body.complete_until).toBe('2026-11-01T02:00:00.000Z'), 10_000)
+})
+
+test('completeness is the least of the streams asked for, and a withdrawn stream holds nothing back', async () => {
+  const of = await world()
+  await of.progress({ completeUntil: '2026-11-01T02:00:00Z', through: [] })
+  await of.progress({
+    completeUntil: '2026-11-01T01:00:00Z',
+    through: [],
+    connector: 'kore',
+    vendor: 'koreai',
+    scope: 'st-1',
+    bot_id: 'st-1',
+  })
+  const { server, get } = await serve(of)
+  await server.ready
+  expect((await get(hours)).body.complete_until).toBe('2026-11-01T01:00:00.000Z')
+  expect((await get(`${hours}&vendor=botmaker`)).body.complete_until).toBe('2026-11-01T02:00:00.000Z')
+  await of.write(of.names.progress, 1, of.text('kore/sessions/st-1', null))
+  await vi.waitFor(async () => expect((await get(hours)).body.complete_until).toBe('2026-11-01T02:00:00.000Z'), 10_000)
+})
+
+test('a record that cannot be read is counted and passed over', async () => {
+  const of = await world()
+  await of.write(of.names.series, 0, of.text('x@2026-11-01T00:10:00.000Z', 'no Avro'))
+  await of.write(of.names.aggregateOffsets, 0, of.text('0', '{"inputs":3}'))
+  await of.point(0, { at: '2026-11-01T00:10:00Z', sessions: 4 })
+  const { server, get, metrics } = await serve(of)
+  await server.ready
+  expect(values((await get(hours)).body)).toEqual([4, null, null])
+  const { body } = await metrics.render()
+  expect(body).toContain(`colloquy_serve_invalid_records_total{topic="${of.names.series}"} 1`)
+  expect(body).toContain(`colloquy_serve_invalid_records_total{topic="${of.names.aggregateOffsets}"} 1`)
+})
+
+test('a server that is there before its topics waits for them, and says so', async () => {
+  const of = await world({ create: false })
+  const { server, get } = await serve(of)
+  const { status, body } = await get('/readyz')
+  expect([status, body.message]).toEqual([503, expect.stringMatching(/^server: /)])
+  expect((await get(hours)).status).toBe(503)
+  await of.createTopics()
+  await server.ready
+  await of.fence()
+  await of.point(0, { at: '2026-11-01T00:10:00Z', sessions: 4 })
+  await vi.waitFor(async () => expect(values((await get(hours)).body)).toEqual([4, null, null]), 10_000)
+})
+
+test('a stop ends the server at once and quietly', async () => {
+  const of = await world()
+  const { server, stop } = await serve(of)
+  await server.ready
+  const began = performance.now()
+  await stop()
+  expect(performance.now() - began).toBeLessThan(3000)
+  await expect(server.done).resolves.toBeUndefined()
+})

@@ -3,13 +3,22 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import botmaker from '../../connectors/botmaker/index.ts'
-import { startBotmakerSimulator } from '../../connectors/botmaker/simulator.ts'
+import { type Quirks, sessionIdOf, startBotmakerSimulator, toldAs } from '../../connectors/botmaker/simulator.ts'
 import { createWorld } from '../../src/sim/index.ts'
 import { parseConnectorConfig } from '../../src/source/config.ts'
 import { conformanceChecks, type Subject } from '../../src/source/conformance.ts'
 import { createHttp } from '../../src/source/http.ts'
-import { FlowError, type HttpSpec, type Json, type Page, type Stream, type WindowSpec } from '../../src/source/index.ts'
+import {
+  FlowError,
+  rowContext,
+  type HttpSpec,
+  type Json,
+  type Page,
+  type Stream,
+  type WindowSpec,
+} from '../../src/source/index.ts'
 import { createQuota } from '../../src/source/quota.ts'
+import { split } from '../../src/source/windows.ts'
 import { createLog } from '../../src/log.ts'
 import { handClock } from '../support/clock.ts'
 import { type ScriptedVendor, type Step, scriptedVendor } from '../support/scripted-vendor.ts'
@@ -557,5 +566,89 @@ describe.each(['v2', 'v1'] as const)('conformance, %s', version => {
   }
   test.each(conformanceChecks(subject).map(check => [check.name, check] as const))('%s', async (_, check) => {
     await expect(check.run()).resolves.toBeUndefined()
+  })
+})
+
+describe("the world's sessions, messages and events are read whole, none twice, whatever the vendor's habits", () => {
+  const window = { fromMs: NOW - 3 * 24 * HOUR, untilMs: NOW - HOUR }
+  const world = createWorld({ seed: 11, sessions: 200, ...window })
+
+  test.each<['v1' | 'v2', Partial<Quirks>]>([
+    ['v2', {}],
+    ['v2', { emptyPeriod: '204', lastPage: 'null', duplicateAcrossPages: true, eventOrder: 'shuffled', messageIds: false }],
+    [
+      'v2',
+      { timestampPrecision: 'seconds', emptyPeriod: 'blank', windowEdges: 'closed', nulBytes: true, longTermAfterMs: 24 * HOUR },
+    ],
+    ['v1', {}],
+    [
+      'v1',
+      { pageToken: 'sticky', notReadyCalls: 7, nulls: 'everywhere', variables: 'objects', topics: 'objects', urls: 'array' },
+    ],
+    ['v1', { booleans: 'boolean', nulls: 'null', variables: 'map', notReadyCalls: 2 }],
+  ])('%s, %j', async (version, quirks) => {
+    const simulator = await startBotmakerSimulator({
+      world,
+      now: () => NOW,
+      pageSize: 17,
+      exportPageSize: 60,
+      quirks: { requestsPerSecond: 0, ...quirks },
+    })
+    onTestFinished(() => simulator.stop())
+    const flat = { 'connector.class': 'botmaker', ...(version === 'v1' ? simulator.configV1 : simulator.config) }
+    const parsed = parseConnectorConfig('b', flat, botmaker)
+    if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults))
+    const config = parsed.config as never
+    const clock = handClock(NOW, { autoAdvance: true })
+    const signal = new AbortController().signal
+    const http = createHttp(botmaker.http(config), {
+      quota: createQuota({}, clock),
+      priority: 0,
+      signal,
+      clock,
+      log: createLog('silent'),
+    })
+    onTestFinished(() => http.close())
+    const scope = { name: 'acme', botId: 'acme' }
+    const ctx = rowContext<unknown>({
+      vendor: 'botmaker',
+      account: 'acme',
+      connector: 'b',
+      config,
+      scope,
+      observedAtMs: NOW,
+      lookbackMs: 48 * HOUR,
+    })
+
+    const keys = { session: new Set<string>(), message: new Set<string>(), event: new Set<string>() }
+    for (const piece of split(window, version === 'v1' ? Infinity : 24 * HOUR)) {
+      for await (const page of stream.read({ config, scope, window: piece, resume: null, nowMs: NOW, http })) {
+        for (const raw of page.rows) {
+          for (const draft of stream.normalise(stream.row.parse(raw) as never, ctx)) {
+            if (draft.kind === 'message') keys.message.add(draft.record.message_key)
+            else if (draft.kind === 'event') keys.event.add(draft.record.event_key)
+            else
+              keys.session.add(
+                `${draft.record.session_id} ${draft.record.status === 'CLOSED'} ${draft.record.containment === 'AGENT'} ${draft.record.channel} ${draft.record.user_messages}`,
+              )
+          }
+        }
+      }
+    }
+
+    const view = world.at(NOW)
+    const all = [...view.between(window.fromMs, window.untilMs)]
+    const handed = (kind: string) => kind === 'transfer_requested' || kind === 'transferred'
+    expect([...keys.session].toSorted()).toEqual(
+      all
+        .map(each => {
+          const agent = each.events.some(event => handed(event.kind)) || each.messages.some(message => message.sender === 'agent')
+          const users = each.messages.filter(message => message.sender === 'user').length
+          return `${sessionIdOf(each)} ${each.closedAtMs !== null} ${agent} ${each.channel} ${users}`
+        })
+        .toSorted(),
+    )
+    expect(keys.message.size).toBe(all.reduce((sum, each) => sum + each.messages.length, 0))
+    expect(keys.event.size).toBe(all.reduce((sum, each) => sum + each.events.filter(event => toldAs(event) !== null).length, 0))
   })
 })

@@ -138,7 +138,12 @@ const Aggregator = z.strictObject({
   groupId: z.string().min(1).optional().describe('Consumer group of the aggregators. Default: <prefix>-aggregator'),
   retention: Duration.nullable()
     .default(null)
-    .describe('How long sessions can still change what was counted. Absent: the default of the aggregator'),
+    .describe('How far back minutes are kept and counted. Absent: the default of the aggregator'),
+  sessionTimeout: Duration.nullable()
+    .default(null)
+    .describe(
+      'After so long without a sign of life a process loses its partitions to others. Absent: the default of the aggregator',
+    ),
 })
 
 const LogSettings = z.strictObject({
@@ -178,8 +183,8 @@ export interface ColloquyConfig {
   /** npm package names, and paths made absolute. */
   readonly plugins: readonly string[]
   readonly connectors: Readonly<Record<string, ConnectorMap>>
-  /** `retentionMs` null: the aggregator's own default. */
-  readonly aggregator: { readonly groupId: string; readonly retentionMs: number | null }
+  /** What the file does not say is the aggregator's to decide. */
+  readonly aggregator: { readonly groupId: string; readonly retentionMs?: number; readonly sessionTimeoutMs?: number }
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' }
 }
 
@@ -305,7 +310,11 @@ function configOf(
     http,
     plugins: data.plugins.map(each => (/^\.{0,2}\//.test(each) ? resolve(folder, each) : each)),
     connectors,
-    aggregator: { groupId: aggregator.groupId ?? `${topics.prefix}-aggregator`, retentionMs: aggregator.retention },
+    aggregator: {
+      groupId: aggregator.groupId ?? `${topics.prefix}-aggregator`,
+      ...(aggregator.retention === null ? {} : { retentionMs: aggregator.retention }),
+      ...(aggregator.sessionTimeout === null ? {} : { sessionTimeoutMs: aggregator.sessionTimeout }),
+    },
     log,
   }
 }

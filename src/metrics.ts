@@ -76,6 +76,12 @@ export const METRICS = {
     labels: ['topic'],
     help: 'Records that the aggregator has counted in, by topic.',
   },
+  aggregate_left_out_total: {
+    kind: 'counter',
+    unit: 'records',
+    labels: ['topic', 'reason'],
+    help: 'Records not counted: invalid could not be read, late is for a minute before the retention.',
+  },
   aggregate_lag_records: {
     kind: 'gauge',
     unit: 'records',

@@ -40,7 +40,7 @@ test('the least file gets every default', () => {
     http: { host: '127.0.0.1', port: 8083 },
     plugins: [],
     connectors: {},
-    aggregator: { groupId: 'colloquy-aggregator', retentionMs: null },
+    aggregator: { groupId: 'colloquy-aggregator' },
     log: { level: 'info' },
   })
 })

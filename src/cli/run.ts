@@ -100,7 +100,7 @@ class Process {
         ends.push(this.#ingest.done.then(() => stopped(this.#signal)))
       }
       if (!this.#signal.aborted && this.#roles.has('aggregator')) {
-        this.#aggregator = await startAggregator({
+        this.#aggregator = startAggregator({
           ...roleOptions,
           metrics: aggregateMetrics(this.#metrics),
           options: config.aggregator,

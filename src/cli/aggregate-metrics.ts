@@ -1,0 +1,24 @@
+import type { AggregateMetrics, FirstSeenKind } from '../aggregate/run.ts'
+import type { Metrics } from '../metrics.ts'
+
+/** What the aggregator tells of itself, in the metrics of the contract. */
+export function aggregateMetrics(metrics: Metrics): AggregateMetrics {
+  const firstSeen: Record<Exclude<FirstSeenKind, 'message'>, 'sessions_total' | 'agent_transfers_total'> = {
+    session: 'sessions_total',
+    agent_transfer: 'agent_transfers_total',
+  }
+  return {
+    records: (topic, n) => metrics.inc('aggregate_records_total', { topic }, n),
+    lag: (topic, partition, n) => {
+      if (n === null) metrics.remove('aggregate_lag_records', { topic, partition })
+      else metrics.set('aggregate_lag_records', { topic, partition }, n)
+    },
+    restoreSeconds: seconds => metrics.observe('aggregate_restore_seconds', {}, seconds),
+    firstSeen: (kind, { vendor, account, bot_id, channel, sender = 'other' }, _eventTimeMs, n) => {
+      const labels = { vendor, account, bot_id, channel }
+      if (kind === 'message') metrics.inc('messages_total', { ...labels, sender }, n)
+      else metrics.inc(firstSeen[kind], labels, n)
+    },
+    leftOut: (topic, reason, n) => metrics.inc('aggregate_left_out_total', { topic: topic ?? 'none', reason }, n),
+  }
+}

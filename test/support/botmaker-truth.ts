@@ -1,0 +1,95 @@
+/**
+ * What the topics must hold of a world that Botmaker has shown, worked out from the world itself and the vendor's documents, not from the connector.
+ * For worlds that are over: every conversation older than the lookback.
+ */
+import { contactIdOf, sessionIdOf, toldAs, type BotmakerSimulator } from '../../connectors/botmaker/simulator.ts'
+import type { Conversation } from '../../src/sim/index.ts'
+
+export interface ExpectedSession {
+  readonly session_key: string
+  readonly started_at: number
+  readonly ended_at: number
+  readonly status: 'CLOSED' | 'EXPIRED'
+  readonly containment: 'AGENT' | 'SELF_SERVICE' | 'UNKNOWN'
+  readonly channel: string
+  readonly user_id: string
+  readonly channel_user_id: string
+  readonly interactive: boolean
+  readonly transferred_at: number | null
+  readonly outcome: string | null
+  readonly is_test: boolean
+  readonly starting_cause: string
+  readonly user_messages: number
+  readonly bot_messages: number
+  readonly agent_messages: number
+}
+
+export interface Expected {
+  readonly sessions: Map<string, ExpectedSession>
+  /** message_key → what was said, when, by whom. */
+  readonly messages: Map<string, { session_key: string; sent_at: number; sender: string; text: string | null }>
+  /** `session_key|name|time`, sorted; events have no id of the vendor's. */
+  readonly events: string[]
+}
+
+export function expectedOf({ world, account }: BotmakerSimulator, nowMs: number): Expected {
+  const sessions = new Map<string, ExpectedSession>()
+  const messages: Expected['messages'] = new Map()
+  const events: string[] = []
+  const view = world.at(nowMs)
+  for (let index = 0; index < view.count; index++) {
+    const conversation = view.conversation(index)
+    if (!account.has(conversation)) continue
+    const key = `botmaker:${account.business}:${sessionIdOf(conversation)}`
+    const told = conversation.events.flatMap(event => {
+      const words = toldAs(event)
+      return words === null ? [] : [{ ...words, atMs: event.atMs }]
+    })
+    sessions.set(
+      key,
+      sessionOf(conversation, key, told, contactIdOf(conversation.person, account.channelOf(conversation.person))),
+    )
+    for (const message of conversation.messages)
+      messages.set(`${key}/${message.id}`, {
+        session_key: key,
+        sent_at: message.atMs,
+        sender: message.sender.toUpperCase(),
+        text: message.attachment === null ? message.text : null,
+      })
+    for (const { name, atMs } of told) events.push(`${key}|${name}|${atMs}`)
+  }
+  return { sessions, messages, events: events.toSorted() }
+}
+
+function sessionOf(
+  conversation: Conversation,
+  key: string,
+  told: readonly { name: string; atMs: number; info: Record<string, unknown> | null }[],
+  contactId: string,
+): ExpectedSession {
+  const count = (sender: string) => conversation.messages.filter(message => message.sender === sender).length
+  const firstOf = (name: string) => told.find(event => event.name === name)?.atMs ?? null
+  const close = told.findLast(event => event.name === 'conversation-close')
+  const assigned = firstOf('assigned-to-agent')
+  const queued = firstOf('queue-set')
+  const withAgent = count('agent') > 0 || assigned !== null || queued !== null
+  const last = Math.max(...conversation.messages.map(message => message.atMs), ...told.map(event => event.atMs))
+  return {
+    session_key: key,
+    started_at: conversation.startedAtMs,
+    ended_at: close?.atMs ?? last,
+    status: close === undefined ? 'EXPIRED' : 'CLOSED',
+    containment: withAgent ? 'AGENT' : close !== undefined && count('user') > 0 ? 'SELF_SERVICE' : 'UNKNOWN',
+    channel: conversation.channel,
+    user_id: conversation.person.id,
+    channel_user_id: contactId,
+    interactive: count('user') > 0,
+    transferred_at: assigned ?? queued ?? conversation.messages.find(message => message.sender === 'agent')?.atMs ?? null,
+    outcome: (close?.info?.['typification'] as string | undefined) ?? null,
+    is_test: conversation.person.isTest,
+    starting_cause: conversation.cause === 'campaign' ? 'WhatsAppTemplate' : 'Organic',
+    user_messages: count('user'),
+    bot_messages: count('bot'),
+    agent_messages: count('agent'),
+  }
+}

@@ -122,7 +122,7 @@ export function createWorld(options: WorldOptions): World {
     const view: WorldView = {
       nowMs,
       count,
-      indexAt: ms => Math.min(countBefore(ms), count),
+      indexAt: ms => (ms > nowMs ? count : countBefore(ms)),
       conversation(index) {
         if (index >= count) throw new RangeError(`conversation ${index} has not started at ${nowMs}`)
         return asKnown(conversation(index), nowMs)

@@ -1,5 +1,6 @@
 /**
- * Repairs of kafkajs 2.2.4, made in the module cache before anything else of it is loaded: import this before kafkajs, always.
+ * Repairs of kafkajs 2.2.4, made in the module cache before anything else of it is loaded: import this before kafkajs, always. Where somebody has
+ * loaded kafkajs before, they keep what they have, and we get a copy of our own.
  *
  * The package is pinned exactly, and a test holds the originals to the text that was read when these were written. What stands here:
  * - the read-committed filter, which lets through records of aborted transactions (our own reader does not use it; whoever makes a kafkajs
@@ -9,6 +10,7 @@
  * Everything else that is wrong with the producer is avoided by not using it: see `writer.ts` and docs/decisions/0001-kafkajs-behind-a-port.md.
  */
 import { createRequire } from 'node:module'
+import { dirname, sep } from 'node:path'
 
 const require = createRequire(import.meta.url)
 
@@ -98,6 +100,9 @@ function replace<T>(file: string, repair: (original: T) => T): void {
   const cached = require.cache[require.resolve(file)]
   if (cached !== undefined) cached.exports = repair(original)
 }
+
+const home = dirname(require.resolve('kafkajs/package.json')) + sep
+for (const file of Object.keys(require.cache)) if (file.startsWith(home)) delete require.cache[file]
 
 replace(REPLACED.filter, () => withoutAborted)
 replace(REPLACED.request, framing)

@@ -213,12 +213,12 @@ test('port 0 takes a free one and logs it', async () => {
   expect(JSON.parse(lines[0] ?? '{}')).toMatchObject({ msg: 'listening', port: server.port, url: server.url })
 })
 
-test('closing does not wait for connections that are kept alive', async () => {
+test('closing does not wait for connections that are kept alive, nor for requests that never end', async () => {
   const server = await start()
   const socket = connect(server.port, '127.0.0.1')
   await new Promise(resolve => {
     socket.on('data', resolve)
-    socket.write('GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n')
+    socket.write('GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\nGET /heal')
   })
   const ended = new Promise(resolve => socket.on('close', resolve))
   const began = performance.now()

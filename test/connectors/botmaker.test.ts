@@ -143,6 +143,14 @@ describe('v2', () => {
     })
   })
 
+  test('does not ask again where long-term-search was sent already', async () => {
+    const vendor = await scriptedVendor([
+      { path: '/v2.0/sessions', status: 400, body: { errors: [{ code: 'LONG_TERM_SEARCH_PARAM_REQUIRED', message: 'x' }] } },
+    ])
+    const window = { fromMs: NOW - 50 * HOUR, untilMs: NOW - 49 * HOUR }
+    expect((await read(vendor, { window })).error?.code).toBe('SRC_REFUSED')
+  })
+
   test.each<[string, Partial<Step>]>([
     ['204', { status: 204 }],
     ['200 without a body', { raw: '' }],

@@ -1,8 +1,9 @@
 /** Topics: made with the settings of the contract, and checked where they exist. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Admin, ITopicConfig } from 'kafkajs'
 import { FlowError } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { kafkaError } from './failures.ts'
+import { backoffMs, codeOf, isStale, kafkaError } from './failures.ts'
 import { TOPIC } from './kafkajs.ts'
 import type { TopicSpec } from './port.ts'
 
@@ -24,7 +25,8 @@ export async function ensureTopics(
     })
   }
   if (missing.length > 0) await create(admin, missing)
-  await check(admin, log, specs)
+  const [counts, settings] = await inspect(admin, specs)
+  check(log, specs, counts, settings)
 }
 
 /** A topic that somebody else makes meanwhile is as good: it is checked like all others. */
@@ -46,21 +48,40 @@ async function create(admin: Admin, specs: readonly TopicSpec[]): Promise<void> 
   } catch (error) {
     const errors =
       error instanceof AggregateError || (error instanceof Error && 'errors' in error) ? (error.errors as Error[]) : [error]
-    const first = errors.find(one => (one as { type?: string }).type !== 'TOPIC_ALREADY_EXISTS')
+    // The client waits for the leaders after it has made them, and may find none yet: `inspect` waits longer.
+    const first = errors.find(one => (one as { type?: string }).type !== 'TOPIC_ALREADY_EXISTS' && !isStale(codeOf(one) ?? 0))
     if (first === undefined) return
     const topic = (first as { topic?: string }).topic
     throw kafkaError(first, topic === undefined ? {} : { topic })
   }
 }
 
-async function check(admin: Admin, log: Log, specs: readonly TopicSpec[]): Promise<void> {
-  const { topics } = await admin.fetchTopicMetadata({ topics: specs.map(spec => spec.topic) })
-  const counts = new Map(topics.map(topic => [topic.name, topic.partitions.length]))
-  const settings = await describe(
-    admin,
-    specs.map(spec => spec.topic),
-    [...new Set(specs.flatMap(spec => Object.keys(spec.config)))],
-  )
+/** Partition counts and settings. A topic that was made just now may be unknown for a moment, whatever the answer to its making said. */
+async function inspect(
+  admin: Admin,
+  specs: readonly TopicSpec[],
+): Promise<[Map<string, number>, Map<string, Map<string, string>>]> {
+  const names = specs.map(spec => spec.topic)
+  const settings = [...new Set(specs.flatMap(spec => Object.keys(spec.config)))]
+  const untilMs = Date.now() + CREATE_TIMEOUT_MS
+  for (let count = 0; ; count++) {
+    try {
+      const { topics } = await admin.fetchTopicMetadata({ topics: names })
+      const counts = new Map(topics.map(topic => [topic.name, topic.partitions.length]))
+      return [counts, await describe(admin, names, settings)]
+    } catch (error) {
+      if (!isStale(codeOf(error) ?? 0) || Date.now() >= untilMs) throw error
+    }
+    await sleep(backoffMs(count + 3))
+  }
+}
+
+function check(
+  log: Log,
+  specs: readonly TopicSpec[],
+  counts: ReadonlyMap<string, number>,
+  settings: ReadonlyMap<string, ReadonlyMap<string, string>>,
+): void {
   const faults: { topic: string; setting: string; found: string; wanted: string; hint: string }[] = []
   for (const spec of specs) {
     const found = counts.get(spec.topic) ?? 0

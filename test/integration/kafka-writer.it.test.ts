@@ -1,7 +1,10 @@
-import { Kafka as Client, logLevel, Partitioners, type Producer } from 'kafkajs'
+import type { Producer } from 'kafkajs'
 import { describe, expect, test } from 'vitest'
+import { originalKafkajs } from '../kafka/original.ts'
 import { API } from '../kafka/proxy.ts'
 import { brokers, closing, commit, fencedWriter, kafka, proxy, record, topic, unique, until, valuesOf } from '../kafka/fixture.ts'
+
+const { Kafka: Client, logLevel, Partitioners } = originalKafkajs()
 
 /** kafkajs's own producer, which ours is held against. */
 function theirProducer(transactionalId: string, address: string = brokers()): Producer {

@@ -221,8 +221,14 @@ describe('decoding', () => {
       noise: Buffer.concat([bytes.subarray(0, 5), Buffer.alloc(40, 0xff)]),
     }
     await decoder.prepare(Object.values(values))
-    for (const [what, value] of Object.entries(values)) {
-      expect(() => decoder.decode(value), what).toThrow(expect.objectContaining({ code: 'CODEC_INVALID' }))
-    }
+    const codes = Object.entries(values).map(([what, value]) => {
+      try {
+        decoder.decode(value)
+        return [what, 'was read']
+      } catch (error) {
+        return [what, (error as FlowError).code]
+      }
+    })
+    expect(codes).toEqual(Object.keys(values).map(what => [what, 'CODEC_INVALID']))
   })
 })

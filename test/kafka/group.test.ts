@@ -9,8 +9,8 @@ describe('sharing partition numbers', () => {
       7,
       ['a', 'b', 'c'].map(id => ({ id, ...fresh })),
     )
-    expect([...shares.values()].flat().sort()).toEqual([0, 1, 2, 3, 4, 5, 6])
-    expect([...shares.values()].map(numbers => numbers.length).sort()).toEqual([2, 2, 3])
+    expect([...shares.values()].flat().sort((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6])
+    expect([...shares.values()].map(numbers => numbers.length).sort((a, b) => a - b)).toEqual([2, 2, 3])
   })
 
   test('leaves what members have where it is when one joins, as far as evenness allows', () => {
@@ -51,7 +51,7 @@ describe('sharing partition numbers', () => {
       1,
       ['a', 'b'].map(id => ({ id, ...fresh })),
     )
-    expect([...shares.values()].map(numbers => numbers.length).sort()).toEqual([0, 1])
+    expect([...shares.values()].map(numbers => numbers.length).sort((a, b) => a - b)).toEqual([0, 1])
   })
 
   test('ignores numbers that there are not', () => {

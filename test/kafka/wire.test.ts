@@ -10,8 +10,8 @@ interface Decoded {
   firstSequence: number
   inTransaction: boolean
 }
-const Decoder = original<new (buffer: Buffer) => object>('kafkajs/src/protocol/decoder')
-const decodeBatch = original<(decoder: object) => Promise<Decoded>>('kafkajs/src/protocol/recordBatch/v0/decoder')
+const Decoder = original('kafkajs/src/protocol/decoder') as new (buffer: Buffer) => object
+const decodeBatch = original('kafkajs/src/protocol/recordBatch/v0/decoder') as (decoder: object) => Promise<Decoded>
 
 const records: WriteRecord[] = [
   { key: null, value: Buffer.from('no key') },
@@ -152,7 +152,7 @@ function marker(producerId: bigint, type: 0 | 1): Buffer {
 }
 
 function withChecksum(batch: Buffer): Buffer {
-  const crc32C = original<(bytes: Buffer) => number>('kafkajs/src/protocol/recordBatch/crc32C/crc32C')
+  const crc32C = original('kafkajs/src/protocol/recordBatch/crc32C/crc32C') as (bytes: Buffer) => number
   const copy = Buffer.from(batch)
   copy.writeUInt32BE(crc32C(copy.subarray(21)) >>> 0, 17)
   return copy

@@ -1,0 +1,355 @@
+import { describe, expect, test } from 'vitest'
+import type { Chunk, Kafka, TailOptions, TopicPartition, Writer } from '../../src/kafka/port.ts'
+import {
+  brokers,
+  closing,
+  commit,
+  fencedWriter,
+  kafka,
+  keptLog,
+  proxy,
+  record,
+  textOf,
+  topic,
+  unique,
+  until,
+  valuesOf,
+} from '../kafka/fixture.ts'
+import { originalKafkajs } from '../kafka/original.ts'
+import { API } from '../kafka/proxy.ts'
+
+const theirs = originalKafkajs()
+const theirClient = () =>
+  new theirs.Kafka({
+    brokers: [brokers()],
+    logLevel: theirs.logLevel.NOTHING,
+    retry: { initialRetryTime: 10, maxRetryTime: 200, retries: 15 },
+  })
+
+/** What a read-committed consumer of kafkajs as published is handed from the offset on, up to the value that ends it. */
+async function theirConsumerSees(place: TopicPartition, from: number, last: string): Promise<string[]> {
+  const consumer = theirClient().consumer({ groupId: unique('their-group'), maxWaitTimeInMs: 100 })
+  closing({ close: () => consumer.disconnect() })
+  await consumer.connect()
+  await consumer.subscribe({ topic: place.topic, fromBeginning: true })
+  const values: string[] = []
+  const done = Promise.withResolvers<void>()
+  await consumer.run({
+    autoCommit: false,
+    eachMessage: async ({ message }) => {
+      if (Number(message.offset) < from) return
+      values.push(String(message.value))
+      if (values.at(-1) === last) done.resolve()
+    },
+  })
+  consumer.seek({ topic: place.topic, partition: place.partition, offset: String(from) })
+  await done.promise
+  return values
+}
+
+/** An open transaction that the test ends when it likes. */
+async function openTransaction(writer: Writer) {
+  const end = Promise.withResolvers<'commit' | 'abort'>()
+  const ready = Promise.withResolvers<Parameters<Parameters<Writer['transact']>[0]>[0]>()
+  const running = writer
+    .transact(async tx => {
+      ready.resolve(tx)
+      if ((await end.promise) === 'abort') throw new Error('abort')
+    })
+    .catch((error: unknown) => {
+      if (!(error instanceof Error) || error.message !== 'abort') throw error
+    })
+  const tx = await ready.promise
+  return {
+    write: (place: TopicPartition, ...values: string[]) => tx.write([{ ...place, records: values.map(value => record(value)) }]),
+    end: async (how: 'commit' | 'abort') => {
+      end.resolve(how)
+      await running
+    },
+  }
+}
+
+/** Tails until so many values are there. */
+async function tailed(
+  k: Kafka,
+  places: readonly (TopicPartition & { offset: number })[],
+  count: number,
+  options: Partial<TailOptions> = {},
+): Promise<{ values: string[]; chunks: Chunk[] }> {
+  const stop = new AbortController()
+  const values: string[] = []
+  const seen: Chunk[] = []
+  for await (const chunks of k.tail(places, { maxWaitMs: 100, ...options, signal: stop.signal })) {
+    seen.push(...chunks)
+    for (const chunk of chunks) values.push(...chunk.records.map(textOf))
+    if (values.length >= count) stop.abort()
+  }
+  return { values, chunks: seen }
+}
+
+describe('records of aborted transactions are never handed out', () => {
+  test('to a reader that starts inside two of them', async () => {
+    const k = kafka()
+    const place = { topic: await topic(k), partition: 0 }
+    const [a, b] = [await fencedWriter(k, unique('a')), await fencedWriter(k, unique('b'))]
+    const [ta, tb] = [await openTransaction(a), await openTransaction(b)]
+    await ta.write(place, 'a1')
+    await tb.write(place, 'b1')
+    await tb.write(place, 'b2')
+    await ta.write(place, 'a2')
+    await ta.end('abort')
+    await tb.end('abort')
+    await commit(a, place, 'good')
+
+    expect(await valuesOf(k, { ...place, from: 2 })).toEqual(['good'])
+    expect((await tailed(k, [{ ...place, offset: 2 }], 1)).values).toEqual(['good'])
+    expect(await theirConsumerSees(place, 2, 'good')).toEqual(['b2', 'good'])
+  })
+
+  test('also when their keys look like a marker', async () => {
+    const k = kafka()
+    const place = { topic: await topic(k), partition: 0 }
+    const writer = await fencedWriter(k, unique('a'))
+    const aborted = writer.transact(async tx => {
+      await tx.write([
+        { ...place, records: [{ key: Buffer.alloc(4), value: Buffer.from('zero') }, record('one'), record('two')] },
+      ])
+      throw new Error('abort')
+    })
+    await expect(aborted).rejects.toThrow('abort')
+    await commit(writer, place, 'good')
+
+    expect(await valuesOf(k, place)).toEqual(['good'])
+    expect((await tailed(k, [{ ...place, offset: 0 }], 1)).values).toEqual(['good'])
+    expect(await theirConsumerSees(place, 0, 'good')).toEqual(['zero', 'one', 'two', 'good'])
+  })
+})
+
+describe('reading to the end', () => {
+  test('of a partition that ends with markers, or holds nothing else, comes to an end', async () => {
+    const k = kafka()
+    const name = await topic(k, 3)
+    const writer = await fencedWriter(k, unique('a'))
+    await commit(writer, { topic: name, partition: 0 }, '1', '2')
+    const aborted = await openTransaction(writer)
+    await aborted.write({ topic: name, partition: 0 }, 'never')
+    await aborted.write({ topic: name, partition: 1 }, 'never')
+    await aborted.end('abort')
+    const found: string[] = []
+    const read = (partition: number, from?: number) =>
+      k.readToEnd({ topic: name, partition, ...(from === undefined ? {} : { from }) }, one => found.push(textOf(one)))
+    expect(await read(0)).toBe(5)
+    expect(await read(1)).toBe(2)
+    expect(await read(2)).toBe(0)
+    expect(await read(0, 5)).toBe(5)
+    expect(found).toEqual(['1', '2'])
+  })
+
+  test("gives a successor all that its predecessor committed, while another's transaction is open on the partition", async () => {
+    const line = await proxy()
+    const k = kafka()
+    const place = { topic: await topic(k), partition: 0 }
+    const idOfA = unique('a')
+    const a = await fencedWriter(k, idOfA)
+    await commit(a, place, 'page 1')
+    const b = await openTransaction(await fencedWriter(k, unique('b')))
+    await b.write(place, 'of b')
+    await commit(a, place, 'page 2')
+
+    await fencedWriter(k, idOfA)
+    // What a reader would believe who stops at the last stable offset: page 2 lies behind it.
+    const admin = theirClient().admin()
+    await admin.connect()
+    const [lastStable] = await admin.fetchTopicOffsets(place.topic)
+    await admin.disconnect()
+    expect(Number(lastStable?.offset)).toBe(2)
+
+    const reader = kafka({ brokers: [line.address] })
+    const found: string[] = []
+    let done = false
+    const reading = reader
+      .readToEnd(place, one => found.push(textOf(one)))
+      .then(next => {
+        done = true
+        return next
+      })
+    await until(() => line.count(API.fetch) >= 4)
+    expect({ done, found }).toEqual({ done: false, found: ['page 1'] })
+    await b.end('abort')
+    expect(await reading).toBeGreaterThanOrEqual(5)
+    expect(found).toEqual(['page 1', 'page 2'])
+  })
+
+  test('stops when told to, and says so', async () => {
+    const k = kafka()
+    const place = { topic: await topic(k), partition: 0 }
+    const open = await openTransaction(await fencedWriter(k, unique('a')))
+    await open.write(place, 'x')
+    const stop = new AbortController()
+    const reading = k.readToEnd(place, () => {}, stop.signal)
+    stop.abort()
+    await expect(reading).rejects.toMatchObject({ code: 'STOPPED' })
+    await open.end('abort')
+  })
+
+  test('of a topic that is not there is an error, not an empty answer', async () => {
+    await expect(kafka().readToEnd({ topic: unique('nowhere'), partition: 0 }, () => {})).rejects.toMatchObject({
+      code: 'KAFKA_REFUSED',
+    })
+  })
+
+  test('reads what is larger than a fetch', async () => {
+    const k = kafka()
+    const place = { topic: await topic(k), partition: 0 }
+    const writer = await fencedWriter(k, unique('a'))
+    const big = Array.from({ length: 12 }, (_, n) => `${n}`.padEnd(900_000, '.'))
+    await writer.transact(tx => tx.write([{ ...place, records: big.map(value => record('k', value)) }]))
+    expect(await valuesOf(k, place)).toEqual(big)
+  })
+
+  test('of a compacted topic finds the newest of each key and the end, over what the cleaner has emptied', async () => {
+    const k = kafka()
+    const place = {
+      topic: await topic(k, 1, {
+        'cleanup.policy': 'compact',
+        'min.cleanable.dirty.ratio': '0.001',
+        'segment.ms': '200',
+        'max.compaction.lag.ms': '200',
+      }),
+      partition: 0,
+    }
+    const [one, other] = [await fencedWriter(k, unique('a')), await fencedWriter(k, unique('b'))]
+    const put = (writer: Writer, key: string, value: string) =>
+      writer.transact(tx => tx.write([{ ...place, records: [record(key, value)] }]))
+    for (let n = 0; n < 5; n++) await put(one, 'k', `old ${n}`)
+    // The cleaner leaves the last segment alone; what is written next after 200 ms begins one.
+    let newest = ''
+    await until(async () => {
+      newest = `new ${Date.now()}`
+      await put(other, 'k', newest)
+      return (await valuesOf(k, place)).every(value => !value.startsWith('old'))
+    })
+    const { high } = (await k.watermarks([place]))[0] ?? { high: 0 }
+    const values: string[] = []
+    expect(await k.readToEnd(place, found => values.push(textOf(found)))).toBe(high)
+    expect(values.at(-1)).toBe(newest)
+    // From inside the hole.
+    expect(await k.readToEnd({ ...place, from: 3 }, () => {})).toBe(high)
+  })
+})
+
+describe('tailing', () => {
+  test('goes on from the given offsets, over several partitions, with what is written later', async () => {
+    const k = kafka()
+    const name = await topic(k, 3)
+    const writer = await fencedWriter(k, unique('a'))
+    await commit(writer, { topic: name, partition: 0 }, 'skipped', '0a')
+    await commit(writer, { topic: name, partition: 1 }, '1a')
+    const stop = new AbortController()
+    const values: string[] = []
+    let next = -1
+    const places = [0, 1, 2].map(partition => ({ topic: name, partition, offset: partition === 0 ? 1 : 0 }))
+    const wanted = ['0a', '1a', '2a', '0b']
+    for await (const chunks of k.tail(places, { signal: stop.signal, maxWaitMs: 50 })) {
+      for (const chunk of chunks) {
+        values.push(...chunk.records.map(textOf))
+        if (chunk.partition === 0) ({ next } = chunk)
+        expect(chunk.high).toBeGreaterThanOrEqual(chunk.next)
+      }
+      if (values.length === 2 && !values.includes('2a')) {
+        await commit(writer, { topic: name, partition: 2 }, '2a')
+        await commit(writer, { topic: name, partition: 0 }, '0b')
+      }
+      if (values.length >= 4 && next === 5) stop.abort()
+    }
+    expect(values.toSorted()).toEqual(wanted.toSorted())
+    // Records at 0, 1 and 3, markers at 2 and 4.
+    expect(next).toBe(5)
+  })
+
+  test('hands out a chunk without records where only markers and aborted ones were passed', async () => {
+    const k = kafka()
+    const place = { topic: await topic(k), partition: 0 }
+    const open = await openTransaction(await fencedWriter(k, unique('a')))
+    await open.write(place, 'never')
+    await open.end('abort')
+    for await (const chunks of k.tail([{ ...place, offset: 0 }], { signal: new AbortController().signal })) {
+      expect(chunks).toEqual([{ ...place, records: [], next: 2, high: 2 }])
+      break
+    }
+  })
+
+  test('gives nothing of an open transaction, nor what was committed behind it, before it has ended', async () => {
+    const k = kafka()
+    const place = { topic: await topic(k), partition: 0 }
+    const [a, b] = [await fencedWriter(k, unique('a')), await fencedWriter(k, unique('b'))]
+    const open = await openTransaction(a)
+    await open.write(place, 'open')
+    await commit(b, place, 'behind')
+    const line = await proxy()
+    const all = tailed(kafka({ brokers: [line.address] }), [{ ...place, offset: 0 }], 2)
+    await until(() => line.count(API.fetch) >= 3)
+    await open.end('commit')
+    const { values, chunks } = await all
+    expect(values).toEqual(['open', 'behind'])
+    expect(chunks[0]?.records.length).toBe(2)
+  })
+
+  test('moves to the start where retention has removed its offset, and logs it', async () => {
+    const { log, lines } = keptLog()
+    const k = kafka({ log })
+    const place = { topic: await topic(k), partition: 0 }
+    await commit(await fencedWriter(k, unique('a')), place, '0', '1', '2', '3')
+    const admin = theirClient().admin()
+    await admin.connect()
+    // It knows a topic only when it has asked for its offsets.
+    await admin.fetchTopicOffsets(place.topic)
+    await admin.deleteTopicRecords({ topic: place.topic, partitions: [{ partition: 0, offset: '2' }] })
+    await admin.disconnect()
+    expect(await k.watermarks([place])).toEqual([{ ...place, low: 2, high: 5 }])
+    expect((await tailed(k, [{ ...place, offset: 0 }], 2)).values).toEqual(['2', '3'])
+    expect(await valuesOf(k, { ...place, from: 0 })).toEqual(['2', '3'])
+    expect(lines).toEqual([expect.objectContaining({ level: 'warn', topic: place.topic, partition: 0, wanted: 0, from: 2 })])
+  })
+
+  test('outlives the broker being away, and misses and repeats nothing', async () => {
+    const line = await proxy()
+    const k = kafka()
+    const place = { topic: await topic(k), partition: 0 }
+    const writer = await fencedWriter(k, unique('a'))
+    await commit(writer, place, '1')
+    const stop = new AbortController()
+    const values: string[] = []
+    for await (const chunks of kafka({ brokers: [line.address] }).tail([{ ...place, offset: 0 }], {
+      signal: stop.signal,
+      maxWaitMs: 50,
+    })) {
+      for (const chunk of chunks) values.push(...chunk.records.map(textOf))
+      if (values.length === 1) {
+        line.breakOff()
+        await commit(writer, place, '2')
+        setTimeout(() => line.restore(), 300)
+      }
+      if (values.length >= 2) stop.abort()
+    }
+    expect(values).toEqual(['1', '2'])
+  })
+
+  test('ends quietly, at once, when the signal aborts while the broker holds its fetch', async () => {
+    const line = await proxy()
+    const k = kafka()
+    const place = { topic: await topic(k), partition: 0 }
+    const stop = new AbortController()
+    const ended = (async () => {
+      for await (const chunks of kafka({ brokers: [line.address] }).tail([{ ...place, offset: 0 }], {
+        signal: stop.signal,
+        maxWaitMs: 60_000,
+      })) {
+        expect(chunks).toBe('nothing')
+      }
+    })()
+    await until(() => line.count(API.fetch) === 1)
+    stop.abort()
+    await ended
+  })
+})

@@ -1,0 +1,149 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, inject, test } from 'vitest'
+import { decoderFor, encoderFor } from '../../src/kafka/codec.ts'
+import type { TopicSpec } from '../../src/kafka/port.ts'
+import { connectRegistry } from '../../src/kafka/registry.ts'
+import { silentLog } from '../../src/log.ts'
+import type { Progress } from '../../src/records.ts'
+import { topicSpecs } from '../../src/topics.ts'
+import { fencedWriter, kafka, keptLog, topic, unique } from '../kafka/fixture.ts'
+
+describe('topics', () => {
+  const spec = (name: string, config: Record<string, string>, partitions = 2): TopicSpec => ({
+    topic: name,
+    partitions,
+    replicationFactor: null,
+    config,
+  })
+
+  test('of the product are made with the settings of the contract, and are found right the second time', async () => {
+    const { log, lines } = keptLog()
+    const k = kafka({ log })
+    const prefix = unique('product')
+    const specs = topicSpecs({ prefix, partitions: 3, replicationFactor: null, longestLookbackMs: 86_400_000 })
+    await k.ensureTopics(specs, { create: true })
+    await k.ensureTopics(specs, { create: false })
+    expect(lines).toEqual([])
+    expect(await k.partitionCount(`${prefix}.sessions`)).toBe(3)
+    expect(await k.maxMessageBytes([`${prefix}.sessions`])).toEqual(new Map([[`${prefix}.sessions`, 1_048_588]]))
+  })
+
+  test('with another clean-up or number of partitions are refused with names and values, all at once', async () => {
+    const k = kafka()
+    const [one, two] = [await topic(k, 2), await topic(k, 4)]
+    const error = await k
+      .ensureTopics([spec(one, { 'cleanup.policy': 'compact' }), spec(two, { 'cleanup.policy': 'delete' })], { create: true })
+      .catch((thrown: unknown) => thrown)
+    expect(error).toMatchObject({
+      code: 'TOPIC_MISMATCH',
+      details: { topic: one, setting: 'cleanup.policy', found: 'delete', wanted: 'compact' },
+    })
+    expect(String(error)).toContain(`${two} has 4 partitions, the config says 2`)
+  })
+
+  test('with another retention are used as they are, and it is logged', async () => {
+    const { log, lines } = keptLog()
+    const k = kafka({ log })
+    const name = await topic(k, 2, { 'cleanup.policy': 'delete,compact', 'retention.ms': '1000' })
+    await k.ensureTopics([spec(name, { 'cleanup.policy': 'compact,delete', 'retention.ms': '2000' })], { create: true })
+    expect(lines).toEqual([
+      expect.objectContaining({ level: 'warn', topic: name, setting: 'retention.ms', found: '1000', wanted: '2000' }),
+    ])
+  })
+
+  test('are never made where others make them: the missing ones are named', async () => {
+    const k = kafka()
+    const [there, missing] = [await topic(k, 2), unique('missing')]
+    const asked = k.ensureTopics([spec(there, {}), spec(missing, {})], { create: false })
+    await expect(asked).rejects.toMatchObject({
+      code: 'TOPIC_MISSING',
+      details: { hint: expect.stringContaining(missing) as string },
+    })
+    // Neither does writing to it or reading from it make one.
+    const writer = await fencedWriter(k, unique('tx'))
+    await writer
+      .transact(tx => tx.write([{ topic: missing, partition: 0, records: [{ key: null, value: null }] }]))
+      .catch(() => {})
+    await expect(k.ensureTopics([spec(missing, {})], { create: false })).rejects.toMatchObject({ code: 'TOPIC_MISSING' })
+  })
+
+  test('that two processes make at the same time are made once', async () => {
+    const name = unique('race')
+    const both = [kafka(), kafka()].map(k => k.ensureTopics([spec(name, { 'cleanup.policy': 'compact' })], { create: true }))
+    await expect(Promise.all(both)).resolves.toBeDefined()
+  })
+})
+
+describe('the registry', () => {
+  const registry = () => connectRegistry({ url: inject('stack').registry, log: silentLog })
+  const PROGRESS = readFileSync(new URL('../../schemas/progress.avsc', import.meta.url), 'utf8')
+
+  test('takes each schema of ours, gives the same id again, and its text by id', async () => {
+    const r = registry()
+    await r.ping()
+    for (const name of ['session', 'message', 'event', 'progress', 'series-point', 'alert']) {
+      const text = readFileSync(new URL(`../../schemas/${name}.avsc`, import.meta.url), 'utf8')
+      const subject = unique(`${name}-value`)
+      const id = await r.register(subject, text)
+      expect(await registry().register(subject, text)).toBe(id)
+      expect(JSON.parse(await registry().schemaById(id))).toEqual(JSON.parse(text))
+    }
+  })
+
+  test('has a new field with a default, and refuses one without by subject and field', async () => {
+    const r = registry()
+    const subject = unique('s-value')
+    const schema = JSON.parse(PROGRESS) as { fields: object[] }
+    const before = await r.register(subject, PROGRESS)
+    const wider = JSON.stringify({ ...schema, fields: [...schema.fields, { name: 'later', type: 'int', default: 7 }] })
+    const after = await r.register(subject, wider)
+    expect(after).not.toBe(before)
+    const broken = JSON.stringify({ ...schema, fields: [...schema.fields, { name: 'sudden', type: 'int' }] })
+    await expect(r.register(subject, broken)).rejects.toMatchObject({
+      code: 'REGISTRY_INCOMPATIBLE',
+      details: { subject, field: 'sudden', hint: expect.stringMatching(`${subject}, field sudden`) as string },
+    })
+
+    // A record of the older writer with the newer reader.
+    const progress = {
+      connector: 'c',
+      stream: 's',
+      scope: 'x',
+      vendor: 'v',
+      account: 'a',
+      bot_id: null,
+      lane: 'live',
+      window_from: 1,
+      window_until: 2,
+      complete_until: 2,
+      pages: 1,
+      rows: 2,
+      emitted: 3,
+      unchanged: 4,
+      rejected: 5,
+      newest_at: null,
+      committed_at: 9,
+      through: [],
+      covered: [],
+    } satisfies Progress
+    const decoder = decoderFor<Progress & { later: number }>(r, wider)
+    const bytes = encoderFor<Progress>(PROGRESS, before).encode(progress)
+    await decoder.prepare([bytes])
+    expect(decoder.decode(bytes)).toEqual({ ...progress, later: 7 })
+  })
+
+  test('lets us go on with a subject that others made', async () => {
+    const subject = unique('others-value')
+    const response = await fetch(`${inject('stack').registry}/subjects/${subject}/versions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/vnd.schemaregistry.v1+json' },
+      body: JSON.stringify({ schema: PROGRESS }),
+    })
+    const { id } = (await response.json()) as { id: number }
+    expect(await registry().register(subject, PROGRESS)).toBe(id)
+  })
+
+  test('does not know every id', async () => {
+    await expect(registry().schemaById(2_000_000_000)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+  })
+})

@@ -17,7 +17,8 @@ export interface ExpectedSession {
   readonly interactive: boolean
   readonly transferred_at: number | null
   readonly outcome: string | null
-  readonly is_test: boolean
+  /** Null: v1 does not tell. */
+  readonly is_test: boolean | null
   readonly starting_cause: string
   readonly user_messages: number
   readonly bot_messages: number
@@ -32,7 +33,7 @@ export interface Expected {
   readonly events: string[]
 }
 
-export function expectedOf({ world, account }: BotmakerSimulator, nowMs: number): Expected {
+export function expectedOf({ world, account }: BotmakerSimulator, version: 'v1' | 'v2', nowMs: number): Expected {
   const sessions = new Map<string, ExpectedSession>()
   const messages: Expected['messages'] = new Map()
   const events: string[] = []
@@ -45,10 +46,8 @@ export function expectedOf({ world, account }: BotmakerSimulator, nowMs: number)
       const words = toldAs(event)
       return words === null ? [] : [{ ...words, atMs: event.atMs }]
     })
-    sessions.set(
-      key,
-      sessionOf(conversation, key, told, contactIdOf(conversation.person, account.channelOf(conversation.person))),
-    )
+    const session = sessionOf(conversation, key, told, contactIdOf(conversation.person, account.channelOf(conversation.person)))
+    sessions.set(key, version === 'v1' ? { ...session, is_test: null } : session)
     for (const message of conversation.messages)
       messages.set(`${key}/${message.id}`, {
         session_key: key,

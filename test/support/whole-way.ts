@@ -44,6 +44,7 @@ export async function startHistory(
     registry: { url: stack.registry },
     topics: { prefix, partitions: 3 },
     http: { port: 0 },
+    aggregator: { sessionTimeout: '2s' },
     connectors: {
       acme: {
         'connector.class': 'botmaker',
@@ -58,7 +59,7 @@ export async function startHistory(
   })
   return {
     vendor,
-    expected: expectedOf(vendor, Date.now()),
+    expected: expectedOf(vendor, v1 ? 'v1' : 'v2', Date.now()),
     fromMs,
     untilMs,
     names: topicNames(prefix),

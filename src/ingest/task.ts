@@ -64,8 +64,13 @@ export async function runTask(parts: TaskParts): Promise<void> {
 
   while (!signal.aborted) {
     try {
-      owned ??= await own(parts, onCommit)
-      await patiently(parts, run(owned.stages, signal))
+      if (owned === null) {
+        const owning = own(parts, onCommit)
+        owned = await patiently(parts, owning)
+        // Stopped while it was taken over: whatever comes of that is closed.
+        if (owned === null) void owning.then(drop, () => {})
+      }
+      if (owned) await patiently(parts, run(owned.stages, signal))
     } catch (thrown) {
       let error = asFlowError(thrown)
       if (isVendors(error) && owned) error = (await finish(parts, owned)) ?? error
@@ -133,11 +138,11 @@ async function drop({ writer, reader }: Owned): Promise<void> {
   await writer.close()
 }
 
-/** The work, but after the stop signal no longer than it may take; what is left of it then is aborted with the writer. */
-async function patiently({ clock, signal }: TaskParts, work: Promise<void>): Promise<void> {
+/** The work, but after the stop signal no longer than it may take: null then, and what is left of it is aborted with the writer. */
+async function patiently<T>({ clock, signal }: TaskParts, work: Promise<T>): Promise<T | null> {
   const over = new AbortController()
-  const patience = new Promise<void>(resolve => {
-    const stop = () => void clock.sleep(STOP_PATIENCE_MS, over.signal).then(resolve)
+  const patience = new Promise<null>(resolve => {
+    const stop = () => void clock.sleep(STOP_PATIENCE_MS, over.signal).then(() => resolve(null))
     if (signal.aborted) stop()
     else {
       signal.addEventListener('abort', stop, { once: true })
@@ -145,7 +150,7 @@ async function patiently({ clock, signal }: TaskParts, work: Promise<void>): Pro
     }
   })
   try {
-    await Promise.race([work, patience])
+    return await Promise.race([work, patience])
   } finally {
     over.abort()
     work.catch(() => {})

@@ -1,0 +1,120 @@
+import { describe, expect, test } from 'vitest'
+import type { Boundary } from '../../src/ingest/commit.ts'
+import { completeUntil } from '../../src/ingest/plan.ts'
+import { handClock } from '../support/clock.ts'
+import { memoryKafka } from './memory-kafka.ts'
+import { draw } from './random.ts'
+import { rowAt, tinyConnector, type TinySession, type TinyVendor } from './tiny.ts'
+import { startLife, topicsOf } from './world.ts'
+
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+const NOON = Date.parse('2026-11-20T12:00:00Z')
+
+/** Conversations that change for up to `lookbackMs`, some of them shown late. */
+function world(seed: number, fromMs: number, untilMs: number, lookbackMs: number): TinySession[] {
+  const luck = draw(seed)
+  const sessions: TinySession[] = []
+  for (let startMs = fromMs; startMs < untilMs; startMs += luck.between(0, 6 * MINUTE)) {
+    const messageTimes = [startMs]
+    while (luck.chance(0.7)) messageTimes.push((messageTimes.at(-1) ?? startMs) + luck.between(1, lookbackMs / 20))
+    const last = Math.min(messageTimes.at(-1) ?? startMs, startMs + lookbackMs * 0.8)
+    sessions.push({
+      id: `s${sessions.length}`,
+      bot: `bot${luck.between(1, 3)}`,
+      startMs,
+      messageTimes: messageTimes.filter(ms => ms <= startMs + lookbackMs * 0.8),
+      closesMs: last + luck.between(0, lookbackMs / 10),
+      shownMs: luck.chance(0.1) ? startMs + luck.between(0, lookbackMs * 0.9) : startMs,
+    })
+  }
+  return sessions
+}
+
+/**
+ * The whole of a source partition's work against a vendor that fails now and then, with a process that is killed or fails at random boundaries,
+ * commits whose outcome is lost, and restarts.
+ */
+async function liveThrough(seed: number) {
+  const luck = draw(seed)
+  const lookbackMs = 2 * HOUR
+  const endMs = NOON + 4 * HOUR
+  const clock = handClock(NOON, { autoAdvance: { quietMs: 1 } })
+  const kafka = memoryKafka()
+  const startAtMs = luck.chance(0.7) ? NOON - luck.between(1, 10) * HOUR : null
+  const vendor: TinyVendor = {
+    sessions: world(seed, NOON - 10 * HOUR, endMs, lookbackMs),
+    clock,
+    luck,
+    pageRows: luck.between(1, 20),
+    failing: luck.one([0, 0.02, 0.1]),
+    longestMs: luck.one([Infinity, 3 * HOUR, 40 * MINUTE]),
+    reads: 0,
+  }
+  const connector = tinyConnector(vendor, {
+    longestMs: luck.one([30 * MINUTE, 5 * HOUR]),
+    lagMs: MINUTE,
+    lookbackMs,
+    lookbackIntervalMs: 10 * MINUTE,
+    pollIntervalMs: 5 * MINUTE,
+    smallestMs: MINUTE,
+    durableResume: luck.chance(0.6),
+  })
+  let kills = 0
+  const settledMs = endMs + lookbackMs + HOUR
+  while (clock.now() < settledMs) {
+    const isQuiet = clock.now() > endMs + lookbackMs
+    const held = Promise.withResolvers<void>()
+    const fault = async (at: Boundary) => {
+      if (isQuiet || !luck.chance(0.01)) return
+      kills++
+      if (luck.chance(0.3)) kafka.nextCommits(luck.one(['lost', 'aborted']))
+      else if (luck.chance(0.3)) throw new Error(`a fault of ours at ${at}`)
+      else {
+        held.resolve()
+        await new Promise(() => {})
+      }
+    }
+    const life = startLife({ kafka, connector, clock, base: { startAtMs }, fault })
+    await Promise.race([held.promise, clock.sleep(isQuiet ? HOUR : 2 * HOUR)])
+    // Killed: nothing of it is closed; what it left open is the next owner's to abort.
+    if (luck.chance(0.3) || isQuiet) {
+      const stopped = life.stop()
+      await Promise.race([stopped, clock.sleep(30_000)])
+    }
+  }
+  return { kafka, vendor, startAtMs, endMs, kills, lookbackMs, settledMs }
+}
+
+describe('over random lives with kills at every boundary, lost commits and a vendor that fails', () => {
+  test.each(Array.from({ length: 25 }, (_, seed) => seed))('each row stands exactly once (seed %i)', async seed => {
+    const { kafka, vendor, startAtMs, endMs, settledMs } = await liveThrough(seed)
+    const topics = await topicsOf(kafka)
+    const fromMs = startAtMs ?? NOON - MINUTE
+    const expected = vendor.sessions.filter(({ startMs }) => startMs >= fromMs && startMs < endMs)
+
+    const revisions = new Map<string, number[]>()
+    for (const { key, value } of topics.sessions) revisions.set(key, [...(revisions.get(key) ?? []), value.revision])
+    for (const of of revisions.values()) expect(of).toEqual(of.map((_, index) => index + 1))
+    const newest = new Map(topics.sessions.map(({ value }) => [value.session_id, value]))
+    expect([...newest.keys()].sort()).toEqual(expected.map(({ id }) => id).sort())
+    for (const of of expected) {
+      const final = rowAt(of, settledMs)
+      expect(newest.get(of.id)).toMatchObject({ status: 'CLOSED', total_messages: final.messages.length })
+    }
+    const messages = topics.messages.map(({ value }) => value.message_key).sort()
+    const wanted = expected.flatMap(of => of.messageTimes.map((_, index) => `tiny:acme:${of.id}/m${index}`)).sort()
+    expect(messages).toEqual(wanted)
+    expect(topics.messages.every(({ value }) => value.revision === 1)).toBe(true)
+    expect(topics.events.map(({ value }) => String(value.session_id)).sort()).toEqual(expected.map(({ id }) => id).sort())
+
+    const partitions = new Map<string, Set<number>>()
+    for (const { partition, value } of [...topics.sessions, ...topics.messages, ...topics.events]) {
+      partitions.set(value.bot_id, (partitions.get(value.bot_id) ?? new Set()).add(partition))
+    }
+    for (const of of partitions.values()) expect(of.size).toBe(1)
+
+    const complete = topics.cursors.map(completeUntil)
+    expect(complete).toEqual([...complete].sort((a, b) => a - b))
+  })
+})

@@ -1,0 +1,160 @@
+import { createLog, type Log, silentLog } from '../../src/log.ts'
+import { decoderFor, encoderFor } from '../../src/kafka/codec.ts'
+import { partitionOf } from '../../src/kafka/partition.ts'
+import { readCursor } from '../../src/ingest/cursor.ts'
+import type { Fault } from '../../src/ingest/commit.ts'
+import { Health } from '../../src/ingest/health.ts'
+import { asGiven } from '../../src/ingest/mask.ts'
+import type { Reader } from '../../src/ingest/reader.ts'
+import { planSpecOf } from '../../src/ingest/start.ts'
+import { runTask, type TaskParts } from '../../src/ingest/task.ts'
+import type { Event, Message, Progress, Session } from '../../src/records.ts'
+import { schemaText } from '../../src/schemas.ts'
+import type { BaseConfig } from '../../src/source/config.ts'
+import type { Connector } from '../../src/source/contract.ts'
+import { topicNames } from '../../src/topics.ts'
+import type { HandClock } from '../support/clock.ts'
+import type { MemoryKafka } from './memory-kafka.ts'
+
+export const names = topicNames('tiny')
+export const PARTITIONS = 3
+
+const SCHEMAS = ['session', 'message', 'event', 'progress'] as const
+const registry = { schemaById: async (id: number) => schemaText(SCHEMAS[id - 1] ?? 'session') }
+const encoderOf = <T extends object>(name: (typeof SCHEMAS)[number]) => encoderFor<T>(schemaText(name), SCHEMAS.indexOf(name) + 1)
+const decoders = {
+  session: decoderFor<Session>(registry, schemaText('session')),
+  message: decoderFor<Message>(registry, schemaText('message')),
+  event: decoderFor<Event>(registry, schemaText('event')),
+  progress: decoderFor<Progress>(registry, schemaText('progress')),
+}
+
+export const base: BaseConfig = {
+  connectorClass: 'tiny',
+  tasksMax: 1,
+  account: 'acme',
+  startAtMs: null,
+  pollIntervalMs: null,
+  lookbackMs: null,
+  lookbackIntervalMs: null,
+  streams: ['sessions'],
+  errorsTolerance: 'all',
+  piiRules: null,
+  piiKey: null,
+  quota: { perSecond: null, perMinute: null, perHour: null, concurrency: null, gapMs: null },
+}
+
+export interface Life {
+  readonly done: Promise<void>
+  readonly health: Health
+  readonly counted: ReadonlyMap<string, number>
+  stop(): Promise<void>
+}
+
+/** One life of the tiny connector's source partition on the Kafka given; ends with `stop`, or never when a fault holds it for good. */
+export function startLife(of: {
+  kafka: MemoryKafka
+  connector: Connector
+  clock: HandClock
+  base?: Partial<BaseConfig>
+  fault?: Fault
+  log?: Log
+  maxBytes?: ReadonlyMap<string, number>
+}): Life {
+  const { kafka, connector, clock, log = silentLog } = of
+  const stream = connector.streams['sessions'] as Connector['streams'][string]
+  const config = { ...base, ...of.base }
+  const controller = new AbortController()
+  const counted = new Map<string, number>()
+  const metrics: TaskParts['metrics'] = {
+    inc: (name, labels, n = 1) => {
+      const key = [name, ...Object.values(labels)].join(' ')
+      counted.set(key, (counted.get(key) ?? 0) + n)
+    },
+    observe: () => {},
+    set: () => {},
+    setStreamState: () => {},
+  }
+  const health = new Health(clock, metrics)
+  const name = { connector: 'acme-tiny', stream: 'sessions', scope: 'acme' }
+  let reader: Reader | null = null
+  const done = runTask({
+    kafka,
+    transactionalId: 'tiny-acme-tiny-sessions-acme',
+    to: {
+      ...name,
+      vendor: 'tiny',
+      account: 'acme',
+      task: 0,
+      names,
+      partitions: PARTITIONS,
+      partitionOf,
+      encoders: {
+        session: encoderOf<Session>('session'),
+        message: encoderOf<Message>('message'),
+        event: encoderOf<Event>('event'),
+      },
+      maxBytes: of.maxBytes ?? new Map(),
+      mask: asGiven,
+      tolerant: config.errorsTolerance === 'all',
+    },
+    scope: { name: 'acme', botId: null },
+    stream,
+    config: {},
+    spec: planSpecOf(connector, stream, config, {}),
+    progress: encoderOf<Progress>('progress'),
+    decodeProgress: async value => {
+      await decoders.progress.prepare([value])
+      return decoders.progress.decode(value)
+    },
+    http: null as never,
+    clock,
+    log,
+    metrics,
+    health: health.add({ ...name, task: 0, stalledAfterMs: 600_000 }),
+    signal: controller.signal,
+    fault: of.fault ?? (() => {}),
+    onReader: next => (reader = next),
+  })
+  void reader
+  return {
+    done,
+    health,
+    counted,
+    async stop() {
+      controller.abort()
+      await done
+    },
+  }
+}
+
+/** A log on stderr, for when a test is looked into. */
+export const loudLog = () => createLog('debug')
+
+type Read<T> = { partition: number; offset: number; key: string; value: T }
+
+async function read<T>(kafka: MemoryKafka, topic: string, decoder: (typeof decoders)[keyof typeof decoders]): Promise<Read<T>[]> {
+  const records = kafka.committed(topic)
+  await decoder.prepare(records.map(({ value }) => value))
+  return records.map(({ partition, offset, key, value }) => ({
+    partition,
+    offset,
+    key: String(key),
+    value: decoder.decode(value as Buffer) as T,
+  }))
+}
+
+/** What stands on the topics for a read-committed reader. */
+export async function topicsOf(kafka: MemoryKafka) {
+  const offsets = kafka.committed(names.offsets)
+  return {
+    sessions: await read<Session>(kafka, names.sessions, decoders.session),
+    messages: await read<Message>(kafka, names.messages, decoders.message),
+    events: await read<Event>(kafka, names.events, decoders.event),
+    progress: await read<Progress>(kafka, names.progress, decoders.progress),
+    rejects: kafka.committed(names.rejects),
+    cursors: offsets.map(({ value }) => readCursor(String(value), 0)),
+    offsets,
+    versions: kafka.committed(names.versions),
+  }
+}

@@ -68,9 +68,10 @@ async function liveThrough(seed: number) {
     const fault = async (at: Boundary) => {
       if (isQuiet || !luck.chance(0.01)) return
       kills++
-      if (luck.chance(0.3)) kafka.nextCommits(luck.one(['lost', 'aborted']))
-      else if (luck.chance(0.3)) throw new Error(`a fault of ours at ${at}`)
-      else {
+      const kind = luck.between(1, 3)
+      if (kind === 1) kafka.nextCommits(luck.one(['lost', 'aborted']))
+      if (kind === 2) throw new Error(`a fault of ours at ${at}`)
+      if (kind === 3) {
         held.resolve()
         await new Promise(() => {})
       }

@@ -149,7 +149,8 @@ async function startOnce(recipe: Recipe, signal: AbortSignal): Promise<Stack> {
   const within = AbortSignal.any([signal, AbortSignal.timeout(ATTEMPT_MS), broken.signal])
 
   const start = (name: string, args: readonly string[], cwd: string): Child => {
-    const child = startChild(java.bin, [...JAVA_FLAGS, ...args], {
+    // What Java and Quarkus unpack for themselves goes with the folder, too.
+    const child = startChild(java.bin, [...JAVA_FLAGS, `-Djava.io.tmpdir=${scratch.path}`, ...args], {
       cwd,
       env: javaEnv(recipe.env),
       onLine: line => log.debug({ from: name }, line),

@@ -162,6 +162,23 @@ describe('GET /v2.0/sessions', () => {
     for (const rows of several) for (const row of rows) expect(row['chat']).toEqual(rows[0]?.['chat'])
   })
 
+  test('what is kept between requests never shows: at any time, forwards and back, the answer is that of a simulator just started', async () => {
+    const [, visits] = [...Map.groupBy(known(FROM, UNTIL), ({ person }) => person.key)].find(([, list]) => list.length > 3) as [
+      number,
+      Conversation[],
+    ]
+    const [first, second] = visits as [Conversation, Conversation]
+    const steps = [...first.messages, ...first.events, ...second.messages, ...second.events].map(({ atMs }) => atMs)
+    const query = { ...FULL, from: iso(first.startedAtMs), to: iso(first.startedAtMs + 1), 'long-term-search': 'true' }
+    let nowMs = UNTIL
+    const sim = await start({ now: () => nowMs })
+    const ascending = steps.toSorted((a, b) => a - b)
+    for (nowMs of [...ascending, ...ascending.toReversed()]) {
+      const fresh = await start({ now: () => nowMs })
+      expect((await sessions(sim, query)).text).toBe((await sessions(fresh, query)).text)
+    }
+  })
+
   test('a session grows and closes between two reads', async () => {
     const late = world
       .at(UNTIL + 3 * DAY)

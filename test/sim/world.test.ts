@@ -207,6 +207,8 @@ describe('live', () => {
 
 test('a short history holds as many conversations as it is asked to, and refuses what cannot fit', () => {
   const packed = createWorld({ seed: 1, sessions: 500, fromMs: UNTIL - 2000, untilMs: UNTIL })
-  expect([...packed.at(UNTIL + 3 * DAY).between(UNTIL - 2000, UNTIL)]).toHaveLength(500)
+  const starts = [...packed.at(UNTIL + 3 * DAY).between(UNTIL - 2000, UNTIL)].map(({ startedAtMs }) => startedAtMs)
+  expect(starts).toHaveLength(500)
+  expect(new Set(starts).size).toBe(500)
   expect(() => createWorld({ seed: 1, sessions: 5000, fromMs: UNTIL - 2000, untilMs: UNTIL })).toThrow(RangeError)
 })

@@ -1,5 +1,5 @@
 import { FlowError } from '../errors.ts'
-import { kafkaError } from './failures.ts'
+import { isConnectionFailure, kafkaError } from './failures.ts'
 import { joinGroup } from './group.ts'
 import { type Cluster, createAdmin, createCluster, hangUp } from './kafkajs.ts'
 import type { GroupMember, Kafka, KafkaOptions, Writer } from './port.ts'
@@ -51,15 +51,20 @@ export function connectKafka(options: KafkaOptions): Kafka {
     if (closed) throw new FlowError('BUG', { hint: 'the Kafka client is closed' })
     const connecting = (admin ??= (async () => {
       const made = createAdmin(options)
-      await made.connect()
+      await made.connect().catch((error: unknown) => {
+        admin = null
+        throw error
+      })
       return made
     })())
     try {
       return await work(await connecting)
     } catch (error) {
-      // The next call makes a new one.
-      if (admin === connecting) admin = null
-      void connecting.then(made => made.disconnect()).catch(() => {})
+      // The next call makes a new one. Where Kafka has answered, the connection is good, and others may be using it.
+      if (isConnectionFailure(error) && admin === connecting) {
+        admin = null
+        void connecting.then(made => made.disconnect()).catch(() => {})
+      }
       throw kafkaError(error, { brokers: options.brokers.join(',') })
     }
   }
@@ -112,7 +117,7 @@ export function connectKafka(options: KafkaOptions): Kafka {
 
     readToEnd: (place, onRecord, signal) => withReader(cluster => readToEnd(cluster, place, onRecord, signal)),
 
-    tail: (places, tailOptions) => tail({ connect, log }, places, tailOptions),
+    tail: (places, tailOptions) => tail({ connect, drop, log }, places, tailOptions),
 
     joinGroup: async groupOptions => {
       const member = await joinGroup({ connect, drop, log }, groupOptions)

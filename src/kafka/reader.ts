@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { FlowError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { backoffMs, codeOf, isConnectionFailure, isStale, kafkaError, refused } from './failures.ts'
-import { type Broker, type Cluster, hangUp, sendFramed } from './kafkajs.ts'
+import { type Broker, type Cluster, sendFramed } from './kafkajs.ts'
 import type { Chunk, ReadRecord, TailOptions, TopicPartition } from './port.ts'
 import { decodeFetched, type Fetched, type FetchedPartition, fetchRequest, readBatches } from './wire.ts'
 
@@ -19,7 +19,6 @@ const WHOLE_BYTES = 4 * 1024 * 1024
 const FETCH_TIMEOUT_MS = 30_000
 /** How long a read to the end goes on without an answer. */
 const PATIENCE_MS = 30_000
-/** From the second failure in a row on, a tail builds its connections anew. */
 const OFFSET_OUT_OF_RANGE = 1
 
 const EARLIEST = -2
@@ -125,7 +124,7 @@ async function fetchFrom(
  * Hands the records over and tells where to go on. A fetch that brings no batch although the offset lies below the last stable offset means
  * that nothing is left up to there (compaction): the broker reads at least one batch where there is one, and takes the last stable offset first.
  */
-function take(fetched: FetchedPartition, offset: number, onRecord: (record: ReadRecord) => void): number {
+export function take(fetched: FetchedPartition, offset: number, onRecord: (record: ReadRecord) => void): number {
   const next = readBatches(fetched, offset, onRecord)
   return next === offset && fetched.batches.length === 0 ? Math.max(next, fetched.lastStable) : next
 }
@@ -176,6 +175,7 @@ function placeOf({ topic, partition }: TopicPartition) {
 
 export interface TailParts {
   readonly connect: () => Cluster
+  readonly drop: (cluster: Cluster) => Promise<void>
   readonly log: Log
 }
 
@@ -213,14 +213,14 @@ export async function* tail(
         failures++
         if (failures === 3) parts.log.warn({ error: String(error) }, 'Kafka does not answer a reader; it is asked again')
         if (code === null) {
-          await hangUp(cluster)
+          await parts.drop(cluster)
           cluster = parts.connect()
         } else await cluster.refreshMetadata().catch(() => {})
         await pause(backoffMs(failures + 2), options.signal)
       }
     }
   } finally {
-    await hangUp(cluster)
+    await parts.drop(cluster)
   }
 
   /** Fetches from the leaders as they are now, until the signal aborts or one of them fails. */

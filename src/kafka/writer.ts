@@ -51,6 +51,7 @@ const CLOSE_PATIENCE_MS = 3_000
 
 const DESCRIBE_TIMEOUT_MS = 5_000
 
+const REQUEST_TIMED_OUT = 7
 const CONCURRENT_TRANSACTIONS = 51
 /** Beside the codes of coordinators on the move: the transaction before is not finished yet, a topic is quite new, another partition's error. */
 const ADD_RETRIABLE = new Set([CONCURRENT_TRANSACTIONS, 3, 55])
@@ -385,31 +386,23 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
       const again: RecordBatch[] = []
       try {
         const byLeader = await leaders(left)
-        const answers = await Promise.all(
-          [...byLeader].map(async ([nodeId, batches]) => ({ batches, answer: await produce(nodeId, batches) })),
-        )
-        for (const { batches, answer } of answers) {
-          if (!Array.isArray(answer)) {
-            problem = answer
-            again.push(...batches)
-            continue
-          }
-          for (const batch of batches) {
-            const told = answer.find(({ topic, partition }) => topic === batch.topic && partition === batch.partition)
-            const code = told?.errorCode ?? 7
-            if (told !== undefined && code === 0) onWritten(batch, told.baseOffset)
-            else {
-              problem = refused(code, { topic: batch.topic, partition: batch.partition })
-              if (isFenced(code)) throw Object.assign(new Error('fenced by the leader'), { code })
-              if (!isProduceRetriable(code)) throw problem
-              again.push(batch)
-            }
+        const answers = (await Promise.all([...byLeader].map(([nodeId, batches]) => produce(nodeId, batches)))).flat()
+        for (const batch of left) {
+          const told = answers.find(({ topic, partition }) => topic === batch.topic && partition === batch.partition)
+          const code = told?.errorCode ?? REQUEST_TIMED_OUT
+          if (told !== undefined && code === 0) onWritten(batch, told.baseOffset)
+          else if (isFenced(code)) throw Object.assign(new Error('fenced by the leader'), { code })
+          else {
+            problem = refused(code, { topic: batch.topic, partition: batch.partition })
+            if (!isProduceRetriable(code)) throw problem
+            again.push(batch)
           }
         }
       } catch (error) {
         if (!isConnectionFailure(error) && !isStale(codeOf(error) ?? 0)) throw error
+        // What another leader has written meanwhile it will know by its sequence numbers.
         problem = error
-        again.push(...left.filter(batch => !again.includes(batch)))
+        again.splice(0, Infinity, ...left)
       }
       left = again
       if (left.length === 0) return
@@ -418,23 +411,17 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
     }
   }
 
-  /** The answer of one leader, or the connection's failure. */
-  async function produce(nodeId: number, batches: readonly RecordBatch[]): Promise<ProducedPartition[] | Error> {
-    try {
-      const broker = await cluster.findBroker({ nodeId })
-      const request = produceRequest({
-        transactionalId,
-        producerId: BigInt(producer.producerId),
-        producerEpoch: producer.producerEpoch,
-        timeoutMs: PRODUCE_TIMEOUT_MS,
-        timestamp: Date.now(),
-        batches,
-      })
-      return await sendFramed(broker, request, decodeProduced, 2 * PRODUCE_TIMEOUT_MS)
-    } catch (error) {
-      if (error instanceof Error && isConnectionFailure(error)) return error
-      throw error
-    }
+  async function produce(nodeId: number, batches: readonly RecordBatch[]): Promise<ProducedPartition[]> {
+    const broker = await cluster.findBroker({ nodeId })
+    const request = produceRequest({
+      transactionalId,
+      producerId: BigInt(producer.producerId),
+      producerEpoch: producer.producerEpoch,
+      timeoutMs: PRODUCE_TIMEOUT_MS,
+      timestamp: Date.now(),
+      batches,
+    })
+    return await sendFramed(broker, request, decodeProduced, 2 * PRODUCE_TIMEOUT_MS)
   }
 
   async function leaders(batches: readonly RecordBatch[]): Promise<Map<number, RecordBatch[]>> {

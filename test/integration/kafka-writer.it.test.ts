@@ -146,9 +146,9 @@ describe('a transaction', () => {
     })
     await written.promise
     await writer.close()
+    expect(await valuesOf(k, place)).toEqual([])
     never.resolve()
     await expect(open).rejects.toMatchObject({ code: 'STOPPED' })
-    expect(await valuesOf(k, place)).toEqual([])
   })
 
   test('to a topic that is not there is aborted and says so', async () => {
@@ -215,7 +215,14 @@ describe('fencing', () => {
     const failed = slow.transact(async tx => {
       await tx.write([{ ...place, records: [record('late')] }])
       await until(async () => (await k.watermarks([place]))[0]?.high === 2)
-      await fencedWriter(k, id)
+      // The last that the coordinator knows of is an abort again: this time by the new owner.
+      const owner = await fencedWriter(k, id)
+      const oops = new Error('oops')
+      const given = owner.transact(async theirs => {
+        await theirs.write([{ ...place, records: [record('given up')] }])
+        throw oops
+      })
+      await expect(given).rejects.toBe(oops)
     })
     await expect(failed).rejects.toMatchObject({ code: 'KAFKA_FENCED' })
   })

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { ReadRecord, WriteRecord } from '../../src/kafka/port.ts'
+import { take } from '../../src/kafka/reader.ts'
 import { BATCH_OVERHEAD, type FetchedPartition, produceRequest, readBatches, sizeOfRecord } from '../../src/kafka/wire.ts'
 import { original } from './original.ts'
 
@@ -90,6 +91,14 @@ describe('reading', () => {
     empty.writeInt32BE(0, 57)
     expect(() => read(fetched(empty), 7)).toThrow('checksum')
     expect(read(fetched(withChecksum(empty)), 7)).toEqual({ records: [], next: 13 })
+  })
+
+  test('goes on at the last stable offset where compaction has left nothing before it, and waits there', () => {
+    const nothing = { ...fetched(Buffer.alloc(0)), lastStable: 40 }
+    expect(take(nothing, 13, () => {})).toBe(40)
+    expect(take(nothing, 40, () => {})).toBe(40)
+    const part = { ...fetched(at(batchOf(records), 13).subarray(0, 70)), lastStable: 40 }
+    expect(take(part, 13, () => {})).toBe(13)
   })
 
   test('leaves a batch that is cut off for the next fetch', () => {

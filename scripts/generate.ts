@@ -7,6 +7,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { ERRORS, type Retry } from '../src/errors.ts'
+import { metricsPage } from '../src/metrics.ts'
 import { configJsonSchema, dotted } from '../src/source/config.ts'
 import type { Connector, Quota, WindowSpec } from '../src/source/contract.ts'
 import { builtInConnectors } from '../src/source/registry.ts'
@@ -27,6 +28,7 @@ const pages: readonly GeneratedPage[] = [
   })),
   { file: 'docs/connector-keys.md', content: connectorKeysPage },
   { file: 'docs/errors.md', content: errorsPage },
+  { file: 'docs/metrics.md', content: metricsPage },
 ]
 
 function connectorPage(connector: Connector): string {

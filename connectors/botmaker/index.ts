@@ -212,21 +212,27 @@ async function* readSessions(of: {
       if (seen.has(next)) throw new FlowError('SRC_MALFORMED', { hint: 'nextPage leads back to a page that was read' })
       seen.add(next)
     }
-    const page = await sessionsPage(http, next === null ? ['/sessions', query] : followed(rootOf(config), next, query))
+    const ask = next === null ? (['/sessions', query] as const) : followed(rootOf(config), next, query)
+    let page = await sessionsPage(http, ask)
+    // 204 is how the vendor says that there is nothing, and what something between us may say. Where nobody looks a second time, ask once more.
+    if (page === NOTHING && (next !== null || window.fromMs < of.nowMs - 48 * HOUR_MS)) page = await sessionsPage(http, ask)
     next = page.nextPage === 'null' || page.nextPage === '' ? null : (page.nextPage ?? null)
     yield { rows: page.items, resume: next }
     if (next === null) return
   }
 }
 
+/** An answer without a body. */
+const NOTHING: z.output<typeof SessionsPage> = { items: [] }
+
 /** One page; with `long-term-search` where the vendor says that it is needed. A refused request is never sent again with less in it. */
 async function sessionsPage(http: Http, [path, query]: readonly [string, Query]): Promise<z.output<typeof SessionsPage>> {
   try {
-    return await http.getJson(path, query, SessionsPage, { empty: { items: [] } })
+    return await http.getJson(path, query, SessionsPage, { empty: NOTHING })
   } catch (error) {
     if (!(error instanceof FlowError)) throw error
     if (error.details.vendorCode === 'LONG_TERM_SEARCH_PARAM_REQUIRED' && !('long-term-search' in query))
-      return http.getJson(path, { ...query, 'long-term-search': 'true' }, SessionsPage, { empty: { items: [] } })
+      return http.getJson(path, { ...query, 'long-term-search': 'true' }, SessionsPage, { empty: NOTHING })
     if (error.code === 'SRC_TOO_LARGE') throw new FlowError('SRC_WINDOW_TOO_LARGE', error.details, error)
     throw error
   }

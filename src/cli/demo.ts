@@ -10,7 +10,8 @@ import { createInterface } from 'node:readline'
 import { stringify } from 'yaml'
 import { systemClock } from '../clock.ts'
 import { FlowError } from '../errors.ts'
-import type { Log } from '../log.ts'
+import { errorFields, type Log } from '../log.ts'
+import { whenOrphaned } from '../stack/orphan.ts'
 import { freePort } from '../stack/ports.ts'
 import { startStack } from '../stack/stack.ts'
 import { readArgs } from './args.ts'
@@ -34,6 +35,7 @@ export async function demoCommand(argv: string[], io: Io): Promise<number> {
     if (!signal.aborted) log.error({ child: child.name, lastLine: child.lastLine }, `${child.name} ended by itself`)
     broken.abort()
   }
+  const stopLooking = whenOrphaned(io.env, () => broken.abort())
   const ends = AbortSignal.any([signal, broken.signal])
   let stack: Awaited<ReturnType<typeof startStack>> | undefined
   try {
@@ -41,8 +43,12 @@ export async function demoCommand(argv: string[], io: Io): Promise<number> {
     const simulators = startChild(['simulate', '--sessions', String(SESSIONS), '--live', String(LIVE_PER_MINUTE)], io, onBroken)
     children.push(simulators)
     // Both are waited for, also when one fails: what has started must be known to be stopped.
-    const starting = startStack({ profile: 'demo', log, signal: ends }).then(started => {
+    const starting = startStack({ profile: 'demo', log, signal: ends, env: io.env }).then(started => {
       stack = started
+      void started.failed.then(error => {
+        log.error(errorFields(error), error.message)
+        broken.abort()
+      })
       return started
     })
     const [up, told] = await Promise.allSettled([starting, firstLine(simulators, ends)])
@@ -68,6 +74,7 @@ export async function demoCommand(argv: string[], io: Io): Promise<number> {
     if (signal.aborted && error instanceof FlowError && error.code === 'STOPPED') return 0
     throw error
   } finally {
+    stopLooking()
     await Promise.all(children.map(stopChild))
     await stack?.stop()
     rmSync(folder, { recursive: true, force: true })

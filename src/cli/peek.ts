@@ -2,7 +2,7 @@ import { systemClock } from '../clock.ts'
 import { peekConnector } from '../ingest/peek.ts'
 import { readArgs } from './args.ts'
 import { type Io, refuse } from './io.ts'
-import { readSetup } from './setup.ts'
+import { readConnectorsOnly } from './setup.ts'
 
 const DEFAULT_LIMIT = 20
 
@@ -14,12 +14,12 @@ export async function peekCommand(argv: string[], io: Io): Promise<number> {
     { names: 'CONNECTOR', least: 1, most: 1 },
   )
   if (!args.ok) return refuse(io.log, 'CALL_INVALID', args.faults)
-  const read = await readSetup(args.values.config ?? '', io)
+  const read = await readConnectorsOnly(args.values.config ?? '', io)
   if (!read.ok) return refuse(io.log, 'CFG_INVALID', read.faults)
   const [name] = args.words
-  const found = read.setup.connectors.find(connector => connector.name === name)
+  const found = read.connectors.find(connector => connector.name === name)
   if (found === undefined) {
-    const known = read.setup.connectors.map(connector => connector.name).join(', ') || 'none'
+    const known = read.connectors.map(connector => connector.name).join(', ') || 'none'
     return refuse(io.log, 'CALL_INVALID', [
       { path: 'CONNECTOR', message: `the file has no connector ${name}; there are: ${known}` },
     ])

@@ -2,7 +2,7 @@
  * From a config file to things that run: the file, the connectors it names, Kafka, registry and schemas. What `run`, `check` and `peek` share.
  */
 import { dirname, resolve } from 'node:path'
-import { type ColloquyConfig, type Fault, loadConfig, mergeFaults } from '../config.ts'
+import { type ColloquyConfig, type Fault, type LoadedConfig, loadConfig, mergeFaults } from '../config.ts'
 import { FlowError } from '../errors.ts'
 import { connectKafka } from '../kafka/client.ts'
 import type { Kafka } from '../kafka/port.ts'
@@ -32,6 +32,26 @@ export interface Setup {
 /** Reads the file and everything that it names; lists every fault at once, the connectors' among them. */
 export async function readSetup(path: string, io: Io): Promise<{ ok: true; setup: Setup } | { ok: false; faults: Fault[] }> {
   const loaded = loadConfig(path, io.env)
+  const { connectors, faults } = await readConnectors(path, loaded)
+  if (!loaded.ok || faults.length > 0) return { ok: false, faults: mergeFaults(loaded.ok ? [] : loaded.faults, faults) }
+  return { ok: true, setup: { config: loaded.config, connectors, names: topicNames(loaded.config.topics.prefix) } }
+}
+
+/** The connectors alone, for what needs no Kafka: of the rest of the file only what says nothing at all of Kafka and registry is let pass. */
+export async function readConnectorsOnly(
+  path: string,
+  io: Io,
+): Promise<{ ok: true; connectors: readonly ConfiguredConnector[] } | { ok: false; faults: Fault[] }> {
+  const loaded = loadConfig(path, io.env)
+  const { connectors, faults } = await readConnectors(path, loaded)
+  const others = loaded.ok ? [] : loaded.faults.filter(fault => fault.path !== 'kafka' && fault.path !== 'registry')
+  return others.length + faults.length > 0 ? { ok: false, faults: mergeFaults(others, faults) } : { ok: true, connectors }
+}
+
+async function readConnectors(
+  path: string,
+  loaded: LoadedConfig,
+): Promise<{ connectors: ConfiguredConnector[]; faults: Fault[] }> {
   const found: Fault[] = []
   const report = ({ path: at, message }: Omit<Fault, 'line'>) => {
     const line = loaded.lineOf(at)
@@ -57,8 +77,7 @@ export async function readSetup(path: string, io: Io): Promise<{ ok: true; setup
       report({ path: `${place}.connector.class`, message: error.message })
     }
   }
-  if (!loaded.ok || found.length > 0) return { ok: false, faults: mergeFaults(loaded.ok ? [] : loaded.faults, found) }
-  return { ok: true, setup: { config: loaded.config, connectors, names: topicNames(loaded.config.topics.prefix) } }
+  return { connectors, faults: found }
 }
 
 export function openKafka({ config }: Setup, log: Log): Kafka {

@@ -7,6 +7,8 @@ import { type OptionSpec, readArgs } from './args.ts'
 import { failed, refuse } from './io.ts'
 
 const HISTORY_MS = 7 * 86_400_000
+/** Live conversations have been going on for so long when the simulators start: what connectors read is a few minutes old. */
+const LIVE_BEFORE_MS = 5 * 60_000
 
 const OPTIONS = {
   port: { type: 'int', range: [0, 65_535] },
@@ -44,7 +46,8 @@ export async function simulateCommand(
 
   const { seed = 1, sessions = 2000, live = 0, faults: percent = 0 } = args.values
   const nowMs = Date.now()
-  const world = createWorld({ seed, sessions, fromMs: nowMs - HISTORY_MS, untilMs: nowMs, livePerMinute: live })
+  const untilMs = live > 0 ? nowMs - LIVE_BEFORE_MS : nowMs
+  const world = createWorld({ seed, sessions, fromMs: nowMs - HISTORY_MS, untilMs, livePerMinute: live })
   try {
     const simulators = await startSimulators({ world, port, vendors: words, faults: sprinkled(percent, seed) })
     io.stdout(JSON.stringify(simulators.config))

@@ -160,6 +160,30 @@ describe('v2', () => {
     expect(await read(vendor)).toMatchObject({ pages: [{ rows: [], resume: null }], error: null })
   })
 
+  test('204 for a window that nobody reads again is believed when the vendor says it twice', async () => {
+    const old = { fromMs: T('2026-11-01T00:00:00Z'), untilMs: T('2026-11-01T12:00:00Z') }
+    const asked = { path: '/v2.0/sessions' }
+    const twice = await scriptedVendor([
+      { ...asked, status: 204 },
+      { ...asked, status: 204 },
+    ])
+    expect(await read(twice, { window: old })).toMatchObject({ pages: [{ rows: [], resume: null }], error: null })
+    const once = await scriptedVendor([
+      { ...asked, status: 204 },
+      { ...asked, body: { items: [{ id: 'x' }] } },
+    ])
+    expect(await read(once, { window: old })).toMatchObject({ pages: [{ rows: [{ id: 'x' }], resume: null }], error: null })
+  })
+
+  test('204 in the place of a further page is believed when the vendor says it twice', async () => {
+    const vendor = await scriptedVendor([
+      { ...first, body: { items: [], nextPage: 'T2' } },
+      { path: '/v2.0/sessions', status: 204 },
+      { path: '/v2.0/sessions', body: { items: [{ id: 'y' }] } },
+    ])
+    expect(await read(vendor)).toMatchObject({ pages: [{ resume: 'T2' }, { rows: [{ id: 'y' }], resume: null }], error: null })
+  })
+
   test('an answer without items is no empty page', async () => {
     const vendor = await scriptedVendor(Array.from({ length: 5 }, () => ({ ...first, body: { sessions: [] } })))
     expect(await read(vendor)).toMatchObject({ pages: [], error: { code: 'SRC_MALFORMED' } })

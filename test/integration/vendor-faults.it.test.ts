@@ -64,13 +64,19 @@ describe.runIf(hasPython())('a vendor that answers a backfill with', () => {
     },
   )
 
-  test('an empty 204 for every period with something in it once: reads on, and finds the rows when it looks back', async () => {
-    history = await startHistory(stack, {
-      seed: 3,
-      sessions: 80,
-      days: 2,
-      quirks: { emptyPeriod: '204' },
-    })
+  test('an empty 204 where there is something: asks again before it believes it', async () => {
+    history = await startHistory(stack, { seed: 3, sessions: 80, days: 2, pageSize: 10 })
+    history.vendor.faults
+      .next({ kind: 'empty' }, { path: '/v2.0/sessions', skip: 1 })
+      .next({ kind: 'empty' }, { path: '/v2.0/sessions', skip: 4 })
+    product = start(['run', '--config', history.config])
+    await history.complete(await product.base())
+    expect(history.vendor.faults.pending).toBe(0)
+    expectTheWorld(await topics(), history)
+  })
+
+  test('an empty 204 for periods without sessions: goes on to the next', async () => {
+    history = await startHistory(stack, { seed: 3, sessions: 80, days: 2, quirks: { emptyPeriod: '204' } })
     product = start(['run', '--config', history.config])
     await history.complete(await product.base())
     expectTheWorld(await topics(), history)

@@ -37,7 +37,7 @@ const note = (name: string, sample: Sample) => {
   )
 }
 
-const stack = await startStack({ profile: 'demo', log })
+const stack = await startStack({ profile: 'demo', log, env: process.env })
 const vendor = startChild(here('vendor.ts'), [String(sessions)])
 const world = JSON.parse(await vendor.firstLine()) as {
   config: Record<string, string>

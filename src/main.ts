@@ -54,7 +54,8 @@ async function main([, entry = '', ...argv]: string[], env: NodeJS.ProcessEnv): 
     const lines = command === undefined ? Object.values(COMMANDS).map(({ line }) => line) : [command.line]
     const usage = `usage: colloquy COMMAND\n\n${lines.map(line => `  ${line}`).join('\n')}\n`
     if (asksForHelp || command !== undefined) process.stdout.write(usage)
-    else log.error({ code: 'CALL_INVALID', path: name }, `${name}: is not a command; there are ${Object.keys(COMMANDS).join(', ')}`)
+    else
+      log.error({ code: 'CALL_INVALID', path: name }, `${name}: is not a command; there are ${Object.keys(COMMANDS).join(', ')}`)
     return asksForHelp || command !== undefined ? 0 : 2
   }
 

@@ -36,11 +36,15 @@ function typeScriptOf(avro: unknown): string {
   if (Array.isArray(avro)) return `${typeScriptOf(avro[1])} | null`
   if (typeof avro === 'object' && avro !== null) {
     const type = avro as { type: string; items?: unknown; values?: unknown; name?: string; logicalType?: string }
-    if (type.type === 'array') return `${typeof type.items === 'string' ? typeScriptOf(type.items) : (type.items as AvroRecord).name}[]`
+    if (type.type === 'array')
+      return `${typeof type.items === 'string' ? typeScriptOf(type.items) : (type.items as AvroRecord).name}[]`
     if (type.type === 'map') return `Record<string, ${typeScriptOf(type.values)}>`
     return typeScriptOf(type.type)
   }
-  return { string: 'string', int: 'number', long: 'number', double: 'number', boolean: 'boolean', bytes: 'Buffer' }[avro as string] ?? 'unknown'
+  return (
+    { string: 'string', int: 'number', long: 'number', double: 'number', boolean: 'boolean', bytes: 'Buffer' }[avro as string] ??
+    'unknown'
+  )
 }
 
 /** Records that stand inside others. */

@@ -40,7 +40,9 @@ function roomOf(file: string): string {
 
 function importsOf(file: string): string[] {
   const text = readFileSync(join(root, file), 'utf8')
-  return [...text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map(([, path]) => relative(root, resolve(root, dirname(file), path ?? '')))
+  return [...text.matchAll(/(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map(([, path]) =>
+    relative(root, resolve(root, dirname(file), path ?? '')),
+  )
 }
 
 test('imports follow the arrows of the design', () => {
@@ -60,7 +62,9 @@ test('imports follow the arrows of the design', () => {
 })
 
 test('only src/kafka and the stack know the Kafka client', () => {
-  const knowing = sources.filter(file => /from '(kafkajs|@kafkajs\/)|require\('kafkajs/.test(readFileSync(join(root, file), 'utf8')))
+  const knowing = sources.filter(file =>
+    /from '(kafkajs|@kafkajs\/)|require\('kafkajs/.test(readFileSync(join(root, file), 'utf8')),
+  )
   expect(knowing.filter(file => !file.startsWith('src/kafka/') && !file.startsWith('src/stack/'))).toEqual([])
 })
 

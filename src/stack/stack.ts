@@ -44,8 +44,8 @@ export interface StackOptions {
   log: Log
   /** Ends a start under way, with `STOPPED`; a stack that runs is ended by `stop`. */
   signal?: AbortSignal
-  /** Where tools, caches and the user's home are looked up; the process's own when absent. */
-  env?: Environment
+  /** Where tools, caches and the home of the user are looked up. */
+  readonly env: Environment
   /** Folders of JVMs to look through, instead of the usual ones. */
   jvmFolders?: readonly string[]
 }
@@ -77,7 +77,7 @@ const ATTEMPT_MS = 90_000
 const GRACE_MS = 6_000
 
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { log, dataDir, profile = 'test', env = process.env } = options
+  const { log, dataDir, profile = 'test', env } = options
   const signal = options.signal ?? new AbortController().signal
   try {
     signal.throwIfAborted()

@@ -134,7 +134,7 @@ test('the stack of the tests is warm, and the warm-up has left no topic and no g
 })
 
 test('a stack starts on free ports, is used, and is stopped without leaving anything', async () => {
-  const stack = await startStack({ log: silentLog })
+  const stack = await startStack({ log: silentLog, env: process.env })
   const mine = `colloquy-stack-${process.pid}-`
   const left = () => ({
     folders: readdirSync(tmpdir()).filter(name => name.startsWith(mine)),
@@ -160,18 +160,18 @@ test('a stack starts on free ports, is used, and is stopped without leaving anyt
 
 test('started again on kept data it has the record and the schema, and meanwhile nobody else gets the folder', async () => {
   const dataDir = join(scratch, 'data')
-  const first = await startStack({ dataDir, profile: 'demo', log: silentLog })
+  const first = await startStack({ dataDir, profile: 'demo', log: silentLog, env: process.env })
   try {
     await produce(first.brokers, 'notes', 'kept')
     expect(await register(first.registry, 'notes-value', schema)).toBe(200)
-    await expect(startStack({ dataDir, log: silentLog })).rejects.toMatchObject({
+    await expect(startStack({ dataDir, log: silentLog, env: process.env })).rejects.toMatchObject({
       code: 'STACK_FAILED',
       message: expect.stringContaining('is in use by another stack'),
     })
   } finally {
     await first.stop()
   }
-  const second = await startStack({ dataDir, profile: 'demo', log: silentLog })
+  const second = await startStack({ dataDir, profile: 'demo', log: silentLog, env: process.env })
   try {
     expect(await consumeFirst(second.brokers, 'notes')).toBe('kept')
     expect(await getJson(`${second.registry}/subjects`)).toEqual(['notes-value'])
@@ -267,7 +267,7 @@ test('without Java nothing is fetched or started', async () => {
 
 test('a start that is stopped half-way takes down what it had started', async () => {
   const stop = new AbortController()
-  const stack = startStack({ log: silentLog, signal: stop.signal })
+  const stack = startStack({ log: silentLog, signal: stop.signal, env: process.env })
   const failure = stack.catch((thrown: unknown) => thrown)
   const mine = `colloquy-stack-${process.pid}-`
   await expect.poll(() => processesWith(mine).length, { timeout: 20_000 }).toBeGreaterThan(0)

@@ -47,7 +47,7 @@ async function anyStack(): Promise<Stack> {
     return null
   }
   const stack =
-    (await startStack({ profile: 'test', log: createLog('info') }).catch(noted)) ??
+    (await startStack({ profile: 'test', log: createLog('info'), env: process.env }).catch(noted)) ??
     (await import('./stack-containers.ts').then(({ startContainers }) => startContainers()).catch(noted))
   if (stack !== null) return stack
   const [local, containers] = reasons

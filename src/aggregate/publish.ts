@@ -83,7 +83,7 @@ export function createPublisher(to: {
         duration_sketch: null,
         users_sketch: null,
       })
-      records.push({ key: arena.text(`${key}@${start}`), value })
+      records.push({ key: arena.text(`${key}@${new Date(start).toISOString()}`), value })
     }
     return records
   }

@@ -262,3 +262,30 @@ test('a state record of a version that is not known is refused', () => {
 test('times before 1970 and beyond 32 bits of minutes neither break nor wrap', () => {
   expect([minuteOf(-1), minuteOf(0), minuteOf(59_999), minuteOf(8.64e15)]).toEqual([-1, 0, 0, -(2 ** 31)])
 })
+
+describe('points are restored', () => {
+  const point = (revision: number, sessions: number): RestoredPoint => ({
+    ...(Object.fromEntries(MEASURES.map(m => [m, 0])) as Record<(typeof MEASURES)[number], number>),
+    vendor: 'v',
+    account: 'a',
+    bot_id: 'b',
+    channel: 'web',
+    language: '',
+    bucket_start: T('10:00:00'),
+    revision,
+    sessions,
+  })
+
+  test('as the newest revision of each minute, in whatever order they come', () => {
+    const state = newState()
+    for (const of of [point(2, 20), point(3, 30), point(1, 10)]) state.restorePoint(of, true)
+    expect(pointsOf(state)).toMatchObject([{ revision: 3, sessions: 30 }])
+    expect(state.cells.dirty()).toHaveLength(0)
+  })
+
+  test('as revisions alone, when the inputs are counted from their start', () => {
+    const state = newState()
+    state.restorePoint(point(3, 30), false)
+    expect(pointsOf(state)).toMatchObject([{ revision: 3, sessions: 0 }])
+  })
+})

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, inject, test } from 'vitest'
 import { type AggregateMetrics, type Aggregator, type AggregatorParts, startAggregator } from '../../src/aggregate/run.ts'
+import { systemClock } from '../../src/clock.ts'
 import type { WrittenRange } from '../../src/kafka/port.ts'
 import type { Progress } from '../../src/records.ts'
 import type { Harness, Item } from '../aggregate/harness.ts'
@@ -252,4 +253,32 @@ test('stopping ends within seconds, and leaves the group', async () => {
   const startedMs = Date.now()
   await running.stop()
   expect(Date.now() - startedMs).toBeLessThan(5_000)
+})
+
+test('who is fenced stops, and goes on from what was committed when the group still says it is the owner', async () => {
+  const h = await start()
+  const r = random(17)
+  const items = history(r, 60, T('00:00:00'))
+  const waits: number[] = []
+  const hasty = {
+    now: Date.now,
+    sleep: (ms: number, signal?: AbortSignal) => {
+      if (ms > 1_000) waits.push(ms)
+      return systemClock.sleep(Math.min(ms, 300), signal)
+    },
+  }
+  const running = aggregate(h, { clock: hasty })
+  await feedAll(h, r, items.slice(0, 80))
+  await h.caughtUp()
+  for (let partition = 0; partition < h.partitions; partition++) {
+    const transactionalId = `${h.names.aggregateState.replace(/-state$/, '')}-${h.names.series}-${partition}`
+    const other = h.kafka.openWriter({ transactionalId })
+    await other.fence()
+    await other.close()
+  }
+  await feedAll(h, r, items.slice(80))
+  await h.caughtUp()
+  expect(waits).toContain(15_000)
+  expect(await h.table()).toEqual(h.expected())
+  await expect.poll(() => running.ready(), { timeout: 20_000 }).toEqual({ ok: true })
 })

@@ -5,6 +5,7 @@
  * Usage: raw.ts plain|edge BROKERS SOURCE_PREFIX TARGET_TOPIC RECORDS PER_TRANSACTION
  */
 import { createRequire } from 'node:module'
+import type * as kafkajs from 'kafkajs'
 import { silentLog } from '../src/log.ts'
 import type { PartitionBatch, WriteRecord } from '../src/kafka/port.ts'
 
@@ -48,7 +49,7 @@ function* batches(byPartition: readonly WriteRecord[][]): Generator<PartitionBat
 
 async function sendPlain(byPartition: readonly WriteRecord[][]): Promise<Cost> {
   const require = createRequire(import.meta.url)
-  const { Kafka, Partitioners, logLevel } = require('kafkajs') as typeof import('kafkajs')
+  const { Kafka, Partitioners, logLevel } = require('kafkajs') as typeof kafkajs
   const retry = { initialRetryTime: 10, maxRetryTime: 1000, retries: 8 }
   const client = new Kafka({ clientId: 'bench-plain', brokers: [brokers], retry, logLevel: logLevel.NOTHING })
   const producer = client.producer({

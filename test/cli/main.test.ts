@@ -65,7 +65,7 @@ test('a wrong call names what is wrong with it, exit code 2', async () => {
   for (const [argv, paths] of cases) {
     const ended = await run(argv)
     expect({ argv, code: ended.code }).toEqual({ argv, code: 2 })
-    expect(ended.log.map(line => line['path']).toSorted()).toEqual(paths.toSorted())
+    expect(ended.log.map(line => String(line['path'])).toSorted()).toEqual(paths.toSorted())
     expect(ended.output).not.toContain('    at ')
   }
 })

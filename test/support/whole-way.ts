@@ -97,7 +97,7 @@ export function expectTheWorld(records: readonly IndependentRecord[], { expected
   }
 
   const messages = of(names.messages).map(record => record.value ?? {})
-  expect(messages.map(message => message['message_key']).toSorted()).toEqual([...expected.messages.keys()].toSorted())
+  expect(messages.map(message => String(message['message_key'])).toSorted()).toEqual([...expected.messages.keys()].toSorted())
   for (const message of messages) {
     const { session_key, sent_at, sender, text } = message
     expect({ session_key, sent_at, sender, text }).toEqual(expected.messages.get(message['message_key'] as string))

@@ -194,9 +194,9 @@ export async function* tail(
     maxBytesPerPartition: options.maxBytesPerPartition ?? BYTES_PER_PARTITION,
   }
   const positions = new Map(places.map(place => [placeKey(place), { ...placeOf(place), offset: place.offset }]))
-  const stopped = new Promise<'stopped'>(resolve => {
-    options.signal.addEventListener('abort', () => resolve('stopped'), { once: true })
-  })
+  let onStop = () => {}
+  const stop = () => onStop()
+  options.signal.addEventListener('abort', stop, { once: true })
   let cluster = parts.connect()
   let failures = 0
   try {
@@ -220,6 +220,7 @@ export async function* tail(
       }
     }
   } finally {
+    options.signal.removeEventListener('abort', stop)
     await parts.drop(cluster)
   }
 
@@ -241,7 +242,11 @@ export async function* tail(
     }
     for (const nodeId of leaders.keys()) ask(nodeId)
     for (;;) {
-      const answer = await Promise.race([stopped, ...under.values()])
+      // A promise of this round alone: one that lived as long as the tail would hold every answer that it was ever raced with.
+      const stopped = Promise.withResolvers<'stopped'>()
+      onStop = () => stopped.resolve('stopped')
+      if (options.signal.aborted) return
+      const answer = await Promise.race([stopped.promise, ...under.values()])
       if (answer === 'stopped') return
       if ('error' in answer) throw answer.error
       const chunks: Chunk[] = []

@@ -98,8 +98,7 @@ export class Versions {
    */
   load(record: ReadRecord, isNeeded: (untilMs: number) => boolean): void {
     const { key, value } = record
-    if (key === null || key.compare(this.#keyStartBytes, 0, this.#keyStartBytes.length, 0, this.#keyStartBytes.length) !== 0)
-      return
+    if (key === null || !key.subarray(0, this.#keyStartBytes.length).equals(this.#keyStartBytes)) return
     const [, , , rowId, rejected] = parseKey(key, record.offset)
     if (rowId === undefined) throw invalid(record.offset, 'the key has no row id')
     const mark = rejected === undefined ? null : Buffer.from(rejected, 'base64url').toString('latin1')

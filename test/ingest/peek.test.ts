@@ -1,0 +1,104 @@
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { type Peeked, peekConnector } from '../../src/ingest/peek.ts'
+import { silentLog } from '../../src/log.ts'
+import { defineConnector, message, session } from '../../src/source/index.ts'
+import { handClock } from '../support/clock.ts'
+import { scriptedVendor } from '../support/scripted-vendor.ts'
+import { base } from './world.ts'
+
+const Row = z.object({ id: z.string(), at: z.iso.datetime() })
+const Page = z.object({ data: z.array(z.unknown()) })
+
+function connectorAt(url: string, longestMs: number) {
+  return defineConnector({
+    manifest: {
+      id: 'tiny',
+      title: 'Tiny',
+      apiVersion: '1',
+      docs: 'https://tiny.example',
+      quota: {},
+      pollIntervalMs: 60_000,
+      sessionStream: 's',
+    },
+    config: z.strictObject({}),
+    http: () => ({ baseUrl: url, tries: 1 }),
+    streams: {
+      sessions: {
+        window: { longestMs, lagMs: 0, lookbackMs: 7_200_000, durableResume: true },
+        row: Row,
+        async *read({ window, http }) {
+          const at = (ms: number) => new Date(ms).toISOString().slice(11, 16)
+          const page = await http.getJson('/list', { from: at(window.fromMs), until: at(window.untilMs) }, Page)
+          yield { rows: page.data, resume: null }
+        },
+        identify: row => row.id,
+        normalise: (row, ctx) => {
+          const of = ctx.session({ botId: 'bot', sessionId: row.id, channel: null })
+          return [session(of, { startedAt: row.at }), message(of, { messageId: 'm', sentAt: row.at, text: 'hello' })]
+        },
+      },
+    },
+  })
+}
+
+async function peek(url: string, limit: number, longestMs = 3_600_000) {
+  const shown: Peeked[] = []
+  const options = {
+    base,
+    config: {},
+    limit,
+    clock: handClock('2026-11-20T12:00:00Z'),
+    log: silentLog,
+    signal: new AbortController().signal,
+  }
+  for await (const each of peekConnector({ connector: connectorAt(url, longestMs), ...options })) shown.push(each)
+  return shown
+}
+
+const row = (id: string) => ({ id, at: '2026-11-20T11:00:00Z' })
+const empty = { data: [] }
+
+test('peek reads the newest window first and goes back until there are enough records', async () => {
+  const vendor = await scriptedVendor([
+    { path: '/list', query: { from: '11:45', until: '12:00' }, body: { data: [row('a')] } },
+    { path: '/list', query: { from: '11:15', until: '11:45' }, body: { data: [row('b'), row('c')] } },
+  ])
+  const shown = await peek(vendor.url, 3)
+  expect(shown.map(({ kind, record }) => [kind, 'session_id' in record ? record.session_id : null])).toEqual([
+    ['session', 'a'],
+    ['message', 'a'],
+    ['session', 'b'],
+  ])
+})
+
+test('peek stops at the lookback when there is less, with windows no longer than the longest', async () => {
+  const vendor = await scriptedVendor([
+    { path: '/list', query: { from: '11:45', until: '12:00' }, body: empty },
+    { path: '/list', query: { from: '11:15', until: '11:45' }, body: empty },
+    { path: '/list', query: { from: '10:30', until: '11:15' }, body: empty },
+    { path: '/list', query: { from: '10:00', until: '10:30' }, body: empty },
+  ])
+  expect(await peek(vendor.url, 10, 45 * 60_000)).toEqual([])
+})
+
+test('peek shows a row that does not fit as a reject, with the reason and the row', async () => {
+  const vendor = await scriptedVendor([{ path: '/list', body: { data: [{ id: 'bad' }] } }])
+  expect(await peek(vendor.url, 1)).toEqual([
+    {
+      kind: 'reject',
+      record: {
+        reason: 'ROW_INVALID',
+        stage: 'decode',
+        path: 'at',
+        message: 'at: invalid_type (string expected)',
+        row: { id: 'bad' },
+      },
+    },
+  ])
+})
+
+test('peek passes the error of the vendor on', async () => {
+  const vendor = await scriptedVendor([{ path: '/list', status: 403, body: {} }])
+  await expect(peek(vendor.url, 1)).rejects.toMatchObject({ code: 'SRC_UNAUTHORISED' })
+})

@@ -88,7 +88,7 @@ function configOf(prefix: string): object {
 
 /** Runs one role until the counter stands at the number of records; CPU from the first tenth to the last record. */
 async function measureRole(role: string, config: string, counter: string): Promise<Sample> {
-  const child = startChild(here('../src/main.ts'), ['run', '--config', config, '--roles', role])
+  const child = startChild('--max-semi-space-size=8', [here('../src/main.ts'), 'run', '--config', config, '--roles', role])
   const port = await child.port
   const count = async () => {
     const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
@@ -141,8 +141,8 @@ interface Child {
   lastLine(): string
 }
 
-function startChild(file: string, argv: readonly string[]): Child {
-  const child = spawn(process.execPath, [file, ...argv], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
+function startChild(first: string, rest: readonly string[]): Child {
+  const child = spawn(process.execPath, [first, ...rest], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
   let last = ''
   const port = Promise.withResolvers<number>()
   if (child.stdout === null || child.stderr === null) throw new Error('a child without output')
@@ -158,7 +158,7 @@ function startChild(file: string, argv: readonly string[]): Child {
     firstLine: () =>
       new Promise((resolve, reject) => {
         lines.once('line', resolve)
-        lines.once('close', () => reject(new Error(`${file} ended before it said anything: ${last}`)))
+        lines.once('close', () => reject(new Error(`${rest[0]} ended before it said anything: ${last}`)))
       }),
     port: port.promise,
     ended: new Promise(resolve => {

@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=8
 /**
  * The binary. The only file that reads argv and the environment: it finds the command, turns signals into an abort, and exits with what the
  * command returned. A command that will not end 9 s after the signal is ended.

@@ -149,7 +149,10 @@ interface Child {
 /** Starts this binary again with other words. The channel between us closes when we are gone, and the child ends then. */
 function startChild(argv: [name: string, ...rest: string[]], { entry, log }: Io, onEnd: (child: Child) => void): Child {
   const [name] = argv
-  const spawned = spawn(process.execPath, [entry, ...argv], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], detached: true })
+  const spawned = spawn(process.execPath, [...process.execArgv, entry, ...argv], {
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    detached: true,
+  })
   const child: Child = {
     name,
     process: spawned,

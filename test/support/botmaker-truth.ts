@@ -53,7 +53,8 @@ export function expectedOf({ world, account }: BotmakerSimulator, version: 'v1' 
         session_key: key,
         sent_at: message.atMs,
         sender: message.sender.toUpperCase(),
-        text: message.attachment === null ? message.text : null,
+        // v1 has a caption in the field where any text is; v2 has it beside the file.
+        text: message.attachment === null ? message.text : version === 'v1' ? message.attachment.caption : null,
       })
     for (const { name, atMs } of told) events.push(`${key}|${name}|${atMs}`)
   }

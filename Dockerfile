@@ -21,5 +21,5 @@ USER node
 EXPOSE 8083
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --start-interval=2s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:8083/healthz').then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-ENTRYPOINT ["node", "/app/dist/src/main.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=8", "/app/dist/src/main.js"]
 CMD ["run", "--config", "/etc/colloquy/config.yaml"]

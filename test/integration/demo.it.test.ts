@@ -1,0 +1,24 @@
+import { expect, onTestFinished, test } from 'vitest'
+import { querySeries, start, until } from '../support/product.ts'
+
+test('the demo shows rising numbers and addresses that answer; Ctrl-C ends it with 0 and leaves no port', async () => {
+  const demo = start(['demo'])
+  onTestFinished(() => void demo.kill('SIGKILL'))
+  const totals = () =>
+    demo.stdout.filter(line => line.startsWith('  all')).map(line => Number(line.trim().split(/\s+/)[1]?.replaceAll(',', '')))
+  await until('sessions rise', async () => (new Set(totals().filter(total => total > 0)).size >= 2 ? true : undefined))
+  expect(totals()).toEqual(totals().toSorted((a, b) => a - b))
+
+  const page = demo.stdout.find(line => line.includes('/ui/'))?.split(' ')[0] ?? ''
+  const base = page.replace('/ui/', '')
+  expect((await fetch(page)).headers.get('content-type')).toContain('text/html')
+  expect((await fetch(`${base}/metrics`)).status).toBe(200)
+  const { data } = await querySeries(base, { measure: 'sessions', bucket: '1d', group_by: 'vendor,channel' })
+  expect(new Set(data.series.map(({ labels }) => labels['vendor']))).toContain('botmaker')
+  const kafka = demo.stdout.find(line => line.startsWith('Kafka '))?.split(/\s+/)[1] ?? ''
+
+  const ended = await demo.kill('SIGINT')
+  expect(ended.code).toBe(0)
+  for (const place of [base, `http://${kafka}`]) await expect(fetch(place)).rejects.toThrow('fetch failed')
+  expect(ended.log.filter(line => line.level === 'error')).toEqual([])
+})

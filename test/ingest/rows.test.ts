@@ -28,6 +28,8 @@ interface Given {
   rows: unknown[]
   /** Rows of a page. */
   pageRows?: number
+  /** Each page says that it is the last, and more come all the same. */
+  forgetful?: boolean
   /** Called before each page and each expand. */
   before?: (call: 'page' | 'expand') => void
   expanding?: boolean
@@ -55,7 +57,7 @@ function connectorOf(given: Given): Connector {
           for (let at = Number(resume ?? 0); ; at += size) {
             given.before?.('page')
             const isLast = at + size >= given.rows.length
-            yield { rows: given.rows.slice(at, at + size), resume: isLast ? null : at + size }
+            yield { rows: given.rows.slice(at, at + size), resume: isLast || given.forgetful === true ? null : at + size }
             if (isLast) return
           }
         },
@@ -186,6 +188,19 @@ describe('a row that does not fit its schema', () => {
     ])
     expect(rejects).toEqual([])
   })
+})
+
+test('with errors.tolerance none the good pages before a bad one are committed', async () => {
+  const place = placeOf({ rows: [{ id: 'a' }, { id: 'b', say: 1 }], pageRows: 1 })
+  await place.run(10 * MINUTE, { errorsTolerance: 'none' })
+  expect((await place.topics()).sessions.map(({ value }) => value.session_id)).toEqual(['a'])
+})
+
+test('a page that says it is the last, and is not, loses nothing: the window ends with the listing', async () => {
+  const place = placeOf({ rows: [{ id: 'a' }, { id: 'b' }, { id: 'c' }], pageRows: 1, forgetful: true })
+  await place.run(HOUR)
+  const { sessions } = await place.topics()
+  expect(sessions.map(({ value }) => value.session_id)).toEqual(['a', 'b', 'c'])
 })
 
 describe('a row that fits but cannot be told', () => {
@@ -369,34 +384,50 @@ describe('a task that fails', () => {
   test('with a cursor that cannot be read stops with CURSOR_INVALID and reads nothing', async () => {
     let pages = 0
     const place = placeOf({ rows: [{ id: 'a' }], before: () => pages++ })
-    const key = cursorKey({ connector: 'acme-tiny', stream: 'sessions', scope: 'acme' })
-    const writer = place.kafka.openWriter({ transactionalId: 'a person' })
-    await writer.fence()
-    const record = { key: Buffer.from(key), value: Buffer.from('{"live.until":"soon"}') }
-    await writer.transact(tx => tx.write([{ topic: names.offsets, partition: partitionOf(key, PARTITIONS), records: [record] }]))
+    await putCursor(place, '{"live.until":"soon"}')
     const life = await place.run(HOUR)
     expect(life.health.states()).toMatchObject([{ state: 'failed', error: { code: 'CURSOR_INVALID' } }])
     expect(pages).toBe(0)
   })
 })
 
+/** As a person would: the cursor's record is replaced, or taken away with null. */
+async function putCursor({ kafka }: Place, text: string | null): Promise<void> {
+  const key = cursorKey({ connector: 'acme-tiny', stream: 'sessions', scope: 'acme' })
+  const writer = kafka.openWriter({ transactionalId: 'a person' })
+  await writer.fence()
+  const record = { key: Buffer.from(key), value: text === null ? null : Buffer.from(text) }
+  await writer.transact(tx => tx.write([{ topic: names.offsets, partition: partitionOf(key, PARTITIONS), records: [record] }]))
+}
+
 test('live.until set back by a person is read from there, and publishes nothing that stands inside the lookback', async () => {
   const place = placeOf({ rows: [{ id: 'a' }, { id: 'b' }] })
   await place.run(HOUR)
-  const { cursors } = await place.topics()
-  const last = cursors.at(-1)
+  const last = (await place.topics()).cursors.at(-1)
   if (!last) throw new Error('there is a cursor')
-  const key = cursorKey({ connector: 'acme-tiny', stream: 'sessions', scope: 'acme' })
-  const writer = place.kafka.openWriter({ transactionalId: 'a person' })
-  await writer.fence()
-  const value = Buffer.from(writeCursor({ ...last, live: { atMs: NOON - 30 * MINUTE, toMs: null, resume: null }, covered: null }))
-  await writer.transact(tx =>
-    tx.write([{ topic: names.offsets, partition: partitionOf(key, PARTITIONS), records: [{ key: Buffer.from(key), value }] }]),
-  )
+  await putCursor(place, writeCursor({ ...last, live: { atMs: NOON - 30 * MINUTE, toMs: null, resume: null }, covered: null }))
   await place.run(HOUR)
   const { sessions, progress } = await place.topics()
   expect(sessions.map(({ value }) => value.revision)).toEqual([1, 1])
   expect(progress.some(({ value }) => value.lane === 'live' && value.window_from === NOON - 30 * MINUTE)).toBe(true)
+})
+
+test.each([
+  ['taken away', null],
+  ['set back to live.until alone', '{"live.until":"2026-11-20T11:00:00Z"}'],
+])('behind the lookback, after the cursor was %s, rows come again with the second as their revision', async (_how, text) => {
+  const place = placeOf({ rows: [{ id: 'a', say: ['hello'] }] })
+  await place.run(HOUR)
+  await place.clock.sleep(3 * 24 * HOUR)
+  await putCursor(place, text)
+  const setBackMs = place.clock.now()
+  await place.run(HOUR)
+  const { sessions, messages } = await place.topics()
+  for (const of of [sessions, messages]) {
+    expect(of).toHaveLength(2)
+    expect(of[0]?.value.revision).toBe(1)
+    expect(of[1]?.value.revision).toBeGreaterThanOrEqual(Math.floor(setBackMs / 1000))
+  }
 })
 
 test('a stop finishes the page in hand and closes at once', async () => {

@@ -115,6 +115,10 @@ describe('over random lives with kills at every boundary, lost commits and a ven
     }
     for (const of of partitions.values()) expect(of.size).toBe(1)
 
+    for (const { value } of topics.progress) {
+      expect(value.window_from, 'a commit tells of one lane').toBeLessThanOrEqual(value.window_until)
+      expect(value.lane === 'backfill' ? value.window_until : 0).toBeLessThanOrEqual(NOON)
+    }
     const complete = topics.cursors.map(completeUntil)
     expect(complete).toEqual([...complete].sort((a, b) => a - b))
   })

@@ -153,7 +153,7 @@ export async function topicsOf(kafka: MemoryKafka) {
     events: await read<Event>(kafka, names.events, decoders.event),
     progress: await read<Progress>(kafka, names.progress, decoders.progress),
     rejects: kafka.committed(names.rejects),
-    cursors: offsets.map(({ value }) => readCursor(String(value), 0)),
+    cursors: offsets.flatMap(({ value }) => (value === null ? [] : [readCursor(String(value), 0)])),
     offsets,
     versions: kafka.committed(names.versions),
   }

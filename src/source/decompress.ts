@@ -5,12 +5,12 @@ import { FlowError } from '../errors.ts'
 type Decoder = (bytes: Uint8Array, options: ZlibOptions) => Promise<Buffer>
 
 const decoders: Readonly<Record<string, Decoder>> = {
-  gzip: promisify(gunzip) as Decoder,
-  'x-gzip': promisify(gunzip) as Decoder,
+  gzip: promisify(gunzip),
+  'x-gzip': promisify(gunzip),
   // Servers disagree on what "deflate" is: with zlib's header (its low half byte is 8) or without.
   deflate: (bytes, options) => (((bytes[0] ?? 0) & 0x0f) === 8 ? zlibInflate : rawInflate)(bytes, options),
-  br: promisify(brotliDecompress) as Decoder,
-  zstd: promisify(zstdDecompress) as Decoder,
+  br: promisify(brotliDecompress),
+  zstd: promisify(zstdDecompress),
 }
 
 const zlibInflate = promisify(inflate) as Decoder

@@ -1,7 +1,8 @@
 /**
  * Which window is read next. Pure: cursor, pace, settings and the time in, the next piece of work out. Three lanes share a source partition:
  *
- * - **live**: `[live.until, now − lag)`, every poll interval. First whenever it is due.
+ * - **live**: `[live.until, now − lag)`, every poll interval. First whenever it is due, but where it is due again as soon as it has been read (a poll
+ *   interval shorter than what the quota allows, a window that keeps failing), the others get a page between.
  * - **lookback**: what was read before and may have changed since, at most every lookback interval. A pass covers
  *   `[min(now, the last pass's beginning) − lookback, live.until)`, so that each row is read at least once when it is older than the lookback:
  *   the first pass that begins after that moment reaches back to where the one before it stood. A pass steps over the backfill window in hand,
@@ -46,6 +47,8 @@ export interface Pace {
   readonly passBeganMs: number
   /** No pass begins before this. While a backfill waits, passes leave it half of the time. */
   readonly lookbackAtMs: number
+  /** Live pages asked for since another lane had one, or had nothing to do. */
+  readonly livePages: number
 }
 
 export interface Piece {
@@ -64,6 +67,8 @@ export interface Planned {
 }
 
 const CALM_WINDOWS_BEFORE_GROWTH = 8
+/** Of one live window, before another lane gets a page. */
+const LIVE_PAGES_IN_A_ROW = 8
 
 /** The cursor of a source partition that has none. Live begins at the edge of now, backfill reaches from `start.at` up to there. */
 export function beginCursor(spec: PlanSpec, nowMs: number, covered: readonly TimeRange[]): KnownCursor {
@@ -87,6 +92,7 @@ export function beginPace(spec: PlanSpec): Pace {
     calmWindows: 0,
     passBeganMs: -Infinity,
     lookbackAtMs: -Infinity,
+    livePages: 0,
   }
 }
 
@@ -120,17 +126,18 @@ export function stillNeeded(cursor: Cursor, spec: PlanSpec): (untilMs: number) =
 /** The next piece of work at `nowMs`: the first page of a new window, or the next page of one in hand. */
 export function next(cursor: KnownCursor, pace: Pace, spec: PlanSpec, nowMs: number): Planned {
   const polled = nowMs >= pace.pollAtMs ? { ...pace, pollAtMs: nowMs + spec.pollIntervalMs, edgeMs: nowMs - spec.lagMs } : pace
-  const begun = isLiveDue(cursor, polled) ? { cursor, pace: polled } : beginPass(cursor, polled, spec, nowMs)
+  const begun = isLiveFirst(cursor, polled) ? { cursor, pace: polled } : beginPass(cursor, polled, spec, nowMs)
   const started = beginBackfill(begun.cursor, spec, nowMs)
   const lane = dueLane(started, begun.pace)
-  if (lane === null) return { cursor: started, pace: begun.pace, piece: null }
+  const turned = { ...begun.pace, livePages: lane === 'live' ? begun.pace.livePages + 1 : 0 }
+  if (lane === null) return { cursor: started, pace: turned, piece: null }
   const place = placeOf(started, lane)
-  const toMs = place.toMs ?? windowEnd(started, begun.pace, spec, lane)
+  const toMs = place.toMs ?? windowEnd(started, turned, spec, lane)
   let opened = withPlace(started, lane, { ...place, toMs })
   if (lane === 'backfill' && place.toMs === null && opened.backfill) {
     opened = { ...opened, backfill: { ...opened.backfill, beganMs: nowMs } }
   }
-  return { cursor: opened, pace: begun.pace, piece: pieceOf(opened, spec, lane, toMs) }
+  return { cursor: opened, pace: turned, piece: pieceOf(opened, spec, lane, toMs) }
 }
 
 /** When `next` may have something to do, if it has nothing now. */
@@ -198,10 +205,17 @@ function isLiveDue(cursor: KnownCursor, pace: Pace): boolean {
   return cursor.live.toMs !== null || cursor.live.atMs < pace.edgeMs
 }
 
+/** Live is due, and has not just had its turn. */
+function isLiveFirst(cursor: KnownCursor, pace: Pace): boolean {
+  const hadItsTurn = pace.livePages > 0 && (cursor.live.toMs === null || pace.livePages >= LIVE_PAGES_IN_A_ROW)
+  return isLiveDue(cursor, pace) && !hadItsTurn
+}
+
 function dueLane(cursor: KnownCursor, pace: Pace): Lane | null {
-  if (isLiveDue(cursor, pace)) return 'live'
+  if (isLiveFirst(cursor, pace)) return 'live'
   if (cursor.lookback.pass) return 'lookback'
-  return cursor.backfill ? 'backfill' : null
+  if (cursor.backfill) return 'backfill'
+  return isLiveDue(cursor, pace) ? 'live' : null
 }
 
 function placeOf(cursor: KnownCursor, lane: Lane): Place {

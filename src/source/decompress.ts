@@ -10,7 +10,7 @@ const decoders: Readonly<Record<string, Decoder>> = {
   // Servers disagree on what "deflate" is: with zlib's header (its low half byte is 8) or without.
   deflate: (bytes, options) => (((bytes[0] ?? 0) & 0x0f) === 8 ? zlibInflate : rawInflate)(bytes, options),
   br: promisify(brotliDecompress),
-  zstd: promisify(zstdDecompress),
+  zstd: promisify(zstdDecompress) as Decoder,
 }
 
 const zlibInflate = promisify(inflate) as Decoder

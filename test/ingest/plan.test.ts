@@ -51,6 +51,35 @@ function readAll(cursor: KnownCursor, pace: Pace, of: PlanSpec, nowMs: number, m
 const windows = (pieces: readonly Piece[]) =>
   pieces.map(({ lane, window }) => [lane, window.fromMs - NOON, window.untilMs - NOON])
 
+describe('turns', () => {
+  const of = { ...spec, startAtMs: NOON - 5 * DAY, pollIntervalMs: 500 }
+
+  test('a live edge that is due again whenever it has been read leaves every other page to the backfill', () => {
+    let { cursor, pace } = { cursor: beginCursor(of, NOON, []), pace: beginPace(of) }
+    const lanes: string[] = []
+    for (let nowMs = NOON + 1000; lanes.length < 40 && cursor.backfill; nowMs += 1000) {
+      const planned = next(cursor, pace, of, nowMs)
+      if (planned.piece === null) break
+      lanes.push(planned.piece.lane)
+      ;({ cursor, pace } = afterWindow(planned.cursor, planned.pace, planned.piece, of, nowMs))
+    }
+    expect(lanes.slice(0, 6)).toEqual(['live', 'backfill', 'live', 'backfill', 'live', 'backfill'])
+    expect(cursor.backfill).toBeNull()
+  })
+
+  test('a live window that fails again and again does not hold up the backfill', () => {
+    let { cursor, pace } = { cursor: beginCursor(of, NOON, []), pace: beginPace(of) }
+    for (let nowMs = NOON + 1000; cursor.backfill; nowMs += 1000) {
+      if (nowMs > NOON + 1_000_000) throw new Error('the backfill never ended')
+      const planned = next(cursor, pace, of, nowMs)
+      if (planned.piece?.lane === 'backfill')
+        ({ cursor, pace } = afterWindow(planned.cursor, planned.pace, planned.piece, of, nowMs))
+      else ({ cursor, pace } = planned) // live is asked for, and fails
+    }
+    expect(cursor.live.atMs).toBe(NOON - of.lagMs)
+  })
+})
+
 describe('the first start', () => {
   test('without start.at reads nothing of the past: live begins at now minus lag', () => {
     const cursor = beginCursor(spec, NOON, [])

@@ -18,6 +18,7 @@ export const ERRORS = {
   SRC_TOO_LARGE: { retry: 'restart', text: "the vendor's answer is larger than the limit" },
   SRC_WINDOW_TOO_LARGE: { retry: 'now', text: 'the vendor refuses a time window of this length' },
   SRC_RATE_LIMITED: { retry: 'after', text: 'the vendor asked us to wait' },
+  SRC_NOT_READY: { retry: 'after', text: 'the vendor is still preparing the answer' },
   SRC_UNAUTHORISED: { retry: 'restart', text: 'the vendor refused our credentials' },
   SRC_REFUSED: { retry: 'restart', text: 'the vendor refused the request (4xx)' },
   SRC_FOREIGN_HOST: { retry: 'restart', text: 'the vendor sent us to another host' },

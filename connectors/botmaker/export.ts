@@ -114,8 +114,11 @@ async function order(http: Http, fromDate: string): Promise<z.output<typeof Orde
 
 async function fetchPage(http: Http, place: z.output<typeof Resume>, fresh: boolean): Promise<z.output<typeof ExportPage>> {
   try {
-    return await http.postJson('/metrics/download-page', { query: { pageToken: place.token } }, ExportPage, { empty: NOTHING })
+    const call = { query: { pageToken: place.token } }
+    return await http.postJson('/metrics/download-page', call, ExportPage, { empty: NOTHING, repeatable: place.rotates })
   } catch (error) {
+    // With one token for all pages the vendor keeps the place: the page of an answer that was lost is told in a new export only.
+    if (!place.rotates && error instanceof FlowError && LOST.has(error.code)) throw expired(`a page was lost: ${error.code}`)
     if (error instanceof FlowError && error.details.vendorCode === NOT_READY) return { ...NOTHING, hasMore: true }
     // Which status an old token gets is not documented; a token that was given a moment ago is not old.
     const { status } = error instanceof FlowError && error.code === 'SRC_REFUSED' ? error.details : {}
@@ -128,14 +131,23 @@ async function fetchPage(http: Http, place: z.output<typeof Resume>, fresh: bool
  * For the client: an export without rows but with more to come is the vendor's wish to wait, so that it is asked again with growing pauses. Such an
  * answer is assumed, not documented. One that carries a token is left to `readExport`, which knows the token that was asked with.
  */
-export function notReady(body: unknown): { code: 'SRC_RATE_LIMITED'; vendorCode: string; hint: string } | undefined {
+export function notReady(body: unknown): { code: 'SRC_NOT_READY'; vendorCode: string; hint: string } | undefined {
   if (typeof body !== 'object' || body === null) return undefined
   const { hasMore, sessions, pageToken } = body as { hasMore?: unknown; sessions?: unknown; pageToken?: unknown }
   if (!Array.isArray(sessions) || sessions.length > 0 || bool(hasMore) !== true || text(pageToken) !== null) return undefined
-  return { code: 'SRC_RATE_LIMITED', vendorCode: NOT_READY, hint: 'the export is not ready yet' }
+  return { code: 'SRC_NOT_READY', vendorCode: NOT_READY, hint: 'the export is not ready yet' }
 }
 
 const NOT_READY = 'EXPORT_NOT_READY'
+
+/** Errors of requests that the vendor may have answered. */
+const LOST: ReadonlySet<string> = new Set([
+  'SRC_UNREACHABLE',
+  'SRC_TIMEOUT',
+  'SRC_SERVER_ERROR',
+  'SRC_TRUNCATED',
+  'SRC_MALFORMED',
+])
 
 function expired(hint: string): FlowError {
   return new FlowError('SRC_RESUME_EXPIRED', { hint })

@@ -80,7 +80,13 @@ const Config = z
 type Config = z.output<typeof Config>
 
 /** Only what paging needs; each row is decoded on its own, so that one bad row does not lose its page. */
-const SessionsPage = z.looseObject({ items: z.array(z.unknown()), nextPage: z.string().nullish() })
+const SessionsPage = z.looseObject({
+  items: z
+    .array(z.unknown())
+    .nullable()
+    .transform(items => items ?? []),
+  nextPage: z.string().nullish(),
+})
 
 export default defineConnector({
   manifest: {
@@ -241,6 +247,8 @@ async function sessionsPage(http: Http, [path, query]: readonly [string, Query])
 /** `nextPage` is an address on the vendor's host, with the filters in it; also one without a host is, and a bare token goes with the filters. */
 function followed(root: string, nextPage: string, query: Query): readonly [string, Query] {
   const link = /^(https?:)?\/\//i.test(nextPage) || nextPage.includes('?') || nextPage.startsWith(new URL(root).pathname)
+  // A path that does not begin like our root is meant below it.
+  if (/^\/(?!\/)/.test(nextPage) && !nextPage.startsWith(new URL(root).pathname)) return [nextPage, {}]
   return link ? [new URL(nextPage, `${root}/sessions`).href, {}] : ['/sessions', { ...query, 'next-page-token': nextPage }]
 }
 

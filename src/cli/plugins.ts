@@ -1,4 +1,6 @@
+import { FlowError } from '../errors.ts'
 import { configJsonSchema } from '../source/config.ts'
+import type { Connector } from '../source/contract.ts'
 import { builtInConnectors, findConnector } from '../source/registry.ts'
 import { readArgs } from './args.ts'
 import { type Io, refuse } from './io.ts'
@@ -13,7 +15,14 @@ export async function pluginsCommand(argv: string[], io: Io): Promise<number> {
       io.stdout(JSON.stringify({ id: manifest.id, title: manifest.title, api: manifest.apiVersion, docs: manifest.docs }))
     return 0
   }
-  const connector = await findConnector(id, process.cwd())
+  let connector: Connector
+  try {
+    connector = await findConnector(id, process.cwd())
+  } catch (error) {
+    if (error instanceof FlowError && error.code === 'PLUGIN_UNKNOWN')
+      return refuse(io.log, error.code, [{ path: id, message: error.message }])
+    throw error
+  }
   io.stdout(
     JSON.stringify(
       { manifest: connector.manifest, streams: Object.keys(connector.streams), config: configJsonSchema(connector) },

@@ -102,7 +102,9 @@ const MOST_ISSUES = 5
 function misfit(stream: Stream, raw: unknown, error: { readonly issues: readonly z.core.$ZodIssue[] }): Reject {
   const issues = error.issues.slice(0, MOST_ISSUES).map(issue => {
     const expected = 'expected' in issue ? ` (${String(issue.expected)} expected)` : ''
-    return { path: issue.path.map(String).join('.'), why: `${issue.code}${expected}` }
+    // A connector's own checks say what is wrong in fixed words; those of zod may repeat the value.
+    const why = issue.code === 'custom' ? issue.message : `${issue.code}${expected}`
+    return { path: issue.path.map(String).join('.'), why }
   })
   const words = issues.map(({ path, why }) => (path === '' ? why : `${path}: ${why}`)).join('; ')
   const paths = issues.map(({ path }) => path).join(' ')

@@ -6,7 +6,8 @@
  * - **lookback**: what was read before and may have changed since, at most every lookback interval. A pass covers
  *   `[min(now, the last pass's beginning) − lookback, live.until)`, so that each row is read at least once when it is older than the lookback:
  *   the first pass that begins after that moment reaches back to where the one before it stood. A pass steps over the backfill window in hand,
- *   some rows of which were read before it; so it counts as begun when that window was begun.
+ *   some rows of which were read before it; so it counts as begun when that window was begun. Where it finds a live window in hand, it does not
+ *   count at all: the next pass reaches back as far.
  * - **backfill**: from `start.at` up to the first live edge, ascending, when nothing else is due.
  *
  * No lane moves past a window that was not read completely. A window begins and ends inside one range of `covered` or between two, and on one
@@ -252,7 +253,10 @@ function beginPass(cursor: KnownCursor, pace: Pace, spec: PlanSpec, nowMs: numbe
   if (nowMs >= beganMs && nowMs < lookbackDueAt(cursor, pace, spec)) return { cursor, pace }
   const fromMs = Math.min(nowMs, beganMs) - spec.lookbackMs
   const untilMs = cursor.live.atMs
-  const countsFromMs = cursor.backfill && cursor.backfill.toMs !== null ? Math.min(nowMs, cursor.backfill.beganMs) : nowMs
+  let countsFromMs = nowMs
+  if (cursor.backfill && cursor.backfill.toMs !== null) countsFromMs = Math.min(nowMs, cursor.backfill.beganMs)
+  // Of a live window it is not kept when it was begun; but the pass before this one was begun before it, or did not count either.
+  if (cursor.live.toMs !== null) countsFromMs = Math.min(nowMs, beganMs)
   const begun = { ...pace, passBeganMs: nowMs }
   if (nextCovered(cursor, fromMs, untilMs) === null) return endPass(cursor, begun, countsFromMs, spec, nowMs)
   const opened = { ...cursor, lookback: { beganMs, pass: { ...at(fromMs), untilMs, beganMs: countsFromMs } } }

@@ -188,5 +188,7 @@ export interface CallOptions<T> {
   /** What 204, an answer without a body, or a status in `emptyStatus` stands for. Without it such an answer is SRC_MALFORMED. */
   readonly empty?: T
   readonly emptyStatus?: readonly number[]
+  /** false: asking moves the vendor's own cursor, so a request whose answer was lost is not made again but its error passed on. Default true. */
+  readonly repeatable?: boolean
   readonly headers?: Readonly<Record<string, string>>
 }

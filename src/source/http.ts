@@ -46,6 +46,7 @@ const TRIED_AGAIN: ReadonlySet<string> = new Set([
   'SRC_SERVER_ERROR',
   'SRC_TRUNCATED',
   'SRC_MALFORMED',
+  'SRC_NOT_READY',
 ])
 
 type Headers = Readonly<Record<string, string>>
@@ -103,6 +104,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
   /** The call until it is answered or its patience is spent. */
   async function call<S extends z.ZodType>(of: Call, page: S, options: CallOptions<z.output<S>>): Promise<z.output<S>> {
     const url = target(base, of.path, of.query)
+    const mayRepeat = ({ code }: FlowError) => TRIED_AGAIN.has(code) && (options.repeatable !== false || code === 'SRC_NOT_READY')
     let refused = 0
     for (let attempt = 1; ; attempt++) {
       const seen = refreshes
@@ -120,10 +122,10 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
               continue
             } catch (failure) {
               error = asFlowError(failure)
-              again = error.code === 'SRC_UNAUTHORISED' ? again : TRIED_AGAIN.has(error.code) && attempt < tries
+              again = error.code === 'SRC_UNAUTHORISED' ? again : mayRepeat(error) && attempt < tries
             }
           }
-        } else if (error.code === 'SRC_RATE_LIMITED' || TRIED_AGAIN.has(error.code)) {
+        } else if (error.code === 'SRC_RATE_LIMITED' || mayRepeat(error)) {
           again = attempt < tries
         } else throw error
         const waitMs = error.details.waitMs ?? backoffMs(error, attempt)
@@ -141,9 +143,10 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
 
   /** Full jitter, doubling; after a 429 never less than what is due, as an early request is another 429. */
   function backoffMs(error: FlowError, attempt: number): number {
-    const { first, longest } = error.code === 'SRC_RATE_LIMITED' ? RATE_LIMIT_BACKOFF_MS : BACKOFF_MS
+    const asked = error.code === 'SRC_RATE_LIMITED' || error.code === 'SRC_NOT_READY'
+    const { first, longest } = asked ? RATE_LIMIT_BACKOFF_MS : BACKOFF_MS
     const fullMs = Math.min(longest, first * 2 ** (attempt - 1))
-    return error.code === 'SRC_RATE_LIMITED' ? fullMs * (1 + random() / 4) : fullMs * random()
+    return asked ? fullMs * (1 + random() / 4) : fullMs * random()
   }
 
   /** One request under quota, and those that the vendor redirects it to on its own host. */

@@ -87,7 +87,7 @@ test('plugins lists the connectors, and shows one with the schema of its config,
   expect(one.config.required).toContain('access.token')
   expect(one.config.properties['access.token']).toMatchObject({ writeOnly: true })
   const none = await run(['plugins', 'nobody'])
-  expect(none).toMatchObject({ code: 1, log: [expect.objectContaining({ code: 'PLUGIN_UNKNOWN' })] })
+  expect(none).toMatchObject({ code: 2, log: [expect.objectContaining({ code: 'PLUGIN_UNKNOWN' })] })
 })
 
 test('peek prints the newest records of a vendor without a Kafka in the file', async () => {

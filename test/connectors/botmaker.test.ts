@@ -175,6 +175,14 @@ describe('v2', () => {
     expect(await read(once, { window: old })).toMatchObject({ pages: [{ rows: [{ id: 'x' }], resume: null }], error: null })
   })
 
+  test('a nextPage that is a path without our root is meant below it', async () => {
+    const vendor = await scriptedVendor([
+      { ...first, body: { items: [], nextPage: '/sessions?page=2' } },
+      { path: '/v2.0/sessions', query: { page: '2' }, body: { items: [{ id: 'y' }] } },
+    ])
+    expect(await read(vendor)).toMatchObject({ pages: [{ rows: [] }, { rows: [{ id: 'y' }], resume: null }], error: null })
+  })
+
   test('204 in the place of a further page is believed when the vendor says it twice', async () => {
     const vendor = await scriptedVendor([
       { ...first, body: { items: [], nextPage: 'T2' } },
@@ -343,7 +351,12 @@ describe('v1', () => {
       { rows: [], resume: place },
       { rows: [row(1)], resume: null },
     ])
-    expect(clock.now() - NOW).toBeGreaterThan(20_000)
+    expect(clock.now() - NOW).toBe(20_000)
+  })
+
+  test('a page whose answer is lost where the vendor keeps the place is not asked for again: the export is ordered anew', async () => {
+    const vendor = await scriptedVendor([order, { ...page('T1', { hasMore: true, sessions: [row(1)] }), cut: 10 }])
+    expect(await read(vendor, { config })).toMatchObject({ pages: [{ rows: [] }], error: { code: 'SRC_RESUME_EXPIRED' } })
   })
 
   test('a not-ready answer that repeats the token yields a page without rows each time', async () => {

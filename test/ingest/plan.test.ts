@@ -178,6 +178,27 @@ describe('lookback', () => {
     expect(pass?.window.fromMs).toBe(NOON - 3 * HOUR)
   })
 
+  test('a pass that begins while a live window is in hand does not count for its rows: the next one reaches back to them', () => {
+    const back = { ...spec, lagMs: 0, lookbackMs: HOUR }
+    let cursor = beginCursor(back, NOON, [{ from: NOON - 10 * MINUTE, until: NOON }])
+    let pace = beginPace(back)
+    // Down for three hours; then the window since then takes thirty pages, a minute each.
+    let nowMs = NOON + 3 * HOUR
+    let pages = 0
+    const passes: number[] = []
+    for (; passes.length < 3; nowMs += MINUTE) {
+      const planned = next(cursor, pace, back, nowMs)
+      ;({ cursor, pace } = planned)
+      const { piece } = planned
+      if (piece === null) continue
+      if (piece.lane === 'lookback') passes.push((piece.window.fromMs - NOON) / MINUTE)
+      if (piece.lane === 'live' && piece.window.fromMs === NOON && ++pages < 30) cursor = afterPage(cursor, piece, pages, back)
+      else ({ cursor, pace } = afterWindow(cursor, pace, piece, back, nowMs))
+    }
+    expect(pages).toBe(30)
+    expect(passes.slice(0, 2), 'the first found a live window in hand').toEqual([-10, -10])
+  })
+
   test('while a backfill waits, passes leave it half of the time', () => {
     const long = { ...of, startAtMs: NOON - 100 * DAY }
     const cursor: KnownCursor = {

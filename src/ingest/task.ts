@@ -91,7 +91,6 @@ export async function runTask(parts: TaskParts): Promise<void> {
       health.failed(error, waitMs === 0 ? 'catching_up' : error.code === 'SRC_RATE_LIMITED' ? 'throttled' : 'failed')
       log.error({ ...errorFields(error), againInMs: waitMs }, 'source partition failed, starts again')
       await clock.sleep(waitMs, signal)
-      if (!signal.aborted && waitMs > 0) health.set('catching_up')
     }
   }
   if (owned) await drop(owned)

@@ -56,7 +56,9 @@ export function expectedOf({ world, account }: BotmakerSimulator, version: 'v1' 
         // v1 has a caption in the field where any text is; v2 has it beside the file.
         text: message.attachment === null ? message.text : version === 'v1' ? message.attachment.caption : null,
       })
-    for (const { name, atMs } of told) events.push(`${key}|${name}|${atMs}`)
+    // The one event that the two versions call by different names.
+    const named = (name: string) => (version === 'v1' && name === 'set-variable' ? 'put-var' : name)
+    for (const { name, atMs } of told) events.push(`${key}|${named(name)}|${atMs}`)
   }
   return { sessions, messages, events: events.toSorted() }
 }

@@ -9,6 +9,7 @@ import { readFile } from 'node:fs/promises'
 import { dirname, isAbsolute, resolve } from 'node:path'
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml'
 import { z } from 'zod'
+import { nearestOf } from './did-you-mean.ts'
 import type { SaslOptions } from './kafka/port.ts'
 import { hideSecret, withoutSecrets } from './log.ts'
 
@@ -488,26 +489,11 @@ function valueAt(value: unknown, at: Path): unknown {
 
 function hintFor(key: string, section: string): string {
   const known = SECTIONS[section] ?? []
-  const nearest = known
-    .map(each => ({ each, far: distance(key.toLowerCase(), each.toLowerCase()) }))
-    .sort((a, b) => a.far - b.far)[0]
-  if (nearest && nearest.far <= Math.max(2, Math.floor(nearest.each.length / 3))) return `; did you mean ${nearest.each}?`
+  const nearest = nearestOf(key, known)
+  if (nearest !== undefined) return `; did you mean ${nearest}?`
   const home = Object.entries(SECTIONS).find(([, keys]) => keys.includes(key))
   if (home && home[0] !== section) return home[0] === '' ? `; ${key} stands at the top of the file` : `; it belongs to ${home[0]}`
   return known.length === 0 ? '' : `; known here: ${known.join(', ')}`
-}
-
-/** Edits (insert, delete, replace) from one word to the other. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
-  for (const [i, letter] of a.split('').entries()) {
-    const next = [i + 1]
-    for (const [j, other] of b.split('').entries()) {
-      next.push(Math.min((next[j] ?? 0) + 1, (row[j + 1] ?? 0) + 1, (row[j] ?? 0) + (letter === other ? 0 : 1)))
-    }
-    row = next
-  }
-  return row.at(-1) ?? 0
 }
 
 function reasonOf(error: unknown): string {

@@ -3,9 +3,9 @@
  * The binary. The only file that reads argv and the environment: it finds the command, turns signals into an abort, and exits with what the
  * command returned. A command that will not end 9 s after the signal is ended.
  */
-import { readFileSync } from 'node:fs'
 import { failed, type Command, type Io } from './cli/io.ts'
 import { createLog, type LogLevel } from './log.ts'
+import { ownVersion } from './version.ts'
 
 /** Each command is loaded when it is called, so that `--help` need not wait for Kafka's client. */
 const COMMANDS: Record<string, { readonly line: string; readonly load: () => Promise<Command> }> = {
@@ -45,7 +45,7 @@ async function main([, entry = '', ...argv]: string[], env: NodeJS.ProcessEnv): 
   const log = createLog((env['COLLOQUY_LOG_LEVEL'] ?? 'info') as LogLevel)
   const [name = '--help', ...rest] = argv
   if (name === '--version' || name === '-v') {
-    process.stdout.write(`${version()}\n`)
+    process.stdout.write(`${ownVersion()}\n`)
     return 0
   }
   const asksForHelp = ['--help', '-h', 'help'].includes(name)
@@ -78,16 +78,6 @@ async function main([, entry = '', ...argv]: string[], env: NodeJS.ProcessEnv): 
   } catch (error) {
     return failed(log, error)
   }
-}
-
-function version(): string {
-  for (const place of ['../package.json', '../../package.json'])
-    try {
-      return (JSON.parse(readFileSync(new URL(place, import.meta.url), 'utf8')) as { version: string }).version
-    } catch {
-      continue
-    }
-  return 'unknown'
 }
 
 process.exit(await main(process.argv, process.env))

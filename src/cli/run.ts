@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { type Aggregator, startAggregator } from '../aggregate/run.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import { asFlowError } from '../errors.ts'
@@ -10,6 +9,7 @@ import { createMetrics, type Metrics } from '../metrics.ts'
 import { schemaText } from '../schemas.ts'
 import { type RoleHealth, startHttp } from '../serve/http.ts'
 import { type RunningServer, startServer } from '../serve/run.ts'
+import { ownVersion } from '../version.ts'
 import { aggregateMetrics } from './aggregate-metrics.ts'
 import { readArgs } from './args.ts'
 import { type Io, refuse } from './io.ts'
@@ -157,14 +157,4 @@ function stopped(signal: AbortSignal): Promise<void> {
     if (signal.aborted) resolve()
     else signal.addEventListener('abort', () => resolve(), { once: true })
   })
-}
-
-function ownVersion(): string {
-  for (const up of ['../../', '../../../'])
-    try {
-      return (JSON.parse(readFileSync(new URL(`${up}package.json`, import.meta.url), 'utf8')) as { version: string }).version
-    } catch {
-      continue
-    }
-  return '0.0.0'
 }

@@ -5,6 +5,7 @@
  * Values come typed (YAML) or as text (Kafka Connect's REST API, the environment), so text is read as what the schema asks for.
  */
 import { z } from 'zod'
+import { nearestOf } from '../did-you-mean.ts'
 import type { Connector, Quota } from './contract.ts'
 import { time } from './liberal.ts'
 
@@ -328,26 +329,11 @@ function without(message: string, secrets: Iterable<string>): string {
 
 /** The known key that was probably meant. */
 function hintFor(key: string, fields: ReadonlyMap<string, Field>): string {
-  const asked = dotted(key).toLowerCase()
   const known = [...fields.keys()]
-  const [nearest] = known.map(each => ({ each, edits: editsBetween(asked, each) })).sort((a, b) => a.edits - b.edits)
-  if (nearest !== undefined && nearest.edits <= Math.max(2, Math.floor(nearest.each.length / 3)))
-    return `; did you mean ${nearest.each}?`
+  const nearest = nearestOf(dotted(key), known)
+  if (nearest !== undefined) return `; did you mean ${nearest}?`
   return `; its keys are ${known
     .filter(each => fields.get(each)?.vendor !== undefined)
     .toSorted()
     .join(', ')}, and those of every connector`
-}
-
-/** Letters to put in, take out or change to make one word the other. */
-function editsBetween(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
-  for (let i = 0; i < a.length; i++) {
-    const next = [i + 1]
-    for (let j = 0; j < b.length; j++) {
-      next.push(Math.min((next[j] ?? 0) + 1, (row[j + 1] ?? 0) + 1, (row[j] ?? 0) + (a[i] === b[j] ? 0 : 1)))
-    }
-    row = next
-  }
-  return row.at(-1) ?? 0
 }

@@ -151,7 +151,7 @@ function quotaText({ perSecond, perMinute, perHour, concurrency, gapMs, sharedBy
     gapMs ? `${duration(gapMs)} from one to the next` : '',
   ].filter(Boolean)
   if (limits.length === 0) return 'none'
-  return `requests ${limits.join(', ')}, counted by ${sharedBy === undefined ? 'connector' : `\`${dotted(sharedBy)}\``}`
+  return `requests ${limits.join(', ')}, counted by ${sharedBy === undefined ? 'connector' : typeof sharedBy === 'object' ? sharedBy.what : `\`${dotted(sharedBy)}\``}`
 }
 
 function duration(ms: number): string {

@@ -50,28 +50,27 @@ interface Place extends Omit<PeekOptions, 'limit'> {
 export async function* peekConnector(options: PeekOptions): AsyncGenerator<Peeked> {
   const { connector, base, config, clock, log, signal, name = base.account } = options
   const { manifest } = connector
-  const lease = quotaPool(clock).lease({
-    vendor: manifest.id,
-    shared: quotaShare(manifest, name, config),
-    limits: quotaLimits(manifest, base),
-  })
-  const http = createHttp(connector.http(config as never), { quota: lease.gate, priority: PRIORITY.live, signal, clock, log })
-  try {
-    const places = partitionsOf(connector, base, config)
-    let left = options.limit
-    for (const [index, { stream, scope }] of places.entries()) {
-      let share = Math.ceil(left / (places.length - index))
-      if (share <= 0) return
-      const spec = planSpecOf(connector, stream, base, config)
-      for await (const peeked of peekStream({ ...options, name, stream, scope, http, spec, account: base.account })) {
+  const pool = quotaPool(clock)
+  const spec = connector.http(config as never)
+  const places = partitionsOf(connector, base, config)
+  let left = options.limit
+  for (const [index, { stream, scope }] of places.entries()) {
+    let share = Math.ceil(left / (places.length - index))
+    if (share <= 0) return
+    const limits = quotaLimits(manifest, base)
+    const lease = pool.lease({ vendor: manifest.id, shared: quotaShare(manifest, name, config, scope), limits })
+    const http = createHttp(spec, { quota: lease.gate, priority: PRIORITY.live, signal, clock, log })
+    const plan = planSpecOf(connector, stream, base, config)
+    try {
+      for await (const peeked of peekStream({ ...options, name, stream, scope, http, spec: plan, account: base.account })) {
         yield peeked
         left--
         if (--share === 0) break
       }
+    } finally {
+      await http.close()
     }
-  } finally {
     lease.end()
-    await http.close()
   }
 }
 

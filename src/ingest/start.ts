@@ -100,7 +100,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
       }
       const lease = pool.lease({
         vendor: manifest.id,
-        shared: quotaShare(manifest, name, config),
+        shared: quotaShare(manifest, name, config, scope),
         limits: quotaLimits(manifest, base),
         onWaited: seconds => metrics.inc('quota_wait_seconds_total', { connector: name }, seconds),
       })

@@ -6,7 +6,7 @@
  */
 import { z } from 'zod'
 import { nearestOf } from '../did-you-mean.ts'
-import type { Connector, Quota } from './contract.ts'
+import type { Connector, Quota, Scope } from './contract.ts'
 import { time } from './liberal.ts'
 
 /** What every connector's config says; null where the file says nothing and the manifest or the stream decides. */
@@ -187,9 +187,11 @@ export function quotaLimits({ quota }: Connector['manifest'], base: BaseConfig):
   }
 }
 
-/** By what the quota is counted: the value of the manifest's `sharedBy` key, else the connector's name. May be a secret. */
-export function quotaShare({ quota }: Connector['manifest'], name: string, config: object): string {
-  const value = quota.sharedBy === undefined ? undefined : (config as Readonly<Record<string, unknown>>)[quota.sharedBy]
+/** By what the quota is counted: what the manifest's `sharedBy` tells, else the connector's name. May be a secret. */
+export function quotaShare({ quota }: Connector['manifest'], name: string, config: object, scope: Scope): string {
+  const { sharedBy } = quota
+  if (typeof sharedBy === 'object') return `${sharedBy.what} ${sharedBy.of(config as never, scope)}`
+  const value = sharedBy === undefined ? undefined : (config as Readonly<Record<string, unknown>>)[sharedBy]
   return value === undefined || value === null ? `connector ${name}` : JSON.stringify(value)
 }
 

@@ -48,8 +48,17 @@ export interface Quota {
   readonly concurrency?: number
   /** Least time from the start of one request to the start of the next, milliseconds. */
   readonly gapMs?: number
-  /** Config key (camelCase) whose value the quota is counted by, such as `accessToken`; absent: the connector. */
-  readonly sharedBy?: string
+  /**
+   * What the quota is counted by: a config key (camelCase) such as `accessToken`, or something that only the connector can tell, such as the bot
+   * of a scope. All streams, tasks and connectors of one process that tell the same share one quota. Absent: the connector.
+   */
+  readonly sharedBy?: string | SharedBy
+}
+
+export interface SharedBy {
+  /** For people, after "counted by": `bot`, say. */
+  readonly what: string
+  of(config: never, scope: Scope): string
 }
 
 export interface Stream {
@@ -67,6 +76,12 @@ export interface Stream {
   read(args: ReadArgs): AsyncIterable<Page>
   /** The dearer second call (messages of sessions, details), made only for rows that are new or changed. Same rows, same order, richer. */
   expand?(args: ExpandArgs): Promise<readonly unknown[]>
+  /** Most rows of one `expand`. Default 100. */
+  readonly expandRows?: number
+  /** For rows that may still change when they are older than the lookback: they are asked for by id until they are done. */
+  readonly follow?: Follow
+  /** For rows that tell turns of conversations where the vendor gives no sessions: the framework makes them. Null: not with this config. */
+  derive?(config: never): Derive | null
   /** What the row is: stable over re-reads, unique in stream and scope. */
   identify(row: never): string
   /**
@@ -75,6 +90,73 @@ export interface Stream {
   fingerprint?(row: never, ctx: RowContext): Json
   /** The records in a row. Pure. Throws FlowError ROW_UNMAPPABLE (with `path`) for a row that cannot be told. */
   normalise(row: never, ctx: RowContext): readonly Draft[]
+}
+
+/** See `Stream.follow`. Rows inside the lookback are read again anyway; only open ones that have left it are followed, at most once every lookback interval. */
+export interface Follow {
+  /** Whether the vendor may still change the row. Asked of the row as it was published last. Pure. */
+  isOpen(row: never, ctx: RowContext): boolean
+  /** The rows with these ids (of `identify`) as the vendor shows them now, in any order; ids that it no longer knows are left out. */
+  read(args: FollowArgs): Promise<readonly unknown[]>
+  /** Most ids of one `read`. */
+  readonly atOnce: number
+  /** A row is given up when it left the lookback so long ago, milliseconds. */
+  readonly longestMs: number
+}
+
+export interface FollowArgs {
+  readonly config: never
+  readonly scope: Scope
+  readonly ids: readonly string[]
+  readonly http: Http
+}
+
+/**
+ * Sessions made of turns by inactivity gap. The source partition is read in order of time then (live does not run ahead of a backfill), and
+ * `normalise` finds the row's session in `ctx.derived`. Sessions live with the versions, in the same transactions, so a restart or a window
+ * read again changes nothing: a row counts once.
+ *
+ * A turn that comes late extends its session, backwards too, without changing its id. Two sessions that turn out to be one are merged: the one
+ * that began later is withdrawn (null value), and stands in attribute `merged_sessions` of the other; messages and events that were published
+ * with its key stay as they are.
+ */
+export interface Derive {
+  /** A silence longer than this ends a session, milliseconds. */
+  readonly gapMs: number
+  /** What the row says of its conversation; null: the row belongs to no session, and `ctx.derived` is null for it. Pure. */
+  turn(row: never, ctx: RowContext): Turn | null
+  /** The id of a new session, from what is known when it is published first; must differ for different `key`, `firstAtMs`, `part`. Default: a hash of the three. Pure. */
+  sessionId?(of: { readonly key: string; readonly firstAtMs: number; readonly part: string | null }): string
+  /** false: another stream tells the sessions; turns only find out which one they belong to. Default true. */
+  readonly publishes?: boolean
+}
+
+export interface Turn {
+  /** The thread of conversation: turns of different keys are never one session. Holds whatever keeps bots and versions apart. */
+  readonly key: string
+  /** Epoch milliseconds. */
+  readonly atMs: number
+  /** Turns of different parts are never one session, however close; null goes with any. */
+  readonly part?: string | null
+  readonly botId: string
+  /** The vendor's word. */
+  readonly channel: string | null
+  readonly language?: string | null
+  /** What the row adds to the session's counts. null or absent: these are not known, and the session says null unless another turn knows. */
+  readonly userMessages?: number | null
+  readonly botMessages?: number | null
+  readonly agentMessages?: number | null
+  /** The first turn that tells one decides. */
+  readonly userId?: string | null
+  readonly channelUserId?: string | null
+  readonly queue?: string | null
+  readonly agentId?: string | null
+  readonly agentName?: string | null
+  readonly isTest?: boolean | null
+  /** True: the conversation was handed to a person with this turn: containment AGENT, `transferred_at` the first such turn. */
+  readonly transferred?: boolean
+  /** Kept on the session; of two values under one name the earlier turn's stays. */
+  readonly attributes?: Readonly<Record<string, string>>
 }
 
 export interface Scope {
@@ -142,18 +224,21 @@ export interface HttpSpec {
   readonly baseUrl: string
   readonly headers?: Readonly<Record<string, string>>
   /**
-   * Credentials that are minted or refreshed. `headers` is asked before each request; `refresh` is called once when the vendor answers 401,
-   * before the request is tried again. `fetch` makes a request without authorisation (to a token endpoint, on any host that the config names).
+   * Credentials that are minted or refreshed. `headers` is asked before each request, and may fetch a first token or one in place of a spent
+   * one; `refresh` is called once when the vendor answers 401, before the request is tried again. `fetch` makes a request without authorisation
+   * (to a token endpoint, on any host that the config names). One value of this serves all streams and scopes of a connector.
    */
   readonly auth?: {
-    headers(): Readonly<Record<string, string>> | Promise<Readonly<Record<string, string>>>
-    refresh?(fetch: PlainFetch, signal: AbortSignal): Promise<void>
+    headers(at: AuthArgs): Readonly<Record<string, string>> | Promise<Readonly<Record<string, string>>>
+    refresh?(fetch: PlainFetch, signal: AbortSignal, at: AuthArgs): Promise<void>
   }
   /** Tells a vendor's own error answers apart, where status alone does not. `vendorCode` stands in the error's details, to branch on. */
   classify?(answer: {
     status: number
     headers: Readonly<Record<string, string>>
     body: unknown
+    /** When the answer came, epoch milliseconds: for vendors that tell a time to wait until. */
+    nowMs: number
   }): { code: ErrorCode; vendorCode?: string; waitMs?: number; hint?: string } | undefined
   /** Largest answer, bytes after decompression. Default 64 MiB. */
   readonly maxBytes?: number
@@ -161,6 +246,13 @@ export interface HttpSpec {
   readonly timeoutMs?: number
   /** Tries of one request before its error is passed on, the first included. Default 5. */
   readonly tries?: number
+}
+
+export interface AuthArgs {
+  /** Epoch milliseconds. */
+  readonly nowMs: number
+  readonly fetch: PlainFetch
+  readonly signal: AbortSignal
 }
 
 export type PlainFetch = (request: {

@@ -1,5 +1,20 @@
 import type { z } from 'zod'
-import type { Connector, Draft, ExpandArgs, Json, HttpSpec, Manifest, Page, ReadArgs, Scope, WindowSpec } from './contract.ts'
+import type {
+  Connector,
+  Derive,
+  Draft,
+  ExpandArgs,
+  Follow,
+  FollowArgs,
+  HttpSpec,
+  Json,
+  Manifest,
+  Page,
+  ReadArgs,
+  Scope,
+  Turn,
+  WindowSpec,
+} from './contract.ts'
 import type { RowContext } from './records.ts'
 
 /** A stream as its author writes it: typed by the connector's config `C` and by its own row schema `R`. See `Stream` for what each part means. */
@@ -11,6 +26,12 @@ export interface StreamDefinition<C, R extends z.ZodType> {
   expand?(
     args: Omit<ExpandArgs, 'config' | 'rows'> & { readonly config: C; readonly rows: readonly z.output<R>[] },
   ): Promise<readonly z.output<R>[]>
+  readonly expandRows?: number
+  readonly follow?: Omit<Follow, 'isOpen' | 'read'> & {
+    isOpen(row: z.output<R>, ctx: RowContext<C>): boolean
+    read(args: Omit<FollowArgs, 'config'> & { readonly config: C }): Promise<readonly unknown[]>
+  }
+  derive?(config: C): (Omit<Derive, 'turn'> & { turn(row: z.output<R>, ctx: RowContext<C>): Turn | null }) | null
   identify(row: z.output<R>): string
   fingerprint?(row: z.output<R>, ctx: RowContext<C>): Json
   normalise(row: z.output<R>, ctx: RowContext<C>): readonly Draft[]

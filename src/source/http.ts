@@ -10,7 +10,7 @@ import type { Clock } from '../clock.ts'
 import { asFlowError, type ErrorDetails, FlowError } from '../errors.ts'
 import { type Log, withoutSecrets } from '../log.ts'
 import { decompress } from './decompress.ts'
-import type { CallOptions, Http, HttpSpec, Json, PlainFetch, Query } from './contract.ts'
+import type { AuthArgs, CallOptions, Http, HttpSpec, Json, PlainFetch, Query } from './contract.ts'
 import type { QuotaGate } from './quota.ts'
 
 export interface HttpDeps {
@@ -93,9 +93,11 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
     return { status: answer.status, headers: answer.headers, body: read(answer).body }
   }
 
+  const authArgs = (): AuthArgs => ({ nowMs: clock.now(), fetch: plainFetch, signal })
+
   async function refresh(seen: number): Promise<void> {
     if (seen !== refreshes) return
-    refreshing ??= Promise.resolve(spec.auth?.refresh?.(plainFetch, signal))
+    refreshing ??= Promise.resolve(spec.auth?.refresh?.(plainFetch, signal, authArgs()))
       .then(() => void refreshes++)
       .finally(() => (refreshing = null))
     await refreshing
@@ -171,7 +173,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
           ...lowerCase(spec.headers),
           ...lowerCase(of.headers),
           ...lowerCase(options.headers),
-          ...lowerCase(await spec.auth?.headers()),
+          ...lowerCase(await spec.auth?.headers(authArgs())),
         }
         const body = of.body === undefined ? undefined : JSON.stringify(of.body)
         const answer = await exchange({ agent, method: of.method, url, headers, body, maxBytes, timeoutMs, signal })
@@ -194,7 +196,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
   function settle<S extends z.ZodType>(answer: Answer, path: string, page: S, options: CallOptions<z.output<S>>): z.output<S> {
     const { status, headers } = answer
     const { body, empty, json } = read(answer)
-    const told = spec.classify?.({ status, headers, body })
+    const told = spec.classify?.({ status, headers, body, nowMs: clock.now() })
     if (told !== undefined) {
       const { code, ...more } = told
       throw new FlowError(code, { path, status, ...wait(retryAfterMs(headers, clock.now())), ...more })

@@ -3,10 +3,14 @@ export { type ErrorCode, FlowError } from '../errors.ts'
 export { channelOf } from './channels.ts'
 export { contentId, contentIds } from './content-id.ts'
 export type {
+  AuthArgs,
   CallOptions,
   Connector,
+  Derive,
   Draft,
   ExpandArgs,
+  Follow,
+  FollowArgs,
   Http,
   HttpSpec,
   Json,
@@ -17,7 +21,9 @@ export type {
   Quota,
   ReadArgs,
   Scope,
+  SharedBy,
   Stream,
+  Turn,
   Window,
   WindowSpec,
 } from './contract.ts'
@@ -38,3 +44,4 @@ export {
   session,
 } from './records.ts'
 export { align, iso, split } from './windows.ts'
+export { instantsOf, wallOf, type Zone, zoneOf } from './zones.ts'

@@ -41,6 +41,8 @@ export interface RowContext<C = unknown> {
   readonly observedAtMs: number
   /** How far back this stream is read again, milliseconds: a row older than this at `observedAtMs` is seen for the last time. */
   readonly lookbackMs: number
+  /** The session that the framework derived for the row in hand (`Stream.derive`), with the row's own channel and language; else null. */
+  readonly derived: SessionRef | null
   /** Opens a session (or names one that another stream tells) that messages and events refer to. */
   session(of: SessionIdentity): SessionRef
 }
@@ -150,7 +152,7 @@ export type SessionDraft = Extract<Draft, { kind: 'session' }>
 export type MessageDraft = Extract<Draft, { kind: 'message' }>
 export type EventDraft = Extract<Draft, { kind: 'event' }>
 
-export function rowContext<C>(of: Omit<RowContext<C>, 'session'>): RowContext<C> {
+export function rowContext<C>(of: Omit<RowContext<C>, 'session' | 'derived'>): RowContext<C> {
   const { vendor, account, connector, config, scope, observedAtMs, lookbackMs } = of
   const prefix = `${vendor}:${account}:`
   return {
@@ -161,6 +163,7 @@ export function rowContext<C>(of: Omit<RowContext<C>, 'session'>): RowContext<C>
     scope,
     observedAtMs,
     lookbackMs,
+    derived: null,
     session: ({ botId, sessionId, channel, language }) => ({
       sessionKey: prefix + required(sessionId, 'sessionId'),
       sessionId,

@@ -39,7 +39,7 @@ const Shape = z.object({
       perHour: limit,
       concurrency: limit,
       gapMs: limit,
-      sharedBy: z.string().optional(),
+      sharedBy: z.union([z.string(), z.object({ what: z.string().min(1), of: fn })]).optional(),
     }),
     pollIntervalMs: z.number().positive(),
     sessionStream: z.string().nullable(),
@@ -56,6 +56,9 @@ const Shape = z.object({
       row: z.custom(value => zodType(value) !== undefined, 'is no zod schema'),
       read: fn,
       expand: fn.optional(),
+      expandRows: z.int().min(1).optional(),
+      follow: z.object({ isOpen: fn, read: fn, atOnce: z.int().min(1), longestMs: z.number().positive() }).optional(),
+      derive: fn.optional(),
       identify: fn,
       fingerprint: fn.optional(),
       normalise: fn,
@@ -158,7 +161,7 @@ export function checked(candidate: unknown, className: string): Connector {
     for (const name of manifest.optionalStreams ?? [])
       if (!names.includes(name)) faults.push(`manifest.optionalStreams names ${name}, which is no stream`)
     const { sharedBy } = manifest.quota
-    if (sharedBy !== undefined && !(sharedBy in config.shape))
+    if (typeof sharedBy === 'string' && !(sharedBy in config.shape))
       faults.push(`manifest.quota.sharedBy names ${sharedBy}, which is no key of config`)
     for (const [key, field] of Object.entries(config.shape)) {
       if (!/^[a-z][a-zA-Z0-9]*$/.test(key)) faults.push(`config.${key} is not written in camelCase`)

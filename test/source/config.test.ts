@@ -241,9 +241,10 @@ describe('quota', () => {
 
   test('is shared by the value of the key that the manifest names, else by nobody', () => {
     const { sharedBy: _, ...alone } = manifest.quota
-    expect(quotaShare(manifest, 'a', { accessToken: 't' })).toBe(quotaShare(manifest, 'b', { accessToken: 't' }))
-    expect(quotaShare({ ...manifest, quota: alone }, 'a', { accessToken: 't' })).not.toBe(
-      quotaShare({ ...manifest, quota: alone }, 'b', { accessToken: 't' }),
+    const scope = { name: 'all', botId: null }
+    expect(quotaShare(manifest, 'a', { accessToken: 't' }, scope)).toBe(quotaShare(manifest, 'b', { accessToken: 't' }, scope))
+    expect(quotaShare({ ...manifest, quota: alone }, 'a', { accessToken: 't' }, scope)).not.toBe(
+      quotaShare({ ...manifest, quota: alone }, 'b', { accessToken: 't' }, scope),
     )
   })
 })

@@ -43,6 +43,8 @@ export interface IngestOptions {
   readonly signal: AbortSignal
   /** For tests: see `Fault`. */
   readonly fault?: Fault
+  /** How often metrics are told what has become stalled, milliseconds. Default 15 s; Infinity: never. */
+  readonly refreshMs?: number
 }
 
 export interface Ingest {
@@ -146,7 +148,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   })
 
   const all = new AbortController()
-  void refresh(health, clock, AbortSignal.any([signal, all.signal]))
+  void refresh(health, clock, options.refreshMs ?? REFRESH_MS, AbortSignal.any([signal, all.signal]))
   return {
     ready: () => {
       const why = health
@@ -189,9 +191,9 @@ export function planSpecOf(connector: Connector, stream: Stream, base: BaseConfi
   }
 }
 
-async function refresh(health: Health, clock: Clock, signal: AbortSignal): Promise<void> {
+async function refresh(health: Health, clock: Clock, everyMs: number, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    await clock.sleep(REFRESH_MS, signal)
+    await clock.sleep(everyMs, signal)
     health.refresh()
   }
 }

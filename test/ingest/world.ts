@@ -14,7 +14,7 @@ import type { BaseConfig } from '../../src/source/config.ts'
 import type { Connector } from '../../src/source/contract.ts'
 import { topicNames } from '../../src/topics.ts'
 import type { HandClock } from '../support/clock.ts'
-import type { MemoryKafka } from './memory-kafka.ts'
+import type { MemoryKafka } from '../../src/source/conformance/memory-kafka.ts'
 
 export const names = topicNames('tiny')
 export const PARTITIONS = 3

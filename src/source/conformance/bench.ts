@@ -1,0 +1,185 @@
+/** A connector with its vendor, as a task holds them, and what the checks do with the two. */
+import assert from 'node:assert/strict'
+import { silentLog } from '../../log.ts'
+import type { Clock } from '../../clock.ts'
+import { type BaseConfig, parseConnectorConfig } from '../config.ts'
+import type { Connector, HttpSpec, Json, Page, Scope, Stream, Window, WindowSpec } from '../contract.ts'
+import { createHttp } from '../http.ts'
+import { createQuota } from '../quota.ts'
+import { type RowContext, rowContext } from '../records.ts'
+import { split } from '../windows.ts'
+import { type Proxy, startProxy } from './proxy.ts'
+import type { Habit, Subject, Vendor } from './subject.ts'
+
+export const ACCOUNT = 'conformance'
+
+export interface Bench {
+  readonly connector: Connector
+  readonly vendor: Vendor
+  readonly flat: Readonly<Record<string, unknown>>
+  readonly base: BaseConfig
+  readonly config: never
+  readonly secrets: readonly string[]
+  readonly nowMs: number
+  /** Stands before the vendor. */
+  readonly proxy: Proxy
+  /** The time that the vendor lives in from now on. */
+  setTime(now: () => number): void
+}
+
+export async function withBench<T>(
+  subject: Subject,
+  habit: Habit | null,
+  run: (bench: Bench) => Promise<T> | T,
+): Promise<T> {
+  const { connector } = subject
+  let now: () => number = Date.now
+  const vendor = await subject.start({ habit, now: () => now() })
+  const nowMs = vendor.nowMs ?? vendor.window.untilMs
+  now = () => nowMs
+  const proxy = await startProxy(originsOf(vendor.config))
+  try {
+    const given = JSON.parse(proxy.ours(JSON.stringify(vendor.config))) as Record<string, unknown>
+    const flat = { account: ACCOUNT, ...given, 'connector.class': connector.manifest.id }
+    const parsed = parseConnectorConfig('conformance', flat, connector)
+    assert(parsed.ok, `the vendor's config is refused: ${JSON.stringify(parsed.ok ? [] : parsed.faults)}`)
+    const { base, secrets } = parsed
+    const config = parsed.config as never
+    return await run({ connector, vendor, flat, base, config, secrets, nowMs, proxy, setTime: next => (now = next) })
+  } finally {
+    await proxy.close()
+    await vendor.stop()
+  }
+}
+
+/** Of all addresses in the config, token endpoints among them. */
+function originsOf(config: Readonly<Record<string, unknown>>): string[] {
+  const found = JSON.stringify(config).match(/http:\/\/[^/"?#\s,]+/g) ?? []
+  return [...new Set(found)]
+}
+
+/** Whether the vendor's config has the stream read; only one that needs a permission may be left out. */
+export function isRead({ base, connector }: Bench, name: string): boolean {
+  const read = base.streams.includes(name)
+  assert(read || connector.manifest.optionalStreams?.includes(name) === true, `the config leaves ${name} out: nothing is checked`)
+  return read
+}
+
+export interface ReadRow {
+  readonly id: string
+  readonly row: unknown
+  readonly ctx: RowContext
+  /** What counts as a change of it. */
+  readonly mark: string
+}
+
+export async function readAll(bench: Bench, name: string): Promise<ReadRow[]> {
+  const rows: ReadRow[] = []
+  for (const scope of scopesOf(bench, stream(bench, name))) {
+    const met = new Set<string>()
+    for (const window of piecesOf(bench, name)) {
+      for (const row of rowsOf(bench, name, scope, await readPages(bench, name, scope, window, null))) {
+        // A vendor may show a row twice, in two pages or at the edges of two windows: versions drop the second.
+        if (!met.has(row.id)) rows.push(row)
+        met.add(row.id)
+      }
+    }
+  }
+  return rows
+}
+
+/** Rows that fit the stream's schema; the others are for rejects. */
+export function rowsOf(bench: Bench, name: string, scope: Scope, pages: readonly Page[]): ReadRow[] {
+  const of = stream(bench, name)
+  const ctx = rowContext({
+    vendor: bench.connector.manifest.id,
+    account: bench.base.account,
+    connector: 'conformance',
+    config: bench.config,
+    scope,
+    observedAtMs: bench.nowMs,
+    lookbackMs: bench.base.lookbackMs ?? windowOf(of, bench.config).lookbackMs,
+  })
+  return pages.flatMap(page =>
+    page.rows.flatMap(raw => {
+      const parsed = of.row.safeParse(raw)
+      if (!parsed.success) return []
+      const id: unknown = of.identify(parsed.data as never)
+      assert(typeof id === 'string' && id !== '', 'a row has no id')
+      const mark = JSON.stringify(of.fingerprint === undefined ? parsed.data : of.fingerprint(parsed.data as never, ctx))
+      return [{ id, row: parsed.data, ctx, mark }]
+    }),
+  )
+}
+
+export async function readPages(
+  bench: Bench,
+  name: string,
+  scope: Scope,
+  window: Window,
+  resume: Json,
+  over: { host?: string; signal?: AbortSignal; onPage?: () => void } = {},
+): Promise<Page[]> {
+  const { http, close } = open(bench, over.host, over.signal)
+  try {
+    const pages: Page[] = []
+    for await (const page of stream(bench, name).read({
+      config: bench.config,
+      scope,
+      window,
+      resume,
+      nowMs: bench.nowMs,
+      http,
+    })) {
+      over.onPage?.()
+      pages.push(page)
+    }
+    return pages
+  } finally {
+    await close()
+  }
+}
+
+/** A client of the vendor, or of what stands at `host` in its place. Waits are skipped, so that nothing here takes time. */
+export function open(bench: Bench, host?: string, signal: AbortSignal = new AbortController().signal) {
+  const spec: HttpSpec = bench.connector.http(bench.config)
+  const base = new URL(spec.baseUrl)
+  if (host !== undefined) {
+    base.protocol = 'http:'
+    base.host = host
+  }
+  const clock = skippingClock(bench.nowMs)
+  const quota = createQuota({}, clock)
+  const http = createHttp({ ...spec, baseUrl: base.href }, { quota, priority: 0, signal, clock, log: silentLog })
+  return { http, close: () => http.close() }
+}
+
+function skippingClock(startMs: number): Clock {
+  let nowMs = startMs
+  return {
+    now: () => nowMs,
+    sleep: async ms => {
+      nowMs += Math.max(0, ms)
+      await new Promise(resolve => setImmediate(resolve))
+    },
+  }
+}
+
+export function stream({ connector }: Bench, name: string): Stream {
+  const of = connector.streams[name]
+  assert(of !== undefined, `there is no stream ${name}`)
+  return of
+}
+
+export function scopesOf({ config, base }: Bench, of: Stream): readonly Scope[] {
+  return of.scopes?.(config, base.account) ?? [{ name: base.account, botId: null }]
+}
+
+export function windowOf(of: Stream, config: never): WindowSpec {
+  return typeof of.window === 'function' ? of.window(config) : of.window
+}
+
+export function piecesOf(bench: Bench, name: string): Window[] {
+  const { longestMs } = windowOf(stream(bench, name), bench.config)
+  return split(bench.vendor.window, longestMs)
+}

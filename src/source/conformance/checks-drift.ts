@@ -1,0 +1,229 @@
+/**
+ * Checks of what happens when the vendor's rows change their shape: the proxy edits rows in the vendor's answers, each in one place, and what comes
+ * of it is held against what came of the same rows unedited. A row is told or rejected with its place; every other row stands; nothing is lost in silence.
+ */
+import assert from 'node:assert/strict'
+import type { Stream } from '../contract.ts'
+import { type Bench, isRead, stream } from './bench.ts'
+import { type Line, liveStill, stillLine } from './pipeline.ts'
+import { assertSound, newest, said, type Topics } from './topics.ts'
+
+type JsonObject = Record<string, unknown>
+
+export interface Drift {
+  readonly name: string
+  /** The edits to try on rows such as this. */
+  edits(row: JsonObject): readonly Edit[]
+  /** Whether what was added must be found in the records. */
+  readonly kept?: string
+}
+
+interface Edit {
+  /** Names with dots, for people. */
+  readonly path: string
+  /** Changes the row in place. */
+  apply(row: JsonObject): void
+}
+
+const WORD = 'conformance_word'
+const FIELD = 'conformanceField'
+
+export const DRIFTS: readonly Drift[] = [
+  { name: 'a field added', kept: WORD, edits: () => [{ path: FIELD, apply: row => void (row[FIELD] = WORD) }] },
+  {
+    name: 'a field missing',
+    edits: row => Object.keys(row).map(name => ({ path: name, apply: of => void Reflect.deleteProperty(of, name) })),
+  },
+  {
+    name: 'a field of another type',
+    edits: row =>
+      Object.keys(row).flatMap(name => [
+        { path: `${name} (an object)`, apply: of => void (of[name] = { [WORD]: 1 }) },
+        { path: `${name} (${otherType(row[name])})`, apply: of => void (of[name] = otherType(of[name])) },
+      ]),
+  },
+  {
+    name: 'a word that is not known',
+    edits: row => stringPaths(row).map(path => ({ path: path.join('.'), apply: of => putAt(of, path, WORD) })),
+  },
+]
+
+function otherType(value: unknown): string | number {
+  return typeof value === 'number' ? `n${value}` : 7
+}
+
+const DEEPEST = 4
+
+/** Where the row has text: of a list, in its first element. */
+function stringPaths(value: unknown, path: readonly string[] = []): (readonly string[])[] {
+  if (typeof value === 'string') return [path]
+  if (typeof value !== 'object' || value === null || path.length >= DEEPEST) return []
+  const entries = Array.isArray(value) ? Object.entries(value).slice(0, 1) : Object.entries(value)
+  return entries.flatMap(([name, inner]) => stringPaths(inner, [...path, name]))
+}
+
+function valueAt(value: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>((inner, name) => (typeof inner === 'object' && inner !== null ? (inner as JsonObject)[name] : undefined), value)
+}
+
+function putAt(row: JsonObject, path: readonly string[], word: unknown): void {
+  const holder = valueAt(row, path.slice(0, -1))
+  if (typeof holder === 'object' && holder !== null) (holder as JsonObject)[path.at(-1) ?? ''] = word
+}
+
+interface Assigned {
+  readonly edit: Edit
+  /** The row as JSON, before it is edited. */
+  readonly row: string
+}
+
+interface Reading {
+  readonly topics: Topics
+  /** The rows met in the answers, as JSON, in order. */
+  readonly rows: readonly string[]
+  /** Contents of the records of each row, by the row's id. */
+  readonly byRow: ReadonlyMap<string, string>
+}
+
+export async function survivesDrift(bench: Bench, name: string, drift: Drift): Promise<void> {
+  if (!isRead(bench, name)) return
+  const before = await reading(bench, name, [])
+  assert(before.rows.length > 0, 'no answer has a list of rows')
+  for (const edits of batches(before.rows, drift)) {
+    const fault = await faultOf(bench, name, drift, before, edits)
+    if (fault === null) continue
+    // Which of them it is: each alone.
+    for (const edit of edits) {
+      const alone = await faultOf(bench, name, drift, before, [edit])
+      if (alone !== null) assert.fail(`${drift.name}: ${edit.edit.path}: ${alone}`)
+    }
+    assert.fail(`${drift.name}: ${edits.map(({ edit }) => edit.path).join(', ')}: ${fault}`)
+  }
+}
+
+/** Every edit once, each on a row of its own, as many at a time as there are rows. */
+function batches(rows: readonly string[], drift: Drift): Assigned[][] {
+  const open = new Map<string, Edit>()
+  const holders = new Map<string, string[]>()
+  for (const row of rows) {
+    for (const edit of drift.edits(JSON.parse(row) as JsonObject)) {
+      if (!open.has(edit.path)) open.set(edit.path, edit)
+      const held = holders.get(edit.path) ?? []
+      if (held.length < 50) holders.set(edit.path, [...held, row])
+    }
+  }
+  const all: Assigned[][] = []
+  while (open.size > 0) {
+    const used = new Set<string>()
+    const batch: Assigned[] = []
+    for (const [path, edit] of open) {
+      const row = holders.get(path)?.find(each => !used.has(each))
+      if (row === undefined) continue
+      used.add(row)
+      batch.push({ edit, row })
+      open.delete(path)
+    }
+    all.push(batch)
+  }
+  return all
+}
+
+async function faultOf(bench: Bench, name: string, drift: Drift, before: Reading, edits: readonly Assigned[]): Promise<string | null> {
+  try {
+    const after = await reading(bench, name, edits)
+    compare(before, after, edits.length, stream(bench, name), bench)
+    if (drift.kept !== undefined) keeps(after, drift.kept)
+    return null
+  } catch (thrown) {
+    return thrown instanceof Error ? thrown.message : String(thrown)
+  }
+}
+
+function compare(before: Reading, after: Reading, edited: number, of: Stream, { config }: Bench): void {
+  assertSound(after.topics)
+  const gone = [...before.byRow].filter(([id]) => !after.byRow.has(id))
+  const come = [...after.byRow].filter(([id]) => !before.byRow.has(id))
+  const changed = [...before.byRow].filter(([id, content]) => after.byRow.has(id) && after.byRow.get(id) !== content)
+  const { rejects } = after.topics
+  // A derived session is of many rows, and what its first turn says is in the keys of all of them.
+  const ripples = (of.derive?.(config) ?? null) === null ? 0 : Infinity
+  assert(
+    gone.length + changed.length <= edited + ripples,
+    `${edited} rows are other than they were, and ${gone.length + changed.length} come out otherwise: ${[...gone, ...changed].map(([id]) => id).join(', ')}`,
+  )
+  assert(
+    gone.length <= come.length + rejects.length,
+    `a row is neither told nor rejected: ${gone.map(([id]) => id).join(', ')}`,
+  )
+  for (const { path, message } of rejects) assert(path !== '', `a row is rejected without its place: ${message}`)
+}
+
+function keeps({ topics }: Reading, word: string): void {
+  const records = [...topics.sessions, ...topics.messages, ...topics.events]
+  const kept = records.some(({ value }) => Object.values(value?.attributes ?? {}).some(text => text.includes(word)))
+  assert(kept, 'it is in no attributes of any record: lost in silence')
+}
+
+/** The world that is over read whole, with some rows edited. */
+async function reading(bench: Bench, name: string, edits: readonly Assigned[]): Promise<Reading> {
+  const { proxy } = bench
+  const rows: string[] = []
+  const left = new Map(edits.map(({ row, edit }) => [row, edit]))
+  const applied = new Set<string>()
+  proxy.edit = body => {
+    let touched = false
+    for (const row of rowsIn(body, stream(bench, name))) {
+      const text = JSON.stringify(row)
+      rows.push(text)
+      const edit = left.get(text)
+      if (edit === undefined) continue
+      edit.apply(row)
+      applied.add(text)
+      touched = true
+    }
+    return touched
+  }
+  const line = stillLine(bench, { base: { streams: [name] } })
+  try {
+    await liveStill(line, bench)
+  } finally {
+    proxy.edit = () => false
+  }
+  assert.equal(applied.size, left.size, 'a row that was shown before does not come again')
+  const topics = await line.topics()
+  return { topics, rows: [...new Set(rows)], byRow: contentsByRow(line, topics, bench, name) }
+}
+
+function contentsByRow(line: Line, topics: Topics, bench: Bench, name: string): Map<string, string> {
+  const derived = (stream(bench, name).derive?.(bench.config) ?? null) !== null
+  const contents = new Map<string, string>()
+  const put = (key: string, record: object) => {
+    const { session_key: _, session_id: __, message_key: ___, ...loose } = record as JsonObject
+    contents.set(key, said(derived ? loose : record))
+  }
+  for (const record of newest(topics.sessions, each => each.session_key)) put(record.session_key, record)
+  for (const record of newest(topics.messages, each => each.message_key)) put(record.message_key, record)
+  for (const record of newest(topics.events, each => each.event_key)) put(record.event_key, record)
+  const byRow = new Map<string, string>()
+  for (const [row, keys] of line.watch.told) byRow.set(row, keys.map(key => contents.get(key) ?? 'not published').join('\n'))
+  return byRow
+}
+
+/**
+ * The list of rows in an answer: of the lists of objects that lie least deep, the largest whose elements the stream's schema takes, for the most
+ * part; where it takes none (a connector that builds its rows of several answers), the largest.
+ */
+function rowsIn(body: unknown, { row }: Stream): JsonObject[] {
+  for (let level: unknown[] = [body], deep = 0; level.length > 0 && deep < 8; deep++) {
+    const lists = level.filter(isListOfObjects)
+    const taken = lists.filter(list => list.filter(each => row.safeParse(each).success).length * 2 >= list.length)
+    const best = (taken.length > 0 ? taken : lists).toSorted((a, b) => b.length - a.length)[0]
+    if (best !== undefined) return best
+    level = level.flatMap(value => (typeof value === 'object' && value !== null ? Object.values(value) : []))
+  }
+  return []
+}
+
+function isListOfObjects(value: unknown): value is JsonObject[] {
+  return Array.isArray(value) && value.length > 0 && value.every(each => typeof each === 'object' && each !== null && !Array.isArray(each))
+}

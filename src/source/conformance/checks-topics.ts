@@ -1,0 +1,253 @@
+/** Checks that read a vendor the whole way: after kills, faults, habits and a stop, the topics hold what the vendor says is true. */
+import assert from 'node:assert/strict'
+import type { Boundary } from '../../ingest/commit.ts'
+import type { Bench } from './bench.ts'
+import { type Line, liveStill, liveUnfolding, OWN_QUOTA, overAt, stillLine, unfoldingLine } from './pipeline.ts'
+import type { Spoil } from './proxy.ts'
+import { assertSound } from './topics.ts'
+import type { Habit } from './subject.ts'
+
+export async function holdsTheTruth(bench: Bench): Promise<void> {
+  const line = unfoldingLine(bench)
+  await liveUnfolding(line, bench)
+  await line.assertTrue()
+}
+
+/** So that a bug in the suite cannot make it run for ever. */
+const MOST_LIVES = 1000
+/** Of the boundaries at which not every life ends: one in so many. */
+const ONE_IN = 4
+const SINGLE_KILLS = 4
+
+/**
+ * One life after another on the same topics: each ends at the first page or commit at which none has ended yet, or at one of a sample of the other
+ * boundaries. Then a few lines that are killed once, each somewhere else.
+ */
+export async function survivesKills(bench: Bench): Promise<void> {
+  const met = new Set<string>()
+  const draw = drawing(7)
+  const line = unfoldingLine(bench)
+  const fault = (at: Boundary, die: () => Promise<never>) => {
+    const place = at === 'read' ? `read ${line.watch.lastPage}` : `${at} ${line.kafka.transactions}`
+    if (met.has(place)) return undefined
+    met.add(place)
+    return at === 'read' || at === 'committed' || draw() < 1 / ONE_IN ? die() : undefined
+  }
+  let lives = 1
+  while ((await liveUnfolding(line, bench, { fault })) === 'killed') assert(++lives < MOST_LIVES, 'lives end, and nothing moves')
+  assert(lives > 2, 'nothing was killed')
+  await line.assertTrue()
+
+  let boundaries = 0
+  await liveStill(stillLine(bench), bench, { fault: () => void boundaries++ })
+  for (let kill = 0; kill < SINGLE_KILLS; kill++) {
+    const still = stillLine(bench)
+    let left = 1 + Math.floor(draw() * boundaries)
+    const once = (_at: Boundary, die: () => Promise<never>) => (--left === 0 ? die() : undefined)
+    if ((await liveStill(still, bench, { fault: once })) === 'killed') await liveStill(still, bench)
+    await still.assertTrue()
+  }
+}
+
+/** [0, 1), the same in every run. */
+function drawing(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return state / 2 ** 32
+  }
+}
+
+export interface MidFault {
+  readonly name: string
+  spoil(nth: number): Spoil
+}
+
+const answer = (status: number, body = '{}', headers: Readonly<Record<string, string>> = {}): Spoil => ({
+  kind: 'answer',
+  status,
+  body,
+  headers,
+})
+
+/** Each in short bursts, which a request outlasts, and in long ones, whose error the connector gets to see. */
+export const MID_FAULTS: readonly MidFault[] = [
+  { name: '401 in mid-listing', spoil: () => answer(401) },
+  {
+    name: 'storms of 429 in mid-listing, with and without Retry-After',
+    spoil: nth => (nth % 3 === 0 ? answer(429) : answer(429, '{}', { 'retry-after': '7' })),
+  },
+  {
+    name: '500, 502, 503 and 504 in mid-listing',
+    spoil: nth => answer([500, 502, 503, 504][nth % 4] as number, nth % 2 === 0 ? '{}' : '<html>Bad Gateway</html>'),
+  },
+  { name: 'bodies cut off in mid-listing', spoil: () => ({ kind: 'cut' }) },
+  {
+    name: 'answers of the wrong content type in mid-listing',
+    spoil: () => answer(200, '<!doctype html><title>Sign in</title>', { 'content-type': 'text/html' }),
+  },
+  { name: 'connections that end in mid-listing', spoil: () => ({ kind: 'hang_up' }) },
+  { name: 'answers that drip in mid-listing', spoil: () => ({ kind: 'drip', pieces: 4, everyMs: 40 }) },
+]
+
+/** The error of a 401 is passed on after four tries, that of others after the connector's own number, by default five. */
+const LEAST_LONG_BURST = 4
+const MOST_BURSTS = 4
+
+export async function survivesFault(bench: Bench, fault: MidFault): Promise<void> {
+  const line = stillLine(bench)
+  const { proxy, connector, config } = bench
+  const tries = connector.http(config).tries ?? 5
+  const lengths = [2, Math.max(LEAST_LONG_BURST, tries), 1, Math.max(LEAST_LONG_BURST, tries) + 2]
+  let bursts = 0
+  let left = 0
+  let quietSince = 0
+  proxy.spoil = nth => {
+    const { midListing, sawSecondPage } = line.watch
+    if (left === 0 && bursts < MOST_BURSTS && nth - quietSince > 2 && (midListing > 0 || (!sawSecondPage && nth % 3 === 0)))
+      left = lengths[bursts++ % lengths.length] as number
+    if (left === 0) return null
+    left--
+    quietSince = nth
+    return fault.spoil(nth)
+  }
+  await liveStill(line, bench)
+  assert(bursts > 0, 'the vendor has so few pages that none could be spoiled')
+  await line.assertTrue()
+}
+
+/** Reading under one habit of the vendor's; what only a later pass can heal is read until no pass can find more. */
+export async function survivesHabit(bench: Bench, habit: Habit): Promise<void> {
+  if (habit === 'ignores_token') return neverEndsQuietly(bench)
+  if (habit === 'quota') return keepsQuota(bench)
+  if (habit === 'edges_inclusive' || habit === 'edges_exclusive') return meetsEdges(bench)
+  const still = habit === 'tied'
+  const line = still ? stillLine(bench) : unfoldingLine(bench)
+  await (still ? liveStill(line, bench) : liveUnfolding(line, bench))
+  await line.assertTrue()
+}
+
+/** Requests within which a listing whose token is ignored must be noticed. */
+const MOST_IGNORED = 1500
+/** Times that a source partition may fail before what stands on the topics is looked at. */
+const MOST_FAILURES = 3
+
+async function neverEndsQuietly(bench: Bench): Promise<void> {
+  const line = stillLine(bench)
+  const { untilMs } = bench.vendor.window
+  let failures = 0
+  const hasFailed = () => line.states.some(({ state }) => state === 'failed') && ++failures >= MOST_FAILURES
+  const end = await liveStill(line, bench, { mostRequests: MOST_IGNORED, until: () => line.isRead(untilMs) || hasFailed() })
+  assert.notEqual(end, 'endless', `reading goes on after ${MOST_IGNORED} requests`)
+  if (line.isRead(untilMs)) return line.assertTrue()
+  assertSound(await line.topics())
+  const told = line.states.filter(({ completeUntilMs, error }) => error === null && (completeUntilMs ?? 0) < untilMs)
+  assert.deepEqual(
+    told.map(({ stream, scope }) => `${stream}/${scope}`),
+    [],
+    'source partitions that are not read whole tell no error',
+  )
+}
+
+async function keepsQuota(bench: Bench): Promise<void> {
+  const line = unfoldingLine(bench, { base: { quota: OWN_QUOTA } })
+  line.clock.quietMs = () => (line.watch.calls > 0 ? 4 : 1)
+  await liveUnfolding(line, bench)
+  await line.assertTrue()
+  assert(bench.vendor.refusedForQuota !== undefined, 'the vendor does not tell what it refused for its limits')
+  assert.equal(bench.vendor.refusedForQuota(), 0, 'requests that the vendor refused for its limits')
+}
+
+/** Rows at which a window is made to end and the next to begin. */
+const MOST_EDGES = 6
+
+/** The world read in windows whose edges fall exactly on the times of rows. */
+async function meetsEdges(bench: Bench): Promise<void> {
+  const { vendor } = bench
+  const { fromMs, untilMs } = vendor.window
+  assert(vendor.truth !== undefined, 'the vendor tells no truth: nothing can be compared')
+  const { sessions, messages, events } = vendor.truth(overAt(bench))
+  const times = [
+    sessions.map(session => session.started_at),
+    sessions.map(session => session.ended_at),
+    messages.map(message => message.sent_at),
+    events.map(event => event.occurred_at),
+  ]
+  const chosen = new Set<number>()
+  for (const list of times) {
+    const inside = list.filter(ms => typeof ms === 'number').filter(ms => ms > fromMs && ms < untilMs)
+    for (const share of [0.3, 0.7]) {
+      const ms = inside.toSorted((a, b) => a - b)[Math.floor(inside.length * share)]
+      if (ms !== undefined && chosen.size < MOST_EDGES) chosen.add(ms)
+    }
+  }
+  assert(chosen.size > 0, 'no record of the truth has a time')
+  const longestMs = shortestWindow(bench)
+  for (const edgeMs of chosen) {
+    // Windows of one length, one of which ends at the row: the first begins before the rows do.
+    const count = Math.ceil((edgeMs - fromMs) / longestMs)
+    const lengthMs = count === 1 ? edgeMs - fromMs : longestMs
+    const line = stillLine(bench, { longestMs: lengthMs, base: { startAtMs: edgeMs - count * lengthMs } })
+    await liveStill(line, bench)
+    await line.assertTrue()
+  }
+}
+
+function shortestWindow(bench: Bench): number {
+  const lengths = bench.base.streams.map(name => {
+    const stream = bench.connector.streams[name]
+    const spec = typeof stream?.window === 'function' ? stream.window(bench.config) : stream?.window
+    return spec?.longestMs ?? Infinity
+  })
+  return Math.min(...lengths, bench.vendor.window.untilMs - bench.vendor.window.fromMs)
+}
+
+const STOP_MS = 1000
+
+/** While a request hangs, while waiting for quota, between two polls, and while backing off. */
+export async function stopsAtOnce(bench: Bench): Promise<void> {
+  const { proxy } = bench
+  const hung = stillLine(bench)
+  await stops('while a request hangs', hung, async begun => {
+    let stop = () => {}
+    proxy.spoil = () => {
+      if (!hung.watch.sawPage) return null
+      setImmediate(() => {
+        begun()
+        stop()
+      })
+      return { kind: 'hang' }
+    }
+    await hung.live({ until: () => false, onStart: how => (stop = how) })
+  })
+
+  proxy.spoil = () => null
+  const waiting = stillLine(bench, { base: { quota: { ...OWN_QUOTA, perHour: 1, perMinute: 0, perSecond: 0, gapMs: 0 } } })
+  await stops('while waiting for quota', waiting, async begun => {
+    await waiting.live({ until: () => false, stopAt: () => waiting.watch.calls > 0 && (begun(), true) })
+  })
+
+  const polling = stillLine(bench)
+  await stops('between two polls', polling, async begun => {
+    const { untilMs } = bench.vendor.window
+    await polling.live({ until: () => false, stopAt: () => polling.isRead(untilMs) && (begun(), true) })
+  })
+
+  const backing = stillLine(bench)
+  proxy.spoil = () => (backing.watch.sawPage ? answer(500) : null)
+  await stops('while backing off', backing, async begun => {
+    await backing.live({ until: () => false, stopAt: () => backing.watch.calls > 0 && (begun(), true) })
+  })
+}
+
+async function stops(when: string, line: Line, run: (begun: () => void) => Promise<void>): Promise<void> {
+  let begunMs: number | null = null
+  let clockMs = 0
+  await run(() => {
+    begunMs ??= performance.now()
+    clockMs = line.clock.now()
+  })
+  assert(begunMs !== null, `the task ended before it could be stopped ${when}`)
+  const waitedMs = Math.max(performance.now() - begunMs, line.clock.now() - clockMs)
+  assert(waitedMs < STOP_MS, `stopped ${when}, it ends after ${Math.round(waitedMs)} ms`)
+}

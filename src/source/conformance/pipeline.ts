@@ -1,0 +1,380 @@
+/**
+ * The whole way of a connector, as it runs in production (`startIngest`), from the vendor behind the suite's proxy to topics in memory, under a
+ * clock that jumps when nothing is under way. A `Line` is one set of topics; processes live and die on it one after another.
+ */
+import assert from 'node:assert/strict'
+import { silentLog } from '../../log.ts'
+import type { Fault } from '../../ingest/commit.ts'
+import { type Cursor, cursorKey, readCursor } from '../../ingest/cursor.ts'
+import type { PartitionState } from '../../ingest/health.ts'
+import { horizon, type PlanSpec } from '../../ingest/plan.ts'
+import { type IngestOptions, partitionsOf, planSpecOf, startIngest } from '../../ingest/start.ts'
+import { partitionOf } from '../../kafka/partition.ts'
+import type { Kafka } from '../../kafka/port.ts'
+import { topicNames } from '../../topics.ts'
+import type { BaseConfig } from '../config.ts'
+import type { Connector, Http, Page, Stream } from '../contract.ts'
+import { type Bench } from './bench.ts'
+import { type JumpingClock, jumpingClock } from './clock.ts'
+import { type MemoryKafka, memoryKafka } from './memory-kafka.ts'
+import { assertSound, assertTrue, memoryRegistry, readTopics, type Topics } from './topics.ts'
+
+const NAMES = topicNames('conformance')
+const PARTITIONS = 3
+const CONNECTOR = 'conformance'
+const MINUTE_MS = 60_000
+/** Real time that one life may take: far more than any needs, so that what never ends is told rather than waited for. */
+const LONGEST_LIFE_MS = 45_000
+/** Requests of one line. */
+const MOST_REQUESTS = 20_000
+
+const NO_QUOTA: BaseConfig['quota'] = { perSecond: 0, perMinute: 0, perHour: 0, concurrency: 0, gapMs: 0 }
+export const OWN_QUOTA: BaseConfig['quota'] = {
+  perSecond: null,
+  perMinute: null,
+  perHour: null,
+  concurrency: null,
+  gapMs: null,
+}
+
+/** What is seen of a connector from outside while it runs. */
+export interface Watch {
+  /** Listings that have given a page and are at the next one now. */
+  midListing: number
+  /** Whether anything has been read. */
+  sawPage: boolean
+  /** Whether any listing has had a second page. */
+  sawSecondPage: boolean
+  /** Calls of the connector that are not answered yet: under way, waiting for quota, or waiting to be tried again. */
+  calls: number
+  /** The page that was given last: stream, scope, window and place in it. */
+  lastPage: string
+  /** What `normalise` gave, by row: `stream scope id` → keys of its records. */
+  readonly told: Map<string, string[]>
+}
+
+export interface LineOptions {
+  readonly startMs: number
+  readonly base?: Partial<BaseConfig>
+  /** In place of what the streams say. */
+  readonly longestMs?: number
+}
+
+export interface LifeOptions {
+  readonly base?: Partial<BaseConfig>
+  /** Looked at whenever nothing is under way; the life ends when it is true. */
+  readonly until: () => boolean
+  readonly fault?: (at: Parameters<Fault>[0], die: () => Promise<never>) => void | Promise<void>
+  /** Time must not go beyond this: what is not reached by then never will be. */
+  readonly deadlineMs?: number
+  /** Asked before each jump; true ends the life, as a stop signal does. */
+  readonly stopAt?: (dueMs: number) => boolean
+  /** Given the way to stop from elsewhere. */
+  readonly onStart?: (stop: () => void) => void
+  /** The life may also end because reading goes on for ever. */
+  readonly mostRequests?: number
+}
+
+export type End = 'done' | 'killed' | 'endless'
+
+export class Line {
+  readonly kafka: MemoryKafka = memoryKafka()
+  readonly clock: JumpingClock
+  readonly watch: Watch = { midListing: 0, sawPage: false, sawSecondPage: false, calls: 0, lastPage: '', told: new Map() }
+  readonly #bench: Bench
+  readonly #connector: Connector
+  readonly #base: BaseConfig
+  #states: readonly PartitionState[] = []
+
+  constructor(bench: Bench, options: LineOptions) {
+    this.#bench = bench
+    this.clock = jumpingClock(options.startMs)
+    this.clock.quietMs = () => (this.watch.calls > 0 ? 2 : 0)
+    this.#connector = watched(bench.connector, this.watch, options.longestMs)
+    this.#base = { ...bench.base, startAtMs: bench.vendor.window.fromMs, quota: NO_QUOTA, ...options.base }
+    bench.setTime(this.clock.now)
+    bench.proxy.onRequest = () => this.clock.busy()
+  }
+
+  /** How each source partition was when the last life was looked at. */
+  get states(): readonly PartitionState[] {
+    return this.#states
+  }
+
+  /** The process runs until what is waited for is there, or until it is killed. Throws when it never comes. */
+  async live(options: LifeOptions): Promise<End> {
+    const { proxy, connector: { manifest } } = this.#bench
+    const { until, fault, deadlineMs = Infinity, stopAt = () => false, mostRequests } = options
+    const stopping = new AbortController()
+    const killed = Promise.withResolvers<'killed'>()
+    const given = Promise.withResolvers<never>()
+    let dead = false
+    let reached = false
+    let endless = false
+    const giveUp = (why: string) => given.reject(new Error(`${why}: ${this.#told()}`))
+    const die = (): Promise<never> => {
+      dead = true
+      stopping.abort()
+      killed.resolve('killed')
+      return never()
+    }
+    const alive = async <T>(work: Promise<T>): Promise<T> => {
+      const result = await work
+      return dead ? never() : result
+    }
+    const { clock, kafka } = this
+    this.watch.midListing = this.watch.calls = 0
+    const firstRequest = proxy.requests
+    proxy.onRequest = () => {
+      const most = mostRequests ?? MOST_REQUESTS
+      if (proxy.requests - firstRequest >= most && !reached) {
+        reached = endless = true
+        stopping.abort()
+        if (mostRequests === undefined) giveUp(`${most} requests, and no end`)
+      }
+      return clock.busy()
+    }
+    const theirs: Pick<Kafka, 'openWriter' | 'readToEnd' | 'maxMessageBytes'> = {
+      openWriter: of => {
+        const writer = kafka.openWriter(of)
+        return {
+          transactionalId: writer.transactionalId,
+          fence: () => (dead ? never() : alive(writer.fence())),
+          transact: work => (dead ? never() : alive(writer.transact(work))),
+          close: () => (dead ? never() : writer.close()),
+        }
+      },
+      readToEnd: (place, onRecord) => (dead ? never() : alive(kafka.readToEnd(place, onRecord))),
+      maxMessageBytes: async () => new Map(),
+    }
+    const options_: IngestOptions = {
+      kafka: theirs as Kafka,
+      registry: memoryRegistry,
+      names: NAMES,
+      partitions: PARTITIONS,
+      connectors: [
+        {
+          name: CONNECTOR,
+          connector: this.#connector,
+          base: { ...this.#base, ...options.base, connectorClass: manifest.id },
+          config: this.#bench.config,
+        },
+      ],
+      clock: { now: clock.now, sleep: (ms, signal) => (dead ? never() : alive(clock.sleep(ms, signal))) },
+      log: silentLog,
+      metrics: { inc: () => {}, observe: () => {}, set: () => {}, setStreamState: () => {} },
+      signal: stopping.signal,
+      refreshMs: Infinity,
+      fault: at => (dead ? never() : fault?.(at, die)),
+    }
+    const ingest = await startIngest(options_)
+    clock.onIdle = dueMs => {
+      if (dead || reached) return true
+      this.#states = ingest.states()
+      if (until() || stopAt(dueMs)) {
+        reached = true
+        stopping.abort()
+      } else if (dueMs > deadlineMs) {
+        giveUp(`what is waited for has not come by ${new Date(deadlineMs).toISOString()}`)
+        stopping.abort()
+      }
+      return true
+    }
+    options.onStart?.(() => {
+      reached = true
+      stopping.abort()
+    })
+    const timer = setTimeout(() => giveUp('it has not come to an end'), LONGEST_LIFE_MS)
+    try {
+      const end = await Promise.race([ingest.done, killed.promise, given.promise])
+      if (end === 'killed') return 'killed'
+      this.#states = ingest.states()
+      assert(reached, `every source partition has ended for good: ${this.#told()}`)
+      return endless ? 'endless' : 'done'
+    } finally {
+      clearTimeout(timer)
+      stopping.abort()
+    }
+  }
+
+  /** The newest committed cursor of each source partition that is to be read; null: none yet. */
+  cursors(): { readonly spec: PlanSpec; readonly stream: string; readonly scope: string; readonly cursor: Cursor | null }[] {
+    const written = this.kafka.committed(NAMES.offsets)
+    return partitionsOf(this.#connector, this.#base, this.#bench.config).map(({ stream, streamName, scope }) => {
+      const key = cursorKey({ connector: CONNECTOR, stream: streamName, scope: scope.name })
+      const place = partitionOf(key, PARTITIONS)
+      const last = written.findLast(record => record.partition === place && String(record.key) === key)
+      const cursor = last === undefined ? null : readCursor(String(last.value), this.clock.now())
+      return { spec: planSpecOf(this.#connector, stream, this.#base, this.#bench.config), stream: streamName, scope: scope.name, cursor }
+    })
+  }
+
+  /** Everything before `untilMs` has been read once. */
+  isRead(untilMs: number): boolean {
+    return this.cursors().every(({ cursor }) => cursor !== null && cursor.backfill === null && cursor.live.atMs >= untilMs)
+  }
+
+  /** Everything before `untilMs` has been read for the last time. */
+  isSettled(untilMs: number): boolean {
+    const isLast = ({ cursor, spec }: { cursor: Cursor | null; spec: PlanSpec }) =>
+      spec.lookbackMs === 0 || (cursor !== null && horizon(cursor, spec) >= untilMs)
+    return this.isRead(untilMs) && this.cursors().every(isLast)
+  }
+
+  topics(): Promise<Topics> {
+    return readTopics(this.kafka, NAMES)
+  }
+
+  /** The topics hold what the vendor says is true, each once, and nothing was rejected. */
+  async assertTrue(): Promise<void> {
+    const { vendor } = this.#bench
+    const topics = await this.topics()
+    assertSound(topics)
+    const [reject] = topics.rejects
+    assert(
+      reject === undefined,
+      `${topics.rejects.length} rows are rejected, the first of ${reject?.stream} at '${reject?.path}': ${reject?.reason}, ${reject?.message}`,
+    )
+    assert(vendor.truth !== undefined, 'the vendor tells no truth: nothing can be compared')
+    assertTrue(topics, vendor.truth(this.clock.now()))
+  }
+
+  #told(): string {
+    const states = this.#states.map(
+      ({ stream, scope, state, completeUntilMs, error }) =>
+        `${stream}/${scope} is ${state}, complete until ${completeUntilMs === null ? 'nothing' : new Date(completeUntilMs).toISOString()}${error ? `, ${error.message}` : ''}`,
+    )
+    return [`at ${new Date(this.clock.now()).toISOString()}`, ...states].join('; ')
+  }
+}
+
+/** Lags and lookbacks of the streams that are read, at their longest. */
+export function longestOf(bench: Bench): { lagMs: number; lookbackMs: number } {
+  const specs = partitionsOf(bench.connector, bench.base, bench.config).map(({ stream }) =>
+    planSpecOf(bench.connector, stream, bench.base, bench.config),
+  )
+  return {
+    lagMs: Math.max(0, ...specs.map(spec => spec.lagMs)),
+    lookbackMs: Math.max(0, ...specs.map(spec => spec.lookbackMs)),
+  }
+}
+
+/** When the world of the vendor is over and every row is older than the lookback. */
+export function overAt(bench: Bench): number {
+  const { lagMs, lookbackMs } = longestOf(bench)
+  return Math.max(bench.nowMs, bench.vendor.window.untilMs + lookbackMs + lagMs + MINUTE_MS)
+}
+
+/**
+ * A line in a world that is over: everything is backfill, each window is read once and never again. What a fault loses here stays lost, so that it
+ * is seen.
+ */
+export function stillLine(bench: Bench, options: Partial<LineOptions> = {}): Line {
+  const base = { lookbackMs: 0, pollIntervalMs: 60 * MINUTE_MS, ...options.base }
+  return new Line(bench, { startMs: overAt(bench), ...options, base })
+}
+
+export async function liveStill(line: Line, bench: Bench, options: Partial<LifeOptions> = {}): Promise<End> {
+  const { untilMs } = bench.vendor.window
+  return line.live({ until: () => line.isRead(untilMs), deadlineMs: overAt(bench) + 2 * 86_400_000, ...options })
+}
+
+/** Polls of the live edge within the window, and lookback passes after it. */
+const POLLS = 6
+const PASSES = 4
+
+/**
+ * A line in a world that goes on: the first half of the window is backfill, the second comes as time goes; then lookback passes until no row of
+ * the window can change any more.
+ */
+export function unfoldingLine(bench: Bench, options: Partial<LineOptions> = {}): Line {
+  const { fromMs, untilMs } = bench.vendor.window
+  return new Line(bench, { startMs: Math.round((fromMs + untilMs) / 2), ...options })
+}
+
+export async function liveUnfolding(line: Line, bench: Bench, options: Partial<LifeOptions> = {}): Promise<End> {
+  const { untilMs, fromMs } = bench.vendor.window
+  const { lagMs, lookbackMs } = longestOf(bench)
+  if (!line.isRead(untilMs)) {
+    const pollIntervalMs = Math.max(1000, Math.ceil(((untilMs - fromMs) / 2 + lagMs) / POLLS))
+    const pace = { pollIntervalMs, lookbackIntervalMs: 2 * pollIntervalMs }
+    const deadlineMs = untilMs + lagMs + 2 * 86_400_000
+    const end = await line.live({ deadlineMs, until: () => line.isRead(untilMs), ...options, base: { ...pace, ...options.base } })
+    if (end !== 'done') return end
+  }
+  const everyMs = Math.max(MINUTE_MS, Math.ceil(lookbackMs / PASSES))
+  const pace = { pollIntervalMs: everyMs, lookbackIntervalMs: everyMs }
+  const until = () => line.clock.now() >= bench.nowMs && line.isSettled(untilMs)
+  const deadlineMs = overAt(bench) + lookbackMs + 2 * 86_400_000
+  return line.live({ deadlineMs, until, ...options, base: { ...pace, ...options.base } })
+}
+
+export function never(): Promise<never> {
+  return new Promise(() => {})
+}
+
+/** The connector, seen from outside; with other lengths of windows if asked for. */
+function watched(connector: Connector, watch: Watch, longestMs: number | undefined): Connector {
+  const streams = Object.fromEntries(
+    Object.entries(connector.streams).map(([name, stream]) => [name, watchedStream(name, stream, watch, longestMs)]),
+  )
+  return { manifest: connector.manifest, config: connector.config, http: config => connector.http(config), streams }
+}
+
+function watchedStream(name: string, stream: Stream, watch: Watch, longestMs: number | undefined): Stream {
+  const counted = (http: Http): Http => {
+    const call = async <T>(work: Promise<T>): Promise<T> => {
+      watch.calls++
+      return work.finally(() => watch.calls--)
+    }
+    return {
+      getJson: (...args) => call(http.getJson(...args)),
+      postJson: (...args) => call(http.postJson(...args)),
+    }
+  }
+  async function* read(args: Parameters<Stream['read']>[0]): AsyncGenerator<Page> {
+    const { scope, window, resume } = args
+    let place = JSON.stringify(resume)
+    let later = false
+    try {
+      for await (const page of stream.read({ ...args, http: counted(args.http) })) {
+        if (later) {
+          watch.midListing--
+          watch.sawSecondPage = true
+        }
+        later = false
+        watch.sawPage = true
+        watch.lastPage = [name, scope.name, window.fromMs, window.untilMs, place].join(' ')
+        place = JSON.stringify(page.resume)
+        yield page
+        if (page.resume !== null) {
+          later = true
+          watch.midListing++
+        }
+      }
+    } finally {
+      if (later) watch.midListing--
+    }
+  }
+  const { expand, follow } = stream
+  const over: Partial<Stream> = {
+    read,
+    ...(expand && { expand: args => expand.call(stream, { ...args, http: counted(args.http) }) }),
+    ...(follow && { follow: { ...follow, read: args => follow.read({ ...args, http: counted(args.http) }) } }),
+    ...(longestMs !== undefined && {
+      window: config => {
+        const spec = typeof stream.window === 'function' ? stream.window(config) : stream.window
+        return { ...spec, longestMs: Math.min(spec.longestMs, longestMs), smallestMs: Math.min(spec.smallestMs ?? 1000, longestMs) }
+      },
+    }),
+    normalise: (row, ctx) => {
+      const drafts = stream.normalise(row, ctx)
+      const keys = drafts.map(({ kind, record }) =>
+        kind === 'session' ? record.session_key : kind === 'message' ? record.message_key : record.event_key,
+      )
+      watch.told.set(`${name} ${ctx.scope.name} ${stream.identify(row)}`, keys)
+      return drafts
+    },
+  }
+  return Object.assign(Object.create(stream) as Stream, over)
+}

@@ -78,7 +78,7 @@ export function jumpingClock(startMs: number): JumpingClock {
           resolve()
           look()
         }
-        const sleeper = { dueMs: nowMs + ms, wake }
+        const sleeper = { dueMs: Math.ceil(nowMs + ms), wake }
         sleepers.add(sleeper)
         signal?.addEventListener('abort', wake, { once: true })
         look()

@@ -282,6 +282,8 @@ export async function liveStill(line: Line, bench: Bench, options: Partial<LifeO
 /** Polls of the live edge within the window, and lookback passes after it. */
 const POLLS = 6
 const PASSES = 4
+/** Of both, where one process does it all. */
+const POLLS_IN_ONE_LIFE = 24
 
 /**
  * A line in a world that goes on: the first half of the window is backfill, the second comes as time goes; then lookback passes until no row of
@@ -303,6 +305,17 @@ export async function liveUnfolding(line: Line, bench: Bench, options: Partial<L
     if (end !== 'done') return end
   }
   const everyMs = Math.max(MINUTE_MS, Math.ceil(lookbackMs / PASSES))
+  return lastLife(line, bench, everyMs, options)
+}
+
+/** As `liveUnfolding`, in one process: what it remembers of its requests is not lost on the way. */
+export async function liveUnfoldingAtOnce(line: Line, bench: Bench): Promise<End> {
+  return lastLife(line, bench, Math.max(MINUTE_MS, Math.ceil((overAt(bench) - line.clock.now()) / POLLS_IN_ONE_LIFE)), {})
+}
+
+function lastLife(line: Line, bench: Bench, everyMs: number, options: Partial<LifeOptions>): Promise<End> {
+  const { untilMs } = bench.vendor.window
+  const { lookbackMs } = longestOf(bench)
   const pace = { pollIntervalMs: everyMs, lookbackIntervalMs: everyMs }
   const until = () => line.clock.now() >= bench.nowMs && line.isSettled(untilMs)
   const deadlineMs = overAt(bench) + lookbackMs + 2 * 86_400_000

@@ -43,8 +43,8 @@ export interface ReaderParts {
   readonly spec: PlanSpec
   readonly clock: Clock
   readonly log: Log
-  /** Ids of the open rows that were last read in a window ending at or before this. */
-  openIds(untilMs: number): readonly string[]
+  /** Ids of the open rows that were last read in a window ending in `(afterMs, untilMs]`. */
+  openIds(afterMs: number, untilMs: number): readonly string[]
 }
 
 interface Listing {
@@ -152,7 +152,7 @@ export class Reader {
     if (this.#following.ids.length === 0) {
       const nowMs = clock.now()
       if (nowMs < this.#following.nextAtMs) return null
-      this.#following = { ids: this.#of.openIds(untilMs), nextAtMs: nowMs + spec.lookbackIntervalMs }
+      this.#following = { ids: this.#of.openIds(untilMs - spec.followMs, untilMs), nextAtMs: nowMs + spec.lookbackIntervalMs }
     }
     const ids = this.#following.ids.slice(0, follow.atOnce)
     if (ids.length === 0) return null

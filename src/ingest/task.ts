@@ -103,7 +103,7 @@ async function own(parts: TaskParts, onCommit: () => void): Promise<Owned> {
     await writer.fence()
     const { cursor, versions, derived, isNew } = await restore(parts, clock.now(), signal)
     await fault('restored')
-    const reader = new Reader({ ...parts, openIds: untilMs => versions.openUntil(untilMs) }, cursor)
+    const reader = new Reader({ ...parts, openIds: (afterMs, untilMs) => versions.openBetween(afterMs, untilMs) }, cursor)
     const batch = new Batch(to)
     const stages = stagesOf({ ...parts, writer, reader, versions, derived, batch, onCommit })
     parts.onReader(reader)

@@ -78,10 +78,10 @@ export class Versions {
     return before === undefined
   }
 
-  /** Ids of open rows that were last read in a window ending at or before `untilMs`. */
-  openUntil(untilMs: number): string[] {
+  /** Ids of open rows that were last read in a window ending after `afterMs` and not after `untilMs`. */
+  openBetween(afterMs: number, untilMs: number): string[] {
     const ids: string[] = []
-    for (const [id, known] of this.#rows) if (known.open && known.untilMs <= untilMs) ids.push(id)
+    for (const [id, known] of this.#rows) if (known.open && known.untilMs > afterMs && known.untilMs <= untilMs) ids.push(id)
     return ids
   }
 

@@ -7,8 +7,24 @@
  */
 import assert from 'node:assert/strict'
 import { DRIFTS, survivesDrift } from './conformance/checks-drift.ts'
-import { configIsDescribed, configIsRead, endsIn, FAULTS, idsAreStable, normalisePure, plansAreSane, resumes } from './conformance/checks-reading.ts'
-import { holdsTheTruth, MID_FAULTS, stopsAtOnce, survivesFault, survivesHabit, survivesKills } from './conformance/checks-topics.ts'
+import {
+  configIsDescribed,
+  configIsRead,
+  endsIn,
+  FAULTS,
+  idsAreStable,
+  normalisePure,
+  plansAreSane,
+  resumes,
+} from './conformance/checks-reading.ts'
+import {
+  holdsTheTruth,
+  MID_FAULTS,
+  stopsAtOnce,
+  survivesFault,
+  survivesHabit,
+  survivesKills,
+} from './conformance/checks-topics.ts'
 import { type Bench, withBench } from './conformance/bench.ts'
 import { type Habit, HABITS, type Subject } from './conformance/subject.ts'
 import { isExpired, waiverFaults, waiverOf } from './conformance/waivers.ts'

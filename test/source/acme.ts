@@ -144,12 +144,14 @@ export function subjectOf(connector: Connector, { waivers = [], serve = row => r
           return begun && (habit === 'edges_inclusive' ? row.atMs <= until : row.atMs < until)
         })
         const next = at + size < rows.length ? at + size : null
-        const shown = rows.slice(at, at + size).map(({ id, atMs, kind, said, later }) =>
-          serve(
-            { id, at: new Date(atMs).toISOString(), kind, said: nowMs >= atMs + CHANGES_MS ? [...said, ...later] : said },
-            requests,
-          ),
-        )
+        const shown = rows
+          .slice(at, at + size)
+          .map(({ id, atMs, kind, said, later }) =>
+            serve(
+              { id, at: new Date(atMs).toISOString(), kind, said: nowMs >= atMs + CHANGES_MS ? [...said, ...later] : said },
+              requests,
+            ),
+          )
         response.end(JSON.stringify({ rows: shown, next, now: nowMs }))
       })
       await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))

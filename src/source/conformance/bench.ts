@@ -27,11 +27,7 @@ export interface Bench {
   setTime(now: () => number): void
 }
 
-export async function withBench<T>(
-  subject: Subject,
-  habit: Habit | null,
-  run: (bench: Bench) => Promise<T> | T,
-): Promise<T> {
+export async function withBench<T>(subject: Subject, habit: Habit | null, run: (bench: Bench) => Promise<T> | T): Promise<T> {
   const { connector } = subject
   let now: () => number = Date.now
   const vendor = await subject.start({ habit, now: () => now() })

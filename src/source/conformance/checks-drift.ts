@@ -63,7 +63,10 @@ function stringPaths(value: unknown, path: readonly string[] = []): (readonly st
 }
 
 function valueAt(value: unknown, path: readonly string[]): unknown {
-  return path.reduce<unknown>((inner, name) => (typeof inner === 'object' && inner !== null ? (inner as JsonObject)[name] : undefined), value)
+  return path.reduce<unknown>(
+    (inner, name) => (typeof inner === 'object' && inner !== null ? (inner as JsonObject)[name] : undefined),
+    value,
+  )
 }
 
 function putAt(row: JsonObject, path: readonly string[], word: unknown): void {
@@ -128,7 +131,13 @@ function batches(rows: readonly string[], drift: Drift): Assigned[][] {
   return all
 }
 
-async function faultOf(bench: Bench, name: string, drift: Drift, before: Reading, edits: readonly Assigned[]): Promise<string | null> {
+async function faultOf(
+  bench: Bench,
+  name: string,
+  drift: Drift,
+  before: Reading,
+  edits: readonly Assigned[],
+): Promise<string | null> {
   try {
     const after = await reading(bench, name, edits)
     compare(before, after, edits.length, stream(bench, name), bench)
@@ -151,10 +160,7 @@ function compare(before: Reading, after: Reading, edited: number, of: Stream, { 
     gone.length + changed.length <= edited + ripples,
     `${edited} rows are other than they were, and ${gone.length + changed.length} come out otherwise: ${[...gone, ...changed].map(([id]) => id).join(', ')}`,
   )
-  assert(
-    gone.length <= come.length + rejects.length,
-    `a row is neither told nor rejected: ${gone.map(([id]) => id).join(', ')}`,
-  )
+  assert(gone.length <= come.length + rejects.length, `a row is neither told nor rejected: ${gone.map(([id]) => id).join(', ')}`)
   for (const { path, message } of rejects) assert(path !== '', `a row is rejected without its place: ${message}`)
 }
 
@@ -225,5 +231,9 @@ function rowsIn(body: unknown, { row }: Stream): JsonObject[] {
 }
 
 function isListOfObjects(value: unknown): value is JsonObject[] {
-  return Array.isArray(value) && value.length > 0 && value.every(each => typeof each === 'object' && each !== null && !Array.isArray(each))
+  return (
+    Array.isArray(value) &&
+    value.length > 0 &&
+    value.every(each => typeof each === 'object' && each !== null && !Array.isArray(each))
+  )
 }

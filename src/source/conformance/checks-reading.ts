@@ -8,7 +8,19 @@ import { asFlowError, type ErrorCode, FlowError } from '../../errors.ts'
 import { dotted, isSecret, parseConnectorConfig } from '../config.ts'
 import type { Connector, Draft, Page } from '../contract.ts'
 import type { RowContext } from '../records.ts'
-import { type Bench, isRead, open, piecesOf, type ReadRow, readAll, readPages, rowsOf, scopesOf, stream, windowOf } from './bench.ts'
+import {
+  type Bench,
+  isRead,
+  open,
+  piecesOf,
+  type ReadRow,
+  readAll,
+  readPages,
+  rowsOf,
+  scopesOf,
+  stream,
+  windowOf,
+} from './bench.ts'
 
 /** Rows that are normalised and expanded in a check: enough to meet most forms, few enough to be quick. */
 const MOST_ROWS = 200

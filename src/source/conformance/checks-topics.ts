@@ -2,7 +2,16 @@
 import assert from 'node:assert/strict'
 import type { Boundary } from '../../ingest/commit.ts'
 import type { Bench } from './bench.ts'
-import { type Line, liveStill, liveUnfolding, liveUnfoldingAtOnce, OWN_QUOTA, overAt, stillLine, unfoldingLine } from './pipeline.ts'
+import {
+  type Line,
+  liveStill,
+  liveUnfolding,
+  liveUnfoldingAtOnce,
+  OWN_QUOTA,
+  overAt,
+  stillLine,
+  unfoldingLine,
+} from './pipeline.ts'
 import type { Spoil } from './proxy.ts'
 import { assertSound } from './topics.ts'
 import type { Habit } from './subject.ts'

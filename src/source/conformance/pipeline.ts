@@ -103,7 +103,10 @@ export class Line {
 
   /** The process runs until what is waited for is there, or until it is killed. Throws when it never comes. */
   async live(options: LifeOptions): Promise<End> {
-    const { proxy, connector: { manifest } } = this.#bench
+    const {
+      proxy,
+      connector: { manifest },
+    } = this.#bench
     const { until, fault, deadlineMs = Infinity, stopAt = () => false, mostRequests } = options
     const stopping = new AbortController()
     const killed = Promise.withResolvers<'killed'>()
@@ -197,21 +200,25 @@ export class Line {
     }
   }
 
-  /** The newest committed cursor of each source partition that is to be read; null: none yet. */
-  cursors(): { readonly spec: PlanSpec; readonly stream: string; readonly scope: string; readonly cursor: Cursor | null }[] {
+  /** The newest committed cursor of each source partition that is to be read (null: none yet), and the silence after which its derived sessions end. */
+  cursors(): { readonly spec: PlanSpec; readonly gapMs: number; readonly cursor: Cursor | null }[] {
     const written = this.kafka.committed(NAMES.offsets)
     return partitionsOf(this.#connector, this.#base, this.#bench.config).map(({ stream, streamName, scope }) => {
       const key = cursorKey({ connector: CONNECTOR, stream: streamName, scope: scope.name })
       const place = partitionOf(key, PARTITIONS)
       const last = written.findLast(record => record.partition === place && String(record.key) === key)
       const cursor = last === undefined ? null : readCursor(String(last.value), this.clock.now())
-      return { spec: planSpecOf(this.#connector, stream, this.#base, this.#bench.config), stream: streamName, scope: scope.name, cursor }
+      const gapMs = stream.derive?.(this.#bench.config)?.gapMs ?? 0
+      return { spec: planSpecOf(this.#connector, stream, this.#base, this.#bench.config), gapMs, cursor }
     })
   }
 
-  /** Everything before `untilMs` has been read once. */
+  /** Everything before `untilMs` has been read once, and sessions that are derived from it are over. */
   isRead(untilMs: number): boolean {
-    return this.cursors().every(({ cursor }) => cursor !== null && cursor.backfill === null && cursor.live.atMs >= untilMs)
+    return this.cursors().every(({ cursor, gapMs }) => {
+      const endsMs = gapMs === 0 ? untilMs : untilMs + gapMs + 1
+      return cursor !== null && cursor.backfill === null && cursor.live.atMs >= endsMs
+    })
   }
 
   /** Everything before `untilMs` has been read for the last time. */
@@ -248,14 +255,15 @@ export class Line {
   }
 }
 
-/** Lags and lookbacks of the streams that are read, at their longest. */
-export function longestOf(bench: Bench): { lagMs: number; lookbackMs: number } {
-  const specs = partitionsOf(bench.connector, bench.base, bench.config).map(({ stream }) =>
-    planSpecOf(bench.connector, stream, bench.base, bench.config),
-  )
+/** Of the streams that are read, at their longest: how long after a row's time all of it can have been read, and how long it may still change. */
+function longestOf({ connector, base, config }: Bench): { lagMs: number; lookbackMs: number } {
+  const parts = partitionsOf(connector, base, config).map(({ stream }) => ({
+    spec: planSpecOf(connector, stream, base, config),
+    gapMs: stream.derive?.(config)?.gapMs ?? 0,
+  }))
   return {
-    lagMs: Math.max(0, ...specs.map(spec => spec.lagMs)),
-    lookbackMs: Math.max(0, ...specs.map(spec => spec.lookbackMs)),
+    lagMs: Math.max(0, ...parts.map(({ spec, gapMs }) => spec.lagMs + gapMs)),
+    lookbackMs: Math.max(0, ...parts.map(({ spec }) => spec.lookbackMs)),
   }
 }
 
@@ -373,11 +381,24 @@ function watchedStream(name: string, stream: Stream, watch: Watch, longestMs: nu
   const over: Partial<Stream> = {
     read,
     ...(expand && { expand: args => expand.call(stream, { ...args, http: counted(args.http) }) }),
-    ...(follow && { follow: { ...follow, read: args => follow.read({ ...args, http: counted(args.http) }) } }),
+    ...(follow && {
+      follow: {
+        ...follow,
+        isOpen: (row, ctx) => follow.isOpen(row, ctx),
+        read: args => {
+          watch.lastPage = [name, args.scope.name, ...args.ids].join(' ')
+          return follow.read({ ...args, http: counted(args.http) })
+        },
+      },
+    }),
     ...(longestMs !== undefined && {
       window: config => {
         const spec = typeof stream.window === 'function' ? stream.window(config) : stream.window
-        return { ...spec, longestMs: Math.min(spec.longestMs, longestMs), smallestMs: Math.min(spec.smallestMs ?? 1000, longestMs) }
+        return {
+          ...spec,
+          longestMs: Math.min(spec.longestMs, longestMs),
+          smallestMs: Math.min(spec.smallestMs ?? 1000, longestMs),
+        }
       },
     }),
     normalise: (row, ctx) => {

@@ -15,9 +15,9 @@ export interface Subject {
  *
  * late: some rows show later than their time by more than the stream's lag, within its lookback. changing: rows change after they were first
  * shown. tied: more rows than fit a page have one and the same time. edges_inclusive, edges_exclusive: a row exactly at the beginning or the
- * end of the asked range shows, or does not. grows, shrinks: a row is added to a listing, or is missing from it for once, between two of its
- * pages. ignores_token: whatever page is asked for, the first comes. clock_ahead, clock_behind: the vendor's clock, and with it what it shows,
- * is two minutes off. quota: the vendor refuses what exceeds its documented limits, and counts.
+ * end of the asked range shows, or does not. grows, shrinks: a row is added to a listing, or is missing from it, between two of its pages; a later
+ * listing of the same range has it. ignores_token: whatever page is asked for, the first comes. clock_ahead, clock_behind: the vendor's clock, and
+ * with it what it shows, is two minutes off. quota: the vendor refuses what exceeds its documented limits, and counts, by `Start.now`.
  */
 export const HABITS = [
   'late',
@@ -38,7 +38,7 @@ export interface Start {
   /** null: none. */
   readonly habit: Habit | null
   /** The time that the vendor lives in, epoch milliseconds. It may be moved by the check. */
-  now(): number
+  readonly now: () => number
 }
 
 export interface Waiver {

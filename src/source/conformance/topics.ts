@@ -116,7 +116,11 @@ function revisionsRise<T extends { revision: number }>(
     if (value === null) continue
     const key = keyOf(value)
     const last = before.get(key)
-    assert.equal(value.revision, (last?.revision ?? 0) + 1, `${kind} ${key}: revision ${value.revision} after ${last?.revision ?? 'none'}`)
+    assert.equal(
+      value.revision,
+      (last?.revision ?? 0) + 1,
+      `${kind} ${key}: revision ${value.revision} after ${last?.revision ?? 'none'}`,
+    )
     assert(last === undefined || said(last) !== said(value), `${kind} ${key} is published twice with the same content`)
     before.set(key, value)
   }
@@ -140,7 +144,11 @@ const MOST_SHOWN = 3
 function same<T extends object>(kind: string, expected: readonly Partial<T>[], found: readonly T[]): void {
   const fields = Object.keys(expected[0] ?? {}) as (keyof T)[]
   for (const entry of expected)
-    assert.deepEqual(Object.keys(entry).toSorted(), fields.map(String).toSorted(), `the truth's ${kind} do not all name the same fields`)
+    assert.deepEqual(
+      Object.keys(entry).toSorted(),
+      fields.map(String).toSorted(),
+      `the truth's ${kind} do not all name the same fields`,
+    )
   const words = (entry: Partial<T>) => canonical(Object.fromEntries(fields.map(field => [field, entry[field]])))
   const open = new Map<string, number>()
   for (const entry of expected) open.set(words(entry), (open.get(words(entry)) ?? 0) + 1)

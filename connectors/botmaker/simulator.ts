@@ -17,12 +17,12 @@ import {
   type World,
   type WorldView,
 } from '../../src/sim/index.ts'
-import { type Account, accountOf, contactIdOf } from './simulator/account.ts'
+import { type Account, accountOf, contactIdOf, firstIndex } from './simulator/account.ts'
 import { Exports } from './simulator/export.ts'
 import { PLAIN, type Quirks } from './simulator/quirks.ts'
 import { Sessions, type Wanted } from './simulator/sessions.ts'
 
-export { accountOf, contactIdOf, sessionIdOf, toldAs } from './simulator/account.ts'
+export { accountOf, contactIdOf, sessionIdOf, startOf, toldAs } from './simulator/account.ts'
 export { PLAIN, type Quirks } from './simulator/quirks.ts'
 
 const SECOND = 1000
@@ -49,6 +49,9 @@ export interface BotmakerOptions extends SimulatorOptions {
 export interface BotmakerSimulator extends Simulator {
   readonly world: World
   readonly account: Account
+  readonly quirks: Quirks
+  /** Requests refused because there were too many. */
+  refused(): number
   /** For `api.version: v1`. */
   readonly configV1: Readonly<Record<string, string>>
   /** With credentials that can be refreshed. */
@@ -79,6 +82,8 @@ export async function startBotmakerSimulator(options: BotmakerOptions): Promise<
     exports: new Exports(world, account, quirks, options.exportPageSize ?? 1000),
     limit: new RollingLimit(quirks.requestsPerSecond, SECOND),
     burst: new RollingLimit(quirks.burst401PerSecond, SECOND),
+    hidden: new Set(),
+    refused: 0,
   }
   const server = await serve({
     arrivalClock,
@@ -96,6 +101,8 @@ export async function startBotmakerSimulator(options: BotmakerOptions): Promise<
     vendor: 'botmaker',
     world,
     account,
+    quirks,
+    refused: () => api.refused,
     url: server.url,
     config,
     configV1: { ...config, 'base.url': `${server.url}/api/v1.0`, 'api.version': 'v1' },
@@ -119,6 +126,9 @@ interface Api {
   readonly exports: Exports
   readonly limit: RollingLimit
   readonly burst: RollingLimit
+  /** Sessions that were hidden once, for `shifts`. */
+  readonly hidden: Set<number>
+  refused: number
 }
 
 function route(request: Request, api: Api): Reply {
@@ -145,7 +155,8 @@ interface Listing extends Wanted {
   readonly toMs: number
   readonly open: boolean
   readonly precision: Quirks['timestampPrecision']
-  /** The next conversation to look at. */
+  /** The first conversation of the listing, and the next to look at. */
+  readonly firstIndex: number
   readonly index: number
   /** When the listing began. */
   readonly begunAtMs: number
@@ -154,7 +165,10 @@ interface Listing extends Wanted {
 function listSessions(request: Request, api: Api): Reply {
   const { quirks, world, now, pageSize } = api
   const waitMs = api.limit.take(api.arrivalClock())
-  if (waitMs > 0) return tooMany(waitMs, api)
+  if (waitMs > 0) {
+    api.refused++
+    return tooMany(waitMs, api)
+  }
   const nowMs = now()
   const view = world.at(nowMs)
   const token = request.query.get('next-page-token')
@@ -163,15 +177,16 @@ function listSessions(request: Request, api: Api): Reply {
 
   const sessions = api.sessions[listing.precision]
   const until = Math.min(
-    quirks.windowEdges === 'closed' ? view.indexAt(listing.toMs + 1) : view.indexAt(listing.toMs),
+    firstIndex(view, listing.toMs, quirks.windowEdges === 'closed', quirks),
     visible(view, quirks),
   )
   const items: Buffer[] = []
   let rows = 0
-  let index = listing.index
+  let index = quirks.ignoresToken ? listing.firstIndex : listing.index
   let last = index
   for (; index < until && rows < pageSize; index++) {
     if (!sessions.shows(index, view, listing.open)) continue
+    if (isHidden(index, rows, token, api)) continue
     if (rows++ > 0) items.push(COMMA)
     sessions.write(index, view, listing, items)
     last = index
@@ -185,6 +200,14 @@ function listSessions(request: Request, api: Api): Reply {
   return { status: 200, body: Buffer.concat([HEAD, ...items, Buffer.from(`]${tail}}`)]) }
 }
 
+/** Where listings shift: the second session of a first page, or the first of a later one, is not there for once. */
+function isHidden(index: number, row: number, token: string | null, { quirks: { shifts }, hidden }: Api): boolean {
+  const hides = (shifts === 'grows' && token === null && row === 1) || (shifts === 'shrinks' && token !== null && row === 0)
+  if (!hides || hidden.has(index)) return false
+  hidden.add(index)
+  return true
+}
+
 /** Sessions before this index show already. */
 function visible(view: WorldView, quirks: Quirks): number {
   return quirks.visibleAfterMs === 0 ? view.count : view.indexAt(view.nowMs - quirks.visibleAfterMs)
@@ -193,9 +216,11 @@ function visible(view: WorldView, quirks: Quirks): number {
 function listingOf(query: URLSearchParams, view: WorldView, quirks: Quirks): Listing | Reply {
   const range = rangeOf(query, view.nowMs, quirks, quirks.longTermAfterMs)
   if ('status' in range) return range
+  const first = firstIndex(view, range.fromMs, quirks.windowEdges === 'open', quirks)
   return {
     ...range,
-    index: view.indexAt(range.fromMs),
+    firstIndex: first,
+    index: first,
     begunAtMs: view.nowMs,
     open: isOn(query, 'include-open-sessions'),
     messages: isOn(query, 'include-messages'),

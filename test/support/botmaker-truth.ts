@@ -2,8 +2,9 @@
  * What the topics must hold of a world that Botmaker has shown, worked out from the world itself and the vendor's documents, not from the connector.
  * For worlds that are over: every conversation older than the lookback.
  */
-import { contactIdOf, sessionIdOf, toldAs, type BotmakerSimulator } from '../../connectors/botmaker/simulator.ts'
+import { contactIdOf, sessionIdOf, startOf, toldAs, type BotmakerSimulator } from '../../connectors/botmaker/simulator.ts'
 import type { Conversation } from '../../src/sim/index.ts'
+import type { Channel, Sender } from '../../src/records.ts'
 
 export interface ExpectedSession {
   readonly session_key: string
@@ -11,7 +12,7 @@ export interface ExpectedSession {
   readonly ended_at: number
   readonly status: 'CLOSED' | 'EXPIRED'
   readonly containment: 'AGENT' | 'SELF_SERVICE' | 'UNKNOWN'
-  readonly channel: string
+  readonly channel: Channel
   readonly user_id: string
   readonly channel_user_id: string
   readonly interactive: boolean
@@ -28,12 +29,12 @@ export interface ExpectedSession {
 export interface Expected {
   readonly sessions: Map<string, ExpectedSession>
   /** message_key → what was said, when, by whom. */
-  readonly messages: Map<string, { session_key: string; sent_at: number; sender: string; text: string | null }>
+  readonly messages: Map<string, { session_key: string; sent_at: number; sender: Sender; text: string | null }>
   /** `session_key|name|time`, sorted; events have no id of the vendor's. */
   readonly events: string[]
 }
 
-export function expectedOf({ world, account }: BotmakerSimulator, version: 'v1' | 'v2', nowMs: number): Expected {
+export function expectedOf({ world, account, quirks }: BotmakerSimulator, version: 'v1' | 'v2', nowMs: number): Expected {
   const sessions = new Map<string, ExpectedSession>()
   const messages: Expected['messages'] = new Map()
   const events: string[] = []
@@ -46,13 +47,14 @@ export function expectedOf({ world, account }: BotmakerSimulator, version: 'v1' 
       const words = toldAs(event)
       return words === null ? [] : [{ ...words, atMs: event.atMs }]
     })
-    const session = sessionOf(conversation, key, told, contactIdOf(conversation.person, account.channelOf(conversation.person)))
+    const contactId = contactIdOf(conversation.person, account.channelOf(conversation.person))
+    const session = { ...sessionOf(conversation, key, told, contactId), started_at: startOf(conversation, quirks) }
     sessions.set(key, version === 'v1' ? { ...session, is_test: null } : session)
     for (const message of conversation.messages)
       messages.set(`${key}/${message.id}`, {
         session_key: key,
         sent_at: message.atMs,
-        sender: message.sender.toUpperCase(),
+        sender: message.sender.toUpperCase() as Sender,
         // v1 has a caption in the field where any text is; v2 has it beside the file.
         text: message.attachment === null ? message.text : version === 'v1' ? message.attachment.caption : null,
       })

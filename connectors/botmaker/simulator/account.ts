@@ -1,4 +1,13 @@
-import { Random, type Conversation, type MessageKind, type Person, type World, type WorldEvent } from '../../../src/sim/index.ts'
+import {
+  Random,
+  type Conversation,
+  type MessageKind,
+  type Person,
+  type World,
+  type WorldEvent,
+  type WorldView,
+} from '../../../src/sim/index.ts'
+import type { Quirks } from './quirks.ts'
 
 /** One business: which bots of the world it has, and how it calls its channels. */
 export interface Account {
@@ -48,6 +57,22 @@ export function contactIdOf(person: Person, channel: ChannelInfo): string {
 /** `{chatId}_{ISO start}`, the same in both versions of the API. */
 export function sessionIdOf(conversation: Conversation): string {
   return `${conversation.person.id}_${new Date(conversation.startedAtMs).toISOString()}`
+}
+
+/** When the vendor says that the session began. */
+export function startOf({ startedAtMs }: Conversation, { tiedMs }: Pick<Quirks, 'tiedMs'>): number {
+  return tiedMs === 0 ? startedAtMs : Math.floor(startedAtMs / tiedMs) * tiedMs
+}
+
+/** Index of the first session that counts as begun at `ms` or after it; with `after`, later than it. */
+export function firstIndex(view: WorldView, ms: number, after: boolean, { tiedMs }: Pick<Quirks, 'tiedMs'>): number {
+  const stepMs = Math.max(1, tiedMs)
+  return view.indexAt((after ? Math.floor(ms / stepMs) + 1 : Math.ceil(ms / stepMs)) * stepMs)
+}
+
+/** Whether a session has come to show, where some come late. */
+export function isShown({ index, startedAtMs }: Conversation, nowMs: number, { lateMs }: Pick<Quirks, 'lateMs'>): boolean {
+  return index % 3 !== 0 || startedAtMs + lateMs <= nowMs
 }
 
 export const CONTENT_TYPES: Readonly<Record<MessageKind, string>> = {

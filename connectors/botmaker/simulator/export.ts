@@ -1,11 +1,12 @@
 import { Random, type Conversation, type World, type WorldMessage } from '../../../src/sim/index.ts'
-import { type Account, contactIdOf, sessionIdOf, toldAs } from './account.ts'
+import { type Account, contactIdOf, firstIndex, isShown, sessionIdOf, startOf, toldAs } from './account.ts'
 import type { Quirks } from './quirks.ts'
 
 const DAY = 86_400_000
 
 interface Export {
   readonly fromMs: number
+  readonly firstIndex: number
   /** The export shows the world as it was then. */
   readonly asOfMs: number
   readonly total: number
@@ -38,11 +39,11 @@ export class Exports {
 
   start(fromMs: number, nowMs: number): Record<string, unknown> {
     const view = this.#world.at(nowMs)
-    const index = view.indexAt(fromMs)
+    const index = firstIndex(view, fromMs, this.#quirks.windowEdges === 'open', this.#quirks)
     let total = 0
-    for (let each = index; each < view.count; each++) if (this.#account.has(view.conversation(each))) total++
+    for (let each = index; each < view.count; each++) if (this.#shows(view.conversation(each), nowMs)) total++
     const pageToken = this.#place({
-      export: { fromMs, asOfMs: nowMs, total, notReady: this.#quirks.notReadyCalls },
+      export: { fromMs, firstIndex: index, asOfMs: nowMs, total, notReady: this.#quirks.notReadyCalls },
       madeAtMs: nowMs,
       index,
     })
@@ -65,13 +66,13 @@ export class Exports {
     }
     const view = this.#world.at(job.asOfMs)
     const rows: Conversation[] = []
-    let index = place.index
+    let index = this.#quirks.ignoresToken ? job.firstIndex : place.index
     for (; index < view.count && rows.length < this.#pageSize; index++) {
       const conversation = view.conversation(index)
-      if (this.#account.has(conversation)) rows.push(conversation)
+      if (this.#shows(conversation, job.asOfMs)) rows.push(conversation)
     }
     let hasMore = false
-    for (let ahead = index; ahead < view.count && !hasMore; ahead++) hasMore = this.#account.has(view.conversation(ahead))
+    for (let ahead = index; ahead < view.count && !hasMore; ahead++) hasMore = this.#shows(view.conversation(ahead), job.asOfMs)
     const pageToken =
       hasMore && this.#quirks.pageToken === 'rotating' ? this.#place({ export: job, madeAtMs: nowMs, index }) : undefined
     if (this.#quirks.pageToken === 'sticky') place.index = index
@@ -84,6 +85,10 @@ export class Exports {
       ...(pageToken === undefined ? {} : { pageToken }),
       sessions: rows.map(conversation => this.#session(conversation)),
     }
+  }
+
+  #shows(conversation: Conversation, nowMs: number): boolean {
+    return this.#account.has(conversation) && isShown(conversation, nowMs, this.#quirks)
   }
 
   #place(place: Place): string {
@@ -100,7 +105,7 @@ export class Exports {
     const [user, bot, agent] = [count('user'), count('bot'), count('agent')]
     return {
       variables: this.#variables(conversation),
-      sessionDate: new Date(conversation.startedAtMs).toISOString(),
+      sessionDate: new Date(startOf(conversation, this.#quirks)).toISOString(),
       botMessages: bot,
       userHasTalked: this.#quirks.booleans === 'string' ? String(user > 0) : user > 0,
       topics: [...topics].map(topic => (this.#quirks.topics === 'strings' ? topic : { topicKey: topic })),

@@ -11,8 +11,8 @@ export interface Quirks {
   readonly nextPageOrigin: string | null
   /** How long a link to a next page works, milliseconds. Unknown in truth; after it, 400. */
   readonly nextPageLivesMs: number
-  /** Whether a session that starts exactly at `to` belongs to the answer. Unknown in truth. */
-  readonly windowEdges: 'half-open' | 'closed'
+  /** Whether a session that starts exactly at `from` or at `to` belongs to the answer: only the first, both, or neither. Unknown in truth. */
+  readonly windowEdges: 'half-open' | 'closed' | 'open'
   /** A sibling operation's documents say that `to` needs `from`; a client was seen to send it alone. */
   readonly toNeedsFrom: boolean
   /** A `from` older than this needs `long-term-search`. Reports differ (72 h for messages, 7 days for sessions). */
@@ -42,6 +42,14 @@ export interface Quirks {
   readonly timestampPrecision: 'milliseconds' | 'seconds'
   /** A session (v2) shows this much later than it began, milliseconds. */
   readonly visibleAfterMs: number
+  /** Every third session shows this much later than the others, milliseconds. */
+  readonly lateMs: number
+  /** Sessions are told, and found, as if they had begun at full multiples of this, milliseconds; 0: when they did. */
+  readonly tiedMs: number
+  /** v2, from a listing's second page on: one more session than before, or one less; each session so once. */
+  readonly shifts: 'no' | 'grows' | 'shrinks'
+  /** Whatever page is asked for, the first comes. */
+  readonly ignoresToken: boolean
 
   /** v1: each page brings the token of the next, or the first token goes on for all. */
   readonly pageToken: 'rotating' | 'sticky'
@@ -84,6 +92,10 @@ export const PLAIN: Quirks = {
   chatQueue: true,
   timestampPrecision: 'milliseconds',
   visibleAfterMs: 0,
+  lateMs: 0,
+  tiedMs: 0,
+  shifts: 'no',
+  ignoresToken: false,
   pageToken: 'rotating',
   notReadyCalls: 0,
   expiredStatus: 404,

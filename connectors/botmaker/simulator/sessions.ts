@@ -1,5 +1,5 @@
 import { Random, type Conversation, type WorldMessage, type WorldView } from '../../../src/sim/index.ts'
-import { type Account, CONTENT_TYPES, contactIdOf, sessionIdOf, toldAs } from './account.ts'
+import { type Account, CONTENT_TYPES, contactIdOf, isShown, sessionIdOf, startOf, toldAs } from './account.ts'
 import type { Quirks } from './quirks.ts'
 
 /** What a request wants of each session. */
@@ -59,6 +59,7 @@ export class Sessions {
   /** Whether the conversation shows in a listing. */
   shows(index: number, view: WorldView, includeOpen: boolean): boolean {
     const told = this.#tell(index, view)
+    if (this.#quirks.lateMs > 0 && !isShown(view.conversation(index), view.nowMs, this.#quirks)) return false
     return told.personKey !== null && (told.isClosed || includeOpen)
   }
 
@@ -107,7 +108,7 @@ export class Sessions {
   #tellWhole(conversation: Conversation, view: WorldView): Told {
     const cause = conversation.cause === 'campaign' ? 'WhatsAppTemplate' : 'Organic'
     const head = Buffer.from(
-      `{"id":"${sessionIdOf(conversation)}","creationTime":"${this.#time(conversation.startedAtMs)}","startingCause":"${cause}","chat":`,
+      `{"id":"${sessionIdOf(conversation)}","creationTime":"${this.#time(startOf(conversation, this.#quirks))}","startingCause":"${cause}","chat":`,
     )
     const messages = Buffer.from(
       `,"messages":${JSON.stringify(conversation.messages.map(message => this.message(message, conversation.index)))}`,

@@ -50,7 +50,8 @@ export async function* readExport({ window, resume, http }: { window: Window; re
     place = known.data
     if (place.pages > 0 && !place.rotates) throw expired('the vendor keeps the place, and may have moved past what was read')
   } else {
-    const ordered = await order(http, new Date(window.fromMs).toISOString())
+    // A millisecond early, because whether `fromDate` is inclusive is not known.
+    const ordered = await order(http, new Date(window.fromMs - 1).toISOString())
     const rows = (ordered.sessions ?? []).filter(inWindow)
     if (ordered.pageToken === null) {
       if (ordered.hasMore === true)
@@ -89,7 +90,9 @@ export async function* readExport({ window, resume, http }: { window: Window; re
       spent.add(place.token)
       if (spent.has(page.pageToken as string))
         throw new FlowError('SRC_MALFORMED', { hint: 'the pages of an export go in a circle' })
-    } else if (more) {
+    }
+    // Whether the token is new or not: a vendor that does not look at it gives the first page again and again.
+    if (more) {
       const content = JSON.stringify(rows)
       equal = content === before ? equal + 1 : 1
       before = content

@@ -188,7 +188,8 @@ export default defineConnector({
 })
 
 /**
- * v2: every session that began in the window, page by page. Whether the vendor's edges are inclusive is not known: rows are kept as they come.
+ * v2: every session that began in the window, page by page. Whether the vendor's edges are inclusive is not known: so it is asked from a
+ * millisecond before, and rows are kept as they come.
  * `nextPage` is followed on the configured host only; how long it lives is not known, so after a restart the window starts again.
  */
 async function* readSessions(of: {
@@ -200,7 +201,7 @@ async function* readSessions(of: {
 }): AsyncIterable<Page> {
   const { config, window, resume, http } = of
   const query: Record<string, string> = {
-    from: new Date(window.fromMs).toISOString(),
+    from: new Date(window.fromMs - 1).toISOString(),
     to: new Date(window.untilMs).toISOString(),
     ...(config.includeOpenSessions && { 'include-open-sessions': 'true' }),
     ...(config.includeMessages && { 'include-messages': 'true' }),

@@ -193,7 +193,7 @@ async function reading(bench: Bench, name: string, edits: readonly Assigned[]): 
   try {
     await liveStill(line, bench)
   } finally {
-    proxy.edit = () => false
+    proxy.edit = null
   }
   assert.equal(applied.size, left.size, 'a row that was shown before does not come again')
   const topics = await line.topics()

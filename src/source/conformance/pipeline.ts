@@ -47,7 +47,7 @@ export interface Watch {
   sawSecondPage: boolean
   /** Calls of the connector that are not answered yet: under way, waiting for quota, or waiting to be tried again. */
   calls: number
-  /** The page that was given last: stream, scope, window and place in it. */
+  /** The page that was given last: stream, scope, window and number in it. */
   lastPage: string
   /** What `normalise` gave, by row: `stream scope id` → keys of its records. */
   readonly told: Map<string, string[]>
@@ -353,9 +353,12 @@ function watchedStream(name: string, stream: Stream, watch: Watch, longestMs: nu
       postJson: (...args) => call(http.postJson(...args)),
     }
   }
+  /** Which page of its listing a resume leads to: the vendor may give another resume for it the next time. */
+  const numbers = new Map<string, number>()
   async function* read(args: Parameters<Stream['read']>[0]): AsyncGenerator<Page> {
     const { scope, window, resume } = args
-    let place = JSON.stringify(resume)
+    const listing = [name, scope.name, window.fromMs, window.untilMs].join(' ')
+    let number = resume === null ? 0 : (numbers.get(JSON.stringify(resume)) ?? 0)
     let later = false
     try {
       for await (const page of stream.read({ ...args, http: counted(args.http) })) {
@@ -365,8 +368,8 @@ function watchedStream(name: string, stream: Stream, watch: Watch, longestMs: nu
         }
         later = false
         watch.sawPage = true
-        watch.lastPage = [name, scope.name, window.fromMs, window.untilMs, place].join(' ')
-        place = JSON.stringify(page.resume)
+        watch.lastPage = `${listing} ${number++}`
+        if (page.resume !== null) numbers.set(JSON.stringify(page.resume), number)
         yield page
         if (page.resume !== null) {
           later = true

@@ -20,8 +20,8 @@ export type Spoil =
 export interface Proxy {
   /** What to do to the request that came just now, the `nth` (from 1); null: pass it on. */
   spoil: (nth: number) => Spoil | null
-  /** Shown every JSON answer of the vendor with status 200; may change it in place, and says whether it did. */
-  edit: (body: unknown) => boolean
+  /** Shown every JSON answer of the vendor with status 200; may change it in place, and says whether it did. Null: nobody looks. */
+  edit: ((body: unknown) => boolean) | null
   /** Told of every request when it has come, and to call the returned when its answer is gone. */
   onRequest: () => () => void
   readonly requests: number
@@ -75,7 +75,7 @@ export async function startProxy(origins: readonly string[]): Promise<Proxy> {
   }
 
   function editedBody(text: string, status: number): string {
-    if (status !== 200 || text === '') return text
+    if (proxy.edit === null || status !== 200 || text === '') return text
     let body: unknown
     try {
       body = JSON.parse(text)
@@ -98,7 +98,7 @@ export async function startProxy(origins: readonly string[]): Promise<Proxy> {
 
   const proxy: Proxy = {
     spoil: () => null,
-    edit: () => false,
+    edit: null,
     onRequest: () => () => {},
     get requests() {
       return requests

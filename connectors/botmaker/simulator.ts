@@ -176,10 +176,7 @@ function listSessions(request: Request, api: Api): Reply {
   if ('status' in listing) return listing
 
   const sessions = api.sessions[listing.precision]
-  const until = Math.min(
-    firstIndex(view, listing.toMs, quirks.windowEdges === 'closed', quirks),
-    visible(view, quirks),
-  )
+  const until = Math.min(firstIndex(view, listing.toMs, quirks.windowEdges === 'closed', quirks), visible(view, quirks))
   const items: Buffer[] = []
   let rows = 0
   let index = quirks.ignoresToken ? listing.firstIndex : listing.index

@@ -83,7 +83,7 @@ interface Held {
 }
 
 const FROM = Date.parse('2026-11-02T10:00:00Z')
-const ROWS = 48
+const ROWS = 80
 /** How long a row may be missing from some pages. */
 const FLICKERS_MS = 6 * MINUTE
 const LATE_MS = 5 * MINUTE
@@ -92,7 +92,7 @@ const SKEW_MS = 2 * MINUTE
 
 function rowsOf(habit: Habit | null): Held[] {
   return Array.from({ length: ROWS }, (_, i) => {
-    const atMs = FROM + (habit === 'tied' ? Math.floor(i / 8) * 8 : i) * 75_000 + 137
+    const atMs = FROM + (habit === 'tied' ? Math.floor(i / 8) * 8 : i) * 45_000 + 137
     return {
       id: `r${i}`,
       atMs,
@@ -106,15 +106,28 @@ function rowsOf(habit: Habit | null): Held[] {
 
 export interface AcmeOptions {
   readonly waivers?: readonly Waiver[]
+  /** Beside what reaches the vendor. */
+  readonly config?: Readonly<Record<string, unknown>>
+  /** What the vendor has where a check asks for no habit. */
+  readonly habit?: Habit
   /** Changes what each request sees. */
   readonly serve?: (row: object, request: number) => object
 }
 
-export function subjectOf(connector: Connector, { waivers = [], serve = row => row }: AcmeOptions = {}): Subject {
+export function subjectOf(
+  connector: Connector,
+  {
+    waivers = [],
+    config = {},
+    habit: usual = null,
+    serve = row => row,
+  }: Omit<AcmeOptions, 'habit'> & { readonly habit?: Habit | null } = {},
+): Subject {
   return {
     connector,
     waivers,
-    start: async ({ habit, now }: Start) => {
+    start: async ({ habit: asked, now }: Start) => {
+      const habit = asked ?? usual
       const held = rowsOf(habit)
       const skewMs = habit === 'clock_ahead' ? SKEW_MS : habit === 'clock_behind' ? -SKEW_MS : 0
       let requests = 0
@@ -156,7 +169,11 @@ export function subjectOf(connector: Connector, { waivers = [], serve = row => r
       })
       await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
       return {
-        config: { 'base.url': `http://127.0.0.1:${(server.address() as AddressInfo).port}`, 'api.token': 'very-secret-1' },
+        config: {
+          'base.url': `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+          'api.token': 'very-secret-1',
+          ...config,
+        },
         window: { fromMs: FROM, untilMs: FROM + 60 * MINUTE },
         truth: nowMs => truthOf(held.filter(row => row.showsMs <= nowMs + skewMs)),
         refusedForQuota: () => refused,

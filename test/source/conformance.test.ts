@@ -1,110 +1,364 @@
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { conformanceChecks, type Subject } from '../../src/source/conformance.ts'
-import { type Connector, defineConnector, event, message, type ReadArgs, session } from '../../src/source/index.ts'
+import { type Check, conformanceChecks, type Subject, type Waiver } from '../../src/source/conformance.ts'
+import { type Connector, type ErrorCode, FlowError, type Page as PageType, type ReadArgs } from '../../src/source/index.ts'
+import { acme, type AcmeOptions, Config, type ConfigType, Page, type RowType, subjectOf, withStream } from './acme.ts'
 
-const Row = z.object({ id: z.string(), at: z.string(), said: z.array(z.string()) })
-type RowType = z.output<typeof Row>
-const Page = z.object({ rows: z.array(z.unknown()), next: z.number().nullable() })
-const Config = z.strictObject({
-  baseUrl: z.url().describe('API root'),
-  apiToken: z.string().meta({ secret: true }).describe('Key'),
-  pageSize: z.int().default(2).describe('Rows a request'),
-})
-type ConfigType = z.output<typeof Config>
-
-const good = defineConnector({
-  manifest: {
-    id: 'acme-chat',
-    title: 'Acme Chat',
-    apiVersion: 'v1',
-    docs: 'https://docs.acme.example',
-    quota: { sharedBy: 'apiToken' },
-    pollIntervalMs: 1000,
-    sessionStream: 'rows',
-    optionalStreams: ['audit'],
-  },
-  config: Config,
-  http: config => ({ baseUrl: config.baseUrl, headers: { token: config.apiToken } }),
-  streams: {
-    rows: {
-      window: { longestMs: 30_000, lagMs: 0, lookbackMs: 1000, durableResume: true },
-      row: Row,
-      async *read({ config, window, resume, http }) {
-        let at = resume
-        do {
-          const query = { from: window.fromMs, until: window.untilMs, at: Number(at ?? 0), size: config.pageSize }
-          const page = await http.getJson('/rows', query, Page)
-          at = page.next
-          yield { rows: page.rows, resume: at }
-        } while (at !== null)
-      },
-      identify: row => row.id,
-      normalise: (row, ctx) => {
-        const of = ctx.session({ botId: 'b', sessionId: row.id, channel: 'web' })
-        return [
-          session(of, { startedAt: row.at }),
-          ...row.said.map((text, i) => message(of, { messageId: `${row.id}-${i}`, sentAt: row.at, text })),
-          event(of, { eventId: row.id, occurredAt: row.at, type: 'session_started' }),
-        ]
-      },
-    },
-    audit: {
-      window: { longestMs: Infinity, lagMs: 0, lookbackMs: 0, durableResume: false },
-      row: Row,
-      async *read() {},
-      identify: row => row.id,
-      normalise: () => [],
-    },
-  },
-})
-
-/** Seven rows over a minute, served in pages; `shift` changes what each request sees. */
-function subjectOf(connector: Connector, serve: (row: RowType, request: number) => RowType = row => row): Subject {
-  return {
-    connector,
-    start: async () => {
-      let request = 0
-      const server = createServer((asked, response) => {
-        request++
-        const query = new URL(asked.url ?? '/', 'http://x').searchParams
-        const [from, until, at, size] = ['from', 'until', 'at', 'size'].map(name => Number(query.get(name))) as [
-          number,
-          number,
-          number,
-          number,
-        ]
-        const all = [0, 9, 15, 20, 29, 31, 59].map((second, i) => ({
-          id: `r${i}`,
-          at: new Date(second * 1000).toISOString(),
-          said: ['hello', 'you'],
-        }))
-        const rows = all.filter(row => Date.parse(row.at) >= from && Date.parse(row.at) < until)
-        const next = at + size < rows.length ? at + size : null
-        response.end(JSON.stringify({ rows: rows.slice(at, at + size).map(row => serve(row, request)), next }))
-      })
-      await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-      return {
-        config: { 'base.url': `http://127.0.0.1:${(server.address() as AddressInfo).port}`, 'api.token': 'very-secret-1' },
-        window: { fromMs: 0, untilMs: 60_000 },
-        stop: async () => {
-          server.closeAllConnections()
-          await new Promise(resolve => server.close(resolve))
-        },
-      }
-    },
-  }
-}
+const rows = acme.streams['rows'] as NonNullable<(typeof acme.streams)['rows']>
+const MINUTE = 60_000
+const window = { longestMs: 20 * MINUTE, lagMs: 30_000, lookbackMs: 10 * MINUTE, durableResume: true }
+const atOf = (row: unknown) => Date.parse((row as RowType).at)
 
 /** For connectors that remember what they must not. */
 let calls = 0
 
+/** The good connector's reading, with something done to each page, or with what went wrong. */
+function reading(of: {
+  page?: (page: PageType, args: ReadArgs) => PageType | Promise<PageType>
+  failed?: (error: FlowError, nth: number) => PageType | null | Promise<PageType | null>
+}): Connector {
+  return withStream({
+    async *read(args: ReadArgs) {
+      let nth = 0
+      try {
+        for await (const page of rows.read(args)) {
+          nth++
+          yield (await of.page?.(page, args)) ?? page
+        }
+      } catch (thrown) {
+        const page = thrown instanceof FlowError ? await of.failed?.(thrown, nth) : null
+        if (!page) throw thrown
+        yield page
+      }
+    },
+  })
+}
+
+const LAST: PageType = { rows: [], resume: null }
+/** Takes an error that comes after a page for the end of the listing. */
+const endsAt = (code: ErrorCode) => reading({ failed: (error, nth) => (nth > 0 && error.code === code ? LAST : null) })
+/** Tells an error as another. */
+const tells = (status: number) =>
+  ({
+    ...acme,
+    http: (config: ConfigType) => ({
+      ...acme.http(config as never),
+      classify: (answer: { status: number }) => (answer.status === status ? { code: 'SRC_REFUSED' } : undefined),
+    }),
+  }) as unknown as Connector
+const tellsAs = (code: ErrorCode, other: ErrorCode) =>
+  reading({
+    failed: error => {
+      if (error.code === code) throw new FlowError(other)
+      return null
+    },
+  })
+/** Leaves rows out in silence. */
+const skips = (isSkipped: (row: Record<string, unknown>) => boolean) =>
+  reading({ page: page => ({ ...page, rows: page.rows.filter(row => !isSkipped(row as Record<string, unknown>)) }) })
+
+interface Twin {
+  readonly defect: string
+  /** The check that is about it, by a part of its name. */
+  readonly check: string
+  readonly connector: Connector
+  readonly options?: AcmeOptions
+  /** Parts of the names of other checks that the defect breaks too. */
+  readonly also?: readonly string[]
+}
+
+const TWINS: readonly Twin[] = [
+  {
+    defect: 'has a secret without its mark',
+    check: 'keeps the shape',
+    connector: { ...acme, config: Config.extend({ apiToken: z.string().describe('Key') }) },
+    also: ['takes its config'],
+  },
+  { defect: 'takes unknown config keys', check: 'describes every', connector: { ...acme, config: z.object(Config.shape) } },
+  {
+    defect: 'has a config key without a description',
+    check: 'describes every',
+    connector: { ...acme, config: Config.extend({ odd: z.string().optional() }) },
+    also: ['keeps the shape'],
+  },
+  {
+    defect: 'reads a number otherwise when it comes as text',
+    check: 'takes its config',
+    connector: { ...acme, config: Config.extend({ odd: z.unknown().optional().describe('Odd') }) },
+    options: { config: { odd: 3 } },
+  },
+  {
+    defect: 'has scopes of one name',
+    check: 'names windows and scopes',
+    connector: withStream({
+      scopes: () => [
+        { name: 'a', botId: 'b' },
+        { name: 'a', botId: 'b' },
+      ],
+    }),
+    also: ['gives rows', 'goes on', 'topics', 'makes the same'],
+  },
+  {
+    defect: 'makes ids up',
+    check: 'gives rows with ids',
+    connector: withStream({ identify: (row: RowType) => `${row.id}-${calls++}` }),
+    also: ['goes on', 'topics', 'makes the same'],
+  },
+  {
+    defect: 'finds nothing',
+    check: 'gives rows with ids',
+    connector: withStream({ async *read() {} }),
+    also: ['makes the same', 'topics', 'ends in'],
+  },
+  {
+    defect: 'takes for a change what changes without meaning',
+    check: 'gives rows with ids',
+    connector: acme,
+    options: { serve: (row, request) => ({ ...row, served: request }) },
+    also: ['topics'],
+  },
+  {
+    defect: 'starts again instead of going on',
+    check: 'goes on from any page',
+    connector: withStream({
+      async *read(args: ReadArgs) {
+        yield* rows.read({ ...args, resume: null })
+      },
+    }),
+  },
+  {
+    defect: 'remembers what it normalised',
+    check: 'makes the same records',
+    connector: withStream({
+      fingerprint: (row: RowType) => row.id,
+      normalise: (row: RowType, ctx: never) => rows.normalise({ ...row, odd: `${calls++}` } as never, ctx),
+    }),
+  },
+  {
+    defect: 'changes the row',
+    check: 'makes the same records',
+    connector: withStream({
+      normalise: (row: RowType, ctx: never) => {
+        const drafts = rows.normalise(row as never, ctx)
+        row.said.sort().reverse()
+        return drafts
+      },
+    }),
+  },
+  {
+    defect: 'gives two messages one key',
+    check: 'makes the same records',
+    connector: withStream({
+      normalise: (row: RowType, ctx: never) => [...rows.normalise(row as never, ctx), ...rows.normalise(row as never, ctx)],
+    }),
+    also: ['topics'],
+  },
+  {
+    defect: 'gives sessions from another stream',
+    check: 'makes the same records',
+    connector: { ...acme, manifest: { ...acme.manifest, sessionStream: null } },
+    also: ['keeps the shape'],
+  },
+  {
+    defect: 'mixes up the rows it enriches',
+    check: 'makes the same records',
+    connector: withStream({ expand: async ({ rows }: { rows: unknown[] }) => rows.toReversed() }),
+    also: ['topics'],
+  },
+  { defect: 'tells a refused credential as a refusal', check: 'a refused credential', connector: tells(401) },
+  { defect: 'tells a wish to wait as a refusal', check: 'a wish to wait', connector: tells(429) },
+  { defect: 'tells a failing vendor as a refusal', check: 'a failing vendor', connector: tells(500) },
+  { defect: 'tells a break as a fault of ours', check: 'that breaks off', connector: tellsAs('SRC_TRUNCATED', 'BUG') },
+  { defect: 'tells HTML as a refusal', check: 'that is no JSON', connector: tellsAs('SRC_MALFORMED', 'SRC_REFUSED') },
+  { defect: 'tells a stop as an unreachable vendor', check: 'a stop ends', connector: tellsAs('STOPPED', 'SRC_UNREACHABLE') },
+  {
+    defect: 'forgets fields that it does not know',
+    check: 'a field added',
+    connector: withStream({
+      normalise: (row: RowType, ctx: never) => {
+        const { id, at, kind, said } = row
+        return rows.normalise({ id, at, kind, said } as never, ctx)
+      },
+    }),
+  },
+  { defect: 'skips rows that lack a field', check: 'a field missing', connector: skips(row => row['said'] === undefined) },
+  {
+    defect: 'skips rows with a field of another type',
+    check: 'a field of another type',
+    connector: skips(row => row['said'] !== undefined && !Array.isArray(row['said'])),
+  },
+  {
+    defect: 'skips rows with a word that it does not know',
+    check: 'a word that is not known',
+    connector: skips(row => typeof row['kind'] === 'string' && !['chat', 'call'].includes(row['kind'])),
+  },
+  {
+    defect: 'loses the last thing said',
+    check: 'topics: hold what',
+    connector: withStream({
+      normalise: (row: RowType, ctx: never) =>
+        rows
+          .normalise(row as never, ctx)
+          .filter(({ kind, record }) => kind !== 'message' || !('text' in record && record.text === 'it is 7')),
+    }),
+    also: ['topics', 'fault', 'habit'],
+  },
+  {
+    defect: 'makes ids that differ from process to process',
+    check: 'topics: hold the same after a kill',
+    connector: {
+      ...withStream({
+        // A row that changes gives its messages again; under ids of another process they are other messages.
+        normalise: (row: RowType, ctx: { config: ConfigType }) =>
+          rows
+            .normalise(row as never, ctx as never)
+            .map(draft =>
+              draft.kind === 'message'
+                ? {
+                    ...draft,
+                    record: { ...draft.record, message_key: `${draft.record.message_key}-${calls}`, message_id: `${calls}` },
+                  }
+                : draft,
+            ),
+      }),
+      http: config => {
+        calls++
+        return acme.http(config)
+      },
+    },
+    options: { habit: 'changing' },
+    also: ['fault', 'makes the same', 'habit: changing'],
+  },
+  { defect: 'takes a 401 for the end', check: 'fault: 401', connector: endsAt('SRC_UNAUTHORISED') },
+  { defect: 'takes a 429 for the end', check: 'fault: storms of 429', connector: endsAt('SRC_RATE_LIMITED') },
+  { defect: 'takes a 5xx for the end', check: 'fault: 500', connector: endsAt('SRC_SERVER_ERROR') },
+  { defect: 'takes a break for the end', check: 'fault: bodies cut off', connector: endsAt('SRC_TRUNCATED') },
+  {
+    defect: 'takes HTML for the end',
+    check: 'fault: answers of the wrong',
+    connector: endsAt('SRC_MALFORMED'),
+    also: ['ignores_token'],
+  },
+  { defect: 'takes a hang-up for the end', check: 'fault: connections that end', connector: endsAt('SRC_UNREACHABLE') },
+  {
+    defect: 'takes a slow answer for the end',
+    check: 'fault: answers that drip',
+    connector: { ...endsAt('SRC_TIMEOUT'), http: config => ({ ...acme.http(config), timeoutMs: 100 }) },
+  },
+  {
+    defect: 'looks back less far than rows are late',
+    check: 'habit: late',
+    connector: withStream({ window: { ...window, lookbackMs: 4 * MINUTE } }),
+    also: ['habit'],
+  },
+  { defect: 'does not see changes', check: 'habit: changing', connector: withStream({ fingerprint: (row: RowType) => row.id }) },
+  {
+    defect: 'goes on behind the time of the last row',
+    check: 'habit: tied',
+    connector: withStream({
+      async *read({ config, window, resume, http }: ReadArgs & { config: ConfigType }) {
+        for (let from = Number(resume ?? window.fromMs - 1); ; ) {
+          const page = await http.getJson(
+            '/rows',
+            { from, until: window.untilMs, at: 0, size: (config as ConfigType).pageSize },
+            Page,
+          )
+          const next = page.next === null ? null : atOf(page.rows.at(-1)) + 1
+          yield { rows: page.rows, resume: next }
+          if (next === null) return
+          from = next
+        }
+      },
+    }),
+    also: ['ignores_token'],
+  },
+  {
+    defect: 'refuses a row at the end of the range',
+    check: 'habit: edges_inclusive',
+    connector: reading({
+      page: (page, { window }) => {
+        if (page.rows.some(row => atOf(row) >= window.untilMs)) throw new FlowError('SRC_MALFORMED')
+        return page
+      },
+    }),
+  },
+  {
+    defect: 'asks from just the beginning of the window',
+    check: 'habit: edges_exclusive',
+    connector: withStream({
+      async *read(args: ReadArgs) {
+        yield* rows.read({ ...args, window: { ...args.window, fromMs: args.window.fromMs + 1 } })
+      },
+    }),
+  },
+  {
+    defect: 'gives a row that comes twice another id',
+    check: 'habit: grows',
+    connector: withStream({
+      async *read(args: ReadArgs) {
+        const seen = new Set<string>()
+        for await (const page of rows.read(args)) {
+          const unique = (page.rows as RowType[]).map(row => (seen.has(row.id) ? { ...row, id: `${row.id}-2` } : row))
+          for (const { id } of unique) seen.add(id)
+          yield { ...page, rows: unique }
+        }
+      },
+    }),
+  },
+  {
+    defect: 'looks back less far than rows flicker',
+    check: 'habit: shrinks',
+    connector: withStream({ window: { ...window, lookbackMs: 1 * MINUTE } }),
+    also: ['habit'],
+  },
+  {
+    defect: 'ends where pages lead back',
+    check: 'habit: ignores_token',
+    connector: reading({ failed: (error, nth) => (nth > 0 && error.details.hint === 'a page leads back' ? LAST : null) }),
+  },
+  ...([1, -1] as const).map(sign => ({
+    defect: `refuses a vendor whose clock is ${sign > 0 ? 'ahead' : 'behind'}`,
+    check: `habit: clock_${sign > 0 ? 'ahead' : 'behind'}`,
+    connector: withStream({
+      async *read(args: ReadArgs) {
+        const { now } = await args.http.getJson('/rows', { from: 0, until: 0, at: 0, size: 1 }, Page)
+        if ((now - args.nowMs) * sign > MINUTE) throw new FlowError('SRC_MALFORMED')
+        yield* rows.read(args)
+      },
+    }),
+  })),
+  {
+    defect: 'does not know the limits',
+    check: 'habit: quota',
+    connector: { ...acme, manifest: { ...acme.manifest, quota: { sharedBy: 'apiToken' } } },
+  },
+  {
+    defect: 'tidies up after a stop',
+    check: 'stop: ',
+    connector: reading({
+      failed: async () => {
+        await new Promise(resolve => setTimeout(resolve, 1500))
+        return null
+      },
+    }),
+  },
+  {
+    defect: 'is waived without a reason',
+    check: 'waivers are for',
+    connector: acme,
+    options: { waivers: [{ check: 'habit: late', reason: ' ', until: '2099-01-01' }] },
+    also: ['habit: late'],
+  },
+]
+
+const checksOf = ({ connector, options = {} }: Pick<Twin, 'connector' | 'options'>) =>
+  conformanceChecks(subjectOf(connector, options))
+const isOwn = ({ name }: Check) => !name.startsWith('audit: ')
+
 /** Names of the checks that fail, with the first line of why. */
-async function failures(subject: Subject): Promise<Record<string, string>> {
+async function failures(checks: readonly Check[]): Promise<Record<string, string>> {
   const failed: Record<string, string> = {}
-  for (const check of conformanceChecks(subject)) {
+  for (const check of checks) {
     await check
       .run()
       .catch(
@@ -115,136 +369,71 @@ async function failures(subject: Subject): Promise<Record<string, string>> {
   return failed
 }
 
-/** The good connector with one part of its stream replaced. */
-function withStream(part: object): Connector {
-  return { ...good, streams: { ...good.streams, rows: { ...good.streams.rows, ...part } as never } }
-}
-
 test('a connector that keeps the contract passes every check', async () => {
-  expect(await failures(subjectOf(good))).toEqual({})
-})
+  expect(await failures(checksOf({ connector: acme }))).toEqual({})
+}, 60_000)
 
-test('each fault has a check of its own on every stream', () => {
-  const names = conformanceChecks(subjectOf(good)).map(check => check.name)
+test('checks have names of their own', () => {
+  const names = checksOf({ connector: acme }).map(check => check.name)
   expect(new Set(names).size).toBe(names.length)
-  for (const code of ['SRC_UNAUTHORISED', 'SRC_RATE_LIMITED', 'SRC_SERVER_ERROR', 'SRC_TRUNCATED', 'SRC_MALFORMED', 'STOPPED'])
-    expect(names.filter(name => name.startsWith('rows: ') && name.endsWith(code))).toHaveLength(1)
 })
 
-const rows = good.streams.rows as NonNullable<typeof good.streams.rows>
-const readRows = (args: ReadArgs) => rows.read(args)
+test('each check has a connector that is broken in just that way', () => {
+  const without = checksOf({ connector: acme }).filter(
+    ({ name }) => isOwn({ name } as Check) && !TWINS.some(({ check }) => name.includes(check)),
+  )
+  expect(without.map(({ name }) => name)).toEqual([])
+})
 
-describe('a connector fails the check that is about its defect', () => {
-  test.each<[string, string, Connector]>([
-    ['takes unknown config keys', 'describes every config key', { ...good, config: z.object(Config.shape) }],
-    [
-      'has a config key without a description',
-      'describes every config key',
-      { ...good, config: Config.extend({ odd: z.string().optional() }) },
-    ],
-    [
-      'has a secret without its mark',
-      'keeps the shape',
-      { ...good, config: Config.extend({ apiToken: z.string().describe('Key') }) },
-    ],
-    [
-      'has scopes of one name',
-      'names windows and scopes',
-      withStream({
-        scopes: () => [
-          { name: 'a', botId: 'a' },
-          { name: 'a', botId: 'b' },
-        ],
-      }),
-    ],
-    [
-      'starts again instead of going on',
-      'goes on from any page',
-      withStream({
-        async *read(args: ReadArgs) {
-          yield* readRows({ ...args, resume: null })
-        },
-      }),
-    ],
-    [
-      'takes an error for an empty page',
-      'a failing vendor',
-      withStream({
-        async *read(args: ReadArgs) {
-          try {
-            yield* readRows(args)
-          } catch {
-            yield { rows: [], resume: null }
-          }
-        },
-      }),
-    ],
-    [
-      'gives a page before it has read one',
-      'a failing vendor',
-      withStream({
-        async *read(args: ReadArgs) {
-          yield { rows: [], resume: 0 }
-          yield* readRows(args)
-        },
-      }),
-    ],
-    [
-      'takes a refusal for a failing vendor',
-      'a refused credential',
-      {
-        ...good,
-        http: (config: ConfigType) => ({
-          baseUrl: config.baseUrl,
-          classify: ({ status }: { status: number }) => (status === 401 ? { code: 'SRC_REFUSED' } : undefined),
-        }),
-      } as unknown as Connector,
-    ],
-    [
-      'changes the row',
-      'makes the same records of a row',
-      withStream({
-        normalise: (row: RowType, ctx: never) => {
-          row.said.sort().reverse()
-          return rows.normalise(row as never, ctx)
-        },
-      }),
-    ],
-    [
-      'remembers what it normalised',
-      'makes the same records of a row',
-      withStream({
-        normalise: (row: RowType, ctx: never) => [
-          ...rows.normalise({ ...row, at: new Date(calls++ * 1000).toISOString() } as never, ctx),
-        ],
-      }),
-    ],
-    [
-      'gives two messages one key',
-      'makes the same records of a row',
-      withStream({
-        normalise: (row: RowType, ctx: never) => [...rows.normalise(row as never, ctx), ...rows.normalise(row as never, ctx)],
-      }),
-    ],
-    [
-      'gives sessions from another stream',
-      'makes the same records of a row',
-      { ...good, manifest: { ...good.manifest, sessionStream: null } },
-    ],
-    [
-      'mixes up the rows it enriches',
-      'makes the same records of a row',
-      withStream({ expand: async ({ rows }: { rows: unknown[] }) => rows.toReversed() }),
-    ],
-    ['makes ids up', 'gives rows with ids', withStream({ identify: (row: RowType) => `${row.id}-${calls++}` })],
-    ['finds nothing', 'gives rows with ids', withStream({ async *read() {} })],
-  ])('%s', async (_defect, name, connector) => {
-    const failed = await failures(subjectOf(connector))
-    expect(Object.keys(failed).filter(failing => failing.includes(name))).toHaveLength(1)
+/** The checks run beside the one that must fail: enough to see that others do not, few enough to be quick. */
+const NEIGHBOURS = 2
+
+describe('a connector fails the check that is about its defect, and none but those named', () => {
+  test.each(TWINS.map(twin => [twin.defect, twin] as const))('%s', async (_, twin) => {
+    const checks = checksOf(twin).filter(isOwn)
+    const at = checks.findIndex(({ name }) => name.includes(twin.check))
+    const target = checks[at] as Check
+    const quick = checks.filter(({ name }) => name !== target.name && !name.includes('a kill at') && !name.includes('that drip'))
+    const beside = [
+      ...quick.filter(({ name }) => name.startsWith('topics: ') || name.includes('the same at a second read')),
+      ...Array.from({ length: NEIGHBOURS }, (_, i) => quick[(at + i) % quick.length] as Check),
+    ]
+    expect(Object.keys(await failures([target]))).toEqual([target.name])
+    const others = Object.entries(await failures([...new Set(beside)])).filter(
+      ([name]) => !twin.also?.some(part => name.includes(part)),
+    )
+    expect(Object.fromEntries(others)).toEqual({})
+  })
+})
+
+describe('a waiver', () => {
+  const late = 'habit: late'
+  const broken = withStream({ window: { ...window, lookbackMs: MINUTE } })
+  const dayIn = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10)
+  const run = async (connector: Connector, waiver: Waiver, name = late) => {
+    const subject: Subject = subjectOf(connector, { waivers: [waiver] })
+    return (conformanceChecks(subject).find(check => check.name === name) as Check).run()
+  }
+
+  test('makes of a failing check a waived one, with its reason', async () => {
+    const waiver = { check: 'habit: l', reason: 'the vendor never is', until: dayIn(30) }
+    expect(await run(broken, waiver)).toEqual({ outcome: 'waived', reason: waiver.reason, until: waiver.until })
   })
 
-  test('and so does one whose fingerprint takes in what changes without meaning', async () => {
-    const failed = await failures(subjectOf(good, (row, request) => ({ ...row, said: [`${request}`] })))
-    expect(Object.keys(failed)).toContain('rows: gives rows with ids, the same at a second read')
+  test('that is not needed fails its check', async () => {
+    await expect(run(acme, { check: late, reason: 'x', until: dayIn(30) })).rejects.toThrow('waiver no longer needed')
+  })
+
+  test('does not hold from its day on', async () => {
+    await expect(run(broken, { check: late, reason: 'x', until: dayIn(0) })).rejects.toThrow('waiver expired')
+  })
+
+  test.each([
+    ['without a reason', { check: late, reason: '', until: dayIn(30) }, 'has no reason'],
+    ['for no check', { check: 'habit: punctual', reason: 'x', until: dayIn(30) }, 'is for no check'],
+    ['more than a year ahead', { check: late, reason: 'x', until: dayIn(400) }, 'more than a year ahead'],
+    ['until no day', { check: late, reason: 'x', until: 'soon' }, 'until no day'],
+  ])('%s is a fault', async (_, waiver, why) => {
+    await expect(run(acme, waiver, 'waivers are for checks, have a reason and a day within a year')).rejects.toThrow(why)
   })
 })

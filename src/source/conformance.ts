@@ -50,7 +50,7 @@ export type Outcome =
 /** Every check of the subject. They share nothing, and may run in any order. */
 export function conformanceChecks(subject: Subject): Check[] {
   const { connector, waivers = [] } = subject
-  const checks: { name: string; run(): Promise<void> | void }[] = []
+  const checks: { name: string; run: () => Promise<void> | void }[] = []
   const add = (name: string, run: () => Promise<void> | void) => void checks.push({ name, run })
   const bench = (name: string, run: (bench: Bench) => Promise<void> | void, habit: Habit | null = null) =>
     add(name, () => withBench(subject, habit, run))

@@ -227,7 +227,7 @@ const TWINS: readonly Twin[] = [
       },
     },
     options: { habit: 'changing' },
-    also: ['fault', 'makes the same', 'habit: changing'],
+    also: ['fault', 'makes the same', 'habit', 'topics'],
   },
   { defect: 'takes a 401 for the end', check: 'fault: 401', connector: endsAt('SRC_UNAUTHORISED') },
   { defect: 'takes a 429 for the end', check: 'fault: storms of 429', connector: endsAt('SRC_RATE_LIMITED') },

@@ -92,7 +92,7 @@ export class Line {
     this.clock.quietMs = () => (this.watch.calls > 0 ? 2 : 0)
     this.#connector = watched(bench.connector, this.watch, options.longestMs)
     this.#base = { ...bench.base, startAtMs: bench.vendor.window.fromMs, quota: NO_QUOTA, ...options.base }
-    bench.setTime(this.clock.now)
+    bench.setTime(() => this.clock.now())
     bench.proxy.onRequest = () => this.clock.busy()
   }
 
@@ -163,7 +163,7 @@ export class Line {
           config: this.#bench.config,
         },
       ],
-      clock: { now: clock.now, sleep: (ms, signal) => (dead ? never() : alive(clock.sleep(ms, signal))) },
+      clock: { now: () => clock.now(), sleep: (ms, signal) => (dead ? never() : alive(clock.sleep(ms, signal))) },
       log: silentLog,
       metrics: { inc: () => {}, observe: () => {}, set: () => {}, setStreamState: () => {} },
       signal: stopping.signal,
@@ -380,10 +380,10 @@ function watchedStream(name: string, stream: Stream, watch: Watch, longestMs: nu
       if (later) watch.midListing--
     }
   }
-  const { expand, follow } = stream
+  const { follow } = stream
   const over: Partial<Stream> = {
     read,
-    ...(expand && { expand: args => expand.call(stream, { ...args, http: counted(args.http) }) }),
+    ...(stream.expand && { expand: async args => (await stream.expand?.({ ...args, http: counted(args.http) })) ?? [] }),
     ...(follow && {
       follow: {
         ...follow,

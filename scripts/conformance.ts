@@ -1,0 +1,102 @@
+/**
+ * `npm run conformance [-- VENDOR…] [--write]`: runs the conformance checks of the subjects in `test/support/subjects` (all, or those whose file
+ * is named) and prints a report for each: which checks pass, are waived and why, or fail. `--write` puts it in `docs/conformance.md`. Exits 1
+ * when a check fails.
+ */
+import { readdirSync, writeFileSync } from 'node:fs'
+import { conformanceChecks, type Outcome, type Subject } from '../src/source/conformance.ts'
+
+const SUBJECTS = new URL('../test/support/subjects/', import.meta.url)
+const PAGE = new URL('../docs/conformance.md', import.meta.url)
+
+interface Judged {
+  readonly name: string
+  readonly seconds: number
+  readonly outcome: Outcome | { readonly outcome: 'failed'; readonly why: string }
+}
+
+const words = process.argv.slice(2)
+const isWritten = words.includes('--write')
+const asked = words.filter(word => !word.startsWith('--'))
+const known = readdirSync(SUBJECTS)
+  .filter(file => file.endsWith('.ts'))
+  .map(file => file.slice(0, -'.ts'.length))
+  .sort()
+const unknown = asked.filter(name => !known.includes(name))
+if (unknown.length > 0) {
+  process.stderr.write(`there is no subject ${unknown.join(', ')}: there are ${known.join(', ')}\n`)
+  process.exit(2)
+}
+
+const sections: string[] = []
+let failed = 0
+for (const file of asked.length > 0 ? asked : known) {
+  for (const [title, subject] of await subjectsOf(file)) {
+    const judged = await judge(subject)
+    failed += judged.filter(({ outcome }) => outcome.outcome === 'failed').length
+    const section = sectionOf(title, subject, judged)
+    process.stdout.write(`${section}\n`)
+    sections.push(section)
+  }
+}
+if (isWritten) writeFileSync(PAGE, pageOf(sections))
+process.exit(failed > 0 ? 1 : 0)
+
+/** What a file exports: `subject`, and others of the same connector (`subjectV1`). */
+async function subjectsOf(file: string): Promise<[title: string, subject: Subject][]> {
+  const exported = (await import(new URL(`${file}.ts`, SUBJECTS).href)) as Record<string, Subject>
+  return Object.entries(exported)
+    .filter(([name]) => name.startsWith('subject'))
+    .toSorted(([a], [b]) => a.length - b.length)
+    .map(([name, subject]) => [
+      `${subject.connector.manifest.title}${name === 'subject' ? '' : `, ${name.slice('subject'.length)}`}`,
+      subject,
+    ])
+}
+
+async function judge(subject: Subject): Promise<Judged[]> {
+  const judged: Judged[] = []
+  for (const check of conformanceChecks(subject)) {
+    const beganMs = performance.now()
+    const outcome = await check
+      .run()
+      .catch(
+        (thrown: unknown) => ({ outcome: 'failed', why: thrown instanceof Error ? thrown.message : String(thrown) }) as const,
+      )
+    judged.push({ name: check.name, seconds: (performance.now() - beganMs) / 1000, outcome })
+  }
+  return judged
+}
+
+function sectionOf(title: string, { connector }: Subject, judged: readonly Judged[]): string {
+  const { id, apiVersion } = connector.manifest
+  const count = (outcome: string) => judged.filter(each => each.outcome.outcome === outcome).length
+  const rows = judged.map(({ name, outcome }) => `| ${name} | ${told(outcome)} |`)
+  return [
+    `## ${title}`,
+    '',
+    `\`${id}\`, API ${apiVersion}: ${count('passed')} passed, ${count('waived')} waived, ${count('failed')} failed.`,
+    '',
+    '| Check | |',
+    '| --- | --- |',
+    ...rows,
+    '',
+  ].join('\n')
+}
+
+function told(outcome: Judged['outcome']): string {
+  if (outcome.outcome === 'passed') return 'passed'
+  if (outcome.outcome === 'waived') return `waived until ${outcome.until}: ${outcome.reason}`
+  return `**failed**: ${outcome.why.split('\n')[0]?.replaceAll('|', '\\|')}`
+}
+
+function pageOf(sections: readonly string[]): string {
+  return [
+    '# Conformance',
+    '',
+    `What came of the conformance suite (\`colloquy/conformance\`) for each connector in this repository, against its simulator. Written by`,
+    `\`npm run conformance -- --write\`; what a check does stands in [writing a connector](writing-a-connector.md#checks).`,
+    '',
+    ...sections,
+  ].join('\n')
+}

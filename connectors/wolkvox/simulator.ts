@@ -158,7 +158,7 @@ function isReport(name: string): name is Report {
 
 function report(name: Report, query: URLSearchParams, api: Api): Envelope {
   const { quirks, zone } = api
-  const [ini = '', end = ''] = [query.get('date_ini') ?? '', query.get('date_end') ?? '']
+  const [ini, end] = [query.get('date_ini') ?? '', query.get('date_end') ?? '']
   const [from, until] = [ini, end].map(stamp => DateTime.fromFormat(stamp, 'yyyyMMddHHmmss', { zone }))
   if (from?.isValid !== true || until?.isValid !== true || ini.length !== 14 || end.length !== 14)
     return refused(400, 'BAD REQUEST', 'SOME PARAMETERS ARE REQUIRED')

@@ -87,9 +87,11 @@ const Config = z
       .default(false)
       .describe("Send the server also in a header `wolkvox_server`, as the vendor's samples do"),
   })
-  .superRefine((config, ctx) => {
-    if (config.baseUrl === undefined && config.server === undefined)
-      ctx.addIssue({ code: 'custom', path: ['baseUrl'], message: 'is required, or `server` in its place' })
+  // Also where another key is wrong, so that every fault is told at once.
+  .refine(({ baseUrl, server }) => baseUrl !== undefined || server !== undefined, {
+    path: ['baseUrl'],
+    message: 'is required, or `server` in its place',
+    when: () => true,
   })
 type Config = z.output<typeof Config>
 type Ctx = RowContext<Config>

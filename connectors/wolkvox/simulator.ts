@@ -19,7 +19,7 @@ import { Account } from './simulator/account.ts'
 import { PLAIN, type Quirks } from './simulator/quirks.ts'
 import { REPORTS, type Report, Reports, type Row } from './simulator/reports.ts'
 
-export { type Account, BOT_NAME, type Chat, extensionOf } from './simulator/account.ts'
+export { type Account, BOT_NAME, type Chat, extensionOf, knowsCustomer } from './simulator/account.ts'
 export { PLAIN, type Quirks } from './simulator/quirks.ts'
 export { REPORTS, type Report } from './simulator/reports.ts'
 

@@ -12,6 +12,8 @@ export interface Chat {
   readonly openedAtMs: number
   /** By somebody, or by the vendor 23 h after the opening. */
   readonly closedAtMs: number
+  /** When the chat shows as closed. */
+  readonly shownAtMs: number
   /** When the bot asked for a person; null: it never did. */
   readonly handedAtMs: number | null
   /** Who spoke as a person last. */
@@ -20,6 +22,13 @@ export interface Chat {
   readonly lines: readonly Line[]
   readonly options: readonly MenuChoice[]
   readonly transfers: readonly Transfer[]
+}
+
+interface Shown {
+  /** What the row is dated. */
+  readonly atMs: number
+  /** When the row shows, never before its time. */
+  readonly shownAtMs: number
 }
 
 export interface Customer {
@@ -31,8 +40,7 @@ export interface Customer {
 }
 
 /** `diagram_9`: one exchange with the bot. Dated when it is complete. */
-export interface Turn {
-  readonly atMs: number
+export interface Turn extends Shown {
   /** Empty where the bot spoke first. */
   readonly query: string
   readonly answer: string
@@ -49,14 +57,14 @@ export interface Line {
   readonly text: string
 }
 
-export interface MenuChoice {
-  readonly atMs: number
+/** `diagram_13` */
+export interface MenuChoice extends Shown {
   readonly code: string
   readonly second: number
 }
 
-export interface Transfer {
-  readonly atMs: number
+/** `chat_11` */
+export interface Transfer extends Shown {
   readonly from: Agent | null
   readonly to: Agent
 }
@@ -105,11 +113,14 @@ function chatOf(conversation: Conversation, rpId: string, operation: string, qui
   const closedAtMs = conversation.closedAtMs ?? Math.max(conversation.lastAtMs, startedAtMs + TIMEOUT_MS)
   const messages = conversation.messages.filter(({ atMs }) => atMs <= closedAtMs)
   const handedAtMs = events.find(({ kind }) => kind === 'transfer_requested')?.atMs ?? null
-  const told = quirks.tied ? tied : (atMs: number) => atMs
+  const told = (trueMs: number, place: number): Shown => {
+    const atMs = quirks.tied ? Math.floor(trueMs / TEN_MINUTES_MS) * TEN_MINUTES_MS : trueMs
+    return { atMs, shownAtMs: atMs + ((conversation.index + place) % 5 === 0 ? quirks.lateMs : 0) }
+  }
   const byBot = handedAtMs === null ? messages : messages.filter(({ atMs }) => atMs <= handedAtMs)
-  const turns = turnsOf(byBot, handedAtMs, quirks).map(turn => ({
+  const turns = turnsOf(byBot, handedAtMs, quirks).map((turn, place) => ({
     ...turn,
-    atMs: told(turn.atMs),
+    ...told(turn.atMs, place),
     connId:
       quirks.connIds === 'all' || (quirks.connIds === 'handover' && handedAtMs !== null && turn.atMs >= handedAtMs)
         ? connId
@@ -117,7 +128,8 @@ function chatOf(conversation: Conversation, rpId: string, operation: string, qui
   }))
   const transfers: Transfer[] = []
   for (const event of events)
-    if (event.kind === 'transferred') transfers.push({ atMs: event.atMs, from: transfers.at(-1)?.to ?? null, to: event.agent })
+    if (event.kind === 'transferred')
+      transfers.push({ ...told(event.atMs, transfers.length), from: transfers.at(-1)?.to ?? null, to: event.agent })
   return {
     connId,
     sessionId: `${person.handle}.${operation}.${2985 + CONNECTORS.indexOf(person.channel)}`,
@@ -126,6 +138,7 @@ function chatOf(conversation: Conversation, rpId: string, operation: string, qui
     customer: customerOf(person),
     openedAtMs: startedAtMs,
     closedAtMs,
+    shownAtMs: closedAtMs + (conversation.index % 5 === 0 ? quirks.lateMs : 0),
     handedAtMs,
     agent: transfers.at(-1)?.to ?? null,
     turns,
@@ -140,8 +153,8 @@ function chatOf(conversation: Conversation, rpId: string, operation: string, qui
     }),
     options: byBot
       .filter(({ kind }) => kind === 'button_click')
-      .map(({ atMs, topic }) => ({
-        atMs: told(atMs),
+      .map(({ atMs, topic }, place) => ({
+        ...told(atMs, place),
         code: String(conversation.bot.topics.findIndex(({ id }) => id === topic?.id) + 1),
         second: Math.floor((atMs - startedAtMs) / 1000),
       })),
@@ -151,9 +164,11 @@ function chatOf(conversation: Conversation, rpId: string, operation: string, qui
 
 const CONNECTORS: readonly string[] = ['web', 'whatsapp', 'messenger', 'instagram', 'telegram']
 
+type Exchange = Pick<Turn, 'atMs' | 'query' | 'answer'>
+
 /** A question with the answer that followed it; a second answer, or one that nobody asked for, is a turn without a question. */
-function turnsOf(messages: Conversation['messages'], handedAtMs: number | null, quirks: Quirks): Omit<Turn, 'connId'>[] {
-  const turns: Omit<Turn, 'connId'>[] = []
+function turnsOf(messages: Conversation['messages'], handedAtMs: number | null, quirks: Quirks): Exchange[] {
+  const turns: Exchange[] = []
   let asked: (typeof messages)[number] | null = null
   for (const message of messages) {
     if (message.sender === 'user') {
@@ -193,11 +208,12 @@ function customerOf(person: Person): Customer {
   }
 }
 
-function tied(atMs: number): number {
-  return Math.floor(atMs / TEN_MINUTES_MS) * TEN_MINUTES_MS
-}
-
 /** An agent's extension. */
 export function extensionOf(agent: Agent, { bot }: Conversation, rpId: string): string {
   return String(Number(rpId) * 10 + agentsOf(bot).findIndex(({ id }) => id === agent.id))
+}
+
+/** Whether a row of this time shows who the customer is. */
+export function knowsCustomer({ conversation }: Chat, atMs: number, nowMs: number, { changesAfterMs }: Quirks): boolean {
+  return changesAfterMs === 0 || conversation.index % 3 !== 0 || nowMs >= atMs + changesAfterMs
 }

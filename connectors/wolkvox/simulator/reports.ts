@@ -1,7 +1,7 @@
 import { DateTime } from 'luxon'
 import type { Channel } from '../../../src/records.ts'
 import { Random, type World } from '../../../src/sim/index.ts'
-import { type Account, BOT_NAME, type Chat, extensionOf } from './account.ts'
+import { type Account, BOT_NAME, type Chat, extensionOf, knowsCustomer } from './account.ts'
 import type { Quirks } from './quirks.ts'
 
 export const REPORTS = ['diagram_9', 'chat_8', 'chat_2', 'diagram_13', 'chat_11'] as const
@@ -70,10 +70,8 @@ export class Reports {
 
   /** The rows that show of a chat, with the time that each is selected by. */
   #told(report: Report, chat: Chat, nowMs: number): Dated[] {
-    const { lateMs } = this.#quirks
-    const shows = ({ atMs }: { readonly atMs: number }, place: number) =>
-      atMs + (lateMs > 0 && (chat.conversation.index + place) % 5 === 0 ? lateMs : 0) <= nowMs
-    const isClosed = shows({ atMs: chat.closedAtMs }, 0)
+    const shows = ({ shownAtMs }: { readonly shownAtMs: number }) => shownAtMs <= nowMs
+    const isClosed = shows(chat)
     const selectedAtMs = this.#quirks.chatDate === 'closing' ? chat.closedAtMs : chat.openedAtMs
     switch (report) {
       case 'diagram_9':
@@ -198,10 +196,8 @@ export class Reports {
     }
   }
 
-  #customerId({ conversation, customer }: Chat, atMs: number, nowMs: number): string {
-    const { changesAfterMs } = this.#quirks
-    const later = changesAfterMs > 0 && conversation.index % 3 === 0 && nowMs < atMs + changesAfterMs
-    return later ? this.#blank('') : customer.id
+  #customerId(chat: Chat, atMs: number, nowMs: number): string {
+    return knowsCustomer(chat, atMs, nowMs, this.#quirks) ? chat.customer.id : this.#blank('')
   }
 
   #blank(value: string): string {

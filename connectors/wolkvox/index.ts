@@ -18,6 +18,7 @@ import {
   type RowContext,
   session,
   type SessionRef,
+  texts,
   zoneOf,
 } from '../../src/source/index.ts'
 import { classify, readReport } from './reports.ts'
@@ -26,6 +27,7 @@ import {
   type Chat,
   ChatRow,
   ConversationRow,
+  filesOrWords,
   isMasked,
   isTrial,
   lettersOf,
@@ -153,14 +155,14 @@ export default defineConnector({
             atMs: momentOf(row.told, zoneNamed(ctx.config.timezone)).atMs,
             part: row.connId,
             botId: botOf(row, ctx),
-            channel: row.channel,
+            channel: channelWord(row.channel),
             userMessages: saidOf(row, ctx).filter(({ sender }) => sender === 'USER').length,
             botMessages: saidOf(row, ctx).filter(({ sender }) => sender === 'BOT').length,
             userId: userOf(row),
             channelUserId: row.customerPhone ?? row.sessionId,
             isTest: isTrial(row.channel) ? true : null,
             transferred: isTransfer(row.answer, ctx.config),
-            attributes: row.sessionId === null ? {} : { session_id: row.sessionId },
+            attributes: texts(attributesOf(row)),
           }),
         }
       },
@@ -173,8 +175,7 @@ export default defineConnector({
             ...said,
             sentAt: atMs,
             sentAtEstimated: estimated,
-            type: 'text',
-            attributes: { ...row.attributes, ...said.attributes },
+            attributes: { ...attributesOf(row), ...said.attributes },
           }),
         )
         const isHandOver = isTransfer(row.answer, ctx.config)
@@ -187,7 +188,7 @@ export default defineConnector({
               type: isHandOver ? 'agent_transfer_requested' : 'other',
               name: row.answer ?? 'a turn without words',
               userId: userOf(row),
-              attributes: row.attributes,
+              attributes: attributesOf(row),
             }),
           )
         return drafts
@@ -212,7 +213,7 @@ export default defineConnector({
         const withAgent = wentToAgent(row)
         const handedAtMs = withAgent && row.timeOnChatbot !== null ? start.atMs + row.timeOnChatbot * SECOND : null
         return [
-          session(ctx.session({ botId: botOf(row, ctx), sessionId: row.connId, channel: row.channel }), {
+          session(ctx.session({ botId: botOf(row, ctx), sessionId: row.connId, channel: channelWord(row.channel) }), {
             startedAt: start.atMs,
             endedAt,
             endedAtEstimated: end !== null && (end.estimated || end.atMs < start.atMs),
@@ -270,7 +271,7 @@ export default defineConnector({
       identify: row => row.id,
 
       normalise: (row, ctx) => {
-        const fields = { type: 'menu_option', name: row.option ?? 'menu option', userId: row.customerId }
+        const fields = { type: 'menu_option', name: row.option ?? 'menu option', userId: row.userId }
         return [eventOf(row, { ...fields, attributes: { ...row.attributes, cod_opc_menu: row.option } }, ctx)]
       },
     },
@@ -297,31 +298,28 @@ export default defineConnector({
 /** The chat, where the turn tells it and `chat_8` tells of the chat; else the session that the turn was found to belong to. */
 function sessionOfTurn(row: Turn, ctx: Ctx): SessionRef {
   if (row.connId !== null && ctx.config.streams.includes('chat_8'))
-    return ctx.session({ botId: botOf(row, ctx), sessionId: row.connId, channel: row.channel })
+    return ctx.session({ botId: botOf(row, ctx), sessionId: row.connId, channel: channelWord(row.channel) })
   if (ctx.derived !== null) return ctx.derived
   throw new FlowError('ROW_UNMAPPABLE', { path: 'conn_id', hint: 'the turn belongs to no session' })
 }
 
 /** What a turn says, the question first. What the customer answered comes masked in the place of the bot's answer, and then stands for the question. */
 function saidOf({ id, query, answer }: Turn, { config }: Ctx) {
-  const masked = isMasked(answer)
-  const said: { messageId: string; seq: number; sender: string; text: string; attributes: Record<string, unknown> }[] = []
-  const question = query ?? (masked ? answer : null)
-  if (question !== null)
-    said.push({
-      messageId: `${id}/q`,
-      seq: 0,
-      sender: 'USER',
-      text: question,
-      attributes: masked
-        ? { masked: query === null, ...(query !== null && { routing_answer: answer }) }
-        : isMasked(query)
-          ? { masked: true }
-          : {},
-    })
-  if (answer !== null && !masked && !isTransfer(answer, config))
-    said.push({ messageId: `${id}/a`, seq: 1, sender: 'BOT', text: answer, attributes: {} })
-  return said
+  const isAnswerMasked = isMasked(answer)
+  const question = query ?? (isAnswerMasked ? answer : null)
+  const masked = isMasked(question) ? { masked: true } : isAnswerMasked ? { routing_answer: answer } : {}
+  const bot = isAnswerMasked || isTransfer(answer, config) ? null : answer
+  return [
+    ...(question === null
+      ? []
+      : [{ messageId: `${id}/q`, seq: 0, sender: 'USER', ...filesOrWords(question), attributes: masked }]),
+    ...(bot === null ? [] : [{ messageId: `${id}/a`, seq: 1, sender: 'BOT', ...filesOrWords(bot), attributes: {} }]),
+  ]
+}
+
+/** The bot, and where `chat_8` is read the session, have their own places; without it the chat is told here only. */
+function attributesOf({ attributes, connId }: Turn): Readonly<Record<string, unknown>> {
+  return { ...attributes, conn_id: connId }
 }
 
 function isTransfer(answer: string | null, { transferAnswers }: Config): boolean {

@@ -14,7 +14,7 @@ import {
   wallOf,
   type Window,
 } from '../../src/source/index.ts'
-import { CUT_OFF, ORDINAL } from './rows.ts'
+import { CUT_OFF, listOf, ORDINAL } from './rows.ts'
 import { digits, momentOf, type Range, rangesOf, secondsOf, type Told, zoneNamed } from './wall.ts'
 
 export interface ReportSpec<R> {
@@ -140,8 +140,7 @@ function bySaying(a: { readonly says: string }, b: { readonly says: string }): n
 export const Envelope = z.unknown().transform((body, ctx): readonly unknown[] => {
   if (Array.isArray(body)) return body as unknown[]
   const { code, msg, data } = objectOf(body)
-  if (Array.isArray(data)) return data as unknown[]
-  if (typeof data === 'object' && data !== null) return Object.keys(data).length === 0 ? [] : [data]
+  if (typeof data === 'object' && data !== null) return listOf(data)
   const promised = Number(/(\d+)\s+(?:record|registro|row)/i.exec(text(msg) ?? '')?.[1] ?? 0)
   const isEmpty = data === null || statusOf(200, code) === 404 || saysNothing(text(msg) ?? '')
   if (isEmpty && promised === 0) return []

@@ -4,7 +4,7 @@
  * known here goes to `attributes`. Fields are from the vendor's document of `diagram_9` and from its Postman collection; nothing here is measured.
  */
 import { z } from 'zod'
-import { clean, contentId, contentIds, number, text } from '../../src/source/index.ts'
+import { channelOf, clean, contentId, contentIds, number, text } from '../../src/source/index.ts'
 import { type Told, toldOf } from './wall.ts'
 
 type Loose = Readonly<Record<string, unknown>>
@@ -84,7 +84,8 @@ export interface MenuOption {
   readonly rpId: string | null
   readonly channel: string | null
   readonly option: string | null
-  readonly customerId: string | null
+  /** The customer's id, else their number. */
+  readonly userId: string | null
   readonly attributes: Attributes
 }
 
@@ -109,7 +110,7 @@ export const CUT_OFF = 'colloquy:rows_before_the_cut'
 export const TurnRow = rowOf((cells): Turn => {
   const ordinal = cells.ordinal()
   const told = cells.told('date')
-  const [connId, sessionId, rpId] = [cells.chatId('conn_id'), cells.peek('session_id'), cells.text('rp_id')]
+  const [connId, sessionId, rpId] = [cells.chatId('conn_id'), cells.peek('session_id'), cells.chatId('rp_id')]
   const [query, answer] = [cells.words('customer_query'), cells.words('routing_answer')]
   if (sessionId === null && connId === null) cells.fault('session_id', 'is missing, and there is no conn_id')
   return {
@@ -133,7 +134,7 @@ export const ChatRow = rowOf((cells): Chat => {
   return {
     connId: connId ?? '',
     sessionId: cells.peek('session_id'),
-    rpId: cells.text('rp_id'),
+    rpId: cells.chatId('rp_id'),
     channel: cells.text('channel'),
     start: cells.told('start_date'),
     end: cells.toldIfAny('end_date'),
@@ -165,7 +166,7 @@ export const ConversationRow = rowOf((cells): Conversation => {
 export const MenuOptionRow = rowOf((cells): MenuOption => {
   const ordinal = cells.ordinal()
   const told = cells.told('date')
-  const [connId, rpId, option] = [cells.chatId('conn_id'), cells.text('rp_id'), cells.text('cod_opc_menu')]
+  const [connId, rpId, option] = [cells.chatId('conn_id'), cells.chatId('rp_id'), cells.text('cod_opc_menu')]
   const [second, attempt] = [cells.peek('second_event'), cells.peek('attempt')]
   return {
     id: numbered(contentId('diagram_13', connId, rpId, stampOf(told), second, option, attempt), ordinal),
@@ -174,7 +175,7 @@ export const MenuOptionRow = rowOf((cells): MenuOption => {
     rpId,
     channel: cells.text('channel'),
     option,
-    customerId: cells.peek('customer_id'),
+    userId: cells.peek('customer_id') ?? cells.peek('telephone'),
     attributes: cells.rest(),
   }
 })
@@ -194,9 +195,10 @@ export const TransferRow = rowOf((cells): Transfer => {
   }
 })
 
-/** The vendor's word without what it puts before it in `diagram_13` (`chat-web`). */
+/** The vendor's word; without what `diagram_13` puts before it (`chat-web`) where that hides the channel. */
 export function channelWord(raw: string | null): string | null {
-  return raw?.replace(/^chat[-_ ]+(?=.)/i, '') ?? null
+  const bare = raw?.replace(/^chat[-_ ]+(?=.)/i, '') ?? null
+  return channelOf(raw) === 'other' && channelOf(bare) !== 'other' ? bare : raw
 }
 
 /** The channel of a trial in Studio, where bots are made. */
@@ -262,7 +264,7 @@ class Cells {
     return text(this.take(name))?.trim() ?? null
   }
 
-  /** `0` stands for no chat, and no agent. */
+  /** `0` stands for no chat, no routing point, no agent. */
   chatId(name: string): string | null {
     const id = this.text(name)
     return id === null || /^0+$/.test(id) ? null : id
@@ -342,7 +344,7 @@ function numbered(id: string, ordinal: number): string {
  */
 function linesOf(connId: string, cells: Cells): Line[] {
   const raw = cells.take('conversation')
-  const list = Array.isArray(raw) ? (raw as unknown[]) : isObject(raw) ? [raw] : []
+  const list = listOf(raw)
   if (raw !== undefined && raw !== null && raw !== '' && raw !== '-' && typeof raw !== 'object')
     cells.fault('conversation', 'is no list')
   const read = list.flatMap((item, place) => {
@@ -378,7 +380,7 @@ function lineOf(cells: Cells) {
     message,
     sender: senderOf(from, fromName),
     channel: cells.text('channel'),
-    said: saidOf(message),
+    said: filesOrWords(message),
     attributes: cells.rest(),
   }
 }
@@ -406,7 +408,7 @@ const KINDS: readonly (readonly [RegExp, string])[] = [
 const LEAST_BASE64 = 1000
 
 /** Words; or a file, which comes as a link in HTML, or as its bytes in base64 in the place of the text (met by a client). */
-function saidOf(message: string | null): Said {
+export function filesOrWords(message: string | null): Said {
   const link = message === null ? null : /^\s*<a\s[^>]*?href\s*=\s*["']([^"']+)["'][^>]*>(.*?)(?:<\/a>\s*)?$/is.exec(message)
   if (link !== null) {
     const [, url = '', inner = ''] = link
@@ -426,6 +428,13 @@ function saidOf(message: string | null): Said {
     return { type: kind, text: null, attachments: [{ kind, url, caption: null }] }
   }
   return { type: 'text', text: message === '' ? null : message, attachments: [] }
+}
+
+/** A list; what PHP writes for one that lacks a place (`{"0":…,"2":…}`); or one item by itself. An empty object is nothing. */
+export function listOf(raw: unknown): readonly unknown[] {
+  if (Array.isArray(raw)) return raw as unknown[]
+  if (!isObject(raw)) return []
+  return Object.keys(raw).every(name => /^\d+$/.test(name)) ? Object.values(raw) : [raw]
 }
 
 function isObject(value: unknown): value is Loose {

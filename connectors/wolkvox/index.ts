@@ -83,7 +83,11 @@ const Config = z
       .min(2)
       .default(6000)
       .describe('An answer of `diagram_9` with as many rows is taken as cut off, and the window is halved'),
-    maxRows: z.int().min(2).default(60_000).describe('The same for any other report'),
+    maxRows: z
+      .int()
+      .min(2)
+      .default(60_000)
+      .describe('An answer of another report than `diagram_9` with as many rows is taken as cut off, and the window is halved'),
     sendServer: z
       .boolean()
       .default(false)

@@ -204,7 +204,7 @@ describe('sessions of turns', () => {
   })
 
   test('a hand-over makes it one of an agent', () => {
-    expect(refer([GREETING as object, HAND_OVER as object], { streams: ['diagram_9'] }).sessions[0]).toMatchObject({
+    expect(refer([GREETING, HAND_OVER], { streams: ['diagram_9'] }).sessions[0]).toMatchObject({
       containment: 'AGENT',
       transferred_at: T('2025-03-02T14:15:41Z'),
       user_messages: 2,
@@ -213,7 +213,7 @@ describe('sessions of turns', () => {
   })
 
   test('with chat_8 they are not published, and a turn goes to the chat that another turn of its session names', () => {
-    const { ids, sessions } = refer([GREETING as object, HAND_OVER as object], {})
+    const { ids, sessions } = refer([GREETING, HAND_OVER], {})
     expect([ids, sessions]).toEqual([['186067617', '186067617'], []])
   })
 })
@@ -418,7 +418,7 @@ describe('chat_2', () => {
   })
 
   test('where nobody is named, a customer speaks to who spoke last, and to the bot before anybody spoke', () => {
-    const conversation = CHAT_2.conversation.map(({ to_name: _, ...rest }) => rest)
+    const conversation = CHAT_2.conversation.map(each => ({ ...each, to_name: undefined }))
     expect(texts({ ...CHAT_2, conversation })).toEqual(['AGENT Buenos dias', 'USER hola'])
   })
 

@@ -73,6 +73,7 @@ const HOUR = 3_600_000
 const TIMEOUT_MS = 23 * HOUR
 const TEN_MINUTES_MS = 600_000
 export const BOT_NAME = 'chat_bot'
+const HAND_OVER = 'transfer_skill'
 
 /** An operation: the bots of the world as routing points, their agents, and every chat. */
 export class Account {
@@ -121,10 +122,7 @@ function chatOf(conversation: Conversation, rpId: string, operation: string, qui
   const turns = turnsOf(byBot, handedAtMs, quirks).map((turn, place) => ({
     ...turn,
     ...told(turn.atMs, place),
-    connId:
-      quirks.connIds === 'all' || (quirks.connIds === 'handover' && handedAtMs !== null && turn.atMs >= handedAtMs)
-        ? connId
-        : '0',
+    connId: quirks.connIds === 'all' || (quirks.connIds === 'handover' && turn.answer === HAND_OVER) ? connId : '0',
   }))
   const transfers: Transfer[] = []
   for (const event of events)
@@ -180,7 +178,7 @@ function turnsOf(messages: Conversation['messages'], handedAtMs: number | null, 
     }
   }
   if (asked !== null) turns.push({ atMs: asked.atMs, query: plainOf(asked), answer: '' })
-  if (handedAtMs !== null) turns.push({ atMs: handedAtMs, query: '', answer: 'transfer_skill' })
+  if (handedAtMs !== null) turns.push({ atMs: handedAtMs, query: '', answer: HAND_OVER })
   return turns.flatMap((turn, place) => {
     const masked = quirks.masked && place % 4 === 1 && turn.query !== ''
     if (masked) return [{ ...turn, query: '', answer: `MaskedText: ${'*'.repeat(turn.query.length)}` }]

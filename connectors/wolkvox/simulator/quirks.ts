@@ -26,7 +26,7 @@ export interface Quirks {
   /** What stands for no value. */
   readonly blank: '' | '-'
   readonly durations: 'clock' | 'seconds'
-  /** On which turns of `diagram_9` the chat's id stands: all, those from the hand-over on, or none. The sample shows `"0"`. */
+  /** On which turns of `diagram_9` the chat's id stands: all, the hand-over alone, or none. The sample shows `"0"`. */
   readonly connIds: 'all' | 'handover' | 'none'
   /** Chats that stayed with the bot show in `chat_2` too. Unknown in truth; documented for chats with agents. */
   readonly botChats: boolean

@@ -14,11 +14,14 @@ import {
   event,
   eventWithoutSession,
   FlowError,
+  type Http,
   message,
+  type Page,
   type RowContext,
   session,
   type SessionRef,
   texts,
+  type Window,
   zoneOf,
 } from '../../src/source/index.ts'
 import { classify, readReport } from './reports.ts'
@@ -36,6 +39,7 @@ import {
   TransferRow,
   type Turn,
   TurnRow,
+  withBot,
 } from './rows.ts'
 import { momentOf, type Told, zoneNamed } from './wall.ts'
 
@@ -68,7 +72,13 @@ const Config = z
       .min(1)
       .default([...STREAMS])
       .describe('Reports to read. What one of them tells depends on which others are read'),
-    botId: z.string().min(1).optional().describe('bot_id of records whose report names no routing point. Default: the account'),
+    botId: z.string().min(1).optional().describe('bot_id of records whose routing point is not told. Default: the account'),
+    findBots: z
+      .boolean()
+      .default(true)
+      .describe(
+        'Ask `chat_8` for the routing points of the chats in an answer of `chat_2`, which does not tell them; one more call',
+      ),
     sessionGapMs: z
       .int()
       .min(1000)
@@ -200,6 +210,7 @@ export default defineConnector({
     },
 
     chat_8: {
+      gives: ['session'],
       window: { ...OF_CHATS, pollIntervalMs: 10 * MINUTE },
       row: ChatRow,
 
@@ -244,25 +255,26 @@ export default defineConnector({
     },
 
     chat_2: {
+      gives: ['message'],
       window: { ...OF_CHATS, pollIntervalMs: 15 * MINUTE },
       row: ConversationRow,
 
-      read: ({ config, window, http }) =>
-        readReport(
-          { api: 'chat_2', row: ConversationRow },
-          { http, window, timezone: config.timezone, mostRows: config.maxRows },
-        ),
+      read: readConversations,
 
       identify: row => row.connId,
 
+      /** Without the routing point, which is another report's word. */
+      fingerprint: ({ rpId: _, ...told }) => JSON.stringify(told),
+
       normalise: (row, ctx) => {
-        const of = ctx.session({ botId: botOf(NO_BOT, ctx), sessionId: row.connId, channel: channelWord(row.channel) })
+        const of = ctx.session({ botId: botOf(row, ctx), sessionId: row.connId, channel: channelWord(row.channel) })
         const bot = ctx.config.streams.includes('diagram_9')
         return row.lines.flatMap((line, seq) => (bot && line.isWithBot ? [] : [messageOf(of, line, seq, row.attributes, ctx)]))
       },
     },
 
     diagram_13: {
+      gives: ['event'],
       window: { ...DATED, pollIntervalMs: 15 * MINUTE },
       row: MenuOptionRow,
 
@@ -281,6 +293,7 @@ export default defineConnector({
     },
 
     chat_11: {
+      gives: ['event'],
       window: { ...DATED, pollIntervalMs: 15 * MINUTE },
       row: TransferRow,
 
@@ -298,6 +311,26 @@ export default defineConnector({
     },
   },
 })
+
+/** `chat_2` names no routing point, `chat_8` does: chats of both are selected by the same time, as far as is known, so the same window is asked for. */
+async function* readConversations(of: {
+  readonly config: Config
+  readonly window: Window
+  readonly http: Http
+}): AsyncIterable<Page> {
+  const { config, window, http } = of
+  const how = { http, window, timezone: config.timezone, mostRows: config.maxRows }
+  for await (const page of readReport({ api: 'chat_2', row: ConversationRow }, how)) {
+    const bots = new Map<string, string | null>()
+    if (page.rows.length > 0 && config.findBots && config.streams.includes('chat_8'))
+      for await (const { rows } of readReport({ api: 'chat_8', row: ChatRow }, how))
+        for (const raw of rows) {
+          const chat = ChatRow.safeParse(raw)
+          if (chat.success) bots.set(chat.data.connId, chat.data.rpId)
+        }
+    yield { ...page, rows: page.rows.map(raw => withBot(raw, bots)) }
+  }
+}
 
 /** The chat, where the turn tells it and `chat_8` tells of the chat; else the session that the turn was found to belong to. */
 function sessionOfTurn(row: Turn, ctx: Ctx): SessionRef {
@@ -388,9 +421,6 @@ const YES: ReadonlySet<string> = new Set(['yes', 'si', 'sí', 'true', '1'])
 function containedIn({ end, goToAgent, customerChars }: Chat): string {
   return end === null || goToAgent === null || customerChars === 0 ? 'UNKNOWN' : 'SELF_SERVICE'
 }
-
-/** Neither `chat_2` nor `chat_11` names a routing point. */
-const NO_BOT = { rpId: null }
 
 function botOf(row: { readonly rpId?: string | null }, ctx: Ctx): string {
   return row.rpId ?? ctx.config.botId ?? ctx.account

@@ -52,6 +52,8 @@ export interface Chat {
 /** `chat_2`: one chat with what was said. */
 export interface Conversation {
   readonly connId: string
+  /** As `chat_8` told it; null: not known. */
+  readonly rpId: string | null
   readonly channel: string | null
   readonly lines: readonly Line[]
   readonly attributes: Attributes
@@ -100,6 +102,8 @@ export interface Transfer {
 
 /** Added to a row by `reports.ts`: how many rows of the same answer say the same in the same second, and stand before it. */
 export const ORDINAL = 'colloquy:ordinal'
+/** Added to a row of `chat_2`: the routing point of its chat. */
+const ROUTING_POINT = 'colloquy:rp_id'
 /** The one name in a row that `reports.ts` puts in the place of what the vendor cut off; its value is the number of rows that came. */
 export const CUT_OFF = 'colloquy:rows_before_the_cut'
 
@@ -157,6 +161,7 @@ export const ConversationRow = rowOf((cells): Conversation => {
   const lines = linesOf(connId ?? '', cells)
   return {
     connId: connId ?? '',
+    rpId: cells.chatId(ROUTING_POINT) ?? cells.chatId('rp_id'),
     channel: lines.find(line => line.channel !== null)?.channel ?? cells.text('channel'),
     lines,
     attributes: cells.rest(),
@@ -194,6 +199,13 @@ export const TransferRow = rowOf((cells): Transfer => {
     attributes: cells.rest(),
   }
 })
+
+/** A row of `chat_2` with the routing point of its chat, where that is known. */
+export function withBot(raw: unknown, bots: ReadonlyMap<string, string | null>): unknown {
+  if (!isObject(raw) || bots.size === 0) return raw
+  const rpId = bots.get(new Cells(raw, () => {}).chatId('conn_id') ?? '') ?? null
+  return rpId === null ? raw : { ...raw, [ROUTING_POINT]: rpId }
+}
 
 /** The vendor's word; without what `diagram_13` puts before it (`chat-web`) where that hides the channel. */
 export function channelWord(raw: string | null): string | null {

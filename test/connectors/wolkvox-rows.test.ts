@@ -417,6 +417,10 @@ describe('chat_2', () => {
     })
   })
 
+  test('is of the bot that chat_8 told', () => {
+    expect(told('chat_2', { ...CHAT_2, 'colloquy:rp_id': '4471' }).messages[0]?.bot_id).toBe('4471')
+  })
+
   test('where nobody is named, a customer speaks to who spoke last, and to the bot before anybody spoke', () => {
     const conversation = CHAT_2.conversation.map(each => ({ ...each, to_name: undefined }))
     expect(texts({ ...CHAT_2, conversation })).toEqual(['AGENT Buenos dias', 'USER hola'])

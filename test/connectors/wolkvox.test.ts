@@ -155,6 +155,29 @@ describe('keeps', () => {
     expect((await read(vendor, { stream: 'chat_8' })).rows).toEqual([chat])
   })
 
+  test('with a chat of chat_2 its routing point, which chat_8 tells', async () => {
+    const [one, other] = ['7', '8'].map(conn_id => ({ conn_id, conversation: [] }))
+    const chat = { conn_id: 7, rp_id: '4471', start_date: '2026-11-09 09:00:00' }
+    const vendor = await scriptedVendor([
+      asked('20261109085959', '20261109090500', good([one, other]), 'chat_2'),
+      asked('20261109085959', '20261109090500', good([chat, 'no row']), 'chat_8'),
+    ])
+    const { rows } = await read(vendor, { stream: 'chat_2' })
+    expect(rows).toEqual([{ ...one, 'colloquy:rp_id': '4471' }, other])
+    const stream = wolkvox.streams['chat_2'] as Stream
+    const mark = (row: unknown) => stream.fingerprint?.(stream.row.parse(row) as never, null as never)
+    expect(mark(rows[0])).toBe(mark(one))
+  })
+
+  test.each<[string, Record<string, unknown>, unknown[]]>([
+    ['there is no chat', {}, []],
+    ['that is not wanted', { findBots: false }, [{ conn_id: '7' }]],
+    ['chat_8 is not read', { streams: ['chat_2'] }, [{ conn_id: '7' }]],
+  ])('nothing of chat_8 where %s', async (_, config, rows) => {
+    const vendor = await scriptedVendor([asked('20261109085959', '20261109090500', good(rows), 'chat_2')])
+    expect((await read(vendor, { config, stream: 'chat_2' })).rows).toEqual(rows)
+  })
+
   test('rows that cannot be read, for rejects', async () => {
     const vendor = await scriptedVendor([first(good([turn('yesterday'), 'no row', null]))])
     expect((await read(vendor)).rows).toHaveLength(3)
@@ -370,16 +393,17 @@ describe('config', () => {
   })
 
   test('keeps one operation of one licence below a thousand calls a day', () => {
-    const calls = Object.values(wolkvox.streams).map(({ window }) => {
+    const calls = Object.entries(wolkvox.streams).map(([name, { window }]) => {
       const {
         pollIntervalMs = wolkvox.manifest.pollIntervalMs,
         lookbackMs,
         lookbackIntervalMs = 15 * 60_000,
         longestMs,
       } = typeof window === 'function' ? window(null as never) : window
-      return DAY / pollIntervalMs + (DAY / lookbackIntervalMs) * Math.ceil((lookbackMs + lookbackIntervalMs) / longestMs)
+      const windows = DAY / pollIntervalMs + (DAY / lookbackIntervalMs) * Math.ceil((lookbackMs + lookbackIntervalMs) / longestMs)
+      return name === 'chat_2' ? 2 * windows : windows
     })
-    expect(calls.reduce((sum, each) => sum + each, 0)).toBe(824)
+    expect(calls.reduce((sum, each) => sum + each, 0)).toBe(936)
   })
 })
 

@@ -20,7 +20,7 @@ export function truthOf({ world, account, quirks }: WolkvoxSimulator, nowMs: num
     const of = { session_id: chat.connId, channel }
     for (const turn of chat.turns.filter(shows)) {
       const masked = turn.answer.startsWith('MaskedText:')
-      const said = { ...of, sent_at: second(turn.atMs), type: 'text', agent_name: null }
+      const said = { ...of, bot_id: chat.rpId, sent_at: second(turn.atMs), type: 'text', agent_name: null }
       if (turn.query !== '' || masked) messages.push({ ...said, sender: 'USER', text: turn.query || turn.answer })
       if (turn.answer === 'transfer_skill')
         events.push({ ...of, occurred_at: second(turn.atMs), type: 'agent_transfer_requested', name: turn.answer })
@@ -32,7 +32,7 @@ export function truthOf({ world, account, quirks }: WolkvoxSimulator, nowMs: num
       events.push({ ...of, occurred_at: second(atMs), type: 'agent_transferred', name: 'chat transferred' })
     if (!shows(chat)) continue
     sessions.push({ ...of, ...sessionOf(chat, knowsCustomer(chat, chat.closedAtMs, nowMs, quirks)) })
-    if (chat.agent !== null) messages.push(...spoken(chat).map(said => ({ ...of, ...said })))
+    if (chat.agent !== null) messages.push(...spoken(chat).map(said => ({ ...of, bot_id: chat.rpId, ...said })))
   }
   return { sessions, messages, events }
 }

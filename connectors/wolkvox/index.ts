@@ -264,7 +264,7 @@ export default defineConnector({
       identify: row => row.connId,
 
       /** Without the routing point, which is another report's word. */
-      fingerprint: ({ rpId: _, ...told }) => JSON.stringify(told),
+      fingerprint: row => JSON.stringify({ ...row, rpId: null }),
 
       normalise: (row, ctx) => {
         const of = ctx.session({ botId: botOf(row, ctx), sessionId: row.connId, channel: channelWord(row.channel) })

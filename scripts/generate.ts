@@ -132,16 +132,19 @@ function keysTable(connector: Connector, mine: (name: string) => boolean): strin
   return table(['Key', 'Default', 'Takes', 'What it does'], rows)
 }
 
-/** A config with nothing but what is required, for window lengths that depend on the config. */
+/** A config with nothing but what is required, by itself or by a rule between keys, for what depends on the config. */
 function sampleConfig(connector: Connector): object {
   const schema = configJsonSchema(connector) as { properties: Record<string, Property & { format?: string }>; required: string[] }
   const sample: Record<string, unknown> = {}
-  for (const name of Object.keys(connector.config.shape)) {
-    const key = dotted(name)
-    const property = schema.properties[key]
-    if (!schema.required.includes(key) || property === undefined) continue
-    sample[name] = property.type === 'array' ? ['sample'] : property.format === 'uri' ? 'https://vendor.example' : 'sample'
+  const fill = (name: string) => {
+    const property = schema.properties[dotted(name)]
+    if (property !== undefined)
+      sample[name] = property.type === 'array' ? ['sample'] : property.format === 'uri' ? 'https://vendor.example' : 'sample'
   }
+  Object.keys(connector.config.shape)
+    .filter(name => schema.required.includes(dotted(name)))
+    .forEach(fill)
+  for (const { path } of connector.config.safeParse(sample).error?.issues ?? []) fill(String(path[0]))
   return connector.config.parse(sample)
 }
 

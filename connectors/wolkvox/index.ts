@@ -1,0 +1,447 @@
+/**
+ * wolkvox Manager, API v2: chats, what was said in them, menu options and transfers, from five reports of `reports_manager.php`.
+ *
+ * A report takes a range of the server's local time, has no paging, and answers 404 where it has no rows. Limits: one call at a time for each token (the
+ * seed; two by the response codes), a thousand calls a day for each licence, 6,000 rows of `diagram_9` and 60,000 of any other report, 31 days and 60 s a call. Chats
+ * are selected by when they closed (met for `chat_1`, assumed for the others), up to 23 h after they began. Rows change after the fact, and none has an
+ * id. From the vendor's documents and clients of the API, 2026-11; nothing here is measured.
+ */
+import { z } from 'zod'
+import {
+  contentId,
+  defineConnector,
+  type Draft,
+  event,
+  eventWithoutSession,
+  FlowError,
+  type Http,
+  message,
+  type Page,
+  type RowContext,
+  session,
+  type SessionRef,
+  texts,
+  type Window,
+  zoneOf,
+} from '../../src/source/index.ts'
+import { classify, readReport } from './reports.ts'
+import {
+  channelWord,
+  type Chat,
+  ChatRow,
+  ConversationRow,
+  filesOrWords,
+  isMasked,
+  isTrial,
+  lettersOf,
+  type Line,
+  MenuOptionRow,
+  TransferRow,
+  type Turn,
+  TurnRow,
+  withBot,
+} from './rows.ts'
+import { momentOf, type Told, zoneNamed } from './wall.ts'
+
+const SECOND = 1000
+const MINUTE = 60 * SECOND
+const HOUR = 60 * MINUTE
+const DAY = 24 * HOUR
+
+const STREAMS = ['diagram_9', 'chat_8', 'chat_2', 'diagram_13', 'chat_11'] as const
+
+const Config = z
+  .strictObject({
+    baseUrl: z
+      .url({ protocol: /^https?$/, error: 'takes an http or https address' })
+      .optional()
+      .describe('API root, such as https://wv0010.wolkvox.com/api/v2, or its host alone. Default: made of `server`'),
+    server: z
+      .string()
+      .regex(/^(wv)?\d{1,5}$/i, 'takes the digits that the address bar of the Manager shows after wv, such as 0010')
+      .optional()
+      .describe('Server of the operation, such as 0010, in place of `base.url`'),
+    token: z.string().min(1).meta({ secret: true }).describe('Token from Manager > Configuration > Integrations > Tokens'),
+    timezone: z
+      .string()
+      .default('America/Bogota')
+      .refine(name => zoneOf(name) !== null, 'takes the name of a zone, such as America/Bogota, or an offset, such as -05:00')
+      .describe("Zone of the server's clock, in which all times are asked for and told"),
+    streams: z
+      .array(z.enum(STREAMS))
+      .min(1)
+      .default([...STREAMS])
+      .describe('Reports to read. What one of them tells depends on which others are read'),
+    botId: z.string().min(1).optional().describe('bot_id of records whose routing point is not told. Default: the account'),
+    findBots: z
+      .boolean()
+      .default(true)
+      .describe(
+        'Ask `chat_8` for the routing points of the chats in an answer of `chat_2`, which does not tell them; one more call',
+      ),
+    sessionGapMs: z
+      .int()
+      .min(1000)
+      .default(HOUR)
+      .describe('A silence longer than this ends a session that is made of the turns of `diagram_9`, milliseconds'),
+    transferAnswers: z
+      .array(z.string().min(1))
+      .default(['transfer_skill', 'transfer to skill'])
+      .describe('What in `routing_answer` is no words of the bot but the hand-over to a person; letters and digits count'),
+    maxRowsTurns: z
+      .int()
+      .min(2)
+      .default(6000)
+      .describe('An answer of `diagram_9` with as many rows is taken as cut off, and the window is halved'),
+    maxRows: z
+      .int()
+      .min(2)
+      .default(60_000)
+      .describe('An answer of another report than `diagram_9` with as many rows is taken as cut off, and the window is halved'),
+    sendServer: z
+      .boolean()
+      .default(false)
+      .describe("Send the server also in a header `wolkvox_server`, as the vendor's samples do"),
+  })
+  // Also where another key is wrong, so that every fault is told at once.
+  .refine(({ baseUrl, server }) => baseUrl !== undefined || server !== undefined, {
+    path: ['baseUrl'],
+    message: 'is required, or `server` in its place',
+    when: () => true,
+  })
+type Config = z.output<typeof Config>
+type Ctx = RowContext<Config>
+
+/** Rows that are dated by what they tell are found again for two hours: that is also how those of an hour that comes twice are found. */
+const DATED = {
+  longestMs: DAY,
+  smallestMs: SECOND,
+  lagMs: MINUTE,
+  lookbackMs: 2 * HOUR,
+  lookbackIntervalMs: HOUR,
+  durableResume: true,
+} as const
+/** A chat shows when it has closed, which the vendor does 23 h after its beginning where nobody else did; by which time it is selected is not known. */
+const OF_CHATS = { ...DATED, lookbackMs: 26 * HOUR, lookbackIntervalMs: 3 * HOUR } as const
+
+export default defineConnector({
+  manifest: {
+    id: 'wolkvox',
+    title: 'wolkvox Manager',
+    apiVersion: 'v2',
+    docs: 'https://www.wolkvox.com/apis-v2/9-cdr-interaction-routing-and-chatbots/',
+    quota: { concurrency: 1, gapMs: 2 * SECOND, sharedBy: 'token' },
+    pollIntervalMs: 5 * MINUTE,
+    sessionStream: 'chat_8',
+  },
+  config: Config,
+
+  http: config => ({
+    baseUrl: rootOf(config),
+    headers: { 'wolkvox-token': config.token, ...(config.sendServer && { wolkvox_server: serverOf(config) }) },
+    classify,
+    // The vendor gives up a call after 60 s.
+    timeoutMs: 90 * SECOND,
+  }),
+
+  streams: {
+    diagram_9: {
+      window: DATED,
+      row: TurnRow,
+
+      read: ({ config, window, http }) =>
+        readReport(
+          { api: 'diagram_9', row: TurnRow, toldOf: row => row.told, idOf: row => row.id },
+          { http, window, timezone: config.timezone, mostRows: config.maxRowsTurns },
+        ),
+
+      identify: row => row.id,
+
+      derive: config => {
+        const publishes = !config.streams.includes('chat_8')
+        return {
+          gapMs: config.sessionGapMs,
+          publishes,
+          // Turns whose chat is known by another turn of their session go to that chat.
+          ...(publishes ? {} : { sessionId: ({ key, firstAtMs, part }) => part ?? contentId(key, firstAtMs) }),
+          turn: (row, ctx) => ({
+            key: contentId(ctx.account, row.rpId, row.sessionId ?? row.connId),
+            atMs: momentOf(row.told, zoneNamed(ctx.config.timezone)).atMs,
+            part: row.connId,
+            botId: botOf(row, ctx),
+            channel: channelWord(row.channel),
+            userMessages: saidOf(row, ctx).filter(({ sender }) => sender === 'USER').length,
+            botMessages: saidOf(row, ctx).filter(({ sender }) => sender === 'BOT').length,
+            userId: userOf(row),
+            channelUserId: row.customerPhone ?? row.sessionId,
+            isTest: isTrial(row.channel) ? true : null,
+            transferred: isTransfer(row.answer, ctx.config),
+            attributes: texts(attributesOf(row)),
+          }),
+        }
+      },
+
+      normalise: (row, ctx) => {
+        const of = sessionOfTurn(row, ctx)
+        const { atMs, estimated } = momentOf(row.told, zoneNamed(ctx.config.timezone))
+        const drafts: Draft[] = saidOf(row, ctx).map(said =>
+          message(of, {
+            ...said,
+            sentAt: atMs,
+            sentAtEstimated: estimated,
+            attributes: { ...attributesOf(row), ...said.attributes },
+          }),
+        )
+        const isHandOver = isTransfer(row.answer, ctx.config)
+        if (isHandOver || drafts.length === 0)
+          drafts.push(
+            event(of, {
+              eventId: `${row.id}/e`,
+              occurredAt: atMs,
+              occurredAtEstimated: estimated,
+              type: isHandOver ? 'agent_transfer_requested' : 'other',
+              name: row.answer ?? 'a turn without words',
+              userId: userOf(row),
+              attributes: attributesOf(row),
+            }),
+          )
+        return drafts
+      },
+    },
+
+    chat_8: {
+      gives: ['session'],
+      window: { ...OF_CHATS, pollIntervalMs: 10 * MINUTE },
+      row: ChatRow,
+
+      read: ({ config, window, http }) =>
+        readReport({ api: 'chat_8', row: ChatRow }, { http, window, timezone: config.timezone, mostRows: config.maxRows }),
+
+      identify: row => row.connId,
+
+      normalise: (row, ctx) => {
+        const zone = zoneNamed(ctx.config.timezone)
+        const start = momentOf(row.start, zone)
+        const end = row.end === null ? null : momentOf(row.end, zone)
+        // An end before the start comes from an hour that the clock showed twice.
+        const endedAt = end === null ? null : Math.max(end.atMs, start.atMs)
+        const withAgent = wentToAgent(row)
+        const handedAtMs = withAgent && row.timeOnChatbot !== null ? start.atMs + row.timeOnChatbot * SECOND : null
+        return [
+          session(ctx.session({ botId: botOf(row, ctx), sessionId: row.connId, channel: channelWord(row.channel) }), {
+            startedAt: start.atMs,
+            endedAt,
+            endedAtEstimated: end !== null && (end.estimated || end.atMs < start.atMs),
+            status: end === null ? 'OPEN' : 'CLOSED',
+            containment: withAgent ? 'AGENT' : containedIn(row),
+            interactive: row.customerChars === null ? null : row.customerChars > 0,
+            userId: userOf(row),
+            channelUserId: row.customerPhone ?? row.sessionId,
+            transferredAt: handedAtMs === null ? null : Math.min(handedAtMs, endedAt ?? Infinity),
+            agentId: row.agentId,
+            agentName: row.agentName,
+            totalMessages: row.timesChatted,
+            isTest: isTrial(row.channel) ? true : null,
+            attributes: {
+              ...row.attributes,
+              go_to_agent: row.goToAgent,
+              customer_chars: row.customerChars,
+              ...(start.estimated && { started_at: 'the clock showed this twice, or never' }),
+              ...(handedAtMs !== null && { transferred_at: 'start_date + time_on_chatbot' }),
+            },
+          }),
+        ]
+      },
+    },
+
+    chat_2: {
+      gives: ['message'],
+      window: { ...OF_CHATS, pollIntervalMs: 15 * MINUTE },
+      row: ConversationRow,
+
+      read: readConversations,
+
+      identify: row => row.connId,
+
+      /** Without the routing point, which is another report's word. */
+      fingerprint: row => JSON.stringify({ ...row, rpId: null }),
+
+      normalise: (row, ctx) => {
+        const of = ctx.session({ botId: botOf(row, ctx), sessionId: row.connId, channel: channelWord(row.channel) })
+        const bot = ctx.config.streams.includes('diagram_9')
+        return row.lines.flatMap((line, seq) => (bot && line.isWithBot ? [] : [messageOf(of, line, seq, row.attributes, ctx)]))
+      },
+    },
+
+    diagram_13: {
+      gives: ['event'],
+      window: { ...DATED, pollIntervalMs: 15 * MINUTE },
+      row: MenuOptionRow,
+
+      read: ({ config, window, http }) =>
+        readReport(
+          { api: 'diagram_13', row: MenuOptionRow, toldOf: row => row.told, idOf: row => row.id },
+          { http, window, timezone: config.timezone, mostRows: config.maxRows },
+        ),
+
+      identify: row => row.id,
+
+      normalise: (row, ctx) => {
+        const fields = { type: 'menu_option', name: row.option ?? 'menu option', userId: row.userId }
+        return [eventOf(row, { ...fields, attributes: { ...row.attributes, cod_opc_menu: row.option } }, ctx)]
+      },
+    },
+
+    chat_11: {
+      gives: ['event'],
+      window: { ...DATED, pollIntervalMs: 15 * MINUTE },
+      row: TransferRow,
+
+      read: ({ config, window, http }) =>
+        readReport(
+          { api: 'chat_11', row: TransferRow, toldOf: row => row.told, idOf: row => row.id },
+          { http, window, timezone: config.timezone, mostRows: config.maxRows },
+        ),
+
+      identify: row => row.id,
+
+      normalise: (row, ctx) => [
+        eventOf(row, { type: 'agent_transferred', name: 'chat transferred', attributes: row.attributes }, ctx),
+      ],
+    },
+  },
+})
+
+/** `chat_2` names no routing point, `chat_8` does: chats of both are selected by the same time, as far as is known, so the same window is asked for. */
+async function* readConversations(of: {
+  readonly config: Config
+  readonly window: Window
+  readonly http: Http
+}): AsyncIterable<Page> {
+  const { config, window, http } = of
+  const how = { http, window, timezone: config.timezone, mostRows: config.maxRows }
+  for await (const page of readReport({ api: 'chat_2', row: ConversationRow }, how)) {
+    const bots = new Map<string, string | null>()
+    if (page.rows.length > 0 && config.findBots && config.streams.includes('chat_8'))
+      for await (const { rows } of readReport({ api: 'chat_8', row: ChatRow }, how))
+        for (const raw of rows) {
+          const chat = ChatRow.safeParse(raw)
+          if (chat.success) bots.set(chat.data.connId, chat.data.rpId)
+        }
+    yield { ...page, rows: page.rows.map(raw => withBot(raw, bots)) }
+  }
+}
+
+/** The chat, where the turn tells it and `chat_8` tells of the chat; else the session that the turn was found to belong to. */
+function sessionOfTurn(row: Turn, ctx: Ctx): SessionRef {
+  if (row.connId !== null && ctx.config.streams.includes('chat_8'))
+    return ctx.session({ botId: botOf(row, ctx), sessionId: row.connId, channel: channelWord(row.channel) })
+  if (ctx.derived !== null) return ctx.derived
+  throw new FlowError('ROW_UNMAPPABLE', { path: 'conn_id', hint: 'the turn belongs to no session' })
+}
+
+/** What a turn says, the question first. What the customer answered comes masked in the place of the bot's answer, and then stands for the question. */
+function saidOf({ id, query, answer }: Turn, { config }: Ctx) {
+  const isAnswerMasked = isMasked(answer)
+  const question = query ?? (isAnswerMasked ? answer : null)
+  const masked = isMasked(question) ? { masked: true } : isAnswerMasked ? { routing_answer: answer } : {}
+  const bot = isAnswerMasked || isTransfer(answer, config) ? null : answer
+  return [
+    ...(question === null
+      ? []
+      : [{ messageId: `${id}/q`, seq: 0, sender: 'USER', ...filesOrWords(question), attributes: masked }]),
+    ...(bot === null ? [] : [{ messageId: `${id}/a`, seq: 1, sender: 'BOT', ...filesOrWords(bot), attributes: {} }]),
+  ]
+}
+
+/** The bot, and where `chat_8` is read the session, have their own places; without it the chat is told here only. */
+function attributesOf({ attributes, connId }: Turn): Readonly<Record<string, unknown>> {
+  return { ...attributes, conn_id: connId }
+}
+
+function isTransfer(answer: string | null, { transferAnswers }: Config): boolean {
+  if (answer === null) return false
+  const letters = lettersOf(answer)
+  return transferAnswers.some(word => lettersOf(word) === letters)
+}
+
+function messageOf(of: SessionRef, line: Line, seq: number, chat: Line['attributes'], ctx: Ctx): Draft {
+  const { atMs, estimated } = momentOf(line.told, zoneNamed(ctx.config.timezone))
+  return message(of, {
+    messageId: line.id,
+    sentAt: atMs,
+    sentAtEstimated: estimated,
+    seq,
+    sender: line.sender,
+    ...line.said,
+    agentName: line.sender === 'AGENT' ? line.fromName : null,
+    attributes: { ...chat, from_name: line.fromName, ...line.attributes },
+  })
+}
+
+function eventOf(
+  row: {
+    readonly id: string
+    readonly told: Told
+    readonly connId: string | null
+    readonly rpId?: string | null
+    readonly channel: string | null
+  },
+  fields: {
+    readonly type: string
+    readonly name: string
+    readonly userId?: string | null
+    readonly attributes: Readonly<Record<string, unknown>>
+  },
+  ctx: Ctx,
+): Draft {
+  const { atMs, estimated } = momentOf(row.told, zoneNamed(ctx.config.timezone))
+  const channel = channelWord(row.channel)
+  const all = {
+    eventId: row.id,
+    occurredAt: atMs,
+    occurredAtEstimated: estimated,
+    ...fields,
+    attributes: { ...fields.attributes, channel: row.channel },
+  }
+  const botId = botOf(row, ctx)
+  return row.connId === null
+    ? eventWithoutSession(ctx, { ...all, botId, channel })
+    : event(ctx.session({ botId, sessionId: row.connId, channel }), all)
+}
+
+function wentToAgent({ goToAgent, agentId, timeWithAgent }: Chat): boolean {
+  const told = goToAgent?.toLowerCase()
+  return told === undefined ? agentId !== null || (timeWithAgent ?? 0) > 0 : YES.has(told)
+}
+
+const YES: ReadonlySet<string> = new Set(['yes', 'si', 'sí', 'true', '1'])
+
+/** Of a chat that stayed with the bot. Whether the customer left content or gave up, the vendor does not tell. */
+function containedIn({ end, goToAgent, customerChars }: Chat): string {
+  return end === null || goToAgent === null || customerChars === 0 ? 'UNKNOWN' : 'SELF_SERVICE'
+}
+
+function botOf(row: { readonly rpId?: string | null }, ctx: Ctx): string {
+  return row.rpId ?? ctx.config.botId ?? ctx.account
+}
+
+function userOf(row: Pick<Turn, 'customerId' | 'customerPhone' | 'sessionId'>): string | null {
+  return row.customerId ?? row.customerPhone ?? row.sessionId
+}
+
+function rootOf({ baseUrl, server }: Config): string {
+  if (baseUrl === undefined) return `https://wv${digitsOf(server ?? '')}.wolkvox.com/api/v2`
+  const { origin, pathname } = new URL(baseUrl)
+  const path = pathname.replace(/\/[^/]*\.php$/, '').replace(/\/+$/, '')
+  return `${origin}${path === '' ? '/api/v2' : path}`
+}
+
+function serverOf({ baseUrl, server }: Config): string {
+  return server === undefined ? (/^https?:\/\/wv(\d+)\./i.exec(baseUrl ?? '')?.[1] ?? '') : digitsOf(server)
+}
+
+/** YAML reads an unquoted 0010 as the number 10. */
+function digitsOf(server: string): string {
+  return server.replace(/^wv/i, '').padStart(4, '0')
+}

@@ -1,0 +1,241 @@
+/**
+ * One report of one window, from `reports_manager.php`: what is asked for, what an answer means, and what to do about one that may be cut off. There is
+ * no paging: an answer with as many rows as the vendor gives at most is taken as cut off, and the window is halved, down to a second.
+ */
+import { z } from 'zod'
+import {
+  contentId,
+  type ErrorCode,
+  FlowError,
+  type Http,
+  number,
+  type Page,
+  text,
+  wallOf,
+  type Window,
+} from '../../src/source/index.ts'
+import { CUT_OFF, listOf, ORDINAL } from './rows.ts'
+import { digits, momentOf, type Range, rangesOf, secondsOf, type Told, zoneNamed } from './wall.ts'
+
+export interface ReportSpec<R> {
+  readonly api: string
+  readonly row: z.ZodType<R>
+  /** Set where the vendor selects rows by a time that they tell: what lies outside the window is left to its own. Else every row that comes is kept. */
+  readonly toldOf?: (row: R) => Told
+  /** Set where rows have no id, and equal ones are told apart by an ordinal: the id without it. */
+  readonly idOf?: (row: R) => string
+}
+
+export interface ReadSpec {
+  readonly http: Http
+  readonly window: Window
+  readonly timezone: string
+  /** As many rows as this, and the answer is taken as cut off. */
+  readonly mostRows: number
+}
+
+const SECOND = 1000
+const MINUTE = 60 * SECOND
+const HOUR = 60 * MINUTE
+
+/** The window in one page. A resume is never needed. */
+export async function* readReport<R>(spec: ReportSpec<R>, of: ReadSpec): AsyncIterable<Page> {
+  const rows: unknown[] = []
+  for (const range of rangesOf(of.window, zoneNamed(of.timezone))) rows.push(...(await rowsOf(spec, range, of)))
+  yield { rows, resume: null }
+}
+
+async function rowsOf<R>(spec: ReportSpec<R>, range: Range, of: ReadSpec): Promise<unknown[]> {
+  const isSmallest = of.window.untilMs - of.window.fromMs <= SECOND
+  const raws = await ask(spec.api, range, of)
+  if (raws !== null && raws.length < of.mostRows) return kept(spec, raws, of)
+  if (!isSmallest)
+    throw new FlowError('SRC_WINDOW_TOO_LARGE', {
+      report: spec.api,
+      rows: raws?.length,
+      hint: 'more rows than the vendor gives at once',
+    })
+  // The second more on either side may be what is too much; where ends are exclusive, nothing comes without it.
+  const secondMs = wallOf(secondsOf(of.window).firstMs, zoneNamed(of.timezone))
+  const second = { firstMs: secondMs, lastMs: secondMs }
+  const alone = await ask(spec.api, second, of)
+  if (alone !== null && alone.length > 0 && alone.length < of.mostRows) return kept(spec, alone, of)
+  const shown = alone !== null && alone.length > 0 ? alone : (raws ?? [])
+  return [
+    ...kept(spec, shown, of),
+    { api: spec.api, date_ini: digits(second.firstMs), date_end: digits(second.lastMs), [CUT_OFF]: shown.length },
+  ]
+}
+
+/** The rows of a closed range of the wall clock; null: the vendor says that they are too many, or cannot give them in time. */
+async function ask(api: string, { firstMs, lastMs }: Range, { http, window }: ReadSpec): Promise<readonly unknown[] | null> {
+  const query = { api, date_ini: digits(firstMs), date_end: digits(lastMs) }
+  try {
+    return await http.getJson('/reports_manager.php', query, Envelope, { empty: [], emptyStatus: [404] })
+  } catch (error) {
+    if (error instanceof FlowError && isTooMuch(error, window)) return null
+    throw error
+  }
+}
+
+/** A vendor that is down looks like one that has too much to do, so a window is not halved for its slowness below a minute. */
+function isTooMuch({ code, details }: FlowError, window: Window): boolean {
+  if (code === 'SRC_WINDOW_TOO_LARGE' || code === 'SRC_TOO_LARGE') return true
+  const isSlow = code === 'SRC_TIMEOUT' || (code === 'SRC_SERVER_ERROR' && details.status === 504)
+  return isSlow && window.untilMs - window.fromMs > MINUTE
+}
+
+/**
+ * Rows of the window, those that cannot be read among them, equal ones numbered. A second that is kept is whole in the answer: so its rows have the
+ * same numbers in every window that holds it. Rows that have the same id and differ are numbered in the order of what they say.
+ */
+function kept<R>({ row, toldOf, idOf }: ReportSpec<R>, raws: readonly unknown[], { window, timezone }: ReadSpec): unknown[] {
+  const zone = zoneNamed(timezone)
+  const { firstMs, lastMs } = secondsOf(window)
+  const out: unknown[] = []
+  const equals = new Map<string, unknown[]>()
+  for (const raw of raws) {
+    const parsed = toldOf === undefined ? null : row.safeParse(raw)
+    if (parsed?.success !== true || toldOf === undefined) {
+      out.push(raw)
+      continue
+    }
+    const { atMs } = momentOf(toldOf(parsed.data), zone)
+    if (atMs < firstMs || atMs >= lastMs + SECOND) continue
+    const id = idOf?.(parsed.data) ?? ''
+    const others = equals.get(id)
+    if (others === undefined) equals.set(id, [raw])
+    else others.push(raw)
+  }
+  for (const same of equals.values()) {
+    const inOrder =
+      same.length === 1
+        ? same
+        : same
+            .map(raw => ({ raw, says: sayingOf(raw) }))
+            .sort(bySaying)
+            .map(({ raw }) => raw)
+    for (const [ordinal, raw] of inOrder.entries()) out.push(ordinal === 0 ? raw : { ...(raw as object), [ORDINAL]: ordinal })
+  }
+  return out
+}
+
+function sayingOf(raw: unknown): string {
+  return contentId(
+    ...Object.entries(raw as object)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .flat()
+      .map(part => (typeof part === 'string' ? part : JSON.stringify(part))),
+  )
+}
+
+function bySaying(a: { readonly says: string }, b: { readonly says: string }): number {
+  return a.says < b.says ? -1 : a.says > b.says ? 1 : 0
+}
+
+/**
+ * The rows of an answer. `data` is a list, one row, or nothing where the text says so or the code is 404: a good answer that promises rows and has
+ * none is unreadable, not empty.
+ */
+export const Envelope = z.unknown().transform((body, ctx): readonly unknown[] => {
+  if (Array.isArray(body)) return body as unknown[]
+  const { code, msg, data } = objectOf(body)
+  if (typeof data === 'object' && data !== null) return listOf(data)
+  const promised = Number(/(\d+)\s+(?:record|registro|row)/i.exec(text(msg) ?? '')?.[1] ?? 0)
+  const isEmpty = data === null || statusOf(200, code) === 404 || saysNothing(text(msg) ?? '')
+  if (isEmpty && promised === 0) return []
+  ctx.issues.push({ code: 'custom', input: undefined, path: ['data'], message: 'is missing' })
+  return z.NEVER
+})
+
+interface Classified {
+  readonly code: ErrorCode
+  readonly vendorCode?: string
+  readonly waitMs?: number
+  readonly hint?: string
+}
+
+/**
+ * What an answer means that is no rows. A status in the body of a good answer counts as the answer's. 404 with the vendor's own words is an empty window,
+ * and any other 404 an address that is none of the vendor's; an answer without a body is neither. Texts are documented but for those of a maintenance and of too many rows.
+ */
+export function classify({ status: given, body }: { readonly status: number; readonly body: unknown }): Classified | undefined {
+  if (given < 400 && (body === undefined || given === 204)) return { code: 'SRC_MALFORMED', hint: 'an answer without a body' }
+  const { code, msg, message, error } = objectOf(body)
+  const words = typeof body === 'string' ? body : (text(msg) ?? text(message) ?? text(error) ?? '')
+  const status = statusOf(given, code)
+  const isGiven = status === given
+  switch (status) {
+    case 200:
+      return undefined
+    case 400:
+    case 413:
+    case 416:
+    case 422:
+      if (status === 413 || saysTooMany(words)) return { code: 'SRC_WINDOW_TOO_LARGE', vendorCode: 'too_many_rows' }
+      return { code: 'SRC_REFUSED', hint: refusalOf(words) }
+    case 401:
+      return isGiven ? undefined : { code: 'SRC_UNAUTHORISED' }
+    case 403:
+      return forbidden(words)
+    case 404:
+      return isNothingFound(body, words)
+        ? undefined
+        : {
+            code: 'SRC_REFUSED',
+            hint: 'nothing is at this address: is base.url the API root, such as https://wv0010.wolkvox.com/api/v2?',
+          }
+    default:
+      if (isGiven) return undefined
+      if (status === 429) return { code: 'SRC_RATE_LIMITED' }
+      if (status === 408) return { code: 'SRC_TIMEOUT' }
+      return { code: status >= 500 ? 'SRC_SERVER_ERROR' : 'SRC_REFUSED', vendorCode: `code_${status}` }
+  }
+}
+
+/** The four meanings of 403, by their text. What is not known is a maintenance or a backup, when the API is switched off: that passes. */
+function forbidden(words: string): Classified {
+  if (/simultan/i.test(words)) return { code: 'SRC_RATE_LIMITED', vendorCode: 'simultaneous_requests', waitMs: 10 * SECOND }
+  if (/limit|exceed|exced|quota/i.test(words))
+    return { code: 'SRC_RATE_LIMITED', vendorCode: 'daily_limit', waitMs: HOUR, hint: 'the calls of the day are used up' }
+  if (/token/i.test(words)) return { code: 'SRC_UNAUTHORISED', vendorCode: 'token' }
+  return {
+    code: 'SRC_SERVER_ERROR',
+    vendorCode: 'maintenance',
+    waitMs: 2 * MINUTE,
+    hint: 'refused for a reason that is not known: a maintenance?',
+  }
+}
+
+function refusalOf(words: string): string {
+  if (/does not exist|no existe/i.test(words)) return 'the vendor does not know this report'
+  return /required|requerid/i.test(words) ? 'the vendor misses a parameter' : 'the vendor refuses the request'
+}
+
+function isNothingFound(body: unknown, words: string): boolean {
+  if (/does not exist|no existe|<html|<!doctype/i.test(words)) return false
+  const told = objectOf(body)
+  return 'msg' in told || ('data' in told && statusOf(200, told['code']) === 404) || saysNothing(words)
+}
+
+function saysNothing(words: string): boolean {
+  return /valid\w* (?:the |las )?(?:dates|fechas)|^\s*(?:0|no)\b.*\b(?:record|registro|row|data|dato|result)|not? (?:hay|se encontr|existen)|sin (?:datos|registros|resultados)/i.test(
+    words,
+  )
+}
+
+function saysTooMany(words: string): boolean {
+  return /(?:narrow|reduce|shorten|reduz).*(?:date|fecha|range|rango)|(?:record|registro|row)s?\b.*(?:exce|limit|supera)|(?:exce|limit|supera|too many|demasiad).*(?:record|registro|row)/i.test(
+    words,
+  )
+}
+
+/** The answer's status, or, where that is a good one, what `code` says as number or text; one sample has `"0"` for good. */
+function statusOf(given: number, code: unknown): number {
+  const told = number(code)
+  return given < 300 && told !== null && told >= 100 && told <= 599 ? told : given
+}
+
+function objectOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}
+}

@@ -1,0 +1,454 @@
+/**
+ * The rows of the five reports. A schema asks only for what a record cannot do without; everything else is read liberally: all values are text, also
+ * numbers and times, `-` and blanks are nothing, names come misspelt, in capitals or with a blank behind (`chanel`, `agent_anwers `). What is not
+ * known here goes to `attributes`. Fields are from the vendor's document of `diagram_9` and from its Postman collection; nothing here is measured.
+ */
+import { z } from 'zod'
+import { channelOf, clean, contentId, contentIds, number, text } from '../../src/source/index.ts'
+import { type Told, toldOf } from './wall.ts'
+
+type Loose = Readonly<Record<string, unknown>>
+type Attributes = Loose
+
+/** `diagram_9`: one exchange with the bot. */
+export interface Turn {
+  readonly id: string
+  readonly told: Told
+  /** The chat's id; null where it is not told (`0`). */
+  readonly connId: string | null
+  /** Customer, operation and connector: the same for all chats of a customer on a channel. Null only where `connId` is told. */
+  readonly sessionId: string | null
+  readonly rpId: string | null
+  readonly channel: string | null
+  readonly query: string | null
+  readonly answer: string | null
+  readonly customerId: string | null
+  readonly customerPhone: string | null
+  readonly attributes: Attributes
+}
+
+/** `chat_8`: one chat from start to close. */
+export interface Chat {
+  readonly connId: string
+  readonly sessionId: string | null
+  readonly rpId: string | null
+  readonly channel: string | null
+  readonly start: Told
+  /** Null: not closed. */
+  readonly end: Told | null
+  /** Seconds, as the next. */
+  readonly timeOnChatbot: number | null
+  readonly timeWithAgent: number | null
+  readonly goToAgent: string | null
+  readonly agentId: string | null
+  readonly agentName: string | null
+  readonly timesChatted: number | null
+  readonly customerChars: number | null
+  readonly customerId: string | null
+  readonly customerPhone: string | null
+  readonly attributes: Attributes
+}
+
+/** `chat_2`: one chat with what was said. */
+export interface Conversation {
+  readonly connId: string
+  /** As `chat_8` told it; null: not known. */
+  readonly rpId: string | null
+  readonly channel: string | null
+  readonly lines: readonly Line[]
+  readonly attributes: Attributes
+}
+
+export interface Line {
+  readonly id: string
+  readonly told: Told
+  readonly channel: string | null
+  /** USER, BOT, AGENT, or the vendor's word where it is another. */
+  readonly sender: string
+  readonly fromName: string | null
+  /** Whether it belongs to the part of the chat that the bot had: said by the bot, or to it. */
+  readonly isWithBot: boolean
+  readonly said: Said
+  readonly attributes: Attributes
+}
+
+export interface Said {
+  readonly type: string
+  readonly text: string | null
+  readonly attachments: readonly { readonly kind: string; readonly url: string; readonly caption: string | null }[]
+}
+
+/** `diagram_13`: one menu option that was reached, in a call or a chat. */
+export interface MenuOption {
+  readonly id: string
+  readonly told: Told
+  readonly connId: string | null
+  readonly rpId: string | null
+  readonly channel: string | null
+  readonly option: string | null
+  /** The customer's id, else their number. */
+  readonly userId: string | null
+  readonly attributes: Attributes
+}
+
+/** `chat_11`: a chat passed on, to an agent, a skill or a routing point. */
+export interface Transfer {
+  readonly id: string
+  readonly told: Told
+  readonly connId: string | null
+  readonly channel: string | null
+  readonly attributes: Attributes
+}
+
+/** Added to a row by `reports.ts`: how many rows of the same answer say the same in the same second, and stand before it. */
+export const ORDINAL = 'colloquy:ordinal'
+/** Added to a row of `chat_2`: the routing point of its chat. */
+const ROUTING_POINT = 'colloquy:rp_id'
+/** The one name in a row that `reports.ts` puts in the place of what the vendor cut off; its value is the number of rows that came. */
+export const CUT_OFF = 'colloquy:rows_before_the_cut'
+
+/**
+ * No row has an id: it is made of what the row says but what may be filled in later (the chat's id, the customer's data), with an ordinal among rows that
+ * are equal in this within one second. The account is not in it, because it stands in every key.
+ */
+export const TurnRow = rowOf((cells): Turn => {
+  const ordinal = cells.ordinal()
+  const told = cells.told('date')
+  const [connId, sessionId, rpId] = [cells.chatId('conn_id'), cells.peek('session_id'), cells.chatId('rp_id')]
+  const [query, answer] = [cells.words('customer_query'), cells.words('routing_answer')]
+  if (sessionId === null && connId === null) cells.fault('session_id', 'is missing, and there is no conn_id')
+  return {
+    id: numbered(contentId('diagram_9', rpId, sessionId, stampOf(told), query, answer), ordinal),
+    told,
+    connId,
+    sessionId,
+    rpId,
+    channel: cells.text('channel'),
+    query,
+    answer,
+    customerId: cells.peek('customer_id'),
+    customerPhone: cells.peek('customer_phone'),
+    attributes: cells.rest(),
+  }
+})
+
+export const ChatRow = rowOf((cells): Chat => {
+  const connId = cells.chatId('conn_id')
+  if (connId === null) cells.fault('conn_id', 'is missing')
+  return {
+    connId: connId ?? '',
+    sessionId: cells.peek('session_id'),
+    rpId: cells.chatId('rp_id'),
+    channel: cells.text('channel'),
+    start: cells.told('start_date'),
+    end: cells.toldIfAny('end_date'),
+    timeOnChatbot: cells.seconds('time_on_chatbot'),
+    timeWithAgent: cells.seconds('time_with_agent'),
+    goToAgent: cells.text('go_to_agent'),
+    agentId: cells.chatId('agent_id'),
+    agentName: cells.text('agent_name'),
+    timesChatted: cells.number('times_chatted'),
+    customerChars: cells.number('customer_chars'),
+    customerId: cells.peek('customer_id'),
+    customerPhone: cells.peek('customer_phone'),
+    attributes: cells.rest(),
+  }
+})
+
+export const ConversationRow = rowOf((cells): Conversation => {
+  const connId = cells.chatId('conn_id')
+  if (connId === null) cells.fault('conn_id', 'is missing')
+  const lines = linesOf(connId ?? '', cells)
+  return {
+    connId: connId ?? '',
+    rpId: cells.chatId(ROUTING_POINT) ?? cells.chatId('rp_id'),
+    channel: lines.find(line => line.channel !== null)?.channel ?? cells.text('channel'),
+    lines,
+    attributes: cells.rest(),
+  }
+})
+
+export const MenuOptionRow = rowOf((cells): MenuOption => {
+  const ordinal = cells.ordinal()
+  const told = cells.told('date')
+  const [connId, rpId, option] = [cells.chatId('conn_id'), cells.chatId('rp_id'), cells.text('cod_opc_menu')]
+  const [second, attempt] = [cells.peek('second_event'), cells.peek('attempt')]
+  return {
+    id: numbered(contentId('diagram_13', connId, rpId, stampOf(told), second, option, attempt), ordinal),
+    told,
+    connId,
+    rpId,
+    channel: cells.text('channel'),
+    option,
+    userId: cells.peek('customer_id') ?? cells.peek('telephone'),
+    attributes: cells.rest(),
+  }
+})
+
+export const TransferRow = rowOf((cells): Transfer => {
+  const ordinal = cells.ordinal()
+  const told = cells.told('date')
+  const connId = cells.chatId('conn_id')
+  const people = ['transfer', 'receiver'].flatMap(side => ['id', 'name', 'dni'].map(what => cells.peek(`${side}_agent_${what}`)))
+  const channel = cells.text('channel')
+  return {
+    id: numbered(contentId('chat_11', connId, stampOf(told), channel, ...people), ordinal),
+    told,
+    connId,
+    channel,
+    attributes: cells.rest(),
+  }
+})
+
+/** A row of `chat_2` with the routing point of its chat, where that is known. */
+export function withBot(raw: unknown, bots: ReadonlyMap<string, string | null>): unknown {
+  if (!isObject(raw) || bots.size === 0) return raw
+  const rpId = bots.get(new Cells(raw, () => {}).chatId('conn_id') ?? '') ?? null
+  return rpId === null ? raw : { ...raw, [ROUTING_POINT]: rpId }
+}
+
+/** The vendor's word; without what `diagram_13` puts before it (`chat-web`) where that hides the channel. */
+export function channelWord(raw: string | null): string | null {
+  const bare = raw?.replace(/^chat[-_ ]+(?=.)/i, '') ?? null
+  return channelOf(raw) === 'other' && channelOf(bare) !== 'other' ? bare : raw
+}
+
+/** The channel of a trial in Studio, where bots are made. */
+export function isTrial(channel: string | null): boolean {
+  return channel !== null && lettersOf(channel) === 'configurationbox'
+}
+
+/** `MaskedText: …`: what the customer answered, masked by the bot's flow. */
+export function isMasked(words: string | null): boolean {
+  return words !== null && /^\s*MaskedText:/i.test(words)
+}
+
+/** A word by its letters alone: `chat_bot`, `chat bot` and `chat-bot` are one. */
+export function lettersOf(words: string): string {
+  return words.toLowerCase().replaceAll(/[^a-z0-9]/g, '')
+}
+
+function rowOf<T>(read: (cells: Cells) => T): z.ZodType<T> {
+  return z.unknown().transform((raw, ctx): T => {
+    const faults: { path: string[]; message: string }[] = []
+    if (!isObject(raw)) faults.push({ path: [], message: 'is no object' })
+    else if (CUT_OFF in raw)
+      faults.push({
+        path: ['date_ini'],
+        message: `the vendor cut this second off at ${String(raw[CUT_OFF])} rows, and no less can be asked for`,
+      })
+    else {
+      const row = read(new Cells(raw, (path, message) => faults.push({ path: [path], message })))
+      if (faults.length === 0) return row
+    }
+    for (const fault of faults) ctx.issues.push({ code: 'custom', input: undefined, ...fault })
+    return z.NEVER
+  })
+}
+
+const MISSPELT: Readonly<Record<string, string>> = { chanel: 'channel', agent_anwers: 'agent_answers', destinity: 'destiny' }
+
+/** The cells of a row by their right names; what is taken is not among the `rest`. */
+class Cells {
+  readonly #cells = new Map<string, unknown>()
+  readonly fault: (path: string, message: string) => void
+
+  constructor(raw: Loose, fault: (path: string, message: string) => void) {
+    this.fault = fault
+    for (const key in raw) {
+      const name = nameOf(key)
+      if (text(this.#cells.get(name)) === null) this.#cells.set(name, raw[key])
+    }
+  }
+
+  /** Left among the `rest`. */
+  peek(name: string): string | null {
+    return text(this.#cells.get(name))?.trim() ?? null
+  }
+
+  take(name: string): unknown {
+    const value = this.#cells.get(name)
+    this.#cells.delete(name)
+    return value
+  }
+
+  text(name: string): string | null {
+    return text(this.take(name))?.trim() ?? null
+  }
+
+  /** `0` stands for no chat, no routing point, no agent. */
+  chatId(name: string): string | null {
+    const id = this.text(name)
+    return id === null || /^0+$/.test(id) ? null : id
+  }
+
+  /** What somebody said; `-` is no value (samples). */
+  words(name: string): string | null {
+    const raw = this.take(name)
+    const words = typeof raw === 'string' ? clean(raw) : text(raw)
+    return words === null || /^\s*-?\s*$/.test(words) ? null : words
+  }
+
+  number(name: string): number | null {
+    const raw = this.#cells.get(name)
+    const value = number(raw)
+    if (value !== null || text(raw) === null) this.#cells.delete(name)
+    return value
+  }
+
+  /** `HH:MM:SS`, or seconds. Kept among the `rest` as it came: there is no field for a duration. */
+  seconds(name: string): number | null {
+    const raw = this.#cells.get(name)
+    const clock = /^\s*(\d+):([0-5]?\d):([0-5]?\d)\s*$/.exec(text(raw) ?? '')
+    return clock === null ? number(raw) : Number(clock[1]) * 3600 + Number(clock[2]) * 60 + Number(clock[3])
+  }
+
+  told(name: string): Told {
+    const told = this.toldIfAny(name)
+    if (told === null) this.fault(name, 'is missing')
+    return told ?? NEVER
+  }
+
+  toldIfAny(name: string): Told | null {
+    const raw = this.take(name)
+    // How PHP and MySQL write no time.
+    if (text(raw)?.startsWith('0000-00-00') !== false) return null
+    const told = toldOf(raw)
+    if (told === null) this.fault(name, 'is not a time')
+    return told ?? NEVER
+  }
+
+  ordinal(): number {
+    return number(this.take(ORDINAL)) ?? 0
+  }
+
+  /** In order of their names, without what stands for nothing. */
+  rest(): Attributes {
+    const out: Record<string, unknown> = {}
+    for (const name of [...this.#cells.keys()].sort()) {
+      const raw = this.#cells.get(name)
+      const value = typeof raw === 'object' && raw !== null ? raw : text(raw)
+      if (value !== null) out[name] = value
+    }
+    return out
+  }
+}
+
+/** In the place of a time that could not be read; the row is a reject. */
+const NEVER: Told = { atMs: 0 }
+
+function nameOf(key: string): string {
+  const name = key.trim().toLowerCase()
+  return MISSPELT[name] ?? name
+}
+
+function stampOf(told: Told): string {
+  return 'wallMs' in told ? `w${told.wallMs}` : `a${told.atMs}`
+}
+
+function numbered(id: string, ordinal: number): string {
+  return ordinal === 0 ? id : `${id}.${ordinal}`
+}
+
+/**
+ * In order of time, keeping the vendor's order within a second. One message without a time makes the whole row a reject: a chat that lacks some of its
+ * messages would look complete.
+ */
+function linesOf(connId: string, cells: Cells): Line[] {
+  const raw = cells.take('conversation')
+  const list = listOf(raw)
+  if (raw !== undefined && raw !== null && raw !== '' && raw !== '-' && typeof raw !== 'object')
+    cells.fault('conversation', 'is no list')
+  const read = list.flatMap((item, place) => {
+    const path = `conversation.${place}`
+    if (!isObject(item)) cells.fault(path, 'is no object')
+    return isObject(item) ? [lineOf(new Cells(item, (name, message) => cells.fault(`${path}.${name}`, message)))] : []
+  })
+  read.sort((a, b) => orderOf(a.told) - orderOf(b.told))
+  const derived = contentIds()
+  let isWithBot = true
+  return read.map(({ from, toName, message, ...line }) => {
+    if (line.sender === 'BOT' || line.sender === 'AGENT') isWithBot = line.sender === 'BOT'
+    // Who is spoken to stands in the row; where it does not, it is who spoke last, and the bot speaks first.
+    const toBot = toName === null ? isWithBot : isBot(toName)
+    return {
+      ...line,
+      id: derived('chat_2', connId, stampOf(line.told), from, line.fromName, message),
+      isWithBot: line.sender === 'BOT' || (line.sender === 'USER' && toBot),
+    }
+  })
+}
+
+function lineOf(cells: Cells) {
+  const told = cells.told('date')
+  const [from, fromName, toName] = [cells.text('from'), cells.text('from_name'), cells.peek('to_name')]
+  const raw = cells.take('message')
+  const message = typeof raw === 'string' ? clean(raw) : text(raw)
+  return {
+    told,
+    from,
+    fromName,
+    toName,
+    message,
+    sender: senderOf(from, fromName),
+    channel: cells.text('channel'),
+    said: filesOrWords(message),
+    attributes: cells.rest(),
+  }
+}
+
+function senderOf(from: string | null, fromName: string | null): string {
+  if (isBot(fromName) || isBot(from)) return 'BOT'
+  const word = from?.toUpperCase() ?? 'UNKNOWN'
+  return word === 'CUSTOMER' ? 'USER' : word
+}
+
+function isBot(name: string | null): boolean {
+  return name !== null && lettersOf(name) === 'chatbot'
+}
+
+function orderOf(told: Told): number {
+  return 'wallMs' in told ? told.wallMs : told.atMs
+}
+
+const KINDS: readonly (readonly [RegExp, string])[] = [
+  [/\.(jpe?g|png|gif|webp|bmp|heic)$/i, 'image'],
+  [/\.(ogg|oga|mp3|wav|m4a|aac|opus|amr)$/i, 'audio'],
+  [/\.(mp4|3gp|mov|webm|avi)$/i, 'video'],
+]
+/** Base64 without a break, too long to be words. */
+const LEAST_BASE64 = 1000
+
+/** Words; or a file, which comes as a link in HTML, or as its bytes in base64 in the place of the text (met by a client). */
+export function filesOrWords(message: string | null): Said {
+  const link = message === null ? null : /^\s*<a\s[^>]*?href\s*=\s*["']([^"']+)["'][^>]*>(.*?)(?:<\/a>\s*)?$/is.exec(message)
+  if (link !== null) {
+    const [, url = '', inner = ''] = link
+    const kind = KINDS.find(([ending]) => ending.test(url.replace(/[?#].*$/s, '')))?.[1] ?? 'file'
+    const caption = inner.replaceAll(/<[^>]*>/g, '').trim()
+    return {
+      type: kind,
+      text: null,
+      attachments: [{ kind, url: url.replaceAll('&amp;', '&'), caption: caption === '' ? null : caption }],
+    }
+  }
+  const bytes = message?.trim() ?? ''
+  const isData = /^data:[\w.+-]+\/[\w.+-]+;base64,/i.test(bytes)
+  if (isData || (bytes.length >= LEAST_BASE64 && /^[A-Za-z0-9+/\r\n]+={0,2}$/.test(bytes))) {
+    const kind = /^data:(image|audio|video)\//i.exec(bytes)?.[1]?.toLowerCase() ?? 'file'
+    const url = isData ? bytes : `data:application/octet-stream;base64,${bytes}`
+    return { type: kind, text: null, attachments: [{ kind, url, caption: null }] }
+  }
+  return { type: 'text', text: message === '' ? null : message, attachments: [] }
+}
+
+/** A list; what PHP writes for one that lacks a place (`{"0":…,"2":…}`); or one item by itself. An empty object is nothing. */
+export function listOf(raw: unknown): readonly unknown[] {
+  if (Array.isArray(raw)) return raw as unknown[]
+  if (!isObject(raw)) return []
+  return Object.keys(raw).every(name => /^\d+$/.test(name)) ? Object.values(raw) : [raw]
+}
+
+function isObject(value: unknown): value is Loose {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,217 @@
+import { agentsOf, type Agent, type BotSpec, type Conversation, type Person, Random, type World } from '../../../src/sim/index.ts'
+import type { Quirks } from './quirks.ts'
+
+/** One chat as an operation of wolkvox knows it when all is over. Times are epoch milliseconds; the vendor shows whole seconds of its local clock. */
+export interface Chat {
+  readonly connId: string
+  /** Customer, operation and connector: the same for all chats of a customer on a channel. */
+  readonly sessionId: string
+  readonly rpId: string
+  readonly conversation: Conversation
+  readonly customer: Customer
+  readonly openedAtMs: number
+  /** By somebody, or by the vendor 23 h after the opening. */
+  readonly closedAtMs: number
+  /** When the chat shows as closed. */
+  readonly shownAtMs: number
+  /** When the bot asked for a person; null: it never did. */
+  readonly handedAtMs: number | null
+  /** Who spoke as a person last. */
+  readonly agent: Agent | null
+  readonly turns: readonly Turn[]
+  readonly lines: readonly Line[]
+  readonly options: readonly MenuChoice[]
+  readonly transfers: readonly Transfer[]
+}
+
+interface Shown {
+  /** What the row is dated. */
+  readonly atMs: number
+  /** When the row shows, never before its time. */
+  readonly shownAtMs: number
+}
+
+export interface Customer {
+  readonly id: string
+  readonly name: string
+  readonly email: string
+  /** Empty where the channel tells no number. */
+  readonly phone: string
+}
+
+/** `diagram_9`: one exchange with the bot. Dated when it is complete. */
+export interface Turn extends Shown {
+  /** Empty where the bot spoke first. */
+  readonly query: string
+  readonly answer: string
+  readonly connId: string
+}
+
+/** `chat_2`: one message. */
+export interface Line {
+  readonly atMs: number
+  readonly from: 'AGENT' | 'CUSTOMER'
+  /** `chat_bot` for the bot. */
+  readonly fromName: string
+  readonly toName: string
+  readonly text: string
+}
+
+/** `diagram_13` */
+export interface MenuChoice extends Shown {
+  readonly code: string
+  readonly second: number
+}
+
+/** `chat_11` */
+export interface Transfer extends Shown {
+  readonly from: Agent | null
+  readonly to: Agent
+}
+
+const HOUR = 3_600_000
+const TIMEOUT_MS = 23 * HOUR
+const TEN_MINUTES_MS = 600_000
+export const BOT_NAME = 'chat_bot'
+const HAND_OVER = 'transfer_skill'
+
+/** An operation: the bots of the world as routing points, their agents, and every chat. */
+export class Account {
+  readonly operation: string
+  readonly routingPoints: readonly { readonly rpId: string; readonly bot: BotSpec }[]
+  readonly #world: World
+  readonly #quirks: Quirks
+  readonly #chats = new Map<number, Chat>()
+
+  constructor(world: World, quirks: Quirks, botIds: readonly string[] | undefined) {
+    this.#world = world
+    this.#quirks = quirks
+    this.operation = String(new Random(world.options.seed, 1, 41).int(1000, 9999))
+    this.routingPoints = world.bots
+      .map((bot, number) => ({ rpId: String(4471 + number), bot }))
+      .filter(({ bot }) => botIds?.includes(bot.id) ?? true)
+  }
+
+  /** The chat of a conversation; null: one of a bot that this operation does not have. What is written after the close belongs to no chat. */
+  chat(index: number): Chat | null {
+    const kept = this.#chats.get(index)
+    if (kept !== undefined) return kept
+    const conversation = this.#world.conversation(index)
+    const point = this.routingPoints.find(({ bot }) => bot.id === conversation.bot.id)
+    if (point === undefined) return null
+    if (this.#chats.size >= KEPT_CHATS) this.#chats.clear()
+    const chat = chatOf(conversation, point.rpId, this.operation, this.#quirks)
+    this.#chats.set(index, chat)
+    return chat
+  }
+}
+
+const KEPT_CHATS = 5000
+
+function chatOf(conversation: Conversation, rpId: string, operation: string, quirks: Quirks): Chat {
+  const { person, events, startedAtMs } = conversation
+  const connId = String(186_000_000 + conversation.index * 7)
+  const closedAtMs = conversation.closedAtMs ?? Math.max(conversation.lastAtMs, startedAtMs + TIMEOUT_MS)
+  const messages = conversation.messages.filter(({ atMs }) => atMs <= closedAtMs)
+  const handedAtMs = events.find(({ kind }) => kind === 'transfer_requested')?.atMs ?? null
+  const told = (trueMs: number, place: number): Shown => {
+    const atMs = quirks.tied ? Math.floor(trueMs / TEN_MINUTES_MS) * TEN_MINUTES_MS : trueMs
+    return { atMs, shownAtMs: atMs + ((conversation.index + place) % 5 === 0 ? quirks.lateMs : 0) }
+  }
+  const byBot = handedAtMs === null ? messages : messages.filter(({ atMs }) => atMs <= handedAtMs)
+  const turns = turnsOf(byBot, handedAtMs, quirks).map((turn, place) => ({
+    ...turn,
+    ...told(turn.atMs, place),
+    connId: quirks.connIds === 'all' || (quirks.connIds === 'handover' && turn.answer === HAND_OVER) ? connId : '0',
+  }))
+  const transfers: Transfer[] = []
+  for (const event of events)
+    if (event.kind === 'transferred')
+      transfers.push({ ...told(event.atMs, transfers.length), from: transfers.at(-1)?.to ?? null, to: event.agent })
+  return {
+    connId,
+    sessionId: `${person.handle}.${operation}.${2985 + CONNECTORS.indexOf(person.channel)}`,
+    rpId,
+    conversation,
+    customer: customerOf(person),
+    openedAtMs: startedAtMs,
+    closedAtMs,
+    shownAtMs: closedAtMs + (conversation.index % 5 === 0 ? quirks.lateMs : 0),
+    handedAtMs,
+    agent: transfers.at(-1)?.to ?? null,
+    turns,
+    lines: messages.map(message => {
+      const agent = transfers.findLast(({ atMs }) => atMs <= message.atMs)?.to.name
+      const other = agent ?? (handedAtMs !== null && message.atMs > handedAtMs ? (message.queue ?? '') : BOT_NAME)
+      const name = `${person.firstName} ${person.lastName}`
+      const { atMs } = message
+      return message.sender === 'user'
+        ? { atMs, from: 'CUSTOMER' as const, fromName: name, toName: other, text: textOf(message) }
+        : { atMs, from: 'AGENT' as const, fromName: message.agent?.name ?? BOT_NAME, toName: name, text: textOf(message) }
+    }),
+    options: byBot
+      .filter(({ kind }) => kind === 'button_click')
+      .map(({ atMs, topic }, place) => ({
+        ...told(atMs, place),
+        code: String(conversation.bot.topics.findIndex(({ id }) => id === topic?.id) + 1),
+        second: Math.floor((atMs - startedAtMs) / 1000),
+      })),
+    transfers,
+  }
+}
+
+const CONNECTORS: readonly string[] = ['web', 'whatsapp', 'messenger', 'instagram', 'telegram']
+
+type Exchange = Pick<Turn, 'atMs' | 'query' | 'answer'>
+
+/** A question with the answer that followed it; a second answer, or one that nobody asked for, is a turn without a question. */
+function turnsOf(messages: Conversation['messages'], handedAtMs: number | null, quirks: Quirks): Exchange[] {
+  const turns: Exchange[] = []
+  let asked: (typeof messages)[number] | null = null
+  for (const message of messages) {
+    if (message.sender === 'user') {
+      if (asked !== null) turns.push({ atMs: asked.atMs, query: plainOf(asked), answer: '' })
+      asked = message
+    } else {
+      turns.push({ atMs: message.atMs, query: asked === null ? '' : plainOf(asked), answer: plainOf(message) })
+      asked = null
+    }
+  }
+  if (asked !== null) turns.push({ atMs: asked.atMs, query: plainOf(asked), answer: '' })
+  if (handedAtMs !== null) turns.push({ atMs: handedAtMs, query: '', answer: HAND_OVER })
+  return turns.flatMap((turn, place) => {
+    const masked = quirks.masked && place % 4 === 1 && turn.query !== ''
+    if (masked) return [{ ...turn, query: '', answer: `MaskedText: ${'*'.repeat(turn.query.length)}` }]
+    return quirks.twins && place % 3 === 0 ? [turn, turn] : [turn]
+  })
+}
+
+type Said = Pick<Conversation['messages'][number], 'text' | 'attachment'>
+
+function plainOf({ text, attachment }: Said): string {
+  return attachment === null ? text : attachment.url
+}
+
+/** A file is a link in HTML (met by a client). */
+function textOf({ text, attachment }: Said): string {
+  return attachment === null ? text : `<a href="${attachment.url}" target="_blank">${attachment.caption ?? attachment.kind}</a>`
+}
+
+function customerOf(person: Person): Customer {
+  return {
+    id: String(1_000_000_000 + person.key),
+    name: `${person.firstName} ${person.lastName}`,
+    email: person.email,
+    phone: person.channel === 'whatsapp' ? person.handle : '',
+  }
+}
+
+/** An agent's extension. */
+export function extensionOf(agent: Agent, { bot }: Conversation, rpId: string): string {
+  return String(Number(rpId) * 10 + agentsOf(bot).findIndex(({ id }) => id === agent.id))
+}
+
+/** Whether a row of this time shows who the customer is. */
+export function knowsCustomer({ conversation }: Chat, atMs: number, nowMs: number, { changesAfterMs }: Quirks): boolean {
+  return changesAfterMs === 0 || conversation.index % 3 !== 0 || nowMs >= atMs + changesAfterMs
+}

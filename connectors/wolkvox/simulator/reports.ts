@@ -1,0 +1,235 @@
+import { DateTime } from 'luxon'
+import type { Channel } from '../../../src/records.ts'
+import { Random, type World } from '../../../src/sim/index.ts'
+import { type Account, BOT_NAME, type Chat, extensionOf, knowsCustomer } from './account.ts'
+import type { Quirks } from './quirks.ts'
+
+export const REPORTS = ['diagram_9', 'chat_8', 'chat_2', 'diagram_13', 'chat_11'] as const
+export type Report = (typeof REPORTS)[number]
+
+/** All values are text, as the vendor writes them; `conversation` of `chat_2` is the one list. */
+export type Row = Record<string, unknown>
+
+interface Dated {
+  /** What the window is held against. */
+  readonly atMs: number
+  readonly row: Row
+}
+
+const HOUR = 3_600_000
+/** From the start of a conversation to its close, at most. */
+const LONGEST_MS = 47 * HOUR
+
+/** The reports over the world, as the vendor's database has them at one moment: rows are held against the window by their local time, as text. */
+export class Reports {
+  readonly #world: World
+  readonly #account: Account
+  readonly #quirks: Quirks
+  readonly #zone: string
+
+  constructor(world: World, account: Account, quirks: Quirks, zone: string) {
+    this.#world = world
+    this.#account = account
+    this.#quirks = quirks
+    this.#zone = zone
+  }
+
+  /** Rows of the window. Both ends are fourteen digits of local time. */
+  rows(report: Report, ini: string, end: string, nowMs: number): Row[] {
+    const view = this.#world.at(nowMs)
+    const fromMs = this.#instant(ini) - LONGEST_MS - HOUR
+    const found: (Dated & { readonly stamp: string })[] = []
+    const until = view.indexAt(this.#instant(end) + 2 * HOUR)
+    for (let index = view.indexAt(fromMs); index < until; index++) {
+      const chat = this.#account.chat(index)
+      if (chat === null) continue
+      for (const dated of this.#told(report, chat, nowMs)) {
+        const stamp = this.#stamp(dated.atMs)
+        if (this.#lies(stamp, ini, end)) found.push({ ...dated, stamp })
+      }
+    }
+    found.sort((a, b) => (a.stamp < b.stamp ? -1 : a.stamp > b.stamp ? 1 : 0))
+    return this.#ordered(found.map(({ row }) => row))
+  }
+
+  #lies(stamp: string, ini: string, end: string): boolean {
+    const { edges } = this.#quirks
+    if (edges === 'inclusive') return ini <= stamp && stamp <= end
+    return (edges === 'exclusive' ? ini < stamp : ini <= stamp) && stamp < end
+  }
+
+  #ordered(rows: Row[]): Row[] {
+    if (this.#quirks.order === 'newest') return rows.reverse()
+    if (this.#quirks.order === 'oldest') return rows
+    const random = new Random(rows.length, 1, 42)
+    return rows
+      .map(row => ({ row, place: random.next() }))
+      .sort((a, b) => a.place - b.place)
+      .map(({ row }) => row)
+  }
+
+  /** The rows that show of a chat, with the time that each is selected by. */
+  #told(report: Report, chat: Chat, nowMs: number): Dated[] {
+    const shows = ({ shownAtMs }: { readonly shownAtMs: number }) => shownAtMs <= nowMs
+    const isClosed = shows(chat)
+    const selectedAtMs = this.#quirks.chatDate === 'closing' ? chat.closedAtMs : chat.openedAtMs
+    switch (report) {
+      case 'diagram_9':
+        return chat.turns.filter(shows).map(turn => ({ atMs: turn.atMs, row: this.#turn(chat, turn, nowMs) }))
+      case 'diagram_13':
+        return chat.options.filter(shows).map(option => ({ atMs: option.atMs, row: this.#option(chat, option, nowMs) }))
+      case 'chat_11':
+        return chat.transfers.filter(shows).map(transfer => ({ atMs: transfer.atMs, row: this.#transfer(chat, transfer) }))
+      case 'chat_8':
+        return isClosed || this.#quirks.chatDate === 'opening'
+          ? [{ atMs: selectedAtMs, row: this.#chat(chat, isClosed, nowMs) }]
+          : []
+      case 'chat_2':
+        if (chat.agent === null && !this.#quirks.botChats) return []
+        return isClosed || this.#quirks.chatDate === 'opening'
+          ? [{ atMs: selectedAtMs, row: this.#conversation(chat, isClosed, nowMs) }]
+          : []
+      default:
+        return report satisfies never
+    }
+  }
+
+  #turn(chat: Chat, { atMs, query, answer, connId }: Chat['turns'][number], nowMs: number): Row {
+    return {
+      session_id: chat.sessionId,
+      channel: WORDS[chat.conversation.channel]?.turn ?? chat.conversation.channel,
+      rp_id: chat.rpId,
+      date: this.#date(atMs),
+      customer_name: chat.customer.name,
+      customer_email: this.#blank(chat.customer.email),
+      customer_phone: this.#blank(chat.customer.phone),
+      customer_query: query,
+      routing_answer: answer,
+      customer_id: this.#customerId(chat, atMs, nowMs),
+      conn_id: connId,
+    }
+  }
+
+  #chat(chat: Chat, isClosed: boolean, nowMs: number): Row {
+    const { openedAtMs, handedAtMs, agent, lines } = chat
+    const closedAtMs = isClosed ? chat.closedAtMs : nowMs
+    const known = lines.filter(({ atMs }) => atMs <= nowMs)
+    const handed = handedAtMs !== null && handedAtMs <= nowMs
+    const takenAtMs = chat.transfers[0]?.atMs ?? null
+    const chars = (matches: (line: Chat['lines'][number]) => boolean) =>
+      String(known.filter(matches).reduce((sum, { text }) => sum + text.length, 0))
+    const last = known.at(-1)
+    const showsAgent = isClosed ? agent : null
+    return {
+      conn_id: chat.connId,
+      session_id: chat.sessionId,
+      times_chatted: String(known.length),
+      start_date: this.#date(openedAtMs),
+      end_date: isClosed ? this.#date(closedAtMs) : this.#blank(''),
+      time_on_chatbot: this.#duration((handed ? handedAtMs : closedAtMs) - openedAtMs),
+      rp_id: chat.rpId,
+      channel: WORDS[chat.conversation.channel]?.chat ?? chat.conversation.channel,
+      go_to_agent: handed ? 'yes' : 'no',
+      customer_phone: this.#blank(chat.customer.phone),
+      customer_name: chat.customer.name,
+      agent_id: showsAgent === null ? this.#blank('') : extensionOf(showsAgent, chat.conversation, chat.rpId),
+      agent_name: this.#blank(showsAgent?.name ?? ''),
+      time_with_agent: this.#duration(takenAtMs !== null && takenAtMs <= nowMs ? closedAtMs - takenAtMs : 0),
+      total_time: this.#duration(closedAtMs - openedAtMs),
+      customer_chars: chars(({ from }) => from === 'CUSTOMER'),
+      agent_chars: chars(({ from, fromName }) => from === 'AGENT' && fromName !== BOT_NAME),
+      total_chars: chars(() => true),
+      asa: this.#duration(handed && takenAtMs !== null && takenAtMs <= nowMs ? takenAtMs - handedAtMs : 0),
+      last_sender: last === undefined || last.fromName === BOT_NAME ? 'chat_bot' : last.from.toLowerCase(),
+      customer_id: this.#customerId(chat, closedAtMs, nowMs),
+      customer_email: this.#blank(chat.customer.email),
+    }
+  }
+
+  #conversation(chat: Chat, isClosed: boolean, nowMs: number): Row {
+    return {
+      conn_id: chat.connId,
+      agent_name: isClosed ? (chat.agent?.name ?? BOT_NAME) : this.#blank(''),
+      customer_name: chat.customer.name,
+      conversation: chat.lines
+        .filter(({ atMs }) => atMs <= nowMs)
+        .map(line => ({
+          channel: WORDS[chat.conversation.channel]?.chat ?? chat.conversation.channel,
+          from: line.from,
+          from_name: line.fromName,
+          to_name: line.toName,
+          date: this.#date(line.atMs),
+          message: line.text,
+          customer_id: this.#customerId(chat, chat.closedAtMs, nowMs),
+          customer_phone: this.#blank(chat.customer.phone),
+        })),
+    }
+  }
+
+  #option(chat: Chat, { atMs, code, second }: Chat['options'][number], nowMs: number): Row {
+    return {
+      rp_id: chat.rpId,
+      conn_id: chat.connId,
+      customer_id: this.#customerId(chat, atMs, nowMs),
+      channel: WORDS[chat.conversation.channel]?.menu ?? chat.conversation.channel,
+      telephone: this.#blank(chat.customer.phone),
+      attempt: '1',
+      date: this.#date(atMs),
+      second_event: String(second),
+      cod_opc_menu: code,
+    }
+  }
+
+  /** The first person has the chat from the bot's skill, which has no number of its own here. */
+  #transfer(chat: Chat, { atMs, from, to }: Chat['transfers'][number]): Row {
+    const extension = (agent: typeof to) => extensionOf(agent, chat.conversation, chat.rpId)
+    return {
+      conn_id: chat.connId,
+      transfer_agent_id: from === null ? this.#blank('') : extension(from),
+      transfer_agent_name: from?.name ?? 'SKILL',
+      transfer_agent_dni: from === null ? this.#blank('') : `D${extension(from)}`,
+      receiver_agent_id: extension(to),
+      receiver_agent_name: to.name,
+      receiver_agent_dni: `D${extension(to)}`,
+      channel: WORDS[chat.conversation.channel]?.chat ?? chat.conversation.channel,
+      date: this.#date(atMs),
+    }
+  }
+
+  #customerId(chat: Chat, atMs: number, nowMs: number): string {
+    return knowsCustomer(chat, atMs, nowMs, this.#quirks) ? chat.customer.id : this.#blank('')
+  }
+
+  #blank(value: string): string {
+    return value === '' ? this.#quirks.blank : value
+  }
+
+  #date(ms: number): string {
+    return DateTime.fromMillis(ms, { zone: this.#zone }).toFormat('yyyy-MM-dd HH:mm:ss')
+  }
+
+  #stamp(ms: number): string {
+    return this.#date(ms).replaceAll(/\D/g, '')
+  }
+
+  /** About when; the fold of a clock change is an hour wide. */
+  #instant(stamp: string): number {
+    return DateTime.fromFormat(stamp, 'yyyyMMddHHmmss', { zone: this.#zone }).toMillis()
+  }
+
+  #duration(ms: number): string {
+    const seconds = Math.max(0, Math.floor(ms / 1000))
+    if (this.#quirks.durations === 'seconds') return String(seconds)
+    const two = (part: number) => String(part).padStart(2, '0')
+    return `${two(Math.floor(seconds / 3600))}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`
+  }
+}
+
+/** How each report calls a channel: `diagram_9` and `chat_8` by their samples, `diagram_13` by its list. */
+const WORDS: Readonly<Partial<Record<Channel, { readonly turn: string; readonly chat: string; readonly menu: string }>>> = {
+  web: { turn: 'web', chat: 'web', menu: 'chat-web' },
+  whatsapp: { turn: 'whatsapp official direct', chat: 'whatsapp', menu: 'chat-whatsapp' },
+  messenger: { turn: 'facebook', chat: 'facebook', menu: 'chat-facebook' },
+  instagram: { turn: 'instagram', chat: 'instagram', menu: 'chat-instagram' },
+  telegram: { turn: 'telegram', chat: 'telegram', menu: 'chat-telegram' },
+}

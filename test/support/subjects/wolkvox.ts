@@ -1,0 +1,47 @@
+/**
+ * wolkvox for the conformance suite: its simulator over a small world, with each habit a switch of it. A report is one answer without pages, so what grows,
+ * shrinks or ignores a token between two of them changes nothing here.
+ */
+import wolkvox from '../../../connectors/wolkvox/index.ts'
+import { type Quirks, startWolkvoxSimulator } from '../../../connectors/wolkvox/simulator.ts'
+import { createWorld } from '../../../src/sim/index.ts'
+import type { Habit, Subject } from '../../../src/source/conformance.ts'
+import { truthOf } from '../truth/wolkvox.ts'
+
+const MINUTE = 60_000
+const DAY = 24 * 60 * MINUTE
+const FROM = Date.parse('2026-11-03T00:00:00Z')
+/** Conversations start on one day; the last of them closes within two more. */
+const world = createWorld({ seed: 7, sessions: 30, fromMs: FROM, untilMs: FROM + DAY, transferShare: 0.4 })
+
+const QUIRKS: Readonly<Partial<Record<Habit, Partial<Quirks>>>> = {
+  late: { lateMs: 20 * MINUTE },
+  changing: { changesAfterMs: 30 * MINUTE },
+  tied: { tied: true, twins: true },
+  edges_inclusive: { edges: 'inclusive', twins: true },
+  edges_exclusive: { edges: 'exclusive', twins: true },
+}
+const CLOCK_MS: Readonly<Partial<Record<Habit, number>>> = { clock_ahead: 2 * MINUTE, clock_behind: -2 * MINUTE }
+/** There are no pages, but answers that are cut off: so few rows that windows are halved time and again. */
+const FEW = { turnRows: 60, rows: 12 }
+
+export const subject: Subject = {
+  connector: wolkvox,
+
+  async start({ habit, now }) {
+    const offMs = (habit !== null && CLOCK_MS[habit]) || 0
+    const simulator = await startWolkvoxSimulator({
+      world,
+      now: () => now() + offMs,
+      ...(habit !== null && { quirks: QUIRKS[habit] ?? {}, ...FEW }),
+      ...(habit === 'quota' && { licences: 1, arrivalClock: now, answerMs: 5 }),
+    })
+    return {
+      config: { ...simulator.config, ...(habit !== null && { 'max.rows.turns': FEW.turnRows, 'max.rows': FEW.rows }) },
+      window: { fromMs: FROM, untilMs: FROM + 3 * DAY },
+      truth: nowMs => truthOf(simulator, nowMs + offMs),
+      refusedForQuota: () => simulator.refusedForQuota(),
+      stop: () => simulator.stop(),
+    }
+  },
+}

@@ -12,7 +12,13 @@ export default defineConfig({
           testTimeout: 20_000,
         },
       },
-      { test: { name: 'conformance', include: ['test/connectors/**/*.test.ts'], testTimeout: 60_000 } },
+      {
+        test: {
+          name: 'conformance',
+          include: ['test/connectors/**/*.test.ts', 'connectors/**/*.test.ts', 'scripts/scaffold/*.test.ts'],
+          testTimeout: 60_000,
+        },
+      },
       {
         test: {
           name: 'integration',

@@ -11,6 +11,7 @@ import type { Draft } from '../source/contract.ts'
 import type { TopicNames } from '../topics.ts'
 import type { PartitionName } from './cursor.ts'
 import { markOf, type Reject, type Row, unmappable } from './decode.ts'
+import type { Drained } from './derived.ts'
 import type { Mask } from './mask.ts'
 import type { Piece } from './plan.ts'
 import { type InPlaceEncoder, Slab } from './slab.ts'
@@ -68,6 +69,11 @@ interface Staged {
   readonly record: WriteRecord
 }
 
+/** The revision of a row that is not remembered. */
+export function firstRevisionOf({ forgotten }: Piece, observedAtMs: number): number {
+  return forgotten ? Math.floor(observedAtMs / 1000) : 1
+}
+
 /** What goes into one transaction, and what Progress tells of it. */
 export class Batch {
   readonly #to: Outputs
@@ -119,13 +125,17 @@ export class Batch {
     if (this.lane === null) {
       this.lane = piece.lane
       this.fromMs = piece.window.fromMs
+      this.untilMs = piece.window.untilMs
     }
-    this.untilMs = piece.window.untilMs
+    if (!piece.followed) this.untilMs = piece.window.untilMs
   }
 
   /**
    * The records of one new or changed row that consumers have not seen. All of the row or, when one of its records does not fit its schema,
    * nothing of it but a reject.
+   *
+   * @param open Whether the vendor may still change the row when it has left the lookback.
+   * @returns false when the row was rejected.
    */
   publish(
     row: Row,
@@ -134,9 +144,10 @@ export class Batch {
     observedAtMs: number,
     versions: Versions,
     cursor: () => string,
-  ): void {
+    open = false,
+  ): boolean {
     const known = versions.get(row.id)
-    const revision = known ? known.revision + 1 : piece.forgotten ? Math.floor(observedAtMs / 1000) : 1
+    const revision = known ? known.revision + 1 : firstRevisionOf(piece, observedAtMs)
     const firstRevision = known ? 1 : revision
     const items = this.#items
     items.open(known?.items ?? '')
@@ -217,7 +228,7 @@ export class Batch {
       }
     } catch (thrown) {
       this.reject(unmappable(row.raw, row.id, 'encode', thrown, row.fingerprint), piece, versions, cursor())
-      return
+      return false
     }
 
     for (const staged of this.#staged) this.#add(staged.topic, staged.partition, staged.record)
@@ -231,14 +242,43 @@ export class Batch {
       botId: rowBot ?? '',
       otherBots,
       items: items.close(this.#limitOf(this.#to.names.versions) / 2),
-      untilMs: Math.max(piece.window.untilMs, known?.untilMs ?? piece.window.untilMs),
+      untilMs: known && piece.followed ? known.untilMs : Math.max(piece.window.untilMs, known?.untilMs ?? piece.window.untilMs),
+      open,
     }
     versions.set(row.id, now)
-    this.#add(this.#to.names.versions, this.#versionsPartition, {
-      key: this.#slab.text(versions.rowKey(row.id)),
-      value: this.#slab.take(knownBytes(now), (buffer, at) => writeKnown(now, buffer, at)),
-    })
+    this.remember(row.id, now, versions)
     for (const reject of tooLarge) this.reject(reject, piece, versions, cursor())
+    return true
+  }
+
+  /** Writes the row's version, also where it stands already: the topic forgets what was not written for long. */
+  remember(rowId: string, known: Known, versions: Versions): void {
+    this.#add(this.#to.names.versions, this.#versionsPartition, {
+      key: this.#slab.text(versions.rowKey(rowId)),
+      value: this.#slab.take(knownBytes(known), (buffer, at) => writeKnown(known, buffer, at)),
+    })
+  }
+
+  /** Sessions that were derived, and the threads that they are remembered by. */
+  derived({ sessions, threads }: Drained): void {
+    const topic = this.#to.names.sessions
+    for (const { sessionKey, botId, record } of sessions) {
+      const key = this.#slab.text(sessionKey)
+      let value: Buffer | null = null
+      if (record !== null) {
+        const draft = this.#to.mask.record({ kind: 'session', record })
+        value = this.#slab.encode(this.#to.encoders.session, draft.record as Session)
+        if (value.length + key.length + RECORD_OVERHEAD_BYTES > this.#limitOf(topic)) {
+          this.#slab.giveBack()
+          const attributes = { left_out: 'attributes larger than the topic takes' }
+          value = this.#slab.encode(this.#to.encoders.session, { ...(draft.record as Session), attributes })
+        }
+        this.sessions++
+      }
+      this.#add(topic, this.#partitionOfBot(botId), { key, value })
+    }
+    for (const { key, value } of threads)
+      this.#add(this.#to.names.versions, this.#versionsPartition, { key: this.#slab.text(key), value: this.#slab.text(value) })
   }
 
   /**

@@ -2,12 +2,13 @@
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { Event, Message, Session } from '../records.ts'
-import type { Http, Scope, Stream, Window } from '../source/contract.ts'
+import type { Derive, Http, Scope, Stream, Window } from '../source/contract.ts'
 import { createHttp } from '../source/http.ts'
 import { quotaLimits, quotaShare } from '../source/config.ts'
 import { PRIORITY, quotaPool } from '../source/quota.ts'
-import { rowContext } from '../source/records.ts'
+import { rowContext, type RowContext } from '../source/records.ts'
 import { decode, type Reject, type Row, unmappable } from './decode.ts'
+import { DerivedSessions } from './derived.ts'
 import { asGiven } from './mask.ts'
 import type { PlanSpec } from './plan.ts'
 import { type ConnectorToRun, partitionsOf, planSpecOf } from './start.ts'
@@ -32,6 +33,12 @@ const NO_LOOKBACK_MS = 86_400_000
 const FIRST_WINDOW_MS = 900_000
 /** Rows of one call of `expand`: few, because few are shown. */
 const EXPAND_ROWS = 10
+
+/** Sessions are derived of what is shown only: where a longer look would make them longer, they are cut. */
+interface Deriving extends Place {
+  readonly derive: Derive | null
+  readonly derived: DerivedSessions | null
+}
 
 interface Place extends Omit<PeekOptions, 'limit'> {
   readonly stream: Stream
@@ -74,8 +81,14 @@ export async function* peekConnector(options: PeekOptions): AsyncGenerator<Peeke
   }
 }
 
-async function* peekStream(place: Place): AsyncGenerator<Peeked> {
-  const { stream, config, scope, http, clock, signal } = place
+async function* peekStream(of: Place): AsyncGenerator<Peeked> {
+  const { stream, config, scope, http, clock, signal } = of
+  const derive = stream.derive?.(config as never) ?? null
+  const place = {
+    ...of,
+    derive,
+    derived: derive && new DerivedSessions(derive, { connector: of.name, stream: '', scope: scope.name }),
+  }
   for (const window of windowsBack(place.spec, clock.now())) {
     for await (const page of stream.read({ config: config as never, scope, window, resume: null, nowMs: clock.now(), http })) {
       if (signal.aborted) return
@@ -84,7 +97,7 @@ async function* peekStream(place: Place): AsyncGenerator<Peeked> {
   }
 }
 
-async function* recordsOf(place: Place, raws: readonly unknown[]): AsyncGenerator<Peeked> {
+async function* recordsOf(place: Deriving, raws: readonly unknown[]): AsyncGenerator<Peeked> {
   const { stream, config, scope, http, clock, spec, connector, account, name } = place
   const ctx = rowContext({
     vendor: connector.manifest.id,
@@ -101,13 +114,19 @@ async function* recordsOf(place: Place, raws: readonly unknown[]): AsyncGenerato
     const some = rows.slice(at, at + EXPAND_ROWS)
     const given = some.map(row => row.row as never)
     const richer = stream.expand ? await stream.expand({ config: config as never, scope, rows: given, http }) : given
-    for (const [index, row] of some.entries()) yield* told(stream, row, richer[index], ctx)
+    for (const [index, row] of some.entries()) yield* told(place, row, richer[index], ctx)
   }
+  for (const { record } of place.derived?.drain(ctx).sessions ?? [])
+    if (record !== null) yield asGiven.record({ kind: 'session', record })
 }
 
-function* told(stream: Stream, row: Row, richer: unknown, ctx: Parameters<Stream['normalise']>[1]): Generator<Peeked> {
+function* told({ stream, derive, derived }: Deriving, row: Row, richer: unknown, ctx: RowContext): Generator<Peeked> {
   try {
-    for (const draft of stream.normalise(richer as never, ctx)) yield asGiven.record(draft)
+    const turn = derive?.turn(richer as never, ctx) ?? null
+    const [session] = turn === null || derived === null ? [] : derived.assign([turn])
+    const ref = turn === null || derived === null || session === undefined ? null : derived.refer(session, turn, ctx)
+    for (const draft of stream.normalise(richer as never, { ...ctx, derived: ref })) yield asGiven.record(draft)
+    if (turn && session) derived?.count(session, turn, { isNew: true, firstRevision: 1, readUntilMs: turn.atMs })
   } catch (thrown) {
     yield shown(unmappable(row.raw, row.id, 'normalise', thrown, row.fingerprint))
   }

@@ -8,7 +8,8 @@
  *   the first pass that begins after that moment reaches back to where the one before it stood. A pass steps over the backfill window in hand,
  *   some rows of which were read before it; so it counts as begun when that window was begun. Where it finds a live window in hand, it does not
  *   count at all: the next pass reaches back as far.
- * - **backfill**: from `start.at` up to the first live edge, ascending, when nothing else is due.
+ * - **backfill**: from `start.at` up to the first live edge, ascending, when nothing else is due. Where sessions are derived from turns, live itself
+ *   begins at `start.at`, so that turns come in order of time.
  *
  * No lane moves past a window that was not read completely. A window begins and ends inside one range of `covered` or between two, and on one
  * side of the horizon: so all its rows are either remembered, or were forgotten, or were never read.
@@ -29,6 +30,10 @@ export interface PlanSpec {
   readonly longestMs: number
   readonly smallestMs: number
   readonly durableResume: boolean
+  /** Time is read in one direction: live begins at `start.at`, and nothing runs ahead of it. For sessions that are derived from turns. */
+  readonly inOrder: boolean
+  /** How long after it left the lookback an open row is asked for by its id, milliseconds; 0: not at all. */
+  readonly followMs: number
 }
 
 /** A cursor that knows what was read: every cursor after the start of a source partition. */
@@ -58,6 +63,8 @@ export interface Piece {
   readonly resume: Json
   /** The whole window was read before and lies behind the horizon: a row of it that is not remembered may have been published long ago. */
   readonly forgotten: boolean
+  /** No window: open rows, asked for by their ids. */
+  readonly followed?: true
 }
 
 export interface Planned {
@@ -75,7 +82,7 @@ const LIVE_PAGES_IN_A_ROW = 8
 export function beginCursor(spec: PlanSpec, nowMs: number, covered: readonly TimeRange[]): KnownCursor {
   const edgeMs = nowMs - spec.lagMs
   const startMs = spec.startAtMs ?? edgeMs
-  const liveMs = Math.max(startMs, edgeMs)
+  const liveMs = spec.inOrder ? startMs : Math.max(startMs, edgeMs)
   return {
     startMs,
     live: at(liveMs),
@@ -107,6 +114,11 @@ export function completeUntil(cursor: Cursor): number {
   return cursor.backfill ? cursor.backfill.atMs : cursor.live.atMs
 }
 
+/** Everything before this was read, as far as it bears on what happened at `atMs`: a backfill that lies behind live has a watermark of its own. */
+export function watermark({ live, backfill }: Cursor, atMs: number): number {
+  return backfill && atMs < backfill.untilMs ? backfill.atMs : live.atMs
+}
+
 /** Vendors differ at the edges of windows, so rows from shortly before the ones in hand are remembered too. */
 const EDGE_MS = 3_600_000
 
@@ -114,14 +126,17 @@ const EDGE_MS = 3_600_000
  * Whether a row that was last read in a window ending at `untilMs` can be read again as a row that was published before: it lies within the
  * lookback, or in or just before the window that a lane has in hand.
  */
-export function stillNeeded(cursor: Cursor, spec: PlanSpec): (untilMs: number) => boolean {
+export function stillNeeded(cursor: Cursor, spec: PlanSpec): (untilMs: number, open?: boolean) => boolean {
   const edgeMs = Math.max(EDGE_MS, spec.smallestMs)
   const keptMs = horizon(cursor, spec) - edgeMs
   const inHand: { fromMs: number; untilMs: number }[] = []
   for (const place of [cursor.live, cursor.backfill, cursor.lookback.pass]) {
     if (place) inHand.push({ fromMs: place.atMs - edgeMs, untilMs: place.toMs ?? place.atMs })
   }
-  return untilMs => untilMs > keptMs || inHand.some(window => untilMs > window.fromMs && untilMs <= window.untilMs)
+  return (untilMs, open = false) =>
+    untilMs > keptMs ||
+    (open && untilMs > keptMs - spec.followMs) ||
+    inHand.some(window => untilMs > window.fromMs && untilMs <= window.untilMs)
 }
 
 /** The next piece of work at `nowMs`: the first page of a new window, or the next page of one in hand. */

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../clock.ts'
 import { asFlowError, FlowError } from '../errors.ts'
-import type { Log } from '../log.ts'
+import { errorFields, type Log } from '../log.ts'
 import type { Lane } from '../records.ts'
 import type { Http, Page, Scope, Stream } from '../source/contract.ts'
 import {
@@ -13,6 +13,7 @@ import {
   beginPace,
   dueAt,
   halveWindow,
+  horizon,
   type KnownCursor,
   next,
   type Pace,
@@ -42,6 +43,8 @@ export interface ReaderParts {
   readonly spec: PlanSpec
   readonly clock: Clock
   readonly log: Log
+  /** Ids of the open rows that were last read in a window ending in `(afterMs, untilMs]`. */
+  openIds(afterMs: number, untilMs: number): readonly string[]
 }
 
 interface Listing {
@@ -60,6 +63,8 @@ export class Reader {
   readonly #of: ReaderParts
   readonly #listings = new Map<Lane, Listing>()
   readonly #restarts = new Map<Lane, { fromMs: number; count: number }>()
+  /** Open rows that are still to be asked for in this round, and when the next round begins. */
+  #following: { ids: readonly string[]; nextAtMs: number } = { ids: [], nextAtMs: -Infinity }
   #pace: Pace
   cursor: KnownCursor
   /** Of the read under way, for the quota's order. */
@@ -83,6 +88,8 @@ export class Reader {
       this.cursor = planned.cursor
       this.#pace = planned.pace
       const { piece } = planned
+      const followed = piece?.lane === 'live' && this.#pace.livePages <= 1 ? null : await this.#follow()
+      if (followed !== null) return followed
       if (piece === null) return null
       this.lane = piece.lane
       try {
@@ -115,7 +122,9 @@ export class Reader {
 
   /** Epoch milliseconds. */
   dueAt(): number {
-    return dueAt(this.cursor, this.#pace, this.#of.spec)
+    const { spec, stream } = this.#of
+    const plannedMs = dueAt(this.cursor, this.#pace, spec)
+    return stream.follow ? Math.min(plannedMs, this.#following.nextAtMs) : plannedMs
   }
 
   /** True when there is more to read than the vendor's newest. */
@@ -132,6 +141,41 @@ export class Reader {
   close(): void {
     for (const { pages } of this.#listings.values()) void pages.return?.().catch(() => {})
     this.#listings.clear()
+  }
+
+  /** Some of the open rows that have left the lookback; null when none is due. Moves no cursor: a round that was cut short begins anew. */
+  async #follow(): Promise<Step | null> {
+    const { stream, config, scope, http, spec, clock, log } = this.#of
+    const { follow } = stream
+    if (!follow) return null
+    const untilMs = horizon(this.cursor, spec)
+    if (this.#following.ids.length === 0) {
+      const nowMs = clock.now()
+      if (nowMs < this.#following.nextAtMs) return null
+      this.#following = { ids: this.#of.openIds(untilMs - spec.followMs, untilMs), nextAtMs: nowMs + spec.lookbackIntervalMs }
+    }
+    const ids = this.#following.ids.slice(0, follow.atOnce)
+    if (ids.length === 0) return null
+    this.lane = 'lookback'
+    const piece: Piece = {
+      lane: 'lookback',
+      window: { fromMs: untilMs, untilMs },
+      resume: null,
+      forgotten: false,
+      followed: true,
+    }
+    try {
+      const rows = await follow.read({ config: config as never, scope, ids, http })
+      this.#following = { ...this.#following, ids: this.#following.ids.slice(ids.length) }
+      return { piece, rows, pages: 1, observedAtMs: clock.now(), endsWindow: false, cursor: this.cursor, pace: this.#pace }
+    } catch (thrown) {
+      this.#following = { ...this.#following, ids: [] }
+      const error = asFlowError(thrown)
+      // A vendor that cannot be asked for rows by id keeps nobody from reading windows.
+      if (error.code !== 'SRC_REFUSED') throw error
+      log.warn({ ...errorFields(error), open: ids.length }, 'the vendor refused to tell open rows by their ids')
+      return null
+    }
   }
 
   async #read(piece: Piece): Promise<Step> {

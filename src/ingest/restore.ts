@@ -2,9 +2,11 @@
  * Where a source partition goes on from: cursor and versions as they stand on their topics, read up to the high watermark. Call it after
  * fencing, so that nobody can write them any more.
  */
-import type { Kafka } from '../kafka/port.ts'
+import type { Kafka, ReadRecord } from '../kafka/port.ts'
 import type { Progress, TimeRange } from '../records.ts'
+import type { Stream } from '../source/contract.ts'
 import { type Cursor, cursorKey, readCursor, withRange } from './cursor.ts'
+import { DerivedSessions } from './derived.ts'
 import type { Outputs } from './encode.ts'
 import { beginCursor, type KnownCursor, type PlanSpec, stillNeeded } from './plan.ts'
 import { Versions } from './versions.ts'
@@ -13,12 +15,16 @@ export interface RestoreParts {
   readonly kafka: Pick<Kafka, 'readToEnd'>
   readonly to: Outputs
   readonly spec: PlanSpec
+  readonly stream: Pick<Stream, 'derive'>
+  readonly config: object
   readonly decodeProgress: (value: Buffer) => Progress | Promise<Progress>
 }
 
 export interface Restored {
   readonly cursor: KnownCursor
   readonly versions: Versions
+  /** Null where the stream's sessions are not derived. */
+  readonly derived: DerivedSessions | null
   /** True when there was no cursor: it is to be committed, so that the stream is known. */
   readonly isNew: boolean
 }
@@ -36,8 +42,14 @@ export async function restore(parts: RestoreParts, nowMs: number, signal: AbortS
   const isNeeded = stillNeeded(cursor, spec)
   const { names, partitions, partitionOf, connector, stream, scope } = parts.to
   const partition = partitionOf(`${connector}/${stream}/${scope}`, partitions)
-  await parts.kafka.readToEnd({ topic: names.versions, partition }, record => versions.load(record, isNeeded), signal)
-  return { cursor, versions, isNew: stored === null }
+  const derive = parts.stream.derive?.(parts.config as never) ?? null
+  const derived = derive && new DerivedSessions(derive, parts.to)
+  const load = (record: ReadRecord) => {
+    if (derived?.load(record) !== true) versions.load(record, isNeeded)
+  }
+  await parts.kafka.readToEnd({ topic: names.versions, partition }, load, signal)
+  derived?.forget(isNeeded)
+  return { cursor, versions, derived, isNew: stored === null }
 }
 
 /** The newest cursor; null when there is none or it was taken away. */

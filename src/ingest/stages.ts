@@ -5,14 +5,15 @@ import type { Clock } from '../clock.ts'
 import { asFlowError, FlowError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
-import type { Http, Stream } from '../source/contract.ts'
+import type { Http, Stream, Turn } from '../source/contract.ts'
 import { rowContext, type RowContext } from '../source/records.ts'
 import { commit, type CommitParts } from './commit.ts'
 import { writeCursor } from './cursor.ts'
 import { decode, type Row, unmappable } from './decode.ts'
-import type { Batch } from './encode.ts'
+import type { Derived, DerivedSessions } from './derived.ts'
+import { type Batch, firstRevisionOf } from './encode.ts'
 import type { PartitionHealth } from './health.ts'
-import { completeUntil, type PlanSpec, stillNeeded } from './plan.ts'
+import { completeUntil, type PlanSpec, stillNeeded, watermark } from './plan.ts'
 import { place, type Reader, type Step } from './reader.ts'
 import type { Stages } from './run.ts'
 import type { Versions } from './versions.ts'
@@ -26,6 +27,8 @@ export interface StageParts extends CommitParts {
   readonly spec: PlanSpec
   readonly reader: Reader
   readonly versions: Versions
+  /** Null where the stream's sessions are not derived. */
+  readonly derived: DerivedSessions | null
   readonly batch: Batch
   readonly clock: Clock
   readonly log: Log
@@ -42,14 +45,28 @@ const GOOD = { records: 5_000, bytes: 8 * 1024 * 1024, ms: 500 } as const
 const MOST = { records: 20_000, bytes: 32 * 1024 * 1024, ms: 5_000 } as const
 /** Rows of one call of `expand`. */
 const EXPAND_ROWS = 100
+/** Rows whose sessions are derived together: many, so that an id is made of a session's first turn. */
+const DERIVE_ROWS = 5_000
+/** An open row that does not change is remembered anew so often: well within what the versions topic keeps. */
+const REMEMBER_MS = 86_400_000
+
+/** What a row in hand belongs to, where sessions are derived; `error`: the connector cannot tell. */
+type Home = { readonly session: Derived; readonly turn: Turn } | { readonly error: FlowError }
 
 export function stagesOf(parts: StageParts): Stages {
-  const { stream, config, scope, http, spec, to, reader, versions, batch, clock, log, metrics, health, signal, fault } = parts
+  const { stream, config, scope, http, spec, to, reader, versions, derived, batch, clock, log, metrics, health, signal, fault } =
+    parts
   const labels = { connector: to.connector, stream: to.stream }
   const taskLabels = { connector: to.connector, task: to.task }
   /** When the first read of the batch began. */
   let batchBeganMs = clock.now()
   let context: { observedAtMs: number; ctx: RowContext } | null = null
+  /** The sessions of the rows in hand, by row. */
+  const homes = new Map<Row, Home>()
+  /** When an open row that does not change was remembered last. */
+  const remembered = new Map<string, number>()
+  const deriving = derived === null ? null : (stream.derive?.(config as never) ?? null)
+  derived?.settle(atMs => watermark(reader.cursor, atMs))
   /** The cursor before the page in hand, for the rejects in it. */
   let cursorOfPage: { step: Step; text: string } | null = null
 
@@ -67,8 +84,59 @@ export function stagesOf(parts: StageParts): Stages {
     return cursorOfPage.text
   }
 
+  async function expanded(rows: readonly Row[]): Promise<readonly Row[]> {
+    if (!stream.expand) return rows
+    const given = rows.map(row => row.row as never)
+    const richer = await stream.expand({ config: config as never, scope, rows: given, http })
+    if (richer.length !== rows.length) {
+      throw new FlowError('PLUGIN_INVALID', {
+        hint: 'expand must give as many rows as it got',
+        given: rows.length,
+        got: richer.length,
+      })
+    }
+    await fault('expanded')
+    return rows.map((row, index) => ({ ...row, row: richer[index] }))
+  }
+
+  /** An open row that does not change would be forgotten by the topic while it is still followed. */
+  function remember(rowId: string): void {
+    const known = versions.get(rowId)
+    if (!known?.open || clock.now() - (remembered.get(rowId) ?? -Infinity) < REMEMBER_MS) return
+    remembered.set(rowId, clock.now())
+    batch.remember(rowId, known, versions)
+  }
+
+  /** What the rows in hand tell of their conversations; an error is kept for `normalise`, which rejects the row. */
+  function turnOf(row: Row, ctx: RowContext): Turn | null | FlowError {
+    try {
+      return deriving?.turn(row.row as never, ctx) ?? null
+    } catch (thrown) {
+      return asFlowError(thrown)
+    }
+  }
+
+  function deriveHomes(derived: DerivedSessions, rows: readonly Row[], ctx: RowContext): void {
+    homes.clear()
+    const turned: { row: Row; turn: Turn }[] = []
+    for (const row of rows) {
+      const turn = turnOf(row, ctx)
+      if (turn instanceof FlowError) homes.set(row, { error: turn })
+      else if (turn !== null) turned.push({ row, turn })
+    }
+    for (const [i, session] of derived.assign(turned.map(({ turn }) => turn)).entries()) {
+      const { row, turn } = turned[i] as { row: Row; turn: Turn }
+      homes.set(row, { session, turn })
+    }
+  }
+
+  function isOpen(row: Row, ctx: RowContext): boolean {
+    return stream.follow?.isOpen(row.row as never, ctx) ?? false
+  }
+
   async function flush(): Promise<void> {
     if (batch.lane === null) return
+    if (derived !== null && context !== null) batch.derived(derived.drain(context.ctx))
     const beganMs = performance.now()
     await commit(parts, batch, reader.cursor, clock.now())
     metrics.observe('ingest_commit_seconds', labels, (performance.now() - beganMs) / 1000)
@@ -119,11 +187,13 @@ export function stagesOf(parts: StageParts): Stages {
     },
 
     *changed(step, { rows }) {
-      const size = stream.expand ? EXPAND_ROWS : Math.max(rows.length, 1)
+      const size = stream.expand ? (stream.expandRows ?? EXPAND_ROWS) : deriving ? DERIVE_ROWS : Math.max(rows.length, 1)
       let some: Row[] = []
       for (const row of rows) {
-        if (versions.isUnchanged(row.id, row.fingerprint)) batch.unchanged++
-        else some.push(row)
+        if (versions.isUnchanged(row.id, row.fingerprint)) {
+          batch.unchanged++
+          if (step.piece.followed) remember(row.id)
+        } else some.push(row)
         if (some.length < size) continue
         yield some
         some = []
@@ -132,29 +202,25 @@ export function stagesOf(parts: StageParts): Stages {
       batch.begin(step.piece)
     },
 
-    async expand(rows) {
-      if (!stream.expand) return rows
-      const given = rows.map(row => row.row as never)
-      const richer = await stream.expand({ config: config as never, scope, rows: given, http })
-      if (richer.length !== rows.length) {
-        throw new FlowError('PLUGIN_INVALID', {
-          hint: 'expand must give as many rows as it got',
-          given: rows.length,
-          got: richer.length,
-        })
-      }
-      await fault('expanded')
-      return rows.map((row, index) => ({ ...row, row: richer[index] }))
+    async expand(changed) {
+      const rows = await expanded(changed)
+      if (derived !== null && context !== null) deriveHomes(derived, rows, context.ctx)
+      return rows
     },
 
     normalise(step, row) {
       // The vendor may show a row twice in a page.
       if (versions.isUnchanged(row.id, row.fingerprint)) {
         batch.unchanged++
+        homes.delete(row)
         return null
       }
       try {
-        return stream.normalise(row.row as never, contextOf(step))
+        const home = homes.get(row)
+        const ctx = contextOf(step)
+        if (home && 'error' in home) throw home.error
+        if (!home || derived === null) return stream.normalise(row.row as never, ctx)
+        return stream.normalise(row.row as never, { ...ctx, derived: derived.refer(home.session, home.turn, ctx) })
       } catch (thrown) {
         const reject = unmappable(row.raw, row.id, 'normalise', thrown, row.fingerprint)
         log.warn(
@@ -164,13 +230,22 @@ export function stagesOf(parts: StageParts): Stages {
         if (asFlowError(thrown).code === 'BUG' && thrown instanceof Error) log.debug({ stack: thrown.stack }, 'in the connector')
         batch.begin(step.piece)
         batch.reject(reject, step.piece, versions, cursorBefore(step))
+        homes.delete(row)
         return null
       }
     },
 
     publish(step, row, drafts) {
-      batch.begin(step.piece)
-      batch.publish(row, drafts, step.piece, step.observedAtMs, versions, () => cursorBefore(step))
+      const { piece, observedAtMs } = step
+      batch.begin(piece)
+      const home = homes.get(row)
+      homes.delete(row)
+      const isNew = versions.get(row.id) === undefined
+      const open = isOpen(row, contextOf(step))
+      if (!batch.publish(row, drafts, piece, observedAtMs, versions, () => cursorBefore(step), open)) return
+      if (derived === null || !home || 'error' in home) return
+      const firstRevision = firstRevisionOf(piece, observedAtMs)
+      derived.count(home.session, home.turn, { isNew, firstRevision, readUntilMs: piece.window.untilMs })
     },
 
     accept(step) {
@@ -178,13 +253,21 @@ export function stagesOf(parts: StageParts): Stages {
       batch.pages += step.pages
       batch.rows += step.rows.length
       reader.accept(step)
-      if (step.endsWindow) versions.forget(stillNeeded(reader.cursor, spec))
+      if (!step.endsWindow) return
+      const isNeeded = stillNeeded(reader.cursor, spec)
+      versions.forget(isNeeded)
+      if (derived === null) return
+      contextOf(step)
+      derived.settle(atMs => watermark(reader.cursor, atMs))
+      derived.forget(isNeeded)
     },
 
+    // Rows whose sessions were derived together are counted together.
     isFull: () =>
-      batch.records >= MOST.records ||
-      batch.bytes >= MOST.bytes ||
-      (stream.expand !== undefined && batch.lane !== null && clock.now() - batchBeganMs >= MOST.ms),
+      homes.size === 0 &&
+      (batch.records >= MOST.records ||
+        batch.bytes >= MOST.bytes ||
+        (stream.expand !== undefined && batch.lane !== null && clock.now() - batchBeganMs >= MOST.ms)),
 
     isDue: step =>
       batch.records >= GOOD.records ||

@@ -186,6 +186,8 @@ export function planSpecOf(connector: Connector, stream: Stream, base: BaseConfi
     longestMs: window.longestMs,
     smallestMs: window.smallestMs ?? 1000,
     durableResume: window.durableResume,
+    inOrder: (stream.derive?.(config as never) ?? null) !== null,
+    followMs: stream.follow?.longestMs ?? 0,
   }
 }
 

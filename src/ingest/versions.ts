@@ -24,11 +24,17 @@ export interface Known {
   readonly items: string
   /** End of the window that the row was last read in. */
   readonly untilMs: number
+  /** The vendor may still change the row, and it is followed by its id when it leaves the lookback. */
+  readonly open: boolean
 }
+
+/** Whether a row that was last read in a window ending then can be read again; `open`: it is followed for longer. */
+export type IsNeeded = (untilMs: number, open?: boolean) => boolean
 
 const FORMAT = 1
 const ROW = 0
 const REJECT = 1
+const OPEN_ROW = 2
 const HEAD_BYTES = 2 + 4 + 8 + 16
 const ITEM_BYTES = 10
 const LEAST_LOOK_SIZE = 1024
@@ -72,6 +78,13 @@ export class Versions {
     return before === undefined
   }
 
+  /** Ids of open rows that were last read in a window ending after `afterMs` and not after `untilMs`. */
+  openBetween(afterMs: number, untilMs: number): string[] {
+    const ids: string[] = []
+    for (const [id, known] of this.#rows) if (known.open && known.untilMs > afterMs && known.untilMs <= untilMs) ids.push(id)
+    return ids
+  }
+
   rowKey(rowId: string): string {
     return `${this.#keyStart}${JSON.stringify(rowId)}]`
   }
@@ -84,9 +97,9 @@ export class Versions {
    * Forgets what cannot be read again. Looks only when there is twice as much as after the last look, so that its cost stays small beside
    * what was added since.
    */
-  forget(isNeeded: (untilMs: number) => boolean): void {
+  forget(isNeeded: IsNeeded): void {
     if (this.size < this.#lookAtSize) return
-    for (const [id, known] of this.#rows) if (!isNeeded(known.untilMs)) this.#rows.delete(id)
+    for (const [id, known] of this.#rows) if (!isNeeded(known.untilMs, known.open)) this.#rows.delete(id)
     for (const [mark, untilMs] of this.#rejects) if (!isNeeded(untilMs)) this.#rejects.delete(mark)
     this.#lookAtSize = Math.max(LEAST_LOOK_SIZE, 2 * this.size)
   }
@@ -96,11 +109,13 @@ export class Versions {
    *
    * @throws FlowError CODEC_INVALID
    */
-  load(record: ReadRecord, isNeeded: (untilMs: number) => boolean): void {
+  load(record: ReadRecord, isNeeded: IsNeeded): void {
     const { key, value } = record
     if (key === null || !key.subarray(0, this.#keyStartBytes.length).equals(this.#keyStartBytes)) return
     const [, , , rowId, rejected] = parseKey(key, record.offset)
     if (rowId === undefined) throw invalid(record.offset, 'the key has no row id')
+    // A thread of derived sessions, which this config does not derive.
+    if (rejected === '') return
     const mark = rejected === undefined ? null : Buffer.from(rejected, 'base64url').toString('latin1')
     if (value === null) {
       if (mark === null) this.#rows.delete(rowId)
@@ -112,7 +127,7 @@ export class Versions {
     if (mark !== null) {
       if (isNeeded(untilMs)) this.#rejects.set(mark, untilMs)
       else this.#rejects.delete(mark)
-    } else if (isNeeded(untilMs)) this.#rows.set(rowId, this.#decode(value, untilMs))
+    } else if (isNeeded(untilMs, value[1] === OPEN_ROW)) this.#rows.set(rowId, this.#decode(value, untilMs))
     else this.#rows.delete(rowId)
   }
 
@@ -142,6 +157,7 @@ export class Versions {
       otherBots,
       items: value.toString('latin1', at, value.length),
       untilMs,
+      open: value[1] === OPEN_ROW,
     }
   }
 }
@@ -155,7 +171,7 @@ export function knownBytes(known: Known): number {
 
 /** The value of a row's version, written at `at`; returns the position after it. */
 export function writeKnown(known: Known, buffer: Buffer, at: number): number {
-  let end = writeHead(buffer, at, ROW, known.revision, known.untilMs, known.fingerprint)
+  let end = writeHead(buffer, at, known.open ? OPEN_ROW : ROW, known.revision, known.untilMs, known.fingerprint)
   end = writeText(known.botId, buffer, end)
   end = buffer.writeUInt16BE(known.otherBots?.size ?? 0, end)
   if (known.otherBots) {

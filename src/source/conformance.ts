@@ -57,7 +57,7 @@ export interface Start {
   /** null: none. */
   readonly habit: Habit | null
   /** The time that the vendor lives in, epoch milliseconds. It may be moved by the check. */
-  now(): number
+  readonly now: () => number
 }
 
 export interface Waiver {

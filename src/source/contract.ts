@@ -116,6 +116,9 @@ export interface FollowArgs {
  * `normalise` finds the row's session in `ctx.derived`. Sessions live with the versions, in the same transactions, so a restart or a window
  * read again changes nothing: a row counts once.
  *
+ * A session is OPEN with no end until everything up to its last turn and the gap has been read, then CLOSED with `ended_at` at its last turn
+ * (`ended_at_estimated`). Containment is AGENT or UNKNOWN. Its channel, language and the like are those of the first turn that tells them.
+ *
  * A turn that comes late extends its session, backwards too, without changing its id. Two sessions that turn out to be one are merged: the one
  * that began later is withdrawn (null value), and stands in attribute `merged_sessions` of the other; messages and events that were published
  * with its key stay as they are.

@@ -34,6 +34,8 @@ const spec: PlanSpec = {
   longestMs: DAY,
   smallestMs: 1000,
   durableResume: true,
+  inOrder: false,
+  followMs: 0,
 }
 
 /** Reads whole windows, each in no time, until nothing is due. */
@@ -286,6 +288,8 @@ function live(seed: number) {
     longestMs: luck.one([HOUR, 7 * HOUR, DAY, Infinity]),
     smallestMs: MINUTE,
     durableResume: luck.chance(0.5),
+    inOrder: luck.chance(0.3),
+    followMs: 0,
   }
   let nowMs = NOON
   let cursor = beginCursor(of, nowMs, [])

@@ -33,6 +33,7 @@ const known: Known = {
   otherBots: new Map([[123_456_789_012, 'øther']]),
   items: '0123456789abcdefghij',
   untilMs: Date.parse('2026-11-20T12:00:00Z'),
+  open: true,
 }
 
 test('a row reads back from its record as it was written', () => {

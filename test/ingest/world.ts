@@ -135,13 +135,15 @@ type Read<T> = { partition: number; offset: number; key: string; value: T }
 
 async function read<T>(kafka: MemoryKafka, topic: string, decoder: (typeof decoders)[keyof typeof decoders]): Promise<Read<T>[]> {
   const records = kafka.committed(topic)
-  await decoder.prepare(records.map(({ value }) => value))
-  return records.map(({ partition, offset, key, value }) => ({
-    partition,
-    offset,
-    key: String(key),
-    value: decoder.decode(value as Buffer) as T,
-  }))
+  await decoder.prepare(records.flatMap(({ value }) => value ?? []))
+  return records.flatMap(({ partition, offset, key, value }) =>
+    value === null ? [] : [{ partition, offset, key: String(key), value: decoder.decode(value) as T }],
+  )
+}
+
+function withdrawnOf(records: readonly { key: Buffer | null; value: Buffer | null }[]): string[] {
+  const newest = new Map(records.map(({ key, value }) => [String(key), value]))
+  return [...newest].flatMap(([key, value]) => (value === null ? [key] : []))
 }
 
 /** What stands on the topics for a read-committed reader. */
@@ -149,6 +151,8 @@ export async function topicsOf(kafka: MemoryKafka) {
   const offsets = kafka.committed(names.offsets)
   return {
     sessions: await read<Session>(kafka, names.sessions, decoders.session),
+    /** Keys whose newest record is a null value. */
+    withdrawn: withdrawnOf(kafka.committed(names.sessions)),
     messages: await read<Message>(kafka, names.messages, decoders.message),
     events: await read<Event>(kafka, names.events, decoders.event),
     progress: await read<Progress>(kafka, names.progress, decoders.progress),

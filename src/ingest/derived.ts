@@ -1,0 +1,400 @@
+/**
+ * Sessions of a vendor that tells turns only, made by inactivity gap (see `Derive` in the contract). Plain state: rows go in, changed sessions come
+ * out; what is remembered of a thread stands on the versions topic, written in the transaction of the rows that made it.
+ *
+ * A row counts when it is published and was not known before, so a window read again, or read again after a kill, changes nothing. Turns may come
+ * in any order: which sessions there are depends on the turns alone; only their ids depend on which turn was seen first.
+ */
+import { FlowError } from '../errors.ts'
+import type { ReadRecord } from '../kafka/port.ts'
+import type { Session } from '../records.ts'
+import { contentId } from '../source/content-id.ts'
+import type { Derive, Turn } from '../source/contract.ts'
+import { type RowContext, session, type SessionRef } from '../source/records.ts'
+import type { PartitionName } from './cursor.ts'
+
+/** What the first turn that knows it tells: the value, and the time of that turn. */
+type Told = Record<string, [value: string | boolean, atMs: number]>
+
+/** One session, as it is kept. Times are epoch milliseconds. */
+export interface Derived {
+  /** Null until the rows that it was first seen with are sorted into sessions; then it stays. */
+  id: string | null
+  key: string
+  part: string | null
+  botId: string
+  /** Of the turn that was the first when the session was first seen: what its id is made of. */
+  firstAtMs: number
+  /** Of its first and its last turn. */
+  fromMs: number
+  untilMs: number
+  /** End of the newest window that a turn of it was read in: until that is forgotten, its rows may come again. */
+  readUntilMs: number
+  told: Told
+  attributes: Told
+  user: number | null
+  bot: number | null
+  agent: number | null
+  transferredAtMs: number | null
+  /** Ids of sessions that were merged into this one after they were published. */
+  merged: string[]
+  /** Turns counted. */
+  turns: number
+  /** As published last; 0: never. */
+  revision: number
+  /** Whether it was over when it was published last. */
+  over: boolean
+}
+
+const TOLD = ['channel', 'language', 'userId', 'channelUserId', 'queue', 'agentId', 'agentName', 'isTest'] as const
+
+/** A session to publish: `record` null withdraws it. */
+export interface DerivedSession {
+  readonly sessionKey: string
+  readonly botId: string
+  readonly record: Session | null
+}
+
+/** A thread's state to write: the record of the versions topic. */
+export interface ThreadState {
+  readonly key: string
+  readonly value: string
+}
+
+export interface Drained {
+  readonly sessions: readonly DerivedSession[]
+  readonly threads: readonly ThreadState[]
+}
+
+export class DerivedSessions {
+  readonly #of: Derive
+  /** Sessions of one key, by their first turn. */
+  readonly #threads = new Map<string, Derived[]>()
+  /** What absorbed a session that is no more. */
+  readonly #into = new Map<Derived, Derived>()
+  readonly #changed = new Set<Derived>()
+  readonly #written = new Set<string>()
+  /** Keys of the turns assigned since the last `drain`. */
+  readonly #placed = new Set<string>()
+  readonly #open = new Set<Derived>()
+  #withdrawn: Derived[] = []
+  #isOver: (untilMs: number) => boolean = () => false
+  readonly #keyStart: string
+  readonly #keyStartBytes: Buffer
+
+  constructor(of: Derive, place: PartitionName) {
+    this.#of = of
+    this.#keyStart = `${JSON.stringify([place.connector, place.stream, place.scope]).slice(0, -1)},"","",`
+    this.#keyStartBytes = Buffer.from(this.#keyStart)
+  }
+
+  /** Sessions remembered. */
+  get size(): number {
+    let size = 0
+    for (const thread of this.#threads.values()) size += thread.length
+    return size
+  }
+
+  /** Finds or opens the session of each turn; nothing is counted yet. All turns that are known together are given together, so that ids are made of the first of them. */
+  assign(turns: readonly Turn[]): Derived[] {
+    const ordered = [...turns.keys()].sort((a, b) => (turns[a] as Turn).atMs - (turns[b] as Turn).atMs)
+    const found: Derived[] = Array.from({ length: turns.length })
+    for (const index of ordered) found[index] = this.#place(turns[index] as Turn)
+    return found.map(each => {
+      const of = this.#resolve(each)
+      of.id ??= this.#idOf(of)
+      return of
+    })
+  }
+
+  /** The session as the row's records refer to it: its id and bot, the row's own channel and language. */
+  refer(of: Derived, turn: Turn, ctx: RowContext): SessionRef {
+    const home = this.#resolve(of)
+    const sessionId =
+      this.#of.publishes === false ? this.#idOf({ ...home, part: turn.part ?? home.part }) : (home.id ?? this.#idOf(home))
+    return ctx.session({ botId: home.botId, sessionId, channel: turn.channel, language: turn.language })
+  }
+
+  /**
+   * The row stands in the batch: its turn is part of the session.
+   *
+   * @param how.isNew false: the row was published before, so it adds to no count.
+   * @param how.firstRevision Of a session that was never published: 1, or the epoch second of a row that may have been published long ago.
+   * @param how.readUntilMs End of the window that the row was read in.
+   */
+  count(of: Derived, turn: Turn, how: { isNew: boolean; firstRevision: number; readUntilMs: number }): void {
+    const { isNew, firstRevision, readUntilMs } = how
+    const home = this.#resolve(of)
+    home.readUntilMs = Math.max(home.readUntilMs, readUntilMs)
+    tell(home.told, turn, TOLD, turn.atMs)
+    if (turn.attributes) tell(home.attributes, turn.attributes, Object.keys(turn.attributes), turn.atMs)
+    if (turn.transferred === true) home.transferredAtMs = Math.min(home.transferredAtMs ?? Infinity, turn.atMs)
+    if (isNew) {
+      home.user = sum(home.user, turn.userMessages)
+      home.bot = sum(home.bot, turn.botMessages)
+      home.agent = sum(home.agent, turn.agentMessages)
+    }
+    if (home.turns === 0 && home.revision === 0) home.revision = firstRevision - 1
+    // A session that was forgotten while one of its rows was not begins anew with that row.
+    if (isNew || home.turns === 0) home.turns++
+    this.#changed.add(home)
+    this.#written.add(home.key)
+  }
+
+  /** Tells how far everything has been read: sessions whose last turn lies far enough back are over, and are published so. */
+  settle(watermarkOf: (atMs: number) => number): void {
+    this.#isOver = untilMs => untilMs + this.#of.gapMs < watermarkOf(untilMs)
+    for (const of of this.#open) {
+      if (!this.#isOver(of.untilMs)) continue
+      this.#changed.add(of)
+      this.#written.add(of.key)
+    }
+  }
+
+  /** What changed since the last call: it belongs into the transaction of the rows counted since. */
+  drain(ctx: RowContext): Drained {
+    const publishes = this.#of.publishes !== false
+    const sessions: DerivedSession[] = []
+    for (const of of this.#withdrawn) if (publishes) sessions.push({ ...this.#identity(of, ctx), record: null })
+    for (const of of this.#changed) {
+      if (of.turns === 0) continue
+      of.revision++
+      of.over = this.#isOver(of.untilMs)
+      if (of.over) this.#open.delete(of)
+      else this.#open.add(of)
+      if (publishes) sessions.push({ ...this.#identity(of, ctx), record: recordOf(of, this.#ref(of, ctx)) })
+    }
+    const threads = [...this.#written].map(key => ({
+      key: this.#keyStart + JSON.stringify(key) + ']',
+      value: this.#stateOf(key),
+    }))
+    // What only rows that were rejected had opened.
+    for (const key of this.#placed) this.#keep(key, of => of.turns > 0)
+    this.#withdrawn = []
+    this.#changed.clear()
+    this.#written.clear()
+    this.#placed.clear()
+    this.#into.clear()
+    return { sessions, threads }
+  }
+
+  /** Forgets sessions that no turn can join any more. @param isNeeded Whether rows of windows that end then may be read again. */
+  forget(isNeeded: (untilMs: number) => boolean): void {
+    for (const key of this.#threads.keys())
+      this.#keep(key, of => !of.over || this.#changed.has(of) || isNeeded(of.readUntilMs + this.#of.gapMs))
+  }
+
+  #keep(key: string, isKept: (of: Derived) => boolean): void {
+    const thread = this.#threads.get(key) ?? []
+    const kept = thread.filter(isKept)
+    if (kept.length === 0) this.#threads.delete(key)
+    else if (kept.length < thread.length) this.#threads.set(key, kept)
+  }
+
+  /**
+   * Takes in a record of the versions topic, in offset order.
+   *
+   * @returns false when it is no thread of this source partition.
+   * @throws FlowError CODEC_INVALID
+   */
+  load({ key, value, offset }: ReadRecord): boolean {
+    if (key === null || !key.subarray(0, this.#keyStartBytes.length).equals(this.#keyStartBytes)) return false
+    try {
+      const thread = (JSON.parse(key.toString()) as string[])[5] as string
+      for (const of of this.#threads.get(thread) ?? []) this.#open.delete(of)
+      const { sessions } = value === null ? { sessions: [] } : (JSON.parse(value.toString()) as { sessions: Derived[] })
+      this.#threads.delete(thread)
+      if (sessions.length > 0) this.#threads.set(thread, sessions)
+      for (const of of sessions) if (!of.over) this.#open.add(of)
+    } catch (error) {
+      throw new FlowError('CODEC_INVALID', { offset, hint: 'a thread of derived sessions is no JSON of ours' }, error)
+    }
+    return true
+  }
+
+  #place(turn: Turn): Derived {
+    let thread = this.#threads.get(turn.key)
+    if (thread === undefined) this.#threads.set(turn.key, (thread = []))
+    this.#placed.add(turn.key)
+    const part = turn.part ?? null
+    let best: Derived | null = null
+    for (const of of thread)
+      if (this.#joins(of, turn.atMs, part) && (best === null || isBetter(of, best, turn.atMs, part))) best = of
+    if (best === null) {
+      best = opened(turn)
+      thread.push(best)
+    } else {
+      best.fromMs = Math.min(best.fromMs, turn.atMs)
+      best.untilMs = Math.max(best.untilMs, turn.atMs)
+      if (best.id === null) best.firstAtMs = best.fromMs
+      best.part ??= part
+      best = this.#mergeAround(best, thread)
+    }
+    thread.sort((a, b) => a.fromMs - b.fromMs)
+    return best
+  }
+
+  #joins(of: Derived, atMs: number, part: string | null): boolean {
+    return distance(of, atMs) <= this.#of.gapMs && fits(of.part, part)
+  }
+
+  /** Two that have come within the gap of each other are one: what was published stays, of two such the one that began earlier. */
+  #mergeAround(grown: Derived, thread: Derived[]): Derived {
+    let home = grown
+    for (let again = true; again; ) {
+      again = false
+      for (const other of thread) {
+        const apart = Math.max(other.fromMs - home.untilMs, home.fromMs - other.untilMs)
+        if (other === home || apart > this.#of.gapMs || !fits(other.part, home.part)) continue
+        const [first, second] = isOlder(home, other) ? [home, other] : [other, home]
+        thread.splice(thread.indexOf(second), 1)
+        this.#absorb(first, second)
+        home = first
+        again = true
+        break
+      }
+    }
+    return home
+  }
+
+  #absorb(of: Derived, gone: Derived): void {
+    of.fromMs = Math.min(of.fromMs, gone.fromMs)
+    of.untilMs = Math.max(of.untilMs, gone.untilMs)
+    of.readUntilMs = Math.max(of.readUntilMs, gone.readUntilMs)
+    if (of.id === null) of.firstAtMs = of.fromMs
+    of.part ??= gone.part
+    of.user = sum(of.user, gone.user)
+    of.bot = sum(of.bot, gone.bot)
+    of.agent = sum(of.agent, gone.agent)
+    of.turns += gone.turns
+    if (gone.transferredAtMs !== null) of.transferredAtMs = Math.min(of.transferredAtMs ?? Infinity, gone.transferredAtMs)
+    merge(of.told, gone.told)
+    merge(of.attributes, gone.attributes)
+    if (gone.turns > 0 && gone.id !== null) of.merged.push(gone.id, ...gone.merged)
+    if (gone.revision > 0) this.#withdrawn.push(gone)
+    this.#into.set(gone, of)
+    this.#changed.delete(gone)
+    this.#open.delete(gone)
+    if (of.turns > 0) {
+      this.#changed.add(of)
+      this.#written.add(of.key)
+    }
+  }
+
+  #resolve(of: Derived): Derived {
+    let home = of
+    for (let into = this.#into.get(home); into !== undefined; into = this.#into.get(home)) home = into
+    return home
+  }
+
+  #idOf({ key, firstAtMs, part }: Derived): string {
+    return this.#of.sessionId?.({ key, firstAtMs, part }) ?? contentId(key, firstAtMs, part)
+  }
+
+  #ref(of: Derived, ctx: RowContext): SessionRef {
+    const word = (name: string) => (of.told[name]?.[0] as string | undefined) ?? null
+    return ctx.session({
+      botId: of.botId,
+      sessionId: of.id ?? this.#idOf(of),
+      channel: word('channel'),
+      language: word('language'),
+    })
+  }
+
+  #identity(of: Derived, ctx: RowContext): { sessionKey: string; botId: string } {
+    return { sessionKey: this.#ref(of, ctx).sessionKey, botId: of.botId }
+  }
+
+  #stateOf(key: string): string {
+    return JSON.stringify({ format: 1, sessions: (this.#threads.get(key) ?? []).filter(of => of.turns > 0) })
+  }
+}
+
+function opened({ key, part, botId, atMs }: Turn): Derived {
+  return {
+    id: null,
+    key,
+    part: part ?? null,
+    botId,
+    firstAtMs: atMs,
+    fromMs: atMs,
+    untilMs: atMs,
+    readUntilMs: atMs,
+    told: {},
+    attributes: {},
+    user: null,
+    bot: null,
+    agent: null,
+    transferredAtMs: null,
+    merged: [],
+    turns: 0,
+    revision: 0,
+    over: false,
+  }
+}
+
+/** How far outside the session the moment lies, milliseconds. */
+function distance({ fromMs, untilMs }: Derived, atMs: number): number {
+  return Math.max(fromMs - atMs, atMs - untilMs, 0)
+}
+
+function fits(a: string | null, b: string | null): boolean {
+  return a === null || b === null || a === b
+}
+
+/** The same part tells more than nearness, nearness more than age. */
+function isBetter(of: Derived, than: Derived, atMs: number, part: string | null): boolean {
+  if (part !== null && (of.part === part) !== (than.part === part)) return of.part === part
+  return distance(of, atMs) < distance(than, atMs)
+}
+
+/** Which of two sessions that are one stays: what has an id already, then what began earlier. */
+function isOlder(a: Derived, b: Derived): boolean {
+  if (a.turns > 0 !== b.turns > 0) return a.turns > 0
+  return a.firstAtMs < b.firstAtMs || (a.firstAtMs === b.firstAtMs && a.fromMs <= b.fromMs)
+}
+
+function tell(told: Told, from: object, names: readonly string[], atMs: number): void {
+  for (const name of names) {
+    const value = (from as Readonly<Record<string, string | boolean | null | undefined>>)[name]
+    const known = told[name]
+    if (value === null || value === undefined || (known !== undefined && known[1] <= atMs)) continue
+    told[name] = [value, atMs]
+  }
+}
+
+function merge(told: Told, more: Told): void {
+  for (const [name, [value, atMs]] of Object.entries(more)) tell(told, { [name]: value }, [name], atMs)
+}
+
+function sum(known: number | null, more: number | null | undefined): number | null {
+  return more === null || more === undefined ? known : (known ?? 0) + more
+}
+
+function recordOf(of: Derived, ref: SessionRef): Session {
+  const word = (name: string) => (of.told[name]?.[0] as string | undefined) ?? null
+  const counts = [of.user, of.bot, of.agent].filter(count => count !== null)
+  const attributes = Object.fromEntries(Object.entries(of.attributes).map(([name, [value]]) => [name, value]))
+  const { record } = session(ref, {
+    startedAt: of.fromMs,
+    endedAt: of.over ? of.untilMs : null,
+    endedAtEstimated: of.over,
+    status: of.over ? 'CLOSED' : 'OPEN',
+    containment: of.transferredAtMs === null ? 'UNKNOWN' : 'AGENT',
+    interactive: of.user === null ? null : of.user > 0,
+    userId: word('userId'),
+    channelUserId: word('channelUserId'),
+    transferredAt: of.transferredAtMs,
+    queue: word('queue'),
+    agentId: word('agentId'),
+    agentName: word('agentName'),
+    userMessages: of.user,
+    botMessages: of.bot,
+    agentMessages: of.agent,
+    totalMessages: counts.length === 0 ? null : counts.reduce((all, count) => all + count, 0),
+    isTest: (of.told['isTest']?.[0] as boolean | undefined) ?? null,
+    attributes: of.merged.length === 0 ? attributes : { ...attributes, merged_sessions: of.merged.join(',') },
+  })
+  record.revision = of.revision
+  return record
+}

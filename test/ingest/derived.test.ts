@@ -1,0 +1,254 @@
+import { describe, expect, test } from 'vitest'
+import { type Derived, DerivedSessions } from '../../src/ingest/derived.ts'
+import type { Session } from '../../src/records.ts'
+import { type Derive, rowContext, type Turn } from '../../src/source/index.ts'
+import { draw, type Draw } from './random.ts'
+
+const MINUTE = 60_000
+const GAP = 15 * MINUTE
+const NOON = Date.parse('2026-11-20T12:00:00Z')
+const place = { connector: 'acme', stream: 'turns', scope: 'acme' }
+const derive: Derive = { gapMs: GAP, turn: () => null }
+const ctx = rowContext({
+  vendor: 'tiny',
+  account: 'acme',
+  connector: 'acme',
+  config: {},
+  scope: { name: 'acme', botId: null },
+  observedAtMs: NOON,
+  lookbackMs: 0,
+})
+
+/** A turn some minutes after noon. */
+const turn = (minutes: number, more: Partial<Turn> = {}): Turn => ({
+  key: 'k',
+  atMs: NOON + minutes * MINUTE,
+  botId: 'bot',
+  channel: 'web',
+  userMessages: 1,
+  ...more,
+})
+
+/** The topic of sessions as a reader keeps it, and the threads that a restart finds. */
+class Topics {
+  readonly sessions = new Map<string, Session>()
+  readonly withdrawn: string[] = []
+  readonly revisions = new Map<string, number[]>()
+  readonly threads = new Map<string, string>()
+
+  take(derived: DerivedSessions) {
+    const { sessions, threads } = derived.drain(ctx)
+    for (const { sessionKey, record } of sessions) {
+      if (record === null) {
+        this.withdrawn.push(sessionKey)
+        this.sessions.delete(sessionKey)
+      } else {
+        this.sessions.set(sessionKey, record)
+        this.revisions.set(sessionKey, [...(this.revisions.get(sessionKey) ?? []), record.revision])
+      }
+    }
+    for (const { key, value } of threads) this.threads.set(key, value)
+  }
+
+  restarted(of: Derive = derive): DerivedSessions {
+    const derived = new DerivedSessions(of, place)
+    for (const [key, value] of this.threads)
+      expect(derived.load({ offset: 0, timestamp: 0, key: Buffer.from(key), value: Buffer.from(value), headers: {} })).toBe(true)
+    return derived
+  }
+
+  /** By their start. */
+  get told() {
+    return [...this.sessions.values()]
+      .map(({ started_at, ended_at, status, user_messages, transferred_at }) => ({
+        from: started_at,
+        ended: ended_at,
+        status,
+        user: user_messages,
+        transferred: transferred_at,
+      }))
+      .sort(byStart)
+  }
+}
+
+function feed(derived: DerivedSessions, turns: readonly Turn[], how: { isNew?: boolean; rejected?: boolean } = {}): string[] {
+  const homes = derived.assign(turns)
+  const ids = homes.map((home, i) => derived.refer(home, turns[i] as Turn, ctx).sessionId)
+  homes.forEach((home: Derived, i) => {
+    if (how.rejected !== true)
+      derived.count(home, turns[i] as Turn, { isNew: how.isNew ?? true, firstRevision: 1, readUntilMs: (turns[i] as Turn).atMs })
+  })
+  return ids
+}
+
+describe('turns that come in order', () => {
+  test('are one session while no silence is longer than the gap, and two where one is by a millisecond', () => {
+    const derived = new DerivedSessions(derive, place)
+    const [a, b, c] = feed(derived, [turn(0), turn(15), { ...turn(30), atMs: turn(30).atMs + 1 }])
+    expect([a === b, b === c]).toEqual([true, false])
+    const topics = new Topics()
+    topics.take(derived)
+    expect(topics.told.map(({ from, user }) => [(from - NOON) / MINUTE, user])).toEqual([
+      [0, 2],
+      [30 + 1 / MINUTE, 1],
+    ])
+  })
+
+  test('are open until all that could join has been read, then closed at the last turn', () => {
+    const derived = new DerivedSessions(derive, place)
+    const topics = new Topics()
+    feed(derived, [turn(0), turn(10)])
+    topics.take(derived)
+    expect(topics.told).toMatchObject([{ status: 'OPEN', ended: null }])
+    derived.settle(() => turn(25).atMs)
+    topics.take(derived)
+    expect([...topics.revisions.values()], 'nothing is published while a turn could still join').toEqual([[1]])
+    derived.settle(() => turn(25).atMs + 1)
+    topics.take(derived)
+    expect(topics.told).toMatchObject([{ status: 'CLOSED', ended: turn(10).atMs }])
+    expect([...topics.revisions.values()]).toEqual([[1, 2]])
+  })
+
+  test('of two threads, or of two parts of one, never meet', () => {
+    const derived = new DerivedSessions(derive, place)
+    const [a, b] = feed(derived, [turn(0), turn(0, { key: 'other' })])
+    expect(a).not.toBe(b)
+    const [x, none, y, x2] = feed(derived, [
+      turn(100, { part: 'x' }),
+      turn(101),
+      turn(102, { part: 'y' }),
+      turn(103, { part: 'x' }),
+    ])
+    expect([none === x, y === x, x2 === x]).toEqual([true, false, true])
+  })
+})
+
+test('the first turn that tells a thing decides, whichever comes first', () => {
+  const derived = new DerivedSessions(derive, place)
+  const topics = new Topics()
+  feed(derived, [turn(5, { channel: 'sms', userId: 'late', transferred: true, attributes: { a: '2', b: '2' } })])
+  topics.take(derived)
+  feed(derived, [turn(0, { channel: 'web', transferred: true, attributes: { a: '1' } })])
+  topics.take(derived)
+  expect([...topics.sessions.values()]).toMatchObject([
+    { channel: 'web', user_id: 'late', transferred_at: NOON, containment: 'AGENT', attributes: { a: '1', b: '2' }, revision: 2 },
+  ])
+})
+
+describe('a turn that comes late', () => {
+  test('before a session extends it backwards and leaves its id', () => {
+    const derived = new DerivedSessions(derive, place)
+    const topics = new Topics()
+    const [first] = feed(derived, [turn(20)])
+    topics.take(derived)
+    expect(feed(derived, [turn(10), turn(0)])).toEqual([first, first])
+    topics.take(derived)
+    expect(topics.told).toMatchObject([{ from: NOON, user: 3 }])
+  })
+
+  test('between two sessions makes them one: the younger is withdrawn, and stands in the other', () => {
+    const derived = new DerivedSessions(derive, place)
+    const topics = new Topics()
+    const [early] = feed(derived, [turn(0)])
+    const [late] = feed(derived, [turn(30)])
+    topics.take(derived)
+    expect(topics.told).toHaveLength(2)
+    expect(feed(topics.restarted(), [turn(15)])).toEqual([early])
+    feed(derived, [turn(15)])
+    topics.take(derived)
+    expect(topics.told).toMatchObject([{ from: NOON, user: 3 }])
+    expect(topics.withdrawn).toEqual([`tiny:acme:${late}`])
+    expect([...topics.sessions.values()][0]?.attributes).toEqual({ merged_sessions: late })
+  })
+
+  test('that was counted before adds to no count', () => {
+    const derived = new DerivedSessions(derive, place)
+    const topics = new Topics()
+    feed(derived, [turn(0), turn(1)])
+    topics.take(derived)
+    feed(derived, [turn(1, { transferred: true })], { isNew: false })
+    topics.take(derived)
+    expect(topics.told).toMatchObject([{ user: 2, transferred: turn(1).atMs }])
+  })
+})
+
+test('a row that is rejected opens no session', () => {
+  const derived = new DerivedSessions(derive, place)
+  const topics = new Topics()
+  feed(derived, [turn(0)], { rejected: true })
+  topics.take(derived)
+  expect([topics.told, derived.size, topics.threads.size]).toEqual([[], 0, 0])
+})
+
+test('where another stream tells the sessions, a turn names the one that its part says, and nothing is published', () => {
+  const derived = new DerivedSessions(
+    { ...derive, publishes: false, sessionId: ({ part, firstAtMs }) => part ?? `at ${firstAtMs}` },
+    place,
+  )
+  const topics = new Topics()
+  expect(feed(derived, [turn(0), turn(1, { part: 'chat' }), turn(2)])).toEqual(['chat', 'chat', 'chat'])
+  topics.take(derived)
+  expect([topics.sessions.size, topics.threads.size]).toEqual([0, 1])
+})
+
+test('what can be joined no more is forgotten, what is open is not', () => {
+  const derived = new DerivedSessions(derive, place)
+  feed(derived, [turn(0), turn(100)])
+  derived.settle(() => turn(60).atMs)
+  derived.drain(ctx)
+  derived.forget(untilMs => untilMs > turn(15).atMs)
+  expect(derived.size).toBe(1)
+})
+
+function byStart(a: { from: number; user: number | null; transferred: number | null }, b: typeof a): number {
+  return a.from - b.from || (a.user ?? 0) - (b.user ?? 0) || (a.transferred ?? 0) - (b.transferred ?? 0)
+}
+
+/** What the turns come to, told without any of the code above: sorted, cut where the silence is too long. */
+function clusters(turns: readonly Turn[]) {
+  const sessions: { key: string; from: number; until: number; user: number; transferred: number | null }[] = []
+  for (const each of turns.toSorted((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.atMs - b.atMs))) {
+    let last = sessions.at(-1)
+    if (last === undefined || last.key !== each.key || each.atMs - last.until > GAP)
+      sessions.push((last = { key: each.key, from: each.atMs, until: each.atMs, user: 0, transferred: null }))
+    last.until = each.atMs
+    last.user += each.userMessages ?? 0
+    if (each.transferred === true) last.transferred ??= each.atMs
+  }
+  return sessions
+    .map(({ from, until, user, transferred }) => ({ from, ended: until, status: 'CLOSED', user, transferred }))
+    .sort(byStart)
+}
+
+function shuffled<T>(items: readonly T[], luck: Draw): T[] {
+  const out = [...items]
+  for (let i = out.length - 1; i > 0; i--) {
+    const j = luck.between(0, i)
+    ;[out[i], out[j]] = [out[j] as T, out[i] as T]
+  }
+  return out
+}
+
+test.each(Array.from({ length: 40 }, (_, seed) => [seed]))(
+  'in any order, cut anywhere and with restarts, turns come to the same sessions (seed %d)',
+  seed => {
+    const luck = draw(seed)
+    const turns = Array.from({ length: luck.between(1, 60) }, () =>
+      turn(luck.between(0, 400), { key: `k${luck.between(0, 2)}`, transferred: luck.chance(0.1) }),
+    )
+    const topics = new Topics()
+    let derived = new DerivedSessions(derive, place)
+    const rest = luck.chance(0.3) ? turns.toSorted((a, b) => a.atMs - b.atMs) : shuffled(turns, luck)
+    while (rest.length > 0) {
+      feed(derived, rest.splice(0, luck.between(1, 12)))
+      if (luck.chance(0.5)) continue
+      if (luck.chance(0.3)) derived.settle(() => turn(luck.between(0, 400)).atMs)
+      topics.take(derived)
+      if (luck.chance(0.5)) derived = topics.restarted()
+    }
+    derived.settle(() => Infinity)
+    topics.take(derived)
+    expect(topics.told).toEqual(clusters(turns))
+    for (const revisions of topics.revisions.values()) expect(revisions).toEqual(revisions.map((_, i) => i + 1))
+  },
+)

@@ -238,7 +238,7 @@ export default defineConnector({
       normalise: (row, ctx) => {
         const team = teamOf(ctx.scope)
         const { bot_id: bot, bot_version: version } = row.labels
-        return [pointDraft(row, bot ? recordBot(bot, version ?? null) : team, { team_id: team }, ctx)]
+        return [pointDraft(row, bot ? recordBot(bot, version ?? null) : team, { team_id: team, bot_version: version }, ctx)]
       },
     },
   },
@@ -389,7 +389,7 @@ function teamQuestion({ teamBucket: bucket, teamGroupBy: groupBy }: Config, scop
 }
 
 /** A point stands at the beginning of its bucket; a bin of a histogram at the beginning of its day. */
-function pointDraft(row: Point, botId: string, of: Readonly<Record<string, string>>, ctx: RowContext): Draft {
+function pointDraft(row: Point, botId: string, of: Readonly<Record<string, string | undefined>>, ctx: RowContext): Draft {
   const { endpoint, bucket, groupBy, stat, labels, seriesLabel, x, value, fromMs, untilMs } = row
   const series = Object.entries(row.series).map(([name, told]) => [`series.${name}`, told] as const)
   return eventWithoutSession(ctx, {

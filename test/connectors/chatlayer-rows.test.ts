@@ -3,7 +3,7 @@ import chatlayer, { sessionIdOf, threadKey } from '../../connectors/chatlayer/in
 import { askAll } from '../../connectors/chatlayer/series.ts'
 import type { Event } from '../../src/records.ts'
 import { parseConnectorConfig } from '../../src/source/config.ts'
-import { contentId, FlowError, type Http, type RowContext, rowContext, type Scope, type Stream } from '../../src/source/index.ts'
+import { contentId, FlowError, type Http, rowContext, type Scope, type Stream } from '../../src/source/index.ts'
 
 /** The vendor's rows as records: the samples of its documents word for word, and the forms that they leave open. */
 const T = Date.parse
@@ -51,7 +51,7 @@ function told(name: string, raw: unknown, how: How & { readonly sessionId?: stri
     turn === null || how.sessionId === undefined
       ? null
       : ctx.session({ botId: turn.botId, sessionId: how.sessionId, channel: turn.channel })
-  return stream.normalise(row, { ...ctx, derived } as RowContext).map(({ record }) => record as Event)
+  return stream.normalise(row, { ...ctx, derived }).map(({ record }) => record as Event)
 }
 
 function only(records: readonly Event[]): Event {

@@ -693,7 +693,7 @@ function recordsOf(
   if (derive === null)
     return { events: rows.flatMap(each => stream.normalise(each, ctx)).map(({ record }) => record as Event), sessions: [] }
   const derived = new DerivedSessions(derive, { connector: 'acme', stream: 'events', scope: scope.name })
-  const turned = rows.map(each => ({ each, turn: derive.turn(each as never, ctx) }))
+  const turned = rows.map(each => ({ each, turn: derive.turn(each, ctx) }))
   const withTurn = turned.flatMap(({ each, turn }) => (turn === null ? [] : [{ each, turn }]))
   const homes = derived.assign(withTurn.map(({ turn }) => turn))
   const events = turned.filter(({ turn }) => turn === null).flatMap(({ each }) => stream.normalise(each, ctx))

@@ -3,16 +3,16 @@
  * series (aggregate), and at the raw limit: the same bytes, encoded already, in transactions of the same size, through kafkajs as it is and through
  * our writer. Each in a process of its own, whose CPU is read from outside (Linux), interleaved, all in one run. Prints a block for `results.md`.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { createLog } from '../src/log.ts'
 import { connectKafka } from '../src/kafka/client.ts'
 import { startStack } from '../src/stack/stack.ts'
+import { cpuUsOf, rssKiBOf, startChild } from './child.ts'
 
 const { values } = parseArgs({
   options: { sessions: { type: 'string', default: '20000' }, rounds: { type: 'string', default: '3' } },
@@ -131,53 +131,6 @@ async function measureRaw(kind: 'plain' | 'edge', prefix: string): Promise<Sampl
   const { records, cpuUs, wallMs } = JSON.parse(await child.firstLine()) as { records: number; cpuUs: number; wallMs: number }
   await child.ended
   return { cpuUsPerRecord: cpuUs / records, recordsPerSecond: records / (wallMs / 1000), peakMiB: Number.NaN }
-}
-
-interface Child {
-  readonly process: ChildProcess
-  firstLine(): Promise<string>
-  readonly port: Promise<number>
-  readonly ended: Promise<unknown>
-  lastLine(): string
-}
-
-function startChild(first: string, rest: readonly string[]): Child {
-  const child = spawn(process.execPath, [first, ...rest], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
-  let last = ''
-  const port = Promise.withResolvers<number>()
-  if (child.stdout === null || child.stderr === null) throw new Error('a child without output')
-  createInterface({ input: child.stderr }).on('line', line => {
-    last = line
-    const found = /"port":(\d+)/.exec(line)
-    if (found) port.resolve(Number(found[1]))
-    if (/"level":"(warn|error)"/.test(line) || !line.startsWith('{')) process.stderr.write(`${line}\n`)
-  })
-  const lines = createInterface({ input: child.stdout })
-  return {
-    process: child,
-    firstLine: () =>
-      new Promise((resolve, reject) => {
-        lines.once('line', resolve)
-        lines.once('close', () => reject(new Error(`${rest[0]} ended before it said anything: ${last}`)))
-      }),
-    port: port.promise,
-    ended: new Promise(resolve => {
-      child.once('exit', resolve)
-    }),
-    lastLine: () => last,
-  }
-}
-
-/** User and system time of a process, microseconds (ticks of 10 ms). */
-function cpuUsOf(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /, '')
-    .split(' ')
-  return (Number(fields[11]) + Number(fields[12])) * 10_000
-}
-
-function rssKiBOf(pid: number): number {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0)
 }
 
 function report(): string {

@@ -7,6 +7,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { ERRORS, type Retry } from '../src/errors.ts'
+import { kindsOf } from '../src/ingest/start.ts'
 import { metricsPage } from '../src/metrics.ts'
 import { configJsonSchema, dotted } from '../src/source/config.ts'
 import type { Connector, Quota, WindowSpec } from '../src/source/contract.ts'
@@ -48,7 +49,9 @@ function connectorPage(connector: Connector): string {
           typeof stream.window === 'function' ? stream.window(sampleConfig(connector) as never) : stream.window
         return [
           `\`${name}\`${manifest.optionalStreams?.includes(name) ? ' (only when named in `streams`)' : ''}`,
-          name === manifest.sessionStream ? 'sessions, messages, events' : 'messages, events',
+          kindsOf(connector, name, sampleConfig(connector))
+            .map(kind => `${kind}s`)
+            .join(', '),
           window.longestMs === Infinity ? 'of any length' : `up to ${duration(window.longestMs)}`,
           window.lookbackMs === 0
             ? 'no: rows do not change'

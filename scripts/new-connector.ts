@@ -44,7 +44,7 @@ for (const file of readdirSync(here('scaffold'))) {
 }
 process.stdout.write(`
 Next:
-  node scripts/generate.ts                                   its README and the list of connectors
+  npm run generate                                           its README and the list of connectors
   npx vitest run --project conformance connectors/${name}     the conformance suite
   npm run colloquy -- simulate ${name}                        its simulator
 docs/writing-a-connector.md says what to mind.

@@ -189,6 +189,7 @@ export interface Progress {
   committed_at: number
   through: TopicOffset[]
   covered: TimeRange[]
+  feeds: string[]
 }
 
 /** One minute of one series: absolute values, an upsert. Every value counts the newest revisions only. */

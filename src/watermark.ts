@@ -44,6 +44,8 @@ export interface StreamFilter {
   readonly account?: readonly string[] | undefined
   readonly bot_id?: readonly string[] | undefined
   readonly connector?: readonly string[] | undefined
+  /** Only streams that give this kind of record. */
+  readonly feeds?: string | undefined
 }
 
 export interface StreamProgress extends SourcePartition {
@@ -98,6 +100,7 @@ export function createWatermarks(follows: (topic: string, partition: number) => 
         wanted(filter.vendor, newest.vendor) &&
         wanted(filter.account, newest.account) &&
         wanted(filter.connector, newest.connector) &&
+        (filter.feeds === undefined || newest.feeds.length === 0 || newest.feeds.includes(filter.feeds)) &&
         (newest.bot_id === null || wanted(filter.bot_id, newest.bot_id)),
     )
   }

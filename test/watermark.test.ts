@@ -25,11 +25,21 @@ function progress(of: Partial<Progress> = {}): Progress {
     committed_at: 0,
     through: [],
     covered: [],
+    feeds: [],
     ...of,
   }
 }
 
 const at = (topic: string, partition: number, offset: number): TopicOffset => ({ topic, partition, offset })
+
+test('a kind of record is complete as far as the streams that give it', () => {
+  const marks = createWatermarks(ALL)
+  marks.apply(progress({ stream: 'sessions', complete_until: 300, feeds: ['session', 'message'] }))
+  marks.apply(progress({ stream: 'metrics', complete_until: 100, feeds: ['event'] }))
+  expect(['session', 'message', 'event', undefined].map(feeds => marks.completeUntil({ feeds }))).toEqual([300, 300, 100, 100])
+  marks.apply(progress({ stream: 'other', complete_until: 50 }))
+  expect(marks.completeUntil({ feeds: 'session' }), 'a stream that does not say may give anything').toBe(50)
+})
 
 describe('a Progress is believed', () => {
   test('only when the last record it speaks of has been passed in every followed partition', () => {

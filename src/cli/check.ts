@@ -1,15 +1,16 @@
 import { systemClock } from '../clock.ts'
 import { asFlowError } from '../errors.ts'
-import { peekConnector } from '../ingest/peek.ts'
+import { probesOf } from '../ingest/peek.ts'
 import { createLog, errorFields } from '../log.ts'
 import { readArgs } from './args.ts'
 import { type Io, refuse } from './io.ts'
 import { openKafka, openRegistry, readSetup } from './setup.ts'
 
-const TIMEOUT_MS = 60_000
+/** For everything: some vendors are asked seconds apart. */
+const TIMEOUT_MS = 180_000
 
 /**
- * `colloquy check`: the file first, then Kafka, the registry and every vendor with its real credentials. One line a finding on stdout, good or bad;
+ * `colloquy check`: the file first, then Kafka, the registry and every stream of every vendor with its real credentials. One line a finding on stdout, good or bad;
  * all are tried, also when one fails.
  */
 export async function checkCommand(argv: string[], io: Io): Promise<number> {
@@ -23,13 +24,13 @@ export async function checkCommand(argv: string[], io: Io): Promise<number> {
   const quiet = createLog('silent')
   const signal = AbortSignal.any([io.signal, AbortSignal.timeout(TIMEOUT_MS)])
   let faults = 0
-  const find = async (what: string, ask: () => Promise<object>) => {
+  const find = async (what: string, ask: () => Promise<object>, place: object = {}) => {
     try {
-      io.stdout(JSON.stringify({ finding: 'ok', what, ...(await ask()) }))
+      io.stdout(JSON.stringify({ finding: 'ok', what, ...place, ...(await ask()) }))
     } catch (thrown) {
       faults += 1
       const error = asFlowError(thrown)
-      io.stdout(JSON.stringify({ finding: 'fault', what, ...errorFields(error) }))
+      io.stdout(JSON.stringify({ finding: 'fault', what, ...errorFields(error), ...place }))
     }
   }
 
@@ -41,14 +42,15 @@ export async function checkCommand(argv: string[], io: Io): Promise<number> {
     return { url: setup.config.registry.url }
   })
   for (const connector of setup.connectors)
-    await find(`connectors.${connector.name}`, async () => {
-      let records = 0
-      for await (const peeked of peekConnector({ ...connector, limit: 1, clock: systemClock, log: quiet, signal })) {
-        records += 1
-        if (peeked.kind === 'reject')
-          return { answers: true, newest: 'reject', reason: peeked.record.reason, path: peeked.record.path }
-      }
-      return { answers: true, records }
-    })
+    for (const { stream, scope, look } of probesOf({ ...connector, clock: systemClock, log: quiet, signal }))
+      await find(
+        `connectors.${connector.name}`,
+        async () => {
+          const newest = await look()
+          if (newest?.kind !== 'reject') return { answers: true, newest: newest?.kind ?? null }
+          return { answers: true, newest: 'reject', reason: newest.record.reason, path: newest.record.path }
+        },
+        { stream, scope },
+      )
   return faults === 0 ? 0 : 1
 }

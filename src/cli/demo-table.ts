@@ -7,13 +7,14 @@ export interface DemoRow {
   readonly sessions: number
   readonly messages: number
   readonly transfers: number
+  readonly events: number
 }
 
 export interface DemoState {
   readonly rows: readonly DemoRow[]
   /** Records that the aggregator has still to count; null where not known yet. */
   readonly lag: number | null
-  /** Everything earlier has been read; null where nothing has been read completely. */
+  /** Every session that began earlier has been read; null where nothing has been read completely. */
   readonly completeUntil: string | null
 }
 
@@ -27,15 +28,14 @@ export async function readState(base: string, fromMs: number, signal: AbortSigna
     for (const [column, measures] of Object.entries(COLUMNS))
       for (const measure of measures) {
         const answer = await series(base, measure, fromMs, signal)
-        completeUntil = answer.complete_until
+        if (column === 'sessions') completeUntil = answer.complete_until
         for (const { labels, sum } of answer.data.series) {
           const { vendor = '', channel = '' } = labels
-          const row = rows.get(`${vendor} ${channel}`) ?? { vendor, channel, sessions: 0, messages: 0, transfers: 0 }
+          const row = rows.get(`${vendor} ${channel}`) ?? { vendor, channel, sessions: 0, messages: 0, transfers: 0, events: 0 }
           rows.set(`${vendor} ${channel}`, { ...row, [column]: row[column as keyof typeof COLUMNS] + (sum ?? 0) })
         }
       }
-    const sorted = [...rows.values()].toSorted((a, b) => a.vendor.localeCompare(b.vendor) || b.sessions - a.sessions)
-    return { rows: sorted, lag: await lagOf(base, signal), completeUntil }
+    return { rows: [...rows.values()], lag: await lagOf(base, signal), completeUntil }
   } catch {
     return null // not listening yet, or going down: the table keeps what it has
   }
@@ -45,6 +45,7 @@ const COLUMNS = {
   sessions: ['sessions'],
   messages: ['messages_user', 'messages_bot', 'messages_agent', 'messages_other'],
   transfers: ['agent_transfers'],
+  events: ['events'],
 } as const
 
 interface SeriesAnswer {
@@ -65,26 +66,29 @@ async function lagOf(base: string, signal: AbortSignal): Promise<number | null> 
   return lines.length === 0 ? null : lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
 }
 
-/** The table as lines no longer than `width`. */
+/** The table as lines no longer than `width`: sessions by channel and vendor, and what else there is of each vendor. */
 export function tableOf(state: DemoState, width: number): string[] {
-  const cells = (row: readonly string[]) =>
-    `  ${(row[0] ?? '').padEnd(12)} ${(row[1] ?? '').padEnd(12)} ${row
-      .slice(2)
-      .map(cell => cell.padStart(12))
-      .join(' ')}`.slice(0, width)
+  const { rows, lag, completeUntil } = state
   const number = (value: number) => value.toLocaleString('en-US')
-  const total = { sessions: 0, messages: 0, transfers: 0 }
-  for (const row of state.rows) for (const column of ['sessions', 'messages', 'transfers'] as const) total[column] += row[column]
-  const { lag, completeUntil } = state
+  const vendors = [...new Set(rows.map(({ vendor }) => vendor))].toSorted()
+  const line = (name: string, cells: readonly string[]) => `  ${name.padEnd(16)}${cells.map(cell => cell.padStart(11)).join('')}`
+  const counted = (name: string, column: keyof typeof COLUMNS, of: readonly DemoRow[]) => {
+    const sum = (some: readonly DemoRow[]) => some.reduce((all, row) => all + row[column], 0)
+    return line(name, [...vendors.map(vendor => number(sum(of.filter(row => row.vendor === vendor)))), number(sum(of))])
+  }
+  const channels = Map.groupBy(rows, ({ channel }) => channel)
+  const size = (of: readonly DemoRow[]) => of.reduce((all, { sessions }) => all + sessions, 0)
+  const inOrder = [...channels].toSorted(([, a], [, b]) => size(b) - size(a))
   return [
     '',
-    cells(['vendor', 'channel', 'sessions', 'messages', 'transfers']),
-    ...state.rows.map(row => cells([row.vendor, row.channel, number(row.sessions), number(row.messages), number(row.transfers)])),
-    cells(['all', '', number(total.sessions), number(total.messages), number(total.transfers)]),
+    line('sessions', [...vendors, 'all']),
+    ...inOrder.map(([channel, of]) => counted(channel, 'sessions', of)),
+    counted('all', 'sessions', rows),
     '',
-    `  complete until ${completeUntil ?? '(nothing read completely yet)'}   lag ${lag === null ? '?' : number(lag)} records`.slice(
-      0,
-      width,
-    ),
-  ]
+    counted('agent transfers', 'transfers', rows),
+    counted('messages', 'messages', rows),
+    counted('events', 'events', rows),
+    '',
+    `  complete until ${completeUntil ?? '(nothing read completely yet)'}   lag ${lag === null ? '?' : number(lag)} records`,
+  ].map(each => each.slice(0, width))
 }

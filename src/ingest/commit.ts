@@ -66,5 +66,6 @@ function progressOf({ to, scope }: CommitParts, batch: Batch, cursor: KnownCurso
     committed_at: nowMs,
     through: [],
     covered: cursor.covered.map(({ from, until }) => ({ from, until })),
+    feeds: [...to.feeds],
   }
 }

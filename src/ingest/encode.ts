@@ -7,7 +7,7 @@
 import { FlowError } from '../errors.ts'
 import type { PartitionBatch, WriteRecord } from '../kafka/port.ts'
 import { botKey, type Event, type Lane, type Message, type Session } from '../records.ts'
-import type { Draft } from '../source/contract.ts'
+import type { Draft, RecordKind } from '../source/contract.ts'
 import type { TopicNames } from '../topics.ts'
 import type { PartitionName } from './cursor.ts'
 import { markOf, type Reject, type Row, unmappable } from './decode.ts'
@@ -50,6 +50,8 @@ export interface Outputs extends PartitionName {
   /** `max.message.bytes` of each topic. */
   readonly maxBytes: ReadonlyMap<string, number>
   readonly mask: Mask
+  /** The kinds of records that the stream gives. */
+  readonly feeds: readonly RecordKind[]
   /** False: a reject ends the task (`errors.tolerance: none`). */
   readonly tolerant: boolean
 }

@@ -55,33 +55,74 @@ interface Place extends Omit<PeekOptions, 'limit'> {
  * @throws FlowError of the vendor
  */
 export async function* peekConnector(options: PeekOptions): AsyncGenerator<Peeked> {
-  const { connector, base, config, clock, log, signal, name = base.account } = options
-  const { manifest } = connector
-  const pool = quotaPool(clock)
-  const spec = connector.http(config as never)
-  const places = partitionsOf(connector, base, config)
+  const places = placesOf(options)
   let left = options.limit
-  for (const [index, { stream, scope }] of places.entries()) {
+  for (const [index, { open }] of places.entries()) {
     let share = Math.ceil(left / (places.length - index))
     if (share <= 0) return
-    const limits = quotaLimits(manifest, base)
-    const lease = pool.lease({ vendor: manifest.id, shared: quotaShare(manifest, name, config, scope), limits })
-    const http = createHttp(spec, { quota: lease.gate, priority: PRIORITY.live, signal, clock, log })
-    const plan = planSpecOf(connector, stream, base, config)
+    const { place, close } = open()
     try {
-      for await (const peeked of peekStream({ ...options, name, stream, scope, http, spec: plan, account: base.account })) {
+      for await (const peeked of peekStream(place)) {
         yield peeked
         left--
         if (--share === 0) break
       }
     } finally {
-      await http.close()
+      await close()
     }
-    lease.end()
   }
 }
 
-async function* peekStream(of: Place): AsyncGenerator<Peeked> {
+/** A stream and scope that can be looked at by itself, to know whether the vendor answers. */
+export interface Probe {
+  readonly stream: string
+  readonly scope: string
+  /** Reads the newest window up to its first record. @throws FlowError of the vendor */
+  readonly look: () => Promise<Peeked | null>
+}
+
+export function probesOf(options: Omit<PeekOptions, 'limit'>): Probe[] {
+  return placesOf(options).map(({ stream, scope, open }) => ({
+    stream,
+    scope,
+    look: async () => {
+      const { place, close } = open()
+      try {
+        for await (const peeked of peekStream(place, 1)) return peeked
+        return null
+      } finally {
+        await close()
+      }
+    },
+  }))
+}
+
+/** Every stream and scope of the connector, to be opened one after another under the quota that they share. */
+function placesOf(options: Omit<PeekOptions, 'limit'>) {
+  const { connector, base, config, clock, log, signal, name = base.account } = options
+  const { manifest } = connector
+  const pool = quotaPool(clock)
+  const httpSpec = connector.http(config as never)
+  return partitionsOf(connector, base, config).map(({ stream, streamName, scope }) => ({
+    stream: streamName,
+    scope: scope.name,
+    open: () => {
+      const shared = quotaShare(manifest, name, config, scope)
+      const lease = pool.lease({ vendor: manifest.id, shared, limits: quotaLimits(manifest, base) })
+      const http = createHttp(httpSpec, { quota: lease.gate, priority: PRIORITY.live, signal, clock, log })
+      const spec = planSpecOf(connector, stream, base, config)
+      const place: Place = { ...options, name, stream, scope, http, spec, account: base.account }
+      const close = async () => {
+        lease.end()
+        await http.close()
+      }
+      return { place, close }
+    },
+  }))
+}
+
+/** @param most Windows, newest first. */
+async function* peekStream(of: Place, most = Infinity): AsyncGenerator<Peeked> {
   const { stream, config, scope, http, clock, signal } = of
   const derive = stream.derive?.(config as never) ?? null
   const place = {
@@ -89,7 +130,9 @@ async function* peekStream(of: Place): AsyncGenerator<Peeked> {
     derive,
     derived: derive && new DerivedSessions(derive, { connector: of.name, stream: '', scope: scope.name }),
   }
+  let windows = 0
   for (const window of windowsBack(place.spec, clock.now())) {
+    if (windows++ === most) return
     for await (const page of stream.read({ config: config as never, scope, window, resume: null, nowMs: clock.now(), http })) {
       if (signal.aborted) return
       yield* recordsOf(place, page.rows)

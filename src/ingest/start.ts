@@ -9,7 +9,7 @@ import type { Log } from '../log.ts'
 import type { Event, Message, Progress, Session } from '../records.ts'
 import { schemaText } from '../schemas.ts'
 import { type BaseConfig, quotaLimits, quotaShare } from '../source/config.ts'
-import type { Connector, Scope, Stream } from '../source/contract.ts'
+import type { Connector, RecordKind, Scope, Stream } from '../source/contract.ts'
 import { createHttp } from '../source/http.ts'
 import { PRIORITY, quotaPool } from '../source/quota.ts'
 import type { TopicNames } from '../topics.ts'
@@ -96,6 +96,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
         encoders,
         maxBytes,
         mask: asGiven,
+        feeds: kindsOf(connector, streamName, config),
         tolerant: base.errorsTolerance === 'all',
       }
       const lease = pool.lease({
@@ -172,6 +173,13 @@ export function partitionsOf(
     const scopes = stream.scopes?.(config as never, base.account) ?? [{ name: base.account, botId: null }]
     return scopes.map(scope => ({ stream, streamName, scope }))
   })
+}
+
+/** The kinds of records that a stream of the connector gives. */
+export function kindsOf({ manifest, streams }: Connector, streamName: string, config: object): readonly RecordKind[] {
+  const stream = streams[streamName]
+  const tellsSessions = manifest.sessionStream === streamName || (stream?.derive?.(config as never)?.publishes ?? false)
+  return stream?.gives ?? (tellsSessions ? ['session', 'message', 'event'] : ['message', 'event'])
 }
 
 /** How time is cut for a stream: the config's figures, else the stream's, else the manifest's. */

@@ -33,6 +33,8 @@ export interface StreamFilter {
   readonly vendor?: readonly string[]
   readonly account?: readonly string[]
   readonly bot_id?: readonly string[]
+  /** Only streams that tell this kind of record. */
+  readonly feeds?: 'session' | 'message' | 'event'
 }
 
 /** What has been read, as `Progress` tells it and our own reading has caught up with it. */
@@ -143,7 +145,7 @@ export function answerQuery(query: SeriesQuery, store: SeriesStore, completeness
     const key = JSON.stringify(group.streams)
     let read = coverage.get(key)
     if (!read) {
-      read = touched(edges, completeness.covered(group.streams))
+      read = touched(edges, completeness.covered({ ...group.streams, feeds: kindOf(measure) }))
       coverage.set(key, read)
     }
     for (let at = 0; at < buckets; at++) if (read[at] === 1) known[at] = 1
@@ -151,7 +153,7 @@ export function answerQuery(query: SeriesQuery, store: SeriesStore, completeness
     return { labels: group.labels, values, ...summary(values) }
   })
 
-  const completeUntil = completeness.completeUntil(streamsOf(query.filters, {}))
+  const completeUntil = completeness.completeUntil({ ...streamsOf(query.filters, {}), feeds: kindOf(measure) })
   return {
     data: {
       series,
@@ -210,6 +212,11 @@ function streamsOf(filters: SeriesQuery['filters'], labels: Partial<Record<Label
 
 const nameOf = (labels: Partial<Record<Label, string>>, groupBy: readonly Label[]) =>
   groupBy.map(label => labels[label] || '(none)').join(' / ')
+
+/** The kind of record that a measure counts. */
+function kindOf(measure: Measure): 'session' | 'message' | 'event' {
+  return measure === 'events' ? 'event' : measure.startsWith('messages_') ? 'message' : 'session'
+}
 
 /** 1 for every bucket of which some part lies in a range. */
 function touched(edges: readonly number[], ranges: readonly TimeRange[]): Uint8Array {

@@ -64,6 +64,11 @@ export interface SharedBy {
 export interface Stream {
   /** How time is cut for this stream. A function where it depends on the config. */
   readonly window: WindowSpec | ((config: never) => WindowSpec)
+  /**
+   * The kinds of records that the stream gives; completeness of each is told by the streams that give it. Default: all where the stream gives or
+   * derives the sessions, else messages and events.
+   */
+  readonly gives?: readonly RecordKind[]
   /** The parts that have a cursor of their own (bots, accounts). Default: the one scope named like the account. */
   scopes?(config: never, account: string): readonly Scope[]
   /** One row. A row that does not parse goes to rejects with its issues, and its page goes on. */
@@ -215,6 +220,8 @@ export interface ExpandArgs {
   readonly rows: readonly never[]
   readonly http: Http
 }
+
+export type RecordKind = 'session' | 'message' | 'event'
 
 /** A record as a connector builds it, with `revision` 1; the framework sets the true revision. */
 export type Draft =

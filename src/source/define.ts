@@ -11,6 +11,7 @@ import type {
   Manifest,
   Page,
   ReadArgs,
+  RecordKind,
   Scope,
   Turn,
   WindowSpec,
@@ -20,6 +21,7 @@ import type { RowContext } from './records.ts'
 /** A stream as its author writes it: typed by the connector's config `C` and by its own row schema `R`. See `Stream` for what each part means. */
 export interface StreamDefinition<C, R extends z.ZodType> {
   readonly window: WindowSpec | ((config: C) => WindowSpec)
+  readonly gives?: readonly RecordKind[]
   scopes?(config: C, account: string): readonly Scope[]
   readonly row: R
   read(args: Omit<ReadArgs, 'config'> & { readonly config: C }): AsyncIterable<Page>

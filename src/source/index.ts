@@ -20,6 +20,7 @@ export type {
   Query,
   Quota,
   ReadArgs,
+  RecordKind,
   Scope,
   SharedBy,
   Stream,

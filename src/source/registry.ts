@@ -52,6 +52,10 @@ const Shape = z.object({
     z.string().regex(/^[\w-]+$/, 'takes letters, digits, dashes and underscores'),
     z.object({
       window: z.union([fn, Window]),
+      gives: z
+        .array(z.enum(['session', 'message', 'event']))
+        .min(1)
+        .optional(),
       scopes: fn.optional(),
       row: z.custom(value => zodType(value) !== undefined, 'is no zod schema'),
       read: fn,

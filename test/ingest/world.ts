@@ -96,6 +96,7 @@ export function startLife(of: {
       },
       maxBytes: of.maxBytes ?? new Map(),
       mask: asGiven,
+      feeds: ['session', 'message', 'event'],
       tolerant: config.errorsTolerance === 'all',
     },
     scope: { name: 'acme', botId: null },

@@ -207,6 +207,7 @@ describe('complete', () => {
     committed_at: 0,
     through: [],
     covered: [],
+    feeds: [],
     ...of,
   })
 

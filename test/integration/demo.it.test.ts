@@ -1,11 +1,12 @@
 import { expect, onTestFinished, test } from 'vitest'
+import { findSimulators } from '../../src/sim/index.ts'
 import { querySeries, start, until } from '../support/product.ts'
 
 test('the demo shows rising numbers and addresses that answer; Ctrl-C ends it with 0 and leaves no port', async () => {
   const demo = start(['demo'])
   onTestFinished(() => void demo.kill('SIGKILL'))
   const totals = () =>
-    demo.stdout.filter(line => line.startsWith('  all')).map(line => Number(line.trim().split(/\s+/)[1]?.replaceAll(',', '')))
+    demo.stdout.filter(line => line.startsWith('  all')).map(line => Number(line.trim().split(/\s+/).at(-1)?.replaceAll(',', '')))
   await until('sessions rise', async () => (new Set(totals().filter(total => total > 0)).size >= 2 ? true : undefined))
   expect(totals()).toEqual(totals().toSorted((a, b) => a - b))
 
@@ -13,8 +14,16 @@ test('the demo shows rising numbers and addresses that answer; Ctrl-C ends it wi
   const base = page.replace('/ui/', '')
   expect((await fetch(page)).headers.get('content-type')).toContain('text/html')
   expect((await fetch(`${base}/metrics`)).status).toBe(200)
-  const { data } = await querySeries(base, { measure: 'sessions', bucket: '1d', group_by: 'vendor,channel' })
-  expect(new Set(data.series.map(({ labels }) => labels['vendor']))).toContain('botmaker')
+  const vendors = [...(await findSimulators()).keys()]
+  await until('every vendor has sessions, by channel', async () => {
+    const from = new Date(Date.now() - 8 * 86_400_000).toISOString()
+    const { data } = await querySeries(base, { measure: 'sessions', bucket: '1d', group_by: 'vendor,channel', from })
+    const seen = data.series
+      .filter(({ sum, labels }) => (sum ?? 0) > 0 && labels['channel'] !== '')
+      .map(({ labels }) => labels['vendor'])
+    return vendors.every(vendor => seen.includes(vendor)) ? true : undefined
+  })
+  expect(vendors).toEqual(['botmaker', 'chatlayer', 'koreai', 'syntphony', 'wolkvox'])
   const kafka = demo.stdout.find(line => line.startsWith('Kafka '))?.split(/\s+/)[1] ?? ''
 
   const ended = await demo.kill('SIGINT')

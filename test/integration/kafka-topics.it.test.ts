@@ -125,6 +125,7 @@ describe('the registry', () => {
       committed_at: 9,
       through: [],
       covered: [],
+      feeds: [],
     } satisfies Progress
     const decoder = decoderFor<Progress & { later: number }>(r, wider)
     const bytes = encoderFor<Progress>(PROGRESS, before).encode(progress)

@@ -95,6 +95,7 @@ async function world({ create = true } = {}) {
         newest_at: null,
         committed_at: until,
         covered: [{ from: T('2026-11-01T00:00:00Z'), until }],
+        feeds: [],
         ...rest,
       }
       return write(names.progress, 1, {

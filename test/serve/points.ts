@@ -24,11 +24,19 @@ export function point(of: Partial<SeriesPoint> & { at: string | number }): Serie
 
 /** Streams as the server believes them: each with its account and what it has read. */
 export function completenessOf(
-  ...streams: { vendor?: string; account?: string; bot_id?: string | null; covered: [string, string][]; completeUntil?: string }[]
+  ...streams: {
+    vendor?: string
+    account?: string
+    bot_id?: string | null
+    covered: [string, string][]
+    completeUntil?: string
+    feeds?: string
+  }[]
 ): Completeness {
   const matching = (filter: StreamFilter) =>
     streams.filter(
-      ({ vendor = 'botmaker', account = 'acme', bot_id = null }) =>
+      ({ vendor = 'botmaker', account = 'acme', bot_id = null, feeds }) =>
+        (feeds === undefined || filter.feeds === undefined || feeds === filter.feeds) &&
         (filter.vendor?.includes(vendor) ?? true) &&
         (filter.account?.includes(account) ?? true) &&
         (bot_id === null || (filter.bot_id?.includes(bot_id) ?? true)),

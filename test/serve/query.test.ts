@@ -71,6 +71,20 @@ test('a range that ends where a bucket begins does not touch it', () => {
   ])
 })
 
+test('a measure is as complete as the streams that tell what it counts', () => {
+  const read = completenessOf(
+    { covered: [['2026-11-01T00:00:00Z', '2026-11-01T04:00:00Z']], completeUntil: '2026-11-01T04:00:00Z', feeds: 'session' },
+    { covered: [['2026-11-01T00:00:00Z', '2026-11-01T01:00:00Z']], completeUntil: '2026-11-01T01:00:00Z', feeds: 'event' },
+  )
+  const of = (measure: string) => {
+    const { data, complete_until } = ask(createStore(), { measure, bucket: '1h', ...day }, read)
+    return [data.series[0]?.values, complete_until]
+  }
+  expect(of('agent_transfers')).toEqual([[0, 0, 0, 0], '2026-11-01T04:00:00.000Z'])
+  expect(of('events')).toEqual([[0, null, null, null], '2026-11-01T01:00:00.000Z'])
+  expect(of('messages_user')).toEqual([[null, null, null, null], null])
+})
+
 test('each group is null or 0 by its own streams', () => {
   const store = storeOf(
     { at: '2026-11-01T01:00:00Z', sessions: 1 },

@@ -1,0 +1,82 @@
+/** A window of `GET /v1/bots/{bot_id}/events/stream`, whole. */
+import { z } from 'zod'
+import { FlowError, type Http, text, type Window } from '../../src/source/index.ts'
+import { answered, noError } from './answer.ts'
+import { instant, keyOf, objectOf } from './rows.ts'
+import type { Bot } from './scopes.ts'
+
+/** Two streams read events, neither of which may keep more than this in memory: a window that holds more is halved, as far as it can be. */
+const MOST_EVENTS = 50_000
+
+/** Only what paging needs. A list that is empty may be absent. */
+const EventsPage = z
+  .looseObject({ events: z.array(z.unknown()).nullish(), next_page_token: z.unknown().optional() })
+  .refine(noError)
+
+/**
+ * Every event with `from ≤ timestamp < until`, each once, in order of time, then id. The order of the listing is not documented, nor is what happens
+ * to it when an event comes in between, so nothing is given out before its end.
+ *
+ * `start_time` is documented as inclusive and `end_time` as exclusive; it is asked for a millisecond more, and what lies outside is left out, so that
+ * neither matters.
+ *
+ * @throws FlowError SRC_MALFORMED when the listing does not go on: a token comes again, or a page that holds nothing new.
+ */
+export async function eventsIn(of: {
+  readonly bot: Bot
+  readonly window: Window
+  readonly smallestMs: number
+  readonly pageSize: number
+  readonly http: Http
+}): Promise<unknown[]> {
+  const { bot, window, http } = of
+  const path = `${bot.path}/events/stream`
+  const query = {
+    version: bot.version,
+    start_time: new Date(window.fromMs - 1).toISOString(),
+    end_time: new Date(window.untilMs).toISOString(),
+    page_size: of.pageSize,
+  }
+  const found = new Map<string, unknown>()
+  const tokens = new Set<string>()
+  for (let token: string | null = null; ; ) {
+    const page = await eventsPage(http, path, { ...query, page_token: token })
+    const events = page.events ?? []
+    const before = found.size
+    for (const event of events) found.set(keyOf(event), event)
+    if (token !== null && events.length > 0 && found.size === before)
+      throw new FlowError('SRC_MALFORMED', { path, hint: 'a further page of events holds nothing new' })
+    if (found.size > MOST_EVENTS && window.untilMs - window.fromMs > of.smallestMs)
+      throw new FlowError('SRC_WINDOW_TOO_LARGE', { path, events: found.size })
+    token = text(page.next_page_token)
+    if (token === null) break
+    if (tokens.has(token))
+      throw new FlowError('SRC_MALFORMED', { path, hint: 'next_page_token leads back to a page that was read' })
+    tokens.add(token)
+  }
+  return inOrder([...found], window)
+}
+
+/** The vendor's answer to a token that it no longer knows is not documented; a request that it took without one can only be refused for it. */
+async function eventsPage(
+  http: Http,
+  path: string,
+  query: Readonly<Record<string, string | number | null>>,
+): Promise<z.output<typeof EventsPage>> {
+  try {
+    return await answered(empty => http.getJson(path, query, EventsPage, { empty }), {})
+  } catch (error) {
+    if (query['page_token'] !== null && error instanceof FlowError && error.code === 'SRC_REFUSED')
+      throw new FlowError('SRC_RESUME_EXPIRED', error.details, error)
+    throw error
+  }
+}
+
+/** Those without a time come last: they are for rejects. */
+function inOrder(found: readonly (readonly [key: string, event: unknown])[], { fromMs, untilMs }: Window): unknown[] {
+  return found
+    .map(([key, event]) => ({ key, event, atMs: instant(objectOf(event)['timestamp']) ?? Infinity }))
+    .filter(({ atMs }) => atMs === Infinity || (fromMs <= atMs && atMs < untilMs))
+    .sort((a, b) => (a.atMs === b.atMs ? (a.key < b.key ? -1 : 1) : a.atMs - b.atMs))
+    .map(({ event }) => event)
+}

@@ -1,0 +1,435 @@
+/**
+ * Sinch Chatlayer Analytics: tracking events of bots, from `GET /v1/bots/{bot_id}/events/stream`; the flow of each conversation that has some; the
+ * vendor's own statistics of bots and teams.
+ *
+ * The API lists no conversations and no messages. Sessions are made of events: the vendor's conversation ends after 15 minutes without interaction.
+ * Ranges are half-open. Events come in pages of 100 in no documented order, and may be back-dated; statistics move until their bucket has settled.
+ * No limits and no errors are documented. From the specification and the vendor's help pages, 2026-11; nothing here is measured.
+ */
+import { z } from 'zod'
+import {
+  contentId,
+  defineConnector,
+  type Draft,
+  type ErrorCode,
+  event,
+  type EventFields,
+  eventWithoutSession,
+  type Http,
+  number,
+  type RowContext,
+  type Scope,
+  type Turn,
+  type Window,
+} from '../../src/source/index.ts'
+import { answered, noError } from './answer.ts'
+import { eventsIn } from './events.ts'
+import { objectOf, Point, pointId, sorted, Thread, threadsOf, type Tracked, TrackingEvent, transitionsOf } from './rows.ts'
+import { botOf, botScopes, recordBot, teamOf, teamScopes } from './scopes.ts'
+import { askAll, BUCKET_MS, daysEndingIn, type Question, rangeFor, STATS } from './series.ts'
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+const DAY_MS = 24 * HOUR_MS
+
+const ids = () => z.array(z.string().min(1))
+const settle = () => z.int().min(0).optional()
+
+const Config = z
+  .strictObject({
+    baseUrl: z
+      .url({ protocol: /^https?$/, error: 'takes an http or https address' })
+      .describe('Host of the Analytics API, such as https://analytics.api.chatlayer.ai'),
+    tokenId: z.string().min(1).describe('Id of the API access token; a token is good for one team'),
+    tokenSecret: z.string().min(1).meta({ secret: true }).describe('Secret of the API access token'),
+    botIds: ids().min(1).describe('Bots to read, a comma list'),
+    botVersion: z
+      .array(z.enum(['LIVE', 'DRAFT']))
+      .min(1)
+      .default(['LIVE'])
+      .describe('LIVE, DRAFT, or both as a comma list; DRAFT has bot_id `<id>@DRAFT`'),
+    teamIds: ids().min(1).optional().describe('Teams whose usage is read, a comma list; without it team-usage is not read'),
+    streams: z.array(z.string()).optional().describe('Streams to read, a comma list; default: all. team-usage needs team.ids'),
+    authScheme: z
+      .enum(['basic', 'bearer'])
+      .default('basic')
+      .describe('How the token is sent, `token.id:token.secret` either way; bearer for old installations'),
+    pageSize: z.int().min(1).max(100).default(100).describe('Events a page; the vendor takes more as 100'),
+    eventsLagMs: z.int().min(0).default(MINUTE_MS).describe('Events are read up to now less this, milliseconds'),
+    eventTypes: z
+      .array(z.string().regex(/^[^=]+=[a-z_]+$/, 'takes name=type'))
+      .default([])
+      .describe(
+        "What the bots' own events stand for, a comma list of `name=type`; an event of type agent_transferred makes its session AGENT",
+      ),
+    sessionsDerive: z.boolean().default(true).describe('Make sessions of events; false: events belong to no session'),
+    sessionGapMs: z
+      .int()
+      .min(1)
+      .default(15 * MINUTE_MS)
+      .describe('A silence longer than this ends a session, milliseconds'),
+    flowIds: z
+      .enum(['vendor', 'content'])
+      .default('vendor')
+      .describe("What names a transition: the vendor's id, or what it says, should ids differ from read to read"),
+    seriesBucket: z.enum(['1h', '1d', '1w']).default('1h').describe('Interval of the series of conversations and messages'),
+    seriesGroupBy: z
+      .enum(['channel_type', 'language', 'none'])
+      .default('channel_type')
+      .describe('What the series of conversations is grouped by'),
+    seriesSettleMs: settle().describe('A bucket is read so long after its end, milliseconds; default: 2 h for 1h, else 24 h'),
+    insightsStats: z
+      .array(z.enum(STATS))
+      .default([...STATS])
+      .describe('Statistics to read for each day, a comma list'),
+    teamBucket: z.enum(['1d', '1w', '1m']).default('1d').describe('Interval of team-usage'),
+    teamGroupBy: z
+      .array(z.enum(['bot_id', 'bot_version', 'team_id', 'channel_type', 'language', 'campaign_id', 'campaign_source']))
+      .default(['bot_id', 'bot_version', 'channel_type'])
+      .describe('What team-usage is grouped by, a comma list; without bot_id the team stands as bot_id'),
+    teamSettleMs: settle().describe('A bucket of team-usage is read so long after its end, milliseconds; default: 24 h'),
+  })
+  .superRefine((config, ctx) => {
+    if (config.streams?.includes('team-usage') && config.teamIds === undefined)
+      ctx.addIssue({ code: 'custom', path: ['teamIds'], message: 'is required by the stream team-usage' })
+  })
+type Config = z.output<typeof Config>
+
+/** Live edge every minute. An event that shows late (back-dated by a caller of `track`) is found within a quarter of an hour, for a day. */
+const EVENTS = { longestMs: 6 * HOUR_MS, smallestMs: MINUTE_MS, lookbackMs: DAY_MS, lookbackIntervalMs: 15 * MINUTE_MS } as const
+/** Backfill: versions of rows are kept for a while after their window, which must span what flows of neighbouring windows share. */
+const FLOWS = { longestMs: 6 * HOUR_MS, smallestMs: 3 * HOUR_MS, lookbackMs: DAY_MS, lookbackIntervalMs: HOUR_MS } as const
+/** A flow is asked for from so long before the first event of its conversation to so long after the last. */
+const AROUND_MS = HOUR_MS
+/** Longest range of series; none is documented. */
+const SERIES_MS = 31 * DAY_MS
+/** Requests of one `expand` under way at once. */
+const TOGETHER = 4
+
+export default defineConnector({
+  manifest: {
+    id: 'chatlayer',
+    title: 'Sinch Chatlayer',
+    apiVersion: 'Analytics 1.0.0',
+    docs: 'https://developers.sinch.com/docs/chatlayer-analytics/api-reference',
+    // Assumed: none is documented.
+    quota: { perSecond: 10, concurrency: TOGETHER, sharedBy: 'tokenId' },
+    pollIntervalMs: MINUTE_MS,
+    sessionStream: null,
+  },
+  config: Config,
+
+  http: config => ({
+    baseUrl: config.baseUrl.replace(/\/+$/, '').replace(/\/v1$/, ''),
+    headers: { authorization: authorisation(config) },
+    classify: ({ status, headers, nowMs }) => (status === 429 ? rateLimited(headers, nowMs) : undefined),
+  }),
+
+  streams: {
+    events: {
+      window: config => ({ ...EVENTS, lagMs: config.eventsLagMs, durableResume: false }),
+      scopes: botScopes,
+      row: TrackingEvent,
+
+      /** One page: the order of the listing is not known before its end. */
+      async *read({ config, scope, window, http }) {
+        const { smallestMs } = EVENTS
+        yield { rows: await eventsIn({ bot: botOf(scope), window, smallestMs, pageSize: config.pageSize, http }), resume: null }
+      },
+
+      derive: config =>
+        config.sessionsDerive
+          ? {
+              gapMs: config.sessionGapMs,
+              turn: (row, ctx: RowContext<Config>) => turnOf(row, ctx),
+              sessionId: ({ key, firstAtMs }) => sessionIdOf(...(JSON.parse(key) as [string, string, string]), firstAtMs),
+              publishes: true,
+            }
+          : null,
+
+      identify: row => row.key,
+
+      normalise: (row, ctx) => {
+        const bot = botOf(ctx.scope)
+        const fields: EventFields = {
+          eventId: `${bot.id}@${bot.version}/${row.id}`,
+          occurredAt: row.atMs,
+          type: typeOf(row.name, ctx.config),
+          name: row.name,
+          userId: row.userId,
+          attributes: attributesOf(row, ctx.scope),
+        }
+        return ctx.derived
+          ? [event(ctx.derived, fields)]
+          : [eventWithoutSession(ctx, { ...fields, botId: recordBot(bot.id, bot.version), channel: row.channelType })]
+      },
+    },
+
+    flow: {
+      /** A conversation is asked for when it has been idle for as long as ends it, and once more when its events leave the lookback. */
+      window: config => ({
+        ...FLOWS,
+        lagMs: config.sessionGapMs + config.eventsLagMs,
+        pollIntervalMs: 15 * MINUTE_MS,
+        durableResume: false,
+      }),
+      scopes: botScopes,
+      row: Thread,
+
+      /** The conversations that have events in the window: there is no other list of them. */
+      async *read({ config, scope, window, http }) {
+        const { smallestMs } = FLOWS
+        const events = await eventsIn({ bot: botOf(scope), window, smallestMs, pageSize: config.pageSize, http })
+        yield { rows: threadsOf(events), resume: null }
+      },
+
+      async expand({ scope, rows, http }) {
+        const out: Thread[] = []
+        for (let at = 0; at < rows.length; at += TOGETHER) {
+          const some = rows.slice(at, at + TOGETHER)
+          out.push(...(await Promise.all(some.map(async row => ({ ...row, flow: await flowOf(row, scope, http) })))))
+        }
+        return out
+      },
+
+      identify: row => row.conversationId,
+
+      fingerprint: (row, ctx) => [row.events, row.lastMs, ctx.observedAtMs - row.lastMs >= ctx.lookbackMs],
+
+      normalise: (row, ctx) => transitionDrafts(row, ctx),
+    },
+
+    series: {
+      window: config => ({
+        longestMs: SERIES_MS,
+        lagMs: config.seriesSettleMs ?? (config.seriesBucket === '1h' ? 2 * HOUR_MS : DAY_MS),
+        // Insights are told by the day, whatever the bucket.
+        lookbackMs: 3 * Math.max(BUCKET_MS[config.seriesBucket], DAY_MS),
+        lookbackIntervalMs: HOUR_MS,
+        pollIntervalMs: 15 * MINUTE_MS,
+        durableResume: true,
+      }),
+      scopes: botScopes,
+      row: Point,
+      read: ({ config, scope, window, resume, http }) => askAll(botQuestions(config, scope, window), { window, resume, http }),
+      identify: row => pointId(row, null),
+      fingerprint: row => row.value,
+      normalise: (row, ctx) => {
+        const { id, version } = botOf(ctx.scope)
+        return [pointDraft(row, recordBot(id, version), { bot_version: version }, ctx)]
+      },
+    },
+
+    'team-usage': {
+      window: config => ({
+        longestMs: SERIES_MS,
+        lagMs: config.teamSettleMs ?? DAY_MS,
+        lookbackMs: 3 * BUCKET_MS[config.teamBucket],
+        lookbackIntervalMs: HOUR_MS,
+        pollIntervalMs: HOUR_MS,
+        durableResume: true,
+      }),
+      /** No team, no scope: nothing is read. */
+      scopes: config => teamScopes(config.teamIds),
+      row: Point,
+      read: ({ config, scope, window, resume, http }) => askAll([teamQuestion(config, scope, window)], { window, resume, http }),
+      identify: row => pointId(row, null),
+      fingerprint: row => row.value,
+      normalise: (row, ctx) => {
+        const team = teamOf(ctx.scope)
+        const { bot_id: bot, bot_version: version } = row.labels
+        return [pointDraft(row, bot ? recordBot(bot, version ?? null) : team, { team_id: team, bot_version: version }, ctx)]
+      },
+    },
+  },
+})
+
+/** The thread that a session is a part of, as `Turn.key`: JSON of bot, version and `conversation_id`. */
+export function threadKey(botId: string, version: string, conversationId: string): string {
+  return JSON.stringify([botId, version, conversationId])
+}
+
+/**
+ * A session's id: a hash, because `conversation_id` may hold a phone number.
+ *
+ * @param firstAtMs Time of its first event when it was published first, epoch milliseconds.
+ */
+export function sessionIdOf(botId: string, version: string, conversationId: string, firstAtMs: number): string {
+  return contentId(botId, version, conversationId, firstAtMs)
+}
+
+/** How many messages there were is not known: bots track what they like. */
+function turnOf(row: Tracked, { scope, config }: RowContext<Config>): Turn | null {
+  if (row.conversationId === null) return null
+  const { id, version } = botOf(scope)
+  return {
+    key: threadKey(id, version, row.conversationId),
+    atMs: row.atMs,
+    botId: recordBot(id, version),
+    channel: row.channelType,
+    userId: row.userId,
+    isTest: version === 'DRAFT',
+    transferred: typeOf(row.name, config) === 'agent_transferred',
+    attributes: {
+      conversation_id: row.conversationId,
+      bot_version: version,
+      derived_from: 'events',
+      ...(row.channelId === null ? {} : { channel_id: row.channelId }),
+    },
+  }
+}
+
+/** Names are the bots' builders'; only the config can tell what they stand for. */
+function typeOf(name: string, { eventTypes }: Config): string {
+  const known = eventTypes.find(pair => pair.slice(0, pair.lastIndexOf('=')) === name)
+  return known?.slice(known.lastIndexOf('=') + 1) ?? 'other'
+}
+
+/** The builder's attributes under their own names, where these are not ours. */
+function attributesOf(row: Tracked, scope: Scope): Record<string, unknown> {
+  const { id, version } = botOf(scope)
+  const ours: Record<string, unknown> = {
+    ...row.extra,
+    conversation_id: row.conversationId,
+    channel_id: row.channelId,
+    bot_version: version,
+    ...(row.botId !== null && row.botId !== id ? { row_bot_id: row.botId } : {}),
+    ...(row.version !== null && row.version !== version ? { row_version: row.version } : {}),
+  }
+  const given = Object.entries(row.given).map(([name, value]) => [name in ours ? `attributes.${name}` : name, value] as const)
+  return { ...ours, ...Object.fromEntries(given) }
+}
+
+const FlowAnswer = z.looseObject({ transitions: z.array(z.unknown()).nullish() }).refine(noError)
+
+/** 404: the conversation is gone, or has nothing in the range. */
+function flowOf(row: Thread, scope: Scope, http: Http): Promise<z.output<typeof FlowAnswer>> {
+  const { path, version } = botOf(scope)
+  const query = {
+    version,
+    start_time: new Date(row.firstMs - AROUND_MS).toISOString(),
+    end_time: new Date(row.lastMs + AROUND_MS).toISOString(),
+  }
+  const call = `${path}/conversations/${encodeURIComponent(row.conversationId)}/flow`
+  return answered(empty => http.getJson(call, query, FlowAnswer, { empty, emptyStatus: [404] }), {})
+}
+
+/**
+ * One event a transition. What lies outside the range that was asked for is left out: a vendor that gives the whole thread would repeat what was
+ * published before versions were dropped.
+ */
+function transitionDrafts(row: Thread, ctx: RowContext<Config>): Draft[] {
+  const { id: botId, version } = botOf(ctx.scope)
+  const { transitions, bot_id: _bot, conversation_id: _conversation, user_id: userId, ...extra } = objectOf(row.flow)
+  const rows = Array.isArray(transitions) ? (transitions as unknown[]) : []
+  const byContent = ctx.config.flowIds === 'content'
+  return transitionsOf(rows, [botId, version, row.conversationId], byContent)
+    .filter(({ atMs }) => row.firstMs - AROUND_MS <= atMs && atMs < row.lastMs + AROUND_MS)
+    .map(({ id, givenId, atMs, from, to, depth, extra: more }) =>
+      eventWithoutSession(ctx, {
+        botId: recordBot(botId, version),
+        eventId: id,
+        occurredAt: atMs,
+        type: 'flow_transition',
+        channel: row.channelType,
+        userId: typeof userId === 'string' && userId !== '' ? userId : row.userId,
+        attributes: {
+          ...extra,
+          ...more,
+          conversation_id: row.conversationId,
+          channel_id: row.channelId,
+          bot_version: version,
+          transition_id: givenId,
+          'from_step.id': from.id,
+          'from_step.type': from.type,
+          'to_step.id': to.id,
+          'to_step.type': to.type,
+          depth,
+          drop_off: to.id === 'DROPOFF' ? true : null,
+        },
+      }),
+    )
+}
+
+function botQuestions(config: Config, scope: Scope, window: Window): Question[] {
+  const { path, version } = botOf(scope)
+  const { seriesBucket: bucket, seriesGroupBy } = config
+  const groupBy = seriesGroupBy === 'none' ? [] : [seriesGroupBy]
+  const range = rangeFor(bucket, window)
+  const bucketed = { version, bucket, range, stat: null }
+  return [
+    { ...bucketed, key: 'conversations', endpoint: 'conversations', path: `${path}/conversations`, groupBy },
+    ...daysEndingIn(window).flatMap(day =>
+      config.insightsStats.map(stat => ({
+        key: `insights/${stat}/${day.fromMs}`,
+        endpoint: 'conversations/insights',
+        path: `${path}/conversations/insights`,
+        version,
+        bucket: null,
+        groupBy: [],
+        stat,
+        range: day,
+      })),
+    ),
+    // Not in the first specification; by now the bot is known, so a 404 is no misspelt id.
+    { ...bucketed, key: 'messages', endpoint: 'messages', path: `${path}/messages`, groupBy: [], mayLack: true },
+  ]
+}
+
+function teamQuestion({ teamBucket: bucket, teamGroupBy: groupBy }: Config, scope: Scope, window: Window): Question {
+  return {
+    key: 'teams/conversations',
+    endpoint: 'teams/conversations',
+    path: `/v1/teams/${encodeURIComponent(teamOf(scope))}/conversations`,
+    bucket,
+    groupBy,
+    stat: null,
+    range: rangeFor(bucket, window),
+  }
+}
+
+/** A point stands at the beginning of its bucket; a bin of a histogram at the beginning of its day. */
+function pointDraft(row: Point, botId: string, of: Readonly<Record<string, string | undefined>>, ctx: RowContext): Draft {
+  const { endpoint, bucket, groupBy, stat, labels, seriesLabel, x, value, fromMs, untilMs } = row
+  const series = Object.entries(row.series).map(([name, told]) => [`series.${name}`, told] as const)
+  return eventWithoutSession(ctx, {
+    botId,
+    eventId: pointId(row, ctx.scope.name),
+    occurredAt: row.atMs ?? fromMs,
+    occurredAtEstimated: row.atMs === null,
+    type: 'metric_point',
+    name: endpoint,
+    channel: labels['channel_type'] || null,
+    language: labels['language'] || null,
+    attributes: {
+      ...of,
+      endpoint,
+      value,
+      x_value: x,
+      bucket,
+      group_by: groupBy,
+      stat,
+      labels: Object.keys(labels).length === 0 ? null : sorted(labels),
+      series_label: seriesLabel,
+      ...Object.fromEntries(series),
+      range_start: new Date(fromMs).toISOString(),
+      range_end: new Date(untilMs).toISOString(),
+    },
+  })
+}
+
+function authorisation({ authScheme, tokenId, tokenSecret }: Config): string {
+  const shown = `${tokenId}:${tokenSecret}`
+  return authScheme === 'basic' ? `Basic ${Buffer.from(shown).toString('base64')}` : `Bearer ${shown}`
+}
+
+/**
+ * `x-ratelimit-reset`, where there is no `Retry-After`: a header of the vendor's other API, told to be in seconds and shown in milliseconds. Read by its
+ * size: a time in milliseconds, a time in seconds, or seconds to wait.
+ */
+function rateLimited(headers: Readonly<Record<string, string>>, nowMs: number): { code: ErrorCode; waitMs: number } | undefined {
+  const reset = number(headers['x-ratelimit-reset'])
+  if (reset === null || headers['retry-after'] !== undefined) return undefined
+  const waitMs = reset > 1e12 ? reset - nowMs : reset > 1e9 ? reset * 1000 - nowMs : reset * 1000
+  return { code: 'SRC_RATE_LIMITED', waitMs: Math.max(1000, Math.ceil(waitMs)) }
+}

@@ -1,0 +1,238 @@
+/**
+ * The vendor's rows, read liberally: no field is documented as required, numbers may be text (int64 often is), times may lack their zone (then UTC).
+ * What no record can do without is a time; everything else is null where it is missing. Fields that are not known here go to `attributes`.
+ * Shapes are the specification's, 2026-11; nothing here is measured.
+ */
+import { z } from 'zod'
+import { contentId, contentIds, FlowError, number, text, time } from '../../src/source/index.ts'
+
+export type Loose = Readonly<Record<string, unknown>>
+
+/** One TrackingEvent. */
+export interface Tracked {
+  /** With its time, because callers of `track` choose ids, and may use one twice. */
+  readonly key: string
+  readonly id: string
+  readonly name: string
+  readonly atMs: number
+  /** What the row itself says of its bot and version. */
+  readonly botId: string | null
+  readonly version: string | null
+  readonly userId: string | null
+  readonly channelId: string | null
+  readonly channelType: string | null
+  readonly conversationId: string | null
+  /** The map of that name, in order of its names. */
+  readonly given: Loose
+  /** Fields that are not documented. */
+  readonly extra: Loose
+}
+
+const Instant = z.unknown().transform((raw, ctx): number => {
+  const ms = instant(raw)
+  if (ms !== null) return ms
+  ctx.issues.push({ code: 'custom', input: raw, message: raw === undefined || raw === null ? 'is missing' : 'is not a time' })
+  return z.NEVER
+})
+
+export const TrackingEvent = z.looseObject({ timestamp: Instant }).transform((row): Tracked => {
+  const { id, event, bot_id, version, user_id, channel_id, channel_type, conversation_id, attributes, timestamp, ...extra } = row
+  return {
+    key: keyOf(row),
+    id: text(id) ?? keyOf(row),
+    name: text(event) ?? 'other',
+    atMs: timestamp,
+    botId: text(bot_id),
+    version: text(version),
+    userId: text(user_id),
+    channelId: text(channel_id),
+    channelType: text(channel_type),
+    conversationId: text(conversation_id),
+    given: sorted(pairsOf(attributes)),
+    extra: sorted(extra),
+  }
+})
+
+/** Of a row as the vendor gave it, or as the schema has it: the same for repeats of one event. One without an id is what it says. */
+export function keyOf(row: unknown): string {
+  const { id, timestamp } = objectOf(row)
+  const given = text(id)
+  if (given !== null) return `${given} ${instant(timestamp) ?? ''}`
+  return contentId(canonical({ ...objectOf(row), timestamp: instant(timestamp) }))
+}
+
+/** A conversation that had events in a window. `flow` is null before the second call. */
+export const Thread = z.object({
+  conversationId: z.string(),
+  /** Of its events in the window, epoch milliseconds, both inclusive. */
+  firstMs: z.number(),
+  lastMs: z.number(),
+  events: z.number(),
+  userId: z.string().nullable(),
+  channelId: z.string().nullable(),
+  channelType: z.string().nullable(),
+  flow: z.unknown(),
+})
+export type Thread = z.output<typeof Thread>
+
+/** In order of their first event. Events that belong to no conversation, or do not fit their schema, have no flow. */
+export function threadsOf(rows: readonly unknown[]): Thread[] {
+  const threads = new Map<string, Thread>()
+  for (const row of rows) {
+    const parsed = TrackingEvent.safeParse(row)
+    if (!parsed.success || parsed.data.conversationId === null) continue
+    const { conversationId, atMs, userId, channelId, channelType } = parsed.data
+    const known = threads.get(conversationId)
+    threads.set(conversationId, {
+      conversationId,
+      firstMs: Math.min(known?.firstMs ?? atMs, atMs),
+      lastMs: Math.max(known?.lastMs ?? atMs, atMs),
+      events: (known?.events ?? 0) + 1,
+      userId: known?.userId ?? userId,
+      channelId: known?.channelId ?? channelId,
+      channelType: known?.channelType ?? channelType,
+      flow: null,
+    })
+  }
+  return [...threads.values()]
+}
+
+/** One FlowTransition. */
+export interface Transition {
+  readonly id: string
+  /** The vendor's; null: it gave none. */
+  readonly givenId: string | null
+  readonly atMs: number
+  readonly from: Step
+  readonly to: Step
+  readonly depth: string | null
+  readonly extra: Loose
+}
+
+/** Nulls: the vendor does not tell. The first transition of a conversation need not come from anywhere. */
+export interface Step {
+  readonly id: string | null
+  readonly type: string | null
+}
+
+/**
+ * The transitions of a flow, in order of time, each id once.
+ *
+ * @param of What an id is made of beside the transition itself.
+ * @param byContent Not of the vendor's ids, which may change from read to read.
+ * @throws FlowError ROW_UNMAPPABLE for one without a time: a flow that lacks a step would look complete.
+ */
+export function transitionsOf(rows: readonly unknown[], of: readonly string[], byContent: boolean): Transition[] {
+  const read = rows.map((row, place) => {
+    const { id, from_step, to_step, depth, timestamp, ...extra } = objectOf(row)
+    const atMs = instant(timestamp)
+    if (atMs === null)
+      throw new FlowError('ROW_UNMAPPABLE', { path: `flow.transitions.${place}.timestamp`, hint: 'a transition has no time' })
+    const told = number(depth)
+    return {
+      givenId: text(id),
+      atMs,
+      from: stepOf(from_step),
+      to: stepOf(to_step),
+      depth: told === null ? text(depth) : String(told),
+      extra: sorted(extra),
+    }
+  })
+  read.sort((a, b) => a.atMs - b.atMs || Number(a.depth ?? 0) - Number(b.depth ?? 0))
+  const made = contentIds()
+  const transitions = read.map(each => ({
+    ...each,
+    id:
+      each.givenId === null || byContent
+        ? made(...of, each.from.id, each.from.type, each.to.id, each.to.type, each.depth, each.atMs)
+        : contentId(...of, each.givenId),
+  }))
+  return [...new Map(transitions.map(each => [each.id, each])).values()]
+}
+
+/** `{id, type}`, or the id alone. */
+function stepOf(raw: unknown): Step {
+  return isObject(raw) ? { id: text(raw['id']), type: text(raw['type']) } : { id: text(raw), type: null }
+}
+
+/** One value of one series. */
+export const Point = z
+  .object({
+    /** The documents' word for the operation, without the ids in its path. */
+    endpoint: z.string(),
+    bucket: z.string().nullable(),
+    groupBy: z.string().nullable(),
+    stat: z.string().nullable(),
+    labels: z.record(z.string(), z.string()),
+    seriesLabel: z.string().nullable(),
+    /** mean, max, min, sum and whatever else the series says of itself, over the range that was asked for. */
+    series: z.record(z.string(), z.unknown()),
+    /** As the vendor wrote it. */
+    x: z.string('the series has more values than x_values'),
+    value: z.unknown().transform((raw, ctx): number => {
+      const value = number(raw)
+      if (value !== null) return value
+      ctx.issues.push({ code: 'custom', input: raw, message: 'is not a number' })
+      return z.NEVER
+    }),
+    /** The range that was asked for. */
+    fromMs: z.number(),
+    untilMs: z.number(),
+  })
+  .transform(row => ({ ...row, atMs: instant(row.x) }))
+export type Point = z.output<typeof Point>
+
+/**
+ * What the point is, whatever its value: endpoint, bucket, group, statistic, labels, x. A bin of a histogram is one of the day that was asked for.
+ *
+ * @param scope Null: unique among the points of one scope only.
+ */
+export function pointId(point: Point, scope: string | null): string {
+  const { endpoint, bucket, groupBy, stat, labels, x, atMs, fromMs } = point
+  const place = atMs ?? (bucket === null ? `${fromMs} ${x}` : x)
+  return contentId(endpoint, scope, bucket, groupBy, stat, JSON.stringify(sorted(labels)), place)
+}
+
+/** Epoch milliseconds of an RFC 3339 time, of one without a zone or a bare date (UTC), or of epoch seconds or milliseconds; null for anything else. */
+export function instant(raw: unknown): number | null {
+  if (typeof raw === 'string') {
+    const words = raw.trim()
+    return time(words) ?? time(`${words}Z`) ?? time(`${words}T00:00:00Z`) ?? epoch(number(words))
+  }
+  return typeof raw === 'number' ? epoch(raw) : null
+}
+
+/** Smaller numbers are no times: bins of a histogram. */
+function epoch(raw: number | null): number | null {
+  if (raw === null || raw < 1e9) return null
+  return time(raw < 1e11 ? raw * 1000 : raw)
+}
+
+/** A map, or a list of `{key, value}` as gateways write maps now and then. */
+function pairsOf(raw: unknown): Loose {
+  if (isObject(raw)) return raw
+  if (!Array.isArray(raw)) return raw === undefined || raw === null ? {} : { attributes: raw }
+  const pairs = raw.filter(isObject).flatMap(pair => {
+    const name = text(pair['key'] ?? pair['name'])
+    return name === null ? [] : [[name, pair['value']] as const]
+  })
+  return pairs.length === raw.length ? Object.fromEntries(pairs) : { attributes: raw }
+}
+
+/** In order of their names, without those that are not told. */
+export function sorted<T>(fields: Readonly<Record<string, T>>): Readonly<Record<string, T>> {
+  const told = Object.entries(fields).filter(([, value]) => value !== undefined && value !== null)
+  return Object.fromEntries(told.sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_name, inner: unknown) => (isObject(inner) ? sorted(inner) : inner)) ?? ''
+}
+
+export function objectOf(value: unknown): Loose {
+  return isObject(value) ? value : {}
+}
+
+export function isObject(value: unknown): value is Loose {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

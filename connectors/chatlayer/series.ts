@@ -1,0 +1,141 @@
+/**
+ * The vendor's own statistics: which requests tell the buckets that ended in a window, and the points in their answers.
+ *
+ * Buckets are taken to be in UTC, but what the vendor returns as `x_values` decides (where weeks begin is not documented): each request begins a
+ * bucket earlier than it must, so that every bucket of the window is whole in it and the range longer than the bucket, and points of other buckets
+ * are left out.
+ */
+import { z } from 'zod'
+import { FlowError, type Http, type Json, type Page, type Window } from '../../src/source/index.ts'
+import { answered, noError } from './answer.ts'
+import { instant, isObject, type Loose, objectOf } from './rows.ts'
+
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+
+export type Bucket = '1h' | '1d' | '1w' | '1m'
+/** A month: as long as the longest. */
+export const BUCKET_MS: Readonly<Record<Bucket, number>> = { '1h': HOUR_MS, '1d': DAY_MS, '1w': 7 * DAY_MS, '1m': 31 * DAY_MS }
+
+export const STATS = ['num_conversations', 'duration_seconds', 'num_messages'] as const
+
+/** One request, and how its answer is read. */
+export interface Question {
+  /** Names the question among those of its window. */
+  readonly key: string
+  readonly endpoint: string
+  readonly path: string
+  readonly version?: string
+  /** Null: the operation knows none. */
+  readonly bucket: Bucket | null
+  readonly groupBy: readonly string[]
+  readonly stat: string | null
+  readonly range: Window
+  /** 404 stands for an operation that this installation lacks. */
+  readonly mayLack?: boolean
+}
+
+/** The smallest range that has every bucket whole that ends in `(from, until]`, and is longer than one. */
+export function rangeFor(bucket: Bucket, { fromMs, untilMs }: Window): Window {
+  const unitMs = Math.min(BUCKET_MS[bucket], DAY_MS)
+  return {
+    fromMs: Math.floor(fromMs / unitMs) * unitMs - BUCKET_MS[bucket],
+    untilMs: Math.ceil(untilMs / unitMs) * unitMs,
+  }
+}
+
+/** The days, UTC, that end in `(from, until]`. */
+export function daysEndingIn({ fromMs, untilMs }: Window): Window[] {
+  const days: Window[] = []
+  for (let endMs = (Math.floor(fromMs / DAY_MS) + 1) * DAY_MS; endMs <= untilMs; endMs += DAY_MS)
+    days.push({ fromMs: endMs - DAY_MS, untilMs: endMs })
+  return days
+}
+
+const SeriesAnswer = z.looseObject({ data: z.looseObject({ series: z.array(z.unknown()).nullish() }).nullish() }).refine(noError)
+
+/** A page for each question, in their order; `resume` is the key of the next. */
+export async function* askAll(
+  questions: readonly Question[],
+  of: { readonly window: Window; readonly resume: Json; readonly http: Http },
+): AsyncIterable<Page> {
+  const first = of.resume === null ? 0 : questions.findIndex(({ key }) => key === of.resume)
+  if (first < 0) throw new FlowError('SRC_RESUME_EXPIRED', { hint: 'the config asks for other series than before' })
+  for (const [place, question] of questions.entries()) {
+    if (place < first) continue
+    const answer = await ask(question, of.http)
+    yield { rows: pointsOf(answer, question, of.window), resume: questions[place + 1]?.key ?? null }
+  }
+}
+
+async function ask(question: Question, http: Http): Promise<z.output<typeof SeriesAnswer>> {
+  const { path, version, bucket, groupBy, stat, range, mayLack } = question
+  const query = {
+    version,
+    start_time: new Date(range.fromMs).toISOString(),
+    end_time: new Date(range.untilMs).toISOString(),
+    stat,
+    bucket,
+    group_by: groupBy.length === 0 ? null : groupBy.join(','),
+  }
+  const emptyStatus = mayLack ? [404] : []
+  return answered(empty => http.getJson(path, query, SeriesAnswer, { empty, emptyStatus }), {})
+}
+
+/** A row for each value of each series, of the buckets that end in `(from, until]`. A value that is not told is no point. */
+function pointsOf({ data }: z.output<typeof SeriesAnswer>, question: Question, window: Window): unknown[] {
+  const { endpoint, bucket, groupBy, stat, range } = question
+  const series = data?.series ?? []
+  const xValues = listOf(data?.['x_values'])
+  const names = listOf(data?.['series_labels'])
+  return series.flatMap((one, place) => {
+    const { values, labels, ...told } = objectOf(one)
+    const name = names.length === series.length ? names[place] : undefined
+    return listOf(values).flatMap((value, at) => {
+      const x = xValues[at]
+      if (value === null || (bucket !== null && !endsIn(bucket, x, window))) return []
+      return {
+        endpoint,
+        bucket,
+        groupBy: groupBy.length === 0 ? null : groupBy.join(','),
+        stat,
+        labels: labelsOf(labels, name, groupBy),
+        seriesLabel: typeof name === 'string' ? name : null,
+        series: told,
+        x: typeof x === 'number' ? String(x) : x,
+        value,
+        ...range,
+      }
+    })
+  })
+}
+
+/** A bucket whose beginning cannot be read is taken as it comes. */
+function endsIn(bucket: Bucket, x: unknown, { fromMs, untilMs }: Window): boolean {
+  const startMs = instant(x)
+  if (startMs === null) return true
+  const endMs = bucket === '1m' ? monthAfter(startMs) : startMs + BUCKET_MS[bucket]
+  return fromMs < endMs && endMs <= untilMs
+}
+
+function monthAfter(ms: number): number {
+  const date = new Date(ms)
+  return date.setUTCMonth(date.getUTCMonth() + 1)
+}
+
+/**
+ * `labels` where they are told; else the series' name in `series_labels`, which may also hold the names of the labels (both readings are assumed).
+ * Several group keys cannot be told apart in one name.
+ */
+function labelsOf(raw: unknown, name: unknown, groupBy: readonly string[]): Loose {
+  if (isObject(raw) && Object.keys(raw).length > 0)
+    return Object.fromEntries(
+      Object.entries(raw).map(([key, value]) => [key, typeof value === 'string' ? value : JSON.stringify(value)]),
+    )
+  if (typeof name !== 'string' || name === '' || groupBy.includes(name)) return {}
+  return { [groupBy.length === 1 ? (groupBy[0] as string) : 'series']: name }
+}
+
+function listOf(raw: unknown): unknown[] {
+  return Array.isArray(raw) ? raw : []
+}

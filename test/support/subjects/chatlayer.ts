@@ -1,0 +1,98 @@
+/** Chatlayer's simulator for the conformance suite: small pages, events in no order, lone events, drafts; and each habit by a quirk. */
+import connector from '../../../connectors/chatlayer/index.ts'
+import { type ChatlayerOptions, type Quirks, startChatlayerSimulator } from '../../../connectors/chatlayer/simulator.ts'
+import { type BotSpec, createWorld } from '../../../src/sim/index.ts'
+import type { Habit, Subject } from '../../../src/source/conformance.ts'
+import { truthOf } from '../truth/chatlayer.ts'
+
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+
+const BOTS: readonly BotSpec[] = [
+  {
+    id: 'm98j39nl',
+    title: 'Payments',
+    weight: 2,
+    languages: [{ code: 'en', weight: 1 }],
+    channels: [
+      { name: 'whatsapp', weight: 2 },
+      { name: 'web', weight: 1 },
+    ],
+    topics: [
+      { id: 'payments', name: 'payments' },
+      { id: 'cards', name: 'cards' },
+    ],
+    queues: ['back office'],
+  },
+  {
+    id: 'p/q 1',
+    title: 'A bot whose id must be encoded in paths',
+    weight: 1,
+    languages: [{ code: 'de', weight: 1 }],
+    channels: [{ name: 'messenger', weight: 1 }],
+    topics: [{ id: 'hours', name: 'opening hours' }],
+    queues: ['front desk'],
+  },
+]
+
+const HABITS: Readonly<Record<Habit, Partial<Quirks>>> = {
+  late: { lateShare: 0.3, lateMs: 3 * HOUR },
+  changing: { correctedAfterMs: 6 * HOUR },
+  tied: { timestampStepMs: 30 * MINUTE },
+  edges_inclusive: { windowEdges: 'closed' },
+  edges_exclusive: { windowEdges: 'open' },
+  grows: { listing: 'grows' },
+  shrinks: { listing: 'shrinks' },
+  ignores_token: { ignoresToken: true },
+  clock_ahead: { clockOffsetMs: 2 * MINUTE },
+  clock_behind: { clockOffsetMs: -2 * MINUTE },
+  // None is documented: what the connector's manifest assumes.
+  quota: { requestsPerSecond: 10 },
+}
+
+export const subject: Subject = {
+  connector,
+
+  /** Two days that end with the last full hour, the last half of one without conversations, so that all are over. */
+  async start({ habit, now }) {
+    const nowMs = now()
+    const untilMs = Math.floor(nowMs / HOUR) * HOUR
+    const window = { fromMs: untilMs - 48 * HOUR, untilMs }
+    const world = createWorld({
+      seed: 17,
+      sessions: 40,
+      fromMs: window.fromMs,
+      untilMs: untilMs - 12 * HOUR,
+      bots: BOTS,
+      incidents: [],
+    })
+    const options: ChatlayerOptions = {
+      world,
+      now,
+      arrivalClock: now,
+      draftEvery: 5,
+      pageSize: habit === 'tied' ? 3 : 7,
+      quirks: {
+        eventOrder: 'shuffled',
+        lastToken: 'empty',
+        shortPages: true,
+        emptyPages: true,
+        loneShare: 0.05,
+        depth: 'text',
+        firstStep: 'absent',
+        ...(habit === null ? {} : HABITS[habit]),
+      },
+    }
+    const simulator = await startChatlayerSimulator(options)
+    const versions = ['LIVE', 'DRAFT'] as const
+    return {
+      // Longer than the stream's own, so that all of the window is looked at again.
+      config: { ...simulator.config, 'bot.version': versions.join(','), 'lookback.ms': 72 * HOUR },
+      window,
+      nowMs,
+      truth: atMs => truthOf(simulator, atMs, { fromMs: window.fromMs, versions }),
+      refusedForQuota: () => simulator.refusedForQuota(),
+      stop: () => simulator.stop(),
+    }
+  },
+}

@@ -1,0 +1,262 @@
+/**
+ * What the topics must hold of a world that Chatlayer has shown, with the default config, worked out from the world itself and the vendor's documents,
+ * not from the connector, nor from the simulator's answers.
+ */
+import {
+  BINS,
+  channelTypeOf,
+  type ChatlayerSimulator,
+  conversationIdOf,
+  GAP_MS,
+  histogram,
+  measured,
+  type Part,
+  partsOf,
+  type Stat,
+  type TrackingEvent,
+  trackingEventsOf,
+  transitionsOf,
+  type Version,
+} from '../../../connectors/chatlayer/simulator.ts'
+import type { Conversation } from '../../../src/sim/index.ts'
+import type { Truth } from '../../../src/source/conformance.ts'
+import { channelOf, contentId } from '../../../src/source/index.ts'
+import type { Event } from '../../../src/records.ts'
+
+const HOUR = 3_600_000
+const DAY = 24 * HOUR
+const EVENTS_LAG = 60_000
+const STATS: readonly Stat[] = ['num_conversations', 'duration_seconds', 'num_messages']
+
+export interface Reading {
+  /** `start.at`: nothing that lies before is read. */
+  readonly fromMs: number
+  readonly versions: readonly Version[]
+}
+
+export function truthOf(simulator: ChatlayerSimulator, nowMs: number, of: Reading): Truth {
+  const tracked = trackedBy(simulator, nowMs, of)
+  return {
+    sessions: sessionsOf(tracked, nowMs),
+    messages: [],
+    events: [
+      ...tracked.map(eventOf),
+      ...flowsOf(simulator, tracked, nowMs, of),
+      ...pointsOf(simulator, nowMs, of).map(({ value: _value, ...point }) => point),
+    ],
+  }
+}
+
+function* known({ world, team }: ChatlayerSimulator, nowMs: number, { versions }: Reading): Generator<Conversation> {
+  const view = world.at(nowMs)
+  for (let index = 0; index < view.count; index++) {
+    const conversation = view.conversation(index)
+    if (team.has(conversation) && versions.includes(team.versionOf(conversation))) yield conversation
+  }
+}
+
+function botOf(botId: string, version: Version): string {
+  return version === 'LIVE' ? botId : `${botId}@DRAFT`
+}
+
+function trackedBy(simulator: ChatlayerSimulator, nowMs: number, of: Reading): TrackingEvent[] {
+  return [...known(simulator, nowMs, of)]
+    .flatMap(conversation => trackingEventsOf(conversation, simulator.team, simulator.quirks))
+    .filter(({ atMs, visibleAtMs }) => of.fromMs <= atMs && visibleAtMs <= nowMs && atMs < nowMs - EVENTS_LAG)
+}
+
+function eventOf({ id, event, botId, version, userId, channelType, atMs }: TrackingEvent): Partial<Event> {
+  return {
+    event_id: `${botId}@${version}/${id}`,
+    bot_id: botOf(botId, version),
+    type: 'other',
+    name: event,
+    occurred_at: atMs,
+    occurred_at_estimated: false,
+    channel: channelOf(channelType),
+    user_id: userId,
+  }
+}
+
+/** A conversation that rests for longer than 15 minutes is over. Ids are left out: they depend on which event was seen first. */
+function sessionsOf(tracked: readonly TrackingEvent[], nowMs: number): Truth['sessions'] {
+  const threads = Map.groupBy(
+    tracked.filter(({ conversationId }) => conversationId !== null),
+    ({ botId, version, conversationId }) => JSON.stringify([botId, version, conversationId]),
+  )
+  return [...threads.values()].flatMap(thread => {
+    const sessions: TrackingEvent[][] = []
+    for (const event of thread.toSorted((a, b) => a.atMs - b.atMs)) {
+      const session = sessions.at(-1)
+      if (session === undefined || event.atMs - (session.at(-1) as TrackingEvent).atMs > GAP_MS) sessions.push([event])
+      else session.push(event)
+    }
+    return sessions.map(events => {
+      const [first, last] = [events[0] as TrackingEvent, events.at(-1) as TrackingEvent]
+      const over = last.atMs + GAP_MS < nowMs - EVENTS_LAG
+      return {
+        bot_id: botOf(first.botId, first.version),
+        started_at: first.atMs,
+        ended_at: over ? last.atMs : null,
+        ended_at_estimated: over,
+        status: over ? ('CLOSED' as const) : ('OPEN' as const),
+        containment: 'UNKNOWN' as const,
+        channel: channelOf(first.channelType) ?? 'other',
+        channel_raw: first.channelType,
+        user_id: first.userId,
+        is_test: first.version === 'DRAFT',
+        user_messages: null,
+        bot_messages: null,
+        agent_messages: null,
+      }
+    })
+  })
+}
+
+/** Transitions within an hour of an event of their conversation, where it was seen: there is no other way to learn of a conversation. */
+function flowsOf(simulator: ChatlayerSimulator, tracked: readonly TrackingEvent[], nowMs: number, of: Reading): Partial<Event>[] {
+  const { world, team, quirks } = simulator
+  const seen = Map.groupBy(
+    tracked.filter(({ atMs }) => atMs < nowMs - EVENTS_LAG - GAP_MS),
+    ({ botId, version, conversationId }) => `${botId} ${version} ${conversationId}`,
+  )
+  return [...known(simulator, nowMs, of)].flatMap(({ index }) => {
+    const conversation = world.conversation(index)
+    const { bot, channel, person } = conversation
+    const version = team.versionOf(conversation)
+    const id = conversationIdOf(conversation, team, quirks)
+    const events = seen.get(`${bot.id} ${version} ${id}`) ?? []
+    return transitionsOf(conversation)
+      .filter(({ atMs }) => atMs <= nowMs && events.some(event => event.atMs - HOUR <= atMs && atMs < event.atMs + HOUR))
+      .map(transition => ({
+        event_id: contentId(bot.id, version, id, transition.id),
+        bot_id: botOf(bot.id, version),
+        type: 'flow_transition' as const,
+        name: 'flow_transition',
+        occurred_at: transition.atMs,
+        occurred_at_estimated: false,
+        channel: channelOf(channelTypeOf(channel)),
+        user_id: person.id,
+      }))
+  })
+}
+
+/** Every point of every series, with its value: of hours, days and bins that ended, and have settled. */
+export function pointsOf(
+  simulator: ChatlayerSimulator,
+  nowMs: number,
+  of: Reading,
+): (Partial<Event> & { readonly value: number })[] {
+  const { team, quirks } = simulator
+  const both: Reading = { ...of, versions: ['LIVE', 'DRAFT'] }
+  const parts = [...known(simulator, nowMs, both)].flatMap(conversation => partsOf(conversation, team))
+  const counted = (times: readonly number[], startMs: number, endMs: number) => {
+    const count = times.filter(atMs => startMs <= atMs && atMs < endMs && atMs <= nowMs).length
+    return count > 0 && nowMs < endMs + quirks.correctedAfterMs ? count - 1 : count
+  }
+  const point = (told: Told): Partial<Event> & { value: number } => ({
+    event_id: contentId(
+      told.endpoint,
+      told.scope,
+      told.bucket,
+      told.groupBy,
+      told.stat ?? null,
+      JSON.stringify(told.labels ?? {}),
+      told.bin === undefined ? told.atMs : `${told.atMs} ${told.bin}`,
+    ),
+    bot_id: told.botId,
+    type: 'metric_point',
+    name: told.endpoint,
+    occurred_at: told.atMs,
+    occurred_at_estimated: told.bin !== undefined,
+    channel: channelOf(told.labels?.['channel_type']),
+    user_id: null,
+    value: told.value,
+  })
+  const startsOf = (some: readonly Part[]) => some.map(({ startMs }) => startMs)
+
+  const ofBots = team.bots.flatMap(bot =>
+    of.versions.flatMap(version => {
+      const mine = parts.filter(part => part.botId === bot.id && part.version === version)
+      const base = { scope: `${bot.id}@${version}`, botId: botOf(bot.id, version) }
+      const hours = endsBetween(HOUR, of.fromMs, nowMs - 2 * HOUR).flatMap(endMs => {
+        const atMs = endMs - HOUR
+        const hour = { ...base, bucket: '1h', atMs }
+        return [
+          ...bot.channels.map(({ name }) => {
+            const channel_type = channelTypeOf(name)
+            const starts = startsOf(mine.filter(part => part.channelType === channel_type))
+            const value = counted(starts, atMs, endMs)
+            return point({ ...hour, endpoint: 'conversations', groupBy: 'channel_type', labels: { channel_type }, value })
+          }),
+          point({
+            ...hour,
+            endpoint: 'messages',
+            groupBy: null,
+            value: counted(
+              mine.flatMap(part => part.messages),
+              atMs,
+              endMs,
+            ),
+          }),
+        ]
+      })
+      const days = endsBetween(DAY, of.fromMs, nowMs - 2 * HOUR).flatMap(endMs => {
+        const atMs = endMs - DAY
+        const within = mine.filter(({ startMs }) => atMs <= startMs && startMs < endMs)
+        return STATS.flatMap(stat =>
+          histogram(BINS[stat], measured(stat, within)).map((value, place) => {
+            const bin = String(BINS[stat][place])
+            return point({ ...base, endpoint: 'conversations/insights', bucket: null, groupBy: null, stat, atMs, bin, value })
+          }),
+        )
+      })
+      return [...hours, ...days]
+    }),
+  )
+
+  const ofTeam = endsBetween(DAY, of.fromMs, nowMs - DAY).flatMap(endMs =>
+    team.bots.flatMap(bot =>
+      both.versions.flatMap(version =>
+        bot.channels.map(({ name }) => {
+          const labels = { bot_id: bot.id, bot_version: version, channel_type: channelTypeOf(name) }
+          const mine = parts.filter(
+            part => part.botId === bot.id && part.version === version && part.channelType === labels.channel_type,
+          )
+          return point({
+            scope: team.id,
+            botId: botOf(bot.id, version),
+            endpoint: 'teams/conversations',
+            bucket: '1d',
+            groupBy: 'bot_id,bot_version,channel_type',
+            labels,
+            atMs: endMs - DAY,
+            value: counted(startsOf(mine), endMs - DAY, endMs),
+          })
+        }),
+      ),
+    ),
+  )
+  return [...ofBots, ...ofTeam]
+}
+
+interface Told {
+  readonly scope: string
+  readonly botId: string
+  readonly endpoint: string
+  readonly bucket: string | null
+  readonly groupBy: string | null
+  readonly stat?: Stat
+  readonly labels?: Readonly<Record<string, string>>
+  readonly atMs: number
+  /** Of a histogram. */
+  readonly bin?: string
+  readonly value: number
+}
+
+/** The multiples of `lengthMs` in `(from, until]`. */
+function endsBetween(lengthMs: number, fromMs: number, untilMs: number): number[] {
+  const ends: number[] = []
+  for (let endMs = (Math.floor(fromMs / lengthMs) + 1) * lengthMs; endMs <= untilMs; endMs += lengthMs) ends.push(endMs)
+  return ends
+}

@@ -397,8 +397,8 @@ function isWanted(conversation: Conversation, message: WorldMessage, filters: re
 }
 
 function parametersOf({ method, query, body }: Request): Parameters {
-  const posted = method === 'POST' && body !== '' ? (JSON.parse(body) as Record<string, unknown>) : {}
-  return name => query.get(name) ?? (posted[name] === undefined || posted[name] === null ? null : String(posted[name]))
+  const posted = method === 'POST' && body !== '' ? (JSON.parse(body) as Record<string, string | number | boolean | null>) : {}
+  return name => query.get(name) ?? posted[name]?.toString() ?? null
 }
 
 /** Spring's usual error body. The vendor's own is not documented. */

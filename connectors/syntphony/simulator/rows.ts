@@ -120,15 +120,7 @@ export class Rows {
 
   #time(ms: number): string | number {
     const text = new Date(ms).toISOString()
-    switch (this.#quirks.times) {
-      case 'z':
-        return text
-      case 'offset':
-        return `${text.slice(0, -1)}+0000`
-      case 'bare':
-        return text.slice(0, -1)
-      case 'epoch':
-        return ms
-    }
+    const forms = { z: text, offset: `${text.slice(0, -1)}+0000`, bare: text.slice(0, -1), epoch: ms }
+    return forms[this.#quirks.times]
   }
 }

@@ -44,16 +44,12 @@ export class Tokens {
       return oauthError(400, 'invalid_request', 'Missing form parameter: grant_type')
     const form = new URLSearchParams(request.body)
     if (form.get('client_id') !== this.clientId) return oauthError(401, 'invalid_client', 'Invalid client credentials')
-    switch (form.get('grant_type')) {
-      case 'password':
-        return form.get('username') === this.username && form.get('password') === this.password
-          ? this.#grant()
-          : oauthError(401, 'invalid_grant', 'Invalid user credentials')
-      case 'refresh_token':
-        return this.#renew(form.get('refresh_token') ?? '')
-      default:
-        return oauthError(400, 'unsupported_grant_type', 'Unsupported grant_type')
-    }
+    const grant = form.get('grant_type')
+    if (grant === 'refresh_token') return this.#renew(form.get('refresh_token') ?? '')
+    if (grant !== 'password') return oauthError(400, 'unsupported_grant_type', 'Unsupported grant_type')
+    return form.get('username') === this.username && form.get('password') === this.password
+      ? this.#grant()
+      : oauthError(401, 'invalid_grant', 'Invalid user credentials')
   }
 
   #renew(token: string): Reply {

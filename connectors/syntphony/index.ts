@@ -300,8 +300,11 @@ async function messagesOf(api: Api, days: Query, { id }: Conversation): Promise<
   for (let page = config.pageBase; ; page++) {
     const answer = await listPage(api, config.pathMessagesList, query, page)
     const content = JSON.stringify(answer.content)
-    if (content !== before) rows.push(...answer.content)
-    if (content === before || isLastPage(answer, page - config.pageBase, rows.length)) return rows.filter(isObject)
+    const isRepeated = content === before
+    if (!isRepeated) rows.push(...answer.content)
+    // A vendor whose pages begin at 1 may answer page 0 like page 1.
+    const isStuck = isRepeated && !(config.pageBase === 0 && page === 1)
+    if (isStuck || isLastPage(answer, page - config.pageBase, rows.length)) return rows.filter(isObject)
     before = content
   }
 }

@@ -216,7 +216,7 @@ function deliveredOf(row: Loose): Delivered {
     words: (wordsOf(userMessage ?? message ?? said) ?? '').trim(),
     atMs: instant(deliveredAt),
     // 0 to 100 in the cockpit; the webhooks of the same product tell 0 to 1.
-    confidence: share === null ? null : share > 1 ? share / 100 : share,
+    confidence: share === null ? null : share > 1 ? Math.round(share * 1e6) / 1e8 : share,
     language: text(language),
     userId: text(businessKey),
     attributes: {

@@ -124,7 +124,15 @@ export default defineConnector({
 
   streams: {
     conversations: {
-      window: { longestMs: DAY_MS, lagMs: 2 * 60_000, lookbackMs: 48 * HOUR_MS, durableResume: false },
+      window: {
+        longestMs: DAY_MS,
+        lagMs: 2 * 60_000,
+        lookbackMs: 48 * HOUR_MS,
+        // Conversations are listed by their start: how one goes on is seen here only.
+        lookbackIntervalMs: 5 * 60_000,
+        // A page's number means other rows when rows were added or taken away meanwhile.
+        durableResume: false,
+      },
 
       scopes: config => [...new Set(config.botUuids)].map(bot => ({ name: bot, botId: bot })),
 

@@ -38,6 +38,8 @@ import {
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
+/** No wall clock is farther from UTC. */
+const FARTHEST_ZONE_MS = 14 * HOUR_MS
 
 const address = () => z.url({ protocol: /^https?$/, error: 'takes an http or https address' })
 const uuid = () => z.string().regex(/^[^\s/,]+$/, 'takes a UUID')
@@ -138,13 +140,18 @@ export default defineConnector({
 
       row: Row,
 
-      /** The days that touch the window, whole; of their rows those that began in it, and those that tell no start, for rejects. */
+      /**
+       * The days that touch the window, whole. Of their rows those that began in it, and those that no window of these days would take: they tell
+       * no start, and go to rejects, or one on another day.
+       */
       async *read({ config, scope, window, resume, http }) {
         const api = { config, scope, http }
-        const query = { ...daysOf(window, config), ...ascending(config) }
+        const days = daysOf(window, config)
+        const query = { ...daysQuery(days, config), ...ascending(config) }
         const isAsked = (row: unknown) => {
           const atMs = startOf(row)
-          return atMs === null || (window.fromMs <= atMs && atMs < window.untilMs)
+          if (atMs === null || atMs < days.fromMs - FARTHEST_ZONE_MS || atMs >= days.untilMs + FARTHEST_ZONE_MS) return true
+          return window.fromMs <= atMs && atMs < window.untilMs
         }
         const ask = (page: number) => listPage(api, config.pathConversationsList, query, page)
         for await (const page of listed({ base: config.pageBase, ask, keyOf }, resume))
@@ -222,20 +229,26 @@ function pathOf({ config, scope }: Api, path: string): string {
   return path.replace(/\{(org|env|bot)\}/g, (_, part: string) => encodeURIComponent(parts[part] as string))
 }
 
-/**
- * The calendar days that touch the window. Whether the time in a date counts, and in which zone, is not known: so the first day begins at its
- * midnight and the last ends with its last millisecond, both ends being inclusive, and days are those of the zone and those of UTC.
- */
-function daysOf(window: Window, config: Config): Query {
+/** The calendar days that touch the window, `[fromMs, untilMs)` as midnights of UTC; those of the zone and those of UTC. */
+function daysOf(window: Window, config: Config): Window {
   const zone = zoneOf(config.timezone)
   if (zone === null) throw new FlowError('CFG_INVALID', { path: 'timezone', hint: 'timezone names no zone' })
   const dayOf = (ms: number) => Math.floor(ms / DAY_MS) * DAY_MS
   const lastMs = Math.max(window.fromMs, window.untilMs - 1)
-  const firstDayMs = Math.min(dayOf(window.fromMs), dayOf(wallOf(window.fromMs, zone)))
-  const lastDayMs = Math.max(dayOf(lastMs), dayOf(wallOf(lastMs, zone)))
   return {
-    [config.paramStartDate]: new Date(firstDayMs).toISOString(),
-    [config.paramEndDate]: new Date(lastDayMs + DAY_MS - 1).toISOString(),
+    fromMs: Math.min(dayOf(window.fromMs), dayOf(wallOf(window.fromMs, zone))),
+    untilMs: Math.max(dayOf(lastMs), dayOf(wallOf(lastMs, zone))) + DAY_MS,
+  }
+}
+
+/**
+ * Both ends are inclusive. Whether the time in a date counts, and in which zone, is not known: a first day from its midnight and a last day to
+ * its last millisecond are the same days either way.
+ */
+function daysQuery({ fromMs, untilMs }: Window, config: Config): Query {
+  return {
+    [config.paramStartDate]: new Date(fromMs).toISOString(),
+    [config.paramEndDate]: new Date(untilMs - 1).toISOString(),
     // They look like hours of each day, not of the two ends: never narrower than the day.
     [config.paramStartHour]: 0,
     [config.paramEndHour]: 23,
@@ -288,7 +301,7 @@ async function deliveredIn(api: Api, rows: readonly Conversation[]): Promise<Map
       all.filter(each => sessionCodeOf(each) === id),
     )
   const days = ({ startedAtMs, durationMs }: Conversation) =>
-    daysOf({ fromMs: startedAtMs, untilMs: startedAtMs + (durationMs ?? 0) + 1 }, api.config)
+    daysQuery(daysOf({ fromMs: startedAtMs, untilMs: startedAtMs + (durationMs ?? 0) + 1 }, api.config), api.config)
   for (const group of Map.groupBy(rows, row => JSON.stringify(days(row))).values()) {
     const [first, ...rest] = group as [Conversation, ...Conversation[]]
     const all = await messagesOf(api, days(first), first)

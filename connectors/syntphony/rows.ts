@@ -70,10 +70,13 @@ export interface Response {
   readonly attributes: Loose
 }
 
-/** `yyyy-MM-dd'T'HH:mm:ss.SSS'Z'` as documented; a time without a zone is UTC; a number is epoch milliseconds, or seconds where small. */
+/**
+ * `yyyy-MM-dd'T'HH:mm:ss.SSS'Z'` as documented; a time without a zone is UTC; a number is epoch milliseconds, or seconds where small, and no time
+ * where it would be one before 2001.
+ */
 export function instant(raw: unknown): number | null {
   const epoch = number(raw)
-  if (epoch !== null) return epoch <= 0 ? null : time(epoch < 1e11 ? epoch * 1000 : epoch)
+  if (epoch !== null) return epoch < 1e9 ? null : time(epoch < 1e11 ? epoch * 1000 : epoch)
   return typeof raw === 'string' ? (time(raw.trim()) ?? time(`${raw.trim()}Z`)) : null
 }
 

@@ -46,6 +46,7 @@ export function filtersOf(parameter: Parameters, quirks: Quirks): Filters {
   const everyHour = quirks.hours === 'ends' || (startHour === 0 && endHour === 23)
   const takes = (atMs: number) => {
     if (atMs < fromMs || atMs > toMs) return false
+    if (quirks.edges === 'exclusive' && (atMs === fromMs || atMs === toMs)) return false
     if (everyHour) return true
     const { hour } = DateTime.fromMillis(atMs, { zone })
     return startHour <= hour && hour <= endHour

@@ -13,6 +13,8 @@ export interface Quirks {
   readonly emptyListing: 'content' | '204'
   /** Whether the time in `startDate` and `endDate` counts, or their days alone. Unknown in truth. */
   readonly timePart: 'ignored' | 'literal'
+  /** Whether rows exactly at `startDate` and `endDate` belong to the answer. Documented: both do. */
+  readonly edges: 'inclusive' | 'exclusive'
   /** Whether `startHour` and `endHour` cut every day, or the two ends of the range. Unknown in truth. */
   readonly hours: 'each_day' | 'ends'
   /** Longest range, days; longer ones get 422. The cockpit's calendar shows twelve months. */
@@ -66,6 +68,7 @@ export const PLAIN: Quirks = {
   envelope: 'spring',
   emptyListing: 'content',
   timePart: 'ignored',
+  edges: 'inclusive',
   hours: 'each_day',
   longestDays: 366,
   mostRows: Infinity,

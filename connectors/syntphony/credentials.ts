@@ -1,0 +1,121 @@
+/**
+ * A user's token from Keycloak: the grant `password` first (documented), `refresh_token` while the refresh token lives (documented, its form
+ * fields are OAuth's), then `password` again. One value serves all streams: requests that find the token spent share one renewal.
+ *
+ * Words of a token endpoint may hold what it was sent, so none of them is ever passed on.
+ */
+import { type AuthArgs, FlowError, type HttpSpec, number, text } from '../../src/source/index.ts'
+
+export interface CredentialsConfig {
+  readonly tokenUrl: string
+  readonly clientId: string
+  readonly clientSecret?: string | undefined
+  readonly username: string
+  readonly password: string
+}
+
+interface Tokens {
+  readonly access: string
+  /** null: there is none. */
+  readonly refresh: string | null
+  /** From when on another is fetched, epoch milliseconds. */
+  readonly renewAtMs: number
+  /** Until when the refresh token is good, epoch milliseconds; Infinity: not told. */
+  readonly refreshUntilMs: number
+}
+
+/** An access token is renewed this long before its end, or in the last quarter of its life where that is shorter. */
+const MARGIN_MS = 30_000
+/** Refused credentials are not sent again for so long: Keycloak locks users who fail too often. */
+const REFUSED_MS = 60_000
+
+export function credentials(config: CredentialsConfig): NonNullable<HttpSpec['auth']> {
+  let tokens: Tokens | null = null
+  let renewing: Promise<Tokens> | null = null
+  let refused: { readonly untilMs: number; readonly error: FlowError } | null = null
+
+  async function fetchTokens(at: AuthArgs): Promise<Tokens> {
+    if (refused !== null && at.nowMs < refused.untilMs) throw refused.error
+    const { refresh = null, refreshUntilMs = 0 } = tokens ?? {}
+    if (refresh !== null && at.nowMs < refreshUntilMs) {
+      const renewed = await grant(config, { grant_type: 'refresh_token', refresh_token: refresh }, at)
+      if (renewed !== 'refused') return (tokens = renewed)
+    }
+    tokens = null
+    const { username, password } = config
+    const first = await grant(config, { grant_type: 'password', username, password }, at)
+    if (first === 'refused') {
+      const error = new FlowError('SRC_UNAUTHORISED', {
+        hint: 'the token endpoint refused the user: username, password, client.id',
+      })
+      refused = { untilMs: at.nowMs + REFUSED_MS, error }
+      throw error
+    }
+    return (tokens = first)
+  }
+
+  /** Joins the renewal under way; when that ends because another was stopped, makes its own. */
+  async function renew(at: AuthArgs): Promise<Tokens> {
+    const joined = renewing !== null
+    renewing ??= fetchTokens(at).finally(() => (renewing = null))
+    try {
+      return await renewing
+    } catch (thrown) {
+      if (!joined || !(thrown instanceof FlowError) || thrown.code !== 'STOPPED' || at.signal.aborted) throw thrown
+      return renew(at)
+    }
+  }
+
+  return {
+    async headers(at) {
+      const { access } = tokens !== null && at.nowMs < tokens.renewAtMs ? tokens : await renew(at)
+      return { authorization: `Bearer ${access}` }
+    },
+    async refresh(_fetch, _signal, at) {
+      await renew(at)
+    },
+  }
+}
+
+/** @returns 'refused' when the credentials are not, or no longer, good. */
+async function grant(
+  { tokenUrl: url, clientId, clientSecret }: CredentialsConfig,
+  fields: Readonly<Record<string, string>>,
+  { fetch, nowMs }: AuthArgs,
+): Promise<Tokens | 'refused'> {
+  const form = new URLSearchParams({
+    client_id: clientId,
+    ...(clientSecret === undefined ? {} : { client_secret: clientSecret }),
+    ...fields,
+  })
+  const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+  const { status, headers: answered, body } = await fetch({ method: 'POST', url, headers, body: form.toString() })
+  const told = typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : {}
+  if (status === 401 || status === 403 || (status === 400 && /_(grant|client)$/.test(text(told['error']) ?? ''))) return 'refused'
+  if (status >= 300) throw failure(status, answered)
+  const access = text(told['access_token'])
+  if (access === null)
+    throw new FlowError('SRC_MALFORMED', { status, hint: 'the token endpoint answered without an access_token' })
+  const lifeMs = lifetimeMs(told['expires_in'])
+  return {
+    access,
+    refresh: text(told['refresh_token']),
+    renewAtMs: nowMs + lifeMs - Math.min(MARGIN_MS, lifeMs / 4),
+    refreshUntilMs: nowMs + lifetimeMs(told['refresh_expires_in']),
+  }
+}
+
+/** Keycloak tells 0 for a token without an end. */
+function lifetimeMs(seconds: unknown): number {
+  const told = number(seconds)
+  return told === null || told <= 0 ? Number.MAX_SAFE_INTEGER : told * 1000
+}
+
+function failure(status: number, headers: Readonly<Record<string, string>>): FlowError {
+  const hint = 'at the token endpoint'
+  const seconds = number(headers['retry-after'])
+  if (status === 429)
+    return new FlowError('SRC_RATE_LIMITED', { status, hint, ...(seconds === null ? {} : { waitMs: seconds * 1000 }) })
+  if (status >= 500) return new FlowError('SRC_SERVER_ERROR', { status, hint })
+  return new FlowError('SRC_REFUSED', { status, hint: 'the token endpoint refused the request; is token.url right?' })
+}

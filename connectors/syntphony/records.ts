@@ -1,0 +1,69 @@
+/** The records of one conversation beside its session. What has no time of its own stands at the start of the conversation, marked as estimated. */
+import { contentId, contentIds, type Draft, event, message, type SessionRef } from '../../src/source/index.ts'
+import type { Conversation, Turn } from './rows.ts'
+
+/** Times are never made up from the order of messages. */
+function timeOf({ startedAtMs }: Conversation, turn: Turn) {
+  return { atMs: turn.atMs ?? startedAtMs, isEstimated: turn.atMs === null }
+}
+
+export function messageOf(of: SessionRef, row: Conversation, turn: Turn, seq: number): Draft {
+  const { atMs, isEstimated } = timeOf(row, turn)
+  return message(of, {
+    messageId: turn.id,
+    sentAt: atMs,
+    sentAtEstimated: isEstimated,
+    seq,
+    sender: turn.isUser ? 'USER' : 'BOT',
+    type: turn.type,
+    text: turn.text,
+    attachments: turn.attachment && [turn.attachment],
+    language: turn.language,
+    intent: turn.intent,
+    confidence: turn.confidence,
+    attributes: turn.attributes,
+  })
+}
+
+/** What the engine found in a message, or that it found nothing. */
+export function responseEvents(of: SessionRef, row: Conversation, turn: Turn): Draft[] {
+  const { atMs, isEstimated } = timeOf(row, turn)
+  return turn.responses.map(({ id, type, name, missed, attributes }) =>
+    event(of, {
+      eventId: id,
+      occurredAt: atMs,
+      occurredAtEstimated: isEstimated,
+      type: missed ? 'intent_missed' : 'intent_matched',
+      name: name ?? 'none',
+      language: turn.language,
+      userId: turn.userId,
+      attributes: { ...attributes, responseType: type, messageId: turn.id },
+    }),
+  )
+}
+
+/** Flows, tags and the rating. @param transfer The flow that handed over to a person. */
+export function rowEvents(
+  of: SessionRef,
+  row: Conversation,
+  transfer: string | null | undefined,
+  userId: string | null | undefined,
+): Draft[] {
+  const ids = contentIds()
+  const at = { occurredAt: row.startedAtMs, occurredAtEstimated: true, userId }
+  const flows = row.flows.map((flow, place) =>
+    event(of, { ...at, eventId: ids(row.id, 'flow', flow), type: 'flow_transition', name: flow, attributes: { place } }),
+  )
+  const tags = row.tags.map(({ name, uuid }) =>
+    event(of, { ...at, eventId: ids(row.id, 'tag', uuid ?? name), type: 'tag_applied', name, attributes: { uuid } }),
+  )
+  const rest: Draft[] = []
+  if (typeof transfer === 'string')
+    rest.push(event(of, { ...at, eventId: contentId(row.id, 'transfer'), type: 'agent_transferred', name: transfer }))
+  if (row.satisfaction !== null) {
+    const eventId = contentId(row.id, 'satisfaction', row.satisfaction)
+    const attributes = { value: row.satisfaction }
+    rest.push(event(of, { ...at, eventId, type: 'satisfaction', name: 'satisfaction', attributes }))
+  }
+  return [...flows, ...tags, ...rest]
+}

@@ -1,0 +1,96 @@
+/**
+ * What the vendor's documents leave open, or clients have met beside them. The defaults are the documents' word, or the plainest reading where they
+ * are silent; everything else has to be switched on. Nothing here was measured.
+ */
+export interface Quirks {
+  /** What page 0 gets, where pages begin at 1: the first page (assumed by a client that began at 0), or 400. */
+  readonly pageZero: 'first' | 'refused'
+  /** Documented: 1. A client began at 0. */
+  readonly pageBase: 0 | 1
+  /** Envelopes have `totalElements`, `totalPages` and the like (documented for a sibling API), or `content` and `last` alone. */
+  readonly envelope: 'spring' | 'bare'
+  /** A listing that holds nothing. */
+  readonly emptyListing: 'content' | '204'
+  /** Whether the time in `startDate` and `endDate` counts, or their days alone. Unknown in truth. */
+  readonly timePart: 'ignored' | 'literal'
+  /** Whether rows exactly at `startDate` and `endDate` belong to the answer. Documented: both do. */
+  readonly edges: 'inclusive' | 'exclusive'
+  /** Whether `startHour` and `endHour` cut every day, or the two ends of the range. Unknown in truth. */
+  readonly hours: 'each_day' | 'ends'
+  /** Longest range, days; longer ones get 422. The cockpit's calendar shows twelve months. */
+  readonly longestDays: number
+  /** Most rows of a page, whatever `size` asks for. Unknown in truth. */
+  readonly mostRows: number
+  /** Whether `searchBy` and `searchTerm` are kept to. */
+  readonly search: 'kept' | 'ignored'
+  /** Whether `orderBy` and `direction` are. */
+  readonly order: 'kept' | 'ignored'
+  /** A row shows for the first time, or is missing for once, between the first and the second page of a bot's first listing. */
+  readonly betweenPages: 'nothing' | 'row_shows' | 'row_misses'
+  /** Every page is the first. */
+  readonly ignorePage: boolean
+  /** Every fifth conversation is listed this much later than it began, milliseconds. */
+  readonly lateMs: number
+  /** How far the vendor's clock, and with it what it shows, is ahead of ours, milliseconds. */
+  readonly clockAheadMs: number
+  /** Conversations are told to begin at whole multiples of this, milliseconds: many at one time. */
+  readonly startStepMs: number
+  /** The name under which messages of details carry their time; null, as far as clients have seen: none. */
+  readonly messageTime: 'deliveredAt' | 'createdAt' | 'date' | 'timestamp' | null
+  /** Types of messages: USER_INPUT and TEXT and more in capitals, or words that nobody knows, in any case. */
+  readonly messageTypes: 'known' | 'odd'
+  /** Details repeat the session code. A client did not rely on it. */
+  readonly detailsCode: boolean
+  /** Details of every n-th conversation are gone: 404. 0: none. */
+  readonly goneEvery: number
+  /** Empty lists. */
+  readonly emptyLists: 'array' | 'null' | 'absent'
+  readonly numbers: 'number' | 'text'
+  readonly times: 'z' | 'offset' | 'epoch' | 'bare'
+  /** Every second message of the list has no time. */
+  readonly deliveredAtMissing: boolean
+  /** 0 to 100, as the cockpit shows it, or 0 to 1, as the vendor's webhooks tell it. */
+  readonly confidence: 'percent' | 'share'
+  /** Requests under way at once; more get 429. 0: no limit, as none is documented. */
+  readonly parallel: number
+  /** How long an answer takes, milliseconds. */
+  readonly answerMs: number
+  /** Seconds that an access token lives. Not documented as a number. */
+  readonly expiresInS: number
+  readonly refreshExpiresInS: number
+  /** Keycloak: a refresh token is good until it expires, or once, or there is none. */
+  readonly refreshToken: 'kept' | 'rotating' | 'none'
+}
+
+export const PLAIN: Quirks = {
+  pageZero: 'first',
+  pageBase: 1,
+  envelope: 'spring',
+  emptyListing: 'content',
+  timePart: 'ignored',
+  edges: 'inclusive',
+  hours: 'each_day',
+  longestDays: 366,
+  mostRows: Infinity,
+  search: 'kept',
+  order: 'kept',
+  betweenPages: 'nothing',
+  ignorePage: false,
+  lateMs: 0,
+  clockAheadMs: 0,
+  startStepMs: 1,
+  messageTime: null,
+  messageTypes: 'known',
+  detailsCode: true,
+  goneEvery: 0,
+  emptyLists: 'array',
+  numbers: 'number',
+  times: 'z',
+  deliveredAtMissing: false,
+  confidence: 'percent',
+  parallel: 0,
+  answerMs: 0,
+  expiresInS: 300,
+  refreshExpiresInS: 1800,
+  refreshToken: 'kept',
+}

@@ -1,0 +1,126 @@
+/** Conversations and messages as the dashboard API tells them, in the dossier's field names: those a client has seen, else those proposed. */
+import type { Conversation, WorldMessage } from '../../../src/sim/index.ts'
+import {
+  businessKeyOf,
+  channelInfoOf,
+  durationOf,
+  flowsOf,
+  isListed,
+  type Organization,
+  satisfactionOf,
+  sessionCodeOf,
+  tagsOf,
+  understoodIn,
+  wordsOf,
+} from './organization.ts'
+import type { Quirks } from './quirks.ts'
+
+export type Row = Record<string, unknown>
+
+const TYPES = {
+  text: 'TEXT',
+  buttons: 'BUTTON',
+  button_click: 'TEXT',
+  template: 'TEMPLATE',
+  image: 'IMAGE',
+  audio: 'AUDIO',
+  video: 'VIDEO',
+  file: 'DOCUMENT',
+} as const
+
+export class Rows {
+  readonly #organization: Organization
+  readonly #quirks: Quirks
+
+  constructor(organization: Organization, quirks: Quirks) {
+    this.#organization = organization
+    this.#quirks = quirks
+  }
+
+  startOf({ startedAtMs }: Conversation): number {
+    const { startStepMs } = this.#quirks
+    return Math.floor(startedAtMs / startStepMs) * startStepMs
+  }
+
+  conversation(conversation: Conversation): Row {
+    const { description: _, ...channel } = channelInfoOf(this.#organization, conversation)
+    const flows = flowsOf(conversation)
+    return {
+      sessionCode: sessionCodeOf(this.#organization, conversation),
+      conversationStartedAt: this.#time(this.startOf(conversation)),
+      durationInSeconds: this.#number(durationOf(conversation, this.startOf(conversation))),
+      userMessages: this.#number(conversation.messages.filter(({ sender }) => sender === 'user').length),
+      flowsTravelled: this.#number(flows.length),
+      ...this.#list('flowsTravelledNames', flows),
+      satisfaction: this.#number(satisfactionOf(conversation)),
+      ...this.#list('tags', tagsOf(this.#organization, conversation)),
+      channel,
+    }
+  }
+
+  details(conversation: Conversation): Row {
+    const { uuid: _, ...channel } = channelInfoOf(this.#organization, conversation)
+    return {
+      ...(this.#quirks.detailsCode ? { sessionCode: sessionCodeOf(this.#organization, conversation) } : {}),
+      conversationStartedAt: this.#time(this.startOf(conversation)),
+      channel,
+      messages: conversation.messages.map(message => this.#turn(conversation, message)),
+    }
+  }
+
+  /** The row of the message list; null where the list leaves the message out. */
+  message(conversation: Conversation, message: WorldMessage): Row | null {
+    if (!isListed(message)) return null
+    const { deliveredAtMissing, confidence } = this.#quirks
+    const place = conversation.messages.indexOf(message)
+    const answer = conversation.messages.slice(place + 1).find(({ sender }) => sender !== 'user')
+    const understood = understoodIn(conversation, message)
+    const share = understood?.confidence ?? 0
+    return {
+      sessionCode: sessionCodeOf(this.#organization, conversation),
+      businessKey: businessKeyOf(conversation),
+      deliveredAt: deliveredAtMissing && place % 4 < 2 ? null : this.#time(message.atMs),
+      userMessage: wordsOf(message),
+      confidence: understood === null ? null : this.#number(confidence === 'percent' ? Math.round(share * 1000) / 10 : share),
+      nlpResponse: understood?.name ?? null,
+      answer: answer === undefined ? null : wordsOf(answer),
+      ...this.#list('answerNames', answer?.topic ? [`Answer ${answer.topic.id}`] : []),
+      channel: channelInfoOf(this.#organization, conversation).name,
+      ...this.#list('tags', tagsOf(this.#organization, conversation)),
+      translation: null,
+      language: conversation.language,
+    }
+  }
+
+  #turn(conversation: Conversation, message: WorldMessage): Row {
+    const { messageTime, messageTypes } = this.#quirks
+    const understood = understoodIn(conversation, message)
+    const type = message.sender === 'user' ? 'USER_INPUT' : TYPES[message.kind]
+    const odd = message.sender === 'user' ? 'User_Input' : message.kind === 'text' ? 'text' : 'carousel-v2'
+    return {
+      messageId: message.id,
+      type: messageTypes === 'odd' ? odd : type,
+      content: wordsOf(message),
+      intent: understood === null || understood.missed ? null : understood.name,
+      isNe: understood?.missed ?? false,
+      ...this.#list('nlpResponses', understood === null ? [] : [{ responseType: 'INTENT', responseName: understood.name }]),
+      ...(messageTime === null ? {} : { [messageTime]: this.#time(message.atMs) }),
+    }
+  }
+
+  #list(name: string, items: readonly unknown[]): Row {
+    const { emptyLists } = this.#quirks
+    if (items.length > 0 || emptyLists === 'array') return { [name]: items }
+    return emptyLists === 'null' ? { [name]: null } : {}
+  }
+
+  #number(value: number | null): number | string | null {
+    return this.#quirks.numbers === 'text' && value !== null ? String(value) : value
+  }
+
+  #time(ms: number): string | number {
+    const text = new Date(ms).toISOString()
+    const forms = { z: text, offset: `${text.slice(0, -1)}+0000`, bare: text.slice(0, -1), epoch: ms }
+    return forms[this.#quirks.times]
+  }
+}

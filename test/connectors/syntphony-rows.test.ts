@@ -1,0 +1,460 @@
+import { describe, expect, test } from 'vitest'
+import syntphony from '../../connectors/syntphony/index.ts'
+import { Details, ListPage } from '../../connectors/syntphony/rows.ts'
+import type { Event, Message, Session } from '../../src/records.ts'
+import { type Draft, rowContext, type Stream } from '../../src/source/index.ts'
+
+const stream = syntphony.streams['conversations'] as Stream
+const T = Date.parse
+const HOUR = 3_600_000
+const CONFIG = {
+  baseUrl: 'https://api.example.com',
+  tokenUrl: 'https://keycloak.example.com/auth/realms/acme/protocol/openid-connect/token',
+  username: 'reader',
+  password: 'the-password',
+  orgUuid: 'org-1',
+  envUuid: 'env-1',
+  botUuids: ['b74f'],
+}
+
+interface Seen {
+  readonly at?: string
+  readonly lookbackMs?: number
+  readonly config?: Record<string, unknown>
+  /** What `conversations/details` answered; absent: the conversation is gone. */
+  readonly details?: unknown
+  readonly delivered?: readonly Record<string, unknown>[]
+}
+
+function ctxOf({ at = '2025-03-03T00:00:00Z', lookbackMs = 48 * HOUR, config = {} }: Seen) {
+  const parsed = syntphony.config.parse({ ...CONFIG, ...config })
+  const scope = { name: 'b74f', botId: 'b74f' }
+  return rowContext<unknown>({
+    vendor: 'syntphony',
+    account: 'acme',
+    connector: 's',
+    config: parsed,
+    scope,
+    observedAtMs: T(at),
+    lookbackMs,
+  })
+}
+
+/** The records of a list row with its content, and what counts as a change of it. */
+function told(row: unknown, seen: Seen = {}) {
+  const ctx = ctxOf(seen)
+  const parsed = stream.row.parse(row) as Record<string, unknown>
+  const details = seen.details === undefined ? null : Details.parse(seen.details)
+  const drafts = stream.normalise({ ...parsed, content: { details, delivered: seen.delivered ?? [] } } as never, ctx)
+  const of = (kind: Draft['kind']) => drafts.filter(draft => draft.kind === kind).map(draft => draft.record)
+  return {
+    session: of('session')[0] as Session,
+    messages: of('message') as Message[],
+    events: of('event') as Event[],
+    fingerprint: stream.fingerprint?.(parsed as never, ctx),
+  }
+}
+
+const faultsOf = (row: unknown) => stream.row.safeParse(row).error?.issues.map(({ path, message }) => [path.join('.'), message])
+
+/** The dossier's sample page of `conversations/list`, as it stands there. */
+const listed = () =>
+  JSON.parse(`{"content":[{"sessionCode":"0f8d3a52-0001-4c1e-9a53-7a2f4c8f0001","conversationStartedAt":"2025-03-02T14:05:11.000Z",
+ "durationInSeconds":184,"userMessages":4,"flowsTravelled":2,"flowsTravelledNames":["Welcome","Card Block"],"satisfaction":null,
+ "tags":[{"uuid":"7d0c...","name":"cards"}],"channel":{"uuid":"cd0a...","name":"Web","botUuid":"b74f..."}}],
+ "number":0,"size":20,"numberOfElements":1,"totalElements":1,"totalPages":1,"first":true,"last":true,"empty":false}`) as {
+    content: Record<string, unknown>[]
+  }
+
+/** Its sample of `conversations/details`. */
+const detailed = () =>
+  JSON.parse(`{"sessionCode":"0f8d3a52-0001-4c1e-9a53-7a2f4c8f0001","channel":{"botUuid":"b74f...","name":"Web","description":"site"},
+ "messages":[{"messageId":"m-1","type":"USER_INPUT","content":"hi","intent":"GREETING","isNe":false,
+ "nlpResponses":[{"responseType":"INTENT","responseName":"GREETING"}]},{"messageId":"m-2","type":"TEXT","content":"Hello!","intent":null,"isNe":false,"nlpResponses":[]}]}`) as {
+    messages: Record<string, unknown>[]
+  }
+
+const row = (over: Record<string, unknown> = {}) => ({ ...listed().content[0], ...over })
+const message = (over: Record<string, unknown> = {}) => ({
+  sessionCode: 'x',
+  messages: [{ messageId: 'm-1', type: 'USER_INPUT', content: 'hi', ...over }],
+})
+const STARTED = T('2025-03-02T14:05:11Z')
+
+/** A row of `messages/list` under the proposed names. */
+const delivered = (over: Record<string, unknown> = {}) => ({
+  sessionCode: '0f8d3a52-0001-4c1e-9a53-7a2f4c8f0001',
+  businessKey: 'customer-7',
+  deliveredAt: '2025-03-02T14:05:30.250Z',
+  userMessage: 'hi',
+  confidence: 87.5,
+  nlpResponse: 'GREETING',
+  answer: 'Hello!',
+  answerNames: ['Greeting answer'],
+  channel: 'Web',
+  tags: [{ name: 'cards' }],
+  translation: 'hello',
+  language: 'en',
+  ...over,
+})
+
+describe("the dossier's samples", () => {
+  test('a list row and its details become a session with every field in its place', () => {
+    const { session } = told(row(), { details: detailed(), delivered: [delivered()] })
+    expect(session).toEqual({
+      session_key: 'syntphony:acme:0f8d3a52-0001-4c1e-9a53-7a2f4c8f0001',
+      vendor: 'syntphony',
+      account: 'acme',
+      bot_id: 'b74f',
+      session_id: '0f8d3a52-0001-4c1e-9a53-7a2f4c8f0001',
+      connector: 's',
+      revision: 1,
+      observed_at: T('2025-03-03T00:00:00Z'),
+      started_at: STARTED,
+      ended_at: STARTED + 184_000,
+      ended_at_estimated: true,
+      status: 'CLOSED',
+      containment: 'UNKNOWN',
+      interactive: true,
+      channel: 'web',
+      channel_raw: 'Web',
+      language: 'en',
+      languages: ['en'],
+      user_id: 'customer-7',
+      channel_user_id: null,
+      transferred_at: null,
+      queue: null,
+      agent_id: null,
+      agent_name: null,
+      user_messages: 4,
+      bot_messages: 1,
+      agent_messages: null,
+      total_messages: 5,
+      tasks: null,
+      satisfaction: null,
+      outcome: null,
+      starting_cause: null,
+      topics: [],
+      tags: [{ name: 'cards', value: null, scope: null }],
+      variables: {},
+      is_test: null,
+      link: null,
+      attributes: {
+        'org.uuid': 'org-1',
+        'env.uuid': 'env-1',
+        'channel.botUuid': 'b74f...',
+        'channel.description': 'site',
+        'channel.uuid': 'cd0a...',
+        flowsTravelled: '2',
+        flowsTravelledNames: '["Welcome","Card Block"]',
+      },
+    })
+  })
+
+  test('messages come in their order, those of the user with what the message list tells', () => {
+    const { messages } = told(row(), { details: detailed(), delivered: [delivered()] })
+    expect(messages).toMatchObject([
+      {
+        message_id: 'm-1',
+        sender: 'USER',
+        type: 'user_input',
+        text: 'hi',
+        seq: 0,
+        sent_at: T('2025-03-02T14:05:30.250Z'),
+        sent_at_estimated: false,
+        intent: 'GREETING',
+        confidence: 0.875,
+        channel: 'web',
+        language: 'en',
+        attributes: {
+          isNe: 'false',
+          nlpResponse: 'GREETING',
+          answer: 'Hello!',
+          answerNames: '["Greeting answer"]',
+          tags: '[{"name":"cards"}]',
+          translation: 'hello',
+        },
+      },
+      {
+        message_id: 'm-2',
+        sender: 'BOT',
+        type: 'text',
+        text: 'Hello!',
+        seq: 1,
+        sent_at: STARTED,
+        sent_at_estimated: true,
+        intent: null,
+        confidence: null,
+        channel: 'web',
+        language: 'en',
+        attributes: { isNe: 'false' },
+      },
+    ])
+  })
+
+  test('flows, tags and what the engine found become events', () => {
+    const { events } = told(row({ satisfaction: 4 }), { details: detailed() })
+    expect(
+      events.map(({ type, name, occurred_at_estimated: estimated, attributes }) => [type, name, estimated, attributes]),
+    ).toEqual([
+      ['intent_matched', 'GREETING', true, { responseType: 'INTENT', messageId: 'm-1' }],
+      ['flow_transition', 'Welcome', true, { place: '0' }],
+      ['flow_transition', 'Card Block', true, { place: '1' }],
+      ['tag_applied', 'cards', true, { uuid: '7d0c...' }],
+      ['satisfaction', 'satisfaction', true, { value: '4' }],
+    ])
+    expect(new Set(events.map(event => event.event_key)).size).toBe(events.length)
+    expect(events.every(event => event.occurred_at === STARTED && event.channel === 'web')).toBe(true)
+  })
+
+  test('the sample page is a last page of one row', () => {
+    expect(ListPage.parse(listed())).toMatchObject({ last: true, total: 1, pages: 1, content: [{ satisfaction: null }] })
+  })
+})
+
+describe('the end of a conversation', () => {
+  const at = (afterEndMs: number) => new Date(STARTED + 184_000 + afterEndMs).toISOString()
+
+  test.each([
+    [HOUR - 1, {}, 'OPEN', null],
+    [HOUR, {}, 'CLOSED', STARTED + 184_000],
+    [60_000, { sessionTimeoutMs: 60_000 }, 'CLOSED', STARTED + 184_000],
+  ])('%d ms after the last message, with %j, it is %s', (ms, config, status, endedAt) => {
+    const { session } = told(row(), { at: at(ms), config, details: detailed() })
+    expect([session.status, session.ended_at, session.ended_at_estimated]).toEqual([status, endedAt, endedAt !== null])
+  })
+
+  test('is a change of the row, though the vendor shows it as before', () => {
+    const before = told(row(), { at: at(HOUR - 1) }).fingerprint
+    expect(told(row(), { at: at(0) }).fingerprint).toBe(before)
+    expect(told(row(), { at: at(HOUR) }).fingerprint).not.toBe(before)
+  })
+
+  test('without a duration it expires with the lookback, and nobody knows when it ended', () => {
+    const open = row({ durationInSeconds: null })
+    expect(told(open, { at: at(5 * HOUR) }).session).toMatchObject({ status: 'OPEN', ended_at: null })
+    expect(told(open, { at: at(50 * HOUR) }).session).toMatchObject({
+      status: 'EXPIRED',
+      ended_at: null,
+      ended_at_estimated: false,
+    })
+  })
+})
+
+describe('a hand-over', () => {
+  const config = { transferFlowPattern: 'agent|card block' }
+
+  test('is known by the name of a flow, where the config says by which', () => {
+    const { session, events } = told(row(), { config, details: detailed() })
+    expect([session.containment, session.transferred_at]).toEqual(['AGENT', null])
+    expect(events.filter(event => event.type === 'agent_transferred').map(event => event.name)).toEqual(['Card Block'])
+  })
+
+  test('that did not happen leaves a conversation that is over to the bot', () => {
+    const other = row({ flowsTravelledNames: ['Welcome'] })
+    expect(told(other, { config, details: detailed() }).session.containment).toBe('SELF_SERVICE')
+    expect(told(other, { config, at: '2025-03-02T14:06:00Z', details: detailed() }).session.containment).toBe('UNKNOWN')
+    expect(told(other, { details: detailed() }).session.containment).toBe('UNKNOWN')
+  })
+})
+
+describe('a message', () => {
+  test.each(['deliveredAt', 'createdAt', 'date', 'timestamp'])('that tells its time as %s has it', name => {
+    const details = message({ [name]: '2025-03-02T14:05:40.000Z' })
+    const { messages } = told(row(), { details, delivered: [delivered()] })
+    expect(messages[0]).toMatchObject({ sent_at: T('2025-03-02T14:05:40Z'), sent_at_estimated: false, confidence: 0.875 })
+    expect(Object.keys(messages[0]?.attributes ?? {})).not.toContain(name)
+  })
+
+  test.each([
+    ['USER_INPUT', 'USER'],
+    ['user_input', 'USER'],
+    ['TEXT', 'BOT'],
+    ['Carousel-v2', 'BOT'],
+    [null, 'BOT'],
+  ])('of type %s is of %s', (type, sender) => {
+    expect(told(row(), { details: message({ type }) }).messages[0]).toMatchObject({
+      sender,
+      type: type?.toLowerCase() ?? 'other',
+    })
+  })
+
+  test('that said the same as another gets the row of the list in its turn', () => {
+    const details = { messages: ['m-1', 'm-2', 'm-3'].map(messageId => ({ messageId, type: 'USER_INPUT', content: 'yes ' })) }
+    const times = ['2025-03-02T14:07:00.000Z', '2025-03-02T14:06:00.000Z']
+    const { messages } = told(row(), { details, delivered: times.map(at => delivered({ userMessage: 'yes', deliveredAt: at })) })
+    expect(messages.map(each => [each.sent_at, each.sent_at_estimated])).toEqual([
+      [T('2025-03-02T14:06:00Z'), false],
+      [T('2025-03-02T14:07:00Z'), false],
+      [STARTED, true],
+    ])
+  })
+
+  test('is matched by its id before its words', () => {
+    const list = [delivered({ messageId: 'm-9' }), delivered({ messageId: 'm-1', userMessage: 'hi (shortened)', confidence: 12 })]
+    expect(told(row(), { details: message(), delivered: list }).messages[0]?.confidence).toBe(0.12)
+  })
+
+  test('without an id gets one of its content, and two that say the same get two', () => {
+    const details = { messages: [1, 2].map(() => ({ type: 'TEXT', content: 'one moment' })) }
+    const ids = told(row(), { details }).messages.map(each => each.message_id)
+    expect(new Set(ids).size).toBe(2)
+    expect(told(row(), { details }).messages.map(each => each.message_id)).toEqual(ids)
+  })
+
+  test('and its answer under one id are told as two', () => {
+    const details = {
+      messages: [
+        { messageId: 'm', type: 'USER_INPUT', content: 'a' },
+        { messageId: 'm', type: 'TEXT', content: 'b' },
+      ],
+    }
+    expect(told(row(), { details }).messages.map(each => [each.message_id, each.text])).toEqual([
+      ['m', 'a'],
+      ['m.1', 'b'],
+    ])
+  })
+
+  test.each([
+    [87.5, 0.875],
+    [100, 1],
+    ['64.2', 0.642],
+    [0.64, 0.64],
+    [null, null],
+    ['high', null],
+  ])('with confidence %s is told with %s', (confidence, expected) => {
+    expect(told(row(), { details: message(), delivered: [delivered({ confidence })] }).messages[0]?.confidence).toBe(expected)
+  })
+
+  test('with an address for its content has it as an attachment too', () => {
+    const details = message({ type: 'IMAGE', content: 'https://files.example.com/a.jpg' })
+    expect(told(row(), { details }).messages[0]?.attachments).toEqual([
+      { kind: 'image', url: 'https://files.example.com/a.jpg', caption: null },
+    ])
+  })
+
+  test('whose content is an object tells its text, and keeps the rest', () => {
+    const content = { text: 'choose', options: ['a', 'b'] }
+    expect(told(row(), { details: message({ content }) }).messages[0]).toMatchObject({
+      text: 'choose',
+      attributes: { content: JSON.stringify(content) },
+    })
+  })
+
+  test('keeps fields that nobody knows, of the details and of the list', () => {
+    const { messages } = told(row(), { details: message({ extra: 1 }), delivered: [delivered({ more: { a: 1 } })] })
+    expect(messages[0]?.attributes).toMatchObject({ extra: '1', more: '{"a":1}' })
+  })
+
+  test('in which nothing was found gives intent_missed', () => {
+    const nlpResponses = [
+      { responseType: 'INTENT', responseName: 'none' },
+      { responseType: 'NONE' },
+      { responseType: 'DOCUMENT', responseName: 'FAQ' },
+    ]
+    const { events } = told(row({ flowsTravelledNames: null, tags: null }), { details: message({ nlpResponses }) })
+    expect(events.map(event => [event.type, event.name])).toEqual([
+      ['intent_missed', 'none'],
+      ['intent_missed', 'none'],
+      ['intent_matched', 'FAQ'],
+    ])
+  })
+
+  test('that is no object rejects its row, with the place', () => {
+    expect(() => told(row(), { details: { messages: [detailed().messages[0], 'hi'] } })).toThrow(
+      expect.objectContaining({ code: 'ROW_UNMAPPABLE', details: expect.objectContaining({ path: 'messages.1' }) }),
+    )
+  })
+})
+
+describe('odd forms of a row', () => {
+  test.each([
+    ['2025-03-02T14:05:11.000Z'],
+    ['2025-03-02T14:05:11Z'],
+    ['2025-03-02T14:05:11.000+0000'],
+    ['2025-03-02T16:05:11+02:00'],
+    ['2025-03-02T14:05:11.000'],
+    ['2025-03-02 14:05:11'],
+    [STARTED],
+    [STARTED / 1000],
+    [String(STARTED)],
+  ])('%s is the time that it says', conversationStartedAt => {
+    expect(told(row({ conversationStartedAt })).session.started_at).toBe(STARTED)
+  })
+
+  test('numbers as text, lists that are null or absent, a channel that is a word', () => {
+    const odd = row({ durationInSeconds: '184', userMessages: '4', satisfaction: '3.5', tags: null, channel: 'WhatsApp' })
+    delete (odd as Record<string, unknown>)['flowsTravelledNames']
+    const { session, events } = told(odd, { details: { messages: null } })
+    expect(session).toMatchObject({
+      ended_at: STARTED + 184_000,
+      user_messages: 4,
+      satisfaction: 3.5,
+      tags: [],
+      channel: 'whatsapp',
+    })
+    expect(events.map(event => event.type)).toEqual(['satisfaction'])
+  })
+
+  test('flows as objects and tags as words are read', () => {
+    const { events } = told(row({ flowsTravelledNames: [{ name: 'Welcome' }], tags: ['cards'] }))
+    expect(events.map(event => event.name)).toEqual(['Welcome', 'cards'])
+  })
+
+  test('a flow that is entered twice gives two events, in any re-read the same', () => {
+    const again = row({ flowsTravelledNames: ['Menu', 'Pay', 'Menu'], tags: [] })
+    const keys = told(again).events.map(event => event.event_key)
+    expect(new Set(keys).size).toBe(3)
+    expect(
+      told(row({ flowsTravelledNames: ['Menu', 'Pay', 'Menu', 'Bye'], tags: [] }))
+        .events.map(event => event.event_key)
+        .slice(0, 3),
+    ).toEqual(keys)
+  })
+
+  test('a rating that changes is another event', () => {
+    const keyAt = (satisfaction: number) =>
+      told(row({ satisfaction })).events.find(event => event.type === 'satisfaction')?.event_key
+    expect(keyAt(4)).toBe(keyAt(4))
+    expect(keyAt(4)).not.toBe(keyAt(5))
+  })
+
+  test('a number that is none is kept as it came', () => {
+    const { session } = told(row({ durationInSeconds: 'n/a', satisfaction: 'good', userMessage: 'hi', novelty: [1] }))
+    expect(session.satisfaction).toBeNull()
+    expect(session.attributes).toMatchObject({
+      durationInSeconds: 'n/a',
+      satisfaction: 'good',
+      userMessage: 'hi',
+      novelty: '[1]',
+    })
+  })
+
+  test('details that are gone leave the session, and say so', () => {
+    const { session, messages } = told(row())
+    expect([session.attributes['details'], session.bot_messages, session.user_messages, messages]).toEqual(['gone', null, 4, []])
+  })
+
+  test.each<[Record<string, unknown>, string[][]]>([
+    [{ sessionCode: null }, [['sessionCode', 'is missing']]],
+    [{ conversationStartedAt: null }, [['conversationStartedAt', 'is missing']]],
+    [{ conversationStartedAt: 'yesterday' }, [['conversationStartedAt', 'is not a time']]],
+    [{ conversationStartedAt: 7 }, [['conversationStartedAt', 'is not a time']]],
+  ])('%j is rejected with its place', (over, faults) => {
+    expect(faultsOf(row(over))).toEqual(faults)
+  })
+
+  test('what is read first by a part that a change does not touch stays the same', () => {
+    const first = stream.row.parse(row()) as Record<string, unknown>
+    const ctx = ctxOf({})
+    const withContent = { ...first, content: { details: detailed(), delivered: [] } }
+    expect(stream.fingerprint?.(withContent as never, ctx)).toBe(stream.fingerprint?.(first as never, ctx))
+    const changed = stream.row.parse(row({ durationInSeconds: 185 }))
+    expect(stream.fingerprint?.(changed as never, ctx)).not.toBe(stream.fingerprint?.(first as never, ctx))
+  })
+
+  test('details in another form are no conversation without messages', () => {
+    expect(Details.safeParse({ error: 'x' }).success).toBe(false)
+    expect(Details.safeParse({ sessionCode: 'x' }).success).toBe(true)
+  })
+})

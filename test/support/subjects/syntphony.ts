@@ -1,0 +1,62 @@
+import syntphony from '../../../connectors/syntphony/index.ts'
+import { type Quirks, startSyntphonySimulator } from '../../../connectors/syntphony/simulator.ts'
+import { createWorld } from '../../../src/sim/index.ts'
+import type { Habit, Subject } from '../../../src/source/conformance.ts'
+import { truthOf } from '../truth/syntphony.ts'
+
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+/** Midnight is one of its multiples, and each has more rows than fit a page. */
+const STEP_MS = 6 * HOUR
+
+/** What of the vendor each habit is. */
+const QUIRKS: Readonly<Record<Habit, Partial<Quirks>>> = {
+  late: { lateMs: 20 * MINUTE },
+  changing: {},
+  tied: { startStepMs: STEP_MS },
+  edges_inclusive: { timePart: 'literal', startStepMs: STEP_MS },
+  edges_exclusive: { timePart: 'literal', startStepMs: STEP_MS, edges: 'exclusive' },
+  grows: { betweenPages: 'row_shows' },
+  shrinks: { betweenPages: 'row_misses' },
+  ignores_token: { ignorePage: true },
+  clock_ahead: { clockAheadMs: 2 * MINUTE },
+  clock_behind: { clockAheadMs: -2 * MINUTE },
+  quota: { parallel: 4, answerMs: 2 },
+}
+
+export const subject: Subject = {
+  connector: syntphony,
+  waivers: [
+    // One edit hides the details of its row, and with them the rows that the others edit; each edit alone passes.
+    ...[
+      'conversations: a field missing',
+      'conversations: a field of another type',
+      'conversations: a word that is not known',
+    ].map(check => ({
+      check,
+      reason: 'the check edits messages in the details of rows that it makes unreadable by other edits, and then misses them',
+      until: '2027-11-01',
+    })),
+  ],
+  async start({ habit, now }) {
+    const nowMs = now()
+    // Conversations go on for hours and may be spoken in again a day later; `changing` looks at them while they do.
+    const untilMs = nowMs - (habit === 'changing' ? 5 * MINUTE : 12 * HOUR)
+    const window = { fromMs: Math.floor((untilMs - 30 * HOUR) / STEP_MS) * STEP_MS, untilMs }
+    const world = createWorld({ seed: 23, sessions: 30, ...window })
+    const simulator = await startSyntphonySimulator({
+      world,
+      now,
+      pageSize: 4,
+      quirks: { expiresInS: 3600, ...(habit !== null && QUIRKS[habit]) },
+    })
+    return {
+      config: simulator.config,
+      window,
+      nowMs,
+      truth: atMs => truthOf(simulator, atMs),
+      refusedForQuota: () => simulator.refused(),
+      stop: () => simulator.stop(),
+    }
+  },
+}

@@ -1,0 +1,78 @@
+/** Every vendor over one world, what a config must say to read it, and what must have come of it. */
+import { startBotmakerSimulator } from '../../connectors/botmaker/simulator.ts'
+import { startChatlayerSimulator } from '../../connectors/chatlayer/simulator.ts'
+import { startKoreaiSimulator } from '../../connectors/koreai/simulator.ts'
+import { startSyntphonySimulator } from '../../connectors/syntphony/simulator.ts'
+import { startWolkvoxSimulator } from '../../connectors/wolkvox/simulator.ts'
+import type { Simulator, World } from '../../src/sim/index.ts'
+import type { Truth } from '../../src/source/conformance.ts'
+import { truthOf as botmakerTruth } from './truth/botmaker.ts'
+import { truthOf as chatlayerTruth } from './truth/chatlayer.ts'
+import { truthOf as koreaiTruth } from './truth/koreai.ts'
+import { truthOf as syntphonyTruth } from './truth/syntphony.ts'
+import { truthOf as wolkvoxTruth } from './truth/wolkvox.ts'
+
+export interface Ship {
+  readonly vendor: string
+  readonly simulator: Simulator
+  /** Flat keys of the connector's config, with `account`: they reach the simulator, and no limit of ours slows them. */
+  readonly keys: Readonly<Record<string, unknown>>
+  truth(nowMs: number): Truth
+}
+
+export interface FleetOptions {
+  readonly world: World
+  /** Few rows a page (about so many), so that there are many pages; absent: as many as the vendor gives. */
+  readonly pageRows?: number
+}
+
+const ACCOUNT = 'fleet'
+const NO_LIMITS = { 'quota.per.second': 0, 'quota.per.minute': 0, 'quota.per.hour': 0, 'quota.gap.ms': 0 }
+
+type Launch = (options: FleetOptions) => Promise<Ship>
+
+const LAUNCH: Readonly<Record<string, Launch>> = {
+  botmaker: async ({ world, pageRows }) => {
+    const simulator = await startBotmakerSimulator({
+      world,
+      account: ACCOUNT,
+      quirks: { requestsPerSecond: 0 },
+      ...(pageRows && { pageSize: pageRows }),
+    })
+    return ship(simulator, {}, nowMs => botmakerTruth(simulator, nowMs))
+  },
+  chatlayer: async ({ world, pageRows }) => {
+    const simulator = await startChatlayerSimulator({ world, quirks: { requestsPerSecond: 0 }, ...(pageRows && { pageSize: pageRows }) })
+    const of = { fromMs: startOf(world), versions: ['LIVE'] as const }
+    return ship(simulator, {}, nowMs => chatlayerTruth(simulator, nowMs, of))
+  },
+  koreai: async ({ world, pageRows }) => {
+    const simulator = await startKoreaiSimulator({ world, quirks: { perMinute: 0, perHour: 0 } })
+    const keys = { streams: 'sessions,analytics', ...(pageRows && { 'page.size': pageRows }) }
+    return ship(simulator, keys, nowMs => koreaiTruth(simulator, nowMs, { account: ACCOUNT, analytics: true }))
+  },
+  syntphony: async ({ world, pageRows }) => {
+    const simulator = await startSyntphonySimulator({ world, ...(pageRows && { pageSize: pageRows }) })
+    return ship(simulator, {}, nowMs => syntphonyTruth(simulator, nowMs, ACCOUNT))
+  },
+  wolkvox: async ({ world, pageRows }) => {
+    const rows = pageRows && { turnRows: pageRows * 20, rows: pageRows * 5 }
+    const simulator = await startWolkvoxSimulator({ world, ...rows })
+    const keys = rows ? { 'max.rows.turns': rows.turnRows, 'max.rows': rows.rows } : {}
+    return ship(simulator, { ...keys, 'quota.concurrency': 1 }, nowMs => wolkvoxTruth(simulator, nowMs))
+  },
+}
+
+function ship(simulator: Simulator, keys: Readonly<Record<string, unknown>>, truth: (nowMs: number) => Truth): Ship {
+  return { vendor: simulator.vendor, simulator, keys: { ...simulator.config, ...NO_LIMITS, ...keys, account: ACCOUNT }, truth }
+}
+
+/** `start.at` of every connector. */
+export function startOf(world: World): number {
+  return world.options.fromMs - 86_400_000
+}
+
+/** In the alphabet's order. */
+export async function launch(options: FleetOptions, vendors: readonly string[] = Object.keys(LAUNCH)): Promise<Ship[]> {
+  return Promise.all(vendors.map(vendor => (LAUNCH[vendor] as Launch)(options)))
+}

@@ -53,7 +53,7 @@ async function rowsOf<R>(spec: ReportSpec<R>, range: Range, of: ReadSpec): Promi
     throw new FlowError('SRC_WINDOW_TOO_LARGE', {
       report: spec.api,
       rows: raws?.length,
-      hint: 'more rows than the vendor gives at once',
+      hint: 'more than the vendor gives at once',
     })
   // The second more on either side may be what is too much; where ends are exclusive, nothing comes without it.
   const secondMs = wallOf(secondsOf(of.window).firstMs, zoneNamed(of.timezone))

@@ -11,8 +11,8 @@ import { truthOf } from '../truth/wolkvox.ts'
 const MINUTE = 60_000
 const DAY = 24 * 60 * MINUTE
 const FROM = Date.parse('2026-11-03T00:00:00Z')
-/** Conversations start on one day; the last of them closes within two more. */
-const world = createWorld({ seed: 7, sessions: 30, fromMs: FROM, untilMs: FROM + DAY, transferShare: 0.4 })
+/** Conversations start on half a day; nearly all of them close within a day and a half more. */
+const world = createWorld({ seed: 7, sessions: 30, fromMs: FROM, untilMs: FROM + DAY / 2, transferShare: 0.4 })
 
 const QUIRKS: Readonly<Partial<Record<Habit, Partial<Quirks>>>> = {
   late: { lateMs: 20 * MINUTE },
@@ -38,7 +38,7 @@ export const subject: Subject = {
     })
     return {
       config: { ...simulator.config, ...(habit !== null && { 'max.rows.turns': FEW.turnRows, 'max.rows': FEW.rows }) },
-      window: { fromMs: FROM, untilMs: FROM + 3 * DAY },
+      window: { fromMs: FROM, untilMs: FROM + 2 * DAY },
       truth: nowMs => truthOf(simulator, nowMs + offMs),
       refusedForQuota: () => simulator.refusedForQuota(),
       stop: () => simulator.stop(),

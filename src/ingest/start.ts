@@ -180,7 +180,8 @@ export function partitionsOf(
 /** The kinds of records that a stream of the connector gives. */
 export function kindsOf({ manifest, streams }: Connector, streamName: string, config: object): readonly RecordKind[] {
   const stream = streams[streamName]
-  const tellsSessions = manifest.sessionStream === streamName || (stream?.derive?.(config as never)?.publishes ?? false)
+  const derive = stream?.derive?.(config as never) ?? null
+  const tellsSessions = manifest.sessionStream === streamName || (derive !== null && derive.publishes !== false)
   return stream?.gives ?? (tellsSessions ? ['session', 'message', 'event'] : ['message', 'event'])
 }
 

@@ -17,7 +17,7 @@ export interface Ship {
   readonly simulator: Simulator
   /** Flat keys of the connector's config, with `account`: they reach the simulator, and no limit of ours slows them. */
   readonly keys: Readonly<Record<string, unknown>>
-  truth(nowMs: number): Truth
+  readonly truth: (nowMs: number) => Truth
 }
 
 export interface FleetOptions {

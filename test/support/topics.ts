@@ -27,5 +27,5 @@ export function assertTopics(
 
 /** Keys of sessions and events begin with the vendor; a null value has nothing else. */
 function vendorOf({ key, value }: IndependentRecord): string {
-  return String(value?.['vendor'] ?? key?.split(':')[0])
+  return (value?.['vendor'] as string | undefined) ?? key?.split(':')[0] ?? ''
 }

@@ -64,8 +64,11 @@ describe.runIf(hasPython())('a backfill of every vendor, with the worker killed 
       const before = asked()
       const worker = begin('worker')
       const least = random.int(1, 8)
-      await until(`every vendor is asked in life ${kill}`, async () =>
-        asked().every((requests, i) => requests >= (before[i] as number) + least) ? true : undefined, 5)
+      await until(
+        `every vendor is asked in life ${kill}`,
+        async () => (asked().every((requests, i) => requests >= (before[i] as number) + least) ? true : undefined),
+        5,
+      )
       await pause(random.int(0, 100))
       await worker.kill('SIGKILL')
     }
@@ -95,12 +98,16 @@ describe.runIf(hasPython())('a backfill of every vendor, with the worker killed 
     await Promise.all([killWorkers(), killAggregators()])
     const base = await server.base()
     const atLastKill = await Promise.all(fleet.map(({ vendor }) => completeUntil(base, 'events', vendor)))
-    expect(atLastKill.filter(ms => ms > untilMs), 'vendors that were read whole before the last kill').toEqual([])
+    expect(
+      atLastKill.filter(ms => ms > untilMs),
+      'vendors that were read whole before the last kill',
+    ).toEqual([])
     begin('worker')
     for (const { vendor } of fleet)
       for (const measure of ['sessions', 'events'])
         await until(`${measure} of ${vendor} are complete`, async () =>
-          (await completeUntil(base, measure, vendor)) > untilMs + DAY_MS ? true : undefined)
+          (await completeUntil(base, measure, vendor)) > untilMs + DAY_MS ? true : undefined,
+        )
 
     const { sessions, messages, events, rejects } = names
     const records = await readIndependently(stack.brokers, stack.registry, [sessions, messages, events, rejects])

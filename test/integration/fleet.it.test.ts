@@ -17,7 +17,10 @@ beforeAll(async () => {
     kafka: { brokers: [stack.brokers] },
     registry: { url: stack.registry },
     connectors: Object.fromEntries(
-      Object.entries(config).map(([vendor, keys]) => [vendor, { 'connector.class': vendor, account: 'acme', ...keys, 'quota.gap.ms': 0 }]),
+      Object.entries(config).map(([vendor, keys]) => [
+        vendor,
+        { 'connector.class': vendor, account: 'acme', ...keys, 'quota.gap.ms': 0 },
+      ]),
     ),
   })
 })

@@ -210,16 +210,14 @@ const TWINS: readonly Twin[] = [
       ...withStream({
         // A row that changes gives its messages again; under ids of another process they are other messages.
         normalise: (row: RowType, ctx: { config: ConfigType }) =>
-          rows
-            .normalise(row as never, ctx as never)
-            .map(draft =>
-              draft.kind === 'message'
-                ? {
-                    ...draft,
-                    record: { ...draft.record, message_key: `${draft.record.message_key}-${calls}`, message_id: `${calls}` },
-                  }
-                : draft,
-            ),
+          rows.normalise(row as never, ctx as never).map(draft =>
+            draft.kind === 'message'
+              ? {
+                  ...draft,
+                  record: { ...draft.record, message_key: `${draft.record.message_key}-${calls}`, message_id: `${calls}` },
+                }
+              : draft,
+          ),
       }),
       http: config => {
         calls++

@@ -42,7 +42,11 @@ const LAUNCH: Readonly<Record<string, Launch>> = {
     return ship(simulator, {}, nowMs => botmakerTruth(simulator, nowMs))
   },
   chatlayer: async ({ world, pageRows }) => {
-    const simulator = await startChatlayerSimulator({ world, quirks: { requestsPerSecond: 0 }, ...(pageRows && { pageSize: pageRows }) })
+    const simulator = await startChatlayerSimulator({
+      world,
+      quirks: { requestsPerSecond: 0 },
+      ...(pageRows && { pageSize: pageRows }),
+    })
     const of = { fromMs: startOf(world), versions: ['LIVE'] as const }
     return ship(simulator, {}, nowMs => chatlayerTruth(simulator, nowMs, of))
   },

@@ -29,13 +29,9 @@ const DAY = 24 * HOUR
 const NOW = T('2026-11-20T12:00:00Z')
 
 describe('conformance', () => {
-  test.each(conformanceChecks(subject).map(check => [check.name, check] as const))(
-    '%s',
-    async (_, check) => {
-      await expect(check.run().then(() => 'kept')).resolves.toBe('kept')
-    },
-    180_000,
-  )
+  test.each(conformanceChecks(subject).map(check => [check.name, check] as const))('%s', async (_, check) => {
+    await expect(check.run().then(() => 'kept')).resolves.toBe('kept')
+  })
 })
 
 describe("the world's conversations are read whole, whatever the vendor's habits", () => {

@@ -26,12 +26,6 @@ const QUIRKS: Readonly<Record<Habit, Partial<Quirks>>> = {
 
 export const subject: Subject = {
   connector: syntphony,
-  // One edit hides the details of its row, and with them the rows that other edits are for; each edit alone passes.
-  waivers: ['a field missing', 'a field of another type', 'a word that is not known'].map(drift => ({
-    check: `conversations: ${drift}`,
-    reason: 'the check edits messages in the details of rows that it makes unreadable by other edits, and then misses them',
-    until: '2027-11-01',
-  })),
   async start({ habit, ...how }) {
     const now = () => how.now()
     const nowMs = now()

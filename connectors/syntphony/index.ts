@@ -179,7 +179,7 @@ export default defineConnector({
         const language = turns.find(turn => turn.language !== null)?.language
         const channel = row.channel.name ?? details?.channel.name ?? null
         const of = ctx.session({ botId: ctx.scope.botId ?? '', sessionId: row.id, channel, language })
-        const userId = turns.find(turn => turn.userId !== null)?.userId
+        const userId = turns.flatMap(turn => turn.userId ?? [])[0]
         const botMessages = details && turns.filter(turn => !turn.isUser).length
         const userMessages = row.userMessages ?? (details && turns.length - (botMessages ?? 0))
         const { config } = ctx
@@ -211,7 +211,8 @@ export default defineConnector({
             },
           }),
         ]
-        for (const [seq, turn] of turns.entries()) drafts.push(messageOf(of, row, turn, seq), ...responseEvents(of, row, turn))
+        for (const [seq, turn] of turns.entries())
+          drafts.push(messageOf(of, row, turn, seq), ...responseEvents(of, row, turn, userId))
         return [...drafts, ...rowEvents(of, row, transfer, userId)]
       },
     },

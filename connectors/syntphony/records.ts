@@ -26,7 +26,7 @@ export function messageOf(of: SessionRef, row: Conversation, turn: Turn, seq: nu
 }
 
 /** What the engine found in a message, or that it found nothing. */
-export function responseEvents(of: SessionRef, row: Conversation, turn: Turn): Draft[] {
+export function responseEvents(of: SessionRef, row: Conversation, turn: Turn, userId: string | undefined): Draft[] {
   const { atMs, isEstimated } = timeOf(row, turn)
   return turn.responses.map(({ id, type, name, missed, attributes }) =>
     event(of, {
@@ -36,7 +36,7 @@ export function responseEvents(of: SessionRef, row: Conversation, turn: Turn): D
       type: missed ? 'intent_missed' : 'intent_matched',
       name: name ?? 'none',
       language: turn.language,
-      userId: turn.userId,
+      userId,
       attributes: { ...attributes, responseType: type, messageId: turn.id },
     }),
   )
@@ -47,7 +47,7 @@ export function rowEvents(
   of: SessionRef,
   row: Conversation,
   transfer: string | null | undefined,
-  userId: string | null | undefined,
+  userId: string | undefined,
 ): Draft[] {
   const ids = contentIds()
   const at = { occurredAt: row.startedAtMs, occurredAtEstimated: true, userId }

@@ -142,8 +142,9 @@ export function detailsAttributes(details: Details): { readonly channel: Channel
 export function turnsOf({ id: sessionCode, content }: Conversation): Turn[] {
   const ids = contentIds()
   const given = new Map<string, number>()
-  const match = matcher(content?.delivered ?? [])
-  return (content?.details?.messages ?? []).map((raw, place) => {
+  const messages = content?.details?.messages ?? []
+  const match = matcher(content?.delivered ?? [], new Set(messages.map(message => text(objectOf(message)['messageId']))))
+  return messages.map((raw, place) => {
     if (!isObject(raw)) throw new FlowError('ROW_UNMAPPABLE', { path: `messages.${place}`, hint: 'is no object' })
     const { messageId, type, content: said, intent, nlpResponses, ...rest } = raw
     const words = wordsOf(said)
@@ -188,13 +189,17 @@ interface Delivered {
   readonly attributes: Loose
 }
 
-/** Gives out each row of the message list once. */
-function matcher(rows: readonly Loose[]): (messageId: string | null, words: string | null) => Delivered | null {
+/** Gives out each row of the message list once; one that names a message of the details to that message only. */
+function matcher(
+  rows: readonly Loose[],
+  messageIds: ReadonlySet<string | null>,
+): (messageId: string | null, words: string | null) => Delivered | null {
   const left = rows.map(deliveredOf).sort((a, b) => (a.atMs ?? Infinity) - (b.atMs ?? Infinity) || 0)
   return (messageId, words) => {
     const byId = messageId === null ? -1 : left.findIndex(row => row.messageId === messageId)
     const sought = (words ?? '').trim()
-    const place = byId >= 0 ? byId : left.findIndex(row => row.messageId === null && row.words === sought)
+    const place =
+      byId >= 0 ? byId : left.findIndex(row => row.words === sought && (row.messageId === null || !messageIds.has(row.messageId)))
     return place < 0 ? null : (left.splice(place, 1)[0] as Delivered)
   }
 }

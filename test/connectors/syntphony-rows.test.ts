@@ -295,6 +295,14 @@ describe('a message', () => {
     expect(told(row(), { details: message(), delivered: list }).messages[0]?.confidence).toBe(0.12)
   })
 
+  test('does not get the row that names another, but one whose id means nothing here', () => {
+    const details = { messages: ['m-1', 'm-2'].map(messageId => ({ messageId, type: 'USER_INPUT', content: 'hi' })) }
+    const named = [delivered({ messageId: 'm-2', confidence: 12 })]
+    expect(told(row(), { details, delivered: named }).messages.map(each => each.confidence)).toEqual([null, 0.12])
+    const foreign = [delivered({ messageId: 'list-7', confidence: 12 })]
+    expect(told(row(), { details, delivered: foreign }).messages.map(each => each.confidence)).toEqual([0.12, null])
+  })
+
   test('without an id gets one of its content, and two that say the same get two', () => {
     const details = { messages: [1, 2].map(() => ({ type: 'TEXT', content: 'one moment' })) }
     const ids = told(row(), { details }).messages.map(each => each.message_id)

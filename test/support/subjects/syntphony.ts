@@ -1,6 +1,6 @@
 import syntphony from '../../../connectors/syntphony/index.ts'
 import { type Quirks, startSyntphonySimulator } from '../../../connectors/syntphony/simulator.ts'
-import { createWorld } from '../../../src/sim/index.ts'
+import { BOTS, createWorld } from '../../../src/sim/index.ts'
 import type { Habit, Subject } from '../../../src/source/conformance.ts'
 import { truthOf } from '../truth/syntphony.ts'
 
@@ -26,28 +26,17 @@ const QUIRKS: Readonly<Record<Habit, Partial<Quirks>>> = {
 
 export const subject: Subject = {
   connector: syntphony,
-  waivers: [
-    // One edit hides the details of its row, and with them the rows that the others edit; each edit alone passes.
-    ...[
-      'conversations: a field missing',
-      'conversations: a field of another type',
-      'conversations: a word that is not known',
-    ].map(check => ({
-      check,
-      reason: 'the check edits messages in the details of rows that it makes unreadable by other edits, and then misses them',
-      until: '2027-11-01',
-    })),
-  ],
-  async start({ habit, now }) {
+  async start({ habit, ...how }) {
+    const now = () => how.now()
     const nowMs = now()
     // Conversations go on for hours and may be spoken in again a day later; `changing` looks at them while they do.
     const untilMs = nowMs - (habit === 'changing' ? 5 * MINUTE : 12 * HOUR)
     const window = { fromMs: Math.floor((untilMs - 30 * HOUR) / STEP_MS) * STEP_MS, untilMs }
-    const world = createWorld({ seed: 23, sessions: 30, ...window })
+    const world = createWorld({ seed: 23, sessions: 30, bots: BOTS.slice(0, 2), ...window })
     const simulator = await startSyntphonySimulator({
       world,
       now,
-      pageSize: 4,
+      pageSize: 5,
       quirks: { expiresInS: 3600, ...(habit !== null && QUIRKS[habit]) },
     })
     return {

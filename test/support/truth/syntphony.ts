@@ -106,7 +106,9 @@ function messagesOf(simulator: SyntphonySimulator, conversation: Conversation, a
 
 function eventsOf(simulator: SyntphonySimulator, conversation: Conversation, account: string): Partial<Event>[] {
   const startedAt = startOf(simulator, conversation)
-  const identity = { ...identityOf(simulator, conversation, account), language: languageOf(conversation) }
+  const language = languageOf(conversation)
+  const userId = language === null ? null : businessKeyOf(conversation)
+  const identity = { ...identityOf(simulator, conversation, account), language, user_id: userId }
   const atStart = { ...identity, occurred_at: startedAt, occurred_at_estimated: true }
   const rating = satisfactionOf(conversation)
   const found = conversation.messages.flatMap((message): Partial<Event>[] => {

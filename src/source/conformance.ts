@@ -47,6 +47,11 @@ export type Outcome =
       readonly until: string
     }
 
+const HABIT_NAMES: Partial<Record<Habit, string>> = {
+  ignores_token: 'reading ends in an error, or has every row',
+  quota: 'the vendor has nothing to refuse',
+}
+
 /** Every check of the subject. They share nothing, and may run in any order. */
 export function conformanceChecks(subject: Subject): Check[] {
   const { connector, waivers = [] } = subject
@@ -69,7 +74,8 @@ export function conformanceChecks(subject: Subject): Check[] {
   bench('topics: hold what the vendor showed, each once', holdsTheTruth)
   bench('topics: hold the same after a kill at every page and every commit', survivesKills)
   for (const fault of MID_FAULTS) bench(`fault: ${fault.name}`, of => survivesFault(of, fault))
-  for (const habit of HABITS) bench(`habit: ${habit}`, of => survivesHabit(of, habit), habit)
+  for (const habit of HABITS)
+    bench(`${habit}: ${HABIT_NAMES[habit] ?? 'topics hold the truth all the same'}`, of => survivesHabit(of, habit), habit)
   bench('stop: a signal ends everything within a second, whatever is under way', stopsAtOnce)
 
   const names = checks.map(({ name }) => name)

@@ -201,7 +201,7 @@ const TWINS: readonly Twin[] = [
           .normalise(row as never, ctx)
           .filter(({ kind, record }) => kind !== 'message' || !('text' in record && record.text === 'it is 7')),
     }),
-    also: ['topics', 'fault', 'habit'],
+    also: ['topics', 'fault', 'all the same'],
   },
   {
     defect: 'makes ids that differ from process to process',
@@ -225,7 +225,7 @@ const TWINS: readonly Twin[] = [
       },
     },
     options: { habit: 'changing' },
-    also: ['fault', 'makes the same', 'habit', 'topics'],
+    also: ['fault', 'makes the same', 'all the same', 'topics'],
   },
   { defect: 'takes a 401 for the end', check: 'fault: 401', connector: endsAt('SRC_UNAUTHORISED') },
   { defect: 'takes a 429 for the end', check: 'fault: storms of 429', connector: endsAt('SRC_RATE_LIMITED') },
@@ -245,14 +245,14 @@ const TWINS: readonly Twin[] = [
   },
   {
     defect: 'looks back less far than rows are late',
-    check: 'habit: late',
+    check: 'late: ',
     connector: withStream({ window: { ...window, lookbackMs: 4 * MINUTE } }),
-    also: ['habit'],
+    also: ['all the same'],
   },
-  { defect: 'does not see changes', check: 'habit: changing', connector: withStream({ fingerprint: (row: RowType) => row.id }) },
+  { defect: 'does not see changes', check: 'changing: ', connector: withStream({ fingerprint: (row: RowType) => row.id }) },
   {
     defect: 'goes on behind the time of the last row',
-    check: 'habit: tied',
+    check: 'tied: ',
     connector: withStream({
       async *read({ config, window, resume, http }: ReadArgs & { config: ConfigType }) {
         for (let from = Number(resume ?? window.fromMs - 1); ; ) {
@@ -272,7 +272,7 @@ const TWINS: readonly Twin[] = [
   },
   {
     defect: 'refuses a row at the end of the range',
-    check: 'habit: edges_inclusive',
+    check: 'edges_inclusive: ',
     connector: reading({
       page: (page, { window }) => {
         if (page.rows.some(row => atOf(row) >= window.untilMs)) throw new FlowError('SRC_MALFORMED')
@@ -282,7 +282,7 @@ const TWINS: readonly Twin[] = [
   },
   {
     defect: 'asks from just the beginning of the window',
-    check: 'habit: edges_exclusive',
+    check: 'edges_exclusive: ',
     connector: withStream({
       async *read(args: ReadArgs) {
         yield* rows.read({ ...args, window: { ...args.window, fromMs: args.window.fromMs + 1 } })
@@ -291,7 +291,7 @@ const TWINS: readonly Twin[] = [
   },
   {
     defect: 'gives a row that comes twice another id',
-    check: 'habit: grows',
+    check: 'grows: ',
     connector: withStream({
       async *read(args: ReadArgs) {
         const seen = new Set<string>()
@@ -305,18 +305,18 @@ const TWINS: readonly Twin[] = [
   },
   {
     defect: 'looks back less far than rows flicker',
-    check: 'habit: shrinks',
+    check: 'shrinks: ',
     connector: withStream({ window: { ...window, lookbackMs: 1 * MINUTE } }),
-    also: ['habit'],
+    also: ['all the same'],
   },
   {
     defect: 'ends where pages lead back',
-    check: 'habit: ignores_token',
+    check: 'ignores_token: ',
     connector: reading({ failed: (error, nth) => (nth > 0 && error.details.hint === 'a page leads back' ? LAST : null) }),
   },
   ...([1, -1] as const).map(sign => ({
     defect: `refuses a vendor whose clock is ${sign > 0 ? 'ahead' : 'behind'}`,
-    check: `habit: clock_${sign > 0 ? 'ahead' : 'behind'}`,
+    check: `clock_${sign > 0 ? 'ahead' : 'behind'}: `,
     connector: withStream({
       async *read(args: ReadArgs) {
         const { now } = await args.http.getJson('/rows', { from: 0, until: 0, at: 0, size: 1 }, Page)
@@ -327,7 +327,7 @@ const TWINS: readonly Twin[] = [
   })),
   {
     defect: 'does not know the limits',
-    check: 'habit: quota',
+    check: 'quota: ',
     connector: { ...acme, manifest: { ...acme.manifest, quota: { sharedBy: 'apiToken' } } },
   },
   {
@@ -344,8 +344,8 @@ const TWINS: readonly Twin[] = [
     defect: 'is waived without a reason',
     check: 'waivers are for',
     connector: acme,
-    options: { waivers: [{ check: 'habit: late', reason: ' ', until: '2099-01-01' }] },
-    also: ['habit: late'],
+    options: { waivers: [{ check: 'late: ', reason: ' ', until: '2099-01-01' }] },
+    also: ['late: '],
   },
 ]
 
@@ -405,7 +405,7 @@ describe('a connector fails the check that is about its defect, and none but tho
 })
 
 describe('a waiver', () => {
-  const late = 'habit: late'
+  const late = 'late: topics hold the truth all the same'
   const broken = withStream({ window: { ...window, lookbackMs: MINUTE } })
   const dayIn = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10)
   const run = async (connector: Connector, waiver: Waiver, name = late) => {
@@ -414,7 +414,7 @@ describe('a waiver', () => {
   }
 
   test('makes of a failing check a waived one, with its reason', async () => {
-    const waiver = { check: 'habit: l', reason: 'the vendor never is', until: dayIn(30) }
+    const waiver = { check: 'l: ', reason: 'the vendor never is', until: dayIn(30) }
     expect(await run(broken, waiver)).toEqual({ outcome: 'waived', reason: waiver.reason, until: waiver.until })
   })
 
@@ -428,7 +428,7 @@ describe('a waiver', () => {
 
   test.each([
     ['without a reason', { check: late, reason: '', until: dayIn(30) }, 'has no reason'],
-    ['for no check', { check: 'habit: punctual', reason: 'x', until: dayIn(30) }, 'is for no check'],
+    ['for no check', { check: 'punctual: ', reason: 'x', until: dayIn(30) }, 'is for no check'],
     ['more than a year ahead', { check: late, reason: 'x', until: dayIn(400) }, 'more than a year ahead'],
     ['until no day', { check: late, reason: 'x', until: 'soon' }, 'until no day'],
   ])('%s is a fault', async (_, waiver, why) => {

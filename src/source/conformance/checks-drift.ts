@@ -74,6 +74,13 @@ function putAt(row: JsonObject, path: readonly string[], word: unknown): void {
   if (typeof holder === 'object' && holder !== null) (holder as JsonObject)[path.at(-1) ?? ''] = word
 }
 
+/** A row as it was met in an answer. */
+interface Met {
+  /** The operation that showed it: rows of a second call are not asked for when the row of the first is not known any more. */
+  readonly operation: string
+  readonly json: string
+}
+
 interface Assigned {
   readonly edit: Edit
   /** The row as JSON, before it is edited. */
@@ -82,8 +89,8 @@ interface Assigned {
 
 interface Reading {
   readonly topics: Topics
-  /** The rows met in the answers, as JSON, in order. */
-  readonly rows: readonly string[]
+  /** The rows met in the answers, in order. */
+  readonly rows: readonly Met[]
   /** Contents of the records of each row, by the row's id. */
   readonly byRow: ReadonlyMap<string, string>
 }
@@ -95,41 +102,56 @@ export async function survivesDrift(bench: Bench, name: string, drift: Drift): P
   for (const edits of batches(before.rows, drift)) {
     const fault = await faultOf(bench, name, drift, before, edits)
     if (fault === null) continue
-    // Which of them it is: each alone.
-    for (const edit of edits) {
-      const alone = await faultOf(bench, name, drift, before, [edit])
-      if (alone !== null) assert.fail(`${drift.name}: ${edit.edit.path}: ${alone}`)
-    }
-    assert.fail(`${drift.name}: ${edits.map(({ edit }) => edit.path).join(', ')}: ${fault}`)
+    const [culprits, why] = await narrowed(edits, fault, some => faultOf(bench, name, drift, before, some))
+    assert.fail(`${drift.name}: ${culprits.map(({ edit }) => edit.path).join(', ')}: ${why}`)
   }
 }
 
-/** Every edit once, each on a row of its own, as many at a time as there are rows. */
-function batches(rows: readonly string[], drift: Drift): Assigned[][] {
-  const open = new Map<string, Edit>()
-  const holders = new Map<string, string[]>()
-  for (const row of rows) {
-    for (const edit of drift.edits(JSON.parse(row) as JsonObject)) {
-      if (!open.has(edit.path)) open.set(edit.path, edit)
-      const held = holders.get(edit.path) ?? []
-      if (held.length < 50) holders.set(edit.path, [...held, row])
-    }
+/** Fewer edits that fail as well, and why: one, unless they fail only together. */
+async function narrowed(
+  edits: readonly Assigned[],
+  fault: string,
+  faultOf: (edits: readonly Assigned[]) => Promise<string | null>,
+): Promise<[readonly Assigned[], string]> {
+  if (edits.length < 2) return [edits, fault]
+  const middle = Math.ceil(edits.length / 2)
+  for (const half of [edits.slice(0, middle), edits.slice(middle)]) {
+    const why = await faultOf(half)
+    if (why !== null) return narrowed(half, why, faultOf)
   }
+  return [edits, fault]
+}
+
+/** Every edit once on the rows of each operation, each on a row of its own, as many at a time as there are rows. */
+function batches(rows: readonly Met[], drift: Drift): Assigned[][] {
   const all: Assigned[][] = []
-  while (open.size > 0) {
-    const used = new Set<string>()
-    const batch: Assigned[] = []
-    for (const [path, edit] of open) {
-      const row = holders.get(path)?.find(each => !used.has(each))
-      if (row === undefined) continue
-      used.add(row)
-      batch.push({ edit, row })
-      open.delete(path)
+  for (const operation of new Set(rows.map(row => row.operation))) {
+    const open = new Map<string, Edit>()
+    const holders = new Map<string, string[]>()
+    for (const { json } of rows.filter(row => row.operation === operation)) {
+      for (const edit of drift.edits(JSON.parse(json) as JsonObject)) {
+        if (!open.has(edit.path)) open.set(edit.path, edit)
+        const held = holders.get(edit.path) ?? []
+        if (held.length < MOST_HOLDERS) holders.set(edit.path, [...held, json])
+      }
     }
-    all.push(batch)
+    while (open.size > 0) {
+      const used = new Set<string>()
+      const batch: Assigned[] = []
+      for (const [path, edit] of open) {
+        const row = holders.get(path)?.find(each => !used.has(each))
+        if (row === undefined) continue
+        used.add(row)
+        batch.push({ edit, row })
+        open.delete(path)
+      }
+      all.push(batch)
+    }
   }
   return all
 }
+
+const MOST_HOLDERS = 60
 
 async function faultOf(
   bench: Bench,
@@ -173,14 +195,15 @@ function keeps({ topics }: Reading, word: string): void {
 /** The world that is over read whole, with some rows edited. */
 async function reading(bench: Bench, name: string, edits: readonly Assigned[]): Promise<Reading> {
   const { proxy } = bench
-  const rows: string[] = []
+  const rows = new Map<string, Met>()
   const left = new Map(edits.map(({ row, edit }) => [row, edit]))
   const applied = new Set<string>()
-  proxy.edit = body => {
+  proxy.edit = (body, path) => {
+    const operation = path.replaceAll(/[^/]*\d[^/]*/g, '*')
     let touched = false
     for (const row of rowsIn(body, stream(bench, name))) {
       const text = JSON.stringify(row)
-      rows.push(text)
+      rows.set(text, { operation, json: text })
       const edit = left.get(text)
       if (edit === undefined) continue
       edit.apply(row)
@@ -197,7 +220,7 @@ async function reading(bench: Bench, name: string, edits: readonly Assigned[]): 
   }
   assert.equal(applied.size, left.size, 'a row that was shown before does not come again')
   const topics = await line.topics()
-  return { topics, rows: [...new Set(rows)], byRow: contentsByRow(line, topics, bench, name) }
+  return { topics, rows: [...rows.values()], byRow: contentsByRow(line, topics, bench, name) }
 }
 
 function contentsByRow(line: Line, topics: Topics, bench: Bench, name: string): Map<string, string> {

@@ -25,6 +25,8 @@ const CONNECTOR = 'conformance'
 const MINUTE_MS = 60_000
 /** Real time that one life may take: far more than any needs, so that what never ends is told rather than waited for. */
 const LONGEST_LIFE_MS = 45_000
+/** Real time without a stir before time jumps while a call is neither at the vendor nor answered: it waits for its turn, or is on its way (signing, say). */
+export const QUIET_MS = 10
 /** Requests of one line. */
 const MOST_REQUESTS = 20_000
 
@@ -89,7 +91,7 @@ export class Line {
   constructor(bench: Bench, options: LineOptions) {
     this.#bench = bench
     this.clock = jumpingClock(options.startMs)
-    this.clock.quietMs = () => (this.watch.calls > 0 ? 2 : 0)
+    this.clock.quietMs = () => (this.watch.calls > 0 ? QUIET_MS : 0)
     this.#connector = watched(bench.connector, this.watch, options.longestMs)
     this.#base = { ...bench.base, startAtMs: bench.vendor.window.fromMs, quota: NO_QUOTA, ...options.base }
     bench.setTime(() => this.clock.now())
@@ -211,6 +213,12 @@ export class Line {
       const gapMs = stream.derive?.(this.#bench.config)?.gapMs ?? 0
       return { spec: planSpecOf(this.#connector, stream, this.#base, this.#bench.config), gapMs, cursor }
     })
+  }
+
+  /** Where all source partitions stand, by their committed cursors. */
+  place(): string {
+    const newest = new Map(this.kafka.committed(NAMES.offsets).map(({ key, value }) => [String(key), String(value)]))
+    return [...newest].join(' ')
   }
 
   /** Everything before `untilMs` has been read once, and sessions that are derived from it are over. */

@@ -20,8 +20,8 @@ export type Spoil =
 export interface Proxy {
   /** What to do to the request that came just now, the `nth` (from 1); null: pass it on. */
   spoil: (nth: number) => Spoil | null
-  /** Shown every JSON answer of the vendor with status 200; may change it in place, and says whether it did. Null: nobody looks. */
-  edit: ((body: unknown) => boolean) | null
+  /** Shown every JSON answer of the vendor with status 200 and the path that was asked for; may change it in place, and says whether it did. Null: nobody looks. */
+  edit: ((body: unknown, path: string) => boolean) | null
   /** Told of every request when it has come, and to call the returned when its answer is gone. */
   onRequest: () => () => void
   readonly requests: number
@@ -51,7 +51,7 @@ export async function startProxy(origins: readonly string[]): Promise<Proxy> {
       return
     }
     const { status, headers, body } = await forward(agent, origin, asked, Buffer.concat(chunks))
-    const edited = editedBody(proxy.ours(body.toString()), status)
+    const edited = editedBody(proxy.ours(body.toString()), status, asked.url ?? '/')
     const bytes = Buffer.from(edited)
     const { 'transfer-encoding': _, connection: __, 'keep-alive': ___, ...kept } = headers
     if (typeof kept.location === 'string') kept.location = proxy.ours(kept.location)
@@ -74,7 +74,7 @@ export async function startProxy(origins: readonly string[]): Promise<Proxy> {
     response.end(bytes)
   }
 
-  function editedBody(text: string, status: number): string {
+  function editedBody(text: string, status: number, url: string): string {
     if (proxy.edit === null || status !== 200 || text === '') return text
     let body: unknown
     try {
@@ -82,7 +82,7 @@ export async function startProxy(origins: readonly string[]): Promise<Proxy> {
     } catch {
       return text
     }
-    return proxy.edit(body) ? JSON.stringify(body) : text
+    return proxy.edit(body, url.split('?')[0] ?? '/') ? JSON.stringify(body) : text
   }
 
   for (const origin of origins) {

@@ -1,4 +1,5 @@
 /** The schema registry: at start-up, and for schema ids that have not been met before. Records are framed and encoded by `codec.ts`. */
+import { setTimeout as pause } from 'node:timers/promises'
 import { COMPATIBILITY, SchemaRegistry, SchemaType } from '@kafkajs/confluent-schema-registry'
 import avsc from 'avsc'
 import { FlowError } from '../errors.ts'
@@ -28,6 +29,8 @@ export interface Registry {
 /** The client has no limit of its own; it tries a GET three times. */
 const TIMEOUT_MS = 10_000
 const UNKNOWN_FOR_MS = 60_000
+const REGISTER_TRIES = 5
+const REGISTER_PAUSE_MS = 200
 
 /** The routes that the client has but does not offer. */
 interface Routes {
@@ -86,7 +89,8 @@ export function connectRegistry(options: RegistryOptions): Registry {
     return answer === null ? null : answer.data().schema
   }
 
-  async function register(subject: string, schemaText: string): Promise<number> {
+  /** @param tries Left, this one included: who registers a subject at the same moment makes the registry refuse both, and the next try finds it there. */
+  async function register(subject: string, schemaText: string, tries = REGISTER_TRIES): Promise<number> {
     const config = await ask(() => routes.Subject.config({ subject }))
     // The client registers nothing where the subject has another level than the one it is called with; so it is called with that one. A
     // subject that is new gets BACKWARD.
@@ -109,7 +113,10 @@ export function connectRegistry(options: RegistryOptions): Registry {
       const status = statusOf(error)
       if (status !== 409 && status !== 422) throw error
       const before = await latest(subject)
-      throw incompatible(subject, before === null ? null : incompatibility(schemaText, before))
+      const fault = before === null ? null : incompatibility(schemaText, before)
+      if (fault !== null || tries <= 1) throw incompatible(subject, fault)
+      await pause(REGISTER_PAUSE_MS)
+      return register(subject, schemaText, tries - 1)
     }
   }
 
@@ -134,7 +141,7 @@ export function connectRegistry(options: RegistryOptions): Registry {
   }
 
   return {
-    register,
+    register: (subject, schemaText) => register(subject, schemaText),
     schemaById: async id => {
       if ((unknownUntilMs.get(id) ?? 0) > Date.now()) throw unknown(id)
       const known = schemas.get(id)

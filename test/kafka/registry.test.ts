@@ -93,6 +93,19 @@ describe('registering', () => {
     }
   })
 
+  test('a refusal with no reason, as when another process registers the subject at the same moment, is asked for again', async () => {
+    let posts = 0
+    const { url } = await fake({
+      [`GET ${V7}/config/s-value`]: { status: 404, body: { error_code: 40401, message: 'none' } },
+      [`PUT ${V7}/config/s-value`]: { status: 200, body: { compatibility: 'BACKWARD' } },
+      [`GET ${V7}/subjects/s-value/versions/latest`]: { status: 404, body: { error_code: 40401, message: 'none' } },
+      [`POST ${V7}/subjects/s-value/versions`]: () =>
+        ++posts < 3 ? { status: 409, body: { error_code: 409, message: 'Conflict' } } : { status: 200, body: { id: 7 } },
+    })
+    expect(await connectRegistry({ url, log: silentLog }).register('s-value', schema([A]))).toBe(7)
+    expect(posts).toBe(3)
+  })
+
   test('wrong credentials are a fault of the config, and are not told', async () => {
     const { url } = await fake({ [`GET ${V7}/config/s-value`]: { status: 401, body: { message: 'who are you' } } })
     const registry = connectRegistry({ url, auth: { username: 'u', password: 'hunter22' }, log: silentLog })

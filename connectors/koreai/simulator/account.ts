@@ -1,0 +1,144 @@
+import { createHash } from 'node:crypto'
+import type { BotSpec, Conversation, Person, WorldEvent, WorldMessage, WorldView } from '../../../src/sim/index.ts'
+import type { Quirks } from './quirks.ts'
+
+/**
+ * A silence that ends a session, milliseconds: an app's setting, 5 min to 14 days. Seven hours, because that is longer than any pause in the
+ * world, so that a conversation is one session.
+ */
+export const INACTIVITY_MS = 7 * 3_600_000
+
+/** A conversation as this vendor sees it at one moment. Times are the vendor's, epoch milliseconds. */
+export interface Told {
+  readonly conversation: Conversation
+  readonly sessionId: string
+  readonly botId: string
+  readonly userId: string
+  readonly channel: string
+  readonly startMs: number
+  /** Of its newest message. */
+  readonly lastMs: number
+  readonly isClosed: boolean
+  readonly isInteractive: boolean
+  /** Null while it is active, unless an agent was asked for. */
+  readonly containment: 'dropOff' | 'selfService' | 'agent' | null
+  readonly messages: readonly WorldMessage[]
+  readonly events: readonly WorldEvent[]
+  readonly sessionTags: readonly { readonly name: string; readonly value: unknown }[]
+  readonly userTags: readonly { readonly name: string; readonly value: unknown }[]
+  readonly tasks: number
+}
+
+/** Which sessions the vendor shows, and how they are then. */
+export interface Sight {
+  readonly view: WorldView
+  readonly quirks: Quirks
+}
+
+export function botIdOf(bot: BotSpec): string {
+  return `st-${uuid(`bot ${bot.id}`)}`
+}
+
+export function userIdOf(person: Person): string {
+  return `u-${uuid(`user ${person.id}`)}`
+}
+
+/** An ObjectId: its first eight digits are the second of the start, as in the documents' unmasked samples. */
+export function sessionIdOf(conversation: Conversation): string {
+  const second = Math.floor(conversation.startedAtMs / 1000)
+  return second.toString(16).padStart(8, '0') + hex(`session ${conversation.id}`, 16)
+}
+
+export function messageIdOf(message: WorldMessage): string {
+  return `ms-${uuid(`message ${message.id}`)}`
+}
+
+export function analyticsIdOf(event: WorldEvent): string {
+  return hex(`event ${event.id}`, 24)
+}
+
+/** The session of a conversation, as known. What somebody writes after the close would open a session that this simulator leaves out. */
+export function tellOf(conversation: Conversation, { view, quirks }: Sight): Told {
+  const { person, events, closedAtMs } = conversation
+  const upTo = (atMs: number) => closedAtMs === null || atMs <= closedAtMs
+  const messages = conversation.messages.filter(({ atMs }) => upTo(atMs))
+  const lastMs = messages.at(-1)?.atMs ?? conversation.startedAtMs
+  const quietAtMs = lastMs + INACTIVITY_MS
+  const endMs = Math.min(closedAtMs ?? Infinity, quietAtMs)
+  const isClosed = endMs <= view.nowMs
+  const known = events.filter(({ atMs }) => atMs <= endMs)
+  const ahead = quirks.clockAheadMs
+  return {
+    conversation,
+    sessionId: sessionIdOf(conversation),
+    botId: botIdOf(conversation.bot),
+    userId: userIdOf(person),
+    channel: channelWordOf(conversation),
+    startMs: Math.floor((conversation.startedAtMs + ahead) / quirks.startStepMs) * quirks.startStepMs,
+    lastMs: lastMs + ahead,
+    isClosed,
+    isInteractive: messages.some(({ sender }) => sender === 'user'),
+    containment: containmentOf(messages, known, isClosed),
+    messages,
+    events: known,
+    sessionTags: known.flatMap(event => (event.kind === 'tag' ? [{ name: event.name, value: valueOf(event) }] : [])),
+    userTags: person.key % 3 === 0 ? [{ name: 'country', value: person.country }] : [],
+    tasks: known.filter(({ kind }) => kind === 'task').length,
+  }
+}
+
+/** Sessions whose start lies in `[fromMs, untilMs)` and which show already, newest first. */
+export function sessionsBetween(fromMs: number, untilMs: number, sight: Sight): Told[] {
+  const { view, quirks } = sight
+  const reachMs = quirks.startStepMs + Math.abs(quirks.clockAheadMs)
+  const found: Told[] = []
+  for (const conversation of view.between(fromMs - reachMs, untilMs + reachMs)) {
+    if (!isVisible(conversation, sight)) continue
+    const told = tellOf(conversation, sight)
+    if (fromMs <= told.startMs && told.startMs < untilMs) found.push(told)
+  }
+  return found.sort((a, b) => b.startMs - a.startMs || b.conversation.index - a.conversation.index)
+}
+
+export function isVisible({ index, startedAtMs }: Conversation, { view, quirks }: Sight): boolean {
+  return index % 5 !== 0 || startedAtMs + quirks.lateMs <= view.nowMs
+}
+
+/** v2 leaves out what Alert and Action tasks say: in this world, campaigns. */
+export function isAlert(message: WorldMessage): boolean {
+  return message.kind === 'template'
+}
+
+function containmentOf(messages: readonly WorldMessage[], events: readonly WorldEvent[], isClosed: boolean): Told['containment'] {
+  if (events.some(({ kind }) => kind === 'transfer_requested')) return 'agent'
+  if (!isClosed) return null
+  if (!messages.some(({ sender }) => sender === 'user')) return 'selfService'
+  return events.some(event => event.kind === 'task' && event.done) ? 'selfService' : 'dropOff'
+}
+
+/** Tags' values are of mixed type. */
+function valueOf({ id }: WorldEvent): unknown {
+  const digit = Number.parseInt(hex(id, 1), 16)
+  return digit % 3 === 0 ? digit : digit % 3 === 1 ? true : `v${digit}`
+}
+
+function channelWordOf({ channel }: Conversation): string {
+  return WORDS[channel] ?? channel
+}
+
+const WORDS: Readonly<Record<string, string>> = { web: 'rtm', messenger: 'facebook', voice: 'ivrVoice' }
+
+export function uuid(of: string): string {
+  const digits = hex(of, 32)
+  return [
+    digits.slice(0, 8),
+    digits.slice(8, 12),
+    `5${digits.slice(13, 16)}`,
+    `a${digits.slice(17, 20)}`,
+    digits.slice(20, 32),
+  ].join('-')
+}
+
+export function hex(of: string, length: number): string {
+  return createHash('sha256').update(of).digest('hex').slice(0, length)
+}

@@ -1,0 +1,60 @@
+import { createPublicKey, createSecretKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { jwtVerify } from 'jose'
+import { Random, type Reply, type Request } from '../../../src/sim/index.ts'
+import { refused } from './answers.ts'
+import type { Quirks } from './quirks.ts'
+
+export type Algorithm = 'HS256' | 'HS384' | 'HS512' | 'RS256' | 'RS384' | 'RS512'
+
+/** How far ahead `exp` may be, and a spent `jti` is remembered, where the app enforces `jti`. Documented. */
+const JTI_MS = 3_600_000
+
+/** The vendor's app: a client id, and the key that its tokens are verified with. */
+export class App {
+  readonly clientId: string
+  /** What the client signs with: the shared secret, or a PKCS#8 PEM. */
+  readonly clientSecret: string
+  readonly #algorithm: Algorithm
+  readonly #key: KeyObject
+  readonly #quirks: Quirks
+  readonly #spent = new Map<string, number>()
+
+  constructor(seed: number, algorithm: Algorithm, quirks: Quirks) {
+    const random = new Random(seed, 3, 8)
+    this.#algorithm = algorithm
+    this.#quirks = quirks
+    this.clientId = `cs-${random.uuid()}`
+    if (algorithm.startsWith('HS')) {
+      this.clientSecret = `sim-secret-${random.id(40)}=`
+      this.#key = createSecretKey(Buffer.from(this.clientSecret))
+    } else {
+      const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+      this.clientSecret = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+      this.#key = createPublicKey(privateKey)
+    }
+  }
+
+  /** null when the request may pass, else the refusal. */
+  async check(request: Request, nowMs: number): Promise<Reply | null> {
+    const token = request.headers['auth']
+    if (typeof token !== 'string' || token === '') return refused(401, 'the auth header is missing')
+    let claims: Readonly<Record<string, unknown>>
+    try {
+      claims = (await jwtVerify(token, this.#key, { algorithms: [this.#algorithm], currentDate: new Date(nowMs) })).payload
+    } catch (error) {
+      return refused(401, `error verifying the jwt: ${error instanceof Error ? error.message : 'invalid'}`)
+    }
+    if (claims['appId'] !== this.clientId) return refused(401, 'error verifying the jwt: unknown appId')
+    if (typeof claims['sub'] !== 'string' || claims['sub'] === '') return refused(401, 'error verifying the jwt: no sub')
+    return this.#quirks.enforceJti ? this.#once(claims, nowMs) : null
+  }
+
+  #once({ jti, exp }: Readonly<Record<string, unknown>>, nowMs: number): Reply | null {
+    if (typeof exp !== 'number' || exp * 1000 > nowMs + JTI_MS)
+      return refused(401, 'error verifying the jwt: if "jti" claim "exp" must be <= 1 hour(s)')
+    for (const [id, untilMs] of this.#spent) if (untilMs <= nowMs) this.#spent.delete(id)
+    if (typeof jti !== 'string' || this.#spent.has(jti)) return refused(401, 'error verifying the jwt: possibly a replay')
+    this.#spent.set(jti, nowMs + JTI_MS)
+    return null
+  }
+}

@@ -1,0 +1,183 @@
+import type { Conversation, WorldEvent, WorldMessage } from '../../../src/sim/index.ts'
+import { analyticsIdOf, hex, messageIdOf, type Told, uuid } from './account.ts'
+import type { Quirks } from './quirks.ts'
+
+const TAGS_BY_ID_MS = 14 * 86_400_000
+const iso = (ms: number) => new Date(ms).toISOString()
+
+/** @param byIdAtMs Set where the session was asked for by its id: then tags of sessions older than 14 days are lost. Documented. */
+export function sessionRow(told: Told, quirks: Quirks, byIdAtMs: number | null): Record<string, unknown> {
+  const { rows } = quirks
+  const count = (value: number) => (quirks.counts === 'string' ? String(value) : value)
+  const tagsLost = byIdAtMs !== null && told.startMs <= byIdAtMs - TAGS_BY_ID_MS
+  const containment = told.containment === null ? null : spelt(told.containment, quirks)
+  const sessionType = told.isInteractive ? 'interactive' : 'non-interactive'
+  const isDeveloper = told.conversation.person.isTest
+  return {
+    sessionId: told.sessionId,
+    botId: told.botId,
+    channel: told.channel,
+    userId: told.userId,
+    start_time: iso(told.startMs),
+    ...(told.isClosed || quirks.activeEndTime === 'last_activity' ? { end_time: iso(told.lastMs) } : {}),
+    session_lang: [told.conversation.language],
+    ...(rows === 'v8' ? (containment === null ? {} : { sessionType: containment }) : { sessionType }),
+    isDeveloper: quirks.developer === 'number' ? Number(isDeveloper) : isDeveloper,
+    ...(rows === 'current' ? { sessionStatus: told.isClosed ? 'closed' : 'active' } : {}),
+    tags: {
+      userTags: told.userTags,
+      sessionTags: tagsLost ? [] : told.sessionTags,
+      ...(rows === 'current' ? { altText: [] } : {}),
+    },
+    noOfMessagesExchanged: count(told.messages.length),
+    noOfTasksExecuted: count(told.tasks),
+    ...(rows === 'v8' || containment === null ? {} : { containmentType: containment }),
+  }
+}
+
+function spelt(word: NonNullable<Told['containment']>, { containmentCase }: Quirks): string {
+  if (containmentCase === 'lower') return word.toLowerCase()
+  return containmentCase === 'list' && word === 'selfService' ? 'Selfservice' : word
+}
+
+export interface MessageOptions {
+  readonly agentsInfo: boolean
+  readonly traceId: boolean
+}
+
+/** The older samples' fields and the newer ones' together. `createdBy` is the end user whoever speaks; outgoing messages stay `pending`. */
+export function messageRow(message: WorldMessage, told: Told, options: MessageOptions, quirks: Quirks): Record<string, unknown> {
+  const isIncoming = message.sender === 'user'
+  const at = iso(message.atMs + quirks.clockAheadMs)
+  const { conversation, userId, channel } = told
+  const isDeveloper = Number(conversation.person.isTest)
+  return {
+    _id: messageIdOf(message),
+    channels: [{ type: channel, channelUId: conversation.person.handle }],
+    type: isIncoming ? 'incoming' : 'outgoing',
+    status: isIncoming ? 'received' : 'pending',
+    createdBy: userId,
+    lmodifiedBy: userId,
+    createdOn: at,
+    lmodifiedOn: at,
+    botId: told.botId,
+    orgId: `o-${uuid('organisation')}`,
+    accountId: hex('account', 24),
+    isBB: 0,
+    ms: message.kind === 'template' ? 0 : message.attachment === null ? 1 : 3,
+    [quirks.messageChannel]: channel,
+    isD: isDeveloper,
+    components: componentsOf(message),
+    timestampValue: message.atMs + quirks.clockAheadMs + 12,
+    lang: conversation.language,
+    sessionId: told.sessionId,
+    resourceid: 'messagestore',
+    tags: { messageTags: [], userTags: told.userTags, sessionTags: [] },
+    ...(options.agentsInfo && message.agent !== null
+      ? { author: { id: message.agent.id, firstName: message.agent.name, type: 'AGENT' } }
+      : {}),
+    ...(options.traceId && isIncoming ? { traceId: uuid(`trace ${message.id}`) } : {}),
+  }
+}
+
+/** What one message says, in one component or several. How media look inside is not documented: a url beside the caption is assumed. */
+function componentsOf(message: WorldMessage): unknown[] {
+  const component = (place: number, cT: string, data: Record<string, unknown>) => ({
+    _id: `cp-${uuid(`component ${message.id} ${place}`)}`,
+    cT,
+    data,
+    thumbnails: [],
+  })
+  const { attachment } = message
+  if (attachment !== null)
+    return [
+      component(0, attachment.kind === 'file' ? 'attachment' : attachment.kind, { url: attachment.url }),
+      ...(attachment.caption === null ? [] : [component(1, 'text', { text: attachment.caption })]),
+    ]
+  if (message.kind === 'template') return [component(0, 'alert', { text: message.text })]
+  const text = component(0, 'text', { text: message.text })
+  return message.kind === 'buttons'
+    ? [text, ...message.buttons.map((each, i) => component(i + 1, 'text', { text: each }))]
+    : [text]
+}
+
+/** The text that a client should find in the message. */
+export function textOf(message: WorldMessage): string | null {
+  if (message.attachment !== null) return message.attachment.caption
+  return message.kind === 'buttons' ? [message.text, ...message.buttons].join('\n') : message.text
+}
+
+export const ANALYTICS = ['successintent', 'failintent', 'successtask', 'failtask', 'performance', 'unhandledutterance'] as const
+export type AnalyticsType = (typeof ANALYTICS)[number]
+
+/** The list that tells of an event; null: none does. */
+export function analyticsTypeOf(event: WorldEvent): AnalyticsType | null {
+  if (event.kind === 'task') return event.done ? 'successtask' : 'failtask'
+  if (event.kind === 'failure') return 'performance'
+  if (event.kind !== 'intent') return null
+  if (!event.fallback) return 'successintent'
+  return Number.parseInt(hex(event.id, 1), 16) % 2 === 0 ? 'failintent' : 'unhandledutterance'
+}
+
+export function analyticsRow(event: WorldEvent, told: Told, quirks: Quirks): Record<string, unknown> {
+  const { conversation } = told
+  const message = conversation.messages.findLast(({ sender, atMs }) => sender === 'user' && atMs <= event.atMs)
+  const topic = event.kind === 'intent' || event.kind === 'task' ? event.topic : null
+  const matched = event.kind === 'intent' && !event.fallback ? event.topic.name : null
+  return {
+    _id: analyticsIdOf(event),
+    ...(message === undefined ? {} : { messageId: messageIdOf(message), utterance: message.text }),
+    sessionId: told.sessionId,
+    ...(matched === null ? {} : { intent: matched }),
+    userId: told.userId,
+    channelUId: conversation.person.handle,
+    language: conversation.language,
+    timestamp: iso(event.atMs + quirks.clockAheadMs),
+    pinned: false,
+    channel: told.channel,
+    winningIntent: matched === null ? [] : [matched],
+    isAmbiguous: false,
+    ambiguousIntents: [],
+    ...(topic === null ? {} : { taskName: topic.name, taskId: `dg-${uuid(`task ${topic.id}`)}` }),
+    flow: [],
+    customTags: { userTags: told.userTags, sessionTags: [], messageTags: [] },
+    ...(event.kind === 'failure'
+      ? { nodeName: 'send', type: 'service', status: 'failure', statusCode: '500', responseTime: '1204' }
+      : {
+          NLAnalysis: {
+            result: matched === null ? 'failintent' : 'successintent',
+            bot: conversation.bot.title,
+            input: [message?.text],
+          },
+        }),
+  }
+}
+
+/** One conversation: when an agent took over, and what was said. */
+export function detailsOf(told: Told, quirks: Quirks): Record<string, unknown> {
+  const handOff = told.events.find(({ kind }) => kind === 'transfer_requested')
+  const { person } = told.conversation
+  return {
+    conversationInfo: {
+      userId: told.userId,
+      sessionStartTime: iso(told.startMs),
+      ...(handOff === undefined ? {} : { agentHandOffTime: iso(handOff.atMs + quirks.clockAheadMs) }),
+      userDetails: { firstName: person.firstName, lastName: person.lastName, phoneNumber: null },
+      currentTask: 'null',
+      sessionId: told.sessionId,
+    },
+    conversationFlow: tasksOf(told.conversation),
+    conversationHistory: told.messages.map(message => {
+      const { type, status, createdOn, components } = messageRow(message, told, { agentsInfo: false, traceId: false }, quirks)
+      return { type, status, createdOn, components }
+    }),
+  }
+}
+
+function tasksOf({ events }: Conversation): unknown[] {
+  return events.flatMap(event =>
+    event.kind === 'task' && event.done
+      ? [{ status: 'completedTask', messageStoreId: hex(event.id, 24), taskName: event.topic.name }]
+      : [],
+  )
+}

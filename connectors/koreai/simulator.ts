@@ -14,18 +14,7 @@ import {
   type SimulatorPlugin,
   type World,
 } from '../../src/sim/index.ts'
-import {
-  botIdOf,
-  hex,
-  INACTIVITY_MS,
-  isAlert,
-  isVisible,
-  type Sight,
-  sessionsBetween,
-  type Told,
-  tellOf,
-  uuid,
-} from './simulator/account.ts'
+import { botIdOf, hex, isAlert, isVisible, type Sight, sessionsBetween, type Told, tellOf, uuid } from './simulator/account.ts'
 import { type Asked, askedOf, isReply, json, Pages, rangeOf, refused } from './simulator/answers.ts'
 import { type Algorithm, App } from './simulator/auth.ts'
 import { PLAIN, type Quirks } from './simulator/quirks.ts'

@@ -1,0 +1,106 @@
+import { z } from 'zod'
+import { ALGORITHMS, claimsOf, keyOf } from './jwt.ts'
+
+export const ANALYTICS_LISTS = [
+  'successintent',
+  'failintent',
+  'unhandledutterance',
+  'successtask',
+  'failtask',
+  'performance',
+] as const
+
+/** Channels that getAnalytics is asked for, because without a list it tells of `rtm` alone: those of its documents, and others that sessions have. */
+const ANALYTICS_CHANNELS =
+  'msteams,twitter,spark,rtm,facebook,slack,kore,email,sms,ringcentral,jabber,yammer,alexa,twiliovoice,telegram,ivr,ivrVoice,smartassist,line,' +
+  'liveperson,googleactions,hangoutchat,mattermost,rcs,wfacebook,korevg,api,skype,skypeforbusiness,whatsapp,instagram'
+
+const words = () => z.array(z.string().min(1)).min(1)
+
+export const Config = z
+  .strictObject({
+    baseUrl: z
+      .url({ protocol: /^https?$/, error: 'takes an http or https address' })
+      .describe('Environment address, `https://platform.kore.ai` say; customer-hosted ones have their own'),
+    clientId: z.string().min(1).describe("Client id of the app (`cs-…`): a bot's for `bot.ids`, the Admin Console's without"),
+    clientSecret: z
+      .string()
+      .min(1)
+      .meta({ secret: true })
+      .describe('Client secret of the app; with RS256, RS384 or RS512 the private key, PKCS#8 PEM'),
+    botIds: z
+      .array(z.string().regex(/^[^/\s]+$/, "takes ids such as `st-…`, without '/' or blanks"))
+      .min(1)
+      .optional()
+      .describe('Bots to read, a comma list of `st-…`; absent: the account-wide call'),
+    botPath: z.enum(['bot', 'stream']).default('bot').describe('stream: the path of v7, `/api/public/stream/{id}/getSessions`'),
+    jwtAlgorithm: z.enum(ALGORITHMS).default('HS256').describe('How tokens are signed, as the app says'),
+    jwtSub: z.string().min(1).default('colloquy').describe('Claim `sub` of tokens; the vendor takes any'),
+    jwtIssuer: z.string().min(1).optional().describe('Claim `iss` of tokens, for servers that ask for it; absent: none'),
+    jwtAudience: z.string().min(1).optional().describe('Claim `aud` of tokens, for servers that ask for it; absent: none'),
+    jwtClaims: z.string().min(2).optional().describe('Further claims of tokens, a JSON object'),
+    jwtTtlSeconds: z
+      .int()
+      .min(60)
+      .max(3600)
+      .default(300)
+      .describe('How long a token lives, half of it before now, for clocks that differ'),
+    pageSize: z
+      .int()
+      .min(1)
+      .max(10_000)
+      .default(100)
+      .describe("Sessions (and analytics rows) a page; the vendor's most is not documented"),
+    trustTotal: z
+      .boolean()
+      .default(true)
+      .describe(
+        'false: `total` is not heeded, for servers that count otherwise; a listing that shifts is then found by repeats alone',
+      ),
+    inactivityMinutes: z
+      .int()
+      .min(5)
+      .max(20_160)
+      .default(15)
+      .describe(
+        'Silence that ends a session, as set in the app; the lookback reaches an hour further, and never less than a day',
+      ),
+    includeMessages: z.boolean().default(true).describe('Read the messages of sessions (scope Chat History)'),
+    messagesApi: z
+      .enum(['v2', 'v1'])
+      .default('v2')
+      .describe('v1: with messages of Alert and Action tasks, 100 a page; the account-wide call is always v1'),
+    messagesPageSize: z
+      .int()
+      .min(1)
+      .max(10_000)
+      .optional()
+      .describe('Messages a page; default: the most, 10000 in v2, 100 in v1'),
+    agentsInfo: z.boolean().default(true).describe("Ask who wrote agents' messages; without, they count as the bot's"),
+    agentDetails: z
+      .boolean()
+      .default(false)
+      .describe('Ask for the time of each agent transfer, one conversationDetails request per session'),
+    analyticsTypes: z
+      .array(z.enum(ANALYTICS_LISTS))
+      .min(1)
+      .default(['successintent', 'failintent', 'unhandledutterance', 'successtask', 'failtask'])
+      .describe(`Lists that stream analytics reads, a comma list of ${ANALYTICS_LISTS.join(', ')}`),
+    analyticsChannels: words()
+      .default(ANALYTICS_CHANNELS.split(','))
+      .describe('Channels that stream analytics asks for, a comma list: without one the vendor tells of `rtm` alone'),
+  })
+  .superRefine((config, ctx) => {
+    const refuse = (path: keyof Config, message: string) => ctx.addIssue({ code: 'custom', path: [path], message })
+    const attempt = (path: keyof Config, work: () => unknown) => {
+      try {
+        work()
+      } catch (error) {
+        refuse(path, error instanceof TypeError ? error.message : 'cannot be used')
+      }
+    }
+    attempt('clientSecret', () => keyOf(config.jwtAlgorithm, config.clientSecret))
+    attempt('jwtClaims', () => claimsOf(config.jwtClaims))
+    if (config.botIds !== undefined && new Set(config.botIds).size < config.botIds.length) refuse('botIds', 'names a bot twice')
+  })
+export type Config = z.output<typeof Config>

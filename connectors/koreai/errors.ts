@@ -1,0 +1,42 @@
+/** What the vendor's own error answers mean. Texts and envelope are documented, their status codes are not: so the text decides, whatever the status. */
+import type { HttpSpec } from '../../src/source/index.ts'
+
+type Classify = NonNullable<HttpSpec['classify']>
+
+const MINUTE_MS = 60_000
+/** Lists of rows: an answer that has one is no error, whatever somebody wrote in it. */
+const ROWS = ['sessions', 'messages', 'result', 'conversationInfo']
+
+export const classify: Classify = ({ status, headers, body }) => {
+  const fields = isObject(body) ? body : {}
+  if (ROWS.some(name => name in fields)) return undefined
+  const { words, code } = errorOf(body)
+  const waitMs = (ms: number) => (headers['retry-after'] === undefined ? { waitMs: ms } : {})
+  if (/per[- ]minute rate limit/i.test(words)) return { code: 'SRC_RATE_LIMITED', vendorCode: 'per_minute', ...waitMs(MINUTE_MS) }
+  if (/hourly rate limit/i.test(words)) return { code: 'SRC_RATE_LIMITED', vendorCode: 'hourly', ...waitMs(15 * MINUTE_MS) }
+  // Which limit it was is not told: waiting for the shorter one is enough to find out.
+  if (status === 429) return { code: 'SRC_RATE_LIMITED', ...waitMs(MINUTE_MS) }
+  if (/possibly a replay/i.test(words)) return { code: 'SRC_UNAUTHORISED', vendorCode: 'jwt_replay' }
+  if (status >= 300) return undefined
+  // An error in an answer that says 200: what its own code says.
+  if (code === 401 || code === 403) return { code: 'SRC_UNAUTHORISED', vendorCode: String(code) }
+  if (code === 429) return { code: 'SRC_RATE_LIMITED', vendorCode: '429', ...waitMs(MINUTE_MS) }
+  if (code !== null && code >= 500) return { code: 'SRC_SERVER_ERROR', vendorCode: String(code) }
+  if (code !== null && code >= 400) return { code: 'SRC_REFUSED', vendorCode: String(code) }
+  return undefined
+}
+
+/** `{"errors":[{"msg":…,"code":…}]}`, or the same in other words. */
+function errorOf(body: unknown): { words: string; code: number | null } {
+  if (typeof body === 'string') return { words: body, code: null }
+  if (!isObject(body)) return { words: '', code: null }
+  const errors = Array.isArray(body['errors']) ? body['errors'] : [body['error'], body]
+  const parts = errors.filter(isObject)
+  const texts = [...errors, ...parts.flatMap(part => [part['msg'], part['message'], part['error']])]
+  const code = parts.map(part => Number(part['code'])).find(Number.isInteger) ?? null
+  return { words: texts.filter(each => typeof each === 'string').join(' '), code }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

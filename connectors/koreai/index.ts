@@ -1,0 +1,330 @@
+/**
+ * Kore.ai: sessions with their messages, from `POST getSessions` and `getMessagesV2`, and what the NLU made of them, from `getAnalytics`.
+ *
+ * Sessions are filtered by time, newest start first, paged by `skip` and `limit` under a fixed upper bound; windows must be less than 7 days. A
+ * session changes while it is active (minutes to 14 days, by a setting of the app): the last day is read again, and sessions that are active
+ * still are followed by their ids. Limits: 60 requests in any minute and 1,800 in any hour a bot, all operations together. From the vendor's
+ * documents, 2026-11; nothing here is measured. That the filter means `start_time` is assumed.
+ */
+import {
+  type Draft,
+  defineConnector,
+  event,
+  eventWithoutSession,
+  FlowError,
+  iso,
+  message,
+  type Page,
+  type ReadArgs,
+  type RowContext,
+  type Scope,
+  session,
+  type Window,
+} from '../../src/source/index.ts'
+import { Config } from './config.ts'
+import { tokenMaker } from './jwt.ts'
+import { type ListPage, listing, pageSchema, placeOf, twice } from './listing.ts'
+import { FOLLOWED_MS, lookbackMs, pathOf, type Vendor, withHandOffs, withMessages } from './messages.ts'
+import { type Conversation, FOLLOWED, findingIdOf, findingOf, FindingRow, Row, sessionIdOf, type Turn } from './rows.ts'
+import { classify } from './errors.ts'
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+const DAY_MS = 24 * HOUR_MS
+
+/** Windows of the listing: far below the 7 days, so that a listing that shifts is short. */
+const WINDOW_MS = DAY_MS
+const LAG_MS = 5 * MINUTE_MS
+/** Beyond the app's inactivity setting: then a session without a status is taken for closed. */
+const QUIET_MARGIN_MS = 5 * MINUTE_MS
+/** Most ids of a `sessionId` filter. Documented. */
+const MOST_IDS = 50
+/** A session that is active still, this long after it left the lookback, has expired: the longest inactivity setting is 14 days. */
+const EXPIRES_MS = 14 * DAY_MS
+
+export default defineConnector({
+  manifest: {
+    id: 'koreai',
+    title: 'Kore.ai',
+    apiVersion: 'XO Platform v8 to v11 (AI for Service)',
+    docs: 'https://docs.kore.ai/ai-for-service/apis/automation/get-sessions-history',
+    quota: {
+      perMinute: 60,
+      perHour: 1800,
+      sharedBy: {
+        what: 'bot (account-wide: client id)',
+        of: (config: Config, scope: Scope) => scope.botId ?? config.clientId,
+      },
+    },
+    pollIntervalMs: 60_000,
+    sessionStream: 'sessions',
+    optionalStreams: ['analytics'],
+  },
+  config: Config,
+
+  http: config => {
+    const token = tokenMaker(config)
+    return {
+      baseUrl: config.baseUrl.replace(/\/+$/, ''),
+      auth: { headers: async ({ nowMs }) => ({ auth: await token(nowMs) }) },
+      classify,
+    }
+  },
+
+  streams: {
+    sessions: {
+      window: config => ({ longestMs: WINDOW_MS, lagMs: LAG_MS, lookbackMs: lookbackMs(config), durableResume: false }),
+
+      scopes: scopesOf,
+
+      row: Row,
+
+      /** Sessions that began in the window, newest first. Whether the vendor's edges are inclusive is not known: a millisecond more is asked for. */
+      async *read({ config, scope, window, resume, http }): AsyncIterable<Page> {
+        const vendor = { config, botId: scope.botId, http }
+        const pages = listing({
+          limit: config.pageSize,
+          from: placeOf(resume),
+          idOf: sessionIdOf,
+          ask: skip => sessionsPage(vendor, window, skip),
+        })
+        for await (const { rows, next } of pages) yield { rows, resume: next }
+      },
+
+      expandRows: MOST_IDS,
+
+      async expand({ config, scope, rows, http }) {
+        const vendor = { config, botId: scope.botId, http }
+        let sessions: readonly Conversation[] = await withOldTags(vendor, rows)
+        if (config.includeMessages) sessions = await withMessages(vendor, sessions)
+        return config.agentDetails ? withHandOffs(vendor, sessions) : sessions
+      },
+
+      follow: {
+        isOpen: (row, ctx) => row.state === 'active' || endOf(row, ctx).status === 'OPEN',
+        atOnce: MOST_IDS,
+        longestMs: FOLLOWED_MS,
+        /** By `sessionId`, all other filters are ignored; ids that the vendor does not know come as `invalidSessions`. Documented. */
+        async read({ config, scope, ids, http }) {
+          const vendor = { config, botId: scope.botId, http }
+          const path = pathOf(vendor, 'getSessions', config.botPath)
+          const { rows } = await twice(options => http.postJson(path, { body: { sessionId: [...ids] } }, SessionsPage, options))
+          return rows.filter(row => ids.includes(sessionIdOf(row) ?? '')).map(row => ({ ...(row as object), [FOLLOWED]: true }))
+        },
+      },
+
+      identify: row => row.id,
+
+      /** With the status, because that may change by time alone. */
+      fingerprint: (row, ctx) => {
+        const { messages: _messages, followed: _followed, handOffAtMs: _handOffAtMs, ...told } = row
+        return JSON.stringify([endOf(row, ctx).status, told])
+      },
+
+      normalise: (row, ctx) => {
+        const botId = ctx.scope.botId ?? row.botId
+        if (botId === null) throw new FlowError('ROW_UNMAPPABLE', { path: 'botId', hint: 'botId is missing' })
+        const of = ctx.session({ botId, sessionId: row.id, channel: row.channel, language: row.languages[0] ?? null })
+        const end = endOf(row, ctx)
+        const agent = row.messages?.findLast(({ sender }) => sender === 'AGENT')
+        const drafts: Draft[] = [
+          session(of, {
+            startedAt: row.startedAtMs,
+            ...end,
+            containment: row.containment,
+            interactive: row.interactive ?? row.messages?.some(({ sender }) => sender === 'USER'),
+            languages: row.languages,
+            userId: row.userId,
+            channelUserId: row.messages?.find(({ channelUserId }) => channelUserId !== null)?.channelUserId,
+            transferredAt: row.handOffAtMs,
+            agentId: agent?.agentId,
+            agentName: agent?.agentName,
+            ...countsOf(row, ctx),
+            totalMessages: row.totalMessages,
+            tasks: row.tasks,
+            tags: row.tags,
+            isTest: row.isTest,
+            attributes: {
+              ...row.attributes,
+              ...(row.botId !== null && row.botId !== botId && { botId: row.botId }),
+              ...(end.endedAt !== row.endTimeMs && row.endTimeMs !== null && { end_time: new Date(row.endTimeMs).toISOString() }),
+            },
+          }),
+          event(of, {
+            eventId: `${row.id}/session_started`,
+            occurredAt: row.startedAtMs,
+            type: 'session_started',
+            userId: row.userId,
+          }),
+        ]
+        if (end.status === 'CLOSED' && end.endedAt !== null)
+          drafts.push(
+            event(of, {
+              eventId: `${row.id}/session_ended`,
+              occurredAt: end.endedAt,
+              occurredAtEstimated: end.endedAtEstimated,
+              type: 'session_ended',
+              userId: row.userId,
+            }),
+          )
+        if (row.containment === 'AGENT')
+          drafts.push(
+            event(of, {
+              eventId: `${row.id}/agent_transferred`,
+              occurredAt: row.handOffAtMs ?? end.endedAt ?? row.startedAtMs,
+              occurredAtEstimated: row.handOffAtMs === null,
+              type: 'agent_transferred',
+              userId: row.userId,
+            }),
+          )
+        row.messages?.forEach((turn, seq) => drafts.push(messageOf(of, turn, seq)))
+        return drafts
+      },
+    },
+
+    analytics: {
+      window: {
+        longestMs: WINDOW_MS,
+        lagMs: LAG_MS,
+        lookbackMs: DAY_MS,
+        lookbackIntervalMs: HOUR_MS,
+        pollIntervalMs: 5 * MINUTE_MS,
+        durableResume: false,
+      },
+
+      scopes: scopesOf,
+
+      row: FindingRow,
+
+      read: readAnalytics,
+
+      identify: row => `${row.list}/${row.id}`,
+
+      normalise: (row, ctx) => {
+        const botId = ctx.scope.botId ?? ctx.account
+        const fields = {
+          eventId: `${row.list}/${row.id}`,
+          occurredAt: row.atMs,
+          type: row.list === 'performance' && row.failed ? 'error' : (EVENT_TYPES[row.list] ?? 'other'),
+          name: row.list,
+          language: row.language,
+          userId: row.userId,
+          attributes: row.attributes,
+        }
+        if (row.sessionId === null) return [eventWithoutSession(ctx, { ...fields, botId, channel: row.channel })]
+        return [event(ctx.session({ botId, sessionId: row.sessionId, channel: row.channel, language: row.language }), fields)]
+      },
+    },
+  },
+})
+
+const EVENT_TYPES: Readonly<Record<string, string>> = {
+  successintent: 'intent_matched',
+  failintent: 'intent_missed',
+  unhandledutterance: 'intent_missed',
+  successtask: 'task_succeeded',
+  failtask: 'task_failed',
+}
+
+const SessionsPage = pageSchema('sessions')
+const FindingsPage = pageSchema('result')
+
+function scopesOf(config: Config, account: string): Scope[] {
+  return config.botIds?.map(botId => ({ name: botId, botId })) ?? [{ name: account, botId: null }]
+}
+
+async function sessionsPage(vendor: Vendor, window: Window, skip: number): Promise<ListPage> {
+  const { config, http } = vendor
+  const { from, until } = iso({ fromMs: window.fromMs - 1, untilMs: window.untilMs + 1 })
+  const body = { skip, limit: config.pageSize, dateFrom: from, dateTo: until }
+  const path = pathOf(vendor, 'getSessions', config.botPath)
+  const page = await twice(options => http.postJson(path, { body }, SessionsPage, options))
+  return config.trustTotal ? page : { ...page, total: null }
+}
+
+/** Asked for by id, sessions older than 14 days come without session tags (documented): those are read with the sessions of their instant. */
+async function withOldTags(vendor: Vendor, rows: readonly Conversation[]): Promise<Conversation[]> {
+  const out: Conversation[] = []
+  for (const row of rows) {
+    if (!row.followed || row.tags.some(({ scope }) => scope === 'session')) {
+      out.push(row)
+      continue
+    }
+    const { rows: found } = await sessionsPage(vendor, { fromMs: row.startedAtMs, untilMs: row.startedAtMs }, 0)
+    const again = Row.safeParse(found.find(each => sessionIdOf(each) === row.id))
+    out.push(again.success ? { ...row, tags: again.data.tags } : row)
+  }
+  return out
+}
+
+/** Every list in turn, each newest first under the window's end. */
+async function* readAnalytics(args: Omit<ReadArgs, 'config'> & { readonly config: Config }): AsyncIterable<Page> {
+  const { config, scope, window, http } = args
+  if (scope.botId === null)
+    throw new FlowError('CFG_INVALID', {
+      path: 'bot.ids',
+      hint: 'stream analytics needs bot.ids: the vendor has no account-wide call',
+    })
+  const path = pathOf({ config, botId: scope.botId, http }, 'getAnalytics')
+  const { from, until } = iso({ fromMs: window.fromMs - 1, untilMs: window.untilMs + 1 })
+  const filters = { from, to: until, channel: config.analyticsChannels }
+  const resume = resumeOf(args.resume)
+  const lists = config.analyticsTypes.slice(resume.list)
+  for (const [i, type] of lists.entries()) {
+    const list = resume.list + i
+    const pages = listing({
+      limit: config.pageSize,
+      from: i === 0 ? placeOf(resume.place) : null,
+      idOf: findingIdOf,
+      ask: async skip => {
+        const body = { type, filters, sort: { order: 'desc', by: 'timestamp' }, limit: config.pageSize, skip }
+        const page = await twice(options => http.postJson(path, { body }, FindingsPage, options))
+        return config.trustTotal ? page : { ...page, total: null }
+      },
+    })
+    for await (const { rows, next } of pages) {
+      const after = next === null ? (i === lists.length - 1 ? null : { list: list + 1, place: null }) : { list, place: next }
+      yield { rows: rows.map(row => findingOf(row, type)), resume: after }
+    }
+  }
+}
+
+function resumeOf(resume: unknown): { readonly list: number; readonly place: unknown } {
+  const { list, place } = (resume ?? {}) as { list?: unknown; place?: unknown }
+  return { list: typeof list === 'number' ? list : 0, place: place ?? null }
+}
+
+/**
+ * How the session ended: by the vendor's status; without one, when it has been silent for longer than the app's inactivity setting. A session
+ * that never ends expires.
+ */
+function endOf(row: Conversation, ctx: RowContext<Config>) {
+  const { startedAtMs, endTimeMs, state } = row
+  const lastMs = Math.max(startedAtMs, endTimeMs ?? row.messages?.at(-1)?.atMs ?? startedAtMs)
+  const isTold = endTimeMs !== null && endTimeMs >= startedAtMs
+  const quietMs = ctx.config.inactivityMinutes * MINUTE_MS + QUIET_MARGIN_MS
+  const ageMs = ctx.observedAtMs - startedAtMs
+  if (state === 'closed' || (state === null && endTimeMs !== null && ctx.observedAtMs - endTimeMs > quietMs))
+    return { status: 'CLOSED', endedAt: lastMs, endedAtEstimated: !isTold } as const
+  if (ageMs >= ctx.lookbackMs + (state === 'active' || endTimeMs !== null ? EXPIRES_MS : 0))
+    return { status: 'EXPIRED', endedAt: lastMs, endedAtEstimated: true } as const
+  return { status: 'OPEN', endedAt: null, endedAtEstimated: false } as const
+}
+
+/** Counts of messages that were read. Agents' messages look like the bot's unless the vendor was asked who wrote them. */
+function countsOf({ messages, containment }: Conversation, { config }: RowContext<Config>) {
+  if (messages === null) return {}
+  const count = (sender: string) => messages.filter(turn => turn.sender === sender).length
+  const isKnown = config.agentsInfo || containment !== 'AGENT'
+  return {
+    userMessages: count('USER'),
+    botMessages: isKnown ? count('BOT') : null,
+    agentMessages: isKnown ? count('AGENT') : null,
+  }
+}
+
+function messageOf(of: Parameters<typeof message>[0], turn: Turn, seq: number): Draft {
+  const { id, atMs, channelUserId: _channelUserId, sessionId: _sessionId, ...fields } = turn
+  if (atMs === null) throw new FlowError('ROW_UNMAPPABLE', { path: `messages.${seq}.createdOn`, hint: 'createdOn is no time' })
+  return message(of, { messageId: id, sentAt: atMs, seq, ...fields })
+}

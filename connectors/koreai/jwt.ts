@@ -1,0 +1,71 @@
+/**
+ * Kore.ai's credentials: a JSON Web Token in the header `auth`, signed with the app's client secret. An app may demand that each `jti` is used
+ * once and that `exp` is at most an hour ahead, so every request gets a token of its own. Documented: header, `appId`, `sub`, the limits of
+ * `jti`; assumed: that a token may be minted for each request.
+ */
+import { createPrivateKey, createSecretKey, type KeyObject, randomUUID } from 'node:crypto'
+import { SignJWT } from 'jose'
+
+export const ALGORITHMS = ['HS256', 'HS384', 'HS512', 'RS256', 'RS384', 'RS512'] as const
+type Algorithm = (typeof ALGORITHMS)[number]
+
+export interface JwtConfig {
+  readonly clientId: string
+  readonly clientSecret: string
+  readonly jwtAlgorithm: Algorithm
+  readonly jwtSub: string
+  readonly jwtIssuer?: string | undefined
+  readonly jwtAudience?: string | undefined
+  readonly jwtClaims?: string | undefined
+  readonly jwtTtlSeconds: number
+}
+
+/** Least length of an RSA key, bits: less is refused by the signature's standard. */
+const LEAST_BITS = 2048
+
+/** A token for one request at `nowMs`, valid as long before as after it, so that the vendor's clock may differ either way. */
+export function tokenMaker(config: JwtConfig): (nowMs: number) => Promise<string> {
+  const { clientId, jwtAlgorithm: alg, jwtSub, jwtIssuer, jwtAudience, jwtTtlSeconds } = config
+  const key = keyOf(alg, config.clientSecret)
+  const claims = {
+    ...claimsOf(config.jwtClaims),
+    appId: clientId,
+    sub: jwtSub,
+    ...(jwtIssuer === undefined ? {} : { iss: jwtIssuer }),
+    ...(jwtAudience === undefined ? {} : { aud: jwtAudience }),
+  }
+  return nowMs => {
+    const iat = Math.floor(nowMs / 1000) - Math.floor(jwtTtlSeconds / 2)
+    return new SignJWT({ ...claims, iat, exp: iat + jwtTtlSeconds, jti: randomUUID() })
+      .setProtectedHeader({ alg, typ: 'JWT' })
+      .sign(key)
+  }
+}
+
+/** What the secret signs with. An environment variable may hold the lines of a PEM joined by `\n`. Throws an error without the secret in it. */
+export function keyOf(algorithm: Algorithm, secret: string): KeyObject {
+  if (algorithm.startsWith('HS')) return createSecretKey(Buffer.from(secret))
+  let key: KeyObject
+  try {
+    key = createPrivateKey(secret.replaceAll(String.raw`\n`, '\n'))
+  } catch {
+    throw new TypeError(`takes an RSA private key (PKCS#8 PEM) with ${algorithm}`)
+  }
+  if (key.asymmetricKeyType !== 'rsa') throw new TypeError(`takes an RSA private key with ${algorithm}, not another kind`)
+  if ((key.asymmetricKeyDetails?.modulusLength ?? 0) < LEAST_BITS)
+    throw new TypeError(`takes an RSA private key of ${LEAST_BITS} bits or more`)
+  return key
+}
+
+/** Throws a TypeError where the text is no JSON object. */
+export function claimsOf(json: string | undefined): Readonly<Record<string, unknown>> {
+  if (json === undefined) return {}
+  let claims: unknown
+  try {
+    claims = JSON.parse(json)
+  } catch {
+    claims = null
+  }
+  if (typeof claims !== 'object' || claims === null || Array.isArray(claims)) throw new TypeError('takes a JSON object')
+  return claims as Readonly<Record<string, unknown>>
+}

@@ -1,0 +1,154 @@
+/**
+ * The dearer calls: messages of sessions, and where asked for, when an agent took over. Messages come from `POST getMessagesV2` (`getMessages` for v1
+ * and account-wide), by session ids within ranges of less than 7 days, oldest first, so that what is said meanwhile comes at the end. No
+ * `channelType`: the documents name `rtm` as its default for GET.
+ */
+import { z } from 'zod'
+import { FlowError, type Http, iso, split, text, type Window } from '../../src/source/index.ts'
+import type { Config } from './config.ts'
+import { listing, pageSchema, twice } from './listing.ts'
+import { type Conversation, instant, type Turn, turnOf } from './rows.ts'
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+const DAY_MS = 24 * HOUR_MS
+
+/** Ranges must be less than 7 days, edges included. */
+const RANGE_MS = 7 * DAY_MS - HOUR_MS
+/** Messages may be a little older than the start, and newer than the end, that their session tells. */
+const MARGIN_MS = 5 * MINUTE_MS
+const AFTER_END_MS = HOUR_MS
+/** An active session is asked for so far beyond its start, whatever its end: sessions that began within a day then make one range. */
+const REACH_MS = 6 * DAY_MS - 2 * HOUR_MS
+/** Sessions that are followed are at most this much older than the lookback. */
+export const FOLLOWED_MS = 15 * DAY_MS
+/** What a session's times may span: so that a time that is wrong by years is not searched week by week. */
+const LONGEST_MS = 60 * DAY_MS
+/** A listing that has shifted is read again, so often. */
+const READINGS = 3
+
+export interface Vendor {
+  readonly config: Config
+  /** null: the account-wide calls. */
+  readonly botId: string | null
+  readonly http: Http
+}
+
+/** How far back sessions may change: while they are active, but for those that are followed. */
+export function lookbackMs({ inactivityMinutes }: Config): number {
+  return Math.max(DAY_MS, inactivityMinutes * MINUTE_MS + HOUR_MS)
+}
+
+export function pathOf({ botId }: Vendor, operation: string, kind: Config['botPath'] = 'bot'): string {
+  return botId === null ? `/api/public/${operation}` : `/api/public/${kind}/${encodeURIComponent(botId)}/${operation}`
+}
+
+/** The sessions with their messages, in the same order. */
+export async function withMessages(vendor: Vendor, sessions: readonly Conversation[]): Promise<Conversation[]> {
+  const found = new Map<string, Map<string, Turn>>(sessions.map(({ id }) => [id, new Map()]))
+  const spans = sessions.map(session => ({ id: session.id, ...spanOf(vendor.config, session) }))
+  for (const range of union(spans).flatMap(span => split(span, RANGE_MS))) {
+    const ids = spans.filter(({ fromMs, untilMs }) => fromMs < range.untilMs && range.fromMs < untilMs).map(({ id }) => id)
+    const turns = await readRange(vendor, ids, range)
+    // What does not say where it belongs, belongs to the one session that is asked for.
+    if (ids.length > 1 && turns.some(({ sessionId }) => sessionId === null)) return oneByOne(vendor, sessions)
+    for (const turn of turns) found.get(turn.sessionId ?? ids[0] ?? '')?.set(turn.id, turn)
+  }
+  return sessions.map(session => ({ ...session, messages: inOrder([...(found.get(session.id)?.values() ?? [])]) }))
+}
+
+async function oneByOne(vendor: Vendor, sessions: readonly Conversation[]): Promise<Conversation[]> {
+  const out: Conversation[] = []
+  for (const session of sessions) out.push(...(await withMessages(vendor, [session])))
+  return out
+}
+
+/** From the start of a session to its end. While it is active that is not known: `end_time` may be its newest activity, or missing. */
+function spanOf(config: Config, { startedAtMs, endTimeMs, state, followed }: Conversation): Window {
+  const endMs = Math.min(Math.max(startedAtMs, endTimeMs ?? 0), startedAtMs + LONGEST_MS)
+  const reachMs = followed ? FOLLOWED_MS + lookbackMs(config) : Math.max(REACH_MS, lookbackMs(config))
+  const isOver = state !== 'active' && endTimeMs !== null
+  return {
+    fromMs: startedAtMs - MARGIN_MS,
+    untilMs: isOver ? endMs + AFTER_END_MS : Math.max(endMs, startedAtMs + reachMs) + MARGIN_MS,
+  }
+}
+
+/** The times that lie in one of the spans. */
+function union(spans: readonly Window[]): Window[] {
+  const out: { fromMs: number; untilMs: number }[] = []
+  for (const { fromMs, untilMs } of spans.toSorted((a, b) => a.fromMs - b.fromMs)) {
+    const last = out.at(-1)
+    if (last !== undefined && fromMs <= last.untilMs) last.untilMs = Math.max(last.untilMs, untilMs)
+    else out.push({ fromMs, untilMs })
+  }
+  return out
+}
+
+const MessagesPage = pageSchema('messages')
+
+async function readRange(vendor: Vendor, ids: readonly string[], range: Window): Promise<Turn[]> {
+  for (let reading = 1; ; reading++) {
+    try {
+      return await readOnce(vendor, ids, range)
+    } catch (error) {
+      if (!(error instanceof FlowError) || error.code !== 'SRC_RESUME_EXPIRED') throw error
+      if (reading === READINGS) throw new FlowError('SRC_MALFORMED', { hint: 'the messages shift at every reading' }, error)
+    }
+  }
+}
+
+/** A message at the edge of two ranges may come with both. */
+async function readOnce(vendor: Vendor, ids: readonly string[], range: Window): Promise<Turn[]> {
+  const { config, botId, http } = vendor
+  const version = botId === null ? 'v1' : config.messagesApi
+  const path = pathOf(vendor, version === 'v1' ? 'getMessages' : 'getMessagesV2')
+  const most = version === 'v1' ? 100 : 10_000
+  const limit = Math.min(config.messagesPageSize ?? most, most)
+  const { from, until } = iso({ fromMs: range.fromMs - 1, untilMs: range.untilMs + 1 })
+  const filters = {
+    sessionId: [...ids],
+    dateFrom: from,
+    dateTo: until,
+    forward: true,
+    ...(config.agentsInfo && { getAgentsInfo: true }),
+  }
+  const turns: Turn[] = []
+  const pages = listing({
+    limit,
+    growsAtEnd: true,
+    idOf: row => turnOf(row).id,
+    ask: async skip => {
+      const body = { ...filters, skip, limit }
+      const page = await twice(options => http.postJson(path, { body }, MessagesPage, options))
+      return config.trustTotal ? page : { ...page, total: null }
+    },
+  })
+  for await (const { rows } of pages) turns.push(...rows.map(turnOf))
+  return turns
+}
+
+/** By time, keeping the vendor's order where times are equal; those without a time first, where they are found at once. */
+function inOrder(turns: Turn[]): Turn[] {
+  return turns.sort((a, b) => (a.atMs ?? 0) - (b.atMs ?? 0))
+}
+
+const Details = z.looseObject({ conversationInfo: z.looseObject({ agentHandOffTime: z.unknown().optional() }).nullish() })
+const NO_DETAILS: z.output<typeof Details> = {}
+
+/** The sessions, those with an agent with the time of the transfer. One request each, in the bot's own path: there is none account-wide. */
+export async function withHandOffs(vendor: Vendor, sessions: readonly Conversation[]): Promise<Conversation[]> {
+  const out: Conversation[] = []
+  for (const session of sessions) {
+    const botId = vendor.botId ?? text(session.botId)
+    if (session.containment !== 'AGENT' || botId === null) {
+      out.push(session)
+      continue
+    }
+    const path = pathOf({ ...vendor, botId }, 'conversationDetails')
+    const body = { sessionId: session.id }
+    const details = await vendor.http.postJson(path, { body }, Details, { empty: NO_DETAILS, emptyStatus: [404] })
+    out.push({ ...session, handOffAtMs: instant(details.conversationInfo?.agentHandOffTime) })
+  }
+  return out
+}

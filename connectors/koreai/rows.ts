@@ -1,0 +1,344 @@
+/**
+ * Kore.ai's rows, and what they are read into.
+ *
+ * A schema asks only for what a row cannot do without (its id, its time); every other field is read liberally, and what is not known here goes to
+ * `attributes`. Fields are from the vendor's documents, whose versions disagree: in the oldest, `sessionType` holds what `containmentType` holds in
+ * the others, so words are told apart by what they say. Nothing here is measured.
+ */
+import { z } from 'zod'
+import { bool, clean, contentId, number, text, time } from '../../src/source/index.ts'
+
+type Loose = Readonly<Record<string, unknown>>
+
+/** One session. Key order is fixed, because the fingerprint is its JSON. Times are epoch milliseconds. */
+export interface Conversation {
+  readonly id: string
+  readonly botId: string | null
+  readonly startedAtMs: number
+  /** While the session is active, this may be its newest activity. */
+  readonly endTimeMs: number | null
+  /** null: not told (servers before v10), or an unknown word, which is in `attributes` then. */
+  readonly state: 'active' | 'closed' | null
+  readonly containment: 'DROP_OFF' | 'SELF_SERVICE' | 'AGENT' | null
+  readonly interactive: boolean | null
+  readonly channel: string | null
+  readonly userId: string | null
+  readonly languages: readonly string[]
+  readonly isTest: boolean | null
+  readonly tags: readonly Tag[]
+  readonly totalMessages: number | null
+  readonly tasks: number | null
+  readonly attributes: Loose
+  /** Read by its id, long after its start: of an old session the vendor leaves out session tags then. */
+  readonly followed: boolean
+  /** In order of time, each id once. null: not read. */
+  readonly messages: readonly Turn[] | null
+  /** When an agent took over, where that was asked for and is known. */
+  readonly handOffAtMs: number | null
+}
+
+export interface Tag {
+  readonly name: string
+  readonly value: string | null
+  readonly scope: 'user' | 'session'
+}
+
+export interface Turn {
+  readonly id: string
+  readonly sessionId: string | null
+  /** null: the row has none that can be read. */
+  readonly atMs: number | null
+  /** USER, BOT, AGENT, or the vendor's word where it is another; null: not told. */
+  readonly sender: string | null
+  readonly type: string | null
+  readonly text: string | null
+  readonly attachments: readonly { readonly kind: string; readonly url: string; readonly caption: string | null }[]
+  readonly channelUserId: string | null
+  readonly language: string | null
+  readonly agentId: string | null
+  readonly agentName: string | null
+  readonly attributes: Loose
+}
+
+/** Set by us on rows that were asked for by id. */
+export const FOLLOWED = 'colloquy:followed'
+
+/** Epoch milliseconds, UTC ("Dates are GMT"): also a time without a zone, and a number, which is seconds where it is small. */
+const Instant = z.unknown().transform((raw, ctx): number => {
+  const ms = instant(raw)
+  if (ms !== null) return ms
+  ctx.issues.push({ code: 'custom', input: raw, message: raw === undefined || raw === null ? 'is missing' : 'is not a time' })
+  return z.NEVER
+})
+
+const Id = z.unknown().transform((raw, ctx): string => {
+  const id = typeof raw === 'string' || typeof raw === 'number' ? text(raw) : null
+  if (id !== null) return id
+  ctx.issues.push({ code: 'custom', input: raw, message: raw === undefined || raw === null ? 'is missing' : 'is no id' })
+  return z.NEVER
+})
+
+export const Row = z.looseObject({ sessionId: Id, start_time: Instant }).transform((row): Conversation => {
+  const { sessionId, botId, channel, userId, start_time, end_time, session_lang, ...more } = row
+  const { sessionType, containmentType, sessionStatus, isDeveloper, tags, ...others } = more
+  const { noOfMessagesExchanged, noOfTasksExecuted, [FOLLOWED]: followed, ...rest } = others
+  const { userTags, sessionTags, ...otherTags } = isObject(tags) ? tags : ({ tags } as Loose)
+  const endTimeMs = instant(end_time)
+  const state = stateOf(sessionStatus)
+  const isTest = bool(isDeveloper)
+  const words = kindsOf({ containmentType, sessionType })
+  return {
+    id: sessionId,
+    botId: text(botId),
+    startedAtMs: start_time,
+    endTimeMs,
+    state,
+    containment: words.containment,
+    interactive: words.interactive,
+    channel: text(channel),
+    userId: text(userId),
+    languages: languagesOf(session_lang),
+    isTest,
+    tags: [...tagsOf(userTags, 'user'), ...tagsOf(sessionTags, 'session')],
+    totalMessages: number(noOfMessagesExchanged),
+    tasks: number(noOfTasksExecuted),
+    attributes: attributes({
+      ...rest,
+      ...prefixed('tags.', otherTags),
+      ...words.unknown,
+      ...(state === null ? { sessionStatus } : {}),
+      ...(endTimeMs === null ? { end_time } : {}),
+      ...(isTest === null ? { isDeveloper } : {}),
+      ...(number(noOfMessagesExchanged) === null ? { noOfMessagesExchanged } : {}),
+      ...(number(noOfTasksExecuted) === null ? { noOfTasksExecuted } : {}),
+    }),
+    followed: followed === true,
+    messages: null,
+    handOffAtMs: null,
+  }
+})
+
+/** The id of a session row as the vendor gives it. */
+export function sessionIdOf(row: unknown): string | null {
+  return isObject(row) ? text(row['sessionId']) : null
+}
+
+const STATES: Readonly<Record<string, 'active' | 'closed'>> = {
+  active: 'active',
+  open: 'active',
+  closed: 'closed',
+  inactive: 'closed',
+  ended: 'closed',
+}
+
+function stateOf(raw: unknown): Conversation['state'] {
+  return STATES[lettersOf(raw)] ?? null
+}
+
+const CONTAINMENTS: Readonly<Record<string, NonNullable<Conversation['containment']>>> = {
+  dropoff: 'DROP_OFF',
+  selfservice: 'SELF_SERVICE',
+  agent: 'AGENT',
+  agenttransfer: 'AGENT',
+}
+const INTERACTIVE: Readonly<Record<string, boolean>> = { interactive: true, noninteractive: false }
+
+/** What the words of these fields say, whichever of them says it; a word that says neither stays under its field's name. */
+function kindsOf(fields: Loose): Pick<Conversation, 'containment' | 'interactive'> & { unknown: Loose } {
+  let containment: Conversation['containment'] = null
+  let interactive: boolean | null = null
+  const unknown: Record<string, unknown> = {}
+  for (const [name, raw] of Object.entries(fields)) {
+    const word = lettersOf(raw)
+    if (Object.hasOwn(CONTAINMENTS, word)) containment ??= CONTAINMENTS[word] ?? null
+    else if (Object.hasOwn(INTERACTIVE, word)) interactive ??= INTERACTIVE[word] ?? null
+    else unknown[name] = raw
+  }
+  return { containment, interactive, unknown }
+}
+
+function lettersOf(raw: unknown): string {
+  return (text(raw) ?? '').toLowerCase().replace(/[^a-z]/g, '')
+}
+
+function languagesOf(raw: unknown): string[] {
+  const words = [raw].flat().map(text)
+  return [...new Set(words.filter(word => word !== null))]
+}
+
+/** `{name, value}` with values of mixed type; those that are no text are written as JSON, so that `true` and `"true"` are alike. */
+function tagsOf(raw: unknown, scope: Tag['scope']): Tag[] {
+  return [raw].flat().flatMap(tag => {
+    const { name, value } = isObject(tag) ? tag : { name: tag, value: null }
+    const word = text(name)
+    return word === null ? [] : [{ name: word, value: text(value), scope }]
+  })
+}
+
+/** Messages of one answer. Without an id they get one of what they say; `seq` is their place in order of time. */
+export function turnOf(raw: unknown): Turn {
+  const row = isObject(raw) ? raw : ({ value: raw } as Loose)
+  const { _id, sessionId, type, createdOn, chnl, channel, channels, lang, components, author, botId: _botId, ...rest } = row
+  const parts = Array.isArray(components) ? components.filter(isObject) : []
+  const way = text(type)?.toLowerCase() ?? null
+  const agent = way === 'outgoing' ? agentOf(author) : null
+  const atMs = instant(createdOn)
+  const words = parts.flatMap(part => wordsOf(part))
+  const media = parts.flatMap(part => mediaOf(part))
+  return {
+    id: text(_id) ?? contentId(text(sessionId), atMs, way, JSON.stringify(components ?? null)),
+    sessionId: text(sessionId),
+    atMs,
+    sender: way === 'incoming' ? 'USER' : way === 'outgoing' ? (agent === null ? 'BOT' : 'AGENT') : way,
+    type: text(parts[0]?.['cT'])?.toLowerCase() ?? null,
+    text: words.length === 0 ? null : words.join('\n'),
+    attachments: media,
+    channelUserId:
+      [channels]
+        .flat()
+        .map(each => (isObject(each) ? text(each['channelUId']) : null))
+        .find(id => id !== null) ?? null,
+    language: text(lang),
+    agentId: agent?.id ?? null,
+    agentName: agent?.name ?? null,
+    attributes: attributes({
+      ...rest,
+      ...(chnl === undefined ? {} : { chnl }),
+      ...(channel === undefined ? {} : { channel }),
+      channels,
+      components: parts.length === 0 ? components : parts.map(unsaid),
+      ...(agent === null ? { author } : prefixed('author.', agent.rest)),
+    }),
+  }
+}
+
+const MEDIA: ReadonlySet<string> = new Set(['audio', 'video', 'image', 'attachment', 'filelink'])
+
+function isMedia(part: Loose): boolean {
+  return MEDIA.has(lettersOf(part['cT'])) && addressOf(part) !== null
+}
+
+/** What somebody said: NUL characters go, and everything else stays. */
+function wordsOf(part: Loose): string[] {
+  const data = part['data']
+  const words = isObject(data) ? data['text'] : data
+  return typeof words !== 'string' || clean(words) === '' || (isMedia(part) && words === addressOf(part)) ? [] : [clean(words)]
+}
+
+/** Where the file of a media component is: what is documented of `data` is its `text` alone. */
+function addressOf({ data }: Loose): string | null {
+  const of = isObject(data) ? data : { text: data }
+  const named = [of['url'], of['fileUrl'], of['link'], of['src'], of['text']].map(text)
+  return named.find(word => word !== null && /^https?:\/\//i.test(word)) ?? null
+}
+
+function mediaOf(part: Loose): Turn['attachments'] {
+  const url = isMedia(part) ? addressOf(part) : null
+  const data = isObject(part['data']) ? part['data'] : {}
+  if (url === null) return []
+  return [
+    { kind: text(part['cT'])?.toLowerCase() ?? 'file', url, caption: text(data['caption'] ?? data['title'] ?? data['fileName']) },
+  ]
+}
+
+/** A component without the text that stands in the message's, and without what is empty. */
+function unsaid(part: Loose): Loose {
+  const { data, thumbnails, ...rest } = part
+  const { text: _said, ...left } = isObject(data) ? data : ({} as Loose)
+  return {
+    ...rest,
+    ...(Object.keys(left).length === 0 ? {} : { data: left }),
+    ...(Array.isArray(thumbnails) && thumbnails.length > 0 ? { thumbnails } : {}),
+  }
+}
+
+/** Who wrote an outgoing message, where it was a person. How `author` looks inside is not documented. */
+function agentOf(author: unknown): { id: string | null; name: string | null; rest: Loose } | null {
+  if (!isObject(author) || Object.keys(author).length === 0 || lettersOf(author['type'] ?? author['role']).includes('bot'))
+    return null
+  const { id, _id, userId, agentId, name, fullName, firstName, lastName, ...rest } = author
+  const whole = [firstName, lastName]
+    .map(text)
+    .filter(word => word !== null)
+    .join(' ')
+  return {
+    id: text(agentId) ?? text(id) ?? text(_id) ?? text(userId),
+    name: text(name) ?? text(fullName) ?? text(whole),
+    rest: { ...rest, ...(agentId !== undefined && (id ?? _id ?? userId) !== undefined ? { id: id ?? _id ?? userId } : {}) },
+  }
+}
+
+/** A row of getAnalytics, with the list that it was in. */
+export interface Finding {
+  readonly list: string
+  readonly id: string
+  readonly atMs: number
+  readonly sessionId: string | null
+  readonly userId: string | null
+  readonly channel: string | null
+  readonly language: string | null
+  /** Of lists that tell both: whether it went wrong. */
+  readonly failed: boolean
+  readonly attributes: Loose
+}
+
+/** Set by us: which list the row was in, as rows do not say. */
+export const LIST = 'colloquy:list'
+
+export const FindingRow = z.looseObject({ [LIST]: z.string(), timestamp: Instant }).transform((row): Finding => {
+  const { [LIST]: list, _id, timestamp, sessionId, userId, channel, language, ...rest } = row as Loose
+  const name = list as string
+  return {
+    list: name,
+    id: text(_id) ?? contentId(name, timestamp as number, text(sessionId), text(rest['messageId']), text(rest['utterance'])),
+    atMs: timestamp as number,
+    sessionId: text(sessionId),
+    userId: text(userId),
+    channel: text(channel),
+    language: text(language),
+    failed: /fail|error/i.test(text(rest['status']) ?? '') || (number(rest['statusCode']) ?? 0) >= 400,
+    attributes: attributes(rest),
+  }
+})
+
+/** The row as it may be kept: `NLAnalysis` is many times the size of all the rest, and holds what users said once more. */
+export function findingOf(row: unknown, list: string): unknown {
+  if (!isObject(row)) return row
+  const { NLAnalysis: _dropped, ...rest } = row
+  return { ...rest, [LIST]: list }
+}
+
+export function findingIdOf(row: unknown): string | null {
+  return isObject(row) ? text(row['_id']) : null
+}
+
+/** Fields in order of their names, without those that stand for nothing. */
+function attributes(fields: Loose): Loose {
+  const out: Record<string, unknown> = {}
+  for (const name of Object.keys(fields).sort()) {
+    const value = fields[name]
+    if (value === undefined || value === null || (typeof value === 'string' && text(value) === null)) continue
+    if (typeof value === 'object' && Object.keys(value).length === 0) continue
+    out[name] = value
+  }
+  return out
+}
+
+function prefixed(prefix: string, fields: Loose): Loose {
+  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [prefix + name, value]))
+}
+
+export function instant(raw: unknown): number | null {
+  if (typeof raw === 'string') return time(raw) ?? time(`${raw.trim()}Z`) ?? time(`${raw.trim()}T00:00:00Z`) ?? epoch(number(raw))
+  return typeof raw === 'number' ? epoch(raw) : null
+}
+
+/** Milliseconds, or seconds where milliseconds would lie before 1973; null for what would lie before 2001 either way: that is no time of a session. */
+function epoch(raw: number | null): number | null {
+  if (raw === null || raw < 1e9) return null
+  return time(raw < 1e11 ? raw * 1000 : raw)
+}
+
+function isObject(value: unknown): value is Loose {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

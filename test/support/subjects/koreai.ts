@@ -1,0 +1,47 @@
+/** Kore.ai for the conformance suite: two bots with both streams, pages so small that there are many edges between them. */
+import koreai from '../../../connectors/koreai/index.ts'
+import { PLAIN, type Quirks, startKoreaiSimulator } from '../../../connectors/koreai/simulator.ts'
+import { createWorld } from '../../../src/sim/index.ts'
+import type { Habit, Subject } from '../../../src/source/conformance.ts'
+import { truthOf } from '../truth/koreai.ts'
+
+const HOUR = 3_600_000
+const WINDOW = { fromMs: Date.parse('2026-11-08T00:00:00Z'), untilMs: Date.parse('2026-11-10T00:00:00Z') }
+
+const HABITS: Readonly<Record<Habit, Partial<Quirks>>> = {
+  late: { lateMs: 6 * HOUR },
+  changing: {},
+  tied: { startStepMs: 12 * HOUR },
+  edges_inclusive: { edges: 'closed' },
+  edges_exclusive: { edges: 'open' },
+  grows: { between: 'grows' },
+  shrinks: { between: 'shrinks' },
+  ignores_token: { ignoresSkip: true },
+  clock_ahead: { clockAheadMs: 120_000 },
+  clock_behind: { clockAheadMs: -120_000 },
+  quota: { perMinute: PLAIN.perMinute, perHour: PLAIN.perHour },
+}
+
+export const subject: Subject = {
+  connector: koreai,
+  async start({ habit, now }) {
+    const world = createWorld({ seed: 7, sessions: 50, ...WINDOW })
+    const simulator = await startKoreaiSimulator({
+      world,
+      now,
+      arrivalClock: now,
+      bots: ['orders', 'support'],
+      messagesPageSize: 40,
+      quirks: { perMinute: 0, perHour: 0, ...(habit === null ? {} : HABITS[habit]) },
+    })
+    return {
+      config: { ...simulator.config, streams: 'sessions,analytics', 'page.size': 5, 'messages.page.size': 40 },
+      window: WINDOW,
+      // By then the last conversation has been silent for so long that its session is closed.
+      nowMs: WINDOW.untilMs + 24 * HOUR,
+      truth: nowMs => truthOf(simulator, nowMs, { analytics: true }),
+      refusedForQuota: () => simulator.refusedForQuota(),
+      stop: () => simulator.stop(),
+    }
+  },
+}

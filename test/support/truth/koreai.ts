@@ -1,0 +1,177 @@
+/** What must stand on the topics when everything a Kore.ai simulator shows has been read, computed from its world and not from what it answers. */
+import {
+  analyticsIdOf,
+  analyticsTypeOf,
+  isAlert,
+  type KoreaiSimulator,
+  messageIdOf,
+  sessionsBetween,
+  type Told,
+  textOf,
+} from '../../../connectors/koreai/simulator.ts'
+import type { Event, Message, Session } from '../../../src/records.ts'
+import type { WorldEvent, WorldMessage } from '../../../src/sim/index.ts'
+import type { Truth } from '../../../src/source/conformance.ts'
+import { channelOf } from '../../../src/source/index.ts'
+
+const DAY = 86_400_000
+/** The connector's lookback, and the time after it when a session that never closed is given up. */
+const LOOKBACK_MS = DAY
+const EXPIRES_MS = 14 * DAY
+
+export interface TruthOptions {
+  /** Default `acme`. */
+  readonly account?: string
+  /** v1 tells of campaigns too. Default v2. */
+  readonly messages?: 'v1' | 'v2'
+  /** Whether stream analytics is read. Default false. */
+  readonly analytics?: boolean
+  /** Sessions that start in `[fromMs, untilMs)`. Default: all. */
+  readonly fromMs?: number
+  readonly untilMs?: number
+}
+
+/** @param nowMs Our clock; the vendor's may differ. */
+export function truthOf(simulator: KoreaiSimulator, nowMs: number, options: TruthOptions = {}): Truth {
+  const { account = 'acme', messages: version = 'v2', analytics = false, fromMs = -Infinity, untilMs = Infinity } = options
+  const { world, quirks, bots } = simulator
+  const first = Math.max(fromMs, world.options.fromMs - DAY)
+  const told = sessionsBetween(first, Math.min(untilMs, nowMs + DAY), { view: world.at(nowMs), quirks }).filter(
+    ({ conversation }) => bots.includes(conversation.bot),
+  )
+  const heard = (each: Told) => each.messages.filter(message => version === 'v1' || !isAlert(message))
+  return {
+    sessions: told.map(each => sessionOf(each, heard(each), account, nowMs)),
+    messages: told.flatMap(each =>
+      heard(each).map((message, seq) => messageOf(message, seq, each, account, quirks.clockAheadMs)),
+    ),
+    events: told.flatMap(each => [
+      ...lifeOf(each, account),
+      ...(analytics ? each.events.flatMap(event => findingOf(event, each, account, quirks.clockAheadMs)) : []),
+    ]),
+  }
+}
+
+const keyOf = (told: Told, account: string) => `koreai:${account}:${told.sessionId}`
+const count = (messages: readonly WorldMessage[], sender: WorldMessage['sender']) =>
+  messages.filter(message => message.sender === sender).length
+
+function sessionOf(told: Told, messages: readonly WorldMessage[], account: string, nowMs: number): Partial<Session> {
+  const { conversation } = told
+  const isOld = nowMs - told.startMs >= LOOKBACK_MS + EXPIRES_MS
+  const agent = messages.findLast(({ sender }) => sender === 'agent')?.agent ?? null
+  return {
+    session_key: keyOf(told, account),
+    vendor: 'koreai',
+    account,
+    bot_id: told.botId,
+    session_id: told.sessionId,
+    started_at: told.startMs,
+    ended_at: told.isClosed || isOld ? told.lastMs : null,
+    ended_at_estimated: !told.isClosed && isOld,
+    status: told.isClosed ? 'CLOSED' : isOld ? 'EXPIRED' : 'OPEN',
+    containment:
+      told.containment === null
+        ? 'UNKNOWN'
+        : ({ agent: 'AGENT', selfService: 'SELF_SERVICE', dropOff: 'DROP_OFF' } as const)[told.containment],
+    interactive: told.isInteractive,
+    channel: channelOf(told.channel) ?? 'other',
+    channel_raw: told.channel,
+    language: conversation.language,
+    languages: [conversation.language],
+    user_id: told.userId,
+    channel_user_id: messages.length === 0 ? null : conversation.person.handle,
+    transferred_at: null,
+    queue: null,
+    agent_id: agent?.id ?? null,
+    agent_name: agent?.name ?? null,
+    user_messages: count(messages, 'user'),
+    bot_messages: count(messages, 'bot'),
+    agent_messages: count(messages, 'agent'),
+    total_messages: told.messages.length,
+    tasks: told.tasks,
+    tags: [
+      ...told.userTags.map(({ name, value }) => ({ name, value: String(value), scope: 'user' })),
+      ...told.sessionTags.map(({ name, value }) => ({ name, value: String(value), scope: 'session' })),
+    ],
+    is_test: conversation.person.isTest,
+  }
+}
+
+function messageOf(message: WorldMessage, seq: number, told: Told, account: string, aheadMs: number): Partial<Message> {
+  const { attachment, agent } = message
+  return {
+    message_key: `${keyOf(told, account)}/${messageIdOf(message)}`,
+    session_key: keyOf(told, account),
+    bot_id: told.botId,
+    sent_at: message.atMs + aheadMs,
+    seq,
+    sender: ({ user: 'USER', bot: 'BOT', agent: 'AGENT' } as const)[message.sender],
+    type:
+      attachment !== null ? (attachment.kind === 'file' ? 'attachment' : attachment.kind) : isAlert(message) ? 'alert' : 'text',
+    text: textOf(message),
+    attachments:
+      attachment === null
+        ? []
+        : [{ kind: attachment.kind === 'file' ? 'attachment' : attachment.kind, url: attachment.url, caption: null }],
+    channel: channelOf(told.channel),
+    language: told.conversation.language,
+    agent_id: agent?.id ?? null,
+    agent_name: agent?.name ?? null,
+  }
+}
+
+function eventOf(
+  told: Told,
+  account: string,
+  fields: Pick<Event, 'event_id' | 'type' | 'name' | 'occurred_at' | 'occurred_at_estimated'>,
+): Partial<Event> {
+  return {
+    event_key: `koreai:${account}:${fields.event_id}`,
+    session_key: keyOf(told, account),
+    bot_id: told.botId,
+    ...fields,
+    channel: channelOf(told.channel),
+    language: told.conversation.language,
+    user_id: told.userId,
+  }
+}
+
+/** Begin, end, and transfer, whose time the vendor does not tell. */
+function lifeOf(told: Told, account: string): Partial<Event>[] {
+  const happened = (type: 'session_started' | 'session_ended' | 'agent_transferred', atMs: number, isEstimated: boolean) =>
+    eventOf(told, account, {
+      event_id: `${told.sessionId}/${type}`,
+      type,
+      name: type,
+      occurred_at: atMs,
+      occurred_at_estimated: isEstimated,
+    })
+  return [
+    happened('session_started', told.startMs, false),
+    ...(told.isClosed ? [happened('session_ended', told.lastMs, false)] : []),
+    ...(told.containment === 'agent' ? [happened('agent_transferred', told.isClosed ? told.lastMs : told.startMs, true)] : []),
+  ]
+}
+
+const FINDINGS = {
+  successintent: 'intent_matched',
+  failintent: 'intent_missed',
+  unhandledutterance: 'intent_missed',
+  successtask: 'task_succeeded',
+  failtask: 'task_failed',
+} as const
+
+function findingOf(event: WorldEvent, told: Told, account: string, aheadMs: number): Partial<Event>[] {
+  const list = analyticsTypeOf(event)
+  if (list === null || list === 'performance') return []
+  return [
+    eventOf(told, account, {
+      event_id: `${list}/${analyticsIdOf(event)}`,
+      type: FINDINGS[list],
+      name: list,
+      occurred_at: event.atMs + aheadMs,
+      occurred_at_estimated: false,
+    }),
+  ]
+}

@@ -73,13 +73,21 @@ export default defineConnector({
 
   streams: {
     sessions: {
-      window: config => ({ longestMs: WINDOW_MS, lagMs: LAG_MS, lookbackMs: lookbackMs(config), durableResume: false }),
+      window: config => ({
+        longestMs: WINDOW_MS,
+        lagMs: LAG_MS,
+        lookbackMs: lookbackMs(config),
+        durableResume: config.trustTotal,
+      }),
 
       scopes: scopesOf,
 
       row: Row,
 
-      /** Sessions that began in the window, newest first. Whether the vendor's edges are inclusive is not known: a millisecond more is asked for. */
+      /**
+       * Sessions that began in the window, newest first. A place works after a restart, too, because `total` tells whether the listing has shifted
+       * meanwhile. Whether the vendor's edges are inclusive is not known: a millisecond more is asked for at each.
+       */
       async *read({ config, scope, window, resume, http }): AsyncIterable<Page> {
         const vendor = { config, botId: scope.botId, http }
         const pages = listing({
@@ -183,14 +191,14 @@ export default defineConnector({
     },
 
     analytics: {
-      window: {
+      window: config => ({
         longestMs: WINDOW_MS,
         lagMs: LAG_MS,
         lookbackMs: DAY_MS,
         lookbackIntervalMs: HOUR_MS,
         pollIntervalMs: 5 * MINUTE_MS,
-        durableResume: false,
-      },
+        durableResume: config.trustTotal,
+      }),
 
       scopes: scopesOf,
 

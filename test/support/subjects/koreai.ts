@@ -25,7 +25,7 @@ const HABITS: Readonly<Record<Habit, Partial<Quirks>>> = {
 export const subject: Subject = {
   connector: koreai,
   async start({ habit, now }) {
-    const world = createWorld({ seed: 7, sessions: 50, ...WINDOW })
+    const world = createWorld({ seed: 7, sessions: 36, ...WINDOW })
     const simulator = await startKoreaiSimulator({
       world,
       now,
@@ -35,7 +35,7 @@ export const subject: Subject = {
       quirks: { perMinute: 0, perHour: 0, ...(habit === null ? {} : HABITS[habit]) },
     })
     return {
-      config: { ...simulator.config, streams: 'sessions,analytics', 'page.size': 5, 'messages.page.size': 40 },
+      config: { ...simulator.config, streams: 'sessions,analytics', 'page.size': 8, 'messages.page.size': 40 },
       window: WINDOW,
       // By then the last conversation has been silent for so long that its session is closed.
       nowMs: WINDOW.untilMs + 24 * HOUR,

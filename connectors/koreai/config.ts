@@ -10,12 +10,11 @@ export const ANALYTICS_LISTS = [
   'performance',
 ] as const
 
-/** Channels that getAnalytics is asked for, because without a list it tells of `rtm` alone: those of its documents, and others that sessions have. */
-const ANALYTICS_CHANNELS =
+/** What getAnalytics is asked for: the channels of its documents, and others that sessions have. Without a list it tells of `rtm` alone (documented). */
+export const ANALYTICS_CHANNELS: readonly string[] = (
   'msteams,twitter,spark,rtm,facebook,slack,kore,email,sms,ringcentral,jabber,yammer,alexa,twiliovoice,telegram,ivr,ivrVoice,smartassist,line,' +
   'liveperson,googleactions,hangoutchat,mattermost,rcs,wfacebook,korevg,api,skype,skypeforbusiness,whatsapp,instagram'
-
-const words = () => z.array(z.string().min(1)).min(1)
+).split(',')
 
 export const Config = z
   .strictObject({
@@ -86,9 +85,13 @@ export const Config = z
       .min(1)
       .default(['successintent', 'failintent', 'unhandledutterance', 'successtask', 'failtask'])
       .describe(`Lists that stream analytics reads, a comma list of ${ANALYTICS_LISTS.join(', ')}`),
-    analyticsChannels: words()
-      .default(ANALYTICS_CHANNELS.split(','))
-      .describe('Channels that stream analytics asks for, a comma list: without one the vendor tells of `rtm` alone'),
+    analyticsChannels: z
+      .array(z.string().min(1))
+      .min(1)
+      .optional()
+      .describe(
+        "Channels that stream analytics asks for, a comma list; default: all in the vendor's documents. Asked for none, it tells of `rtm` alone",
+      ),
   })
   .superRefine((config, ctx) => {
     const refuse = (path: keyof Config, message: string) => ctx.addIssue({ code: 'custom', path: [path], message })

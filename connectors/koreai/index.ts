@@ -21,7 +21,7 @@ import {
   session,
   type Window,
 } from '../../src/source/index.ts'
-import { Config } from './config.ts'
+import { ANALYTICS_CHANNELS, Config } from './config.ts'
 import { tokenMaker } from './jwt.ts'
 import { type ListPage, listing, pageSchema, placeOf, twice } from './listing.ts'
 import { FOLLOWED_MS, lookbackMs, pathOf, type Vendor, withHandOffs, withMessages } from './messages.ts'
@@ -275,7 +275,7 @@ async function* readAnalytics(args: Omit<ReadArgs, 'config'> & { readonly config
     })
   const path = pathOf({ config, botId: scope.botId, http }, 'getAnalytics')
   const { from, until } = iso({ fromMs: window.fromMs - 1, untilMs: window.untilMs + 1 })
-  const filters = { from, to: until, channel: config.analyticsChannels }
+  const filters = { from, to: until, channel: [...(config.analyticsChannels ?? ANALYTICS_CHANNELS)] }
   const resume = resumeOf(args.resume)
   const lists = config.analyticsTypes.slice(resume.list)
   for (const [i, type] of lists.entries()) {

@@ -239,12 +239,10 @@ describe('getSessions', () => {
       tagged.find(({ startMs }) => startMs < UNTIL - 15 * DAY),
       tagged.findLast(({ startMs }) => startMs > UNTIL - 13 * DAY),
     ]
-    const tagsOf = async (body: unknown, of = old) =>
-      (
-        (await call(sim, `${BOT}/getSessions`, body)).body.sessions.find(row => row['sessionId'] === of?.sessionId)?.[
-          'tags'
-        ] as Row
-      )['sessionTags']
+    const tagsOf = async (body: unknown, of = old) => {
+      const { sessions } = (await call(sim, `${BOT}/getSessions`, body)).body
+      return (sessions.find(row => row['sessionId'] === of?.sessionId)?.['tags'] as Row | undefined)?.['sessionTags']
+    }
     expect(await tagsOf({ sessionId: [old?.sessionId] })).toEqual([])
     expect(await tagsOf({ sessionId: [young?.sessionId] }, young)).toEqual(young?.sessionTags)
     const startMs = old?.startMs ?? 0

@@ -27,7 +27,8 @@ const HABITS: Readonly<Record<Habit, Partial<Quirks>>> = {
 
 export const subject: Subject = {
   connector: koreai,
-  async start({ habit, now }) {
+  async start(how) {
+    const now = () => how.now()
     const world = createWorld({ seed: 7, sessions: 36, ...WINDOW })
     const simulator = await startKoreaiSimulator({
       world,
@@ -35,7 +36,7 @@ export const subject: Subject = {
       arrivalClock: now,
       bots: ['orders', 'support'],
       messagesPageSize: 40,
-      quirks: { perMinute: 0, perHour: 0, ...(habit === null ? {} : HABITS[habit]) },
+      quirks: { perMinute: 0, perHour: 0, ...(how.habit === null ? {} : HABITS[how.habit]) },
     })
     return {
       config: {

@@ -152,8 +152,14 @@ describe('sessions', () => {
     expect((await read(vendor)).error).toMatchObject({ code: 'SRC_MALFORMED' })
   })
 
+  test('a total that counts its page alone is not heeded', async () => {
+    const vendor = await scriptedVendor([page(0, ['a', 'b'], 2, true), page(2, ['c', 'd'], 2, true), page(4, ['e'], 1, false)])
+    const { rows, error } = await read(vendor)
+    expect([idsOf(rows), error]).toEqual([['a', 'b', 'c', 'd', 'e'], null])
+  })
+
   test('a total that counts otherwise is not heeded where the config says so', async () => {
-    const vendor = await scriptedVendor([page(0, ['a', 'b'], 2, true), page(2, ['c'], 1, false)])
+    const vendor = await scriptedVendor([page(0, ['a', 'b'], 9, true), page(2, ['c'], 7, false)])
     const { rows, error } = await read(vendor, { config: { trustTotal: false } })
     expect([idsOf(rows), error]).toEqual([['a', 'b', 'c'], null])
   })

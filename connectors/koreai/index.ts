@@ -191,6 +191,8 @@ export default defineConnector({
     },
 
     analytics: {
+      gives: ['event'],
+
       window: config => ({
         longestMs: WINDOW_MS,
         lagMs: LAG_MS,

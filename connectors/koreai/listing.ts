@@ -37,6 +37,7 @@ export async function* listing(of: ListingOf): AsyncGenerator<{ rows: readonly u
   let { skip, total } = of.from ?? { skip: 0, total: null }
   const seen = new Set<string>()
   let first: string | null = null
+  let counts = true
   for (;;) {
     const page = await of.ask(skip)
     if (page.rows.length === 0) {
@@ -44,14 +45,17 @@ export async function* listing(of: ListingOf): AsyncGenerator<{ rows: readonly u
       yield { rows: [], next: null }
       return
     }
-    if (total !== null && page.total !== null && (of.growsAtEnd ? page.total < total : page.total !== total))
-      throw shifted('total changed')
+    // With more to come, the whole listing is more than what was read: a total that is not counts something else, such as the page.
+    if (page.more === true && page.total !== null && page.total <= skip + page.rows.length) counts = false
+    const told = counts ? page.total : null
+    if (!counts) total = null
+    if (total !== null && told !== null && (of.growsAtEnd ? told < total : told !== total)) throw shifted('total changed')
     const ids = page.rows.map(of.idOf).filter(id => id !== null)
     if (first !== null && ids[0] === first) throw new FlowError('SRC_MALFORMED', { skip, hint: 'every page is the first page' })
     for (const id of ids) if (seen.has(id)) throw shifted('a row came again')
     for (const id of ids) seen.add(id)
     first ??= ids[0] ?? null
-    total = page.total ?? total
+    total = told ?? total
     skip += page.rows.length
     const more = page.more ?? (total === null && page.rows.length >= of.limit)
     const next = more || (total !== null && skip < total) ? { skip, total } : null

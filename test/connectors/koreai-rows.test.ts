@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import koreai from '../../connectors/koreai/index.ts'
 import { FOLLOWED, findingOf, turnOf } from '../../connectors/koreai/rows.ts'
 import type { Event, Message, Session } from '../../src/records.ts'
-import { type Draft, FlowError, rowContext, type Stream } from '../../src/source/index.ts'
+import { type Draft, type FlowError, rowContext, type Stream } from '../../src/source/index.ts'
 
 const T = Date.parse
 const HOUR = 3_600_000

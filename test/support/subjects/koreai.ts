@@ -8,6 +8,9 @@ import { truthOf } from '../truth/koreai.ts'
 const HOUR = 3_600_000
 const WINDOW = { fromMs: Date.parse('2026-11-08T00:00:00Z'), untilMs: Date.parse('2026-11-10T00:00:00Z') }
 
+/** Not all that there are: each is a listing of its own in every window. */
+const LISTS = ['successintent', 'failtask'] as const
+
 const HABITS: Readonly<Record<Habit, Partial<Quirks>>> = {
   late: { lateMs: 6 * HOUR },
   changing: {},
@@ -24,7 +27,8 @@ const HABITS: Readonly<Record<Habit, Partial<Quirks>>> = {
 
 export const subject: Subject = {
   connector: koreai,
-  async start({ habit, now }) {
+  async start(how) {
+    const now = () => how.now()
     const world = createWorld({ seed: 7, sessions: 36, ...WINDOW })
     const simulator = await startKoreaiSimulator({
       world,
@@ -32,14 +36,20 @@ export const subject: Subject = {
       arrivalClock: now,
       bots: ['orders', 'support'],
       messagesPageSize: 40,
-      quirks: { perMinute: 0, perHour: 0, ...(habit === null ? {} : HABITS[habit]) },
+      quirks: { perMinute: 0, perHour: 0, ...(how.habit === null ? {} : HABITS[how.habit]) },
     })
     return {
-      config: { ...simulator.config, streams: 'sessions,analytics', 'page.size': 8, 'messages.page.size': 40 },
+      config: {
+        ...simulator.config,
+        streams: 'sessions,analytics',
+        'page.size': 8,
+        'analytics.types': LISTS.join(','),
+        'messages.page.size': 40,
+      },
       window: WINDOW,
       // By then the last conversation has been silent for so long that its session is closed.
       nowMs: WINDOW.untilMs + 24 * HOUR,
-      truth: nowMs => truthOf(simulator, nowMs, { analytics: true }),
+      truth: nowMs => truthOf(simulator, nowMs, { analytics: LISTS }),
       refusedForQuota: () => simulator.refusedForQuota(),
       stop: () => simulator.stop(),
     }

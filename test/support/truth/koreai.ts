@@ -24,8 +24,8 @@ export interface TruthOptions {
   readonly account?: string
   /** v1 tells of campaigns too. Default v2. */
   readonly messages?: 'v1' | 'v2'
-  /** Whether stream analytics is read. Default false. */
-  readonly analytics?: boolean
+  /** The lists that stream analytics reads. Default: none, it is not read. */
+  readonly analytics?: readonly (keyof typeof FINDINGS)[]
   /** Sessions that start in `[fromMs, untilMs)`. Default: all. */
   readonly fromMs?: number
   readonly untilMs?: number
@@ -33,7 +33,7 @@ export interface TruthOptions {
 
 /** @param nowMs Our clock; the vendor's may differ. */
 export function truthOf(simulator: KoreaiSimulator, nowMs: number, options: TruthOptions = {}): Truth {
-  const { account = 'acme', messages: version = 'v2', analytics = false, fromMs = -Infinity, untilMs = Infinity } = options
+  const { account = 'acme', messages: version = 'v2', analytics = [], fromMs = -Infinity, untilMs = Infinity } = options
   const { world, quirks, bots } = simulator
   const first = Math.max(fromMs, world.options.fromMs - DAY)
   const told = sessionsBetween(first, Math.min(untilMs, nowMs + DAY), { view: world.at(nowMs), quirks }).filter(
@@ -47,7 +47,7 @@ export function truthOf(simulator: KoreaiSimulator, nowMs: number, options: Trut
     ),
     events: told.flatMap(each => [
       ...lifeOf(each, account),
-      ...(analytics ? each.events.flatMap(event => findingOf(event, each, account, quirks.clockAheadMs)) : []),
+      ...each.events.flatMap(event => findingOf(event, analytics, each, account, quirks.clockAheadMs)),
     ]),
   }
 }
@@ -154,7 +154,7 @@ function lifeOf(told: Told, account: string): Partial<Event>[] {
   ]
 }
 
-const FINDINGS = {
+export const FINDINGS = {
   successintent: 'intent_matched',
   failintent: 'intent_missed',
   unhandledutterance: 'intent_missed',
@@ -162,9 +162,9 @@ const FINDINGS = {
   failtask: 'task_failed',
 } as const
 
-function findingOf(event: WorldEvent, told: Told, account: string, aheadMs: number): Partial<Event>[] {
+function findingOf(event: WorldEvent, lists: readonly string[], told: Told, account: string, aheadMs: number): Partial<Event>[] {
   const list = analyticsTypeOf(event)
-  if (list === null || list === 'performance') return []
+  if (list === null || list === 'performance' || !lists.includes(list)) return []
   return [
     eventOf(told, account, {
       event_id: `${list}/${analyticsIdOf(event)}`,

@@ -1,0 +1,673 @@
+import { generateKeyPairSync } from 'node:crypto'
+import { decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import koreai from '../../connectors/koreai/index.ts'
+import { type Conversation, FOLLOWED } from '../../connectors/koreai/rows.ts'
+import { type KoreaiOptions, startKoreaiSimulator } from '../../connectors/koreai/simulator.ts'
+import { createLog } from '../../src/log.ts'
+import { createWorld } from '../../src/sim/index.ts'
+import { parseConnectorConfig, quotaLimits, quotaShare } from '../../src/source/config.ts'
+import { conformanceChecks, type Truth } from '../../src/source/conformance.ts'
+import { createHttp } from '../../src/source/http.ts'
+import { FlowError, type Json, type Page, rowContext, type Scope, split, type Stream } from '../../src/source/index.ts'
+import { createQuota } from '../../src/source/quota.ts'
+import { handClock } from '../support/clock.ts'
+import { type ScriptedVendor, type Step, scriptedVendor } from '../support/scripted-vendor.ts'
+import { subject } from '../support/subjects/koreai.ts'
+import { FINDINGS, truthOf } from '../support/truth/koreai.ts'
+
+const T = Date.parse
+const HOUR = 3_600_000
+const DAY = 24 * HOUR
+const NOW = T('2026-11-10T00:00:00Z')
+const WINDOW = { fromMs: T('2026-11-09T00:00:00Z'), untilMs: T('2026-11-09T12:00:00Z') }
+const BOT = 'st-1'
+const PATH = `/api/public/bot/${BOT}`
+const sessions = koreai.streams['sessions'] as Stream
+const analytics = koreai.streams['analytics'] as Stream
+
+function clientOf(vendor: ScriptedVendor, config: Readonly<Record<string, unknown>> = {}) {
+  const parsed = koreai.config.parse({
+    baseUrl: vendor.url,
+    clientId: 'cs-1',
+    clientSecret: 'the-secret',
+    botIds: [BOT],
+    pageSize: 2,
+    ...config,
+  })
+  const clock = handClock(NOW, { autoAdvance: { quietMs: 5, busy: () => vendor.underWay > 0 } })
+  const lines: string[] = []
+  const http = createHttp(koreai.http(parsed as never), {
+    quota: createQuota({}, clock),
+    priority: 0,
+    signal: new AbortController().signal,
+    clock,
+    log: createLog('debug', line => lines.push(line)),
+    random: () => 1,
+  })
+  onTestFinished(() => http.close())
+  const [scope] = (sessions.scopes?.(parsed as never, 'acme') ?? []) as [Scope]
+  return { http, parsed: parsed as never, clock, scope, lines }
+}
+
+interface Open {
+  readonly config?: Readonly<Record<string, unknown>>
+  readonly stream?: Stream
+  readonly resume?: Json
+}
+
+/** Reads the window whole; pages, and the error that ended it. */
+async function read(vendor: ScriptedVendor, { config, stream = sessions, resume = null }: Open = {}) {
+  const client = clientOf(vendor, config)
+  const { parsed, scope, http } = client
+  const pages: Page[] = []
+  let error: FlowError | null = null
+  try {
+    for await (const page of stream.read({ config: parsed, scope, window: WINDOW, resume, nowMs: NOW, http })) pages.push(page)
+  } catch (thrown) {
+    if (!(thrown instanceof FlowError)) throw thrown
+    error = thrown
+  }
+  return { pages, error, rows: pages.flatMap(page => page.rows), ...client }
+}
+
+const post = (operation: string, body: unknown, answer: Partial<Step> = {}): Step => ({
+  method: 'POST',
+  path: `${PATH}/${operation}`,
+  query: {},
+  sent: { body },
+  ...answer,
+})
+const asked = (skip: number, more: Record<string, unknown> = {}) => ({
+  skip,
+  limit: 2,
+  dateFrom: '2026-11-08T23:59:59.999Z',
+  dateTo: '2026-11-09T12:00:00.001Z',
+  ...more,
+})
+const page = (skip: number, ids: readonly string[], total: unknown, moreAvailable: unknown): Step =>
+  post('getSessions', asked(skip), { body: { total, moreAvailable, sessions: ids.map(sessionId => ({ sessionId })) } })
+const idsOf = (rows: readonly unknown[]) => rows.map(row => (row as { sessionId: string }).sessionId)
+
+describe('sessions', () => {
+  test('are asked for by a millisecond more than the window, without filters, and skipped by what has come', async () => {
+    const vendor = await scriptedVendor([page(0, ['a', 'b'], 3, true), page(2, ['c'], 3, false)])
+    const { pages, error } = await read(vendor)
+    expect(error).toBeNull()
+    expect(pages.map(({ rows, resume }) => [idsOf(rows), resume])).toEqual([
+      [['a', 'b'], { skip: 2, total: 3 }],
+      [['c'], null],
+    ])
+  })
+
+  test('go on from a page as they stopped', async () => {
+    const vendor = await scriptedVendor([page(2, ['c'], 3, false)])
+    expect(idsOf((await read(vendor, { resume: { skip: 2, total: 3 } })).rows)).toEqual(['c'])
+  })
+
+  test('of all bots come from the account-wide call, whose scope is no bot', async () => {
+    const vendor = await scriptedVendor([{ ...page(0, ['a'], 1, false), path: '/api/public/getSessions' }])
+    const { rows, scope } = await read(vendor, { config: { botIds: undefined } })
+    expect([idsOf(rows), scope]).toEqual([['a'], { name: 'acme', botId: null }])
+  })
+
+  test('of v7 come from the path of v7', async () => {
+    const vendor = await scriptedVendor([{ ...page(0, ['a'], 1, false), path: `/api/public/stream/${BOT}/getSessions` }])
+    expect((await read(vendor, { config: { botPath: 'stream' } })).error).toBeNull()
+  })
+
+  test('an empty page ends them although moreAvailable says true, as in a sample', async () => {
+    const vendor = await scriptedVendor([page(0, ['a'], 1, true), page(1, [], 0, true)])
+    const { rows, error } = await read(vendor)
+    expect([idsOf(rows), error]).toEqual([['a'], null])
+  })
+
+  test('numbers and booleans may be text', async () => {
+    const vendor = await scriptedVendor([page(0, ['a', 'b'], '3', 'true'), page(2, ['c'], '3', 'false')])
+    expect(idsOf((await read(vendor)).rows)).toEqual(['a', 'b', 'c'])
+  })
+
+  test('without moreAvailable the total decides, and without both a page that is not full', async () => {
+    const byTotal = await scriptedVendor([page(0, ['a', 'b'], 3, undefined), page(2, ['c'], 3, null)])
+    expect(idsOf((await read(byTotal)).rows)).toEqual(['a', 'b', 'c'])
+    const bySize = await scriptedVendor([page(0, ['a', 'b'], undefined, undefined), page(2, ['c'], undefined, undefined)])
+    expect(idsOf((await read(bySize)).rows)).toEqual(['a', 'b', 'c'])
+  })
+
+  test('while rows are lacking to the total the next page is asked for, and a listing that ends before its total is not whole', async () => {
+    const vendor = await scriptedVendor([page(0, ['a', 'b'], 3, false), page(2, [], 3, false)])
+    const { rows, error } = await read(vendor)
+    expect([idsOf(rows), error?.code]).toEqual([['a', 'b'], 'SRC_RESUME_EXPIRED'])
+  })
+
+  test.each([
+    ['a total that changes', [page(0, ['a', 'b'], 3, true), page(2, ['c'], 4, true)]],
+    ['a row that comes again', [page(0, ['a', 'b'], 4, true), page(2, ['b', 'c'], 4, true)]],
+  ])('%s starts the window again', async (_, steps) => {
+    expect((await read(await scriptedVendor(steps))).error?.code).toBe('SRC_RESUME_EXPIRED')
+  })
+
+  test('a vendor that gives the first page whatever is asked is not read for ever', async () => {
+    const vendor = await scriptedVendor([page(0, ['a', 'b'], 4, true), page(2, ['a', 'b'], 4, true)])
+    expect((await read(vendor)).error).toMatchObject({ code: 'SRC_MALFORMED' })
+  })
+
+  test('a total that counts its page alone is not heeded', async () => {
+    const vendor = await scriptedVendor([page(0, ['a', 'b'], 2, true), page(2, ['c', 'd'], 2, true), page(4, ['e'], 1, false)])
+    const { rows, error } = await read(vendor)
+    expect([idsOf(rows), error]).toEqual([['a', 'b', 'c', 'd', 'e'], null])
+  })
+
+  test('a total that counts otherwise is not heeded where the config says so', async () => {
+    const vendor = await scriptedVendor([page(0, ['a', 'b'], 9, true), page(2, ['c'], 7, false)])
+    const { rows, error } = await read(vendor, { config: { trustTotal: false } })
+    expect([idsOf(rows), error]).toEqual([['a', 'b', 'c'], null])
+  })
+
+  test.each<[string, Partial<Step>]>([
+    ['no list, and a total of none', { body: { total: 0, moreAvailable: false } }],
+    ['null for a list', { body: { total: 0, sessions: null } }],
+  ])('%s is a window without sessions', async (_, answer) => {
+    expect(await read(await scriptedVendor([post('getSessions', asked(0), answer)]))).toMatchObject({
+      pages: [{ rows: [], resume: null }],
+      error: null,
+    })
+  })
+
+  test('an answer without a body is believed when it comes twice', async () => {
+    const nothing = post('getSessions', asked(0), { status: 204 })
+    expect((await read(await scriptedVendor([nothing, nothing]))).pages).toEqual([{ rows: [], resume: null }])
+    expect(idsOf((await read(await scriptedVendor([nothing, page(0, ['a'], 1, false)]))).rows)).toEqual(['a'])
+  })
+
+  test('an answer without sessions is no empty page', async () => {
+    const vendor = await scriptedVendor(Array.from({ length: 5 }, () => post('getSessions', asked(0), { body: { data: [] } })))
+    expect((await read(vendor)).error?.code).toBe('SRC_MALFORMED')
+  })
+})
+
+describe('the token', () => {
+  const once = async (config: Record<string, unknown> = {}, answers: readonly Partial<Step>[] = [{}]) => {
+    const vendor = await scriptedVendor(
+      answers.map(answer => ({ ...page(0, [], 0, false), ...answer, sent: { headers: { authorization: null } } })),
+    )
+    const { error } = await read(vendor, { config })
+    return { error, tokens: vendor.requests.map(({ headers }) => String(headers['auth'])) }
+  }
+
+  test('names the app as appId, is signed with the secret, and lives for five minutes around now', async () => {
+    const { tokens } = await once()
+    const { payload, protectedHeader } = await jwtVerify(tokens[0] as string, Buffer.from('the-secret'), {
+      currentDate: new Date(NOW),
+    })
+    expect(protectedHeader).toEqual({ alg: 'HS256', typ: 'JWT' })
+    const second = NOW / 1000
+    expect(payload).toEqual({ appId: 'cs-1', sub: 'colloquy', iat: second - 150, exp: second + 150, jti: expect.any(String) })
+  })
+
+  test('is another one for each request, tries of the same request included', async () => {
+    const replay = { status: 401, body: { errors: [{ msg: 'error verifying the jwt: possibly a replay', code: 401 }] } }
+    const { tokens, error } = await once({}, [replay, {}])
+    expect(error).toBeNull()
+    expect(new Set(tokens.map(token => decodeJwt(token).jti)).size).toBe(2)
+  })
+
+  test('has the claims of the config beside, which cannot replace the app', async () => {
+    const { tokens } = await once({
+      jwtSub: 'st-9',
+      jwtIssuer: 'cs-1',
+      jwtAudience: 'host',
+      jwtClaims: '{"appId":"other","org":1}',
+      jwtTtlSeconds: 3600,
+    })
+    const claims = decodeJwt(tokens[0] as string)
+    expect(claims).toMatchObject({ appId: 'cs-1', sub: 'st-9', iss: 'cs-1', aud: 'host', org: 1 })
+    expect((claims.exp as number) - (claims.iat as number)).toBe(3600)
+  })
+
+  test.each(['HS384', 'HS512'])('is signed by %s with the secret', async alg => {
+    const { tokens } = await once({ jwtAlgorithm: alg })
+    const verified = jwtVerify(tokens[0] as string, Buffer.from('the-secret'), { algorithms: [alg], currentDate: new Date(NOW) })
+    await expect(verified).resolves.toMatchObject({ payload: { appId: 'cs-1' } })
+  })
+
+  test.each(['RS256', 'RS384', 'RS512'])('is signed by %s with a private key, the lines of which may be joined', async alg => {
+    const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+    for (const clientSecret of [pem, pem.replaceAll('\n', String.raw`\n`)]) {
+      const { tokens } = await once({ jwtAlgorithm: alg, clientSecret })
+      await jwtVerify(tokens[0] as string, publicKey, { algorithms: [alg], currentDate: new Date(NOW) })
+      expect(decodeProtectedHeader(tokens[0] as string).alg).toBe(alg)
+    }
+  })
+
+  test('is refused at the config where the key is none, too short or of another kind, without a word of it', () => {
+    const pem = (key: ReturnType<typeof generateKeyPairSync>['privateKey']) =>
+      key.export({ type: 'pkcs8', format: 'pem' }).toString()
+    const short = pem(generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey)
+    const other = pem(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)
+    const faultOf = (secret: string, more: Record<string, unknown> = {}) => {
+      const flat = {
+        'connector.class': 'koreai',
+        'base.url': 'http://v',
+        'client.id': 'c',
+        'client.secret': secret,
+        'jwt.algorithm': 'RS256',
+      }
+      const parsed = parseConnectorConfig('k', { ...flat, ...more }, koreai)
+      return parsed.ok ? null : parsed.faults
+    }
+    for (const [secret, words] of [
+      ['no-key-at-all', /PKCS#8/],
+      [short, /2048 bits/],
+      [other, /RSA/],
+    ] as const)
+      expect(faultOf(secret)).toEqual([{ path: 'connectors.k.client.secret', message: expect.stringMatching(words) }])
+    expect(JSON.stringify(faultOf('no-key-at-all'))).not.toContain('no-key-at-all')
+    const more = { 'jwt.algorithm': 'HS256', 'jwt.claims': '[1]', 'bot.ids': 'st-1,st-1' }
+    expect(faultOf('s', more)?.map(({ path }) => path)).toEqual(['connectors.k.jwt.claims', 'connectors.k.bot.ids'])
+  })
+
+  test('a token that stays refused ends as refused credentials, and neither secret nor token stands anywhere', async () => {
+    const vendor = await scriptedVendor(Array.from({ length: 4 }, () => ({ ...page(0, [], 0, false), status: 401, body: {} })))
+    const { error, lines } = await read(vendor)
+    expect(error?.code).toBe('SRC_UNAUTHORISED')
+    const said = `${error?.message}${JSON.stringify(error?.details)}${lines.join('')}`
+    for (const word of ['the-secret', ...vendor.requests.map(({ headers }) => String(headers['auth']))])
+      expect(said).not.toContain(word)
+  })
+})
+
+describe('errors', () => {
+  const limit = (which: string) => ({
+    errors: [{ msg: `You've exceeded the ${which} rate limit. Please wait for sometime before retrying.`, code: 429 }],
+  })
+
+  test.each<[string, Partial<Step>, number]>([
+    ["the minute's text with 429", { status: 429, body: limit('per-minute') }, 60_000],
+    ["the minute's text with 200", { status: 200, body: limit('per-minute') }, 60_000],
+    ["the hour's text with 403", { status: 403, body: limit('hourly') }, 900_000],
+    [
+      "the hour's text alone",
+      { status: 400, raw: "You've exceeded the hourly rate limit. Please wait for sometime before retrying." },
+      900_000,
+    ],
+    ['429 without words', { status: 429, body: {} }, 60_000],
+    ['a time to wait', { status: 429, headers: { 'retry-after': '7' }, body: limit('hourly') }, 7000],
+  ])('%s is waited for, and the request made again', async (_, answer, waitMs) => {
+    const vendor = await scriptedVendor([{ ...page(0, [], 0, false), ...answer }, page(0, ['a'], 1, false)])
+    const { rows, clock } = await read(vendor)
+    expect(idsOf(rows)).toEqual(['a'])
+    expect(clock.now() - NOW).toBe(waitMs)
+  })
+
+  test('what somebody wrote in a message is no error', async () => {
+    const text = "You've exceeded the hourly rate limit"
+    const vendor = await scriptedVendor([
+      post('getSessions', asked(0), {
+        body: { total: 1, moreAvailable: false, message: text, sessions: [{ sessionId: 'a', text }] },
+      }),
+    ])
+    expect(idsOf((await read(vendor)).rows)).toEqual(['a'])
+  })
+
+  test.each([
+    [401, 'SRC_UNAUTHORISED', 4],
+    [403, 'SRC_UNAUTHORISED', 4],
+    [400, 'SRC_REFUSED', 1],
+    [500, 'SRC_SERVER_ERROR', 5],
+  ])('an error of code %d in an answer that says 200 ends in %s', async (code, expected, tries) => {
+    const answer = { ...page(0, [], 0, false), body: { errors: [{ msg: 'x', code }] } }
+    expect((await read(await scriptedVendor(Array.from({ length: tries }, () => answer)))).error?.code).toBe(expected)
+  })
+
+  test('a scope that the app lacks ends as refused credentials', async () => {
+    const vendor = await scriptedVendor([{ ...page(0, [], 0, false), status: 403, body: { errors: [{ msg: 'x', code: 403 }] } }])
+    expect((await read(vendor)).error?.code).toBe('SRC_UNAUTHORISED')
+  })
+})
+
+describe('messages', () => {
+  const session = (id: string, more: Record<string, unknown> = {}) =>
+    sessions.row.parse({
+      sessionId: id,
+      botId: BOT,
+      start_time: '2026-11-09T01:00:00.000Z',
+      end_time: '2026-11-09T02:00:00.000Z',
+      sessionStatus: 'closed',
+      ...more,
+    }) as Conversation
+  const expand = async (vendor: ScriptedVendor, rows: readonly Conversation[], config: Record<string, unknown> = {}) => {
+    const { parsed, scope, http } = clientOf(vendor, config)
+    return (await sessions.expand?.({ config: parsed, scope, rows: rows as never, http })) as Conversation[]
+  }
+  const said = (id: string, sessionId: string | undefined, minute = 10) => ({
+    _id: id,
+    sessionId,
+    type: 'incoming',
+    createdOn: `2026-11-09T01:${minute}:00.000Z`,
+    components: [],
+  })
+  const ask = (skip: number, ids: readonly string[], more: Record<string, unknown> = {}) => ({
+    sessionId: ids,
+    dateFrom: '2026-11-09T00:54:59.999Z',
+    dateTo: '2026-11-09T03:00:00.001Z',
+    forward: true,
+    getAgentsInfo: true,
+    skip,
+    limit: 10_000,
+    ...more,
+  })
+  const turns = (rows: readonly Conversation[]) => rows.map(row => row.messages?.map(({ id }) => id))
+
+  test('of many sessions come with one request of ids and dates, oldest first, of any channel', async () => {
+    const vendor = await scriptedVendor([
+      post('getMessagesV2', ask(0, ['a', 'b']), {
+        body: { total: 3, moreAvailable: false, messages: [said('1', 'a'), said('2', 'b'), said('3', 'a')] },
+      }),
+    ])
+    expect(turns(await expand(vendor, [session('a'), session('b')]))).toEqual([['1', '3'], ['2']])
+  })
+
+  test('come page by page, each id once, those of other sessions left out', async () => {
+    const vendor = await scriptedVendor([
+      post('getMessagesV2', ask(0, ['a']), {
+        body: { total: 3, moreAvailable: true, messages: [said('2', 'a', 20), said('x', 'other')] },
+      }),
+      post('getMessagesV2', ask(2, ['a']), {
+        body: { total: 4, moreAvailable: false, messages: [said('1', 'a'), said('3', 'a', 30)] },
+      }),
+    ])
+    expect(turns(await expand(vendor, [session('a')]))).toEqual([['1', '2', '3']])
+  })
+
+  test('of v1 come from getMessages, a hundred at a time, and so do account-wide ones', async () => {
+    const body = ask(0, ['a'], { limit: 100 })
+    const none = { body: { total: 0, moreAvailable: false, messages: [] } }
+    expect(
+      turns(await expand(await scriptedVendor([post('getMessages', body, none)]), [session('a')], { messagesApi: 'v1' })),
+    ).toEqual([[]])
+    const account = await scriptedVendor([{ ...post('getMessages', body, none), path: '/api/public/getMessages' }])
+    expect(turns(await expand(account, [session('a')], { botIds: undefined }))).toEqual([[]])
+  })
+
+  test('are not asked for where the config says so, and agents not where it says that', async () => {
+    expect(turns(await expand(await scriptedVendor([]), [session('a')], { includeMessages: false }))).toEqual([undefined])
+    const { getAgentsInfo: _, ...body } = ask(0, ['a'])
+    const vendor = await scriptedVendor([post('getMessagesV2', body, { body: { total: 0, moreAvailable: false, messages: [] } })])
+    await expand(vendor, [session('a')], { agentsInfo: false })
+  })
+
+  test('of a session of many days are asked for in ranges of less than seven days', async () => {
+    const vendor = await scriptedVendor([])
+    const long = session('a', { end_time: '2026-11-20T00:00:00.000Z' })
+    const ranges = [
+      ['2026-11-09T00:54:59.999Z', '2026-11-15T23:55:00.001Z'],
+      ['2026-11-15T23:54:59.999Z', '2026-11-20T01:00:00.001Z'],
+    ]
+    for (const [dateFrom, dateTo] of ranges)
+      vendor.expect(
+        post('getMessagesV2', ask(0, ['a'], { dateFrom, dateTo }), {
+          body: { total: 1, moreAvailable: false, messages: [said('1', 'a')] },
+        }),
+      )
+    expect(turns(await expand(vendor, [long]))).toEqual([['1']])
+  })
+
+  test('of sessions far apart are not asked for in the time between', async () => {
+    const vendor = await scriptedVendor([])
+    const old = session('old', { start_time: '2026-10-01T00:00:00.000Z', end_time: '2026-10-01T01:00:00.000Z' })
+    const none = { body: { total: 0, moreAvailable: false, messages: [] } }
+    const range = { dateFrom: '2026-09-30T23:54:59.999Z', dateTo: '2026-10-01T02:00:00.001Z' }
+    vendor.expect(post('getMessagesV2', ask(0, ['old'], range), none), post('getMessagesV2', ask(0, ['a']), none))
+    expect(turns(await expand(vendor, [session('a'), old]))).toEqual([[], []])
+  })
+
+  test('of an active session are asked for beyond its end, of one that was followed until it is given up', async () => {
+    const vendor = await scriptedVendor([])
+    const none = { body: { total: 0, moreAvailable: false, messages: [] } }
+    const active = session('a', { sessionStatus: 'active' })
+    vendor.expect(post('getMessagesV2', ask(0, ['a'], { dateTo: '2026-11-14T23:05:00.001Z' }), none))
+    await expand(vendor, [active])
+    const followed = session('a', { sessionStatus: 'active', [FOLLOWED]: true, tags: { sessionTags: [{ name: 'n', value: 1 }] } })
+    const ends = ['2026-11-15T23:55:00.001Z', '2026-11-22T22:55:00.001Z', '2026-11-25T01:05:00.001Z']
+    for (const [i, dateTo] of ends.entries())
+      vendor.expect(
+        post(
+          'getMessagesV2',
+          ask(0, ['a'], { dateTo, ...(i > 0 && { dateFrom: new Date(T(ends[i - 1] as string) - 2).toISOString() }) }),
+          none,
+        ),
+      )
+    expect(turns(await expand(vendor, [followed]))).toEqual([[]])
+  })
+
+  test('that do not say whose they are are asked for session by session', async () => {
+    const answer = (messages: readonly unknown[]) => ({ body: { total: messages.length, moreAvailable: false, messages } })
+    const vendor = await scriptedVendor([
+      post('getMessagesV2', ask(0, ['a', 'b']), answer([said('1', 'a'), said('2', undefined)])),
+      post('getMessagesV2', ask(0, ['a']), answer([said('1', 'a')])),
+      post('getMessagesV2', ask(0, ['b']), answer([said('2', undefined)])),
+    ])
+    expect(turns(await expand(vendor, [session('a'), session('b')]))).toEqual([['1'], ['2']])
+  })
+
+  test('whose listing shifts are read again, three times at most', async () => {
+    const first = post('getMessagesV2', ask(0, ['a']), { body: { total: 2, moreAvailable: true, messages: [said('1', 'a')] } })
+    const again = post('getMessagesV2', ask(1, ['a']), { body: { total: 1, moreAvailable: false, messages: [said('2', 'a')] } })
+    const whole = post('getMessagesV2', ask(0, ['a']), {
+      body: { total: 2, moreAvailable: false, messages: [said('1', 'a'), said('2', 'a')] },
+    })
+    expect(turns(await expand(await scriptedVendor([first, again, whole]), [session('a')]))).toEqual([['1', '2']])
+    const never = await scriptedVendor([first, again, first, again, first, again])
+    await expect(expand(never, [session('a')])).rejects.toMatchObject({ code: 'SRC_MALFORMED' })
+  })
+
+  test('the time of an agent transfer is asked for session by session where the config says so', async () => {
+    const vendor = await scriptedVendor([
+      post(
+        'conversationDetails',
+        { sessionId: 'b' },
+        { body: { conversationInfo: { agentHandOffTime: '2026-11-09T01:30:00.000Z' } } },
+      ),
+      post('conversationDetails', { sessionId: 'c' }, { status: 404, body: {} }),
+    ])
+    const rows = [session('a'), session('b', { containmentType: 'agent' }), session('c', { containmentType: 'agent' })]
+    const config = { includeMessages: false, agentDetails: true }
+    expect((await expand(vendor, rows, config)).map(row => row.handOffAtMs)).toEqual([null, T('2026-11-09T01:30:00.000Z'), null])
+  })
+
+  test('session tags that a question by id leaves out are read from the instant of the start', async () => {
+    const dates = { dateFrom: '2026-11-09T00:59:59.999Z', dateTo: '2026-11-09T01:00:00.001Z' }
+    const tagged = { sessionId: 'a', start_time: '2026-11-09T01:00:00.000Z', tags: { sessionTags: [{ name: 'n', value: 1 }] } }
+    const vendor = await scriptedVendor([post('getSessions', asked(0, dates), { body: { total: 1, sessions: [tagged] } })])
+    const [row] = await expand(vendor, [session('a', { [FOLLOWED]: true })], { includeMessages: false })
+    expect(row?.tags).toEqual([{ name: 'n', value: '1', scope: 'session' }])
+  })
+})
+
+test('sessions that stay active are asked for by their ids; what the vendor no longer knows, or was not asked for, is left out', async () => {
+  const vendor = await scriptedVendor([
+    post(
+      'getSessions',
+      { sessionId: ['a', 'b'] },
+      { body: { total: 2, sessions: [{ sessionId: 'a' }, { sessionId: 'x' }], invalidSessions: ['b'] } },
+    ),
+  ])
+  const { parsed, scope, http } = clientOf(vendor)
+  expect(sessions.follow).toMatchObject({ atOnce: 50, longestMs: 15 * DAY })
+  expect(await sessions.follow?.read({ config: parsed, scope, ids: ['a', 'b'], http })).toEqual([
+    { sessionId: 'a', [FOLLOWED]: true },
+  ])
+})
+
+test('the lookback reaches an hour beyond the inactivity setting, and is a day at least', () => {
+  const lookback = (inactivityMinutes?: number) => {
+    const config = koreai.config.parse({ baseUrl: 'http://v', clientId: 'c', clientSecret: 's', inactivityMinutes })
+    return (sessions.window as (config: never) => { lookbackMs: number })(config as never).lookbackMs
+  }
+  expect([lookback(), lookback(20_160)]).toEqual([DAY, 14 * DAY + HOUR])
+})
+
+test('the documented limits are counted by bot over all streams, account-wide by the client id', () => {
+  const flat = { 'connector.class': 'koreai', 'base.url': 'http://v', 'client.id': 'cs-1', 'client.secret': 's' }
+  const parsed = parseConnectorConfig('k', flat, koreai)
+  if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults))
+  expect(quotaLimits(koreai.manifest, parsed.base)).toMatchObject({ perMinute: 60, perHour: 1800 })
+  const shares = [
+    { name: 'a', botId: 'st-1' },
+    { name: 'b', botId: 'st-1' },
+    { name: 'acme', botId: null },
+  ].map(scope => quotaShare(koreai.manifest, 'k', parsed.config, scope))
+  expect(shares[0]).toBe(shares[1])
+  expect(shares[2]).toMatch(/cs-1$/)
+})
+
+describe('analytics', () => {
+  const config = { analyticsTypes: ['successintent', 'failtask'], analyticsChannels: ['rtm', 'sms'] }
+  const filters = { from: '2026-11-08T23:59:59.999Z', to: '2026-11-09T12:00:00.001Z', channel: ['rtm', 'sms'] }
+  const list = (type: string, skip: number, ids: readonly string[], moreAvailable: boolean, totalCount: number): Step =>
+    post(
+      'getAnalytics',
+      { type, filters, sort: { order: 'desc', by: 'timestamp' }, limit: 2, skip },
+      { body: { moreAvailable, totalCount, result: ids.map(_id => ({ _id, NLAnalysis: { big: true } })) } },
+    )
+
+  test('are read list by list, and go on from any page', async () => {
+    const steps = [
+      list('successintent', 0, ['1', '2'], true, 3),
+      list('successintent', 2, ['3'], false, 3),
+      list('failtask', 0, ['4'], false, 1),
+    ]
+    const { pages, rows } = await read(await scriptedVendor(steps), { stream: analytics, config })
+    expect(rows).toEqual([
+      { _id: '1', 'colloquy:list': 'successintent' },
+      { _id: '2', 'colloquy:list': 'successintent' },
+      { _id: '3', 'colloquy:list': 'successintent' },
+      { _id: '4', 'colloquy:list': 'failtask' },
+    ])
+    const resumes = pages.map(({ resume }) => resume)
+    expect(resumes).toEqual([{ list: 0, place: { skip: 2, total: 3 } }, { list: 1, place: null }, null])
+    const rest = await read(await scriptedVendor(steps.slice(1)), { stream: analytics, config, resume: resumes[0] ?? null })
+    expect(rest.rows).toHaveLength(2)
+  })
+
+  test('name every documented channel unless the config names others, as the vendor tells of rtm alone otherwise', async () => {
+    const vendor = await scriptedVendor([
+      { method: 'POST', path: `${PATH}/getAnalytics`, body: { totalCount: 0, moreAvailable: false, result: [] } },
+    ])
+    await read(vendor, { stream: analytics, config: { analyticsTypes: ['failintent'] } })
+    const body = JSON.parse(vendor.requests[0]?.body ?? '{}') as { filters: { channel: string[] } }
+    expect(body.filters.channel).toEqual(expect.arrayContaining(['rtm', 'facebook', 'ivrVoice', 'korevg', 'sms']))
+  })
+
+  test('without a bot are a fault of the config: the vendor has no account-wide call', async () => {
+    expect((await read(await scriptedVendor([]), { stream: analytics, config: { botIds: undefined } })).error?.code).toBe(
+      'CFG_INVALID',
+    )
+  })
+})
+
+describe('conformance', () => {
+  test.each(conformanceChecks(subject).map(check => [check.name, check] as const))('%s', async (_, check) => {
+    await expect(check.run()).resolves.not.toThrow()
+  })
+})
+
+/** Every stream of every scope, window by window, with the second call, as the pipeline does it but without topics. */
+async function everything(options: Partial<KoreaiOptions>, more: Readonly<Record<string, unknown>> = {}) {
+  const window = { fromMs: NOW - 3 * DAY, untilMs: NOW }
+  const nowMs = NOW + DAY
+  const world = createWorld({ seed: 11, sessions: 120, ...window })
+  const quirks = { perMinute: 0, perHour: 0, ...options.quirks }
+  const simulator = await startKoreaiSimulator({ world, now: () => nowMs, pageSize: 7, messagesPageSize: 60, ...options, quirks })
+  onTestFinished(() => simulator.stop())
+  const { accountWide = false, ...keys } = more
+  const flat = { 'connector.class': 'koreai', ...(accountWide === true ? simulator.configAccount : simulator.config), ...keys }
+  const parsed = parseConnectorConfig('k', flat, koreai)
+  if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults))
+  const config = parsed.config as never
+  const clock = handClock(nowMs, { autoAdvance: true })
+  const http = createHttp(koreai.http(config), {
+    quota: createQuota({}, clock),
+    priority: 0,
+    signal: new AbortController().signal,
+    clock,
+    log: createLog('silent'),
+  })
+  onTestFinished(() => http.close())
+  const found = { session: new Map<string, object>(), message: new Map<string, object>(), event: new Map<string, object>() }
+  for (const name of parsed.base.streams) {
+    const stream = koreai.streams[name] as Stream
+    for (const scope of stream.scopes?.(config, 'acme') ?? [])
+      for (const piece of split(window, DAY))
+        for await (const { rows } of stream.read({ config, scope, window: piece, resume: null, nowMs, http })) {
+          const ctx = rowContext<unknown>({
+            vendor: 'koreai',
+            account: 'acme',
+            connector: 'k',
+            config,
+            scope,
+            observedAtMs: nowMs,
+            lookbackMs: DAY,
+          })
+          const read = rows.map(row => stream.row.parse(row) as never)
+          for (const row of (await stream.expand?.({ config, scope, rows: read, http })) ?? read)
+            for (const { kind, record } of stream.normalise(row as never, ctx)) {
+              const key = kind === 'session' ? record.session_key : kind === 'message' ? record.message_key : record.event_key
+              found[kind].set(key, record)
+            }
+        }
+  }
+  return { found, truthOf: (of: Parameters<typeof truthOf>[2]) => truthOf(simulator, nowMs, of) }
+}
+
+const LISTS = Object.keys(FINDINGS) as (keyof typeof FINDINGS)[]
+
+/** By kind and key, what was found and what must be, each told by the fields of the truth. */
+function compared({ found }: Awaited<ReturnType<typeof everything>>, truth: Truth) {
+  const only = (record: object | undefined, fields: object) =>
+    record && Object.fromEntries(Object.keys(fields).map(name => [name, (record as Readonly<Record<string, unknown>>)[name]]))
+  const keyed = <R extends object>(rows: readonly R[], key: keyof R) => new Map(rows.map(row => [String(row[key]), row]))
+  const told = {
+    session: keyed(truth.sessions, 'session_key'),
+    message: keyed(truth.messages, 'message_key'),
+    event: keyed(truth.events, 'event_key'),
+  }
+  return (['session', 'message', 'event'] as const).map(kind => {
+    const expected = told[kind] as ReadonlyMap<string, object>
+    return {
+      expected: Object.fromEntries(expected),
+      found: Object.fromEntries([...found[kind]].map(([key, record]) => [key, only(record, expected.get(key) ?? record)])),
+    }
+  })
+}
+
+describe("the world's sessions, messages and events are read whole, whatever the vendor's habits", () => {
+  test.each<[string, Partial<KoreaiOptions>, Readonly<Record<string, unknown>>]>([
+    ['as documented', {}, {}],
+    ['with analytics', {}, { streams: 'sessions,analytics' }],
+    ['account-wide, where messages come from v1', {}, { accountWide: true }],
+    ['messages of v1', {}, { 'messages.api': 'v1' }],
+    ['tokens that work once', { quirks: { enforceJti: true } }, {}],
+    ['RS256', { algorithm: 'RS256' }, {}],
+    ['HS512', { algorithm: 'HS512' }, {}],
+    ['inclusive edges, counts as text, 1 for true', { quirks: { edges: 'closed', counts: 'string', developer: 'number' } }, {}],
+    [
+      'exclusive edges, the older channel, more where there is none',
+      { quirks: { edges: 'open', messageChannel: 'channel', lastPageMore: true } },
+      {},
+    ],
+    ['rows of v9, words in small letters', { quirks: { rows: 'v9', containmentCase: 'lower' } }, { 'inactivity.minutes': 420 }],
+    ['rows of v8, words of the older list', { quirks: { rows: 'v8', containmentCase: 'list' } }, { 'inactivity.minutes': 420 }],
+    ['no end while active', { quirks: { activeEndTime: 'absent' } }, {}],
+  ])('%s', async (_, options, more) => {
+    const read = await everything(options, more)
+    const version = more['accountWide'] === true || more['messages.api'] === 'v1' ? 'v1' : 'v2'
+    const truth = read.truthOf({ messages: version, analytics: more['streams'] === undefined ? [] : LISTS })
+    for (const { expected, found } of compared(read, truth)) {
+      expect(Object.keys(expected).length).toBeGreaterThan(50)
+      expect(found).toEqual(expected)
+    }
+  })
+})

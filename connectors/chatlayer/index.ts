@@ -127,6 +127,7 @@ export default defineConnector({
 
   streams: {
     events: {
+      gives: ['session', 'event'],
       window: config => ({ ...EVENTS, lagMs: config.eventsLagMs, durableResume: false }),
       scopes: botScopes,
       row: TrackingEvent,
@@ -166,6 +167,7 @@ export default defineConnector({
     },
 
     flow: {
+      gives: ['event'],
       /** A conversation is asked for when it has been idle for as long as ends it, and once more when its events leave the lookback. */
       window: config => ({
         ...FLOWS,
@@ -200,6 +202,7 @@ export default defineConnector({
     },
 
     series: {
+      gives: ['event'],
       window: config => ({
         longestMs: SERIES_MS,
         lagMs: config.seriesSettleMs ?? (config.seriesBucket === '1h' ? 2 * HOUR_MS : DAY_MS),
@@ -216,11 +219,12 @@ export default defineConnector({
       fingerprint: row => row.value,
       normalise: (row, ctx) => {
         const { id, version } = botOf(ctx.scope)
-        return [pointDraft(row, recordBot(id, version), { bot_version: version }, ctx)]
+        return [pointDraft(row, `${id}@${version}`, recordBot(id, version), { bot_version: version }, ctx)]
       },
     },
 
     'team-usage': {
+      gives: ['event'],
       window: config => ({
         longestMs: SERIES_MS,
         lagMs: config.teamSettleMs ?? DAY_MS,
@@ -238,7 +242,7 @@ export default defineConnector({
       normalise: (row, ctx) => {
         const team = teamOf(ctx.scope)
         const { bot_id: bot, bot_version: version } = row.labels
-        return [pointDraft(row, bot ? recordBot(bot, version ?? null) : team, { team_id: team, bot_version: version }, ctx)]
+        return [pointDraft(row, team, bot ? recordBot(bot, version ?? null) : team, { team_id: team, bot_version: version }, ctx)]
       },
     },
   },
@@ -388,13 +392,23 @@ function teamQuestion({ teamBucket: bucket, teamGroupBy: groupBy }: Config, scop
   }
 }
 
-/** A point stands at the beginning of its bucket; a bin of a histogram at the beginning of its day. */
-function pointDraft(row: Point, botId: string, of: Readonly<Record<string, string | undefined>>, ctx: RowContext): Draft {
+/**
+ * A point stands at the beginning of its bucket; a bin of a histogram at the beginning of its day.
+ *
+ * @param whose Bot and version, or the team: what the point's id is made of beside itself.
+ */
+function pointDraft(
+  row: Point,
+  whose: string,
+  botId: string,
+  of: Readonly<Record<string, string | undefined>>,
+  ctx: RowContext,
+): Draft {
   const { endpoint, bucket, groupBy, stat, labels, seriesLabel, x, value, fromMs, untilMs } = row
   const series = Object.entries(row.series).map(([name, told]) => [`series.${name}`, told] as const)
   return eventWithoutSession(ctx, {
     botId,
-    eventId: pointId(row, ctx.scope.name),
+    eventId: pointId(row, whose),
     occurredAt: row.atMs ?? fromMs,
     occurredAtEstimated: row.atMs === null,
     type: 'metric_point',

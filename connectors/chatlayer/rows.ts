@@ -185,12 +185,12 @@ export type Point = z.output<typeof Point>
 /**
  * What the point is, whatever its value: endpoint, bucket, group, statistic, labels, x. A bin of a histogram is one of the day that was asked for.
  *
- * @param scope Null: unique among the points of one scope only.
+ * @param whose The bot with its version, or the team; null: unique among the points of one scope only.
  */
-export function pointId(point: Point, scope: string | null): string {
+export function pointId(point: Point, whose: string | null): string {
   const { endpoint, bucket, groupBy, stat, labels, x, atMs, fromMs } = point
   const place = atMs ?? (bucket === null ? `${fromMs} ${x}` : x)
-  return contentId(endpoint, scope, bucket, groupBy, stat, JSON.stringify(sorted(labels)), place)
+  return contentId(endpoint, whose, bucket, groupBy, stat, JSON.stringify(sorted(labels)), place)
 }
 
 /** Epoch milliseconds of an RFC 3339 time, of one without a zone or a bare date (UTC), or of epoch seconds or milliseconds; null for anything else. */

@@ -36,7 +36,7 @@ const BOTS: readonly BotSpec[] = [
 ]
 
 const HABITS: Readonly<Record<Habit, Partial<Quirks>>> = {
-  late: { lateShare: 0.3, lateMs: 3 * HOUR },
+  late: { lateShare: 0.3, lateMs: 5 * HOUR },
   changing: { correctedAfterMs: 6 * HOUR },
   tied: { timestampStepMs: 30 * MINUTE },
   edges_inclusive: { windowEdges: 'closed' },
@@ -53,7 +53,7 @@ const HABITS: Readonly<Record<Habit, Partial<Quirks>>> = {
 export const subject: Subject = {
   connector,
 
-  /** Two days that end with the last full hour, the last half of one without conversations, so that all are over. */
+  /** Two days that end with the last full hour; no conversation begins in its last two hours, so that nearly all are over. */
   async start({ habit, now }) {
     const nowMs = now()
     const untilMs = Math.floor(nowMs / HOUR) * HOUR
@@ -62,7 +62,7 @@ export const subject: Subject = {
       seed: 17,
       sessions: 40,
       fromMs: window.fromMs,
-      untilMs: untilMs - 12 * HOUR,
+      untilMs: untilMs - 2 * HOUR,
       bots: BOTS,
       incidents: [],
     })
@@ -71,11 +71,10 @@ export const subject: Subject = {
       now,
       arrivalClock: now,
       draftEvery: 5,
-      pageSize: habit === 'tied' ? 3 : 7,
+      pageSize: habit === 'tied' ? 3 : 10,
       quirks: {
         eventOrder: 'shuffled',
         lastToken: 'empty',
-        shortPages: true,
         emptyPages: true,
         loneShare: 0.05,
         depth: 'text',

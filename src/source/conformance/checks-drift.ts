@@ -79,12 +79,15 @@ interface Met {
   /** The operation that showed it: rows of a second call are not asked for when the row of the first is not known any more. */
   readonly operation: string
   readonly json: string
+  /** Whether the stream's schema takes it: where not, the connector builds its rows of it, and one may become many. */
+  readonly isRow: boolean
 }
 
 interface Assigned {
   readonly edit: Edit
   /** The row as JSON, before it is edited. */
   readonly row: string
+  readonly isRow: boolean
 }
 
 interface Reading {
@@ -128,7 +131,9 @@ function batches(rows: readonly Met[], drift: Drift): Assigned[][] {
   for (const operation of new Set(rows.map(row => row.operation))) {
     const open = new Map<string, Edit>()
     const holders = new Map<string, string[]>()
-    for (const { json } of rows.filter(row => row.operation === operation)) {
+    const mine = rows.filter(row => row.operation === operation)
+    const isRow = mine.every(row => row.isRow)
+    for (const { json } of mine) {
       for (const edit of drift.edits(JSON.parse(json) as JsonObject)) {
         if (!open.has(edit.path)) open.set(edit.path, edit)
         const held = holders.get(edit.path) ?? []
@@ -142,7 +147,7 @@ function batches(rows: readonly Met[], drift: Drift): Assigned[][] {
         const row = holders.get(path)?.find(each => !used.has(each))
         if (row === undefined) continue
         used.add(row)
-        batch.push({ edit, row })
+        batch.push({ edit, row, isRow })
         open.delete(path)
       }
       all.push(batch)
@@ -162,14 +167,16 @@ async function faultOf(
 ): Promise<string | null> {
   try {
     const after = await reading(bench, name, edits)
-    compare(before, after, edits.length, stream(bench, name), bench)
-    if (drift.kept !== undefined) keeps(after, drift.kept)
+    const areRows = edits.every(({ isRow }) => isRow)
+    compare(before, after, areRows ? edits.length : Infinity, stream(bench, name), bench)
+    if (drift.kept !== undefined && areRows) keeps(after, drift.kept)
     return null
   } catch (thrown) {
     return thrown instanceof Error ? thrown.message : String(thrown)
   }
 }
 
+/** @param edited How many rows; Infinity: what was edited may have become any number. */
 function compare(before: Reading, after: Reading, edited: number, of: Stream, { config }: Bench): void {
   assertSound(after.topics)
   const gone = [...before.byRow].filter(([id]) => !after.byRow.has(id))
@@ -201,9 +208,10 @@ async function reading(bench: Bench, name: string, edits: readonly Assigned[]): 
   proxy.edit = (body, path) => {
     const operation = path.replaceAll(/[^/]*\d[^/]*/g, '*')
     let touched = false
-    for (const row of rowsIn(body, stream(bench, name))) {
+    const { list, areRows } = rowsIn(body, stream(bench, name))
+    for (const row of list) {
       const text = JSON.stringify(row)
-      rows.set(text, { operation, json: text })
+      rows.set(text, { operation, json: text, isRow: areRows })
       const edit = left.get(text)
       if (edit === undefined) continue
       edit.apply(row)
@@ -242,15 +250,15 @@ function contentsByRow(line: Line, topics: Topics, bench: Bench, name: string): 
  * The list of rows in an answer: of the lists of objects that lie least deep, the largest whose elements the stream's schema takes, for the most
  * part; where it takes none (a connector that builds its rows of several answers), the largest.
  */
-function rowsIn(body: unknown, { row }: Stream): JsonObject[] {
+function rowsIn(body: unknown, { row }: Stream): { list: JsonObject[]; areRows: boolean } {
   for (let level: unknown[] = [body], deep = 0; level.length > 0 && deep < 8; deep++) {
     const lists = level.filter(isListOfObjects)
     const taken = lists.filter(list => list.filter(each => row.safeParse(each).success).length * 2 >= list.length)
     const best = (taken.length > 0 ? taken : lists).toSorted((a, b) => b.length - a.length)[0]
-    if (best !== undefined) return best
+    if (best !== undefined) return { list: best, areRows: taken.length > 0 }
     level = level.flatMap(value => (typeof value === 'object' && value !== null ? Object.values(value) : []))
   }
-  return []
+  return { list: [], areRows: false }
 }
 
 function isListOfObjects(value: unknown): value is JsonObject[] {

@@ -8,7 +8,7 @@ import { asServed, recount } from '../support/recount.ts'
 import { assertTopics } from '../support/topics.ts'
 
 const KILLS = 20
-const SESSIONS = 1200
+const SESSIONS = 800
 const DAY_MS = 86_400_000
 
 /**

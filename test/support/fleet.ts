@@ -27,6 +27,7 @@ export interface FleetOptions {
 }
 
 const ACCOUNT = 'fleet'
+const ANALYTICS = ['successintent', 'failintent', 'unhandledutterance', 'successtask', 'failtask'] as const
 const NO_LIMITS = { 'quota.per.second': 0, 'quota.per.minute': 0, 'quota.per.hour': 0, 'quota.gap.ms': 0 }
 
 type Launch = (options: FleetOptions) => Promise<Ship>
@@ -45,7 +46,7 @@ const LAUNCH: Readonly<Record<string, Launch>> = {
     const simulator = await startChatlayerSimulator({
       world,
       quirks: { requestsPerSecond: 0 },
-      ...(pageRows && { pageSize: pageRows }),
+      ...(pageRows && { pageSize: pageRows * 5 }),
     })
     const of = { fromMs: startOf(world), versions: ['LIVE'] as const }
     return ship(simulator, {}, nowMs => chatlayerTruth(simulator, nowMs, of))
@@ -53,7 +54,7 @@ const LAUNCH: Readonly<Record<string, Launch>> = {
   koreai: async ({ world, pageRows }) => {
     const simulator = await startKoreaiSimulator({ world, quirks: { perMinute: 0, perHour: 0 } })
     const keys = { streams: 'sessions,analytics', ...(pageRows && { 'page.size': pageRows }) }
-    return ship(simulator, keys, nowMs => koreaiTruth(simulator, nowMs, { account: ACCOUNT, analytics: true }))
+    return ship(simulator, keys, nowMs => koreaiTruth(simulator, nowMs, { account: ACCOUNT, analytics: ANALYTICS }))
   },
   syntphony: async ({ world, pageRows }) => {
     const simulator = await startSyntphonySimulator({ world, ...(pageRows && { pageSize: pageRows }) })

@@ -9,6 +9,8 @@ export interface Child {
   readonly port: Promise<number>
   readonly ended: Promise<unknown>
   lastLine(): string
+  /** The next message that it sends when it is sent one. */
+  ask<T>(): Promise<T>
 }
 
 export function startChild(first: string, rest: readonly string[]): Child {
@@ -35,6 +37,11 @@ export function startChild(first: string, rest: readonly string[]): Child {
       child.once('exit', resolve)
     }),
     lastLine: () => last,
+    ask: <T>() =>
+      new Promise<T>(resolve => {
+        child.once('message', told => resolve(told as T))
+        child.send('tell')
+      }),
   }
 }
 

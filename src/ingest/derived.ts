@@ -44,6 +44,8 @@ export interface Derived {
   revision: number
   /** Whether it was over when it was published last. */
   over: boolean
+  /** What was published last, hashed; empty: never. What says the same is not said again. */
+  mark: string
 }
 
 const TOLD = ['channel', 'language', 'userId', 'channelUserId', 'queue', 'agentId', 'agentName', 'isTest'] as const
@@ -158,11 +160,15 @@ export class DerivedSessions {
     for (const of of this.#withdrawn) if (publishes) sessions.push({ ...this.#identity(of, ctx), record: null })
     for (const of of this.#changed) {
       if (of.turns === 0) continue
-      of.revision++
       of.over = this.#isOver(of.untilMs)
       if (of.over) this.#open.delete(of)
       else this.#open.add(of)
-      if (publishes) sessions.push({ ...this.#identity(of, ctx), record: recordOf(of, this.#ref(of, ctx)) })
+      const record = recordOf(of, this.#ref(of, ctx))
+      const mark = contentId(JSON.stringify({ ...record, observed_at: 0, connector: '' }))
+      if (mark === of.mark) continue
+      of.mark = mark
+      record.revision = ++of.revision
+      if (publishes) sessions.push({ ...this.#identity(of, ctx), record })
     }
     const threads = [...this.#written].map(key => ({
       key: this.#keyStart + JSON.stringify(key) + ']',
@@ -330,6 +336,7 @@ function opened({ key, part, botId, atMs }: Turn): Derived {
     turns: 0,
     revision: 0,
     over: false,
+    mark: '',
   }
 }
 
@@ -375,7 +382,7 @@ function recordOf(of: Derived, ref: SessionRef): Session {
   const word = (name: string) => (of.told[name]?.[0] as string | undefined) ?? null
   const counts = [of.user, of.bot, of.agent].filter(count => count !== null)
   const attributes = Object.fromEntries(Object.entries(of.attributes).map(([name, [value]]) => [name, value]))
-  const { record } = session(ref, {
+  return session(ref, {
     startedAt: of.fromMs,
     endedAt: of.over ? of.untilMs : null,
     endedAtEstimated: of.over,
@@ -394,7 +401,5 @@ function recordOf(of: Derived, ref: SessionRef): Session {
     totalMessages: counts.length === 0 ? null : counts.reduce((all, count) => all + count, 0),
     isTest: (of.told['isTest']?.[0] as boolean | undefined) ?? null,
     attributes: of.merged.length === 0 ? attributes : { ...attributes, merged_sessions: of.merged.join(',') },
-  })
-  record.revision = of.revision
-  return record
+  }).record
 }

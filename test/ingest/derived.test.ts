@@ -172,6 +172,19 @@ describe('a turn that comes late', () => {
   })
 })
 
+test('a session of which nothing new is known is not published again', () => {
+  const derived = new DerivedSessions(derive, place)
+  const topics = new Topics()
+  feed(derived, [turn(0), turn(1)])
+  topics.take(derived)
+  feed(derived, [turn(1, { userId: 'known now' })], { isNew: false })
+  topics.take(derived)
+  const again = topics.restarted()
+  feed(again, [turn(1, { userId: 'known now', channel: 'sms' })], { isNew: false })
+  topics.take(again)
+  expect([...topics.revisions.values()]).toEqual([[1, 2]])
+})
+
 test('a row that is rejected opens no session', () => {
   const derived = new DerivedSessions(derive, place)
   const topics = new Topics()

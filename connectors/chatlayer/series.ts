@@ -105,6 +105,7 @@ function pointsOf({ data }: z.output<typeof SeriesAnswer>, question: Question, w
     const list = listOf(values)
     if (list.length === 0 && (xValues.length > 0 || !isObject(one) || !Array.isArray(values ?? [])))
       return [unreadable('values', 'is no list of values')]
+    if (list.length === 0) return []
     if (words.indexOf(words[place] as string) !== words.lastIndexOf(words[place] as string))
       return [unreadable('labels', 'is the same as of another series')]
     const missing = list.length < xValues.length ? [unreadable('values', `has ${list.length} of ${xValues.length} values`)] : []

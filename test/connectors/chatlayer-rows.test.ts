@@ -67,13 +67,13 @@ const [SAMPLE] = EVENTS.events
 describe('a TrackingEvent', () => {
   test('has each documented field in its place', () => {
     expect(only(told('events', SAMPLE, { sessionId: 's' }))).toEqual({
-      event_key: 'chatlayer:acme:m98j39nl@LIVE/e-1',
+      event_key: 'chatlayer:acme:m98j39nl@LIVE/e-1@2025-03-02T10:00:02.000Z',
       session_key: 'chatlayer:acme:s',
       vendor: 'chatlayer',
       account: 'acme',
       bot_id: 'm98j39nl',
       session_id: 's',
-      event_id: 'm98j39nl@LIVE/e-1',
+      event_id: 'm98j39nl@LIVE/e-1@2025-03-02T10:00:02.000Z',
       connector: 'acme',
       revision: 1,
       observed_at: NOW,
@@ -91,7 +91,7 @@ describe('a TrackingEvent', () => {
   test('of the draft has a key and a bot of its own', () => {
     const draft = { ...SAMPLE, version: 'DRAFT' }
     expect(only(told('events', draft, { scope: 'm98j39nl@DRAFT', sessionId: 's' }))).toMatchObject({
-      event_key: 'chatlayer:acme:m98j39nl@DRAFT/e-1',
+      event_key: 'chatlayer:acme:m98j39nl@DRAFT/e-1@2025-03-02T10:00:02.000Z',
       bot_id: 'm98j39nl@DRAFT',
       attributes: { bot_version: 'DRAFT' },
     })
@@ -218,6 +218,21 @@ describe('a TrackingEvent', () => {
     const idOf = (raw: unknown) => stream.identify(stream.row.parse(raw) as never)
     expect(idOf(turned)).toBe(idOf(nameless))
     expect(idOf({ ...nameless, attributes: {} })).not.toBe(idOf(nameless))
+  })
+
+  test('with an id that was used at another time has another key, whichever is read first', () => {
+    const keys = ['2025-03-02T10:00:02Z', '2025-03-02T10:00:02.001Z', '2025-03-02T11:00:02+01:00'].map(
+      timestamp => only(told('events', { ...SAMPLE, timestamp })).event_key,
+    )
+    expect(keys[1]).not.toBe(keys[0])
+    expect(keys[2]).toBe(keys[0])
+  })
+
+  test('has a key that tells its bot from its id, whatever letters they have', () => {
+    const keyOf = (bot: string, id: string) =>
+      only(told('events', { ...SAMPLE, id }, { scope: `${encodeURIComponent(bot)}@LIVE`, settings: { 'bot.ids': bot } }))
+        .event_key
+    expect(keyOf('a', 'b@LIVE/c')).not.toBe(keyOf('a@LIVE/b', 'c'))
   })
 
   test('with an id that was used at another time is another row', () => {
@@ -458,7 +473,6 @@ describe('a point', () => {
       { series: 'a' },
       { series: 'b' },
     ])
-    expect(labelsOf(await rowsOf(answer({ series, series_labels: ['one'] })))).toEqual([{}, {}])
     expect(labelsOf(await rowsOf(answer({ series: [{ values: [1] }], series_labels: ['channel_type'] })))).toEqual([{}])
   })
 
@@ -471,6 +485,49 @@ describe('a point', () => {
     expect(fits.map(({ success }) => success)).toEqual([true, false, false])
     expect(only(told('series', rows[0])).attributes['value']).toBe('7')
     expect(fits.map(({ error }) => error?.issues[0]?.path)).toEqual([undefined, ['x'], ['value']])
+  })
+
+  const faultsOf = async (data: object) =>
+    (await rowsOf(answer(data))).map(row => {
+      const { error } = contextOf('series').stream.row.safeParse(row)
+      return error?.issues.map(({ path, message }) => `${path.join('.')} ${message}`).join('; ')
+    })
+
+  test.each<[string, unknown]>([
+    ['are missing', { labels: { channel_type: 'b' } }],
+    ['are null', { values: null, labels: { channel_type: 'b' } }],
+    ['are none', { values: [], labels: { channel_type: 'b' } }],
+    ['are of another type', { values: { '0': 1 }, labels: { channel_type: 'b' } }],
+    ['are missing because it is no series', 7],
+  ])("whose series' values %s is a reject, with the place of the series", async (_, series) => {
+    const whole = { values: [1], labels: { channel_type: 'a' } }
+    expect(await faultsOf({ series: [whole, series] })).toEqual([undefined, 'data.series.1.values is no list of values'])
+  })
+
+  test('of a series with fewer values than x_values is told, and the missing ones are a reject', async () => {
+    const x_values = ['2025-03-02T00:00:00Z', '2025-03-03T00:00:00Z']
+    expect(await faultsOf({ series: [{ values: [1] }], x_values })).toEqual([undefined, 'data.series.0.values has 1 of 2 values'])
+  })
+
+  test('of a series that is named like another one of its answer is a reject: the two would have one key', async () => {
+    const series = [{ values: [1] }, { values: [2], labels: { channel_type: 'web' } }, { values: [3], labels: {} }]
+    const why = 'labels is the same as of another series'
+    expect(await faultsOf({ series, series_labels: ['one'] })).toEqual([
+      `data.series.0.${why}`,
+      undefined,
+      `data.series.2.${why}`,
+    ])
+  })
+
+  test.each<[string, object]>([
+    ['no series', { series: [] }],
+    ['series without values where there is no x', { series: [{ labels: {} }, { values: [] }], x_values: [] }],
+  ])('%s: none, and no reject', async (_, data) => {
+    expect(await faultsOf(data)).toEqual([])
+  })
+
+  test('of another type than a list is a reject where there is no x either', async () => {
+    expect(await faultsOf({ series: [{ values: 'x' }], x_values: null })).toEqual(['data.series.0.values is no list of values'])
   })
 
   test('of a bin that is no time stands at the beginning of its day, and is another one the next day', async () => {

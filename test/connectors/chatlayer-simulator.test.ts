@@ -4,6 +4,7 @@ import {
   type ChatlayerSimulator,
   GAP_MS,
   partsOf,
+  type Quirks,
   startChatlayerSimulator,
   type TrackingEvent,
   trackingEventsOf,
@@ -461,6 +462,27 @@ describe('series', () => {
     const sums = grouped.series.map(({ labels, sum }) => [labels['bot_version'], sum as number] as const)
     expect(sums.reduce((total, [, sum]) => total + sum, 0)).toBe(usage.series[0]?.['sum'])
     expect(sums.some(([version, sum]) => version === 'DRAFT' && sum > 0)).toBe(true)
+  })
+
+  test('buckets without anything, and histograms of nothing, are left out by a switch', async () => {
+    const hours = { version: 'LIVE', start_time: iso(NOW - 3 * DAY), end_time: iso(NOW), bucket: '1h', group_by: 'channel_type' }
+    const dense = (await ask(await start(), path, hours)).body.data
+    const isEmpty = (place: number) => dense.series.every(({ values }) => values[place] === 0)
+    const quirks: Partial<Quirks> = { emptyBuckets: 'left out' }
+    const sparse = (await ask(await start({ quirks }), path, hours)).body.data
+    expect(sparse.x_values).toEqual(dense.x_values.filter((_, place) => !isEmpty(place)))
+    expect(sparse.series.map(({ values }) => values)).toEqual(
+      dense.series.map(({ values }) => values.filter((_, place) => !isEmpty(place))),
+    )
+    expect(sparse.x_values.length).toBeLessThan(dense.x_values.length)
+    const past = { start_time: '2020-01-01T00:00:00Z', end_time: '2020-01-02T00:00:00Z', version: 'LIVE' }
+    for (const [where, query] of [
+      [path, { ...past, bucket: '1h' }],
+      [`${path}/insights`, { ...past, stat: 'num_messages' }],
+    ] as const) {
+      const { series, x_values } = (await ask(await start({ quirks }), where, query)).body.data
+      expect([series, x_values]).toEqual([[], []])
+    }
   })
 
   test('months are those of the calendar, weeks begin on Monday', async () => {

@@ -1,7 +1,15 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { type Check, conformanceChecks, type Subject, type Waiver } from '../../src/source/conformance.ts'
-import { type Connector, type ErrorCode, FlowError, type Page as PageType, type ReadArgs } from '../../src/source/index.ts'
+import {
+  type Connector,
+  type ErrorCode,
+  FlowError,
+  message,
+  type Page as PageType,
+  type ReadArgs,
+  type RowContext,
+} from '../../src/source/index.ts'
 import { acme, type AcmeOptions, Config, type ConfigType, Page, type RowType, subjectOf, withStream } from './acme.ts'
 
 const rows = acme.streams['rows'] as NonNullable<(typeof acme.streams)['rows']>
@@ -401,6 +409,37 @@ describe('a connector fails the check that is about its defect, and none but tho
       ([name]) => !twin.also?.some(part => name.includes(part)),
     )
     expect(Object.fromEntries(others)).toEqual({})
+  })
+})
+
+describe('a connector that makes many rows of one element', () => {
+  const Part = z.object({ of: z.string(), i: z.number('no part can be read'), at: z.string(), text: z.string() })
+  const inParts = (unreadable: (id: unknown) => readonly unknown[]) =>
+    withStream({
+      row: Part,
+      async *read(args: ReadArgs) {
+        for await (const page of rows.read(args))
+          yield {
+            ...page,
+            rows: (page.rows as Record<string, unknown>[]).flatMap(({ id, at, said }) =>
+              Array.isArray(said) ? said.map((text: unknown, i) => ({ of: id, i, at, text })) : unreadable(id),
+            ),
+          }
+      },
+      identify: ({ of, i }: z.output<typeof Part>) => `${of}/${i}`,
+      normalise: ({ of, i, at, text }: z.output<typeof Part>, ctx: RowContext) => [
+        message(ctx.session({ botId: 'b', sessionId: of, channel: 'web' }), { messageId: String(i), sentAt: at, text }),
+      ],
+    })
+  const check = (connector: Connector) =>
+    checksOf({ connector }).find(({ name }) => name === 'rows: a field missing loses nothing') as Check
+
+  test('may reject the element once for all of them', async () => {
+    await expect(check(inParts(id => [{ of: id, at: '', text: '' }])).run()).resolves.toEqual({ outcome: 'passed' })
+  })
+
+  test('fails where it passes the element over in silence', async () => {
+    await expect(check(inParts(() => [])).run()).rejects.toThrow('a field missing: said: a row is neither told nor rejected')
   })
 })
 

@@ -8,8 +8,8 @@ import { truthOf } from '../truth/chatlayer.ts'
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 
-const WINDOW = { fromMs: Date.parse('2026-11-08T12:00:00Z'), untilMs: Date.parse('2026-11-10T00:00:00Z') }
-const SESSIONS = 30
+const WINDOW = { fromMs: Date.parse('2026-11-09T06:00:00Z'), untilMs: Date.parse('2026-11-10T00:00:00Z') }
+const SESSIONS = 24
 
 const BOTS: readonly BotSpec[] = [
   {
@@ -57,7 +57,7 @@ export const subject: Subject = {
   connector,
 
   /**
-   * A day and a half, to midnight: no day that statistics are made of ends after it. No conversation begins in its last hours, so that all are over.
+   * Eighteen hours, to midnight: no day that statistics are made of ends after it. No conversation begins in its last hours, so that all are over.
    * Where nothing happens the vendor shows no buckets: they would go on for as long as time does, and be read at times that only the suite knows.
    */
   async start({ habit, now }) {
@@ -74,7 +74,7 @@ export const subject: Subject = {
       now,
       arrivalClock: now,
       draftEvery: 5,
-      pageSize: habit === 'tied' ? 3 : 10,
+      pageSize: habit === 'tied' ? 3 : 20,
       quirks: {
         eventOrder: 'shuffled',
         lastToken: 'empty',
@@ -90,7 +90,7 @@ export const subject: Subject = {
     const versions = ['LIVE', 'DRAFT'] as const
     return {
       // Longer than the stream's own, so that all of the window is looked at again.
-      config: { ...simulator.config, 'bot.version': versions.join(','), 'lookback.ms': 72 * HOUR },
+      config: { ...simulator.config, 'bot.version': versions.join(','), 'lookback.ms': 36 * HOUR },
       window: WINDOW,
       truth: atMs => truthOf(simulator, atMs, { fromMs: WINDOW.fromMs, versions }),
       refusedForQuota: () => simulator.refusedForQuota(),

@@ -148,12 +148,12 @@ export default defineConnector({
             }
           : null,
 
-      identify: row => row.key,
+      identify: row => row.id,
 
       normalise: (row, ctx) => {
         const bot = botOf(ctx.scope)
         const fields: EventFields = {
-          eventId: `${bot.id}@${bot.version}/${row.id}`,
+          eventId: `${ctx.scope.name}/${row.id}`,
           occurredAt: row.atMs,
           type: typeOf(row.name, ctx.config),
           name: row.name,

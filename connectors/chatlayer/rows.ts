@@ -10,8 +10,7 @@ export type Loose = Readonly<Record<string, unknown>>
 
 /** One TrackingEvent. */
 export interface Tracked {
-  /** With its time, because callers of `track` choose ids, and may use one twice. */
-  readonly key: string
+  /** The vendor's id with the time, because callers of `track` choose ids, and may use one twice; a hash of what the row says where it has none. */
   readonly id: string
   readonly name: string
   readonly atMs: number
@@ -36,10 +35,21 @@ const Instant = z.unknown().transform((raw, ctx): number => {
 })
 
 export const TrackingEvent = z.looseObject({ timestamp: Instant }).transform((row): Tracked => {
-  const { id, event, bot_id, version, user_id, channel_id, channel_type, conversation_id, attributes, timestamp, ...extra } = row
+  const {
+    id: _id,
+    event,
+    bot_id,
+    version,
+    user_id,
+    channel_id,
+    channel_type,
+    conversation_id,
+    attributes,
+    timestamp,
+    ...extra
+  } = row
   return {
-    key: keyOf(row),
-    id: text(id) ?? keyOf(row),
+    id: keyOf(row),
     name: text(event) ?? 'other',
     atMs: timestamp,
     botId: text(bot_id),
@@ -57,8 +67,9 @@ export const TrackingEvent = z.looseObject({ timestamp: Instant }).transform((ro
 export function keyOf(row: unknown): string {
   const { id, timestamp } = objectOf(row)
   const given = text(id)
-  if (given !== null) return `${given} ${instant(timestamp) ?? ''}`
-  return contentId(canonical({ ...objectOf(row), timestamp: instant(timestamp) }))
+  const atMs = instant(timestamp)
+  if (given !== null) return `${given}@${atMs === null ? '' : new Date(atMs).toISOString()}`
+  return contentId(canonical({ ...objectOf(row), timestamp: atMs }))
 }
 
 /** A conversation that had events in a window. `flow` is null before the second call. */
@@ -155,8 +166,17 @@ function stepOf(raw: unknown): Step {
   return isObject(raw) ? { id: text(raw['id']), type: text(raw['type']) } : { id: text(raw), type: null }
 }
 
+/** A series none of whose values can be read as points: for rejects. */
+export interface Unreadable {
+  readonly fault: { readonly path: readonly (string | number)[]; readonly message: string }
+  readonly endpoint: string
+  readonly stat: string | null
+  /** As the vendor gave it. */
+  readonly series: unknown
+}
+
 /** One value of one series. */
-export const Point = z
+const Value = z
   .object({
     /** The documents' word for the operation, without the ids in its path. */
     endpoint: z.string(),
@@ -180,6 +200,14 @@ export const Point = z
     untilMs: z.number(),
   })
   .transform(row => ({ ...row, atMs: instant(row.x) }))
+
+export const Point = z
+  .unknown()
+  .superRefine((row, ctx) => {
+    const { fault } = objectOf(row) as Partial<Unreadable>
+    if (fault !== undefined) ctx.addIssue({ code: 'custom', message: fault.message, path: [...fault.path] })
+  })
+  .pipe(Value)
 export type Point = z.output<typeof Point>
 
 /**

@@ -8,7 +8,7 @@
 import { z } from 'zod'
 import { FlowError, type Http, type Json, type Page, type Window } from '../../src/source/index.ts'
 import { answered, noError } from './answer.ts'
-import { instant, isObject, type Loose, objectOf } from './rows.ts'
+import { instant, isObject, type Loose, objectOf, sorted, type Unreadable } from './rows.ts'
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
@@ -82,16 +82,33 @@ async function ask(question: Question, http: Http): Promise<z.output<typeof Seri
   return answered(empty => http.getJson(path, query, SeriesAnswer, { empty, emptyStatus }), {})
 }
 
-/** A row for each value of each series, of the buckets that end in `(from, until]`. A value that is not told is no point. */
+/**
+ * A row for each value of each series, of the buckets that end in `(from, until]`. A value that is null is no point. A series that lacks values, or
+ * is named like another one of its answer, is one row, for rejects.
+ */
 function pointsOf({ data }: z.output<typeof SeriesAnswer>, question: Question, window: Window): unknown[] {
   const { endpoint, bucket, groupBy, stat, range } = question
   const series = data?.series ?? []
   const xValues = listOf(data?.['x_values'])
-  const names = listOf(data?.['series_labels'])
+  const seriesLabels = listOf(data?.['series_labels'])
+  const names = series.map((_, place) => (seriesLabels.length === series.length ? seriesLabels[place] : undefined))
+  const labelled = series.map((one, place) => labelsOf(objectOf(one)['labels'], names[place], groupBy))
+  const words = labelled.map(labels => JSON.stringify(sorted(labels)))
   return series.flatMap((one, place) => {
-    const { values, labels, ...told } = objectOf(one)
-    const name = names.length === series.length ? names[place] : undefined
-    return listOf(values).flatMap((value, at) => {
+    const { values, labels: _labels, ...told } = objectOf(one)
+    const unreadable = (name: string, message: string): Unreadable => ({
+      fault: { path: ['data', 'series', place, name], message },
+      endpoint,
+      stat,
+      series: one,
+    })
+    const list = listOf(values)
+    if (list.length === 0 && (xValues.length > 0 || !isObject(one) || !Array.isArray(values ?? [])))
+      return [unreadable('values', 'is no list of values')]
+    if (words.indexOf(words[place] as string) !== words.lastIndexOf(words[place] as string))
+      return [unreadable('labels', 'is the same as of another series')]
+    const missing = list.length < xValues.length ? [unreadable('values', `has ${list.length} of ${xValues.length} values`)] : []
+    const points = list.flatMap((value, at) => {
       const x = xValues[at]
       if (value === null || (bucket !== null && !endsIn(bucket, x, window))) return []
       return {
@@ -99,14 +116,15 @@ function pointsOf({ data }: z.output<typeof SeriesAnswer>, question: Question, w
         bucket,
         groupBy: groupBy.length === 0 ? null : groupBy.join(','),
         stat,
-        labels: labelsOf(labels, name, groupBy),
-        seriesLabel: typeof name === 'string' ? name : null,
+        labels: labelled[place],
+        seriesLabel: typeof names[place] === 'string' ? names[place] : null,
         series: told,
         x: typeof x === 'number' ? String(x) : x,
         value,
         ...range,
       }
     })
+    return [...points, ...missing]
   })
 }
 

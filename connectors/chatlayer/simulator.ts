@@ -389,7 +389,10 @@ function insights(request: Request, api: Api, bot: string): Reply {
   const parts = partsIn(api, bot, ranged, request).filter(({ startMs }) => ranged.fromMs <= startMs && startMs < ranged.untilMs)
   if (quirks.insightsAxis === 'bins') {
     const bins = BINS[stat as Stat]
-    return json(seriesData([{ labels: {}, values: histogram(bins, measured(stat as Stat, parts)) }], bins.map(String), quirks))
+    const drawn = [{ labels: {}, values: histogram(bins, measured(stat as Stat, parts)) }]
+    const isLeftOut = quirks.emptyBuckets === 'left out' && parts.length === 0
+    // A histogram has all of its bins, or there is none.
+    return json(seriesData(isLeftOut ? [] : drawn, isLeftOut ? [] : bins.map(String), { ...quirks, emptyBuckets: 'zeros' }))
   }
   const days = bucketsOf('1d', ranged.fromMs, ranged.untilMs)
   const values = days.map(({ startMs, endMs }) => {

@@ -59,6 +59,8 @@ export interface Quirks {
   readonly labels: 'labels' | 'series_labels'
   readonly xValues: 'instant' | 'date' | 'without zone' | 'epoch'
   readonly values: 'numbers' | 'text'
+  /** Buckets in which no series of the answer has anything, and histograms of nothing. Whether there are zeros is not documented. */
+  readonly emptyBuckets: 'zeros' | 'left out'
   /** What insights are drawn over: bins of a histogram, or days. */
   readonly insightsAxis: 'bins' | 'time'
   /** A bucket lacks one of its conversations or messages until so long after its end, milliseconds. 0: it is right from the first. */
@@ -91,6 +93,7 @@ export const PLAIN: Quirks = {
   labels: 'labels',
   xValues: 'instant',
   values: 'numbers',
+  emptyBuckets: 'zeros',
   insightsAxis: 'bins',
   correctedAfterMs: 0,
 }

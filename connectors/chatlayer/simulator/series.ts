@@ -90,12 +90,14 @@ export function histogram(bins: readonly number[], values: readonly number[]): n
   return bins.map((least, place) => values.filter(value => least <= value && value < (bins[place + 1] ?? Infinity)).length)
 }
 
-/** `{"data":{"series":[…],"series_labels":[…],"x_values":[…]}}` */
-export function seriesData(
-  series: readonly { readonly labels: Labels; readonly values: readonly number[] }[],
-  xValues: readonly string[],
-  quirks: Quirks,
-): object {
+export interface Counted {
+  readonly labels: Labels
+  readonly values: readonly number[]
+}
+
+/** `{"data":{"series":[…],"series_labels":[…],"x_values":[…]}}`, `xs` as they are written. */
+export function seriesData(all: readonly Counted[], xs: readonly string[], quirks: Quirks): object {
+  const [series, xValues] = quirks.emptyBuckets === 'zeros' ? [all, xs] : withoutEmpty(all, xs)
   const named = quirks.labels === 'labels'
   const list = series.map(({ labels, values }) => {
     const sum = values.reduce((total, value) => total + value, 0)
@@ -110,6 +112,15 @@ export function seriesData(
   })
   const seriesLabels = named ? Object.keys(series[0]?.labels ?? {}) : series.map(({ labels }) => Object.values(labels).join('/'))
   return { data: { ...lists({ series: list, series_labels: seriesLabels, x_values: xValues }, quirks) } }
+}
+
+function withoutEmpty(all: readonly Counted[], xs: readonly string[]): [series: Counted[], xs: string[]] {
+  const isTold = (place: number) => all.some(({ values }) => values[place] !== 0)
+  const told = xs.filter((_, place) => isTold(place))
+  return [
+    told.length === 0 ? [] : all.map(({ labels, values }) => ({ labels, values: values.filter((_, place) => isTold(place)) })),
+    told,
+  ]
 }
 
 /** Empty lists in the form that the quirks say. */

@@ -8,6 +8,9 @@ import { truthOf } from '../truth/chatlayer.ts'
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 
+const WINDOW = { fromMs: Date.parse('2026-11-08T12:00:00Z'), untilMs: Date.parse('2026-11-10T00:00:00Z') }
+const SESSIONS = 30
+
 const BOTS: readonly BotSpec[] = [
   {
     id: 'm98j39nl',
@@ -53,16 +56,16 @@ const HABITS: Readonly<Record<Habit, Partial<Quirks>>> = {
 export const subject: Subject = {
   connector,
 
-  /** Two days that end with the last full hour; no conversation begins in its last two hours, so that nearly all are over. */
+  /**
+   * A day and a half, to midnight: no day that statistics are made of ends after it. No conversation begins in its last hours, so that all are over.
+   * Where nothing happens the vendor shows no buckets: they would go on for as long as time does, and be read at times that only the suite knows.
+   */
   async start({ habit, now }) {
-    const nowMs = now()
-    const untilMs = Math.floor(nowMs / HOUR) * HOUR
-    const window = { fromMs: untilMs - 48 * HOUR, untilMs }
     const world = createWorld({
       seed: 17,
-      sessions: 40,
-      fromMs: window.fromMs,
-      untilMs: untilMs - 2 * HOUR,
+      sessions: SESSIONS,
+      fromMs: WINDOW.fromMs,
+      untilMs: WINDOW.untilMs - 6 * HOUR,
       bots: BOTS,
       incidents: [],
     })
@@ -77,6 +80,7 @@ export const subject: Subject = {
         lastToken: 'empty',
         emptyPages: true,
         loneShare: 0.05,
+        emptyBuckets: 'left out',
         depth: 'text',
         firstStep: 'absent',
         ...(habit === null ? {} : HABITS[habit]),
@@ -87,9 +91,8 @@ export const subject: Subject = {
     return {
       // Longer than the stream's own, so that all of the window is looked at again.
       config: { ...simulator.config, 'bot.version': versions.join(','), 'lookback.ms': 72 * HOUR },
-      window,
-      nowMs,
-      truth: atMs => truthOf(simulator, atMs, { fromMs: window.fromMs, versions }),
+      window: WINDOW,
+      truth: atMs => truthOf(simulator, atMs, { fromMs: WINDOW.fromMs, versions }),
       refusedForQuota: () => simulator.refusedForQuota(),
       stop: () => simulator.stop(),
     }

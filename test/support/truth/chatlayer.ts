@@ -67,7 +67,7 @@ function trackedBy(simulator: ChatlayerSimulator, nowMs: number, of: Reading): T
 
 function eventOf({ id, event, botId, version, userId, channelType, atMs }: TrackingEvent): Partial<Event> {
   return {
-    event_id: `${botId}@${version}/${id}`,
+    event_id: `${encodeURIComponent(botId)}@${version}/${id}@${new Date(atMs).toISOString()}`,
     bot_id: botOf(botId, version),
     type: 'other',
     name: event,
@@ -141,7 +141,10 @@ function flowsOf(simulator: ChatlayerSimulator, tracked: readonly TrackingEvent[
   })
 }
 
-/** Every point of every series, with its value: of hours, days and bins that ended, and have settled. */
+/**
+ * Every point of every series, with its value: of hours, days and bins that ended, and have settled. Where the vendor leaves out buckets in which no
+ * series of an answer has anything, there are none of those.
+ */
 export function pointsOf(
   simulator: ChatlayerSimulator,
   nowMs: number,
@@ -173,6 +176,8 @@ export function pointsOf(
     user_id: null,
     value: told.value,
   })
+  const shown = <P extends { readonly value: number }>(answer: readonly P[]): readonly P[] =>
+    quirks.emptyBuckets === 'left out' && answer.every(({ value }) => value === 0) ? [] : answer
   const startsOf = (some: readonly Part[]) => some.map(({ startMs }) => startMs)
 
   const ofBots = team.bots.flatMap(bot =>
@@ -182,33 +187,33 @@ export function pointsOf(
       const hours = endsBetween(HOUR, of.fromMs, nowMs - 2 * HOUR).flatMap(endMs => {
         const atMs = endMs - HOUR
         const hour = { ...base, bucket: '1h', atMs }
+        const sent = counted(
+          mine.flatMap(part => part.messages),
+          atMs,
+          endMs,
+        )
         return [
-          ...bot.channels.map(({ name }) => {
-            const channel_type = channelTypeOf(name)
-            const starts = startsOf(mine.filter(part => part.channelType === channel_type))
-            const value = counted(starts, atMs, endMs)
-            return point({ ...hour, endpoint: 'conversations', groupBy: 'channel_type', labels: { channel_type }, value })
-          }),
-          point({
-            ...hour,
-            endpoint: 'messages',
-            groupBy: null,
-            value: counted(
-              mine.flatMap(part => part.messages),
-              atMs,
-              endMs,
-            ),
-          }),
+          ...shown(
+            bot.channels.map(({ name }) => {
+              const channel_type = channelTypeOf(name)
+              const starts = startsOf(mine.filter(part => part.channelType === channel_type))
+              const value = counted(starts, atMs, endMs)
+              return point({ ...hour, endpoint: 'conversations', groupBy: 'channel_type', labels: { channel_type }, value })
+            }),
+          ),
+          ...shown([point({ ...hour, endpoint: 'messages', groupBy: null, value: sent })]),
         ]
       })
       const days = endsBetween(DAY, of.fromMs, nowMs - 2 * HOUR).flatMap(endMs => {
         const atMs = endMs - DAY
         const within = mine.filter(({ startMs }) => atMs <= startMs && startMs < endMs)
         return STATS.flatMap(stat =>
-          histogram(BINS[stat], measured(stat, within)).map((value, place) => {
-            const bin = String(BINS[stat][place])
-            return point({ ...base, endpoint: 'conversations/insights', bucket: null, groupBy: null, stat, atMs, bin, value })
-          }),
+          shown(
+            histogram(BINS[stat], measured(stat, within)).map((value, place) => {
+              const bin = String(BINS[stat][place])
+              return point({ ...base, endpoint: 'conversations/insights', bucket: null, groupBy: null, stat, atMs, bin, value })
+            }),
+          ),
         )
       })
       return [...hours, ...days]
@@ -216,24 +221,26 @@ export function pointsOf(
   )
 
   const ofTeam = endsBetween(DAY, of.fromMs, nowMs - DAY).flatMap(endMs =>
-    team.bots.flatMap(bot =>
-      both.versions.flatMap(version =>
-        bot.channels.map(({ name }) => {
-          const labels = { bot_id: bot.id, bot_version: version, channel_type: channelTypeOf(name) }
-          const mine = parts.filter(
-            part => part.botId === bot.id && part.version === version && part.channelType === labels.channel_type,
-          )
-          return point({
-            scope: team.id,
-            botId: botOf(bot.id, version),
-            endpoint: 'teams/conversations',
-            bucket: '1d',
-            groupBy: 'bot_id,bot_version,channel_type',
-            labels,
-            atMs: endMs - DAY,
-            value: counted(startsOf(mine), endMs - DAY, endMs),
-          })
-        }),
+    shown(
+      team.bots.flatMap(bot =>
+        both.versions.flatMap(version =>
+          bot.channels.map(({ name }) => {
+            const labels = { bot_id: bot.id, bot_version: version, channel_type: channelTypeOf(name) }
+            const mine = parts.filter(
+              part => part.botId === bot.id && part.version === version && part.channelType === labels.channel_type,
+            )
+            return point({
+              scope: team.id,
+              botId: botOf(bot.id, version),
+              endpoint: 'teams/conversations',
+              bucket: '1d',
+              groupBy: 'bot_id,bot_version,channel_type',
+              labels,
+              atMs: endMs - DAY,
+              value: counted(startsOf(mine), endMs - DAY, endMs),
+            })
+          }),
+        ),
       ),
     ),
   )

@@ -8,7 +8,7 @@ import { asServed, recount } from '../support/recount.ts'
 import { assertTopics } from '../support/topics.ts'
 
 const KILLS = 20
-const SESSIONS = 800
+const SESSIONS = 500
 const DAY_MS = 86_400_000
 
 /**
@@ -20,7 +20,7 @@ describe.runIf(hasPython())('a backfill of every vendor, with worker and aggrega
   const random = new Random(Number(process.env['KILL_SEED'] ?? Date.now() % 100_000), 0, 0)
   const names = topicNames(`test-${Math.random().toString(36).slice(2, 10)}`)
   const untilMs = Date.now() - 3 * DAY_MS
-  const world = createWorld({ seed: 13, sessions: SESSIONS, fromMs: untilMs - 4 * DAY_MS, untilMs, bots: BOTS.slice(0, 2) })
+  const world = createWorld({ seed: 13, sessions: SESSIONS, fromMs: untilMs - 3 * DAY_MS, untilMs, bots: BOTS.slice(0, 2) })
   let fleet: Ship[]
   let file: ReturnType<typeof configFile>
   let server: Running

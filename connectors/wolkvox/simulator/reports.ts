@@ -17,6 +17,7 @@ interface Dated {
 }
 
 const HOUR = 3_600_000
+const QUARTER_MS = HOUR / 4
 /** From the start of a conversation to its close, at most. */
 const LONGEST_MS = 47 * HOUR
 
@@ -26,6 +27,7 @@ export class Reports {
   readonly #account: Account
   readonly #quirks: Quirks
   readonly #zone: string
+  readonly #offsets = new Map<number, number>()
 
   constructor(world: World, account: Account, quirks: Quirks, zone: string) {
     this.#world = world
@@ -205,7 +207,18 @@ export class Reports {
   }
 
   #date(ms: number): string {
-    return DateTime.fromMillis(ms, { zone: this.#zone }).toFormat('yyyy-MM-dd HH:mm:ss')
+    return new Date(ms + this.#offsetMs(ms)).toISOString().slice(0, 19).replace('T', ' ')
+  }
+
+  /** Of the wall clock from UTC; looked up once a quarter of an hour, as no clock is set more often. */
+  #offsetMs(ms: number): number {
+    const quarter = Math.floor(ms / QUARTER_MS)
+    let offsetMs = this.#offsets.get(quarter)
+    if (offsetMs === undefined) {
+      offsetMs = DateTime.fromMillis(quarter * QUARTER_MS, { zone: this.#zone }).offset * 60_000
+      this.#offsets.set(quarter, offsetMs)
+    }
+    return offsetMs
   }
 
   #stamp(ms: number): string {

@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util'
 import { createLog } from '../src/log.ts'
 import { connectKafka } from '../src/kafka/client.ts'
 import { startStack } from '../src/stack/stack.ts'
-import { cpuUsOf, rssKiBOf, startChild } from './child.ts'
+import { cpuUsOf, peakKiBOf, startChild } from './child.ts'
 
 const { values } = parseArgs({
   options: { sessions: { type: 'string', default: '20000' }, rounds: { type: 'string', default: '3' } },
@@ -103,7 +103,7 @@ async function measureRole(role: string, config: string, counter: string): Promi
     const records = await count()
     const { pid = 0 } = child.process
     const now = { records, cpuUs: cpuUsOf(pid), wall: performance.now() }
-    peakKiB = Math.max(peakKiB, rssKiBOf(pid))
+    peakKiB = Math.max(peakKiB, peakKiBOf(pid))
     if (began === undefined && records >= world.records / 10) began = now
     if (records >= world.records) {
       child.process.kill('SIGTERM')

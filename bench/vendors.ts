@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { createLog } from '../src/log.ts'
 import { startStack } from '../src/stack/stack.ts'
-import { cpuUsOf, rssKiBOf, startChild } from './child.ts'
+import { cpuUsOf, peakKiBOf, startChild } from './child.ts'
 import type { Fleet, Told } from './vendor-child.ts'
 
 const { values } = parseArgs({
@@ -74,7 +74,7 @@ async function measure(vendor: string): Promise<Sample> {
   let peakKiB = 0
   for (;;) {
     const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
-    peakKiB = Math.max(peakKiB, rssKiBOf(pid))
+    peakKiB = Math.max(peakKiB, peakKiBOf(pid))
     const streams = valuesOf(text, 'colloquy_ingest_complete_until_timestamp_seconds')
     if (streams.length >= fleet.streams && streams.every(seconds => seconds * 1000 > fleet.untilMs)) {
       const cpuSeconds = cpuUsOf(pid) / 1e6
@@ -121,7 +121,7 @@ function report(): string {
 ## ${new Date().toISOString().slice(0, 10)}, commit ${commit}: ${whole(sessions)} conversations of each vendor
 
 ${cpus().length} × ${cpu?.model.trim() ?? 'unknown CPU'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}, Kafka ${stack.info.kafkaVersion}; one sample each, one vendor after the other, limits of ours
-off, start-up included. Simulator, broker and registry share the two cores.
+off but for requests under way at once, start-up included. Simulator, broker and registry share the two cores.
 
 | Vendor | Records | Seconds | Requests | Least possible | Requests / least | Records a CPU second | Peak MiB | Seconds its documented limits would take |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |

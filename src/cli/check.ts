@@ -2,6 +2,7 @@ import { systemClock } from '../clock.ts'
 import { asFlowError } from '../errors.ts'
 import { probesOf } from '../ingest/peek.ts'
 import { createLog, errorFields } from '../log.ts'
+import { quotaPool } from '../source/quota.ts'
 import { readArgs } from './args.ts'
 import { type Io, refuse } from './io.ts'
 import { openKafka, openRegistry, readSetup } from './setup.ts'
@@ -41,8 +42,9 @@ export async function checkCommand(argv: string[], io: Io): Promise<number> {
     await openRegistry(setup, quiet).ping()
     return { url: setup.config.registry.url }
   })
+  const pool = quotaPool(systemClock)
   for (const connector of setup.connectors)
-    for (const { stream, scope, look } of probesOf({ ...connector, clock: systemClock, log: quiet, signal }))
+    for (const { stream, scope, look } of probesOf({ ...connector, pool, clock: systemClock, log: quiet, signal }))
       await find(
         `connectors.${connector.name}`,
         async () => {

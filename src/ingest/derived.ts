@@ -3,7 +3,8 @@
  * out; what is remembered of a thread stands on the versions topic, written in the transaction of the rows that made it.
  *
  * A row counts when it is published and was not known before, so a window read again, or read again after a kill, changes nothing. Turns may come
- * in any order: which sessions there are depends on the turns alone; only their ids depend on which turn was seen first.
+ * in any order: which sessions there are depends on the turns alone; only their ids depend on which turn was seen first. That holds while they are
+ * remembered: a turn that comes when its neighbours are forgotten begins a session of its own.
  */
 import { FlowError } from '../errors.ts'
 import type { ReadRecord } from '../kafka/port.ts'
@@ -40,6 +41,8 @@ export interface Derived {
   merged: string[]
   /** Turns counted. */
   turns: number
+  /** Began with a row that may have been counted long ago in a session that was forgotten since. */
+  again: boolean
   /** As published last; 0: never. */
   revision: number
   /** Whether it was over when it was published last. */
@@ -47,6 +50,15 @@ export interface Derived {
   /** What was published last, hashed; empty: never. What says the same is not said again. */
   mark: string
 }
+
+interface Thread {
+  readonly sessions: Derived[]
+  /** Whether they were published, or only named. */
+  readonly publishes: boolean
+}
+
+const NO_THREAD: Thread = { sessions: [], publishes: true }
+const MOST_MERGED = 100
 
 const TOLD = ['channel', 'language', 'userId', 'channelUserId', 'queue', 'agentId', 'agentName', 'isTest'] as const
 
@@ -70,6 +82,7 @@ export interface Drained {
 
 export class DerivedSessions {
   readonly #of: Derive
+  readonly #publishes: boolean
   /** Sessions of one key, by their first turn. */
   readonly #threads = new Map<string, Derived[]>()
   /** What absorbed a session that is no more. */
@@ -86,6 +99,7 @@ export class DerivedSessions {
 
   constructor(of: Derive, place: PartitionName) {
     this.#of = of
+    this.#publishes = of.publishes !== false
     this.#keyStart = `${JSON.stringify([place.connector, place.stream, place.scope]).slice(0, -1)},"","",`
     this.#keyStartBytes = Buffer.from(this.#keyStart)
   }
@@ -109,11 +123,16 @@ export class DerivedSessions {
     })
   }
 
+  /** A session of no name, to try whether a row can be told. */
+  provisional(turn: Turn, ctx: RowContext): SessionRef {
+    return ctx.session({ botId: turn.botId, sessionId: '-', channel: turn.channel, language: turn.language })
+  }
+
   /** The session as the row's records refer to it: its id and bot, the row's own channel and language. */
   refer(of: Derived, turn: Turn, ctx: RowContext): SessionRef {
     const home = this.#resolve(of)
     const sessionId =
-      this.#of.publishes === false ? this.#idOf({ ...home, part: turn.part ?? home.part }) : (home.id ?? this.#idOf(home))
+      !this.#publishes ? this.#idOf({ ...home, part: turn.part ?? home.part }) : (home.id ?? this.#idOf(home))
     return ctx.session({ botId: home.botId, sessionId, channel: turn.channel, language: turn.language })
   }
 
@@ -121,24 +140,27 @@ export class DerivedSessions {
    * The row stands in the batch: its turn is part of the session.
    *
    * @param how.isNew false: the row was published before, so it adds to no count.
+   * @param how.forgotten The row may have been counted before it was forgotten: then it counts only in a session that began with such a row.
    * @param how.firstRevision Of a session that was never published: 1, or the epoch second of a row that may have been published long ago.
    * @param how.readUntilMs End of the window that the row was read in.
    */
-  count(of: Derived, turn: Turn, how: { isNew: boolean; firstRevision: number; readUntilMs: number }): void {
-    const { isNew, firstRevision, readUntilMs } = how
+  count(of: Derived, turn: Turn, how: { isNew: boolean; forgotten?: boolean; firstRevision: number; readUntilMs: number }): void {
+    const { isNew, forgotten = false, firstRevision, readUntilMs } = how
     const home = this.#resolve(of)
+    if (home.turns === 0) home.again = forgotten
+    const adds = isNew && (!forgotten || home.again)
     home.readUntilMs = Math.max(home.readUntilMs, readUntilMs)
-    tell(home.told, turn, TOLD, turn.atMs)
-    if (turn.attributes) tell(home.attributes, turn.attributes, Object.keys(turn.attributes), turn.atMs)
+    tell(home.told, turn, TOLD, turn.atMs, !isNew)
+    if (turn.attributes) tell(home.attributes, turn.attributes, Object.keys(turn.attributes), turn.atMs, !isNew)
     if (turn.transferred === true) home.transferredAtMs = Math.min(home.transferredAtMs ?? Infinity, turn.atMs)
-    if (isNew) {
+    if (adds) {
       home.user = sum(home.user, turn.userMessages)
       home.bot = sum(home.bot, turn.botMessages)
       home.agent = sum(home.agent, turn.agentMessages)
     }
     if (home.turns === 0 && home.revision === 0) home.revision = firstRevision - 1
     // A session that was forgotten while one of its rows was not begins anew with that row.
-    if (isNew || home.turns === 0) home.turns++
+    if (adds || home.turns === 0) home.turns++
     this.#changed.add(home)
     this.#written.add(home.key)
   }
@@ -155,9 +177,7 @@ export class DerivedSessions {
 
   /** What changed since the last call: it belongs into the transaction of the rows counted since. */
   drain(ctx: RowContext): Drained {
-    const publishes = this.#of.publishes !== false
-    const sessions: DerivedSession[] = []
-    for (const of of this.#withdrawn) if (publishes) sessions.push({ ...this.#identity(of, ctx), record: null })
+    const sessions = this.#withdrawn.map((of): DerivedSession => ({ ...this.#identity(of, ctx), record: null }))
     for (const of of this.#changed) {
       if (of.turns === 0) continue
       of.over = this.#isOver(of.untilMs)
@@ -168,7 +188,7 @@ export class DerivedSessions {
       if (mark === of.mark) continue
       of.mark = mark
       record.revision = ++of.revision
-      if (publishes) sessions.push({ ...this.#identity(of, ctx), record })
+      if (this.#publishes) sessions.push({ ...this.#identity(of, ctx), record })
     }
     const threads = [...this.#written].map(key => ({
       key: this.#keyStart + JSON.stringify(key) + ']',
@@ -208,10 +228,17 @@ export class DerivedSessions {
     try {
       const thread = (JSON.parse(key.toString()) as string[])[5] as string
       for (const of of this.#threads.get(thread) ?? []) this.#open.delete(of)
-      const { sessions } = value === null ? { sessions: [] } : (JSON.parse(value.toString()) as { sessions: Derived[] })
+      const { sessions, publishes } = value === null ? NO_THREAD : (JSON.parse(value.toString()) as Thread)
       this.#threads.delete(thread)
-      if (sessions.length > 0) this.#threads.set(thread, sessions)
-      for (const of of sessions) if (!of.over) this.#open.add(of)
+      this.#withdrawn = this.#withdrawn.filter(of => of.key !== thread)
+      if (publishes === this.#publishes) {
+        if (sessions.length > 0) this.#threads.set(thread, sessions)
+        for (const of of sessions) if (!of.over) this.#open.add(of)
+      } else if (publishes && !this.#publishes) {
+        // Another stream tells the sessions from now on: what is still open here would never be closed, and counts there.
+        this.#withdrawn.push(...sessions.filter(of => !of.over && of.revision > 0))
+        this.#written.add(thread)
+      }
     } catch (error) {
       throw new FlowError('CODEC_INVALID', { offset, hint: 'a thread of derived sessions is no JSON of ours' }, error)
     }
@@ -276,8 +303,8 @@ export class DerivedSessions {
     if (gone.transferredAtMs !== null) of.transferredAtMs = Math.min(of.transferredAtMs ?? Infinity, gone.transferredAtMs)
     merge(of.told, gone.told)
     merge(of.attributes, gone.attributes)
-    if (gone.turns > 0 && gone.id !== null) of.merged.push(gone.id, ...gone.merged)
-    if (gone.revision > 0) this.#withdrawn.push(gone)
+    if (gone.turns > 0 && gone.id !== null) of.merged = [gone.id, ...gone.merged, ...of.merged].slice(0, MOST_MERGED)
+    if (gone.revision > 0 && this.#publishes) this.#withdrawn.push(gone)
     this.#into.set(gone, of)
     this.#changed.delete(gone)
     this.#open.delete(gone)
@@ -312,7 +339,8 @@ export class DerivedSessions {
   }
 
   #stateOf(key: string): string {
-    return JSON.stringify({ format: 1, sessions: (this.#threads.get(key) ?? []).filter(of => of.turns > 0) })
+    const sessions = (this.#threads.get(key) ?? []).filter(of => of.turns > 0)
+    return JSON.stringify({ format: 1, publishes: this.#publishes, sessions })
   }
 }
 
@@ -334,6 +362,7 @@ function opened({ key, part, botId, atMs }: Turn): Derived {
     transferredAtMs: null,
     merged: [],
     turns: 0,
+    again: false,
     revision: 0,
     over: false,
     mark: '',
@@ -361,12 +390,19 @@ function isOlder(a: Derived, b: Derived): boolean {
   return a.firstAtMs < b.firstAtMs || (a.firstAtMs === b.firstAtMs && a.fromMs <= b.fromMs)
 }
 
-function tell(told: Told, from: object, names: readonly string[], atMs: number): void {
+/** Most attributes of a session, and most characters of one: what more there is stands on the events. */
+const MOST_ATTRIBUTES = 64
+const LONGEST_VALUE = 1000
+
+/** @param replaces The turn was told before: what it says now stands in place of what it said then. */
+function tell(told: Told, from: object, names: readonly string[], atMs: number, replaces = false): void {
   for (const name of names) {
     const value = (from as Readonly<Record<string, string | boolean | null | undefined>>)[name]
     const known = told[name]
-    if (value === null || value === undefined || (known !== undefined && known[1] <= atMs)) continue
-    told[name] = [value, atMs]
+    if (value === null || value === undefined) continue
+    if (known !== undefined && (known[1] < atMs || (known[1] === atMs && !replaces))) continue
+    if (known === undefined && Object.keys(told).length >= MOST_ATTRIBUTES) continue
+    told[name] = [typeof value === 'string' ? value.slice(0, LONGEST_VALUE) : value, atMs]
   }
 }
 

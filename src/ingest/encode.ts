@@ -87,6 +87,8 @@ export class Batch {
   readonly #versionsPartition: number
   readonly #rejectsPartition: number
 
+  /** Of a window: rows that were followed tell none. */
+  #hasWindow = false
   lane: Lane | null = null
   fromMs = 0
   untilMs = 0
@@ -128,8 +130,12 @@ export class Batch {
       this.lane = piece.lane
       this.fromMs = piece.window.fromMs
       this.untilMs = piece.window.untilMs
+      this.#hasWindow = false
     }
-    if (!piece.followed) this.untilMs = piece.window.untilMs
+    if (piece.followed) return
+    if (!this.#hasWindow) this.fromMs = piece.window.fromMs
+    this.#hasWindow = true
+    this.untilMs = piece.window.untilMs
   }
 
   /**

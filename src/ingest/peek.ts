@@ -5,7 +5,7 @@ import type { Event, Message, Session } from '../records.ts'
 import type { Derive, Http, Scope, Stream, Window } from '../source/contract.ts'
 import { createHttp } from '../source/http.ts'
 import { quotaLimits, quotaShare } from '../source/config.ts'
-import { PRIORITY, quotaPool } from '../source/quota.ts'
+import { PRIORITY, quotaPool, type QuotaPool } from '../source/quota.ts'
 import { rowContext, type RowContext } from '../source/records.ts'
 import { decode, type Reject, type Row, unmappable } from './decode.ts'
 import { DerivedSessions } from './derived.ts'
@@ -20,6 +20,8 @@ export type Peeked =
   | { readonly kind: 'reject'; readonly record: { reason: string; stage: string; path: string; message: string; row: unknown } }
 
 export interface PeekOptions extends Omit<ConnectorToRun, 'name'> {
+  /** Of all connectors that are looked at, so that they share what they share in production. Default: one of its own. */
+  readonly pool?: QuotaPool
   readonly name?: string
   /** Most records of all streams together; each stream gets its share. */
   readonly limit: number
@@ -101,7 +103,7 @@ export function probesOf(options: Omit<PeekOptions, 'limit'>): Probe[] {
 function placesOf(options: Omit<PeekOptions, 'limit'>) {
   const { connector, base, config, clock, log, signal, name = base.account } = options
   const { manifest } = connector
-  const pool = quotaPool(clock)
+  const { pool = quotaPool(clock) } = options
   const httpSpec = connector.http(config as never)
   return partitionsOf(connector, base, config).map(({ stream, streamName, scope }) => ({
     stream: streamName,

@@ -51,7 +51,7 @@ const DERIVE_ROWS = 5_000
 const REMEMBER_MS = 86_400_000
 
 /** What a row in hand belongs to, where sessions are derived; `error`: the connector cannot tell. */
-type Home = { readonly session: Derived; readonly turn: Turn } | { readonly error: FlowError }
+type Home = { readonly session: Derived; readonly turn: Turn } | { readonly error: unknown }
 
 export function stagesOf(parts: StageParts): Stages {
   const { stream, config, scope, http, spec, to, reader, versions, derived, batch, clock, log, metrics, health, signal, fault } =
@@ -102,27 +102,25 @@ export function stagesOf(parts: StageParts): Stages {
   /** An open row that does not change would be forgotten by the topic while it is still followed. */
   function remember(rowId: string): void {
     const known = versions.get(rowId)
+    if (!known?.open) remembered.delete(rowId)
     if (!known?.open || clock.now() - (remembered.get(rowId) ?? -Infinity) < REMEMBER_MS) return
     remembered.set(rowId, clock.now())
     batch.remember(rowId, known, versions)
   }
 
-  /** What the rows in hand tell of their conversations; an error is kept for `normalise`, which rejects the row. */
-  function turnOf(row: Row, ctx: RowContext): Turn | null | FlowError {
-    try {
-      return deriving?.turn(row.row as never, ctx) ?? null
-    } catch (thrown) {
-      return asFlowError(thrown)
-    }
-  }
-
+  /** The sessions of the rows in hand. A row that will be rejected must not stretch or join any: so it is tried before, and its error kept for `normalise`. */
   function deriveHomes(derived: DerivedSessions, rows: readonly Row[], ctx: RowContext): void {
     homes.clear()
     const turned: { row: Row; turn: Turn }[] = []
     for (const row of rows) {
-      const turn = turnOf(row, ctx)
-      if (turn instanceof FlowError) homes.set(row, { error: turn })
-      else if (turn !== null) turned.push({ row, turn })
+      try {
+        const turn = deriving?.turn(row.row as never, ctx) ?? null
+        if (turn === null) continue
+        stream.normalise(row.row as never, { ...ctx, derived: derived.provisional(turn, ctx) })
+        turned.push({ row, turn })
+      } catch (error) {
+        homes.set(row, { error })
+      }
     }
     for (const [i, session] of derived.assign(turned.map(({ turn }) => turn)).entries()) {
       const { row, turn } = turned[i] as { row: Row; turn: Turn }
@@ -151,7 +149,7 @@ export function stagesOf(parts: StageParts): Stages {
     health.committed({
       state: reader.isBehind ? 'catching_up' : 'live',
       completeUntilMs: completeUntil(reader.cursor),
-      versions: versions.size,
+      versions: versions.size + (derived?.size ?? 0),
     })
     parts.onCommit()
     await fault('committed')
@@ -193,7 +191,8 @@ export function stagesOf(parts: StageParts): Stages {
         if (versions.isUnchanged(row.id, row.fingerprint)) {
           batch.unchanged++
           if (step.piece.followed) remember(row.id)
-        } else some.push(row)
+          // A row that nobody asked for, or that has been given up meanwhile, is no new one.
+        } else if (!step.piece.followed || versions.get(row.id) !== undefined) some.push(row)
         if (some.length < size) continue
         yield some
         some = []
@@ -245,7 +244,8 @@ export function stagesOf(parts: StageParts): Stages {
       if (!batch.publish(row, drafts, piece, observedAtMs, versions, () => cursorBefore(step), open)) return
       if (derived === null || !home || 'error' in home) return
       const firstRevision = firstRevisionOf(piece, observedAtMs)
-      derived.count(home.session, home.turn, { isNew, firstRevision, readUntilMs: piece.window.untilMs })
+      const { forgotten, window } = piece
+      derived.count(home.session, home.turn, { isNew, forgotten, firstRevision, readUntilMs: window.untilMs })
     },
 
     accept(step) {

@@ -182,7 +182,8 @@ export function kindsOf({ manifest, streams }: Connector, streamName: string, co
   const stream = streams[streamName]
   const derive = stream?.derive?.(config as never) ?? null
   const tellsSessions = manifest.sessionStream === streamName || (derive !== null && derive.publishes !== false)
-  return stream?.gives ?? (tellsSessions ? ['session', 'message', 'event'] : ['message', 'event'])
+  const kinds = stream?.gives ?? ['session', 'message', 'event']
+  return tellsSessions ? kinds : kinds.filter(kind => kind !== 'session')
 }
 
 /** How time is cut for a stream: the config's figures, else the stream's, else the manifest's. */

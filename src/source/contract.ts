@@ -135,7 +135,7 @@ export interface Derive {
   turn(row: never, ctx: RowContext): Turn | null
   /** The id of a new session, from what is known when it is published first; must differ for different `key`, `firstAtMs`, `part`. Default: a hash of the three. Pure. */
   sessionId?(of: { readonly key: string; readonly firstAtMs: number; readonly part: string | null }): string
-  /** false: another stream tells the sessions; turns only find out which one they belong to. Default true. */
+  /** false: another stream tells the sessions, by the ids that `sessionId` gives, which must be there then; turns only find out which one they belong to. Default true. */
   readonly publishes?: boolean
 }
 

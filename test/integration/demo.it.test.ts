@@ -22,7 +22,7 @@ test('the demo shows rising numbers and addresses that answer; Ctrl-C ends it wi
     const seen = new Set(told.map(({ labels }) => labels['vendor']))
     return vendors.every(vendor => seen.has(vendor)) ? true : undefined
   })
-  expect(vendors).toEqual(['botmaker', 'chatlayer', 'koreai', 'syntphony', 'wolkvox'])
+  expect(vendors).toEqual(expect.arrayContaining(['botmaker', 'chatlayer', 'koreai', 'syntphony', 'wolkvox']))
   const kafka = demo.stdout.find(line => line.startsWith('Kafka '))?.split(/\s+/)[1] ?? ''
 
   const ended = await demo.kill('SIGINT')

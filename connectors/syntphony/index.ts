@@ -292,7 +292,7 @@ type Listed = readonly Readonly<Record<string, unknown>>[]
 
 /**
  * What `messages/list` tells of each conversation, searched for by its session code. Where the vendor does not search, its first answer holds the
- * messages of all conversations of those days, and serves the others, too.
+ * messages of all conversations of those days, and serves the others, too; that it names one of them shows it. A row that names nobody shows nothing.
  */
 async function deliveredIn(api: Api, rows: readonly Conversation[]): Promise<Map<string, Listed>> {
   const found = new Map<string, Listed>()
@@ -307,7 +307,8 @@ async function deliveredIn(api: Api, rows: readonly Conversation[]): Promise<Map
     const [first, ...rest] = group as [Conversation, ...Conversation[]]
     const all = await messagesOf(api, days(first), first)
     keep(first, all)
-    const searches = all.every(each => sessionCodeOf(each) === first.id)
+    const codes = new Set(all.map(sessionCodeOf))
+    const searches = !rest.some(({ id }) => codes.has(id))
     await Promise.all(rest.map(async row => keep(row, searches ? await messagesOf(api, days(row), row) : all)))
   }
   return found

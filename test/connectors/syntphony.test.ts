@@ -213,9 +213,14 @@ describe('a window', () => {
 
   test('gives rows that began in it, from its first millisecond to before its end, and those without a start', async () => {
     const times = ['05:59:59.999', '06:00:00.000', '17:59:59.999', '18:00:00.000']
-    const content = [...times.map(time => row(time, time)), { sessionCode: 'timeless' }]
+    const odd = { number: 7, word: 'noon', object: { at: 7 }, null: null }
+    const content = [
+      ...times.map(time => row(time, time)),
+      { sessionCode: 'timeless' },
+      ...Object.entries(odd).map(([sessionCode, conversationStartedAt]) => ({ sessionCode, conversationStartedAt })),
+    ]
     const vendor = await scriptedVendor([token(), { path: LIST, body: { content, last: true } }])
-    expect(idsOf((await read(vendor)).pages)).toEqual([['06:00:00.000', '17:59:59.999', 'timeless']])
+    expect(idsOf((await read(vendor)).pages)).toEqual([['06:00:00.000', '17:59:59.999', 'timeless', ...Object.keys(odd)]])
   })
 
   test.each([
@@ -552,6 +557,20 @@ describe('what a conversation said', () => {
     ])
     expect((await expanded(vendor, ['a', 'b'])).map(each => each.delivered)).toEqual([[told('a')], [told('b')]])
   })
+
+  test.each([[7], [{ of: 'a' }], [null], ['unheard of']])(
+    'is searched for in each where a row names %j, too',
+    async sessionCode => {
+      const vendor = await scriptedVendor([
+        token(),
+        said('a', 'hi'),
+        said('b', 'ho'),
+        search('a', [told('a'), { ...told('a'), sessionCode }]),
+        search('b', [told('b')]),
+      ])
+      expect((await expanded(vendor, ['a', 'b'])).map(each => each.delivered)).toEqual([[told('a')], [told('b')]])
+    },
+  )
 
   test('fills pages of the list, too', async () => {
     const second = search('a', [told('a', 'ho')])

@@ -211,8 +211,8 @@ describe('a window', () => {
     expect([pages, error]).toEqual([[{ rows: [row('a')], resume: null }], null])
   })
 
-  test('gives rows that began in it, from its first millisecond to before its end, and those without a start', async () => {
-    const times = ['05:59:59.999', '06:00:00.000', '17:59:59.999', '18:00:00.000']
+  test('gives rows that began in it, from a millisecond before it to before its end, and those without a start', async () => {
+    const times = ['05:59:59.998', '05:59:59.999', '06:00:00.000', '17:59:59.999', '18:00:00.000']
     const odd = { number: 7, word: 'noon', object: { at: 7 }, null: null }
     const content = [
       ...times.map(time => row(time, time)),
@@ -220,13 +220,14 @@ describe('a window', () => {
       ...Object.entries(odd).map(([sessionCode, conversationStartedAt]) => ({ sessionCode, conversationStartedAt })),
     ]
     const vendor = await scriptedVendor([token(), { path: LIST, body: { content, last: true } }])
-    expect(idsOf((await read(vendor)).pages)).toEqual([['06:00:00.000', '17:59:59.999', 'timeless', ...Object.keys(odd)]])
+    expect(idsOf((await read(vendor)).pages)).toEqual([[...times.slice(1, 4), 'timeless', ...Object.keys(odd)]])
   })
 
   test.each([
     ['America/Bogota', '2026-11-18T02:00:00Z', '2026-11-18T04:00:00Z', '2026-11-17', '2026-11-18'],
     ['+03:00', '2026-11-18T20:00:00Z', '2026-11-18T22:00:00Z', '2026-11-18', '2026-11-19'],
-    ['UTC', '2026-11-18T00:00:00Z', '2026-11-19T00:00:00Z', '2026-11-18', '2026-11-18'],
+    ['UTC', '2026-11-18T00:00:00Z', '2026-11-19T00:00:00Z', '2026-11-17', '2026-11-18'],
+    ['UTC', '2026-11-18T00:00:00.001Z', '2026-11-19T00:00:00Z', '2026-11-18', '2026-11-18'],
     ['UTC', '2026-11-18T23:59:59.999Z', '2026-11-19T00:00:00.001Z', '2026-11-18', '2026-11-19'],
   ])('in %s from %s until %s is %s to %s', async (timezone, from, until, first, last) => {
     const query = {

@@ -6,6 +6,8 @@ import { truthOf } from '../truth/syntphony.ts'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
+/** Not midnight, where the vendor's days begin: the window begins there, and its last day is not over. */
+const NOW = Date.parse('2026-11-20T21:50:00Z')
 /** Midnight is one of its multiples, and each has more rows than fit a page. */
 const STEP_MS = 6 * HOUR
 
@@ -28,9 +30,8 @@ export const subject: Subject = {
   connector: syntphony,
   async start({ habit, ...how }) {
     const now = () => how.now()
-    const nowMs = now()
     // Conversations go on for hours and may be spoken in again a day later; `changing` looks at them while they do.
-    const untilMs = nowMs - (habit === 'changing' ? 5 * MINUTE : 12 * HOUR)
+    const untilMs = NOW - (habit === 'changing' ? 5 * MINUTE : 12 * HOUR)
     const window = { fromMs: Math.floor((untilMs - 30 * HOUR) / STEP_MS) * STEP_MS, untilMs }
     const world = createWorld({ seed: 23, sessions: 30, bots: BOTS.slice(0, 2), ...window })
     const simulator = await startSyntphonySimulator({
@@ -42,7 +43,7 @@ export const subject: Subject = {
     return {
       config: simulator.config,
       window,
-      nowMs,
+      nowMs: NOW,
       truth: atMs => truthOf(simulator, atMs),
       refusedForQuota: () => simulator.refused(),
       stop: () => simulator.stop(),

@@ -80,7 +80,7 @@ async function readWorld(flat: Record<string, unknown>, window: { fromMs: number
       for await (const page of stream.read({ config, scope, window: piece, resume: null, nowMs: NOW, http }))
         rows.push(...page.rows)
       const told = rows.map(row => stream.row.parse(row) as never)
-      for (const row of (await stream.expand?.({ config, scope, rows: told, http })) ?? [])
+      for (const row of (await stream.expand?.({ config, scope, rows: told, nowMs: NOW, http })) ?? [])
         for (const draft of stream.normalise(row as never, ctx)) drafts.set(keyOf(draft), draft)
     }
   }
@@ -482,7 +482,7 @@ describe('tokens', () => {
     const vendor = await scriptedVendor([token(), ...Array.from({ length: 8 }, () => details('access-1'))])
     const { config, http } = clientOf(vendor)
     const rows = Array.from({ length: 8 }, (_, n) => stream.row.parse(row(`s${n}`)) as never)
-    expect(await stream.expand?.({ config, scope: SCOPE, rows, http })).toHaveLength(8)
+    expect(await stream.expand?.({ config, scope: SCOPE, rows, nowMs: NOW, http })).toHaveLength(8)
   })
 
   test.each([
@@ -534,7 +534,7 @@ describe('what a conversation said', () => {
   async function expanded(vendor: ScriptedVendor, ids: readonly string[], config: Record<string, unknown> = {}) {
     const { config: parsed, http } = clientOf(vendor, config)
     const rows = ids.map(id => stream.row.parse(row(id, '12:00:00.000', { durationInSeconds: 60 })) as never)
-    const richer = (await stream.expand?.({ config: parsed, scope: SCOPE, rows, http })) ?? []
+    const richer = (await stream.expand?.({ config: parsed, scope: SCOPE, rows, nowMs: NOW, http })) ?? []
     return richer.map(each => (each as { content: { details: unknown; delivered: unknown[] } }).content)
   }
 

@@ -17,6 +17,7 @@ interface Dated {
 }
 
 const HOUR = 3_600_000
+const QUARTER_MS = HOUR / 4
 /** From the start of a conversation to its close, at most. */
 const LONGEST_MS = 47 * HOUR
 
@@ -26,6 +27,8 @@ export class Reports {
   readonly #account: Account
   readonly #quirks: Quirks
   readonly #zone: string
+  /** By quarter of an hour. */
+  readonly #offsetsMs = new Map<number, number>()
 
   constructor(world: World, account: Account, quirks: Quirks, zone: string) {
     this.#world = world
@@ -205,7 +208,14 @@ export class Reports {
   }
 
   #date(ms: number): string {
-    return DateTime.fromMillis(ms, { zone: this.#zone }).toFormat('yyyy-MM-dd HH:mm:ss')
+    // Offsets change on quarters of an hour at most.
+    const quarter = Math.floor(ms / QUARTER_MS)
+    let offsetMs = this.#offsetsMs.get(quarter)
+    if (offsetMs === undefined) {
+      offsetMs = DateTime.fromMillis(ms, { zone: this.#zone }).offset * 60_000
+      this.#offsetsMs.set(quarter, offsetMs)
+    }
+    return new Date(ms + offsetMs).toISOString().slice(0, 19).replace('T', ' ')
   }
 
   #stamp(ms: number): string {

@@ -25,8 +25,8 @@ const CONNECTOR = 'conformance'
 const MINUTE_MS = 60_000
 /** Real time that one life may take: far more than any needs, so that what never ends is told rather than waited for. */
 const LONGEST_LIFE_MS = 45_000
-/** Real time without a stir before time jumps while a call is neither at the vendor nor answered: it waits for its turn, or is on its way (signing, say). */
-export const QUIET_MS = 10
+/** Real time without a stir before time jumps while a call is neither at the vendor nor answered: it waits for its turn, or is on its way. */
+const QUIET_MS = 3
 /** Requests of one line. */
 const MOST_REQUESTS = 20_000
 
@@ -296,10 +296,10 @@ export async function liveStill(line: Line, bench: Bench, options: Partial<LifeO
 }
 
 /** Polls of the live edge within the window, and lookback passes after it. */
-const POLLS = 6
-const PASSES = 4
+const POLLS = 4
+const PASSES = 3
 /** Of both, where one process does it all. */
-const POLLS_IN_ONE_LIFE = 24
+const POLLS_IN_ONE_LIFE = 12
 
 /**
  * A line in a world that goes on: the first half of the window is backfill, the second comes as time goes; then lookback passes until no row of

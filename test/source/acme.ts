@@ -83,16 +83,17 @@ interface Held {
 }
 
 const FROM = Date.parse('2026-11-02T10:00:00Z')
-const ROWS = 80
+const ROWS = 48
+const APART_MS = 75_000
 /** How long a row may be missing from some pages. */
-const FLICKERS_MS = 6 * MINUTE
+const FLICKERS_MS = 8 * MINUTE
 const LATE_MS = 5 * MINUTE
 const CHANGES_MS = 4 * MINUTE
 const SKEW_MS = 2 * MINUTE
 
 function rowsOf(habit: Habit | null): Held[] {
   return Array.from({ length: ROWS }, (_, i) => {
-    const atMs = FROM + (habit === 'tied' ? Math.floor(i / 8) * 8 : i) * 45_000 + 137
+    const atMs = FROM + (habit === 'tied' ? Math.floor(i / 8) * 8 : i) * APART_MS + 137
     return {
       id: `r${i}`,
       atMs,

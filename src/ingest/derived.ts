@@ -42,6 +42,8 @@ export interface Derived {
   turns: number
   /** As published last; 0: never. */
   revision: number
+  /** Hash of what was published last, but its revision and when it was said; null: nothing yet. */
+  content: string | null
   /** Whether it was over when it was published last. */
   over: boolean
 }
@@ -162,7 +164,13 @@ export class DerivedSessions {
       of.over = this.#isOver(of.untilMs)
       if (of.over) this.#open.delete(of)
       else this.#open.add(of)
-      if (publishes) sessions.push({ ...this.#identity(of, ctx), record: recordOf(of, this.#ref(of, ctx)) })
+      if (!publishes) continue
+      const record = recordOf(of, this.#ref(of, ctx))
+      const content = contentId(JSON.stringify({ ...record, revision: null, observed_at: null }))
+      // A turn in the middle, or one more of a session that is open, may say nothing new of the session.
+      if (content === of.content) of.revision--
+      else sessions.push({ ...this.#identity(of, ctx), record })
+      of.content = content
     }
     const threads = [...this.#written].map(key => ({
       key: this.#keyStart + JSON.stringify(key) + ']',
@@ -329,6 +337,7 @@ function opened({ key, part, botId, atMs }: Turn): Derived {
     merged: [],
     turns: 0,
     revision: 0,
+    content: null,
     over: false,
   }
 }

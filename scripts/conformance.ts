@@ -1,7 +1,7 @@
 /**
  * `npm run conformance [-- VENDOR…] [--write]`: runs the conformance checks of the subjects in `test/support/subjects` (all, or those whose file
- * is named) and prints a report for each: which checks pass, are waived and why, or fail. `--write` puts it in `docs/conformance.md`. Exits 1
- * when a check fails.
+ * is named) and prints a report for each: which checks pass, are waived and why, or fail; on stderr, what took how long. `--write` puts the
+ * report in `docs/conformance.md`. Exits 1 when a check fails.
  */
 import { readdirSync, writeFileSync } from 'node:fs'
 import { conformanceChecks, type Outcome, type Subject } from '../src/source/conformance.ts'
@@ -11,7 +11,8 @@ const PAGE = new URL('../docs/conformance.md', import.meta.url)
 
 interface Judged {
   readonly name: string
-  readonly seconds: number
+  readonly wallSeconds: number
+  readonly cpuSeconds: number
   readonly outcome: Outcome | { readonly outcome: 'failed'; readonly why: string }
 }
 
@@ -28,6 +29,9 @@ if (unknown.length > 0) {
   process.exit(2)
 }
 
+/** Processor seconds from which a check is named among those that take long. */
+const LONG_S = 0.5
+
 const sections: string[] = []
 let failed = 0
 for (const file of asked.length > 0 ? asked : known) {
@@ -36,6 +40,7 @@ for (const file of asked.length > 0 ? asked : known) {
     failed += judged.filter(({ outcome }) => outcome.outcome === 'failed').length
     const section = sectionOf(title, subject, judged)
     process.stdout.write(`${section}\n`)
+    process.stderr.write(timesOf(title, judged))
     sections.push(section)
   }
 }
@@ -57,13 +62,15 @@ async function subjectsOf(file: string): Promise<[title: string, subject: Subjec
 async function judge(subject: Subject): Promise<Judged[]> {
   const judged: Judged[] = []
   for (const check of conformanceChecks(subject)) {
-    const beganMs = performance.now()
+    const [beganMs, cpu] = [performance.now(), process.cpuUsage()]
     const outcome = await check
       .run()
       .catch(
         (thrown: unknown) => ({ outcome: 'failed', why: thrown instanceof Error ? thrown.message : String(thrown) }) as const,
       )
-    judged.push({ name: check.name, seconds: (performance.now() - beganMs) / 1000, outcome })
+    const { user, system } = process.cpuUsage(cpu)
+    const wallSeconds = (performance.now() - beganMs) / 1000
+    judged.push({ name: check.name, wallSeconds, cpuSeconds: (user + system) / 1e6, outcome })
   }
   return judged
 }
@@ -82,6 +89,22 @@ function sectionOf(title: string, { connector }: Subject, judged: readonly Judge
     ...rows,
     '',
   ].join('\n')
+}
+
+/** What took longest, and all together: real seconds, and those of the processor, which others on the machine change little. */
+function timesOf(title: string, judged: readonly Judged[]): string {
+  const line = (name: string, wall: number, cpu: number) =>
+    `${wall.toFixed(1).padStart(7)} s ${cpu.toFixed(1).padStart(7)} s cpu  ${name}\n`
+  const sum = (of: (each: Judged) => number) => judged.reduce((total, each) => total + of(each), 0)
+  const long = judged.filter(({ cpuSeconds }) => cpuSeconds >= LONG_S).toSorted((a, b) => b.cpuSeconds - a.cpuSeconds)
+  return [
+    line(
+      title,
+      sum(each => each.wallSeconds),
+      sum(each => each.cpuSeconds),
+    ),
+    ...long.map(each => line(`  ${each.name}`, each.wallSeconds, each.cpuSeconds)),
+  ].join('')
 }
 
 function told(outcome: Judged['outcome']): string {

@@ -101,10 +101,10 @@ export default defineConnector({
 
       expandRows: MOST_IDS,
 
-      async expand({ config, scope, rows, http }) {
+      async expand({ config, scope, rows, nowMs, http }) {
         const vendor = { config, botId: scope.botId, http }
         let sessions: readonly Conversation[] = await withOldTags(vendor, rows)
-        if (config.includeMessages) sessions = await withMessages(vendor, sessions)
+        if (config.includeMessages) sessions = await withMessages(vendor, sessions, nowMs)
         return config.agentDetails ? withHandOffs(vendor, sessions) : sessions
       },
 

@@ -18,7 +18,7 @@ const RANGE_MS = 7 * DAY_MS - HOUR_MS
 /** Messages may be a little older than the start, and newer than the end, that their session tells. */
 const MARGIN_MS = 5 * MINUTE_MS
 const AFTER_END_MS = HOUR_MS
-/** An active session is asked for so far beyond its start, whatever its end: sessions that began within a day then make one range. */
+/** A session that is not active and tells no end is asked for so far beyond its start: sessions that began within a day then make one range. */
 const REACH_MS = 6 * DAY_MS - 2 * HOUR_MS
 /** Sessions that are followed are at most this much older than the lookback. */
 export const FOLLOWED_MS = 15 * DAY_MS
@@ -43,34 +43,35 @@ export function pathOf({ botId }: Vendor, operation: string, kind: Config['botPa
   return botId === null ? `/api/public/${operation}` : `/api/public/${kind}/${encodeURIComponent(botId)}/${operation}`
 }
 
-/** The sessions with their messages, in the same order. */
-export async function withMessages(vendor: Vendor, sessions: readonly Conversation[]): Promise<Conversation[]> {
+/** The sessions with their messages up to `nowMs`, in the same order. */
+export async function withMessages(vendor: Vendor, sessions: readonly Conversation[], nowMs: number): Promise<Conversation[]> {
   const found = new Map<string, Map<string, Turn>>(sessions.map(({ id }) => [id, new Map()]))
-  const spans = sessions.map(session => ({ id: session.id, ...spanOf(vendor.config, session) }))
+  const spans = sessions.map(session => ({ id: session.id, ...spanOf(vendor.config, session, nowMs) }))
   for (const range of union(spans).flatMap(span => split(span, RANGE_MS))) {
     const ids = spans.filter(({ fromMs, untilMs }) => fromMs < range.untilMs && range.fromMs < untilMs).map(({ id }) => id)
     const turns = await readRange(vendor, ids, range)
     // What does not say where it belongs, belongs to the one session that is asked for.
-    if (ids.length > 1 && turns.some(({ sessionId }) => sessionId === null)) return oneByOne(vendor, sessions)
+    if (ids.length > 1 && turns.some(({ sessionId }) => sessionId === null)) return oneByOne(vendor, sessions, nowMs)
     for (const turn of turns) found.get(turn.sessionId ?? ids[0] ?? '')?.set(turn.id, turn)
   }
   return sessions.map(session => ({ ...session, messages: inOrder([...(found.get(session.id)?.values() ?? [])]) }))
 }
 
-async function oneByOne(vendor: Vendor, sessions: readonly Conversation[]): Promise<Conversation[]> {
+async function oneByOne(vendor: Vendor, sessions: readonly Conversation[], nowMs: number): Promise<Conversation[]> {
   const out: Conversation[] = []
-  for (const session of sessions) out.push(...(await withMessages(vendor, [session])))
+  for (const session of sessions) out.push(...(await withMessages(vendor, [session], nowMs)))
   return out
 }
 
-/** From the start of a session to its end. While it is active that is not known: `end_time` may be its newest activity, or missing. */
-function spanOf(config: Config, { startedAtMs, endTimeMs, state, followed }: Conversation): Window {
+/** From the start of a session to its end. While it is active that is now: `end_time` may be its newest activity, or missing. */
+function spanOf(config: Config, { startedAtMs, endTimeMs, state, followed }: Conversation, nowMs: number): Window {
   const endMs = Math.min(Math.max(startedAtMs, endTimeMs ?? 0), startedAtMs + LONGEST_MS)
-  const reachMs = followed ? FOLLOWED_MS + lookbackMs(config) : Math.max(REACH_MS, lookbackMs(config))
+  const mayLast = followed || state === 'active'
+  const reachMs = mayLast ? FOLLOWED_MS + lookbackMs(config) : Math.max(REACH_MS, lookbackMs(config))
   const isOver = state !== 'active' && endTimeMs !== null
   return {
     fromMs: startedAtMs - MARGIN_MS,
-    untilMs: isOver ? endMs + AFTER_END_MS : Math.max(endMs, startedAtMs + reachMs) + MARGIN_MS,
+    untilMs: isOver ? endMs + AFTER_END_MS : Math.max(endMs, Math.min(nowMs, startedAtMs + reachMs)) + MARGIN_MS,
   }
 }
 

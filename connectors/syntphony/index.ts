@@ -141,8 +141,8 @@ export default defineConnector({
       row: Row,
 
       /**
-       * The days that touch the window, whole. Of their rows those that began in it, and those that no window of these days would take: they tell
-       * no start, and go to rejects, or one on another day.
+       * The days that touch the window, whole. Of their rows those that began in it or a millisecond before, and those that no window of these days
+       * would take: they tell no start, and go to rejects, or one on another day.
        */
       async *read({ config, scope, window, resume, http }) {
         const api = { config, scope, http }
@@ -151,7 +151,7 @@ export default defineConnector({
         const isAsked = (row: unknown) => {
           const atMs = startOf(row)
           if (atMs === null || atMs < days.fromMs - FARTHEST_ZONE_MS || atMs >= days.untilMs + FARTHEST_ZONE_MS) return true
-          return window.fromMs <= atMs && atMs < window.untilMs
+          return window.fromMs - 1 <= atMs && atMs < window.untilMs
         }
         const ask = (page: number) => listPage(api, config.pathConversationsList, query, page)
         for await (const page of listed({ base: config.pageBase, ask, keyOf }, resume))
@@ -230,14 +230,18 @@ function pathOf({ config, scope }: Api, path: string): string {
   return path.replace(/\{(org|env|bot)\}/g, (_, part: string) => encodeURIComponent(parts[part] as string))
 }
 
-/** The calendar days that touch the window, `[fromMs, untilMs)` as midnights of UTC; those of the zone and those of UTC. */
+/**
+ * The calendar days that touch the window, `[fromMs, untilMs)` as midnights of UTC; those of the zone and those of UTC. With the millisecond before
+ * the window: should the vendor's ends be exclusive, the midnight between two days is in neither, and the window that begins there asks for both.
+ */
 function daysOf(window: Window, config: Config): Window {
   const zone = zoneOf(config.timezone)
   if (zone === null) throw new FlowError('CFG_INVALID', { path: 'timezone', hint: 'timezone names no zone' })
   const dayOf = (ms: number) => Math.floor(ms / DAY_MS) * DAY_MS
+  const firstMs = window.fromMs - 1
   const lastMs = Math.max(window.fromMs, window.untilMs - 1)
   return {
-    fromMs: Math.min(dayOf(window.fromMs), dayOf(wallOf(window.fromMs, zone))),
+    fromMs: Math.min(dayOf(firstMs), dayOf(wallOf(firstMs, zone))),
     untilMs: Math.max(dayOf(lastMs), dayOf(wallOf(lastMs, zone))) + DAY_MS,
   }
 }
@@ -292,7 +296,7 @@ type Listed = readonly Readonly<Record<string, unknown>>[]
 
 /**
  * What `messages/list` tells of each conversation, searched for by its session code. Where the vendor does not search, its first answer holds the
- * messages of all conversations of those days, and serves the others, too.
+ * messages of all conversations of those days, and serves the others, too; that it names one of them shows it. A row that names nobody shows nothing.
  */
 async function deliveredIn(api: Api, rows: readonly Conversation[]): Promise<Map<string, Listed>> {
   const found = new Map<string, Listed>()
@@ -307,7 +311,9 @@ async function deliveredIn(api: Api, rows: readonly Conversation[]): Promise<Map
     const [first, ...rest] = group as [Conversation, ...Conversation[]]
     const all = await messagesOf(api, days(first), first)
     keep(first, all)
-    const searches = all.every(each => sessionCodeOf(each) === first.id)
+    const others = new Set(all.map(sessionCodeOf))
+    others.delete(first.id)
+    const searches = !rest.some(({ id }) => others.has(id))
     await Promise.all(rest.map(async row => keep(row, searches ? await messagesOf(api, days(row), row) : all)))
   }
   return found

@@ -290,13 +290,25 @@ class Api {
     return conversation.bot.id === bot.spec.id && filters.takesConversation(conversation, this.#told(conversation))
   }
 
+  /** Worked out as it is asked for: most filters ask for nothing of it. */
   #told(conversation: Conversation): Told {
+    const organization = this.#organization
     return {
-      sessionCode: sessionCodeOf(this.#organization, conversation),
-      businessKey: businessKeyOf(conversation),
-      channelUuid: channelInfoOf(this.#organization, conversation).uuid,
-      flows: flowsOf(conversation),
-      tags: tagsOf(this.#organization, conversation).map(({ name }) => name),
+      get sessionCode() {
+        return sessionCodeOf(organization, conversation)
+      },
+      get businessKey() {
+        return businessKeyOf(conversation)
+      },
+      get channelUuid() {
+        return channelInfoOf(organization, conversation).uuid
+      },
+      get flows() {
+        return flowsOf(conversation)
+      },
+      get tags() {
+        return tagsOf(organization, conversation).map(({ name }) => name)
+      },
     }
   }
 

@@ -158,7 +158,8 @@ async function* recordsOf(place: Deriving, raws: readonly unknown[]): AsyncGener
   for (let at = 0; at < rows.length; at += EXPAND_ROWS) {
     const some = rows.slice(at, at + EXPAND_ROWS)
     const given = some.map(row => row.row as never)
-    const richer = stream.expand ? await stream.expand({ config: config as never, scope, rows: given, http }) : given
+    const nowMs = clock.now()
+    const richer = stream.expand ? await stream.expand({ config: config as never, scope, rows: given, nowMs, http }) : given
     for (const [index, row] of some.entries()) yield* told(place, row, richer[index], ctx)
   }
   for (const { record } of place.derived?.drain(ctx).sessions ?? [])

@@ -165,7 +165,7 @@ export class Reader {
       followed: true,
     }
     try {
-      const rows = await follow.read({ config: config as never, scope, ids, http })
+      const rows = await follow.read({ config: config as never, scope, ids, nowMs: clock.now(), http })
       this.#following = { ...this.#following, ids: this.#following.ids.slice(ids.length) }
       return { piece, rows, pages: 1, observedAtMs: clock.now(), endsWindow: false, cursor: this.cursor, pace: this.#pace }
     } catch (thrown) {

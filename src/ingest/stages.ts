@@ -87,7 +87,7 @@ export function stagesOf(parts: StageParts): Stages {
   async function expanded(rows: readonly Row[]): Promise<readonly Row[]> {
     if (!stream.expand) return rows
     const given = rows.map(row => row.row as never)
-    const richer = await stream.expand({ config: config as never, scope, rows: given, http })
+    const richer = await stream.expand({ config: config as never, scope, rows: given, nowMs: clock.now(), http })
     if (richer.length !== rows.length) {
       throw new FlowError('PLUGIN_INVALID', {
         hint: 'expand must give as many rows as it got',

@@ -56,14 +56,34 @@ const CLOSED: Readonly<Record<string, Readonly<Record<string, readonly string[]>
   Alert: { state: ALERT_STATES, channel: CHANNELS },
 }
 
-/** @param schemaText Of a record, as registered under `id`. */
-export function encoderFor<T extends object>(schemaText: string, id: number): Encoder<T> {
+interface Halves {
+  readonly schema: RecordSchema
+  readonly head: avsc.Type
+  readonly tail: avsc.Type
+}
+
+/** By schema text. Types hold no state, and to compile them takes longer than to encode thousands of records. */
+const compiled = new Map<string, Halves>()
+
+/** A record is its fields one after the other, so two records with half of them each make the same bytes. */
+function halvesOf(schemaText: string): Halves {
+  const known = compiled.get(schemaText)
+  if (known) return known
   const schema = JSON.parse(schemaText) as RecordSchema
   const splitAt = schema.fields.findIndex(field => field.name === HEAD_ENDS_WITH) + 1
-  // A record is its fields one after the other, so two records with half of them each make the same bytes.
   const named = {}
-  const head = avsc.Type.forSchema(part(schema, 'Head', 0, splitAt), { ...OPTIONS, registry: named })
-  const tail = avsc.Type.forSchema(part(schema, 'Tail', splitAt, schema.fields.length), { ...OPTIONS, registry: named })
+  const halves = {
+    schema,
+    head: avsc.Type.forSchema(part(schema, 'Head', 0, splitAt), { ...OPTIONS, registry: named }),
+    tail: avsc.Type.forSchema(part(schema, 'Tail', splitAt, schema.fields.length), { ...OPTIONS, registry: named }),
+  }
+  compiled.set(schemaText, halves)
+  return halves
+}
+
+/** @param schemaText Of a record, as registered under `id`. */
+export function encoderFor<T extends object>(schemaText: string, id: number): Encoder<T> {
+  const { schema, head, tail } = halvesOf(schemaText)
   const closed = Object.entries(CLOSED[schema.name] ?? {}).map(([field, words]) => ({ field, words: new Set<unknown>(words) }))
   let tailStart = 0
   let slab = Buffer.allocUnsafeSlow(SLAB_BYTES)

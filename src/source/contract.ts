@@ -113,6 +113,8 @@ export interface FollowArgs {
   readonly config: never
   readonly scope: Scope
   readonly ids: readonly string[]
+  /** When this call began, epoch milliseconds. */
+  readonly nowMs: number
   readonly http: Http
 }
 
@@ -218,6 +220,8 @@ export interface ExpandArgs {
   readonly config: never
   readonly scope: Scope
   readonly rows: readonly never[]
+  /** When this call began, epoch milliseconds: nothing that it tells is younger than its answers. */
+  readonly nowMs: number
   readonly http: Http
 }
 

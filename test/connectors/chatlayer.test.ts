@@ -356,7 +356,7 @@ describe('flow', () => {
     const stream = streamOf('flow')
     const [scope] = scopesOf('flow', config) as [Scope]
     const ctx = contextOf(config, scope, 'flow', NOW)
-    const richer = (await stream.expand?.({ config, scope, rows: rows as never[], http })) ?? []
+    const richer = (await stream.expand?.({ config, scope, rows: rows as never[], nowMs: NOW, http })) ?? []
     return richer.flatMap(each => stream.normalise(each as never, ctx)).map(({ record }) => record as Event)
   }
 
@@ -464,7 +464,7 @@ describe('flow', () => {
       },
     }
     const [scope] = scopesOf('flow', config) as [Scope]
-    const richer = (await streamOf('flow').expand?.({ config, scope, rows: rows as never[], http: slow })) as {
+    const richer = (await streamOf('flow').expand?.({ config, scope, rows: rows as never[], nowMs: NOW, http: slow })) as {
       conversationId: string
       flow: { path: string }
     }[]
@@ -658,7 +658,7 @@ async function readWorld(flat: Readonly<Record<string, unknown>>, window: Window
             rows.set(stream.identify(parsed), merged(rows.get(stream.identify(parsed)), parsed))
           }
       const given = [...rows.values()] as never[]
-      const richer = stream.expand ? await stream.expand({ config: config as never, scope, rows: given, http }) : given
+      const richer = stream.expand ? await stream.expand({ config: config as never, scope, rows: given, nowMs, http }) : given
       const told = recordsOf(
         stream,
         config as never,

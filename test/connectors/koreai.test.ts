@@ -337,9 +337,14 @@ describe('messages', () => {
       sessionStatus: 'closed',
       ...more,
     }) as Conversation
-  const expand = async (vendor: ScriptedVendor, rows: readonly Conversation[], config: Record<string, unknown> = {}) => {
+  const expand = async (
+    vendor: ScriptedVendor,
+    rows: readonly Conversation[],
+    config: Record<string, unknown> = {},
+    nowMs = NOW,
+  ) => {
     const { parsed, scope, http } = clientOf(vendor, config)
-    return (await sessions.expand?.({ config: parsed, scope, rows: rows as never, http })) as Conversation[]
+    return (await sessions.expand?.({ config: parsed, scope, rows: rows as never, nowMs, http })) as Conversation[]
   }
   const said = (id: string, sessionId: string | undefined, minute = 10) => ({
     _id: id,
@@ -423,12 +428,20 @@ describe('messages', () => {
     expect(turns(await expand(vendor, [session('a'), old]))).toEqual([[], []])
   })
 
-  test('of an active session are asked for beyond its end, of one that was followed until it is given up', async () => {
+  test.each([
+    ['active, until now', { sessionStatus: 'active' }, '2026-11-11T01:00:00Z', '2026-11-11T01:05:00.001Z'],
+    ['active and not over by its end', { sessionStatus: 'active' }, '2026-11-09T01:30:00Z', '2026-11-09T02:05:00.001Z'],
+    ['without an end, until now', { end_time: null }, '2026-11-11T01:00:00Z', '2026-11-11T01:05:00.001Z'],
+    ['without an end, for some days', { end_time: null }, '2027-11-11T01:00:00Z', '2026-11-14T23:05:00.001Z'],
+  ])('of a session that is %s', async (_, more, now, dateTo) => {
+    const none = { body: { total: 0, moreAvailable: false, messages: [] } }
+    const vendor = await scriptedVendor([post('getMessagesV2', ask(0, ['a'], { dateTo }), none)])
+    expect(turns(await expand(vendor, [session('a', more)], {}, T(now)))).toEqual([[]])
+  })
+
+  test('of a session that was followed are asked for until it is given up', async () => {
     const vendor = await scriptedVendor([])
     const none = { body: { total: 0, moreAvailable: false, messages: [] } }
-    const active = session('a', { sessionStatus: 'active' })
-    vendor.expect(post('getMessagesV2', ask(0, ['a'], { dateTo: '2026-11-14T23:05:00.001Z' }), none))
-    await expand(vendor, [active])
     const followed = session('a', { sessionStatus: 'active', [FOLLOWED]: true, tags: { sessionTags: [{ name: 'n', value: 1 }] } })
     const ends = ['2026-11-15T23:55:00.001Z', '2026-11-22T22:55:00.001Z', '2026-11-25T01:05:00.001Z']
     for (const [i, dateTo] of ends.entries())
@@ -439,7 +452,7 @@ describe('messages', () => {
           none,
         ),
       )
-    expect(turns(await expand(vendor, [followed]))).toEqual([[]])
+    expect(turns(await expand(vendor, [followed], {}, T('2027-11-11T01:00:00Z')))).toEqual([[]])
   })
 
   test('that do not say whose they are are asked for session by session', async () => {
@@ -496,7 +509,7 @@ test('sessions that stay active are asked for by their ids; what the vendor no l
   ])
   const { parsed, scope, http } = clientOf(vendor)
   expect(sessions.follow).toMatchObject({ atOnce: 50, longestMs: 15 * DAY })
-  expect(await sessions.follow?.read({ config: parsed, scope, ids: ['a', 'b'], http })).toEqual([
+  expect(await sessions.follow?.read({ config: parsed, scope, ids: ['a', 'b'], nowMs: NOW, http })).toEqual([
     { sessionId: 'a', [FOLLOWED]: true },
   ])
 })
@@ -612,7 +625,7 @@ async function everything(options: Partial<KoreaiOptions>, more: Readonly<Record
             lookbackMs: DAY,
           })
           const read = rows.map(row => stream.row.parse(row) as never)
-          for (const row of (await stream.expand?.({ config, scope, rows: read, http })) ?? read)
+          for (const row of (await stream.expand?.({ config, scope, rows: read, nowMs, http })) ?? read)
             for (const { kind, record } of stream.normalise(row as never, ctx)) {
               const key = kind === 'session' ? record.session_key : kind === 'message' ? record.message_key : record.event_key
               found[kind].set(key, record)

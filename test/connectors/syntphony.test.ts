@@ -80,7 +80,7 @@ async function readWorld(flat: Record<string, unknown>, window: { fromMs: number
       for await (const page of stream.read({ config, scope, window: piece, resume: null, nowMs: NOW, http }))
         rows.push(...page.rows)
       const told = rows.map(row => stream.row.parse(row) as never)
-      for (const row of (await stream.expand?.({ config, scope, rows: told, http })) ?? [])
+      for (const row of (await stream.expand?.({ config, scope, rows: told, nowMs: NOW, http })) ?? [])
         for (const draft of stream.normalise(row as never, ctx)) drafts.set(keyOf(draft), draft)
     }
   }
@@ -211,17 +211,23 @@ describe('a window', () => {
     expect([pages, error]).toEqual([[{ rows: [row('a')], resume: null }], null])
   })
 
-  test('gives rows that began in it, from its first millisecond to before its end, and those without a start', async () => {
-    const times = ['05:59:59.999', '06:00:00.000', '17:59:59.999', '18:00:00.000']
-    const content = [...times.map(time => row(time, time)), { sessionCode: 'timeless' }]
+  test('gives rows that began in it, from a millisecond before it to before its end, and those without a start', async () => {
+    const times = ['05:59:59.998', '05:59:59.999', '06:00:00.000', '17:59:59.999', '18:00:00.000']
+    const odd = { number: 7, word: 'noon', object: { at: 7 }, null: null }
+    const content = [
+      ...times.map(time => row(time, time)),
+      { sessionCode: 'timeless' },
+      ...Object.entries(odd).map(([sessionCode, conversationStartedAt]) => ({ sessionCode, conversationStartedAt })),
+    ]
     const vendor = await scriptedVendor([token(), { path: LIST, body: { content, last: true } }])
-    expect(idsOf((await read(vendor)).pages)).toEqual([['06:00:00.000', '17:59:59.999', 'timeless']])
+    expect(idsOf((await read(vendor)).pages)).toEqual([[...times.slice(1, 4), 'timeless', ...Object.keys(odd)]])
   })
 
   test.each([
     ['America/Bogota', '2026-11-18T02:00:00Z', '2026-11-18T04:00:00Z', '2026-11-17', '2026-11-18'],
     ['+03:00', '2026-11-18T20:00:00Z', '2026-11-18T22:00:00Z', '2026-11-18', '2026-11-19'],
-    ['UTC', '2026-11-18T00:00:00Z', '2026-11-19T00:00:00Z', '2026-11-18', '2026-11-18'],
+    ['UTC', '2026-11-18T00:00:00Z', '2026-11-19T00:00:00Z', '2026-11-17', '2026-11-18'],
+    ['UTC', '2026-11-18T00:00:00.001Z', '2026-11-19T00:00:00Z', '2026-11-18', '2026-11-18'],
     ['UTC', '2026-11-18T23:59:59.999Z', '2026-11-19T00:00:00.001Z', '2026-11-18', '2026-11-19'],
   ])('in %s from %s until %s is %s to %s', async (timezone, from, until, first, last) => {
     const query = {
@@ -476,7 +482,7 @@ describe('tokens', () => {
     const vendor = await scriptedVendor([token(), ...Array.from({ length: 8 }, () => details('access-1'))])
     const { config, http } = clientOf(vendor)
     const rows = Array.from({ length: 8 }, (_, n) => stream.row.parse(row(`s${n}`)) as never)
-    expect(await stream.expand?.({ config, scope: SCOPE, rows, http })).toHaveLength(8)
+    expect(await stream.expand?.({ config, scope: SCOPE, rows, nowMs: NOW, http })).toHaveLength(8)
   })
 
   test.each([
@@ -528,7 +534,7 @@ describe('what a conversation said', () => {
   async function expanded(vendor: ScriptedVendor, ids: readonly string[], config: Record<string, unknown> = {}) {
     const { config: parsed, http } = clientOf(vendor, config)
     const rows = ids.map(id => stream.row.parse(row(id, '12:00:00.000', { durationInSeconds: 60 })) as never)
-    const richer = (await stream.expand?.({ config: parsed, scope: SCOPE, rows, http })) ?? []
+    const richer = (await stream.expand?.({ config: parsed, scope: SCOPE, rows, nowMs: NOW, http })) ?? []
     return richer.map(each => (each as { content: { details: unknown; delivered: unknown[] } }).content)
   }
 
@@ -552,6 +558,20 @@ describe('what a conversation said', () => {
     ])
     expect((await expanded(vendor, ['a', 'b'])).map(each => each.delivered)).toEqual([[told('a')], [told('b')]])
   })
+
+  test.each([[7], [{ of: 'a' }], [null], ['unheard of']])(
+    'is searched for in each where a row names %j, too',
+    async sessionCode => {
+      const vendor = await scriptedVendor([
+        token(),
+        said('a', 'hi'),
+        said('b', 'ho'),
+        search('a', [told('a'), { ...told('a'), sessionCode }]),
+        search('b', [told('b')]),
+      ])
+      expect((await expanded(vendor, ['a', 'b'])).map(each => each.delivered)).toEqual([[told('a')], [told('b')]])
+    },
+  )
 
   test('fills pages of the list, too', async () => {
     const second = search('a', [told('a', 'ho')])

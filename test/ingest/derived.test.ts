@@ -109,6 +109,24 @@ describe('turns that come in order', () => {
     expect([...topics.revisions.values()]).toEqual([[1, 2]])
   })
 
+  test('publish no session again of which they tell nothing new, nor after a restart', () => {
+    const silent = (minutes: number) => turn(minutes, { userMessages: null })
+    const derived = new DerivedSessions(derive, place)
+    const topics = new Topics()
+    for (const minutes of [0, 10, 5]) {
+      feed(derived, [silent(minutes)])
+      topics.take(derived)
+    }
+    const again = topics.restarted()
+    feed(again, [silent(15)])
+    topics.take(again)
+    expect([...topics.revisions.values()]).toEqual([[1]])
+    again.settle(() => turn(60).atMs)
+    topics.take(again)
+    expect(topics.told).toMatchObject([{ status: 'CLOSED', ended: turn(15).atMs }])
+    expect([...topics.revisions.values()]).toEqual([[1, 2]])
+  })
+
   test('of two threads, or of two parts of one, never meet', () => {
     const derived = new DerivedSessions(derive, place)
     const [a, b] = feed(derived, [turn(0), turn(0, { key: 'other' })])

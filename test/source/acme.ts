@@ -72,7 +72,7 @@ export function withStream(part: object, of: object = {}): Connector {
   return { ...acme, ...of, streams: { ...acme.streams, rows: { ...acme.streams.rows, ...part } as never } }
 }
 
-interface Held {
+export interface Held {
   readonly id: string
   readonly atMs: number
   readonly kind: string
@@ -83,16 +83,17 @@ interface Held {
 }
 
 const FROM = Date.parse('2026-11-02T10:00:00Z')
-const ROWS = 80
+const ROWS = 48
+const APART_MS = 75_000
 /** How long a row may be missing from some pages. */
-const FLICKERS_MS = 6 * MINUTE
+const FLICKERS_MS = 8 * MINUTE
 const LATE_MS = 5 * MINUTE
 const CHANGES_MS = 4 * MINUTE
 const SKEW_MS = 2 * MINUTE
 
 function rowsOf(habit: Habit | null): Held[] {
   return Array.from({ length: ROWS }, (_, i) => {
-    const atMs = FROM + (habit === 'tied' ? Math.floor(i / 8) * 8 : i) * 45_000 + 137
+    const atMs = FROM + (habit === 'tied' ? Math.floor(i / 8) * 8 : i) * APART_MS + 137
     return {
       id: `r${i}`,
       atMs,
@@ -112,6 +113,10 @@ export interface AcmeOptions {
   readonly habit?: Habit
   /** Changes what each request sees. */
   readonly serve?: (row: object, request: number) => object
+  /** What a row tells beside, at this time of the vendor's. */
+  readonly more?: (row: Held, nowMs: number) => object
+  /** In place of one session for each row. */
+  readonly truth?: (held: readonly Held[], nowMs: number) => Truth
 }
 
 export function subjectOf(
@@ -121,6 +126,8 @@ export function subjectOf(
     config = {},
     habit: usual = null,
     serve = row => row,
+    more = () => ({}),
+    truth = truthOf,
   }: Omit<AcmeOptions, 'habit'> & { readonly habit?: Habit | null } = {},
 ): Subject {
   return {
@@ -149,22 +156,21 @@ export function subjectOf(
         const numberOf = (name: string) => Number(query.get(name))
         const [from, until, size] = [numberOf('from'), numberOf('until'), numberOf('size')]
         const at = habit === 'ignores_token' ? 0 : numberOf('at')
+        const ids = query.getAll('ids')
         const rows = held.filter((row, i) => {
           if (row.showsMs > nowMs) return false
+          if (ids.length > 0) return ids.includes(row.id)
           const flickers = i % 3 === 0 && nowMs < row.atMs + FLICKERS_MS
           if (flickers && ((habit === 'grows' && at === 0) || (habit === 'shrinks' && at > 0))) return false
           const begun = habit === 'edges_exclusive' ? row.atMs > from : row.atMs >= from
           return begun && (habit === 'edges_inclusive' ? row.atMs <= until : row.atMs < until)
         })
         const next = at + size < rows.length ? at + size : null
-        const shown = rows
-          .slice(at, at + size)
-          .map(({ id, atMs, kind, said, later }) =>
-            serve(
-              { id, at: new Date(atMs).toISOString(), kind, said: nowMs >= atMs + CHANGES_MS ? [...said, ...later] : said },
-              requests,
-            ),
-          )
+        const shown = rows.slice(at, at + size).map(row => {
+          const { id, atMs, kind, said, later } = row
+          const now = nowMs >= atMs + CHANGES_MS ? [...said, ...later] : said
+          return serve({ id, at: new Date(atMs).toISOString(), kind, said: now, ...more(row, nowMs) }, requests)
+        })
         response.end(JSON.stringify({ rows: shown, next, now: nowMs }))
       })
       await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
@@ -175,7 +181,11 @@ export function subjectOf(
           ...config,
         },
         window: { fromMs: FROM, untilMs: FROM + 60 * MINUTE },
-        truth: nowMs => truthOf(held.filter(row => row.showsMs <= nowMs + skewMs)),
+        truth: nowMs =>
+          truth(
+            held.filter(row => row.showsMs <= nowMs + skewMs),
+            nowMs + skewMs,
+          ),
         refusedForQuota: () => refused,
         stop: async () => {
           server.closeAllConnections()

@@ -139,6 +139,16 @@ export function uuid(of: string): string {
   ].join('-')
 }
 
+/** The same sessions are told time and again, and most of that was hashing. */
+const digests = new Map<string, string>()
+const MOST_DIGESTS = 100_000
+
 export function hex(of: string, length: number): string {
-  return createHash('sha256').update(of).digest('hex').slice(0, length)
+  let digest = digests.get(of)
+  if (digest === undefined) {
+    digest = createHash('sha256').update(of).digest('hex')
+    if (digests.size >= MOST_DIGESTS) digests.clear()
+    digests.set(of, digest)
+  }
+  return digest.slice(0, length)
 }

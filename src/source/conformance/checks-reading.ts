@@ -165,7 +165,8 @@ async function expanded(bench: Bench, name: string, rows: readonly ReadRow[]): P
     if (mine.length === 0) continue
     const { http, close } = open(bench)
     try {
-      const richer = await of.expand({ config: bench.config, scope, rows: mine.map(({ row }) => row as never), http })
+      const given = mine.map(({ row }) => row as never)
+      const richer = await of.expand({ config: bench.config, scope, rows: given, nowMs: bench.nowMs, http })
       assert.deepEqual(
         richer.map(row => of.identify(row as never)),
         mine.map(row => row.id),

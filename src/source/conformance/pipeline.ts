@@ -13,7 +13,7 @@ import { partitionOf } from '../../kafka/partition.ts'
 import type { Kafka } from '../../kafka/port.ts'
 import { topicNames } from '../../topics.ts'
 import type { BaseConfig } from '../config.ts'
-import type { Connector, Http, Page, Stream } from '../contract.ts'
+import type { Connector, Http, HttpSpec, Page, Stream } from '../contract.ts'
 import { type Bench } from './bench.ts'
 import { type JumpingClock, jumpingClock } from './clock.ts'
 import { type MemoryKafka, memoryKafka } from './memory-kafka.ts'
@@ -25,8 +25,8 @@ const CONNECTOR = 'conformance'
 const MINUTE_MS = 60_000
 /** Real time that one life may take: far more than any needs, so that what never ends is told rather than waited for. */
 const LONGEST_LIFE_MS = 45_000
-/** Real time without a stir before time jumps while a call is neither at the vendor nor answered: it waits for its turn, or is on its way (signing, say). */
-export const QUIET_MS = 10
+/** Real time without a stir before time jumps while a call is neither at the vendor nor answered: it waits for its turn, or is on its way. */
+const QUIET_MS = 3
 /** Requests of one line. */
 const MOST_REQUESTS = 20_000
 
@@ -92,7 +92,7 @@ export class Line {
     this.#bench = bench
     this.clock = jumpingClock(options.startMs)
     this.clock.quietMs = () => (this.watch.calls > 0 ? QUIET_MS : 0)
-    this.#connector = watched(bench.connector, this.watch, options.longestMs)
+    this.#connector = watched(bench.connector, this, options.longestMs)
     this.#base = { ...bench.base, startAtMs: bench.vendor.window.fromMs, quota: NO_QUOTA, ...options.base }
     bench.setTime(() => this.clock.now())
     bench.proxy.onRequest = () => this.clock.busy()
@@ -296,10 +296,10 @@ export async function liveStill(line: Line, bench: Bench, options: Partial<LifeO
 }
 
 /** Polls of the live edge within the window, and lookback passes after it. */
-const POLLS = 6
-const PASSES = 4
+const POLLS = 4
+const PASSES = 3
 /** Of both, where one process does it all. */
-const POLLS_IN_ONE_LIFE = 24
+const POLLS_IN_ONE_LIFE = 12
 
 /**
  * A line in a world that goes on: the first half of the window is backfill, the second comes as time goes; then lookback passes until no row of
@@ -343,11 +343,33 @@ export function never(): Promise<never> {
 }
 
 /** The connector, seen from outside; with other lengths of windows if asked for. */
-function watched(connector: Connector, watch: Watch, longestMs: number | undefined): Connector {
+function watched(connector: Connector, { watch, clock }: Line, longestMs: number | undefined): Connector {
   const streams = Object.fromEntries(
     Object.entries(connector.streams).map(([name, stream]) => [name, watchedStream(name, stream, watch, longestMs)]),
   )
-  return { manifest: connector.manifest, config: connector.config, http: config => connector.http(config), streams }
+  const http = (config: never) => busyAuth(connector.http(config), clock)
+  return { manifest: connector.manifest, config: connector.config, http, streams }
+}
+
+/** Time stands still while credentials are made: signing, or a file, is no request that the proxy could see. */
+function busyAuth(spec: HttpSpec, clock: JumpingClock): HttpSpec {
+  const { auth } = spec
+  if (auth === undefined) return spec
+  const busy = async <T>(work: () => T | Promise<T>): Promise<T> => {
+    const over = clock.busy()
+    try {
+      return await work()
+    } finally {
+      over()
+    }
+  }
+  return {
+    ...spec,
+    auth: {
+      headers: at => busy(() => auth.headers(at)),
+      ...(auth.refresh && { refresh: (...args) => busy(() => auth.refresh?.(...args)) }),
+    },
+  }
 }
 
 function watchedStream(name: string, stream: Stream, watch: Watch, longestMs: number | undefined): Stream {

@@ -149,7 +149,8 @@ function same<T extends object>(kind: string, expected: readonly Partial<T>[], f
       fields.map(String).toSorted(),
       `the truth's ${kind} do not all name the same fields`,
     )
-  const words = (entry: Partial<T>) => canonical(Object.fromEntries(fields.map(field => [field, entry[field]])))
+  const words = (entry: Partial<T>) =>
+    `{${fields.map(field => `"${String(field)}":${typeof entry[field] === 'object' ? canonical(entry[field]) : JSON.stringify(entry[field])}`).join()}}`
   const open = new Map<string, number>()
   for (const entry of expected) open.set(words(entry), (open.get(words(entry)) ?? 0) + 1)
   const extra: string[] = []

@@ -29,22 +29,22 @@ export const subject: Subject = {
   connector: koreai,
   async start(how) {
     const now = () => how.now()
-    const world = createWorld({ seed: 7, sessions: 36, ...WINDOW })
+    const world = createWorld({ seed: 7, sessions: 28, ...WINDOW })
     const simulator = await startKoreaiSimulator({
       world,
       now,
       arrivalClock: now,
       bots: ['orders', 'support'],
-      messagesPageSize: 40,
+      messagesPageSize: 30,
       quirks: { perMinute: 0, perHour: 0, ...(how.habit === null ? {} : HABITS[how.habit]) },
     })
     return {
       config: {
         ...simulator.config,
         streams: 'sessions,analytics',
-        'page.size': 8,
+        'page.size': 6,
         'analytics.types': LISTS.join(','),
-        'messages.page.size': 40,
+        'messages.page.size': 30,
       },
       window: WINDOW,
       // By then the last conversation has been silent for so long that its session is closed.

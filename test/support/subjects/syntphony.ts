@@ -6,14 +6,17 @@ import { truthOf } from '../truth/syntphony.ts'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
-/** Midnight is one of its multiples, and each has more rows than fit a page. */
+/** Not midnight, where the vendor's days begin: the window begins there, and its last day is not over. */
+const NOW = Date.parse('2026-11-20T21:50:00Z')
+/** Midnight is one of its multiples. */
 const STEP_MS = 6 * HOUR
 
 /** What of the vendor each habit is. */
 const QUIRKS: Readonly<Record<Habit, Partial<Quirks>>> = {
   late: { lateMs: 20 * MINUTE },
   changing: {},
-  tied: { startStepMs: STEP_MS },
+  // More of a bot's rows than fit a page begin on one day.
+  tied: { startStepMs: 24 * HOUR },
   edges_inclusive: { timePart: 'literal', startStepMs: STEP_MS },
   edges_exclusive: { timePart: 'literal', startStepMs: STEP_MS, edges: 'exclusive' },
   grows: { betweenPages: 'row_shows' },
@@ -28,21 +31,20 @@ export const subject: Subject = {
   connector: syntphony,
   async start({ habit, ...how }) {
     const now = () => how.now()
-    const nowMs = now()
     // Conversations go on for hours and may be spoken in again a day later; `changing` looks at them while they do.
-    const untilMs = nowMs - (habit === 'changing' ? 5 * MINUTE : 12 * HOUR)
+    const untilMs = NOW - (habit === 'changing' ? 5 * MINUTE : 12 * HOUR)
     const window = { fromMs: Math.floor((untilMs - 30 * HOUR) / STEP_MS) * STEP_MS, untilMs }
-    const world = createWorld({ seed: 23, sessions: 30, bots: BOTS.slice(0, 2), ...window })
+    const world = createWorld({ seed: 23, sessions: 24, bots: BOTS.slice(0, 2), ...window })
     const simulator = await startSyntphonySimulator({
       world,
       now,
-      pageSize: 5,
+      pageSize: 4,
       quirks: { expiresInS: 3600, ...(habit !== null && QUIRKS[habit]) },
     })
     return {
       config: simulator.config,
       window,
-      nowMs,
+      nowMs: NOW,
       truth: atMs => truthOf(simulator, atMs),
       refusedForQuota: () => simulator.refused(),
       stop: () => simulator.stop(),

@@ -12,7 +12,7 @@ const MINUTE = 60_000
 const DAY = 24 * 60 * MINUTE
 const FROM = Date.parse('2026-11-03T00:00:00Z')
 /** Conversations start on half a day; nearly all of them close within a day and a half more. */
-const world = createWorld({ seed: 7, sessions: 30, fromMs: FROM, untilMs: FROM + DAY / 2, transferShare: 0.4 })
+const world = createWorld({ seed: 7, sessions: 22, fromMs: FROM, untilMs: FROM + DAY / 2, transferShare: 0.4 })
 
 const QUIRKS: Readonly<Partial<Record<Habit, Partial<Quirks>>>> = {
   late: { lateMs: 20 * MINUTE },
@@ -34,7 +34,7 @@ export const subject: Subject = {
       world,
       now: () => now() + offMs,
       ...(habit !== null && { quirks: QUIRKS[habit] ?? {}, ...FEW }),
-      ...(habit === 'quota' && { licences: 1, arrivalClock: now, answerMs: 5 }),
+      ...(habit === 'quota' && { licences: 1, arrivalClock: now, answerMs: 2 }),
     })
     return {
       config: { ...simulator.config, ...(habit !== null && { 'max.rows.turns': FEW.turnRows, 'max.rows': FEW.rows }) },

@@ -131,8 +131,7 @@ export class DerivedSessions {
   /** The session as the row's records refer to it: its id and bot, the row's own channel and language. */
   refer(of: Derived, turn: Turn, ctx: RowContext): SessionRef {
     const home = this.#resolve(of)
-    const sessionId =
-      !this.#publishes ? this.#idOf({ ...home, part: turn.part ?? home.part }) : (home.id ?? this.#idOf(home))
+    const sessionId = !this.#publishes ? this.#idOf({ ...home, part: turn.part ?? home.part }) : (home.id ?? this.#idOf(home))
     return ctx.session({ botId: home.botId, sessionId, channel: turn.channel, language: turn.language })
   }
 

@@ -40,6 +40,8 @@ const EXPAND_ROWS = 10
 interface Deriving extends Place {
   readonly derive: Derive | null
   readonly derived: DerivedSessions | null
+  /** Sessions that were derived and shown. */
+  readonly shown: Set<string>
 }
 
 interface Place extends Omit<PeekOptions, 'limit'> {
@@ -131,7 +133,9 @@ async function* peekStream(of: Place, most = Infinity): AsyncGenerator<Peeked> {
     ...of,
     derive,
     derived: derive && new DerivedSessions(derive, { connector: of.name, stream: '', scope: scope.name }),
+    shown: new Set<string>(),
   }
+  place.derived?.settle(() => clock.now() - place.spec.lagMs)
   let windows = 0
   for (const window of windowsBack(place.spec, clock.now())) {
     if (windows++ === most) return
@@ -143,7 +147,7 @@ async function* peekStream(of: Place, most = Infinity): AsyncGenerator<Peeked> {
 }
 
 async function* recordsOf(place: Deriving, raws: readonly unknown[]): AsyncGenerator<Peeked> {
-  const { stream, config, scope, http, clock, spec, connector, account, name } = place
+  const { stream, config, scope, clock, spec, connector, account, name } = place
   const ctx = rowContext({
     vendor: connector.manifest.id,
     account,
@@ -155,24 +159,54 @@ async function* recordsOf(place: Deriving, raws: readonly unknown[]): AsyncGener
   })
   const { rows, rejects } = decode(stream, raws, ctx)
   for (const reject of rejects) yield shown(reject)
+  if (place.derived !== null) {
+    yield* derivedOf(place, place.derived, rows, ctx)
+    return
+  }
   for (let at = 0; at < rows.length; at += EXPAND_ROWS) {
     const some = rows.slice(at, at + EXPAND_ROWS)
-    const given = some.map(row => row.row as never)
-    const nowMs = clock.now()
-    const richer = stream.expand ? await stream.expand({ config: config as never, scope, rows: given, nowMs, http }) : given
+    const richer = await richerOf(place, some)
     for (const [index, row] of some.entries()) yield* told(place, row, richer[index], ctx)
   }
-  for (const { record } of place.derived?.drain(ctx).sessions ?? [])
-    if (record !== null) yield asGiven.record({ kind: 'session', record })
 }
 
-function* told({ stream, derive, derived }: Deriving, row: Row, richer: unknown, ctx: RowContext): Generator<Peeked> {
+async function richerOf({ stream, config, scope, http, clock }: Place, rows: readonly Row[]): Promise<readonly unknown[]> {
+  const given = rows.map(row => row.row as never)
+  return stream.expand ? stream.expand({ config: config as never, scope, rows: given, nowMs: clock.now(), http }) : given
+}
+
+/** Of a page whose sessions are derived: the sessions, each once, then what the rows tell. */
+async function* derivedOf(
+  place: Deriving,
+  derived: DerivedSessions,
+  rows: readonly Row[],
+  ctx: RowContext,
+): AsyncGenerator<Peeked> {
+  const richer = await richerOf(place, rows)
+  const peeked: Peeked[] = []
+  for (const [index, row] of rows.entries()) {
+    try {
+      const turn = place.derive?.turn(richer[index] as never, ctx) ?? null
+      if (turn !== null) place.stream.normalise(richer[index] as never, { ...ctx, derived: derived.provisional(turn, ctx) })
+      const [session] = turn === null ? [] : derived.assign([turn])
+      const ref = turn === null || session === undefined ? null : derived.refer(session, turn, ctx)
+      peeked.push(...told(place, row, richer[index], { ...ctx, derived: ref }))
+      if (turn && session) derived.count(session, turn, { isNew: true, firstRevision: 1, readUntilMs: turn.atMs })
+    } catch (thrown) {
+      peeked.push(shown(unmappable(row.raw, row.id, 'normalise', thrown, row.fingerprint)))
+    }
+  }
+  for (const { sessionKey, record } of derived.drain(ctx).sessions) {
+    if (record === null || place.shown.has(sessionKey)) continue
+    place.shown.add(sessionKey)
+    yield asGiven.record({ kind: 'session', record })
+  }
+  yield* peeked
+}
+
+function* told({ stream }: Place, row: Row, richer: unknown, ctx: RowContext): Generator<Peeked> {
   try {
-    const turn = derive?.turn(richer as never, ctx) ?? null
-    const [session] = turn === null || derived === null ? [] : derived.assign([turn])
-    const ref = turn === null || derived === null || session === undefined ? null : derived.refer(session, turn, ctx)
-    for (const draft of stream.normalise(richer as never, { ...ctx, derived: ref })) yield asGiven.record(draft)
-    if (turn && session) derived?.count(session, turn, { isNew: true, firstRevision: 1, readUntilMs: turn.atMs })
+    for (const draft of stream.normalise(richer as never, ctx)) yield asGiven.record(draft)
   } catch (thrown) {
     yield shown(unmappable(row.raw, row.id, 'normalise', thrown, row.fingerprint))
   }

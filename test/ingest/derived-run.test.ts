@@ -59,10 +59,12 @@ describe('sessions derived from turns', () => {
     readonly key: string
     readonly atMs: number
     readonly shownMs: number
+    /** Read, and cannot be told. */
+    readonly bad: boolean
   }
 
   function turnsConnector(said: readonly Said[], clock: HandClock, luck: Draw): Connector {
-    const Row = z.object({ id: z.string(), key: z.string(), atMs: z.number() })
+    const Row = z.object({ id: z.string(), key: z.string(), atMs: z.number(), bad: z.boolean() })
     return defineConnector({
       manifest: { ...manifest, sessionStream: null },
       config: z.strictObject({}),
@@ -94,10 +96,12 @@ describe('sessions derived from turns', () => {
             gapMs: GAP,
             turn: ({ key, atMs }) => ({ key, atMs, botId: `bot-${key}`, channel: 'web', userMessages: 1 }),
           }),
-          normalise: (row, ctx) =>
-            ctx.derived === null
+          normalise: (row, ctx) => {
+            if (row.bad) throw new FlowError('ROW_UNMAPPABLE', { path: 'bad' })
+            return ctx.derived === null
               ? []
-              : [message(ctx.derived, { messageId: row.id, sentAt: row.atMs, sender: 'USER', type: 'text', text: 'x' })],
+              : [message(ctx.derived, { messageId: row.id, sentAt: row.atMs, sender: 'USER', type: 'text', text: 'x' })]
+          },
         },
       },
     })
@@ -130,10 +134,12 @@ describe('sessions derived from turns', () => {
           key: `k${luck.between(0, 3)}`,
           atMs,
           shownMs: luck.chance(0.1) ? atMs + luck.between(0, 100 * MINUTE) : atMs,
+          bad: luck.chance(0.05),
         })
       const connector = turnsConnector(said, clock, luck)
       await lives({ clock, kafka, connector, luck, startAtMs, calmMs: endMs + 2 * HOUR, settledMs: endMs + 4 * HOUR })
 
+      const good = said.filter(({ bad }) => !bad)
       const topics = await topicsOf(kafka)
       const newest = new Map(topics.sessions.map(({ key, value }) => [key, value]))
       for (const key of topics.withdrawn) newest.delete(key)
@@ -143,8 +149,9 @@ describe('sessions derived from turns', () => {
             [bot_id, started_at, ended_at, user_messages, status].join(' '),
           )
           .sort(),
-      ).toEqual(sessionsIn(said))
-      expect(topics.messages.map(({ value }) => value.message_id).sort()).toEqual(said.map(({ id }) => id).sort())
+      ).toEqual(sessionsIn(good))
+      expect(topics.messages.map(({ value }) => value.message_id).sort()).toEqual(good.map(({ id }) => id).sort())
+      expect(topics.rejects).toHaveLength(said.length - good.length)
       const merged = new Set([...newest.values()].flatMap(({ attributes }) => attributes['merged_sessions']?.split(',') ?? []))
       for (const { value } of topics.messages)
         expect(newest.has(value.session_key) || merged.has(value.session_id), 'a message of a session that is nowhere').toBe(true)

@@ -203,6 +203,48 @@ test('a session of which nothing new is known is not published again', () => {
   expect([...topics.revisions.values()]).toEqual([[1, 2]])
 })
 
+describe('a config that changes who tells the sessions', () => {
+  const named: Derive = { ...derive, publishes: false, sessionId: ({ part, firstAtMs }) => part ?? `at ${firstAtMs}` }
+
+  test('withdraws what is open when another stream tells them from now on, and leaves what is over', () => {
+    const derived = new DerivedSessions(derive, place)
+    const topics = new Topics()
+    const [, open] = feed(derived, [turn(0), turn(100)])
+    derived.settle(() => turn(60).atMs)
+    topics.take(derived)
+    topics.take(topics.restarted(named))
+    expect(topics.withdrawn).toEqual([`tiny:acme:${open}`])
+    expect(topics.told).toMatchObject([{ from: NOON, status: 'CLOSED' }])
+    topics.take(topics.restarted(named))
+    expect(topics.withdrawn, 'once').toHaveLength(1)
+  })
+
+  test('begins with revision 1 when nobody else tells them any more', () => {
+    const derived = new DerivedSessions(named, place)
+    const topics = new Topics()
+    feed(derived, [turn(0)])
+    topics.take(derived)
+    const again = topics.restarted(derive)
+    feed(again, [turn(1)])
+    topics.take(again)
+    expect([...topics.revisions.values()]).toEqual([[1]])
+    expect(topics.told).toMatchObject([{ from: turn(1).atMs, user: 1 }])
+  })
+})
+
+test('a row that may have been counted before it was forgotten counts in a session of its own, and in no other', () => {
+  const derived = new DerivedSessions(derive, place)
+  const topics = new Topics()
+  feed(derived, [turn(0)])
+  topics.take(derived)
+  const late = [turn(1), turn(100), turn(101)]
+  for (const [i, home] of derived.assign(late).entries())
+    derived.count(home, late[i] as Turn, { isNew: true, forgotten: true, firstRevision: 5000, readUntilMs: 0 })
+  topics.take(derived)
+  expect(topics.told.map(({ user }) => user)).toEqual([1, 2])
+  expect([...topics.revisions.values()]).toEqual([[1], [5000]])
+})
+
 test('a row that is rejected opens no session', () => {
   const derived = new DerivedSessions(derive, place)
   const topics = new Topics()

@@ -73,6 +73,8 @@ export interface DerivedSession {
 export interface ThreadState {
   readonly key: string
   readonly value: string
+  /** The same without attributes, where the whole is more than the topic takes. */
+  readonly slim: () => string
 }
 
 export interface Drained {
@@ -191,7 +193,8 @@ export class DerivedSessions {
     }
     const threads = [...this.#written].map(key => ({
       key: this.#keyStart + JSON.stringify(key) + ']',
-      value: this.#stateOf(key),
+      value: this.#stateOf(key, of => of),
+      slim: () => this.#stateOf(key, of => ({ ...of, attributes: {}, merged: [] })),
     }))
     // What only rows that were rejected had opened.
     for (const key of this.#placed) this.#keep(key, of => of.turns > 0)
@@ -337,8 +340,8 @@ export class DerivedSessions {
     return { sessionKey: this.#ref(of, ctx).sessionKey, botId: of.botId }
   }
 
-  #stateOf(key: string): string {
-    const sessions = (this.#threads.get(key) ?? []).filter(of => of.turns > 0)
+  #stateOf(key: string, shown: (of: Derived) => Derived): string {
+    const sessions = (this.#threads.get(key) ?? []).filter(of => of.turns > 0).map(shown)
     return JSON.stringify({ format: 1, publishes: this.#publishes, sessions })
   }
 }

@@ -285,8 +285,12 @@ export class Batch {
       }
       this.#add(topic, this.#partitionOfBot(botId), { key, value })
     }
-    for (const { key, value } of threads)
-      this.#add(this.#to.names.versions, this.#versionsPartition, { key: this.#slab.text(key), value: this.#slab.text(value) })
+    const most = this.#limitOf(this.#to.names.versions) - RECORD_OVERHEAD_BYTES
+    for (const { key, value, slim } of threads) {
+      const fits = Buffer.byteLength(value) + Buffer.byteLength(key) <= most
+      const record = { key: this.#slab.text(key), value: this.#slab.text(fits ? value : slim()) }
+      this.#add(this.#to.names.versions, this.#versionsPartition, record)
+    }
   }
 
   /**

@@ -325,3 +325,12 @@ test.each(Array.from({ length: 40 }, (_, seed) => [seed]))(
     for (const revisions of topics.revisions.values()) expect(revisions).toEqual(revisions.map((_, i) => i + 1))
   },
 )
+
+test('a thread that is more than the topic takes is remembered without its attributes', () => {
+  const derived = new DerivedSessions(derive, place)
+  feed(derived, [turn(0, { attributes: { note: 'x'.repeat(500) } })])
+  const [thread] = derived.drain(ctx).threads
+  expect(thread?.value).toContain('xxx')
+  expect(thread?.slim()).not.toContain('xxx')
+  expect(JSON.parse(thread?.slim() ?? '{}')).toMatchObject({ sessions: [{ turns: 1, fromMs: NOON }] })
+})

@@ -295,8 +295,8 @@ export async function liveStill(line: Line, bench: Bench, options: Partial<LifeO
   return line.live({ until: () => line.isRead(untilMs), deadlineMs: overAt(bench) + 2 * 86_400_000, ...options })
 }
 
-/** Polls of the live edge within the window, and lookback passes after it. */
-const POLLS = 4
+/** Polls of the live edge within the window, and lookback passes after it. An odd number, so that fewer polls fall on round times. */
+const POLLS = 5
 const PASSES = 3
 /** Of both, where one process does it all. */
 const POLLS_IN_ONE_LIFE = 12

@@ -23,7 +23,7 @@ export async function holdsTheTruth(bench: Bench): Promise<void> {
 }
 
 /** Lives that end; the next goes on to the end. As time goes on there are ever new pages, and with all of them killed no pass would ever count. */
-const MOST_KILLS = 90
+const MOST_KILLS = 350
 /** Of the boundaries at which not every life ends: one in so many. */
 const ONE_IN = 4
 const SINGLE_KILLS = 4

@@ -89,9 +89,11 @@ const Config = z
       .describe('What team-usage is grouped by, a comma list; without bot_id the team stands as bot_id'),
     teamSettleMs: settle().describe('A bucket of team-usage is read so long after its end, milliseconds; default: 24 h'),
   })
-  .superRefine((config, ctx) => {
-    if (config.streams?.includes('team-usage') && config.teamIds === undefined)
-      ctx.addIssue({ code: 'custom', path: ['teamIds'], message: 'is required by the stream team-usage' })
+  // Also where another key is wrong, so that every fault is told at once.
+  .refine(({ streams, teamIds }) => teamIds !== undefined || !Array.isArray(streams) || !streams.includes('team-usage'), {
+    path: ['teamIds'],
+    message: 'is required by the stream team-usage',
+    when: () => true,
   })
 type Config = z.output<typeof Config>
 

@@ -187,8 +187,8 @@ const Value = z
     seriesLabel: z.string().nullable(),
     /** mean, max, min, sum and whatever else the series says of itself, over the range that was asked for. */
     series: z.record(z.string(), z.unknown()),
-    /** As the vendor wrote it. */
-    x: z.string('the series has more values than x_values'),
+    /** As the vendor wrote it; null: the one value of a range. */
+    x: z.string('the series has more values than x_values').nullable(),
     value: z.unknown().transform((raw, ctx): number => {
       const value = number(raw)
       if (value !== null) return value
@@ -217,7 +217,7 @@ export type Point = z.output<typeof Point>
  */
 export function pointId(point: Point, whose: string | null): string {
   const { endpoint, bucket, groupBy, stat, labels, x, atMs, fromMs } = point
-  const place = atMs ?? (bucket === null ? `${fromMs} ${x}` : x)
+  const place = atMs ?? (bucket === null ? `${fromMs} ${x ?? ''}` : x)
   return contentId(endpoint, whose, bucket, groupBy, stat, JSON.stringify(sorted(labels)), place)
 }
 

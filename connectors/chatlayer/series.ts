@@ -110,7 +110,8 @@ function pointsOf({ data }: z.output<typeof SeriesAnswer>, question: Question, w
       return [unreadable('labels', 'is the same as of another series')]
     const missing = list.length < xValues.length ? [unreadable('values', `has ${list.length} of ${xValues.length} values`)] : []
     const points = list.flatMap((value, at) => {
-      const x = xValues[at]
+      // A statistic of a day that is one number needs no x to say what it is.
+      const x = bucket === null && xValues.length === 0 && list.length === 1 ? null : xValues[at]
       if (value === null || (bucket !== null && !endsIn(bucket, x, window))) return []
       return {
         endpoint,

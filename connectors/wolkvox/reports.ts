@@ -215,7 +215,8 @@ function refusalOf(words: string): string {
 function isNothingFound(body: unknown, words: string): boolean {
   if (/does not exist|no existe|<html|<!doctype/i.test(words)) return false
   const told = objectOf(body)
-  return 'msg' in told || ('data' in told && statusOf(200, told['code']) === 404) || saysNothing(words)
+  const isTheirs = 'data' in told || ('error' in told && !('message' in told))
+  return Array.isArray(body) || 'msg' in told || (isTheirs && statusOf(200, told['code']) === 404) || saysNothing(words)
 }
 
 function saysNothing(words: string): boolean {

@@ -1,6 +1,7 @@
 /**
- * Waiting for a turn under the vendor's limits. Counts hold over **any** rolling window of their length, counted at the start of requests, and
- * not as token buckets that burst: a vendor that counts by clock hours or by rolling minutes sees no more than it allows either way.
+ * Waiting for a turn under the vendor's limits. Counts hold over **any** rolling window of their length, and not as token buckets that burst: a vendor
+ * that counts by clock hours or by rolling minutes sees no more than it allows either way. It counts what arrives, and a request arrives between its start
+ * and its end, the first ones of a process later than others: each may start when those it is counted with are so long over.
  */
 import { createHash } from 'node:crypto'
 import type { Clock } from '../clock.ts'
@@ -12,7 +13,7 @@ export const PRIORITY = { live: 0, lookback: 1, backfill: 2 } as const
 
 export interface QuotaGate {
   /**
-   * Resolves when a request may start, counting it as started then; the request is over when the returned function is called (more calls do
+   * Resolves when a request may start, and counts it; the request is over when the returned function is called (more calls do
    * nothing). Lower priorities go first, equal ones in the order they came. Rejects with STOPPED as soon as the signal aborts.
    */
   acquire(priority: number, signal: AbortSignal): Promise<() => void>
@@ -20,15 +21,23 @@ export interface QuotaGate {
   holdUntil(untilMs: number): void
 }
 
-/** Half-open windows may touch, clocks are cut to milliseconds, and requests arrive a little closer than they were sent. */
+/** Half-open windows may touch, and clocks are cut to milliseconds. */
 const MARGIN_MS = 20
+/** A request has arrived so long after its start at the latest, however long its answer takes. */
+const LONGEST_WAY_MS = 1000
 
 type Limits = Omit<Quota, 'sharedBy'>
 
 interface Waiter {
   readonly priority: number
   readonly sinceMs: number
-  start(): void
+  start(request: Request): void
+}
+
+interface Request {
+  readonly startMs: number
+  /** By when it has arrived. */
+  arrivedMs: number
 }
 
 /** @param onWaited Told the seconds that a request waited here, once for each that starts; not called for those that need not wait. */
@@ -37,8 +46,8 @@ export function createQuota(limits: Limits, clock: Clock, onWaited: (seconds: nu
 }
 
 function gateOf(limits: () => Limits, clock: Clock, onWaited: (seconds: number) => void): QuotaGate & { recheck(): void } {
-  /** Start times of past requests, oldest first, no more than the largest count needs. */
-  let starts: number[] = []
+  /** Past requests and those under way, by their start, oldest first, no more than the largest count needs. */
+  let requests: Request[] = []
   let underWay = 0
   let heldUntilMs = -Infinity
   const waiters: Waiter[] = []
@@ -49,7 +58,7 @@ function gateOf(limits: () => Limits, clock: Clock, onWaited: (seconds: number) 
   function readyAtMs(): number {
     const { perSecond, perMinute, perHour, gapMs } = limits()
     let readyMs = heldUntilMs
-    if (gapMs) readyMs = Math.max(readyMs, freeAgain(1, gapMs))
+    if (gapMs) readyMs = Math.max(readyMs, (requests.at(-1)?.startMs ?? -Infinity) + gapMs + MARGIN_MS)
     if (perSecond) readyMs = Math.max(readyMs, freeAgain(perSecond, 1000))
     if (perMinute) readyMs = Math.max(readyMs, freeAgain(perMinute, 60_000))
     if (perHour) readyMs = Math.max(readyMs, freeAgain(perHour, 3_600_000))
@@ -57,15 +66,17 @@ function gateOf(limits: () => Limits, clock: Clock, onWaited: (seconds: number) 
   }
 
   function freeAgain(count: number, lengthMs: number): number {
-    const oldest = starts[starts.length - count]
-    return oldest === undefined ? -Infinity : oldest + lengthMs + MARGIN_MS
+    const oldest = requests[requests.length - count]
+    return oldest === undefined ? -Infinity : oldest.arrivedMs + lengthMs + MARGIN_MS
   }
 
-  function remember(nowMs: number): void {
+  function remember(nowMs: number): Request {
     const { perSecond = 0, perMinute = 0, perHour = 0 } = limits()
-    starts.push(nowMs)
+    const request = { startMs: nowMs, arrivedMs: nowMs + LONGEST_WAY_MS }
+    requests.push(request)
     const most = Math.max(perSecond, perMinute, perHour, 1)
-    if (starts.length >= 2 * most) starts = starts.slice(-most)
+    if (requests.length >= 2 * most) requests = requests.slice(-most)
+    return request
   }
 
   /** Start whoever may, and set the alarm for the next. */
@@ -80,9 +91,9 @@ function gateOf(limits: () => Limits, clock: Clock, onWaited: (seconds: number) 
       }
       const waiter = waiters.shift() as Waiter
       underWay++
-      remember(nowMs)
+      const request = remember(nowMs)
       if (nowMs > waiter.sinceMs) onWaited((nowMs - waiter.sinceMs) / 1000)
-      waiter.start()
+      waiter.start(request)
     }
     setAlarm(null, 0)
   }
@@ -116,13 +127,14 @@ function gateOf(limits: () => Limits, clock: Clock, onWaited: (seconds: number) 
         const waiter: Waiter = {
           priority,
           sinceMs: clock.now(),
-          start: () => {
+          start: request => {
             signal.removeEventListener('abort', stop)
             let over = false
             resolve(() => {
               if (over) return
               over = true
               underWay--
+              request.arrivedMs = Math.min(request.arrivedMs, clock.now())
               pump()
             })
           },

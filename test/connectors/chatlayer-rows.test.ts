@@ -545,6 +545,17 @@ describe('a point', () => {
     expect(new Set(keys).size).toBe(3)
   })
 
+  test('of a statistic that is one number without an x stands at the beginning of its day', async () => {
+    const day = { bucket: null, groupBy: [], stat: 'num_messages' } as const
+    for (const x of [{ x_values: [] }, { x_values: null }, {}]) {
+      const [raw] = (await rowsOf({ data: { series: [{ values: ['4'], sum: 4 }], ...x } }, day)) as [Record<string, unknown>]
+      const point = only(told('series', raw))
+      expect(point).toMatchObject({ occurred_at: window.fromMs, occurred_at_estimated: true, attributes: { value: '4' } })
+      expect(point.attributes).not.toHaveProperty('x_value')
+      expect(only(told('series', { ...raw, fromMs: window.fromMs + DAY })).event_key).not.toBe(point.event_key)
+    }
+  })
+
   test('of a bucket whose beginning cannot be read is kept, at the beginning of the range', async () => {
     const rows = await rowsOf({ data: { series: [{ values: [4] }], x_values: ['week 9'] } })
     expect(only(told('series', rows[0]))).toMatchObject({

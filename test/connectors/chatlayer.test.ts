@@ -132,6 +132,8 @@ describe('config', () => {
       { path: 'connectors.acme.team.ids', message: 'is required by the stream team-usage' },
     ])
     expect(faultsOf({ streams: 'events,team-usage', 'team.ids': 't1' })).toEqual([])
+    const both = faultsOf({ streams: 'events,team-usage', 'token.id': null })
+    expect(both.map(({ path }) => path)).toEqual(['connectors.acme.token.id', 'connectors.acme.team.ids'])
   })
 
   test('what it does not take is named by its path', () => {
@@ -581,6 +583,9 @@ describe('series', () => {
     ['data that is null', { data: null }],
     ['lists that are absent', { data: {} }],
     ['lists that are null', { data: { series: null, series_labels: null, x_values: null } }],
+    ['lists that are null, beside no error', { data: { series: null }, error: null }],
+    ['lists that are null, beside an error that says nothing', { data: { series: null }, error: 'null' }],
+    ['lists that are null, beside a good code', { data: { series: null }, code: 0, message: 'OK' }],
   ])('%s has no points', async (_, body) => {
     const vendor = await scriptedVendor([
       { path: conversations, body },

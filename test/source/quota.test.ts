@@ -50,6 +50,35 @@ describe('counts hold over any rolling window', () => {
     expect(times).toHaveLength(5)
     expect(mostWithin(times, 1000)).toBe(2)
   })
+
+  test('as the vendor counts them: a request that is long on its way may arrive as late as it is over', async () => {
+    const clock = handClock(0)
+    const gate = createQuota({ perSecond: 2 }, clock)
+    const times: number[] = []
+    const ask = (lengthMs: number) =>
+      void gate.acquire(0, going).then(async release => {
+        times.push(clock.now())
+        await clock.sleep(lengthMs)
+        release()
+      })
+    for (const lengthMs of [300, 300, 0, 0]) ask(lengthMs)
+    await clock.advance(1290)
+    expect(times).toHaveLength(2)
+    await clock.advance(200)
+    expect(times).toHaveLength(4)
+  })
+
+  test('and one whose answer takes long has arrived within a second', async () => {
+    const clock = handClock(0)
+    const gate = createQuota({ perSecond: 1 }, clock)
+    void gate.acquire(0, going)
+    let isStarted = false
+    void gate.acquire(0, going).then(() => (isStarted = true))
+    await clock.advance(1900)
+    expect(isStarted).toBe(false)
+    await clock.advance(200)
+    expect(isStarted).toBe(true)
+  })
 })
 
 test('without limits every request starts at once', async () => {
@@ -160,7 +189,10 @@ describe('the pool', () => {
       ['other vendor', 'best', 'token-a'],
     ] as const) {
       const { gate } = pool.lease({ vendor, shared, limits })
-      void gate.acquire(0, going).then(() => started.push(name))
+      void gate.acquire(0, going).then(release => {
+        started.push(name)
+        release()
+      })
     }
     await clock.advance(0)
     expect(started.sort()).toEqual(['one', 'other token', 'other vendor'])

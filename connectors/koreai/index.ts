@@ -112,12 +112,23 @@ export default defineConnector({
         isOpen: (row, ctx) => row.state === 'active' || endOf(row, ctx).status === 'OPEN',
         atOnce: MOST_IDS,
         longestMs: FOLLOWED_MS,
-        /** By `sessionId`, all other filters are ignored; ids that the vendor does not know come as `invalidSessions`. Documented. */
+        /**
+         * By `sessionId`, all other filters are ignored; ids that the vendor does not know come as `invalidSessions`. Documented. How many rows an
+         * answer has at most is not: the next ones are asked for while it says that there are more.
+         */
         async read({ config, scope, ids, http }) {
           const vendor = { config, botId: scope.botId, http }
           const path = pathOf(vendor, 'getSessions', config.botPath)
-          const { rows } = await twice(options => http.postJson(path, { body: { sessionId: [...ids] } }, SessionsPage, options))
-          return rows.filter(row => ids.includes(sessionIdOf(row) ?? '')).map(row => ({ ...(row as object), [FOLLOWED]: true }))
+          const found = new Map<string, unknown>()
+          for (let skip = 0; ; ) {
+            const body = { sessionId: [...ids], skip, limit: ids.length }
+            const { rows, more } = await twice(options => http.postJson(path, { body }, SessionsPage, options))
+            const before = found.size
+            for (const row of rows) found.set(sessionIdOf(row) ?? '', { ...(row as object), [FOLLOWED]: true })
+            skip += rows.length
+            if (more !== true || found.size === before || found.size >= ids.length) break
+          }
+          return ids.flatMap(id => found.get(id) ?? [])
         },
       },
 

@@ -178,10 +178,10 @@ function tagsOf(raw: unknown, scope: Tag['scope']): Tag[] {
 /** Messages of one answer. Without an id they get one of what they say; `seq` is their place in order of time. */
 export function turnOf(raw: unknown): Turn {
   const row = isObject(raw) ? raw : ({ value: raw } as Loose)
-  const { _id, sessionId, type, createdOn, chnl, channel, channels, lang, components, author, botId: _botId, ...rest } = row
+  const { _id, sessionId, type, createdOn, chnl, channel, channels, lang, components, author, botId, ...rest } = row
   const parts = Array.isArray(components) ? components.filter(isObject) : []
   const way = text(type)?.toLowerCase() ?? null
-  const agent = way === 'outgoing' ? agentOf(author) : null
+  const agent = way === 'outgoing' ? agentOf(author, text(botId)) : null
   const atMs = instant(createdOn)
   const words = parts.flatMap(part => wordsOf(part))
   const media = parts.flatMap(part => mediaOf(part))
@@ -253,10 +253,11 @@ function unsaid(part: Loose): Loose {
 }
 
 /** Who wrote an outgoing message, where it was a person. How `author` looks inside is not documented. */
-function agentOf(author: unknown): { id: string | null; name: string | null; rest: Loose } | null {
-  if (!isObject(author) || Object.keys(author).length === 0 || lettersOf(author['type'] ?? author['role']).includes('bot'))
-    return null
+function agentOf(author: unknown, botId: string | null): { id: string | null; name: string | null; rest: Loose } | null {
+  if (!isObject(author) || lettersOf(author['type'] ?? author['role']).includes('bot')) return null
+  if (Object.values(author).every(value => text(value) === null)) return null
   const { id, _id, userId, agentId, name, fullName, firstName, lastName, ...rest } = author
+  if (botId !== null && [agentId, id, _id, userId].map(text).includes(botId)) return null
   const whole = [firstName, lastName]
     .map(text)
     .filter(word => word !== null)

@@ -92,6 +92,8 @@ async function grant(
   const { status, headers: answered, body } = await fetch({ method: 'POST', url, headers, body: form.toString() })
   const told = typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : {}
   if (status === 401 || status === 403 || (status === 400 && /_(grant|client)$/.test(text(told['error']) ?? ''))) return 'refused'
+  // There is the password still, whatever a server says of a refresh token that has ended.
+  if (fields['grant_type'] === 'refresh_token' && status >= 400 && status < 500 && ![408, 429].includes(status)) return 'refused'
   if (status >= 300) throw failure(status, answered)
   const access = text(told['access_token'])
   if (access === null)
@@ -117,5 +119,9 @@ function failure(status: number, headers: Readonly<Record<string, string>>): Flo
   if (status === 429)
     return new FlowError('SRC_RATE_LIMITED', { status, hint, ...(seconds === null ? {} : { waitMs: seconds * 1000 }) })
   if (status >= 500) return new FlowError('SRC_SERVER_ERROR', { status, hint })
-  return new FlowError('SRC_REFUSED', { status, hint: 'the token endpoint refused the request; is token.url right?' })
+  // No `status`: whoever asks for a conversation takes 404 for one that is gone.
+  return new FlowError('SRC_REFUSED', {
+    vendorCode: String(status),
+    hint: 'the token endpoint refused the request; is token.url right?',
+  })
 }

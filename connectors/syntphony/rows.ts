@@ -311,19 +311,24 @@ export function isObject(value: unknown): value is Loose {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** What paging needs of Spring's envelope. `number` is left alone: whether it counts from 0 or 1 is not known. */
+/**
+ * What paging needs of Spring's envelope. `number` is left alone: whether it counts from 0 or 1 is not known. A vendor that leaves empty lists out
+ * leaves out `content`, too: then the counts must say that there is nothing.
+ */
 export const ListPage = z
   .looseObject({
-    content: z
-      .array(z.unknown())
-      .nullable()
-      .transform(rows => rows ?? []),
+    content: z.array(z.unknown()).nullish(),
     last: z.unknown().optional(),
+    empty: z.unknown().optional(),
     totalElements: z.unknown().optional(),
     totalPages: z.unknown().optional(),
   })
+  .refine(
+    ({ content, empty, totalElements }) => content !== undefined || number(totalElements) === 0 || bool(empty) === true,
+    'has no content',
+  )
   .transform(({ content, last, totalElements, totalPages }) => ({
-    content,
+    content: content ?? [],
     last: bool(last),
     total: number(totalElements),
     pages: number(totalPages),

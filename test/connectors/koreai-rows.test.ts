@@ -455,11 +455,21 @@ describe('messages', () => {
   })
 
   test("an outgoing message with an author is an agent's, and the session has the last one", () => {
-    const author = { id: 'a-7', firstName: 'Ines', lastName: 'R.', team: 'second level' }
-    const { messages, session } = told(row, { messages: [outgoing({ author })] })
+    const author = { id: 'a-7', firstName: 'Ines', lastName: 'R.', team: 'second level', botId: BOT }
+    const { messages, session } = told(row, { messages: [outgoing({ botId: BOT, author })] })
     expect(messages[0]).toMatchObject({ sender: 'AGENT', agent_id: 'a-7', agent_name: 'Ines R.' })
     expect(messages[0]?.attributes['author.team']).toBe('second level')
     expect(session).toMatchObject({ agent_id: 'a-7', agent_name: 'Ines R.', bot_messages: 0, agent_messages: 1 })
+  })
+
+  test.each([
+    ['nobody', { id: null, name: '', role: '-' }],
+    ['an empty object', {}],
+    ['the bot itself', { id: 'st-own', name: 'Helper' }],
+    ['a bot, by its type', { id: 'b-1', type: 'Bot' }],
+  ])("an outgoing message whose author is %s is the bot's", (_, author) => {
+    const { messages, session } = told(row, { messages: [outgoing({ botId: 'st-own', author })] })
+    expect([messages[0]?.sender, session.agent_messages]).toEqual(['BOT', 0])
   })
 
   test("without asking for agents, who wrote the bot's messages of an agent session is not known", () => {

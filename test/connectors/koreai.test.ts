@@ -499,19 +499,42 @@ describe('messages', () => {
   })
 })
 
-test('sessions that stay active are asked for by their ids; what the vendor no longer knows, or was not asked for, is left out', async () => {
-  const vendor = await scriptedVendor([
-    post(
+describe('sessions that stay active', () => {
+  const ids = ['a', 'b']
+  const follow = async (steps: readonly Step[]) => {
+    const { parsed, scope, http } = clientOf(await scriptedVendor(steps))
+    return sessions.follow?.read({ config: parsed, scope, ids, nowMs: NOW, http })
+  }
+
+  test('are asked for by their ids; what the vendor no longer knows, or was not asked for, is left out', async () => {
+    const answer = { body: { total: 2, sessions: [{ sessionId: 'a' }, { sessionId: 'x' }], invalidSessions: ['b'] } }
+    expect(sessions.follow).toMatchObject({ atOnce: 50, longestMs: 15 * DAY })
+    expect(await follow([post('getSessions', { sessionId: ids, skip: 0, limit: 2 }, answer)])).toEqual([
+      { sessionId: 'a', [FOLLOWED]: true },
+    ])
+  })
+
+  test('are read whole where the vendor gives fewer at once than it was asked for', async () => {
+    const asked = (skip: number) => ({ sessionId: ids, skip, limit: 2 })
+    const steps = [
+      post('getSessions', asked(0), { body: { total: 2, moreAvailable: true, sessions: [{ sessionId: 'a' }] } }),
+      post('getSessions', asked(1), { body: { total: 2, moreAvailable: false, sessions: [{ sessionId: 'b' }] } }),
+    ]
+    expect(await follow(steps)).toEqual(ids.map(sessionId => ({ sessionId, [FOLLOWED]: true })))
+  })
+
+  test.each([
+    ['the same sessions again', [{ sessionId: 'a' }]],
+    ['none', []],
+  ])('are done when the vendor says there are more, and gives %s', async (_, again) => {
+    const first = post(
       'getSessions',
-      { sessionId: ['a', 'b'] },
-      { body: { total: 2, sessions: [{ sessionId: 'a' }, { sessionId: 'x' }], invalidSessions: ['b'] } },
-    ),
-  ])
-  const { parsed, scope, http } = clientOf(vendor)
-  expect(sessions.follow).toMatchObject({ atOnce: 50, longestMs: 15 * DAY })
-  expect(await sessions.follow?.read({ config: parsed, scope, ids: ['a', 'b'], nowMs: NOW, http })).toEqual([
-    { sessionId: 'a', [FOLLOWED]: true },
-  ])
+      { sessionId: ids, skip: 0, limit: 2 },
+      { body: { moreAvailable: true, sessions: [{ sessionId: 'a' }] } },
+    )
+    const second = post('getSessions', { sessionId: ids, skip: 1, limit: 2 }, { body: { moreAvailable: true, sessions: again } })
+    expect(await follow([first, second])).toEqual([{ sessionId: 'a', [FOLLOWED]: true }])
+  })
 })
 
 test('the lookback reaches an hour beyond the inactivity setting, and is a day at least', () => {

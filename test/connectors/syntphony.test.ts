@@ -382,6 +382,15 @@ describe('pages', () => {
     const vendor = await scriptedVendor([token(), ...Array.from({ length: 5 }, () => ({ path: LIST, body: { rows: [] } }))])
     expect((await read(vendor)).error?.code).toBe('SRC_MALFORMED')
   })
+
+  test.each([{ totalElements: 0, last: true }, { empty: true, last: true }, { totalElements: '0' }])(
+    'without content are empty where they say so: %j',
+    async body => {
+      const vendor = await scriptedVendor([token(), { path: LIST, body }])
+      const { pages, error } = await read(vendor)
+      expect([idsOf(pages), error]).toEqual([[[]], null])
+    },
+  )
 })
 
 describe('errors', () => {
@@ -455,6 +464,25 @@ describe('tokens', () => {
     await clock.advance(400_000)
     expect((await read(vendor)).error).toBeNull()
     expect(formsOf(vendor)).toEqual([password, password, refreshOf('access-2'), password])
+  })
+
+  test.each([
+    [400, { error: 'invalid_token' }],
+    [400, {}],
+    [404, {}],
+    [422, { error: 'x' }],
+  ])('are fetched with the password when the refresh token is refused with %d %j', async (status, body) => {
+    const vendor = await scriptedVendor([
+      token(),
+      list('access-1'),
+      { ...token(), status, body },
+      token('access-2'),
+      list('access-2'),
+    ])
+    const { clock } = await read(vendor)
+    await clock.advance(400_000)
+    expect((await read(vendor)).error).toBeNull()
+    expect(formsOf(vendor)).toEqual([password, refreshOf('access-1'), password])
   })
 
   test('that the vendor refuses are renewed in mid-listing, and no page is lost or read twice', async () => {
@@ -597,6 +625,11 @@ describe('what a conversation said', () => {
     expect(await expanded(vendor, ['a'])).toEqual([{ details: null, delivered: [] }])
     const other = await scriptedVendor([token(), ...Array.from({ length: 5 }, () => ({ path: DETAILS, status: 204 }))])
     await expect(expanded(other, ['a'])).rejects.toMatchObject({ code: 'SRC_MALFORMED' })
+  })
+
+  test('is not gone where it is the token endpoint that answers 404', async () => {
+    const vendor = await scriptedVendor([{ ...token(), status: 404, body: {} }])
+    await expect(expanded(vendor, ['a'])).rejects.toMatchObject({ code: 'SRC_REFUSED' })
   })
 })
 

@@ -111,6 +111,16 @@ describe('diagram_9', () => {
     expect(told('diagram_9', empty)).toMatchObject({ messages: [], events: [{ type: 'other', name: 'a turn without words' }] })
   })
 
+  test('a chat that is filled in later moves no turn to another session: beside chat_8 the row has not changed', () => {
+    const { row, fingerprint } = streamOf('diagram_9')
+    const marks = (config: Record<string, unknown>) =>
+      [GREETING, { ...GREETING, conn_id: '186067617' }].map(each => fingerprint?.(row.parse(each) as never, ctxOf(config)))
+    const [before, after] = marks({})
+    expect(after).toEqual(before)
+    const [alone, later] = marks({ streams: 'diagram_9'.split(',') })
+    expect(later).not.toEqual(alone)
+  })
+
   test('the id stays when the chat, or who the customer is, is filled in later', () => {
     const later = { ...GREETING, conn_id: '186067617', customer_id: '31', customer_name: 'Ana M.' }
     expect(idOf('diagram_9', later)).toBe(idOf('diagram_9', GREETING))

@@ -11,7 +11,7 @@ import { halve, split } from '../../src/source/windows.ts'
 import { createLog } from '../../src/log.ts'
 import { handClock } from '../support/clock.ts'
 import { type ScriptedVendor, type Step, scriptedVendor } from '../support/scripted-vendor.ts'
-import { subject } from '../support/subjects/wolkvox.ts'
+import { subject, subjectTurns } from '../support/subjects/wolkvox.ts'
 import { truthOf } from '../support/truth/wolkvox.ts'
 
 const T = Date.parse
@@ -508,8 +508,11 @@ describe('a whole read of a world over a month end', () => {
   })
 })
 
-describe('conformance', () => {
-  test.each(conformanceChecks(subject).map(check => [check.name, check] as const))('%s', async (_, check) => {
+describe.each([
+  ['of all reports', subject],
+  ['of turns alone, whose sessions are derived', subjectTurns],
+])('conformance %s', (_, of) => {
+  test.each(conformanceChecks(of).map(check => [check.name, check] as const))('%s', async (_name, check) => {
     await expect(check.run()).resolves.toHaveProperty('outcome')
   })
 })

@@ -4,6 +4,8 @@ import type { Connector, Window } from '../contract.ts'
 
 export interface Subject {
   readonly connector: Connector
+  /** Where the config reads some of the streams only, as a variant beside a subject that reads them all: which. Default: all are checked. */
+  readonly streams?: readonly string[]
   /** A vendor with rows of every stream in `window`, started for each check anew. Where the check asks for no habit, it limits no rates and nothing else goes wrong. */
   start(how: Start): Promise<Vendor>
   /** Checks that this connector need not pass, and why. */

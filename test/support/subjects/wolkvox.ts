@@ -5,8 +5,8 @@
 import wolkvox from '../../../connectors/wolkvox/index.ts'
 import { type Quirks, startWolkvoxSimulator } from '../../../connectors/wolkvox/simulator.ts'
 import { createWorld } from '../../../src/sim/index.ts'
-import type { Habit, Subject } from '../../../src/source/conformance.ts'
-import { truthOf } from '../truth/wolkvox.ts'
+import type { Habit, Start, Subject, Vendor } from '../../../src/source/conformance.ts'
+import { truthOf, turnsTruthOf } from '../truth/wolkvox.ts'
 
 const MINUTE = 60_000
 const DAY = 24 * 60 * MINUTE
@@ -25,23 +25,29 @@ const CLOCK_MS: Readonly<Partial<Record<Habit, number>>> = { clock_ahead: 2 * MI
 /** There are no pages, but answers that are cut off: so few rows that windows are halved time and again. */
 const FEW = { turnRows: 60, rows: 12 }
 
-export const subject: Subject = {
-  connector: wolkvox,
+/** All five reports. */
+export const subject: Subject = subjectOf({}, truthOf)
 
-  async start({ habit, now }) {
-    const offMs = (habit !== null && CLOCK_MS[habit]) || 0
-    const simulator = await startWolkvoxSimulator({
-      world,
-      now: () => now() + offMs,
-      ...(habit !== null && { quirks: QUIRKS[habit] ?? {}, ...FEW }),
-      ...(habit === 'quota' && { licences: 1, arrivalClock: now, answerMs: 2 }),
-    })
-    return {
-      config: { ...simulator.config, ...(habit !== null && { 'max.rows.turns': FEW.turnRows, 'max.rows': FEW.rows }) },
-      window: { fromMs: FROM, untilMs: FROM + 2 * DAY },
-      truth: nowMs => truthOf(simulator, nowMs + offMs),
-      refusedForQuota: () => simulator.refusedForQuota(),
-      stop: () => simulator.stop(),
-    }
-  },
+/** Turns alone, whose sessions are derived. */
+export const subjectTurns: Subject = { ...subjectOf({ streams: 'diagram_9' }, turnsTruthOf), streams: ['diagram_9'] }
+
+function subjectOf(keys: Readonly<Record<string, string>>, truth: typeof truthOf): Subject {
+  return { connector: wolkvox, start: how => start(how, keys, truth) }
+}
+
+async function start({ habit, now }: Start, keys: Readonly<Record<string, string>>, truth: typeof truthOf): Promise<Vendor> {
+  const offMs = (habit !== null && CLOCK_MS[habit]) || 0
+  const simulator = await startWolkvoxSimulator({
+    world,
+    now: () => now() + offMs,
+    ...(habit !== null && { quirks: QUIRKS[habit] ?? {}, ...FEW }),
+    ...(habit === 'quota' && { licences: 1, arrivalClock: now, answerMs: 2 }),
+  })
+  return {
+    config: { ...simulator.config, ...keys, ...(habit !== null && { 'max.rows.turns': FEW.turnRows, 'max.rows': FEW.rows }) },
+    window: { fromMs: FROM, untilMs: FROM + 2 * DAY },
+    truth: nowMs => truth(simulator, nowMs + offMs),
+    refusedForQuota: () => simulator.refusedForQuota(),
+    stop: () => simulator.stop(),
+  }
 }

@@ -19,12 +19,9 @@ export function truthOf({ world, account, quirks }: WolkvoxSimulator, nowMs: num
     const { channel } = chat.conversation
     const of = { session_id: chat.connId, channel }
     for (const turn of chat.turns.filter(shows)) {
-      const masked = turn.answer.startsWith('MaskedText:')
-      const said = { ...of, bot_id: chat.rpId, sent_at: second(turn.atMs), type: 'text', agent_name: null }
-      if (turn.query !== '' || masked) messages.push({ ...said, sender: 'USER', text: turn.query || turn.answer })
-      if (turn.answer === 'transfer_skill')
-        events.push({ ...of, occurred_at: second(turn.atMs), type: 'agent_transfer_requested', name: turn.answer })
-      else if (turn.answer !== '' && !masked) messages.push({ ...said, sender: 'BOT', text: turn.answer })
+      const told = toldBy(turn)
+      messages.push(...told.messages.map(said => ({ ...of, bot_id: chat.rpId, agent_name: null, ...said })))
+      events.push(...told.events.map(happened => ({ ...of, ...happened })))
     }
     for (const { atMs, code } of chat.options.filter(shows))
       events.push({ ...of, occurred_at: second(atMs), type: 'menu_option', name: code })
@@ -35,6 +32,64 @@ export function truthOf({ world, account, quirks }: WolkvoxSimulator, nowMs: num
     if (chat.agent !== null) messages.push(...spoken(chat).map(said => ({ ...of, bot_id: chat.rpId, ...said })))
   }
   return { sessions, messages, events }
+}
+
+/** What there is when `diagram_9` alone is read: turns, and sessions made of them, each chat cut where it was silent for more than an hour. */
+export function turnsTruthOf({ world, account }: WolkvoxSimulator, nowMs: number): Truth {
+  const sessions: Partial<Session>[] = []
+  const messages: Partial<Message>[] = []
+  const events: Partial<Event>[] = []
+  for (let index = 0; index < world.at(nowMs).count; index++) {
+    const chat = account.chat(index)
+    const turns = chat?.turns.filter(({ shownAtMs }) => shownAtMs <= nowMs).toSorted((a, b) => a.atMs - b.atMs) ?? []
+    if (chat === null) continue
+    const of = { bot_id: chat.rpId, channel: chat.conversation.channel }
+    for (const part of cutAtSilence(turns)) {
+      const told = part.map(toldBy)
+      const started_at = second(part[0]?.atMs ?? 0)
+      const counted = (sender: string) => told.flatMap(each => each.messages).filter(said => said.sender === sender).length
+      const transferred_at = told.flatMap(each => each.events)[0]?.occurred_at ?? null
+      sessions.push({
+        ...of,
+        started_at,
+        ended_at: second(part.at(-1)?.atMs ?? 0),
+        status: 'CLOSED',
+        containment: transferred_at === null ? 'UNKNOWN' : 'AGENT',
+        transferred_at,
+        user_messages: counted('USER'),
+        bot_messages: counted('BOT'),
+      })
+      messages.push(...told.flatMap(each => each.messages).map(said => ({ ...of, ...said })))
+      events.push(...told.flatMap(each => each.events).map(happened => ({ ...of, ...happened })))
+    }
+  }
+  return { sessions, messages, events }
+}
+
+const SILENCE_MS = 3_600_000
+
+function cutAtSilence<T extends { readonly atMs: number }>(turns: readonly T[]): T[][] {
+  const parts: T[][] = []
+  for (const turn of turns) {
+    const last = parts.at(-1)?.at(-1)
+    if (last === undefined || second(turn.atMs) - second(last.atMs) > SILENCE_MS) parts.push([])
+    parts.at(-1)?.push(turn)
+  }
+  return parts
+}
+
+/** The question and the answer of a turn, or that the answer hands over. */
+function toldBy({ atMs, query, answer }: Chat['turns'][number]): { messages: Partial<Message>[]; events: Partial<Event>[] } {
+  const masked = answer.startsWith('MaskedText:')
+  const said = { sent_at: second(atMs), type: 'text' }
+  const isHandOver = answer === 'transfer_skill'
+  return {
+    messages: [
+      ...(query !== '' || masked ? [{ ...said, sender: 'USER' as const, text: query || answer }] : []),
+      ...(answer !== '' && !masked && !isHandOver ? [{ ...said, sender: 'BOT' as const, text: answer }] : []),
+    ],
+    events: isHandOver ? [{ occurred_at: second(atMs), type: 'agent_transfer_requested' as const, name: answer }] : [],
+  }
 }
 
 function sessionOf(chat: Chat, customerIsKnown: boolean): Partial<Session> {

@@ -112,9 +112,11 @@ describe('diagram_9', () => {
   })
 
   test('a chat that is filled in later moves no turn to another session: beside chat_8 the row has not changed', () => {
-    const { row, fingerprint } = streamOf('diagram_9')
+    const stream = streamOf('diagram_9')
     const marks = (config: Record<string, unknown>) =>
-      [GREETING, { ...GREETING, conn_id: '186067617' }].map(each => fingerprint?.(row.parse(each) as never, ctxOf(config)))
+      [GREETING, { ...GREETING, conn_id: '186067617' }].map(each =>
+        stream.fingerprint?.(stream.row.parse(each) as never, ctxOf(config)),
+      )
     const [before, after] = marks({})
     expect(after).toEqual(before)
     const [alone, later] = marks({ streams: 'diagram_9'.split(',') })

@@ -26,6 +26,7 @@ export default defineConfig({
           globalSetup: ['test/support/stack-setup.ts'],
           testTimeout: 120_000,
           hookTimeout: 120_000,
+          maxConcurrency: 3,
           fileParallelism: false,
         },
       },

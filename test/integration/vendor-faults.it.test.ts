@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, inject, test } from 'vitest'
+import { describe, expect, inject, test } from 'vitest'
 import type { Fault } from '../../src/sim/index.ts'
 import { hasPython, readIndependently } from '../support/independent/read-topics.ts'
 import { type Running, start } from '../support/product.ts'
@@ -35,71 +35,90 @@ const FAULTS: { name: string; fault: Fault; code: string; times: number }[] = [
   },
 ]
 
-describe.runIf(hasPython())('a vendor that answers a backfill with', () => {
+/** Each with a vendor and a product of its own, several at a time: what they do most is wait. */
+describe.runIf(hasPython()).concurrent('a vendor that answers a backfill with', () => {
   const stack = inject('stack')
-  let history: History
-  let product: Running
-  afterEach(async () => {
-    await product.kill('SIGKILL')
-    await history.stop()
-  })
 
-  const topics = () => {
-    const { sessions, messages, events, rejects } = history.names
-    return readIndependently(stack.brokers, stack.registry, [sessions, messages, events, rejects])
+  interface Run {
+    readonly history: History
+    readonly product: Running
+    readonly topics: () => ReturnType<typeof readIndependently>
   }
 
-  test.each(FAULTS)(
-    '$name: is told with code and place, and everything is read when it has passed',
-    async ({ fault, code, times }) => {
-      history = await startHistory(stack, { seed: 3, sessions: 80, days: 2, pageSize: 10 })
-      history.vendor.faults.next(fault, { path: '/v2.0/sessions', skip: 3, times })
-      product = start(['run', '--config', history.config])
+  /** Reads the whole history of a vendor that `spoil` has told how to fail. */
+  async function readWhile(
+    options: Partial<Parameters<typeof startHistory>[1]>,
+    spoil: (history: History) => void,
+    hold: (run: Run) => Promise<void>,
+  ): Promise<void> {
+    const history = await startHistory(stack, { seed: 3, sessions: 80, days: 2, pageSize: 10, ...options })
+    spoil(history)
+    const product = start(['run', '--config', history.config])
+    try {
       await history.complete(await product.base())
-      expect(history.vendor.faults.pending).toBe(0)
-      expect(product.log.filter(line => line.code === code)).toContainEqual(
-        expect.objectContaining({ code, connector: 'acme', stream: 'sessions', scope: 'acme' }),
-      )
-      expectTheWorld(await topics(), history)
-    },
+      const { sessions, messages, events, rejects } = history.names
+      const topics = () => readIndependently(stack.brokers, stack.registry, [sessions, messages, events, rejects])
+      await hold({ history, product, topics })
+    } finally {
+      await product.kill('SIGKILL')
+      await history.stop()
+    }
+  }
+
+  test.each(FAULTS)('$name: is told with code and place, and everything is read when it has passed', ({ fault, code, times }) =>
+    readWhile(
+      {},
+      ({ vendor }) => vendor.faults.next(fault, { path: '/v2.0/sessions', skip: 3, times }),
+      async ({ history, product, topics }) => {
+        expect(history.vendor.faults.pending).toBe(0)
+        expect(product.log.filter(line => line.code === code)).toContainEqual(
+          expect.objectContaining({ code, connector: 'acme', stream: 'sessions', scope: 'acme' }),
+        )
+        expectTheWorld(await topics(), history)
+      },
+    ),
   )
 
-  test('an empty 204 where there is something: asks again before it believes it', async () => {
-    history = await startHistory(stack, { seed: 3, sessions: 80, days: 2, pageSize: 10 })
-    history.vendor.faults
-      .next({ kind: 'empty' }, { path: '/v2.0/sessions', skip: 1 })
-      .next({ kind: 'empty' }, { path: '/v2.0/sessions', skip: 4 })
-    product = start(['run', '--config', history.config])
-    await history.complete(await product.base())
-    expect(history.vendor.faults.pending).toBe(0)
-    expectTheWorld(await topics(), history)
-  })
+  test('an empty 204 where there is something: asks again before it believes it', () =>
+    readWhile(
+      {},
+      ({ vendor }) =>
+        vendor.faults
+          .next({ kind: 'empty' }, { path: '/v2.0/sessions', skip: 1 })
+          .next({ kind: 'empty' }, { path: '/v2.0/sessions', skip: 4 }),
+      async ({ history, topics }) => {
+        expect(history.vendor.faults.pending).toBe(0)
+        expectTheWorld(await topics(), history)
+      },
+    ))
 
-  test('an empty 204 for periods without sessions: goes on to the next', async () => {
-    history = await startHistory(stack, { seed: 3, sessions: 80, days: 2, quirks: { emptyPeriod: '204' } })
-    product = start(['run', '--config', history.config])
-    await history.complete(await product.base())
-    expectTheWorld(await topics(), history)
-  })
+  test('an empty 204 for periods without sessions: goes on to the next', () =>
+    readWhile(
+      { quirks: { emptyPeriod: '204' } },
+      () => {},
+      async ({ history, topics }) => expectTheWorld(await topics(), history),
+    ))
 
-  test('a row with a missing field: the row is on rejects with its reason, the rest of the page is published', async () => {
-    history = await startHistory(stack, { seed: 3, sessions: 80, days: 2, pageSize: 10 })
-    history.vendor.faults.next(
-      { kind: 'missing_field', rows: 'items', field: 'creationTime', row: 2 },
-      { path: '/v2.0/sessions', skip: 3 },
-    )
-    product = start(['run', '--config', history.config])
-    await history.complete(await product.base())
-    const records = await topics()
-    const rejects = records.filter(record => record.topic === history.names.rejects)
-    expect(rejects).toHaveLength(1)
-    const lost = (rejects[0]?.value as { id?: string } | undefined)?.id ?? ''
-    const key = `botmaker:acme:${lost}`
-    const { expected } = history
-    expect(expected.sessions.has(key)).toBe(true)
-    expected.sessions.delete(key)
-    for (const [message, { session_key }] of expected.messages) if (session_key === key) expected.messages.delete(message)
-    const events = expected.events.filter(event => !event.startsWith(`${key}|`))
-    expectTheWorld(records, { ...history, expected: { ...expected, events } })
-  })
+  test('a row with a missing field: the row is on rejects with its reason, the rest of the page is published', () =>
+    readWhile(
+      {},
+      ({ vendor }) =>
+        vendor.faults.next(
+          { kind: 'missing_field', rows: 'items', field: 'creationTime', row: 2 },
+          { path: '/v2.0/sessions', skip: 3 },
+        ),
+      async ({ history, topics }) => {
+        const records = await topics()
+        const rejects = records.filter(record => record.topic === history.names.rejects)
+        expect(rejects).toHaveLength(1)
+        const lost = (rejects[0]?.value as { id?: string } | undefined)?.id ?? ''
+        const key = `botmaker:acme:${lost}`
+        const { expected } = history
+        expect(expected.sessions.has(key)).toBe(true)
+        expected.sessions.delete(key)
+        for (const [message, { session_key }] of expected.messages) if (session_key === key) expected.messages.delete(message)
+        const events = expected.events.filter(event => !event.startsWith(`${key}|`))
+        expectTheWorld(records, { ...history, expected: { ...expected, events } })
+      },
+    ))
 })

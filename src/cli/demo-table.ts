@@ -78,7 +78,7 @@ export function tableOf(state: DemoState, width: number): string[] {
   }
   const channels = Map.groupBy(rows, ({ channel }) => channel)
   const size = (of: readonly DemoRow[]) => of.reduce((all, { sessions }) => all + sessions, 0)
-  const inOrder = [...channels].toSorted(([, a], [, b]) => size(b) - size(a))
+  const inOrder = [...channels].filter(([, of]) => size(of) > 0).toSorted(([, a], [, b]) => size(b) - size(a))
   return [
     '',
     line('sessions', [...vendors, 'all']),

@@ -125,6 +125,11 @@ export class DerivedSessions {
     })
   }
 
+  /** What the row says of its conversation. Throws what the connector throws. */
+  turn(row: unknown, ctx: RowContext): Turn | null {
+    return this.#of.turn(row as never, ctx)
+  }
+
   /** A session of no name, to try whether a row can be told. */
   provisional(turn: Turn, ctx: RowContext): SessionRef {
     return ctx.session({ botId: turn.botId, sessionId: '-', channel: turn.channel, language: turn.language })

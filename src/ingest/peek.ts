@@ -2,7 +2,7 @@
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { Event, Message, Session } from '../records.ts'
-import type { Derive, Http, Scope, Stream, Window } from '../source/contract.ts'
+import type { Http, Scope, Stream, Window } from '../source/contract.ts'
 import { createHttp } from '../source/http.ts'
 import { quotaLimits, quotaShare } from '../source/config.ts'
 import { PRIORITY, quotaPool, type QuotaPool } from '../source/quota.ts'
@@ -38,7 +38,6 @@ const EXPAND_ROWS = 10
 
 /** Sessions are derived of what is shown only: where a longer look would make them longer, they are cut. */
 interface Deriving extends Place {
-  readonly derive: Derive | null
   readonly derived: DerivedSessions | null
   /** Sessions that were derived and shown. */
   readonly shown: Set<string>
@@ -131,7 +130,6 @@ async function* peekStream(of: Place, most = Infinity): AsyncGenerator<Peeked> {
   const derive = stream.derive?.(config as never) ?? null
   const place = {
     ...of,
-    derive,
     derived: derive && new DerivedSessions(derive, { connector: of.name, stream: '', scope: scope.name }),
     shown: new Set<string>(),
   }
@@ -186,7 +184,7 @@ async function* derivedOf(
   const peeked: Peeked[] = []
   for (const [index, row] of rows.entries()) {
     try {
-      const turn = place.derive?.turn(richer[index] as never, ctx) ?? null
+      const turn = derived.turn(richer[index], ctx)
       if (turn !== null) place.stream.normalise(richer[index] as never, { ...ctx, derived: derived.provisional(turn, ctx) })
       const [session] = turn === null ? [] : derived.assign([turn])
       const ref = turn === null || session === undefined ? null : derived.refer(session, turn, ctx)

@@ -65,7 +65,6 @@ export function stagesOf(parts: StageParts): Stages {
   const homes = new Map<Row, Home>()
   /** When an open row that does not change was remembered last. */
   const remembered = new Map<string, number>()
-  const deriving = derived === null ? null : (stream.derive?.(config as never) ?? null)
   derived?.settle(atMs => watermark(reader.cursor, atMs))
   /** The cursor before the page in hand, for the rejects in it. */
   let cursorOfPage: { step: Step; text: string } | null = null
@@ -114,7 +113,7 @@ export function stagesOf(parts: StageParts): Stages {
     const turned: { row: Row; turn: Turn }[] = []
     for (const row of rows) {
       try {
-        const turn = deriving?.turn(row.row as never, ctx) ?? null
+        const turn = derived.turn(row.row, ctx)
         if (turn === null) continue
         stream.normalise(row.row as never, { ...ctx, derived: derived.provisional(turn, ctx) })
         turned.push({ row, turn })
@@ -185,7 +184,7 @@ export function stagesOf(parts: StageParts): Stages {
     },
 
     *changed(step, { rows }) {
-      const size = stream.expand ? (stream.expandRows ?? EXPAND_ROWS) : deriving ? DERIVE_ROWS : Math.max(rows.length, 1)
+      const size = stream.expand ? (stream.expandRows ?? EXPAND_ROWS) : derived ? DERIVE_ROWS : Math.max(rows.length, 1)
       let some: Row[] = []
       for (const row of rows) {
         if (versions.isUnchanged(row.id, row.fingerprint)) {

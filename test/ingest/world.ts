@@ -1,5 +1,5 @@
 import { createLog, type Log, silentLog } from '../../src/log.ts'
-import { decoderFor, encoderFor } from '../../src/kafka/codec.ts'
+import { decoderFor } from '../../src/kafka/codec.ts'
 import { partitionOf } from '../../src/kafka/partition.ts'
 import { readCursor } from '../../src/ingest/cursor.ts'
 import type { Fault } from '../../src/ingest/commit.ts'
@@ -15,18 +15,16 @@ import type { Connector } from '../../src/source/contract.ts'
 import { topicNames } from '../../src/topics.ts'
 import type { HandClock } from '../support/clock.ts'
 import type { MemoryKafka } from '../../src/source/conformance/memory-kafka.ts'
+import { decodeProgress, memoryEncoder, memoryRegistry } from '../../src/source/conformance/topics.ts'
 
 export const names = topicNames('tiny')
 export const PARTITIONS = 3
 
-const SCHEMAS = ['session', 'message', 'event', 'progress'] as const
-const registry = { schemaById: async (id: number) => schemaText(SCHEMAS[id - 1] ?? 'session') }
-const encoderOf = <T extends object>(name: (typeof SCHEMAS)[number]) => encoderFor<T>(schemaText(name), SCHEMAS.indexOf(name) + 1)
 const decoders = {
-  session: decoderFor<Session>(registry, schemaText('session')),
-  message: decoderFor<Message>(registry, schemaText('message')),
-  event: decoderFor<Event>(registry, schemaText('event')),
-  progress: decoderFor<Progress>(registry, schemaText('progress')),
+  session: decoderFor<Session>(memoryRegistry, schemaText('session')),
+  message: decoderFor<Message>(memoryRegistry, schemaText('message')),
+  event: decoderFor<Event>(memoryRegistry, schemaText('event')),
+  progress: decoderFor<Progress>(memoryRegistry, schemaText('progress')),
 }
 
 export const base: BaseConfig = {
@@ -90,9 +88,9 @@ export function startLife(of: {
       partitions: PARTITIONS,
       partitionOf,
       encoders: {
-        session: encoderOf<Session>('session'),
-        message: encoderOf<Message>('message'),
-        event: encoderOf<Event>('event'),
+        session: memoryEncoder<Session>('session'),
+        message: memoryEncoder<Message>('message'),
+        event: memoryEncoder<Event>('event'),
       },
       maxBytes: of.maxBytes ?? new Map(),
       mask: asGiven,
@@ -103,11 +101,8 @@ export function startLife(of: {
     stream,
     config: {},
     spec: planSpecOf(connector, stream, config, {}),
-    progress: encoderOf<Progress>('progress'),
-    decodeProgress: async value => {
-      await decoders.progress.prepare([value])
-      return decoders.progress.decode(value)
-    },
+    progress: memoryEncoder<Progress>('progress'),
+    decodeProgress,
     http: null as never,
     clock,
     log,

@@ -5,6 +5,7 @@
  */
 import {
   type Conversation,
+  onceEach,
   Random,
   type Reply,
   type Request,
@@ -108,6 +109,8 @@ export async function startChatlayerSimulator(options: ChatlayerOptions): Promis
     now: () => now() + quirks.clockOffsetMs,
     pageSize: Math.min(options.pageSize ?? MOST_ROWS, MOST_ROWS),
     disturbed: new Set(),
+    eventsOf: onceEach(conversation => trackingEventsOf(conversation, team, quirks)),
+    partsOf: onceEach(conversation => partsOf(conversation, team)),
   }
   const server = await serve({
     arrivalClock,
@@ -154,6 +157,8 @@ interface Api {
   readonly pageSize: number
   /** Ids of events that were missing from a page once. */
   readonly disturbed: Set<string>
+  readonly eventsOf: (conversation: Conversation) => readonly TrackingEvent[]
+  readonly partsOf: (conversation: Conversation) => readonly Part[]
 }
 
 function isKnown({ headers }: Request, token: { id: string; secret: string }, { auth }: Quirks): boolean {
@@ -249,7 +254,7 @@ function eventsIn({ version, fromMs, untilMs }: Ranged, nowMs: number, api: Api,
   const before = quirks.windowEdges === 'closed' ? untilMs + 1 : untilMs
   return [...conversationsIn(api, bot, after - LONGEST_MS, before + quirks.timestampStepMs, nowMs)]
     .filter(conversation => api.team.versionOf(conversation) === version)
-    .flatMap(conversation => trackingEventsOf(conversation, api.team, quirks))
+    .flatMap(api.eventsOf)
     .filter(({ atMs, visibleAtMs }) => after <= atMs && atMs < before && visibleAtMs <= nowMs)
 }
 
@@ -438,7 +443,7 @@ function partsIn(api: Api, bot: string | null, of: Ranged, { query }: Request): 
   const channels = listOf(query.getAll('channel_type'))
   const languages = listOf(query.getAll('language'))
   return [...conversationsIn(api, bot, of.fromMs - LONGEST_MS, of.untilMs, api.now())]
-    .flatMap((conversation: Conversation) => partsOf(conversation, api.team))
+    .flatMap(api.partsOf)
     .filter(({ version }) => of.version === null || version === of.version)
     .filter(part => channels.length === 0 || channels.includes(part.channelType))
     .filter(part => languages.length === 0 || languages.includes(part.language))

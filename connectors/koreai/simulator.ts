@@ -80,6 +80,7 @@ export async function startKoreaiSimulator(options: KoreaiOptions): Promise<Kore
     pageSize: options.pageSize ?? 1000,
     messagesPageSize: options.messagesPageSize ?? Infinity,
     pages: new Pages(quirks),
+    closed: new WeakMap(),
   }
   const server = await serve({
     arrivalClock,
@@ -120,6 +121,7 @@ interface Api {
   readonly pageSize: number
   readonly messagesPageSize: number
   readonly pages: Pages
+  readonly closed: NonNullable<Sight['closed']>
 }
 
 /** What a call speaks of: the bots whose sessions it sees. */
@@ -257,10 +259,14 @@ function getAnalytics({ asked, bots, api }: Call): Reply {
   if (asked['limit'] === undefined) return refused(400, 'limit is required')
   const named = filters?.['channel'] as readonly string[] | undefined
   const channels = named ?? (quirks.analyticsDefault === 'rtm' ? ['rtm'] : null)
-  const found = sessionsBetween(fromMs - LONGEST_MS - quirks.startStepMs, toMs, sightOf(api))
-    .filter(({ conversation, channel }) => bots.includes(conversation.bot) && channels?.includes(channel) !== false)
-    .flatMap(told => told.events.map(event => ({ told, event, atMs: event.atMs + quirks.clockAheadMs })))
-    .filter(({ event, atMs }) => fromMs <= atMs && atMs < toMs && analyticsTypeOf(event) === type)
+  const found: { readonly told: Told; readonly event: Told['events'][number]; readonly atMs: number }[] = []
+  for (const told of sessionsBetween(fromMs - LONGEST_MS - quirks.startStepMs, toMs, sightOf(api))) {
+    if (!bots.includes(told.conversation.bot) || channels?.includes(told.channel) === false) continue
+    for (const event of told.events) {
+      const atMs = event.atMs + quirks.clockAheadMs
+      if (fromMs <= atMs && atMs < toMs && analyticsTypeOf(event) === type) found.push({ told, event, atMs })
+    }
+  }
   const way = (asked['sort'] as Asked | undefined)?.['order'] === 'asc' ? 1 : -1
   found.sort((a, b) => way * (a.atMs - b.atMs || (a.event.id < b.event.id ? -1 : 1)))
   const { rows, total, more } = api.pages.page(found, asked, api.pageSize, ({ event }) => event.id)
@@ -309,8 +315,8 @@ function listBots(request: Request, { bots, app, world }: Api): Reply {
   })
 }
 
-function sightOf({ world, vendorNow, quirks }: Api): Sight {
-  return { view: world.at(vendorNow() - quirks.clockAheadMs), quirks }
+function sightOf({ world, vendorNow, quirks, closed }: Api): Sight {
+  return { view: world.at(vendorNow() - quirks.clockAheadMs), quirks, closed }
 }
 
 /** The documented limits, by bot; account-wide calls by the account. A breached hour refuses everything, however calm the minute. */

@@ -7,6 +7,7 @@
  */
 import {
   type Conversation,
+  onceEach,
   type Reply,
   type Request,
   serve,
@@ -24,6 +25,7 @@ import {
   channelInfoOf,
   durationOf,
   flowsOf,
+  isListed,
   type Organization,
   organizationOf,
   satisfactionOf,
@@ -139,6 +141,7 @@ class Api {
   readonly #quirks: Quirks
   readonly #now: () => number
   readonly #rows: Rows
+  readonly #told: (conversation: Conversation) => Told
   readonly #reports = new Map<string, Report[]>()
   /** Conversation listings answered, by bot. */
   readonly #listings = new Map<string, number>()
@@ -149,6 +152,13 @@ class Api {
     this.#quirks = quirks
     this.#now = () => now() + quirks.clockAheadMs
     this.#rows = new Rows(organization, quirks)
+    this.#told = onceEach(conversation => ({
+      sessionCode: sessionCodeOf(organization, conversation),
+      businessKey: businessKeyOf(conversation),
+      channelUuid: channelInfoOf(organization, conversation).uuid,
+      flows: flowsOf(conversation),
+      tags: tagsOf(organization, conversation).map(({ name }) => name),
+    }))
   }
 
   answer(request: Request): Reply {
@@ -254,7 +264,7 @@ class Api {
 
   #indexOf(code: string, view: WorldView): number | null {
     for (; this.#indexed < view.count; this.#indexed++)
-      this.#indices.set(sessionCodeOf(this.#organization, view.conversation(this.#indexed)), this.#indexed)
+      this.#indices.set(this.#told(view.conversation(this.#indexed)).sessionCode, this.#indexed)
     const index = this.#indices.get(code)
     return index === undefined || index >= view.count ? null : index
   }
@@ -280,7 +290,7 @@ class Api {
     for (const conversation of ask.view.between(filters.fromMs - LONGEST_MS, filters.toMs)) {
       if (!this.#isAskedFor(conversation, filters, ask)) continue
       for (const message of conversation.messages)
-        if (filters.takes(message.atMs) && isWanted(conversation, message, wanted) && this.#rows.message(conversation, message))
+        if (filters.takes(message.atMs) && isListed(message) && isWanted(conversation, message, wanted))
           found.push({ conversation, message })
     }
     return found.sort((a, b) => a.message.atMs - b.message.atMs)
@@ -288,28 +298,6 @@ class Api {
 
   #isAskedFor(conversation: Conversation, filters: Filters, { bot }: Ask): boolean {
     return conversation.bot.id === bot.spec.id && filters.takesConversation(conversation, this.#told(conversation))
-  }
-
-  /** Worked out as it is asked for: most filters ask for nothing of it. */
-  #told(conversation: Conversation): Told {
-    const organization = this.#organization
-    return {
-      get sessionCode() {
-        return sessionCodeOf(organization, conversation)
-      },
-      get businessKey() {
-        return businessKeyOf(conversation)
-      },
-      get channelUuid() {
-        return channelInfoOf(organization, conversation).uuid
-      },
-      get flows() {
-        return flowsOf(conversation)
-      },
-      get tags() {
-        return tagsOf(organization, conversation).map(({ name }) => name)
-      },
-    }
   }
 
   #ordered(found: Conversation[], parameter: Parameters): Conversation[] {

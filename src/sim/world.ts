@@ -27,6 +27,8 @@ export interface WorldOptions {
   readonly neverClosedShare?: number
   /** Share of conversations whose person was there before. */
   readonly returningShare?: number
+  /** How many conversations stay in memory, about 15 kB each; each other one is made anew when it is asked for. Default 4096. */
+  readonly kept?: number
 }
 
 /**
@@ -65,7 +67,6 @@ export interface WorldView {
 
 const SALT = { root: 1, person: 2, conversation: 3, start: 4 } as const
 const RECENT = 4000
-const KEPT = 4096
 
 export function createWorld(options: WorldOptions): World {
   const all = withDefaults(options)
@@ -73,7 +74,7 @@ export function createWorld(options: WorldOptions): World {
   const starts = historyStarts(all)
   const spacingMs = all.livePerMinute > 0 ? MINUTE / all.livePerMinute : Infinity
   const people = new People(all, startOf)
-  const kept: (Conversation | undefined)[] = Array.from({ length: KEPT })
+  const kept: (Conversation | undefined)[] = Array.from({ length: all.kept })
 
   function startOf(index: number): number {
     if (index < sessions) return starts[index] as number
@@ -101,7 +102,7 @@ export function createWorld(options: WorldOptions): World {
   function conversation(index: number): Conversation {
     if (!Number.isInteger(index) || index < 0 || (index >= sessions && spacingMs === Infinity))
       throw new RangeError(`the world has no conversation ${index}`)
-    const known = kept[index % KEPT]
+    const known = kept[index % all.kept]
     if (known?.index === index) return known
     const person = people.of(index)
     const startedAtMs = startOf(index)
@@ -113,7 +114,7 @@ export function createWorld(options: WorldOptions): World {
       transferShare: incidentAt(all.incidents, startedAtMs, person.channel)?.transferShare ?? all.transferShare,
       neverClosedShare: all.neverClosedShare,
     })
-    kept[index % KEPT] = made
+    kept[index % all.kept] = made
     return made
   }
 
@@ -150,6 +151,23 @@ export function createWorld(options: WorldOptions): World {
   }
 
   return { options: all, bots, conversation, at }
+}
+
+/**
+ * `make`, done once for each conversation for as long as the world keeps it: simulators tell the same ones in request after request.
+ *
+ * @param make Of the conversation alone, as far as it is known: not of the moment.
+ */
+export function onceEach<T extends object | null>(make: (conversation: Conversation) => T): (conversation: Conversation) => T {
+  const made = new WeakMap<Conversation, T>()
+  return conversation => {
+    let of = made.get(conversation)
+    if (of === undefined) {
+      of = make(conversation)
+      made.set(conversation, of)
+    }
+    return of
+  }
 }
 
 /** The part of a conversation that had happened by `nowMs`; the same object when that is all of it. */
@@ -366,6 +384,7 @@ function withDefaults(options: WorldOptions): Required<WorldOptions> {
     transferShare: options.transferShare ?? 0.18,
     neverClosedShare: options.neverClosedShare ?? 0.14,
     returningShare: options.returningShare ?? 0.5,
+    kept: options.kept ?? 4096,
   }
 }
 

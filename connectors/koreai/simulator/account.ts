@@ -33,6 +33,8 @@ export interface Told {
 export interface Sight {
   readonly view: WorldView
   readonly quirks: Quirks
+  /** What is told of sessions that have closed, kept from request to request. Absent: nothing is. */
+  readonly closed?: WeakMap<Conversation, Told>
 }
 
 export function botIdOf(bot: BotSpec): string {
@@ -58,7 +60,15 @@ export function analyticsIdOf(event: WorldEvent): string {
 }
 
 /** The session of a conversation, as known. What somebody writes after the close would open a session that this simulator leaves out. */
-export function tellOf(conversation: Conversation, { view, quirks }: Sight): Told {
+export function tellOf(conversation: Conversation, sight: Sight): Told {
+  const kept = sight.closed?.get(conversation)
+  if (kept !== undefined) return kept
+  const told = tell(conversation, sight)
+  if (told.isClosed) sight.closed?.set(conversation, told)
+  return told
+}
+
+function tell(conversation: Conversation, { view, quirks }: Sight): Told {
   const { person, events, closedAtMs } = conversation
   const upTo = (atMs: number) => closedAtMs === null || atMs <= closedAtMs
   const messages = conversation.messages.filter(({ atMs }) => upTo(atMs))

@@ -5,7 +5,6 @@ import {
   channelInfoOf,
   durationOf,
   flowsOf,
-  isListed,
   type Organization,
   satisfactionOf,
   sessionCodeOf,
@@ -68,9 +67,8 @@ export class Rows {
     }
   }
 
-  /** The row of the message list; null where the list leaves the message out. */
-  message(conversation: Conversation, message: WorldMessage): Row | null {
-    if (!isListed(message)) return null
+  /** The row of the message list, of a message that is listed. */
+  message(conversation: Conversation, message: WorldMessage): Row {
     const { deliveredAtMissing, confidence } = this.#quirks
     const place = conversation.messages.indexOf(message)
     const answer = conversation.messages.slice(place + 1).find(({ sender }) => sender !== 'user')

@@ -1,4 +1,13 @@
-import { agentsOf, type Agent, type BotSpec, type Conversation, type Person, Random, type World } from '../../../src/sim/index.ts'
+import {
+  agentsOf,
+  type Agent,
+  type BotSpec,
+  type Conversation,
+  onceEach,
+  type Person,
+  Random,
+  type World,
+} from '../../../src/sim/index.ts'
 import type { Quirks } from './quirks.ts'
 
 /** One chat as an operation of wolkvox knows it when all is over. Times are epoch milliseconds; the vendor shows whole seconds of its local clock. */
@@ -80,33 +89,25 @@ export class Account {
   readonly operation: string
   readonly routingPoints: readonly { readonly rpId: string; readonly bot: BotSpec }[]
   readonly #world: World
-  readonly #quirks: Quirks
-  readonly #chats = new Map<number, Chat>()
+  readonly #chatOf: (conversation: Conversation) => Chat | null
 
   constructor(world: World, quirks: Quirks, botIds: readonly string[] | undefined) {
     this.#world = world
-    this.#quirks = quirks
     this.operation = String(new Random(world.options.seed, 1, 41).int(1000, 9999))
     this.routingPoints = world.bots
       .map((bot, number) => ({ rpId: String(4471 + number), bot }))
       .filter(({ bot }) => botIds?.includes(bot.id) ?? true)
+    this.#chatOf = onceEach(conversation => {
+      const point = this.routingPoints.find(({ bot }) => bot.id === conversation.bot.id)
+      return point === undefined ? null : chatOf(conversation, point.rpId, this.operation, quirks)
+    })
   }
 
   /** The chat of a conversation; null: one of a bot that this operation does not have. What is written after the close belongs to no chat. */
   chat(index: number): Chat | null {
-    const kept = this.#chats.get(index)
-    if (kept !== undefined) return kept
-    const conversation = this.#world.conversation(index)
-    const point = this.routingPoints.find(({ bot }) => bot.id === conversation.bot.id)
-    if (point === undefined) return null
-    if (this.#chats.size >= KEPT_CHATS) this.#chats.clear()
-    const chat = chatOf(conversation, point.rpId, this.operation, this.#quirks)
-    this.#chats.set(index, chat)
-    return chat
+    return this.#chatOf(this.#world.conversation(index))
   }
 }
-
-const KEPT_CHATS = 5000
 
 function chatOf(conversation: Conversation, rpId: string, operation: string, quirks: Quirks): Chat {
   const { person, events, startedAtMs } = conversation

@@ -3,9 +3,8 @@
  * series (aggregate), and at the raw limit: the same bytes, encoded already, in transactions of the same size, through kafkajs as it is and through
  * our writer. Each in a process of its own, whose CPU is read from outside (Linux), interleaved, all in one run. Prints a block for `results.md`.
  */
-import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { cpus, tmpdir, totalmem } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -13,6 +12,7 @@ import { createLog } from '../src/log.ts'
 import { connectKafka } from '../src/kafka/client.ts'
 import { startStack } from '../src/stack/stack.ts'
 import { cpuUsOf, peakKiBOf, startChild } from './child.ts'
+import { dateAndCommit, machine, spread } from './report.ts'
 
 const { values } = parseArgs({
   options: { sessions: { type: 'string', default: '20000' }, rounds: { type: 'string', default: '3' } },
@@ -134,26 +134,16 @@ async function measureRaw(kind: 'plain' | 'edge', prefix: string): Promise<Sampl
 }
 
 function report(): string {
-  const [cpu] = cpus()
-  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim()
-  const spread = (values: number[], digits: number) => {
-    const sorted = values.toSorted((a, b) => a - b)
-    const median = sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
-    return `${median.toFixed(digits)} (${(sorted[0] ?? Number.NaN).toFixed(digits)} to ${(sorted.at(-1) ?? Number.NaN).toFixed(digits)})`
-  }
   const rows = [...samples].map(([name, list]) => {
     const cpuUs = list.map(sample => sample.cpuUsPerRecord)
     const perCpuSecond = cpuUs.map(us => 1e6 / us)
     const peaks = list.map(sample => sample.peakMiB).filter(peak => !Number.isNaN(peak))
-    return `| ${name} | ${spread(cpuUs, 2)} | ${spread(perCpuSecond, 0)} | ${spread(
-      list.map(sample => sample.recordsPerSecond),
-      0,
-    )} | ${peaks.length === 0 ? '' : spread(peaks, 0)} |`
+    return `| ${name} | ${spread(cpuUs, 2)} | ${spread(perCpuSecond)} | ${spread(list.map(sample => sample.recordsPerSecond))} | ${spread(peaks)} |`
   })
   return `
-## ${new Date().toISOString().slice(0, 10)}, commit ${commit}
+## ${dateAndCommit()}
 
-${cpus().length} × ${cpu?.model.trim() ?? 'unknown CPU'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}, Kafka ${stack.info.kafkaVersion}; ${rounds} rounds, interleaved;
+${machine(stack.info.kafkaVersion)}; ${rounds} rounds, interleaved;
 ${world.records} records (${world.messages} messages) of ${world.sessions} sessions a round, the first tenth not counted. Median (least to most).
 
 | What | CPU µs a record | Records a CPU second | Records a second | Peak MiB |

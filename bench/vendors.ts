@@ -1,26 +1,30 @@
 /**
- * `npm run bench:vendors [-- --sessions N --vendors a,b]`: so many conversations of each vendor, read from start to end in one run, one vendor after
- * the other: time, requests against the least possible, records per CPU second of the worker, its peak memory. Limits of ours are off, so what is
- * measured is the work, not the waiting; what the vendor's documented limits would make of it is told beside it. Linux. Prints a block for `results.md`.
+ * `npm run bench:vendors [-- --sessions N --rounds N --vendors a,b]`: so many conversations of each vendor, read from start to end, one
+ * vendor after the other, and all again in each round: time, requests against the least possible, records per CPU second of the worker, its peak
+ * memory. Limits of ours are off, so what is measured is the work, not the waiting; what the vendor's documented limits would make of it is told beside
+ * it. Linux. Prints a block for `results.md`.
  */
-import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { cpus, tmpdir, totalmem } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { createLog } from '../src/log.ts'
 import { startStack } from '../src/stack/stack.ts'
 import { cpuUsOf, peakKiBOf, startChild } from './child.ts'
+import { dateAndCommit, figure, machine, spread } from './report.ts'
 import type { Fleet, Told } from './vendor-child.ts'
 
 const { values } = parseArgs({
   options: {
     sessions: { type: 'string', default: '20000' },
+    rounds: { type: 'string', default: '3' },
     vendors: { type: 'string', default: 'botmaker,chatlayer,koreai,syntphony,wolkvox' },
   },
 })
 const sessions = Number(values.sessions)
+const rounds = Number(values.rounds)
+const vendors = values.vendors.split(',')
 const here = (file: string) => fileURLToPath(new URL(file, import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'colloquy-bench-'))
 
@@ -34,17 +38,18 @@ interface Sample extends Told {
 
 const stack = await startStack({ profile: 'demo', log: createLog('warn'), env: process.env })
 const samples: Sample[] = []
-for (const vendor of values.vendors.split(',')) {
-  const sample = await measure(vendor)
-  samples.push(sample)
-  process.stderr.write(`${vendor}: ${sample.records} records in ${sample.seconds.toFixed(1)} s, ${sample.requests} requests\n`)
-}
+for (let round = 1; round <= rounds; round++)
+  for (const vendor of vendors) {
+    const sample = await measure(vendor, round)
+    samples.push(sample)
+    process.stderr.write(`${vendor}: ${sample.records} records in ${sample.seconds.toFixed(1)} s, ${sample.requests} requests\n`)
+  }
 await stack.stop()
 rmSync(folder, { recursive: true, force: true })
 process.stdout.write(report())
 process.exit(0)
 
-async function measure(vendor: string): Promise<Sample> {
+async function measure(vendor: string, round: number): Promise<Sample> {
   const simulator = startChild(here('vendor-child.ts'), [vendor, String(sessions)])
   const fleet = JSON.parse(await simulator.firstLine()) as Fleet
   const config = join(folder, `${vendor}.yaml`)
@@ -53,7 +58,7 @@ async function measure(vendor: string): Promise<Sample> {
     JSON.stringify({
       kafka: { brokers: [stack.brokers] },
       registry: { url: stack.registry },
-      topics: { prefix: `bench-${vendor}`, partitions: 6 },
+      topics: { prefix: `bench-${vendor}-${round}`, partitions: 6 },
       http: { port: 0 },
       connectors: {
         bench: {
@@ -101,27 +106,27 @@ function valuesOf(metrics: string, name: string): number[] {
 }
 
 function report(): string {
-  const [cpu] = cpus()
-  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim()
-  const whole = (value: number) => Math.round(value).toLocaleString('en-US')
-  const rows = samples.map(({ vendor, records, seconds, cpuSeconds, peakMiB, requests, least, quotaSeconds }) =>
-    [
+  const rows = vendors.map(vendor => {
+    const of = samples.filter(sample => sample.vendor === vendor)
+    const told = (value: (sample: Sample) => number, digits = 0) => spread(of.map(value), digits)
+    const [{ requests, least, quotaSeconds }] = of as [Sample]
+    return [
       vendor,
-      whole(records),
-      seconds.toFixed(1),
-      whole(requests),
-      whole(least),
-      (requests / least).toFixed(2),
-      whole(records / cpuSeconds),
-      whole(peakMiB),
-      quotaSeconds === null ? '' : whole(quotaSeconds),
-    ].join(' | '),
-  )
+      told(({ records }) => records),
+      told(({ seconds }) => seconds, 1),
+      told(sample => sample.requests),
+      figure(least),
+      figure(requests / least, 2),
+      told(({ records, cpuSeconds }) => records / cpuSeconds),
+      told(({ peakMiB }) => peakMiB),
+      quotaSeconds === null ? '' : figure(quotaSeconds),
+    ].join(' | ')
+  })
   return `
-## ${new Date().toISOString().slice(0, 10)}, commit ${commit}: ${whole(sessions)} conversations of each vendor
+## ${dateAndCommit()}: ${figure(sessions)} conversations of each vendor
 
-${cpus().length} × ${cpu?.model.trim() ?? 'unknown CPU'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}, Kafka ${stack.info.kafkaVersion}; one sample each, one vendor after the other, limits of ours
-off but for requests under way at once, start-up included. Simulator, broker and registry share the two cores.
+${machine(stack.info.kafkaVersion)}; ${rounds} rounds, one vendor after the other in each; median (least to most).
+Limits of ours are off but for requests under way at once; start-up is included. Simulator, broker and registry share the two cores.
 
 | Vendor | Records | Seconds | Requests | Least possible | Requests / least | Records a CPU second | Peak MiB | Seconds its documented limits would take |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |

@@ -12,6 +12,7 @@ import {
   type Draft,
   FlowError,
   type Http,
+  number,
   type Query,
   type RowContext,
   type Scope,
@@ -162,10 +163,10 @@ export default defineConnector({
         const details = await Promise.all(rows.map(row => detailsOf(api, row)))
         const spoken = rows.filter((_, place) => details[place]?.messages?.some(isOfUser))
         const delivered = api.config.includeMessageList ? await deliveredIn(api, spoken) : null
-        return rows.map((row, place) => ({
-          ...row,
-          content: { details: details[place] ?? null, delivered: delivered?.get(row.id) ?? [] },
-        }))
+        return rows.map((row, place) => {
+          const listed = delivered?.get(row.id)
+          return { ...row, content: { details: details[place] ?? null, delivered: listed === undefined ? [] : listed } }
+        })
       },
 
       identify: row => row.id,
@@ -208,6 +209,7 @@ export default defineConnector({
               ...row.attributes,
               ...(row.flows.length > 0 && { flowsTravelledNames: row.flows }),
               ...(row.content?.details === null && { details: 'gone' }),
+              ...(row.content?.delivered === null && { message_list: 'refused' }),
             },
           }),
         ]
@@ -297,30 +299,43 @@ type Listed = readonly Readonly<Record<string, unknown>>[]
 /**
  * What `messages/list` tells of each conversation, searched for by its session code. Where the vendor does not search, its first answer holds the
  * messages of all conversations of those days, and serves the others, too; that it names one of them shows it. A row that names nobody shows nothing.
+ *
+ * @returns By conversation; null: the list is refused, and was not asked for the others of its days.
  */
-async function deliveredIn(api: Api, rows: readonly Conversation[]): Promise<Map<string, Listed>> {
-  const found = new Map<string, Listed>()
-  const keep = ({ id }: Conversation, all: Listed) =>
-    found.set(
-      id,
-      all.filter(each => sessionCodeOf(each) === id),
-    )
+async function deliveredIn(api: Api, rows: readonly Conversation[]): Promise<Map<string, Listed | null>> {
+  const found = new Map<string, Listed | null>()
+  const keep = ({ id }: Conversation, all: Listed | null) =>
+    found.set(id, all?.filter(each => sessionCodeOf(each) === id) ?? null)
   const days = ({ startedAtMs, durationMs }: Conversation) =>
     daysQuery(daysOf({ fromMs: startedAtMs, untilMs: startedAtMs + (durationMs ?? 0) + 1 }, api.config), api.config)
   for (const group of Map.groupBy(rows, row => JSON.stringify(days(row))).values()) {
     const [first, ...rest] = group as [Conversation, ...Conversation[]]
     const all = await messagesOf(api, days(first), first)
     keep(first, all)
-    const others = new Set(all.map(sessionCodeOf))
+    const others = new Set(all?.map(sessionCodeOf))
     others.delete(first.id)
-    const searches = !rest.some(({ id }) => others.has(id))
+    const searches = all !== null && !rest.some(({ id }) => others.has(id))
     await Promise.all(rest.map(async row => keep(row, searches ? await messagesOf(api, days(row), row) : all)))
   }
   return found
 }
 
-/** All pages of one search. A page that comes again ends it: what the list tells is a gain, and nothing is lost without it. */
-async function messagesOf(api: Api, days: Query, { id }: Conversation): Promise<Listed> {
+/**
+ * All pages of one search. What the list tells is a gain, and nothing is lost without it: a page that comes again ends it, and one that is refused
+ * (null; but for 401) does not end the stream.
+ */
+async function messagesOf(api: Api, days: Query, of: Conversation): Promise<Listed | null> {
+  try {
+    return await messagePages(api, days, of)
+  } catch (error) {
+    const isRefusal = error instanceof FlowError && (error.code === 'SRC_REFUSED' || error.code === 'SRC_UNAUTHORISED')
+    const status = isRefusal ? number(error.details['status']) : null
+    if (status !== null && status >= 400 && status !== 401) return null
+    throw error
+  }
+}
+
+async function messagePages(api: Api, days: Query, { id }: Conversation): Promise<Listed> {
   const { config } = api
   const query = { ...days, ...ascending(config), [config.paramSearchBy]: 'SESSION_CODE', [config.paramSearchTerm]: id }
   const rows: unknown[] = []

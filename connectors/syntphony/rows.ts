@@ -39,8 +39,8 @@ export interface ChannelInfo {
 export interface Content {
   /** null: the vendor no longer knows the conversation (404). */
   readonly details: Details | null
-  /** Rows of `messages/list` that name the conversation. */
-  readonly delivered: readonly Loose[]
+  /** Rows of `messages/list` that name the conversation; null: the vendor refused the list. */
+  readonly delivered: readonly Loose[] | null
 }
 
 export interface Turn {

@@ -239,8 +239,9 @@ export interface HttpSpec {
   readonly headers?: Readonly<Record<string, string>>
   /**
    * Credentials that are minted or refreshed. `headers` is asked before each request, and may fetch a first token or one in place of a spent
-   * one; `refresh` is called once when the vendor answers 401, before the request is tried again. `fetch` makes a request without authorisation
-   * (to a token endpoint, on any host that the config names). One value of this serves all streams and scopes of a connector.
+   * one; `refresh` is called when the vendor answers 401, before the request is tried again: once a request, and again when other requests were
+   * answered with what is now refused. `fetch` makes a request without authorisation (to a token endpoint, on any host that the config names). One
+   * value of this serves all streams and scopes of a connector.
    */
   readonly auth?: {
     headers(at: AuthArgs): Readonly<Record<string, string>> | Promise<Readonly<Record<string, string>>>

@@ -76,6 +76,8 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
 
   /** How often the credentials were refreshed, so that requests under way together refresh them once. */
   let refreshes = 0
+  /** The newest of these, by the number of refreshes, with which a request was answered. */
+  let taken = -1
   let refreshing: Promise<void> | null = null
 
   const plainFetch: PlainFetch = async ({ method, url, headers = {}, body }) => {
@@ -108,18 +110,19 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
     const url = target(base, of.path, of.query)
     const mayRepeat = ({ code }: FlowError) => TRIED_AGAIN.has(code) && (options.repeatable !== false || code === 'SRC_NOT_READY')
     let refused = 0
+    const sent = { refreshes: 0 }
     for (let attempt = 1; ; attempt++) {
-      const seen = refreshes
       try {
-        return await once(of, url, page, options)
+        return await once(of, url, page, options, sent)
       } catch (thrown) {
         let error = asFlowError(thrown)
         let again = false
         if (error.code === 'SRC_UNAUTHORISED' && error.details.status !== 403) {
           again = ++refused <= REPEATS_OF_401
-          if (refused === 1 && spec.auth?.refresh !== undefined) {
+          // Those that worked for another request since have ended, as some do after so many requests; those that never worked are not asked for twice.
+          if (again && spec.auth?.refresh !== undefined && (refused === 1 || taken >= sent.refreshes)) {
             try {
-              await refresh(seen)
+              await refresh(sent.refreshes)
               log.info({ path: url.pathname, attempt }, 'credentials refreshed')
               continue
             } catch (failure) {
@@ -151,12 +154,17 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
     return asked ? fullMs * (1 + random() / 4) : fullMs * random()
   }
 
-  /** One request under quota, and those that the vendor redirects it to on its own host. */
+  /**
+   * One request under quota, and those that the vendor redirects it to on its own host.
+   *
+   * @param sent Is told with the credentials of which refresh the request went out.
+   */
   async function once<S extends z.ZodType>(
     of: Call,
     first: URL,
     page: S,
     options: CallOptions<z.output<S>>,
+    sent: { refreshes: number },
   ): Promise<z.output<S>> {
     let url = first
     for (let hops = 0; ; hops++) {
@@ -165,6 +173,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
       const startMs = clock.now()
       let outcome = 'ok'
       try {
+        sent.refreshes = refreshes
         const headers = {
           'user-agent': 'colloquy',
           accept: 'application/json',
@@ -187,6 +196,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
         throw thrown
       } finally {
         release()
+        if (outcome === 'ok') taken = Math.max(taken, sent.refreshes)
         observe?.({ outcome, seconds: (clock.now() - startMs) / 1000, waitedSeconds: (startMs - askedMs) / 1000 })
       }
     }

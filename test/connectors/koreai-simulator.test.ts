@@ -121,6 +121,23 @@ describe('getSessions', () => {
     expect(starts).toEqual(starts.toSorted((a, b) => b - a))
   })
 
+  test('what is kept between requests never shows: at any time, forwards and back, the answer is that of a simulator just started', async () => {
+    const first = known(UNTIL - 3 * DAY, UNTIL - DAY).find(({ closedAtMs }) => closedAtMs === null) as Conversation
+    const range = { dateFrom: iso(first.startedAtMs), dateTo: iso(first.startedAtMs + HOUR), limit: 100 }
+    const steps = [...first.messages, ...first.events].map(({ atMs }) => atMs)
+    const moments = [...steps, first.lastAtMs + INACTIVITY_MS - 1, first.lastAtMs + INACTIVITY_MS].sort((a, b) => a - b)
+    const auth = { exp: UNTIL / 1000 }
+    let nowMs = UNTIL
+    const sim = await start({ now: () => nowMs })
+    for (nowMs of [...moments, ...moments.toReversed()]) {
+      const fresh = await start({ now: () => nowMs })
+      const [kept, told] = await Promise.all(
+        [sim, fresh].map(async each => call(each, `${BOT}/getSessions`, range, { auth: await tokenOf(each, auth) })),
+      )
+      expect(kept?.body).toEqual(told?.body)
+    }
+  })
+
   test('gives the sessions of all bots account-wide, and those of a bot by the path of v7', async () => {
     const sim = await start()
     const all = await call(sim, '/api/public/getSessions', { ...RANGE, limit: 1000 })

@@ -23,7 +23,8 @@ interface Seen {
   readonly config?: Record<string, unknown>
   /** What `conversations/details` answered; absent: the conversation is gone. */
   readonly details?: unknown
-  readonly delivered?: readonly Record<string, unknown>[]
+  /** Rows of `messages/list`; null: it was refused. Absent: none. */
+  readonly delivered?: readonly Record<string, unknown>[] | null
 }
 
 function ctxOf({ at = '2025-03-03T00:00:00Z', lookbackMs = 48 * HOUR, config = {} }: Seen) {
@@ -45,7 +46,10 @@ function told(row: unknown, seen: Seen = {}) {
   const ctx = ctxOf(seen)
   const parsed = stream.row.parse(row) as Record<string, unknown>
   const details = seen.details === undefined ? null : Details.parse(seen.details)
-  const drafts = stream.normalise({ ...parsed, content: { details, delivered: seen.delivered ?? [] } } as never, ctx)
+  const drafts = stream.normalise(
+    { ...parsed, content: { details, delivered: seen.delivered === undefined ? [] : seen.delivered } } as never,
+    ctx,
+  )
   const of = (kind: Draft['kind']) => drafts.filter(draft => draft.kind === kind).map(draft => draft.record)
   return {
     session: of('session')[0] as Session,
@@ -436,6 +440,15 @@ describe('odd forms of a row', () => {
       userMessage: 'hi',
       novelty: '[1]',
     })
+  })
+
+  test('a message list that was refused leaves the messages, and says so', () => {
+    const { session, messages } = told(row(), { details: detailed(), delivered: null })
+    expect(session.attributes['message_list']).toBe('refused')
+    expect(messages.map(each => [each.text, each.sent_at_estimated])).toEqual([
+      ['hi', true],
+      ['Hello!', true],
+    ])
   })
 
   test('details that are gone leave the session, and say so', () => {

@@ -620,6 +620,21 @@ describe('what a conversation said', () => {
     expect((await expanded(other, ['a'], { includeMessageList: false }))[0]?.delivered).toEqual([])
   })
 
+  test.each([400, 403, 404, 422])('comes without its times where the list is refused with %d, asked for once', async status => {
+    const refused = { ...search('a', []), status, body: {} }
+    const vendor = await scriptedVendor([token(), said('a', 'hi'), said('b', 'ho'), refused])
+    expect(await expanded(vendor, ['a', 'b'])).toEqual([
+      { details: said('a', 'hi').body, delivered: null },
+      { details: said('b', 'ho').body, delivered: null },
+    ])
+  })
+
+  test('does not come where the list answers 401, also with another token', async () => {
+    const refused = { ...search('a', []), status: 401 }
+    const vendor = await scriptedVendor([token(), said('a', 'hi'), refused, token('access-2'), refused, refused, refused])
+    await expect(expanded(vendor, ['a'])).rejects.toMatchObject({ code: 'SRC_UNAUTHORISED', details: { status: 401 } })
+  })
+
   test('is gone where the details answer 404, and only there', async () => {
     const vendor = await scriptedVendor([token(), { path: DETAILS, status: 404, body: {} }])
     expect(await expanded(vendor, ['a'])).toEqual([{ details: null, delivered: [] }])

@@ -362,6 +362,21 @@ describe('credentials', () => {
     expect(refreshes).toBe(1)
   })
 
+  test('that end after so many requests are refreshed each time, also for calls that shared them', async () => {
+    let token = 0
+    const auth = { headers: () => ({ auth: `t${token}` }), refresh: async () => void token++ }
+    const step = (auth: string, answer: Partial<Step>): Step => ({ path: '/v2/rows', sent: { headers: { auth } }, ...answer })
+    const steps = [
+      ...[1, 2].map(() => step('t0', { status: 401, delayMs: 30 })),
+      step('t1', { body: page }),
+      step('t1', { status: 401, delayMs: 50 }),
+      step('t2', { body: page }),
+    ]
+    const { http } = await open(steps, { auth })
+    expect(await Promise.all([read(http), read(http)])).toEqual([page, page])
+    expect(token).toBe(2)
+  })
+
   test('that were refused in a passing burst are tried again, with waits', async () => {
     const { http, waitedMs } = await open([...again({ status: 401 }, 3), good])
     expect(await read(http)).toEqual(page)

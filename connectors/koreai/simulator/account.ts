@@ -18,6 +18,8 @@ export interface Told {
   readonly startMs: number
   /** Of its newest message. */
   readonly lastMs: number
+  /** When it is closed by somebody or by its silence; later, should anybody write before. Epoch milliseconds of the world. */
+  readonly closesMs: number
   readonly isClosed: boolean
   readonly isInteractive: boolean
   /** Null while it is active, unless an agent was asked for. */
@@ -62,7 +64,7 @@ export function analyticsIdOf(event: WorldEvent): string {
 /** The session of a conversation, as known. What somebody writes after the close would open a session that this simulator leaves out. */
 export function tellOf(conversation: Conversation, sight: Sight): Told {
   const kept = sight.closed?.get(conversation)
-  if (kept !== undefined) return kept
+  if (kept !== undefined && kept.closesMs <= sight.view.nowMs) return kept
   const told = tell(conversation, sight)
   if (told.isClosed) sight.closed?.set(conversation, told)
   return told
@@ -73,10 +75,9 @@ function tell(conversation: Conversation, { view, quirks }: Sight): Told {
   const upTo = (atMs: number) => closedAtMs === null || atMs <= closedAtMs
   const messages = conversation.messages.filter(({ atMs }) => upTo(atMs))
   const lastMs = messages.at(-1)?.atMs ?? conversation.startedAtMs
-  const quietAtMs = lastMs + INACTIVITY_MS
-  const endMs = Math.min(closedAtMs ?? Infinity, quietAtMs)
-  const isClosed = endMs <= view.nowMs
-  const known = events.filter(({ atMs }) => atMs <= endMs)
+  const closesMs = Math.min(closedAtMs ?? Infinity, lastMs + INACTIVITY_MS)
+  const isClosed = closesMs <= view.nowMs
+  const known = events.filter(({ atMs }) => atMs <= closesMs)
   const ahead = quirks.clockAheadMs
   return {
     conversation,
@@ -86,6 +87,7 @@ function tell(conversation: Conversation, { view, quirks }: Sight): Told {
     channel: channelWordOf(conversation),
     startMs: Math.floor((conversation.startedAtMs + ahead) / quirks.startStepMs) * quirks.startStepMs,
     lastMs: lastMs + ahead,
+    closesMs,
     isClosed,
     isInteractive: messages.some(({ sender }) => sender === 'user'),
     containment: containmentOf(messages, known, isClosed),

@@ -5,6 +5,7 @@
 import type { Writer } from '../kafka/port.ts'
 import type { Progress } from '../records.ts'
 import type { Scope } from '../source/contract.ts'
+import type { QuotaLease } from '../source/quota.ts'
 import { cursorKey, writeCursor } from './cursor.ts'
 import type { Batch, Outputs, RecordEncoder } from './encode.ts'
 import { completeUntil, type KnownCursor } from './plan.ts'
@@ -14,6 +15,7 @@ export interface CommitParts {
   readonly to: Outputs
   readonly scope: Scope
   readonly progress: RecordEncoder<Progress>
+  readonly quota: Pick<QuotaLease, 'spent' | 'isDue'>
   readonly fault: Fault
 }
 
@@ -29,9 +31,9 @@ export type Boundary = 'restored' | 'read' | 'decoded' | 'expanded' | 'published
  * @throws FlowError KAFKA_FENCED, KAFKA_OUTCOME_UNKNOWN, KAFKA_ABORTED; the writer, the batch and the versions are to be dropped then.
  */
 export async function commit(parts: CommitParts, batch: Batch, cursor: KnownCursor, nowMs: number): Promise<void> {
-  const { writer, to, fault } = parts
+  const { writer, to, quota, fault } = parts
   const key = cursorKey(to)
-  const value = Buffer.from(writeCursor(cursor))
+  const value = Buffer.from(writeCursor(cursor, quota.spent()))
   batch.add(to.names.offsets, to.partitionOf(key, to.partitions), { key: Buffer.from(key), value })
   const progressKey = `${to.connector}/${to.stream}/${to.scope}`
   await writer.transact(async tx => {

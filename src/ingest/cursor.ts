@@ -5,6 +5,7 @@
 import { FlowError } from '../errors.ts'
 import type { TimeRange } from '../records.ts'
 import type { Json } from '../source/contract.ts'
+import type { Spent } from '../source/quota.ts'
 
 /** A place in one lane: everything before `atMs` is read, `[atMs, toMs)` is in hand when `toMs` is not null, and `resume` continues that window. */
 export interface Place {
@@ -49,8 +50,15 @@ export function cursorKey(of: PartitionName): string {
 
 type Primitive = string | number | boolean | null
 
-/** The cursor as the value of its record. */
-export function writeCursor(cursor: Cursor): string {
+/** Nothing is known of earlier requests. */
+export const NOTHING_SPENT: Spent = { requests: [], untold: 0 }
+
+/**
+ * The cursor as the value of its record.
+ *
+ * @param spent What the vendor was asked of late, so that a process that starts anew keeps to the quota, too.
+ */
+export function writeCursor(cursor: Cursor, { requests, untold } = NOTHING_SPENT): string {
   const map: Record<string, Primitive> = { format: CURSOR_FORMAT, start: iso(cursor.startMs) }
   map['live.until'] = iso(cursor.live.atMs)
   putWindow(map, 'live', cursor.live)
@@ -69,7 +77,30 @@ export function writeCursor(cursor: Cursor): string {
     putWindow(map, 'lookback', pass)
   }
   if (cursor.covered) map['covered'] = cursor.covered.map(range => `${iso(range.from)}/${iso(range.until)}`).join(' ')
+  const told = requests.map(({ atMs, count }) => `${iso(atMs)}*${count}`)
+  if (untold > 0) told.push(`+${untold}`)
+  if (told.length > 0) map['requests'] = told.join(' ')
   return JSON.stringify(map)
+}
+
+/**
+ * What `writeCursor` was told of requests; nothing where a person left it out.
+ *
+ * @throws FlowError CURSOR_INVALID
+ */
+export function readSpent(text: string): Spent {
+  const requests: { atMs: number; count: number }[] = []
+  let untold = 0
+  for (const part of String(parseMap(text)['requests'] ?? '')
+    .split(' ')
+    .filter(Boolean)) {
+    const [, at, count] = /^([^*+]*)[*+](\d{1,6})$/.exec(part) ?? []
+    const atMs = Date.parse(at ?? '')
+    if (at === '') untold = Number(count)
+    else if (!Number.isNaN(atMs)) requests.push({ atMs, count: Number(count) })
+    else throw invalid('requests', 'takes times and counts such as 2026-11-01T00:00:00Z*12, with blanks between them')
+  }
+  return { requests, untold }
 }
 
 /**

@@ -5,7 +5,8 @@
 import type { Kafka, ReadRecord } from '../kafka/port.ts'
 import type { Progress, TimeRange } from '../records.ts'
 import type { Stream } from '../source/contract.ts'
-import { type Cursor, cursorKey, readCursor, withRange } from './cursor.ts'
+import type { Spent } from '../source/quota.ts'
+import { type Cursor, cursorKey, NOTHING_SPENT, readCursor, readSpent, withRange } from './cursor.ts'
 import { DerivedSessions } from './derived.ts'
 import type { Outputs } from './encode.ts'
 import { beginCursor, type KnownCursor, type PlanSpec, stillNeeded } from './plan.ts'
@@ -27,6 +28,7 @@ export interface Restored {
   readonly derived: DerivedSessions | null
   /** True when there was no cursor: it is to be committed, so that the stream is known. */
   readonly isNew: boolean
+  readonly spent: Spent
 }
 
 /** @throws FlowError CURSOR_INVALID, CODEC_INVALID, KAFKA_UNREACHABLE */
@@ -49,7 +51,7 @@ export async function restore(parts: RestoreParts, nowMs: number, signal: AbortS
   }
   await parts.kafka.readToEnd({ topic: names.versions, partition }, load, signal)
   derived?.forget(isNeeded)
-  return { cursor, versions, derived, isNew: stored === null }
+  return { cursor, versions, derived, isNew: stored === null, spent: text === null ? NOTHING_SPENT : readSpent(text) }
 }
 
 /** The newest cursor; null when there is none or it was taken away. */

@@ -54,8 +54,9 @@ const REMEMBER_MS = 86_400_000
 type Home = { readonly session: Derived; readonly turn: Turn } | { readonly error: unknown }
 
 export function stagesOf(parts: StageParts): Stages {
-  const { stream, config, scope, http, spec, to, reader, versions, derived, batch, clock, log, metrics, health, signal, fault } =
+  const { stream, config, scope, http, quota, spec, to, reader, versions, derived, batch, clock, log, metrics, health, signal } =
     parts
+  const { fault } = parts
   const labels = { connector: to.connector, stream: to.stream }
   const taskLabels = { connector: to.connector, task: to.task }
   /** When the first read of the batch began. */
@@ -272,6 +273,7 @@ export function stagesOf(parts: StageParts): Stages {
       batch.records >= GOOD.records ||
       batch.bytes >= GOOD.bytes ||
       clock.now() - batchBeganMs >= GOOD.ms ||
+      quota.isDue() ||
       !to.tolerant ||
       (step.endsWindow && step.piece.lane === 'live' && reader.isLiveRead),
 

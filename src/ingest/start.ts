@@ -105,6 +105,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
         vendor: manifest.id,
         shared: quotaShare(manifest, name, config, scope),
         limits: quotaLimits(manifest, base),
+        willRecall: true,
         onWaited: seconds => metrics.inc('quota_wait_seconds_total', { connector: name }, seconds),
       })
       let reader: Reader | null = null
@@ -134,6 +135,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
           return progressDecoder.decode(value)
         },
         http,
+        quota: lease,
         clock,
         log: mine,
         metrics,

@@ -10,6 +10,7 @@ import type { Kafka, Writer } from '../kafka/port.ts'
 import { errorFields, type Log } from '../log.ts'
 import type { Progress } from '../records.ts'
 import type { Http, Scope, Stream } from '../source/contract.ts'
+import type { QuotaLease } from '../source/quota.ts'
 import type { Fault } from './commit.ts'
 import { Batch, type Outputs, type RecordEncoder } from './encode.ts'
 import type { PartitionHealth } from './health.ts'
@@ -30,6 +31,7 @@ export interface TaskParts {
   readonly progress: RecordEncoder<Progress>
   readonly decodeProgress: RestoreParts['decodeProgress']
   readonly http: Http
+  readonly quota: Pick<QuotaLease, 'spent' | 'isDue' | 'recall'>
   readonly clock: Clock
   readonly log: Log
   readonly metrics: IngestMetrics
@@ -97,11 +99,12 @@ export async function runTask(parts: TaskParts): Promise<void> {
 }
 
 async function own(parts: TaskParts, onCommit: () => void): Promise<Owned> {
-  const { kafka, transactionalId, to, clock, log, health, signal, fault } = parts
+  const { kafka, transactionalId, to, quota, clock, log, health, signal, fault } = parts
   const writer = kafka.openWriter({ transactionalId })
   try {
     await writer.fence()
-    const { cursor, versions, derived, isNew } = await restore(parts, clock.now(), signal)
+    const { cursor, versions, derived, isNew, spent } = await restore(parts, clock.now(), signal)
+    quota.recall(spent)
     await fault('restored')
     const reader = new Reader({ ...parts, openIds: (afterMs, untilMs) => versions.openBetween(afterMs, untilMs) }, cursor)
     const batch = new Batch(to)

@@ -28,6 +28,19 @@ const LONGEST_WAY_MS = 1000
 
 type Limits = Omit<Quota, 'sharedBy'>
 
+/** What the vendor was asked of late, as the process that comes next has to count it. */
+export interface Spent {
+  /** So many requests, the newest of them started by `atMs` (epoch milliseconds). */
+  readonly requests: readonly { readonly atMs: number; readonly count: number }[]
+  /** So many more may have been made since: as many as there were at most from one telling to the next, and at least a sixth of a minute's. */
+  readonly untold: number
+}
+/** How finely `spent` tells the requests of the last minute, and those before: that many milliseconds late at most. */
+const FINE_MS = 5_000
+const COARSE_MS = 60_000
+/** How long those who share a quota wait for what one of them is to recall. */
+const RECALL_MS = 10_000
+
 interface Waiter {
   readonly priority: number
   readonly sinceMs: number
@@ -42,10 +55,21 @@ interface Request {
 
 /** @param onWaited Told the seconds that a request waited here, once for each that starts; not called for those that need not wait. */
 export function createQuota(limits: Limits, clock: Clock, onWaited: (seconds: number) => void = () => {}): QuotaGate {
-  return gateOf(() => limits, clock, onWaited)
+  return gateOf(() => ({ limits, notBeforeMs: -Infinity }), clock, onWaited)
 }
 
-function gateOf(limits: () => Limits, clock: Clock, onWaited: (seconds: number) => void): QuotaGate & { recheck(): void } {
+interface Gate extends QuotaGate {
+  /** Counts requests that were made before this process. */
+  recall(startsMs: readonly number[]): void
+  recheck(): void
+}
+
+/** @param rules What holds now: the limits, and a time before which nothing starts. */
+function gateOf(
+  rules: () => { readonly limits: Limits; readonly notBeforeMs: number },
+  clock: Clock,
+  onWaited: (seconds: number) => void,
+): Gate {
   /** Past requests and those under way, by their start, oldest first, no more than the largest count needs. */
   let requests: Request[] = []
   let underWay = 0
@@ -56,8 +80,9 @@ function gateOf(limits: () => Limits, clock: Clock, onWaited: (seconds: number) 
 
   /** When the next request may start, as far as time decides it. */
   function readyAtMs(): number {
-    const { perSecond, perMinute, perHour, gapMs } = limits()
-    let readyMs = heldUntilMs
+    const { limits, notBeforeMs } = rules()
+    const { perSecond, perMinute, perHour, gapMs } = limits
+    let readyMs = Math.max(heldUntilMs, notBeforeMs)
     if (gapMs) readyMs = Math.max(readyMs, (requests.at(-1)?.startMs ?? -Infinity) + gapMs + MARGIN_MS)
     if (perSecond) readyMs = Math.max(readyMs, freeAgain(perSecond, 1000))
     if (perMinute) readyMs = Math.max(readyMs, freeAgain(perMinute, 60_000))
@@ -71,7 +96,7 @@ function gateOf(limits: () => Limits, clock: Clock, onWaited: (seconds: number) 
   }
 
   function remember(nowMs: number): Request {
-    const { perSecond = 0, perMinute = 0, perHour = 0 } = limits()
+    const { perSecond = 0, perMinute = 0, perHour = 0 } = rules().limits
     const request = { startMs: nowMs, arrivedMs: nowMs + LONGEST_WAY_MS }
     requests.push(request)
     const most = Math.max(perSecond, perMinute, perHour, 1)
@@ -81,7 +106,7 @@ function gateOf(limits: () => Limits, clock: Clock, onWaited: (seconds: number) 
 
   /** Start whoever may, and set the alarm for the next. */
   function pump(): void {
-    const concurrency = limits().concurrency || Infinity
+    const concurrency = rules().limits.concurrency || Infinity
     while (waiters.length > 0 && underWay < concurrency) {
       const nowMs = clock.now()
       const readyMs = readyAtMs()
@@ -148,38 +173,60 @@ function gateOf(limits: () => Limits, clock: Clock, onWaited: (seconds: number) 
       heldUntilMs = Math.max(heldUntilMs, untilMs)
       pump()
     },
+    recall: startsMs => {
+      const before = startsMs.map(startMs => ({ startMs, arrivedMs: startMs + LONGEST_WAY_MS }))
+      requests = [...before, ...requests].sort((a, b) => a.startMs - b.startMs)
+      pump()
+    },
     recheck: pump,
   }
+}
+
+/** A task's part in the quota of an account. */
+export interface QuotaLease {
+  readonly gate: QuotaGate
+  /** What was asked through this lease, as far as a limit of a minute or an hour still counts it. Nothing where there is none. */
+  spent(): Spent
+  /** Whether so much was asked since `spent` told it that it should tell again, lest a process that is killed leaves too much untold. */
+  isDue(): boolean
+  /** Counts what `spent` told of an earlier process. Only before the first request: after it, what stands on the topics is this process's own. */
+  recall(spent: Spent): void
+  /** When the task stops. */
+  end(): void
 }
 
 export interface QuotaPool {
   /**
    * The gate that everyone with the same vendor and the same value of `sharedBy` goes through. Where they name different limits, the strictest
-   * holds while its lease lasts. End the lease when the task stops.
+   * holds while its lease lasts.
    *
    * @param of.shared Value of the manifest's `sharedBy` key, or the connector's name. May be a secret: only a digest of it is kept.
+   * @param of.willRecall Whether `recall` will be called: others who share the quota wait for it, ten seconds at most. Default false.
    */
-  lease(of: { vendor: string; shared: string; limits: Limits; onWaited?: (seconds: number) => void }): {
-    gate: QuotaGate
-    end(): void
-  }
+  lease(of: {
+    vendor: string
+    shared: string
+    limits: Limits
+    willRecall?: boolean
+    onWaited?: (seconds: number) => void
+  }): QuotaLease
 }
 
 /** One per process: accounts are counted together however many connectors and tasks read them. */
 export function quotaPool(clock: Clock): QuotaPool {
-  const shares = new Map<string, { gate: ReturnType<typeof gateOf>; leases: Set<Limits> }>()
+  const shares = new Map<string, { gate: Gate; leases: Set<Lease> }>()
   return {
-    lease: ({ vendor, shared, limits, onWaited = () => {} }) => {
+    lease: ({ vendor, shared, limits, willRecall = false, onWaited = () => {} }) => {
       const key = createHash('sha256')
         .update(JSON.stringify([vendor, shared]))
         .digest('hex')
       let share = shares.get(key)
       if (share === undefined) {
-        const leases = new Set<Limits>()
+        const leases = new Set<Lease>()
         share = {
           leases,
           gate: gateOf(
-            () => strictest(leases),
+            () => rulesOf(leases),
             clock,
             () => {},
           ),
@@ -187,19 +234,63 @@ export function quotaPool(clock: Clock): QuotaPool {
         shares.set(key, share)
       }
       const { gate, leases } = share
-      // A copy, so that two leases with one limits object end one by one.
-      const mine = { ...limits }
+      const mine: Lease = { limits, awaitedUntilMs: willRecall ? clock.now() + RECALL_MS : -Infinity }
       leases.add(mine)
+      /** Requests of this lease that a limit of a minute or an hour may still count, by their start. */
+      let startsMs: number[] = []
+      let recalled = false
+      let sinceTold = 0
+      let untold = 0
+      /** How long limits count a request; 0: none of a minute or an hour does. */
+      const longestMs = () => {
+        const { perMinute, perHour } = rulesOf(leases).limits
+        return perHour ? 3_600_000 : perMinute ? 60_000 : 0
+      }
+      /** What may be asked in a minute. */
+      const aMinute = () => {
+        const { perMinute, perHour } = rulesOf(leases).limits
+        return perMinute || (perHour ?? 0) / 60
+      }
+      const stillCounted = () => {
+        const sinceMs = clock.now() - longestMs()
+        return startsMs.filter(startMs => startMs > sinceMs)
+      }
       return {
         gate: {
           acquire: async (priority, signal) => {
             const sinceMs = clock.now()
             const release = await gate.acquire(priority, signal)
-            const waitedMs = clock.now() - sinceMs
-            if (waitedMs > 0) onWaited(waitedMs / 1000)
+            const nowMs = clock.now()
+            if (nowMs > sinceMs) onWaited((nowMs - sinceMs) / 1000)
+            recalled = true
+            if (longestMs() > 0) {
+              startsMs.push(nowMs)
+              sinceTold++
+            }
             return release
           },
           holdUntil: untilMs => gate.holdUntil(untilMs),
+        },
+        spent: () => {
+          startsMs = stillCounted()
+          untold = Math.max(untold, sinceTold)
+          sinceTold = 0
+          // Never so much that a process that starts again and again would do nothing but wait.
+          const [least, most] = [Math.floor(aMinute() / 6), Math.floor(aMinute() / 2)]
+          return { requests: inSteps(startsMs, clock.now()), untold: Math.min(Math.max(untold, least), most) }
+        },
+        isDue: () => sinceTold > 0 && sinceTold >= aMinute() / 12,
+        recall: spent => {
+          if (recalled) return
+          recalled = true
+          const nowMs = clock.now()
+          startsMs = [...spent.requests, { atMs: nowMs, count: spent.untold }].flatMap(({ atMs, count }) =>
+            Array.from({ length: count }, () => Math.min(atMs, nowMs)),
+          )
+          startsMs = stillCounted()
+          untold = spent.untold
+          mine.awaitedUntilMs = -Infinity
+          gate.recall(startsMs)
         },
         end: () => {
           leases.delete(mine)
@@ -210,10 +301,28 @@ export function quotaPool(clock: Clock): QuotaPool {
   }
 }
 
-function strictest(leases: Iterable<Limits>): Limits {
+/** Few figures that tell no request earlier than it was. */
+function inSteps(startsMs: readonly number[], nowMs: number): Spent['requests'] {
+  const stepOf = (startMs: number) => {
+    const step = startMs > nowMs - COARSE_MS ? FINE_MS : COARSE_MS
+    return Math.min(nowMs, Math.ceil(startMs / step) * step)
+  }
+  return [...Map.groupBy(startsMs, stepOf)].map(([atMs, { length }]) => ({ atMs, count: length }))
+}
+
+interface Lease {
+  readonly limits: Limits
+  /** Until then it may still recall what was asked before. */
+  awaitedUntilMs: number
+}
+
+/** The strictest of all limits, and how long to wait for what is still to be recalled, where limits are long enough for it to matter. */
+function rulesOf(leases: Iterable<Lease>): { readonly limits: Limits; readonly notBeforeMs: number } {
   const least = (a: number | undefined, b: number | undefined) => (a && b ? Math.min(a, b) : a || b || 0)
   let all: Limits = {}
-  for (const one of leases) {
+  let notBeforeMs = -Infinity
+  for (const { limits: one, awaitedUntilMs } of leases) {
+    notBeforeMs = Math.max(notBeforeMs, awaitedUntilMs)
     all = {
       perSecond: least(all.perSecond, one.perSecond),
       perMinute: least(all.perMinute, one.perMinute),
@@ -222,5 +331,5 @@ function strictest(leases: Iterable<Limits>): Limits {
       gapMs: Math.max(all.gapMs ?? 0, one.gapMs ?? 0),
     }
   }
-  return all
+  return { limits: all, notBeforeMs: all.perMinute || all.perHour ? notBeforeMs : -Infinity }
 }

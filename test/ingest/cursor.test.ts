@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { FlowError } from '../../src/errors.ts'
-import { type Cursor, cursorKey, readCursor, withRange, writeCursor } from '../../src/ingest/cursor.ts'
+import { type Cursor, cursorKey, NOTHING_SPENT, readCursor, readSpent, withRange, writeCursor } from '../../src/ingest/cursor.ts'
 
 const T = (time: string) => Date.parse(`2026-11-${time}Z`)
 
@@ -42,6 +42,21 @@ test('a cursor is a flat JSON map of primitives, times in ISO, and reads back as
   expect(readCursor(text, 0)).toEqual(whole)
 })
 
+test('what the vendor was asked stands with it, for the quota of the next process, and reads back as it was', () => {
+  const spent = {
+    requests: [
+      { atMs: T('20T09:59'), count: 60 },
+      { atMs: T('20T10:00'), count: 7 },
+    ],
+    untold: 4,
+  }
+  const text = writeCursor(whole, spent)
+  expect(JSON.parse(text)['requests']).toBe('2026-11-20T09:59:00.000Z*60 2026-11-20T10:00:00.000Z*7 +4')
+  expect(readSpent(text)).toEqual(spent)
+  expect(readCursor(text, 0)).toEqual(whole)
+  expect(readSpent(writeCursor(whole))).toEqual(NOTHING_SPENT)
+})
+
 test('a resume that is a string of JSON stays a string', () => {
   const cursor: Cursor = { ...whole, live: { ...whole.live, resume: '{"page":3}' } }
   expect(readCursor(writeCursor(cursor), 0).live.resume).toBe('{"page":3}')
@@ -76,10 +91,13 @@ describe('a cursor that cannot be read is CURSOR_INVALID and names the field', (
     ['half a backfill', '{"live.until":0,"backfill.from":0}', 'backfill.until'],
     ['a broken resume', '{"live.until":0,"live.to":5,"live.resume.json":"{"}', 'live.resume.json'],
     ['ranges that are none', '{"live.until":0,"covered":"a/b"}', 'covered'],
+    ['requests without a number', '{"live.until":0,"requests":"2026-11-20T09:59:00Z*many"}', 'requests'],
+    ['requests without a time', '{"live.until":0,"requests":"then*5"}', 'requests'],
   ])('%s', (_what, text, field) => {
     let thrown: unknown
     try {
       readCursor(text, 0)
+      readSpent(text)
     } catch (error) {
       thrown = error
     }

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import type { Boundary } from '../../src/ingest/commit.ts'
 import { completeUntil } from '../../src/ingest/plan.ts'
+import type { Connector } from '../../src/source/contract.ts'
+import { quotaPool } from '../../src/source/quota.ts'
 import { handClock } from '../support/clock.ts'
 import { memoryKafka } from '../../src/source/conformance/memory-kafka.ts'
 import { draw } from './random.ts'
@@ -121,5 +123,65 @@ describe('over random lives with kills at every boundary, lost commits and a ven
     }
     const complete = topics.cursors.map(completeUntil)
     expect(complete).toEqual([...complete].sort((a, b) => a - b))
+  })
+})
+
+describe('a process that is killed leaves word of what it asked', () => {
+  test.each([1, 2, 3, 4, 5, 6])('so that the next ones keep to the quota (seed %i)', async seed => {
+    const luck = draw(seed)
+    const clock = handClock(NOON, { autoAdvance: { quietMs: 1 } })
+    const kafka = memoryKafka()
+    const vendor: TinyVendor = {
+      sessions: world(seed, NOON - 10 * HOUR, NOON, HOUR),
+      clock,
+      luck,
+      pageRows: 2,
+      failing: 0,
+      longestMs: Infinity,
+      reads: 0,
+    }
+    const window = { longestMs: HOUR, lagMs: MINUTE, lookbackMs: HOUR, smallestMs: MINUTE, durableResume: true }
+    const limits = { perMinute: 20, perHour: 200 }
+    const asked: number[] = []
+    let lives = 0
+    for (; clock.now() < NOON + 90 * MINUTE; lives++) {
+      const lease = quotaPool(clock).lease({ vendor: 'tiny', shared: 'acme', limits })
+      let isKilled = false
+      const listed = tinyConnector(vendor, window)
+      const sessions = listed.streams['sessions'] as Connector['streams'][string]
+      const connector: Connector = {
+        ...listed,
+        streams: {
+          sessions: {
+            ...sessions,
+            async *read(args) {
+              for await (const page of sessions.read(args)) {
+                const release = await lease.gate.acquire(0, new AbortController().signal)
+                if (isKilled) await new Promise(() => {})
+                asked.push(clock.now())
+                release()
+                yield page
+              }
+            },
+          },
+        },
+      }
+      const held = Promise.withResolvers<void>()
+      const fault = async () => {
+        // The first life lasts: how much is asked between two commits is known then.
+        if (lives === 0 ? clock.now() < NOON + 5 * MINUTE : !luck.chance(0.05)) return
+        isKilled = true
+        held.resolve()
+        await new Promise(() => {})
+      }
+      startLife({ kafka, connector, clock, base: { startAtMs: NOON - 10 * HOUR }, fault, quota: lease })
+      await held.promise
+    }
+    const most = (lengthMs: number) =>
+      Math.max(...asked.map(from => asked.filter(at => at >= from && at < from + lengthMs).length))
+    expect(lives).toBeGreaterThan(10)
+    expect(most(MINUTE)).toBe(limits.perMinute)
+    // What may have been asked by those killed is counted, too.
+    expect(most(HOUR)).toBeLessThanOrEqual(limits.perHour)
   })
 })

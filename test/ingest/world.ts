@@ -1,7 +1,7 @@
 import { createLog, type Log, silentLog } from '../../src/log.ts'
 import { decoderFor } from '../../src/kafka/codec.ts'
 import { partitionOf } from '../../src/kafka/partition.ts'
-import { readCursor } from '../../src/ingest/cursor.ts'
+import { NOTHING_SPENT, readCursor } from '../../src/ingest/cursor.ts'
 import type { Fault } from '../../src/ingest/commit.ts'
 import { Health } from '../../src/ingest/health.ts'
 import { asGiven } from '../../src/ingest/mask.ts'
@@ -58,6 +58,7 @@ export function startLife(of: {
   fault?: Fault
   log?: Log
   maxBytes?: ReadonlyMap<string, number>
+  quota?: TaskParts['quota']
 }): Life {
   const { kafka, connector, clock, log = silentLog } = of
   const stream = connector.streams['sessions'] as Connector['streams'][string]
@@ -104,6 +105,7 @@ export function startLife(of: {
     progress: memoryEncoder<Progress>('progress'),
     decodeProgress,
     http: null as never,
+    quota: of.quota ?? { spent: () => NOTHING_SPENT, isDue: () => false, recall: () => {} },
     clock,
     log,
     metrics,

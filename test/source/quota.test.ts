@@ -214,4 +214,84 @@ describe('the pool', () => {
     await clock.advance(0)
     expect(started).toBe(true)
   })
+
+  test('of the next process counts what this one asked, and what it may have asked since it told so', async () => {
+    const clock = handClock(0)
+    const lease = () => quotaPool(clock).lease({ vendor: 'acme', shared: 'x', limits: { perMinute: 10 } })
+    const first = lease()
+    await startTimes(first.gate, clock, 3)
+    expect(first.spent()).toEqual({ requests: [{ atMs: 0, count: 3 }], untold: 3 })
+    await clock.advance(7_000)
+    await startTimes(first.gate, clock, 2)
+    await clock.advance(1_000)
+    const spent = first.spent()
+    expect(spent).toEqual({
+      requests: [
+        { atMs: 0, count: 3 },
+        { atMs: 8_000, count: 2 },
+      ],
+      untold: 3,
+    })
+    await clock.advance(2_000)
+    const second = lease()
+    second.recall(spent)
+    second.recall(spent)
+    const starts: number[] = []
+    for (let i = 0; i < 10; i++) void second.gate.acquire(0, going).then(release => (starts.push(clock.now()), release()))
+    await clock.advance(120_000)
+    // Two are left of ten; three at 0 end after a minute, two at 8 s, three that may have been just before 10 s; each on its way for a second.
+    expect(starts.map(ms => Math.floor(ms / 1000))).toEqual([10, 10, 61, 61, 61, 69, 69, 71, 71, 71])
+  })
+
+  test('recalls nothing after its first request, and tells nothing where only seconds are limited', async () => {
+    const clock = handClock(0)
+    const pool = quotaPool(clock)
+    const late = pool.lease({ vendor: 'acme', shared: 'x', limits: { perHour: 2 } })
+    await startTimes(late.gate, clock, 1)
+    late.recall({ requests: [{ atMs: 0, count: 2 }], untold: 0 })
+    await startTimes(late.gate, clock, 1)
+    expect(late.spent().requests).toEqual([{ atMs: 0, count: 2 }])
+    const brief = pool.lease({ vendor: 'acme', shared: 'y', limits: { perSecond: 5 } })
+    await startTimes(brief.gate, clock, 3)
+    expect(brief.spent()).toEqual({ requests: [], untold: 0 })
+  })
+
+  test('waits until all who share it have recalled, ten seconds at most, and not where only seconds are limited', async () => {
+    const clock = handClock(0)
+    const pool = quotaPool(clock)
+    const of = (shared: string, limits: { perMinute?: number; perSecond?: number }) =>
+      pool.lease({ vendor: 'acme', shared, limits, willRecall: true })
+    const started: string[] = []
+    const ask = (name: string, { gate }: { gate: QuotaGate }) =>
+      void gate.acquire(0, going).then(release => (started.push(`${name} ${clock.now()}`), release()))
+    const nothing = { requests: [], untold: 0 }
+    const [one, two] = [of('x', { perMinute: 2 }), of('x', { perMinute: 2 })]
+    one.recall(nothing)
+    ask('one', one)
+    await clock.advance(100)
+    two.recall({ requests: [{ atMs: 0, count: 1 }], untold: 0 })
+    await clock.advance(0)
+    const [quick, lost] = [of('y', { perMinute: 2 }), of('y', { perMinute: 2 })]
+    quick.recall(nothing)
+    ask('quick', quick)
+    ask('brief', of('z', { perSecond: 1 }))
+    const [last, ended] = [of('u', { perMinute: 2 }), of('u', { perMinute: 2 })]
+    last.recall(nothing)
+    ask('last', last)
+    await clock.advance(50)
+    ended.end()
+    await clock.advance(20_000)
+    expect(started).toEqual(['one 100', 'brief 100', 'last 150', 'quick 10100'])
+    lost.end()
+  })
+
+  test('a clock that was ahead makes nobody wait beyond the limit', async () => {
+    const clock = handClock(0)
+    const lease = quotaPool(clock).lease({ vendor: 'acme', shared: 'x', limits: { perMinute: 1 } })
+    lease.recall({ requests: [{ atMs: 3_600_000, count: 1 }], untold: 0 })
+    let started = false
+    void lease.gate.acquire(0, going).then(() => (started = true))
+    await clock.advance(61_100)
+    expect(started).toBe(true)
+  })
 })

@@ -7,7 +7,6 @@ import { type Quirks, sessionIdOf, startBotmakerSimulator, toldAs } from '../../
 import { createWorld } from '../../src/sim/index.ts'
 import { parseConnectorConfig } from '../../src/source/config.ts'
 import { conformanceChecks } from '../../src/source/conformance.ts'
-import { createHttp } from '../../src/source/http.ts'
 import {
   FlowError,
   rowContext,
@@ -17,10 +16,8 @@ import {
   type Stream,
   type WindowSpec,
 } from '../../src/source/index.ts'
-import { createQuota } from '../../src/source/quota.ts'
 import { split } from '../../src/source/windows.ts'
-import { createLog } from '../../src/log.ts'
-import { handClock } from '../support/clock.ts'
+import { httpFor } from '../support/http.ts'
 import { type ScriptedVendor, type Step, scriptedVendor } from '../support/scripted-vendor.ts'
 import { subject, subjectV1 } from '../support/subjects/botmaker.ts'
 
@@ -45,18 +42,7 @@ function clientOf(vendor: ScriptedVendor, config: Readonly<Record<string, unknow
     baseUrl: `${vendor.url}${v1 ? '/api/v1.0' : '/v2.0'}/`,
     ...config,
   })
-  const clock = handClock(NOW, { autoAdvance: { quietMs: 3, busy: () => vendor.underWay > 0 } })
-  const lines: string[] = []
-  const spec: HttpSpec = botmaker.http(parsed as never)
-  const http = createHttp(spec, {
-    quota: createQuota({}, clock),
-    priority: 0,
-    signal: new AbortController().signal,
-    clock,
-    log: createLog('debug', line => lines.push(line)),
-    random: () => 1,
-  })
-  onTestFinished(() => http.close())
+  const { http, clock, lines } = httpFor(botmaker.http(parsed as never), NOW, vendor)
   return { http, parsed, lines, clock }
 }
 
@@ -628,16 +614,7 @@ describe("the world's sessions, messages and events are read whole, none twice, 
     const parsed = parseConnectorConfig('b', flat, botmaker)
     if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults))
     const config = parsed.config as never
-    const clock = handClock(NOW, { autoAdvance: true })
-    const signal = new AbortController().signal
-    const http = createHttp(botmaker.http(config), {
-      quota: createQuota({}, clock),
-      priority: 0,
-      signal,
-      clock,
-      log: createLog('silent'),
-    })
-    onTestFinished(() => http.close())
+    const { http } = httpFor(botmaker.http(config), NOW)
     const scope = { name: 'acme', botId: 'acme' }
     const ctx = rowContext<unknown>({
       vendor: 'botmaker',

@@ -2,13 +2,11 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import chatlayer from '../../connectors/chatlayer/index.ts'
 import { type Quirks, startChatlayerSimulator } from '../../connectors/chatlayer/simulator.ts'
 import { DerivedSessions } from '../../src/ingest/derived.ts'
-import { createLog, silentLog } from '../../src/log.ts'
 import type { Event, Session } from '../../src/records.ts'
 import { createWorld } from '../../src/sim/index.ts'
 import { parseConnectorConfig } from '../../src/source/config.ts'
 import { conformanceChecks } from '../../src/source/conformance.ts'
 import type { Derive } from '../../src/source/contract.ts'
-import { createHttp } from '../../src/source/http.ts'
 import {
   FlowError,
   type Http,
@@ -21,8 +19,7 @@ import {
   type Window,
   type WindowSpec,
 } from '../../src/source/index.ts'
-import { createQuota } from '../../src/source/quota.ts'
-import { handClock } from '../support/clock.ts'
+import { httpFor } from '../support/http.ts'
 import { type ScriptedVendor, scriptedVendor, type Step } from '../support/scripted-vendor.ts'
 import { subject } from '../support/subjects/chatlayer.ts'
 import { pointsOf, truthOf } from '../support/truth/chatlayer.ts'
@@ -69,17 +66,7 @@ function scopesOf(name: string, config: never): readonly Scope[] {
 
 function clientOf(vendor: ScriptedVendor, flat: Readonly<Record<string, unknown>> = {}) {
   const config = parse({ 'base.url': vendor.url, ...flat }).config as never
-  const clock = handClock(NOW, { autoAdvance: { quietMs: 3, busy: () => vendor.underWay > 0 } })
-  const lines: string[] = []
-  const http = createHttp(chatlayer.http(config), {
-    quota: createQuota({}, clock),
-    priority: 0,
-    signal: new AbortController().signal,
-    clock,
-    log: createLog('debug', line => lines.push(line)),
-    random: () => 1,
-  })
-  onTestFinished(() => http.close())
+  const { http, clock, lines } = httpFor(chatlayer.http(config), NOW, vendor)
   return { http, config, clock, lines }
 }
 
@@ -640,15 +627,7 @@ function contextOf(config: never, scope: Scope, name: string, observedAtMs: numb
 /** Every stream read whole, window by window, and its rows made into records, as one pass of the pipeline does. */
 async function readWorld(flat: Readonly<Record<string, unknown>>, window: Window, nowMs: number) {
   const { config, base } = parse(flat)
-  const clock = handClock(nowMs, { autoAdvance: true })
-  const http = createHttp(chatlayer.http(config as never), {
-    quota: createQuota({}, clock),
-    priority: 0,
-    signal: new AbortController().signal,
-    clock,
-    log: silentLog,
-  })
-  onTestFinished(() => http.close())
+  const { http } = httpFor(chatlayer.http(config as never), nowMs)
   const events: Event[] = []
   const sessions: Session[] = []
   for (const name of base.streams) {

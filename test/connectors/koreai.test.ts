@@ -4,14 +4,11 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import koreai from '../../connectors/koreai/index.ts'
 import { type Conversation, FOLLOWED } from '../../connectors/koreai/rows.ts'
 import { type KoreaiOptions, startKoreaiSimulator } from '../../connectors/koreai/simulator.ts'
-import { createLog } from '../../src/log.ts'
 import { createWorld } from '../../src/sim/index.ts'
 import { parseConnectorConfig, quotaLimits, quotaShare } from '../../src/source/config.ts'
 import { conformanceChecks, type Truth } from '../../src/source/conformance.ts'
-import { createHttp } from '../../src/source/http.ts'
 import { FlowError, type Json, type Page, rowContext, type Scope, split, type Stream } from '../../src/source/index.ts'
-import { createQuota } from '../../src/source/quota.ts'
-import { handClock } from '../support/clock.ts'
+import { httpFor } from '../support/http.ts'
 import { type ScriptedVendor, type Step, scriptedVendor } from '../support/scripted-vendor.ts'
 import { subject } from '../support/subjects/koreai.ts'
 import { FINDINGS, truthOf } from '../support/truth/koreai.ts'
@@ -35,17 +32,7 @@ function clientOf(vendor: ScriptedVendor, config: Readonly<Record<string, unknow
     pageSize: 2,
     ...config,
   })
-  const clock = handClock(NOW, { autoAdvance: { quietMs: 5, busy: () => vendor.underWay > 0 } })
-  const lines: string[] = []
-  const http = createHttp(koreai.http(parsed as never), {
-    quota: createQuota({}, clock),
-    priority: 0,
-    signal: new AbortController().signal,
-    clock,
-    log: createLog('debug', line => lines.push(line)),
-    random: () => 1,
-  })
-  onTestFinished(() => http.close())
+  const { http, clock, lines } = httpFor(koreai.http(parsed as never), NOW, vendor)
   const [scope] = (sessions.scopes?.(parsed as never, 'acme') ?? []) as [Scope]
   return { http, parsed: parsed as never, clock, scope, lines }
 }
@@ -623,15 +610,7 @@ async function everything(options: Partial<KoreaiOptions>, more: Readonly<Record
   const parsed = parseConnectorConfig('k', flat, koreai)
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults))
   const config = parsed.config as never
-  const clock = handClock(nowMs, { autoAdvance: true })
-  const http = createHttp(koreai.http(config), {
-    quota: createQuota({}, clock),
-    priority: 0,
-    signal: new AbortController().signal,
-    clock,
-    log: createLog('silent'),
-  })
-  onTestFinished(() => http.close())
+  const { http } = httpFor(koreai.http(config), nowMs)
   const found = { session: new Map<string, object>(), message: new Map<string, object>(), event: new Map<string, object>() }
   for (const name of parsed.base.streams) {
     const stream = koreai.streams[name] as Stream

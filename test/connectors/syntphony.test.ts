@@ -4,20 +4,8 @@ import { type Quirks, startSyntphonySimulator } from '../../connectors/syntphony
 import { createWorld } from '../../src/sim/index.ts'
 import { parseConnectorConfig } from '../../src/source/config.ts'
 import { conformanceChecks, type Truth } from '../../src/source/conformance.ts'
-import { createHttp } from '../../src/source/http.ts'
-import {
-  type Draft,
-  FlowError,
-  type HttpSpec,
-  type Json,
-  type Page,
-  rowContext,
-  type Stream,
-  split,
-} from '../../src/source/index.ts'
-import { createQuota } from '../../src/source/quota.ts'
-import { createLog } from '../../src/log.ts'
-import { handClock } from '../support/clock.ts'
+import { type Draft, FlowError, type Json, type Page, rowContext, type Stream, split } from '../../src/source/index.ts'
+import { httpFor } from '../support/http.ts'
 import { type ScriptedVendor, type Step, scriptedVendor } from '../support/scripted-vendor.ts'
 import { subject } from '../support/subjects/syntphony.ts'
 import { truthOf } from '../support/truth/syntphony.ts'
@@ -70,7 +58,7 @@ async function readWorld(flat: Record<string, unknown>, window: { fromMs: number
   const parsed = parseConnectorConfig('s', flat, syntphony)
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults))
   const config = parsed.config as never
-  const { http } = httpOf(syntphony.http(config))
+  const { http } = httpFor(syntphony.http(config), NOW)
   const drafts = new Map<string, Draft>()
   for (const scope of stream.scopes?.(config, 'conformance') ?? []) {
     const of = { vendor: 'syntphony', account: 'conformance', connector: 's', config, scope }
@@ -108,21 +96,6 @@ function expectTruth(drafts: readonly Draft[], truth: Truth) {
         .toSorted(),
     ).toEqual(expected.map(told).toSorted())
   }
-}
-
-function httpOf(spec: HttpSpec, busy: () => boolean = () => false) {
-  const clock = handClock(NOW, { autoAdvance: { quietMs: 3, busy } })
-  const lines: string[] = []
-  const http = createHttp(spec, {
-    quota: createQuota({}, clock),
-    priority: 0,
-    signal: new AbortController().signal,
-    clock,
-    log: createLog('debug', line => lines.push(line)),
-    random: () => 1,
-  })
-  onTestFinished(() => http.close())
-  return { http, lines, clock }
 }
 
 const ROOT = '/eva-dashboard/org/org-1/env/env-1/bot/bot-1'
@@ -177,7 +150,7 @@ function clientOf(vendor: ScriptedVendor, config: Record<string, unknown> = {}) 
     botUuids: ['bot-1'],
     ...config,
   }) as never
-  return { config: parsed, ...httpOf(syntphony.http(parsed), () => vendor.underWay > 0) }
+  return { config: parsed, ...httpFor(syntphony.http(parsed), NOW, vendor) }
 }
 
 interface Open {

@@ -4,12 +4,9 @@ import { type Quirks, startWolkvoxSimulator, type WolkvoxOptions } from '../../c
 import { createWorld } from '../../src/sim/index.ts'
 import { parseConnectorConfig } from '../../src/source/config.ts'
 import { conformanceChecks, type Truth } from '../../src/source/conformance.ts'
-import { createHttp } from '../../src/source/http.ts'
-import { type Draft, FlowError, type HttpSpec, type Page, rowContext, type Stream, type Window } from '../../src/source/index.ts'
-import { createQuota } from '../../src/source/quota.ts'
+import { type Draft, FlowError, type Page, rowContext, type Stream, type Window } from '../../src/source/index.ts'
 import { halve, split } from '../../src/source/windows.ts'
-import { createLog } from '../../src/log.ts'
-import { handClock } from '../support/clock.ts'
+import { httpFor } from '../support/http.ts'
 import { type ScriptedVendor, type Step, scriptedVendor } from '../support/scripted-vendor.ts'
 import { subject, subjectTurns } from '../support/subjects/wolkvox.ts'
 import { truthOf } from '../support/truth/wolkvox.ts'
@@ -32,17 +29,7 @@ interface Open {
 /** Reads the window whole; its rows, and the error that ended it. */
 async function read(vendor: ScriptedVendor, { config = {}, window = WINDOW, stream = 'diagram_9' }: Open = {}) {
   const parsed = wolkvox.config.parse({ token: 'the-token', baseUrl: `${vendor.url}/api/v2/`, ...config })
-  const clock = handClock(NOW, { autoAdvance: { quietMs: 3, busy: () => vendor.underWay > 0 } })
-  const lines: string[] = []
-  const spec: HttpSpec = wolkvox.http(parsed as never)
-  const http = createHttp(spec, {
-    quota: createQuota({}, clock),
-    priority: 0,
-    signal: new AbortController().signal,
-    clock,
-    log: createLog('debug', line => lines.push(line)),
-    random: () => 1,
-  })
+  const { http, clock, lines } = httpFor(wolkvox.http(parsed as never), NOW, vendor)
   const pages: Page[] = []
   const scope = { name: 'acme', botId: null }
   const of = wolkvox.streams[stream] as Stream
@@ -422,15 +409,7 @@ async function readWorld(
   onTestFinished(() => simulator.stop())
   const parsed = parseConnectorConfig('w', { 'connector.class': 'wolkvox', ...simulator.config, ...config }, wolkvox)
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults))
-  const clock = handClock(nowMs, { autoAdvance: true })
-  const http = createHttp(wolkvox.http(parsed.config as never), {
-    quota: createQuota({}, clock),
-    priority: 0,
-    signal: new AbortController().signal,
-    clock,
-    log: createLog('silent'),
-  })
-  onTestFinished(() => http.close())
+  const { http } = httpFor(wolkvox.http(parsed.config as never), nowMs)
   const scope = { name: 'acme', botId: null }
   const records = new Map<string, Draft>()
   for (const [name, stream] of Object.entries(wolkvox.streams)) {

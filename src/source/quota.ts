@@ -236,25 +236,8 @@ export function quotaPool(clock: Clock): QuotaPool {
       const { gate, leases } = share
       const mine: Lease = { limits, awaitedUntilMs: willRecall ? clock.now() + RECALL_MS : -Infinity }
       leases.add(mine)
-      /** Requests of this lease that a limit of a minute or an hour may still count, by their start. */
-      let startsMs: number[] = []
-      let recalled = false
-      let sinceTold = 0
-      let untold = 0
-      /** How long limits count a request; 0: none of a minute or an hour does. */
-      const longestMs = () => {
-        const { perMinute, perHour } = rulesOf(leases).limits
-        return perHour ? 3_600_000 : perMinute ? 60_000 : 0
-      }
-      /** What may be asked in a minute. */
-      const aMinute = () => {
-        const { perMinute, perHour } = rulesOf(leases).limits
-        return perMinute || (perHour ?? 0) / 60
-      }
-      const stillCounted = () => {
-        const sinceMs = clock.now() - longestMs()
-        return startsMs.filter(startMs => startMs > sinceMs)
-      }
+      const ledger = new Ledger(() => rulesOf(leases).limits, clock)
+      let hasBegun = false
       return {
         gate: {
           acquire: async (priority, signal) => {
@@ -262,35 +245,19 @@ export function quotaPool(clock: Clock): QuotaPool {
             const release = await gate.acquire(priority, signal)
             const nowMs = clock.now()
             if (nowMs > sinceMs) onWaited((nowMs - sinceMs) / 1000)
-            recalled = true
-            if (longestMs() > 0) {
-              startsMs.push(nowMs)
-              sinceTold++
-            }
+            hasBegun = true
+            ledger.add(nowMs)
             return release
           },
           holdUntil: untilMs => gate.holdUntil(untilMs),
         },
-        spent: () => {
-          startsMs = stillCounted()
-          untold = Math.max(untold, sinceTold)
-          sinceTold = 0
-          // Never so much that a process that starts again and again would do nothing but wait.
-          const [least, most] = [Math.floor(aMinute() / 6), Math.floor(aMinute() / 2)]
-          return { requests: inSteps(startsMs, clock.now()), untold: Math.min(Math.max(untold, least), most) }
-        },
-        isDue: () => sinceTold > 0 && sinceTold >= aMinute() / 12,
+        spent: () => ledger.spent(),
+        isDue: () => ledger.isDue(),
         recall: spent => {
-          if (recalled) return
-          recalled = true
-          const nowMs = clock.now()
-          startsMs = [...spent.requests, { atMs: nowMs, count: spent.untold }].flatMap(({ atMs, count }) =>
-            Array.from({ length: count }, () => Math.min(atMs, nowMs)),
-          )
-          startsMs = stillCounted()
-          untold = spent.untold
+          if (hasBegun) return
+          hasBegun = true
           mine.awaitedUntilMs = -Infinity
-          gate.recall(startsMs)
+          gate.recall(ledger.recall(spent))
         },
         end: () => {
           leases.delete(mine)
@@ -298,6 +265,69 @@ export function quotaPool(clock: Clock): QuotaPool {
         },
       }
     },
+  }
+}
+
+/** What was asked through one lease, as far as a limit of a minute or an hour may still count it. */
+class Ledger {
+  readonly #limits: () => Limits
+  readonly #clock: Clock
+  #startsMs: number[] = []
+  #sinceTold = 0
+  /** Most requests from one telling to the next. */
+  #most = 0
+
+  constructor(limits: () => Limits, clock: Clock) {
+    this.#limits = limits
+    this.#clock = clock
+  }
+
+  add(startMs: number): void {
+    if (this.#countedMs() === 0) return
+    this.#startsMs.push(startMs)
+    this.#sinceTold++
+  }
+
+  spent(): Spent {
+    this.#forget()
+    this.#most = Math.max(this.#most, this.#sinceTold)
+    this.#sinceTold = 0
+    const aMinute = this.#aMinute()
+    // Never so much that a process that starts again and again would do nothing but wait.
+    const untold = Math.min(Math.max(this.#most, Math.floor(aMinute / 6)), Math.floor(aMinute / 2))
+    return { requests: inSteps(this.#startsMs, this.#clock.now()), untold }
+  }
+
+  isDue(): boolean {
+    return this.#sinceTold > 0 && this.#sinceTold >= this.#aMinute() / 12
+  }
+
+  /** @returns When they started; those of a clock that was ahead, and those that nobody was told of, now. */
+  recall({ requests, untold }: Spent): readonly number[] {
+    const nowMs = this.#clock.now()
+    this.#most = untold
+    this.#startsMs = [...requests, { atMs: nowMs, count: untold }].flatMap(({ atMs, count }) =>
+      Array.from({ length: count }, () => Math.min(atMs, nowMs)),
+    )
+    this.#forget()
+    return this.#startsMs
+  }
+
+  #forget(): void {
+    const sinceMs = this.#clock.now() - this.#countedMs() - LONGEST_WAY_MS
+    this.#startsMs = this.#startsMs.filter(startMs => startMs > sinceMs)
+  }
+
+  /** How long limits count a request; 0: none of a minute or an hour does. */
+  #countedMs(): number {
+    const { perMinute, perHour } = this.#limits()
+    return perHour ? 3_600_000 : perMinute ? 60_000 : 0
+  }
+
+  /** What may be asked in a minute. */
+  #aMinute(): number {
+    const { perMinute, perHour } = this.#limits()
+    return perMinute || (perHour ?? 0) / 60
   }
 }
 

@@ -22,6 +22,30 @@ export async function holdsTheTruth(bench: Bench): Promise<void> {
   await line.assertTrue()
 }
 
+/** Lives of one line that end: a bound on what never comes to an end, far more than a vendor with few rows needs. */
+const MOST_LIVES = 2000
+
+/**
+ * One life after another on the same topics, in a world that is over: each ends at the first page or commit at which none has ended yet. Every page is
+ * committed by itself, so that the next life goes on in the midst of a window where the vendor's resume survives.
+ */
+export async function survivesKills(bench: Bench): Promise<void> {
+  const met = new Set<string>()
+  const line = stillLine(bench, { base: { errorsTolerance: 'none' } })
+  let kills = 0
+  const fault = (at: Boundary, die: () => Promise<never>) => {
+    if (at !== 'read' && at !== 'committed') return undefined
+    const place = placeOf(line, at)
+    if (met.has(place)) return undefined
+    met.add(place)
+    return die()
+  }
+  while ((await liveStill(line, bench, { fault })) === 'killed')
+    assert(++kills < MOST_LIVES, `after ${MOST_LIVES} kills there are new pages still`)
+  assert(kills > 0, 'nothing was killed')
+  await line.assertTrue()
+}
+
 /** Lives that end; the next goes on to the end. As time goes on there are ever new pages, and with all of them killed no pass would ever count. */
 const MOST_KILLS = 350
 /** Of the boundaries at which not every life ends: one in so many. */
@@ -29,17 +53,16 @@ const ONE_IN = 4
 const SINGLE_KILLS = 4
 
 /**
- * One life after another on the same topics: each ends at the first page or commit at which none has ended yet, or at one of a sample of the other
- * boundaries; backfill and live come first, then as many lookback passes as there are lives left. Then a few lines that are killed once, each somewhere else.
+ * As time goes on, with lookback passes: each life ends at the first page or commit at which none has ended yet, or at one of a sample of the other
+ * boundaries, as many as there are lives. Then a few lines that are killed once, each somewhere else.
  */
-export async function survivesKills(bench: Bench): Promise<void> {
+export async function survivesKillsAsTimeGoesOn(bench: Bench): Promise<void> {
   const met = new Set<string>()
   const draw = drawing(7)
   const line = unfoldingLine(bench)
   let kills = 0
   const fault = (at: Boundary, die: () => Promise<never>) => {
-    // A commit that moves no cursor (a part of a window whose place cannot be kept) is no place to end at again: nothing would ever move.
-    const place = at === 'read' ? `read ${line.watch.lastPage}` : `${at} ${line.place()}`
+    const place = placeOf(line, at)
     if (kills >= MOST_KILLS || met.has(place)) return undefined
     met.add(place)
     return at === 'read' || at === 'committed' || draw() < 1 / ONE_IN ? die() : undefined
@@ -59,6 +82,11 @@ export async function survivesKills(bench: Bench): Promise<void> {
   }
 }
 
+/** Where a life is. A commit that moves no cursor (a part of a window whose place cannot be kept) is no place to end at again: nothing would ever move. */
+function placeOf(line: Line, at: Boundary): string {
+  return at === 'read' ? `read ${line.watch.lastPage}` : `${at} ${line.place()}`
+}
+
 /** [0, 1), the same in every run. */
 function drawing(seed: number): () => number {
   let state = seed
@@ -71,7 +99,13 @@ function drawing(seed: number): () => number {
 export interface MidFault {
   readonly name: string
   spoil(nth: number): Spoil
+  /** How long a request may take, in place of the connector's own figure: that is too long to be waited for. */
+  readonly timeoutMs?: number
+  /** How many bursts; the second is long. Default four. */
+  readonly bursts?: number
 }
+/** Real time: far more than a whole answer takes. */
+const DRIP_MS = 400
 
 const answer = (status: number, body = '{}', headers: Readonly<Record<string, string>> = {}): Spoil => ({
   kind: 'answer',
@@ -97,7 +131,12 @@ export const MID_FAULTS: readonly MidFault[] = [
     spoil: () => answer(200, '<!doctype html><title>Sign in</title>', { 'content-type': 'text/html' }),
   },
   { name: 'connections that end in mid-listing', spoil: () => ({ kind: 'hang_up' }) },
-  { name: 'answers that drip in mid-listing', spoil: () => ({ kind: 'drip', pieces: 4, everyMs: 40 }) },
+  {
+    name: 'answers that drip in mid-listing, too slowly for the time that a request may take',
+    spoil: () => ({ kind: 'drip', pieces: 4, everyMs: DRIP_MS / 2 }),
+    timeoutMs: DRIP_MS,
+    bursts: 2,
+  },
 ]
 
 /** The error of a 401 is passed on after four tries, that of others after the connector's own number, by default five. */
@@ -105,16 +144,17 @@ const LEAST_LONG_BURST = 4
 const MOST_BURSTS = 4
 
 export async function survivesFault(bench: Bench, fault: MidFault): Promise<void> {
-  const line = stillLine(bench)
+  const line = stillLine(bench, fault.timeoutMs === undefined ? {} : { timeoutMs: fault.timeoutMs })
   const { proxy, connector, config } = bench
   const tries = connector.http(config).tries ?? 5
   const lengths = [2, Math.max(LEAST_LONG_BURST, tries), 1, Math.max(LEAST_LONG_BURST, tries) + 2]
+  const most = fault.bursts ?? MOST_BURSTS
   let bursts = 0
   let left = 0
   let quietSince = 0
   proxy.spoil = nth => {
     const { midListing, sawSecondPage } = line.watch
-    if (left === 0 && bursts < MOST_BURSTS && nth - quietSince > 2 && (midListing > 0 || (!sawSecondPage && nth % 3 === 0)))
+    if (left === 0 && bursts < most && nth - quietSince > 2 && (midListing > 0 || (!sawSecondPage && nth % 3 === 0)))
       left = lengths[bursts++ % lengths.length] as number
     if (left === 0) return null
     left--

@@ -60,6 +60,8 @@ export interface LineOptions {
   readonly base?: Partial<BaseConfig>
   /** In place of what the streams say. */
   readonly longestMs?: number
+  /** In place of what the connector says of a request. */
+  readonly timeoutMs?: number
 }
 
 export interface LifeOptions {
@@ -92,7 +94,7 @@ export class Line {
     this.#bench = bench
     this.clock = jumpingClock(options.startMs)
     this.clock.quietMs = () => (this.watch.calls > 0 ? QUIET_MS : 0)
-    this.#connector = watched(bench.connector, this, options.longestMs)
+    this.#connector = watched(bench.connector, this, options)
     this.#base = { ...bench.base, startAtMs: bench.vendor.window.fromMs, quota: NO_QUOTA, ...options.base }
     bench.setTime(() => this.clock.now())
     bench.proxy.onRequest = () => this.clock.busy()
@@ -342,12 +344,12 @@ export function never(): Promise<never> {
   return new Promise(() => {})
 }
 
-/** The connector, seen from outside; with other lengths of windows if asked for. */
-function watched(connector: Connector, { watch, clock }: Line, longestMs: number | undefined): Connector {
+/** The connector, seen from outside; with other lengths of windows and requests if asked for. */
+function watched(connector: Connector, { watch, clock }: Line, { longestMs, timeoutMs }: LineOptions): Connector {
   const streams = Object.fromEntries(
     Object.entries(connector.streams).map(([name, stream]) => [name, watchedStream(name, stream, watch, longestMs)]),
   )
-  const http = (config: never) => busyAuth(connector.http(config), clock)
+  const http = (config: never) => ({ ...busyAuth(connector.http(config), clock), ...(timeoutMs !== undefined && { timeoutMs }) })
   return { manifest: connector.manifest, config: connector.config, http, streams }
 }
 

@@ -32,6 +32,8 @@ const TIMEOUT_MS = 60_000
 const TRIES = 5
 /** Transient 401 come in bursts (Botmaker, seen by a client): so often a request is repeated, a refresh of the credentials included. */
 const REPEATS_OF_401 = 3
+/** So often a request is repeated because its credentials had ended by the time it came. */
+const MOST_ENDED = 8
 const MOST_REDIRECTS = 5
 const BACKOFF_MS = { first: 500, longest: 30_000 } as const
 const RATE_LIMIT_BACKOFF_MS = { first: 1000, longest: 60_000 } as const
@@ -66,6 +68,25 @@ interface Call {
   readonly headers: Headers | undefined
 }
 
+/** What is known of the credentials of one `auth`, which all streams and scopes of a connector share. */
+interface Credentials {
+  /** How often they were refreshed, so that requests under way together refresh them once. */
+  refreshes: number
+  /** The newest of these, by the number of refreshes, with which a request was answered. */
+  taken: number
+  refreshing: Promise<void> | null
+}
+
+const known = new WeakMap<object, Credentials>()
+
+function credentialsOf({ auth }: HttpSpec): Credentials {
+  const fresh = { refreshes: 0, taken: -1, refreshing: null }
+  if (auth === undefined) return fresh
+  const found = known.get(auth) ?? fresh
+  known.set(auth, found)
+  return found
+}
+
 export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Promise<void> } {
   const { quota, clock, signal, log, observe, random = Math.random } = deps
   const base = baseOf(spec.baseUrl)
@@ -74,11 +95,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
   const tries = Math.max(1, spec.tries ?? TRIES)
   const agent = new Agent({ allowH2: false, headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 10_000 } })
 
-  /** How often the credentials were refreshed, so that requests under way together refresh them once. */
-  let refreshes = 0
-  /** The newest of these, by the number of refreshes, with which a request was answered. */
-  let taken = -1
-  let refreshing: Promise<void> | null = null
+  const credentials = credentialsOf(spec)
 
   const plainFetch: PlainFetch = async ({ method, url, headers = {}, body }) => {
     const sent = { 'user-agent': 'colloquy', accept: 'application/json', ...lowerCase(headers) }
@@ -98,11 +115,11 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
   const authArgs = (): AuthArgs => ({ nowMs: clock.now(), fetch: plainFetch, signal })
 
   async function refresh(seen: number): Promise<void> {
-    if (seen !== refreshes) return
-    refreshing ??= Promise.resolve(spec.auth?.refresh?.(plainFetch, signal, authArgs()))
-      .then(() => void refreshes++)
-      .finally(() => (refreshing = null))
-    await refreshing
+    if (seen !== credentials.refreshes) return
+    credentials.refreshing ??= Promise.resolve(spec.auth?.refresh?.(plainFetch, signal, authArgs()))
+      .then(() => void credentials.refreshes++)
+      .finally(() => (credentials.refreshing = null))
+    await credentials.refreshing
   }
 
   /** The call until it is answered or its patience is spent. */
@@ -110,6 +127,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
     const url = target(base, of.path, of.query)
     const mayRepeat = ({ code }: FlowError) => TRIED_AGAIN.has(code) && (options.repeatable !== false || code === 'SRC_NOT_READY')
     let refused = 0
+    let ended = 0
     const sent = { refreshes: 0 }
     for (let attempt = 1; ; attempt++) {
       try {
@@ -118,9 +136,12 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
         let error = asFlowError(thrown)
         let again = false
         if (error.code === 'SRC_UNAUTHORISED' && error.details.status !== 403) {
-          again = ++refused <= REPEATS_OF_401
-          // Those that worked for another request since have ended, as some do after so many requests; those that never worked are not asked for twice.
-          if (again && spec.auth?.refresh !== undefined && (refused === 1 || taken >= sent.refreshes)) {
+          // What worked for another request since, or was refreshed meanwhile, has ended, as some do after so many requests; what never worked is refreshed once.
+          const hasEnded = refused > 0 && (credentials.taken >= sent.refreshes || sent.refreshes !== credentials.refreshes)
+          if (hasEnded) ended++
+          else refused++
+          again = refused <= REPEATS_OF_401 && ended <= MOST_ENDED
+          if (again && spec.auth?.refresh !== undefined && (hasEnded || refused === 1)) {
             try {
               await refresh(sent.refreshes)
               log.info({ path: url.pathname, attempt }, 'credentials refreshed')
@@ -173,7 +194,9 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
       const startMs = clock.now()
       let outcome = 'ok'
       try {
-        sent.refreshes = refreshes
+        // With what is being replaced it would only be refused.
+        await credentials.refreshing?.catch(() => {})
+        sent.refreshes = credentials.refreshes
         const headers = {
           'user-agent': 'colloquy',
           accept: 'application/json',
@@ -196,7 +219,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
         throw thrown
       } finally {
         release()
-        if (outcome === 'ok') taken = Math.max(taken, sent.refreshes)
+        if (outcome === 'ok') credentials.taken = Math.max(credentials.taken, sent.refreshes)
         observe?.({ outcome, seconds: (clock.now() - startMs) / 1000, waitedSeconds: (startMs - askedMs) / 1000 })
       }
     }
@@ -347,7 +370,8 @@ function mediaType(headers: Headers): string {
 export function retryAfterMs(headers: Headers, nowMs: number): number | undefined {
   const told = headers['retry-after']?.trim()
   if (told === undefined || told === '') return undefined
-  if (/^\d+(\.\d+)?$/.test(told)) return Math.ceil(Number(told) * 1000)
+  // "At once" is not waited for either, but by what we would wait ourselves.
+  if (/^\d+(\.\d+)?$/.test(told)) return Math.ceil(Number(told) * 1000) || undefined
   const untilMs = /^[A-Za-z]{3,9},? /.test(told) ? Date.parse(told) : NaN
   return Number.isNaN(untilMs) || untilMs <= nowMs ? undefined : untilMs - nowMs
 }

@@ -1,9 +1,10 @@
-import { connect, createServer } from 'node:net'
+import { createServer as createWebServer } from 'node:http'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { FlowError } from '../../src/errors.ts'
-import { createLog, hideSecret } from '../../src/log.ts'
+import { createLog, hideSecret, silentLog } from '../../src/log.ts'
 import type { Http, HttpSpec } from '../../src/source/index.ts'
 import { createHttp, type HttpDeps, target } from '../../src/source/http.ts'
 import { createQuota } from '../../src/source/quota.ts'
@@ -273,7 +274,7 @@ describe('a vendor that asks us to wait', () => {
     expect(waitedMs()).toBe(waitMs)
   })
 
-  test.each([undefined, 'soon', 'Sun, 01 Nov 2026 11:00:00 GMT'])(
+  test.each([undefined, '0', 'soon', 'Sun, 01 Nov 2026 11:00:00 GMT'])(
     'with 429 and Retry-After %s is asked again after 1 s, then 2 s',
     async told => {
       const headers: Record<string, string> = told === undefined ? {} : { 'retry-after': told }
@@ -375,6 +376,34 @@ describe('credentials', () => {
     const { http } = await open(steps, { auth })
     expect(await Promise.all([read(http), read(http)])).toEqual([page, page])
     expect(token).toBe(2)
+  })
+
+  test('that end after a few requests serve many that are under way together, also those of other streams', async () => {
+    const valid = { token: 0, left: 0 }
+    const server = createWebServer((request, response) => {
+      const isGood = request.headers['auth'] === `t${valid.token}` && valid.left-- > 0
+      setTimeout(() => response.writeHead(isGood ? 200 : 401, { 'content-type': 'application/json' }).end('{"items":[]}'), 2)
+    })
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void server.close())
+    const { port } = server.address() as AddressInfo
+    let mine = 'none'
+    const refresh = async () => {
+      await new Promise(resolve => setTimeout(resolve, 3))
+      Object.assign(valid, { token: valid.token + 1, left: 5 })
+      mine = `t${valid.token}`
+    }
+    const auth = { headers: () => ({ auth: mine }), refresh }
+    const clock = handClock(START, { autoAdvance: true })
+    const quota = createQuota({ concurrency: 4 }, clock)
+    const signal = new AbortController().signal
+    const streams = [1, 2].map(() =>
+      createHttp({ baseUrl: `http://127.0.0.1:${port}`, auth }, { quota, priority: 0, signal, clock, log: silentLog }),
+    )
+    onTestFinished(() => Promise.all(streams.map(http => http.close())).then(() => {}))
+    const results = await Promise.all(streams.flatMap(http => Array.from({ length: 30 }, () => read(http))))
+    expect(results).toEqual(results.map(() => ({ items: [] })))
+    expect(valid.token).toBeLessThan(16)
   })
 
   test('that were refused in a passing burst are tried again, with waits', async () => {

@@ -109,6 +109,11 @@ export function horizon(cursor: Cursor, spec: PlanSpec): number {
   return spec.lookbackMs > 0 ? cursor.lookback.beganMs - spec.lookbackMs : cursor.live.atMs
 }
 
+/** For a commit that tells where the source partition stands, and of no page. */
+export function nothingRead({ live }: Cursor): Piece {
+  return { lane: 'live', window: { fromMs: live.atMs, untilMs: live.atMs }, resume: null, forgotten: false }
+}
+
 /** Everything that the vendor showed with an earlier time has been read, from the start of the source partition. */
 export function completeUntil(cursor: Cursor): number {
   return cursor.backfill ? cursor.backfill.atMs : cursor.live.atMs

@@ -13,7 +13,7 @@ import { decode, type Row, unmappable } from './decode.ts'
 import type { Derived, DerivedSessions } from './derived.ts'
 import { type Batch, firstRevisionOf } from './encode.ts'
 import type { PartitionHealth } from './health.ts'
-import { completeUntil, type PlanSpec, stillNeeded, watermark } from './plan.ts'
+import { completeUntil, nothingRead, type PlanSpec, stillNeeded, watermark } from './plan.ts'
 import { place, type Reader, type Step } from './reader.ts'
 import type { Stages } from './run.ts'
 import type { Versions } from './versions.ts'
@@ -132,7 +132,8 @@ export function stagesOf(parts: StageParts): Stages {
     return stream.follow?.isOpen(row.row as never, ctx) ?? false
   }
 
-  async function flush(): Promise<void> {
+  /** @param isProgress False where only requests are told, that came to nothing. */
+  async function flush(isProgress = true): Promise<void> {
     if (batch.lane === null) return
     if (derived !== null && context !== null) batch.derived(derived.drain(context.ctx))
     const beganMs = performance.now()
@@ -146,6 +147,7 @@ export function stagesOf(parts: StageParts): Stages {
     metrics.inc('kafka_connect_source_task_source_record_poll_total', taskLabels, batch.rows)
     metrics.inc('kafka_connect_source_task_source_record_write_total', taskLabels, batch.emitted)
     batch.reset()
+    if (!isProgress) return
     health.committed({
       state: reader.isBehind ? 'catching_up' : 'live',
       completeUntilMs: completeUntil(reader.cursor),
@@ -267,6 +269,7 @@ export function stagesOf(parts: StageParts): Stages {
       homes.size === 0 &&
       (batch.records >= MOST.records ||
         batch.bytes >= MOST.bytes ||
+        quota.isDue() ||
         (stream.expand !== undefined && batch.lane !== null && clock.now() - batchBeganMs >= MOST.ms)),
 
     isDue: step =>
@@ -278,8 +281,11 @@ export function stagesOf(parts: StageParts): Stages {
       (step.endsWindow && step.piece.lane === 'live' && reader.isLiveRead),
 
     async commit() {
+      const isProgress = batch.lane !== null
+      // Requests that came to nothing are told, too: a process that starts after this one must count them.
+      if (!isProgress && quota.isDue()) batch.begin(nothingRead(reader.cursor))
       if (batch.lane !== null) await fault('published')
-      await flush()
+      await flush(isProgress)
     },
 
     async wait() {

@@ -14,7 +14,7 @@ import type { QuotaLease } from '../source/quota.ts'
 import type { Fault } from './commit.ts'
 import { Batch, type Outputs, type RecordEncoder } from './encode.ts'
 import type { PartitionHealth } from './health.ts'
-import type { PlanSpec } from './plan.ts'
+import { nothingRead, type PlanSpec } from './plan.ts'
 import { Reader } from './reader.ts'
 import { restore, type RestoreParts } from './restore.ts'
 import { run, type Stages } from './run.ts'
@@ -113,8 +113,7 @@ async function own(parts: TaskParts, onCommit: () => void): Promise<Owned> {
     health.restored(versions.size)
     log.info({ isNew, versions: versions.size, liveUntil: new Date(cursor.live.atMs).toISOString() }, 'source partition started')
     if (isNew) {
-      const atMs = cursor.live.atMs
-      batch.begin({ lane: 'live', window: { fromMs: atMs, untilMs: atMs }, resume: null, forgotten: false })
+      batch.begin(nothingRead(cursor))
       await stages.commit()
     }
     return { writer, reader, stages }

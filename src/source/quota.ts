@@ -32,7 +32,10 @@ type Limits = Omit<Quota, 'sharedBy'>
 export interface Spent {
   /** So many requests, the newest of them started by `atMs` (epoch milliseconds). */
   readonly requests: readonly { readonly atMs: number; readonly count: number }[]
-  /** So many more may have been made since: as many as there were at most from one telling to the next, and at least a sixth of a minute's. */
+  /**
+   * So many more may have been made since: as many as there were at most from one telling to the next, but from a sixth to half of what is allowed
+   * in a minute.
+   */
   readonly untold: number
 }
 /** How finely `spent` tells the requests of the last minute, and those before: that many milliseconds late at most. */
@@ -292,10 +295,13 @@ class Ledger {
     this.#forget()
     this.#most = Math.max(this.#most, this.#sinceTold)
     this.#sinceTold = 0
-    const aMinute = this.#aMinute()
-    // Never so much that a process that starts again and again would do nothing but wait.
-    const untold = Math.min(Math.max(this.#most, Math.floor(aMinute / 6)), Math.floor(aMinute / 2))
+    const untold = this.#mayBeUntold(Math.max(this.#most, Math.floor(this.#aMinute() / 6)))
     return { requests: inSteps(this.#startsMs, this.#clock.now()), untold }
+  }
+
+  /** Never so much that a process that is killed again and again would do nothing but wait. */
+  #mayBeUntold(count: number): number {
+    return Math.min(count, Math.floor(this.#aMinute() / 2))
   }
 
   isDue(): boolean {
@@ -305,8 +311,8 @@ class Ledger {
   /** @returns When they started; those of a clock that was ahead, and those that nobody was told of, now. */
   recall({ requests, untold }: Spent): readonly number[] {
     const nowMs = this.#clock.now()
-    this.#most = untold
-    this.#startsMs = [...requests, { atMs: nowMs, count: untold }].flatMap(({ atMs, count }) =>
+    this.#most = this.#mayBeUntold(untold)
+    this.#startsMs = [...requests, { atMs: nowMs, count: this.#most }].flatMap(({ atMs, count }) =>
       Array.from({ length: count }, () => Math.min(atMs, nowMs)),
     )
     this.#forget()

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest'
+import { FlowError } from '../../src/errors.ts'
 import type { Boundary } from '../../src/ingest/commit.ts'
+import { readSpent } from '../../src/ingest/cursor.ts'
 import { completeUntil } from '../../src/ingest/plan.ts'
 import type { Connector } from '../../src/source/contract.ts'
 import { quotaPool } from '../../src/source/quota.ts'
-import { handClock } from '../support/clock.ts'
+import { type HandClock, handClock } from '../support/clock.ts'
 import { memoryKafka } from '../../src/source/conformance/memory-kafka.ts'
 import { draw } from './random.ts'
 import { rowAt, tinyConnector, type TinySession, type TinyVendor } from './tiny.ts'
@@ -126,50 +128,51 @@ describe('over random lives with kills at every boundary, lost commits and a ven
   })
 })
 
-describe('a process that is killed leaves word of what it asked', () => {
-  test.each([1, 2, 3, 4, 5, 6])('so that the next ones keep to the quota (seed %i)', async seed => {
-    const luck = draw(seed)
+/** The tiny connector with something done before each page that it gives. */
+function asking(vendor: TinyVendor, before: () => Promise<void>): Connector {
+  const window = { longestMs: HOUR, lagMs: MINUTE, lookbackMs: HOUR, smallestMs: MINUTE, durableResume: true }
+  const listed = tinyConnector(vendor, window)
+  const sessions = listed.streams['sessions'] as Connector['streams'][string]
+  const read: typeof sessions.read = async function* (args) {
+    for await (const page of sessions.read(args)) {
+      await before()
+      yield page
+    }
+  }
+  return { ...listed, streams: { sessions: { ...sessions, read } } }
+}
+
+describe('a process leaves word of what it asked', () => {
+  const vendorOf = (seed: number, clock: HandClock): TinyVendor => ({
+    sessions: world(seed, NOON - 10 * HOUR, NOON, HOUR),
+    clock,
+    luck: draw(seed),
+    pageRows: 2,
+    failing: 0,
+    longestMs: Infinity,
+    reads: 0,
+  })
+
+  test.each([1, 2, 3, 4, 5, 6])('so that those after a kill keep to the quota (seed %i)', async seed => {
     const clock = handClock(NOON, { autoAdvance: { quietMs: 1 } })
     const kafka = memoryKafka()
-    const vendor: TinyVendor = {
-      sessions: world(seed, NOON - 10 * HOUR, NOON, HOUR),
-      clock,
-      luck,
-      pageRows: 2,
-      failing: 0,
-      longestMs: Infinity,
-      reads: 0,
-    }
-    const window = { longestMs: HOUR, lagMs: MINUTE, lookbackMs: HOUR, smallestMs: MINUTE, durableResume: true }
+    const vendor = vendorOf(seed, clock)
     const limits = { perMinute: 20, perHour: 200 }
     const asked: number[] = []
     let lives = 0
     for (; clock.now() < NOON + 90 * MINUTE; lives++) {
       const lease = quotaPool(clock).lease({ vendor: 'tiny', shared: 'acme', limits })
       let isKilled = false
-      const listed = tinyConnector(vendor, window)
-      const sessions = listed.streams['sessions'] as Connector['streams'][string]
-      const connector: Connector = {
-        ...listed,
-        streams: {
-          sessions: {
-            ...sessions,
-            async *read(args) {
-              for await (const page of sessions.read(args)) {
-                const release = await lease.gate.acquire(0, new AbortController().signal)
-                if (isKilled) await new Promise(() => {})
-                asked.push(clock.now())
-                release()
-                yield page
-              }
-            },
-          },
-        },
-      }
+      const connector = asking(vendor, async () => {
+        const release = await lease.gate.acquire(0, new AbortController().signal)
+        if (isKilled) await new Promise(() => {})
+        asked.push(clock.now())
+        release()
+      })
       const held = Promise.withResolvers<void>()
       const fault = async () => {
         // The first life lasts: how much is asked between two commits is known then.
-        if (lives === 0 ? clock.now() < NOON + 5 * MINUTE : !luck.chance(0.05)) return
+        if (lives === 0 ? clock.now() < NOON + 5 * MINUTE : !vendor.luck.chance(0.05)) return
         isKilled = true
         held.resolve()
         await new Promise(() => {})
@@ -183,5 +186,24 @@ describe('a process that is killed leaves word of what it asked', () => {
     expect(most(MINUTE)).toBe(limits.perMinute)
     // What may have been asked by those killed is counted, too.
     expect(most(HOUR)).toBeLessThanOrEqual(limits.perHour)
+  })
+
+  test('also where the vendor only fails: all is told, and the pauses grow all the same', async () => {
+    const clock = handClock(NOON, { autoAdvance: { quietMs: 1 } })
+    const kafka = memoryKafka()
+    const limits = { perMinute: 60, perHour: 1000 }
+    const lease = quotaPool(clock).lease({ vendor: 'tiny', shared: 'acme', limits })
+    const attempts: number[] = []
+    const connector = asking(vendorOf(1, clock), async () => {
+      attempts.push(clock.now() - NOON)
+      for (let request = 0; request < 6; request++) (await lease.gate.acquire(0, new AbortController().signal))()
+      throw new FlowError('SRC_SERVER_ERROR', { status: 500 })
+    })
+    const life = startLife({ kafka, connector, clock, base: { startAtMs: NOON - 10 * HOUR }, quota: lease })
+    await clock.sleep(20_000)
+    await life.stop()
+    expect(attempts.map(ms => Math.round(ms / 1000))).toEqual([0, 1, 3, 7, 15])
+    const { requests } = readSpent(String((await topicsOf(kafka)).offsets.at(-1)?.value))
+    expect(requests.reduce((sum, { count }) => sum + count, 0)).toBe(5 * 6)
   })
 })

@@ -3,10 +3,10 @@
  * is named) and prints a report for each: which checks pass, are waived and why, or fail; on stderr, what took how long. `--write` puts the
  * report in `docs/conformance.md`. Exits 1 when a check fails.
  */
-import { readdirSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { conformanceChecks, type Outcome, type Subject } from '../src/source/conformance.ts'
+import { SUBJECT_FILES, subjectsOf } from '../test/support/all-subjects.ts'
 
-const SUBJECTS = new URL('../test/support/subjects/', import.meta.url)
 const PAGE = new URL('../docs/conformance.md', import.meta.url)
 
 interface Judged {
@@ -19,13 +19,9 @@ interface Judged {
 const words = process.argv.slice(2)
 const isWritten = words.includes('--write')
 const asked = words.filter(word => !word.startsWith('--'))
-const known = readdirSync(SUBJECTS)
-  .filter(file => file.endsWith('.ts'))
-  .map(file => file.slice(0, -'.ts'.length))
-  .sort()
-const unknown = asked.filter(name => !known.includes(name))
+const unknown = asked.filter(name => !SUBJECT_FILES.includes(name))
 if (unknown.length > 0) {
-  process.stderr.write(`there is no subject ${unknown.join(', ')}: there are ${known.join(', ')}\n`)
+  process.stderr.write(`there is no subject ${unknown.join(', ')}: there are ${SUBJECT_FILES.join(', ')}\n`)
   process.exit(2)
 }
 
@@ -34,7 +30,7 @@ const LONG_S = 0.5
 
 const sections: string[] = []
 let failed = 0
-for (const file of asked.length > 0 ? asked : known) {
+for (const file of asked.length > 0 ? asked : SUBJECT_FILES) {
   for (const [title, subject] of await subjectsOf(file)) {
     const judged = await judge(subject)
     failed += judged.filter(({ outcome }) => outcome.outcome === 'failed').length
@@ -46,18 +42,6 @@ for (const file of asked.length > 0 ? asked : known) {
 }
 if (isWritten) writeFileSync(PAGE, pageOf(sections))
 process.exit(failed > 0 ? 1 : 0)
-
-/** What a file exports: `subject`, and others of the same connector (`subjectV1`). */
-async function subjectsOf(file: string): Promise<[title: string, subject: Subject][]> {
-  const exported = (await import(new URL(`${file}.ts`, SUBJECTS).href)) as Record<string, Subject>
-  return Object.entries(exported)
-    .filter(([name]) => name.startsWith('subject'))
-    .toSorted(([a], [b]) => a.length - b.length)
-    .map(([name, subject]) => [
-      `${subject.connector.manifest.title}${name === 'subject' ? '' : `, ${name.slice('subject'.length)}`}`,
-      subject,
-    ])
-}
 
 async function judge(subject: Subject): Promise<Judged[]> {
   const judged: Judged[] = []

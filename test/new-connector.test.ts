@@ -46,6 +46,12 @@ test.each([
   expect([status, stderr]).toEqual([2, expect.stringContaining(why)])
 })
 
+test('the guide shows what it writes', () => {
+  const guide = readFileSync(join(root, 'docs/writing-a-connector.md'), 'utf8')
+  const scaffold = readFileSync(join(root, 'scripts/scaffold/index.ts'), 'utf8')
+  expect(guide).toContain(`\`\`\`ts\n${scaffold.replace("'../../src/source/index.ts'", "'colloquy'")}\`\`\`\n`)
+})
+
 test('what it wrote passes the conformance suite', () => {
   const vitest = join(root, 'node_modules/vitest/vitest.mjs')
   const outcome = join(checkout, 'outcome.json')

@@ -1,5 +1,6 @@
 /** What a connector author needs, and nothing else. */
 export { type ErrorCode, FlowError } from '../errors.ts'
+export type { Event, Message, Session } from '../records.ts'
 export { channelOf } from './channels.ts'
 export { contentId, contentIds } from './content-id.ts'
 export type {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { type Check, conformanceChecks, type Subject, type Waiver } from '../../src/source/conformance.ts'
@@ -11,6 +12,7 @@ import {
   type RowContext,
 } from '../../src/source/index.ts'
 import { acme, type AcmeOptions, Config, type ConfigType, Page, type RowType, subjectOf, withStream } from './acme.ts'
+import { SUBJECT_FILES, subjectsOf } from '../support/all-subjects.ts'
 
 const rows = acme.streams['rows'] as NonNullable<(typeof acme.streams)['rows']>
 const MINUTE = 60_000
@@ -222,7 +224,7 @@ const TWINS: readonly Twin[] = [
           const { pageSize } = args.config as ConfigType
           const isOurs = resume === null || places.has(Number(resume))
           const at = isOurs ? resume : Number(resume) + pageSize
-          for await (const page of rows.read({ ...args, resume: at } as never)) {
+          for await (const page of rows.read({ ...args, resume: at })) {
             places.add(Number(page.resume))
             yield page
           }
@@ -408,6 +410,16 @@ test('each check has a connector that is broken in just that way', () => {
     ({ name }) => isOwn({ name } as Check) && !TWINS.some(({ check }) => name.includes(check)),
   )
   expect(without.map(({ name }) => name)).toEqual([])
+})
+
+test('the report in docs tells every check of every connector, in their order', async () => {
+  const page = readFileSync(new URL('../../docs/conformance.md', import.meta.url), 'utf8')
+  const told = [...page.matchAll(/^## (.*)$|^\| (.*) \| .* \|$/gm)].map(([, title, check]) => title ?? check)
+  const expected: string[] = []
+  for (const file of SUBJECT_FILES)
+    for (const [title, subject] of await subjectsOf(file))
+      expected.push(title, ...conformanceChecks(subject).map(({ name }) => name))
+  expect(told.filter(line => line !== 'Check' && line !== '---')).toEqual(expected)
 })
 
 /** The checks run beside the one that must fail: enough to see that others do not, few enough to be quick. */

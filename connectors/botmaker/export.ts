@@ -22,8 +22,10 @@ const ExportPage = z.looseObject({
   pageToken: Liberal.transform(text),
 })
 
-const NOT_KNOWN: z.output<typeof Ordered> = { pageToken: null, hasMore: false, sessions: null }
 const NOTHING: z.output<typeof Ordered & typeof ExportPage> = { pageToken: null, hasMore: false, sessions: [] }
+/** An answer that the token is not known. */
+const NOT_KNOWN: z.output<typeof ExportPage> = { ...NOTHING }
+const NOT_YET: z.output<typeof ExportPage> = { ...NOTHING, hasMore: true }
 
 /**
  * Where an export is: which token to send, how many pages with rows were read with this export, and whether the vendor gives a new token with
@@ -31,6 +33,15 @@ const NOTHING: z.output<typeof Ordered & typeof ExportPage> = { pageToken: null,
  * that was sent but not committed cannot be asked for again.
  */
 const Resume = z.object({ token: z.string(), pages: z.int(), rotates: z.boolean() })
+
+/**
+ * No body after some pages is the end. In the place of the first it may mean "not ready" as well, and is believed when it has been answered so often,
+ * each time after the client's own pauses, about 15 s.
+ */
+const SILENT_MOST = 20
+
+/** So often an export that was ordered a moment ago may be unknown (404), at the pace of the quota: some vendors know a job only once it is done. */
+const UNKNOWN_MOST = 60
 
 /** Equal pages in a row, from a vendor that says there is more, that are no progress. */
 const EQUAL_MOST = 3
@@ -67,11 +78,20 @@ export async function* readExport({ window, resume, http }: { window: Window; re
   /** Whether this read met the export before it had pages: then none can have been sent and lost before. */
   let sawNone = !resumed
   let asked = 0
+  let silent = 0
+  let unknown = 0
   let before = ''
   let equal = 0
   for (;;) {
-    const page = await fetchPage(http, place, !resumed && asked === 0)
+    let page = await fetchPage(http, place, !resumed && asked === 0)
     asked++
+    if (page === NOTHING && place.pages === 0 && ++silent < SILENT_MOST) page = NOT_YET
+    if (page === NOT_KNOWN) {
+      if (resumed || place.pages > 0) throw expired('the pageToken is not known any more')
+      if (++unknown === UNKNOWN_MOST)
+        throw new FlowError('SRC_REFUSED', { status: 404, hint: 'an export that the vendor does not know' })
+      page = NOT_YET
+    }
     if ((page.sessions === null || page.sessions === undefined) && page.hasMore !== true)
       throw new FlowError('SRC_MALFORMED', { hint: 'a page of an export without sessions' })
     const rows = page.sessions ?? []
@@ -110,38 +130,60 @@ export async function* readExport({ window, resume, http }: { window: Window; re
 
 /** The newer path first; where the vendor does not know it, the name that the page call's documents use. */
 async function order(http: Http, fromDate: string): Promise<z.output<typeof Ordered>> {
-  const call = { query: { fromDate } }
-  const ordered = await http.postJson('/metrics/v2/download', call, Ordered, { empty: NOT_KNOWN, emptyStatus: [404] })
-  return ordered === NOT_KNOWN ? http.postJson('/metrics/download', call, Ordered, { empty: NOTHING }) : ordered
+  const ask = (path: string) => http.postJson(path, { query: { fromDate } }, Ordered)
+  try {
+    return await ask('/metrics/v2/download').catch((error: unknown) => {
+      if (error instanceof FlowError && error.details.status === 404) return ask('/metrics/download')
+      throw error
+    })
+  } catch (error) {
+    if (error instanceof FlowError && error.details.vendorCode === NO_BODY) return NOTHING
+    throw error
+  }
 }
 
 async function fetchPage(http: Http, place: z.output<typeof Resume>, fresh: boolean): Promise<z.output<typeof ExportPage>> {
   try {
-    const call = { query: { pageToken: place.token } }
-    return await http.postJson('/metrics/download-page', call, ExportPage, { empty: NOTHING, repeatable: place.rotates })
+    const options = { repeatable: place.rotates, empty: NOT_KNOWN, emptyStatus: [404] }
+    return await http.postJson('/metrics/download-page', { query: { pageToken: place.token } }, ExportPage, options)
   } catch (error) {
+    if (!(error instanceof FlowError)) throw error
+    if (error.details.vendorCode === NO_BODY) return NOTHING
+    if (error.details.vendorCode === NOT_READY) return NOT_YET
     // With one token for all pages the vendor keeps the place: the page of an answer that was lost is told in a new export only.
-    if (!place.rotates && error instanceof FlowError && LOST.has(error.code)) throw expired(`a page was lost: ${error.code}`)
-    if (error instanceof FlowError && error.details.vendorCode === NOT_READY) return { ...NOTHING, hasMore: true }
+    if (!place.rotates && LOST.has(error.code)) throw expired(`a page was lost: ${error.code}`)
     // Which status an old token gets is not documented; a token that was given a moment ago is not old.
-    const { status } = error instanceof FlowError && error.code === 'SRC_REFUSED' ? error.details : {}
-    if (!fresh && (status === 400 || status === 404 || status === 410)) throw expired('the pageToken is not known any more')
+    const { status } = error.code === 'SRC_REFUSED' ? error.details : {}
+    if (!fresh && (status === 400 || status === 410)) throw expired('the pageToken is not known any more')
     throw error
   }
 }
 
 /**
- * For the client: an export without rows but with more to come is the vendor's wish to wait, so that it is asked again with growing pauses. Such an
- * answer is assumed, not documented. One that carries a token is left to `readExport`, which knows the token that was asked with.
+ * For the client: answers that are the vendor's wish to wait, so that it is asked again with growing pauses. Which of them it gives is assumed, not
+ * documented: an export without rows but with more to come, or a status that means so. One that carries a token is left to
+ * `readExport`, which knows the token that was asked with. No body may mean that there is nothing, too: the asker knows.
  */
-export function notReady(body: unknown): { code: 'SRC_NOT_READY'; vendorCode: string; hint: string } | undefined {
-  if (typeof body !== 'object' || body === null) return undefined
-  const { hasMore, sessions, pageToken } = body as { hasMore?: unknown; sessions?: unknown; pageToken?: unknown }
-  if (!Array.isArray(sessions) || sessions.length > 0 || bool(hasMore) !== true || text(pageToken) !== null) return undefined
-  return { code: 'SRC_NOT_READY', vendorCode: NOT_READY, hint: 'the export is not ready yet' }
+export function notReady(
+  status: number,
+  headers: Readonly<Record<string, string>>,
+  body: unknown,
+): { code: 'SRC_NOT_READY'; vendorCode: string; hint: string } | undefined {
+  const told = (vendorCode: string, hint: string) => ({ code: 'SRC_NOT_READY' as const, vendorCode, hint })
+  if (status === 204 || (status === 200 && body === undefined)) return told(NO_BODY, 'an answer without a body')
+  if (status === 409 || status === 425 || (status === 503 && 'retry-after' in headers))
+    return told(NOT_READY, 'the export is not ready yet')
+  if (status !== 200 && status !== 202) return undefined
+  const { hasMore, sessions, pageToken } = (body ?? {}) as { hasMore?: unknown; sessions?: unknown; pageToken?: unknown }
+  if (text(pageToken) !== null) return undefined
+  const empty = Array.isArray(sessions) && sessions.length === 0
+  return (empty && bool(hasMore) === true) || (status === 202 && (empty || sessions === undefined))
+    ? told(NOT_READY, 'the export is not ready yet')
+    : undefined
 }
 
 const NOT_READY = 'EXPORT_NOT_READY'
+const NO_BODY = 'EXPORT_WITHOUT_BODY'
 
 /** Errors of requests that the vendor may have answered. */
 const LOST: ReadonlySet<string> = new Set([

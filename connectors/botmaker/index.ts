@@ -18,6 +18,7 @@ import {
   type Query,
   type RowContext,
   session,
+  text,
 } from '../../src/source/index.ts'
 import { channelWord } from './channel.ts'
 import { credentials } from './credentials.ts'
@@ -79,13 +80,19 @@ const Config = z
   })
 type Config = z.output<typeof Config>
 
-/** Only what paging needs; each row is decoded on its own, so that one bad row does not lose its page. */
-const SessionsPage = z.looseObject({
-  items: z
-    .array(z.unknown())
-    .nullable()
-    .transform(items => items ?? []),
-  nextPage: z.string().nullish(),
+/**
+ * Only what paging needs; each row is decoded on its own, so that one bad row does not lose its page. `sessions` is v1's name of the list. Without
+ * `nextPage` a link by another name is read, because a page whose link is overlooked is taken for the last, without a word.
+ */
+const SessionsPage = z.looseObject({}).transform((page: Readonly<Record<string, unknown>>, ctx) => {
+  const given = page['items'] === undefined ? page['sessions'] : page['items']
+  const name = 'nextPage' in page ? 'nextPage' : Object.keys(page).find(each => /^next/i.test(each))
+  const link = (name === undefined ? null : page[name]) ?? null
+  const fault = (path: string, expected: 'array' | 'string') =>
+    ctx.issues.push({ code: 'invalid_type', expected, input: undefined, path: [path], message: `is no ${expected}` })
+  if (given !== null && !Array.isArray(given)) fault('items', 'array')
+  if (name !== undefined && link !== null && typeof link !== 'string') fault(name, 'string')
+  return { items: (given ?? []) as unknown[], nextPage: text(link) }
 })
 
 export default defineConnector({
@@ -103,8 +110,8 @@ export default defineConnector({
   http: config => ({
     baseUrl: rootOf(config),
     auth: credentials(config, renewalUrls(rootOf(config))),
-    classify: ({ status, body }) => {
-      if (config.apiVersion === 'v1') return status === 200 ? notReady(body) : undefined
+    classify: ({ status, headers, body }) => {
+      if (config.apiVersion === 'v1') return notReady(status, headers, body)
       return status === 400 && codesOf(body).includes('INVALID_DATETIME_INTERVAL')
         ? { code: 'SRC_WINDOW_TOO_LARGE', vendorCode: 'INVALID_DATETIME_INTERVAL' }
         : undefined
@@ -162,7 +169,7 @@ export default defineConnector({
             startingCause: row.startingCause,
             topics: row.topics,
             tags: row.chat?.tags.map(name => ({ name, scope: 'chat' })),
-            variables: row.chat?.variables ?? row.variables,
+            variables: { ...row.variables, ...row.chat?.variables },
             isTest: row.chat?.isTester,
             link: row.link,
             attributes: { ...row.attributes, channelId: row.channelId, ...row.chat?.attributes },
@@ -223,14 +230,14 @@ async function* readSessions(of: {
     let page = await sessionsPage(http, ask)
     // 204 is how the vendor says that there is nothing, and what something between us may say. Where nobody looks a second time, ask once more.
     if (page === NOTHING && (next !== null || window.fromMs < of.nowMs - 48 * HOUR_MS)) page = await sessionsPage(http, ask)
-    next = page.nextPage === 'null' || page.nextPage === '' ? null : (page.nextPage ?? null)
+    next = page.nextPage
     yield { rows: page.items, resume: next }
     if (next === null) return
   }
 }
 
 /** An answer without a body. */
-const NOTHING: z.output<typeof SessionsPage> = { items: [] }
+const NOTHING: z.output<typeof SessionsPage> = { items: [], nextPage: null }
 
 /** One page; with `long-term-search` where the vendor says that it is needed. A refused request is never sent again with less in it. */
 async function sessionsPage(http: Http, [path, query]: readonly [string, Query]): Promise<z.output<typeof SessionsPage>> {
@@ -250,8 +257,26 @@ function followed(root: string, nextPage: string, query: Query): readonly [strin
   const link = /^(https?:)?\/\//i.test(nextPage) || nextPage.includes('?') || nextPage.startsWith(new URL(root).pathname)
   // A path that does not begin like our root is meant below it.
   if (/^\/(?!\/)/.test(nextPage) && !nextPage.startsWith(new URL(root).pathname)) return [nextPage, {}]
-  return link ? [new URL(nextPage, `${root}/sessions`).href, {}] : ['/sessions', { ...query, 'next-page-token': nextPage }]
+  return link
+    ? [ourAddress(root, new URL(nextPage, `${root}/sessions`)), {}]
+    : ['/sessions', { ...query, 'next-page-token': nextPage }]
 }
+
+/**
+ * The link as we reach it. Behind a gateway the vendor still names its own public host, and a vendor on this machine may name another of the
+ * machine's names: such a link is asked from where we were told to ask, so that the token goes nowhere else. Any other host is left to be refused.
+ */
+function ourAddress(root: string, link: URL): string {
+  const ours = new URL(root)
+  const vendors = new URL(V2_ROOT)
+  if (link.host === ours.host) return link.href
+  if (link.host === vendors.host && link.pathname.startsWith(`${vendors.pathname}/`))
+    return `${root}${link.pathname.slice(vendors.pathname.length)}${link.search}`
+  if (link.port === ours.port && isLoopback(link.hostname) && isLoopback(ours.hostname)) link.host = ours.host
+  return link.href
+}
+
+const isLoopback = (name: string) => /^(localhost|127(\.\d+){3}|0\.0\.0\.0|\[::1?\])$/.test(name)
 
 /** How the session ended: by its last close event, else by its age. Without events nobody knows. */
 function endOf(row: Conversation, ctx: RowContext<Config>) {

@@ -80,23 +80,34 @@ type Attributes = Loose
 const Instant = z.unknown().transform((raw, ctx): number => {
   const ms = instant(raw)
   if (ms !== null) return ms
-  ctx.issues.push({ code: 'custom', input: raw, message: raw === undefined || raw === null ? 'is missing' : 'is not a time' })
+  ctx.issues.push({ code: 'custom', input: raw, message: faultOf(raw) })
   return z.NEVER
 })
 
+const faultOf = (raw: unknown) => (raw === undefined || raw === null ? 'is missing' : 'is not a time')
+
 const listOf = <S extends z.ZodType>(item: S) => z.array(item).nullish()
+
+/** An event with the time under its own version's name, also where the row tells it by the name of the other. */
+const eventWith = (name: 'eventCreationTime' | 'creationTime', other: string) =>
+  z.looseObject({}).transform((row, ctx): Loose => {
+    const raw = row[name] ?? row[other]
+    const ms = instant(raw)
+    if (ms === null) ctx.issues.push({ code: 'custom', input: raw, path: [name], message: faultOf(raw) })
+    return { ...row, [name]: ms }
+  })
 
 const V1Shape = z.looseObject({
   sessionDate: Instant,
   sessionMessages: listOf(z.looseObject({ creationTime: Instant })),
-  events: listOf(z.looseObject({ eventCreationTime: Instant })),
+  events: listOf(eventWith('eventCreationTime', 'creationTime')),
 })
 const V1Row = V1Shape.transform(fromV1)
 
 const V2Shape = z.looseObject({
   creationTime: Instant,
   messages: listOf(z.looseObject({ creationTime: Instant })),
-  events: listOf(z.looseObject({ creationTime: Instant })),
+  events: listOf(eventWith('creationTime', 'eventCreationTime')),
 })
 const V2Row = V2Shape.transform(fromV2)
 
@@ -118,17 +129,23 @@ export function sessionDateOf(row: unknown): number | null {
 }
 
 function fromV2(row: z.output<typeof V2Shape>, ctx: z.RefinementCtx): Conversation {
-  const { id: givenId, creationTime, startingCause, chat: givenChat, messages, events, aiAnalysis, ...rest } = row
+  const { id: givenId, creationTime, startingCause, chat: givenChat, messages, events, aiAnalysis, variables: own, ...more } = row
   const { chat: ref, tags, variables, queueId, agentId, isTester, ...chatRest } = objectOf(givenChat)
   const { chatId, channelId, contactId, ...refRest } = isObject(ref) ? ref : chatRest
+  // Clients have seen the three in the chat only; where there is none of them, the row itself is asked.
+  const { chatId: rowChat, channelId: rowChannel, contactId: rowContact, ...withoutIds } = more
+  const ids = [chatId, channelId, contactId]
+  const none = ids.every(each => each === undefined)
+  const [givenChatId, givenChannelId, givenContactId] = none ? [rowChat, rowChannel, rowContact] : ids
+  const rest = none ? withoutIds : more
 
-  const userId = text(chatId)
+  const userId = text(givenChatId)
   const id = text(givenId) ?? derivedId(userId, creationTime, 'id', ctx)
   const happenings = events
     ? eventsOf(
         id,
         events,
-        event => event['name'],
+        event => event['name'] ?? event['eventName'],
         event => event['creationTime'] as number,
       )
     : null
@@ -136,16 +153,16 @@ function fromV2(row: z.output<typeof V2Shape>, ctx: z.RefinementCtx): Conversati
     id,
     startedAtMs: creationTime,
     userId,
-    channelUserId: text(contactId),
-    channelId: text(channelId),
+    channelUserId: text(givenContactId),
+    channelId: text(givenChannelId),
     startingCause: text(startingCause),
     link: userId === null ? null : `https://go.botmaker.com/#/chats/${userId}`,
     userHasTalked: null,
     counters: null,
     topics: [],
-    variables: {},
+    variables: variablesOf(own),
     attributes: attributes(['', rest], ['chat.chat.', isObject(ref) ? refRest : {}], ['aiAnalysis.', aiAnalysis]),
-    messages: messages ? inOrder(withIntents(messagesOf(id, messages, v2Message), happenings ?? [])) : null,
+    messages: messages ? inOrder(withIntents(messagesOf(id, messages), happenings ?? [])) : null,
     events: happenings,
     chat: isObject(givenChat)
       ? {
@@ -161,12 +178,15 @@ function fromV2(row: z.output<typeof V2Shape>, ctx: z.RefinementCtx): Conversati
 }
 
 function v2Message(row: Loose): Omit<Turn, 'id'> & { id: string | null } {
-  const { id, creationTime, from, agentId, queueId, content, ...rest } = row
-  const { type, text: words, media, ...contentRest } = isObject(content) ? content : ({ text: content } as Loose)
-  const kind = text(type)?.toLowerCase() ?? null
+  const { id: givenId, messageId, creationTime, from, agentId, queueId, content, ...rest } = row
+  // Without a content, what it would hold is looked for beside it.
+  const flat = content === undefined
+  const { type, text: words, media, ...more } = isObject(content) ? content : flat ? rest : ({ text: content } as Loose)
+  const kind = text(type)?.toLowerCase() ?? (typeof words === 'string' ? 'text' : null)
   const { attachments, left } = mediaOf(media, kind)
+  const id = text(givenId)
   return {
-    id: text(id),
+    id: id ?? text(messageId),
     atMs: creationTime as number,
     sender: senderOf(text(from)),
     type: kind,
@@ -176,7 +196,12 @@ function v2Message(row: Loose): Omit<Turn, 'id'> & { id: string | null } {
     agentId: text(agentId),
     agentName: null,
     queue: text(queueId),
-    attributes: attributes(['', rest], ['content.', contentRest], ['content.', left]),
+    attributes: attributes(
+      ['', flat ? more : rest],
+      ['', id === null ? {} : { messageId }],
+      ['content.', flat ? {} : more],
+      ['content.', left],
+    ),
   }
 }
 
@@ -221,12 +246,12 @@ function fromV1(row: z.output<typeof V1Shape>, ctx: z.RefinementCtx): Conversati
     topics: listOfTexts(topics, 'topicKey'),
     variables: variablesOf(variables),
     attributes: attributes(['', rest]),
-    messages: sessionMessages ? inOrder(messagesOf(id, sessionMessages, v1Message)) : null,
+    messages: sessionMessages ? inOrder(messagesOf(id, sessionMessages)) : null,
     events: events
       ? eventsOf(
           id,
           events,
-          event => event['eventName'],
+          event => event['eventName'] ?? event['name'],
           event => event['eventCreationTime'] as number,
         )
       : null,
@@ -274,8 +299,11 @@ const SENDERS: Readonly<Record<string, string>> = {
   user: 'USER',
   me: 'USER',
   bot: 'BOT',
+  customer: 'USER',
+  contact: 'USER',
   agent: 'AGENT',
   operator: 'AGENT',
+  human: 'AGENT',
   system: 'SYSTEM',
 }
 const SENDER_WORDS: ReadonlySet<string> = new Set(Object.values(SENDERS))
@@ -285,15 +313,16 @@ function senderOf(from: string | null): string | null {
   return SENDERS[from] ?? SENDERS[from.toLowerCase()] ?? from
 }
 
+/** By its own fields, as the rows are told apart. */
+function isV1Message(row: Loose): boolean {
+  return !('from' in row || 'content' in row) && ('messageId' in row || 'msgFrom' in row || 'message' in row)
+}
+
 /** Messages without an id get one of what they say; among equal ones the ordinal tells them apart, in any order the vendor gives. */
-function messagesOf(
-  sessionId: string,
-  rows: readonly Loose[],
-  read: (row: Loose) => Omit<Turn, 'id'> & { id: string | null },
-): Turn[] {
+function messagesOf(sessionId: string, rows: readonly Loose[]): Turn[] {
   const derived = contentIds()
   return rows.map(row => {
-    const turn = read(row)
+    const turn = isV1Message(row) ? v1Message(row) : v2Message(row)
     if (turn.id !== null) return turn as Turn
     return { ...turn, id: derived(sessionId, turn.atMs, turn.sender, turn.type, turn.text) }
   })

@@ -541,8 +541,10 @@ describe('read liberally', () => {
     ['Bot', null, 'BOT', {}],
     ['bot', 'Nora', 'BOT', {}],
     ['agent', null, 'AGENT', {}],
-    ['human', 'Nora', 'AGENT', { msgFrom: 'human' }],
-    ['human', 'null', 'UNKNOWN', { sender_raw: 'human' }],
+    ['customer', null, 'USER', {}],
+    ['human', null, 'AGENT', {}],
+    ['clerk', 'Nora', 'AGENT', { msgFrom: 'clerk' }],
+    ['clerk', 'null', 'UNKNOWN', { sender_raw: 'clerk' }],
   ])('v1 sender %s with operator %s is %s', (msgFrom, operator, sender, attributes) => {
     const row = { ...v1(), sessionMessages: [{ ...v1().sessionMessages[0], msgFrom, operator }] }
     expect(told(row).messages[0]).toMatchObject({ sender, attributes })
@@ -624,14 +626,48 @@ describe('read liberally', () => {
     expect(told(bare({ messages: [] })).session).toMatchObject({ interactive: false, user_messages: 0, total_messages: 0 })
   })
 
-  test('a content without a type is other, and a message without content is still one', () => {
+  test('a content without a type is text where it has one, and a message without content is still one', () => {
     const { messages } = told(
       bare({ messages: [says('user', '10:00:01', { content: { text: 'x' } }), says('bot', '10:00:02', { content: null })] }),
     )
     expect(messages.map(({ type, text }) => [type, text])).toEqual([
-      ['other', 'x'],
+      ['text', 'x'],
       ['other', null],
     ])
+  })
+
+  test('in v2 the ids of a chat are found in the row, and what a content holds in the message, where there is neither', () => {
+    const message = {
+      id: 'm',
+      creationTime: at('10:00:01.000'),
+      from: 'bot',
+      type: 'image',
+      text: 'see',
+      media: { url: 'https://x/i.png' },
+    }
+    const ids = { chatId: 'C', channelId: 'a-whatsapp-549-x', contactId: '549' }
+    const { session, messages } = told(bare({ ...ids, variables: { plan: 'gold' }, messages: [message] }))
+    expect(session).toMatchObject({ user_id: 'C', channel_user_id: '549', channel: 'whatsapp', variables: { plan: 'gold' } })
+    expect(session.attributes).toEqual({ channelId: 'a-whatsapp-549-x' })
+    const attachments = [{ kind: 'image', url: 'https://x/i.png', caption: null }]
+    expect(messages[0]).toMatchObject({ type: 'image', text: 'see', attachments, attributes: {} })
+  })
+
+  test('messages and events are read by their own fields, also where these are those of the other version', () => {
+    const { sessionMessages, events } = v1()
+    const mixed = told(bare({ messages: sessionMessages, events }))
+    const old = told(v1())
+    expect(mixed.messages.map(({ message_id, text, sender }) => [message_id, text, sender])).toEqual(
+      old.messages.map(({ message_id, text, sender }) => [message_id, text, sender]),
+    )
+    expect(mixed.events.map(({ name, occurred_at }) => [name, occurred_at])).toEqual(
+      old.events.map(({ name, occurred_at }) => [name, occurred_at]),
+    )
+    const newer = { ...v1(), sessionMessages: v2().messages, events: v2().events }
+    expect(told(newer).messages.map(({ text }) => text)).toEqual(told(v2()).messages.map(({ text }) => text))
+    expect(told(newer).events.map(({ name }) => name)).toEqual(told(v2()).events.map(({ name }) => name))
+    const named = { messageId: 'm-1', creationTime: at('10:00:01.000'), from: 'user', content: { type: 'text', text: 'x' } }
+    expect(told(bare({ messages: [named] })).messages[0]).toMatchObject({ message_id: 'm-1', text: 'x', attributes: {} })
   })
 })
 

@@ -180,7 +180,7 @@ describe('v2', () => {
   })
 
   test('an answer without items is no empty page', async () => {
-    const vendor = await scriptedVendor(Array.from({ length: 5 }, () => ({ ...first, body: { sessions: [] } })))
+    const vendor = await scriptedVendor(Array.from({ length: 5 }, () => ({ ...first, body: { message: 'x' } })))
     expect(await read(vendor)).toMatchObject({ pages: [], error: { code: 'SRC_MALFORMED' } })
   })
 
@@ -202,6 +202,32 @@ describe('v2', () => {
       { rows: [1], resume: next },
       { rows: [2], resume: null },
     ])
+  })
+
+  test.each([['next'], ['nextPageToken'], ['next_page']])('a further page is not missed where its link is %s', async name => {
+    const vendor = await scriptedVendor([
+      { ...first, body: { sessions: [1], [name]: '/v2.0/sessions?p=2' } },
+      { path: '/v2.0/sessions', query: { p: '2' }, body: { sessions: [2], [name]: null } },
+    ])
+    expect(rowsOf((await read(vendor)).pages)).toEqual([1, 2])
+  })
+
+  test('beside nextPage nothing else is a link, and a link that is no text is no last page', async () => {
+    const vendor = await scriptedVendor([{ ...first, body: { items: [1], nextPage: null, nextUpdate: 'soon' } }])
+    expect((await read(vendor)).pages).toEqual([{ rows: [1], resume: null }])
+    const other = await scriptedVendor(Array.from({ length: 5 }, () => ({ ...first, body: { items: [1], nextPage: { p: 2 } } })))
+    expect((await read(other)).error?.code).toBe('SRC_MALFORMED')
+  })
+
+  test.each<[string, (port: string) => string]>([
+    ['the public host of the vendor', () => 'https://api.botmaker.com/v2.0/sessions?p=2'],
+    ['another name of this machine', port => `http://localhost:${port}/v2.0/sessions?p=2`],
+  ])('nextPage on %s is asked where we were told to ask', async (_, link) => {
+    const vendor = await scriptedVendor([])
+    const second = { path: '/v2.0/sessions', query: { p: '2' }, sent: { headers: { 'access-token': 'the-token' } } }
+    const next = link(new URL(vendor.url).port)
+    vendor.expect({ ...first, body: { items: [1], nextPage: next } }, { ...second, body: { items: [2], nextPage: null } })
+    expect(rowsOf((await read(vendor)).pages)).toEqual([1, 2])
   })
 
   test('goes on from a page as it stopped', async () => {
@@ -300,15 +326,14 @@ describe('v1', () => {
     expect((await read(vendor, { config })).error).toBeNull()
   })
 
-  test.each<[string, Partial<Step>]>([
-    ['an end at once', { body: { hasMore: false, pageToken: 'null' } }],
-    ['204', { status: 204 }],
-  ])('an order answered with %s is a window without sessions', async (_, answer) => {
-    const ordered = { method: 'POST' as const, query: { fromDate }, ...answer }
-    const vendor = await scriptedVendor([
-      { ...ordered, path: path('v2/download') },
-      ...(answer.status === 204 ? [{ ...ordered, path: path('download') }] : []),
-    ])
+  test('an order answered with an end at once is a window without sessions', async () => {
+    const vendor = await scriptedVendor([{ ...order, body: { hasMore: false, pageToken: 'null' } }])
+    expect((await read(vendor, { config })).pages).toEqual([{ rows: [], resume: null }])
+  })
+
+  test('an order answered with 204 is a window without sessions when the vendor says it so often, and no reason to try the older path', async () => {
+    const nothing = { ...order, body: undefined, status: 204 }
+    const vendor = await scriptedVendor(Array.from({ length: 5 }, () => nothing))
     expect((await read(vendor, { config })).pages).toEqual([{ rows: [], resume: null }])
   })
 
@@ -339,6 +364,45 @@ describe('v1', () => {
       { rows: [row(1)], resume: null },
     ])
     expect(clock.now() - NOW).toBe(20_000)
+  })
+
+  test.each<[string, Partial<Step>]>([
+    ['202', { status: 202, body: { note: 'x' } }],
+    ['202 without a body', { status: 202, raw: '' }],
+    ['204', { status: 204 }],
+    ['404', { status: 404, body: { errors: [] } }],
+    ['409', { status: 409, body: { errors: [] } }],
+    ['425', { status: 425, body: { errors: [] } }],
+    ['503 with Retry-After', { status: 503, headers: { 'retry-after': '1' } }],
+  ])('an export that was ordered a moment ago and is answered with %s is not ready', async (_, answer) => {
+    const { body: _body, ...asked } = page('T1', {})
+    const vendor = await scriptedVendor([
+      order,
+      ...Array.from({ length: 6 }, () => ({ ...asked, ...answer })),
+      page('T1', { hasMore: false, sessions: [row(1)] }),
+    ])
+    const { pages, error } = await read(vendor, { config })
+    expect([rowsOf(pages), error]).toEqual([[row(1)], null])
+  })
+
+  test('204 in the place of a further page is the end when the vendor says it so often', async () => {
+    const { body: _body, ...asked } = page('T1', {})
+    const vendor = await scriptedVendor([
+      order,
+      page('T1', { hasMore: true, sessions: [row(1)] }),
+      ...Array.from({ length: 5 }, () => ({ ...asked, status: 204 })),
+    ])
+    const { pages, error } = await read(vendor, { config })
+    expect([rowsOf(pages), pages.at(-1)?.resume, error]).toEqual([[row(1)], null, null])
+  })
+
+  test('an export that stays unknown is a refusal, one that stays without a body has no sessions', async () => {
+    const { body: _body, ...asked } = page('T1', {})
+    const unknown = await scriptedVendor([order, ...Array.from({ length: 60 }, () => ({ ...asked, status: 404 }))])
+    expect((await read(unknown, { config })).error?.code).toBe('SRC_REFUSED')
+    const silent = await scriptedVendor([order, ...Array.from({ length: 100 }, () => ({ ...asked, status: 204 }))])
+    const { pages, error } = await read(silent, { config })
+    expect([rowsOf(pages), pages.at(-1)?.resume, error]).toEqual([[], null, null])
   })
 
   test('a page whose answer is lost where the vendor keeps the place is not asked for again: the export is ordered anew', async () => {

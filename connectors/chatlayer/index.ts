@@ -15,6 +15,7 @@ import {
   event,
   type EventFields,
   eventWithoutSession,
+  FlowError,
   type Http,
   number,
   type RowContext,
@@ -26,7 +27,7 @@ import { answered, noError } from './answer.ts'
 import { eventsIn } from './events.ts'
 import { objectOf, Point, pointId, sorted, Thread, threadsOf, type Tracked, TrackingEvent, transitionsOf } from './rows.ts'
 import { botOf, botScopes, recordBot, teamOf, teamScopes } from './scopes.ts'
-import { askAll, BUCKET_MS, daysEndingIn, type Question, rangeFor, STATS } from './series.ts'
+import { askAll, BUCKET_MS, daysEndingIn, LONGEST_MS, type Question, rangeFor, SMALLEST_MS, STATS } from './series.ts'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
@@ -103,8 +104,6 @@ const EVENTS = { longestMs: 6 * HOUR_MS, smallestMs: MINUTE_MS, lookbackMs: DAY_
 const FLOWS = { longestMs: 6 * HOUR_MS, smallestMs: 3 * HOUR_MS, lookbackMs: DAY_MS, lookbackIntervalMs: HOUR_MS } as const
 /** A flow is asked for from so long before the first event of its conversation to so long after the last. */
 const AROUND_MS = HOUR_MS
-/** Longest range of series; none is documented. */
-const SERIES_MS = 31 * DAY_MS
 /** Requests of one `expand` under way at once. */
 const TOGETHER = 4
 
@@ -187,11 +186,11 @@ export default defineConnector({
         yield { rows: threadsOf(events), resume: null }
       },
 
-      async expand({ scope, rows, http }) {
+      async expand({ scope, rows, http, nowMs }) {
         const out: Thread[] = []
         for (let at = 0; at < rows.length; at += TOGETHER) {
           const some = rows.slice(at, at + TOGETHER)
-          out.push(...(await Promise.all(some.map(async row => ({ ...row, flow: await flowOf(row, scope, http) })))))
+          out.push(...(await Promise.all(some.map(row => withFlow(row, { scope, http, nowMs })))))
         }
         return out
       },
@@ -206,7 +205,8 @@ export default defineConnector({
     series: {
       gives: ['event'],
       window: config => ({
-        longestMs: SERIES_MS,
+        longestMs: LONGEST_MS[config.seriesBucket],
+        smallestMs: SMALLEST_MS[config.seriesBucket],
         lagMs: config.seriesSettleMs ?? (config.seriesBucket === '1h' ? 2 * HOUR_MS : DAY_MS),
         // Insights are told by the day, whatever the bucket.
         lookbackMs: 3 * Math.max(BUCKET_MS[config.seriesBucket], DAY_MS),
@@ -228,7 +228,8 @@ export default defineConnector({
     'team-usage': {
       gives: ['event'],
       window: config => ({
-        longestMs: SERIES_MS,
+        longestMs: LONGEST_MS[config.teamBucket],
+        smallestMs: SMALLEST_MS[config.teamBucket],
         lagMs: config.teamSettleMs ?? DAY_MS,
         lookbackMs: 3 * BUCKET_MS[config.teamBucket],
         lookbackIntervalMs: HOUR_MS,
@@ -308,13 +309,33 @@ function attributesOf(row: Tracked, scope: Scope): Record<string, unknown> {
 
 const FlowAnswer = z.looseObject({ transitions: z.array(z.unknown()).nullish() }).refine(noError)
 
-/** 404: the conversation is gone, or has nothing in the range. */
-function flowOf(row: Thread, scope: Scope, http: Http): Promise<z.output<typeof FlowAnswer>> {
+/**
+ * 404: the conversation is gone, or has nothing in the range. One that is refused does not keep those of the others: it is for rejects, and asked for
+ * again as any other.
+ */
+async function withFlow(row: Thread, of: FlowCall): Promise<Thread> {
+  try {
+    return { ...row, flow: await flowOf(row, of) }
+  } catch (error) {
+    if (error instanceof FlowError && error.code === 'SRC_REFUSED')
+      return { ...row, refused: number(error.details['status']) ?? 400 }
+    throw error
+  }
+}
+
+interface FlowCall {
+  readonly scope: Scope
+  readonly http: Http
+  readonly nowMs: number
+}
+
+/** Not of the future, which a vendor might refuse: nothing can be there. */
+function flowOf(row: Thread, { scope, http, nowMs }: FlowCall): Promise<z.output<typeof FlowAnswer>> {
   const { path, version } = botOf(scope)
   const query = {
     version,
     start_time: new Date(row.firstMs - AROUND_MS).toISOString(),
-    end_time: new Date(row.lastMs + AROUND_MS).toISOString(),
+    end_time: new Date(Math.max(row.lastMs + 1, Math.min(row.lastMs + AROUND_MS, nowMs))).toISOString(),
   }
   const call = `${path}/conversations/${encodeURIComponent(row.conversationId)}/flow`
   return answered(empty => http.getJson(call, query, FlowAnswer, { empty, emptyStatus: [404] }), {})
@@ -325,6 +346,12 @@ function flowOf(row: Thread, scope: Scope, http: Http): Promise<z.output<typeof 
  * published before versions were dropped.
  */
 function transitionDrafts(row: Thread, ctx: RowContext<Config>): Draft[] {
+  if (row.refused !== undefined)
+    throw new FlowError('ROW_UNMAPPABLE', {
+      path: 'flow',
+      status: row.refused,
+      hint: 'the vendor refuses the flow of this conversation',
+    })
   const { id: botId, version } = botOf(ctx.scope)
   const { transitions, bot_id: _bot, conversation_id: _conversation, user_id: userId, ...extra } = objectOf(row.flow)
   const rows = Array.isArray(transitions) ? (transitions as unknown[]) : []
@@ -406,7 +433,7 @@ function pointDraft(
   of: Readonly<Record<string, string | undefined>>,
   ctx: RowContext,
 ): Draft {
-  const { endpoint, bucket, groupBy, stat, labels, seriesLabel, x, value, fromMs, untilMs } = row
+  const { endpoint, bucket, groupBy, stat, labels, seriesLabel, x, place, value, fromMs, untilMs } = row
   const series = Object.entries(row.series).map(([name, told]) => [`series.${name}`, told] as const)
   return eventWithoutSession(ctx, {
     botId,
@@ -422,6 +449,7 @@ function pointDraft(
       endpoint,
       value,
       x_value: x,
+      x_place: place,
       bucket,
       group_by: groupBy,
       stat,

@@ -72,7 +72,7 @@ export function keyOf(row: unknown): string {
   return contentId(canonical({ ...objectOf(row), timestamp: atMs }))
 }
 
-/** A conversation that had events in a window. `flow` is null before the second call. */
+/** A conversation that had events in a window. `flow` is null before the second call, and where that was refused. */
 export const Thread = z.object({
   conversationId: z.string(),
   /** Of its events in the window, epoch milliseconds, both inclusive. */
@@ -83,6 +83,8 @@ export const Thread = z.object({
   channelId: z.string().nullable(),
   channelType: z.string().nullable(),
   flow: z.unknown(),
+  /** With which status. */
+  refused: z.number().optional(),
 })
 export type Thread = z.output<typeof Thread>
 
@@ -127,7 +129,7 @@ export interface Step {
 }
 
 /**
- * The transitions of a flow, in order of time, each id once.
+ * The transitions of a flow, in order of time, each id once: the vendor's with the time, as a thread may count from one in each of its conversations.
  *
  * @param of What an id is made of beside the transition itself.
  * @param byContent Not of the vendor's ids, which may change from read to read.
@@ -156,7 +158,7 @@ export function transitionsOf(rows: readonly unknown[], of: readonly string[], b
     id:
       each.givenId === null || byContent
         ? made(...of, each.from.id, each.from.type, each.to.id, each.to.type, each.depth, each.atMs)
-        : contentId(...of, each.givenId),
+        : contentId(...of, each.givenId, each.atMs),
   }))
   return [...new Map(transitions.map(each => [each.id, each])).values()]
 }
@@ -189,6 +191,8 @@ const Value = z
     series: z.record(z.string(), z.unknown()),
     /** As the vendor wrote it; null: the one value of a range. */
     x: z.string('the series has more values than x_values').nullable(),
+    /** Of a value without an x that is not the only one of its series. */
+    place: z.number().nullable().default(null),
     value: z.unknown().transform((raw, ctx): number => {
       const value = number(raw)
       if (value !== null) return value
@@ -216,16 +220,24 @@ export type Point = z.output<typeof Point>
  * @param whose The bot with its version, or the team; null: unique among the points of one scope only.
  */
 export function pointId(point: Point, whose: string | null): string {
-  const { endpoint, bucket, groupBy, stat, labels, x, atMs, fromMs } = point
-  const place = atMs ?? (bucket === null ? `${fromMs} ${x ?? ''}` : x)
-  return contentId(endpoint, whose, bucket, groupBy, stat, JSON.stringify(sorted(labels)), place)
+  const { endpoint, bucket, groupBy, stat, labels, x, place, atMs, fromMs } = point
+  const where = atMs ?? (bucket === null ? `${fromMs} ${x ?? place ?? ''}` : x)
+  return contentId(endpoint, whose, bucket, groupBy, stat, JSON.stringify(sorted(labels)), where)
 }
 
-/** Epoch milliseconds of an RFC 3339 time, of one without a zone or a bare date (UTC), or of epoch seconds or milliseconds; null for anything else. */
+/**
+ * Epoch milliseconds of an RFC 3339 time, of one without a zone (UTC) or with its name, of a bare hour, date or month (UTC), or of epoch seconds or
+ * milliseconds; null for anything else.
+ */
 export function instant(raw: unknown): number | null {
   if (typeof raw === 'string') {
-    const words = raw.trim()
-    return time(words) ?? time(`${words}Z`) ?? time(`${words}T00:00:00Z`) ?? epoch(number(words))
+    const words = raw.trim().replace(/ ?(?:UTC|GMT)$/, '')
+    const parts = ['', 'Z', ':00Z', 'T00:00Z', '-01T00:00Z']
+    for (const part of parts) {
+      const ms = time(`${words}${part}`)
+      if (ms !== null) return ms
+    }
+    return epoch(number(words))
   }
   return typeof raw === 'number' ? epoch(raw) : null
 }

@@ -3,15 +3,17 @@
  *
  * Buckets are taken to be in UTC, but what the vendor returns as `x_values` decides (where weeks begin is not documented): each request begins a
  * bucket earlier than it must, so that every bucket of the window is whole in it and the range longer than the bucket, and points of other buckets
- * are left out.
+ * are left out. It begins where a bucket would in UTC (weeks on Monday), for a vendor that counts buckets from the beginning of the range.
  */
 import { z } from 'zod'
-import { FlowError, type Http, type Json, type Page, type Window } from '../../src/source/index.ts'
+import { FlowError, type Http, type Json, number, type Page, type Window } from '../../src/source/index.ts'
 import { answered, noError } from './answer.ts'
 import { instant, isObject, type Loose, objectOf, sorted, type Unreadable } from './rows.ts'
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
+/** 1970-01-05. */
+const A_MONDAY_MS = 4 * DAY_MS
 
 export type Bucket = '1h' | '1d' | '1w' | '1m'
 /** A month: as long as the longest. */
@@ -31,17 +33,34 @@ export interface Question {
   readonly groupBy: readonly string[]
   readonly stat: string | null
   readonly range: Window
-  /** 404 stands for an operation that this installation lacks. */
+  /** 404, 405 and 501 stand for an operation that this installation lacks. */
   readonly mayLack?: boolean
 }
 
-/** The smallest range that has every bucket whole that ends in `(from, until]`, and is longer than one. */
+/** The longest window: with what `rangeFor` adds, 31 days are asked for at most (none is documented), but for months. */
+export const LONGEST_MS: Readonly<Record<Bucket, number>> = {
+  '1h': 30 * DAY_MS,
+  '1d': 28 * DAY_MS,
+  '1w': 14 * DAY_MS,
+  '1m': 31 * DAY_MS,
+}
+
+/** The shortest window that a range which is refused is brought down to. */
+export const SMALLEST_MS: Readonly<Record<Bucket, number>> = { ...BUCKET_MS, '1h': 12 * HOUR_MS }
+
+/** A range that has every bucket whole that ends in `(from, until]`, and is longer than one. */
 export function rangeFor(bucket: Bucket, { fromMs, untilMs }: Window): Window {
   const unitMs = Math.min(BUCKET_MS[bucket], DAY_MS)
-  return {
-    fromMs: Math.floor(fromMs / unitMs) * unitMs - BUCKET_MS[bucket],
-    untilMs: Math.ceil(untilMs / unitMs) * unitMs,
-  }
+  return { fromMs: bucketOf(bucket, fromMs - BUCKET_MS[bucket]), untilMs: Math.ceil(untilMs / unitMs) * unitMs }
+}
+
+/** Beginning of the bucket that the time lies in, epoch milliseconds. */
+function bucketOf(bucket: Bucket, ms: number): number {
+  const date = new Date(ms)
+  if (bucket === '1m') return Date.UTC(date.getUTCFullYear(), date.getUTCMonth())
+  const lengthMs = BUCKET_MS[bucket]
+  const firstMs = bucket === '1w' ? A_MONDAY_MS : 0
+  return Math.floor((ms - firstMs) / lengthMs) * lengthMs + firstMs
 }
 
 /** The days, UTC, that end in `(from, until]`. */
@@ -63,9 +82,19 @@ export async function* askAll(
   if (first < 0) throw new FlowError('SRC_RESUME_EXPIRED', { hint: 'the config asks for other series than before' })
   for (const [place, question] of questions.entries()) {
     if (place < first) continue
-    const answer = await ask(question, of.http)
+    const answer = await ask(question, of.http).catch((error: unknown) => {
+      throw tooLong(error, question, of.window)
+    })
     yield { rows: pointsOf(answer, question, of.window), resume: questions[place + 1]?.key ?? null }
   }
+}
+
+/** A refusal of what can be shorter may be one of its length, which no error tells apart: shorter ones are asked for, and the shortest tells. */
+function tooLong(error: unknown, { bucket }: Question, { fromMs, untilMs }: Window): unknown {
+  const isRefusal =
+    error instanceof FlowError && error.code === 'SRC_REFUSED' && [400, 413, 422].includes(Number(error.details['status']))
+  if (!isRefusal || bucket === null || untilMs - fromMs <= SMALLEST_MS[bucket]) return error
+  return new FlowError('SRC_WINDOW_TOO_LARGE', error.details, error)
 }
 
 async function ask(question: Question, http: Http): Promise<z.output<typeof SeriesAnswer>> {
@@ -78,7 +107,7 @@ async function ask(question: Question, http: Http): Promise<z.output<typeof Seri
     bucket,
     group_by: groupBy.length === 0 ? null : groupBy.join(','),
   }
-  const emptyStatus = mayLack ? [404] : []
+  const emptyStatus = mayLack ? [404, 405, 501] : []
   return answered(empty => http.getJson(path, query, SeriesAnswer, { empty, emptyStatus }), {})
 }
 
@@ -105,13 +134,16 @@ function pointsOf({ data }: z.output<typeof SeriesAnswer>, question: Question, w
     const list = listOf(values)
     if (list.length === 0 && (xValues.length > 0 || !isObject(one) || !Array.isArray(values ?? [])))
       return [unreadable('values', 'is no list of values')]
+    if (list.length === 0 && ['sum', 'max'].some(name => (number(told[name]) ?? 0) !== 0))
+      return [unreadable('values', 'is missing, though the series sums some up')]
     if (list.length === 0) return []
     if (words.indexOf(words[place] as string) !== words.lastIndexOf(words[place] as string))
       return [unreadable('labels', 'is the same as of another series')]
     const missing = list.length < xValues.length ? [unreadable('values', `has ${list.length} of ${xValues.length} values`)] : []
     const points = list.flatMap((value, at) => {
-      // A statistic of a day that is one number needs no x to say what it is.
-      const x = bucket === null && xValues.length === 0 && list.length === 1 ? null : xValues[at]
+      // A statistic of a day needs no x to say what it is; several numbers are told apart by their places.
+      const bare = bucket === null && xValues.length === 0
+      const x = bare ? null : xValues[at]
       if (value === null || (bucket !== null && !endsIn(bucket, x, window))) return []
       return {
         endpoint,
@@ -122,6 +154,7 @@ function pointsOf({ data }: z.output<typeof SeriesAnswer>, question: Question, w
         seriesLabel: typeof names[place] === 'string' ? names[place] : null,
         series: told,
         x: typeof x === 'number' ? String(x) : x,
+        place: bare && list.length > 1 ? at : null,
         value,
         ...range,
       }
@@ -145,14 +178,17 @@ function monthAfter(ms: number): number {
 
 /**
  * `labels` where they are told; else the series' name in `series_labels`, which may also hold the names of the labels (both readings are assumed).
- * Several group keys cannot be told apart in one name.
+ * Several group keys are taken to be told in the order that was asked for, with commas between them.
  */
 function labelsOf(raw: unknown, name: unknown, groupBy: readonly string[]): Loose {
   if (isObject(raw) && Object.keys(raw).length > 0)
     return Object.fromEntries(
       Object.entries(raw).map(([key, value]) => [key, typeof value === 'string' ? value : JSON.stringify(value)]),
     )
-  if (typeof name !== 'string' || name === '' || groupBy.includes(name)) return {}
+  const parts = typeof name === 'string' ? name.split(',').map(part => part.trim()) : []
+  if (typeof name !== 'string' || name === '' || parts.some(part => groupBy.includes(part))) return {}
+  if (groupBy.length > 1 && parts.length === groupBy.length)
+    return Object.fromEntries(groupBy.map((key, place) => [key, parts[place]]))
   return { [groupBy.length === 1 ? (groupBy[0] as string) : 'series']: name }
 }
 

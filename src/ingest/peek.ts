@@ -1,12 +1,15 @@
 /** A look at what a connector gives, without Kafka: nothing is written, no cursor moves. */
 import type { Clock } from '../clock.ts'
+import { asFlowError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Event, Message, Session } from '../records.ts'
-import type { Http, Scope, Stream, Window } from '../source/contract.ts'
+import { contentId } from '../source/content-id.ts'
+import type { Http, Page, Scope, Stream, Window } from '../source/contract.ts'
 import { createHttp } from '../source/http.ts'
 import { quotaLimits, quotaShare } from '../source/config.ts'
 import { PRIORITY, quotaPool, type QuotaPool } from '../source/quota.ts'
 import { rowContext, type RowContext } from '../source/records.ts'
+import { halve } from '../source/windows.ts'
 import { decode, type Reject, type Row, unmappable } from './decode.ts'
 import { DerivedSessions } from './derived.ts'
 import { asGiven } from './mask.ts'
@@ -126,7 +129,7 @@ function placesOf(options: Omit<PeekOptions, 'limit'>) {
 
 /** @param most Windows, newest first. */
 async function* peekStream(of: Place, most = Infinity): AsyncGenerator<Peeked> {
-  const { stream, config, scope, http, clock, signal } = of
+  const { stream, config, scope, clock, signal } = of
   const derive = stream.derive?.(config as never) ?? null
   const place = {
     ...of,
@@ -134,13 +137,32 @@ async function* peekStream(of: Place, most = Infinity): AsyncGenerator<Peeked> {
     shown: new Set<string>(),
   }
   place.derived?.settle(() => clock.now() - place.spec.lagMs)
+  const said = new Set<string>()
   let windows = 0
   for (const window of windowsBack(place.spec, clock.now())) {
     if (windows++ === most) return
-    for await (const page of stream.read({ config: config as never, scope, window, resume: null, nowMs: clock.now(), http })) {
+    for await (const page of pagesIn(of, window)) {
       if (signal.aborted) return
-      yield* recordsOf(place, page.rows)
+      for await (const peeked of recordsOf(place, page.rows)) {
+        // What two windows share is told by both.
+        const words = contentId(peeked.kind, JSON.stringify({ ...peeked.record, observed_at: 0 }))
+        if (said.has(words)) continue
+        said.add(words)
+        yield peeked
+      }
     }
+  }
+}
+
+/** The pages of the window, or of its halves, the newer one first, where it is too long for the vendor. */
+async function* pagesIn(of: Place, window: Window): AsyncGenerator<Page> {
+  const { stream, config, scope, http, clock, spec } = of
+  try {
+    yield* stream.read({ config: config as never, scope, window, resume: null, nowMs: clock.now(), http })
+  } catch (thrown) {
+    const halves = asFlowError(thrown).code === 'SRC_WINDOW_TOO_LARGE' ? halve(window, spec.smallestMs) : null
+    if (halves === null) throw thrown
+    for (const half of halves.toReversed()) yield* pagesIn(of, half)
   }
 }
 

@@ -260,13 +260,13 @@ describe('a FlowTransition', () => {
 
   test('has each documented field in its place', () => {
     expect(only(told('flow', { ...thread, flow: FLOW }))).toEqual({
-      event_key: `chatlayer:acme:${contentId('m98j39nl', 'LIVE', 'c-1', 't-1')}`,
+      event_key: `chatlayer:acme:${contentId('m98j39nl', 'LIVE', 'c-1', 't-1', T('2025-03-02T10:00:01.120Z'))}`,
       session_key: null,
       vendor: 'chatlayer',
       account: 'acme',
       bot_id: 'm98j39nl',
       session_id: null,
-      event_id: contentId('m98j39nl', 'LIVE', 'c-1', 't-1'),
+      event_id: contentId('m98j39nl', 'LIVE', 'c-1', 't-1', T('2025-03-02T10:00:01.120Z')),
       connector: 'acme',
       revision: 1,
       observed_at: NOW,
@@ -335,6 +335,18 @@ describe('a FlowTransition', () => {
     const settings = { 'flow.ids': 'content' }
     const [first, second] = ['t-1', 't-2'].map(id => only(flow({ id, ...step }, { settings })))
     expect(second?.event_id).toBe(first?.event_id)
+  })
+
+  test('with an id that its thread has used before, at another time, is another one', () => {
+    const ids = ['10:00:01', '10:30:00'].map(at => only(flow({ id: '1', timestamp: `2025-03-02T${at}Z` })).event_id)
+    expect(new Set(ids).size).toBe(2)
+  })
+
+  test('of a flow that was refused is not known: the conversation is a reject', () => {
+    const details: unknown = expect.objectContaining({ path: 'flow', status: 400 })
+    expect(() => told('flow', { ...thread, flow: null, refused: 400 })).toThrow(
+      expect.objectContaining({ code: 'ROW_UNMAPPABLE', details }),
+    )
   })
 
   test('of another conversation, bot or version has another id', () => {
@@ -556,6 +568,39 @@ describe('a point', () => {
     }
   })
 
+  test('of several numbers of a day without x is told apart by its place', async () => {
+    const rows = await rowsOf(
+      { data: { series: [{ values: [40, 7, 40] }] } },
+      { bucket: null, groupBy: [], stat: 'num_messages' },
+    )
+    const records = rows.map(raw => only(told('series', raw)))
+    expect(records.map(({ attributes }) => [attributes['value'], attributes['x_value'], attributes['x_place']])).toEqual([
+      ['40', undefined, '0'],
+      ['7', undefined, '1'],
+      ['40', undefined, '2'],
+    ])
+    expect(new Set(records.map(({ event_id }) => event_id)).size).toBe(3)
+  })
+
+  test('of a series that sums up what it does not tell is a reject', async () => {
+    const { stream } = contextOf('series')
+    const [raw, ...more] = await rowsOf({ data: { series: [{ values: [], sum: 9 }] } }, { bucket: null, groupBy: [] })
+    expect(more).toEqual([])
+    expect(stream.row.safeParse(raw).error?.issues).toMatchObject([{ path: ['data', 'series', 0, 'values'] }])
+    expect(await rowsOf({ data: { series: [{ values: [], sum: 0 }] } })).toEqual([])
+  })
+
+  test('of several groups without labels has those that its name tells', async () => {
+    const groupBy = ['bot_id', 'bot_version', 'channel_type']
+    const labelsOf = async (name: string) => {
+      const body = { data: { series: [{ values: [1] }], series_labels: [name], x_values: ['2025-03-03'] } }
+      return ((await rowsOf(body, { groupBy })) as { labels: object }[]).map(({ labels }) => labels)
+    }
+    expect(await labelsOf('m98j39nl, DRAFT, web')).toEqual([{ bot_id: 'm98j39nl', bot_version: 'DRAFT', channel_type: 'web' }])
+    expect(await labelsOf('all of them')).toEqual([{ series: 'all of them' }])
+    expect(await labelsOf(groupBy.join(','))).toEqual([{}])
+  })
+
   test('of a bucket whose beginning cannot be read is kept, at the beginning of the range', async () => {
     const rows = await rowsOf({ data: { series: [{ values: [4] }], x_values: ['week 9'] } })
     expect(only(told('series', rows[0]))).toMatchObject({
@@ -568,6 +613,10 @@ describe('a point', () => {
   test.each<[string, string, string | null]>([
     ['2025-03-02T00:00:00+01:00', '2025-03-01T23:00:00Z', null],
     ['2025-03-02', '2025-03-02T00:00:00Z', null],
+    ['2025-03-02T07', '2025-03-02T07:00:00Z', null],
+    ['2025-03', '2025-03-01T00:00:00Z', null],
+    ['2025-03-02 07:00:00 UTC', '2025-03-02T07:00:00Z', null],
+    ['2025-03-02 07:00:00 +0000 UTC', '2025-03-02T07:00:00Z', null],
     ['1740873600', '2025-03-02T00:00:00Z', null],
     ['1740873600000', '2025-03-02T00:00:00Z', null],
   ])('at %s stands where that is', (x, expected) => {

@@ -1,5 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
 import chatlayer from '../../connectors/chatlayer/index.ts'
+import { rangeFor } from '../../connectors/chatlayer/series.ts'
 import { type Quirks, startChatlayerSimulator } from '../../connectors/chatlayer/simulator.ts'
 import { DerivedSessions } from '../../src/ingest/derived.ts'
 import type { Event, Session } from '../../src/records.ts'
@@ -434,7 +435,22 @@ describe('flow', () => {
     expect(await expand(vendor, [conversation])).toEqual([])
   })
 
-  test('any other refusal is an error', async () => {
+  test('a flow is not asked for beyond now', async () => {
+    const lastMs = NOW - 16 * MINUTE
+    const query = { version: 'LIVE', start_time: '2026-11-10T10:44:00.000Z', end_time: '2026-11-10T12:00:00.000Z' }
+    const vendor = await scriptedVendor([{ path: flowPath, query, body: { transitions: [] } }])
+    expect(await expand(vendor, [{ ...conversation, firstMs: lastMs, lastMs }])).toEqual([])
+  })
+
+  test.each([400, 410, 422])('a flow that is refused with %i is a reject', async status => {
+    const vendor = await scriptedVendor([{ path: flowPath, status, body: {} }])
+    await expect(expand(vendor, [conversation])).rejects.toMatchObject({
+      code: 'ROW_UNMAPPABLE',
+      details: { path: 'flow', status },
+    })
+  })
+
+  test('a flow that must not be read is an error', async () => {
     const vendor = await scriptedVendor([{ path: flowPath, status: 403, body: {} }])
     await expect(expand(vendor, [conversation])).rejects.toMatchObject({ code: 'SRC_UNAUTHORISED' })
   })
@@ -514,7 +530,7 @@ describe('series', () => {
     const vendor = await scriptedVendor([
       {
         path: conversations,
-        query: { ...asked, bucket: '1w', start_time: '2026-11-01T00:00:00.000Z', end_time: '2026-11-10T00:00:00.000Z' },
+        query: { ...asked, bucket: '1w', start_time: '2026-10-26T00:00:00.000Z', end_time: '2026-11-10T00:00:00.000Z' },
         body: { data: { series: [{ values: [5, 6] }], x_values: ['2026-11-02', '2026-11-09'] } },
       },
       { path: messages, body: none },
@@ -526,6 +542,33 @@ describe('series', () => {
     })
     expect([rows.length, error]).toEqual([1, null])
     expect(rows[0]).toMatchObject({ x: '2026-11-02', value: 5, groupBy: null })
+  })
+
+  test.each(['1h', '1d', '1w'] as const)('no range of buckets of %s is longer than 31 days', bucket => {
+    const { config } = parse({ 'series.bucket': bucket })
+    const { longestMs, smallestMs = Infinity } = windowOf('series', config as never)
+    expect(smallestMs).toBeLessThanOrEqual(longestMs)
+    for (let hour = 0; hour < 200; hour++) {
+      const fromMs = T('2026-03-01T00:00:00Z') + hour * HOUR
+      const range = rangeFor(bucket, { fromMs, untilMs: fromMs + longestMs })
+      expect(range.untilMs - range.fromMs).toBeLessThanOrEqual(31 * DAY)
+    }
+  })
+
+  test('weeks are asked for from a Monday, months from a first', () => {
+    const window = { fromMs: T('2026-11-12T10:00:00Z'), untilMs: T('2026-11-12T11:00:00Z') }
+    expect(rangeFor('1w', window)).toEqual({ fromMs: T('2026-11-02T00:00:00Z'), untilMs: T('2026-11-13T00:00:00Z') })
+    expect(rangeFor('1m', window)).toEqual({ fromMs: T('2026-10-01T00:00:00Z'), untilMs: T('2026-11-13T00:00:00Z') })
+  })
+
+  test('a range that is refused is asked for shorter, down to one that tells why', async () => {
+    const refused = async (untilMs: number, status: number) => {
+      const vendor = await scriptedVendor([{ path: conversations, status, body: {} }])
+      return (await read(vendor, 'series', { window: { ...hours, untilMs } })).error?.code
+    }
+    expect(await refused(hours.fromMs + DAY, 400)).toBe('SRC_WINDOW_TOO_LARGE')
+    expect(await refused(hours.fromMs + 12 * HOUR, 400)).toBe('SRC_REFUSED')
+    expect(await refused(hours.fromMs + DAY, 404)).toBe('SRC_REFUSED')
   })
 
   test('insights are asked for by the day that ends in the window, one statistic after the other', async () => {
@@ -551,19 +594,22 @@ describe('series', () => {
     expect((await read(other, 'series', { window: hours, resume: 'insights/x/0' })).error?.code).toBe('SRC_RESUME_EXPIRED')
   })
 
-  test('an installation without series of messages has none; a bot that is not there is an error', async () => {
-    const without = await scriptedVendor([
-      { path: conversations, body: none },
-      { path: messages, status: 404, body: {} },
-      { path: messages, status: 404, body: {} },
-    ])
-    expect(await read(without, 'series', { window: hours })).toMatchObject({
-      pages: [{}, { rows: [], resume: null }],
-      error: null,
-    })
-    const unknown = await scriptedVendor([{ path: conversations, status: 404, body: {} }])
-    expect((await read(unknown, 'series', { window: hours })).error?.code).toBe('SRC_REFUSED')
-  })
+  test.each([404, 405, 501])(
+    'an installation that answers %i to messages has no series of them; to conversations it is an error',
+    async status => {
+      const without = await scriptedVendor([
+        { path: conversations, body: none },
+        { path: messages, status, body: {} },
+        { path: messages, status, body: {} },
+      ])
+      expect(await read(without, 'series', { window: hours })).toMatchObject({
+        pages: [{}, { rows: [], resume: null }],
+        error: null,
+      })
+      const unknown = await scriptedVendor([{ path: conversations, status: 404, body: {} }])
+      expect((await read(unknown, 'series', { window: hours })).error?.code).toBe('SRC_REFUSED')
+    },
+  )
 
   test.each<[string, unknown]>([
     ['nothing at all', {}],

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { type Peeked, peekConnector } from '../../src/ingest/peek.ts'
 import { silentLog } from '../../src/log.ts'
-import { defineConnector, message, session } from '../../src/source/index.ts'
+import { defineConnector, FlowError, message, session } from '../../src/source/index.ts'
 import { handClock } from '../support/clock.ts'
 import { scriptedVendor } from '../support/scripted-vendor.ts'
 import { base } from './world.ts'
@@ -10,7 +10,7 @@ import { base } from './world.ts'
 const Row = z.object({ id: z.string(), at: z.iso.datetime() })
 const Page = z.object({ data: z.array(z.unknown()) })
 
-function connectorAt(url: string, longestMs: number) {
+function connectorAt(url: string, longestMs: number, mostMs: number) {
   return defineConnector({
     manifest: {
       id: 'tiny',
@@ -28,6 +28,7 @@ function connectorAt(url: string, longestMs: number) {
         window: { longestMs, lagMs: 0, lookbackMs: 7_200_000, durableResume: true },
         row: Row,
         async *read({ window, http }) {
+          if (window.untilMs - window.fromMs > mostMs) throw new FlowError('SRC_WINDOW_TOO_LARGE', {})
           const at = (ms: number) => new Date(ms).toISOString().slice(11, 16)
           const page = await http.getJson('/list', { from: at(window.fromMs), until: at(window.untilMs) }, Page)
           yield { rows: page.data, resume: null }
@@ -42,7 +43,7 @@ function connectorAt(url: string, longestMs: number) {
   })
 }
 
-async function peek(url: string, limit: number, longestMs = 3_600_000) {
+async function peek(url: string, limit: number, longestMs = 3_600_000, mostMs = Infinity) {
   const shown: Peeked[] = []
   const options = {
     base,
@@ -52,7 +53,7 @@ async function peek(url: string, limit: number, longestMs = 3_600_000) {
     log: silentLog,
     signal: new AbortController().signal,
   }
-  for await (const each of peekConnector({ connector: connectorAt(url, longestMs), ...options })) shown.push(each)
+  for await (const each of peekConnector({ connector: connectorAt(url, longestMs, mostMs), ...options })) shown.push(each)
   return shown
 }
 
@@ -80,6 +81,25 @@ test('peek stops at the lookback when there is less, with windows no longer than
     { path: '/list', query: { from: '10:00', until: '10:30' }, body: empty },
   ])
   expect(await peek(vendor.url, 10, 45 * 60_000)).toEqual([])
+})
+
+test('peek looks at a window that is too long for the vendor in halves, the newer one first', async () => {
+  const vendor = await scriptedVendor([
+    { path: '/list', query: { from: '11:45', until: '12:00' }, body: empty },
+    { path: '/list', query: { from: '11:30', until: '11:45' }, body: { data: [row('a')] } },
+    { path: '/list', query: { from: '11:15', until: '11:30' }, body: { data: [row('b')] } },
+  ])
+  const shown = await peek(vendor.url, 4, 3_600_000, 15 * 60_000)
+  expect(shown.map(({ record }) => 'session_id' in record && record.session_id)).toEqual(['a', 'a', 'b', 'b'])
+})
+
+test('peek shows what two windows tell alike once', async () => {
+  const vendor = await scriptedVendor([
+    { path: '/list', body: { data: [row('a')] } },
+    { path: '/list', body: { data: [row('a'), row('b')] } },
+  ])
+  const shown = await peek(vendor.url, 4)
+  expect(shown.map(({ record }) => 'session_id' in record && record.session_id)).toEqual(['a', 'a', 'b', 'b'])
 })
 
 test('peek shows a row that does not fit as a reject, with the reason and the row', async () => {

@@ -129,7 +129,7 @@ function flowsOf(simulator: ChatlayerSimulator, tracked: readonly TrackingEvent[
     return transitionsOf(conversation)
       .filter(({ atMs }) => atMs <= nowMs && events.some(event => event.atMs - HOUR <= atMs && atMs < event.atMs + HOUR))
       .map(transition => ({
-        event_id: contentId(bot.id, version, id, transition.id),
+        event_id: contentId(bot.id, version, id, transition.id, transition.atMs),
         bot_id: botOf(bot.id, version),
         type: 'flow_transition' as const,
         name: 'flow_transition',

@@ -17,6 +17,7 @@ import {
   type RowContext,
   type Scope,
   session,
+  text,
   type Window,
   wallOf,
   zoneOf,
@@ -83,7 +84,9 @@ const Config = z
     pageBase: z.int().min(0).max(1).default(1).describe('Number of the first page; a client began at 0'),
     pageSize: z.int().min(1).max(1000).default(100).describe('Rows a page; the most that the vendor gives is not known'),
     pathConversationsList: path('conversations/list').describe('Path of the conversation list'),
-    pathConversationsDetails: path('conversations/details').describe('Path of the content of one conversation'),
+    pathConversationsDetails: path('conversations/details').describe(
+      'Path of the content of one conversation; where {sessionCode} stands in it, the query does without',
+    ),
     pathMessagesList: path('messages/list').describe('Path of the list of user messages'),
     pathSummary: path('dashboard/summary').describe('Path of the availability summary; nothing reads it today'),
     paramStartDate: name('startDate').describe('Query name of the first day'),
@@ -120,8 +123,10 @@ export default defineConnector({
     classify: ({ status }) => {
       // Listed for every operation, its cause unknown.
       if (status === 409) return { code: 'SRC_SERVER_ERROR', vendorCode: '409' }
+      if (status === 404)
+        return { code: 'SRC_REFUSED', hint: 'not known there; see base.url, org.uuid, env.uuid, bot.uuids, path.*' }
       if (status !== 400 && status !== 422) return undefined
-      return { code: 'SRC_REFUSED', hint: 'a filter was refused; its names and paths are the settings param.* and path.*' }
+      return { code: 'SRC_REFUSED', hint: 'a filter was refused; see param.* for their names, page.size and timezone' }
     },
   }),
 
@@ -180,7 +185,7 @@ export default defineConnector({
         const language = turns.find(turn => turn.language !== null)?.language
         const channel = row.channel.name ?? details?.channel.name ?? null
         const of = ctx.session({ botId: ctx.scope.botId ?? '', sessionId: row.id, channel, language })
-        const userId = turns.flatMap(turn => turn.userId ?? [])[0]
+        const userId = turns.flatMap(turn => turn.userId ?? [])[0] ?? text(row.attributes['businessKey']) ?? undefined
         const botMessages = details && turns.filter(turn => !turn.isUser).length
         const userMessages = row.userMessages ?? (details && turns.length - (botMessages ?? 0))
         const { config } = ctx
@@ -227,9 +232,9 @@ interface Api {
   readonly http: Http
 }
 
-function pathOf({ config, scope }: Api, path: string): string {
-  const parts: Readonly<Record<string, string>> = { org: config.orgUuid, env: config.envUuid, bot: scope.name }
-  return path.replace(/\{(org|env|bot)\}/g, (_, part: string) => encodeURIComponent(parts[part] as string))
+function pathOf({ config, scope }: Api, path: string, sessionCode = ''): string {
+  const parts: Readonly<Record<string, string>> = { org: config.orgUuid, env: config.envUuid, bot: scope.name, sessionCode }
+  return path.replace(/\{(org|env|bot|sessionCode)\}/g, (_, part: string) => encodeURIComponent(parts[part] as string))
 }
 
 /**
@@ -281,11 +286,14 @@ async function listPage(api: Api, path: string, query: Query, page: number): Pro
   return answer === NOTHING ? ask() : answer
 }
 
-/** null: the vendor no longer knows the conversation. */
+/** null: the vendor no longer knows the conversation. It says so by 404, or, asked twice as a list is, by nothing. */
 async function detailsOf(api: Api, { id }: Conversation): Promise<Details | null> {
   const { config, http } = api
+  const path = config.pathConversationsDetails
+  const query = path.includes('{sessionCode}') ? {} : { [config.paramSessionCode]: id }
+  const ask = () => http.getJson(pathOf(api, path, id), query, Details.nullable(), { empty: null })
   try {
-    return await http.getJson(pathOf(api, config.pathConversationsDetails), { [config.paramSessionCode]: id }, Details)
+    return (await ask()) ?? (await ask())
   } catch (error) {
     if (error instanceof FlowError && error.code === 'SRC_REFUSED' && error.details['status'] === 404) return null
     throw error
@@ -306,8 +314,9 @@ async function deliveredIn(api: Api, rows: readonly Conversation[]): Promise<Map
   const found = new Map<string, Listed | null>()
   const keep = ({ id }: Conversation, all: Listed | null) =>
     found.set(id, all?.filter(each => sessionCodeOf(each) === id) ?? null)
+  // One that does not tell how long it went on may have gone on beyond midnight.
   const days = ({ startedAtMs, durationMs }: Conversation) =>
-    daysQuery(daysOf({ fromMs: startedAtMs, untilMs: startedAtMs + (durationMs ?? 0) + 1 }, api.config), api.config)
+    daysQuery(daysOf({ fromMs: startedAtMs, untilMs: startedAtMs + (durationMs ?? DAY_MS) + 1 }, api.config), api.config)
   for (const group of Map.groupBy(rows, row => JSON.stringify(days(row))).values()) {
     const [first, ...rest] = group as [Conversation, ...Conversation[]]
     const all = await messagesOf(api, days(first), first)
@@ -322,17 +331,26 @@ async function deliveredIn(api: Api, rows: readonly Conversation[]): Promise<Map
 
 /**
  * All pages of one search. What the list tells is a gain, and nothing is lost without it: a page that comes again ends it, and one that is refused
- * (null; but for 401) does not end the stream.
+ * (null) does not end the stream.
  */
 async function messagesOf(api: Api, days: Query, of: Conversation): Promise<Listed | null> {
   try {
     return await messagePages(api, days, of)
   } catch (error) {
-    const isRefusal = error instanceof FlowError && (error.code === 'SRC_REFUSED' || error.code === 'SRC_UNAUTHORISED')
-    const status = isRefusal ? number(error.details['status']) : null
-    if (status !== null && status >= 400 && status !== 401) return null
+    if (error instanceof FlowError && isRefusal(error)) return null
     throw error
   }
+}
+
+/**
+ * Whether it would be in vain to ask again later: 4xx but for 401, 501, or an answer of another form. Not where the token endpoint refused: it
+ * tells no status.
+ */
+function isRefusal({ code, details }: FlowError): boolean {
+  const status = number(details['status'])
+  if (status === null) return false
+  if (code === 'SRC_MALFORMED') return details['issues'] !== undefined
+  return status === 501 || (['SRC_REFUSED', 'SRC_UNAUTHORISED'].includes(code) && status !== 401)
 }
 
 async function messagePages(api: Api, days: Query, { id }: Conversation): Promise<Listed> {

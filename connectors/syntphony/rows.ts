@@ -121,10 +121,16 @@ export const Row = z
     }
   })
 
-/** `conversations/details`. An answer that has none of these names is no conversation without messages, but something else. */
-export const Details = z
-  .looseObject({ messages: z.array(z.unknown()).nullish() })
-  .refine(body => 'messages' in body || 'sessionCode' in body || 'channel' in body, 'has none of the documented fields')
+/**
+ * `conversations/details`. An answer that has none of these names is no conversation without messages, but something else. The vendor's page describes
+ * it as a message, so it may be the bare list.
+ */
+export const Details = z.preprocess(
+  body => (Array.isArray(body) ? { messages: body as unknown[] } : body),
+  z
+    .looseObject({ messages: z.array(z.unknown()).nullish() })
+    .refine(body => 'messages' in body || 'sessionCode' in body || 'channel' in body, 'has none of the documented fields'),
+)
 export type Details = z.output<typeof Details>
 
 /** The session's fields in the details that are not the list row's. */
@@ -142,7 +148,7 @@ export function detailsAttributes(details: Details): { readonly channel: Channel
 export function turnsOf({ id: sessionCode, content }: Conversation): Turn[] {
   const ids = contentIds()
   const given = new Map<string, number>()
-  const messages = content?.details?.messages ?? []
+  const messages = inOrder(content?.details?.messages ?? [])
   const match = matcher(content?.delivered ?? [], new Set(messages.map(message => text(objectOf(message)['messageId']))))
   return messages.map((raw, place) => {
     if (!isObject(raw)) throw new FlowError('ROW_UNMAPPABLE', { path: `messages.${place}`, hint: 'is no object' })
@@ -153,7 +159,7 @@ export function turnsOf({ id: sessionCode, content }: Conversation): Turn[] {
     const vendorId = text(messageId)
     const id = vendorId === null ? ids(sessionCode, kind, words) : withOrdinal(vendorId, given)
     const told = isUser ? match(vendorId, words) : null
-    const own = TIMES.find(name => instant(rest[name]) !== null)
+    const own = ownTimeOf(rest)
     return {
       id,
       atMs: own === undefined ? (told?.atMs ?? null) : instant(rest[own]),
@@ -178,6 +184,20 @@ export function turnsOf({ id: sessionCode, content }: Conversation): Turn[] {
 
 /** Names under which a message may carry its time; none is documented. */
 const TIMES = ['deliveredAt', 'createdAt', 'date', 'timestamp'] as const
+
+function ownTimeOf(message: Loose): (typeof TIMES)[number] | undefined {
+  return TIMES.find(name => instant(message[name]) !== null)
+}
+
+/** That they come in conversation order is assumed: where the time of each says that they come newest first, they are turned round. */
+function inOrder(messages: readonly unknown[]): readonly unknown[] {
+  const times = messages.map(raw => {
+    const message = objectOf(raw)
+    return instant(message[ownTimeOf(message) ?? ''])
+  })
+  const isNewestFirst = times.every((atMs, place) => atMs !== null && atMs <= (times[place - 1] ?? Infinity))
+  return isNewestFirst && times[0] !== times.at(-1) ? messages.toReversed() : messages
+}
 
 interface Delivered {
   readonly messageId: string | null
@@ -204,31 +224,24 @@ function matcher(
   }
 }
 
+/** Names under which a row of the message list may carry what was said; which one is not documented. */
+const WORDS = ['userMessage', 'message', 'text', 'content'] as const
+
 function deliveredOf(row: Loose): Delivered {
-  const {
-    sessionCode: _,
-    messageId,
-    deliveredAt,
-    userMessage,
-    message,
-    text: said,
-    confidence,
-    language,
-    businessKey,
-    ...rest
-  } = row
+  const { sessionCode: _, messageId, deliveredAt, confidence, language, businessKey, ...rest } = row
   const { channel: _channel, tags, translation, nlpResponse, answer, answerNames, ...more } = rest
+  const said = WORDS.find(name => more[name] !== null && more[name] !== undefined)
   const share = number(confidence)
   return {
     messageId: text(messageId),
-    words: (wordsOf(userMessage ?? message ?? said) ?? '').trim(),
+    words: (wordsOf(more[said ?? '']) ?? '').trim(),
     atMs: instant(deliveredAt),
     // 0 to 100 in the cockpit; the webhooks of the same product tell 0 to 1.
     confidence: share === null ? null : share > 1 ? Math.round(share * 1e6) / 1e8 : share,
-    language: text(language),
-    userId: text(businessKey),
+    language: text(language) ?? text(more['detectedLanguage']),
+    userId: text(businessKey) ?? text(objectOf(more['conversation'])['businessKey']),
     attributes: {
-      ...more,
+      ...without(more, said),
       ...(text(translation) === null ? {} : { translation }),
       ...(text(nlpResponse) === null ? {} : { nlpResponse }),
       ...(text(answer) === null ? {} : { answer }),

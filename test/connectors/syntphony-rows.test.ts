@@ -283,6 +283,38 @@ describe('a message', () => {
     })
   })
 
+  test('comes before those that came later, where all tell their time and the newest is shown first', () => {
+    const said = (content: string, more = {}) => ({ messageId: content, type: 'TEXT', content, ...more })
+    const texts = (...messages: object[]) => told(row(), { details: { messages } }).messages.map(each => [each.seq, each.text])
+    const at = (minute: number) => ({ createdAt: `2025-03-02T14:0${minute}:00.000Z` })
+    const [a, b, c] = [said('a', at(6)), said('b', at(7)), said('c', at(7))]
+    const inOrder = ['a', 'b', 'c'].map((text, seq) => [seq, text])
+    expect(texts(c, b, a)).toEqual(inOrder)
+    expect(texts(a, b, c)).toEqual(inOrder)
+    expect(texts(b, c)).toEqual([
+      [0, 'b'],
+      [1, 'c'],
+    ])
+    expect(texts(b, said('c'), a).map(([, text]) => text)).toEqual(['b', 'c', 'a'])
+    expect(texts(b, a, c).map(([, text]) => text)).toEqual(['b', 'a', 'c'])
+  })
+
+  test.each(['message', 'text', 'content'])('is matched by its words under the name %s', name => {
+    const { userMessage, ...rest } = delivered()
+    const { messages } = told(row(), { details: message(), delivered: [{ ...rest, [name]: userMessage }] })
+    expect(messages[0]).toMatchObject({ confidence: 0.875, text: 'hi' })
+    expect(Object.keys(messages[0]?.attributes ?? {})).not.toContain(name)
+    const both = told(row(), { details: message(), delivered: [delivered({ [name]: 'more' })] })
+    expect(both.messages[0]).toMatchObject({ confidence: 0.875, attributes: { [name]: 'more' } })
+  })
+
+  test('has the language that was detected, and its conversation the business key', () => {
+    const { language, businessKey, sessionCode, ...rest } = delivered()
+    const list = [{ ...rest, detectedLanguage: language, conversation: { sessionCode, businessKey } }]
+    const { session, messages } = told(row(), { details: message(), delivered: list })
+    expect([session.user_id, session.language, messages[0]?.language]).toEqual(['customer-7', 'en', 'en'])
+  })
+
   test('that said the same as another gets the row of the list in its turn', () => {
     const details = { messages: ['m-1', 'm-2', 'm-3'].map(messageId => ({ messageId, type: 'USER_INPUT', content: 'yes ' })) }
     const times = ['2025-03-02T14:07:00.000Z', '2025-03-02T14:06:00.000Z']
@@ -449,6 +481,18 @@ describe('odd forms of a row', () => {
       ['hi', true],
       ['Hello!', true],
     ])
+  })
+
+  test('a business key in the row is the user where the message list tells none', () => {
+    const withKey = row({ businessKey: 'customer-8', satisfaction: 4 })
+    const { session, events } = told(withKey, { details: detailed(), delivered: null })
+    expect([session.user_id, new Set(events.map(each => each.user_id))]).toEqual(['customer-8', new Set(['customer-8'])])
+    expect(told(withKey, { details: detailed(), delivered: [delivered()] }).session.user_id).toBe('customer-7')
+  })
+
+  test('details that are the bare list of messages are read', () => {
+    const { messages } = detailed()
+    expect(told(row(), { details: messages })).toEqual(told(row(), { details: { messages } }))
   })
 
   test('details that are gone leave the session, and say so', () => {

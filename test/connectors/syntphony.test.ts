@@ -368,13 +368,14 @@ describe('pages', () => {
 
 describe('errors', () => {
   test.each([
-    [400, 'SRC_REFUSED'],
-    [422, 'SRC_REFUSED'],
-    [404, 'SRC_REFUSED'],
-    [403, 'SRC_UNAUTHORISED'],
-  ])('a list that answers %d ends in %s at once', async (status, code) => {
+    [400, 'SRC_REFUSED', 'page.size'],
+    [422, 'SRC_REFUSED', 'param.*'],
+    [404, 'SRC_REFUSED', 'bot.uuids'],
+    [403, 'SRC_UNAUTHORISED', undefined],
+  ])('a list that answers %d ends in %s at once, with the keys to look at', async (status, code, key) => {
     const vendor = await scriptedVendor([token(), { path: LIST, status, body: { status, error: 'x', message: 'y', path: LIST } }])
-    expect((await read(vendor)).error?.code).toBe(code)
+    const { error } = await read(vendor)
+    expect([error?.code, error?.details['hint']]).toEqual([code, key && expect.stringContaining(key)])
   })
 
   test.each([409, 500, 504])('%d is asked again', async status => {
@@ -532,9 +533,14 @@ describe('what a conversation said', () => {
   })
   const told = (id: string, words = 'hi') => ({ sessionCode: id, userMessage: words, deliveredAt: '2026-11-19T12:00:05.000Z' })
 
-  async function expanded(vendor: ScriptedVendor, ids: readonly string[], config: Record<string, unknown> = {}) {
+  async function expanded(
+    vendor: ScriptedVendor,
+    ids: readonly string[],
+    config: Record<string, unknown> = {},
+    more: Record<string, unknown> = { durationInSeconds: 60 },
+  ) {
     const { config: parsed, http } = clientOf(vendor, config)
-    const rows = ids.map(id => stream.row.parse(row(id, '12:00:00.000', { durationInSeconds: 60 })) as never)
+    const rows = ids.map(id => stream.row.parse(row(id, '12:00:00.000', more)) as never)
     const richer = (await stream.expand?.({ config: parsed, scope: SCOPE, rows, nowMs: NOW, http })) ?? []
     return richer.map(each => (each as { content: { details: unknown; delivered: unknown[] } }).content)
   }
@@ -602,17 +608,56 @@ describe('what a conversation said', () => {
     ])
   })
 
+  test.each<[string, Partial<Step>]>([
+    ['501', { status: 501, body: {} }],
+    ['another form', { body: { rows: [] } }],
+  ])('comes without its times where the list answers %s however often it is asked', async (_, answer) => {
+    const refused = { ...search('a', []), ...answer }
+    const vendor = await scriptedVendor([token(), said('a', 'hi'), ...Array.from({ length: 5 }, () => refused)])
+    expect(await expanded(vendor, ['a'])).toEqual([{ details: said('a', 'hi').body, delivered: null }])
+  })
+
+  test('does not come while the list fails otherwise', async () => {
+    for (const answer of [{ status: 500, body: {} }, { raw: '<html>' }]) {
+      const failing = { ...search('a', []), ...answer }
+      const vendor = await scriptedVendor([token(), said('a', 'hi'), ...Array.from({ length: 5 }, () => failing)])
+      await expect(expanded(vendor, ['a'])).rejects.toThrow(FlowError)
+    }
+  })
+
   test('does not come where the list answers 401, also with another token', async () => {
     const refused = { ...search('a', []), status: 401 }
     const vendor = await scriptedVendor([token(), said('a', 'hi'), refused, token('access-2'), refused, refused, refused])
     await expect(expanded(vendor, ['a'])).rejects.toMatchObject({ code: 'SRC_UNAUTHORISED', details: { status: 401 } })
   })
 
-  test('is gone where the details answer 404, and only there', async () => {
+  test('is gone where the details answer 404, or twice nothing', async () => {
     const vendor = await scriptedVendor([token(), { path: DETAILS, status: 404, body: {} }])
     expect(await expanded(vendor, ['a'])).toEqual([{ details: null, delivered: [] }])
-    const other = await scriptedVendor([token(), ...Array.from({ length: 5 }, () => ({ path: DETAILS, status: 204 }))])
-    await expect(expanded(other, ['a'])).rejects.toMatchObject({ code: 'SRC_MALFORMED' })
+    const nothing: Step = { path: DETAILS, status: 204 }
+    const other = await scriptedVendor([token(), nothing, nothing])
+    expect(await expanded(other, ['a'])).toEqual([{ details: null, delivered: [] }])
+    const back = await scriptedVendor([token(), nothing, said('a', 'hi'), search('a', [])])
+    expect(await expanded(back, ['a'])).toEqual([{ details: said('a', 'hi').body, delivered: [] }])
+    const broken = await scriptedVendor([token(), ...Array.from({ length: 5 }, () => ({ path: DETAILS, raw: '<html>' }))])
+    await expect(expanded(broken, ['a'])).rejects.toMatchObject({ code: 'SRC_MALFORMED' })
+  })
+
+  test('is asked for by a path with its session code, where the config says so', async () => {
+    const { body } = said('a/b', 'hi')
+    const vendor = await scriptedVendor([token(), { path: '/of/bot-1/conversations/a%2Fb', query: {}, body }])
+    const config = { includeMessageList: false, pathConversationsDetails: '/of/{bot}/conversations/{sessionCode}' }
+    expect(await expanded(vendor, ['a/b'], config)).toEqual([{ details: body, delivered: [] }])
+  })
+
+  test('is looked for on the next day, too, where the conversation does not tell how long it went on', async () => {
+    const { query, ...list } = search('a', [told('a')])
+    const vendor = await scriptedVendor([
+      token(),
+      said('a', 'hi'),
+      { ...list, query: { ...query, endDate: '2026-11-20T23:59:59.999Z' } },
+    ])
+    expect((await expanded(vendor, ['a'], {}, {}))[0]?.delivered).toEqual([told('a')])
   })
 
   test('is not gone where it is the token endpoint that answers 404', async () => {

@@ -4,8 +4,17 @@ import type { HttpSpec } from '../../src/source/index.ts'
 type Classify = NonNullable<HttpSpec['classify']>
 
 const MINUTE_MS = 60_000
+/** `vendorCode` of a refusal that says in words that there is nothing: to be read as a page without rows. */
+export const NOTHING_FOUND = 'nothing_found'
+
+const NOTHING = /\bno (sessions?|messages?|conversations?|records?|results?|data)( (was|were))? (found|available)\b/i
+
 /** Lists of rows: an answer that has one is no error, whatever somebody wrote in it. */
 const ROWS = ['sessions', 'messages', 'result', 'conversationInfo']
+
+const CREDENTIALS_HINT =
+  'client.id, client.secret and jwt.algorithm must be those of the app, and the app must have the scope of this call, published'
+const LIMIT_HINT = 'if it was asked for too many rows, lower page.size or messages.page.size'
 
 export const classify: Classify = ({ status, headers, body }) => {
   const fields = isObject(body) ? body : {}
@@ -17,11 +26,17 @@ export const classify: Classify = ({ status, headers, body }) => {
   // Which limit it was is not told: waiting for the shorter one is enough to find out.
   if (status === 429) return { code: 'SRC_RATE_LIMITED', ...waitMs(MINUTE_MS) }
   if (/possibly a replay/i.test(words)) return { code: 'SRC_UNAUTHORISED', vendorCode: 'jwt_replay' }
+  const vendorCode = code === null ? {} : { vendorCode: String(code) }
+  if (status === 401 || status === 403) return { code: 'SRC_UNAUTHORISED', ...vendorCode, hint: CREDENTIALS_HINT }
+  if (status >= 400 && status < 500) {
+    if (NOTHING.test(words)) return { code: 'SRC_REFUSED', vendorCode: NOTHING_FOUND }
+    if (/\blimit\b/i.test(words)) return { code: 'SRC_REFUSED', ...vendorCode, hint: LIMIT_HINT }
+  }
   if (status >= 300) return undefined
   // An error in an answer that says 200: what its own code says.
-  if (code === 401 || code === 403) return { code: 'SRC_UNAUTHORISED', vendorCode: String(code) }
+  if (code === 401 || code === 403) return { code: 'SRC_UNAUTHORISED', vendorCode: String(code), hint: CREDENTIALS_HINT }
   if (code === 429) return { code: 'SRC_RATE_LIMITED', vendorCode: '429', ...waitMs(MINUTE_MS) }
-  if (code !== null && code >= 500) return { code: 'SRC_SERVER_ERROR', vendorCode: String(code) }
+  if (code !== null && code >= 500 && code < 600) return { code: 'SRC_SERVER_ERROR', vendorCode: String(code) }
   if (code !== null && code >= 400) return { code: 'SRC_REFUSED', vendorCode: String(code) }
   return undefined
 }

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { bool, type CallOptions, FlowError, number } from '../../src/source/index.ts'
+import { NOTHING_FOUND } from './errors.ts'
 
 export interface ListPage {
   readonly rows: readonly unknown[]
@@ -51,7 +52,14 @@ export async function* listing(of: ListingOf): AsyncGenerator<{ rows: readonly u
     if (!counts) total = null
     if (total !== null && told !== null && (of.growsAtEnd ? told < total : told !== total)) throw shifted('total changed')
     const ids = page.rows.map(of.idOf).filter(id => id !== null)
-    if (first !== null && ids[0] === first) throw new FlowError('SRC_MALFORMED', { skip, hint: 'every page is the first page' })
+    if (first !== null && ids[0] === first) {
+      // Nothing but this page, if its total is right: the sample says that there is more after the one row of one, too.
+      if (!counts && page.total === page.rows.length && page.rows.length < of.limit && ids.every(id => seen.has(id))) {
+        yield { rows: [], next: null }
+        return
+      }
+      throw new FlowError('SRC_MALFORMED', { skip, hint: 'every page is the first page' })
+    }
     for (const id of ids) if (seen.has(id)) throw shifted('a row came again')
     for (const id of ids) seen.add(id)
     first ??= ids[0] ?? null
@@ -88,10 +96,18 @@ export function pageSchema(name: string) {
 
 const NOTHING: ListPage = { rows: [], total: null, more: false }
 
-/** An answer without a body, which the documents do not know, is a page without rows when the vendor gives it twice. */
+/**
+ * An answer without a body, or a refusal that says that nothing was found, is a page without rows when the vendor gives it twice: the documents
+ * know neither.
+ */
 export async function twice(ask: (options: CallOptions<ListPage>) => Promise<ListPage>): Promise<ListPage> {
-  const page = await ask({ empty: NOTHING })
-  return page === NOTHING ? ask({ empty: NOTHING }) : page
+  const once = () =>
+    ask({ empty: NOTHING }).catch((error: unknown) => {
+      if (error instanceof FlowError && error.details['vendorCode'] === NOTHING_FOUND) return NOTHING
+      throw error
+    })
+  const page = await once()
+  return page === NOTHING ? once() : page
 }
 
 function shifted(hint: string): FlowError {

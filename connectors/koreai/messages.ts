@@ -1,7 +1,7 @@
 /**
  * The dearer calls: messages of sessions, and where asked for, when an agent took over. Messages come from `POST getMessagesV2` (`getMessages` for v1
  * and account-wide), by session ids within ranges of less than 7 days, oldest first, so that what is said meanwhile comes at the end. No
- * `channelType`: the documents name `rtm` as its default for GET.
+ * `channelType`: the documents name `rtm` as its default for GET alone.
  */
 import { z } from 'zod'
 import { FlowError, type Http, iso, split, text, type Window } from '../../src/source/index.ts'
@@ -43,23 +43,83 @@ export function pathOf({ botId }: Vendor, operation: string, kind: Config['botPa
   return botId === null ? `/api/public/${operation}` : `/api/public/${kind}/${encodeURIComponent(botId)}/${operation}`
 }
 
-/** The sessions with their messages up to `nowMs`, in the same order. */
+/** How messages are asked for: by which call, and of which channel where that must be said. */
+interface Way {
+  readonly vendor: Vendor
+  readonly version: Config['messagesApi']
+  readonly channel: string | null
+}
+
+/**
+ * The sessions with their messages up to `nowMs`, in the same order. Where the server has not the call that is documented (404), the next best is
+ * asked: account-wide the bots' own, and v1 in place of v2. Nothing is remembered of it: that is one request more each time.
+ */
 export async function withMessages(vendor: Vendor, sessions: readonly Conversation[], nowMs: number): Promise<Conversation[]> {
+  if (vendor.botId !== null) return ofBot(vendor, sessions, nowMs)
+  try {
+    return await inAllChannels({ vendor, version: 'v1', channel: null }, sessions, nowMs)
+  } catch (error) {
+    if (!isUnknownCall(error) || sessions.some(({ botId }) => botId === null)) throw withCure(error)
+  }
+  const found = new Map<string, Conversation>()
+  for (const [botId, its] of Map.groupBy(sessions, session => session.botId))
+    for (const session of await ofBot({ ...vendor, botId }, its, nowMs)) found.set(session.id, session)
+  return sessions.map(session => found.get(session.id) ?? session)
+}
+
+async function ofBot(vendor: Vendor, sessions: readonly Conversation[], nowMs: number): Promise<Conversation[]> {
+  const version = vendor.config.messagesApi
+  try {
+    return await inAllChannels({ vendor, version, channel: null }, sessions, nowMs).catch((error: unknown) => {
+      if (version === 'v1' || !isUnknownCall(error)) throw error
+      return inAllChannels({ vendor, version: 'v1', channel: null }, sessions, nowMs)
+    })
+  } catch (error) {
+    throw withCure(error)
+  }
+}
+
+function isUnknownCall(error: unknown): boolean {
+  return error instanceof FlowError && error.code === 'SRC_REFUSED' && error.details['status'] === 404
+}
+
+function withCure(error: unknown): unknown {
+  if (!(error instanceof FlowError) || !['SRC_REFUSED', 'SRC_UNAUTHORISED'].includes(error.code)) return error
+  const hint = 'messages need the scope Chat History, published; include.messages: false reads sessions without them'
+  return new FlowError(error.code, { ...error.details, hint }, error)
+}
+
+/**
+ * Where no session of another channel than `rtm` has messages, though they count some, the server may give those of `rtm` alone unless it is told
+ * a channel, as documented of GET: then each channel is asked for.
+ */
+async function inAllChannels(way: Way, sessions: readonly Conversation[], nowMs: number): Promise<Conversation[]> {
+  const read = await messagesOf(way, sessions, nowMs)
+  const others = read.filter(({ channel, totalMessages }) => channel !== null && channel !== 'rtm' && (totalMessages ?? 0) > 0)
+  if (others.some(({ messages }) => messages !== null && messages.length > 0)) return read
+  const found = new Map<string, Conversation>()
+  for (const [channel, its] of Map.groupBy(others, session => session.channel))
+    for (const session of await messagesOf({ ...way, channel }, its, nowMs)) found.set(session.id, session)
+  return read.map(session => found.get(session.id) ?? session)
+}
+
+async function messagesOf(way: Way, sessions: readonly Conversation[], nowMs: number): Promise<Conversation[]> {
+  const { vendor } = way
   const found = new Map<string, Map<string, Turn>>(sessions.map(({ id }) => [id, new Map()]))
   const spans = sessions.map(session => ({ id: session.id, ...spanOf(vendor.config, session, nowMs) }))
   for (const range of union(spans).flatMap(span => split(span, RANGE_MS))) {
     const ids = spans.filter(({ fromMs, untilMs }) => fromMs < range.untilMs && range.fromMs < untilMs).map(({ id }) => id)
-    const turns = await readRange(vendor, ids, range)
+    const turns = await readRange(way, ids, range)
     // What does not say where it belongs, belongs to the one session that is asked for.
-    if (ids.length > 1 && turns.some(({ sessionId }) => sessionId === null)) return oneByOne(vendor, sessions, nowMs)
+    if (ids.length > 1 && turns.some(({ sessionId }) => sessionId === null)) return oneByOne(way, sessions, nowMs)
     for (const turn of turns) found.get(turn.sessionId ?? ids[0] ?? '')?.set(turn.id, turn)
   }
   return sessions.map(session => ({ ...session, messages: inOrder([...(found.get(session.id)?.values() ?? [])]) }))
 }
 
-async function oneByOne(vendor: Vendor, sessions: readonly Conversation[], nowMs: number): Promise<Conversation[]> {
+async function oneByOne(way: Way, sessions: readonly Conversation[], nowMs: number): Promise<Conversation[]> {
   const out: Conversation[] = []
-  for (const session of sessions) out.push(...(await withMessages(vendor, [session], nowMs)))
+  for (const session of sessions) out.push(...(await messagesOf(way, [session], nowMs)))
   return out
 }
 
@@ -88,10 +148,10 @@ function union(spans: readonly Window[]): Window[] {
 
 const MessagesPage = pageSchema('messages')
 
-async function readRange(vendor: Vendor, ids: readonly string[], range: Window): Promise<Turn[]> {
+async function readRange(way: Way, ids: readonly string[], range: Window): Promise<Turn[]> {
   for (let reading = 1; ; reading++) {
     try {
-      return await readOnce(vendor, ids, range)
+      return await readOnce(way, ids, range)
     } catch (error) {
       if (!(error instanceof FlowError) || error.code !== 'SRC_RESUME_EXPIRED') throw error
       if (reading === READINGS) throw new FlowError('SRC_MALFORMED', { hint: 'the messages shift at every reading' }, error)
@@ -100,9 +160,8 @@ async function readRange(vendor: Vendor, ids: readonly string[], range: Window):
 }
 
 /** A message at the edge of two ranges may come with both. */
-async function readOnce(vendor: Vendor, ids: readonly string[], range: Window): Promise<Turn[]> {
-  const { config, botId, http } = vendor
-  const version = botId === null ? 'v1' : config.messagesApi
+async function readOnce({ vendor, version, channel }: Way, ids: readonly string[], range: Window): Promise<Turn[]> {
+  const { config, http } = vendor
   const path = pathOf(vendor, version === 'v1' ? 'getMessages' : 'getMessagesV2')
   const most = version === 'v1' ? 100 : 10_000
   const limit = Math.min(config.messagesPageSize ?? most, most)
@@ -112,6 +171,7 @@ async function readOnce(vendor: Vendor, ids: readonly string[], range: Window): 
     dateFrom: from,
     dateTo: until,
     forward: true,
+    ...(channel !== null && { channelType: channel }),
     ...(config.agentsInfo && { getAgentsInfo: true }),
   }
   const turns: Turn[] = []

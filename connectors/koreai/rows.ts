@@ -166,9 +166,17 @@ function languagesOf(raw: unknown): string[] {
   return [...new Set(words.filter(word => word !== null))]
 }
 
-/** `{name, value}` with values of mixed type; those that are no text are written as JSON, so that `true` and `"true"` are alike. */
+/**
+ * `{name, value}` with values of mixed type; those that are no text are written as JSON, so that `true` and `"true"` are alike. An object without
+ * `name` is one of names and values.
+ */
 function tagsOf(raw: unknown, scope: Tag['scope']): Tag[] {
   return [raw].flat().flatMap(tag => {
+    if (isObject(tag) && tag['name'] === undefined)
+      return tagsOf(
+        Object.entries(tag).map(([name, value]) => ({ name, value })),
+        scope,
+      )
     const { name, value } = isObject(tag) ? tag : { name: tag, value: null }
     const word = text(name)
     return word === null ? [] : [{ name: word, value: text(value), scope }]
@@ -256,15 +264,17 @@ function unsaid(part: Loose): Loose {
 function agentOf(author: unknown, botId: string | null): { id: string | null; name: string | null; rest: Loose } | null {
   if (!isObject(author) || lettersOf(author['type'] ?? author['role']).includes('bot')) return null
   if (Object.values(author).every(value => text(value) === null)) return null
-  const { id, _id, userId, agentId, name, fullName, firstName, lastName, ...rest } = author
+  const { profile, ...own } = author
+  const fields: Loose = { ...(isObject(profile) ? profile : { profile }), ...own }
+  const { id, _id, userId, agentId, name, fullName, displayName, firstName, lastName, fName, lName, ...rest } = fields
   if (botId !== null && [agentId, id, _id, userId].map(text).includes(botId)) return null
-  const whole = [firstName, lastName]
+  const whole = [firstName ?? fName, lastName ?? lName]
     .map(text)
     .filter(word => word !== null)
     .join(' ')
   return {
     id: text(agentId) ?? text(id) ?? text(_id) ?? text(userId),
-    name: text(name) ?? text(fullName) ?? text(whole),
+    name: text(name) ?? text(fullName) ?? text(displayName) ?? text(whole),
     rest: { ...rest, ...(agentId !== undefined && (id ?? _id ?? userId) !== undefined ? { id: id ?? _id ?? userId } : {}) },
   }
 }

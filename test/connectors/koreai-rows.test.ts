@@ -269,6 +269,14 @@ describe('sessions', () => {
     expect(session.attributes).toEqual({ callId: 'c-1', 'tags.altText': '["a"]', 'tags.more': '{"b":1}' })
   })
 
+  test('tags may be one object of names and values', () => {
+    const { session } = told({ ...dropOff(), tags: { userTags: { regular: 'newuser' }, sessionTags: { calls: 2 } } })
+    expect(session.tags).toEqual([
+      { name: 'regular', value: 'newuser', scope: 'user' },
+      { name: 'calls', value: '2', scope: 'session' },
+    ])
+  })
+
   test('numbers as text, 1 for true, tags of mixed type and one language without a list are read', () => {
     const row = {
       ...dropOff(),
@@ -374,10 +382,10 @@ describe('the end of a session', () => {
     expect(told(dropOff(), { ...quiet(HOUR), config: { inactivityMinutes: 120 } }).session.status).toBe('OPEN')
   })
 
-  test('without status and end it expires at the lookback', () => {
+  test('without status and end it is open, and expires 14 days after the lookback', () => {
     const row = { ...dropOff(), end_time: undefined }
-    expect(told(row, { at: at(DAY - 1) }).session.status).toBe('OPEN')
-    expect(told(row, { at: at(DAY) }).session).toMatchObject({ status: 'EXPIRED', ended_at_estimated: true })
+    expect(told(row, { at: at(15 * DAY - 1) })).toMatchObject({ session: { status: 'OPEN' }, isOpen: true })
+    expect(told(row, { at: at(15 * DAY) }).session).toMatchObject({ status: 'EXPIRED', ended_at_estimated: true })
   })
 
   test('an end before the start comes out as the start, estimated', () => {
@@ -452,6 +460,15 @@ describe('messages', () => {
       text: 'Hey :)',
       attributes: { status: 'pending' },
     })
+  })
+
+  test.each([
+    { displayName: 'Ines R.' },
+    { fName: 'Ines', lName: 'R.' },
+    { type: 'USER', profile: { fName: 'Ines', lName: 'R.' } },
+  ])('the name of an author may be told as in %j', author => {
+    const { messages } = told(row, { messages: [outgoing({ botId: BOT, author })] })
+    expect(messages[0]).toMatchObject({ sender: 'AGENT', agent_name: 'Ines R.' })
   })
 
   test("an outgoing message with an author is an agent's, and the session has the last one", () => {

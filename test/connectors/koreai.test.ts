@@ -139,6 +139,12 @@ describe('sessions', () => {
     expect((await read(vendor)).error).toMatchObject({ code: 'SRC_MALFORMED' })
   })
 
+  test('one page that is not full comes whatever is asked, and its total is itself: it is all there is', async () => {
+    const vendor = await scriptedVendor([page(0, ['a'], 1, true), page(1, ['a'], 1, true)])
+    const { rows, error } = await read(vendor)
+    expect([idsOf(rows), error]).toEqual([['a'], null])
+  })
+
   test('a total that counts its page alone is not heeded', async () => {
     const vendor = await scriptedVendor([page(0, ['a', 'b'], 2, true), page(2, ['c', 'd'], 2, true), page(4, ['e'], 1, false)])
     const { rows, error } = await read(vendor)
@@ -165,6 +171,16 @@ describe('sessions', () => {
     const nothing = post('getSessions', asked(0), { status: 204 })
     expect((await read(await scriptedVendor([nothing, nothing]))).pages).toEqual([{ rows: [], resume: null }])
     expect(idsOf((await read(await scriptedVendor([nothing, page(0, ['a'], 1, false)]))).rows)).toEqual(['a'])
+  })
+
+  test.each([404, 400])('a refusal with %d that says that nothing was found is believed when it comes twice', async status => {
+    const nothing = post('getSessions', asked(0), { status, body: { errors: [{ msg: 'No sessions found', code: status }] } })
+    expect(await read(await scriptedVendor([nothing, nothing]))).toMatchObject({
+      pages: [{ rows: [], resume: null }],
+      error: null,
+    })
+    const unknown = post('getSessions', asked(0), { status, body: { errors: [{ msg: 'Bot not found', code: status }] } })
+    expect((await read(await scriptedVendor([unknown]))).error?.code).toBe('SRC_REFUSED')
   })
 
   test('an answer without sessions is no empty page', async () => {
@@ -303,9 +319,18 @@ describe('errors', () => {
     [403, 'SRC_UNAUTHORISED', 4],
     [400, 'SRC_REFUSED', 1],
     [500, 'SRC_SERVER_ERROR', 5],
+    [4003, 'SRC_REFUSED', 1],
   ])('an error of code %d in an answer that says 200 ends in %s', async (code, expected, tries) => {
     const answer = { ...page(0, [], 0, false), body: { errors: [{ msg: 'x', code }] } }
     expect((await read(await scriptedVendor(Array.from({ length: tries }, () => answer)))).error?.code).toBe(expected)
+  })
+
+  test.each<[number, string, RegExp]>([
+    [403, 'x', /have the scope of this call/],
+    [400, 'limit cannot exceed 50', /lower page\.size/],
+  ])('a refusal with %d and %j names its cure', async (status, msg, cure) => {
+    const vendor = await scriptedVendor([{ ...page(0, [], 0, false), status, body: { errors: [{ msg, code: 7 }] } }])
+    expect((await read(vendor)).error?.details).toMatchObject({ status, vendorCode: '7', hint: expect.stringMatching(cure) })
   })
 
   test('a scope that the app lacks ends as refused credentials', async () => {
@@ -381,6 +406,47 @@ describe('messages', () => {
     ).toEqual([[]])
     const account = await scriptedVendor([{ ...post('getMessages', body, none), path: '/api/public/getMessages' }])
     expect(turns(await expand(account, [session('a')], { botIds: undefined }))).toEqual([[]])
+  })
+
+  test('come from the next best call where the server has not the one that is documented', async () => {
+    const none = { status: 404, body: {} }
+    const answer = (id: string) => ({ body: { total: 1, moreAvailable: false, messages: [said(`m-${id}`, id)] } })
+    const v1 = { limit: 100 }
+    const older = await scriptedVendor([
+      post('getMessagesV2', ask(0, ['a']), none),
+      post('getMessages', ask(0, ['a'], v1), answer('a')),
+    ])
+    expect(turns(await expand(older, [session('a')]))).toEqual([['m-a']])
+    const account = await scriptedVendor([
+      { ...post('getMessages', ask(0, ['a', 'b'], v1), none), path: '/api/public/getMessages' },
+      post('getMessagesV2', ask(0, ['a']), answer('a')),
+      { ...post('getMessagesV2', ask(0, ['b']), answer('b')), path: '/api/public/bot/st-2/getMessagesV2' },
+    ])
+    const rows = [session('a'), session('b', { botId: 'st-2' })]
+    expect(turns(await expand(account, rows, { botIds: undefined }))).toEqual([['m-a'], ['m-b']])
+  })
+
+  test.each([403, 404])('that are refused with %d by every call end in an error that names its cure', async status => {
+    const refused = { status, body: {} }
+    const vendor = await scriptedVendor([post('getMessages', ask(0, ['a'], { limit: 100 }), refused)])
+    const error: unknown = await expand(vendor, [session('a')], { messagesApi: 'v1' }).catch((thrown: unknown) => thrown)
+    expect(error).toMatchObject({ details: { status, hint: expect.stringContaining('include.messages: false') } })
+  })
+
+  test('that are counted, and do not come of any channel but rtm, are asked for by channel', async () => {
+    const answer = (...ids: string[]) => ({
+      body: { total: ids.length, moreAvailable: false, messages: ids.map(id => said(`m-${id}`, id)) },
+    })
+    const counted = (id: string, channel: string, noOfMessagesExchanged = 1) => session(id, { channel, noOfMessagesExchanged })
+    const rows = [counted('a', 'rtm'), counted('b', 'sms'), counted('c', 'slack'), counted('d', 'sms'), counted('e', 'sms', 0)]
+    const vendor = await scriptedVendor([
+      post('getMessagesV2', ask(0, ['a', 'b', 'c', 'd', 'e']), answer('a')),
+      post('getMessagesV2', ask(0, ['b', 'd'], { channelType: 'sms' }), answer('b', 'd')),
+      post('getMessagesV2', ask(0, ['c'], { channelType: 'slack' }), answer('c')),
+    ])
+    expect(turns(await expand(vendor, rows))).toEqual([['m-a'], ['m-b'], ['m-c'], ['m-d'], []])
+    const whole = await scriptedVendor([post('getMessagesV2', ask(0, ['b', 'c']), answer('c'))])
+    expect(turns(await expand(whole, [counted('b', 'sms'), counted('c', 'slack')]))).toEqual([[], ['m-c']])
   })
 
   test('are not asked for where the config says so, and agents not where it says that', async () => {
@@ -488,9 +554,9 @@ describe('messages', () => {
 
 describe('sessions that stay active', () => {
   const ids = ['a', 'b']
-  const follow = async (steps: readonly Step[]) => {
+  const follow = async (steps: readonly Step[], of: readonly string[] = ids) => {
     const { parsed, scope, http } = clientOf(await scriptedVendor(steps))
-    return sessions.follow?.read({ config: parsed, scope, ids, nowMs: NOW, http })
+    return sessions.follow?.read({ config: parsed, scope, ids: of, nowMs: NOW, http })
   }
 
   test('are asked for by their ids; what the vendor no longer knows, or was not asked for, is left out', async () => {
@@ -521,6 +587,25 @@ describe('sessions that stay active', () => {
     )
     const second = post('getSessions', { sessionId: ids, skip: 1, limit: 2 }, { body: { moreAvailable: true, sessions: again } })
     expect(await follow([first, second])).toEqual([{ sessionId: 'a', [FOLLOWED]: true }])
+  })
+
+  const other = { sessionId: '6a000000f8c7b6727a29d90b' }
+  test.each<[string, Partial<Step>]>([
+    ['gives others', { body: { total: 9, moreAvailable: true, sessions: [other] } }],
+    ['refuses it', { status: 400, body: { errors: [{ msg: 'sessionId is not allowed', code: 400 }] } }],
+  ])('are looked for at the time in their ids where the server has no filter by ids and %s', async (_, answer) => {
+    const row = { sessionId: '6af1302fc5700893a34bd834' }
+    const one = { skip: 0, limit: 2, dateFrom: '2026-11-09T02:30:06.999Z', dateTo: '2026-11-09T02:30:08.001Z' }
+    const steps = [
+      post('getSessions', { sessionId: [row.sessionId, 'a'], skip: 0, limit: 2 }, answer),
+      post('getSessions', one, { body: { total: 2, moreAvailable: false, sessions: [other, row] } }),
+    ]
+    expect(await follow(steps, [row.sessionId, 'a'])).toEqual([{ ...row, [FOLLOWED]: true }])
+  })
+
+  test('a refusal is an error where their ids tell no time', async () => {
+    const refused = post('getSessions', { sessionId: ids, skip: 0, limit: 2 }, { status: 400, body: {} })
+    await expect(follow([refused])).rejects.toMatchObject({ code: 'SRC_REFUSED' })
   })
 })
 

@@ -31,6 +31,7 @@ import {
   ChatRow,
   ConversationRow,
   filesOrWords,
+  gathered,
   isMasked,
   isTrial,
   lettersOf,
@@ -86,8 +87,10 @@ const Config = z
       .describe('A silence longer than this ends a session that is made of the turns of `diagram_9`, milliseconds'),
     transferAnswers: z
       .array(z.string().min(1))
-      .default(['transfer_skill', 'transfer to skill'])
-      .describe('What in `routing_answer` is no words of the bot but the hand-over to a person; letters and digits count'),
+      .default(['transfer_skill', 'transfer to skill', 'transferir a skill'])
+      .describe(
+        'What in `routing_answer` is no words of the bot but the hand-over to a person; letters and digits count, and which skill may follow (`transfer_skill:12`)',
+      ),
     maxRowsTurns: z
       .int()
       .min(2)
@@ -334,7 +337,7 @@ async function* readConversations(of: {
           const chat = ChatRow.safeParse(raw)
           if (chat.success) bots.set(chat.data.connId, chat.data.rpId)
         }
-    yield { ...page, rows: page.rows.map(raw => withBot(raw, bots)) }
+    yield { ...page, rows: gathered(page.rows).map(raw => withBot(raw, bots)) }
   }
 }
 
@@ -367,9 +370,12 @@ function attributesOf({ attributes, connId }: Turn): Readonly<Record<string, unk
 
 function isTransfer(answer: string | null, { transferAnswers }: Config): boolean {
   if (answer === null) return false
-  const letters = lettersOf(answer)
-  return transferAnswers.some(word => lettersOf(word) === letters)
+  const letters = new Set([answer, answer.replace(TARGET, '')].map(lettersOf))
+  return transferAnswers.some(word => letters.has(lettersOf(word)))
 }
+
+/** To whom a chat is handed, after a sign, or a number by itself. */
+const TARGET = /\s*[:=|(>#].*$|[\s_-]+\d+\s*$/s
 
 function messageOf(of: SessionRef, line: Line, seq: number, chat: Line['attributes'], ctx: Ctx): Draft {
   const { atMs, estimated } = momentOf(line.told, zoneNamed(ctx.config.timezone))

@@ -104,6 +104,8 @@ export interface Transfer {
 export const ORDINAL = 'colloquy:ordinal'
 /** Added to a row of `chat_2`: the routing point of its chat. */
 const ROUTING_POINT = 'colloquy:rp_id'
+/** Added to a row of `diagram_9` that tells no chat: the chat that it was found to belong to. */
+const CHAT = 'colloquy:conn_id'
 /** The one name in a row that `reports.ts` puts in the place of what the vendor cut off; its value is the number of rows that came. */
 export const CUT_OFF = 'colloquy:rows_before_the_cut'
 
@@ -114,7 +116,8 @@ export const CUT_OFF = 'colloquy:rows_before_the_cut'
 export const TurnRow = rowOf((cells): Turn => {
   const ordinal = cells.ordinal()
   const told = cells.told('date')
-  const [connId, sessionId, rpId] = [cells.chatId('conn_id'), cells.peek('session_id'), cells.chatId('rp_id')]
+  const [named, found] = [cells.chatId('conn_id'), cells.chatId(CHAT)]
+  const [connId, sessionId, rpId] = [named ?? found, cells.peek('session_id'), cells.chatId('rp_id')]
   const [query, answer] = [cells.words('customer_query'), cells.words('routing_answer')]
   if (sessionId === null && connId === null) cells.fault('session_id', 'is missing, and there is no conn_id')
   return {
@@ -230,6 +233,11 @@ export function gathered(raws: readonly unknown[]): unknown[] {
 /** Null for a row that is no message. */
 function chatOfMessage(cells: Cells): string | null {
   return cells.has('message') && !cells.has('conversation') ? cells.chatId('conn_id') : null
+}
+
+/** A row of `diagram_9` with the chat that it belongs to. */
+export function withChat(raw: unknown, connId: string): unknown {
+  return { ...(raw as Loose), [CHAT]: connId }
 }
 
 /** The vendor's word; without what `diagram_13` puts before it (`chat-web`) where that hides the channel. */

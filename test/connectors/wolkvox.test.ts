@@ -24,21 +24,22 @@ interface Open {
   readonly config?: Readonly<Record<string, unknown>>
   readonly window?: Window
   readonly stream?: string
+  readonly nowMs?: number
 }
 
 /** Reads the window whole; its rows, and the error that ended it. */
-async function read(vendor: ScriptedVendor, { config = {}, window = WINDOW, stream = 'diagram_9' }: Open = {}) {
+async function read(vendor: ScriptedVendor, { config = {}, window = WINDOW, stream = 'diagram_9', nowMs = NOW }: Open = {}) {
   const parsed = wolkvox.config.parse({ token: 'the-token', baseUrl: `${vendor.url}/api/v2/`, ...config })
-  const { http, clock, lines } = httpFor(wolkvox.http(parsed as never), NOW, vendor)
+  const { http, clock, lines } = httpFor(wolkvox.http(parsed as never), nowMs, vendor)
   const pages: Page[] = []
   const scope = { name: 'acme', botId: null }
   const of = wolkvox.streams[stream] as Stream
   try {
-    for await (const page of of.read({ config: parsed as never, scope, window, resume: null, nowMs: NOW, http })) pages.push(page)
-    return { pages, rows: pages.flatMap(page => page.rows), error: null, lines, waitedMs: clock.now() - NOW }
+    for await (const page of of.read({ config: parsed as never, scope, window, resume: null, nowMs, http })) pages.push(page)
+    return { pages, rows: pages.flatMap(page => page.rows), error: null, lines, waitedMs: clock.now() - nowMs }
   } catch (thrown) {
     if (!(thrown instanceof FlowError)) throw thrown
-    return { pages, rows: pages.flatMap(page => page.rows), error: thrown, lines, waitedMs: clock.now() - NOW }
+    return { pages, rows: pages.flatMap(page => page.rows), error: thrown, lines, waitedMs: clock.now() - nowMs }
   } finally {
     await http.close()
   }
@@ -247,6 +248,74 @@ test.each<[string, object]>([
 ])('reads an answer whose code is %s', async (_, more) => {
   const vendor = await scriptedVendor([first(good([turn('2026-11-09 09:01:00')], more))])
   expect((await read(vendor)).rows).toHaveLength(1)
+})
+
+describe('a turn that tells no chat', () => {
+  const past = { fromMs: T('2026-11-08T14:00:00Z'), untilMs: T('2026-11-08T15:00:00Z') }
+  const chatOf = (conn_id: string, from: string, to: string, more: object = {}) => ({
+    conn_id,
+    session_id: '573.1040.2985',
+    rp_id: '4471',
+    start_date: `2026-11-08 ${from}`,
+    end_date: to === '' ? '' : `2026-11-08 ${to}`,
+    ...more,
+  })
+  const turns = (answer: Partial<Step>) => asked('20261108085959', '20261108100000', answer)
+  const chats = (answer: Partial<Step>) => asked('20261107085959', '20261109100000', answer, 'chat_8')
+  const unnamed = ['09:00:30', '09:10:00', '09:20:00', '09:30:00', '09:59:00'].map(time =>
+    turn(`2026-11-08 ${time}`, { conn_id: '0' }),
+  )
+  const namesOf = (rows: readonly unknown[]) =>
+    rows.map(row => ((wolkvox.streams['diagram_9'] as Stream).row.parse(row) as { connId: string | null }).connId)
+
+  test('goes to the one that its customer had then, where the window lies back', async () => {
+    const told = [
+      chatOf('1', '09:01:00', '09:15:00'),
+      chatOf('2', '09:15:00', '09:25:00'),
+      chatOf('3', '09:28:00', '09:31:00', { rp_id: '9' }),
+      chatOf('4', '09:28:00', '09:31:00', { session_id: '574.1040.2985' }),
+      chatOf('5', '09:50:00', ''),
+      { conn_id: '6' },
+    ]
+    const vendor = await scriptedVendor([turns(good([...unnamed, turn('2026-11-08 09:59:30')])), chats(good(told))])
+    expect(namesOf((await read(vendor, { window: past })).rows)).toEqual(['1', '1', '2', null, '5', '7'])
+  })
+
+  test.each<[string, Partial<Step>]>([
+    ['is refused', bad(400, 'BAD REQUEST', 'THE API YOU WANT TO CONSULT DOES NOT EXIST')],
+    ['has no rows', EMPTY],
+  ])('is read without it where chat_8 %s', async (_, answer) => {
+    const vendor = await scriptedVendor([turns(good(unnamed)), chats(answer)])
+    expect((await read(vendor, { window: past })).rows).toEqual(unnamed)
+  })
+
+  test('is looked for in halves where chat_8 has too many', async () => {
+    const half = (ini: string, end: string, answer: Partial<Step>) => asked(ini, end, answer, 'chat_8')
+    const vendor = await scriptedVendor([
+      turns(good(unnamed)),
+      chats({ status: 413, body: {} }),
+      half('20261107085959', '20261108093000', good([chatOf('1', '09:01:00', '09:15:00')])),
+      half('20261108092959', '20261109100000', good([chatOf('5', '09:50:00', '')])),
+    ])
+    expect(namesOf((await read(vendor, { window: past })).rows)).toEqual(['1', '1', null, null, '5'])
+  })
+
+  test.each<[string, Open]>([
+    ['at the live edge', {}],
+    ['where that is switched off', { window: past, config: { findChats: false } }],
+    ['where chat_8 is not read', { window: past, config: { streams: ['diagram_9'] } }],
+  ])('costs no call %s', async (_, open) => {
+    const isPast = open.window === past
+    const vendor = await scriptedVendor([
+      (isPast ? turns : first)(good(isPast ? unnamed : [turn('2026-11-09 09:01:00', { conn_id: '0' })])),
+    ])
+    expect((await read(vendor, { ...open, ...(!isPast && { nowMs: WINDOW.untilMs + HOUR }) })).error).toBeNull()
+  })
+
+  test('costs no call where every turn tells its own', async () => {
+    const vendor = await scriptedVendor([turns(good([turn('2026-11-08 09:59:30')]))])
+    expect((await read(vendor, { window: past })).rows).toHaveLength(1)
+  })
 })
 
 test('puts messages of chat_2 that come one a row together by chat, and leaves chats as they are', async () => {

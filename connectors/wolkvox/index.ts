@@ -20,6 +20,7 @@ import {
   type RowContext,
   session,
   type SessionRef,
+  split,
   texts,
   type Window,
   zoneOf,
@@ -31,6 +32,7 @@ import {
   ChatRow,
   ConversationRow,
   filesOrWords,
+  gathered,
   isMasked,
   isTrial,
   lettersOf,
@@ -40,6 +42,7 @@ import {
   type Turn,
   TurnRow,
   withBot,
+  withChat,
 } from './rows.ts'
 import { momentOf, type Told, zoneNamed } from './wall.ts'
 
@@ -79,6 +82,12 @@ const Config = z
       .describe(
         'Ask `chat_8` for the routing points of the chats in an answer of `chat_2`, which does not tell them; one more call',
       ),
+    findChats: z
+      .boolean()
+      .default(true)
+      .describe(
+        'Ask `chat_8` for the chats of turns of `diagram_9` that tell none, in windows of the past, whose chats have closed; one more call',
+      ),
     sessionGapMs: z
       .int()
       .min(1000)
@@ -86,8 +95,10 @@ const Config = z
       .describe('A silence longer than this ends a session that is made of the turns of `diagram_9`, milliseconds'),
     transferAnswers: z
       .array(z.string().min(1))
-      .default(['transfer_skill', 'transfer to skill'])
-      .describe('What in `routing_answer` is no words of the bot but the hand-over to a person; letters and digits count'),
+      .default(['transfer_skill', 'transfer to skill', 'transferir a skill'])
+      .describe(
+        'What in `routing_answer` is no words of the bot but the hand-over to a person; letters and digits count, and which skill may follow (`transfer_skill:12`)',
+      ),
     maxRowsTurns: z
       .int()
       .min(2)
@@ -149,11 +160,7 @@ export default defineConnector({
       window: DATED,
       row: TurnRow,
 
-      read: ({ config, window, http }) =>
-        readReport(
-          { api: 'diagram_9', row: TurnRow, toldOf: row => row.told, idOf: row => row.id },
-          { http, window, timezone: config.timezone, mostRows: config.maxRowsTurns },
-        ),
+      read: readTurns,
 
       identify: row => row.id,
 
@@ -318,23 +325,94 @@ export default defineConnector({
   },
 })
 
-/** `chat_2` names no routing point, `chat_8` does: chats of both are selected by the same time, as far as is known, so the same window is asked for. */
-async function* readConversations(of: {
+interface Reading {
   readonly config: Config
   readonly window: Window
   readonly http: Http
-}): AsyncIterable<Page> {
+}
+
+/** The live edge and its lookback are read in shorter windows than this, and most chats have closed after it. */
+const PAST_MS = 6 * HOUR
+
+/**
+ * A turn may tell no chat (`0` in the vendor's sample). `chat_8` tells at which time a customer had which, but only when it has closed; so it is asked where
+ * a window lies back or is long, as in a backfill, which also keeps the calls of a usual day as they are.
+ */
+async function* readTurns({ nowMs, ...of }: Reading & { readonly nowMs: number }): AsyncIterable<Page> {
+  const { config, window, http } = of
+  const { fromMs, untilMs } = window
+  const isPast = untilMs <= nowMs - PAST_MS || untilMs - fromMs > PAST_MS
+  const asks = isPast && config.findChats && config.streams.includes('chat_8')
+  const how = { http, window, timezone: config.timezone, mostRows: config.maxRowsTurns }
+  const spec = { api: 'diagram_9', row: TurnRow, toldOf: (row: Turn) => row.told, idOf: (row: Turn) => row.id }
+  for await (const page of readReport(spec, how)) {
+    if (!asks || page.rows.every(raw => turnWithoutChat(raw) === null)) {
+      yield page
+      continue
+    }
+    // By whichever of its times a chat is selected: it lasts for less than a day.
+    const chats = Map.groupBy(
+      await chatsOf({ ...of, window: { fromMs: fromMs - DAY, untilMs: Math.min(untilMs + DAY, nowMs) } }),
+      chat => chat.sessionId,
+    )
+    const rows = page.rows.map(raw => {
+      const turn = turnWithoutChat(raw)
+      const chat = turn === null ? null : chatAt(turn, chats.get(turn.sessionId) ?? [], config)
+      return chat === null ? raw : withChat(raw, chat.connId)
+    })
+    yield { ...page, rows }
+  }
+}
+
+function turnWithoutChat(raw: unknown): Turn | null {
+  const turn = TurnRow.safeParse(raw)
+  return turn.success && turn.data.connId === null ? turn.data : null
+}
+
+/** The chat of this customer that was under way, or, as two reports may tell a time differently, was so within a minute. */
+function chatAt(turn: Turn, chats: readonly Chat[], { timezone }: Config): Chat | null {
+  const at = (told: Told) => momentOf(told, zoneNamed(timezone)).atMs
+  const turnMs = at(turn.told)
+  const [nearest] = chats
+    .filter(({ rpId }) => rpId === null || turn.rpId === null || rpId === turn.rpId)
+    .map(chat => ({ chat, startMs: at(chat.start), endMs: chat.end === null ? Infinity : at(chat.end) }))
+    .map(({ chat, startMs, endMs }) => ({ chat, startMs, offMs: Math.max(startMs - turnMs, turnMs - endMs, 0) }))
+    .filter(({ offMs }) => offMs <= MINUTE)
+    .sort((a, b) => a.offMs - b.offMs || b.startMs - a.startMs)
+  return nearest?.chat ?? null
+}
+
+/** For another report's rows, which come without them where `chat_8` is refused, or has more in an hour than the vendor gives at once. */
+async function chatsOf(of: Reading): Promise<Chat[]> {
+  const { config, window, http } = of
+  const chats: Chat[] = []
+  try {
+    const how = { http, window, timezone: config.timezone, mostRows: config.maxRows }
+    for await (const { rows } of readReport({ api: 'chat_8', row: ChatRow }, how))
+      for (const raw of rows) {
+        const chat = ChatRow.safeParse(raw)
+        if (chat.success) chats.push(chat.data)
+      }
+    return chats
+  } catch (error) {
+    const code = error instanceof FlowError ? error.code : null
+    if (code === 'SRC_REFUSED') return []
+    if (code !== 'SRC_WINDOW_TOO_LARGE') throw error
+    const lengthMs = window.untilMs - window.fromMs
+    if (lengthMs <= HOUR) return []
+    for (const half of split(window, Math.ceil(lengthMs / 2))) chats.push(...(await chatsOf({ ...of, window: half })))
+    return chats
+  }
+}
+
+/** `chat_2` names no routing point, `chat_8` does: chats of both are selected by the same time, as far as is known, so the same window is asked for. */
+async function* readConversations(of: Reading): AsyncIterable<Page> {
   const { config, window, http } = of
   const how = { http, window, timezone: config.timezone, mostRows: config.maxRows }
   for await (const page of readReport({ api: 'chat_2', row: ConversationRow }, how)) {
-    const bots = new Map<string, string | null>()
-    if (page.rows.length > 0 && config.findBots && config.streams.includes('chat_8'))
-      for await (const { rows } of readReport({ api: 'chat_8', row: ChatRow }, how))
-        for (const raw of rows) {
-          const chat = ChatRow.safeParse(raw)
-          if (chat.success) bots.set(chat.data.connId, chat.data.rpId)
-        }
-    yield { ...page, rows: page.rows.map(raw => withBot(raw, bots)) }
+    const asks = page.rows.length > 0 && config.findBots && config.streams.includes('chat_8')
+    const bots = new Map((asks ? await chatsOf(of) : []).map(({ connId, rpId }) => [connId, rpId]))
+    yield { ...page, rows: gathered(page.rows).map(raw => withBot(raw, bots)) }
   }
 }
 
@@ -367,9 +445,12 @@ function attributesOf({ attributes, connId }: Turn): Readonly<Record<string, unk
 
 function isTransfer(answer: string | null, { transferAnswers }: Config): boolean {
   if (answer === null) return false
-  const letters = lettersOf(answer)
-  return transferAnswers.some(word => lettersOf(word) === letters)
+  const letters = new Set([answer, answer.replace(TARGET, '')].map(lettersOf))
+  return transferAnswers.some(word => letters.has(lettersOf(word)))
 }
+
+/** To whom a chat is handed, after a sign, or a number by itself. */
+const TARGET = /\s*[:=|(>#].*$|[\s_-]+\d+\s*$/s
 
 function messageOf(of: SessionRef, line: Line, seq: number, chat: Line['attributes'], ctx: Ctx): Draft {
   const { atMs, estimated } = momentOf(line.told, zoneNamed(ctx.config.timezone))

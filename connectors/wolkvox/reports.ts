@@ -26,6 +26,8 @@ export interface ReportSpec<R> {
   readonly idOf?: (row: R) => string
 }
 
+type Query = Readonly<Record<'api' | 'date_ini' | 'date_end', string>>
+
 export interface ReadSpec {
   readonly http: Http
   readonly window: Window
@@ -71,9 +73,42 @@ async function rowsOf<R>(spec: ReportSpec<R>, range: Range, of: ReadSpec): Promi
 async function ask(api: string, { firstMs, lastMs }: Range, { http, window }: ReadSpec): Promise<readonly unknown[] | null> {
   const query = { api, date_ini: digits(firstMs), date_end: digits(lastMs) }
   try {
-    return await http.getJson('/reports_manager.php', query, Envelope, { empty: [], emptyStatus: [404] })
+    return await get(query, http)
   } catch (error) {
-    if (error instanceof FlowError && isTooMuch(error, window)) return null
+    if (!(error instanceof FlowError)) throw error
+    if (isTooMuch(error, window)) return null
+    const second = { ...query, date_end: digits(firstMs + SECOND) }
+    if (isFailing(error, window) && (await answers(second, http))) return null
+    throw error
+  }
+}
+
+/** Where `base.url` has a path of its own (a proxy's), it may be the root or what stands before it. */
+async function get(query: Query, http: Http): Promise<readonly unknown[]> {
+  const at = (path: string) => http.getJson(path, query, Envelope, { empty: [], emptyStatus: [404, 400] })
+  try {
+    return await at('/reports_manager.php')
+  } catch (error) {
+    const isElsewhere = error instanceof FlowError && error.code === 'SRC_REFUSED' && error.details.status === 404
+    if (!isElsewhere || /\/api\/v\d/.test(String(error.details['path']))) throw error
+    return at('/api/v2/reports_manager.php')
+  }
+}
+
+/**
+ * What a report that runs out of memory or time answers is not documented, and a window that fails each time would never be passed. So a second of it is
+ * asked for: where that is answered, the whole is too much; where it is not, the vendor is down.
+ */
+function isFailing({ code, details }: FlowError, window: Window): boolean {
+  return code === 'SRC_SERVER_ERROR' && Number(details.status) >= 500 && window.untilMs - window.fromMs > MINUTE
+}
+
+async function answers(query: Query, http: Http): Promise<boolean> {
+  try {
+    await get(query, http)
+    return true
+  } catch (error) {
+    if (error instanceof FlowError && error.code !== 'STOPPED') return false
     throw error
   }
 }
@@ -157,23 +192,22 @@ interface Classified {
 
 /**
  * What an answer means that is no rows. A status in the body of a good answer counts as the answer's. 404 with the vendor's own words is an empty window,
- * and any other 404 an address that is none of the vendor's; an answer without a body is neither. Texts are documented but for those of a maintenance and of too many rows.
+ * and any other 404 an address that is none of the vendor's; a good answer without a body is neither, but for 204, which says that there is nothing. Texts are documented but for those of a maintenance and of too many rows.
  */
 export function classify({ status: given, body }: { readonly status: number; readonly body: unknown }): Classified | undefined {
-  if (given < 400 && (body === undefined || given === 204)) return { code: 'SRC_MALFORMED', hint: 'an answer without a body' }
+  if (given < 400 && body === undefined && given !== 204) return { code: 'SRC_MALFORMED', hint: 'an answer without a body' }
   const { code, msg, message, error } = objectOf(body)
   const words = typeof body === 'string' ? body : (text(msg) ?? text(message) ?? text(error) ?? '')
   const status = statusOf(given, code)
   const isGiven = status === given
+  if (status === 413 || (status >= 400 && saysTooMany(words) && !/token|daily|diari/i.test(words)))
+    return { code: 'SRC_WINDOW_TOO_LARGE', vendorCode: 'too_many_rows' }
   switch (status) {
     case 200:
       return undefined
     case 400:
-    case 413:
-    case 416:
-    case 422:
-      if (status === 413 || saysTooMany(words)) return { code: 'SRC_WINDOW_TOO_LARGE', vendorCode: 'too_many_rows' }
-      return { code: 'SRC_REFUSED', hint: refusalOf(words) }
+      // The words that come with 404 where there are no rows; the response codes document 400 where a parameter is wrong.
+      return blamesDates(words) ? undefined : { code: 'SRC_REFUSED', hint: refusalOf(words) }
     case 401:
       return isGiven ? undefined : { code: 'SRC_UNAUTHORISED' }
     case 403:
@@ -194,11 +228,14 @@ export function classify({ status: given, body }: { readonly status: number; rea
 }
 
 /** The four meanings of 403, by their text. What is not known is a maintenance or a backup, when the API is switched off: that passes. */
-function forbidden(words: string): Classified {
-  if (/simultan/i.test(words)) return { code: 'SRC_RATE_LIMITED', vendorCode: 'simultaneous_requests', waitMs: 10 * SECOND }
-  if (/limit|exceed|exced|quota/i.test(words))
+function forbidden(given: string): Classified {
+  const words = given.normalize('NFD').replaceAll(/\p{M}/gu, '')
+  if (/simultan|concurren/i.test(words))
+    return { code: 'SRC_RATE_LIMITED', vendorCode: 'simultaneous_requests', waitMs: 10 * SECOND }
+  const isOff = /mainten|mantenim|backup|respaldo/i.test(words)
+  if (!isOff && /limit|exceed|exced|quota/i.test(words))
     return { code: 'SRC_RATE_LIMITED', vendorCode: 'daily_limit', waitMs: HOUR, hint: 'the calls of the day are used up' }
-  if (/token/i.test(words)) return { code: 'SRC_UNAUTHORISED', vendorCode: 'token' }
+  if (!isOff && /token/i.test(words)) return { code: 'SRC_UNAUTHORISED', vendorCode: 'token' }
   return {
     code: 'SRC_SERVER_ERROR',
     vendorCode: 'maintenance',
@@ -219,8 +256,13 @@ function isNothingFound(body: unknown, words: string): boolean {
   return Array.isArray(body) || 'msg' in told || (isTheirs && statusOf(200, told['code']) === 404) || saysNothing(words)
 }
 
+function blamesDates(words: string): boolean {
+  return /valid\w* (?:the |las )?(?:dates|fechas)/i.test(words)
+}
+
 function saysNothing(words: string): boolean {
-  return /valid\w* (?:the |las )?(?:dates|fechas)|^\s*(?:0|no)\b.*\b(?:record|registro|row|data|dato|result)|not? (?:hay|se encontr|existen)|sin (?:datos|registros|resultados)/i.test(
+  if (blamesDates(words)) return true
+  return /^\s*(?:0|no)\b.*\b(?:record|registro|row|data|dato|result)|not? (?:hay|se encontr|existen)|sin (?:datos|registros|resultados)/i.test(
     words,
   )
 }

@@ -104,6 +104,8 @@ export interface Transfer {
 export const ORDINAL = 'colloquy:ordinal'
 /** Added to a row of `chat_2`: the routing point of its chat. */
 const ROUTING_POINT = 'colloquy:rp_id'
+/** Added to a row of `diagram_9` that tells no chat: the chat that it was found to belong to. */
+const CHAT = 'colloquy:conn_id'
 /** The one name in a row that `reports.ts` puts in the place of what the vendor cut off; its value is the number of rows that came. */
 export const CUT_OFF = 'colloquy:rows_before_the_cut'
 
@@ -114,7 +116,8 @@ export const CUT_OFF = 'colloquy:rows_before_the_cut'
 export const TurnRow = rowOf((cells): Turn => {
   const ordinal = cells.ordinal()
   const told = cells.told('date')
-  const [connId, sessionId, rpId] = [cells.chatId('conn_id'), cells.peek('session_id'), cells.chatId('rp_id')]
+  const [named, found] = [cells.chatId('conn_id'), cells.chatId(CHAT)]
+  const [connId, sessionId, rpId] = [named ?? found, cells.peek('session_id'), cells.chatId('rp_id')]
   const [query, answer] = [cells.words('customer_query'), cells.words('routing_answer')]
   if (sessionId === null && connId === null) cells.fault('session_id', 'is missing, and there is no conn_id')
   return {
@@ -207,6 +210,36 @@ export function withBot(raw: unknown, bots: ReadonlyMap<string, string | null>):
   return rpId === null ? raw : { ...raw, [ROUTING_POINT]: rpId }
 }
 
+/**
+ * Rows of `chat_2` that are one message each, as the vendor's page lists their fields, put together by chat; the form of its sample, with all messages
+ * of a chat in `conversation`, stays as it is.
+ */
+export function gathered(raws: readonly unknown[]): unknown[] {
+  const chats = new Map<string, unknown[]>()
+  return raws.flatMap(raw => {
+    const connId = isObject(raw) ? chatOfMessage(new Cells(raw, () => {})) : null
+    if (connId === null) return [raw]
+    const conversation = chats.get(connId)
+    if (conversation !== undefined) {
+      conversation.push(raw)
+      return []
+    }
+    const first = [raw]
+    chats.set(connId, first)
+    return [{ conn_id: connId, conversation: first }]
+  })
+}
+
+/** Null for a row that is no message. */
+function chatOfMessage(cells: Cells): string | null {
+  return cells.has('message') && !cells.has('conversation') ? cells.chatId('conn_id') : null
+}
+
+/** A row of `diagram_9` with the chat that it belongs to. */
+export function withChat(raw: unknown, connId: string): unknown {
+  return { ...(raw as Loose), [CHAT]: connId }
+}
+
 /** The vendor's word; without what `diagram_13` puts before it (`chat-web`) where that hides the channel. */
 export function channelWord(raw: string | null): string | null {
   const bare = raw?.replace(/^chat[-_ ]+(?=.)/i, '') ?? null
@@ -246,7 +279,12 @@ function rowOf<T>(read: (cells: Cells) => T): z.ZodType<T> {
   })
 }
 
-const MISSPELT: Readonly<Record<string, string>> = { chanel: 'channel', agent_anwers: 'agent_answers', destinity: 'destiny' }
+const MISSPELT: Readonly<Record<string, string>> = {
+  chanel: 'channel',
+  agent_anwers: 'agent_answers',
+  destinity: 'destiny',
+  from_name_phone: 'from_name',
+}
 
 /** The cells of a row by their right names; what is taken is not among the `rest`. */
 class Cells {
@@ -259,6 +297,10 @@ class Cells {
       const name = nameOf(key)
       if (text(this.#cells.get(name)) === null) this.#cells.set(name, raw[key])
     }
+  }
+
+  has(name: string): boolean {
+    return this.#cells.has(name)
   }
 
   /** Left among the `rest`. */
@@ -338,7 +380,7 @@ class Cells {
 const NEVER: Told = { atMs: 0 }
 
 function nameOf(key: string): string {
-  const name = key.trim().toLowerCase()
+  const name = key.trim().toLowerCase().replaceAll(/\s+/g, '_')
   return MISSPELT[name] ?? name
 }
 
@@ -355,6 +397,7 @@ function numbered(id: string, ordinal: number): string {
  * messages would look complete.
  */
 function linesOf(connId: string, cells: Cells): Line[] {
+  if (!cells.has('conversation')) cells.fault('conversation', 'is missing')
   const raw = cells.take('conversation')
   const list = listOf(raw)
   if (raw !== undefined && raw !== null && raw !== '' && raw !== '-' && typeof raw !== 'object')
@@ -382,6 +425,8 @@ function linesOf(connId: string, cells: Cells): Line[] {
 function lineOf(cells: Cells) {
   const told = cells.told('date')
   const [from, fromName, toName] = [cells.text('from'), cells.text('from_name'), cells.peek('to_name')]
+  // A row that is one message names its chat too.
+  cells.take('conn_id')
   const raw = cells.take('message')
   const message = typeof raw === 'string' ? clean(raw) : text(raw)
   return {
@@ -400,8 +445,11 @@ function lineOf(cells: Cells) {
 function senderOf(from: string | null, fromName: string | null): string {
   if (isBot(fromName) || isBot(from)) return 'BOT'
   const word = from?.toUpperCase() ?? 'UNKNOWN'
-  return word === 'CUSTOMER' ? 'USER' : word
+  return SENDERS[word] ?? word
 }
+
+/** The report's words, and those that a neighbouring one has in their place (`whatsapp.php`: `cliente`, `agente`). */
+const SENDERS: Readonly<Record<string, string>> = { CUSTOMER: 'USER', CLIENTE: 'USER', CLIENT: 'USER', AGENTE: 'AGENT' }
 
 function isBot(name: string | null): boolean {
   return name !== null && lettersOf(name) === 'chatbot'

@@ -35,10 +35,10 @@ export function zoneNamed(name: string): Zone {
 
 const UTC: Zone = { name: 'UTC', offsetMs: () => 0 }
 
-/** Also with `T`, with slashes, without seconds, as fourteen digits, or with a zone; null for anything else, such as a day before its month. */
+/** Also with `T` or a dash before the hour ("year-month-day-time" in the documents), with slashes, without seconds, as fourteen digits, or with a zone; null for anything else, such as a day before its month. */
 export function toldOf(raw: unknown): Told | null {
   const words = text(raw)?.trim() ?? ''
-  const local = /^(\d{4})[-/](\d\d?)[-/](\d\d?)[T ](\d\d?):(\d\d)(?::(\d\d)(?:[.,]\d+)?)?$/.exec(words)
+  const local = /^(\d{4})[-/](\d\d?)[-/](\d\d?)[T -](\d\d?):(\d\d)(?::(\d\d)(?:[.,]\d+)?)?$/.exec(words)
   const parts = local ?? /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)$/.exec(words)
   if (parts === null) {
     const atMs = time(words)

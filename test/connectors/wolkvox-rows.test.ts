@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import wolkvox from '../../connectors/wolkvox/index.ts'
+import { gathered } from '../../connectors/wolkvox/rows.ts'
 import { momentOf, toldOf, zoneNamed } from '../../connectors/wolkvox/wall.ts'
 import { type Derived, DerivedSessions } from '../../src/ingest/derived.ts'
 import type { Event, Message, Session } from '../../src/records.ts'
@@ -86,7 +87,15 @@ describe('diagram_9', () => {
     ])
   })
 
-  test.each(['transfer_skill', 'Transfer Skill', 'TRANSFER TO SKILL'])('%s is a hand-over', routing_answer => {
+  test.each([
+    'transfer_skill',
+    'Transfer Skill',
+    'TRANSFER TO SKILL',
+    'Transferir a skill',
+    'transfer_skill:12',
+    'transfer_skill 12',
+    'transfer to skill (Ventas)',
+  ])('%s is a hand-over', routing_answer => {
     expect(told('diagram_9', { ...HAND_OVER, routing_answer }).events[0]?.type).toBe('agent_transfer_requested')
   })
 
@@ -94,6 +103,11 @@ describe('diagram_9', () => {
     const config = { transferAnswers: ['pasar_agente'] }
     expect(told('diagram_9', { ...HAND_OVER, routing_answer: 'pasar_agente' }, config).events).toHaveLength(1)
     expect(told('diagram_9', HAND_OVER, config).messages.map(({ text }) => text)).toEqual(['2', 'transfer_skill'])
+  })
+
+  test('words that only begin so are what the bot said', () => {
+    const said = { ...HAND_OVER, routing_answer: 'Transfer to skill is what happens next' }
+    expect(told('diagram_9', said).messages.at(-1)).toMatchObject({ sender: 'BOT', text: said.routing_answer })
   })
 
   test('words that come masked in the place of the answer are what the customer said', () => {
@@ -489,6 +503,27 @@ describe('chat_2', () => {
     expect(told('chat_2', { ...CHAT_2, conversation }).messages).toEqual([])
   })
 
+  test('without its messages goes to rejects', () => {
+    const { conversation: _, ...rest } = CHAT_2
+    expect(faultsOf('chat_2', rest)).toEqual([['conversation', 'is missing']])
+  })
+
+  test('that came one message a row has every field in the same place', () => {
+    const { conversation, ...chat } = CHAT_2
+    const [row] = gathered(conversation.map(each => ({ ...chat, ...each })))
+    expect(told('chat_2', row)).toEqual(told('chat_2', CHAT_2))
+  })
+
+  test('knows the sender by the words of neighbouring reports, and their name by the one in the table of fields', () => {
+    const conversation = [line('09:17:00', 'agente', '', 'Ana', 'x'), line('09:17:01', 'Cliente', 'Ana', 'Robin', 'y')].map(
+      ({ from_name, ...each }) => ({ ...each, 'from_name phone': from_name || 'Robin' }),
+    )
+    expect(told('chat_2', { ...CHAT_2, conversation }).messages).toMatchObject([
+      { sender: 'AGENT', agent_name: 'Robin' },
+      { sender: 'USER', attributes: { from_name: 'Ana' } },
+    ])
+  })
+
   test('with a message without a time goes to rejects whole', () => {
     const conversation = [CHAT_2.conversation[3], { ...CHAT_2.conversation[4], date: '' }, 'x']
     expect(faultsOf('chat_2', { ...CHAT_2, conversation })).toEqual([
@@ -601,6 +636,7 @@ describe('local time', () => {
   test.each([
     '2026-07-01 10:00:05',
     '2026-07-01T10:00:05',
+    '2026-07-01-10:00:05',
     '2026/07/01 10:00:05',
     '2026-7-1 10:00:05',
     '20260701100005',

@@ -24,21 +24,22 @@ interface Open {
   readonly config?: Readonly<Record<string, unknown>>
   readonly window?: Window
   readonly stream?: string
+  readonly nowMs?: number
 }
 
 /** Reads the window whole; its rows, and the error that ended it. */
-async function read(vendor: ScriptedVendor, { config = {}, window = WINDOW, stream = 'diagram_9' }: Open = {}) {
+async function read(vendor: ScriptedVendor, { config = {}, window = WINDOW, stream = 'diagram_9', nowMs = NOW }: Open = {}) {
   const parsed = wolkvox.config.parse({ token: 'the-token', baseUrl: `${vendor.url}/api/v2/`, ...config })
-  const { http, clock, lines } = httpFor(wolkvox.http(parsed as never), NOW, vendor)
+  const { http, clock, lines } = httpFor(wolkvox.http(parsed as never), nowMs, vendor)
   const pages: Page[] = []
   const scope = { name: 'acme', botId: null }
   const of = wolkvox.streams[stream] as Stream
   try {
-    for await (const page of of.read({ config: parsed as never, scope, window, resume: null, nowMs: NOW, http })) pages.push(page)
-    return { pages, rows: pages.flatMap(page => page.rows), error: null, lines, waitedMs: clock.now() - NOW }
+    for await (const page of of.read({ config: parsed as never, scope, window, resume: null, nowMs, http })) pages.push(page)
+    return { pages, rows: pages.flatMap(page => page.rows), error: null, lines, waitedMs: clock.now() - nowMs }
   } catch (thrown) {
     if (!(thrown instanceof FlowError)) throw thrown
-    return { pages, rows: pages.flatMap(page => page.rows), error: thrown, lines, waitedMs: clock.now() - NOW }
+    return { pages, rows: pages.flatMap(page => page.rows), error: thrown, lines, waitedMs: clock.now() - nowMs }
   } finally {
     await http.close()
   }
@@ -86,6 +87,17 @@ describe('asks', () => {
   ])('below the API root where base.url is %s', async (_, path) => {
     const vendor = await scriptedVendor([first(good([]))])
     expect((await read(vendor, { config: { baseUrl: vendor.url + path } })).error).toBeNull()
+  })
+
+  test('below what base.url names of a proxy, or below api/v2 there', async () => {
+    const at = (path: string, answer: Partial<Step>): Step => ({ ...first(answer), path })
+    const vendor = await scriptedVendor([
+      at('/wolkvox/reports_manager.php', { status: 404, raw: '<h1>Not Found</h1>' }),
+      at('/wolkvox/api/v2/reports_manager.php', good([turn('2026-11-09 09:01:00')])),
+      at('/wolkvox/reports_manager.php', good([turn('2026-11-09 09:01:00')])),
+    ])
+    const config = { baseUrl: `${vendor.url}/wolkvox` }
+    for (let times = 0; times < 2; times++) expect((await read(vendor, { config })).rows).toHaveLength(1)
   })
 
   test('with the server in a header of its own where that is wanted', async () => {
@@ -197,6 +209,8 @@ describe('takes as empty', () => {
     ['404 with an empty list', { status: 404, body: [] }],
     ['404 that finds no records', { status: 404, body: { msg: 'No records found' } }],
     ['404 in the body of a good answer', { body: { code: '404', error: 'NOT FOUND', msg: 'Validate dates entered' } }],
+    ['400 that blames the dates', bad(400, 'BAD REQUEST', 'Validate dates entered')],
+    ['204', { status: 204 }],
     ['an empty list', good([])],
     ['null', good(null, { msg: '0 records were found' })],
     ['no data where there are no records', { body: { code: '200', error: 'null', msg: '0 Records were found' } }],
@@ -216,7 +230,6 @@ describe('takes as empty', () => {
     ],
     ['404 of a gateway', { status: 404, body: { code: 404, error: 'Not Found', message: 'no route' } }, 'SRC_REFUSED', 1],
     ['404 of a site', { status: 404, body: { code: 'rest_no_route', message: 'x', data: { status: 404 } } }, 'SRC_REFUSED', 1],
-    ['204', { status: 204 }, 'SRC_MALFORMED', 5],
     ['a good answer without a body', { raw: '' }, 'SRC_MALFORMED', 5],
     ['rows that are promised and do not come', good(null, { msg: '5 records were found' }), 'SRC_MALFORMED', 5],
     ['no data and no word of it', { body: { code: 200 } }, 'SRC_MALFORMED', 5],
@@ -237,6 +250,92 @@ test.each<[string, object]>([
   expect((await read(vendor)).rows).toHaveLength(1)
 })
 
+describe('a turn that tells no chat', () => {
+  const past = { fromMs: T('2026-11-08T14:00:00Z'), untilMs: T('2026-11-08T15:00:00Z') }
+  const chatOf = (conn_id: string, from: string, to: string, more: object = {}) => ({
+    conn_id,
+    session_id: '573.1040.2985',
+    rp_id: '4471',
+    start_date: `2026-11-08 ${from}`,
+    end_date: to === '' ? '' : `2026-11-08 ${to}`,
+    ...more,
+  })
+  const turns = (answer: Partial<Step>) => asked('20261108085959', '20261108100000', answer)
+  const chats = (answer: Partial<Step>) => asked('20261107085959', '20261109100000', answer, 'chat_8')
+  const unnamed = ['09:00:30', '09:10:00', '09:20:00', '09:30:00', '09:59:00'].map(time =>
+    turn(`2026-11-08 ${time}`, { conn_id: '0' }),
+  )
+  const namesOf = (rows: readonly unknown[]) =>
+    rows.map(row => ((wolkvox.streams['diagram_9'] as Stream).row.parse(row) as { connId: string | null }).connId)
+
+  test('goes to the one that its customer had then, where the window lies back', async () => {
+    const told = [
+      chatOf('1', '09:01:00', '09:15:00'),
+      chatOf('2', '09:15:00', '09:25:00'),
+      chatOf('3', '09:28:00', '09:31:00', { rp_id: '9' }),
+      chatOf('4', '09:28:00', '09:31:00', { session_id: '574.1040.2985' }),
+      chatOf('5', '09:50:00', ''),
+      { conn_id: '6' },
+    ]
+    const vendor = await scriptedVendor([turns(good([...unnamed, turn('2026-11-08 09:59:30')])), chats(good(told))])
+    expect(namesOf((await read(vendor, { window: past })).rows)).toEqual(['1', '1', '2', null, '5', '7'])
+  })
+
+  test.each<[string, Partial<Step>]>([
+    ['is refused', bad(400, 'BAD REQUEST', 'THE API YOU WANT TO CONSULT DOES NOT EXIST')],
+    ['has no rows', EMPTY],
+  ])('is read without it where chat_8 %s', async (_, answer) => {
+    const vendor = await scriptedVendor([turns(good(unnamed)), chats(answer)])
+    expect((await read(vendor, { window: past })).rows).toEqual(unnamed)
+  })
+
+  test('is looked for in halves where chat_8 has too many', async () => {
+    const half = (ini: string, end: string, answer: Partial<Step>) => asked(ini, end, answer, 'chat_8')
+    const vendor = await scriptedVendor([
+      turns(good(unnamed)),
+      chats({ status: 413, body: {} }),
+      half('20261107085959', '20261108093000', good([chatOf('1', '09:01:00', '09:15:00')])),
+      half('20261108092959', '20261109100000', good([chatOf('5', '09:50:00', '')])),
+    ])
+    expect(namesOf((await read(vendor, { window: past })).rows)).toEqual(['1', '1', null, null, '5'])
+  })
+
+  test.each<[string, Open]>([
+    ['at the live edge', {}],
+    ['where that is switched off', { window: past, config: { findChats: false } }],
+    ['where chat_8 is not read', { window: past, config: { streams: ['diagram_9'] } }],
+  ])('costs no call %s', async (_, open) => {
+    const isPast = open.window === past
+    const vendor = await scriptedVendor([
+      (isPast ? turns : first)(good(isPast ? unnamed : [turn('2026-11-09 09:01:00', { conn_id: '0' })])),
+    ])
+    expect((await read(vendor, { ...open, ...(!isPast && { nowMs: WINDOW.untilMs + HOUR }) })).error).toBeNull()
+  })
+
+  test('costs no call where every turn tells its own', async () => {
+    const vendor = await scriptedVendor([turns(good([turn('2026-11-08 09:59:30')]))])
+    expect((await read(vendor, { window: past })).rows).toHaveLength(1)
+  })
+})
+
+test('puts messages of chat_2 that come one a row together by chat, and leaves chats as they are', async () => {
+  const said = (conn_id: string, message: string) => ({
+    conn_id,
+    agent_name: 'Robin',
+    from: 'AGENT',
+    date: '2026-11-09 09:01:00',
+    message,
+  })
+  const chat = { conn_id: '9', conversation: [] }
+  const rows = [said('7', 'a'), said('8', 'b'), chat, said('7', 'c')]
+  const vendor = await scriptedVendor([asked('20261109085959', '20261109090500', good(rows), 'chat_2')])
+  expect((await read(vendor, { stream: 'chat_2', config: { findBots: false } })).rows).toEqual([
+    { conn_id: '7', conversation: [rows[0], rows[3]] },
+    { conn_id: '8', conversation: [rows[1]] },
+    chat,
+  ])
+})
+
 test('reads a lone object as one row', async () => {
   const vendor = await scriptedVendor([first(good(turn('2026-11-09 09:01:00')))])
   expect((await read(vendor)).rows).toHaveLength(1)
@@ -247,8 +346,11 @@ describe('403', () => {
 
   test.each([
     ['too many at once: waits a few seconds', 'EXCEEDS THE LIMIT OF SIMULTANEOUS REQUESTS PER TOKEN (2)', 10 * SECOND],
+    ['too many at once, in other words: the same', 'Too many concurrent requests for this token', 10 * SECOND],
     ['the calls of the day used up: asks again every hour', 'Token limit exceeded', HOUR],
+    ['the calls of the day used up, in Spanish: the same', 'Límite diario de tokens alcanzado', HOUR],
     ['a maintenance: waits minutes', 'Scheduled backup', 120 * SECOND],
+    ['a maintenance that speaks of tokens: the same', 'Tokens are off while under maintenance', 120 * SECOND],
   ])('%s', async (_, msg, waitMs) => {
     const vendor = await scriptedVendor([forbidden(msg), first(good([]))])
     expect(await read(vendor)).toMatchObject({ error: null, waitedMs: waitMs })
@@ -316,6 +418,12 @@ describe('an answer that may be cut off', () => {
   test.each<[string, Partial<Step>]>([
     ['an error that asks for other dates', bad(400, 'BAD REQUEST', 'More than 6000 records, please narrow the dates')],
     ['413', { status: 413, body: {} }],
+    [
+      'the same words with the status of an empty window',
+      bad(404, 'NOT FOUND', 'The query exceeds 6000 records, reduce the dates'),
+    ],
+    ['the same words with 403', bad(403, 'FORBIDDEN', 'The query exceeds 6000 records, reduce the dates')],
+    ['the same words with 500', bad(500, 'ERROR', 'La consulta supera los 6000 registros')],
   ])('may be told as %s', async (_, answer) => {
     const vendor = await scriptedVendor([first(answer)])
     expect((await read(vendor, { config })).error?.code).toBe('SRC_WINDOW_TOO_LARGE')
@@ -345,6 +453,25 @@ describe('an answer that may be cut off', () => {
     expect((await read(vendor)).error?.code).toBe('SRC_WINDOW_TOO_LARGE')
     vendor.expect(...Array.from({ length: 5 }, () => around(late)))
     expect((await read(vendor, { window: oneSecond })).error?.code).toBe('SRC_SERVER_ERROR')
+  })
+})
+
+describe('a window that fails each time', () => {
+  const failing = Array.from({ length: 5 }, () => first({ status: 500, body: {} }))
+  const second = (answer: Partial<Step>) => asked('20261109085959', '20261109090000', answer)
+
+  test('is halved where a second of it is answered', async () => {
+    const vendor = await scriptedVendor([...failing, second(EMPTY)])
+    expect((await read(vendor)).error?.code).toBe('SRC_WINDOW_TOO_LARGE')
+  })
+
+  test('is not where the vendor is down, nor below a minute', async () => {
+    const down = { status: 500, body: {} }
+    const vendor = await scriptedVendor([...failing, ...Array.from({ length: 5 }, () => second(down))])
+    expect((await read(vendor)).error?.code).toBe('SRC_SERVER_ERROR')
+    vendor.expect(...Array.from({ length: 5 }, () => asked('20261109085959', '20261109090100', down)))
+    const window = { fromMs: WINDOW.fromMs, untilMs: WINDOW.fromMs + 60 * SECOND }
+    expect((await read(vendor, { window })).error?.code).toBe('SRC_SERVER_ERROR')
   })
 })
 

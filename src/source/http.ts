@@ -137,11 +137,13 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
         let again = false
         if (error.code === 'SRC_UNAUTHORISED' && error.details.status !== 403) {
           // What worked for another request since, or was refreshed meanwhile, has ended, as some do after so many requests; what never worked is refreshed once.
-          const hasEnded = refused > 0 && (credentials.taken >= sent.refreshes || sent.refreshes !== credentials.refreshes)
+          const mayRefresh = spec.auth?.refresh !== undefined
+          const isOld = credentials.taken >= sent.refreshes || sent.refreshes !== credentials.refreshes
+          const hasEnded = mayRefresh && refused > 0 && isOld
           if (hasEnded) ended++
           else refused++
           again = refused <= REPEATS_OF_401 && ended <= MOST_ENDED
-          if (again && spec.auth?.refresh !== undefined && (hasEnded || refused === 1)) {
+          if (again && mayRefresh && (hasEnded || refused === 1)) {
             try {
               await refresh(sent.refreshes)
               log.info({ path: url.pathname, attempt }, 'credentials refreshed')

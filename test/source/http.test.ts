@@ -406,6 +406,12 @@ describe('credentials', () => {
     expect(valid.token).toBeLessThan(16)
   })
 
+  test('that nobody can refresh are tried four times, also where they worked before', async () => {
+    const { http } = await open([good, ...again({ status: 401 }, 4)])
+    expect(await read(http)).toEqual(page)
+    expect(await read(http)).toMatchObject({ code: 'SRC_UNAUTHORISED', details: { attempt: 4 } })
+  })
+
   test('that were refused in a passing burst are tried again, with waits', async () => {
     const { http, waitedMs } = await open([...again({ status: 401 }, 3), good])
     expect(await read(http)).toEqual(page)

@@ -4,7 +4,7 @@ import { asFlowError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Event, Message, Session } from '../records.ts'
 import { contentId } from '../source/content-id.ts'
-import type { Http, Page, Scope, Stream, Window } from '../source/contract.ts'
+import type { Draft, Http, Scope, Stream, Window } from '../source/contract.ts'
 import { createHttp } from '../source/http.ts'
 import { quotaLimits, quotaShare } from '../source/config.ts'
 import { PRIORITY, quotaPool, type QuotaPool } from '../source/quota.ts'
@@ -36,6 +36,8 @@ export interface PeekOptions extends Omit<ConnectorToRun, 'name'> {
 /** How far back a stream is looked at whose rows never change. */
 const NO_LOOKBACK_MS = 86_400_000
 const FIRST_WINDOW_MS = 900_000
+/** Pages with rows after which the newer half of a window is looked at by itself: vendors list the oldest first. */
+const MOST_PAGES = 5
 /** Rows of one call of `expand`: few, because few are shown. */
 const EXPAND_ROWS = 10
 
@@ -56,7 +58,8 @@ interface Place extends Omit<PeekOptions, 'limit'> {
 }
 
 /**
- * Reads each stream backwards from now over the lookback, newest windows first, until there are `limit` records.
+ * Reads each stream backwards from now over the lookback until there are `limit` records: the newest windows first, in a window the rows that
+ * began last. What cannot be read of a window stands before its records.
  *
  * @throws FlowError of the vendor
  */
@@ -94,8 +97,7 @@ export function probesOf(options: Omit<PeekOptions, 'limit'>): Probe[] {
     look: async () => {
       const { place, close } = open()
       try {
-        for await (const peeked of peekStream(place, 1)) return peeked
-        return null
+        return await firstOf(place)
       } finally {
         await close()
       }
@@ -127,23 +129,12 @@ function placesOf(options: Omit<PeekOptions, 'limit'>) {
   }))
 }
 
-/** @param most Windows, newest first. */
-async function* peekStream(of: Place, most = Infinity): AsyncGenerator<Peeked> {
-  const { stream, config, scope, clock, signal } = of
-  const derive = stream.derive?.(config as never) ?? null
-  const place = {
-    ...of,
-    derived: derive && new DerivedSessions(derive, { connector: of.name, stream: '', scope: scope.name }),
-    shown: new Set<string>(),
-  }
-  place.derived?.settle(() => clock.now() - place.spec.lagMs)
+async function* peekStream(of: Place): AsyncGenerator<Peeked> {
+  const place = derivingAt(of)
   const said = new Set<string>()
-  let windows = 0
-  for (const window of windowsBack(place.spec, clock.now())) {
-    if (windows++ === most) return
-    for await (const page of pagesIn(of, window)) {
-      if (signal.aborted) return
-      for await (const peeked of recordsOf(place, page.rows)) {
+  for (const window of windowsBack(place.spec, place.clock.now())) {
+    for await (const rows of rowsIn(place, window)) {
+      for await (const peeked of recordsOf(place, rows)) {
         // What two windows share is told by both.
         const words = contentId(peeked.kind, JSON.stringify({ ...peeked.record, observed_at: 0 }))
         if (said.has(words)) continue
@@ -154,16 +145,55 @@ async function* peekStream(of: Place, most = Infinity): AsyncGenerator<Peeked> {
   }
 }
 
-/** The pages of the window, or of its halves, the newer one first, where it is too long for the vendor. */
-async function* pagesIn(of: Place, window: Window): AsyncGenerator<Page> {
-  const { stream, config, scope, http, clock, spec } = of
-  try {
-    yield* stream.read({ config: config as never, scope, window, resume: null, nowMs: clock.now(), http })
-  } catch (thrown) {
-    const halves = asFlowError(thrown).code === 'SRC_WINDOW_TOO_LARGE' ? halve(window, spec.smallestMs) : null
-    if (halves === null) throw thrown
-    for (const half of halves.toReversed()) yield* pagesIn(of, half)
+/** Any record of the newest window, in as few requests as that takes. */
+async function firstOf(of: Place): Promise<Peeked | null> {
+  const place = derivingAt(of)
+  for (const window of windowsBack(place.spec, place.clock.now())) {
+    for await (const rows of rowsIn(place, window, 'pages')) {
+      for await (const peeked of recordsOf(place, rows)) return peeked
+    }
+    break
   }
+  return null
+}
+
+function derivingAt(of: Place): Deriving {
+  const derive = of.stream.derive?.(of.config as never) ?? null
+  const derived = derive && new DerivedSessions(derive, { connector: of.name, stream: '', scope: of.scope.name })
+  derived?.settle(() => of.clock.now() - of.spec.lagMs)
+  return { ...of, derived, shown: new Set() }
+}
+
+/**
+ * The rows of the window: of all its pages at once, or page by page. Where the window is too long for the vendor, or has many pages, those of its
+ * newer half come first, then those of the other.
+ */
+async function* rowsIn(of: Place, window: Window, by: 'window' | 'pages' = 'window'): AsyncGenerator<readonly unknown[]> {
+  const { stream, config, scope, http, clock, signal, spec } = of
+  const halves = halve(window, spec.smallestMs)
+  const pages: (readonly unknown[])[] = []
+  let isTooLong = false
+  try {
+    for await (const { rows, resume } of stream.read({
+      config: config as never,
+      scope,
+      window,
+      resume: null,
+      nowMs: clock.now(),
+      http,
+    })) {
+      if (signal.aborted) return
+      if (by === 'pages') yield rows
+      else if (rows.length > 0) pages.push(rows)
+      isTooLong = pages.length === MOST_PAGES && resume !== null && halves !== null
+      if (isTooLong) break
+    }
+  } catch (thrown) {
+    isTooLong = asFlowError(thrown).code === 'SRC_WINDOW_TOO_LARGE' && halves !== null
+    if (!isTooLong) throw thrown
+  }
+  if (!isTooLong) yield pages.flat()
+  else for (const half of halves?.toReversed() ?? []) yield* rowsIn(of, half, by)
 }
 
 async function* recordsOf(place: Deriving, raws: readonly unknown[]): AsyncGenerator<Peeked> {
@@ -183,11 +213,37 @@ async function* recordsOf(place: Deriving, raws: readonly unknown[]): AsyncGener
     yield* derivedOf(place, place.derived, rows, ctx)
     return
   }
-  for (let at = 0; at < rows.length; at += EXPAND_ROWS) {
-    const some = rows.slice(at, at + EXPAND_ROWS)
+  const wanted = newestFirst(rows, row => drafts(place, row.row, ctx)[0])
+  for (let at = 0; at < wanted.length; at += EXPAND_ROWS) {
+    const some = wanted.slice(at, at + EXPAND_ROWS)
     const richer = await richerOf(place, some)
     for (const [index, row] of some.entries()) yield* told(place, row, richer[index], ctx)
   }
+}
+
+/** What the row tells before it was asked for more: nothing where it cannot be told without. */
+function drafts({ stream }: Place, row: unknown, ctx: RowContext): readonly Draft[] {
+  try {
+    return stream.normalise(row as never, ctx)
+  } catch {
+    return []
+  }
+}
+
+/** By the time of the record that stands for each; what has none stands where the vendor put it, after the one before. */
+function newestFirst<T>(items: readonly T[], recordOf: (item: T) => Peeked | undefined): T[] {
+  let atMs = -Infinity
+  const timed = items.map(item => {
+    atMs = timeOf(recordOf(item)) ?? atMs
+    return { item, atMs }
+  })
+  return timed.sort((a, b) => b.atMs - a.atMs || 0).map(({ item }) => item)
+}
+
+function timeOf(peeked: Peeked | undefined): number | undefined {
+  if (peeked?.kind === 'session') return peeked.record.started_at
+  if (peeked?.kind === 'message') return peeked.record.sent_at
+  return peeked?.kind === 'event' ? peeked.record.occurred_at : undefined
 }
 
 async function richerOf({ stream, config, scope, http, clock }: Place, rows: readonly Row[]): Promise<readonly unknown[]> {
@@ -195,33 +251,42 @@ async function richerOf({ stream, config, scope, http, clock }: Place, rows: rea
   return stream.expand ? stream.expand({ config: config as never, scope, rows: given, nowMs: clock.now(), http }) : given
 }
 
-/** Of a page whose sessions are derived: the sessions, each once, then what the rows tell. */
+/** Of rows whose sessions are derived: the sessions, each once, then what the rows tell. */
 async function* derivedOf(
   place: Deriving,
   derived: DerivedSessions,
   rows: readonly Row[],
   ctx: RowContext,
 ): AsyncGenerator<Peeked> {
-  const richer = await richerOf(place, rows)
   const peeked: Peeked[] = []
-  for (const [index, row] of rows.entries()) {
-    try {
-      const turn = derived.turn(richer[index], ctx)
-      if (turn !== null) place.stream.normalise(richer[index] as never, { ...ctx, derived: derived.provisional(turn, ctx) })
-      const [session] = turn === null ? [] : derived.assign([turn])
-      const ref = turn === null || session === undefined ? null : derived.refer(session, turn, ctx)
-      peeked.push(...told(place, row, richer[index], { ...ctx, derived: ref }))
-      if (turn && session) derived.count(session, turn, { isNew: true, firstRevision: 1, readUntilMs: turn.atMs })
-    } catch (thrown) {
-      peeked.push(shown(unmappable(row.raw, row.id, 'normalise', thrown, row.fingerprint)))
-    }
+  const atOnce = place.stream.expandRows ?? 100
+  for (let at = 0; at < rows.length; at += atOnce) {
+    const some = rows.slice(at, at + atOnce)
+    const richer = await richerOf(place, some)
+    for (const [index, row] of some.entries()) peeked.push(...turnOf(place, derived, row, richer[index], ctx))
   }
+  const sessions: Peeked[] = []
   for (const { sessionKey, record } of derived.drain(ctx).sessions) {
     if (record === null || place.shown.has(sessionKey)) continue
     place.shown.add(sessionKey)
-    yield asGiven.record({ kind: 'session', record })
+    sessions.push(asGiven.record({ kind: 'session', record }))
   }
-  yield* peeked
+  yield* newestFirst(sessions, of => of)
+  yield* newestFirst(peeked, of => of)
+}
+
+function turnOf(place: Deriving, derived: DerivedSessions, row: Row, richer: unknown, ctx: RowContext): Peeked[] {
+  try {
+    const turn = derived.turn(richer, ctx)
+    if (turn !== null) place.stream.normalise(richer as never, { ...ctx, derived: derived.provisional(turn, ctx) })
+    const [session] = turn === null ? [] : derived.assign([turn])
+    const ref = turn === null || session === undefined ? null : derived.refer(session, turn, ctx)
+    const peeked = [...told(place, row, richer, { ...ctx, derived: ref })]
+    if (turn && session) derived.count(session, turn, { isNew: true, firstRevision: 1, readUntilMs: turn.atMs })
+    return peeked
+  } catch (thrown) {
+    return [shown(unmappable(row.raw, row.id, 'normalise', thrown, row.fingerprint))]
+  }
 }
 
 function* told({ stream }: Place, row: Row, richer: unknown, ctx: RowContext): Generator<Peeked> {

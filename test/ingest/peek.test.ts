@@ -8,7 +8,7 @@ import { scriptedVendor } from '../support/scripted-vendor.ts'
 import { base } from './world.ts'
 
 const Row = z.object({ id: z.string(), at: z.iso.datetime() })
-const Page = z.object({ data: z.array(z.unknown()) })
+const Page = z.object({ data: z.array(z.unknown()), more: z.boolean().default(false) })
 
 function connectorAt(url: string, longestMs: number, mostMs: number) {
   return defineConnector({
@@ -30,8 +30,11 @@ function connectorAt(url: string, longestMs: number, mostMs: number) {
         async *read({ window, http }) {
           if (window.untilMs - window.fromMs > mostMs) throw new FlowError('SRC_WINDOW_TOO_LARGE', {})
           const at = (ms: number) => new Date(ms).toISOString().slice(11, 16)
-          const page = await http.getJson('/list', { from: at(window.fromMs), until: at(window.untilMs) }, Page)
-          yield { rows: page.data, resume: null }
+          for (;;) {
+            const { data, more } = await http.getJson('/list', { from: at(window.fromMs), until: at(window.untilMs) }, Page)
+            yield { rows: data, resume: more ? 'more' : null }
+            if (!more) return
+          }
         },
         identify: row => row.id,
         normalise: (row, ctx) => {
@@ -57,7 +60,7 @@ async function peek(url: string, limit: number, longestMs = 3_600_000, mostMs = 
   return shown
 }
 
-const row = (id: string) => ({ id, at: '2026-11-20T11:00:00Z' })
+const row = (id: string, at = '2026-11-20T11:00:00Z') => ({ id, at })
 const empty = { data: [] }
 
 test('peek reads the newest window first and goes back until there are enough records', async () => {
@@ -71,6 +74,29 @@ test('peek reads the newest window first and goes back until there are enough re
     ['message', 'a'],
     ['session', 'b'],
   ])
+})
+
+test('peek shows what began last first, also where the vendor lists the oldest first', async () => {
+  const vendor = await scriptedVendor([
+    { path: '/list', body: { data: ['11:46', '11:59', '11:50'].map(time => row(time, `2026-11-20T${time}:00Z`)) } },
+  ])
+  const shown = await peek(vendor.url, 4)
+  expect(shown.map(({ kind, record }) => [kind, 'session_id' in record && record.session_id])).toEqual([
+    ['session', '11:59'],
+    ['message', '11:59'],
+    ['session', '11:50'],
+    ['message', '11:50'],
+  ])
+})
+
+test('peek looks at the newer half of a window that has many pages', async () => {
+  const page = { path: '/list', body: { data: [row('old')], more: true } }
+  const vendor = await scriptedVendor([
+    ...Array.from({ length: 5 }, () => page),
+    { path: '/list', query: { from: '11:52', until: '12:00' }, body: { data: [row('new', '2026-11-20T11:59:00Z')] } },
+  ])
+  const shown = await peek(vendor.url, 1)
+  expect(shown.map(({ record }) => 'session_id' in record && record.session_id)).toEqual(['new'])
 })
 
 test('peek stops at the lookback when there is less, with windows no longer than the longest', async () => {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { BOTS, createWorld, findSimulators, Random } from '../../src/sim/index.ts'
 import { topicNames } from '../../src/topics.ts'
 import { launch, type Ship, startOf } from '../support/fleet.ts'
-import { hasPython, readIndependently } from '../support/independent/read-topics.ts'
+import { readIndependently } from '../support/independent/read-topics.ts'
 import { configFile, querySeries, type Running, start, until } from '../support/product.ts'
 import { asServed, recount } from '../support/recount.ts'
 import { assertTopics } from '../support/topics.ts'
@@ -15,7 +15,7 @@ const DAY_MS = 86_400_000
  * All vendors are read at once by a worker that is killed 20 times, each time when every vendor has answered some requests of that life, and counted by an
  * aggregator that is killed 20 times, at random. The world is over, so that what must stand on the topics is known.
  */
-describe.runIf(hasPython())('a backfill of every vendor, with worker and aggregator killed twenty times each', () => {
+describe('a backfill of every vendor, with worker and aggregator killed twenty times each', () => {
   const stack = inject('stack')
   const random = new Random(Number(process.env['KILL_SEED'] ?? Date.now() % 100_000), 0, 0)
   const names = topicNames(`test-${Math.random().toString(36).slice(2, 10)}`)

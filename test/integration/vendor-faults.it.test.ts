@@ -1,6 +1,6 @@
 import { describe, expect, inject, test } from 'vitest'
 import type { Fault } from '../../src/sim/index.ts'
-import { hasPython, readIndependently } from '../support/independent/read-topics.ts'
+import { readIndependently } from '../support/independent/read-topics.ts'
 import { type Running, start } from '../support/product.ts'
 import { expectTheWorld, type History, startHistory } from '../support/whole-way.ts'
 
@@ -36,7 +36,7 @@ const FAULTS: { name: string; fault: Fault; code: string; times: number }[] = [
 ]
 
 /** Each with a vendor and a product of its own, several at a time: what they do most is wait. */
-describe.runIf(hasPython()).concurrent('a vendor that answers a backfill with', () => {
+describe.concurrent('a vendor that answers a backfill with', () => {
   const stack = inject('stack')
 
   interface Run {

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { hasPython, readIndependently } from '../support/independent/read-topics.ts'
+import { readIndependently } from '../support/independent/read-topics.ts'
 import { type Finished, type Running, querySeries, start } from '../support/product.ts'
 import { asServed, recount } from '../support/recount.ts'
 import { expectTheWorld, type History, startHistory } from '../support/whole-way.ts'
@@ -29,12 +29,12 @@ describe.each([{ version: 'v2' }, { version: 'v1' }])('a history at Botmaker $ve
     await history.stop()
   })
 
-  test.runIf(hasPython())('stands on the topics exactly as a reader that shares no code with us finds it', async () => {
+  test('stands on the topics exactly as a reader that shares no code with us finds it', async () => {
     const { sessions, messages, events } = history.names
     expectTheWorld(await readIndependently(stack.brokers, stack.registry, [sessions, messages, events]), history)
   })
 
-  test.runIf(hasPython())('is counted by every measure as a recount of the topics counts it', async () => {
+  test('is counted by every measure as a recount of the topics counts it', async () => {
     const { sessions, messages, events } = history.names
     const counted = recount(await readIndependently(stack.brokers, stack.registry, [sessions, messages, events]), history.names)
     const served = await asServed(query => querySeries(base, query), history.fromMs - 86_400_000, Date.now())

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { type Peeked, peekConnector } from '../../src/ingest/peek.ts'
+import { type Peeked, peekConnector, probesOf } from '../../src/ingest/peek.ts'
 import { silentLog } from '../../src/log.ts'
 import { defineConnector, FlowError, message, session } from '../../src/source/index.ts'
 import { handClock } from '../support/clock.ts'
@@ -46,17 +46,17 @@ function connectorAt(url: string, longestMs: number, mostMs: number) {
   })
 }
 
+const options = {
+  base,
+  config: {},
+  clock: handClock('2026-11-20T12:00:00Z'),
+  log: silentLog,
+  signal: new AbortController().signal,
+}
+
 async function peek(url: string, limit: number, longestMs = 3_600_000, mostMs = Infinity) {
   const shown: Peeked[] = []
-  const options = {
-    base,
-    config: {},
-    limit,
-    clock: handClock('2026-11-20T12:00:00Z'),
-    log: silentLog,
-    signal: new AbortController().signal,
-  }
-  for await (const each of peekConnector({ connector: connectorAt(url, longestMs, mostMs), ...options })) shown.push(each)
+  for await (const each of peekConnector({ connector: connectorAt(url, longestMs, mostMs), ...options, limit })) shown.push(each)
   return shown
 }
 
@@ -147,4 +147,14 @@ test('peek shows a row that does not fit as a reject, with the reason and the ro
 test('peek passes the error of the vendor on', async () => {
   const vendor = await scriptedVendor([{ path: '/list', status: 403, body: {} }])
   await expect(peek(vendor.url, 1)).rejects.toMatchObject({ code: 'SRC_UNAUTHORISED' })
+})
+
+test('a probe looks no further than the first record of the newest window', async () => {
+  const vendor = await scriptedVendor([
+    { path: '/list', query: { from: '11:45', until: '12:00' }, body: { data: [row('a')], more: true } },
+    { path: '/list', query: { from: '11:45', until: '12:00' }, body: empty },
+  ])
+  const [probe] = probesOf({ connector: connectorAt(vendor.url, 3_600_000, Infinity), ...options })
+  expect(await probe?.look()).toMatchObject({ kind: 'session', record: { session_id: 'a' } })
+  expect(await probe?.look()).toBeNull()
 })

@@ -34,6 +34,19 @@ export function topicNames(prefix: string) {
   } as const
 }
 
+/**
+ * Transactional id of a source partition. The parts are joined by `/`, which no prefix, connector or stream may hold, so that no two
+ * installations on one cluster share an id whatever their names are.
+ */
+export function sourceTransactionalId(prefix: string, of: { connector: string; stream: string; scope: string }): string {
+  return [prefix, of.connector, of.stream, of.scope].join('/')
+}
+
+/** Transactional id of the aggregator's partition number. The empty second part keeps it apart from every connector's. */
+export function aggregateTransactionalId(prefix: string, partition: number): string {
+  return [prefix, '', 'aggregate', partition].join('/')
+}
+
 export function topicSpecs(options: TopicOptions): TopicSpec[] {
   const names = topicNames(options.prefix)
   const spec = (

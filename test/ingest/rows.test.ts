@@ -7,7 +7,7 @@ import { partitionOf } from '../../src/kafka/partition.ts'
 import type { BaseConfig } from '../../src/source/config.ts'
 import { type Connector, defineConnector, event, message, type Page, session } from '../../src/source/index.ts'
 import { type HandClock, handClock } from '../support/clock.ts'
-import { type MemoryKafka, memoryKafka } from '../../src/source/conformance/memory-kafka.ts'
+import { type MemoryKafka, memoryKafka } from '../../src/conformance/memory-kafka.ts'
 import { names, PARTITIONS, startLife, topicsOf } from './world.ts'
 
 const MINUTE = 60_000

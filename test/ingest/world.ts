@@ -14,8 +14,8 @@ import type { BaseConfig } from '../../src/source/config.ts'
 import type { Connector } from '../../src/source/contract.ts'
 import { topicNames } from '../../src/topics.ts'
 import type { HandClock } from '../support/clock.ts'
-import type { MemoryKafka } from '../../src/source/conformance/memory-kafka.ts'
-import { decodeProgress, memoryEncoder, memoryRegistry } from '../../src/source/conformance/topics.ts'
+import type { MemoryKafka } from '../../src/conformance/memory-kafka.ts'
+import { decodeProgress, memoryEncoder, memoryRegistry } from '../../src/conformance/topics.ts'
 
 export const names = topicNames('tiny')
 export const PARTITIONS = 3

@@ -4,10 +4,10 @@ import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
-import { asFlowError, type ErrorCode, FlowError } from '../../errors.ts'
-import { dotted, isSecret, parseConnectorConfig } from '../config.ts'
-import type { Connector, Draft, Page } from '../contract.ts'
-import type { RowContext } from '../records.ts'
+import { asFlowError, type ErrorCode, FlowError } from '../errors.ts'
+import { dotted, isSecret, parseConnectorConfig } from '../source/config.ts'
+import type { Connector, Draft, Page } from '../source/contract.ts'
+import type { RowContext } from '../source/records.ts'
 import {
   type Bench,
   isRead,

@@ -11,7 +11,7 @@ import type { Draft, RecordKind } from '../source/contract.ts'
 import type { TopicNames } from '../topics.ts'
 import type { PartitionName } from './cursor.ts'
 import type { Drained } from './derived.ts'
-import type { Door } from './door.ts'
+import { cleanId, type Door } from './door.ts'
 import type { Piece } from './plan.ts'
 import { markOf, type Reject, unmappable } from './reject.ts'
 import type { Row } from './rows.ts'
@@ -348,19 +348,19 @@ export class Batch {
       '__connect.errors.task.id': String(to.task),
       '__connect.errors.stage': reject.stage.toUpperCase(),
       '__connect.errors.exception.class.name': reject.code,
-      '__connect.errors.exception.message': reject.message.slice(0, 1000),
+      '__connect.errors.exception.message': reject.message.slice(0, 1000).toWellFormed(),
       '__colloquy.connector': to.connector,
       '__colloquy.stream': to.stream,
       '__colloquy.scope': to.scope,
       '__colloquy.reason': reject.code,
-      '__colloquy.path': reject.path.slice(0, 1000),
+      '__colloquy.path': reject.path.slice(0, 1000).toWellFormed(),
       '__colloquy.cursor': cursor,
     }
     const json = JSON.stringify(to.door.row(reject.raw)) ?? 'null'
     const room = this.#limitOf(topic) - RECORD_OVERHEAD_BYTES - 4 * (cursor.length + 3000) - 3 * reject.rowId.length
     const bytes = Buffer.byteLength(json)
     const value = bytes <= room ? json : JSON.stringify({ left_out: 'the row is larger than the topic takes', bytes })
-    const key = this.#slab.text(reject.rowId)
+    const key = this.#slab.text(cleanId(reject.rowId))
     this.#add(topic, this.#rejectsPartition, { key, value: this.#slab.text(value), headers })
     this.#add(to.names.versions, this.#versionsPartition, {
       key: this.#slab.text(versions.rejectKey(reject.mark)),

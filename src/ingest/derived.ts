@@ -13,6 +13,7 @@ import { contentId } from '../source/content-id.ts'
 import type { Derive, Turn } from '../source/contract.ts'
 import { type RowContext, session, type SessionRef } from '../source/records.ts'
 import type { PartitionName } from './cursor.ts'
+import { type Seal, unsealed } from './seal.ts'
 
 /** What the first turn that knows it tells: the value, and the time of that turn. */
 type Told = Record<string, [value: string | boolean, atMs: number]>
@@ -64,7 +65,7 @@ const TOLD = ['channel', 'language', 'userId', 'channelUserId', 'queue', 'agentI
 
 /** A session to publish: `record` null withdraws it. */
 export interface DerivedSession {
-  readonly sessionKey: string
+  readonly sessionId: string
   readonly botId: string
   readonly record: Session | null
 }
@@ -98,8 +99,11 @@ export class DerivedSessions {
   #isOver: (untilMs: number) => boolean = () => false
   readonly #keyStart: string
   readonly #keyStartBytes: Buffer
+  readonly #seal: Seal
 
-  constructor(of: Derive, place: PartitionName) {
+  /** @param seal Keeps the threads on the topic unreadable for others, where the connector hides ids. */
+  constructor(of: Derive, place: PartitionName, seal: Seal = unsealed) {
+    this.#seal = seal
     this.#of = of
     this.#publishes = of.publishes !== false
     this.#keyStart = `${JSON.stringify([place.connector, place.stream, place.scope]).slice(0, -1)},"","",`
@@ -183,7 +187,7 @@ export class DerivedSessions {
 
   /** What changed since the last call: it belongs into the transaction of the rows counted since. */
   drain(ctx: RowContext): Drained {
-    const sessions = this.#withdrawn.map((of): DerivedSession => ({ ...this.#identity(of, ctx), record: null }))
+    const sessions = this.#withdrawn.map((of): DerivedSession => ({ ...this.#identity(of), record: null }))
     for (const of of this.#changed) {
       if (of.turns === 0) continue
       of.over = this.#isOver(of.untilMs)
@@ -194,12 +198,12 @@ export class DerivedSessions {
       if (mark === of.mark) continue
       of.mark = mark
       record.revision = ++of.revision
-      if (this.#publishes) sessions.push({ ...this.#identity(of, ctx), record })
+      if (this.#publishes) sessions.push({ ...this.#identity(of), record })
     }
     const threads = [...this.#written].map(key => ({
-      key: this.#keyStart + JSON.stringify(key) + ']',
-      value: this.#stateOf(key, of => of),
-      slim: () => this.#stateOf(key, of => ({ ...of, attributes: {}, merged: [] })),
+      key: this.#keyStart + JSON.stringify(this.#seal.seal(key)) + ']',
+      value: this.#seal.seal(this.#stateOf(key, of => of)),
+      slim: () => this.#seal.seal(this.#stateOf(key, of => ({ ...of, attributes: {}, merged: [] }))),
     }))
     // What only rows that were rejected had opened.
     for (const key of this.#placed) this.#keep(key, of => of.turns > 0)
@@ -233,9 +237,12 @@ export class DerivedSessions {
   load({ key, value, offset }: ReadRecord): boolean {
     if (key === null || !key.subarray(0, this.#keyStartBytes.length).equals(this.#keyStartBytes)) return false
     try {
-      const thread = (JSON.parse(key.toString()) as string[])[5] as string
+      const thread = this.#seal.open((JSON.parse(key.toString()) as string[])[5] as string)
+      // Written with another `pii.key`, or with none.
+      if (thread === null) return true
       for (const of of this.#threads.get(thread) ?? []) this.#open.delete(of)
-      const { sessions, publishes } = value === null ? NO_THREAD : (JSON.parse(value.toString()) as Thread)
+      const text = value === null ? null : this.#seal.open(value.toString())
+      const { sessions, publishes } = text === null ? NO_THREAD : (JSON.parse(text) as Thread)
       this.#threads.delete(thread)
       this.#withdrawn = this.#withdrawn.filter(of => of.key !== thread)
       if (publishes === this.#publishes) {
@@ -341,8 +348,8 @@ export class DerivedSessions {
     })
   }
 
-  #identity(of: Derived, ctx: RowContext): { sessionKey: string; botId: string } {
-    return { sessionKey: this.#ref(of, ctx).sessionKey, botId: of.botId }
+  #identity(of: Derived): { sessionId: string; botId: string } {
+    return { sessionId: of.id ?? this.#idOf(of), botId: of.botId }
   }
 
   #stateOf(key: string, shown: (of: Derived) => Derived): string {

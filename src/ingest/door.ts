@@ -9,27 +9,30 @@ import type { Event, Message, Session } from '../records.ts'
 import type { Draft } from '../source/contract.ts'
 import type { Mask } from './mask.ts'
 
-export interface Door {
+export interface Door extends Omit<Mask, 'records'> {
   /**
-   * Changes the record in place, and returns it or a masked one.
+   * The records of one row. Changes them in place.
    *
-   * @throws FlowError ROW_UNMAPPABLE (with `path`) for a record that may not leave.
+   * @throws FlowError ROW_UNMAPPABLE (with `path`) for a record that may not leave; then none of the row may.
    */
-  record(draft: Draft): Draft
-  /** A vendor's row on its way to rejects, masked. Never changes the row itself. */
-  row(raw: unknown): unknown
+  records(drafts: readonly Draft[]): readonly Draft[]
 }
 
 export function doorOf(mask: Mask): Door {
   return {
-    record: draft => {
-      if (draft.kind === 'session') checkSession(draft.record)
-      else if (draft.kind === 'message') checkMessage(draft.record)
-      else checkEvent(draft.record)
-      return mask.record(draft)
+    ...mask,
+    sessionId: id => mask.sessionId(cleanId(id)),
+    records: drafts => {
+      for (const draft of drafts) check(draft)
+      return mask.records(drafts)
     },
-    row: raw => mask.row(raw),
   }
+}
+
+function check(draft: Draft): void {
+  if (draft.kind === 'session') checkSession(draft.record)
+  else if (draft.kind === 'message') checkMessage(draft.record)
+  else checkEvent(draft.record)
 }
 
 /** Vendors began later than this; earlier times stand for "none" (0, year 1, 1970). */

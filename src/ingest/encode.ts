@@ -6,7 +6,7 @@
  */
 import { FlowError } from '../errors.ts'
 import type { PartitionBatch, WriteRecord } from '../kafka/port.ts'
-import { botKey, type Event, type Lane, type Message, type Session } from '../records.ts'
+import { botKey, type Event, type Lane, type Message, type Session, sessionKeyOf } from '../records.ts'
 import type { Draft, RecordKind } from '../source/contract.ts'
 import type { TopicNames } from '../topics.ts'
 import type { PartitionName } from './cursor.ts'
@@ -295,16 +295,17 @@ export class Batch {
   /** Sessions that were derived, and the threads that they are remembered by. */
   derived({ sessions, threads }: Drained): void {
     const topic = this.#to.names.sessions
-    for (const { sessionKey, botId, record } of sessions) {
-      const key = this.#slab.text(sessionKey)
+    const { vendor, account, door } = this.#to
+    for (const { sessionId, botId, record } of sessions) {
+      const key = this.#slab.text(sessionKeyOf(vendor, account, door.sessionId(sessionId)))
       let value: Buffer | null = null
       if (record !== null) {
-        const draft = this.#to.door.record({ kind: 'session', record })
-        value = this.#slab.encode(this.#to.encoders.session, draft.record as Session)
+        door.records([{ kind: 'session', record }])
+        value = this.#slab.encode(this.#to.encoders.session, record)
         if (value.length + key.length + RECORD_OVERHEAD_BYTES > this.#limitOf(topic)) {
           this.#slab.giveBack()
           const attributes = { left_out: 'attributes larger than the topic takes' }
-          value = this.#slab.encode(this.#to.encoders.session, { ...(draft.record as Session), attributes })
+          value = this.#slab.encode(this.#to.encoders.session, { ...record, attributes })
         }
         this.sessions++
       }
@@ -332,7 +333,7 @@ export class Batch {
         connector: to.connector,
         stream: to.stream,
         scope: to.scope,
-        row: reject.rowId,
+        row: to.door.shownId(reject.rowId),
         path: reject.path,
         hint: `${reject.message}; errors.tolerance is none`,
       })
@@ -360,7 +361,7 @@ export class Batch {
     const room = this.#limitOf(topic) - RECORD_OVERHEAD_BYTES - 4 * (cursor.length + 3000) - 3 * reject.rowId.length
     const bytes = Buffer.byteLength(json)
     const value = bytes <= room ? json : JSON.stringify({ left_out: 'the row is larger than the topic takes', bytes })
-    const key = this.#slab.text(cleanId(reject.rowId))
+    const key = this.#slab.text(cleanId(to.door.shownId(reject.rowId)))
     this.#add(topic, this.#rejectsPartition, { key, value: this.#slab.text(value), headers })
     this.#add(to.names.versions, this.#versionsPartition, {
       key: this.#slab.text(versions.rejectKey(reject.mark)),

@@ -171,7 +171,7 @@ function* mapEach(
 
 function mapOne({ stream, derived, door }: RowPath, { row }: Row, home: Home | null, ctx: RowContext): readonly Draft[] {
   const known = home === null || derived === null ? ctx : { ...ctx, derived: derived.refer(home.session, home.turn, ctx) }
-  return stream.normalise(row as never, known).map(draft => door.record(draft))
+  return door.records(stream.normalise(row as never, known))
 }
 
 /** The sessions of the rows in hand. A row that will be rejected must not stretch or join any: so it is tried before, and its error kept. */
@@ -183,8 +183,7 @@ function deriveHomes({ stream, door }: RowPath, derived: DerivedSessions, rows: 
       const turn = derived.turn(row.row, ctx)
       if (turn === null) continue
       requireTime(turn.atMs, ctx.observedAtMs, 'time')
-      for (const draft of stream.normalise(row.row as never, { ...ctx, derived: derived.provisional(turn, ctx) }))
-        door.record(draft)
+      door.records(stream.normalise(row.row as never, { ...ctx, derived: derived.provisional(turn, ctx) }))
       turned.push({ row, turn })
     } catch (error) {
       homes.set(row, { error })

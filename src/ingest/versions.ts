@@ -10,6 +10,7 @@ import { crc32c } from '@node-rs/crc32'
 import { FlowError } from '../errors.ts'
 import type { ReadRecord } from '../kafka/port.ts'
 import type { PartitionName } from './cursor.ts'
+import { type Seal, unsealed } from './seal.ts'
 
 /** One row as it was last published. */
 export interface Known {
@@ -48,7 +49,11 @@ export class Versions {
   readonly #keyStart: string
   readonly #keyStartBytes: Buffer
 
-  constructor(of: PartitionName) {
+  readonly #seal: Seal
+
+  /** @param seal Keeps ids of rows on the topic unreadable for others, where the connector hides ids. */
+  constructor(of: PartitionName, seal: Seal = unsealed) {
+    this.#seal = seal
     this.#keyStart = `${JSON.stringify([of.connector, of.stream, of.scope]).slice(0, -1)},`
     this.#keyStartBytes = Buffer.from(this.#keyStart)
   }
@@ -86,7 +91,7 @@ export class Versions {
   }
 
   rowKey(rowId: string): string {
-    return `${this.#keyStart}${JSON.stringify(rowId)}]`
+    return `${this.#keyStart}${JSON.stringify(this.#seal.seal(rowId))}]`
   }
 
   rejectKey(mark: string): string {
@@ -112,10 +117,13 @@ export class Versions {
   load(record: ReadRecord, isNeeded: IsNeeded): void {
     const { key, value } = record
     if (key === null || !key.subarray(0, this.#keyStartBytes.length).equals(this.#keyStartBytes)) return
-    const [, , , rowId, rejected] = parseKey(key, record.offset)
-    if (rowId === undefined) throw invalid(record.offset, 'the key has no row id')
+    const [, , , sealedId, rejected] = parseKey(key, record.offset)
+    if (sealedId === undefined) throw invalid(record.offset, 'the key has no row id')
     // A thread of derived sessions, which this config does not derive.
     if (rejected === '') return
+    const rowId = rejected === undefined ? this.#seal.open(sealedId) : ''
+    // Written with another `pii.key`, or with none.
+    if (rowId === null) return
     const mark = rejected === undefined ? null : Buffer.from(rejected, 'base64url').toString('latin1')
     if (value === null) {
       if (mark === null) this.#rows.delete(rowId)

@@ -112,7 +112,7 @@ class Hidden {
   #pattern(): RegExp {
     const values = [...this.#by.keys()].filter(value => value.length >= LEAST_INSIDE).sort((a, b) => b.length - a.length)
     if (values.length === 0) return /(?!)/
-    return new RegExp(`(?<![\\p{L}\\p{N}])(?:${values.map(RegExp.escape).join('|')})(?![\\p{L}\\p{N}])`, 'gu')
+    return new RegExp(`(?<![\\p{L}\\p{N}])(?:${values.map(part => RegExp.escape(part)).join('|')})(?![\\p{L}\\p{N}])`, 'gu')
   }
 }
 

@@ -63,8 +63,17 @@ export class Owners {
     const stillMs = nowMs - Math.max(since.fencedAtMs, seen?.atMs ?? -Infinity)
     const owner = seen?.worker ?? null
     const ownerAtMs = owner === null || owner === this.#me ? undefined : this.#workers.get(owner)
-    if (ownerAtMs === undefined) return stillMs >= Math.max(SILENCE_MS, STILL_POLLS * since.pollIntervalMs)
+    if (ownerAtMs === undefined) {
+      // Fenced by one that ended before its first commit: nobody else is there who could be reading.
+      const isAlone = owner === this.#me && !this.#isAnyAlive(nowMs)
+      return stillMs >= Math.max(SILENCE_MS, isAlone ? 0 : STILL_POLLS * since.pollIntervalMs)
+    }
     if (ownerAtMs === -Infinity) return true
     return nowMs - ownerAtMs >= SILENCE_MS && stillMs >= SILENCE_MS
+  }
+
+  #isAnyAlive(nowMs: number): boolean {
+    for (const [worker, atMs] of this.#workers) if (worker !== this.#me && nowMs - atMs < SILENCE_MS) return true
+    return false
   }
 }

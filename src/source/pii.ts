@@ -165,7 +165,13 @@ function isAction(word: string): word is PiiAction {
 
 /** `*` is any run of characters; everything else is itself. */
 function globOf(word: string): RegExp {
-  return new RegExp(`^${word.split(/\*+/).map(RegExp.escape).join('.*')}$`, 's')
+  return new RegExp(
+    `^${word
+      .split(/\*+/)
+      .map(part => RegExp.escape(part))
+      .join('.*')}$`,
+    's',
+  )
 }
 
 function rulesOf(rules: readonly Rule[]): PiiRules {

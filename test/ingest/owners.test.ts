@@ -31,7 +31,6 @@ test('it is free at once when its owner said that it ends', () => {
 
 test.each([
   ['names nobody', null],
-  ['names this process, which was fenced by one that has not committed yet', 'me'],
   ['names a worker that was never seen', 'stranger'],
 ])('where the cursor %s, it must stand still for three poll intervals', (_, worker) => {
   const owners = new Owners('me')
@@ -40,6 +39,17 @@ test.each([
   expect(owners.isFree('key', fenced(0), 181_000)).toBe(true)
   owners.cursor('key', worker, 181_000)
   expect(owners.isFree('key', fenced(0), 181_001)).toBe(false)
+})
+
+test('fenced by a worker that ended before it committed anything, it is free after ten seconds', () => {
+  const owners = new Owners('me')
+  owners.cursor('key', 'me', 0)
+  owners.alive('me', 20_000)
+  owners.alive('other', 1_000)
+  expect(owners.isFree('key', fenced(2_000), 11_999)).toBe(false)
+  expect(owners.isFree('key', fenced(2_000), 12_000)).toBe(true)
+  owners.alive('other', 11_000)
+  expect(owners.isFree('key', fenced(2_000), 12_000)).toBe(false)
 })
 
 test('at least ten seconds, where polls are short', () => {

@@ -50,6 +50,7 @@ export async function restore(parts: RestoreParts, nowMs: number, signal: AbortS
     if (derived?.load(record) !== true) versions.load(record, isNeeded)
   }
   await parts.kafka.readToEnd({ topic: names.versions, partition }, load, signal)
+  versions.loaded()
   derived?.forget(isNeeded)
   return { cursor, versions, derived, isNew: stored === null, spent: text === null ? NOTHING_SPENT : readSpent(text) }
 }

@@ -13,7 +13,7 @@ import type { Draft, RecordKind } from '../source/contract.ts'
 import type { TopicNames } from '../topics.ts'
 import type { PartitionName } from './cursor.ts'
 import { markOf, type Reject, type Row, unmappable } from './decode.ts'
-import type { Drained } from './derived.ts'
+import { type Drained, threadHead, type ThreadState } from './derived.ts'
 import type { Mask } from './mask.ts'
 import type { Piece } from './plan.ts'
 import { type InPlaceEncoder, Slab } from './slab.ts'
@@ -76,6 +76,10 @@ const MOST_ID_BYTES = 1024
 /** Longest channel and language, UTF-8 bytes: they become labels of series. */
 const MOST_LABEL_BYTES = 128
 const MOST_HEADER_BYTES = 1000
+
+/** What a part's number adds to the key of its thread, and the least room beside the key for a head. */
+const PART_NUMBER_BYTES = 12
+const LEAST_ROOM = 64
 
 interface Staged {
   readonly topic: string
@@ -382,16 +386,32 @@ export class Batch {
           const attributes = { left_out: 'attributes larger than the topic takes' }
           value = this.#slab.encode(this.#to.encoders.session, { ...(draft.record as Session), attributes })
         }
+        const bytes = value.length + key.length
+        if (bytes > this.#roomOf(topic)) {
+          this.#rejected(this.#tooLarge({ id: sessionKey, raw: record }, 'session', sessionKey, value, bytes, topic), '')
+          this.rejects.set('RECORD_TOO_LARGE', (this.rejects.get('RECORD_TOO_LARGE') ?? 0) + 1)
+          continue
+        }
         this.sessions++
       }
       this.#add(topic, this.#partitionOfBot(botId), { key, value })
     }
-    const most = this.#roomOf(this.#to.names.versions)
-    for (const { key, value, slim } of threads) {
-      const fits = Buffer.byteLength(value) + Buffer.byteLength(key) <= most
-      const record = { key: this.#slab.text(key), value: this.#slab.text(fits ? value : slim()) }
-      this.#add(this.#to.names.versions, this.#versionsPartition, record)
-    }
+    for (const thread of threads) this.#thread(thread)
+  }
+
+  #thread({ key, value, partKey, standing, wrote }: ThreadState): void {
+    const room = this.#roomOf(this.#to.names.versions) - Buffer.byteLength(key)
+    const write = (key: string, value: Buffer | null) =>
+      this.#add(this.#to.names.versions, this.#versionsPartition, { key: this.#slab.text(key), value })
+    const bytes = Buffer.from(value)
+    // A topic that does not take the key remembers nothing of the thread.
+    if (room < LEAST_ROOM) return
+    const size = room - PART_NUMBER_BYTES
+    const parts = bytes.length <= room ? 0 : Math.ceil(bytes.length / size)
+    for (let part = 0; part < parts; part++) write(partKey(part), bytes.subarray(part * size, (part + 1) * size))
+    for (let part = parts; part < standing; part++) write(partKey(part), null)
+    write(key, parts === 0 ? bytes : this.#slab.text(threadHead(parts)))
+    wrote(parts)
   }
 
   /**
@@ -547,7 +567,7 @@ export class Batch {
     this.records++
   }
 
-  #tooLarge(row: Row, kind: Kind, itemKey: string, value: Buffer, bytes: number, topic: string): Reject {
+  #tooLarge(row: Pick<Row, 'id' | 'raw'>, kind: Kind, itemKey: string, value: Buffer, bytes: number, topic: string): Reject {
     const content = this.#contentOf(kind, value)
     return {
       rowId: row.id,

@@ -64,6 +64,11 @@ const LEAST_LOOK_SIZE = 1024
  * Key and value of records on the versions topic: key `[connector, stream, scope, row id]`, for a part of a row `[…, row id, number]`, for a reject
  * `[…, "", mark]`.
  */
+/** How keys of the source partition's records on the versions topic begin. */
+export function keyStartOf({ connector, stream, scope }: PartitionName): string {
+  return `${JSON.stringify([connector, stream, scope]).slice(0, -1)},`
+}
+
 export class Versions {
   readonly #rows = new Map<string, Known>()
   /** What was rejected, by the mark of its content, to the end of the window it was read in. */
@@ -75,7 +80,7 @@ export class Versions {
   readonly #keyStartBytes: Buffer
 
   constructor(of: PartitionName) {
-    this.#keyStart = `${JSON.stringify([of.connector, of.stream, of.scope]).slice(0, -1)},`
+    this.#keyStart = keyStartOf(of)
     this.#keyStartBytes = Buffer.from(this.#keyStart)
   }
 

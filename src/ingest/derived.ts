@@ -59,6 +59,8 @@ interface Thread {
 }
 
 const NO_THREAD: Thread = { sessions: [], publishes: true }
+/** Longest key, part and bot of a turn, UTF-8 bytes: they become keys and ids. */
+const MOST_BYTES = 1024
 const MOST_MERGED = 100
 
 const TOLD = ['channel', 'language', 'userId', 'channelUserId', 'queue', 'agentId', 'agentName', 'isTest'] as const
@@ -70,12 +72,21 @@ export interface DerivedSession {
   readonly record: Session | null
 }
 
-/** A thread's state to write: the record of the versions topic. */
+/** A thread's state to write: one record of the versions topic, or a head and parts where it is more than one record takes. */
 export interface ThreadState {
   readonly key: string
   readonly value: string
-  /** The same without attributes, where the whole is more than the topic takes. */
-  readonly slim: () => string
+  /** @param part Counts from 0. */
+  partKey(part: number): string
+  /** How many parts are on the topic. */
+  readonly standing: number
+  /** Tells how many parts it was written in; 0: in one record. */
+  wrote(parts: number): void
+}
+
+/** Value of the head of a thread that was written in parts. */
+export function threadHead(parts: number): string {
+  return JSON.stringify({ format: 2, parts })
 }
 
 export interface Drained {
@@ -99,6 +110,12 @@ export class DerivedSessions {
   #isOver: (untilMs: number) => boolean = () => false
   readonly #keyStart: string
   readonly #keyStartBytes: Buffer
+  /** How many parts of a thread are on the topic, where it has some. */
+  readonly #standing = new Map<string, number>()
+  /** While loading: the parts of each thread by their number, and how many its newest head speaks of. */
+  readonly #parts = new Map<string, Buffer[]>()
+  readonly #heads = new Map<string, number>()
+
   readonly #seal: Seal
 
   /** @param seal Keeps the threads on the topic unreadable for others, where the connector hides ids. */
@@ -131,7 +148,12 @@ export class DerivedSessions {
 
   /** What the row says of its conversation. Throws what the connector throws. */
   turn(row: unknown, ctx: RowContext): Turn | null {
-    return this.#of.turn(row as never, ctx)
+    const turn = this.#of.turn(row as never, ctx)
+    for (const name of ['key', 'part', 'botId'] as const) {
+      if (Buffer.byteLength(turn?.[name] ?? '') <= MOST_BYTES) continue
+      throw new FlowError('ROW_UNMAPPABLE', { path: `turn.${name}`, hint: `is longer than ${MOST_BYTES} bytes` })
+    }
+    return turn
   }
 
   /** A session of no name, to try whether a row can be told. */
@@ -201,9 +223,14 @@ export class DerivedSessions {
       if (this.#publishes) sessions.push({ ...this.#identity(of), record })
     }
     const threads = [...this.#written].map(key => ({
-      key: this.#keyStart + JSON.stringify(this.#seal.seal(key)) + ']',
-      value: this.#seal.seal(this.#stateOf(key, of => of)),
-      slim: () => this.#seal.seal(this.#stateOf(key, of => ({ ...of, attributes: {}, merged: [] }))),
+      key: `${this.#keyStart}${JSON.stringify(this.#seal.seal(key))}]`,
+      value: this.#seal.seal(this.#stateOf(key)),
+      partKey: (part: number) => `${this.#keyStart}${JSON.stringify(this.#seal.seal(key))},${part}]`,
+      standing: this.#standing.get(key) ?? 0,
+      wrote: (parts: number) => {
+        if (parts > 0) this.#standing.set(key, parts)
+        else this.#standing.delete(key)
+      },
     }))
     // What only rows that were rejected had opened.
     for (const key of this.#placed) this.#keep(key, of => of.turns > 0)
@@ -229,7 +256,7 @@ export class DerivedSessions {
   }
 
   /**
-   * Takes in a record of the versions topic, in offset order.
+   * Takes in a record of the versions topic, in offset order. `loaded` is called after the last.
    *
    * @returns false when it is no thread of this source partition.
    * @throws FlowError CODEC_INVALID
@@ -237,26 +264,70 @@ export class DerivedSessions {
   load({ key, value, offset }: ReadRecord): boolean {
     if (key === null || !key.subarray(0, this.#keyStartBytes.length).equals(this.#keyStartBytes)) return false
     try {
-      const thread = this.#seal.open((JSON.parse(key.toString()) as string[])[5] as string)
+      const [, , , , , sealed, part] = JSON.parse(key.toString()) as [...string[], string, number | undefined]
+      const thread = this.#seal.open(String(sealed))
       // Written with another `pii.key`, or with none.
       if (thread === null) return true
-      for (const of of this.#threads.get(thread) ?? []) this.#open.delete(of)
-      const text = value === null ? null : this.#seal.open(value.toString())
-      const { sessions, publishes } = text === null ? NO_THREAD : (JSON.parse(text) as Thread)
-      this.#threads.delete(thread)
-      this.#withdrawn = this.#withdrawn.filter(of => of.key !== thread)
-      if (publishes === this.#publishes) {
-        if (sessions.length > 0) this.#threads.set(thread, sessions)
-        for (const of of sessions) if (!of.over) this.#open.add(of)
-      } else if (publishes && !this.#publishes) {
-        // Another stream tells the sessions from now on: what is still open here would never be closed, and counts there.
-        this.#withdrawn.push(...sessions.filter(of => !of.over && of.revision > 0))
-        this.#written.add(thread)
-      }
+      if (part === undefined) this.#loadThread(thread, value)
+      else this.#loadPart(thread, Number(part), value)
     } catch (error) {
       throw new FlowError('CODEC_INVALID', { offset, hint: 'a thread of derived sessions is no JSON of ours' }, error)
     }
     return true
+  }
+
+  /** Puts the threads together that came in parts. @throws FlowError CODEC_INVALID */
+  loaded(): void {
+    for (const [thread, count] of this.#heads) {
+      const parts = this.#parts.get(thread) ?? []
+      try {
+        const all = Array.from({ length: count }, (_, part) => parts[part] ?? Buffer.alloc(0))
+        this.#take(thread, this.#parsed(Buffer.concat(all)) as Thread)
+      } catch (error) {
+        throw new FlowError('CODEC_INVALID', { hint: 'parts of a thread of derived sessions are missing' }, error)
+      }
+    }
+    this.#heads.clear()
+    this.#parts.clear()
+  }
+
+  #loadPart(thread: string, part: number, value: Buffer | null): void {
+    let parts = this.#parts.get(thread)
+    if (parts === undefined) this.#parts.set(thread, (parts = []))
+    if (value === null) delete parts[part]
+    else parts[part] = Buffer.from(value)
+  }
+
+  #loadThread(thread: string, value: Buffer | null): void {
+    const state = value === null ? NO_THREAD : this.#parsed(value)
+    if ('parts' in state) {
+      this.#heads.set(thread, state.parts)
+      this.#standing.set(thread, state.parts)
+    } else {
+      this.#heads.delete(thread)
+      this.#standing.delete(thread)
+      this.#take(thread, state)
+    }
+  }
+
+  /** The head of a thread that is in parts is not sealed: it says only how many there are. */
+  #parsed(value: Buffer): Thread | { readonly parts: number } {
+    const text = value.toString()
+    return JSON.parse(this.#seal.open(text) ?? text) as Thread | { readonly parts: number }
+  }
+
+  #take(thread: string, { sessions, publishes }: Thread): void {
+    for (const of of this.#threads.get(thread) ?? []) this.#open.delete(of)
+    this.#threads.delete(thread)
+    this.#withdrawn = this.#withdrawn.filter(of => of.key !== thread)
+    if (publishes === this.#publishes) {
+      if (sessions.length > 0) this.#threads.set(thread, sessions)
+      for (const of of sessions) if (!of.over) this.#open.add(of)
+    } else if (publishes && !this.#publishes) {
+      // Another stream tells the sessions from now on: what is still open here would never be closed, and counts there.
+      this.#withdrawn.push(...sessions.filter(of => !of.over && of.revision > 0))
+      this.#written.add(thread)
+    }
   }
 
   #place(turn: Turn): Derived {
@@ -352,8 +423,8 @@ export class DerivedSessions {
     return { sessionId: of.id ?? this.#idOf(of), botId: of.botId }
   }
 
-  #stateOf(key: string, shown: (of: Derived) => Derived): string {
-    const sessions = (this.#threads.get(key) ?? []).filter(of => of.turns > 0).map(shown)
+  #stateOf(key: string): string {
+    const sessions = (this.#threads.get(key) ?? []).filter(of => of.turns > 0)
     return JSON.stringify({ format: 1, publishes: this.#publishes, sessions })
   }
 }

@@ -1,7 +1,7 @@
 /**
- * From the drafts of changed rows to the bytes of one transaction: mask, tell what consumers have not seen, encode, sort by partition.
+ * From the drafts of changed rows to the bytes of one transaction: leave out what consumers have seen, encode, sort by partition.
  *
- * Whether a record is new is told by its encoded content, so masking comes first and one encoding serves both.
+ * Whether a record is new is decided by its encoded content, as it leaves the door (`door.ts`).
  * This runs for every record: nothing in it spreads, awaits or makes a buffer of its own.
  */
 import { hash } from 'node:crypto'
@@ -12,10 +12,11 @@ import { botKey, type Event, type Lane, type Message, type Session } from '../re
 import type { Draft, RecordKind } from '../source/contract.ts'
 import type { TopicNames } from '../topics.ts'
 import type { PartitionName } from './cursor.ts'
-import { markOf, type Reject, type Row, unmappable } from './decode.ts'
-import { type Drained, threadHead, type ThreadState } from './derived.ts'
-import type { Mask } from './mask.ts'
+import { type Drained, spreadThread } from './derived.ts'
+import { cleanId, type Door, isLong, MOST_ID_BYTES } from './door.ts'
 import type { Piece } from './plan.ts'
+import { markOf, type Reject, unmappable } from './reject.ts'
+import type { Row } from './rows.ts'
 import { type InPlaceEncoder, Slab } from './slab.ts'
 import {
   changedParts,
@@ -55,7 +56,7 @@ export interface Outputs extends PartitionName {
   }
   /** `max.message.bytes` of each topic. */
   readonly maxBytes: ReadonlyMap<string, number>
-  readonly mask: Mask
+  readonly door: Door
   /** The kinds of records that the stream gives. */
   readonly feeds: readonly RecordKind[]
   /** False: a reject ends the task (`errors.tolerance: none`). */
@@ -71,15 +72,7 @@ const MENTIONED = 0
 /** In place of a session's content: it was published by a version that did not remember what it said. */
 const PUBLISHED = 1
 const DEFAULT_MAX_BYTES = 1_048_588
-/** Longest id of a row, bot, session, message or event, UTF-8 bytes. They become keys, of records and in memory, here and downstream. */
-const MOST_ID_BYTES = 1024
-/** Longest channel and language, UTF-8 bytes: they become labels of series. */
-const MOST_LABEL_BYTES = 128
 const MOST_HEADER_BYTES = 1000
-
-/** What a part's number adds to the key of its thread, and the least room beside the key for a head. */
-const PART_NUMBER_BYTES = 12
-const LEAST_ROOM = 64
 
 interface Staged {
   readonly topic: string
@@ -90,38 +83,9 @@ interface Staged {
 /** Sessions of one row that belong to other bots than the row's first. */
 const MOST_OTHER_BOTS = 10_000
 
-/** Holds the words of a record that become keys and labels to their limits. @throws FlowError ROW_UNMAPPABLE, with the field's path */
-function bound({ kind, record }: Draft): void {
-  boundId(record.bot_id, kind, 'bot_id')
-  if (record.session_id !== null) boundId(record.session_id, kind, 'session_id')
-  if (kind === 'message') boundId(record.message_id, kind, 'message_id')
-  if (kind === 'event') boundId(record.event_id, kind, 'event_id')
-  if (record.language !== null && isLong(record.language, MOST_LABEL_BYTES)) {
-    record.attributes['language'] = record.language
-    record.language = null
-  }
-  const { channel } = record
-  if (channel === null || !isLong(channel, MOST_LABEL_BYTES)) return
-  record.attributes['channel'] = channel
-  record.channel = 'other'
-}
-
-function boundId(id: string, kind: Kind, field: string): void {
-  if (isLong(id, MOST_ID_BYTES)) throw tooLong(`${kind}.${field}`, MOST_ID_BYTES)
-}
-
-function tooLong(path: string, most: number): FlowError {
-  return new FlowError('ROW_UNMAPPABLE', { path, hint: `is longer than ${most} bytes` })
-}
-
-/** Counts bytes only where the length alone does not tell. */
-function isLong(text: string, mostBytes: number): boolean {
-  return text.length > mostBytes || (text.length * 3 > mostBytes && Buffer.byteLength(text) > mostBytes)
-}
-
 /** As much of the text as fits. */
 function short(text: string, mostBytes: number): string {
-  if (!isLong(text, mostBytes)) return text
+  if (!isLong(text, mostBytes)) return text.toWellFormed()
   return Buffer.from(text.slice(0, mostBytes))
     .subarray(0, mostBytes - 3)
     .toString('utf8')
@@ -154,22 +118,44 @@ export function firstRevisionOf({ forgotten }: Piece, observedAtMs: number): num
   return forgotten ? Math.floor(observedAtMs / 1000) : 1
 }
 
-/** What goes into one transaction, and what Progress tells of it. */
+/** Opens the batches of one source partition, one at a time: they share buffers, so that a transaction leaves no garbage of its own. */
+export class Batches {
+  readonly to: Outputs
+  readonly slab = new Slab()
+  readonly items = new Items()
+  readonly staged: Staged[] = []
+  readonly partitionsOfBots = new Map<string, number>()
+  readonly versionsPartition: number
+  readonly rejectsPartition: number
+
+  constructor(to: Outputs) {
+    this.to = to
+    this.versionsPartition = to.partitionOf(`${to.connector}/${to.stream}/${to.scope}`, to.partitions)
+    this.rejectsPartition = to.partitionOf(`${to.vendor}:${to.account}:${to.scope}`, to.partitions)
+  }
+
+  /** A batch that begins with this piece. The one before it must be closed. */
+  open(piece: Piece): Batch {
+    return new Batch(this, piece)
+  }
+}
+
+/** What goes into one transaction, and what Progress reports about it. Closed when the transaction is over. */
 export class Batch {
   readonly #to: Outputs
-  readonly #slab = new Slab()
-  readonly #items = new Items()
-  readonly #staged: Staged[] = []
+  readonly #slab: Slab
+  readonly #items: Items
+  readonly #staged: Staged[]
   readonly #topics = new Map<string, WriteRecord[][]>()
-  readonly #partitionsOfBots = new Map<string, number>()
+  readonly #partitionsOfBots: Map<string, number>
   readonly #versionsPartition: number
   readonly #rejectsPartition: number
 
-  /** Of a window: rows that were followed tell none. */
-  #hasWindow = false
-  lane: Lane | null = null
-  fromMs = 0
-  untilMs = 0
+  readonly lane: Lane
+  /** Of the windows read. Rows that were followed have no window: theirs counts only until another comes. */
+  fromMs: number
+  untilMs: number
+  #hasWindow: boolean
   pages = 0
   rows = 0
   unchanged = 0
@@ -177,15 +163,23 @@ export class Batch {
   messages = 0
   events = 0
   /** Rejects by code. */
-  rejects = new Map<string, number>()
+  readonly rejects = new Map<string, number>()
   newestAtMs: number | null = null
   /** Records of all topics. */
   records = 0
 
-  constructor(to: Outputs) {
-    this.#to = to
-    this.#versionsPartition = to.partitionOf(`${to.connector}/${to.stream}/${to.scope}`, to.partitions)
-    this.#rejectsPartition = to.partitionOf(`${to.vendor}:${to.account}:${to.scope}`, to.partitions)
+  constructor(batches: Batches, piece: Piece) {
+    this.#to = batches.to
+    this.#slab = batches.slab
+    this.#items = batches.items
+    this.#staged = batches.staged
+    this.#partitionsOfBots = batches.partitionsOfBots
+    this.#versionsPartition = batches.versionsPartition
+    this.#rejectsPartition = batches.rejectsPartition
+    this.lane = piece.lane
+    this.fromMs = piece.window.fromMs
+    this.untilMs = piece.window.untilMs
+    this.#hasWindow = piece.followed !== true
   }
 
   get bytes(): number {
@@ -202,18 +196,13 @@ export class Batch {
     return sum
   }
 
-  /** Counts the piece in: its window widens what this commit tells of. */
-  begin(piece: Piece): void {
-    if (this.lane === null) {
-      this.lane = piece.lane
-      this.fromMs = piece.window.fromMs
-      this.untilMs = piece.window.untilMs
-      this.#hasWindow = false
-    }
-    if (piece.followed) return
+  /** Counts the piece in: its window widens what this commit reports. */
+  widen(piece: Piece): this {
+    if (piece.followed === true) return this
     if (!this.#hasWindow) this.fromMs = piece.window.fromMs
     this.#hasWindow = true
     this.untilMs = piece.window.untilMs
+    return this
   }
 
   /**
@@ -223,7 +212,7 @@ export class Batch {
    * @param open Whether the vendor may still change the row when it has left the lookback.
    * @returns false when the row was rejected.
    */
-  publish(
+  append(
     row: Row,
     drafts: readonly Draft[],
     piece: Piece,
@@ -251,10 +240,7 @@ export class Batch {
     let now: Known
 
     try {
-      if (isLong(row.id, MOST_ID_BYTES)) throw tooLong('id', MOST_ID_BYTES)
-      for (const given of drafts) {
-        const draft = this.#to.mask.record(given)
-        bound(draft)
+      for (const draft of drafts) {
         const { kind, record } = draft
         const itemKey = kind === 'session' ? record.session_key : kind === 'message' ? record.message_key : record.event_key
         const key = record.session_key ?? itemKey
@@ -379,7 +365,7 @@ export class Batch {
       const key = this.#slab.text(sessionKey)
       let value: Buffer | null = null
       if (record !== null) {
-        const draft = this.#to.mask.record({ kind: 'session', record })
+        const draft = this.#to.door.record({ kind: 'session', record })
         value = this.#slab.encode(this.#to.encoders.session, draft.record as Session)
         if (value.length + key.length > this.#roomOf(topic)) {
           this.#slab.giveBack()
@@ -396,31 +382,22 @@ export class Batch {
       }
       this.#add(topic, this.#partitionOfBot(botId), { key, value })
     }
-    for (const thread of threads) this.#thread(thread)
-  }
-
-  #thread({ key, value, partKey, standing, wrote }: ThreadState): void {
-    const room = this.#roomOf(this.#to.names.versions) - Buffer.byteLength(key)
-    const write = (key: string, value: Buffer | null) =>
-      this.#add(this.#to.names.versions, this.#versionsPartition, { key: this.#slab.text(key), value })
-    const bytes = Buffer.from(value)
-    // A topic that does not take the key remembers nothing of the thread.
-    if (room < LEAST_ROOM) return
-    const size = room - PART_NUMBER_BYTES
-    const parts = bytes.length <= room ? 0 : Math.ceil(bytes.length / size)
-    for (let part = 0; part < parts; part++) write(partKey(part), bytes.subarray(part * size, (part + 1) * size))
-    for (let part = parts; part < standing; part++) write(partKey(part), null)
-    write(key, parts === 0 ? bytes : this.#slab.text(threadHead(parts)))
-    wrote(parts)
+    const versions = this.#to.names.versions
+    for (const thread of threads) {
+      for (const { key, value } of spreadThread(thread, this.#roomOf(versions))) {
+        this.#add(versions, this.#versionsPartition, { key: this.#slab.text(key), value })
+      }
+    }
   }
 
   /**
    * One row or record that cannot be published goes to the rejects topic, once for the same content.
    *
    * @param cursor The cursor before the row's page: where to read it again.
+   * @returns false when the same content was rejected before.
    * @throws FlowError with the reject's code when the connector tolerates none.
    */
-  reject(reject: Reject, piece: Piece, versions: Versions, cursor: string): void {
+  reject(reject: Reject, piece: Piece, versions: Versions, cursor: string): boolean {
     const to = this.#to
     if (!to.tolerant) {
       throw new FlowError(reject.code, {
@@ -434,7 +411,7 @@ export class Batch {
     }
     if (!versions.reject(reject.mark, piece.window.untilMs)) {
       this.unchanged++
-      return
+      return false
     }
     this.#rejected(reject, cursor)
     const key = versions.rejectKey(reject.mark)
@@ -445,6 +422,7 @@ export class Batch {
       })
     }
     this.rejects.set(reject.code, (this.rejects.get(reject.code) ?? 0) + 1)
+    return true
   }
 
   /** The reject's record: with less and less in it, until it fits. */
@@ -468,8 +446,8 @@ export class Batch {
       ...own,
       '__colloquy.cursor': cursor,
     }
-    const id = isLong(reject.rowId, MOST_ID_BYTES) ? digestOf(reject.rowId) : reject.rowId
-    const json = jsonOf(() => to.mask.row(reject.raw))
+    const id = isLong(reject.rowId, MOST_ID_BYTES) ? digestOf(reject.rowId) : cleanId(reject.rowId)
+    const json = jsonOf(() => to.door.row(reject.raw))
     const summary = JSON.stringify({ left_out: 'the row is larger than the topic takes', bytes: Buffer.byteLength(json) })
     const { '__colloquy.cursor': _, ...withoutCursor } = headers
     const shortened = Object.fromEntries(Object.entries(withoutCursor).map(([name, text]) => [name, short(text, 100)]))
@@ -507,22 +485,10 @@ export class Batch {
     return batches
   }
 
-  /** Empty again, when the transaction is over. */
-  reset(): void {
+  /** When the transaction is over: its memory serves the next batch. */
+  close(): void {
     this.#topics.clear()
     this.#slab.reset()
-    this.lane = null
-    this.fromMs = 0
-    this.untilMs = 0
-    this.pages = 0
-    this.rows = 0
-    this.unchanged = 0
-    this.sessions = 0
-    this.messages = 0
-    this.events = 0
-    this.rejects = new Map()
-    this.newestAtMs = null
-    this.records = 0
   }
 
   /** The hash of what the record says, without how it was read; of the record that was encoded last. */

@@ -14,6 +14,7 @@ import { createHttp } from '../source/http.ts'
 import { PRIORITY, quotaPool } from '../source/quota.ts'
 import { formerTransactionalId, sourceTransactionalId, type TopicNames } from '../topics.ts'
 import type { Fault } from './commit.ts'
+import { doorOf } from './door.ts'
 import type { Outputs } from './encode.ts'
 import { Health, type PartitionState } from './health.ts'
 import { asGiven } from './mask.ts'
@@ -109,7 +110,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
         partitionOf,
         encoders,
         maxBytes,
-        mask: asGiven,
+        door: doorOf(asGiven),
         feeds: kindsOf(connector, streamName, config),
         tolerant: base.errorsTolerance === 'all',
       }

@@ -13,6 +13,7 @@ import { contentId } from '../source/content-id.ts'
 import type { Derive, Turn } from '../source/contract.ts'
 import { type RowContext, session, type SessionRef } from '../source/records.ts'
 import type { PartitionName } from './cursor.ts'
+import { boundId } from './door.ts'
 import { type Seal, unsealed } from './seal.ts'
 
 /** What the first turn that knows it tells: the value, and the time of that turn. */
@@ -58,9 +59,8 @@ interface Thread {
   readonly publishes: boolean
 }
 
+const SEALED = /^[\w-]+$/
 const NO_THREAD: Thread = { sessions: [], publishes: true }
-/** Longest key, part and bot of a turn, UTF-8 bytes: they become keys and ids. */
-const MOST_BYTES = 1024
 const MOST_MERGED = 100
 
 const TOLD = ['channel', 'language', 'userId', 'channelUserId', 'queue', 'agentId', 'agentName', 'isTest'] as const
@@ -84,9 +84,28 @@ export interface ThreadState {
   wrote(parts: number): void
 }
 
-/** Value of the head of a thread that was written in parts. */
-export function threadHead(parts: number): string {
-  return JSON.stringify({ format: 2, parts })
+/** What a part's number adds to the key of its thread, and the least room beside the key for a head. */
+const PART_NUMBER_BYTES = 12
+const LEAST_ROOM = 64
+
+/**
+ * The records that a thread is written in: one, or a head and parts, given the bytes that key and value of one may take. Parts that are no more
+ * have a null value. A topic that does not even take the head remembers nothing of the thread.
+ */
+export function spreadThread(thread: ThreadState, mostBytes: number): { key: string; value: Buffer | null }[] {
+  const { key, partKey, standing } = thread
+  const bytes = Buffer.from(thread.value)
+  const room = mostBytes - Buffer.byteLength(key)
+  if (room < LEAST_ROOM) return []
+  const size = room - PART_NUMBER_BYTES
+  const parts = bytes.length <= room ? 0 : Math.ceil(bytes.length / size)
+  const records: { key: string; value: Buffer | null }[] = []
+  for (let part = 0; part < parts; part++)
+    records.push({ key: partKey(part), value: bytes.subarray(part * size, (part + 1) * size) })
+  for (let part = parts; part < standing; part++) records.push({ key: partKey(part), value: null })
+  records.push({ key, value: parts === 0 ? bytes : Buffer.from(JSON.stringify({ format: 2, parts })) })
+  thread.wrote(parts)
+  return records
 }
 
 export interface Drained {
@@ -149,10 +168,8 @@ export class DerivedSessions {
   /** What the row says of its conversation. Throws what the connector throws. */
   turn(row: unknown, ctx: RowContext): Turn | null {
     const turn = this.#of.turn(row as never, ctx)
-    for (const name of ['key', 'part', 'botId'] as const) {
-      if (Buffer.byteLength(turn?.[name] ?? '') <= MOST_BYTES) continue
-      throw new FlowError('ROW_UNMAPPABLE', { path: `turn.${name}`, hint: `is longer than ${MOST_BYTES} bytes` })
-    }
+    // They become keys and ids.
+    for (const name of ['key', 'part', 'botId'] as const) boundId(turn?.[name] ?? '', `turn.${name}`)
     return turn
   }
 
@@ -265,9 +282,8 @@ export class DerivedSessions {
     if (key === null || !key.subarray(0, this.#keyStartBytes.length).equals(this.#keyStartBytes)) return false
     try {
       const [, , , , , sealed, part] = JSON.parse(key.toString()) as [...string[], string, number | undefined]
-      const thread = this.#seal.open(String(sealed))
-      // Written with another `pii.key`, or with none.
-      if (thread === null) return true
+      // Not sealed: written before the connector had a `pii.key`.
+      const thread = this.#seal.open(String(sealed)) ?? String(sealed)
       if (part === undefined) this.#loadThread(thread, value)
       else this.#loadPart(thread, Number(part), value)
     } catch (error) {
@@ -310,10 +326,10 @@ export class DerivedSessions {
     }
   }
 
-  /** The head of a thread that is in parts is not sealed: it says only how many there are. */
+  /** The head of a thread that is in parts is not sealed: it says only how many there are. What is sealed with another key is as forgotten. */
   #parsed(value: Buffer): Thread | { readonly parts: number } {
-    const text = value.toString()
-    return JSON.parse(this.#seal.open(text) ?? text) as Thread | { readonly parts: number }
+    const text = this.#seal.open(value.toString()) ?? value.toString()
+    return SEALED.test(text) ? NO_THREAD : (JSON.parse(text) as Thread | { readonly parts: number })
   }
 
   #take(thread: string, { sessions, publishes }: Thread): void {

@@ -1,7 +1,8 @@
 /**
  * From the drafts of changed rows to the bytes of one transaction: leave out what consumers have seen, encode, sort by partition.
  *
- * Whether a record is new is decided by its encoded content, as it leaves the door (`door.ts`). This runs for every record: nothing in it spreads, awaits or makes a buffer of its own.
+ * Whether a record is new is decided by its encoded content, as it leaves the door (`door.ts`).
+ * This runs for every record: nothing in it spreads, awaits or makes a buffer of its own.
  */
 import { hash } from 'node:crypto'
 import { FlowError } from '../errors.ts'
@@ -11,8 +12,8 @@ import { botKey, type Event, type Lane, type Message, type Session, sessionKeyOf
 import type { Draft, RecordKind } from '../source/contract.ts'
 import type { TopicNames } from '../topics.ts'
 import type { PartitionName } from './cursor.ts'
-import { type Drained, threadHead, type ThreadState } from './derived.ts'
-import { cleanId, type Door, isLong, MOST_ID_BYTES, short } from './door.ts'
+import { type Drained, spreadThread } from './derived.ts'
+import { cleanId, type Door, isLong, MOST_ID_BYTES } from './door.ts'
 import type { Piece } from './plan.ts'
 import { markOf, type Reject, unmappable } from './reject.ts'
 import type { Row } from './rows.ts'
@@ -73,10 +74,6 @@ const PUBLISHED = 1
 const DEFAULT_MAX_BYTES = 1_048_588
 const MOST_HEADER_BYTES = 1000
 
-/** What a part's number adds to the key of its thread, and the least room beside the key for a head. */
-const PART_NUMBER_BYTES = 12
-const LEAST_ROOM = 64
-
 interface Staged {
   readonly topic: string
   readonly partition: number
@@ -85,6 +82,15 @@ interface Staged {
 
 /** Sessions of one row that belong to other bots than the row's first. */
 const MOST_OTHER_BOTS = 10_000
+
+/** As much of the text as fits. */
+function short(text: string, mostBytes: number): string {
+  if (!isLong(text, mostBytes)) return text.toWellFormed()
+  return Buffer.from(text.slice(0, mostBytes))
+    .subarray(0, mostBytes - 3)
+    .toString('utf8')
+    .replace(/\uFFFD$/, '')
+}
 
 /** Stands for an id that is too long to be a key. */
 function digestOf(id: string): string {
@@ -378,22 +384,12 @@ export class Batch {
       }
       this.#add(topic, this.#partitionOfBot(botId), { key, value })
     }
-    for (const thread of threads) this.#thread(thread)
-  }
-
-  #thread({ key, value, partKey, standing, wrote }: ThreadState): void {
-    const room = this.#roomOf(this.#to.names.versions) - Buffer.byteLength(key)
-    const write = (key: string, value: Buffer | null) =>
-      this.#add(this.#to.names.versions, this.#versionsPartition, { key: this.#slab.text(key), value })
-    const bytes = Buffer.from(value)
-    // A topic that does not take the key remembers nothing of the thread.
-    if (room < LEAST_ROOM) return
-    const size = room - PART_NUMBER_BYTES
-    const parts = bytes.length <= room ? 0 : Math.ceil(bytes.length / size)
-    for (let part = 0; part < parts; part++) write(partKey(part), bytes.subarray(part * size, (part + 1) * size))
-    for (let part = parts; part < standing; part++) write(partKey(part), null)
-    write(key, parts === 0 ? bytes : this.#slab.text(threadHead(parts)))
-    wrote(parts)
+    const versions = this.#to.names.versions
+    for (const thread of threads) {
+      for (const { key, value } of spreadThread(thread, this.#roomOf(versions))) {
+        this.#add(versions, this.#versionsPartition, { key: this.#slab.text(key), value })
+      }
+    }
   }
 
   /**
@@ -452,7 +448,7 @@ export class Batch {
       ...own,
       '__colloquy.cursor': cursor,
     }
-    const id = cleanId(to.door.shownId(isLong(reject.rowId, MOST_ID_BYTES) ? digestOf(reject.rowId) : reject.rowId))
+    const id = isLong(reject.rowId, MOST_ID_BYTES) ? digestOf(reject.rowId) : cleanId(to.door.shownId(reject.rowId))
     const json = jsonOf(() => to.door.row(reject.raw))
     const summary = JSON.stringify({ left_out: 'the row is larger than the topic takes', bytes: Buffer.byteLength(json) })
     const { '__colloquy.cursor': _, ...withoutCursor } = headers

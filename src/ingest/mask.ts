@@ -15,7 +15,8 @@ import {
   sessionKeyOf,
   type Tag,
 } from '../records.ts'
-import type { Draft, RecordKind } from '../source/contract.ts'
+import type { BaseConfig } from '../source/config.ts'
+import type { Connector, Draft, RecordKind } from '../source/contract.ts'
 import type { PiiAction, PiiRules, PiiSpec } from '../source/pii.ts'
 import { maskText } from './free-text.ts'
 import { type Seal, sealOf, unsealed } from './seal.ts'
@@ -45,6 +46,11 @@ export const asGiven: Mask = {
   seal: unsealed,
   idSeal: unsealed,
   sealedRow: () => null,
+}
+
+/** As the connector's config wants it. */
+export function maskFor({ manifest }: Connector, { pii }: Pick<BaseConfig, 'pii'>): Mask {
+  return pii === null ? asGiven : maskOf(pii.rules, pii.key, manifest.pii?.row)
 }
 
 const MASKED = '[masked]'

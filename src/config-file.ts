@@ -184,6 +184,8 @@ function plainValues(document: Document.Parsed, lines: LineCounter): unknown {
     if (isScalar(node)) {
       if (typeof node.value === 'bigint') return node.source ?? String(node.value)
       if (typeof node.value === 'number' && node.source !== undefined && String(node.value) !== node.source) return node.source
+      // Tags such as !!timestamp and !!binary make objects; what was written is what is meant.
+      if (typeof node.value === 'object' && node.value !== null) return node.source ?? null
       return node.value
     }
     if (isSeq(node)) return node.items.map(item => plain(item as Node, level + 1))
@@ -201,12 +203,12 @@ function plainValues(document: Document.Parsed, lines: LineCounter): unknown {
 /** Where in the text each dotted path stands, and which path stands at, or last before, a place in the text. */
 function index(document: Document.Parsed, lines: LineCounter) {
   const line = new Map<string, number>()
-  const starts: { readonly offset: number; readonly path: string }[] = []
+  const starts: { readonly offset: number; readonly path: readonly string[] }[] = []
   const add = (path: readonly string[], offset: number) => {
     const dotted = path.join('.')
     // A key that stands twice is looked for where it stands first.
     if (!line.has(dotted)) line.set(dotted, lines.linePos(offset).line)
-    starts.push({ offset, path: dotted })
+    starts.push({ offset, path })
   }
   const visit = (node: Node | null | undefined, at: readonly string[]): void => {
     if (at.length > MOST_LEVELS) return
@@ -227,8 +229,21 @@ function index(document: Document.Parsed, lines: LineCounter) {
   visit(document.contents, [])
   return {
     line,
-    place: (offset: number) => starts.findLast(start => start.offset <= offset)?.path ?? '',
+    place: (offset: number) => knownPart(starts.findLast(start => start.offset <= offset)?.path ?? []),
   }
+}
+
+/** Keys whose values are secrets even when they stand in the file in clear. */
+export const SECRET_KEY = /(password|secret|token|key)$/i
+
+/**
+ * The path as far as it surely holds keys: where the YAML is wrong, a value may have been read as one (`password: hunter2: x`, or lines that run
+ * together).
+ */
+function knownPart(path: readonly string[]): string {
+  const secret = path.findIndex(key => SECRET_KEY.test(key)) + 1
+  const odd = path.findIndex(key => !/^[\w.-]{1,64}$/.test(key))
+  return path.slice(0, Math.min(secret || path.length, odd < 0 ? path.length : odd)).join('.')
 }
 
 const keyText = (key: unknown): string => (isScalar(key) ? (key.source ?? String(key.value)) : '(no text)')

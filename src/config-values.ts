@@ -26,6 +26,12 @@ export function splitList(text: string): string[] {
     .filter(item => item !== '')
 }
 
+/** Text of the config as it may be shown: a line break in it would forge a line of output, and a pasted file would fill the screen. */
+export function shown(text: string, mostCharacters = 100): string {
+  const escaped = JSON.stringify(text.toWellFormed()).slice(1, -1).replaceAll('\\"', '"').replaceAll('\\\\', '\\')
+  return escaped.length > mostCharacters ? `${escaped.slice(0, mostCharacters)}…` : escaped
+}
+
 interface JsonSchema {
   readonly type?: string
   readonly format?: string

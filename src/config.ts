@@ -7,8 +7,8 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, isAbsolute, resolve } from 'node:path'
 import { z } from 'zod'
-import { type Fault, parseFile, readSmallFile } from './config-file.ts'
-import { asBoolean, asNumber, asText, splitList } from './config-values.ts'
+import { type Fault, parseFile, readSmallFile, SECRET_KEY } from './config-file.ts'
+import { asBoolean, asNumber, asText, shown, splitList } from './config-values.ts'
 import { nearestOf } from './did-you-mean.ts'
 import { DURATION_FORM, parseDuration, shownDuration } from './durations.ts'
 import type { SaslOptions } from './kafka/port.ts'
@@ -236,9 +236,6 @@ const SECTIONS: Readonly<Record<string, readonly string[]>> = {
   log: Object.keys(LogSettings.shape),
 }
 
-/** Keys whose values are secrets even when they stand in the file in clear. */
-const SECRET_KEY = /(password|secret|token|key)$/i
-
 type Path = readonly (string | number)[]
 type Report = (path: Path, message: string) => void
 
@@ -268,10 +265,10 @@ export function loadConfig(path: string, env: Environment): LoadedConfig {
   const faults: Fault[] = [...yamlFaults]
   const report: Report = (at, message) => {
     const dotted = at.join('.')
-    const shown = dotted === '' ? path : at.map(shownKey).join('.')
-    if (faults.some(fault => fault.path === shown)) return
+    const place = dotted === '' ? path : at.map(key => shown(String(key))).join('.')
+    if (faults.some(fault => fault.path === place)) return
     const line = lineOf(dotted)
-    faults.push({ path: shown, message: withoutSecrets(message), ...(line === undefined ? {} : { line }) })
+    faults.push({ path: place, message: withoutSecrets(message), ...(line === undefined ? {} : { line }) })
   }
 
   const folder = dirname(file)
@@ -367,26 +364,20 @@ function resolveReferences(value: unknown, at: Path, source: { env: Environment;
 function referred(provider: string | undefined, name: string, source: { env: Environment; folder: string }): string {
   if (provider === undefined) throw new Error('${ begins a reference: write ${env:NAME} or ${file:PATH}, with the brace closed')
   if (provider !== 'env' && provider !== 'file')
-    throw new Error(`nothing resolves \${${shownKey(provider)}:…}: env and file are known`)
+    throw new Error(`nothing resolves \${${shown(provider)}:…}: env and file are known`)
   if (name === '')
     throw new Error(`a reference names ${provider === 'env' ? 'a variable: write ${env:NAME}' : 'a file: write ${file:PATH}'}`)
   if (name.includes('${')) throw new Error('a reference cannot stand inside another')
   if (provider === 'env') {
     const found = Object.hasOwn(source.env, name) ? source.env[name] : undefined
-    if (found === undefined) throw new Error(`the environment has no ${shownKey(name)}`)
+    if (found === undefined) throw new Error(`the environment has no ${shown(name)}`)
     return found
   }
   try {
     return readSmallFile(resolve(source.folder, name)).trim()
   } catch (error) {
-    throw new Error(`the file ${shownKey(name)} cannot be read: ${(error as Error).message}`)
+    throw new Error(`the file ${shown(name)} cannot be read: ${(error as Error).message}`)
   }
-}
-
-/** A key or name as it may be shown: a line break in it would forge a line of output, and a pasted file would fill the screen. */
-function shownKey(key: string | number): string {
-  const text = JSON.stringify(String(key).toWellFormed()).slice(1, -1).replaceAll('\\"', '"')
-  return text.length > 100 ? `${text.slice(0, 100)}…` : text
 }
 
 function hideSecrets(value: unknown, name = ''): void {
@@ -459,8 +450,10 @@ function flatMaps(value: unknown, report: Report): Record<string, ConnectorMap> 
         if (entry.every(isPlain)) map[key] = entry
         else report(place, 'takes a list of plain values: text, numbers, true or false')
       } else {
-        const [inner = '…'] = isRecord(entry) ? Object.keys(entry) : []
-        report(place, `is a map, where keys are flat: write it as ${shownKey(key)}.${shownKey(inner)}`)
+        const [first = '…'] = isRecord(entry) ? Object.keys(entry) : []
+        // Below a secret's key, what was read as a key may be the secret.
+        const inner = SECRET_KEY.test(key) ? '…' : first
+        report(place, `is a map, where keys are flat: write it as ${shown(key)}.${shown(inner)}`)
       }
     }
     maps[name] = map
@@ -483,10 +476,16 @@ function reportIssue(issue: z.core.$ZodIssue, above: Path, input: unknown, repor
       issues => issues.length > 0 && issues.every(each => each.path.length > 0 || each.code === 'unrecognized_keys'),
     )
     if (branch) for (const each of branch) reportIssue(each, at, input, report)
-    else report(at, valueAt(input, at) === undefined ? 'is required' : issue.message)
+    else report(at, isMissing(input, at) ? 'is required' : issue.message)
     return
   }
-  report(at, valueAt(input, at) === undefined ? 'is required' : sentence(issue.message))
+  report(at, isMissing(input, at) ? 'is required' : sentence(issue.message))
+}
+
+/** Not an item of a list that the schema has made of text. */
+function isMissing(input: unknown, at: Path): boolean {
+  const parent = valueAt(input, at.slice(0, -1))
+  return valueAt(input, at) === undefined && (parent === undefined || isRecord(parent))
 }
 
 const sentence = (message: string) =>

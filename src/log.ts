@@ -65,8 +65,13 @@ function formsOf(secret: string): readonly string[] {
   const plain = [secret, inUrl, encodeURIComponent(secret.toWellFormed()), encodeURI(secret.toWellFormed())]
   const lower = plain.map(text => text.replace(/%[0-9A-F]{2}/g, hex => hex.toLowerCase()))
   const base64 = secret.length < SHORTEST_SECRET ? [] : inBase64(secret)
-  // A line is JSON, and an answer of a vendor in it may be JSON once more.
-  return [...new Set([...plain, ...lower, ...base64].flatMap(text => [text, inJson(text), inJson(inJson(text))]))]
+  // A line is JSON, and an answer of a vendor in it may be JSON once more, in the habits of other languages: all ASCII, or with slashes escaped.
+  const json = [inJson(secret), inAscii(inJson(secret)), inJson(secret).replaceAll('/', '\\/')]
+  return [...new Set([...plain, ...lower, ...base64, ...json].flatMap(text => [text, inJson(text), inJson(inJson(text))]))]
+}
+
+function inAscii(text: string): string {
+  return text.replace(/[^\0-\x7f]/g, unit => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 /** The secret as it stands in the base64 of a longer text, such as `user:secret`: at each of three places, without the letters it shares with its neighbours. */

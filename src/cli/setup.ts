@@ -3,6 +3,7 @@
  */
 import { dirname, resolve } from 'node:path'
 import { type ColloquyConfig, type Fault, type LoadedConfig, loadConfig, mergeFaults } from '../config.ts'
+import { shown } from '../config-values.ts'
 import { FlowError } from '../errors.ts'
 import { connectKafka } from '../kafka/client.ts'
 import type { Kafka } from '../kafka/port.ts'
@@ -58,7 +59,7 @@ async function readConnectors(
   const warnings: Fault[] = []
   const placed = ({ path: at, message }: Omit<Fault, 'line'>): Fault => {
     const line = loaded.lineOf(at)
-    return { path: at, message, ...(line === undefined ? {} : { line }) }
+    return { path: shown(at, 300), message, ...(line === undefined ? {} : { line }) }
   }
   const report = (fault: Omit<Fault, 'line'>) => void found.push(placed(fault))
   const folder = dirname(resolve(path))

@@ -5,7 +5,7 @@
  * Values come typed (YAML) or as text (Kafka Connect's REST API, the environment), so text is read as what the schema asks for.
  */
 import { z } from 'zod'
-import { asBoolean, asNumber, asText, splitList, whatItTakes } from '../config-values.ts'
+import { asBoolean, asNumber, asText, shown, splitList, whatItTakes } from '../config-values.ts'
 import { nearestOf } from '../did-you-mean.ts'
 import { without } from '../log.ts'
 import type { Connector, Quota, Scope } from './contract.ts'
@@ -157,7 +157,7 @@ export function parseConnectorConfig(
   const known = Object.keys(connector.streams)
   for (const stream of Array.isArray(streams) ? (streams as unknown[]) : [])
     if (typeof stream === 'string' && !known.includes(stream))
-      report('streams', `${stream} is not a stream of ${connector.manifest.id}, which has ${known.join(', ')}`)
+      report('streams', `${shown(stream)} is not a stream of ${connector.manifest.id}, which has ${known.join(', ')}`)
   if (baseInput.account === undefined && !Base.shape.account.safeParse(name).success)
     report('account', "is required, as the connector's name cannot be one: a name without ':', '|', '/' or blanks")
   if (baseInput.name !== undefined && baseInput.name !== name) report('name', `is not ${name}`)

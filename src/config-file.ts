@@ -17,7 +17,7 @@ export interface FileValues {
   readonly values: unknown
   readonly faults: readonly Fault[]
   /** Line of a dotted path; of its nearest parent where it is not in the file. */
-  lineOf(path: string): number | undefined
+  readonly lineOf: (path: string) => number | undefined
 }
 
 const MOST_BYTES = 1024 * 1024
@@ -31,7 +31,7 @@ export function readSmallFile(file: string): string {
   try {
     bytes = bytesOf(file)
   } catch (error) {
-    throw new Error(reasonOf(error))
+    throw new Error(reasonOf(error), { cause: error })
   }
   let text: string
   try {

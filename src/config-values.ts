@@ -36,7 +36,7 @@ interface JsonSchema {
   readonly type?: string
   readonly format?: string
   readonly enum?: readonly unknown[]
-  readonly const?: unknown
+  readonly const?: string | number | boolean | null
   readonly minimum?: number
   readonly maximum?: number
   readonly minLength?: number
@@ -79,6 +79,7 @@ function inWords(json: JsonSchema, isMs = false): string {
       return `a list${json.minItems === undefined ? '' : ` of at least ${json.minItems}`}, or text with commas: ${inWords(json.items ?? {})} each`
     case 'object':
       return 'a map of keys'
+    case undefined:
     default:
       if (json.format === 'uri') return 'an address such as https://host/path'
       if (json.format === 'date-time') return 'a time with a zone, such as 2026-11-01T00:00:00Z, or a day'

@@ -376,7 +376,7 @@ function referred(provider: string | undefined, name: string, source: { env: Env
   try {
     return readSmallFile(resolve(source.folder, name)).trim()
   } catch (error) {
-    throw new Error(`the file ${shown(name)} cannot be read: ${(error as Error).message}`)
+    throw new Error(`the file ${shown(name)} cannot be read: ${(error as Error).message}`, { cause: error })
   }
 }
 

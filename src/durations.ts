@@ -30,6 +30,6 @@ export function parseDuration(text: string): number | null {
 
 /** The shortest way to write it: 900000 is `15m`. */
 export function shownDuration(ms: number): string {
-  const [unit, unitMs] = [...UNIT_MS].filter(([, each]) => ms % each === 0).at(-1) ?? ['ms', 1]
+  const [unit, unitMs] = [...UNIT_MS].findLast(([, each]) => ms % each === 0) ?? ['ms', 1]
   return `${ms / unitMs}${unit}`
 }

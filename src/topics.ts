@@ -42,6 +42,11 @@ export function sourceTransactionalId(prefix: string, of: { connector: string; s
   return [prefix, of.connector, of.stream, of.scope].join('/')
 }
 
+/** Transactional id of a command of the binary. The empty second part keeps it apart from every connector's. */
+export function toolTransactionalId(prefix: string, tool: string): string {
+  return [prefix, '', 'tool', tool].join('/')
+}
+
 /** Transactional id with which a worker shows that it lives. The empty second part keeps it apart from every connector's. */
 export function workerTransactionalId(prefix: string, worker: string): string {
   return [prefix, '', 'worker', worker].join('/')

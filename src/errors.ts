@@ -261,6 +261,23 @@ export function asFlowError(thrown: unknown): FlowError {
   return new FlowError('BUG', { hint: thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown) }, thrown)
 }
 
+/** Where an error was thrown, without its message: that may hold what a vendor said. */
+export function framesOf({ stack = '' }: Error): string {
+  return stack
+    .split('\n')
+    .filter(line => /^\s+at .+:\d+:\d+\)?$/.test(line))
+    .map(line => line.trim())
+    .join('\n')
+}
+
+/** What a plugin's or connector's code threw, for errors and logs: a fault of its own is told by its name and place, as its words may hold what the vendor said. */
+export function asPluginError(thrown: unknown, call: string): FlowError {
+  if (thrown instanceof FlowError) return thrown
+  const name = thrown instanceof Error ? thrown.name : typeof thrown
+  const place = thrown instanceof Error ? (framesOf(thrown).split('\n')[0] ?? '') : ''
+  return new FlowError('BUG', { hint: `${name} in the connector's ${call}${place === '' ? '' : ` ${place}`}` }, thrown)
+}
+
 function messageOf(code: ErrorCode, details: ErrorDetails): string {
   const { hint, ...rest } = details
   const place = Object.entries(rest)

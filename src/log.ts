@@ -1,4 +1,5 @@
 import { pino } from 'pino'
+import { framesOf } from './errors.ts'
 
 /**
  * JSON lines on stderr: `time` (ISO, UTC), `level`, `msg`, and where they apply `code` (from `errors.ts`), `connector`, `stream`, `scope`.
@@ -116,6 +117,6 @@ export function errorFields(error: {
     ...error.details,
     error: error.message,
     ...(error.cure === undefined ? {} : { cure: error.cure }),
-    ...(error.code === 'BUG' && error.cause instanceof Error ? { stack: error.cause.stack } : {}),
+    ...(error.code === 'BUG' && error.cause instanceof Error ? { stack: framesOf(error.cause) } : {}),
   }
 }

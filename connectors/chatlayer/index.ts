@@ -337,8 +337,10 @@ function flowOf(row: Thread, { scope, http, nowMs }: FlowCall): Promise<z.output
     start_time: new Date(row.firstMs - AROUND_MS).toISOString(),
     end_time: new Date(Math.max(row.lastMs + 1, Math.min(row.lastMs + AROUND_MS, nowMs))).toISOString(),
   }
-  const call = `${path}/conversations/${encodeURIComponent(row.conversationId)}/flow`
-  return answered(empty => http.getJson(call, query, FlowAnswer, { empty, emptyStatus: [404] }), {})
+  const call = (id: string) => `${path}/conversations/${id}/flow`
+  const shownPath = call('{conversation_id}')
+  const ask = call(encodeURIComponent(row.conversationId))
+  return answered(empty => http.getJson(ask, query, FlowAnswer, { empty, emptyStatus: [404], shownPath }), {})
 }
 
 /**

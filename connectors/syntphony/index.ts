@@ -290,7 +290,8 @@ async function detailsOf(api: Api, { id }: Conversation): Promise<Details | null
   const { config, http } = api
   const path = config.pathConversationsDetails
   const query = path.includes('{sessionCode}') ? {} : { [config.paramSessionCode]: id }
-  const ask = () => http.getJson(pathOf(api, path, id), query, Details.nullable(), { empty: null })
+  const options = { empty: null, shownPath: path }
+  const ask = () => http.getJson(pathOf(api, path, id), query, Details.nullable(), options)
   try {
     return (await ask()) ?? (await ask())
   } catch (error) {

@@ -268,7 +268,7 @@ function rowOf<T>(read: (cells: Cells) => T): z.ZodType<T> {
     else if (CUT_OFF in raw)
       faults.push({
         path: ['date_ini'],
-        message: `the vendor cut this second off at ${String(raw[CUT_OFF])} rows, and no less can be asked for`,
+        message: `the vendor cut this second off at ${Number(raw[CUT_OFF])} rows, and no less can be asked for`,
       })
     else {
       const row = read(new Cells(raw, (path, message) => faults.push({ path: [path], message })))

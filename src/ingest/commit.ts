@@ -37,9 +37,9 @@ export async function commit(parts: CommitParts, batch: Batch, cursor: KnownCurs
   const { writer, to, quota, fault, owner = null } = parts
   const key = cursorKey(to)
   const room = mostRecordBytes(to.maxBytes.get(to.names.offsets) ?? Infinity) - Buffer.byteLength(key)
-  let value = Buffer.from(writeCursor(cursor, quota.spent(), false, owner))
+  let value = Buffer.from(writeCursor(cursor, quota.spent(), false, owner, to.door.seal))
   // Where the vendor was asked how often is the part that can be done without.
-  if (value.length > room) value = Buffer.from(writeCursor(cursor, undefined, false, owner))
+  if (value.length > room) value = Buffer.from(writeCursor(cursor, undefined, false, owner, to.door.seal))
   batch.add(to.names.offsets, to.partitionOf(key, to.partitions), { key: Buffer.from(key), value })
   const progressKey = `${to.connector}/${to.stream}/${to.scope}`
   await writer.transact(async tx => {

@@ -6,6 +6,7 @@ import { FlowError } from '../errors.ts'
 import type { TimeRange } from '../records.ts'
 import type { Json } from '../source/contract.ts'
 import type { Spent } from '../source/quota.ts'
+import { type Seal, unsealed } from './seal.ts'
 
 /** A place in one lane: everything before `atMs` is read, `[atMs, toMs)` is in hand when `toMs` is not null, and `resume` continues that window. */
 export interface Place {
@@ -92,24 +93,26 @@ export function readOwner(text: string): CursorOwner | null {
  * @param spent What the vendor was asked of late, so that a process that starts anew keeps to the quota, too.
  * @param isNew No Progress has been written yet.
  * @param owner Who writes it; null: nobody who goes on from it.
+ * @param seal Of a connector with a `pii.key`: what a listing goes on by may hold ids of people.
  */
 export function writeCursor(
   cursor: Cursor,
   { requests, untold } = NOTHING_SPENT,
   isNew = false,
   owner: CursorOwner | null = null,
+  seal: Seal = unsealed,
 ): string {
   const map: Record<string, Primitive> = { format: CURSOR_FORMAT, start: iso(cursor.startMs) }
   if (owner) map['worker'] = owner.worker
   if (owner?.released) map['released'] = true
   if (isNew) map['new'] = true
   map['live.until'] = iso(cursor.live.atMs)
-  putWindow(map, 'live', cursor.live)
+  putWindow(map, 'live', cursor.live, seal)
   if (cursor.backfill) {
     map['backfill.from'] = iso(cursor.backfill.atMs)
     map['backfill.until'] = iso(cursor.backfill.untilMs)
     if (cursor.backfill.toMs !== null) map['backfill.began'] = iso(cursor.backfill.beganMs)
-    putWindow(map, 'backfill', cursor.backfill)
+    putWindow(map, 'backfill', cursor.backfill, seal)
   }
   map['lookback.began'] = iso(cursor.lookback.beganMs)
   if (cursor.kept) {
@@ -121,7 +124,7 @@ export function writeCursor(
     map['lookback.pass'] = iso(pass.beganMs)
     map['lookback.at'] = iso(pass.atMs)
     map['lookback.until'] = iso(pass.untilMs)
-    putWindow(map, 'lookback', pass)
+    putWindow(map, 'lookback', pass, seal)
   }
   if (cursor.covered) map['covered'] = cursor.covered.map(range => `${iso(range.from)}/${iso(range.until)}`).join(' ')
   const told = requests.map(({ atMs, count }) => `${iso(atMs)}*${count}`)
@@ -164,9 +167,10 @@ export function isUntold(text: string): boolean {
  * Reads what `writeCursor` wrote, or what a person put in its place: only `live.until` is required then, times may be epoch milliseconds too.
  *
  * @param nowMs Stands for what a person left out.
+ * @param seal Opens what a listing goes on by; where it was sealed with another key, its window begins again.
  * @throws FlowError CURSOR_INVALID, naming the field.
  */
-export function readCursor(text: string, nowMs: number): Cursor {
+export function readCursor(text: string, nowMs: number, seal: Seal = unsealed): Cursor {
   const map = parseMap(text)
   const format = map['format'] ?? CURSOR_FORMAT
   if (format !== CURSOR_FORMAT && format !== FORMER_FORMAT)
@@ -183,7 +187,7 @@ export function readCursor(text: string, nowMs: number): Cursor {
   const backfill =
     backfillFrom === null || backfillUntil === null || backfillFrom >= backfillUntil
       ? null
-      : { ...placeOf(map, 'backfill', backfillFrom), untilMs: backfillUntil, beganMs: timeOf(map, 'backfill.began') ?? beganMs }
+      : { ...placeOf(map, 'backfill', backfillFrom, seal), untilMs: backfillUntil, beganMs: timeOf(map, 'backfill.began') ?? beganMs }
 
   const passBegan = timeOf(map, 'lookback.pass')
   const passAt = timeOf(map, 'lookback.at')
@@ -191,12 +195,12 @@ export function readCursor(text: string, nowMs: number): Cursor {
   const pass =
     passBegan === null || passAt === null || passUntil === null
       ? null
-      : { ...placeOf(map, 'lookback', passAt), untilMs: passUntil, beganMs: passBegan }
+      : { ...placeOf(map, 'lookback', passAt, seal), untilMs: passUntil, beganMs: passBegan }
 
   const kept = keptOf(map)
   return {
     startMs: Math.min(startMs, backfillFrom ?? startMs, liveUntil),
-    live: placeOf(map, 'live', liveUntil),
+    live: placeOf(map, 'live', liveUntil, seal),
     backfill,
     lookback: { beganMs, pass },
     covered: coveredOf(map),
@@ -211,17 +215,24 @@ function keptOf(map: Readonly<Record<string, Primitive>>): Kept | null {
   return { lookbackMs, fromMs: timeOf(map, 'versions.from') ?? -Infinity }
 }
 
-function putWindow(map: Record<string, Primitive>, lane: string, place: Place): void {
+function putWindow(map: Record<string, Primitive>, lane: string, place: Place, seal: Seal): void {
   if (place.toMs === null) return
   map[`${lane}.to`] = iso(place.toMs)
   if (place.resume === null) return
+  if (seal !== unsealed) {
+    map[`${lane}.resume.sealed`] = seal.seal(JSON.stringify(place.resume))
+    return
+  }
   if (typeof place.resume === 'object') map[`${lane}.resume.json`] = JSON.stringify(place.resume)
   else map[`${lane}.resume`] = place.resume
 }
 
-function placeOf(map: Readonly<Record<string, Primitive>>, lane: string, atMs: number): Place {
+function placeOf(map: Readonly<Record<string, Primitive>>, lane: string, atMs: number, seal: Seal): Place {
   const toMs = timeOf(map, `${lane}.to`)
   if (toMs === null || toMs <= atMs) return { atMs, toMs: null, resume: null }
+  const sealed = map[`${lane}.resume.sealed`]
+  const opened = typeof sealed === 'string' && seal !== unsealed ? seal.open(sealed) : null
+  if (typeof sealed === 'string') return { atMs, toMs, resume: opened === null ? null : (JSON.parse(opened) as Json) }
   const text = map[`${lane}.resume.json`]
   if (text === undefined || text === null) return { atMs, toMs, resume: map[`${lane}.resume`] ?? null }
   try {

@@ -364,11 +364,11 @@ export class Batch {
     const topic = this.#to.names.sessions
     const { vendor, account, door } = this.#to
     for (const { sessionId, botId, record } of sessions) {
-      const sessionKey = sessionKeyOf(vendor, account, door.sessionId(sessionId))
+      if (record !== null) door.records([{ kind: 'session', record }])
+      const sessionKey = record?.session_key ?? sessionKeyOf(vendor, account, door.sessionId(sessionId))
       const key = this.#slab.text(sessionKey)
       let value: Buffer | null = null
       if (record !== null) {
-        door.records([{ kind: 'session', record }])
         value = this.#slab.encode(this.#to.encoders.session, record)
         if (value.length + key.length > this.#roomOf(topic)) {
           this.#slab.giveBack()
@@ -407,7 +407,7 @@ export class Batch {
         connector: to.connector,
         stream: to.stream,
         scope: to.scope,
-        row: to.door.shownId(reject.rowId),
+        row: to.door.loggedId(reject.rowId),
         path: reject.path,
         hint: `${reject.message}; errors.tolerance is none`,
       })

@@ -28,8 +28,10 @@ export interface Mask {
   sessionId(id: string): string
   /** A vendor's row on its way to rejects. Never changes the row itself. */
   row(raw: unknown): unknown
-  /** An id of a row as logs, errors and the rejects topic show it. */
+  /** An id of a row as the rejects topic shows it. */
   shownId(rowId: string): string
+  /** An id of a row as logs and errors show it: without what may be a telephone number or an address, whatever the rules. */
+  loggedId(rowId: string): string
   /** For what is kept on topics to be read again by us only. */
   readonly seal: Seal
   /** For ids of rows that are kept so: sealed only where rules hide them. */
@@ -43,6 +45,7 @@ export const asGiven: Mask = {
   sessionId: id => id,
   row: raw => raw,
   shownId: rowId => rowId,
+  loggedId,
   seal: unsealed,
   idSeal: unsealed,
   sealedRow: () => null,
@@ -51,6 +54,11 @@ export const asGiven: Mask = {
 /** As the connector's config wants it. */
 export function maskFor({ manifest }: Connector, { pii }: Pick<BaseConfig, 'pii'>): Mask {
   return pii === null ? asGiven : maskOf(pii.rules, pii.key, manifest.pii?.row)
+}
+
+/** Ids of rows are made of what a vendor calls people by with some vendors: telephone numbers and addresses do not reach a log. */
+function loggedId(rowId: string): string {
+  return maskText(rowId).replace(/\S*@\S*|\d(?:[ .()-]?\d){6,}/g, '[masked]')
 }
 
 const MASKED = '[masked]'
@@ -65,7 +73,9 @@ export function maskOf(rules: PiiRules, key: string | null, spec: PiiSpec['row']
   const hash = hasher(key)
   const fieldsOf = { persons: setOf(spec?.persons), texts: setOf(spec?.texts), plain: setOf(spec?.plain) }
   const seal = key === null ? unsealed : sealOf(key)
-  const hidesIds = rules.action('session', 'session_id') === 'hash'
+  const isSessionHashed = rules.action('session', 'session_id') === 'hash'
+  // Vendors make ids of rows of the ids of people.
+  const hidesIds = isSessionHashed || (['user_id', 'channel_user_id'] as const).some(field => rules.action('session', field) === 'hash')
   return {
     records: drafts => {
       const hidden = new Hidden()
@@ -73,9 +83,10 @@ export function maskOf(rules: PiiRules, key: string | null, spec: PiiSpec['row']
       for (const draft of drafts) apply(draft, rules, hash, hidden)
       return drafts
     },
-    sessionId: id => (hidesIds ? hash(id) : id),
+    sessionId: id => (isSessionHashed ? hash(id) : id),
     row: raw => maskRow(raw, fieldsOf, key === null ? null : hash),
     shownId: rowId => (hidesIds && rowId !== '' ? hash(rowId) : rowId),
+    loggedId: rowId => (hidesIds && rowId !== '' ? hash(rowId) : loggedId(rowId)),
     seal,
     idSeal: hidesIds ? seal : unsealed,
     sealedRow: raw => (key === null ? null : seal.seal(JSON.stringify(raw) ?? 'null')),
@@ -103,28 +114,57 @@ function hasher(key: string | null): Hash {
 /** Values of a row that must not be seen, with what stands for each. */
 class Hidden {
   readonly #by = new Map<string, string>()
-  #inside: RegExp | null = null
+  /** Of values that are looked for inside of texts: their lengths by their first character, the longest first. */
+  readonly #lengths = new Map<string, number[]>()
 
   add(value: string | null, shown: string): void {
     if (value === null || value === '' || value === shown || this.#by.has(value)) return
     this.#by.set(value, shown)
-    this.#inside = null
+    if (value.length < LEAST_INSIDE) return
+    const first = value.charAt(0)
+    const lengths = this.#lengths.get(first)
+    if (lengths === undefined) this.#lengths.set(first, [value.length])
+    else if (!lengths.includes(value.length)) lengths.splice(placeIn(lengths, value.length), 0, value.length)
   }
 
-  /** The text with every hidden value replaced that stands in it as a whole word. */
+  /** The text with every hidden value replaced that stands in it as a whole word. Takes time in proportion to the text. */
   in(text: string): string {
     if (this.#by.size === 0 || text === '') return text
     const whole = this.#by.get(text)
     if (whole !== undefined) return whole
-    this.#inside ??= this.#pattern()
-    return text.replace(this.#inside, found => this.#by.get(found) ?? found)
+    if (this.#lengths.size === 0) return text
+    let shown = ''
+    let from = 0
+    for (let at = 0; at < text.length; at++) {
+      const lengths = this.#lengths.get(text.charAt(at))
+      if (lengths === undefined || isWordAt(text, at - 1)) continue
+      for (const length of lengths) {
+        const instead = isWordAt(text, at + length) ? undefined : this.#by.get(text.slice(at, at + length))
+        if (instead === undefined || at + length > text.length) continue
+        shown += text.slice(from, at) + instead
+        from = at + length
+        at = from - 1
+        break
+      }
+    }
+    return from === 0 ? text : shown + text.slice(from)
   }
+}
 
-  #pattern(): RegExp {
-    const values = [...this.#by.keys()].filter(value => value.length >= LEAST_INSIDE).sort((a, b) => b.length - a.length)
-    if (values.length === 0) return /(?!)/
-    return new RegExp(`(?<![\\p{L}\\p{N}])(?:${values.map(part => RegExp.escape(part)).join('|')})(?![\\p{L}\\p{N}])`, 'gu')
-  }
+function placeIn(descending: readonly number[], length: number): number {
+  const place = descending.findIndex(each => each < length)
+  return place < 0 ? descending.length : place
+}
+
+const WORD = /[\p{L}\p{N}]/u
+
+/** Whether a letter or a digit stands there. Of a pair of surrogates either half is asked for. */
+function isWordAt(text: string, at: number): boolean {
+  const code = text.charCodeAt(at)
+  if (Number.isNaN(code)) return false
+  if (code < 128) return (code >= 48 && code <= 57) || (code >= 65 && code <= 90) || (code >= 97 && code <= 122)
+  const isLow = code >= 0xdc00 && code <= 0xdfff
+  return WORD.test(String.fromCodePoint(text.codePointAt(isLow ? at - 1 : at) ?? code))
 }
 
 function collect({ kind, record }: Draft, rules: PiiRules, hash: Hash, hidden: Hidden): void {
@@ -136,9 +176,13 @@ function collect({ kind, record }: Draft, rules: PiiRules, hash: Hash, hidden: H
   hide('session_id', record.session_id)
   if (kind === 'session') {
     for (const field of ['user_id', 'channel_user_id', 'agent_id', 'agent_name'] as const) hide(field, record[field])
+    if (rules.action(kind, 'agent_name') !== 'keep') hideParts(record.agent_name, hash, hidden)
     hideEntries(kind, 'variables', record.variables, rules, hash, hidden)
+    if (rules.action(kind, 'tags') !== 'keep')
+      for (const tag of record.tags) if (isOfUser(tag)) hidden.add(tag.value, MASKED)
   } else if (kind === 'message') {
     for (const field of ['message_id', 'agent_id', 'agent_name'] as const) hide(field, record[field])
+    if (rules.action(kind, 'agent_name') !== 'keep') hideParts(record.agent_name, hash, hidden)
   } else for (const field of ['event_id', 'user_id'] as const) hide(field, record[field])
   hideEntries(kind, 'attributes', record.attributes, rules, hash, hidden)
 }
@@ -159,12 +203,24 @@ function hideEntries(
     const action = rules.entryAction(kind, field, name)
     if (action === 'hash') hidden.add(value, hash(value))
     else if (action === 'drop') hidden.add(value, MASKED)
+    if (action === 'hash' || action === 'drop') hideParts(value, hash, hidden)
   }
+}
+
+/** A name of several words is met by one of them, too: `Good morning, Ana-Maria`. */
+function hideParts(value: string | null, hash: Hash | null, hidden: Hidden): void {
+  if (value === null || !/\s/.test(value) || value.length > LONGEST_PERSON) return
+  for (const part of value.split(/\s+/)) if (/^\p{Lu}[\p{L}'-]+$/u.test(part)) hidden.add(part, hash === null ? MASKED : hash(part))
+}
+
+/** What a tag says of the user rather than of the conversation. */
+function isOfUser({ name, scope }: Tag): boolean {
+  return scope === 'user' || isPersonal(name)
 }
 
 /** Names of fields that hold persons with most vendors. */
 function isPersonal(name: string): boolean {
-  return /name|nombre|mail|correo|phone|telef|mobile|celular|msisdn|address|direcc|user|customer|cliente|contact|identi|document/i.test(
+  return /name|nombre|apellido|mail|correo|phone|telef|mobile|celular|msisdn|address|direcc|user|customer|cliente|contact|identi|document|uid$/i.test(
     name,
   )
 }
@@ -210,7 +266,7 @@ function actor(kind: RecordKind, rules: PiiRules, hash: Hash, hidden: Hidden): A
       const masked = Object.create(null) as Record<string, string>
       for (const [name, value] of Object.entries(map)) {
         const what = rules.entryAction(kind, field, name)
-        if (what !== 'drop') masked[hidden.in(name)] = under(what, value)
+        if (what !== 'drop') masked[shownName(name, hidden)] = under(what, value)
       }
       return masked
     },
@@ -236,6 +292,12 @@ function maskSession(record: Session, act: Act): void {
   if (act.action('transferred_at') === 'drop') record.transferred_at = null
   if (act.action('satisfaction') === 'drop') record.satisfaction = null
   record.variables = act.entries('variables', record.variables)
+  const merged = record.attributes['merged_sessions']
+  if (merged !== undefined && act.action('session_id') === 'hash')
+    record.attributes['merged_sessions'] = merged
+      .split(',')
+      .map(id => act.id('session_id', id))
+      .join(',')
   record.attributes = act.entries('attributes', record.attributes)
 }
 
@@ -261,7 +323,7 @@ function maskEvent(record: Event, act: Act): void {
   }
   record.event_id = act.id('event_id', record.event_id)
   record.event_key = eventKeyOf(record.vendor, record.account, record.event_id)
-  record.name = act.name('name', record.name) ?? ''
+  record.name = act.text('name', record.name) ?? ''
   record.language = act.name('language', record.language)
   record.user_id = act.name('user_id', record.user_id)
   record.attributes = act.entries('attributes', record.attributes)
@@ -270,8 +332,12 @@ function maskEvent(record: Event, act: Act): void {
 function tagsOf(tags: readonly Tag[], act: Act): Tag[] {
   const action = act.action('tags')
   if (action === 'drop') return []
-  const part = (value: string | null) => (value === null ? null : act.under(action, value))
-  return tags.map(({ name, value, scope }) => ({ name: act.under(action, name), value: part(value), scope }))
+  return tags.map(tag => {
+    const { name, value, scope } = tag
+    const isHidden = action === 'mask' && value !== null && isOfUser(tag)
+    const shown = value === null ? null : isHidden ? MASKED : act.under(action, value)
+    return { name: act.under(action, name), value: shown, scope }
+  })
 }
 
 function attachmentsOf(attachments: readonly Attachment[], act: Act): Attachment[] {
@@ -304,11 +370,13 @@ function maskRow(raw: unknown, fields: RowFields, hash: Hash | null): unknown {
   const shownPerson = (value: string) => (hash === null ? MASKED : hash(value))
   each(raw, 'unknown', fields, (value, treatment) => {
     const text = String(value)
-    if (treatment === 'person' && text.length >= LEAST_INSIDE && text.length <= LONGEST_PERSON)
+    if (treatment === 'person' && text.length >= LEAST_INSIDE && text.length <= LONGEST_PERSON) {
       hidden.add(text, shownPerson(text))
+      hideParts(text, hash, hidden)
+    }
     return value
   })
-  return each(raw, 'unknown', fields, (value, treatment) => {
+  const replaced = (value: string | number, treatment: Treatment) => {
     if (treatment === 'person') return shownPerson(String(value))
     if (typeof value === 'number')
       return treatment === 'plain' || Math.abs(value) < LEAST_NUMBER
@@ -319,21 +387,28 @@ function maskRow(raw: unknown, fields: RowFields, hash: Hash | null): unknown {
     if (treatment === 'text') return maskText(hidden.in(value))
     if (treatment === 'plain') return hidden.in(value)
     return hash === null ? maskText(hidden.in(value)) : MASKED
-  })
+  }
+  return each(raw, 'unknown', fields, replaced, name => shownName(name, hidden))
 }
 
-/** A copy of the value with each text and number in it replaced. Names of fields are as the vendor gives them. */
+/** The name of a field or of a map's entry. Vendors have maps by their users' numbers and addresses, too. */
+function shownName(name: string, hidden: Hidden): string {
+  return maskText(hidden.in(name))
+}
+
+/** A copy of the value with each text and number in it replaced. */
 function each(
   value: unknown,
   treatment: Treatment,
   fields: RowFields,
   replaced: (value: string | number, treatment: Treatment) => unknown,
+  named: (name: string) => string = name => name,
 ): unknown {
   if (typeof value === 'string' || typeof value === 'number') return replaced(value, treatment)
   if (typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map(one => each(one, treatment, fields, replaced))
+  if (Array.isArray(value)) return value.map(one => each(one, treatment, fields, replaced, named))
   const copy = Object.create(null) as Record<string, unknown>
-  for (const [name, one] of Object.entries(value)) copy[name] = each(one, treatmentOf(name, treatment, fields), fields, replaced)
+  for (const [name, one] of Object.entries(value)) copy[named(name)] = each(one, treatmentOf(name, treatment, fields), fields, replaced, named)
   return copy
 }
 

@@ -1,6 +1,6 @@
 /** A look at what a connector gives, without Kafka: nothing is written, no cursor moves. */
 import type { Clock } from '../clock.ts'
-import { asFlowError } from '../errors.ts'
+import { asFlowError, asPluginError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Event, Message, Session } from '../records.ts'
 import { contentId } from '../source/content-id.ts'
@@ -200,7 +200,7 @@ async function* rowsIn(of: Place, window: Window, by: 'window' | 'pages' = 'wind
     }
   } catch (thrown) {
     isTooLong = asFlowError(thrown).code === 'SRC_WINDOW_TOO_LARGE' && halves !== null
-    if (!isTooLong) throw thrown
+    if (!isTooLong) throw asPluginError(thrown, 'read')
   }
   if (!isTooLong) yield pages.flat()
   else for (const half of halves?.toReversed() ?? []) yield* rowsIn(of, half, by)

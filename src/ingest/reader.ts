@@ -3,7 +3,7 @@
  * end of a long window. The cursor moves only when `accept` says that the page's records are in the batch.
  */
 import type { Clock } from '../clock.ts'
-import { asFlowError, FlowError } from '../errors.ts'
+import { asFlowError, asPluginError, FlowError } from '../errors.ts'
 import { errorFields, type Log } from '../log.ts'
 import type { Lane } from '../records.ts'
 import type { Http, Page, Scope, Stream } from '../source/contract.ts'
@@ -170,7 +170,7 @@ export class Reader {
       return { piece, rows, pages: 1, observedAtMs: clock.now(), endsWindow: false, cursor: this.cursor, pace: this.#pace }
     } catch (thrown) {
       this.#following = { ...this.#following, ids: [] }
-      const error = asFlowError(thrown)
+      const error = asPluginError(thrown, 'follow.read')
       // A vendor that cannot be asked for rows by id keeps nobody from reading windows.
       if (error.code !== 'SRC_REFUSED') throw error
       log.warn({ ...errorFields(error), open: ids.length }, 'the vendor refused to tell open rows by their ids')
@@ -194,7 +194,9 @@ export class Reader {
     const { ahead } = listing
     listing.ahead = null
     if (ahead !== null) return ahead
-    const result = await listing.pages.next()
+    const result = await listing.pages.next().catch((thrown: unknown) => {
+      throw asPluginError(thrown, 'read')
+    })
     return result.done === true ? null : result.value
   }
 

@@ -1,9 +1,10 @@
 /** A row that cannot be published, with the reason in words that hold no value of the row. */
 import { hash } from 'node:crypto'
 import type { z } from 'zod'
-import { asFlowError, type ErrorCode } from '../errors.ts'
+import { asFlowError, type ErrorCode, framesOf } from '../errors.ts'
 import type { Stream } from '../source/contract.ts'
 import { cutDeep, textOf } from './depth.ts'
+import { maskText } from './free-text.ts'
 
 /** A row, or a record in one, that cannot be published. */
 export interface Reject {
@@ -28,7 +29,8 @@ export function unmappable(raw: unknown, rowId: string, stage: Reject['stage'], 
   if (error.code === 'BUG') {
     const name = thrown instanceof Error ? thrown.name : 'a fault in the connector'
     const reject = rejectOf(raw, rowId, 'ROW_UNMAPPABLE', stage, '', name, mark)
-    return thrown instanceof Error && thrown.stack !== undefined ? { ...reject, stack: thrown.stack } : reject
+    const stack = thrown instanceof Error ? framesOf(thrown) : ''
+    return stack === '' ? reject : { ...reject, stack }
   }
   const path = typeof error.details['path'] === 'string' ? error.details['path'] : ''
   return rejectOf(raw, rowId, error.code, stage, path, error.details.hint ?? error.message, mark)
@@ -89,12 +91,67 @@ function ruleOf(issue: z.core.$ZodIssue): string {
   }
 }
 
+/** A key of a map is the vendor's word, or one of its users': `*` stands for it. */
+const MAP_KEY = '*'
+
+/** The path of an issue: names that the schema has, and indices. */
+function shownPath(path: readonly PropertyKey[], schema: z.core.$ZodType): string {
+  let inside: readonly z.core.$ZodType[] = [schema]
+  const parts = path.map(part => {
+    const steps = inside.flatMap(each => stepsInto(each, part))
+    inside = steps.map(({ schema }) => schema)
+    return steps.some(({ isMap }) => isMap) || maskText(String(part)) !== String(part) ? MAP_KEY : String(part)
+  })
+  return parts.join('.')
+}
+
+interface Step {
+  readonly schema: z.core.$ZodType
+  readonly isMap: boolean
+}
+
+/** What stands under this name in a value of the schema, in each of its forms. What only the connector's code knows has no step. */
+function stepsInto(schema: z.core.$ZodType, part: PropertyKey): Step[] {
+  const { def } = (schema as z.core.$ZodTypes)._zod
+  switch (def.type) {
+    case 'object': {
+      const inner = Object.hasOwn(def.shape, part) ? def.shape[String(part)] : undefined
+      return inner === undefined ? [] : [{ schema: inner, isMap: false }]
+    }
+    case 'record':
+    case 'map':
+      return [{ schema: def.valueType, isMap: true }]
+    case 'array':
+      return [{ schema: def.element, isMap: false }]
+    case 'tuple':
+      return (def.items as readonly z.core.$ZodType[]).map(item => ({ schema: item, isMap: false }))
+    case 'union':
+      return def.options.flatMap(option => stepsInto(option, part))
+    case 'intersection':
+      return [def.left, def.right].flatMap(side => stepsInto(side, part))
+    case 'pipe':
+      return [def.in, def.out].flatMap(side => stepsInto(side, part))
+    case 'optional':
+    case 'nullable':
+    case 'default':
+    case 'prefault':
+    case 'nonoptional':
+    case 'readonly':
+    case 'catch':
+      return stepsInto(def.innerType, part)
+    case 'lazy':
+      return stepsInto(def.getter(), part)
+    default:
+      return []
+  }
+}
+
 /** The reject for a row that does not fit its schema, with the fields at fault. */
 export function misfit(stream: Stream, raw: unknown, error: { readonly issues: readonly z.core.$ZodIssue[] }): Reject {
   const issues = error.issues
     .slice(0, MOST_ISSUES)
     .map(narrowed)
-    .map(issue => ({ path: issue.path.map(String).join('.'), why: ruleOf(issue) }))
+    .map(issue => ({ path: shownPath(issue.path, stream.row), why: ruleOf(issue) }))
   const words = issues.map(({ path, why }) => (path === '' ? why : `${path}: ${why}`)).join('; ')
   const paths = issues.map(({ path }) => path).join(' ')
   return rejectOf(raw, rowIdOf(stream, raw), 'ROW_INVALID', 'decode', paths, words)

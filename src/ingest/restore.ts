@@ -105,7 +105,7 @@ async function cursorOf(parts: RestoreParts, reads: Reads, nowMs: number): Promi
     const kept = { lookbackMs: spec.lookbackMs, fromMs: -Infinity }
     return { cursor: covered.length > 0 ? underLookback(begun, spec, nowMs) : { ...begun, kept }, text, isAhead: false }
   }
-  const stored: Cursor = readCursor(text, nowMs)
+  const stored: Cursor = readCursor(text, nowMs, to.door.seal)
   const known: KnownCursor = { ...stored, covered: stored.covered ?? (await coveredBefore(parts, reads)) }
   const cursor = notAheadOf(known, spec, nowMs)
   return { cursor: underLookback(cursor, spec, nowMs), text, isAhead: cursor !== known }
@@ -125,7 +125,7 @@ async function takeOver(parts: RestoreParts, transactionalId: string, reads: Rea
     if (hasMoved(found.text)) return found
     const key = cursorKey(to)
     const spent = found.text === null ? NOTHING_SPENT : readSpent(found.text)
-    const text = writeCursor(found.cursor, spent, found.text === null)
+    const text = writeCursor(found.cursor, spent, found.text === null, null, to.door.seal)
     const record = { key: Buffer.from(key), value: Buffer.from(text) }
     await writer.transact(tx =>
       tx.write([{ topic: to.names.offsets, partition: to.partitionOf(key, to.partitions), records: [record] }]),

@@ -5,7 +5,7 @@
  * Each row stands by itself: one that cannot be decoded or mapped becomes a reject with the reason, and the rows beside it go on.
  */
 import type { Clock } from '../clock.ts'
-import { FlowError } from '../errors.ts'
+import { asPluginError, FlowError } from '../errors.ts'
 import type { Draft, Http, Scope, Stream, Turn } from '../source/contract.ts'
 import type { RowContext } from '../source/records.ts'
 import { isDeeper, MOST_LEVELS } from './depth.ts'
@@ -125,7 +125,13 @@ export async function enrich(
 ): Promise<readonly Row[]> {
   if (!stream.expand) return rows
   const given = rows.map(row => row.row as never)
-  const richer = await stream.expand({ config: config as never, scope, rows: given, nowMs: clock.now(), http })
+  const args = { config: config as never, scope, rows: given, nowMs: clock.now(), http }
+  let richer: readonly unknown[]
+  try {
+    richer = await stream.expand(args)
+  } catch (thrown) {
+    throw asPluginError(thrown, 'expand')
+  }
   if (!Array.isArray(richer) || richer.length !== rows.length) {
     const got = Array.isArray(richer) ? richer.length : typeof richer
     throw new FlowError('PLUGIN_INVALID', { hint: 'expand must give as many rows as it got', given: rows.length, got })

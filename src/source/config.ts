@@ -231,7 +231,7 @@ function rulesIn(raw: unknown): unknown {
 /** The rules in force: those of the policy, then the config's own. */
 function piiOf(
   { piiPolicy, piiRules, piiKey }: z.output<typeof Base>,
-  { manifest }: Connector,
+  { manifest, streams }: Connector,
   report: (key: string, message: string) => void,
 ): BaseConfig['pii'] {
   const own = piiRules ?? []
@@ -240,6 +240,8 @@ function piiOf(
   const { rules } = parsePiiRules([...standard, ...own])
   if (rules.hashes && piiKey === undefined)
     report('pii.key', 'is required, because rules hash: a long secret, kept for as long as hashes must stay the same')
+  else if (own.length > 0 && piiKey === undefined && Object.values(streams).some(stream => stream.derive !== undefined))
+    report('pii.key', 'is required, because sessions are made of turns: what is remembered of them is sealed with it')
   const isEmpty = standard.length + own.length === 0
   if (isEmpty && piiKey !== undefined) report('pii.key', 'has no effect without pii.rules or pii.policy')
   return isEmpty ? null : { rules, key: piiKey ?? null }

@@ -301,4 +301,6 @@ export interface CallOptions<T> {
   /** false: asking moves the vendor's own cursor, so a request whose answer was lost is not made again but its error passed on. Default true. */
   readonly repeatable?: boolean
   readonly headers?: Readonly<Record<string, string>>
+  /** How errors and logs name the path, where it holds an id of a person or a conversation: `/conversations/{id}`. */
+  readonly shownPath?: string
 }

@@ -116,13 +116,14 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
   /** The call until it is answered or its patience is spent. */
   async function call<S extends z.ZodType>(of: Call, page: S, options: CallOptions<z.output<S>>): Promise<z.output<S>> {
     const url = target(base, of.path, of.query)
+    const shown = options.shownPath ?? shownPathOf(url, base, of.path)
     const mayRepeat = ({ retry }: FlowError) => retry === 'after' || (retry === 'now' && options.repeatable !== false)
     let refused = 0
     let ended = 0
     const sent = { refreshes: 0 }
     for (let attempt = 1; ; attempt++) {
       try {
-        return await once(of, url, page, options, sent)
+        return await once(of, url, shown, page, options, sent)
       } catch (thrown) {
         let error = asFlowError(thrown)
         let again = false
@@ -137,7 +138,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
           if (again && mayRefresh && (hasEnded || refused === 1)) {
             try {
               await refresh(sent.refreshes)
-              log.info({ path: url.pathname, attempt }, 'credentials refreshed')
+              log.info({ path: shown, attempt }, 'credentials refreshed')
               continue
             } catch (failure) {
               error = asFlowError(failure)
@@ -176,6 +177,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
   async function once<S extends z.ZodType>(
     of: Call,
     first: URL,
+    shown: string,
     page: S,
     options: CallOptions<z.output<S>>,
     sent: { refreshes: number },
@@ -201,12 +203,12 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
           ...lowerCase(await spec.auth?.headers(authArgs())),
         }
         const body = of.body === undefined ? undefined : JSON.stringify(of.body)
-        const answer = await exchange({ agent, method: of.method, url, headers, body, maxBytes, timeoutMs, signal })
-        const next = redirect(answer, url, of.method)
-        if (next === null) return settle(answer, url.pathname, page, options)
+        const answer = await exchange({ agent, method: of.method, url, shown, headers, body, maxBytes, timeoutMs, signal })
+        const next = redirect(answer, url, shown, of.method)
+        if (next === null) return settle(answer, shown, page, options)
         if (hops >= MOST_REDIRECTS)
-          throw new FlowError('SRC_REFUSED', { path: url.pathname, status: answer.status, hint: 'redirected in a circle' })
-        url = pinned(base, next, url.pathname)
+          throw new FlowError('SRC_REFUSED', { path: shown, status: answer.status, hint: 'redirected in a circle' })
+        url = pinned(base, next, shown)
       } catch (thrown) {
         outcome = asFlowError(thrown).code
         throw thrown
@@ -263,6 +265,8 @@ interface Exchange {
   readonly agent: Agent
   readonly method: 'GET' | 'POST'
   readonly url: URL
+  /** The path as errors name it; default: as it is. */
+  readonly shown?: string
   readonly headers: Headers
   readonly body: string | undefined
   readonly maxBytes: number
@@ -273,7 +277,7 @@ interface Exchange {
 /** One request on the wire, whole: answered with any status, or a FlowError. */
 async function exchange(of: Exchange): Promise<Answer> {
   const { agent, method, url, headers, maxBytes, timeoutMs, signal } = of
-  const path = url.pathname
+  const path = of.shown ?? url.pathname
   if (signal.aborted) throw new FlowError('STOPPED', { path })
   const abort = new AbortController()
   const stop = () => abort.abort()
@@ -373,14 +377,14 @@ function wait(waitMs: number | undefined): { waitMs?: number } {
   return waitMs === undefined ? {} : { waitMs }
 }
 
-/** The vendor's own error code, from the places where APIs keep it; only what looks like a code, never a sentence or a secret of ours. */
+/** The vendor's own error code, from the places where APIs keep it; only what looks like a code, never a sentence, a telephone number or a secret of ours. */
 function vendorCodeOf(body: unknown): string | undefined {
   const root = entry(body)
   const places = [entry(root.errors, 0), entry(root.error), root]
   for (const place of places) {
     for (const value of [place.code, place.errorCode, place.error_code, place.error, place.status]) {
       const code = typeof value === 'number' ? String(value) : value
-      if (typeof code === 'string' && /^[A-Za-z0-9][\w.-]{0,63}$/.test(code) && withoutSecrets(code) === code) return code
+      if (typeof code === 'string' && /^[A-Za-z0-9][\w.-]{0,63}$/.test(code) && !/\d{7}/.test(code) && withoutSecrets(code) === code) return code
     }
   }
   return undefined
@@ -421,6 +425,15 @@ export function target(base: URL, path: string, query: Query): URL {
   return url
 }
 
+/** The path of a call. Of a link that the vendor gave, only what can be no id. */
+function shownPathOf(url: URL, base: URL, path: string): string {
+  if (!/^([a-z][a-z0-9+.-]*:)?\/\//i.test(path)) return url.pathname
+  const own = base.pathname === '/' ? '' : base.pathname
+  if (!url.pathname.startsWith(`${own}/`)) return '/…'
+  const parts = url.pathname.slice(own.length).split('/')
+  return own + parts.map(part => (/^[a-z]{0,20}([_-][a-z]{1,20}){0,3}$/.test(part) ? part : '…')).join('/')
+}
+
 /** The link, where it stays on the base's host; http becomes https where the base is https. */
 function pinned(base: URL, link: string, path: string): URL {
   const url = URL.parse(link, base.href)
@@ -445,12 +458,12 @@ function queryText(query: Query): string {
 }
 
 /** Where an answer sends us on, resolved against the address it came from; null where it does not. */
-function redirect(answer: Answer, from: URL, method: string): string | null {
+function redirect(answer: Answer, from: URL, shown: string, method: string): string | null {
   if (![301, 302, 303, 307, 308].includes(answer.status)) return null
   const location = answer.headers.location
   const url = location === undefined ? null : URL.parse(location, from.href)
   if (url === null || (method === 'POST' && answer.status < 307))
-    throw new FlowError('SRC_REFUSED', { path: from.pathname, status: answer.status, hint: 'a redirect that cannot be followed' })
+    throw new FlowError('SRC_REFUSED', { path: shown, status: answer.status, hint: 'a redirect that cannot be followed' })
   return url.href
 }
 

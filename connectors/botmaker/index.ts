@@ -23,6 +23,7 @@ import {
 import { channelWord } from './channel.ts'
 import { credentials } from './credentials.ts'
 import { notReady, readExport } from './export.ts'
+import { pii } from './pii.ts'
 import { type Conversation, type Happening, Row, type Turn } from './rows.ts'
 
 const HOUR_MS = 3_600_000
@@ -104,6 +105,7 @@ export default defineConnector({
     quota: { perSecond: 1, concurrency: 1, sharedBy: 'accessToken' },
     pollIntervalMs: 60_000,
     sessionStream: 'sessions',
+    pii,
   },
   config: Config,
 

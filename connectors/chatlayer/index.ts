@@ -25,6 +25,7 @@ import {
 } from '../../src/source/index.ts'
 import { answered, noError } from './answer.ts'
 import { eventsIn } from './events.ts'
+import { OWN_NAMES, pii } from './pii.ts'
 import { objectOf, Point, pointId, sorted, Thread, threadsOf, type Tracked, TrackingEvent, transitionsOf } from './rows.ts'
 import { botOf, botScopes, recordBot, teamOf, teamScopes } from './scopes.ts'
 import { askAll, BUCKET_MS, daysEndingIn, LONGEST_MS, type Question, rangeFor, SMALLEST_MS, STATS } from './series.ts'
@@ -117,6 +118,7 @@ export default defineConnector({
     quota: { perSecond: 10, concurrency: TOGETHER, sharedBy: 'tokenId' },
     pollIntervalMs: MINUTE_MS,
     sessionStream: null,
+    pii,
   },
   config: Config,
 
@@ -295,15 +297,19 @@ function typeOf(name: string, { eventTypes }: Config): string {
 /** The builder's attributes under their own names, where these are not ours. */
 function attributesOf(row: Tracked, scope: Scope): Record<string, unknown> {
   const { id, version } = botOf(scope)
+  const isOurs = (name: string) => OWN_NAMES.has(name) || name.startsWith('series.')
+  const extra = Object.entries(row.extra).map(([name, value]) => [isOurs(name) ? `row_${name}` : name, value] as const)
   const ours: Record<string, unknown> = {
-    ...row.extra,
+    ...Object.fromEntries(extra),
     conversation_id: row.conversationId,
     channel_id: row.channelId,
     bot_version: version,
     ...(row.botId !== null && row.botId !== id ? { row_bot_id: row.botId } : {}),
     ...(row.version !== null && row.version !== version ? { row_version: row.version } : {}),
   }
-  const given = Object.entries(row.given).map(([name, value]) => [name in ours ? `attributes.${name}` : name, value] as const)
+  const given = Object.entries(row.given).map(
+    ([name, value]) => [name in ours || isOurs(name) ? `attributes.${name}` : name, value] as const,
+  )
   return { ...ours, ...Object.fromEntries(given) }
 }
 

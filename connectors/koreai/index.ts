@@ -25,6 +25,7 @@ import { ANALYTICS_CHANNELS, Config } from './config.ts'
 import { tokenMaker } from './jwt.ts'
 import { type ListPage, listing, pageSchema, placeOf, twice } from './listing.ts'
 import { FOLLOWED_MS, lookbackMs, pathOf, type Vendor, withHandOffs, withMessages } from './messages.ts'
+import { pii } from './pii.ts'
 import { type Conversation, FOLLOWED, findingIdOf, findingOf, FindingRow, Row, sessionIdOf, type Turn } from './rows.ts'
 import { classify } from './errors.ts'
 
@@ -58,6 +59,7 @@ export default defineConnector({
     },
     pollIntervalMs: 60_000,
     sessionStream: 'sessions',
+    pii,
     optionalStreams: ['analytics'],
   },
   config: Config,

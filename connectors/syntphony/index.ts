@@ -24,6 +24,7 @@ import {
 } from '../../src/source/index.ts'
 import { credentials } from './credentials.ts'
 import { isLastPage, listed } from './paging.ts'
+import { pii } from './pii.ts'
 import { messageOf, responseEvents, rowEvents } from './records.ts'
 import {
   type Conversation,
@@ -113,6 +114,7 @@ export default defineConnector({
     quota: { concurrency: 4, sharedBy: 'orgUuid' },
     pollIntervalMs: 60_000,
     sessionStream: 'conversations',
+    pii,
   },
   config: Config,
 

@@ -25,6 +25,7 @@ import {
   type Window,
   zoneOf,
 } from '../../src/source/index.ts'
+import { pii } from './pii.ts'
 import { classify, readReport } from './reports.ts'
 import {
   channelWord,
@@ -144,6 +145,7 @@ export default defineConnector({
     quota: { concurrency: 1, gapMs: 2 * SECOND, sharedBy: 'token' },
     pollIntervalMs: 5 * MINUTE,
     sessionStream: 'chat_8',
+    pii,
   },
   config: Config,
 

@@ -187,7 +187,11 @@ export function readCursor(text: string, nowMs: number, seal: Seal = unsealed): 
   const backfill =
     backfillFrom === null || backfillUntil === null || backfillFrom >= backfillUntil
       ? null
-      : { ...placeOf(map, 'backfill', backfillFrom, seal), untilMs: backfillUntil, beganMs: timeOf(map, 'backfill.began') ?? beganMs }
+      : {
+          ...placeOf(map, 'backfill', backfillFrom, seal),
+          untilMs: backfillUntil,
+          beganMs: timeOf(map, 'backfill.began') ?? beganMs,
+        }
 
   const passBegan = timeOf(map, 'lookback.pass')
   const passAt = timeOf(map, 'lookback.at')

@@ -75,7 +75,8 @@ export function maskOf(rules: PiiRules, key: string | null, spec: PiiSpec['row']
   const seal = key === null ? unsealed : sealOf(key)
   const isSessionHashed = rules.action('session', 'session_id') === 'hash'
   // Vendors make ids of rows of the ids of people.
-  const hidesIds = isSessionHashed || (['user_id', 'channel_user_id'] as const).some(field => rules.action('session', field) === 'hash')
+  const hidesIds =
+    isSessionHashed || (['user_id', 'channel_user_id'] as const).some(field => rules.action('session', field) === 'hash')
   return {
     records: drafts => {
       const hidden = new Hidden()
@@ -178,8 +179,7 @@ function collect({ kind, record }: Draft, rules: PiiRules, hash: Hash, hidden: H
     for (const field of ['user_id', 'channel_user_id', 'agent_id', 'agent_name'] as const) hide(field, record[field])
     if (rules.action(kind, 'agent_name') !== 'keep') hideParts(record.agent_name, hash, hidden)
     hideEntries(kind, 'variables', record.variables, rules, hash, hidden)
-    if (rules.action(kind, 'tags') !== 'keep')
-      for (const tag of record.tags) if (isOfUser(tag)) hidden.add(tag.value, MASKED)
+    if (rules.action(kind, 'tags') !== 'keep') for (const tag of record.tags) if (isOfUser(tag)) hidden.add(tag.value, MASKED)
   } else if (kind === 'message') {
     for (const field of ['message_id', 'agent_id', 'agent_name'] as const) hide(field, record[field])
     if (rules.action(kind, 'agent_name') !== 'keep') hideParts(record.agent_name, hash, hidden)
@@ -210,7 +210,8 @@ function hideEntries(
 /** A name of several words is met by one of them, too: `Good morning, Ana-Maria`. */
 function hideParts(value: string | null, hash: Hash | null, hidden: Hidden): void {
   if (value === null || !/\s/.test(value) || value.length > LONGEST_PERSON) return
-  for (const part of value.split(/\s+/)) if (/^\p{Lu}[\p{L}'-]+$/u.test(part)) hidden.add(part, hash === null ? MASKED : hash(part))
+  for (const part of value.split(/\s+/))
+    if (/^\p{Lu}[\p{L}'-]+$/u.test(part)) hidden.add(part, hash === null ? MASKED : hash(part))
 }
 
 /** What a tag says of the user rather than of the conversation. */
@@ -408,7 +409,8 @@ function each(
   if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) return value.map(one => each(one, treatment, fields, replaced, named))
   const copy = Object.create(null) as Record<string, unknown>
-  for (const [name, one] of Object.entries(value)) copy[named(name)] = each(one, treatmentOf(name, treatment, fields), fields, replaced, named)
+  for (const [name, one] of Object.entries(value))
+    copy[named(name)] = each(one, treatmentOf(name, treatment, fields), fields, replaced, named)
   return copy
 }
 

@@ -72,7 +72,8 @@ export function stagesOf(parts: StageParts): Stages {
     return pageContext
   }
   const cursorBefore = (step: Step): string => {
-    if (cursorOfPage?.step !== step) cursorOfPage = { step, text: writeCursor(reader.cursor, undefined, false, null, to.door.seal) }
+    if (cursorOfPage?.step !== step)
+      cursorOfPage = { step, text: writeCursor(reader.cursor, undefined, false, null, to.door.seal) }
     return cursorOfPage.text
   }
 
@@ -104,7 +105,10 @@ export function stagesOf(parts: StageParts): Stages {
     const [first] = fresh
     if (first === undefined) return
     const { code, rowId, path, message, stack } = first
-    log.warn({ code, row: to.door.loggedId(rowId), path, error: message, rejected: fresh.length, ...place(piece) }, 'rows rejected')
+    log.warn(
+      { code, row: to.door.loggedId(rowId), path, error: message, rejected: fresh.length, ...place(piece) },
+      'rows rejected',
+    )
     if (stack !== undefined) log.debug({ stack }, 'error in the connector')
   }
 

@@ -384,7 +384,13 @@ function vendorCodeOf(body: unknown): string | undefined {
   for (const place of places) {
     for (const value of [place.code, place.errorCode, place.error_code, place.error, place.status]) {
       const code = typeof value === 'number' ? String(value) : value
-      if (typeof code === 'string' && /^[A-Za-z0-9][\w.-]{0,63}$/.test(code) && !/\d{7}/.test(code) && withoutSecrets(code) === code) return code
+      if (
+        typeof code === 'string' &&
+        /^[A-Za-z0-9][\w.-]{0,63}$/.test(code) &&
+        !/\d{7}/.test(code) &&
+        withoutSecrets(code) === code
+      )
+        return code
     }
   }
   return undefined

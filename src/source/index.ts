@@ -31,6 +31,7 @@ export type {
 } from './contract.ts'
 export { defineConnector, type StreamDefinition } from './define.ts'
 export { bool, clean, number, text, texts, time } from './liberal.ts'
+export type { PiiSpec } from './pii.ts'
 export {
   type EventFields,
   event,

@@ -1,0 +1,61 @@
+/**
+ * Where persons stand in Syntphony's rows: `businessKey`, by which the customer's own systems call who writes, and all that is said. Ids of
+ * conversations and messages are made by the vendor, and hold nobody.
+ */
+import type { PiiSpec } from '../../src/source/index.ts'
+
+export const pii: PiiSpec = {
+  standard: [
+    ...['org.uuid', 'env.uuid', 'channel.uuid', 'channel.botUuid', 'details', 'message_list'].map(
+      name => `session.attributes.${name}=keep`,
+    ),
+    ...['channel.description', 'flowsTravelled', 'flowsTravelledNames', 'durationInSeconds', 'userMessages', 'satisfaction'].map(
+      name => `session.attributes.${name}=mask`,
+    ),
+    'message.attributes.isNe=keep',
+    ...['translation', 'nlpResponse', 'answer', 'answerNames', 'tags', 'userMessage', 'message', 'text'].map(
+      name => `message.attributes.${name}=mask`,
+    ),
+    ...['place', 'uuid', 'messageId'].map(name => `event.attributes.${name}=keep`),
+    'event.attributes.responseType=mask',
+  ],
+  row: {
+    persons: ['businessKey', 'conversation', 'user'],
+    texts: [
+      'content',
+      'text',
+      'message',
+      'userMessage',
+      'answer',
+      'answerNames',
+      'translation',
+      'nlpResponse',
+      'responseName',
+      'flowsTravelledNames',
+      'tags',
+      'name',
+      'description',
+      'intent',
+    ],
+    plain: [
+      'sessionCode',
+      'conversationStartedAt',
+      'durationInSeconds',
+      'userMessages',
+      'flowsTravelled',
+      'satisfaction',
+      'uuid',
+      'botUuid',
+      'messageId',
+      'type',
+      'responseType',
+      'deliveredAt',
+      'createdAt',
+      'date',
+      'timestamp',
+      'confidence',
+      'language',
+      'detectedLanguage',
+    ],
+  },
+}

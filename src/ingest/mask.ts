@@ -179,7 +179,11 @@ function collect({ kind, record }: Draft, rules: PiiRules, hash: Hash, hidden: H
     for (const field of ['user_id', 'channel_user_id', 'agent_id', 'agent_name'] as const) hide(field, record[field])
     if (rules.action(kind, 'agent_name') !== 'keep') hideParts(record.agent_name, hash, hidden)
     hideEntries(kind, 'variables', record.variables, rules, hash, hidden)
-    if (rules.action(kind, 'tags') !== 'keep') for (const tag of record.tags) if (isOfUser(tag)) hidden.add(tag.value, MASKED)
+    if (rules.action(kind, 'tags') !== 'keep') for (const tag of record.tags) {
+        if (!isOfUser(tag)) continue
+        hidden.add(tag.value, MASKED)
+        hideParts(tag.value, null, hidden)
+      }
   } else if (kind === 'message') {
     for (const field of ['message_id', 'agent_id', 'agent_name'] as const) hide(field, record[field])
     if (rules.action(kind, 'agent_name') !== 'keep') hideParts(record.agent_name, hash, hidden)
@@ -198,12 +202,37 @@ function hideEntries(
   hash: Hash,
   hidden: Hidden,
 ): void {
-  for (const [name, value] of Object.entries(map)) {
-    if (value.length < LEAST_INSIDE || value.length > LONGEST_PERSON || !isPersonal(name)) continue
-    const action = rules.entryAction(kind, field, name)
+  const hide = (action: PiiAction, value: string) => {
+    if (value.length < LEAST_INSIDE || value.length > LONGEST_PERSON) return
     if (action === 'hash') hidden.add(value, hash(value))
     else if (action === 'drop') hidden.add(value, MASKED)
-    if (action === 'hash' || action === 'drop') hideParts(value, hash, hidden)
+    else return
+    hideParts(value, hash, hidden)
+  }
+  for (const [name, value] of Object.entries(map)) {
+    const isNested = /^[{[]/.test(value) && value.length <= LONGEST_NESTED
+    if (!isNested && !isPersonal(name)) continue
+    const action = rules.entryAction(kind, field, name)
+    if (isNested) hideNested(value, name, text => hide(action, text))
+    else hide(action, value)
+  }
+}
+
+/** Nested data stands in an entry as JSON. */
+const LONGEST_NESTED = 10_000
+
+function hideNested(json: string, name: string, hide: (text: string) => void): void {
+  const walk = (value: unknown, isPerson: boolean): void => {
+    if (typeof value === 'string' || typeof value === 'number') {
+      if (isPerson) hide(String(value))
+    } else if (Array.isArray(value)) for (const each of value) walk(each, isPerson)
+    else if (typeof value === 'object' && value !== null)
+      for (const [inner, each] of Object.entries(value)) walk(each, isPersonal(inner))
+  }
+  try {
+    walk(JSON.parse(json), isPersonal(name))
+  } catch {
+    // Text that only begins like nested data.
   }
 }
 

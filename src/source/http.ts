@@ -377,6 +377,15 @@ function wait(waitMs: number | undefined): { waitMs?: number } {
   return waitMs === undefined ? {} : { waitMs }
 }
 
+/** A word that APIs make codes of: without one of them, it may be somebody's name. */
+const CODE_WORD =
+  /error|exception|invalid|unauthori[sz]ed|forbidden|not|too|missing|denied|limit|expired|bad|request|failed|failure|timeout|unavailable|conflict|required|exceeded|gone|internal|unknown|unsupported|fault/i
+
+function isCode(text: string): boolean {
+  if (!/^[A-Za-z0-9][\w.-]{0,63}$/.test(text) || /\d{7}/.test(text)) return false
+  return /^\d+$/.test(text) || /^[A-Z0-9]+([_.-][A-Z0-9]+)*$/.test(text) || /^[a-z0-9]+(_[a-z0-9]+)+$/.test(text) || CODE_WORD.test(text)
+}
+
 /** The vendor's own error code, from the places where APIs keep it; only what looks like a code, never a sentence, a telephone number or a secret of ours. */
 function vendorCodeOf(body: unknown): string | undefined {
   const root = entry(body)
@@ -385,12 +394,7 @@ function vendorCodeOf(body: unknown): string | undefined {
     for (const value of [place.code, place.errorCode, place.error_code, place.error, place.status]) {
       const code = typeof value === 'number' ? String(value) : value
       if (
-        typeof code === 'string' &&
-        /^[A-Za-z0-9][\w.-]{0,63}$/.test(code) &&
-        !/\d{7}/.test(code) &&
-        withoutSecrets(code) === code
-      )
-        return code
+        typeof code === 'string' && isCode(code) && withoutSecrets(code) === code) return code
     }
   }
   return undefined

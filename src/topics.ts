@@ -47,6 +47,13 @@ export function aggregateTransactionalId(prefix: string, partition: number): str
   return [prefix, '', 'aggregate', partition].join('/')
 }
 
+/**
+ * A compacted topic is cleaned only up to the segment that is being written. With the broker's defaults (7 days or 1 GiB) that is everything, and
+ * whoever reads the topic to its end at a start reads each state of a cursor, not the newest. 15 minutes would do for reading; an hour keeps the number
+ * of files small where a topic is quiet.
+ */
+const COMPACTED = { 'segment.ms': String(3_600_000), 'segment.bytes': String(32 * 1024 * 1024) } as const
+
 export function topicSpecs(options: TopicOptions): TopicSpec[] {
   const names = topicNames(options.prefix)
   const spec = (
@@ -58,14 +65,20 @@ export function topicSpecs(options: TopicOptions): TopicSpec[] {
     topic,
     partitions,
     replicationFactor: options.replicationFactor,
-    config: { 'cleanup.policy': policy, ...(retentionMs === null ? {} : { 'retention.ms': String(retentionMs) }) },
+    config: {
+      'cleanup.policy': policy,
+      // What others choose for their topics is read all the same; ours are not packed again by the broker.
+      'compression.type': 'producer',
+      ...(retentionMs === null ? {} : { 'retention.ms': String(retentionMs) }),
+      ...(policy === 'delete' ? {} : COMPACTED),
+    },
   })
   return [
     spec(names.sessions, 'compact', null),
     spec(names.messages, 'delete', 14 * DAY_MS),
     spec(names.events, 'delete', 14 * DAY_MS),
-    spec(names.progress, 'compact,delete', 30 * DAY_MS),
-    spec(names.series, 'compact,delete', 730 * DAY_MS),
+    spec(names.progress, 'compact', null),
+    spec(names.series, 'compact,delete', 5 * 365 * DAY_MS),
     spec(names.alerts, 'compact,delete', 90 * DAY_MS),
     spec(names.rejects, 'delete', 14 * DAY_MS),
     spec(names.offsets, 'compact', null),

@@ -7,6 +7,8 @@
  */
 import { gunzipSync, zstdDecompressSync } from 'node:zlib'
 import { crc32c } from '@node-rs/crc32'
+import { decompressFrameSync } from 'lz4-napi'
+import { uncompressSync } from 'snappy'
 import { FlowError } from '../errors.ts'
 import type { ReadRecord, TopicPartition, WriteRecord } from './port.ts'
 
@@ -609,9 +611,43 @@ function readHeaders(from: Varints, count: number): Record<string, Buffer> {
 }
 
 function unpack(fetched: FetchedPartition, base: number, compression: number, packed: Buffer): Buffer {
-  if (compression === 1) return gunzipSync(packed)
-  if (compression === 4) return zstdDecompressSync(packed)
-  throw damaged(fetched, base, `records are compressed with ${compression === 2 ? 'snappy' : 'lz4'}, which is not read here`)
+  const codec = CODECS[compression]
+  if (codec === undefined)
+    throw damaged(fetched, base, `records are compressed with codec ${compression}, which is not known here`)
+  try {
+    return codec.unpack(packed)
+  } catch {
+    throw damaged(fetched, base, `records do not unpack as ${codec.name}`)
+  }
+}
+
+/** By the number that the attributes of a batch have. */
+const CODECS: Readonly<Record<number, { readonly name: string; unpack(packed: Buffer): Buffer }>> = {
+  1: { name: 'gzip', unpack: gunzipSync },
+  2: { name: 'snappy', unpack: unsnap },
+  3: { name: 'lz4', unpack: decompressFrameSync },
+  4: { name: 'zstd', unpack: zstdDecompressSync },
+}
+
+/** Head of what snappy-java writes as a stream, which is what brokers and Java clients do; other clients send one raw block. */
+const XERIAL = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0])
+/** The head, and two versions of four bytes. */
+const XERIAL_HEAD = 16
+
+function unsnap(packed: Buffer): Buffer {
+  if (!packed.subarray(0, XERIAL.length).equals(XERIAL)) return asBuffer(uncompressSync(packed))
+  const blocks: Buffer[] = []
+  for (let at = XERIAL_HEAD; at < packed.length; ) {
+    const end = at + 4 + packed.readInt32BE(at)
+    if (end > packed.length) throw new RangeError('a block breaks off')
+    blocks.push(asBuffer(uncompressSync(packed.subarray(at + 4, end))))
+    at = end
+  }
+  return Buffer.concat(blocks)
+}
+
+function asBuffer(unpacked: string | Buffer): Buffer {
+  return typeof unpacked === 'string' ? Buffer.from(unpacked) : unpacked
 }
 
 function damaged(place: TopicPartition, offset: number, hint: string): FlowError {

@@ -3,13 +3,15 @@ import { isConnectionFailure, kafkaError } from './failures.ts'
 import { joinGroup } from './group.ts'
 import { type Cluster, createAdmin, createCluster, type Deadlines, hangUp } from './kafkajs.ts'
 import { ping, PING_DEADLINES } from './ping.ts'
-import type { GroupMember, Kafka, KafkaOptions, Writer } from './port.ts'
-import { readToEnd, tail, watermarks } from './reader.ts'
-import { describe, ensureTopics } from './topics.ts'
+import type { GroupMember, Kafka, KafkaOptions, TopicSettings, Writer } from './port.ts'
+import { patiently, readToEnd, tail, watermarks } from './reader.ts'
+import { alterSettings, describe, durability, ensureTopics, numberOf } from './topics.ts'
 import { openWriter } from './writer.ts'
 
 /** Idle connections that are kept for the next read to the end. */
 const IDLE_READERS = 4
+/** `max.message.bytes` may be changed at any time. */
+const LIMITS_AGE_MS = 60_000
 
 /** Connects nothing yet: connections are made when they are needed, and closed by `close`. */
 export function connectKafka(options: KafkaOptions): Kafka {
@@ -19,6 +21,7 @@ export function connectKafka(options: KafkaOptions): Kafka {
   const writers = new Set<Writer>()
   const members = new Set<GroupMember>()
   const limits = new Map<string, number>()
+  const limitsReadAtMs = new Map<string, number>()
   let pinging: Cluster | null = null
   let admin: Promise<ReturnType<typeof createAdmin>> | null = null
   let closed = false
@@ -72,12 +75,25 @@ export function connectKafka(options: KafkaOptions): Kafka {
   }
 
   async function maxMessageBytes(topics: readonly string[]): Promise<ReadonlyMap<string, number>> {
-    const unknown = topics.filter(topic => !limits.has(topic))
-    if (unknown.length > 0) {
-      const settings = await withAdmin(of => describe(of, unknown, ['max.message.bytes']))
-      for (const [topic, values] of settings) limits.set(topic, Number(values.get('max.message.bytes')))
+    const nowMs = Date.now()
+    const old = topics.filter(topic => nowMs - (limitsReadAtMs.get(topic) ?? -Infinity) > LIMITS_AGE_MS)
+    if (old.length === 0) return limits
+    try {
+      const settings = await withAdmin(of => describe(of, old, ['max.message.bytes']))
+      for (const topic of old) {
+        limits.set(topic, numberOf(settings, topic, 'max.message.bytes'))
+        limitsReadAtMs.set(topic, nowMs)
+      }
+    } catch (error) {
+      // What was known a minute ago will do for a while; the broker says so where it does not.
+      if (!old.every(topic => limits.has(topic))) throw error
+      log.debug({ error: String(error) }, 'max.message.bytes could not be read again')
     }
-    return new Map(topics.map(topic => [topic, limits.get(topic) ?? 0]))
+    return limits
+  }
+
+  async function alterTopicSettings(changes: readonly TopicSettings[]): Promise<ReadonlyMap<string, FlowError>> {
+    return await withReader(cluster => patiently(cluster, () => alterSettings(cluster, changes)))
   }
 
   return {
@@ -87,14 +103,22 @@ export function connectKafka(options: KafkaOptions): Kafka {
         return { clusterId, brokers: brokers.length }
       }),
 
-    ensureTopics: (topics, { create }) => withAdmin(of => ensureTopics(of, log, topics, { create })),
+    ensureTopics: (topics, { create }) => withAdmin(of => ensureTopics(of, log, topics, { create }, alterTopicSettings)),
+
+    topicSettings: (topics, settings) => withAdmin(of => describe(of, topics, settings)),
+
+    alterTopicSettings,
+
+    durability: topics => withAdmin(of => durability(of, topics)),
 
     maxMessageBytes,
 
     partitionCount: topic =>
       withAdmin(async of => {
         const { topics } = await of.fetchTopicMetadata({ topics: [topic] })
-        return topics[0]?.partitions.length ?? 0
+        const [found] = topics
+        if (found === undefined) throw new FlowError('KAFKA_UNREACHABLE', { hint: 'no answer for the topic', topic })
+        return found.partitions.length
       }),
 
     watermarks: async places => (places.length === 0 ? [] : await withReader(cluster => watermarks(cluster, places))),
@@ -111,6 +135,7 @@ export function connectKafka(options: KafkaOptions): Kafka {
           cluster,
           log,
           maxMessageBytes,
+          onTooLarge: topic => limitsReadAtMs.delete(topic),
           onClose: () => {
             open.delete(cluster)
             writers.delete(writer)

@@ -106,6 +106,7 @@ export interface Cluster {
   addMultipleTargetTopics(topics: readonly string[]): Promise<void>
   findTopicPartitionMetadata(topic: string): readonly PartitionMetadata[]
   findBroker(of: { nodeId: number }): Promise<Broker>
+  findControllerBroker(): Promise<Broker>
   findGroupCoordinator(of: { groupId: string; coordinatorType: 0 | 1 }): Promise<Broker>
 }
 

@@ -52,6 +52,7 @@ const CLOSE_PATIENCE_MS = 3_000
 const DESCRIBE_TIMEOUT_MS = 5_000
 
 const REQUEST_TIMED_OUT = 7
+const MESSAGE_TOO_LARGE = 10
 const CONCURRENT_TRANSACTIONS = 51
 /** Beside the codes of coordinators on the move: the transaction before is not finished yet, a topic is quite new, another partition's error. */
 const ADD_RETRIABLE = new Set([CONCURRENT_TRANSACTIONS, 3, 55])
@@ -62,6 +63,8 @@ export interface WriterParts {
   readonly cluster: Cluster
   readonly log: Log
   readonly maxMessageBytes: (topics: readonly string[]) => Promise<ReadonlyMap<string, number>>
+  /** A broker refused a batch as too large: the limits are to be read again. */
+  readonly onTooLarge: (topic: string) => void
   readonly onClose: () => void
 }
 
@@ -304,7 +307,7 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
           const filled = batches.filter(batch => batch.records.length > 0)
           if (filled.length === 0) return []
           const limits = await parts.maxMessageBytes([...new Set(filled.map(batch => batch.topic))])
-          const queues = filled.map(batch => cut(batch, (limits.get(batch.topic) ?? Infinity) - HEADROOM_BYTES))
+          const queues = filled.map(batch => cut(batch, limitOf(limits, batch.topic) - HEADROOM_BYTES))
           return await fatally(async () => {
             await addPartitions(tx, filled)
             return await send(tx, number(queues))
@@ -393,6 +396,7 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
           if (told !== undefined && code === 0) onWritten(batch, told.baseOffset)
           else if (isFenced(code)) throw Object.assign(new Error('fenced by the leader'), { code })
           else {
+            if (code === MESSAGE_TOO_LARGE) parts.onTooLarge(batch.topic)
             problem = refused(code, { topic: batch.topic, partition: batch.partition })
             if (!isProduceRetriable(code)) throw problem
             again.push(batch)
@@ -520,6 +524,12 @@ export function cut(batch: PartitionBatch, limitBytes: number): Batch[] {
   }
   if (start < records.length) batches.push({ topic, partition, records, start, end: records.length, bytes })
   return batches
+}
+
+function limitOf(limits: ReadonlyMap<string, number>, topic: string): number {
+  const limit = limits.get(topic)
+  if (limit === undefined) throw new FlowError('BUG', { hint: 'a topic whose limit was not read', topic })
+  return limit
 }
 
 function placeKey(topic: string, partition: number): string {

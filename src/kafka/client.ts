@@ -6,12 +6,14 @@ import { ping, PING_DEADLINES } from './ping.ts'
 import type { GroupMember, Kafka, KafkaOptions, TopicSettings, Writer } from './port.ts'
 import { patiently, readToEnd, tail, watermarks } from './reader.ts'
 import { alterSettings, describe, durability, ensureTopics, numberOf } from './topics.ts'
-import { openWriter } from './writer.ts'
+import { openWriter, TRANSACTION_TIMEOUT_MS } from './writer.ts'
 
 /** Idle connections that are kept for the next read to the end. */
 const IDLE_READERS = 4
 /** `max.message.bytes` may be changed at any time. */
 const LIMITS_AGE_MS = 60_000
+/** Brokers allow 15 min by default (`transaction.max.timeout.ms`). */
+const LONGEST_TRANSACTION_MS = 600_000
 
 /** Connects nothing yet: connections are made when they are needed, and closed by `close`. */
 export function connectKafka(options: KafkaOptions): Kafka {
@@ -21,6 +23,8 @@ export function connectKafka(options: KafkaOptions): Kafka {
   const writers = new Set<Writer>()
   const members = new Set<GroupMember>()
   const limits = new Map<string, number>()
+  /** Longer than the default where a quota of the producer asks for it, by transactional id. */
+  const timeouts = new Map<string, number>()
   const limitsReadAtMs = new Map<string, number>()
   let pinging: Cluster | null = null
   let admin: Promise<ReturnType<typeof createAdmin>> | null = null
@@ -130,18 +134,20 @@ export function connectKafka(options: KafkaOptions): Kafka {
 
     openWriter: writerOptions => {
       const cluster = connect()
+      const timeoutMs = writerOptions.transactionTimeoutMs ?? TRANSACTION_TIMEOUT_MS
       const writer = openWriter(
         {
           cluster,
           log,
           maxMessageBytes,
+          onTooSlow: id => timeouts.set(id, Math.min(4 * (timeouts.get(id) ?? timeoutMs), LONGEST_TRANSACTION_MS)),
           onTooLarge: topic => limitsReadAtMs.delete(topic),
           onClose: () => {
             open.delete(cluster)
             writers.delete(writer)
           },
         },
-        writerOptions,
+        { ...writerOptions, transactionTimeoutMs: Math.max(timeoutMs, timeouts.get(writerOptions.transactionalId) ?? 0) },
       )
       writers.add(writer)
       return writer

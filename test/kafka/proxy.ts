@@ -19,6 +19,8 @@ export const API = {
 export interface Proxy {
   /** Give this to the client in place of the broker. */
   readonly address: string
+  /** How many connections were taken so far. */
+  connections(): number
   /** How many requests of the kind have passed. */
   count(apiKey: number): number
   /** Called with each answer (after its correlation id): what it returns goes on; null cuts the line, so that the request was carried out and nobody knows. */
@@ -39,12 +41,14 @@ export async function startProxy(broker: string): Promise<Proxy> {
   let refusing = false
   let frozen: (() => void)[] | null = null
   let ownPort = 0
+  let taken = 0
 
   const server: Server = createServer(client => {
     if (refusing) {
       client.destroy()
       return
     }
+    taken++
     const upstream = connect(Number(port), host)
     const asked = new Map<number, { apiKey: number; nth: number }>()
     for (const socket of [client, upstream]) {
@@ -100,6 +104,7 @@ export async function startProxy(broker: string): Promise<Proxy> {
   }
   const proxy: Proxy = {
     address: `127.0.0.1:${ownPort}`,
+    connections: () => taken,
     count: apiKey => counts.get(apiKey) ?? 0,
     onAnswer: (_apiKey, payload) => payload,
     breakOff: () => {
@@ -152,4 +157,44 @@ function frames(onFrame: (frame: Buffer) => void): (data: Buffer) => void {
       rest = rest.subarray(end)
     }
   }
+}
+
+/** A metadata answer (version 6) in which one partition has no leader. */
+export function withoutLeader(payload: Buffer, topic: string, partition: number): Buffer {
+  const copy = Buffer.from(payload)
+  let at = 4
+  const int32 = () => copy.readInt32BE((at += 4) - 4)
+  const text = () => {
+    const bytes = Math.max(copy.readInt16BE(at), 0)
+    at += 2 + bytes
+    return copy.toString('utf8', at - bytes, at)
+  }
+  for (let brokers = int32(); brokers > 0; brokers--) {
+    int32()
+    text()
+    int32()
+    text()
+  }
+  text()
+  int32()
+  for (let topics = int32(); topics > 0; topics--) {
+    at += 2
+    const name = text()
+    at += 1
+    for (let partitions = int32(); partitions > 0; partitions--) {
+      const start = at
+      at += 2
+      const isWanted = int32() === partition && name === topic
+      if (isWanted) {
+        copy.writeInt16BE(5, start)
+        copy.writeInt32BE(-1, at)
+      }
+      at += 4
+      for (let lists = 0; lists < 3; lists++) {
+        const count = int32()
+        at += 4 * count
+      }
+    }
+  }
+  return copy
 }

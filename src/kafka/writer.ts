@@ -360,8 +360,9 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
   async function spare(tx: Open): Promise<void> {
     const untilMs = Math.max(0, ...sparedUntilMs.values())
     if (untilMs > Date.now()) log.debug({ ...about, waitMs: untilMs - Date.now() }, 'Waiting for the quota of the producer')
-    while (Date.now() < untilMs && state !== 'closed' && !tx.over && tx.failure === null) {
-      await sleep(Math.min(SPARE_STEP_MS, untilMs - Date.now()))
+    for (let leftMs = untilMs - Date.now(); leftMs > 0; leftMs = untilMs - Date.now()) {
+      await sleep(Math.min(SPARE_STEP_MS, leftMs))
+      if (tx.over || tx.failure !== null) break // closed meanwhile
     }
     if (tx.failure !== null) throw tx.failure
   }

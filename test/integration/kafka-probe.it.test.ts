@@ -10,8 +10,8 @@ test('a broker that is stopped, or gone, is reported within 10 s, and its return
   const watch = watchKafka({ kafka: kafka({ brokers: [line.address] }), clock: systemClock, signal: stop.signal, topics: [name] })
   await until(() => watch.ok())
   for (const [away, back] of [
-    [line.freeze, line.thaw],
-    [line.breakOff, line.restore],
+    [() => line.freeze(), () => line.thaw()],
+    [() => line.breakOff(), () => line.restore()],
   ] as const) {
     away()
     const began = Date.now()

@@ -68,5 +68,5 @@ test('a watch ends with its signal', async () => {
   const { watch } = cluster(clock)
   await clock.asleep(1)
   stop.abort()
-  await watch.done
+  await expect(watch.done).resolves.toBeUndefined()
 })

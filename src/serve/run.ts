@@ -134,10 +134,7 @@ export function startServer(options: ServerOptions): RunningServer {
   return {
     serve: {
       store,
-      completeness: {
-        completeUntil: filter => watermarks.completeUntil(filter),
-        covered: filter => watermarks.streams(filter).flatMap(stream => stream.covered),
-      },
+      completeness: { streams: feeds => watermarks.streams({ feeds }) },
       get clusterId() {
         return clusterId
       },

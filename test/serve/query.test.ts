@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { FlowError } from '../../src/errors.ts'
 import { answerQuery, type Completeness, parseQuery } from '../../src/serve/query.ts'
+import { finish } from '../../src/serve/slices.ts'
 import { createStore } from '../../src/serve/store.ts'
 import { completenessOf, nothingRead, point, seeded, T } from './points.ts'
 
@@ -12,7 +13,7 @@ function ask(
   parameters: Record<string, unknown>,
   completeness: Completeness = nothingRead,
 ) {
-  return answerQuery(parseQuery(parameters, NOW), store, completeness)
+  return finish(answerQuery(parseQuery(parameters, NOW), store, completeness))
 }
 
 function storeOf(...points: Parameters<typeof point>[0][]) {
@@ -34,7 +35,17 @@ test('an answer has the shape of the contract', () => {
   })
   expect(ask(store, { measure: 'sessions', bucket: '1h', ...day }, read)).toEqual({
     data: {
-      series: [{ labels: {}, values: [0, 4, 0, null], sum: 4, mean: 4 / 3, min: 0, max: 4 }],
+      series: [
+        {
+          labels: {},
+          values: [0, 4, 0, null],
+          sum: 4,
+          mean: 4 / 3,
+          min: 0,
+          max: 4,
+          complete_until: '2026-11-01T02:30:00.000Z',
+        },
+      ],
       series_labels: ['sessions'],
       x_values: ['2026-11-01T00:00:00.000Z', '2026-11-01T01:00:00.000Z', '2026-11-01T02:00:00.000Z', '2026-11-01T03:00:00.000Z'],
     },
@@ -58,7 +69,15 @@ test('not read yet is null, read and nothing is 0, and data is a number even whe
   const [series] = ask(store, { measure: 'events', bucket: '1h', ...day }, read).data.series
   expect(series?.values).toEqual([0, null, null, 2])
   const [none] = ask(createStore(), { measure: 'events', bucket: '1h', ...day }).data.series
-  expect(none).toEqual({ labels: {}, values: [null, null, null, null], sum: null, mean: null, min: null, max: null })
+  expect(none).toEqual({
+    labels: {},
+    values: [null, null, null, null],
+    sum: null,
+    mean: null,
+    min: null,
+    max: null,
+    complete_until: null,
+  })
 })
 
 test('a range that ends where a bucket begins does not touch it', () => {
@@ -135,7 +154,8 @@ test('filters are comma lists that all must hold; an empty language is one', () 
   expect(sum({ bot_id: 'b1,b3' })).toBe(29)
   expect(sum({ bot_id: ['b1', 'b3'] }), 'or the parameter again').toBe(29)
   expect(sum({ bot_id: 'b1', channel: 'voice' })).toBe(8)
-  expect(sum({ language: '' })).toBe(16)
+  expect(sum({ language: ',' })).toBe(16)
+  expect(sum({ language: '', bot_id: '', channel: ['', ' '] }), 'empty parameters are as absent').toBe(31)
   expect(sum({ language: ',es' })).toBe(31)
   expect(sum({ bot_id: 'none' })).toBeNull()
 })
@@ -262,11 +282,24 @@ test('seven rolling days are seven days of the calendar', () => {
 })
 
 test.each([
-  [{}, 'measure', 'one of sessions, '],
-  [{ measure: 'seconds' }, 'measure', 'one of sessions, '],
-  [{ measure: ['events', 'sessions'] }, 'measure', 'more than once'],
-  [{ bucket: '2h' }, 'bucket', '1m, 5m, 15m, 1h, 1d, 1w, 1M'],
-  [{ bucket: '' }, 'bucket', '1m, 5m, 15m, 1h, 1d, 1w, 1M'],
+  [{}, 'measure', 'required; it takes one or more, as a comma list, of sessions, '],
+  [{ measure: '' }, 'measure', 'required'],
+  [{ measure: 'seconds' }, 'measure', 'of sessions, '],
+  [{ measure: 'events,constructor' }, 'measure', 'of sessions, '],
+  [{ bucket: '2h' }, 'bucket', '1m, 5m, 15m, 30m, 1h, 6h, 12h, 1d, 1w, 1M'],
+  [{ bucket: ['1h', '1d'] }, 'bucket', 'more than once'],
+  [{ tz: 'U'.repeat(101) }, 'tz', 'at most 100 characters'],
+  [{ tz: '+01:00' }, 'tz', 'IANA'],
+  [{ from: 'now-1' }, 'from', 'now-24h'],
+  [{ from: 'now-9999999999h' }, 'from', 'now-24h'],
+  [{ from: 'now-999999999y' }, 'from', 'now-24h'],
+  [{ top: '0' }, 'top', 'largest'],
+  [{ top: '1.5' }, 'top', 'largest'],
+  [{ format: 'xml' }, 'format', 'json, csv'],
+  [JSON.parse('{"__proto__":"events"}') as object, '__proto__', 'known are measure, bucket, from'],
+  [{ constructor: 'x' }, 'constructor', 'known are measure, bucket, from'],
+  [{ group_by: '__proto__' }, 'group_by', 'vendor, account, bot_id, channel, language'],
+  [{ bot_id: Array.from({ length: 1001 }, () => 'b').join(',') }, 'bot_id', 'at most 1000'],
   [{ from: 'yesterday' }, 'from', 'ISO 8601'],
   [{ from: '2026-13-01' }, 'from', 'ISO 8601'],
   [{ until: '12' }, 'until', 'ISO 8601'],
@@ -276,7 +309,6 @@ test.each([
   [{ group_by: 'channel,sender' }, 'group_by', 'vendor, account, bot_id, channel, language'],
   [{ channel: 'webchat' }, 'channel', 'web, whatsapp'],
   [{ bot_id: 'a,,b' }, 'bot_id', 'comma list'],
-  [{ bot_id: '' }, 'bot_id', 'comma list'],
   [{ rolling: '90m', bucket: '1h' }, 'rolling', 'a multiple of the bucket (1h)'],
   [{ rolling: '0m', bucket: '1m' }, 'rolling', '15m, 1h, 24h'],
   [{ rolling: '1M', bucket: '1d' }, 'rolling', 'months'],
@@ -288,7 +320,7 @@ test.each([
   let thrown: unknown
   try {
     parseQuery(
-      { ...('measure' in parameters || Object.keys(parameters).length === 0 ? {} : { measure: 'events' }), ...parameters },
+      Object.assign(Object.create(null) as object, Object.keys(parameters).length === 0 ? {} : { measure: 'events' }, parameters),
       NOW,
     )
   } catch (error) {

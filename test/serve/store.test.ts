@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Measure } from '../../src/records.ts'
+import { finish } from '../../src/serve/slices.ts'
 import { createStore } from '../../src/serve/store.ts'
 import { point, seeded, T } from './points.ts'
 
@@ -9,7 +10,7 @@ const start = T('2026-11-01T00:00:00Z')
 function sumOf(store: ReturnType<typeof createStore>, measure: Measure, edges: number[]): { sums: number[]; present: number[] } {
   const sums = new Float64Array(edges.length - 1)
   const present = new Uint8Array(edges.length - 1)
-  for (const series of store.series) series.addInto(measure, edges, sums, present)
+  for (const series of store.series) finish(series.addInto(measure, edges, sums, present))
   return { sums: [...sums], present: [...present] }
 }
 

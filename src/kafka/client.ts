@@ -1,7 +1,8 @@
 import { FlowError } from '../errors.ts'
 import { isConnectionFailure, kafkaError } from './failures.ts'
 import { joinGroup } from './group.ts'
-import { type Cluster, createAdmin, createCluster, hangUp } from './kafkajs.ts'
+import { type Cluster, createAdmin, createCluster, type Deadlines, hangUp } from './kafkajs.ts'
+import { ping, PING_DEADLINES } from './ping.ts'
 import type { GroupMember, Kafka, KafkaOptions, Writer } from './port.ts'
 import { readToEnd, tail, watermarks } from './reader.ts'
 import { describe, ensureTopics } from './topics.ts'
@@ -18,12 +19,13 @@ export function connectKafka(options: KafkaOptions): Kafka {
   const writers = new Set<Writer>()
   const members = new Set<GroupMember>()
   const limits = new Map<string, number>()
+  let pinging: Cluster | null = null
   let admin: Promise<ReturnType<typeof createAdmin>> | null = null
   let closed = false
 
-  function connect(): Cluster {
+  function connect(deadlines?: Deadlines): Cluster {
     if (closed) throw new FlowError('BUG', { hint: 'the Kafka client is closed' })
-    const cluster = createCluster(options)
+    const cluster = createCluster(options, deadlines)
     open.add(cluster)
     return cluster
   }
@@ -95,7 +97,12 @@ export function connectKafka(options: KafkaOptions): Kafka {
         return topics[0]?.partitions.length ?? 0
       }),
 
-    watermarks: places => withReader(cluster => watermarks(cluster, places)),
+    watermarks: async places => (places.length === 0 ? [] : await withReader(cluster => watermarks(cluster, places))),
+
+    ping: async ({ topics, timeoutMs }) => {
+      pinging ??= connect(PING_DEADLINES)
+      await ping(pinging, topics, timeoutMs)
+    },
 
     openWriter: writerOptions => {
       const cluster = connect()
@@ -117,10 +124,10 @@ export function connectKafka(options: KafkaOptions): Kafka {
 
     readToEnd: (place, onRecord, signal) => withReader(cluster => readToEnd(cluster, place, onRecord, signal)),
 
-    tail: (places, tailOptions) => tail({ connect, drop, log }, places, tailOptions),
+    tail: (places, tailOptions) => tail({ connect: () => connect(), drop, log }, places, tailOptions),
 
     joinGroup: async groupOptions => {
-      const member = await joinGroup({ connect, drop, log }, groupOptions)
+      const member = await joinGroup({ connect: () => connect(), drop, log }, groupOptions)
       const leaving: GroupMember = {
         leave: async () => {
           members.delete(leaving)

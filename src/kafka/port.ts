@@ -30,8 +30,19 @@ export interface Kafka {
   /** `max.message.bytes` of each topic: no record batch larger than this is taken. */
   maxMessageBytes(topics: readonly string[]): Promise<ReadonlyMap<string, number>>
   partitionCount(topic: string): Promise<number>
-  /** Low and high watermark of each partition asked for (isolation read_uncommitted: open transactions are below `high`). */
+  /**
+   * Low and high watermark of each partition asked for (isolation read_uncommitted: open transactions are below `high`). Partitions without an
+   * answer are asked again, for 30 s. Where a reader has read everything is `lastOffsets` of ends.ts. @throws FlowError KAFKA_UNREACHABLE
+   */
   watermarks(places: readonly TopicPartition[]): Promise<(TopicPartition & { low: number; high: number })[]>
+
+  /**
+   * Asks the leader of every partition of the topics where the partition ends, on a connection of its own; without topics, one broker for the
+   * cluster's metadata. For `watchKafka`; one call at a time.
+   *
+   * @throws FlowError KAFKA_UNREACHABLE within `timeoutMs`: says what did not answer, or which partition has no leader.
+   */
+  ping(options: { readonly topics: readonly string[]; readonly timeoutMs: number }): Promise<void>
 
   openWriter(options: {
     transactionalId: string /** Default 30_000: it bounds how long a crash blocks readers. */

@@ -421,7 +421,7 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
       timestamp: Date.now(),
       batches,
     })
-    return await sendFramed(broker, request, decodeProduced, 2 * PRODUCE_TIMEOUT_MS)
+    return [...(await sendFramed(broker, request, decodeProduced, 2 * PRODUCE_TIMEOUT_MS)).partitions]
   }
 
   async function leaders(batches: readonly RecordBatch[]): Promise<Map<number, RecordBatch[]>> {

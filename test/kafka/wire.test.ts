@@ -93,12 +93,18 @@ describe('reading', () => {
     expect(read(fetched(withChecksum(empty)), 7)).toEqual({ records: [], next: 13 })
   })
 
-  test('goes on at the last stable offset where compaction has left nothing before it, and waits there', () => {
+  test('goes on at the last stable offset where a fetch of the partition alone brought nothing before it', () => {
     const nothing = { ...fetched(Buffer.alloc(0)), lastStable: 40 }
-    expect(take(nothing, 13, () => {})).toBe(40)
-    expect(take(nothing, 40, () => {})).toBe(40)
+    expect(take(nothing, 13, true, () => {})).toEqual({ next: 40, isOpen: false })
+    expect(take(nothing, 40, true, () => {})).toEqual({ next: 40, isOpen: false })
+  })
+
+  test('takes an empty answer beside other partitions for no answer', () => {
+    const nothing = { ...fetched(Buffer.alloc(0)), lastStable: 40 }
+    expect(take(nothing, 13, false, () => {})).toEqual({ next: 13, isOpen: true })
+    expect(take(nothing, 40, false, () => {})).toEqual({ next: 40, isOpen: false })
     const part = { ...fetched(at(batchOf(records), 13).subarray(0, 70)), lastStable: 40 }
-    expect(take(part, 13, () => {})).toBe(13)
+    for (const alone of [false, true]) expect(take(part, 13, alone, () => {})).toEqual({ next: 13, isOpen: true })
   })
 
   test('leaves a batch that is cut off for the next fetch', () => {

@@ -65,11 +65,13 @@ export function isLoopback(host: string): boolean {
   return name === 'localhost' || name === '::1' || (isIPv4(name) && name.startsWith('127.'))
 }
 
-/** The name in a Host header, without its port, in small letters. */
+/** The name in a Host header, without its port, in small letters. What is no such header has no name. */
 function hostNameOf(header: string): string {
   const text = header.trim().toLowerCase()
   const end = text.startsWith('[') ? text.indexOf(']') + 1 : text.indexOf(':')
   const name = end > 0 ? text.slice(0, end) : text
+  const port = text.slice(name.length)
+  if (!/^(?::\d{0,5})?$/.test(port)) return ''
   return name.endsWith('.') ? name.slice(0, -1) : name
 }
 

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -13,7 +13,7 @@ let folder: string
 let ports: readonly number[]
 let stack: Stack
 let file: ReturnType<typeof configFile>
-let process_: Running
+let running: Running
 let base: string
 
 async function launchStack(): Promise<void> {
@@ -21,12 +21,21 @@ async function launchStack(): Promise<void> {
   stack = await startStack({ kafkaPort, registryPort, dataDir: folder, profile: 'test', log: silentLog, env: process.env })
 }
 
-/** The broker's process: the one of this data folder that runs Kafka. */
+/** The broker's process: the one whose settings name our data folder. */
 function brokerPid(): number {
   const lines = execFileSync('ps', ['-axo', 'pid=,args='], { encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 }).split('\n')
-  const found = lines.filter(line => line.includes(folder) && line.includes('kafka.Kafka'))
+  const ours = (settings: string) => {
+    try {
+      return readFileSync(settings, 'utf8').includes(folder)
+    } catch {
+      return false
+    }
+  }
+  const found = lines
+    .map(line => /^\s*(\d+) \S*java .* kafka\.Kafka (\S+)/.exec(line))
+    .filter(match => match !== null && ours(match[2] ?? ''))
   expect(found).toHaveLength(1)
-  return Number((found[0] ?? '').trim().split(' ')[0])
+  return Number(found[0]?.[1])
 }
 
 interface Told {
@@ -37,17 +46,21 @@ interface Told {
 
 async function readyz(): Promise<Told> {
   const answer = await fetch(`${base}/readyz`)
-  return { status: answer.status, ...((await answer.json()) as Omit<Told, 'status'>) }
+  return { ...((await answer.json()) as Told), status: answer.status }
 }
 
 /** How long `/readyz` took to have this status, and what it says then. */
 async function told(status: number): Promise<{ afterMs: number; said: Told }> {
   const began = performance.now()
-  const said = await until(`/readyz is ${status}`, async () => {
-    const now = await readyz()
-    return now.status === status ? now : undefined
+  let said: Told | undefined
+  const wanted = until(`/readyz is ${status}`, async () => {
+    said = await readyz()
+    return said.status === status ? said : undefined
   })
-  return { afterMs: performance.now() - began, said }
+  const found = await wanted.catch((error: unknown) => {
+    throw new Error(`${String(error)}; it said ${JSON.stringify(said)}; ${running.output().slice(-4000)}`)
+  })
+  return { afterMs: performance.now() - began, said: found }
 }
 
 beforeAll(async () => {
@@ -65,11 +78,11 @@ beforeAll(async () => {
       away: { 'connector.class': 'botmaker', account: 'acme', 'access.token': 'none', 'base.url': 'http://127.0.0.1:9/v2.0' },
     },
   })
-  process_ = start(['run', '--config', file.path])
-  base = await process_.base()
+  running = start(['run', '--config', file.path])
+  base = await running.base()
 })
 afterAll(async () => {
-  await process_?.kill('SIGKILL')
+  await running?.kill('SIGKILL')
   await stack?.stop()
   file?.remove()
   rmSync(folder, { recursive: true, force: true })
@@ -113,5 +126,5 @@ test('a broker that is killed makes every role unready within 10 s, and ready wi
   await stack.stop()
   await launchStack()
   expect((await told(200)).afterMs).toBeLessThan(30_000)
-  expect(process_.process.exitCode, 'it is the same process').toBeNull()
+  expect(running.process.exitCode, 'it is the same process').toBeNull()
 }, 240_000)

@@ -3,6 +3,7 @@
  * but those that other systems fixed (`foreign`).
  */
 import { createHash } from 'node:crypto'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { type Clock, systemClock } from './clock.ts'
 
@@ -309,7 +310,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       const isOpen = wantsOpenMetrics(accept)
       const key = isOpen ? 'open' : 'plain'
       // Scrapers that ask at the same moment get the same page: it is made once.
-      pages[key] ??= (isOpen ? openMetricsPage(registry, createdOf) : registry.metrics())
+      pages[key] ??= (isOpen ? openMetricsPage(registry, createdOf) : plainPage(registry))
         .then(body => ({ contentType: isOpen ? Registry.OPENMETRICS_CONTENT_TYPE : registry.contentType, body }))
         .finally(() => delete pages[key])
       return pages[key]
@@ -411,6 +412,16 @@ export function cleanLabel(value: string | number): string {
   return `${clean.slice(0, MAX_LABEL_LENGTH - 9).toWellFormed()}~${mark}`
 }
 
+/** One metric in a turn of the event loop: a page of many bots must not hold up the rest of the process. */
+async function plainPage(registry: Registry): Promise<string> {
+  const parts: string[] = []
+  for (const { name } of registry.getMetricsAsArray()) {
+    parts.push(await registry.getSingleMetricAsString(name))
+    await nextTurn()
+  }
+  return `${parts.join('\n\n')}\n`
+}
+
 /**
  * OpenMetrics 1.0. prom-client's own page has no `_created`, writes `le="1"`, and renames counters for good, so that the next plain page would have lost
  * every `_total` (measured with 15.1.3).
@@ -420,6 +431,7 @@ async function openMetricsPage(registry: Registry, createdOf: (name: string, lab
   type Shown = { type: string; get(): Promise<{ name: string; help: string; values: Sample[] }> }
   let page = ''
   for (const metric of registry.getMetricsAsArray() as unknown as Shown[]) {
+    await nextTurn()
     const { name, help, values } = await metric.get()
     const family = metric.type === 'counter' ? name.replace(/_total$/, '') : name
     page += `# TYPE ${family} ${metric.type}\n# HELP ${family} ${escaped(help)}\n`
@@ -434,7 +446,9 @@ async function openMetricsPage(registry: Registry, createdOf: (name: string, lab
 }
 
 function labelText(labels: Labels): string {
-  const parts = Object.entries(labels).map(([name, value]) => `${name}="${escaped(name === 'le' ? boundText(value) : String(value))}"`)
+  const parts = Object.entries(labels).map(
+    ([name, value]) => `${name}="${escaped(name === 'le' ? boundText(value) : String(value))}"`,
+  )
   return parts.length === 0 ? '' : `{${parts.join(',')}}`
 }
 

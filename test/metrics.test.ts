@@ -198,7 +198,18 @@ test('an OpenMetrics page is what the standard wants, whatever vendors put into 
   const metrics = createMetrics({ clock })
   metrics.inc('sessions_total', bot, 2)
   await clock.advance(60_500)
-  for (const bot_id of ['', 'say "hi"', 'back\\slash', 'two\nlines', '__proto__', 'constructor', 'ü\u2028', 'x'.repeat(300), '\ud800', 'a,b|c'])
+  for (const bot_id of [
+    '',
+    'say "hi"',
+    'back\\slash',
+    'two\nlines',
+    '__proto__',
+    'constructor',
+    'ü\u2028',
+    'x'.repeat(300),
+    '\ud800',
+    'a,b|c',
+  ])
     metrics.inc('sessions_total', { ...bot, bot_id })
   metrics.observe('vendor_request_seconds', { connector: 'a' }, 0.2)
   metrics.observe('vendor_request_seconds', { connector: 'b' }, 100)

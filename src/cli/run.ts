@@ -107,7 +107,13 @@ class Process {
     let failure: unknown
     try {
       await this.#prepare()
-      this.#watch = watchKafka({ kafka: this.#kafka, clock: this.#clock, signal: this.#signal, topics: topicsOf(this.#roles, names), ...WATCH })
+      this.#watch = watchKafka({
+        kafka: this.#kafka,
+        clock: this.#clock,
+        signal: this.#signal,
+        topics: topicsOf(this.#roles, names),
+        ...WATCH,
+      })
       if (!this.#signal.aborted && this.#roles.has('worker')) {
         this.#ingest = await startIngest({ ...roleOptions, connectors: this.#setup.connectors })
         // A worker whose source partitions have all been taken over by another process stays, for its listener tells so.

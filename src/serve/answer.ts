@@ -2,34 +2,47 @@
  * An answer as bytes: JSON or CSV, written in small steps, with its tag, and packed as the client can take it.
  */
 import { createHash } from 'node:crypto'
-import { promisify } from 'node:util'
-import { brotliCompress, constants, gzip } from 'node:zlib'
+import { Readable } from 'node:stream'
+import { constants, createBrotliCompress, createGzip } from 'node:zlib'
 import type { SeriesAnswer, SeriesQuery } from './query.ts'
 import type { Steps } from './slices.ts'
 
 export interface Body {
   readonly contentType: string
-  readonly bytes: Buffer
+  readonly pieces: readonly Buffer[]
+  /** Of all pieces. */
+  readonly length: number
   /** A weak tag: the same content has the same tag, however it is packed and whichever process answers. */
   readonly etag: string
 }
 
-/** Values that are written between two pauses. */
+/** Values that are written between two pauses, and characters of one piece, about. */
 const VALUES_A_STEP = 4096
+const PIECE = 65_536
 
 export function* bodyOf(query: SeriesQuery, answer: SeriesAnswer): Steps<Body> {
   const parts = query.format === 'csv' ? csvParts(query, answer) : jsonParts(answer)
   const pieces: Buffer[] = []
   const hash = createHash('sha256')
-  for (const part of parts) {
-    const bytes = Buffer.from(part)
+  let length = 0
+  let text = ''
+  const flush = () => {
+    const bytes = Buffer.from(text)
+    text = ''
+    length += bytes.length
     hash.update(bytes)
     pieces.push(bytes)
+  }
+  for (const part of parts) {
+    text += part
+    if (text.length >= PIECE) flush()
     yield
   }
+  flush()
   return {
     contentType: query.format === 'csv' ? 'text/csv; charset=utf-8' : 'application/json; charset=utf-8',
-    bytes: Buffer.concat(pieces),
+    pieces,
+    length,
     etag: `W/"${hash.digest('base64url').slice(0, 27)}"`,
   }
 }
@@ -84,15 +97,14 @@ export function isKnown(etag: string, ifNoneMatch: string | undefined): boolean 
 }
 
 const LEAST_PACKED = 1024
-const gzipped = promisify(gzip)
-const brotlied = promisify(brotliCompress)
 
-/** Packs off the main thread; what is small stays as it is. */
-export async function packed(bytes: Buffer, acceptEncoding: string | undefined): Promise<{ encoding: string | null; bytes: Buffer }> {
-  const encoding = bytes.length < LEAST_PACKED ? null : encodingOf(acceptEncoding ?? '')
-  if (encoding === 'br')
-    return { encoding, bytes: await brotlied(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } }) }
-  return encoding === 'gzip' ? { encoding, bytes: await gzipped(bytes) } : { encoding: null, bytes }
+/** The bytes to send, packed off the main thread where the client takes that; what is small stays as it is. */
+export function packed(body: Body, acceptEncoding: string | undefined): { encoding: string | null; stream: Readable } {
+  const plain = Readable.from(body.pieces, { objectMode: false })
+  const encoding = body.length < LEAST_PACKED ? null : encodingOf(acceptEncoding ?? '')
+  if (encoding === null) return { encoding, stream: plain }
+  const packer = encoding === 'br' ? createBrotliCompress({ params: { [constants.BROTLI_PARAM_QUALITY]: 4 } }) : createGzip()
+  return { encoding, stream: plain.pipe(packer) }
 }
 
 /** The better one of those that the header gives most weight to; null: unpacked. */

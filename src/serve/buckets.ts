@@ -125,14 +125,7 @@ type Found = { edges: number[]; start: number }
 /** Edges that are found between two steps. */
 const EDGES_A_STEP = 256
 
-function* clockEdges(
-  sizeMs: number,
-  zone: Zone,
-  fromMs: number,
-  untilMs: number,
-  before: number,
-  most: number,
-): Steps<Found> {
+function* clockEdges(sizeMs: number, zone: Zone, fromMs: number, untilMs: number, before: number, most: number): Steps<Found> {
   const sinceBoundary = (atMs: number) => modulo(atMs + zone.offsetMs(atMs), sizeMs)
   /** Where clocks change by half an hour, an hour bucket is cut in two: it begins anew with the change. */
   const floor = (atMs: number) => {
@@ -155,14 +148,7 @@ function* clockEdges(
   return { edges, start: first }
 }
 
-function* calendarEdges(
-  bucket: Bucket,
-  zone: Zone,
-  fromMs: number,
-  untilMs: number,
-  before: number,
-  most: number,
-): Steps<Found> {
+function* calendarEdges(bucket: Bucket, zone: Zone, fromMs: number, untilMs: number, before: number, most: number): Steps<Found> {
   const local = fromMs + zone.offsetMs(fromMs)
   const sizeMs = bucket === '6h' || bucket === '12h' ? BUCKET_MS[bucket] : DAY_MS
   const day = Math.floor(local / DAY_MS)

@@ -144,13 +144,13 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
       }
       const began = performance.now()
       const answer = await slices.run(answerQuery(query, serve.store, serve.completeness), gone.signal)
-      const { bytes, contentType, etag } = await slices.run(bodyOf(query, answer), gone.signal)
+      const body = await slices.run(bodyOf(query, answer), gone.signal)
       metrics.observe('serve_query_seconds', {}, (performance.now() - began) / 1000)
-      void reply.headers({ etag, vary: 'accept-encoding', 'cache-control': 'private, no-cache' })
-      if (isKnown(etag, headers['if-none-match'])) return reply.code(304).send()
-      const body = await packed(bytes, headers['accept-encoding'])
-      if (body.encoding !== null) void reply.header('content-encoding', body.encoding)
-      return reply.header('content-type', contentType).send(body.bytes)
+      void reply.headers({ etag: body.etag, vary: 'accept-encoding', 'cache-control': 'private, no-cache' })
+      if (isKnown(body.etag, headers['if-none-match'])) return reply.code(304).send()
+      const { encoding, stream } = packed(body, headers['accept-encoding'])
+      void (encoding === null ? reply.header('content-length', body.length) : reply.header('content-encoding', encoding))
+      return reply.header('content-type', body.contentType).send(stream)
     })
 
     get('/ui', (_query, reply) =>

@@ -21,18 +21,7 @@ const MOST_LISTED = 1000
 const LONGEST_VALUE = 100
 
 const DAY_MS = 86_400_000
-const PARAMETERS = [
-  'measure',
-  'bucket',
-  'from',
-  'until',
-  'group_by',
-  ...LABELS,
-  'tz',
-  'rolling',
-  'top',
-  'format',
-] as const
+const PARAMETERS = ['measure', 'bucket', 'from', 'until', 'group_by', ...LABELS, 'tz', 'rolling', 'top', 'format'] as const
 type Parameter = (typeof PARAMETERS)[number]
 
 const FORMATS = ['json', 'csv'] as const
@@ -135,7 +124,8 @@ export function parseQuery(parameters: Readonly<Record<string, unknown>>, nowMs:
   ]
 
   const measures = listedOf('measure', MEASURES)
-  if (measures.length === 0) throw invalid('measure', `is required; it takes one or more, as a comma list, of ${MEASURES.join(', ')}`)
+  if (measures.length === 0)
+    throw invalid('measure', `is required; it takes one or more, as a comma list, of ${MEASURES.join(', ')}`)
   const bucket = oneOf('bucket', BUCKETS, '1h')
   const zone = zoneOf(once('tz') ?? 'UTC')
   if (!zone) throw invalid('tz', 'takes the IANA name of a time zone, such as Europe/Madrid')
@@ -205,7 +195,7 @@ export function* answerQuery(query: SeriesQuery, store: SeriesStore, completenes
     for (const measure of measures) {
       const sums = new Float64Array(edges.length - 1)
       const known = new Uint8Array(edges.length - 1)
-      for (const each of group.series) yield* each.addInto(measure, edges, sums, known)
+      yield* addAll(group.series, measure, edges, sums, known)
       const read = yield* told.of(kindOf(measure), group.streams, edges)
       for (let at = 0; at < known.length; at++) if (read.marks[at] === 1) known[at] = 1
       const values = rolled(sums, known, window, first)
@@ -276,7 +266,10 @@ function* groupsOf(query: SeriesQuery, store: SeriesStore, edges: readonly numbe
     afford(series.cellsIn(edges[0] ?? 0, edges.at(-1) ?? 0))
   }
   if (groups.size > MOST_SERIES && query.top === null)
-    throw invalid('group_by', `asks for ${groups.size} groups; at most ${MOST_SERIES} are answered at once. Take a filter, or top`)
+    throw invalid(
+      'group_by',
+      `asks for ${groups.size} groups; at most ${MOST_SERIES} are answered at once. Take a filter, or top`,
+    )
   return yield* sortSteps([...groups.values()], (a, b) => {
     for (const label of groupBy) {
       const [left = '', right = ''] = [a.labels[label], b.labels[label]]
@@ -297,11 +290,11 @@ function* topOf(query: SeriesQuery, { edges, first }: Edges, groups: Group[]): S
   const streams: StreamFilter[] = []
   const intoRest = (group: Group) => {
     for (const each of group.series) rest.series.push(each)
-    streams.push(...group.streams)
+    for (const each of group.streams) streams.push(each)
   }
   for (const group of groups) {
     const sums = new Float64Array(1)
-    for (const each of group.series) yield* each.addInto(measure, range, sums, new Uint8Array(1))
+    yield* addAll(group.series, measure, range, sums, new Uint8Array(1))
     yield
     // A channel that is called `other` itself can only be part of the rest: two series with one name would be told from each other by nobody.
     if (groupBy.every(label => group.labels[label] === OTHER)) intoRest(group)
@@ -313,6 +306,20 @@ function* topOf(query: SeriesQuery, { edges, first }: Edges, groups: Group[]): S
 }
 
 const OTHER = 'other'
+
+/** Pauses between series too: most of them are short. */
+function* addAll(
+  series: readonly StoredSeries[],
+  measure: Measure,
+  edges: readonly number[],
+  sums: Float64Array,
+  known: Uint8Array,
+): Steps<void> {
+  for (const [at, each] of series.entries()) {
+    yield* each.addInto(measure, edges, sums, known)
+    if (at % 64 === 63) yield
+  }
+}
 
 const picked = (labels: Group['labels'], names: readonly Label[]): Partial<Record<Label, string>> =>
   Object.fromEntries(names.map(name => [name, labels[name] ?? '']))
@@ -342,28 +349,38 @@ interface Read {
 
 /** What had been read when the query began. Groups of the same streams share one answer. */
 function readingOf({ measures }: SeriesQuery, completeness: Completeness) {
-  const streams = new Map([...new Set(measures.map(kindOf))].map(kind => [kind, completeness.streams(kind)]))
+  const tables = new Map([...new Set(measures.map(kindOf))].map(kind => [kind, tableOf(completeness.streams(kind))]))
   const answers = new Map<string, Read>()
   return {
     *of(kind: Kind, filters: readonly StreamFilter[], edges: readonly number[]): Steps<Read> {
       const key = filters.length === 1 ? `${kind}${JSON.stringify(filters[0])}` : null
       const before = key === null ? undefined : answers.get(key)
       if (before) return before
-      const tests = filters.map(matcherOf)
-      const marks = new Uint8Array(edges.length - 1)
-      const until: (number | null)[] = []
+      const matching = new Set<StreamRead>()
       let tried = 0
-      for (const stream of streams.get(kind) ?? []) {
-        let matches = false
-        for (const test of tests) {
-          if (++tried % 512 === 0) yield
-          if (!test(stream)) continue
-          matches = true
-          break
+      for (const filter of filters) {
+        const matches = matcherOf(filter)
+        for (const candidates of tables.get(kind)?.candidates(filter) ?? []) {
+          for (const stream of candidates) {
+            if (++tried % 1024 === 0) yield
+            if (matches(stream)) matching.add(stream)
+          }
         }
-        if (!matches) continue
+        if (++tried % 128 === 0) yield
+      }
+      const changes = new Int32Array(edges.length)
+      const until: (number | null)[] = []
+      for (const stream of matching) {
         until.push(stream.completeUntil)
-        yield* touch(marks, edges, stream.covered)
+        for (const range of stream.covered) {
+          if (++tried % 1024 === 0) yield
+          touch(changes, edges, range)
+        }
+      }
+      const marks = new Uint8Array(edges.length - 1)
+      for (let at = 0, open = 0; at < marks.length; at++) {
+        open += changes[at] ?? 0
+        if (open > 0) marks[at] = 1
       }
       const read = { marks, completeUntil: leastOf(until) }
       // The newest few: groups by channel all ask alike, those by bot each on their own.
@@ -375,6 +392,17 @@ function readingOf({ measures }: SeriesQuery, completeness: Completeness) {
 }
 
 const MOST_KEPT = 8
+
+/** Streams by bot, so that a query by bot does not look at all of them for each. */
+function tableOf(streams: readonly StreamRead[]) {
+  const byBot = Map.groupBy(streams, stream => stream.bot_id)
+  return {
+    /** Lists that hold every stream that the filter could match. */
+    candidates({ bot_id }: StreamFilter): (readonly StreamRead[])[] {
+      return bot_id === undefined ? [streams] : [null, ...bot_id].map(bot => byBot.get(bot) ?? [])
+    },
+  }
+}
 
 function matcherOf(filter: StreamFilter): (stream: StreamRead) => boolean {
   const set = (values: readonly string[] | undefined) => (values === undefined ? null : new Set(values))
@@ -395,19 +423,28 @@ function leastOf(values: readonly (number | null)[]): number | null {
   return least
 }
 
-function* touch(marks: Uint8Array, edges: readonly number[], ranges: readonly TimeRange[]): Steps<void> {
-  for (const [index, { from, until }] of ranges.entries()) {
-    if (index % 128 === 127) yield
-    if (until <= from) continue
-    let low = 0
-    let high = marks.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((edges[middle + 1] ?? 0) <= from) low = middle + 1
-      else high = middle
-    }
-    for (let at = low; at < marks.length && (edges[at] ?? 0) < until; at++) marks[at] = 1
+/** Notes in which buckets a range begins and ends to be touched. */
+function touch(changes: Int32Array, edges: readonly number[], { from, until }: TimeRange): void {
+  if (until <= from) return
+  const last = edges.length - 1
+  const begin = firstAbove(edges, from) - 1
+  const end = firstAbove(edges, until - 1)
+  if (end <= 0 || begin >= last) return
+  const at = Math.max(0, begin)
+  changes[at] = (changes[at] ?? 0) + 1
+  changes[end] = (changes[end] ?? 0) - 1
+}
+
+/** Index of the first edge above the time; the number of edges where there is none. */
+function firstAbove(edges: readonly number[], time: number): number {
+  let low = 0
+  let high = edges.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((edges[middle] ?? 0) <= time) low = middle + 1
+    else high = middle
   }
+  return low
 }
 
 /** From bucket `first` on, the sum of the `window` buckets up to each; null where nothing is known of any of them. */
@@ -474,7 +511,10 @@ function parseTime(name: 'from' | 'until', text: string | undefined, zone: Zone,
   } else if (/^\d{5,16}$/.test(text)) ms = Number(text)
   else if (/^\d{4}-/.test(text)) ms = DateTime.fromISO(text.replace(/ (\d\d:?\d\d)$/, '+$1'), { zone: zone.name }).toMillis()
   if (!Number.isFinite(ms) || ms > LATEST_MS || ms < -LATEST_MS) {
-    throw invalid(name, 'takes a time as ISO 8601, such as 2026-11-01T00:00:00Z, as epoch milliseconds, or as now-24h (s, m, h, d, w, M, y)')
+    throw invalid(
+      name,
+      'takes a time as ISO 8601, such as 2026-11-01T00:00:00Z, as epoch milliseconds, or as now-24h (s, m, h, d, w, M, y)',
+    )
   }
   return ms
 }

@@ -22,7 +22,15 @@ const int = (below: number) => Math.floor(random() * below)
 const pick = <V>(values: readonly V[]): V => values[int(values.length)] as V
 const some = <V>(values: readonly V[]): V[] => values.filter(() => random() < 0.35)
 
-const ZONES = ['UTC', 'Europe/Madrid', 'America/New_York', 'Australia/Lord_Howe', 'Australia/Sydney', 'Asia/Kathmandu', 'America/Bogota']
+const ZONES = [
+  'UTC',
+  'Europe/Madrid',
+  'America/New_York',
+  'Australia/Lord_Howe',
+  'Australia/Sydney',
+  'Asia/Kathmandu',
+  'America/Bogota',
+]
 /** Clocks of all these zones change in between. */
 const BEGIN = T('2026-02-20T00:00:00Z')
 const DAYS = 110
@@ -47,21 +55,23 @@ const points: SeriesPoint[] = Array.from({ length: 2500 }, (_, n) =>
 const streams: (StreamRead & { feeds: string })[] = ['session', 'message', 'event'].flatMap(feeds =>
   VALUES.vendor.flatMap(vendor =>
     VALUES.account.flatMap(account =>
-      [null, 'b1', 'a,b'].filter(() => random() < 0.5).map(bot_id => {
-        const from = BEGIN + int(DAYS) * DAY
-        const until = from + int(20 * DAY)
-        return {
-          feeds,
-          vendor,
-          account,
-          bot_id,
-          completeUntil: random() < 0.1 ? null : until,
-          covered: [
-            { from, until },
-            { from: until + int(5 * DAY), until: until + int(9 * DAY) },
-          ],
-        }
-      }),
+      [null, 'b1', 'a,b']
+        .filter(() => random() < 0.5)
+        .map(bot_id => {
+          const from = BEGIN + int(DAYS) * DAY
+          const until = from + int(20 * DAY)
+          return {
+            feeds,
+            vendor,
+            account,
+            bot_id,
+            completeUntil: random() < 0.1 ? null : until,
+            covered: [
+              { from, until },
+              { from: until + int(5 * DAY), until: until + int(9 * DAY) },
+            ],
+          }
+        }),
     ),
   ),
 )
@@ -147,7 +157,9 @@ function naive(asked: Asked) {
   const isShown = new Set(shown)
   if (top !== null && groupBy.length > 0 && ordered.length > top) {
     const sizeOf = (group: Group) =>
-      group.points.filter(each => isShown.has(bucketOf.get(each) ?? -1)).reduce((sum, each) => sum + each[measures[0] as Measure], 0)
+      group.points
+        .filter(each => isShown.has(bucketOf.get(each) ?? -1))
+        .reduce((sum, each) => sum + each[measures[0] as Measure], 0)
     const isOther = (group: Group) => groupBy.every(label => group.labels[label] === 'other')
     const largest = ordered
       .filter(group => !isOther(group))
@@ -166,8 +178,7 @@ function naive(asked: Asked) {
     ]
   }
 
-  const kindOf = (measure: Measure) =>
-    measure === 'events' ? 'event' : measure.startsWith('messages_') ? 'message' : 'session'
+  const kindOf = (measure: Measure) => (measure === 'events' ? 'event' : measure.startsWith('messages_') ? 'message' : 'session')
   const streamsOf = (measure: Measure, members: Record<string, string>[]) =>
     streams.filter(
       stream =>
@@ -180,7 +191,9 @@ function naive(asked: Asked) {
         ),
     )
   const least = (of: StreamRead[]) =>
-    of.length === 0 || of.some(({ completeUntil }) => completeUntil === null) ? null : Math.min(...of.map(each => each.completeUntil as number))
+    of.length === 0 || of.some(({ completeUntil }) => completeUntil === null)
+      ? null
+      : Math.min(...of.map(each => each.completeUntil as number))
 
   const series = ordered.flatMap(group =>
     measures.map(measure => {

@@ -44,7 +44,7 @@ export function createSlices(sliceMs = SLICE_MS): Slices {
               if (performance.now() >= endsMs) return enqueue(slice)
             }
           } catch (error) {
-            reject(error as Error)
+            reject(error)
           }
         }
         enqueue(slice)

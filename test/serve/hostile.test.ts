@@ -98,11 +98,11 @@ test('what a rolling window, groups and measures make of a query counts against 
 })
 
 test('of 100 pipelined queries one is answered at a time, and each when its turn comes', async () => {
-  let asked = 0
+  const asked: number[] = []
   const store = storeOf(40, 1)
   const serve = serveOf(store, {
     unready: () => {
-      asked++
+      asked.push(performance.now())
       return null
     },
   })
@@ -113,13 +113,13 @@ test('of 100 pipelined queries one is answered at a time, and each when its turn
   socket.pause()
   socket.write(request(path).repeat(100))
   let before = -1
-  while (asked === 0 || asked !== before) {
-    before = asked
+  while (asked.length === 0 || asked.length !== before) {
+    before = asked.length
     await new Promise(resolve => {
       setTimeout(resolve, 500)
     })
   }
-  expect(asked).toBeLessThan(10)
+  expect(asked.length).toBeLessThan(10)
   socket.destroy()
 }, 60_000)
 

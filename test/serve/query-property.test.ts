@@ -143,7 +143,7 @@ function naive(asked: Asked) {
   const groups = new Map<string, Group>()
   if (groupBy.length === 0) groups.set('[]', { labels: {}, members: [{}], points: [] })
   for (const each of newest.values()) {
-    const labels = Object.fromEntries(groupBy.map(label => [label, each[label] as string]))
+    const labels = Object.fromEntries(groupBy.map(label => [label, each[label]]))
     const key = JSON.stringify(groupBy.map(label => each[label]))
     if (!groups.has(key)) groups.set(key, { labels, members: [labels], points: [] })
     groups.get(key)?.points.push(each)

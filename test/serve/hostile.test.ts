@@ -156,17 +156,22 @@ test('queries beyond the places wait, beyond the line they are refused, and a pl
 
 test('an address of slashes costs nothing, and one that is too long is refused', async () => {
   const server = await start()
+  /** The shortest of five, so that a busy machine does not decide. */
   const timeOf = async (path: string) => {
-    const began = performance.now()
-    const { status } = await fetch(server.url + path)
-    return { status, ms: performance.now() - began }
+    let ms = Number.POSITIVE_INFINITY
+    let status = 0
+    for (let n = 0; n < 5; n++) {
+      const began = performance.now()
+      ;({ status } = await fetch(server.url + path))
+      ms = Math.min(ms, performance.now() - began)
+    }
+    return { status, ms }
   }
-  await timeOf('/warm')
   for (const path of [`${'/'.repeat(8000)}x`, `/x${'/'.repeat(8000)}`, `/x${'/'.repeat(7000)}x?${'/'.repeat(900)}`]) {
     const { status, ms } = await timeOf(path)
     expect(status).toBe(404)
-    // Quadratic, it took 300 ms and more at this length.
-    expect(ms).toBeLessThan(100)
+    // In quadratic time it takes more than that on any machine of today.
+    expect(ms).toBeLessThan(50)
   }
   expect((await timeOf(`/${'x'.repeat(8200)}`)).status).toBe(414)
   expect((await fetch(`${server.url}/healthz`, { headers: { 'x-long': 'x'.repeat(17_000) } })).status).toBe(431)

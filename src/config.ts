@@ -156,6 +156,19 @@ const Topics = section({
 const Http = section({
   host: words().default('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all'),
   port: whole(0, 65_535).default(8083).describe('0 takes a free one and logs it'),
+  token: z
+    .string()
+    .regex(/^[\x21-\x7e]+$/, 'takes letters, digits and signs of ASCII, without blanks')
+    .optional()
+    .meta({ secret: true })
+    .describe('What clients show as a bearer token, or as the password of Basic authentication; needed beyond the loopback'),
+  names: z
+    .preprocess(
+      value => (typeof value === 'string' ? value.split(',').map(each => each.trim()) : value),
+      z.array(z.string().regex(/^[^\s:/@,]+$/, 'takes host names without a port')),
+    )
+    .optional()
+    .describe('Host names that requests may carry beside those of the loopback, where there is no token'),
 })
 
 const Aggregator = section({
@@ -213,7 +226,12 @@ export interface ColloquyConfig {
     readonly replicationFactor: number | null
     readonly create: boolean
   }
-  readonly http: { readonly host: string; readonly port: number }
+  readonly http: {
+    readonly host: string
+    readonly port: number
+    readonly token?: string | undefined
+    readonly names?: readonly string[] | undefined
+  }
   /** npm package names, and paths made absolute. */
   readonly plugins: readonly string[]
   readonly connectors: Readonly<Record<string, ConnectorMap>>

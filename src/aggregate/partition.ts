@@ -43,6 +43,8 @@ export interface AggregateMetrics {
    * @param eventTimeMs The newest time among them, epoch milliseconds.
    */
   firstSeen(kind: FirstSeenKind, of: FirstSeenLabels, eventTimeMs: number, n: number): void
+  /** A bot and channel that are counted from now on, also those that were restored. May be called again. */
+  known?(of: FirstSeenLabels): void
   /** Records left out: `invalid` could not be read, `late` are for minutes before the retention. */
   leftOut?(topic: string | null, reason: 'invalid' | 'late', n: number): void
 }
@@ -59,7 +61,7 @@ export interface FirstSeenLabels {
 }
 
 const FIRST_WAIT_MS = 1_000
-const LONGEST_WAIT_MS = 30_000
+const LONGEST_WAIT_MS = 10_000
 /**
  * Longer than the group takes to tell a member that it was given up (its session timeout): who is fenced and still a member after that is the
  * owner and claims its number again. Sooner, a member that does not know of its loss yet would fence its successor.
@@ -149,8 +151,15 @@ function createWorker(
   const publisher = createPublisher({ ...parts, partition })
   const inputs = new Map(start.inputs)
   let { series } = start
+  let known = 0
+
+  /** Counters are shown at 0 before the first thing is counted. */
+  function tellKnown(): void {
+    for (; known < state.series.size; known++) metrics.known?.(state.series.get(known))
+  }
 
   async function publish(): Promise<void> {
+    tellKnown()
     const seen = state.firstSeen()
     const { late } = state
     series = (await publisher.publish(writer, state, { inputs, series }, marks)).seriesOffset
@@ -164,6 +173,7 @@ function createWorker(
   return {
     /** What restoring itself has changed. */
     async publishRestored(): Promise<void> {
+      tellKnown()
       if (state.changedSessions.size > 0) await publish()
     },
 

@@ -59,7 +59,7 @@ const RETENTION_MS = 730 * 86_400_000
 const LINGER_MS = 250
 const MAX_RECORDS = 20_000
 const FIRST_WAIT_MS = 1_000
-const LONGEST_WAIT_MS = 30_000
+const LONGEST_WAIT_MS = 10_000
 
 export function startAggregator(of: AggregatorParts): Aggregator {
   /** By what is not able to work, the reason. */

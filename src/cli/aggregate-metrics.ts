@@ -1,6 +1,8 @@
 import type { AggregateMetrics, FirstSeenKind } from '../aggregate/run.ts'
 import type { Metrics } from '../metrics.ts'
 
+const SENDERS = ['user', 'bot', 'agent', 'other'] as const
+
 /** What the aggregator tells of itself, in the metrics of the contract. */
 export function aggregateMetrics(metrics: Metrics): AggregateMetrics {
   const firstSeen: Record<Exclude<FirstSeenKind, 'message'>, 'sessions_total' | 'agent_transfers_total'> = {
@@ -18,6 +20,12 @@ export function aggregateMetrics(metrics: Metrics): AggregateMetrics {
       const labels = { vendor, account, bot_id, channel }
       if (kind === 'message') metrics.inc('messages_total', { ...labels, sender }, n)
       else metrics.inc(firstSeen[kind], labels, n)
+    },
+    known: ({ vendor, account, bot_id, channel }) => {
+      const labels = { vendor, account, bot_id, channel }
+      metrics.born('sessions_total', labels)
+      metrics.born('agent_transfers_total', labels)
+      for (const sender of SENDERS) metrics.born('messages_total', { ...labels, sender })
     },
     leftOut: (topic, reason, n) => metrics.inc('aggregate_left_out_total', { topic: topic ?? 'none', reason }, n),
   }

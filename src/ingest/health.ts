@@ -68,7 +68,9 @@ export class Health {
       set: state => {
         if (entry.state.state !== state) change({ state })
       },
-      restored: versions => change({ restored: true, versions }),
+      restored: versions =>
+        // Ours again: what says that another process has it is no longer true.
+        change({ restored: true, versions, ...(entry.state.error?.code === 'KAFKA_FENCED' ? { error: null } : {}) }),
       committed: to => {
         entry.movedAtMs = this.#clock.now()
         change({ ...to, committedAtMs: entry.movedAtMs, error: null })

@@ -1,5 +1,6 @@
 /** Starts every source partition (stream and scope) of the connectors given, and tells how they are. */
 import type { Clock } from '../clock.ts'
+import { ERRORS } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { createHttp } from '../source/http.ts'
 import { PRIORITY, quotaPool } from '../source/quota.ts'
@@ -94,13 +95,18 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
     ready: () => {
       const why = health
         .states()
-        .filter(state => !state.restored)
-        .map(({ connector, stream, scope, error }) => `${connector}/${stream}/${scope}: ${error?.code ?? 'starting'}`)
+        .filter(state => !state.restored || hasEnded(state))
+        .map(({ connector, stream, scope, error }) => `${connector}/${stream}/${scope}: ${error?.message ?? 'starting'}`)
       return { ok: why.length === 0, why }
     },
     states: () => health.states(),
     done: Promise.all(running).then(() => all.abort()),
   }
+}
+
+/** Nothing reads it any more: another process took it over, or its cursor cannot be read. A fault of the vendor or of one of its rows ends nothing. */
+function hasEnded({ error }: PartitionState): boolean {
+  return error !== null && ERRORS[error.code].retry === 'never' && !/^(SRC|ROW|RECORD)_/.test(error.code)
 }
 
 async function refresh(health: Health, clock: Clock, everyMs: number, signal: AbortSignal): Promise<void> {

@@ -21,7 +21,8 @@ import type { RoleHealth, Serve } from './http.ts'
 import { createStore, LABELS, type PointValues, type SeriesStore } from './store.ts'
 
 const FIRST_RETRY_MS = 1000
-const LONGEST_RETRY_MS = 300_000
+/** Short enough that the server is ready soon after Kafka is back. */
+const LONGEST_RETRY_MS = 10_000
 /** So many aggregate-offsets of one partition wait apart for their series; beyond them the newest replaces the one before it. */
 const MOST_PENDING = 1000
 
@@ -131,10 +132,7 @@ export function startServer(options: ServerOptions): RunningServer {
   return {
     serve: {
       store,
-      completeness: {
-        completeUntil: filter => watermarks.completeUntil(filter),
-        covered: filter => watermarks.streams(filter).flatMap(stream => stream.covered),
-      },
+      completeness: { streams: feeds => watermarks.streams({ feeds }) },
       get clusterId() {
         return clusterId
       },

@@ -141,6 +141,35 @@ test('counters of what is new count nothing again after a restart', async () => 
   expect(counted).toEqual({ session: 1, agent_transfer: 1, message: 1 })
 })
 
+test('bots and channels are known before anything of them is counted, and right after a restart', async () => {
+  const h = await start()
+  const r = random(15)
+  let told: string[] = []
+  const metrics: AggregateMetrics = {
+    records() {},
+    lag() {},
+    restoreSeconds() {},
+    firstSeen: (_, { bot_id }) => void told.push(`counted ${bot_id}`),
+    known: ({ bot_id, channel }) => void told.push(`known ${bot_id} ${channel}`),
+  }
+  const session = {
+    ...makeSession(r, 's1', 1, Date.now(), 1),
+    containment: 'SELF_SERVICE' as const,
+    transferred_at: null,
+    ended_at: null,
+  }
+  const first = aggregate(h, { metrics })
+  await h.feed([{ kind: 'session', record: session }])
+  await h.caughtUp()
+  await first.stop()
+  const known = `known ${session.bot_id} ${session.channel ?? 'other'}`
+  expect(told).toEqual([known, `counted ${session.bot_id}`])
+  told = []
+  const second = aggregate(h, { metrics })
+  await expect.poll(() => second.ready(), { timeout: 20_000 }).toEqual({ ok: true })
+  expect(told).toEqual([known])
+})
+
 test('a record that is not ours is left out, and what comes after it is counted', async () => {
   const h = await start()
   const r = random(14)

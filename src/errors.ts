@@ -9,8 +9,10 @@ export const ERRORS = {
   CALL_INVALID: { retry: 'never', text: 'the command was called wrongly' },
   PLUGIN_UNKNOWN: { retry: 'never', text: 'no connector has this id' },
   PLUGIN_INVALID: { retry: 'never', text: 'the connector does not keep the connector contract' },
+  PLUGIN_HUNG: { retry: 'restart', text: 'the connector did not come back from a call' },
 
   SRC_UNREACHABLE: { retry: 'now', text: 'the vendor did not answer' },
+  SRC_TLS: { retry: 'restart', text: 'no secure connection to the vendor could be made' },
   SRC_TIMEOUT: { retry: 'now', text: 'the vendor took too long' },
   SRC_SERVER_ERROR: { retry: 'now', text: 'the vendor answered that it failed (5xx)' },
   SRC_TRUNCATED: { retry: 'now', text: "the vendor's answer broke off" },

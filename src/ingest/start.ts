@@ -1,5 +1,6 @@
 /** Starts every source partition (stream and scope) of the connectors given, and tells how they are. */
 import type { Clock } from '../clock.ts'
+import type { Network } from '../dispatcher.ts'
 import { FlowError } from '../errors.ts'
 import { decoderFor, encoderFor } from '../kafka/codec.ts'
 import { partitionOf } from '../kafka/partition.ts'
@@ -41,9 +42,11 @@ export interface IngestOptions {
   readonly log: Log
   readonly metrics: IngestMetrics
   readonly signal: AbortSignal
+  /** The way to the vendors. Default: directly. */
+  readonly network?: Network
   /** For tests: see `Fault`. */
   readonly fault?: Fault
-  /** How often metrics are told what has become stalled, milliseconds. Default 15 s; Infinity: never. */
+  /** How often metrics are told what has become stalled, milliseconds. Default 2 s; Infinity: never. */
   readonly refreshMs?: number
 }
 
@@ -55,8 +58,7 @@ export interface Ingest {
   readonly done: Promise<void>
 }
 
-const REFRESH_MS = 15_000
-const LEAST_STALL_MS = 300_000
+const REFRESH_MS = 2_000
 const LOOKBACK_INTERVAL_MS = 900_000
 
 /** @throws FlowError REGISTRY_UNREACHABLE, REGISTRY_INCOMPATIBLE, KAFKA_UNREACHABLE; nothing runs then. */
@@ -86,7 +88,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
       const place = { connector: name, stream: streamName, scope: scope.name }
       const spec = planSpecOf(connector, stream, base, config)
       const mine = log.child({ ...place, task })
-      const state = health.add({ ...place, task, stalledAfterMs: Math.max(LEAST_STALL_MS, 3 * spec.pollIntervalMs) })
+      const state = health.add({ ...place, task, pollIntervalMs: spec.pollIntervalMs })
       const to: Outputs = {
         ...place,
         vendor: manifest.id,
@@ -115,6 +117,8 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
         signal,
         clock,
         log: mine,
+        watch: state,
+        ...(options.network === undefined ? {} : { network: options.network }),
         observe: ({ outcome, seconds }) => {
           metrics.inc('vendor_requests_total', { connector: name, outcome })
           metrics.observe('vendor_request_seconds', { connector: name }, seconds)

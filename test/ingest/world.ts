@@ -109,7 +109,7 @@ export function startLife(of: {
     clock,
     log,
     metrics,
-    health: health.add({ ...name, task: 0, stalledAfterMs: 600_000 }),
+    health: health.add({ ...name, task: 0, pollIntervalMs: 300_000 }),
     signal: controller.signal,
     fault: of.fault ?? (() => {}),
     onReader: next => (reader = next),

@@ -1,0 +1,117 @@
+/**
+ * Ends calls of a connector that hang by themselves: a promise that nobody resolves must not hold a task for ever. A connector that waits for the
+ * vendor or for its quota waits inside our client, which has time limits of its own; so only time without such a call counts.
+ *
+ * Real timers, as for requests: what is watched is real, also where a test moves its clock by hand. Code that never gives the thread back cannot be
+ * ended.
+ */
+import { FlowError } from '../errors.ts'
+import type { Http, Stream } from './contract.ts'
+
+/** How long a call of a connector may do nothing that we know of. All that it has to do beside asking us is quick. */
+export const PLUGIN_PATIENCE_MS = 60_000
+
+/** A timer that is so late was not served, because the process was stopped or busy: then the connector was not, either. */
+const LATE_MS = 5_000
+
+export interface Watchdog {
+  /**
+   * @param call What may hang, for the error.
+   * @throws FlowError PLUGIN_HUNG when the work neither ended nor was busy for the whole patience; what comes of it later is nobody's.
+   */
+  watch<T>(call: string, work: () => T | Promise<T>): Promise<T>
+  /** Runs what the connector asks of us, which is no hanging. Rejects with STOPPED after a call that was ended. */
+  busy<T>(work: () => Promise<T>): Promise<T>
+}
+
+/** For one thread of work of a connector: one call, or the pages of one listing. */
+export function watchdog(patienceMs = PLUGIN_PATIENCE_MS): Watchdog {
+  let underWay = 0
+  let isDead = false
+  const watches = new Set<{ arm(): void; rest(): void }>()
+
+  return {
+    watch: (call, work) =>
+      new Promise((resolve, reject) => {
+        let timer: NodeJS.Timeout | undefined
+        const rest = () => clearTimeout(timer)
+        const arm = () => {
+          rest()
+          if (underWay > 0) return
+          const dueMs = performance.now() + patienceMs
+          timer = setTimeout(() => {
+            if (performance.now() - dueMs > LATE_MS) return arm()
+            isDead = true
+            end()
+            reject(new FlowError('PLUGIN_HUNG', { call, patienceMs, hint: `${call} neither ended nor asked for anything` }))
+          }, patienceMs).unref()
+        }
+        const mine = { arm, rest }
+        const end = () => {
+          rest()
+          watches.delete(mine)
+        }
+        watches.add(mine)
+        arm()
+        // In a function of its own, so that what the work throws at once ends the watch, too.
+        const begun = async () => await work()
+        begun().finally(end).then(resolve, reject)
+      }),
+
+    busy: async work => {
+      if (isDead) throw new FlowError('STOPPED', { hint: 'the call that asks was ended' })
+      underWay++
+      for (const { rest } of watches) rest()
+      try {
+        return await work()
+      } finally {
+        underWay--
+        for (const { arm } of watches) arm()
+      }
+    },
+  }
+}
+
+/** The stream with `read`, `expand` and `follow.read` under watch; each throws PLUGIN_HUNG where it hangs. */
+export function watchedStream(stream: Stream, patienceMs?: number): Stream {
+  const { expand, follow } = stream
+  return {
+    ...stream,
+    read: args => {
+      const dog = watchdog(patienceMs)
+      const pages = stream.read({ ...args, http: busyHttp(args.http, dog) })[Symbol.asyncIterator]()
+      return {
+        [Symbol.asyncIterator]: () => ({
+          next: () => dog.watch('read', () => pages.next()),
+          return: async () => (await pages.return?.()) ?? { done: true, value: undefined },
+        }),
+      }
+    },
+    ...(expand === undefined
+      ? {}
+      : {
+          expand: args => {
+            const dog = watchdog(patienceMs)
+            return dog.watch('expand', () => expand.call(stream, { ...args, http: busyHttp(args.http, dog) }))
+          },
+        }),
+    ...(follow === undefined
+      ? {}
+      : {
+          follow: {
+            ...follow,
+            read: args => {
+              const dog = watchdog(patienceMs)
+              return dog.watch('follow.read', () => follow.read({ ...args, http: busyHttp(args.http, dog) }))
+            },
+          },
+        }),
+  }
+}
+
+function busyHttp(http: Http, { busy }: Watchdog): Http {
+  return {
+    getJson: (...args) => busy(() => http.getJson(...args)),
+    postJson: (...args) => busy(() => http.postJson(...args)),
+  }
+}

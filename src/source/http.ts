@@ -390,7 +390,7 @@ function transportFault(thrown: unknown, path: string, status: number | undefine
     return new FlowError('SRC_MALFORMED', { ...details, hint: 'the headers of the answer are larger than 16 KiB' })
   if (is(/^UND_ERR_RES_EXCEEDED_MAX_SIZE$/)) return new FlowError('SRC_TOO_LARGE', details)
   if (status !== undefined) return new FlowError('SRC_TRUNCATED', details)
-  if (is(/^HPE_/)) return new FlowError('SRC_MALFORMED', { ...details, hint: 'what answers does not speak HTTP' })
+  if (is(/^HPE_/, /^UND_ERR_RES_CONTENT_LENGTH_MISMATCH$/)) return new FlowError('SRC_MALFORMED', { ...details, hint: 'what answers does not speak HTTP' })
   if (reason === undefined) return new FlowError('BUG', { path }, thrown)
   const hint = UNREACHABLE_HINTS.find(([pattern]) => is(pattern))?.[1]
   return new FlowError('SRC_UNREACHABLE', { ...details, ...(hint === undefined ? {} : { hint }) })
@@ -399,9 +399,11 @@ function transportFault(thrown: unknown, path: string, status: number | undefine
 /** Codes of the error, of those that it gathers (one for each address of a host) and of its causes. */
 function reasonsOf(thrown: unknown, depth = 0): string[] {
   if (!(thrown instanceof Error) || depth > 4) return []
-  const own = 'code' in thrown && typeof thrown.code === 'string' ? [thrown.code] : []
+  // The parser's errors have no code of their own.
+  const coded = 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : undefined
+  const own = coded ?? (thrown.name === 'HTTPParserError' ? 'HPE_INVALID' : undefined)
   const parts = thrown instanceof AggregateError ? (thrown.errors as unknown[]) : []
-  return [...own, ...[...parts, thrown.cause].flatMap(each => reasonsOf(each, depth + 1))]
+  return [...(own === undefined ? [] : [own]), ...[...parts, thrown.cause].flatMap(each => reasonsOf(each, depth + 1))]
 }
 
 const TLS_FAULTS = [

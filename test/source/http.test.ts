@@ -734,8 +734,13 @@ describe('a connection that cannot be made or read says why', () => {
     })
   })
 
-  test('where no HTTP is spoken', async () => {
-    const place = await rawServer(answering('220 mail.example ESMTP\r\n'))
+  test.each([
+    '220 mail.example ESMTP\r\n',
+    'HTTP/1.1 abc\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nno header\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello',
+  ])('where no HTTP is spoken: %j', async words => {
+    const place = await rawServer(answering(words))
     expect(await fault(`http://${place}`)).toMatchObject({
       code: 'SRC_MALFORMED',
       details: { hint: 'what answers does not speak HTTP' },

@@ -3,7 +3,7 @@ import { findConnector } from '../src/source/registry.ts'
 import { parseConnectorConfig } from '../src/source/config.ts'
 import { partitionsOf } from '../src/ingest/start.ts'
 import { createWorld } from '../src/sim/index.ts'
-import type { Truth } from '../src/source/conformance.ts'
+import type { Truth } from '../src/conformance/index.ts'
 import { launch, type Ship, startOf } from '../test/support/fleet.ts'
 
 export interface Fleet {

@@ -34,11 +34,10 @@ const ALLOWED: Record<string, string[]> = {
   'connectors/simulator': ['src/sim'],
 }
 
-/** The room of a file. A simulator is a room of its own, so that connector and simulator cannot lean on each other; so is the conformance suite. */
+/** The room of a file. A simulator is a room of its own, so that connector and simulator cannot lean on each other. */
 function roomOf(file: string): string {
   const [top, second, ...rest] = file.split('/')
   if (top === 'connectors') return rest.join('/').startsWith('simulator') ? 'connectors/simulator' : 'connectors'
-  if (file.startsWith('src/source/conformance')) return 'src/conformance'
   return rest.length === 0 ? 'src' : `${top}/${second}`
 }
 

@@ -55,7 +55,7 @@ function progressOf({ to, scope }: CommitParts, batch: Batch, cursor: KnownCurso
     vendor: to.vendor,
     account: to.account,
     bot_id: scope.botId,
-    lane: batch.lane ?? 'live',
+    lane: batch.lane,
     window_from: batch.fromMs,
     window_until: batch.untilMs,
     complete_until: completeUntil(cursor),

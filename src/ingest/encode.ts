@@ -1,8 +1,8 @@
 /**
- * From the drafts of changed rows to the bytes of one transaction: mask, tell what consumers have not seen, encode, sort by partition.
+ * From the drafts of changed rows to the bytes of one transaction: leave out what consumers have seen, encode, sort by partition.
  *
- * Whether a message or event is new is told by its encoded content, so masking comes first and one encoding serves both. Sessions go out with
- * each revision of their row. This runs for every record: nothing in it spreads, awaits or makes a buffer of its own.
+ * Whether a message or event is new is decided by its encoded content, as it leaves the door (`door.ts`). Sessions are published with each
+ * revision of their row. This runs for every record: nothing in it spreads, awaits or makes a buffer of its own.
  */
 import { FlowError } from '../errors.ts'
 import type { PartitionBatch, WriteRecord } from '../kafka/port.ts'
@@ -10,10 +10,11 @@ import { botKey, type Event, type Lane, type Message, type Session } from '../re
 import type { Draft, RecordKind } from '../source/contract.ts'
 import type { TopicNames } from '../topics.ts'
 import type { PartitionName } from './cursor.ts'
-import { markOf, type Reject, type Row, unmappable } from './decode.ts'
 import type { Drained } from './derived.ts'
-import type { Mask } from './mask.ts'
+import { cleanId, type Door } from './door.ts'
 import type { Piece } from './plan.ts'
+import { markOf, type Reject, unmappable } from './reject.ts'
+import type { Row } from './rows.ts'
 import { type InPlaceEncoder, Slab } from './slab.ts'
 import {
   contentHash,
@@ -49,7 +50,7 @@ export interface Outputs extends PartitionName {
   }
   /** `max.message.bytes` of each topic. */
   readonly maxBytes: ReadonlyMap<string, number>
-  readonly mask: Mask
+  readonly door: Door
   /** The kinds of records that the stream gives. */
   readonly feeds: readonly RecordKind[]
   /** False: a reject ends the task (`errors.tolerance: none`). */
@@ -76,22 +77,44 @@ export function firstRevisionOf({ forgotten }: Piece, observedAtMs: number): num
   return forgotten ? Math.floor(observedAtMs / 1000) : 1
 }
 
-/** What goes into one transaction, and what Progress tells of it. */
+/** Opens the batches of one source partition, one at a time: they share buffers, so that a transaction leaves no garbage of its own. */
+export class Batches {
+  readonly to: Outputs
+  readonly slab = new Slab()
+  readonly items = new Items()
+  readonly staged: Staged[] = []
+  readonly partitionsOfBots = new Map<string, number>()
+  readonly versionsPartition: number
+  readonly rejectsPartition: number
+
+  constructor(to: Outputs) {
+    this.to = to
+    this.versionsPartition = to.partitionOf(`${to.connector}/${to.stream}/${to.scope}`, to.partitions)
+    this.rejectsPartition = to.partitionOf(`${to.vendor}:${to.account}:${to.scope}`, to.partitions)
+  }
+
+  /** A batch that begins with this piece. The one before it must be closed. */
+  open(piece: Piece): Batch {
+    return new Batch(this, piece)
+  }
+}
+
+/** What goes into one transaction, and what Progress reports about it. Closed when the transaction is over. */
 export class Batch {
   readonly #to: Outputs
-  readonly #slab = new Slab()
-  readonly #items = new Items()
-  readonly #staged: Staged[] = []
+  readonly #slab: Slab
+  readonly #items: Items
+  readonly #staged: Staged[]
   readonly #topics = new Map<string, WriteRecord[][]>()
-  readonly #partitionsOfBots = new Map<string, number>()
+  readonly #partitionsOfBots: Map<string, number>
   readonly #versionsPartition: number
   readonly #rejectsPartition: number
 
-  /** Of a window: rows that were followed tell none. */
-  #hasWindow = false
-  lane: Lane | null = null
-  fromMs = 0
-  untilMs = 0
+  readonly lane: Lane
+  /** Of the windows read. Rows that were followed have no window: theirs counts only until another comes. */
+  fromMs: number
+  untilMs: number
+  #hasWindow: boolean
   pages = 0
   rows = 0
   unchanged = 0
@@ -99,15 +122,23 @@ export class Batch {
   messages = 0
   events = 0
   /** Rejects by code. */
-  rejects = new Map<string, number>()
+  readonly rejects = new Map<string, number>()
   newestAtMs: number | null = null
   /** Records of all topics. */
   records = 0
 
-  constructor(to: Outputs) {
-    this.#to = to
-    this.#versionsPartition = to.partitionOf(`${to.connector}/${to.stream}/${to.scope}`, to.partitions)
-    this.#rejectsPartition = to.partitionOf(`${to.vendor}:${to.account}:${to.scope}`, to.partitions)
+  constructor(batches: Batches, piece: Piece) {
+    this.#to = batches.to
+    this.#slab = batches.slab
+    this.#items = batches.items
+    this.#staged = batches.staged
+    this.#partitionsOfBots = batches.partitionsOfBots
+    this.#versionsPartition = batches.versionsPartition
+    this.#rejectsPartition = batches.rejectsPartition
+    this.lane = piece.lane
+    this.fromMs = piece.window.fromMs
+    this.untilMs = piece.window.untilMs
+    this.#hasWindow = piece.followed !== true
   }
 
   get bytes(): number {
@@ -124,18 +155,13 @@ export class Batch {
     return sum
   }
 
-  /** Counts the piece in: its window widens what this commit tells of. */
-  begin(piece: Piece): void {
-    if (this.lane === null) {
-      this.lane = piece.lane
-      this.fromMs = piece.window.fromMs
-      this.untilMs = piece.window.untilMs
-      this.#hasWindow = false
-    }
-    if (piece.followed) return
+  /** Counts the piece in: its window widens what this commit reports. */
+  widen(piece: Piece): this {
+    if (piece.followed === true) return this
     if (!this.#hasWindow) this.fromMs = piece.window.fromMs
     this.#hasWindow = true
     this.untilMs = piece.window.untilMs
+    return this
   }
 
   /**
@@ -145,7 +171,7 @@ export class Batch {
    * @param open Whether the vendor may still change the row when it has left the lookback.
    * @returns false when the row was rejected.
    */
-  publish(
+  append(
     row: Row,
     drafts: readonly Draft[],
     piece: Piece,
@@ -172,8 +198,7 @@ export class Batch {
     let events = 0
 
     try {
-      for (const given of drafts) {
-        const draft = this.#to.mask.record(given)
+      for (const draft of drafts) {
         const { kind, record } = draft
         const itemKey = kind === 'session' ? record.session_key : kind === 'message' ? record.message_key : record.event_key
         const key = record.session_key ?? itemKey
@@ -274,7 +299,7 @@ export class Batch {
       const key = this.#slab.text(sessionKey)
       let value: Buffer | null = null
       if (record !== null) {
-        const draft = this.#to.mask.record({ kind: 'session', record })
+        const draft = this.#to.door.record({ kind: 'session', record })
         value = this.#slab.encode(this.#to.encoders.session, draft.record as Session)
         if (value.length + key.length + RECORD_OVERHEAD_BYTES > this.#limitOf(topic)) {
           this.#slab.giveBack()
@@ -297,9 +322,10 @@ export class Batch {
    * One row or record that cannot be published goes to the rejects topic, once for the same content.
    *
    * @param cursor The cursor before the row's page: where to read it again.
+   * @returns false when the same content was rejected before.
    * @throws FlowError with the reject's code when the connector tolerates none.
    */
-  reject(reject: Reject, piece: Piece, versions: Versions, cursor: string): void {
+  reject(reject: Reject, piece: Piece, versions: Versions, cursor: string): boolean {
     const to = this.#to
     if (!to.tolerant) {
       throw new FlowError(reject.code, {
@@ -313,7 +339,7 @@ export class Batch {
     }
     if (!versions.reject(reject.mark, piece.window.untilMs)) {
       this.unchanged++
-      return
+      return false
     }
     const topic = to.names.rejects
     const headers = {
@@ -322,25 +348,26 @@ export class Batch {
       '__connect.errors.task.id': String(to.task),
       '__connect.errors.stage': reject.stage.toUpperCase(),
       '__connect.errors.exception.class.name': reject.code,
-      '__connect.errors.exception.message': reject.message.slice(0, 1000),
+      '__connect.errors.exception.message': reject.message.slice(0, 1000).toWellFormed(),
       '__colloquy.connector': to.connector,
       '__colloquy.stream': to.stream,
       '__colloquy.scope': to.scope,
       '__colloquy.reason': reject.code,
-      '__colloquy.path': reject.path.slice(0, 1000),
+      '__colloquy.path': reject.path.slice(0, 1000).toWellFormed(),
       '__colloquy.cursor': cursor,
     }
-    const json = JSON.stringify(to.mask.row(reject.raw)) ?? 'null'
+    const json = JSON.stringify(to.door.row(reject.raw)) ?? 'null'
     const room = this.#limitOf(topic) - RECORD_OVERHEAD_BYTES - 4 * (cursor.length + 3000) - 3 * reject.rowId.length
     const bytes = Buffer.byteLength(json)
     const value = bytes <= room ? json : JSON.stringify({ left_out: 'the row is larger than the topic takes', bytes })
-    const key = this.#slab.text(reject.rowId)
+    const key = this.#slab.text(cleanId(reject.rowId))
     this.#add(topic, this.#rejectsPartition, { key, value: this.#slab.text(value), headers })
     this.#add(to.names.versions, this.#versionsPartition, {
       key: this.#slab.text(versions.rejectKey(reject.mark)),
       value: this.#slab.take(REJECT_BYTES, (buffer, at) => writeReject(reject.mark, piece.window.untilMs, buffer, at)),
     })
     this.rejects.set(reject.code, (this.rejects.get(reject.code) ?? 0) + 1)
+    return true
   }
 
   /** One more record, as it is. */
@@ -358,22 +385,10 @@ export class Batch {
     return batches
   }
 
-  /** Empty again, when the transaction is over. */
-  reset(): void {
+  /** When the transaction is over: its memory serves the next batch. */
+  close(): void {
     this.#topics.clear()
     this.#slab.reset()
-    this.lane = null
-    this.fromMs = 0
-    this.untilMs = 0
-    this.pages = 0
-    this.rows = 0
-    this.unchanged = 0
-    this.sessions = 0
-    this.messages = 0
-    this.events = 0
-    this.rejects = new Map()
-    this.newestAtMs = null
-    this.records = 0
   }
 
   /** The hash of what the record says, without how it was read; of the record that was encoded last. */

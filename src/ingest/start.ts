@@ -15,6 +15,7 @@ import { createHttp } from '../source/http.ts'
 import { PRIORITY, quotaPool } from '../source/quota.ts'
 import type { TopicNames } from '../topics.ts'
 import type { Fault } from './commit.ts'
+import { doorOf } from './door.ts'
 import type { Outputs } from './encode.ts'
 import { Health, type PartitionState } from './health.ts'
 import { asGiven } from './mask.ts'
@@ -99,7 +100,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
         partitionOf,
         encoders,
         maxBytes,
-        mask: asGiven,
+        door: doorOf(asGiven),
         feeds: kindsOf(connector, streamName, config),
         tolerant: base.errorsTolerance === 'all',
       }

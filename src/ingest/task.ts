@@ -18,9 +18,9 @@ import { boundedWaitMs } from '../source/wait.ts'
 import { watchedStream } from '../source/watchdog.ts'
 import { Advance } from './advance.ts'
 import type { Fault } from './commit.ts'
-import { Batch, type Outputs, type RecordEncoder } from './encode.ts'
+import { Batches, type Outputs, type RecordEncoder } from './encode.ts'
 import type { PartitionHealth } from './health.ts'
-import { nothingRead, type PlanSpec } from './plan.ts'
+import type { PlanSpec } from './plan.ts'
 import { Reader } from './reader.ts'
 import { restore, type RestoreParts } from './restore.ts'
 import { run, type Stages } from './run.ts'
@@ -131,15 +131,11 @@ async function own(parts: Parts, onCommit: () => void): Promise<Owned> {
     quota.recall(spent)
     await fault('restored')
     const reader = new Reader({ ...parts, openIds: (afterMs, untilMs) => versions.openBetween(afterMs, untilMs) }, cursor)
-    const batch = new Batch(to)
-    const stages = stagesOf({ ...parts, writer, reader, versions, derived, batch, onCommit })
+    const stages = stagesOf({ ...parts, writer, reader, versions, derived, batches: new Batches(to), isNew, onCommit })
     parts.onReader(reader)
     health.restored(versions.size)
     log.info({ isNew, versions: versions.size, liveUntil: new Date(cursor.live.atMs).toISOString() }, 'source partition started')
-    if (isNew) {
-      batch.begin(nothingRead(cursor))
-      await stages.commit()
-    }
+    if (isNew) await stages.commit()
     return { writer, reader, stages }
   } catch (thrown) {
     await writer.close()

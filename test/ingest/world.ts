@@ -3,6 +3,7 @@ import { decoderFor } from '../../src/kafka/codec.ts'
 import { partitionOf } from '../../src/kafka/partition.ts'
 import { NOTHING_SPENT, readCursor } from '../../src/ingest/cursor.ts'
 import type { Fault } from '../../src/ingest/commit.ts'
+import { doorOf } from '../../src/ingest/door.ts'
 import { Health } from '../../src/ingest/health.ts'
 import { asGiven } from '../../src/ingest/mask.ts'
 import type { Reader } from '../../src/ingest/reader.ts'
@@ -14,8 +15,8 @@ import type { BaseConfig } from '../../src/source/config.ts'
 import type { Connector } from '../../src/source/contract.ts'
 import { topicNames } from '../../src/topics.ts'
 import type { HandClock } from '../support/clock.ts'
-import type { MemoryKafka } from '../../src/source/conformance/memory-kafka.ts'
-import { decodeProgress, memoryEncoder, memoryRegistry } from '../../src/source/conformance/topics.ts'
+import type { MemoryKafka } from '../../src/conformance/memory-kafka.ts'
+import { decodeProgress, memoryEncoder, memoryRegistry } from '../../src/conformance/topics.ts'
 
 export const names = topicNames('tiny')
 export const PARTITIONS = 3
@@ -94,7 +95,7 @@ export function startLife(of: {
         event: memoryEncoder<Event>('event'),
       },
       maxBytes: of.maxBytes ?? new Map(),
-      mask: asGiven,
+      door: doorOf(asGiven),
       feeds: ['session', 'message', 'event'],
       tolerant: config.errorsTolerance === 'all',
     },

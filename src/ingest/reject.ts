@@ -1,21 +1,9 @@
-/**
- * Rows of a page, each read on its own: a row that does not fit goes to rejects with the reason, and its page goes on.
- */
+/** A row that cannot be published, with the reason in words that hold no value of the row. */
 import { hash } from 'node:crypto'
 import type { z } from 'zod'
 import { asFlowError, type ErrorCode } from '../errors.ts'
 import type { Stream } from '../source/contract.ts'
-import type { RowContext } from '../source/records.ts'
-
-export interface Row {
-  readonly id: string
-  /** As the stream's schema gives it. */
-  readonly row: unknown
-  /** As the vendor gave it. */
-  readonly raw: unknown
-  /** 16 bytes as latin1: what counts as a change of the row. */
-  readonly fingerprint: string
-}
+import { cutDeep, textOf } from './depth.ts'
 
 /** A row, or a record in one, that cannot be published. */
 export interface Reject {
@@ -30,51 +18,17 @@ export interface Reject {
   readonly message: string
   /** 16 bytes as latin1: the same for the same content. */
   readonly mark: string
-}
-
-export interface Decoded {
-  readonly rows: readonly Row[]
-  readonly rejects: readonly Reject[]
-}
-
-export function decode(stream: Stream, raws: readonly unknown[], ctx: RowContext): Decoded {
-  const rows: Row[] = []
-  const rejects: Reject[] = []
-  for (const raw of raws) {
-    const parsed = stream.row.safeParse(raw)
-    if (!parsed.success) {
-      rejects.push(misfit(stream, raw, parsed.error))
-      continue
-    }
-    try {
-      const row = parsed.data as never
-      const id = stream.identify(row)
-      if (typeof id !== 'string' || id === '') {
-        rejects.push(rejectOf(raw, '', 'ROW_UNMAPPABLE', 'decode', 'id', 'the row has no id'))
-        continue
-      }
-      const said = stream.fingerprint ? stream.fingerprint(row, ctx) : row
-      rows.push({ id, row, raw, fingerprint: markOf(typeof said === 'string' ? said : JSON.stringify(said)) })
-    } catch (thrown) {
-      rejects.push(unmappable(raw, rowIdOf(stream, raw), 'decode', thrown))
-    }
-  }
-  return { rows, rejects }
+  /** Where in the connector it threw; absent where the row is at fault. For logs at level debug. */
+  readonly stack?: string
 }
 
 /** The reject for a row whose reading threw. Words of foreign errors are left out: they may hold what the row says. */
 export function unmappable(raw: unknown, rowId: string, stage: Reject['stage'], thrown: unknown, mark?: string): Reject {
   const error = asFlowError(thrown)
   if (error.code === 'BUG') {
-    return rejectOf(
-      raw,
-      rowId,
-      'ROW_UNMAPPABLE',
-      stage,
-      '',
-      thrown instanceof Error ? thrown.name : 'a fault in the connector',
-      mark,
-    )
+    const name = thrown instanceof Error ? thrown.name : 'a fault in the connector'
+    const reject = rejectOf(raw, rowId, 'ROW_UNMAPPABLE', stage, '', name, mark)
+    return thrown instanceof Error && thrown.stack !== undefined ? { ...reject, stack: thrown.stack } : reject
   }
   const path = typeof error.details['path'] === 'string' ? error.details['path'] : ''
   return rejectOf(raw, rowId, error.code, stage, path, error.details.hint ?? error.message, mark)
@@ -85,21 +39,23 @@ export function markOf(text: string): string {
   return hash('sha256', text, 'binary').slice(0, 16)
 }
 
-function rejectOf(
+/** A reject whose row may be of any depth: what is too deep for others to read is cut, and the mark is over the whole. */
+export function rejectOf(
   raw: unknown,
   rowId: string,
   code: ErrorCode,
   stage: Reject['stage'],
   path: string,
   message: string,
-  mark = markOf(JSON.stringify(raw) ?? ''),
+  mark = markOf(textOf(raw)),
 ): Reject {
-  return { rowId, raw, code, stage, path, message, mark }
+  return { rowId, raw: cutDeep(raw), code, stage, path, message, mark }
 }
 
 const MOST_ISSUES = 5
 
-function misfit(stream: Stream, raw: unknown, error: { readonly issues: readonly z.core.$ZodIssue[] }): Reject {
+/** The reject for a row that does not fit its schema, with the fields at fault. */
+export function misfit(stream: Stream, raw: unknown, error: { readonly issues: readonly z.core.$ZodIssue[] }): Reject {
   const issues = error.issues.slice(0, MOST_ISSUES).map(issue => {
     const expected = 'expected' in issue ? ` (${String(issue.expected)} expected)` : ''
     // A connector's own checks say what is wrong in fixed words; those of zod may repeat the value.
@@ -112,7 +68,7 @@ function misfit(stream: Stream, raw: unknown, error: { readonly issues: readonly
 }
 
 /** The id of a row that may not fit its schema; empty when it has none. */
-function rowIdOf(stream: Stream, raw: unknown): string {
+export function rowIdOf(stream: Stream, raw: unknown): string {
   try {
     const id: unknown = stream.identify(raw as never)
     return typeof id === 'string' ? id : ''

@@ -191,12 +191,12 @@ function isSources(error: FlowError): boolean {
 }
 
 function isOutcome(error: FlowError): boolean {
-  return error.code === 'KAFKA_OUTCOME_UNKNOWN' || error.code === 'KAFKA_ABORTED'
+  return error.retry === 'reread'
 }
 
 /** What the vendor shows may be other tomorrow, so a row that ends the task (`errors.tolerance: none`) does not end it for good. */
 function endsForGood(error: FlowError): boolean {
-  return error.retry === 'never' && !error.code.startsWith('ROW_') && !error.code.startsWith('RECORD_')
+  return error.retry === 'never'
 }
 
 /** What the vendor asked us to wait, bounded: after that it is asked again. */

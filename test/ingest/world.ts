@@ -38,8 +38,6 @@ export const base: BaseConfig = {
   lookbackIntervalMs: null,
   streams: ['sessions'],
   errorsTolerance: 'all',
-  piiRules: null,
-  piiKey: null,
   quota: { perSecond: null, perMinute: null, perHour: null, concurrency: null, gapMs: null },
 }
 

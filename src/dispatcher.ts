@@ -4,6 +4,7 @@
  *
  * Which proxy a request takes is decided here, and not by undici or Node, so that vendors and registry follow one rule.
  */
+import { X509Certificate } from 'node:crypto'
 import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
 import { isIPv4, isIPv6, BlockList } from 'node:net'
@@ -168,10 +169,12 @@ function exceptionsOf(list: string): (url: URL) => boolean {
 }
 
 function trusting(ca: string): SecureContext {
+  const certificates = ca.match(/-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^-]+-----END (?:TRUSTED )?CERTIFICATE-----/g) ?? []
   try {
-    if (!ca.includes('-----BEGIN CERTIFICATE-----')) throw new Error('no certificate')
+    if (certificates.length === 0) throw new Error('no certificate')
+    for (const each of certificates) new X509Certificate(each)
     return createSecureContext({ ca: [...getCACertificates('default'), ca] })
   } catch {
-    throw new FlowError('CFG_INVALID', { path: 'tls.ca', hint: 'tls.ca takes PEM text with at least one readable certificate' })
+    throw new FlowError('CFG_INVALID', { path: 'tls.ca', hint: 'tls.ca takes PEM text with at least one certificate, all of them readable' })
   }
 }

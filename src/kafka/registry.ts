@@ -1,4 +1,5 @@
 /** The schema registry: at start-up, and for schema ids that have not been met before. Records are framed and encoded by `codec.ts`. */
+import type { Agent } from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
 import { COMPATIBILITY, SchemaRegistry, SchemaType } from '@kafkajs/confluent-schema-registry'
 import avsc from 'avsc'
@@ -10,6 +11,8 @@ export interface RegistryOptions {
   readonly url: string
   readonly auth?: { readonly username: string; readonly password: string }
   readonly log: Log
+  /** Makes the connections: proxies and certificates. Default: directly. */
+  readonly agent?: Agent
 }
 
 export interface Registry {
@@ -49,7 +52,12 @@ interface Answer<T> {
 /** Asks nothing yet. Retries are never set here: the client's retry options leak into all of its instances. */
 export function connectRegistry(options: RegistryOptions): Registry {
   const host = options.url.replace(/\/+$/, '')
-  const client = new SchemaRegistry({ host, clientId: 'colloquy', ...(options.auth === undefined ? {} : { auth: options.auth }) })
+  const client = new SchemaRegistry({
+    host,
+    clientId: 'colloquy',
+    ...(options.auth === undefined ? {} : { auth: options.auth }),
+    ...(options.agent === undefined ? {} : { agent: options.agent }),
+  })
   const routes = (client as unknown as { api: Routes }).api
   const schemas = new Map<number, Promise<string>>()
   const unknownUntilMs = new Map<number, number>()

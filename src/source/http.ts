@@ -405,6 +405,8 @@ const TLS_FAULTS = [
   /^UNABLE_TO_(GET|VERIFY|DECRYPT|DECODE)_/,
   /^(INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED|HOSTNAME_MISMATCH|CRL_)/,
   /^UND_ERR_PRX_TLS$/,
+  // What OpenSSL has no name for, such as a signature that is too weak.
+  /^UNSPECIFIED$/,
 ]
 
 function tlsHint(reasons: readonly string[]): string {

@@ -175,6 +175,9 @@ function trusting(ca: string): SecureContext {
     for (const each of certificates) new X509Certificate(each)
     return createSecureContext({ ca: [...getCACertificates('default'), ca] })
   } catch {
-    throw new FlowError('CFG_INVALID', { path: 'tls.ca', hint: 'tls.ca takes PEM text with at least one certificate, all of them readable' })
+    throw new FlowError('CFG_INVALID', {
+      path: 'tls.ca',
+      hint: 'tls.ca takes PEM text with at least one certificate, all of them readable',
+    })
   }
 }

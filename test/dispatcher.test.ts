@@ -209,11 +209,17 @@ describe('which proxy is taken', () => {
     expect(proxyOf(url, { HTTP_PROXY: 'p:1', HTTPS_PROXY: 'p:1', NO_PROXY: list }) === null).toBe(directly)
   })
 
-  test.each(['socks5://p:1', 'ftp://p', 'http://', 'http://p:port'])('%s is no proxy of ours, and says which variable is wrong', told => {
-    expect(() => openNetwork({ env: { HTTPS_PROXY: told } })).toThrow(
-      expect.objectContaining({ code: 'CFG_INVALID', details: expect.objectContaining({ path: 'HTTPS_PROXY' }) as object }) as Error,
-    )
-  })
+  test.each(['socks5://p:1', 'ftp://p', 'http://', 'http://p:port'])(
+    '%s is no proxy of ours, and says which variable is wrong',
+    told => {
+      expect(() => openNetwork({ env: { HTTPS_PROXY: told } })).toThrow(
+        expect.objectContaining({
+          code: 'CFG_INVALID',
+          details: expect.objectContaining({ path: 'HTTPS_PROXY' }) as object,
+        }) as Error,
+      )
+    },
+  )
 
   test.each(['', 'no certificate', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----'])('%j is no CA', ca => {
     expect(() => openNetwork({ ca })).toThrow(

@@ -71,7 +71,12 @@ interface Owned {
 export async function runTask(given: TaskParts): Promise<void> {
   const { clock, log, health, signal } = given
   const advance = new Advance(given.spec)
-  const parts: Parts = { ...given, stream: watchedStream(given.stream, given.pluginPatienceMs), advance, stopsAtMs: stopsAt(given) }
+  const parts: Parts = {
+    ...given,
+    stream: watchedStream(given.stream, given.pluginPatienceMs),
+    advance,
+    stopsAtMs: stopsAt(given),
+  }
   let owned: Owned | null = null
   let pauseMs = FIRST_PAUSE_MS
   let hasAdvanced = true

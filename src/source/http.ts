@@ -98,7 +98,7 @@ function credentialsOf({ auth }: HttpSpec): Credentials {
 
 export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Promise<void> } {
   const { quota, clock, signal, log, observe, random = Math.random, network = directNetwork } = deps
-  const { watch = { waits: () => () => {}, asks: () => () => {} }} = deps
+  const { watch = { waits: () => () => {}, asks: () => () => {} } } = deps
   const base = baseOf(spec.baseUrl)
   const maxBytes = spec.maxBytes ?? MAX_BYTES
   const timeoutMs = spec.timeoutMs ?? TIMEOUT_MS
@@ -381,7 +381,8 @@ function transportFault(thrown: unknown, path: string, status: number | undefine
     return new FlowError('SRC_MALFORMED', { ...details, hint: 'the headers of the answer are larger than 16 KiB' })
   if (is(/^UND_ERR_RES_EXCEEDED_MAX_SIZE$/)) return new FlowError('SRC_TOO_LARGE', details)
   if (status !== undefined) return new FlowError('SRC_TRUNCATED', details)
-  if (is(/^HPE_/, /^UND_ERR_RES_CONTENT_LENGTH_MISMATCH$/)) return new FlowError('SRC_MALFORMED', { ...details, hint: 'what answers does not speak HTTP' })
+  if (is(/^HPE_/, /^UND_ERR_RES_CONTENT_LENGTH_MISMATCH$/))
+    return new FlowError('SRC_MALFORMED', { ...details, hint: 'what answers does not speak HTTP' })
   if (reason === undefined) return new FlowError('BUG', { path }, thrown)
   const hint = UNREACHABLE_HINTS.find(([pattern]) => is(pattern))?.[1]
   return new FlowError('SRC_UNREACHABLE', { ...details, ...(hint === undefined ? {} : { hint }) })

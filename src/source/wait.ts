@@ -25,7 +25,13 @@ export function boundedWaitMs({ waitMs, allowance }: WaitAsked): number | undefi
  */
 export function waitBySize(told: number, nowMs: number): number | undefined {
   const waitMs =
-    told < 1e9 ? told * 1000 : told < 1e11 ? told * 1000 - nowMs : told < 1e14 ? told - nowMs : told / (told < 1e17 ? 1e3 : 1e6) - nowMs
+    told < 1e9
+      ? told * 1000
+      : told < 1e11
+        ? told * 1000 - nowMs
+        : told < 1e14
+          ? told - nowMs
+          : told / (told < 1e17 ? 1e3 : 1e6) - nowMs
   return waitMs > 0 && Number.isFinite(waitMs) ? Math.ceil(waitMs) : undefined
 }
 

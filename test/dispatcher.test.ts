@@ -29,7 +29,7 @@ async function ask(baseUrl: string, network: ReturnType<typeof openNetwork>, lin
   }
 }
 
-function withVariables<T extends Record<string, string>>(variables: T) {
+function withVariables(variables: Record<string, string>) {
   const before = Object.fromEntries(Object.keys(variables).map(name => [name, process.env[name]]))
   onTestFinished(() => {
     for (const [name, value] of Object.entries(before)) {

@@ -127,9 +127,9 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
 
   /** A call of `auth`, ended where it hangs by itself. */
   function ofAuth<T>(call: string, work: (at: AuthArgs) => T | Promise<T>): Promise<T> {
-    const { watch, busy } = watchdog(deps.authPatienceMs)
-    const fetch: PlainFetch = request => busy(() => plainFetch(request))
-    return watch(call, () => work({ nowMs: clock.now(), fetch, signal }))
+    const dog = watchdog(deps.authPatienceMs)
+    const fetch: PlainFetch = request => dog.busy(() => plainFetch(request))
+    return dog.watch(call, () => work({ nowMs: clock.now(), fetch, signal }))
   }
 
   async function refresh(seen: number): Promise<void> {

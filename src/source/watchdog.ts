@@ -109,9 +109,9 @@ export function watchedStream(stream: Stream, patienceMs?: number): Stream {
   }
 }
 
-function busyHttp(http: Http, { busy }: Watchdog): Http {
+function busyHttp(http: Http, dog: Watchdog): Http {
   return {
-    getJson: (...args) => busy(() => http.getJson(...args)),
-    postJson: (...args) => busy(() => http.postJson(...args)),
+    getJson: (...args) => dog.busy(() => http.getJson(...args)),
+    postJson: (...args) => dog.busy(() => http.postJson(...args)),
   }
 }

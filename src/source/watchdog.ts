@@ -6,7 +6,7 @@
  * ended.
  */
 import { FlowError } from '../errors.ts'
-import type { Http, Stream } from './contract.ts'
+import type { FollowArgs, Http, Stream } from './contract.ts'
 
 /** How long a call of a connector may do nothing that we know of. All that it has to do beside asking us is quick. */
 export const PLUGIN_PATIENCE_MS = 60_000
@@ -72,41 +72,49 @@ export function watchdog(patienceMs = PLUGIN_PATIENCE_MS): Watchdog {
   }
 }
 
-/** The stream with `read`, `expand` and `follow.read` under watch; each throws PLUGIN_HUNG where it hangs. */
+/**
+ * The stream with `read`, `expand` and `follow.read` under watch; each throws PLUGIN_HUNG where it hangs. Everything else is the stream's own, wherever
+ * it has it from (a prototype, a getter, a private field).
+ */
 export function watchedStream(stream: Stream, patienceMs?: number): Stream {
-  const { expand, follow } = stream
-  return {
-    ...stream,
-    read: args => {
+  const watchedCall = <A extends { readonly http: Http }, T>(call: string, work: (args: A) => Promise<T>) => {
+    return (args: A): Promise<T> => {
       const dog = watchdog(patienceMs)
-      const pages = stream.read({ ...args, http: busyHttp(args.http, dog) })[Symbol.asyncIterator]()
-      return {
-        [Symbol.asyncIterator]: () => ({
-          next: () => dog.watch('read', () => pages.next()),
-          return: async () => (await pages.return?.()) ?? { done: true, value: undefined },
-        }),
-      }
-    },
-    ...(expand === undefined
-      ? {}
-      : {
-          expand: args => {
-            const dog = watchdog(patienceMs)
-            return dog.watch('expand', () => expand.call(stream, { ...args, http: busyHttp(args.http, dog) }))
-          },
-        }),
-    ...(follow === undefined
-      ? {}
-      : {
-          follow: {
-            ...follow,
-            read: args => {
-              const dog = watchdog(patienceMs)
-              return dog.watch('follow.read', () => follow.read({ ...args, http: busyHttp(args.http, dog) }))
-            },
-          },
-        }),
+      return dog.watch(call, () => work({ ...args, http: busyHttp(args.http, dog) }))
+    }
   }
+  const read: Stream['read'] = args => {
+    const dog = watchdog(patienceMs)
+    const pages = stream.read({ ...args, http: busyHttp(args.http, dog) })[Symbol.asyncIterator]()
+    return {
+      [Symbol.asyncIterator]: () => ({
+        next: () => dog.watch('read', () => pages.next()),
+        return: async () => (await pages.return?.()) ?? { done: true, value: undefined },
+      }),
+    }
+  }
+  const replaced: Partial<Stream> = { read }
+  if (stream.expand) replaced.expand = watchedCall('expand', async args => await (stream.expand as Expand)(args))
+  const { follow } = stream
+  const asked = follow && watchedCall('follow.read', async (args: FollowArgs) => await follow.read(args))
+  return instead(stream, { ...replaced, ...(follow && asked ? { follow: instead(follow, { read: asked }) } : {}) })
+}
+
+type Expand = NonNullable<Stream['expand']>
+
+/** The object with some of its members replaced; the others run on the object itself. */
+function instead<T extends object>(of: T, members: Partial<T>): T {
+  const bound = new Map<unknown, unknown>()
+  // Not the object itself is the target: of one that is frozen nothing could be replaced.
+  return new Proxy(Object.create(of) as T, {
+    get: (_, name) => {
+      if (Object.hasOwn(members, name)) return members[name as keyof T]
+      const value: unknown = Reflect.get(of, name, of)
+      if (typeof value !== 'function') return value
+      if (!bound.has(value)) bound.set(value, value.bind(of))
+      return bound.get(value)
+    },
+  })
 }
 
 function busyHttp(http: Http, dog: Watchdog): Http {

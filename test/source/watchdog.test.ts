@@ -146,6 +146,32 @@ describe('a stream under watch', () => {
     expect(seen.map(({ now }) => now)).toEqual(['going', 'going', 'going'])
   })
 
+  test('is the stream that it was in all else, also where it is frozen, inherits, or keeps something private', () => {
+    class Kept {
+      readonly #id = 'kept'
+      readonly window = base.window
+      get row() {
+        return base.row
+      }
+      read() {
+        return (async function* () {})()
+      }
+      identify() {
+        return this.#id
+      }
+      normalise() {
+        return []
+      }
+    }
+    const kept = Object.freeze(new Kept())
+    const stream = watchedStream(kept)
+    expect(stream.identify(null as never)).toBe('kept')
+    expect(stream.window).toBe(base.window)
+    expect(stream.read).not.toBe(kept.read)
+    expect([stream.expand, stream.follow, stream.derive]).toEqual([undefined, undefined, undefined])
+    expect(watchedStream(Object.create({ ...base, read: kept.read, expandRows: 7 }) as Stream).expandRows).toBe(7)
+  })
+
   test('is told to give up a listing, as it would be without', async () => {
     let isClosed = false
     const stream = watchedStream({

@@ -3,6 +3,7 @@
  * Together, or not at all.
  */
 import type { Writer } from '../kafka/port.ts'
+import { mostRecordBytes } from '../kafka/room.ts'
 import type { Progress } from '../records.ts'
 import type { Scope } from '../source/contract.ts'
 import type { QuotaLease } from '../source/quota.ts'
@@ -33,7 +34,10 @@ export type Boundary = 'restored' | 'read' | 'decoded' | 'expanded' | 'published
 export async function commit(parts: CommitParts, batch: Batch, cursor: KnownCursor, nowMs: number): Promise<void> {
   const { writer, to, quota, fault } = parts
   const key = cursorKey(to)
-  const value = Buffer.from(writeCursor(cursor, quota.spent()))
+  const room = mostRecordBytes(to.maxBytes.get(to.names.offsets) ?? Infinity) - Buffer.byteLength(key)
+  let value = Buffer.from(writeCursor(cursor, quota.spent()))
+  // Where the vendor was asked how often is the part that can be done without.
+  if (value.length > room) value = Buffer.from(writeCursor(cursor))
   batch.add(to.names.offsets, to.partitionOf(key, to.partitions), { key: Buffer.from(key), value })
   const progressKey = `${to.connector}/${to.stream}/${to.scope}`
   await writer.transact(async tx => {

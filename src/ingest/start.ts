@@ -13,7 +13,7 @@ import { type BaseConfig, quotaLimits, quotaShare } from '../source/config.ts'
 import type { Connector, RecordKind, Scope, Stream } from '../source/contract.ts'
 import { createHttp } from '../source/http.ts'
 import { PRIORITY, quotaPool } from '../source/quota.ts'
-import type { TopicNames } from '../topics.ts'
+import { formerTransactionalId, sourceTransactionalId, type TopicNames } from '../topics.ts'
 import type { Fault } from './commit.ts'
 import { doorOf } from './door.ts'
 import type { Outputs } from './encode.ts'
@@ -22,7 +22,8 @@ import { asGiven } from './mask.ts'
 import type { PlanSpec } from './plan.ts'
 import type { Reader } from './reader.ts'
 import type { IngestMetrics } from './stages.ts'
-import { runTask } from './task.ts'
+import { SharedReads } from './shared-read.ts'
+import { runTask, type TaskParts } from './task.ts'
 
 /** A connector of the config, checked. */
 export interface ConnectorToRun {
@@ -61,6 +62,8 @@ export interface Ingest {
 
 const REFRESH_MS = 2_000
 const LOOKBACK_INTERVAL_MS = 900_000
+/** For so long the limits of topics are not asked for again. */
+const LIMITS_HOLD_MS = 5_000
 
 /** @throws FlowError REGISTRY_UNREACHABLE, REGISTRY_INCOMPATIBLE, KAFKA_UNREACHABLE; nothing runs then. */
 export async function startIngest(options: IngestOptions): Promise<Ingest> {
@@ -76,8 +79,17 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   }
   const progress = await encoderOf<Progress>(names.progress, 'progress')
   const progressDecoder = decoderFor<Progress>(registry, schemaText('progress'))
-  const written = [names.sessions, names.messages, names.events, names.rejects, names.versions]
-  const maxBytes = await kafka.maxMessageBytes(written)
+  const written = [names.sessions, names.messages, names.events, names.rejects, names.versions, names.offsets]
+  const maxBytes = new Map(await kafka.maxMessageBytes(written))
+  const refreshLimits = once(clock, async () => {
+    for (const [topic, bytes] of await kafka.maxMessageBytes(written)) maxBytes.set(topic, bytes)
+  })
+  const prefix = prefixOf(names)
+  const reads = new SharedReads(kafka, signal)
+  const gathered: TaskParts['kafka'] = {
+    readToEnd: kafka.readToEnd,
+    openWriter: options => reads.gathering(kafka.openWriter(options)),
+  }
 
   const health = new Health(clock, metrics)
   const pool = quotaPool(clock)
@@ -127,8 +139,11 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
         },
       })
       return runTask({
-        kafka,
-        transactionalId: `${prefixOf(names)}-${name}-${streamName}-${scope.name}`,
+        kafka: gathered,
+        transactionalId: sourceTransactionalId(prefix, place),
+        formerTransactionalId: formerTransactionalId(prefix, place),
+        reads,
+        refreshLimits,
         to,
         scope,
         stream,
@@ -214,6 +229,22 @@ async function refresh(health: Health, clock: Clock, everyMs: number, signal: Ab
   while (!signal.aborted) {
     await clock.sleep(everyMs, signal)
     health.refresh()
+  }
+}
+
+/** The work, but once for all that ask within some seconds. */
+function once(clock: Clock, work: () => Promise<void>): () => Promise<void> {
+  let last: Promise<void> | null = null
+  let untilMs = -Infinity
+  return () => {
+    if (last === null || clock.now() >= untilMs) {
+      untilMs = clock.now() + LIMITS_HOLD_MS
+      last = work().catch((error: unknown) => {
+        last = null
+        throw error
+      })
+    }
+    return last
   }
 }
 

@@ -36,6 +36,9 @@ export interface TaskParts {
   readonly spec: PlanSpec
   readonly progress: RecordEncoder<Progress>
   readonly decodeProgress: RestoreParts['decodeProgress']
+  readonly reads?: RestoreParts['reads']
+  readonly formerTransactionalId?: RestoreParts['formerTransactionalId']
+  readonly refreshLimits?: RestoreParts['refreshLimits']
   readonly http: Http
   readonly quota: Pick<QuotaLease, 'spent' | 'isDue' | 'recall'>
   readonly clock: Clock

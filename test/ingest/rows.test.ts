@@ -20,6 +20,7 @@ const Row = z.object({
   at: z.iso.datetime().default('2026-11-20T11:00:00Z'),
   say: z.array(z.string()).default([]),
   confidence: z.number().default(1),
+  outcome: z.string().nullable().default(null),
   trap: z.enum(['none', 'throw', 'unmappable', 'ask']).default('none'),
 })
 
@@ -84,7 +85,7 @@ function connectorOf(given: Given): Connector {
           if (row.trap === 'unmappable') throw new FlowError('ROW_UNMAPPABLE', { path: 'at', hint: 'at is missing' })
           const of = ctx.session({ botId: row.bot, sessionId: row.id, channel: 'web' })
           return [
-            session(of, { startedAt: row.at }),
+            session(of, { startedAt: row.at, outcome: row.outcome }),
             ...row.say.map((text, index) =>
               message(of, { messageId: `m${index}`, sentAt: row.at, text, confidence: row.confidence }),
             ),
@@ -281,7 +282,7 @@ describe('a record that is larger than its topic takes', () => {
     given.rows = [{ id: 'a', say: ['short', 'x'.repeat(6000), 'more'] }]
     await place.run(HOUR)
     const { sessions, messages, rejects } = await place.topics()
-    expect(sessions.map(({ value }) => value.revision)).toEqual([1, 2])
+    expect(sessions.map(({ value }) => value.revision)).toEqual([1])
     expect(messages.map(({ value }) => value.message_id)).toEqual(['m0', 'm2'])
     expect(rejects).toHaveLength(1)
     const [reject] = rejects
@@ -289,7 +290,7 @@ describe('a record that is larger than its topic takes', () => {
     expect(header(reject, '__colloquy.reason')).toBe('RECORD_TOO_LARGE')
     expect(header(reject, '__connect.errors.topic')).toBe(names.messages)
     expect(header(reject, '__connect.errors.exception.message')).toMatch(
-      /^the message takes 7\d\d\d bytes, tiny\.messages takes 5000$/,
+      /^the message takes 6\d\d\d bytes, a record of tiny\.messages takes 42\d\d$/,
     )
   })
 
@@ -305,13 +306,15 @@ describe('a record that is larger than its topic takes', () => {
 })
 
 describe('a row that changes', () => {
-  test('is the next revision of its session; only what consumers have not seen of it is published', async () => {
+  test('publishes what consumers have not seen of it, each record with a revision of its own', async () => {
     const given: Given = { rows: [{ id: 'a', say: ['one', 'two'] }] }
     const place = placeOf(given)
     await place.run(HOUR)
     given.rows = [{ id: 'a', say: ['one', 'two', 'three'] }]
     await place.run(HOUR)
-    given.rows = [{ id: 'a', say: ['one', 'TWO', 'three'] }]
+    given.rows = [{ id: 'a', say: ['one', 'TWO', 'three'], outcome: 'good' }]
+    await place.run(HOUR)
+    given.rows = [{ id: 'a', say: ['one', 'TWO', 'three'], outcome: 'better' }]
     await place.run(HOUR)
     const { sessions, messages, events } = await place.topics()
     expect(sessions.map(({ value }) => value.revision)).toEqual([1, 2, 3])
@@ -319,7 +322,7 @@ describe('a row that changes', () => {
       ['m0', 'one', 1],
       ['m1', 'two', 1],
       ['m2', 'three', 1],
-      ['m1', 'TWO', 3],
+      ['m1', 'TWO', 2],
     ])
     expect(events).toHaveLength(1)
   })
@@ -332,7 +335,7 @@ describe('a row that changes', () => {
       await place.run(HOUR)
     }
     const { sessions, messages } = await place.topics()
-    expect(sessions).toHaveLength(3)
+    expect(sessions, 'the session said the same each time').toHaveLength(1)
     expect(messages).toHaveLength(2)
   })
 

@@ -172,8 +172,8 @@ function trusting(ca: string): SecureContext {
   const certificates = ca.match(/-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^-]+-----END (?:TRUSTED )?CERTIFICATE-----/g) ?? []
   try {
     if (certificates.length === 0) throw new Error('no certificate')
-    for (const each of certificates) new X509Certificate(each)
-    return createSecureContext({ ca: [...getCACertificates('default'), ca] })
+    const readable = certificates.map(each => new X509Certificate(each).toString())
+    return createSecureContext({ ca: [...getCACertificates('default'), ...readable] })
   } catch {
     throw new FlowError('CFG_INVALID', {
       path: 'tls.ca',

@@ -61,12 +61,12 @@ export function watchdog(patienceMs = PLUGIN_PATIENCE_MS): Watchdog {
     busy: async work => {
       if (isDead) throw new FlowError('STOPPED', { hint: 'the call that asks was ended' })
       underWay++
-      for (const { rest } of watches) rest()
+      for (const each of watches) each.rest()
       try {
         return await work()
       } finally {
         underWay--
-        for (const { arm } of watches) arm()
+        for (const each of watches) each.arm()
       }
     },
   }

@@ -85,7 +85,7 @@ describe('the pause between restarts doubles', () => {
   test('up to 5 min', async () => {
     const attempts = await attemptsOf(
       {
-        // biome-ignore lint/correctness/useYield: it fails before
+        // oxlint-disable-next-line require-yield -- it fails before
         async *read() {
           throw failure()
         },
@@ -135,7 +135,7 @@ describe('the pause between restarts doubles', () => {
 
 describe('a wait that the connector asks for', () => {
   const limited = (details: object) =>
-    // biome-ignore lint/correctness/useYield: it fails before
+    // oxlint-disable-next-line require-yield -- it fails before
     async function* () {
       throw new FlowError('SRC_RATE_LIMITED', { ...details })
     }
@@ -193,7 +193,7 @@ describe('a connector that hangs', () => {
     const clock = handClock(NOON, { autoAdvance: { quietMs: 1 } })
     const begun = Promise.withResolvers<void>()
     const connector = connectorThat({
-      // biome-ignore lint/correctness/useYield: it hangs before
+      // oxlint-disable-next-line require-yield -- it hangs before
       async *read() {
         begun.resolve()
         await hang()

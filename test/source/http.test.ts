@@ -260,14 +260,7 @@ describe('what a client is about', () => {
     const { http } = await open([...again({ status: 500 }, 1), ...again({ drop: true }, 1), good], {}, { watch })
     expect(await read(http)).toEqual(page)
     const request = ['waits', 'on', 'asks']
-    expect(told).toEqual([
-      ...request,
-      ...['answered', 'waits', 'on'],
-      ...request,
-      ...['silent', 'waits', 'on'],
-      ...request,
-      'answered',
-    ])
+    expect(told).toEqual([...request, 'answered', 'waits', 'on', ...request, 'silent', 'waits', 'on', ...request, 'answered'])
   })
 
   test('is a request without an answer as long as bytes drip in, until the time limit', async () => {

@@ -38,6 +38,7 @@ test('the least file gets every default', () => {
     registry: { url: 'http://127.0.0.1:8081' },
     topics: { prefix: 'colloquy', partitions: 6, replicationFactor: null, create: true },
     http: { host: '127.0.0.1', port: 8083 },
+    tls: {},
     plugins: [],
     connectors: {},
     aggregator: { groupId: 'colloquy-aggregator' },

@@ -8,10 +8,10 @@
  */
 import { z } from 'zod'
 import {
+  type Classified,
   contentId,
   defineConnector,
   type Draft,
-  type ErrorCode,
   event,
   type EventFields,
   eventWithoutSession,
@@ -21,6 +21,7 @@ import {
   type RowContext,
   type Scope,
   type Turn,
+  waitBySize,
   type Window,
 } from '../../src/source/index.ts'
 import { answered, noError } from './answer.ts'
@@ -471,9 +472,8 @@ function authorisation({ authScheme, tokenId, tokenSecret }: Config): string {
  * `x-ratelimit-reset`, where there is no `Retry-After`: a header of the vendor's other API, told to be in seconds and shown in milliseconds. Read by its
  * size: a time in milliseconds, a time in seconds, or seconds to wait.
  */
-function rateLimited(headers: Readonly<Record<string, string>>, nowMs: number): { code: ErrorCode; waitMs: number } | undefined {
+function rateLimited(headers: Readonly<Record<string, string>>, nowMs: number): Classified | undefined {
   const reset = number(headers['x-ratelimit-reset'])
   if (reset === null || headers['retry-after'] !== undefined) return undefined
-  const waitMs = reset > 1e12 ? reset - nowMs : reset > 1e9 ? reset * 1000 - nowMs : reset * 1000
-  return { code: 'SRC_RATE_LIMITED', waitMs: Math.max(1000, Math.ceil(waitMs)) }
+  return { code: 'SRC_RATE_LIMITED', waitMs: Math.max(1000, waitBySize(reset, nowMs) ?? 0) }
 }

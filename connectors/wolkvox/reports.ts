@@ -5,7 +5,7 @@
 import { z } from 'zod'
 import {
   contentId,
-  type ErrorCode,
+  type Classified,
   FlowError,
   type Http,
   number,
@@ -183,13 +183,6 @@ export const Envelope = z.unknown().transform((body, ctx): readonly unknown[] =>
   return z.NEVER
 })
 
-interface Classified {
-  readonly code: ErrorCode
-  readonly vendorCode?: string
-  readonly waitMs?: number
-  readonly hint?: string
-}
-
 /**
  * What an answer means that is no rows. A status in the body of a good answer counts as the answer's. 404 with the vendor's own words is an empty window,
  * and any other 404 an address that is none of the vendor's; a good answer without a body is neither, but for 204, which says that there is nothing. Texts are documented but for those of a maintenance and of too many rows.
@@ -234,7 +227,13 @@ function forbidden(given: string): Classified {
     return { code: 'SRC_RATE_LIMITED', vendorCode: 'simultaneous_requests', waitMs: 10 * SECOND }
   const isOff = /mainten|mantenim|backup|respaldo/i.test(words)
   if (!isOff && /limit|exceed|exced|quota/i.test(words))
-    return { code: 'SRC_RATE_LIMITED', vendorCode: 'daily_limit', waitMs: HOUR, hint: 'the calls of the day are used up' }
+    return {
+      code: 'SRC_RATE_LIMITED',
+      vendorCode: 'daily_limit',
+      waitMs: HOUR,
+      allowance: 'day',
+      hint: 'the calls of the day are used up',
+    }
   if (!isOff && /token/i.test(words)) return { code: 'SRC_UNAUTHORISED', vendorCode: 'token' }
   return {
     code: 'SRC_SERVER_ERROR',

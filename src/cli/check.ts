@@ -54,8 +54,9 @@ export async function checkCommand(argv: string[], io: Io): Promise<number> {
     return { url: setup.config.registry.url }
   })
   const pool = quotaPool(systemClock)
+  const { network } = setup
   for (const connector of setup.connectors)
-    for (const { stream, scope, look } of probesOf({ ...connector, pool, clock: systemClock, log: quiet, signal }))
+    for (const { stream, scope, look } of probesOf({ ...connector, pool, clock: systemClock, log: quiet, signal, network }))
       await find(
         `connectors.${connector.name}`,
         async () => {

@@ -1,5 +1,6 @@
 /** Starts every source partition (stream and scope) of the connectors given, and tells how they are. */
 import type { Clock } from '../clock.ts'
+import type { Network } from '../dispatcher.ts'
 import { ERRORS } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { createHttp } from '../source/http.ts'
@@ -17,9 +18,11 @@ export interface IngestOptions extends SharedOptions {
   readonly log: Log
   readonly metrics: IngestMetrics
   readonly signal: AbortSignal
+  /** The way to the vendors. Default: directly. */
+  readonly network?: Network
   /** For tests: see `Fault`. */
   readonly fault?: Fault
-  /** How often metrics are told what has become stalled, milliseconds. Default 15 s; Infinity: never. */
+  /** How often metrics are told what has become stalled, milliseconds. Default 2 s; Infinity: never. */
   readonly refreshMs?: number
 }
 
@@ -31,8 +34,7 @@ export interface Ingest {
   readonly done: Promise<void>
 }
 
-const REFRESH_MS = 15_000
-const LEAST_STALL_MS = 300_000
+const REFRESH_MS = 2_000
 
 /** @throws FlowError REGISTRY_UNREACHABLE, REGISTRY_INCOMPATIBLE, KAFKA_UNREACHABLE; nothing runs then. */
 export async function startIngest(options: IngestOptions): Promise<Ingest> {
@@ -52,7 +54,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
       const { place, ...parts } = partsOf(shared, of, partition, index % base.tasksMax)
       const { task } = parts.to
       const mine = log.child({ ...place, task })
-      const state = health.add({ ...place, task, stalledAfterMs: Math.max(LEAST_STALL_MS, 3 * parts.spec.pollIntervalMs) })
+      const state = health.add({ ...place, task, pollIntervalMs: parts.spec.pollIntervalMs })
       const quota = leaseOf(pool, of, partition.scope, {
         willRecall: true,
         onWaited: seconds => metrics.inc('quota_wait_seconds_total', { connector: name }, seconds),
@@ -64,6 +66,8 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
         signal,
         clock,
         log: mine,
+        watch: state,
+        ...(options.network === undefined ? {} : { network: options.network }),
         observe: ({ outcome, seconds }) => {
           metrics.inc('vendor_requests_total', { connector: name, outcome })
           metrics.observe('vendor_request_seconds', { connector: name }, seconds)

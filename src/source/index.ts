@@ -6,6 +6,7 @@ export { contentId, contentIds } from './content-id.ts'
 export type {
   AuthArgs,
   CallOptions,
+  Classified,
   Connector,
   Derive,
   Draft,
@@ -45,5 +46,6 @@ export {
   type SessionRef,
   session,
 } from './records.ts'
+export { retryAfterMs, waitBySize } from './wait.ts'
 export { align, iso, split } from './windows.ts'
 export { instantsOf, wallOf, type Zone, zoneOf } from './zones.ts'

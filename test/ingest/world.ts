@@ -59,6 +59,7 @@ export function startLife(of: {
   log?: Log
   maxBytes?: ReadonlyMap<string, number>
   quota?: TaskParts['quota']
+  pluginPatienceMs?: number
 }): Life {
   const { kafka, connector, clock, log = silentLog } = of
   const stream = connector.streams['sessions'] as Connector['streams'][string]
@@ -109,9 +110,10 @@ export function startLife(of: {
     clock,
     log,
     metrics,
-    health: health.add({ ...name, task: 0, stalledAfterMs: 600_000 }),
+    health: health.add({ ...name, task: 0, pollIntervalMs: 300_000 }),
     signal: controller.signal,
     fault: of.fault ?? (() => {}),
+    ...(of.pluginPatienceMs === undefined ? {} : { pluginPatienceMs: of.pluginPatienceMs }),
     onReader: next => (reader = next),
   })
   void reader

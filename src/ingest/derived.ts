@@ -13,7 +13,8 @@ import { contentId } from '../source/content-id.ts'
 import type { Derive, Turn } from '../source/contract.ts'
 import { type RowContext, session, type SessionRef } from '../source/records.ts'
 import type { PartitionName } from './cursor.ts'
-import { boundId } from './door.ts'
+import { isLong, MOST_ID_BYTES, tooLong } from './door.ts'
+import { type Seal, unsealed } from './seal.ts'
 
 /** What the first turn that knows it tells: the value, and the time of that turn. */
 type Told = Record<string, [value: string | boolean, atMs: number]>
@@ -65,7 +66,7 @@ const TOLD = ['channel', 'language', 'userId', 'channelUserId', 'queue', 'agentI
 
 /** A session to publish: `record` null withdraws it. */
 export interface DerivedSession {
-  readonly sessionKey: string
+  readonly sessionId: string
   readonly botId: string
   readonly record: Session | null
 }
@@ -133,7 +134,11 @@ export class DerivedSessions {
   readonly #parts = new Map<string, Buffer[]>()
   readonly #heads = new Map<string, number>()
 
-  constructor(of: Derive, place: PartitionName) {
+  readonly #seal: Seal
+
+  /** @param seal Keeps the threads on the topic unreadable for others, where the connector hides ids. */
+  constructor(of: Derive, place: PartitionName, seal: Seal = unsealed) {
+    this.#seal = seal
     this.#of = of
     this.#publishes = of.publishes !== false
     this.#keyStart = `${JSON.stringify([place.connector, place.stream, place.scope]).slice(0, -1)},"","",`
@@ -163,7 +168,9 @@ export class DerivedSessions {
   turn(row: unknown, ctx: RowContext): Turn | null {
     const turn = this.#of.turn(row as never, ctx)
     // They become keys and ids.
-    for (const name of ['key', 'part', 'botId'] as const) boundId(turn?.[name] ?? '', `turn.${name}`)
+    for (const name of ['key', 'part', 'botId'] as const) {
+      if (isLong(turn?.[name] ?? '', MOST_ID_BYTES)) throw tooLong(`turn.${name}`, MOST_ID_BYTES)
+    }
     return turn
   }
 
@@ -220,7 +227,7 @@ export class DerivedSessions {
 
   /** What changed since the last call: it belongs into the transaction of the rows counted since. */
   drain(ctx: RowContext): Drained {
-    const sessions = this.#withdrawn.map((of): DerivedSession => ({ ...this.#identity(of, ctx), record: null }))
+    const sessions = this.#withdrawn.map((of): DerivedSession => ({ ...this.#identity(of), record: null }))
     for (const of of this.#changed) {
       if (of.turns === 0) continue
       of.over = this.#isOver(of.untilMs)
@@ -231,12 +238,12 @@ export class DerivedSessions {
       if (mark === of.mark) continue
       of.mark = mark
       record.revision = ++of.revision
-      if (this.#publishes) sessions.push({ ...this.#identity(of, ctx), record })
+      if (this.#publishes) sessions.push({ ...this.#identity(of), record })
     }
     const threads = [...this.#written].map(key => ({
-      key: `${this.#keyStart}${JSON.stringify(key)}]`,
-      value: this.#stateOf(key),
-      partKey: (part: number) => `${this.#keyStart}${JSON.stringify(key)},${part}]`,
+      key: `${this.#keyStart}${JSON.stringify(this.#seal.seal(key))}]`,
+      value: this.#seal.seal(this.#stateOf(key)),
+      partKey: (part: number) => `${this.#keyStart}${JSON.stringify(this.#seal.seal(key))},${part}]`,
       standing: this.#standing.get(key) ?? 0,
       wrote: (parts: number) => {
         if (parts > 0) this.#standing.set(key, parts)
@@ -275,9 +282,12 @@ export class DerivedSessions {
   load({ key, value, offset }: ReadRecord): boolean {
     if (key === null || !key.subarray(0, this.#keyStartBytes.length).equals(this.#keyStartBytes)) return false
     try {
-      const [, , , , , thread, part] = JSON.parse(key.toString()) as [...string[], string, number | undefined]
-      if (part === undefined) this.#loadThread(String(thread), value)
-      else this.#loadPart(String(thread), Number(part), value)
+      const [, , , , , sealed, part] = JSON.parse(key.toString()) as [...string[], string, number | undefined]
+      const thread = this.#seal.open(String(sealed))
+      // Written with another `pii.key`, or with none.
+      if (thread === null) return true
+      if (part === undefined) this.#loadThread(thread, value)
+      else this.#loadPart(thread, Number(part), value)
     } catch (error) {
       throw new FlowError('CODEC_INVALID', { offset, hint: 'a thread of derived sessions is no JSON of ours' }, error)
     }
@@ -290,7 +300,7 @@ export class DerivedSessions {
       const parts = this.#parts.get(thread) ?? []
       try {
         const all = Array.from({ length: count }, (_, part) => parts[part] ?? Buffer.alloc(0))
-        this.#take(thread, JSON.parse(Buffer.concat(all).toString()) as Thread)
+        this.#take(thread, this.#parsed(Buffer.concat(all)) as Thread)
       } catch (error) {
         throw new FlowError('CODEC_INVALID', { hint: 'parts of a thread of derived sessions are missing' }, error)
       }
@@ -307,7 +317,7 @@ export class DerivedSessions {
   }
 
   #loadThread(thread: string, value: Buffer | null): void {
-    const state = value === null ? NO_THREAD : (JSON.parse(value.toString()) as Thread | { readonly parts: number })
+    const state = value === null ? NO_THREAD : this.#parsed(value)
     if ('parts' in state) {
       this.#heads.set(thread, state.parts)
       this.#standing.set(thread, state.parts)
@@ -316,6 +326,12 @@ export class DerivedSessions {
       this.#standing.delete(thread)
       this.#take(thread, state)
     }
+  }
+
+  /** The head of a thread that is in parts is not sealed: it says only how many there are. */
+  #parsed(value: Buffer): Thread | { readonly parts: number } {
+    const text = value.toString()
+    return JSON.parse(this.#seal.open(text) ?? text) as Thread | { readonly parts: number }
   }
 
   #take(thread: string, { sessions, publishes }: Thread): void {
@@ -421,8 +437,8 @@ export class DerivedSessions {
     })
   }
 
-  #identity(of: Derived, ctx: RowContext): { sessionKey: string; botId: string } {
-    return { sessionKey: this.#ref(of, ctx).sessionKey, botId: of.botId }
+  #identity(of: Derived): { sessionId: string; botId: string } {
+    return { sessionId: of.id ?? this.#idOf(of), botId: of.botId }
   }
 
   #stateOf(key: string): string {

@@ -8,12 +8,12 @@ import { hash } from 'node:crypto'
 import { FlowError } from '../errors.ts'
 import type { PartitionBatch, WriteRecord } from '../kafka/port.ts'
 import { mostRecordBytes } from '../kafka/room.ts'
-import { botKey, type Event, type Lane, type Message, type Session } from '../records.ts'
+import { botKey, type Event, type Lane, type Message, type Session, sessionKeyOf } from '../records.ts'
 import type { Draft, RecordKind } from '../source/contract.ts'
 import type { TopicNames } from '../topics.ts'
 import type { PartitionName } from './cursor.ts'
 import { type Drained, spreadThread } from './derived.ts'
-import { cleanId, type Door, isLong, MOST_ID_BYTES } from './door.ts'
+import { cleanId, type Door, isLong, MOST_ID_BYTES, short } from './door.ts'
 import type { Piece } from './plan.ts'
 import { markOf, type Reject, unmappable } from './reject.ts'
 import type { Row } from './rows.ts'
@@ -82,15 +82,6 @@ interface Staged {
 
 /** Sessions of one row that belong to other bots than the row's first. */
 const MOST_OTHER_BOTS = 10_000
-
-/** As much of the text as fits. */
-function short(text: string, mostBytes: number): string {
-  if (!isLong(text, mostBytes)) return text.toWellFormed()
-  return Buffer.from(text.slice(0, mostBytes))
-    .subarray(0, mostBytes - 3)
-    .toString('utf8')
-    .replace(/\uFFFD$/, '')
-}
 
 /** Stands for an id that is too long to be a key. */
 function digestOf(id: string): string {
@@ -361,16 +352,18 @@ export class Batch {
   /** Sessions that were derived, and the threads that they are remembered by. */
   derived({ sessions, threads }: Drained): void {
     const topic = this.#to.names.sessions
-    for (const { sessionKey, botId, record } of sessions) {
+    const { vendor, account, door } = this.#to
+    for (const { sessionId, botId, record } of sessions) {
+      const sessionKey = sessionKeyOf(vendor, account, door.sessionId(sessionId))
       const key = this.#slab.text(sessionKey)
       let value: Buffer | null = null
       if (record !== null) {
-        const draft = this.#to.door.record({ kind: 'session', record })
-        value = this.#slab.encode(this.#to.encoders.session, draft.record as Session)
+        door.records([{ kind: 'session', record }])
+        value = this.#slab.encode(this.#to.encoders.session, record)
         if (value.length + key.length > this.#roomOf(topic)) {
           this.#slab.giveBack()
           const attributes = { left_out: 'attributes larger than the topic takes' }
-          value = this.#slab.encode(this.#to.encoders.session, { ...(draft.record as Session), attributes })
+          value = this.#slab.encode(this.#to.encoders.session, { ...record, attributes })
         }
         const bytes = value.length + key.length
         if (bytes > this.#roomOf(topic)) {
@@ -404,7 +397,7 @@ export class Batch {
         connector: to.connector,
         stream: to.stream,
         scope: to.scope,
-        row: reject.rowId,
+        row: to.door.shownId(reject.rowId),
         path: reject.path,
         hint: `${reject.message}; errors.tolerance is none`,
       })
@@ -446,7 +439,7 @@ export class Batch {
       ...own,
       '__colloquy.cursor': cursor,
     }
-    const id = isLong(reject.rowId, MOST_ID_BYTES) ? digestOf(reject.rowId) : cleanId(reject.rowId)
+    const id = cleanId(to.door.shownId(isLong(reject.rowId, MOST_ID_BYTES) ? digestOf(reject.rowId) : reject.rowId))
     const json = jsonOf(() => to.door.row(reject.raw))
     const summary = JSON.stringify({ left_out: 'the row is larger than the topic takes', bytes: Buffer.byteLength(json) })
     const { '__colloquy.cursor': _, ...withoutCursor } = headers

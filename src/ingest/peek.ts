@@ -266,10 +266,10 @@ async function* derivedFirst(
   const peeked: Peeked[] = []
   for await (const each of mapped(path, rows, ctx)) peeked.push(each)
   const sessions: Peeked[] = []
-  for (const { sessionKey, record } of derived.drain(ctx).sessions) {
-    if (record === null || shown.has(sessionKey)) continue
-    shown.add(sessionKey)
-    sessions.push(path.door.record({ kind: 'session', record }))
+  for (const { sessionId, record } of derived.drain(ctx).sessions) {
+    if (record === null || shown.has(sessionId)) continue
+    shown.add(sessionId)
+    sessions.push(...path.door.records([{ kind: 'session', record }]))
   }
   yield* newestFirst(sessions, session => session)
   yield* newestFirst(peeked, each => each)

@@ -10,7 +10,7 @@ import type { Draft, Http, Scope, Stream, Turn } from '../source/contract.ts'
 import type { RowContext } from '../source/records.ts'
 import { isDeeper, MOST_LEVELS } from './depth.ts'
 import type { Derived, DerivedSessions } from './derived.ts'
-import { boundId, type Door, requireTime } from './door.ts'
+import { type Door, isLong, MOST_ID_BYTES, requireTime, tooLong } from './door.ts'
 import { markOf, misfit, type Reject, rejectOf, rowIdOf, unmappable } from './reject.ts'
 
 /** One row that fits its schema. */
@@ -92,7 +92,7 @@ function decodeOne(stream: Stream, raw: unknown, ctx: RowContext): Row | Reject 
   const row = parsed.data as never
   const id: unknown = stream.identify(row)
   if (typeof id !== 'string' || id === '') return rejectOf(raw, '', 'ROW_UNMAPPABLE', 'decode', 'id', 'the row has no id')
-  boundId(id, 'id')
+  if (isLong(id, MOST_ID_BYTES)) throw tooLong('id', MOST_ID_BYTES)
   const said = stream.fingerprint ? stream.fingerprint(row, ctx) : row
   return { id, row, raw, fingerprint: markOf(typeof said === 'string' ? said : JSON.stringify(said)) }
 }
@@ -172,7 +172,7 @@ function* mapEach(
 
 function mapOne({ stream, derived, door }: RowPath, { row }: Row, home: Home | null, ctx: RowContext): readonly Draft[] {
   const known = home === null || derived === null ? ctx : { ...ctx, derived: derived.refer(home.session, home.turn, ctx) }
-  return stream.normalise(row as never, known).map(draft => door.record(draft))
+  return door.records(stream.normalise(row as never, known))
 }
 
 /** The sessions of the rows in hand. A row that will be rejected must not stretch or join any: so it is tried before, and its error kept. */
@@ -184,8 +184,7 @@ function deriveHomes({ stream, door }: RowPath, derived: DerivedSessions, rows: 
       const turn = derived.turn(row.row, ctx)
       if (turn === null) continue
       requireTime(turn.atMs, ctx.observedAtMs, 'time')
-      for (const draft of stream.normalise(row.row as never, { ...ctx, derived: derived.provisional(turn, ctx) }))
-        door.record(draft)
+      door.records(stream.normalise(row.row as never, { ...ctx, derived: derived.provisional(turn, ctx) }))
       turned.push({ row, turn })
     } catch (error) {
       homes.set(row, { error })

@@ -13,6 +13,7 @@ import { crc32c } from '@node-rs/crc32'
 import { FlowError } from '../errors.ts'
 import type { ReadRecord } from '../kafka/port.ts'
 import type { PartitionName } from './cursor.ts'
+import { type Seal, unsealed } from './seal.ts'
 
 /** One row as it was last published. */
 export interface Known {
@@ -79,7 +80,11 @@ export class Versions {
   readonly #keyStart: string
   readonly #keyStartBytes: Buffer
 
-  constructor(of: PartitionName) {
+  readonly #seal: Seal
+
+  /** @param seal Keeps ids of rows on the topic unreadable for others, where the connector hides ids. */
+  constructor(of: PartitionName, seal: Seal = unsealed) {
+    this.#seal = seal
     this.#keyStart = keyStartOf(of)
     this.#keyStartBytes = Buffer.from(this.#keyStart)
   }
@@ -117,12 +122,12 @@ export class Versions {
   }
 
   rowKey(rowId: string): string {
-    return `${this.#keyStart}${JSON.stringify(rowId)}]`
+    return `${this.#keyStart}${JSON.stringify(this.#seal.seal(rowId))}]`
   }
 
   /** @param part Counts from 0. */
   partKey(rowId: string, part: number): string {
-    return `${this.#keyStart}${JSON.stringify(rowId)},${part}]`
+    return `${this.#keyStart}${JSON.stringify(this.#seal.seal(rowId))},${part}]`
   }
 
   rejectKey(mark: string): string {
@@ -148,8 +153,11 @@ export class Versions {
   load(record: ReadRecord, isNeeded: IsNeeded): void {
     const { key, value } = record
     if (key === null || !key.subarray(0, this.#keyStartBytes.length).equals(this.#keyStartBytes)) return
-    const [, , , rowId, rejected] = parseKey(key, record.offset)
-    if (typeof rowId !== 'string') throw invalid(record.offset, 'the key has no row id')
+    const [, , , sealedId, rejected] = parseKey(key, record.offset)
+    if (typeof sealedId !== 'string') throw invalid(record.offset, 'the key has no row id')
+    const rowId = sealedId === '' ? '' : this.#seal.open(sealedId)
+    // Written with another `pii.key`, or with none.
+    if (rowId === null) return
     if (typeof rejected === 'number') {
       this.#loadPart(rowId, rejected, value, record.offset)
       return

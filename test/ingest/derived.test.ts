@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type Derived, DerivedSessions, spreadThread } from '../../src/ingest/derived.ts'
-import type { Session } from '../../src/records.ts'
+import { type Session, sessionKeyOf } from '../../src/records.ts'
 import { type Derive, rowContext, type Turn } from '../../src/source/index.ts'
 import { draw, type Draw } from './random.ts'
 
@@ -45,7 +45,8 @@ class Topics {
 
   take(derived: DerivedSessions) {
     const { sessions, threads } = derived.drain(ctx)
-    for (const { sessionKey, record } of sessions) {
+    for (const { sessionId, record } of sessions) {
+      const sessionKey = sessionKeyOf('tiny', 'acme', sessionId)
       if (record === null) {
         this.withdrawn.push(sessionKey)
         this.sessions.delete(sessionKey)

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { cleanId, doorOf } from '../../src/ingest/door.ts'
 import { asGiven } from '../../src/ingest/mask.ts'
+import type { Draft } from '../../src/source/contract.ts'
 import { event, message, rowContext, session } from '../../src/source/records.ts'
 
 const NOON = Date.parse('2026-11-20T12:00:00Z')
@@ -20,6 +21,10 @@ const ctx = rowContext({
 })
 const refOf = (sessionId: string) => ctx.session({ botId: 'bot', sessionId, channel: 'web' })
 const door = doorOf(asGiven)
+
+function only(draft: Draft): Draft {
+  return door.records([draft])[0] as Draft
+}
 
 /** Every string in the value, names included. */
 function stringsOf(value: unknown): string[] {
@@ -72,26 +77,26 @@ describe('half a character and NUL', () => {
   ]
 
   test.each(everywhere)('stand in no string of a $kind, names of maps included', draft => {
-    const strings = stringsOf(door.record(draft).record)
+    const strings = stringsOf(only(draft).record)
     expect(strings.filter(text => !text.isWellFormed() || text.includes('\0'))).toEqual([])
   })
 
   test('two ids that differ by them only stay two', () => {
     const ids = ['a', `a${HALF}`, `a${OTHER_HALF}`, 'a\0', `a\ufffd`, `a${HALF}${OTHER_HALF}`]
-    const keys = ids.map(id => door.record(message(refOf(id), { messageId: id, sentAt: NOON })).record)
+    const keys = ids.map(id => only(message(refOf(id), { messageId: id, sentAt: NOON })).record)
     expect(new Set(keys.map(record => ('message_key' in record ? record.message_key : ''))).size).toBe(ids.length)
     expect(new Set(ids.map(cleanId)).size).toBe(ids.length)
   })
 
   test('two names of a map that differ by them only stay two entries', () => {
     const attributes = { [`n${HALF}`]: '1', [`n${OTHER_HALF}`]: '2', 'n\0': '3', n: '4' }
-    const { record } = door.record(session(refOf('a'), { startedAt: NOON, attributes }))
+    const { record } = only(session(refOf('a'), { startedAt: NOON, attributes }))
     expect(Object.values(record.attributes).sort()).toEqual(['1', '2', '3', '4'])
   })
 
   test('whole characters stay as they are', () => {
     expect(cleanId('añ😀\ufffd')).toBe('añ😀\ufffd')
-    const { record } = door.record(message(refOf('😀'), { messageId: '1', sentAt: NOON, text: 'añ😀' }))
+    const { record } = only(message(refOf('😀'), { messageId: '1', sentAt: NOON, text: 'añ😀' }))
     expect(record).toMatchObject({ session_id: '😀', text: 'añ😀' })
   })
 })
@@ -109,7 +114,7 @@ describe('a placeholder for a time', () => {
   test.each(placeholders)('%d is null where the field may be null', ms => {
     const draft = session(refOf('a'), { startedAt: NOON })
     Object.assign(draft.record, { ended_at: ms, ended_at_estimated: true, transferred_at: ms })
-    expect(door.record(draft).record).toMatchObject({ ended_at: null, ended_at_estimated: false, transferred_at: null })
+    expect(only(draft).record).toMatchObject({ ended_at: null, ended_at_estimated: false, transferred_at: null })
   })
 
   test.each(placeholders)('%d rejects the row where the field is required', ms => {
@@ -124,7 +129,7 @@ describe('a placeholder for a time', () => {
       [sent, 'sent_at'],
       [occurred, 'occurred_at'],
     ] as const)
-      expect(() => door.record(draft)).toThrow(
+      expect(() => door.records([draft])).toThrow(
         expect.objectContaining({ code: 'ROW_UNMAPPABLE', details: expect.objectContaining({ path }) }),
       )
   })
@@ -132,6 +137,6 @@ describe('a placeholder for a time', () => {
   test('the first moment of 2000 and a day ahead are times', () => {
     const draft = session(refOf('a'), { startedAt: NOON })
     Object.assign(draft.record, { ended_at: NOON + DAY, transferred_at: Date.UTC(2000) })
-    expect(door.record(draft).record).toMatchObject({ ended_at: NOON + DAY, transferred_at: Date.UTC(2000) })
+    expect(only(draft).record).toMatchObject({ ended_at: NOON + DAY, transferred_at: Date.UTC(2000) })
   })
 })

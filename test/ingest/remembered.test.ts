@@ -87,7 +87,9 @@ const bytesOf = (records: readonly { key: Buffer | null; value: Buffer | null }[
 const header = (record: { headers: Readonly<Record<string, Buffer>> } | undefined, name: string) => String(record?.headers[name])
 
 describe('a session with 60,000 messages', () => {
-  test('publishes each once, over changes and restarts, and writes again only what changed of what is remembered', async () => {
+  test('publishes each once, over changes and restarts, and writes again only what changed of what is remembered', {
+    timeout: 90_000,
+  }, async () => {
     const place = placeOf()
     await place.show({ id: 'a', messages: numbered(60_000) })
     const first = (await place.topics()).versions
@@ -180,9 +182,9 @@ describe('whatever a row holds, the rows beside it are published', () => {
   test.each<[what: string, row: Given, path: string]>([
     ['a row id of 1.1 MB', { id: long(1_100_000) }, 'id'],
     ['a row id of 1,026 bytes', { id: long(1026) }, 'id'],
-    ['a bot id of 70,000 bytes', { id: 'x', bot: long(70_000) }, 'bot_id'],
-    ['a session id of 100 kB', { id: 'x', session: long(100_000) }, 'session_id'],
-    ['a message id of 2 MB', { id: 'x', messages: ['fine', long(2_000_000)] }, 'message_id'],
+    ['a bot id of 70,000 bytes', { id: 'x', bot: long(70_000) }, 'session.bot_id'],
+    ['a session id of 100 kB', { id: 'x', session: long(100_000) }, 'session.session_id'],
+    ['a message id of 2 MB', { id: 'x', messages: ['fine', long(2_000_000)] }, 'message.message_id'],
   ])('%s is a reject with its path', async (_what, row, path) => {
     const place = placeOf()
     const life = await place.show({ id: 'before' }, row, { id: 'after' })

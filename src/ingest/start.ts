@@ -18,6 +18,7 @@ import { doorOf } from './door.ts'
 import type { Outputs } from './encode.ts'
 import { Health, type PartitionState } from './health.ts'
 import { asGiven } from './mask.ts'
+import { trustedClock } from './now.ts'
 import type { PlanSpec } from './plan.ts'
 import type { Reader } from './reader.ts'
 import type { IngestMetrics } from './stages.ts'
@@ -122,7 +123,9 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
         onWaited: seconds => metrics.inc('quota_wait_seconds_total', { connector: name }, seconds),
       })
       let reader: Reader | null = null
+      const trusted = trustedClock(clock, mine)
       const http = createHttp(httpSpec, {
+        onDate: trusted.vouch,
         quota: lease.gate,
         priority: () => PRIORITY[reader?.lane ?? 'live'],
         signal,
@@ -152,7 +155,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
         },
         http,
         quota: lease,
-        clock,
+        clock: trusted,
         log: mine,
         metrics,
         health: state,

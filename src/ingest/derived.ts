@@ -13,7 +13,7 @@ import { contentId } from '../source/content-id.ts'
 import type { Derive, Turn } from '../source/contract.ts'
 import { type RowContext, session, type SessionRef } from '../source/records.ts'
 import type { PartitionName } from './cursor.ts'
-import { isLong, MOST_ID_BYTES, tooLong } from './door.ts'
+import { boundId } from './door.ts'
 import { type Seal, unsealed } from './seal.ts'
 
 /** What the first turn that knows it tells: the value, and the time of that turn. */
@@ -59,6 +59,7 @@ interface Thread {
   readonly publishes: boolean
 }
 
+const SEALED = /^[\w-]+$/
 const NO_THREAD: Thread = { sessions: [], publishes: true }
 const MOST_MERGED = 100
 
@@ -168,9 +169,7 @@ export class DerivedSessions {
   turn(row: unknown, ctx: RowContext): Turn | null {
     const turn = this.#of.turn(row as never, ctx)
     // They become keys and ids.
-    for (const name of ['key', 'part', 'botId'] as const) {
-      if (isLong(turn?.[name] ?? '', MOST_ID_BYTES)) throw tooLong(`turn.${name}`, MOST_ID_BYTES)
-    }
+    for (const name of ['key', 'part', 'botId'] as const) boundId(turn?.[name] ?? '', `turn.${name}`)
     return turn
   }
 
@@ -283,9 +282,8 @@ export class DerivedSessions {
     if (key === null || !key.subarray(0, this.#keyStartBytes.length).equals(this.#keyStartBytes)) return false
     try {
       const [, , , , , sealed, part] = JSON.parse(key.toString()) as [...string[], string, number | undefined]
-      const thread = this.#seal.open(String(sealed))
-      // Written with another `pii.key`, or with none.
-      if (thread === null) return true
+      // Not sealed: written before the connector had a `pii.key`.
+      const thread = this.#seal.open(String(sealed)) ?? String(sealed)
       if (part === undefined) this.#loadThread(thread, value)
       else this.#loadPart(thread, Number(part), value)
     } catch (error) {
@@ -328,10 +326,10 @@ export class DerivedSessions {
     }
   }
 
-  /** The head of a thread that is in parts is not sealed: it says only how many there are. */
+  /** The head of a thread that is in parts is not sealed: it says only how many there are. What is sealed with another key is as forgotten. */
   #parsed(value: Buffer): Thread | { readonly parts: number } {
-    const text = value.toString()
-    return JSON.parse(this.#seal.open(text) ?? text) as Thread | { readonly parts: number }
+    const text = this.#seal.open(value.toString()) ?? value.toString()
+    return SEALED.test(text) ? NO_THREAD : (JSON.parse(text) as Thread | { readonly parts: number })
   }
 
   #take(thread: string, { sessions, publishes }: Thread): void {

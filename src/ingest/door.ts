@@ -1,12 +1,12 @@
 /**
  * The one door: every record and every rejected row passes here before anybody else sees it, in worker, `peek`, `check` and redrive alike.
  *
- * What leaves is bounded in its ids, well-formed Unicode without NUL (strict readers refuse the rest), has no placeholder for a time, and is masked by the
- * connector's policy.
+ * What leaves is well-formed Unicode without NUL (strict readers refuse the rest), has no placeholder for a time, has ids and labels of bounded
+ * length, and is masked by the connector's policy.
  */
 import { FlowError } from '../errors.ts'
 import type { Event, Message, Session } from '../records.ts'
-import type { Draft, RecordKind } from '../source/contract.ts'
+import type { Draft } from '../source/contract.ts'
 import type { Mask } from './mask.ts'
 
 export interface Door extends Omit<Mask, 'records'> {
@@ -30,53 +30,41 @@ export function doorOf(mask: Mask): Door {
 }
 
 function check(draft: Draft): void {
-  bound(draft)
   if (draft.kind === 'session') checkSession(draft.record)
   else if (draft.kind === 'message') checkMessage(draft.record)
   else checkEvent(draft.record)
+  bound(draft)
 }
 
-/** Longest id of a row, bot, session, message or event, UTF-8 bytes: they become keys. */
+/** Longest id of a row, bot, session, message or event, UTF-8 bytes: they become keys, here and downstream. */
 export const MOST_ID_BYTES = 1024
 /** Longest channel and language, UTF-8 bytes: they become labels of series. */
 const MOST_LABEL_BYTES = 128
 
-/** Holds the words of a record that become keys and labels to their limits. @throws FlowError ROW_UNMAPPABLE, with the field's path */
+/** @throws FlowError ROW_UNMAPPABLE for an id that is too long to be a key. */
 function bound({ kind, record }: Draft): void {
-  boundId(record.bot_id, kind, 'bot_id')
-  if (record.session_id !== null) boundId(record.session_id, kind, 'session_id')
-  if (kind === 'message') boundId(record.message_id, kind, 'message_id')
-  if (kind === 'event') boundId(record.event_id, kind, 'event_id')
+  boundId(record.bot_id, 'bot_id')
+  if (record.session_id !== null) boundId(record.session_id, 'session_id')
+  if (kind === 'message') boundId(record.message_id, 'message_id')
+  if (kind === 'event') boundId(record.event_id, 'event_id')
   if (record.language !== null && isLong(record.language, MOST_LABEL_BYTES)) {
     record.attributes['language'] = record.language
     record.language = null
   }
-  const { channel } = record
-  if (channel === null || !isLong(channel, MOST_LABEL_BYTES)) return
-  record.attributes['channel'] = channel
+  if (record.channel === null || !isLong(record.channel, MOST_LABEL_BYTES)) return
+  record.attributes['channel'] = record.channel
   record.channel = 'other'
 }
 
-function boundId(id: string, kind: RecordKind, field: string): void {
-  if (isLong(id, MOST_ID_BYTES)) throw tooLong(`${kind}.${field}`, MOST_ID_BYTES)
+/** @throws FlowError ROW_UNMAPPABLE */
+export function boundId(id: string, path: string): void {
+  if (isLong(id, MOST_ID_BYTES))
+    throw new FlowError('ROW_UNMAPPABLE', { path, hint: `${path} is longer than ${MOST_ID_BYTES} bytes` })
 }
 
-export function tooLong(path: string, most: number): FlowError {
-  return new FlowError('ROW_UNMAPPABLE', { path, hint: `is longer than ${most} bytes` })
-}
-
-/** Whether the text takes more bytes in UTF-8; counts them only where the length alone does not say. */
+/** Counts bytes only where the length alone does not tell. */
 export function isLong(text: string, mostBytes: number): boolean {
   return text.length > mostBytes || (text.length * 3 > mostBytes && Buffer.byteLength(text) > mostBytes)
-}
-
-/** As much of the text as fits. */
-export function short(text: string, mostBytes: number): string {
-  if (!isLong(text, mostBytes)) return text
-  return Buffer.from(text.slice(0, mostBytes))
-    .subarray(0, mostBytes - 3)
-    .toString('utf8')
-    .replace(/\uFFFD$/, '')
 }
 
 /** Vendors began later than this; earlier times stand for "none" (0, year 1, 1970). */

@@ -13,7 +13,7 @@ import type { Draft, RecordKind } from '../source/contract.ts'
 import type { TopicNames } from '../topics.ts'
 import type { PartitionName } from './cursor.ts'
 import { type Drained, spreadThread } from './derived.ts'
-import { cleanId, type Door, isLong, MOST_ID_BYTES, short } from './door.ts'
+import { cleanId, type Door, isLong, MOST_ID_BYTES } from './door.ts'
 import type { Piece } from './plan.ts'
 import { markOf, type Reject, unmappable } from './reject.ts'
 import type { Row } from './rows.ts'
@@ -82,6 +82,15 @@ interface Staged {
 
 /** Sessions of one row that belong to other bots than the row's first. */
 const MOST_OTHER_BOTS = 10_000
+
+/** As much of the text as fits. */
+function short(text: string, mostBytes: number): string {
+  if (!isLong(text, mostBytes)) return text.toWellFormed()
+  return Buffer.from(text.slice(0, mostBytes))
+    .subarray(0, mostBytes - 3)
+    .toString('utf8')
+    .replace(/\uFFFD$/, '')
+}
 
 /** Stands for an id that is too long to be a key. */
 function digestOf(id: string): string {
@@ -439,7 +448,7 @@ export class Batch {
       ...own,
       '__colloquy.cursor': cursor,
     }
-    const id = cleanId(to.door.shownId(isLong(reject.rowId, MOST_ID_BYTES) ? digestOf(reject.rowId) : reject.rowId))
+    const id = isLong(reject.rowId, MOST_ID_BYTES) ? digestOf(reject.rowId) : cleanId(to.door.shownId(reject.rowId))
     const json = jsonOf(() => to.door.row(reject.raw))
     const summary = JSON.stringify({ left_out: 'the row is larger than the topic takes', bytes: Buffer.byteLength(json) })
     const { '__colloquy.cursor': _, ...withoutCursor } = headers

@@ -15,7 +15,8 @@ import {
   sessionKeyOf,
   type Tag,
 } from '../records.ts'
-import type { Draft, RecordKind } from '../source/contract.ts'
+import type { BaseConfig } from '../source/config.ts'
+import type { Connector, Draft, RecordKind } from '../source/contract.ts'
 import type { PiiAction, PiiRules, PiiSpec } from '../source/pii.ts'
 import { maskText } from './free-text.ts'
 import { type Seal, sealOf, unsealed } from './seal.ts'
@@ -31,6 +32,8 @@ export interface Mask {
   shownId(rowId: string): string
   /** For what is kept on topics to be read again by us only. */
   readonly seal: Seal
+  /** For ids of rows that are kept so: sealed only where rules hide them. */
+  readonly idSeal: Seal
   /** The rejected row as it was, for `rejects redrive`; null: what `row` returns is enough. */
   sealedRow(raw: unknown): string | null
 }
@@ -41,7 +44,13 @@ export const asGiven: Mask = {
   row: raw => raw,
   shownId: rowId => rowId,
   seal: unsealed,
+  idSeal: unsealed,
   sealedRow: () => null,
+}
+
+/** As the connector's config wants it. */
+export function maskFor({ manifest }: Connector, { pii }: Pick<BaseConfig, 'pii'>): Mask {
+  return pii === null ? asGiven : maskOf(pii.rules, pii.key, manifest.pii?.row)
 }
 
 const MASKED = '[masked]'
@@ -55,6 +64,7 @@ const LEAST_INSIDE = 4
 export function maskOf(rules: PiiRules, key: string | null, spec: PiiSpec['row'] | undefined): Mask {
   const hash = hasher(key)
   const fieldsOf = { persons: setOf(spec?.persons), texts: setOf(spec?.texts), plain: setOf(spec?.plain) }
+  const seal = key === null ? unsealed : sealOf(key)
   const hidesIds = rules.action('session', 'session_id') === 'hash'
   return {
     records: drafts => {
@@ -66,8 +76,9 @@ export function maskOf(rules: PiiRules, key: string | null, spec: PiiSpec['row']
     sessionId: id => (hidesIds ? hash(id) : id),
     row: raw => maskRow(raw, fieldsOf, key === null ? null : hash),
     shownId: rowId => (hidesIds && rowId !== '' ? hash(rowId) : rowId),
-    seal: key === null ? unsealed : sealOf(key),
-    sealedRow: raw => (key === null ? null : sealOf(key).seal(JSON.stringify(raw) ?? 'null')),
+    seal,
+    idSeal: hidesIds ? seal : unsealed,
+    sealedRow: raw => (key === null ? null : seal.seal(JSON.stringify(raw) ?? 'null')),
   }
 }
 

@@ -6,17 +6,16 @@ import type { Event, Message, Session } from '../records.ts'
 import { contentId } from '../source/content-id.ts'
 import type { Http, Scope, Stream, Window } from '../source/contract.ts'
 import { createHttp } from '../source/http.ts'
-import { quotaLimits, quotaShare } from '../source/config.ts'
 import { PRIORITY, quotaPool, type QuotaPool } from '../source/quota.ts'
 import { rowContext, type RowContext } from '../source/records.ts'
 import { halve } from '../source/windows.ts'
 import { DerivedSessions } from './derived.ts'
 import { type Door, doorOf } from './door.ts'
-import { asGiven } from './mask.ts'
+import { maskFor } from './mask.ts'
 import type { PlanSpec } from './plan.ts'
 import type { Reject } from './reject.ts'
 import { decode, mapRows, type Row, type RowPath } from './rows.ts'
-import { type ConnectorToRun, partitionsOf, planSpecOf } from './start.ts'
+import { type ConnectorToRun, leaseOf, partitionsOf, planSpecOf } from './source-partition.ts'
 
 export type Peeked =
   | { readonly kind: 'session'; readonly record: Session }
@@ -42,7 +41,6 @@ const FIRST_WINDOW_MS = 900_000
 const MOST_PAGES = 5
 /** Rows of one call of `expand`: few, because few are shown. */
 const EXPAND_ROWS = 10
-const DOOR = doorOf(asGiven)
 
 interface Place extends Omit<PeekOptions, 'limit'> {
   readonly stream: Stream
@@ -111,15 +109,13 @@ export function probesOf(options: Omit<PeekOptions, 'limit'>): Probe[] {
 /** Every stream and scope of the connector, to be opened one after another under the quota that they share. */
 function placesOf(options: Omit<PeekOptions, 'limit'>) {
   const { connector, base, config, clock, log, signal, name = base.account } = options
-  const { manifest } = connector
   const { pool = quotaPool(clock) } = options
   const httpSpec = connector.http(config as never)
   return partitionsOf(connector, base, config).map(({ stream, streamName, scope }) => ({
     stream: streamName,
     scope: scope.name,
     open: () => {
-      const shared = quotaShare(manifest, name, config, scope)
-      const lease = pool.lease({ vendor: manifest.id, shared, limits: quotaLimits(manifest, base) })
+      const lease = leaseOf(pool, { ...options, name }, scope)
       const http = createHttp(httpSpec, { quota: lease.gate, priority: PRIORITY.live, signal, clock, log })
       const spec = planSpecOf(connector, stream, base, config)
       const place: Place = { ...options, name, stream, scope, http, spec, account: base.account }
@@ -165,7 +161,16 @@ function lookAt(place: Place): Look {
   const derive = stream.derive?.(config as never) ?? null
   const derived = derive && new DerivedSessions(derive, { connector: name, stream: '', scope: scope.name })
   derived?.settle(() => clock.now() - spec.lagMs)
-  const path = { stream, config, scope, http, clock, derived, door: DOOR, expandRows: EXPAND_ROWS }
+  const path = {
+    stream,
+    config,
+    scope,
+    http,
+    clock,
+    derived,
+    door: doorOf(maskFor(place.connector, place.base)),
+    expandRows: EXPAND_ROWS,
+  }
   return { ...place, path, shown: new Set() }
 }
 

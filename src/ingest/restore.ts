@@ -64,12 +64,12 @@ export async function restore(parts: RestoreParts, nowMs: number, signal: AbortS
     log.warn({ liveUntil: new Date(cursor.live.atMs).toISOString() }, 'cursor was ahead of now, set back')
   }
 
-  const versions = new Versions(to)
+  const versions = new Versions(to, to.door.idSeal)
   const isNeeded = stillNeeded(cursor, spec)
   const { names, partitions, partitionOf, connector, stream, scope } = to
   const partition = partitionOf(`${connector}/${stream}/${scope}`, partitions)
   const derive = parts.stream.derive?.(parts.config as never) ?? null
-  const derived = derive && new DerivedSessions(derive, to)
+  const derived = derive && new DerivedSessions(derive, to, to.door.seal)
   const load = (record: ReadRecord) => {
     if (derived?.load(record) !== true) versions.load(record, isNeeded)
   }

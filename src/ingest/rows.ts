@@ -10,7 +10,7 @@ import type { Draft, Http, Scope, Stream, Turn } from '../source/contract.ts'
 import type { RowContext } from '../source/records.ts'
 import { isDeeper, MOST_LEVELS } from './depth.ts'
 import type { Derived, DerivedSessions } from './derived.ts'
-import { type Door, isLong, MOST_ID_BYTES, requireTime, tooLong } from './door.ts'
+import { boundId, type Door, requireTime } from './door.ts'
 import { markOf, misfit, type Reject, rejectOf, rowIdOf, unmappable } from './reject.ts'
 
 /** One row that fits its schema. */
@@ -92,7 +92,7 @@ function decodeOne(stream: Stream, raw: unknown, ctx: RowContext): Row | Reject 
   const row = parsed.data as never
   const id: unknown = stream.identify(row)
   if (typeof id !== 'string' || id === '') return rejectOf(raw, '', 'ROW_UNMAPPABLE', 'decode', 'id', 'the row has no id')
-  if (isLong(id, MOST_ID_BYTES)) throw tooLong('id', MOST_ID_BYTES)
+  boundId(id, 'id')
   const said = stream.fingerprint ? stream.fingerprint(row, ctx) : row
   return { id, row, raw, fingerprint: markOf(typeof said === 'string' ? said : JSON.stringify(said)) }
 }

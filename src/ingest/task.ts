@@ -162,14 +162,14 @@ function isVendors(error: FlowError): boolean {
 }
 
 function isOutcome(error: FlowError): boolean {
-  return error.code === 'KAFKA_OUTCOME_UNKNOWN' || error.code === 'KAFKA_ABORTED'
+  return error.retry === 'reread'
 }
 
 /** What the vendor shows may be other tomorrow, so a row that ends the task (`errors.tolerance: none`) does not end it for good. */
 function endsForGood(error: FlowError): boolean {
-  return error.retry === 'never' && !error.code.startsWith('ROW_') && !error.code.startsWith('RECORD_')
+  return error.retry === 'never'
 }
 
 function waitOf(error: FlowError): number | null {
-  return error.code === 'SRC_RATE_LIMITED' && error.details.waitMs !== undefined ? error.details.waitMs : null
+  return error.retry === 'after' && error.details.waitMs !== undefined ? error.details.waitMs : null
 }

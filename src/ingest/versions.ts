@@ -155,9 +155,8 @@ export class Versions {
     if (key === null || !key.subarray(0, this.#keyStartBytes.length).equals(this.#keyStartBytes)) return
     const [, , , sealedId, rejected] = parseKey(key, record.offset)
     if (typeof sealedId !== 'string') throw invalid(record.offset, 'the key has no row id')
-    const rowId = sealedId === '' ? '' : this.#seal.open(sealedId)
-    // Written with another `pii.key`, or with none.
-    if (rowId === null) return
+    // Not sealed: written before the connector hid ids.
+    const rowId = this.#seal.open(sealedId) ?? sealedId
     if (typeof rejected === 'number') {
       this.#loadPart(rowId, rejected, value, record.offset)
       return

@@ -7,7 +7,7 @@ import { doorOf } from '../../src/ingest/door.ts'
 import { Health } from '../../src/ingest/health.ts'
 import { asGiven } from '../../src/ingest/mask.ts'
 import type { Reader } from '../../src/ingest/reader.ts'
-import { planSpecOf } from '../../src/ingest/start.ts'
+import { planSpecOf } from '../../src/ingest/source-partition.ts'
 import { runTask, type TaskParts } from '../../src/ingest/task.ts'
 import type { Event, Message, Progress, Session } from '../../src/records.ts'
 import { schemaText } from '../../src/schemas.ts'
@@ -38,8 +38,6 @@ export const base: BaseConfig = {
   lookbackIntervalMs: null,
   streams: ['sessions'],
   errorsTolerance: 'all',
-  piiRules: null,
-  piiKey: null,
   quota: { perSecond: null, perMinute: null, perHour: null, concurrency: null, gapMs: null },
 }
 

@@ -192,6 +192,10 @@ export const ConfigFile = section({
     .default([])
     .describe('npm packages or paths of connectors beside the built-in ones'),
   connectors: z.unknown().optional().describe('One flat map a connector, as in Kafka Connect'),
+  removed: z
+    .array(words(), 'takes a list of names of connectors')
+    .default([])
+    .describe('Connectors that were taken out of every file for good: nobody waits any more for what they have not read'),
   aggregator: Aggregator.prefault({}),
   log: LogSettings.prefault({}),
 })
@@ -217,6 +221,8 @@ export interface ColloquyConfig {
   /** npm package names, and paths made absolute. */
   readonly plugins: readonly string[]
   readonly connectors: Readonly<Record<string, ConnectorMap>>
+  /** Names of connectors that are gone for good. */
+  readonly removed: readonly string[]
   /** What the file does not say is the aggregator's to decide. */
   readonly aggregator: { readonly groupId: string; readonly retentionMs?: number; readonly sessionTimeoutMs?: number }
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' }
@@ -315,6 +321,7 @@ function configOf(
     http,
     plugins,
     connectors,
+    removed: data.removed,
     aggregator: {
       groupId: aggregator.groupId ?? `${topics.prefix}-aggregator`,
       ...(aggregator.retention === null ? {} : { retentionMs: aggregator.retention }),

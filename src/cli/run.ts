@@ -97,7 +97,7 @@ class Process {
     try {
       await this.#prepare()
       if (!this.#signal.aborted && this.#roles.has('worker')) {
-        this.#ingest = await startIngest({ ...roleOptions, connectors: this.#setup.connectors })
+        this.#ingest = await startIngest({ ...roleOptions, connectors: this.#setup.connectors, removed: config.removed })
         // A worker whose source partitions have all been taken over by another process stays, for its listener tells so.
         ends.push(this.#ingest.done.then(() => stopped(this.#signal)))
       }

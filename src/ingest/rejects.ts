@@ -71,7 +71,9 @@ export async function readDeadLetters(
   partitions: number,
   signal: AbortSignal,
 ): Promise<DeadLetter[]> {
-  const all = await Promise.all(Array.from({ length: partitions }, (_, partition) => openOf(kafka, { topic, partition }, signal)))
+  const all = await Promise.all(
+    Array.from({ length: partitions }, (_, partition) => openOf(kafka, { topic, partition }, signal)),
+  )
   return all.flat().sort((a, b) => a.atMs - b.atMs || a.partition - b.partition || a.offset - b.offset)
 }
 

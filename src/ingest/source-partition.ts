@@ -131,7 +131,11 @@ export interface SourcePartition {
 }
 
 /** The streams to read, times the scopes of each. */
-export function partitionsOf(connector: Connector, base: BaseConfig, config: object): SourcePartition[] {
+export function partitionsOf(
+  connector: Connector,
+  base: BaseConfig,
+  config: object,
+): SourcePartition[] {
   return base.streams.flatMap(streamName => {
     const stream = connector.streams[streamName]
     if (!stream) throw new FlowError('CFG_INVALID', { path: 'streams', hint: `there is no stream ${streamName}` })

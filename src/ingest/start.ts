@@ -7,6 +7,7 @@ import type { Fault } from './commit.ts'
 import { Health, type PartitionState } from './health.ts'
 import { trustedClock } from './now.ts'
 import type { Reader } from './reader.ts'
+import { withdrawRemoved } from './removed.ts'
 import { SharedReads } from './shared-read.ts'
 import { type ConnectorToRun, leaseOf, openShared, partitionsOf, partsOf, type SharedOptions } from './source-partition.ts'
 import type { IngestMetrics } from './stages.ts'
@@ -17,6 +18,8 @@ export interface IngestOptions extends SharedOptions {
   readonly log: Log
   readonly metrics: IngestMetrics
   readonly signal: AbortSignal
+  /** Connectors that are gone for good, beside those that are there: their Progress is withdrawn. */
+  readonly removed?: readonly string[]
   /** For tests: see `Fault`. */
   readonly fault?: Fault
   /** How often metrics are told what has become stalled, milliseconds. Default 15 s; Infinity: never. */
@@ -92,18 +95,39 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   })
 
   const all = new AbortController()
+  const ready = () => readiness(health)
+  const configured = options.connectors.flatMap(({ name, connector, base, config }) =>
+    partitionsOf(connector, base, config).map(({ streamName, scope }) => ({
+      connector: name,
+      stream: streamName,
+      scope: scope.name,
+    })),
+  )
+  const { names, partitions } = options
+  const withdrawn = whenReady(ready, clock, signal).then(() =>
+    withdrawRemoved({ kafka, names, prefix: shared.prefix, partitions, configured, removed: options.removed ?? [], log, signal }),
+  )
   void refresh(health, clock, options.refreshMs ?? REFRESH_MS, AbortSignal.any([signal, all.signal]))
   return {
-    ready: () => {
-      const why = health
-        .states()
-        .filter(state => !state.restored)
-        .map(({ connector, stream, scope, error }) => `${connector}/${stream}/${scope}: ${error?.code ?? 'starting'}`)
-      return { ok: why.length === 0, why }
-    },
+    ready,
     states: () => health.states(),
-    done: Promise.all(running).then(() => all.abort()),
+    done: Promise.all(running)
+      .then(() => all.abort())
+      .then(() => withdrawn),
   }
+}
+
+function readiness(health: Health): ReturnType<Ingest['ready']> {
+  const why = health
+    .states()
+    .filter(state => !state.restored)
+    .map(({ connector, stream, scope, error }) => `${connector}/${stream}/${scope}: ${error?.code ?? 'starting'}`)
+  return { ok: why.length === 0, why }
+}
+
+/** Until all is ready, or for a minute: what can wait does not hold up the start. */
+async function whenReady(ready: Ingest['ready'], clock: Clock, signal: AbortSignal): Promise<void> {
+  for (let waits = 0; waits < 120 && !ready().ok && !signal.aborted; waits++) await clock.sleep(500, signal)
 }
 
 async function refresh(health: Health, clock: Clock, everyMs: number, signal: AbortSignal): Promise<void> {

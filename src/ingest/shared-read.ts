@@ -153,8 +153,8 @@ export class SharedReads implements Reads {
         waiting.map(({ of }) => of),
       )
         .then(
-          () => waiting.forEach(({ resolve }) => resolve()),
-          (error: unknown) => waiting.forEach(({ reject }) => reject(error)),
+          () => waiting.forEach(each => each.resolve()),
+          (error: unknown) => waiting.forEach(each => each.reject(error)),
         )
         .then(() => {
           line.isRunning = false

@@ -43,7 +43,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   const shared = await openShared(options)
   const reads = new SharedReads(kafka, signal)
   const gathered: TaskParts['kafka'] = {
-    readToEnd: kafka.readToEnd,
+    readToEnd: (place, onRecord, stop) => kafka.readToEnd(place, onRecord, stop),
     openWriter: options => reads.gathering(kafka.openWriter(options)),
   }
   const health = new Health(clock, metrics)
@@ -63,7 +63,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
       let reader: Reader | null = null
       const trusted = trustedClock(clock, mine)
       const http = createHttp(httpSpec, {
-        onDate: trusted.vouch,
+        onDate: dateMs => trusted.vouch(dateMs),
         quota: quota.gate,
         priority: () => PRIORITY[reader?.lane ?? 'live'],
         signal,

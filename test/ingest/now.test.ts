@@ -124,10 +124,19 @@ function connectorOf(real: Clock, vouch: (ms: number) => void): Connector {
 test('a process that starts with its clock a day ahead publishes every row, and says nothing of a time that has not come', async () => {
   const real = handClock(NOON, { autoAdvance: { quietMs: 2 } })
   let aheadMs = 24 * HOUR
-  const local: Clock = { now: () => real.now() + aheadMs, steady: () => real.now(), sleep: real.sleep }
+  const local: Clock = {
+    now: () => real.now() + aheadMs,
+    steady: () => real.now(),
+    sleep: (ms, signal) => real.sleep(ms, signal),
+  }
   const trusted = trustedClock(local, createLog('error'))
   const kafka = memoryKafka()
-  const life = startLife({ kafka, connector: connectorOf(real, trusted.vouch), clock: trusted, base: { startAtMs: NOON } })
+  const life = startLife({
+    kafka,
+    connector: connectorOf(real, ms => trusted.vouch(ms)),
+    clock: trusted,
+    base: { startAtMs: NOON },
+  })
   await real.sleep(3 * HOUR)
   aheadMs = 0
   await real.sleep(HOUR)

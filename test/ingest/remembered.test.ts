@@ -115,7 +115,7 @@ describe('a session with 60,000 messages', () => {
   test('all its parts are written anew before the topic deletes the oldest of them', async () => {
     const place = placeOf()
     await place.show({ id: 'a', messages: numbered(2000) })
-    const parts = async () => (await place.topics()).versions.filter(({ key }) => /,0\]$/.test(String(key))).length
+    const parts = async () => (await place.topics()).versions.filter(({ key }) => String(key).endsWith(',0]')).length
     expect(await parts()).toBe(1)
     for (let day = 0; day < 4; day++) {
       await place.clock.advance(24 * HOUR - HOUR)
@@ -128,7 +128,7 @@ describe('a session with 60,000 messages', () => {
   test('where parts are gone from the topic, what they spoke of does not begin at revision 1 again', async () => {
     const place = placeOf()
     await place.show({ id: 'a', messages: numbered(2000) })
-    const part = (await place.topics()).versions.find(({ key }) => /,1\]$/.test(String(key)))
+    const part = (await place.topics()).versions.find(({ key }) => String(key).endsWith(',1]'))
     const writer = place.kafka.openWriter({ transactionalId: 'somebody' })
     await writer.fence()
     await writer.transact(tx =>
@@ -182,9 +182,9 @@ describe('whatever a row holds, the rows beside it are published', () => {
   test.each<[what: string, row: Given, path: string]>([
     ['a row id of 1.1 MB', { id: long(1_100_000) }, 'id'],
     ['a row id of 1,026 bytes', { id: long(1026) }, 'id'],
-    ['a bot id of 70,000 bytes', { id: 'x', bot: long(70_000) }, 'session.bot_id'],
-    ['a session id of 100 kB', { id: 'x', session: long(100_000) }, 'session.session_id'],
-    ['a message id of 2 MB', { id: 'x', messages: ['fine', long(2_000_000)] }, 'message.message_id'],
+    ['a bot id of 70,000 bytes', { id: 'x', bot: long(70_000) }, 'bot_id'],
+    ['a session id of 100 kB', { id: 'x', session: long(100_000) }, 'session_id'],
+    ['a message id of 2 MB', { id: 'x', messages: ['fine', long(2_000_000)] }, 'message_id'],
   ])('%s is a reject with its path', async (_what, row, path) => {
     const place = placeOf()
     const life = await place.show({ id: 'before' }, row, { id: 'after' })

@@ -73,8 +73,7 @@ if (values.child === undefined) {
     lookbackIntervalMs: null,
     streams: ['sessions'],
     errorsTolerance: 'all',
-    piiRules: null,
-    piiKey: null,
+    pii: null,
     quota: { perSecond: null, perMinute: null, perHour: null, concurrency: null, gapMs: null },
   }
   const beganMs = performance.now()

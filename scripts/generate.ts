@@ -7,7 +7,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { ERRORS, RETRIES } from '../src/errors.ts'
-import { kindsOf } from '../src/ingest/start.ts'
+import { kindsOf } from '../src/ingest/source-partition.ts'
 import { metricsPage } from '../src/metrics.ts'
 import { configJsonSchema, dotted } from '../src/source/config.ts'
 import type { Connector, Quota, WindowSpec } from '../src/source/contract.ts'

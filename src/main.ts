@@ -21,6 +21,10 @@ const COMMANDS: Readonly<Record<string, { readonly line: string; readonly load: 
     line: 'peek CONNECTOR --config FILE [--limit N]               read the newest records of a vendor; needs no Kafka',
     load: async () => (await import('./cli/peek.ts')).peekCommand,
   },
+  rejects: {
+    line: 'rejects list|show ID|redrive [ID…]|discard ID… --config FILE [--connector C] [--stream S] [--reason R] [--json]   dead letters',
+    load: async () => (await import('./cli/rejects.ts')).rejectsCommand,
+  },
   plugins: {
     line: 'plugins [ID] [--config FILE]                           list connectors, or show one and its config schema',
     load: async () => (await import('./cli/plugins.ts')).pluginsCommand,

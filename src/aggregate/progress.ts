@@ -2,6 +2,7 @@
 import type { Clock } from '../clock.ts'
 import { asFlowError } from '../errors.ts'
 import { decoderFor } from '../kafka/codec.ts'
+import { lastOffsets } from '../kafka/ends.ts'
 import type { Kafka, ReadRecord } from '../kafka/port.ts'
 import type { Registry } from '../kafka/registry.ts'
 import { errorFields, type Log } from '../log.ts'
@@ -145,8 +146,10 @@ export function createProgressFeed(parts: {
       listeners.add(listener)
       const release = () => void listeners.delete(listener)
       try {
-        const found = await kafka.watermarks(inputs.map(topic => ({ topic, partition })))
-        ends = found.filter(({ high }) => high > 0).map(({ topic, high }) => ({ topic, partition, offset: high - 1 }))
+        ends = await lastOffsets(
+          kafka,
+          inputs.map(topic => ({ topic, partition })),
+        )
         for (const update of early) apply(update, ends)
         return { marks, release }
       } catch (error) {

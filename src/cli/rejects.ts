@@ -70,8 +70,10 @@ export async function rejectsCommand(argv: string[], io: Io): Promise<number> {
 function callFaults(word: string | undefined, action: Action | undefined, ids: readonly string[]): Fault[] {
   if (action === undefined) return [{ path: word ?? '', message: `is no action; there are ${ACTIONS.join(', ')}` }]
   const [least, most] = IDS[action]
-  if (ids.length < least) return [{ path: 'ID', message: `is missing: \`rejects ${action}\` takes the ids that \`rejects list\` shows` }]
-  if (ids.length > most) return ids.slice(most).map(id => ({ path: id, message: `is one word too many for \`rejects ${action}\`` }))
+  if (ids.length < least)
+    return [{ path: 'ID', message: `is missing: \`rejects ${action}\` takes the ids that \`rejects list\` shows` }]
+  if (ids.length > most)
+    return ids.slice(most).map(id => ({ path: id, message: `is one word too many for \`rejects ${action}\`` }))
   return ids
     .filter(id => !/^\d+:\d+$/.test(id))
     .map(id => ({ path: id, message: 'is no id of a reject, which is PARTITION:OFFSET such as 3:120' }))
@@ -96,7 +98,12 @@ function table(letters: readonly DeadLetter[]): string[] {
   })
   const rows = [COLUMNS.map(name => name.toUpperCase()), ...cells]
   const widths = COLUMNS.map((_, column) => Math.max(...rows.map(row => (row[column] ?? '').length)))
-  return rows.map(row => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd())
+  return rows.map(row =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  )
 }
 
 /** What a terminal can show in a cell: vendors' words may hold line ends and escape sequences. */
@@ -156,7 +163,10 @@ async function redriven(letters: readonly DeadLetter[], setup: Setup, kafka: Kaf
   for await (const { id, outcome, reason, path, message } of outcomes) {
     if (outcome !== 'mapped') left += 1
     if (json) io.stdout(JSON.stringify({ id, outcome, ...(outcome === 'mapped' ? {} : { reason, path, message }) }))
-    else io.stdout(outcome === 'mapped' ? `${id}  mapped` : `${id}  ${outcome}: ${[reason, path, message].filter(Boolean).join(': ')}`)
+    else
+      io.stdout(
+        outcome === 'mapped' ? `${id}  mapped` : `${id}  ${outcome}: ${[reason, path, message].filter(Boolean).join(': ')}`,
+      )
   }
   return left === 0 ? 0 : 1
 }

@@ -59,7 +59,7 @@ class Process {
     this.#log = io.log
     this.#signal = AbortSignal.any([io.signal, this.#ending.signal])
     this.#kafka = openKafka(setup, io.log)
-    this.#registry = openRegistry(setup, io.log)
+    this.#registry = openRegistry(setup, io.log, this.#signal)
   }
 
   async run(): Promise<number> {

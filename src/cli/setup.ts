@@ -111,8 +111,8 @@ export function openKafka({ config }: Setup, log: Log): Kafka {
   return connectKafka({ ...config.kafka, log })
 }
 
-export function openRegistry({ config }: Setup, log: Log): Registry {
-  return connectRegistry({ ...config.registry, log })
+export function openRegistry({ config }: Setup, log: Log, signal?: AbortSignal): Registry {
+  return connectRegistry({ ...config.registry, log, ...(signal === undefined ? {} : { signal }) })
 }
 
 /** Makes or checks the topics of the contract. */
@@ -148,8 +148,8 @@ export const SCHEMA_FILES = {
   alerts: 'alert',
 } as const satisfies Partial<Record<keyof TopicNames, string>>
 
-/** Registers every schema of ours. @throws FlowError REGISTRY_INCOMPATIBLE, naming subject and field */
+/** Registers every schema of ours, or throws where the registry is away. @throws FlowError REGISTRY_INCOMPATIBLE, naming subject and field */
 export async function registerSchemas({ names }: Setup, registry: Registry): Promise<void> {
   for (const [topic, file] of Object.entries(SCHEMA_FILES))
-    await registry.register(`${names[topic as keyof TopicNames]}-value`, schemaText(file))
+    await registry.register(`${names[topic as keyof TopicNames]}-value`, schemaText(file), { wait: false })
 }

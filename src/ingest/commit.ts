@@ -7,7 +7,7 @@ import { mostRecordBytes } from '../kafka/room.ts'
 import type { Progress } from '../records.ts'
 import type { Scope } from '../source/contract.ts'
 import type { QuotaLease } from '../source/quota.ts'
-import { cursorKey, writeCursor } from './cursor.ts'
+import { cursorKey, type CursorOwner, writeCursor } from './cursor.ts'
 import type { Batch, Outputs, RecordEncoder } from './encode.ts'
 import { completeUntil, type KnownCursor } from './plan.ts'
 
@@ -18,6 +18,8 @@ export interface CommitParts {
   readonly progress: RecordEncoder<Progress>
   readonly quota: Pick<QuotaLease, 'spent' | 'isDue'>
   readonly fault: Fault
+  /** Whom the cursor names; absent: nobody. */
+  readonly owner?: CursorOwner | undefined
 }
 
 /**
@@ -32,12 +34,12 @@ export type Boundary = 'restored' | 'read' | 'decoded' | 'expanded' | 'published
  * @throws FlowError KAFKA_FENCED, KAFKA_OUTCOME_UNKNOWN, KAFKA_ABORTED; the writer, the batch and the versions are to be dropped then.
  */
 export async function commit(parts: CommitParts, batch: Batch, cursor: KnownCursor, nowMs: number): Promise<void> {
-  const { writer, to, quota, fault } = parts
+  const { writer, to, quota, fault, owner = null } = parts
   const key = cursorKey(to)
   const room = mostRecordBytes(to.maxBytes.get(to.names.offsets) ?? Infinity) - Buffer.byteLength(key)
-  let value = Buffer.from(writeCursor(cursor, quota.spent()))
+  let value = Buffer.from(writeCursor(cursor, quota.spent(), false, owner))
   // Where the vendor was asked how often is the part that can be done without.
-  if (value.length > room) value = Buffer.from(writeCursor(cursor))
+  if (value.length > room) value = Buffer.from(writeCursor(cursor, undefined, false, owner))
   batch.add(to.names.offsets, to.partitionOf(key, to.partitions), { key: Buffer.from(key), value })
   const progressKey = `${to.connector}/${to.stream}/${to.scope}`
   await writer.transact(async tx => {

@@ -67,14 +67,41 @@ type Primitive = string | number | boolean | null
 /** Nothing is known of earlier requests. */
 export const NOTHING_SPENT: Spent = { requests: [], untold: 0 }
 
+/** The process that reads a source partition, as its cursor names it. */
+export interface CursorOwner {
+  readonly worker: string
+  /** It has done what it came for: whoever was fenced by it may go on. */
+  readonly released?: boolean
+}
+
+/** The owner that a cursor's record names; null: it names none, or a person wrote it. Reads nothing else of it. */
+export function readOwner(text: string): CursorOwner | null {
+  let map: unknown
+  try {
+    map = JSON.parse(text)
+  } catch {
+    return null
+  }
+  if (typeof map !== 'object' || map === null || !('worker' in map) || typeof map.worker !== 'string') return null
+  return { worker: map.worker, released: 'released' in map && map.released === true }
+}
+
 /**
  * The cursor as the value of its record.
  *
  * @param spent What the vendor was asked of late, so that a process that starts anew keeps to the quota, too.
  * @param isNew No Progress has been written yet.
+ * @param owner Who writes it; null: nobody who goes on from it.
  */
-export function writeCursor(cursor: Cursor, { requests, untold } = NOTHING_SPENT, isNew = false): string {
+export function writeCursor(
+  cursor: Cursor,
+  { requests, untold } = NOTHING_SPENT,
+  isNew = false,
+  owner: CursorOwner | null = null,
+): string {
   const map: Record<string, Primitive> = { format: CURSOR_FORMAT, start: iso(cursor.startMs) }
+  if (owner) map['worker'] = owner.worker
+  if (owner?.released) map['released'] = true
   if (isNew) map['new'] = true
   map['live.until'] = iso(cursor.live.atMs)
   putWindow(map, 'live', cursor.live)

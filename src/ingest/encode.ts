@@ -9,13 +9,14 @@ import { FlowError } from '../errors.ts'
 import type { PartitionBatch, WriteRecord } from '../kafka/port.ts'
 import { mostRecordBytes } from '../kafka/room.ts'
 import { botKey, type Event, type Lane, type Message, type Session, sessionKeyOf } from '../records.ts'
-import type { Draft, RecordKind } from '../source/contract.ts'
+import type { Draft, RecordKind, Window } from '../source/contract.ts'
 import type { TopicNames } from '../topics.ts'
 import type { PartitionName } from './cursor.ts'
 import { type Drained, spreadThread } from './derived.ts'
 import { cleanId, type Door, isLong, MOST_ID_BYTES } from './door.ts'
 import type { Piece } from './plan.ts'
 import { markOf, type Reject, unmappable } from './reject.ts'
+import { HEADERS, windowText } from './rejects.ts'
 import type { Row } from './rows.ts'
 import { type InPlaceEncoder, Slab } from './slab.ts'
 import {
@@ -376,7 +377,7 @@ export class Batch {
         }
         const bytes = value.length + key.length
         if (bytes > this.#roomOf(topic)) {
-          this.#rejected(this.#tooLarge({ id: sessionKey, raw: record }, 'session', sessionKey, value, bytes, topic), '')
+          this.#rejected(this.#tooLarge({ id: sessionKey, raw: record }, 'session', sessionKey, value, bytes, topic), '', null)
           this.rejects.set('RECORD_TOO_LARGE', (this.rejects.get('RECORD_TOO_LARGE') ?? 0) + 1)
           continue
         }
@@ -415,7 +416,7 @@ export class Batch {
       this.unchanged++
       return false
     }
-    this.#rejected(reject, cursor)
+    this.#rejected(reject, cursor, piece.window)
     const key = versions.rejectKey(reject.mark)
     if (Buffer.byteLength(key) + REJECT_BYTES <= this.#roomOf(to.names.versions)) {
       this.#add(to.names.versions, this.#versionsPartition, {
@@ -428,15 +429,18 @@ export class Batch {
   }
 
   /** The reject's record: with less and less in it, until it fits. */
-  #rejected(reject: Reject, cursor: string): void {
+  #rejected(reject: Reject, cursor: string, window: Window | null): void {
     const to = this.#to
     const topic = to.names.rejects
+    const sealed = to.door.sealedRow(reject.raw)
     const own = {
-      '__colloquy.connector': to.connector,
-      '__colloquy.stream': to.stream,
-      '__colloquy.scope': to.scope,
-      '__colloquy.reason': reject.code,
-      '__colloquy.path': short(reject.path, MOST_HEADER_BYTES),
+      [HEADERS.connector]: to.connector,
+      [HEADERS.stream]: to.stream,
+      [HEADERS.scope]: to.scope,
+      [HEADERS.reason]: reject.code,
+      [HEADERS.path]: short(reject.path, MOST_HEADER_BYTES),
+      ...(window === null ? {} : { [HEADERS.window]: windowText(window) }),
+      ...(sealed === null ? {} : { [HEADERS.masked]: 'true' }),
     }
     const headers = {
       '__connect.errors.topic': this.#topicOf(reject.path in KIND_NUMBER ? (reject.path as Kind) : 'session'),
@@ -446,21 +450,26 @@ export class Batch {
       '__connect.errors.exception.class.name': reject.code,
       '__connect.errors.exception.message': short(reject.message, MOST_HEADER_BYTES),
       ...own,
-      '__colloquy.cursor': cursor,
+      [HEADERS.cursor]: cursor,
     }
     const id = isLong(reject.rowId, MOST_ID_BYTES) ? digestOf(reject.rowId) : cleanId(to.door.shownId(reject.rowId))
     const json = jsonOf(() => to.door.row(reject.raw))
     const summary = JSON.stringify({ left_out: 'the row is larger than the topic takes', bytes: Buffer.byteLength(json) })
-    const { '__colloquy.cursor': _, ...withoutCursor } = headers
+    const { [HEADERS.cursor]: _, ...withoutCursor } = headers
     const shortened = Object.fromEntries(Object.entries(withoutCursor).map(([name, text]) => [name, short(text, 100)]))
-    const { '__colloquy.reason': reason, '__colloquy.path': path } = own
-    const forms: readonly [key: string, value: string, headers: Readonly<Record<string, string>>][] = [
+    const forms: readonly (readonly [key: string, value: string, headers: Readonly<Record<string, string>>])[] = [
+      ...(sealed === null
+        ? []
+        : [
+            [id, json, { ...headers, [HEADERS.sealed]: sealed }] as const,
+            [id, json, { ...withoutCursor, [HEADERS.sealed]: sealed }] as const,
+          ]),
       [id, json, headers],
       [id, json, withoutCursor],
       [id, summary, headers],
       [id, summary, withoutCursor],
       [digestOf(id), summary, shortened],
-      [digestOf(id), summary, { '__colloquy.reason': reason, '__colloquy.path': short(path, 50) }],
+      [digestOf(id), summary, { [HEADERS.reason]: reject.code, [HEADERS.path]: short(reject.path, 50) }],
     ]
     const room = this.#roomOf(topic)
     const form = forms.find(

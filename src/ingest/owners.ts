@@ -6,6 +6,8 @@
  * take it from each other in turns. A process shows that it lives by a record every few seconds, whatever its vendors do.
  */
 
+import type { CursorOwner } from './cursor.ts'
+
 /** How often a process shows that it lives, milliseconds. */
 export const HEARTBEAT_MS = 3_000
 /** A process that was silent for so long is gone, or frozen: it is fenced when it comes back. */
@@ -17,6 +19,8 @@ const STILL_POLLS = 3
 interface Seen {
   /** null: written by a version that does not name itself. */
   readonly worker: string | null
+  /** Its writer goes on no further. */
+  readonly released: boolean
   readonly atMs: number
 }
 
@@ -31,8 +35,8 @@ export class Owners {
   }
 
   /** A cursor record was written. @param key The record's key. */
-  cursor(key: string, worker: string | null, nowMs: number): void {
-    this.#cursors.set(key, { worker, atMs: nowMs })
+  cursor(key: string, owner: CursorOwner | null, nowMs: number): void {
+    this.#cursors.set(key, { worker: owner?.worker ?? null, released: owner?.released === true, atMs: nowMs })
   }
 
   alive(worker: string, nowMs: number): void {
@@ -60,6 +64,7 @@ export class Owners {
    */
   isFree(key: string, since: { readonly fencedAtMs: number; readonly pollIntervalMs: number }, nowMs: number): boolean {
     const seen = this.#cursors.get(key)
+    if (seen?.released) return true
     const stillMs = nowMs - Math.max(since.fencedAtMs, seen?.atMs ?? -Infinity)
     const owner = seen?.worker ?? null
     const ownerAtMs = owner === null || owner === this.#me ? undefined : this.#workers.get(owner)

@@ -161,7 +161,16 @@ function lookAt(place: Place): Look {
   const derive = stream.derive?.(config as never) ?? null
   const derived = derive && new DerivedSessions(derive, { connector: name, stream: '', scope: scope.name })
   derived?.settle(() => clock.now() - spec.lagMs)
-  const path = { stream, config, scope, http, clock, derived, door: doorOf(maskFor(place.connector, place.base)), expandRows: EXPAND_ROWS }
+  const path = {
+    stream,
+    config,
+    scope,
+    http,
+    clock,
+    derived,
+    door: doorOf(maskFor(place.connector, place.base)),
+    expandRows: EXPAND_ROWS,
+  }
   return { ...place, path, shown: new Set() }
 }
 

@@ -53,15 +53,48 @@ export function rejectOf(
 }
 
 const MOST_ISSUES = 5
+const MOST_WORDS = 8
+
+/** Of alternatives that all failed, the issue of the one that came furthest: the one that was probably meant. */
+function narrowed(issue: z.core.$ZodIssue): z.core.$ZodIssue {
+  if (issue.code !== 'invalid_union') return issue
+  const inner = issue.errors.flat().map(each => ({ ...each, path: [...issue.path, ...each.path] }))
+  const [furthest] = inner.toSorted((a, b) => b.path.length - a.path.length)
+  return furthest === undefined || furthest.path.length === issue.path.length ? issue : narrowed(furthest)
+}
+
+/** The rule that failed, in words that hold nothing of the row. A connector's own checks have fixed words; those of zod may repeat the value. */
+function ruleOf(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'custom':
+      return issue.message
+    case 'invalid_type':
+      return `${issue.code} (${issue.expected} expected)`
+    case 'invalid_value': {
+      const words = issue.values.slice(0, MOST_WORDS).map(String)
+      return `${issue.code} (${words.join(', ')}${issue.values.length > MOST_WORDS ? ' …' : ''} expected)`
+    }
+    case 'invalid_format':
+      return `${issue.code} (${issue.format} expected)`
+    case 'too_small':
+      return `${issue.code} (at least ${String(issue.minimum)} expected)`
+    case 'too_big':
+      return `${issue.code} (at most ${String(issue.maximum)} expected)`
+    case 'invalid_union': {
+      const expected = issue.errors.flat().flatMap(each => (each.code === 'invalid_type' ? [each.expected] : []))
+      return expected.length === 0 ? issue.code : `${issue.code} (${[...new Set(expected)].join(' or ')} expected)`
+    }
+    default:
+      return issue.code
+  }
+}
 
 /** The reject for a row that does not fit its schema, with the fields at fault. */
 export function misfit(stream: Stream, raw: unknown, error: { readonly issues: readonly z.core.$ZodIssue[] }): Reject {
-  const issues = error.issues.slice(0, MOST_ISSUES).map(issue => {
-    const expected = 'expected' in issue ? ` (${String(issue.expected)} expected)` : ''
-    // A connector's own checks say what is wrong in fixed words; those of zod may repeat the value.
-    const why = issue.code === 'custom' ? issue.message : `${issue.code}${expected}`
-    return { path: issue.path.map(String).join('.'), why }
-  })
+  const issues = error.issues
+    .slice(0, MOST_ISSUES)
+    .map(narrowed)
+    .map(issue => ({ path: issue.path.map(String).join('.'), why: ruleOf(issue) }))
   const words = issues.map(({ path, why }) => (path === '' ? why : `${path}: ${why}`)).join('; ')
   const paths = issues.map(({ path }) => path).join(' ')
   return rejectOf(raw, rowIdOf(stream, raw), 'ROW_INVALID', 'decode', paths, words)

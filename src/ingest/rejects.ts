@@ -34,6 +34,8 @@ export interface DeadLetter {
   readonly row: string
   /** The row as it was, sealed with the connector's `pii.key`; null where `row` is all there is. */
   readonly sealed: string | null
+  /** `row` is not what the vendor gave: persons are hidden in it. */
+  readonly isMasked: boolean
 }
 
 export const HEADERS = {
@@ -45,6 +47,7 @@ export const HEADERS = {
   cursor: '__colloquy.cursor',
   window: '__colloquy.window',
   sealed: '__colloquy.sealed',
+  masked: '__colloquy.masked',
   closes: '__colloquy.closes',
   outcome: '__colloquy.outcome',
 } as const
@@ -71,9 +74,7 @@ export async function readDeadLetters(
   partitions: number,
   signal: AbortSignal,
 ): Promise<DeadLetter[]> {
-  const all = await Promise.all(
-    Array.from({ length: partitions }, (_, partition) => openOf(kafka, { topic, partition }, signal)),
-  )
+  const all = await Promise.all(Array.from({ length: partitions }, (_, partition) => openOf(kafka, { topic, partition }, signal)))
   return all.flat().sort((a, b) => a.atMs - b.atMs || a.partition - b.partition || a.offset - b.offset)
 }
 
@@ -116,6 +117,7 @@ function letterOf(partition: number, { offset, timestamp, key, headers }: ReadRe
     window: windowOf(header(HEADERS.window)),
     row: value.toString(),
     sealed: headers[HEADERS.sealed]?.toString() ?? null,
+    isMasked: headers[HEADERS.masked] !== undefined,
   }
 }
 

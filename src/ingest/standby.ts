@@ -9,6 +9,7 @@ import { partitionOf } from '../kafka/partition.ts'
 import type { Kafka, ReadRecord, Writer } from '../kafka/port.ts'
 import { errorFields, type Log } from '../log.ts'
 import { type TopicNames, workerTransactionalId } from '../topics.ts'
+import { readOwner } from './cursor.ts'
 import { HEARTBEAT_MS, Owners } from './owners.ts'
 
 export interface StandbyOptions {
@@ -82,20 +83,13 @@ async function follow({ kafka, names, partitions, clock, signal }: StandbyOption
 function take({ key, value }: ReadRecord, isCursor: boolean, owners: Owners, nowMs: number): void {
   if (key === null) return
   if (isCursor) {
-    owners.cursor(key.toString(), value === null ? null : workerOf(value), nowMs)
+    owners.cursor(key.toString(), value === null ? null : readOwner(value.toString()), nowMs)
     return
   }
   const worker = workerOfKey(key)
   if (worker === null) return
   if (value === null) owners.ended(worker)
   else owners.alive(worker, nowMs)
-}
-
-/** Who wrote the cursor; null where it does not say, or a person wrote it. */
-function workerOf(value: Buffer): string | null {
-  const parsed = parsedOrNull(value)
-  const worker = typeof parsed === 'object' && parsed !== null && 'worker' in parsed ? parsed.worker : null
-  return typeof worker === 'string' ? worker : null
 }
 
 const KEY_START = 'colloquy-worker'
@@ -105,16 +99,13 @@ function keyOf(worker: string): string {
 }
 
 function workerOfKey(key: Buffer): string | null {
-  const parsed = parsedOrNull(key)
-  return Array.isArray(parsed) && parsed[0] === KEY_START && typeof parsed[1] === 'string' ? parsed[1] : null
-}
-
-function parsedOrNull(text: Buffer): unknown {
+  let parsed: unknown
   try {
-    return JSON.parse(text.toString())
+    parsed = JSON.parse(key.toString())
   } catch {
     return null
   }
+  return Array.isArray(parsed) && parsed[0] === KEY_START && typeof parsed[1] === 'string' ? parsed[1] : null
 }
 
 async function showLife(options: StandbyOptions, worker: string, owners: Owners): Promise<void> {

@@ -8,6 +8,7 @@ import { z } from 'zod'
 import type { Clock } from '../clock.ts'
 import { asFlowError, FlowError } from '../errors.ts'
 import { type Decoder, decoderFor } from '../kafka/codec.ts'
+import { lastOffsets } from '../kafka/ends.ts'
 import type { Chunk, Kafka, ReadRecord, TopicPartition } from '../kafka/port.ts'
 import type { Registry } from '../kafka/registry.ts'
 import { errorFields, type Log } from '../log.ts'
@@ -90,11 +91,7 @@ export function startServer(options: ServerOptions): RunningServer {
   async function look(): Promise<void> {
     if (isReady || ends === null || unread() > 0) return
     const all = [...data].flatMap(topic => Array.from({ length: options.partitions }, (_, partition) => ({ topic, partition })))
-    const written = await kafka.watermarks(all)
-    // The last offset is the commit marker of the last transaction, in front of it stands its last record.
-    intake.believe(
-      written.map(({ topic, partition, high }) => ({ topic, partition, offset: high - 2 })).filter(({ offset }) => offset >= 0),
-    )
+    intake.believe(await lastOffsets(kafka, all))
     isReady = true
     log.info({ series: store.series.length, cells: store.cells }, 'server has read the series')
     becameReady.resolve()

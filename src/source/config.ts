@@ -10,6 +10,7 @@ import { nearestOf } from '../did-you-mean.ts'
 import { without } from '../log.ts'
 import type { Connector, Quota, Scope } from './contract.ts'
 import { time } from './liberal.ts'
+import { parsePiiRules, PII_POLICIES, type PiiRules, STANDARD } from './pii.ts'
 
 /** What every connector's config says; null where the file says nothing and the manifest or the stream decides. */
 export interface BaseConfig {
@@ -25,6 +26,8 @@ export interface BaseConfig {
   /** Names of the streams to read, each of which the connector has. */
   readonly streams: readonly string[]
   readonly errorsTolerance: 'all' | 'none'
+  /** Rules for personal data; null: records are published as the vendor gives them. */
+  readonly pii: { readonly rules: PiiRules; readonly key: string | null } | null
   readonly quota: {
     readonly perSecond: number | null
     readonly perMinute: number | null
@@ -84,6 +87,22 @@ const Base = z.object({
     .enum(['all', 'none'])
     .default('all')
     .describe('all: a bad row goes to rejects and its page goes on; none: the task fails'),
+  piiPolicy: z
+    .enum(PII_POLICIES)
+    .default('none')
+    .describe("standard: the connector's own rules for personal data, before those of pii.rules; none: no rules but those"),
+  piiRules: z
+    .array(z.string())
+    .optional()
+    .describe('Rules for personal data, PATH=ACTION each, such as session.user_id=hash; a list, or text with ; between them'),
+  piiKey: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ secret: true })
+    .describe(
+      'Key of hashes: the same value and key give the same hash, whatever the connector; rejected rows are sealed with it',
+    ),
   quotaPerSecond: limit().describe("Most requests in any second, in place of the connector's figure; 0: no limit"),
   quotaPerMinute: limit().describe("Most requests in any minute, in place of the connector's figure; 0: no limit"),
   quotaPerHour: limit().describe("Most requests in any hour, in place of the connector's figure; 0: no limit"),
@@ -137,7 +156,7 @@ export function parseConnectorConfig(
         continue
       }
     }
-    if (field.base !== undefined) baseInput[field.name] = coerce(raw, field.base)
+    if (field.base !== undefined) baseInput[field.name] = coerce(key === 'pii.rules' ? rulesIn(raw) : raw, field.base)
     if (field.vendor !== undefined) vendorInput[field.name] = coerce(raw, field.vendor)
   }
 
@@ -161,6 +180,8 @@ export function parseConnectorConfig(
   if (baseInput.account === undefined && !Base.shape.account.safeParse(name).success)
     report('account', "is required, as the connector's name cannot be one: a name without ':', '|', '/' or blanks")
   if (baseInput.name !== undefined && baseInput.name !== name) report('name', `is not ${name}`)
+
+  const pii = base.success ? piiOf(base.data, connector, report) : null
 
   if (!base.success || !vendor.success || faults.length > 0) {
     return {
@@ -188,6 +209,7 @@ export function parseConnectorConfig(
       lookbackIntervalMs: of.lookbackIntervalMs ?? null,
       streams: of.streams ? [...new Set(of.streams)] : known.filter(stream => !optional.includes(stream)),
       errorsTolerance: of.errorsTolerance,
+      pii,
       quota: {
         perSecond: of.quotaPerSecond ?? null,
         perMinute: of.quotaPerMinute ?? null,
@@ -199,6 +221,28 @@ export function parseConnectorConfig(
     config: vendor.data,
     secrets: [...secrets],
   }
+}
+
+/** Rules as text have `;` between them, because names of attributes may hold commas. */
+function rulesIn(raw: unknown): unknown {
+  return typeof raw === 'string' ? raw.split(';') : raw
+}
+
+/** The rules in force: those of the policy, then the config's own. */
+function piiOf(
+  { piiPolicy, piiRules, piiKey }: z.output<typeof Base>,
+  { manifest }: Connector,
+  report: (key: string, message: string) => void,
+): BaseConfig['pii'] {
+  const own = piiRules ?? []
+  for (const fault of parsePiiRules(own).faults) report('pii.rules', fault)
+  const standard = piiPolicy === 'standard' ? [...STANDARD, ...(manifest.pii?.standard ?? [])] : []
+  const { rules } = parsePiiRules([...standard, ...own])
+  if (rules.hashes && piiKey === undefined)
+    report('pii.key', 'is required, because rules hash: a long secret, kept for as long as hashes must stay the same')
+  const isEmpty = standard.length + own.length === 0
+  if (isEmpty && piiKey !== undefined) report('pii.key', 'has no effect without pii.rules or pii.policy')
+  return isEmpty ? null : { rules, key: piiKey ?? null }
 }
 
 /** The limits that hold for a connector: the config's figures in place of the manifest's. */

@@ -6,7 +6,7 @@ const fenced = (fencedAtMs: number, pollIntervalMs = POLL) => ({ fencedAtMs, pol
 
 test('a source partition whose owner lives is not free, however long its vendor gives nothing', () => {
   const owners = new Owners('me')
-  owners.cursor('key', 'other', 0)
+  owners.cursor('key', { worker: 'other' }, 0)
   for (let atMs = 0; atMs <= 3_600_000; atMs += 3_000) {
     owners.alive('other', atMs)
     expect(owners.isFree('key', fenced(0), atMs)).toBe(false)
@@ -15,7 +15,7 @@ test('a source partition whose owner lives is not free, however long its vendor 
 
 test('it is free ten seconds after its owner was seen last, whatever the poll interval', () => {
   const owners = new Owners('me')
-  owners.cursor('key', 'other', 0)
+  owners.cursor('key', { worker: 'other' }, 0)
   owners.alive('other', 1_000)
   expect(owners.isFree('key', fenced(0), 10_999)).toBe(false)
   expect(owners.isFree('key', fenced(0), 11_000)).toBe(true)
@@ -23,7 +23,7 @@ test('it is free ten seconds after its owner was seen last, whatever the poll in
 
 test('it is free at once when its owner said that it ends', () => {
   const owners = new Owners('me')
-  owners.cursor('key', 'other', 0)
+  owners.cursor('key', { worker: 'other' }, 0)
   owners.alive('other', 1_000)
   owners.ended('other')
   expect(owners.isFree('key', fenced(0), 1_001)).toBe(true)
@@ -34,16 +34,24 @@ test.each([
   ['names a worker that was never seen', 'stranger'],
 ])('where the cursor %s, it must stand still for three poll intervals', (_, worker) => {
   const owners = new Owners('me')
-  owners.cursor('key', worker, 1_000)
+  owners.cursor('key', worker === null ? null : { worker }, 1_000)
   expect(owners.isFree('key', fenced(0), 180_999)).toBe(false)
   expect(owners.isFree('key', fenced(0), 181_000)).toBe(true)
-  owners.cursor('key', worker, 181_000)
+  owners.cursor('key', worker === null ? null : { worker }, 181_000)
   expect(owners.isFree('key', fenced(0), 181_001)).toBe(false)
+})
+
+test('it is free at once when its owner has released it, until another has it', () => {
+  const owners = new Owners('me')
+  owners.cursor('key', { worker: 'redrive', released: true }, 1_000)
+  expect(owners.isFree('key', fenced(1_500), 1_501)).toBe(true)
+  owners.cursor('key', { worker: 'other' }, 2_000)
+  expect(owners.isFree('key', fenced(1_500), 2_001)).toBe(false)
 })
 
 test('fenced by a worker that ended before it committed anything, it is free after ten seconds', () => {
   const owners = new Owners('me')
-  owners.cursor('key', 'me', 0)
+  owners.cursor('key', { worker: 'me' }, 0)
   owners.alive('me', 20_000)
   owners.alive('other', 1_000)
   expect(owners.isFree('key', fenced(2_000), 11_999)).toBe(false)

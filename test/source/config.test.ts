@@ -63,6 +63,7 @@ test('the least config gets every default', () => {
       lookbackIntervalMs: null,
       streams: ['sessions'],
       errorsTolerance: 'all',
+      pii: null,
       quota: { perSecond: null, perMinute: null, perHour: null, concurrency: null, gapMs: null },
     },
     config: {
@@ -214,8 +215,8 @@ test('a duration where milliseconds are asked for is answered with the number to
   expect(faultsOf({ ...least, 'poll.interval.ms': '15m' })[0]?.message).toMatch(/; for 15m write 900000$/)
 })
 
-test('personal data rules are refused, not ignored, as long as nothing reads them', () => {
-  for (const key of ['pii.rules', 'pii.policy', 'pii.key', 'hot.ms', 'transfer.rules'])
+test('a key of the contract that nothing reads yet is refused, not ignored', () => {
+  for (const key of ['hot.ms', 'transfer.rules'])
     expect(faultsOf({ ...least, [key]: 'x' }), key).toMatchObject([{ path: `connectors.acme.${key}` }])
 })
 
@@ -327,4 +328,45 @@ describe('quota', () => {
       quotaShare({ ...manifest, quota: alone }, 'b', { accessToken: 't' }, scope),
     )
   })
+})
+
+describe('rules for personal data', () => {
+  const pii = (more: Record<string, unknown>) => {
+    const parsed = parse({ ...least, ...more })
+    return parsed.ok ? parsed.base.pii : parsed.faults
+  }
+
+  test('come as a list, or as text with ; between them', () => {
+    for (const rules of [
+      ['session.user_id=hash', 'session.variables.a,b=drop'],
+      'session.user_id=hash; session.variables.a,b=drop',
+    ]) {
+      const parsed = pii({ 'pii.rules': rules, 'pii.key': 'k' })
+      if (parsed === null || !('rules' in parsed)) throw new Error('no rules')
+      expect(parsed.key).toBe('k')
+      expect(parsed.rules.action('session', 'user_id')).toBe('hash')
+      expect(parsed.rules.entryAction('session', 'variables', 'a,b')).toBe('drop')
+    }
+  })
+
+  test('follow those of the policy', () => {
+    const parsed = pii({ 'pii.policy': 'standard', 'pii.rules': 'session.user_id=keep', 'pii.key': 'k' })
+    if (parsed === null || !('rules' in parsed)) throw new Error('no rules')
+    expect(parsed.rules.action('session', 'user_id')).toBe('keep')
+    expect(parsed.rules.action('event', 'user_id')).toBe('hash')
+  })
+
+  test.each([
+    [{ 'pii.rules': 'session.user_id=hash' }, 'connectors.acme.pii.key', /is required/],
+    [{ 'pii.policy': 'standard' }, 'connectors.acme.pii.key', /is required/],
+    [{ 'pii.key': 'k' }, 'connectors.acme.pii.key', /has no effect without pii.rules/],
+    [{ 'pii.policy': 'strict', 'pii.key': 'k' }, 'connectors.acme.pii.policy', /standard/],
+    [{ 'pii.rules': 'session.nothing=drop' }, 'connectors.acme.pii.rules', /there is no field nothing/],
+    [{ 'pii.rules': ['session.user_id'] }, 'connectors.acme.pii.rules', /takes PATH=ACTION/],
+    [{ 'pii.rules': { a: 1 } }, 'connectors.acme.pii.rules', /list/],
+  ])('%j is refused', (more, path, words) => {
+    expect(pii(more)).toEqual([{ path, message: expect.stringMatching(words) }])
+  })
+
+  test('are absent without a key of them', () => expect(pii({})).toBeNull())
 })

@@ -285,8 +285,9 @@ export function loadConfig(path: string, env: Environment): LoadedConfig {
   readCertificates((resolved as Record<string, unknown>)['kafka'], folder, report)
 
   const parsed = ConfigFile.safeParse(resolved)
-  for (const name of parsed.data?.removed ?? []) {
-    if (Object.hasOwn(connectors, name)) report(['removed'], `names ${name}, which stands under connectors`)
+  const removed = isRecord(resolved) ? resolved['removed'] : undefined
+  for (const name of Array.isArray(removed) ? removed : []) {
+    if (Object.hasOwn(connectors, String(name))) report(['removed'], `names ${String(name)}, which stands under connectors`)
   }
   if (!parsed.success) for (const issue of parsed.error.issues) reportIssue(issue, [], resolved, report)
   const plugins = pluginsIn(resolved, folder)

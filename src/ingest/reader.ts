@@ -17,9 +17,11 @@ import {
   horizon,
   type KnownCursor,
   next,
+  notAheadOf,
   type Pace,
   type Piece,
   type PlanSpec,
+  SKEW_MS,
   startWindowAgain,
 } from './plan.ts'
 
@@ -97,7 +99,9 @@ export class Reader {
       if (piece === null) return null
       this.lane = piece.lane
       try {
-        return await this.#read(piece)
+        const step = await this.#read(piece)
+        if (piece.window.untilMs <= clock.now() + SKEW_MS) return step
+        this.#setBack(piece)
       } catch (thrown) {
         this.#listings.delete(piece.lane)
         const error = asFlowError(thrown)
@@ -115,6 +119,15 @@ export class Reader {
         } else throw error
       }
     }
+  }
+
+  /** The window ends in the future, as the vendor's answer shows: what it holds is read when its time has come. */
+  #setBack(piece: Piece): void {
+    const { clock, spec, log } = this.#of
+    this.close()
+    this.cursor = notAheadOf(this.cursor, spec, clock.now())
+    this.#pace = beginPace(spec)
+    log.warn({ ...place(piece), liveUntil: new Date(this.cursor.live.atMs).toISOString() }, 'window ended ahead of now, set back')
   }
 
   /** The page is in the batch: the cursor stands after it. */

@@ -7,7 +7,9 @@ import { createHttp } from '../source/http.ts'
 import { PRIORITY, quotaPool } from '../source/quota.ts'
 import type { Fault } from './commit.ts'
 import { Health, type PartitionState } from './health.ts'
+import { trustedClock } from './now.ts'
 import type { Reader } from './reader.ts'
+import { withdrawRemoved } from './removed.ts'
 import { SharedReads } from './shared-read.ts'
 import { type ConnectorToRun, leaseOf, openShared, partitionsOf, partsOf, type SharedOptions } from './source-partition.ts'
 import type { IngestMetrics } from './stages.ts'
@@ -20,6 +22,8 @@ export interface IngestOptions extends SharedOptions {
   readonly signal: AbortSignal
   /** The way to the vendors. Default: directly. */
   readonly network?: Network
+  /** Connectors that are gone for good, beside those that are there: their Progress is withdrawn. */
+  readonly removed?: readonly string[]
   /** For tests: see `Fault`. */
   readonly fault?: Fault
   /** How often metrics are told what has become stalled, milliseconds. Default 2 s; Infinity: never. */
@@ -42,7 +46,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   const shared = await openShared(options)
   const reads = new SharedReads(kafka, signal)
   const gathered: TaskParts['kafka'] = {
-    readToEnd: kafka.readToEnd,
+    readToEnd: (place, onRecord, stop) => kafka.readToEnd(place, onRecord, stop),
     openWriter: options => reads.gathering(kafka.openWriter(options)),
   }
   const health = new Health(clock, metrics)
@@ -60,7 +64,9 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
         onWaited: seconds => metrics.inc('quota_wait_seconds_total', { connector: name }, seconds),
       })
       let reader: Reader | null = null
+      const trusted = trustedClock(clock, mine)
       const http = createHttp(httpSpec, {
+        onDate: dateMs => trusted.vouch(dateMs),
         quota: quota.gate,
         priority: () => PRIORITY[reader?.lane ?? 'live'],
         signal,
@@ -80,7 +86,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
         reads,
         http,
         quota,
-        clock,
+        clock: trusted,
         log: mine,
         metrics,
         health: state,
@@ -94,23 +100,44 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   })
 
   const all = new AbortController()
+  const ready = () => readiness(health)
+  const configured = options.connectors.flatMap(({ name, connector, base, config }) =>
+    partitionsOf(connector, base, config).map(({ streamName, scope }) => ({
+      connector: name,
+      stream: streamName,
+      scope: scope.name,
+    })),
+  )
+  const { names, partitions } = options
+  const withdrawn = whenReady(ready, clock, signal).then(() =>
+    withdrawRemoved({ kafka, names, prefix: shared.prefix, partitions, configured, removed: options.removed ?? [], log, signal }),
+  )
   void refresh(health, clock, options.refreshMs ?? REFRESH_MS, AbortSignal.any([signal, all.signal]))
   return {
-    ready: () => {
-      const why = health
-        .states()
-        .filter(state => !state.restored || hasEnded(state))
-        .map(({ connector, stream, scope, error }) => `${connector}/${stream}/${scope}: ${error?.message ?? 'starting'}`)
-      return { ok: why.length === 0, why }
-    },
+    ready,
     states: () => health.states(),
-    done: Promise.all(running).then(() => all.abort()),
+    done: Promise.all(running)
+      .then(() => all.abort())
+      .then(() => withdrawn),
   }
 }
 
 /** Nothing reads it any more: another process took it over, or its cursor cannot be read. A fault of the vendor or of one of its rows ends nothing. */
 function hasEnded({ error }: PartitionState): boolean {
   return error !== null && ERRORS[error.code].retry === 'never' && !/^(SRC|ROW|RECORD)_/.test(error.code)
+}
+
+function readiness(health: Health): ReturnType<Ingest['ready']> {
+  const why = health
+    .states()
+    .filter(state => !state.restored || hasEnded(state))
+    .map(({ connector, stream, scope, error }) => `${connector}/${stream}/${scope}: ${error?.message ?? 'starting'}`)
+  return { ok: why.length === 0, why }
+}
+
+/** Until all is ready, or for a minute: what can wait does not hold up the start. */
+async function whenReady(ready: Ingest['ready'], clock: Clock, signal: AbortSignal): Promise<void> {
+  for (let waits = 0; waits < 120 && !ready().ok && !signal.aborted; waits++) await clock.sleep(500, signal)
 }
 
 async function refresh(health: Health, clock: Clock, everyMs: number, signal: AbortSignal): Promise<void> {

@@ -24,6 +24,8 @@ export interface HttpDeps {
   /** Ends waits and requests at once, with STOPPED. */
   readonly signal: AbortSignal
   readonly clock: Clock
+  /** Told the vendor's time as each answer gives it (`Date`), epoch milliseconds. */
+  readonly onDate?: (dateMs: number) => void
   readonly log: Log
   /** Told of every request that was made: `ok` or the error's code, seconds from start to last byte, seconds waited for quota. */
   readonly observe?: (of: { outcome: string; seconds: number; waitedSeconds: number }) => void
@@ -257,6 +259,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
   /** What an answer means: the page, or the error that it stands for. */
   function settle<S extends z.ZodType>(answer: Answer, path: string, page: S, options: CallOptions<z.output<S>>): z.output<S> {
     const { status, headers } = answer
+    if (headers['date'] !== undefined) deps.onDate?.(Date.parse(headers['date']))
     const { body, empty, json } = read(answer)
     const told = spec.classify?.({ status, headers, body, nowMs: clock.now() })
     if (told !== undefined) {

@@ -13,8 +13,8 @@ import type { Event, Message, Progress, Session } from '../../src/records.ts'
 import { schemaText } from '../../src/schemas.ts'
 import type { BaseConfig } from '../../src/source/config.ts'
 import type { Connector } from '../../src/source/contract.ts'
+import type { Clock } from '../../src/clock.ts'
 import { sourceTransactionalId, topicNames } from '../../src/topics.ts'
-import type { HandClock } from '../support/clock.ts'
 import type { MemoryKafka } from '../../src/conformance/memory-kafka.ts'
 import { decodeProgress, memoryEncoder, memoryRegistry } from '../../src/conformance/topics.ts'
 
@@ -53,7 +53,7 @@ export interface Life {
 export function startLife(of: {
   kafka: MemoryKafka
   connector: Connector
-  clock: HandClock
+  clock: Clock
   base?: Partial<BaseConfig>
   fault?: Fault
   log?: Log

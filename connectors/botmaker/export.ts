@@ -3,24 +3,39 @@
  * the vendor since 2024-08 in favour of v2, and still active. What the documents leave open is told at each place.
  */
 import { z } from 'zod'
-import { bool, FlowError, type Http, type Json, type Page, text, type Window } from '../../src/source/index.ts'
+import {
+  bool,
+  FlowError,
+  type Http,
+  type Json,
+  jsonOf,
+  type Page,
+  saysFault,
+  text,
+  twice,
+  type Window,
+} from '../../src/source/index.ts'
 import { sessionDateOf } from './rows.ts'
 
 /** Anything, also nothing. */
 const Liberal = z.unknown().optional()
 
 /** `dateFrom`, `note` and the rest are for people. Documented: at most 200 records "a call"; sessions are read here too, should there be any. */
-const Ordered = z.looseObject({
-  pageToken: Liberal.transform(text),
-  hasMore: Liberal.transform(bool),
-  sessions: z.array(z.unknown()).nullish(),
-})
+const Ordered = z
+  .looseObject({
+    pageToken: Liberal.transform(text),
+    hasMore: Liberal.transform(bool),
+    sessions: z.array(z.unknown()).nullish(),
+  })
+  .refine(body => body.pageToken !== null || (body.sessions ?? []).length > 0 || !saysFault(body))
 
-const ExportPage = z.looseObject({
-  sessions: z.array(z.unknown()).nullish(),
-  hasMore: Liberal.transform(bool),
-  pageToken: Liberal.transform(text),
-})
+const ExportPage = z
+  .looseObject({
+    sessions: z.array(z.unknown()).nullish(),
+    hasMore: Liberal.transform(bool),
+    pageToken: Liberal.transform(text),
+  })
+  .refine(body => (body.sessions ?? []).length > 0 || !saysFault(body))
 
 const NOTHING: z.output<typeof Ordered & typeof ExportPage> = { pageToken: null, hasMore: false, sessions: [] }
 /** An answer that the token is not known. */
@@ -62,11 +77,17 @@ export async function* readExport({ window, resume, http }: { window: Window; re
     if (place.pages > 0 && !place.rotates) throw expired('the vendor keeps the place, and may have moved past what was read')
   } else {
     // A millisecond early, because whether `fromDate` is inclusive is not known.
-    const ordered = await order(http, new Date(window.fromMs - 1).toISOString())
+    // No body is not documented of an order: it is believed when it comes twice.
+    const ordered = await twice(
+      () => order(http, new Date(window.fromMs - 1).toISOString()),
+      answer => answer === NOTHING,
+    )
     const rows = (ordered.sessions ?? []).filter(inWindow)
     if (ordered.pageToken === null) {
       if (ordered.hasMore === true)
         throw new FlowError('SRC_MALFORMED', { hint: 'an export with more to come, and no pageToken' })
+      if (ordered !== NOTHING && (ordered.sessions ?? null) === null)
+        throw new FlowError('SRC_MALFORMED', { hint: 'an export without a pageToken and without sessions' })
       yield { rows, resume: null }
       return
     }
@@ -113,7 +134,7 @@ export async function* readExport({ window, resume, http }: { window: Window; re
     }
     // Whether the token is new or not: a vendor that does not look at it gives the first page again and again.
     if (more) {
-      const content = JSON.stringify(rows)
+      const content = jsonOf(rows) ?? ''
       equal = content === before ? equal + 1 : 1
       before = content
       if (equal >= EQUAL_MOST) throw new FlowError('SRC_MALFORMED', { hint: 'an export answers the same page again and again' })

@@ -107,9 +107,13 @@ export default defineConnector({
 
       async expand({ config, scope, rows, nowMs, http }) {
         const vendor = { config, botId: scope.botId, http }
-        let sessions: readonly Conversation[] = await withOldTags(vendor, rows)
+        // What has a placeholder for a start is for rejects: nothing can be asked for at such a time.
+        const isReal = (row: Conversation) => realTime(row.startedAtMs, { observedAtMs: nowMs }) !== null
+        let sessions: readonly Conversation[] = await withOldTags(vendor, rows.filter(isReal))
         if (config.includeMessages) sessions = await withMessages(vendor, sessions, nowMs)
-        return config.agentDetails ? withHandOffs(vendor, sessions) : sessions
+        if (config.agentDetails) sessions = await withHandOffs(vendor, sessions)
+        const richer = sessions.values()
+        return rows.map(row => (isReal(row) ? (richer.next().value ?? row) : row))
       },
 
       follow: {

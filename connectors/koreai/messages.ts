@@ -4,7 +4,7 @@
  * `channelType`: the documents name `rtm` as its default for GET alone.
  */
 import { z } from 'zod'
-import { FlowError, type Http, instant, iso, listing, split, text, type Window } from '../../src/source/index.ts'
+import { FlowError, type Http, instant, iso, listing, realTime, split, text, type Window } from '../../src/source/index.ts'
 import type { Config } from './config.ts'
 import { listPage, pageSchema } from './listing.ts'
 import { type Conversation, type Turn, turnOf } from './rows.ts'
@@ -124,7 +124,8 @@ async function oneByOne(way: Way, sessions: readonly Conversation[], nowMs: numb
 }
 
 /** From the start of a session to its end. While it is active that is now: `end_time` may be its newest activity, or missing. */
-function spanOf(config: Config, { startedAtMs, endTimeMs, state, followed }: Conversation, nowMs: number): Window {
+function spanOf(config: Config, { startedAtMs, endTimeMs: given, state, followed }: Conversation, nowMs: number): Window {
+  const endTimeMs = realTime(given, { observedAtMs: nowMs })
   const endMs = Math.min(Math.max(startedAtMs, endTimeMs ?? 0), startedAtMs + LONGEST_MS)
   const mayLast = followed || state === 'active'
   const reachMs = mayLast ? FOLLOWED_MS + lookbackMs(config) : Math.max(REACH_MS, lookbackMs(config))

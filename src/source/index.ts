@@ -37,6 +37,7 @@ export {
   instant,
   isPlaceholder,
   jsonOf,
+  LATEST_MS,
   number,
   put,
   realTime,

@@ -82,13 +82,15 @@ const CUT = '[deeper than 64 levels]'
  * JSON of a vendor's value, however deep: `JSON.stringify` overflows the stack from some thousand levels on. What lies deeper than 64 levels is replaced by
  * a text that says so, and NUL characters are left out. undefined where JSON has nothing for it.
  *
- * @param sorted Names of objects in order, so that equal values are equal texts.
+ * @param of.sorted Names of objects in order, so that equal values are equal texts.
+ * @param of.told Without the fields of objects that are null.
  */
-export function jsonOf(value: unknown, { sorted = false } = {}): string | undefined {
+export function jsonOf(value: unknown, of: { readonly sorted?: boolean; readonly told?: boolean } = {}): string | undefined {
   if (typeof value !== 'object' || value === null) return JSON.stringify(typeof value === 'string' ? clean(value) : value)
-  const kept = sorted || isDeep(value, DEEPEST) ? shallow(value, DEEPEST, sorted) : value
+  const isAsIs = of.sorted !== true && of.told !== true && !isDeep(value, DEEPEST)
+  const kept = isAsIs ? value : shallow(value, DEEPEST, of)
   const json = JSON.stringify(kept) as string | undefined
-  return json?.includes(String.raw`\u0000`) ? JSON.stringify(shallow(kept, DEEPEST, sorted)) : json
+  return json?.includes(String.raw`\u0000`) ? JSON.stringify(shallow(kept, DEEPEST, of)) : json
 }
 
 function isDeep(value: unknown, levels: number): boolean {
@@ -99,20 +101,24 @@ function isDeep(value: unknown, levels: number): boolean {
   return false
 }
 
-function shallow(value: unknown, levels: number, sorted: boolean): unknown {
+function shallow(value: unknown, levels: number, of: { readonly sorted?: boolean; readonly told?: boolean }): unknown {
   if (typeof value === 'string') return clean(value)
   if (typeof value !== 'object' || value === null) return value
   if (levels === 0) return CUT
-  if (Array.isArray(value)) return value.map(inner => shallow(inner, levels - 1, sorted))
+  if (Array.isArray(value)) return value.map(inner => shallow(inner, levels - 1, of))
   const out: Record<string, unknown> = {}
   const names = Object.keys(value)
-  for (const name of sorted ? names.sort() : names)
-    put(out, clean(name), shallow((value as Record<string, unknown>)[name], levels - 1, sorted))
+  for (const name of of.sorted === true ? names.sort() : names) {
+    const inner = (value as Record<string, unknown>)[name]
+    if (of.told !== true || (inner !== null && inner !== undefined)) put(out, clean(name), shallow(inner, levels - 1, of))
+  }
   return out
 }
 
 /** Earlier times are placeholders of vendors (year 1, 1970), no times. */
 export const EARLIEST_MS = Date.UTC(2000, 0, 1)
+/** Later times are placeholders (9999), whenever they were read. */
+export const LATEST_MS = Date.UTC(2200, 0, 1)
 /** So far ahead of when it was read a time may lie. */
 const AHEAD_MS = 86_400_000
 
@@ -126,11 +132,11 @@ export function realTime(atMs: number | null | undefined, { observedAtMs }: { re
 
 /**
  * Epoch milliseconds of a time in any form that vendors write: as `time` reads it, without a zone (then UTC), a day alone, or a number as text.
- * null where it is none, and for placeholders before 2000; those ahead are for `realTime`, which knows when the row was read.
+ * null where it is none, and for placeholders before 2000 and after 2200; others ahead are for `realTime`, which knows when the row was read.
  */
 export function instant(raw: unknown): number | null {
   const atMs = typeof raw === 'string' ? inUtc(raw.trim()) : typeof raw === 'number' ? time(raw) : null
-  return atMs === null || atMs < EARLIEST_MS ? null : atMs
+  return atMs === null || atMs < EARLIEST_MS || atMs > LATEST_MS ? null : atMs
 }
 
 /** Why a value that `instant` reads as null is no time, for an issue of a schema. */
@@ -140,7 +146,7 @@ export function timeFault(raw: unknown): string {
 }
 
 /** How vendors write no time: nothing, zeros (PHP, MySQL), or a time before 2000 or more than a day ahead, in any form and zone. */
-export function isPlaceholder(raw: unknown, observedAtMs = Infinity): boolean {
+export function isPlaceholder(raw: unknown, observedAtMs = LATEST_MS): boolean {
   if (typeof raw === 'number' && !Number.isFinite(raw)) return false
   if (text(raw) === null || (typeof raw === 'string' && /^\s*0000-/.test(raw))) return true
   const atMs = typeof raw === 'string' ? inUtc(raw.trim()) : typeof raw === 'number' ? time(raw) : null

@@ -77,16 +77,16 @@ export async function* readExport({ window, resume, http }: { window: Window; re
     if (place.pages > 0 && !place.rotates) throw expired('the vendor keeps the place, and may have moved past what was read')
   } else {
     // A millisecond early, because whether `fromDate` is inclusive is not known.
-    // No body is not documented of an order: it is believed when it comes twice.
+    // An end at once, without a list, is not documented: it is believed when it comes twice. No body has been asked again by the client.
     const ordered = await twice(
       () => order(http, new Date(window.fromMs - 1).toISOString()),
-      answer => answer === NOTHING,
+      answer => answer !== NOTHING && isEnd(answer),
     )
     const rows = (ordered.sessions ?? []).filter(inWindow)
     if (ordered.pageToken === null) {
       if (ordered.hasMore === true)
         throw new FlowError('SRC_MALFORMED', { hint: 'an export with more to come, and no pageToken' })
-      if (ordered !== NOTHING && (ordered.sessions ?? null) === null)
+      if ((ordered.sessions ?? null) === null && !isEnd(ordered))
         throw new FlowError('SRC_MALFORMED', { hint: 'an export without a pageToken and without sessions' })
       yield { rows, resume: null }
       return
@@ -147,6 +147,11 @@ export async function* readExport({ window, resume, http }: { window: Window; re
     yield { rows: rows.filter(inWindow), resume: more ? place : null }
     if (!more) return
   }
+}
+
+/** Of an order: that there is nothing to fetch, in so many words. */
+function isEnd({ pageToken, hasMore, sessions }: z.output<typeof Ordered>): boolean {
+  return pageToken === null && hasMore === false && (sessions ?? null) === null
 }
 
 /** The newer path first; where the vendor does not know it, the name that the page call's documents use. */

@@ -13,6 +13,7 @@ import {
   event,
   FlowError,
   type Http,
+  jsonOf,
   message,
   type Page,
   type Query,
@@ -143,7 +144,7 @@ export default defineConnector({
       /** Everything but the chat, which tells how the contact is now and would change all its old sessions; with the status, because that expires by time alone. */
       fingerprint: (row, ctx) => {
         const { chat: _chat, ...told } = row
-        return JSON.stringify([endOf(row, ctx).status, told])
+        return jsonOf([endOf(row, ctx).status, told]) ?? ''
       },
 
       normalise: (row, ctx) => {

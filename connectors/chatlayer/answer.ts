@@ -22,5 +22,7 @@ export function answered<T extends object>(ask: (empty: T) => Promise<T>, nothin
 export function isAnswer(body: Readonly<Record<string, unknown>>, list: unknown, names: readonly string[]): boolean {
   if (Array.isArray(list) && list.length > 0) return true
   if (saysFault(body)) return false
-  return Array.isArray(list) || Object.keys(body).every(name => names.includes(name))
+  // Words of an envelope that says that all is well.
+  const envelope = 'code' in body ? ['code', 'message', 'details', 'error', 'errors'] : ['error', 'errors']
+  return Array.isArray(list) || Object.keys(body).every(name => names.includes(name) || envelope.includes(name))
 }

@@ -13,6 +13,7 @@ import {
   eventWithoutSession,
   FlowError,
   iso,
+  jsonOf,
   type ListPage,
   listing,
   message,
@@ -158,7 +159,7 @@ export default defineConnector({
       /** With the status, because that may change by time alone. */
       fingerprint: (row, ctx) => {
         const { messages: _messages, followed: _followed, handOffAtMs: _handOffAtMs, ...told } = row
-        return JSON.stringify([endOf(row, ctx).status, told])
+        return jsonOf([endOf(row, ctx).status, told]) ?? ''
       },
 
       normalise: (row, ctx) => {

@@ -180,7 +180,7 @@ export default defineConnector({
       identify: row => row.id,
 
       /** With the status, because a conversation ends by time alone. */
-      fingerprint: (row, ctx) => JSON.stringify([endOf(row, ctx).status, { ...row, content: null }]),
+      fingerprint: (row, ctx) => jsonOf([endOf(row, ctx).status, { ...row, content: null }]) ?? '',
 
       normalise: (row, ctx) => {
         const turns = turnsOf(row).map(turn => ({ ...turn, atMs: realTime(turn.atMs, ctx) }))

@@ -15,6 +15,7 @@ import {
   eventWithoutSession,
   FlowError,
   type Http,
+  jsonOf,
   message,
   type Page,
   realTime,
@@ -169,7 +170,7 @@ export default defineConnector({
        * What was said and when is in the id. Beside `chat_8`, nothing else is waited for: a chat's id that is filled in later would move the turn to
        * another session, and its messages would be there twice.
        */
-      fingerprint: (row, ctx) => (ctx.config.streams.includes('chat_8') ? row.id : JSON.stringify(row)),
+      fingerprint: (row, ctx) => (ctx.config.streams.includes('chat_8') ? row.id : (jsonOf(row) ?? '')),
 
       derive: config => {
         const publishes = !config.streams.includes('chat_8')
@@ -279,7 +280,7 @@ export default defineConnector({
       identify: row => row.connId,
 
       /** Without the routing point, which is another report's word. */
-      fingerprint: row => JSON.stringify({ ...row, rpId: null }),
+      fingerprint: row => jsonOf({ ...row, rpId: null }) ?? '',
 
       normalise: (row, ctx) => {
         const of = ctx.session({ botId: botOf(row, ctx), sessionId: row.connId, channel: channelWord(row.channel) })

@@ -327,8 +327,19 @@ describe('v1', () => {
   })
 
   test('an order answered with an end at once is a window without sessions', async () => {
-    const vendor = await scriptedVendor([{ ...order, body: { hasMore: false, pageToken: 'null' } }])
-    expect((await read(vendor, { config })).pages).toEqual([{ rows: [], resume: null }])
+    const end = { ...order, body: { hasMore: false, pageToken: 'null' } }
+    expect((await read(await scriptedVendor([end, end]), { config })).pages).toEqual([{ rows: [], resume: null }])
+  })
+
+  test.each<[string, unknown, number]>([
+    ['an empty object', {}, 1],
+    ['words of an error', { error: 'internal' }, 5],
+    ['a status that says failure', { status: 'fail' }, 5],
+    ['null', null, 5],
+    ['a bare list', [], 5],
+  ])('an order answered with %s is no window without sessions', async (_, body, tries) => {
+    const vendor = await scriptedVendor(Array.from({ length: tries }, () => ({ ...order, raw: JSON.stringify(body) })))
+    expect(await read(vendor, { config })).toMatchObject({ pages: [], error: { code: 'SRC_MALFORMED' } })
   })
 
   test('an order answered with 204 is a window without sessions when the vendor says it so often, and no reason to try the older path', async () => {

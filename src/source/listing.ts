@@ -50,7 +50,7 @@ export interface ListingOf {
  * page is asked for.
  *
  * @throws FlowError SRC_RESUME_EXPIRED when the listing has shifted (another row in the place of the last one, another total, a row that comes again, an end before the
- * total), SRC_MALFORMED when it leads back to its beginning, or has no rows though it says that there are some.
+ * total; a vendor that gives the first page whatever is asked looks the same), SRC_MALFORMED when it has no rows though it says that there are some.
  */
 export async function* listing(of: ListingOf): AsyncGenerator<{ rows: readonly unknown[]; next: Place | null }, void> {
   const markOf = (row: unknown) => contentId(of.idOf(row) ?? jsonOf(row, { sorted: true })).slice(0, 12)
@@ -69,15 +69,11 @@ export async function* listing(of: ListingOf): AsyncGenerator<{ rows: readonly u
     if (page.more === true && told !== null && told <= skip + rows.length && rows.length > 0) counts = false
     const isTotalOther = total !== null && told !== null && (of.growsAtEnd ? told < total : told !== total)
     if (counts && isTotalOther) throw shifted('total changed')
-    if (head !== null && head === first && skip - back > 0) {
-      // Nothing but this page, if its total is right: a vendor may say that there is more after it, and give it again.
-      if (!counts && told === page.rows.length && page.rows.length < of.limit && page.rows.length <= skip) {
-        yield { rows: [], next: null }
-        return
-      }
-      // After a restart it is not known what else was read: the listing may as well have grown in front.
-      if ((of.from ?? null) === null && page.rows.every(row => seen.has(markOf(row))))
-        throw new FlowError('SRC_MALFORMED', { skip, hint: 'every page is the first page' })
+    // Nothing but this page, if its total is right: a vendor may say that there is more after it, and give it again.
+    const isFirstAgain = head !== null && head === first && skip - back > 0
+    if (isFirstAgain && !counts && told === page.rows.length && told < of.limit && told <= skip) {
+      yield { rows: [], next: null }
+      return
     }
     if (back > 0 && head !== last) throw shifted('another row is in the place of the last one that was read')
     if (rows.length === 0) {

@@ -179,8 +179,19 @@ describe('v2', () => {
     expect(await read(vendor)).toMatchObject({ pages: [{ resume: 'T2' }, { rows: [{ id: 'y' }], resume: null }], error: null })
   })
 
-  test('an answer without items is no empty page', async () => {
-    const vendor = await scriptedVendor(Array.from({ length: 5 }, () => ({ ...first, body: { message: 'x' } })))
+  test.each<[string, unknown]>([
+    ['an empty object', {}],
+    ['null', null],
+    ['a bare list', []],
+    ['a text', ''],
+    ['null for the list', { items: null }],
+    ['another list', { data: [] }],
+    ['an error', { errors: [{ code: 'INTERNAL' }] }],
+    ['an error beside an empty list', { items: [], errors: [{ code: 'INTERNAL' }] }],
+    ['a status that says failure', { status: 'fail', items: [] }],
+  ])('%s is no window without sessions', async (_, body) => {
+    const step = { path: '/v2.0/sessions', raw: JSON.stringify(body) }
+    const vendor = await scriptedVendor(Array.from({ length: 5 }, () => step))
     expect(await read(vendor)).toMatchObject({ pages: [], error: { code: 'SRC_MALFORMED' } })
   })
 

@@ -166,7 +166,7 @@ describe('sessions', () => {
 
   test('a vendor that gives the first page whatever is asked is not read for ever', async () => {
     const vendor = await scriptedVendor([page(0, ['a', 'b'], 4, true), page(1, ['a', 'b'], 4, true)])
-    expect((await read(vendor)).error).toMatchObject({ code: 'SRC_MALFORMED' })
+    expect((await read(vendor)).error).toMatchObject({ code: 'SRC_RESUME_EXPIRED' })
   })
 
   test('one page that is not full comes whatever is asked, and its total is itself: it is all there is', async () => {

@@ -31,7 +31,7 @@ const CASES: readonly (readonly [name: string, Case])[] = [
   [
     'botmaker v2',
     {
-      connector: botmaker as never,
+      connector: botmaker,
       stream: 'sessions',
       config: { accessToken: 't' },
       at: 'creationTime',
@@ -48,7 +48,7 @@ const CASES: readonly (readonly [name: string, Case])[] = [
   [
     'botmaker v1',
     {
-      connector: botmaker as never,
+      connector: botmaker,
       stream: 'sessions',
       config: { accessToken: 't', apiVersion: 'v1' },
       at: 'sessionDate',
@@ -66,7 +66,7 @@ const CASES: readonly (readonly [name: string, Case])[] = [
   [
     'koreai',
     {
-      connector: koreai as never,
+      connector: koreai,
       stream: 'sessions',
       config: { baseUrl: 'http://v', clientId: 'c', clientSecret: 's', botIds: ['b'] },
       at: 'start_time',
@@ -87,7 +87,7 @@ const CASES: readonly (readonly [name: string, Case])[] = [
   [
     'koreai analytics',
     {
-      connector: koreai as never,
+      connector: koreai,
       stream: 'analytics',
       config: { baseUrl: 'http://v', clientId: 'c', clientSecret: 's', botIds: ['b'] },
       at: 'timestamp',
@@ -103,7 +103,7 @@ const CASES: readonly (readonly [name: string, Case])[] = [
   [
     'syntphony',
     {
-      connector: syntphony as never,
+      connector: syntphony,
       stream: 'conversations',
       config: {
         baseUrl: 'http://v',
@@ -128,7 +128,7 @@ const CASES: readonly (readonly [name: string, Case])[] = [
   [
     'wolkvox chat_8',
     {
-      connector: wolkvox as never,
+      connector: wolkvox,
       stream: 'chat_8',
       config: { token: 't', server: '0010', timezone: 'UTC' },
       at: 'start_date',
@@ -148,7 +148,7 @@ const CASES: readonly (readonly [name: string, Case])[] = [
       [
         `wolkvox ${stream}`,
         {
-          connector: wolkvox as never,
+          connector: wolkvox,
           stream,
           config: { token: 't', server: '0010', timezone: 'UTC' },
           at: 'date',
@@ -165,7 +165,7 @@ const CASES: readonly (readonly [name: string, Case])[] = [
   [
     'wolkvox chat_2',
     {
-      connector: wolkvox as never,
+      connector: wolkvox,
       stream: 'chat_2',
       config: { token: 't', server: '0010', timezone: 'UTC', streams: ['chat_2'] },
       at: 'conversation.0.date',
@@ -179,7 +179,7 @@ const CASES: readonly (readonly [name: string, Case])[] = [
   [
     'chatlayer',
     {
-      connector: chatlayer as never,
+      connector: chatlayer,
       stream: 'events',
       config: { baseUrl: 'http://v', tokenId: 'i', tokenSecret: 's', botIds: ['b'] },
       at: 'timestamp',

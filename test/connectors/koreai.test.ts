@@ -524,7 +524,7 @@ describe('messages', () => {
           body: { total: 1, moreAvailable: false, messages: [said('1', 'a')] },
         }),
       )
-    expect(turns(await expand(vendor, [long]))).toEqual([['1']])
+    expect(turns(await expand(vendor, [long], {}, T('2026-11-21T00:00:00Z')))).toEqual([['1']])
   })
 
   test('of sessions far apart are not asked for in the time between', async () => {

@@ -8,9 +8,12 @@ import {
   type Classified,
   FlowError,
   type Http,
+  jsonOf,
   number,
   type Page,
+  saysFault,
   text,
+  twice,
   wallOf,
   type Window,
 } from '../../src/source/index.ts'
@@ -85,7 +88,11 @@ async function ask(api: string, { firstMs, lastMs }: Range, { http, window }: Re
 
 /** Where `base.url` has a path of its own (a proxy's), it may be the root or what stands before it. */
 async function get(query: Query, http: Http): Promise<readonly unknown[]> {
-  const at = (path: string) => http.getJson(path, query, Envelope, { empty: [], emptyStatus: [404, 400] })
+  const at = (path: string) =>
+    twice(
+      () => http.getJson(path, query, Envelope, { empty: NOTHING, emptyStatus: [404, 400] }),
+      rows => rows === OPEN,
+    )
   try {
     return await at('/reports_manager.php')
   } catch (error) {
@@ -160,7 +167,7 @@ function sayingOf(raw: unknown): string {
     ...Object.entries(raw as object)
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .flat()
-      .map(part => (typeof part === 'string' ? part : JSON.stringify(part))),
+      .map(part => (typeof part === 'string' ? part : (jsonOf(part) ?? ''))),
   )
 }
 
@@ -168,17 +175,27 @@ function bySaying(a: { readonly says: string }, b: { readonly says: string }): n
   return a.says < b.says ? -1 : a.says > b.says ? 1 : 0
 }
 
+/** What the vendor answers where there are no rows: 404 with its own words, in truth. */
+const NOTHING: readonly unknown[] = []
+/** No rows, in a shape that the documents leave open. */
+const OPEN: readonly unknown[] = []
+
 /**
- * The rows of an answer. `data` is a list, one row, or nothing where the text says so or the code is 404: a good answer that promises rows and has
- * none is unreadable, not empty.
+ * The rows of an answer. `data` is a list or one row; it is nothing where it is an empty list, where the text says so or the code is 404 (documented or met), and left open where it
+ * is null or, as PHP writes an empty list now and then, an empty object. A good answer that promises rows and has none is unreadable, not empty; so is any other shape.
  */
 export const Envelope = z.unknown().transform((body, ctx): readonly unknown[] => {
-  if (Array.isArray(body)) return body as unknown[]
+  if (Array.isArray(body) && body.length > 0) return body as unknown[]
   const { code, msg, data } = objectOf(body)
-  if (typeof data === 'object' && data !== null) return listOf(data)
-  const promised = Number(/(\d+)\s+(?:record|registro|row)/i.exec(text(msg) ?? '')?.[1] ?? 0)
-  const isEmpty = data === null || statusOf(200, code) === 404 || saysNothing(text(msg) ?? '')
-  if (isEmpty && promised === 0) return []
+  const rows = typeof data === 'object' && data !== null ? listOf(data) : []
+  if (rows.length > 0) return rows
+  const words = text(msg) ?? ''
+  const promised = Number(/(\d+)\s+(?:record|registro|row)/i.exec(words)?.[1] ?? 0)
+  const isNothing = statusOf(200, code) === 404 || saysNothing(words)
+  if (promised === 0 && (isNothing || !saysFault(body))) {
+    if (isNothing || Array.isArray(data)) return NOTHING
+    if (data !== undefined && typeof data === 'object') return OPEN
+  }
   ctx.issues.push({ code: 'custom', input: undefined, path: ['data'], message: 'is missing' })
   return z.NEVER
 })

@@ -113,8 +113,10 @@ export class Reader {
             { lane: piece.lane, ...place(piece), windowMs: halved.pace.lengthMs },
             'window halved: too large for the vendor',
           )
-        } else if (error.retry === 'reopen' && this.#mayRestart(piece)) {
+        } else if (error.retry === 'reopen') {
+          // Also where it is given up for now: what it was checked against is lost, so the next try must not go on from its place.
           this.cursor = startWindowAgain(this.cursor, piece.lane)
+          if (!this.#mayRestart(piece)) throw error
           this.#of.log.info({ lane: piece.lane, ...place(piece) }, 'window started again: its resume expired')
         } else throw error
       }

@@ -39,6 +39,8 @@ export const ERRORS = {
   REGISTRY_UNREACHABLE: { retry: 'restart', text: 'the schema registry did not answer' },
   REGISTRY_INCOMPATIBLE: { retry: 'never', text: 'the registry refuses our schema as incompatible' },
   CODEC_INVALID: { retry: 'never', text: 'bytes on a topic are not a record of ours' },
+  AGGREGATE_LOST: { retry: 'never', text: 'a part of the state of the aggregator is gone from its topics' },
+  AGGREGATE_RUNNING: { retry: 'never', text: 'an aggregator of this prefix is running' },
   CURSOR_INVALID: { retry: 'never', text: 'the stored cursor cannot be read' },
 
   STACK_FAILED: { retry: 'never', text: 'the local stack did not start' },

@@ -8,6 +8,8 @@ import type { Chunk } from '../kafka/port.ts'
 export interface Intake {
   /** What has come since the last call, at least one record; null when the signal has aborted. @throws what the tail throws */
   next(): Promise<Chunk[] | null>
+  /** A batch is full and waits to be taken; fetching pauses. */
+  readonly isFull: boolean
 }
 
 export interface IntakeOptions {
@@ -59,6 +61,10 @@ export function createIntake(tail: AsyncIterable<Chunk[]>, options: IntakeOption
   }
 
   return {
+    get isFull() {
+      return isFull()
+    },
+
     async next() {
       while (isEmpty() && !isOver()) await wait(null)
       const untilMs = clock.now() + lingerMs

@@ -1,6 +1,6 @@
 import { FlowError } from '../errors.ts'
 import { isConnectionFailure, kafkaError } from './failures.ts'
-import { joinGroup } from './group.ts'
+import { groupsSharing, joinGroup } from './group.ts'
 import { type Cluster, createAdmin, createCluster, hangUp } from './kafkajs.ts'
 import type { GroupMember, Kafka, KafkaOptions, Writer } from './port.ts'
 import { readToEnd, tail, watermarks } from './reader.ts'
@@ -89,6 +89,8 @@ export function connectKafka(options: KafkaOptions): Kafka {
 
     maxMessageBytes,
 
+    topicSettings: (topics, settings) => withAdmin(of => describe(of, topics, settings)),
+
     partitionCount: topic =>
       withAdmin(async of => {
         const { topics } = await of.fetchTopicMetadata({ topics: [topic] })
@@ -122,6 +124,7 @@ export function connectKafka(options: KafkaOptions): Kafka {
     joinGroup: async groupOptions => {
       const member = await joinGroup({ connect, drop, log }, groupOptions)
       const leaving: GroupMember = {
+        problem: () => member.problem(),
         leave: async () => {
           members.delete(leaving)
           await member.leave()
@@ -138,6 +141,8 @@ export function connectKafka(options: KafkaOptions): Kafka {
           partitions.map(({ partition, offset }) => ({ topic, partition, offset: Number(offset) < 0 ? null : Number(offset) })),
         )
       }),
+
+    groupsSharing: (topic, groupId) => withAdmin(of => groupsSharing(of, topic, groupId)),
 
     close: async () => {
       if (closed) return

@@ -29,6 +29,8 @@ export interface Kafka {
   ensureTopics(topics: readonly TopicSpec[], options: { create: boolean }): Promise<void>
   /** `max.message.bytes` of each topic: no record batch larger than this is taken. */
   maxMessageBytes(topics: readonly string[]): Promise<ReadonlyMap<string, number>>
+  /** Settings of topics, such as `retention.ms`, by topic and name; a topic that is not there is left out. */
+  topicSettings(topics: readonly string[], settings: readonly string[]): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>>
   partitionCount(topic: string): Promise<number>
   /** Low and high watermark of each partition asked for (isolation read_uncommitted: open transactions are below `high`). */
   watermarks(places: readonly TopicPartition[]): Promise<(TopicPartition & { low: number; high: number })[]>
@@ -63,6 +65,9 @@ export interface Kafka {
   joinGroup(options: GroupOptions): Promise<GroupMember>
   /** Group offsets as the broker has them, for tools that show lag; null where there is none. */
   groupOffsets(groupId: string, topics: readonly string[]): Promise<(TopicPartition & { offset: number | null })[]>
+
+  /** Groups that have members who share this topic's partition numbers (`joinGroup`) right now, and `groupId` if it has any members. */
+  groupsSharing(topic: string, groupId: string): Promise<string[]>
 
   close(): Promise<void>
 }
@@ -145,6 +150,8 @@ export interface TailOptions {
   readonly maxWaitMs?: number
   /** Most bytes of one fetch and partition. Default 1 MiB. */
   readonly maxBytesPerPartition?: number
+  /** Called with each answer of a broker, also one without records: these places were answered just now. */
+  readonly onAnswer?: (places: readonly TopicPartition[]) => void
 }
 
 export interface GroupOptions {
@@ -161,5 +168,7 @@ export interface GroupOptions {
 }
 
 export interface GroupMember {
+  /** Why it has no say in its group right now; null: it is a member, and the group has answered of late. */
+  problem(): string | null
   leave(): Promise<void>
 }

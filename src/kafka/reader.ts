@@ -249,6 +249,7 @@ export async function* tail(
       const answer = await Promise.race([stopped.promise, ...under.values()])
       if (answer === 'stopped') return
       if ('error' in answer) throw answer.error
+      options.onAnswer?.(answer.fetched.partitions)
       const chunks: Chunk[] = []
       let stale: number | null = null
       for (const partition of answer.fetched.partitions) {

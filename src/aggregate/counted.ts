@@ -1,7 +1,7 @@
 /**
  * Which messages and events have been counted: a message or event counts once, at the first record of its key, whatever that record's revision.
  *
- * Each key is 64 bits of a hash in typed arrays, 12 to 24 bytes a key. That two of 100 million keys of one partition number share 64 bits has a
+ * Each key is 64 bits of a hash in typed arrays, 16 to 32 bytes a key. That two of 100 million keys of one partition number share 64 bits has a
  * chance of 1 in 3,700. Keys are held in the order in which they were counted and cut into chunks of 256; a chunk is one record of the state topic
  * (key `#counted/<number>`, null once it is forgotten), so that a transaction rewrites at most the chunk that is being filled.
  *
@@ -178,7 +178,11 @@ export function createCounted(initial = 1024): CountedKeys {
       for (const [i, [number, value]] of chunks.entries()) {
         const keys = (value.length - HEAD) / 8
         const isLast = i === chunks.length - 1
-        if (value[0] !== VERSION || number !== firstChunk + i || !(isLast ? Number.isInteger(keys) && keys > 0 : keys === CHUNK_KEYS))
+        if (
+          value[0] !== VERSION ||
+          number !== firstChunk + i ||
+          !(isLast ? Number.isInteger(keys) && keys > 0 : keys === CHUNK_KEYS)
+        )
           throw new FlowError('CODEC_INVALID', {
             chunk: number,
             hint: 'the aggregator state does not say which messages it has counted; `colloquy rebuild` counts them again from the topics',

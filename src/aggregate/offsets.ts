@@ -34,9 +34,17 @@ export function writeOffsets({ inputs, series, state, timeMs, groupId }: Omit<Po
 /** @throws FlowError CODEC_INVALID: reading the inputs from their start instead would count everything twice. */
 export function readOffsets(value: Buffer): StoredPosition {
   try {
-    const { inputs, series, state = null, time = null, group = null, layout = 1 } = JSON.parse(value.toString()) as Record<string, unknown>
+    const {
+      inputs,
+      series,
+      state = null,
+      time = null,
+      group = null,
+      layout = 1,
+    } = JSON.parse(value.toString()) as Record<string, unknown>
     const offsets = Object.entries(inputs as Record<string, unknown>)
-    if (!offsets.every(([, offset]) => Number.isSafeInteger(offset)) || ![series, state].every(isOffset) || !isOffset(time)) throw new Error()
+    if (!offsets.every(([, offset]) => Number.isSafeInteger(offset)) || ![series, state].every(isOffset) || !isOffset(time))
+      throw new Error()
     if (layout !== 1 && layout !== 2) throw new Error('written by a newer version of Colloquy')
     return {
       inputs: new Map(offsets as [string, number][]),

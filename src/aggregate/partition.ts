@@ -175,7 +175,8 @@ function createPulse(clock: Clock, places: readonly TopicPartition[]) {
       beganAtMs = null
     },
     problem(intake: Intake): string | null {
-      if (beganAtMs !== null && since(beganAtMs) > SILENCE_MS) return `has been publishing one batch for ${seconds(since(beganAtMs))}`
+      if (beganAtMs !== null && since(beganAtMs) > SILENCE_MS)
+        return `has been publishing one batch for ${seconds(since(beganAtMs))}`
       if (intake.isFull) pausedAtMs = clock.now() // nothing is fetched then
       for (const [topic, atMs] of answeredAtMs) {
         const silentMs = Math.min(since(atMs), since(pausedAtMs))

@@ -111,7 +111,12 @@ export function createPublisher(to: {
   }
 
   /** @returns the offset of the last record, or `before` where there was none. */
-  async function write(tx: Transaction, topic: string, all: Iterable<WriteRecord>, before: number | null): Promise<number | null> {
+  async function write(
+    tx: Transaction,
+    topic: string,
+    all: Iterable<WriteRecord>,
+    before: number | null,
+  ): Promise<number | null> {
     let last = before
     let records: WriteRecord[] = []
     const flush = async () => {

@@ -37,7 +37,8 @@ const NULLS_LAST_MS = 20 * 3_600_000
 /** Records that wait to be decoded together. */
 const RECORDS_AT_ONCE = 5_000
 
-const REBUILD = 'stop all aggregators of this prefix and run `colloquy rebuild --config FILE`, which counts the series again from the topics'
+const REBUILD =
+  'stop all aggregators of this prefix and run `colloquy rebuild --config FILE`, which counts the series again from the topics'
 
 /**
  * @param at As read after fencing.

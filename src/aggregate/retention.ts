@@ -35,7 +35,9 @@ export async function keepsOf(kafka: Kafka, names: TopicNames, retentionMs: numb
   }
   const keptMinutesMs = retentionMs ?? Math.min(RETENTION_MS, seriesRetentionMs)
   // The segment that is being written is not deleted before it is closed. A topic that is not there keeps nothing.
-  const holdsMs = counted.filter(topic => settings.has(topic)).map(topic => keptMs(topic) + Math.max(0, numberOf(topic, 'segment.ms')))
+  const holdsMs = counted
+    .filter(topic => settings.has(topic))
+    .map(topic => keptMs(topic) + Math.max(0, numberOf(topic, 'segment.ms')))
   return { retentionMs: keptMinutesMs, seriesRetentionMs, rememberMs: Math.min(keptMinutesMs, Math.max(0, ...holdsMs)) + DAY_MS }
 }
 

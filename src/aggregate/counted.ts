@@ -35,10 +35,10 @@ export interface CountedKeys {
   /** @throws FlowError CODEC_INVALID when a chunk in the middle is missing or short */
   restored(): void
   /**
-   * Begins anew behind the chunks that were restored, which are forgotten. For a recount.
-   * @returns takes the keys of before over, those that have not come again.
+   * Puts this set, which is empty, in the place of what the state topic holds: its chunks are forgotten. For a recount.
+   * @returns takes over those of their keys that have not come again.
    */
-  restart(): () => void
+  replace(chunks: ReadonlyMap<number, Buffer>): () => void
   /** Forgets chunks whose newest record was published before this. */
   forgetBefore(publishedMs: number): void
   readonly size: number
@@ -192,16 +192,18 @@ export function createCounted(initial = 1024): CountedKeys {
       }
     },
 
-    restart() {
-      const before = { high: high.slice(0, size), low: low.slice(0, size), newest }
-      for (const at of newest.keys()) changed.add(firstChunk + at)
-      firstChunk += newest.length
-      newest = []
-      size = 0
-      reindex(initial)
+    replace(chunks) {
+      for (const number of chunks.keys()) {
+        changed.add(number)
+        firstChunk = Math.max(firstChunk, number + 1)
+      }
       return () => {
-        for (const [place, h] of before.high.entries())
-          if (put(h, before.low[place] as number)) note(before.newest[Math.floor(place / CHUNK_KEYS)] as number)
+        for (const [, value] of chunks) {
+          if (value[0] !== VERSION) continue
+          const newestMs = value.readDoubleBE(1)
+          for (let at = HEAD; at + 8 <= value.length; at += 8)
+            if (put(value.readInt32BE(at), value.readInt32BE(at + 4))) note(newestMs)
+        }
       }
     },
 

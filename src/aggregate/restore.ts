@@ -10,7 +10,7 @@ import type { TopicNames } from '../topics.ts'
 import type { Counting } from './decode.ts'
 import { type Position, readOffsets, type StoredPosition } from './offsets.ts'
 import { createRemembered, type RememberedSessions } from './remembered.ts'
-import { createState, type Keep, type PartitionState, type RestoredPoint, type StateOptions } from './state.ts'
+import { createState, type PartitionState, type RestoredPoint, type StateOptions } from './state.ts'
 
 export interface RestoreParts {
   readonly kafka: Kafka
@@ -34,8 +34,8 @@ export interface Restored {
  * through the topic for sessions that are no more.
  */
 const NULLS_LAST_MS = 20 * 3_600_000
-/** Records that wait to be decoded together. */
-const RECORDS_AT_ONCE = 5_000
+/** Bytes of one fetch while a whole partition is read. */
+const READ_BYTES = 4 * 1024 * 1024
 
 const REBUILD =
   'stop all aggregators of this prefix and run `colloquy rebuild --config FILE`, which counts the series again from the topics'
@@ -161,32 +161,34 @@ async function migrate(
   )
 }
 
-/** Reads a partition up to an offset, or to its end, and hands the records over many at a time. */
+/**
+ * Reads a partition up to an offset, or to the end that it has now, and hands the records over fetch by fetch; the next fetch waits for them.
+ *
+ * @returns the next offset to read.
+ */
 export async function readInput(
   { kafka }: Pick<RestoreParts, 'kafka'>,
   { topic, partition, until }: TopicPartition & { until?: number },
   signal: AbortSignal,
   take: (records: readonly ReadRecord[]) => Promise<void>,
 ): Promise<number> {
-  let waiting: ReadRecord[] = []
-  let taking: Promise<void> = Promise.resolve()
-  const flush = () => {
-    const records = waiting
-    waiting = []
-    taking = taking.then(() => take(records))
-    taking.catch(() => {}) // told by the await below
+  const [{ low, high } = { low: 0, high: 0 }] = await kafka.watermarks([{ topic, partition }])
+  const end = Math.min(high, until ?? high)
+  if (low >= end) return Math.max(low, end)
+  const stop = new AbortController()
+  const tail = kafka.tail([{ topic, partition, offset: low }], {
+    signal: AbortSignal.any([signal, stop.signal]),
+    maxBytesPerPartition: READ_BYTES,
+  })
+  for await (const chunks of tail) {
+    for (const { records, next } of chunks) {
+      await take(records.filter(record => record.offset < end))
+      if (next < end) continue
+      stop.abort()
+      return until === undefined ? next : end
+    }
   }
-  const next = await kafka.readToEnd(
-    { topic, partition },
-    record => {
-      if (until !== undefined && record.offset >= until) return
-      if (waiting.push(record) >= RECORDS_AT_ONCE) flush()
-    },
-    signal,
-  )
-  flush()
-  await taking
-  return next
+  throw new FlowError('STOPPED', { topic, partition })
 }
 
 /** The first record that a reader would be given, or null. */
@@ -242,13 +244,13 @@ async function presentSessions(
   return sessions
 }
 
-/** @param keep Which counts of a point stay; by default all. */
+/** @param take What becomes of each point; it is restored by default. */
 export async function restorePoints(
   parts: Pick<RestoreParts, 'kafka' | 'names' | 'points' | 'log'>,
   partition: number,
   state: PartitionState,
   signal: AbortSignal,
-  keep?: (bucketStartMs: number) => Keep,
+  take: (point: RestoredPoint) => void = point => state.restorePoint(point),
 ): Promise<void> {
   const { names, points, log } = parts
   const topic = names.series
@@ -257,8 +259,7 @@ export async function restorePoints(
     for (const { value, offset } of records) {
       if (value === null) continue
       try {
-        const point = points.decode(value)
-        state.restorePoint(point, keep?.(point.bucket_start))
+        take(points.decode(value))
       } catch (thrown) {
         const error = asFlowError(thrown)
         if (error.code !== 'CODEC_INVALID') throw error

@@ -25,7 +25,7 @@ import type { RememberedSessions } from './remembered.ts'
 import { createRemembered } from './remembered.ts'
 import type { SeriesTable } from './series.ts'
 import { createSeriesTable } from './series.ts'
-import { readStateRecord } from './state-record.ts'
+import { readStateRecord, STATE_HEAD, writeStateRecord } from './state-record.ts'
 
 export interface PartitionState {
   readonly series: SeriesTable
@@ -67,8 +67,8 @@ export interface PartitionState {
   restored(): void
   /** Takes a point over unless a newer one of its minute was; any order will do. @param keep Which of its counts; all by default. */
   restorePoint(point: RestoredPoint, keep?: Keep): void
-  /** Writes the session's contribution, or null where it has none any more; a session that is not known stays as it is. */
-  rewrite(key: Buffer): void
+  /** The state topic has this of the session: its contribution is written anew only where it is another. A session that is not known stays as it is. */
+  compare(key: Buffer, value: Buffer | null): void
   /** What restoring and migrating saw is nothing new, and what it left out had been left out before. */
   forgetSeen(): void
 }
@@ -193,6 +193,14 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
     takeBack(sessions.read(session, old))
     sessions.withdraw(session)
     changedSessions.set(session, key)
+  }
+
+  function recordOf(session: number): Buffer {
+    const contribution = sessions.read(session, old)
+    const seriesKey = Buffer.from(series.get(contribution.series).key)
+    const record = Buffer.allocUnsafe(STATE_HEAD + seriesKey.length)
+    writeStateRecord(record, 0, contribution, sessions.wasTransferTold(session), seriesKey)
+    return record
   }
 
   /** The first sighting of something that happened just now, by this process's time. */
@@ -361,9 +369,11 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
       cells.restore(cell, point.revision, counts, keep.sessions ? point.duration_ms : 0)
     },
 
-    rewrite(key) {
+    compare(key, value) {
       const known = sessions.find(key)
-      if (known >= 0) changedSessions.set(known, key)
+      if (known < 0) return
+      if (sessions.revision(known) === 0 ? value === null : value?.equals(recordOf(known)) === true) changedSessions.delete(known)
+      else changedSessions.set(known, Buffer.from(key))
     },
 
     forgetSeen() {

@@ -87,9 +87,9 @@ export function connectKafka(options: KafkaOptions): Kafka {
 
     ensureTopics: (topics, { create }) => withAdmin(of => ensureTopics(of, log, topics, { create })),
 
-    maxMessageBytes,
-
     topicSettings: (topics, settings) => withAdmin(of => describe(of, topics, settings)),
+
+    maxMessageBytes,
 
     partitionCount: topic =>
       withAdmin(async of => {

@@ -27,10 +27,10 @@ export interface Kafka {
    *   and vice versa), TOPIC_MISSING where `create` is false.
    */
   ensureTopics(topics: readonly TopicSpec[], options: { create: boolean }): Promise<void>
+  /** Settings as they are in force, by topic. @throws FlowError KAFKA_REFUSED (such as an unknown topic) */
+  topicSettings(topics: readonly string[], settings: readonly string[]): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>>
   /** `max.message.bytes` of each topic: no record batch larger than this is taken. */
   maxMessageBytes(topics: readonly string[]): Promise<ReadonlyMap<string, number>>
-  /** Settings of topics, such as `retention.ms`, by topic and name; a topic that is not there is left out. */
-  topicSettings(topics: readonly string[], settings: readonly string[]): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>>
   partitionCount(topic: string): Promise<number>
   /** Low and high watermark of each partition asked for (isolation read_uncommitted: open transactions are below `high`). */
   watermarks(places: readonly TopicPartition[]): Promise<(TopicPartition & { low: number; high: number })[]>

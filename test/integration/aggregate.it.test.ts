@@ -4,6 +4,7 @@ import { type AggregateMetrics, type Aggregator, type AggregatorParts, startAggr
 import { systemClock } from '../../src/clock.ts'
 import type { WrittenRange } from '../../src/kafka/port.ts'
 import type { Progress } from '../../src/records.ts'
+import { aggregateTransactionalId } from '../../src/topics.ts'
 import type { Harness, Item } from '../aggregate/harness.ts'
 import { harness } from '../aggregate/harness.ts'
 import { makeEvent, makeMessage, makeSession, type Random, random } from '../aggregate/make.ts'
@@ -220,7 +221,7 @@ describe('complete', () => {
     })
     aggregate(h)
     await h.feed([at('10:00:00', 'a')], through =>
-      progress({ through: through.map(lastOf), covered: [{ from: T('09:00:00'), until: T('10:01:00') }] }),
+      progress({ through: through.map(lastOf), committed_at: T('10:01:00'), covered: [{ from: T('09:00:00'), until: T('10:01:00') }] }),
     )
     await h.caughtUp()
     // Progress comes by a way of its own: wait until it is known, which each new point tells.
@@ -272,8 +273,7 @@ test('who is fenced stops, and goes on from what was committed when the group st
   await feedAll(h, r, items.slice(0, 80))
   await h.caughtUp()
   for (let partition = 0; partition < h.partitions; partition++) {
-    const transactionalId = `${h.names.aggregateState.replace(/-state$/, '')}-${h.names.series}-${partition}`
-    const other = h.kafka.openWriter({ transactionalId })
+    const other = h.kafka.openWriter({ transactionalId: aggregateTransactionalId(h.prefix, partition) })
     await other.fence()
     await other.close()
   }

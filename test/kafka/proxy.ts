@@ -10,6 +10,7 @@ export const API = {
   fetch: 1,
   findCoordinator: 10,
   metadata: 3,
+  listOffsets: 2,
   addPartitions: 24,
   addOffsets: 25,
   endTxn: 26,
@@ -25,6 +26,9 @@ export interface Proxy {
   /** Refuses new connections and cuts those there are. */
   breakOff(): void
   restore(): void
+  /** Like a broker that is stopped (SIGSTOP): connections stay and are taken, nothing is answered; `thaw` answers everything. */
+  freeze(): void
+  thaw(): void
   close(): Promise<void>
 }
 
@@ -33,6 +37,7 @@ export async function startProxy(broker: string): Promise<Proxy> {
   const sockets = new Set<Socket>()
   const counts = new Map<number, number>()
   let refusing = false
+  let frozen: (() => void)[] | null = null
   let ownPort = 0
 
   const server: Server = createServer(client => {
@@ -58,7 +63,8 @@ export async function startProxy(broker: string): Promise<Proxy> {
         const nth = (counts.get(apiKey) ?? 0) + 1
         counts.set(apiKey, nth)
         asked.set(frame.readInt32BE(8), { apiKey, nth })
-        upstream.write(frame)
+        if (frozen === null) upstream.write(frame)
+        else frozen.push(() => upstream.write(frame))
       }),
     )
     upstream.on(
@@ -67,6 +73,10 @@ export async function startProxy(broker: string): Promise<Proxy> {
         const correlationId = frame.readInt32BE(4)
         const { apiKey, nth } = asked.get(correlationId) ?? { apiKey: -1, nth: 0 }
         asked.delete(correlationId)
+        if (frozen !== null) {
+          frozen.push(() => client.destroy())
+          return
+        }
         const answer = proxy.onAnswer(apiKey, readdress(apiKey, frame.subarray(8), ownPort), nth)
         if (answer === null) {
           client.destroy()
@@ -98,6 +108,14 @@ export async function startProxy(broker: string): Promise<Proxy> {
     },
     restore: () => {
       refusing = false
+    },
+    freeze: () => {
+      frozen ??= []
+    },
+    thaw: () => {
+      const held = frozen ?? []
+      frozen = null
+      for (const go of held) go()
     },
     close: async () => {
       cut()

@@ -1,4 +1,9 @@
 /** What must not happen to series: counted twice, turned into zeros, counted by two at once; and what puts them right again. */
+import { spawn } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { Kafka as KafkaClient, logLevel } from 'kafkajs'
 import { afterEach, describe, expect, inject, test } from 'vitest'
 import { rebuild, type Rebuilt } from '../../src/aggregate/rebuild.ts'
@@ -350,6 +355,67 @@ describe('rebuild', () => {
     await claimed.promise
     await rebuilt(h)
     expect(await h.table()).toEqual(h.expected())
+  })
+})
+
+describe('colloquy rebuild', () => {
+  async function config(h: Harness): Promise<string> {
+    const folder = await mkdtemp(join(tmpdir(), 'colloquy-rebuild-'))
+    closing.push(() => rm(folder, { recursive: true }))
+    const { brokers, registry } = inject('stack')
+    const text = `kafka: { brokers: ${brokers} }\nregistry: { url: ${registry} }\ntopics: { prefix: ${h.prefix}, partitions: ${h.partitions} }\n`
+    await writeFile(join(folder, 'colloquy.yaml'), text)
+    return join(folder, 'colloquy.yaml')
+  }
+
+  /** @param kill Ends it without a word: so many milliseconds after its first line on stderr or stdout. */
+  async function run(args: string[], kill?: { on: 'stdout' | 'stderr'; ms: number }) {
+    const child = spawn(process.execPath, [fileURLToPath(new URL('../../src/main.ts', import.meta.url)), 'rebuild', ...args])
+    const said = { stdout: '', stderr: '' }
+    for (const name of ['stdout', 'stderr'] as const) child[name].on('data', (data: Buffer) => (said[name] += data.toString()))
+    if (kill !== undefined) child[kill.on].once('data', () => setTimeout(() => child.kill('SIGKILL'), kill.ms))
+    closing.push(async () => child.kill('SIGKILL'))
+    const code = await new Promise<number | null>(resolve => child.once('close', resolve))
+    return { code, ...said }
+  }
+
+  test('killed at any moment and run again counts everything once', async () => {
+    const h = await start(4)
+    const r = random(42)
+    const all = items(r, 600)
+    await h.feed(all)
+    await count(h)
+    await spoil(h)
+    const file = await config(h)
+    for (const kill of [
+      { on: 'stdout', ms: 0 },
+      { on: 'stdout', ms: r.int(60) },
+      { on: 'stderr', ms: r.int(400) },
+    ] as const)
+      expect((await run(['--config', file], kill)).code).toBeNull()
+    const { code, stdout } = await run(['--config', file])
+    expect(code).toBe(0)
+    expect(
+      stdout
+        .trim()
+        .split('\n')
+        .map(line => (JSON.parse(line) as Rebuilt).partition),
+    ).toEqual([0, 1, 2, 3])
+    expect(await h.table()).toEqual(h.expected())
+    await h.feed(all.filter(({ kind }) => kind !== 'session'))
+    await count(h)
+    expect(await h.table()).toEqual(h.expected())
+  })
+
+  test('says in one line what is wrong, without a stack trace', async () => {
+    const h = await start(1)
+    const file = await config(h)
+    const wrong = await run(['--config', file, '--from', 'yesterday'])
+    expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining('--from: takes a time in ISO 8601')])
+    await isReady(aggregate(h))
+    const running = await run(['--config', file, '--from', '2026-11-01'])
+    expect(running).toMatchObject({ code: 1, stderr: expect.stringContaining('AGGREGATE_RUNNING') as string })
+    expect(running.stderr + wrong.stderr).not.toMatch(/\bat \S+:\d+|\.ts:\d+/)
   })
 })
 

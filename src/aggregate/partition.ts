@@ -47,6 +47,8 @@ export interface AggregateMetrics {
    * @param eventTimeMs The newest time among them, epoch milliseconds.
    */
   firstSeen(kind: FirstSeenKind, of: FirstSeenLabels, eventTimeMs: number, n: number): void
+  /** Something is counted for these labels, or was before a restart: counters of them begin at 0, so that the first increase is seen. */
+  known?(of: FirstSeenLabels): void
   /** Records left out: `invalid` could not be read, `late` are for minutes before the retention. */
   leftOut?(topic: string | null, reason: 'invalid' | 'late', n: number): void
 }
@@ -201,11 +203,20 @@ function createWorker(
   const inputs = new Map(start.inputs)
   let position: Position = { ...start, inputs }
   let publishedMs = -Infinity
+  let announced = 0
+
+  function announce(): void {
+    for (; announced < state.series.size; announced++) {
+      const { vendor, account, bot_id, channel } = state.series.get(announced)
+      metrics.known?.({ vendor, account, bot_id, channel })
+    }
+  }
 
   async function publish(): Promise<void> {
     const seen = state.firstSeen()
     const { late } = state
     position = await publisher.publish(writer, state, position, marks)
+    announce()
     for (const { kind, series: id, sender, atMs, n } of seen) {
       const { vendor, account, bot_id, channel } = state.series.get(id)
       metrics.firstSeen(kind, { vendor, account, bot_id, channel, ...(sender === undefined ? {} : { sender }) }, atMs, n)
@@ -213,6 +224,7 @@ function createWorker(
     if (late > 0) metrics.leftOut?.(null, 'late', late)
   }
 
+  announce()
   return {
     publish,
 

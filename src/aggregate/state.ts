@@ -81,7 +81,7 @@ export interface Keep {
 }
 
 /** In the order of the message counts. */
-const SENDER_LABELS = ['user', 'bot', 'agent', 'other'] as const
+export const SENDER_LABELS = ['user', 'bot', 'agent', 'other'] as const
 export type SenderLabel = (typeof SENDER_LABELS)[number]
 
 export interface FirstSeen {

@@ -1,4 +1,5 @@
 import type { AggregateMetrics, FirstSeenKind } from '../aggregate/run.ts'
+import { SENDER_LABELS } from '../aggregate/state.ts'
 import type { Metrics } from '../metrics.ts'
 
 /** What the aggregator tells of itself, in the metrics of the contract. */
@@ -14,6 +15,12 @@ export function aggregateMetrics(metrics: Metrics): AggregateMetrics {
       else metrics.set('aggregate_lag_records', { topic, partition }, n)
     },
     restoreSeconds: seconds => metrics.observe('aggregate_restore_seconds', {}, seconds),
+    known: ({ vendor, account, bot_id, channel }) => {
+      const labels = { vendor, account, bot_id, channel }
+      metrics.inc('sessions_total', labels, 0)
+      metrics.inc('agent_transfers_total', labels, 0)
+      for (const sender of SENDER_LABELS) metrics.inc('messages_total', { ...labels, sender }, 0)
+    },
     firstSeen: (kind, { vendor, account, bot_id, channel, sender = 'other' }, _eventTimeMs, n) => {
       const labels = { vendor, account, bot_id, channel }
       if (kind === 'message') metrics.inc('messages_total', { ...labels, sender }, n)

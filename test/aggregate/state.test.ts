@@ -420,6 +420,18 @@ describe('the horizon', () => {
     expect(state.late).toBe(0)
   })
 
+  test('is not moved by a vendor and a local clock that are wrong together, nor are counted keys forgotten', () => {
+    const state = createState({ retentionMs: 5 * DAY_MS, rememberMs: 14 * DAY_MS })
+    const aheadMs = NOON + 365 * DAY_MS
+    for (let i = 0; i < 300; i++) state.event(event({ event_key: `${i}`, occurred_at: T('10:00:00') - 2 * DAY_MS }), NOON)
+    state.event(event({ event_key: 'ahead', occurred_at: aheadMs, observed_at: aheadMs }), NOON)
+    state.clean()
+    state.setTime({ clockMs: aheadMs, publishedMs: NOON })
+    expect([has(state), state.counted.size]).toEqual([2, 301])
+    state.setTime({ clockMs: aheadMs, publishedMs: aheadMs })
+    expect([has(state), state.counted.size]).toEqual([1, 45])
+  })
+
   test('moves when all three agree', () => {
     const state = createState({ retentionMs: 2 * DAY_MS })
     state.session(Buffer.from('early'), session(early))

@@ -111,7 +111,8 @@ async function rebuildPartition(parts: Parts, partition: number, writer: Writer)
 
   const was = createState(parts.keeps)
   const state = createState(parts.keeps, { messages: reachIn(names.messages), events: reachIn(names.events) })
-  if (stored?.timeMs != null) for (const each of [was, state]) each.restoreTime(Math.min(stored.timeMs, clock.now()))
+  const storedMs = stored?.timeMs ?? null
+  if (storedMs !== null) for (const each of [was, state]) each.restoreTime(Math.min(storedMs, clock.now()))
   await restorePoints(parts, partition, state, signal, point => {
     const minute = minuteOf(point.bucket_start)
     was.restorePoint(point)
@@ -142,8 +143,8 @@ async function rebuildPartition(parts: Parts, partition: number, writer: Writer)
 
   const ends = await kafka.watermarks([names.series, names.aggregateState].map(topic => ({ topic, partition })))
   /** An offset of a topic that was made anew since stands for nothing. */
-  const held = (topic: string, offset: number | null | undefined) =>
-    offset != null && ends.some(end => end.topic === topic && end.high > offset) ? offset : null
+  const held = (topic: string, offset: number | null) =>
+    offset !== null && ends.some(end => end.topic === topic && end.high > offset) ? offset : null
   const { marks, release } = await parts.progress.watermarksOf(partition)
   for (const [topic, end] of inputs) marks.passed(topic, partition, end)
   const { points } = await createPublisher({ ...parts, partition })
@@ -152,8 +153,8 @@ async function rebuildPartition(parts: Parts, partition: number, writer: Writer)
       state,
       {
         inputs,
-        series: held(names.series, stored?.series),
-        state: held(names.aggregateState, stored?.state),
+        series: held(names.series, stored?.series ?? null),
+        state: held(names.aggregateState, stored?.state ?? null),
         timeMs: state.timeMs,
         groupId: parts.groupId,
         next,

@@ -165,9 +165,10 @@ export async function harness(stack: { brokers: string; registry: string }, part
     points,
 
     spoilt(point) {
-      const { revision, sessions, messages_bot, events, ...rest } = decoder.decode(point)
+      const right = decoder.decode(point)
+      const { revision, sessions, messages_bot } = right
       return seriesPoints.encode({
-        ...rest,
+        ...right,
         revision: revision + 1,
         sessions: sessions + 3,
         messages_bot: messages_bot + 5,

@@ -59,7 +59,9 @@ function aggregate(
   return { ready: () => running.ready(), done: running.done, stop: end }
 }
 
-const isReady = (running: Aggregator) => expect.poll(() => running.ready(), { timeout: 30_000 }).toEqual({ ok: true })
+async function isReady(running: Aggregator): Promise<void> {
+  await expect.poll(() => running.ready(), { timeout: 30_000 }).toEqual({ ok: true })
+}
 
 async function count(h: Harness, run: (running: Running) => Promise<void> = async () => {}): Promise<void> {
   const running = aggregate(h)
@@ -78,7 +80,7 @@ function items(r: Random, n: number): Item[] {
   })
 }
 
-const of = <K extends Item['kind']>(kind: K, all: readonly Item[]) => all.filter(item => item.kind === kind)
+const of = (kind: Item['kind'], all: readonly Item[]) => all.filter(item => item.kind === kind)
 
 async function recordsOf(h: Harness, topic: string, partition: number): Promise<ReadRecord[]> {
   const records: ReadRecord[] = []

@@ -254,9 +254,26 @@ test('a connector that is removed (a null Progress) holds nothing back any longe
     return { kind: 'event', record: { ...makeEvent(r, id, T('10:00:00'), 1), bot_id: 'bot-1', channel: 'web', language: 'en' } }
   }
   const read = (connector: string, until: number): Progress => ({
-    ...{ connector, stream: 's', scope: 'all', vendor: 'v', account: 'a', bot_id: null, lane: 'live' },
-    ...{ window_from: 0, window_until: 0, complete_until: until, pages: 1, rows: 1, emitted: 1, unchanged: 0, rejected: 0 },
-    ...{ newest_at: null, committed_at: T('11:00:00'), through: [], covered: [{ from: T('09:00:00'), until }], feeds: [] },
+    connector,
+    stream: 's',
+    scope: 'all',
+    vendor: 'v',
+    account: 'a',
+    bot_id: null,
+    lane: 'live',
+    window_from: 0,
+    window_until: 0,
+    complete_until: until,
+    pages: 1,
+    rows: 1,
+    emitted: 1,
+    unchanged: 0,
+    rejected: 0,
+    newest_at: null,
+    committed_at: T('11:00:00'),
+    through: [],
+    covered: [{ from: T('09:00:00'), until }],
+    feeds: [],
   })
   await h.feed([one()], () => read('stays', T('10:30:00')))
   await h.feed([one()], () => read('goes', T('09:30:00')))
@@ -265,7 +282,7 @@ test('a connector that is removed (a null Progress) holds nothing back any longe
   const newest = async () => {
     await h.feed([one()])
     await h.caughtUp()
-    return (await h.points()).filter(point => point.bucket_start === T('10:00:00')).at(-1)?.complete
+    return (await h.points()).findLast(point => point.bucket_start === T('10:00:00'))?.complete
   }
   expect(await newest()).toBe(false)
   const key = 'goes/s/all'

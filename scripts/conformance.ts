@@ -4,7 +4,7 @@
  * report in `docs/conformance.md`. Exits 1 when a check fails.
  */
 import { writeFileSync } from 'node:fs'
-import { conformanceChecks, type Outcome, type Subject } from '../src/source/conformance.ts'
+import { conformanceChecks, type Outcome, type Subject } from '../src/conformance/index.ts'
 import { SUBJECT_FILES, subjectsOf } from '../test/support/all-subjects.ts'
 
 const PAGE = new URL('../docs/conformance.md', import.meta.url)

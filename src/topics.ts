@@ -42,6 +42,21 @@ export function sourceTransactionalId(prefix: string, of: { connector: string; s
   return [prefix, of.connector, of.stream, of.scope].join('/')
 }
 
+/** Transactional id of a command of the binary. The empty second part keeps it apart from every connector's. */
+export function toolTransactionalId(prefix: string, tool: string): string {
+  return [prefix, '', 'tool', tool].join('/')
+}
+
+/** Transactional id with which a worker shows that it lives. The empty second part keeps it apart from every connector's. */
+export function workerTransactionalId(prefix: string, worker: string): string {
+  return [prefix, '', 'worker', worker].join('/')
+}
+
+/** Transactional id of a source partition up to version 0.1: two installations could share one. Fenced once, when a source partition moves over. */
+export function formerTransactionalId(prefix: string, of: { connector: string; stream: string; scope: string }): string {
+  return `${prefix}-${of.connector}-${of.stream}-${of.scope}`
+}
+
 /** Transactional id of the aggregator's partition number. The empty second part keeps it apart from every connector's. */
 export function aggregateTransactionalId(prefix: string, partition: number): string {
   return [prefix, '', 'aggregate', partition].join('/')

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
+import { builtInConnectors } from '../src/source/registry.ts'
 
 /** The repository against itself. */
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -34,11 +35,10 @@ const ALLOWED: Record<string, string[]> = {
   'connectors/simulator': ['src/sim'],
 }
 
-/** The room of a file. A simulator is a room of its own, so that connector and simulator cannot lean on each other; so is the conformance suite. */
+/** The room of a file. A simulator is a room of its own, so that connector and simulator cannot lean on each other. */
 function roomOf(file: string): string {
   const [top, second, ...rest] = file.split('/')
   if (top === 'connectors') return rest.join('/').startsWith('simulator') ? 'connectors/simulator' : 'connectors'
-  if (file.startsWith('src/source/conformance')) return 'src/conformance'
   return rest.length === 0 ? 'src' : `${top}/${second}`
 }
 
@@ -95,6 +95,18 @@ test('a connector neither sleeps, reads the clock, the environment, nor draws lo
   )
   expect(files.length).toBeGreaterThan(0)
   expect(wrong).toEqual([])
+})
+
+test('every key of a connector is read somewhere: one that nothing reads is refused, not documented', async () => {
+  const unread = (await builtInConnectors()).flatMap(({ manifest, config }) => {
+    const files = sources.filter(file => file.startsWith(`connectors/${manifest.id}/`) && roomOf(file) === 'connectors')
+    const text = files.map(file => readFileSync(join(root, file), 'utf8')).join('\n')
+    // Once in the schema, and at least once more.
+    return Object.keys(config.shape)
+      .filter(key => [...text.matchAll(new RegExp(`\\b${key}\\b`, 'g'))].length < 2)
+      .map(key => `${manifest.id} ${key}`)
+  })
+  expect(unread).toEqual([])
 })
 
 test('generated pages are fresh', () => {

@@ -88,7 +88,6 @@ const Config = z
       'Path of the content of one conversation; where {sessionCode} stands in it, the query does without',
     ),
     pathMessagesList: path('messages/list').describe('Path of the list of user messages'),
-    pathSummary: path('dashboard/summary').describe('Path of the availability summary; nothing reads it today'),
     paramStartDate: name('startDate').describe('Query name of the first day'),
     paramEndDate: name('endDate').describe('Query name of the last day'),
     paramStartHour: name('startHour').describe('Query name of the first hour of the day, always 0'),

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { createWorld } from '../../src/sim/index.ts'
-import { conformanceChecks, type Habit, type Subject, type Truth } from '../../src/source/conformance.ts'
+import { conformanceChecks, type Habit, type Subject, type Truth } from '../../src/conformance/index.ts'
 import connector from './index.ts'
 import { type AcmeChatSimulator, openedAt, type Quirks, startAcmeChatSimulator } from './simulator.ts'
 

@@ -11,7 +11,7 @@ import { openKafka, openRegistry, readSetup } from './setup.ts'
 const TIMEOUT_MS = 180_000
 
 /**
- * `colloquy check`: the file first, then Kafka, the registry and every stream of every vendor with its real credentials. One line a finding on stdout, good or bad;
+ * `colloquy check`: the file first, then Kafka, the registry and every stream of every vendor with its real credentials. One line a finding on stdout, `ok`, `warning` or `fault`;
  * all are tried, also when one fails.
  */
 export async function checkCommand(argv: string[], io: Io): Promise<number> {
@@ -21,6 +21,8 @@ export async function checkCommand(argv: string[], io: Io): Promise<number> {
   if (!read.ok) return refuse(io.log, 'CFG_INVALID', read.faults)
   const { setup } = read
   io.stdout(JSON.stringify({ finding: 'ok', what: 'config', connectors: setup.connectors.map(({ name }) => name) }))
+  for (const { path, message, line } of setup.warnings)
+    io.stdout(JSON.stringify({ finding: 'warning', what: path, ...(line === undefined ? {} : { line }), warning: message }))
 
   const quiet = createLog('silent')
   const signal = AbortSignal.any([io.signal, AbortSignal.timeout(TIMEOUT_MS)])

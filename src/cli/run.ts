@@ -13,7 +13,7 @@ import { ownVersion } from '../version.ts'
 import { aggregateMetrics } from './aggregate-metrics.ts'
 import { readArgs } from './args.ts'
 import { type Io, refuse } from './io.ts'
-import { openKafka, openRegistry, prepareTopics, readSetup, registerSchemas, type Setup } from './setup.ts'
+import { logOf, openKafka, openRegistry, prepareTopics, readSetup, registerSchemas, type Setup } from './setup.ts'
 
 const ROLES = ['worker', 'aggregator', 'server'] as const
 type Role = (typeof ROLES)[number]
@@ -30,7 +30,9 @@ export async function runCommand(argv: string[], io: Io): Promise<number> {
   const read = await readSetup(args.values.config ?? '', io)
   if (!read.ok) return refuse(io.log, 'CFG_INVALID', read.faults)
   const roles = new Set((args.values.roles?.split(',') ?? ROLES) as Role[])
-  return new Process(read.setup, roles, io).run()
+  const log = logOf(read.setup, io)
+  for (const { path, message } of read.setup.warnings) log.warn({ path }, message)
+  return new Process(read.setup, roles, { ...io, log }).run()
 }
 
 /** Roles that share one Kafka connection, one listener and one set of metrics. */

@@ -3,6 +3,7 @@
  */
 import { dirname, resolve } from 'node:path'
 import { type ColloquyConfig, type Fault, type LoadedConfig, loadConfig, mergeFaults } from '../config.ts'
+import { shown } from '../config-values.ts'
 import { FlowError } from '../errors.ts'
 import { connectKafka } from '../kafka/client.ts'
 import type { Kafka } from '../kafka/port.ts'
@@ -10,7 +11,7 @@ import { connectRegistry, type Registry } from '../kafka/registry.ts'
 import { hideSecret, type Log } from '../log.ts'
 import { type BaseConfig, parseConnectorConfig } from '../source/config.ts'
 import type { Connector } from '../source/contract.ts'
-import { findConnector } from '../source/registry.ts'
+import { findConnector, loadPlugins } from '../source/registry.ts'
 import { schemaText } from '../schemas.ts'
 import { type TopicNames, topicNames, topicSpecs } from '../topics.ts'
 import type { Io } from './io.ts'
@@ -27,14 +28,16 @@ export interface Setup {
   readonly config: ColloquyConfig
   readonly connectors: readonly ConfiguredConnector[]
   readonly names: TopicNames
+  /** What is allowed, and probably not what was meant. */
+  readonly warnings: readonly Fault[]
 }
 
 /** Reads the file and everything that it names; lists every fault at once, the connectors' among them. */
 export async function readSetup(path: string, io: Io): Promise<{ ok: true; setup: Setup } | { ok: false; faults: Fault[] }> {
   const loaded = loadConfig(path, io.env)
-  const { connectors, faults } = await readConnectors(path, loaded)
+  const { connectors, faults, warnings } = await readConnectors(path, loaded)
   if (!loaded.ok || faults.length > 0) return { ok: false, faults: mergeFaults(loaded.ok ? [] : loaded.faults, faults) }
-  return { ok: true, setup: { config: loaded.config, connectors, names: topicNames(loaded.config.topics.prefix) } }
+  return { ok: true, setup: { config: loaded.config, connectors, names: topicNames(loaded.config.topics.prefix), warnings } }
 }
 
 /** The connectors alone, for what needs no Kafka: of the rest of the file only what says nothing at all of Kafka and registry is let pass. */
@@ -51,33 +54,57 @@ export async function readConnectorsOnly(
 async function readConnectors(
   path: string,
   loaded: LoadedConfig,
-): Promise<{ connectors: ConfiguredConnector[]; faults: Fault[] }> {
+): Promise<{ connectors: ConfiguredConnector[]; faults: Fault[]; warnings: Fault[] }> {
   const found: Fault[] = []
-  const report = ({ path: at, message }: Omit<Fault, 'line'>) => {
+  const warnings: Fault[] = []
+  const placed = ({ path: at, message }: Omit<Fault, 'line'>): Fault => {
     const line = loaded.lineOf(at)
-    found.push({ path: at, message, ...(line === undefined ? {} : { line }) })
+    return { path: shown(at, 300), message, ...(line === undefined ? {} : { line }) }
   }
+  const report = (fault: Omit<Fault, 'line'>) => void found.push(placed(fault))
+  const folder = dirname(resolve(path))
+  const plugins = await loadPlugins(loaded.plugins, folder)
+  for (const { index, error } of plugins.faults) report({ path: `plugins.${index}`, message: error.message })
   const connectors: ConfiguredConnector[] = []
   for (const [name, flat] of Object.entries(loaded.connectors)) {
     const place = `connectors.${name}`
     const wanted = flat['connector.class']
-    if (typeof wanted !== 'string') {
+    if (wanted !== undefined && typeof wanted !== 'string') {
+      report({
+        path: `${place}.connector.class`,
+        message: 'takes text: an id, an npm package or a path; `colloquy plugins` lists the ids',
+      })
+      continue
+    }
+    if (wanted === undefined) {
       report({ path: `${place}.connector.class`, message: 'is missing: it names the connector; `colloquy plugins` lists them' })
       continue
     }
     try {
-      const connector = await findConnector(wanted, dirname(resolve(path)))
+      const connector = await findConnector(wanted, folder, plugins.byId)
       const parsed = parseConnectorConfig(name, flat, connector)
       if (parsed.ok) {
         for (const secret of parsed.secrets) hideSecret(secret)
         connectors.push({ name, connector, base: parsed.base, config: parsed.config })
+        if (parsed.base.tasksMax > 1)
+          warnings.push(
+            placed({
+              path: `${place}.tasks.max`,
+              message: 'is a label for now: one worker reads all source partitions of the connector, whatever it says',
+            }),
+          )
       } else parsed.faults.forEach(report)
     } catch (error) {
       if (!(error instanceof FlowError)) throw error
       report({ path: `${place}.connector.class`, message: error.message })
     }
   }
-  return { connectors, faults: found }
+  return { connectors, faults: found, warnings }
+}
+
+/** The log at the level of the file, unless the environment says another. */
+export function logOf({ config }: Setup, io: Io): Log {
+  return io.env['COLLOQUY_LOG_LEVEL'] === undefined ? io.log.child({}, { level: config.log.level }) : io.log
 }
 
 export function openKafka({ config }: Setup, log: Log): Kafka {

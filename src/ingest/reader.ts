@@ -97,7 +97,7 @@ export class Reader {
       } catch (thrown) {
         this.#listings.delete(piece.lane)
         const error = asFlowError(thrown)
-        if (error.code === 'SRC_WINDOW_TOO_LARGE') {
+        if (error.retry === 'halve') {
           const halved = halveWindow(this.cursor, this.#pace, piece, spec, error)
           this.cursor = halved.cursor
           this.#pace = halved.pace
@@ -105,7 +105,7 @@ export class Reader {
             { lane: piece.lane, ...place(piece), windowMs: halved.pace.lengthMs },
             'window halved: too large for the vendor',
           )
-        } else if (error.code === 'SRC_RESUME_EXPIRED' && this.#mayRestart(piece)) {
+        } else if (error.retry === 'reopen' && this.#mayRestart(piece)) {
           this.cursor = startWindowAgain(this.cursor, piece.lane)
           this.#of.log.info({ lane: piece.lane, ...place(piece) }, 'window started again: its resume expired')
         } else throw error

@@ -12,9 +12,9 @@ import type { Progress } from '../records.ts'
 import type { Http, Scope, Stream } from '../source/contract.ts'
 import type { QuotaLease } from '../source/quota.ts'
 import type { Fault } from './commit.ts'
-import { Batch, type Outputs, type RecordEncoder } from './encode.ts'
+import { Batches, type Outputs, type RecordEncoder } from './encode.ts'
 import type { PartitionHealth } from './health.ts'
-import { nothingRead, type PlanSpec } from './plan.ts'
+import type { PlanSpec } from './plan.ts'
 import { Reader } from './reader.ts'
 import { restore, type RestoreParts } from './restore.ts'
 import { run, type Stages } from './run.ts'
@@ -30,6 +30,9 @@ export interface TaskParts {
   readonly spec: PlanSpec
   readonly progress: RecordEncoder<Progress>
   readonly decodeProgress: RestoreParts['decodeProgress']
+  readonly reads?: RestoreParts['reads']
+  readonly formerTransactionalId?: RestoreParts['formerTransactionalId']
+  readonly refreshLimits?: RestoreParts['refreshLimits']
   readonly http: Http
   readonly quota: Pick<QuotaLease, 'spent' | 'isDue' | 'recall'>
   readonly clock: Clock
@@ -107,15 +110,11 @@ async function own(parts: TaskParts, onCommit: () => void): Promise<Owned> {
     quota.recall(spent)
     await fault('restored')
     const reader = new Reader({ ...parts, openIds: (afterMs, untilMs) => versions.openBetween(afterMs, untilMs) }, cursor)
-    const batch = new Batch(to)
-    const stages = stagesOf({ ...parts, writer, reader, versions, derived, batch, onCommit })
+    const stages = stagesOf({ ...parts, writer, reader, versions, derived, batches: new Batches(to), isNew, onCommit })
     parts.onReader(reader)
     health.restored(versions.size)
     log.info({ isNew, versions: versions.size, liveUntil: new Date(cursor.live.atMs).toISOString() }, 'source partition started')
-    if (isNew) {
-      batch.begin(nothingRead(cursor))
-      await stages.commit()
-    }
+    if (isNew) await stages.commit()
     return { writer, reader, stages }
   } catch (thrown) {
     await writer.close()
@@ -163,14 +162,14 @@ function isVendors(error: FlowError): boolean {
 }
 
 function isOutcome(error: FlowError): boolean {
-  return error.code === 'KAFKA_OUTCOME_UNKNOWN' || error.code === 'KAFKA_ABORTED'
+  return error.retry === 'reread'
 }
 
 /** What the vendor shows may be other tomorrow, so a row that ends the task (`errors.tolerance: none`) does not end it for good. */
 function endsForGood(error: FlowError): boolean {
-  return error.retry === 'never' && !error.code.startsWith('ROW_') && !error.code.startsWith('RECORD_')
+  return error.retry === 'never'
 }
 
 function waitOf(error: FlowError): number | null {
-  return error.code === 'SRC_RATE_LIMITED' && error.details.waitMs !== undefined ? error.details.waitMs : null
+  return error.retry === 'after' && error.details.waitMs !== undefined ? error.details.waitMs : null
 }

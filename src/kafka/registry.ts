@@ -22,7 +22,7 @@ export interface Registry {
   register(subject: string, schemaText: string): Promise<number>
   /** The schema's text; kept for ever. @throws FlowError NOT_FOUND (remembered for a minute), REGISTRY_UNREACHABLE */
   schemaById(id: number): Promise<string>
-  /** @throws FlowError REGISTRY_UNREACHABLE, CFG_INVALID (credentials) */
+  /** Whether a schema registry answers. @throws FlowError REGISTRY_UNREACHABLE, CFG_INVALID (credentials, or another path than the registry's) */
   ping(): Promise<void>
 }
 
@@ -36,6 +36,7 @@ const REGISTER_PAUSE_MS = 200
 interface Routes {
   readonly Schema: { find(of: { id: number }): Promise<Answer<{ schema: string }>> }
   readonly Subject: {
+    all(): Promise<Answer<unknown>>
     config(of: { subject: string }): Promise<Answer<{ compatibilityLevel: string }>>
     latestVersion(of: { subject: string }): Promise<Answer<{ schema: string }>>
   }
@@ -156,8 +157,13 @@ export function connectRegistry(options: RegistryOptions): Registry {
       }
     },
     ping: async () => {
-      // Any answer will do, also that there is no such subject.
-      await ask(() => routes.Subject.config({ subject: 'colloquy-ping' }))
+      // A registry answers with a list; what stands at another path of the same server (a page of its console, say) does not.
+      const answer = await ask(() => routes.Subject.all())
+      if (answer !== null && isSubjects(answer.data())) return
+      throw new FlowError('CFG_INVALID', {
+        path: 'registry.url',
+        hint: `${answer === null ? 'HTTP 404' : 'an answer that is no list of subjects'} from ${host}/subjects: no schema registry at this path; registry.url ends where /subjects begins, such as http://host:8080/apis/ccompat/v7`,
+      })
     },
   }
 }
@@ -166,6 +172,16 @@ function statusOf(error: unknown): number | null {
   return typeof error === 'object' && error !== null && 'status' in error && typeof error.status === 'number'
     ? error.status
     : null
+}
+
+/** The client gives JSON that is announced as such as a value, and all else as text. */
+function isSubjects(data: unknown): boolean {
+  if (typeof data !== 'string') return Array.isArray(data)
+  try {
+    return Array.isArray(JSON.parse(data))
+  } catch {
+    return false
+  }
 }
 
 /** The registry's word as the client's enum has it. */

@@ -21,6 +21,7 @@ import {
 } from './failures.ts'
 import { type Broker, type Cluster, hangUp, type ProducerIdentity, sendFramed } from './kafkajs.ts'
 import type { PartitionBatch, TopicPartition, Transaction, Writer, WrittenRange } from './port.ts'
+import { mostBatchBytes } from './room.ts'
 import {
   BATCH_OVERHEAD,
   decodeProduced,
@@ -32,8 +33,6 @@ import {
   sizeOfRecord,
 } from './wire.ts'
 
-/** Left free below a topic's limit. */
-const HEADROOM_BYTES = 1024
 /** Most bytes of one Produce request: well below socket.request.max.bytes (100 MiB), and little to hold twice. */
 const REQUEST_BYTES = 8 * 1024 * 1024
 /** Most records of one batch; more gain nothing. */
@@ -304,7 +303,7 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
           const filled = batches.filter(batch => batch.records.length > 0)
           if (filled.length === 0) return []
           const limits = await parts.maxMessageBytes([...new Set(filled.map(batch => batch.topic))])
-          const queues = filled.map(batch => cut(batch, (limits.get(batch.topic) ?? Infinity) - HEADROOM_BYTES))
+          const queues = filled.map(batch => cut(batch, mostBatchBytes(limits.get(batch.topic) ?? Infinity)))
           return await fatally(async () => {
             await addPartitions(tx, filled)
             return await send(tx, number(queues))

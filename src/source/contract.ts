@@ -7,6 +7,7 @@
 import type { z } from 'zod'
 import type { ErrorCode } from '../errors.ts'
 import type { Event, Message, Session } from '../records.ts'
+import type { PiiSpec } from './pii.ts'
 import type { RowContext } from './records.ts'
 
 /** Plain JSON values, as they come from a vendor and as cursors hold them. */
@@ -37,6 +38,8 @@ export interface Manifest {
   readonly sessionStream: string | null
   /** Streams that are read only when the config's `streams` names them (they need an extra permission, say). */
   readonly optionalStreams?: readonly string[]
+  /** Where persons stand in the vendor's data. Absent: `pii.policy: standard` has the built-in rules only, and rejected rows are hidden but for their shape. */
+  readonly pii?: PiiSpec
 }
 
 /** The vendor's limits. Every count holds over any rolling window of its length. 0 or absent: none. */

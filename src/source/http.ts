@@ -42,15 +42,6 @@ const LONGEST_WAIT_MS = 3_600_000
 /** What a token endpoint answers is small. */
 const TOKEN_MAX_BYTES = 1024 * 1024
 
-const TRIED_AGAIN: ReadonlySet<string> = new Set([
-  'SRC_UNREACHABLE',
-  'SRC_TIMEOUT',
-  'SRC_SERVER_ERROR',
-  'SRC_TRUNCATED',
-  'SRC_MALFORMED',
-  'SRC_NOT_READY',
-])
-
 type Headers = Readonly<Record<string, string>>
 
 interface Answer {
@@ -125,7 +116,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
   /** The call until it is answered or its patience is spent. */
   async function call<S extends z.ZodType>(of: Call, page: S, options: CallOptions<z.output<S>>): Promise<z.output<S>> {
     const url = target(base, of.path, of.query)
-    const mayRepeat = ({ code }: FlowError) => TRIED_AGAIN.has(code) && (options.repeatable !== false || code === 'SRC_NOT_READY')
+    const mayRepeat = ({ retry }: FlowError) => retry === 'after' || (retry === 'now' && options.repeatable !== false)
     let refused = 0
     let ended = 0
     const sent = { refreshes: 0 }
@@ -135,7 +126,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
       } catch (thrown) {
         let error = asFlowError(thrown)
         let again = false
-        if (error.code === 'SRC_UNAUTHORISED' && error.details.status !== 403) {
+        if (error.retry === 'refresh' && error.details.status !== 403) {
           // What worked for another request since, or was refreshed meanwhile, has ended, as some do after so many requests; what never worked is refreshed once.
           const mayRefresh = spec.auth?.refresh !== undefined
           const isOld = credentials.taken >= sent.refreshes || sent.refreshes !== credentials.refreshes
@@ -150,10 +141,10 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
               continue
             } catch (failure) {
               error = asFlowError(failure)
-              again = error.code === 'SRC_UNAUTHORISED' ? again : mayRepeat(error) && attempt < tries
+              again = error.retry === 'refresh' ? again : mayRepeat(error) && attempt < tries
             }
           }
-        } else if (error.code === 'SRC_RATE_LIMITED' || mayRepeat(error)) {
+        } else if (mayRepeat(error)) {
           again = attempt < tries
         } else throw error
         const waitMs = error.details.waitMs ?? backoffMs(error, attempt)
@@ -171,7 +162,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
 
   /** Full jitter, doubling; after a 429 never less than what is due, as an early request is another 429. */
   function backoffMs(error: FlowError, attempt: number): number {
-    const asked = error.code === 'SRC_RATE_LIMITED' || error.code === 'SRC_NOT_READY'
+    const asked = error.retry === 'after'
     const { first, longest } = asked ? RATE_LIMIT_BACKOFF_MS : BACKOFF_MS
     const fullMs = Math.min(longest, first * 2 ** (attempt - 1))
     return asked ? fullMs * (1 + random() / 4) : fullMs * random()

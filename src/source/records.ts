@@ -14,7 +14,9 @@ import {
   EVENT_TYPES,
   type Event,
   type EventType,
+  eventKeyOf,
   type Message,
+  messageKeyOf,
   SENDERS,
   type Sender,
   SESSION_STATUSES,
@@ -229,7 +231,7 @@ export function message(of: SessionRef, fields: MessageFields): MessageDraft {
   const attributes = texts(fields.attributes)
   const messageId = required(fields.messageId, 'messageId')
   const record: Message = {
-    message_key: `${of.sessionKey}/${messageId}`,
+    message_key: messageKeyOf(of.sessionKey, messageId),
     session_key: of.sessionKey,
     vendor: of.vendor,
     account: of.account,
@@ -280,7 +282,7 @@ function eventRecord(
   const eventId = required(fields.eventId, 'eventId')
   const type = member(EVENT_TYPE, required(fields.type, 'type'), 'other', attributes, 'type_raw')
   const record: Event = {
-    event_key: `${of.vendor}:${of.account}:${eventId}`,
+    event_key: eventKeyOf(of.vendor, of.account, eventId),
     session_key: sessionKey,
     vendor: of.vendor,
     account: of.account,

@@ -6,7 +6,7 @@ import botmaker from '../../connectors/botmaker/index.ts'
 import { type Quirks, sessionIdOf, startBotmakerSimulator, toldAs } from '../../connectors/botmaker/simulator.ts'
 import { createWorld } from '../../src/sim/index.ts'
 import { parseConnectorConfig } from '../../src/source/config.ts'
-import { conformanceChecks } from '../../src/source/conformance.ts'
+import { conformanceChecks } from '../../src/conformance/index.ts'
 import {
   FlowError,
   rowContext,

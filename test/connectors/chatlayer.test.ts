@@ -6,7 +6,7 @@ import { DerivedSessions } from '../../src/ingest/derived.ts'
 import type { Event, Session } from '../../src/records.ts'
 import { createWorld } from '../../src/sim/index.ts'
 import { parseConnectorConfig } from '../../src/source/config.ts'
-import { conformanceChecks } from '../../src/source/conformance.ts'
+import { conformanceChecks } from '../../src/conformance/index.ts'
 import type { Derive } from '../../src/source/contract.ts'
 import {
   FlowError,

@@ -5,7 +5,7 @@ import { FlowError } from '../../src/errors.ts'
 import type { Boundary } from '../../src/ingest/commit.ts'
 import { type Connector, defineConnector, event, message, type Page, session } from '../../src/source/index.ts'
 import { type HandClock, handClock } from '../support/clock.ts'
-import { type MemoryKafka, memoryKafka } from '../../src/source/conformance/memory-kafka.ts'
+import { type MemoryKafka, memoryKafka } from '../../src/conformance/memory-kafka.ts'
 import { type Draw, draw } from './random.ts'
 import { startLife, topicsOf } from './world.ts'
 

@@ -1,6 +1,6 @@
 /** The subjects of the conformance suite in `subjects/`, by file. */
 import { readdirSync } from 'node:fs'
-import type { Subject } from '../../src/source/conformance.ts'
+import type { Subject } from '../../src/conformance/index.ts'
 
 const SUBJECTS = new URL('subjects/', import.meta.url)
 

@@ -1,7 +1,7 @@
 /** What independent readers found on the topics, held to what a vendor's truth tells. */
 import type { Event, Message, Session } from '../../src/records.ts'
-import type { Truth } from '../../src/source/conformance.ts'
-import { assertSound, assertTrue, type Read } from '../../src/source/conformance/topics.ts'
+import type { Truth } from '../../src/conformance/index.ts'
+import { assertSound, assertTrue, type Read } from '../../src/conformance/topics.ts'
 import type { IndependentRecord } from './independent/read-topics.ts'
 
 /** None missing, none twice, revisions 1, 2, 3, the newest as the truth has it. @throws AssertionError */

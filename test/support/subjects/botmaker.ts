@@ -2,7 +2,7 @@
 import botmaker from '../../../connectors/botmaker/index.ts'
 import { type BotmakerSimulator, type Quirks, startBotmakerSimulator } from '../../../connectors/botmaker/simulator.ts'
 import { createWorld } from '../../../src/sim/index.ts'
-import type { Habit, Start, Subject } from '../../../src/source/conformance.ts'
+import type { Habit, Start, Subject } from '../../../src/conformance/index.ts'
 import { truthOf } from '../truth/botmaker.ts'
 
 const MINUTE_MS = 60_000

@@ -2,7 +2,7 @@
 import connector from '../../../connectors/chatlayer/index.ts'
 import { type ChatlayerOptions, type Quirks, startChatlayerSimulator } from '../../../connectors/chatlayer/simulator.ts'
 import { type BotSpec, createWorld } from '../../../src/sim/index.ts'
-import type { Habit, Subject } from '../../../src/source/conformance.ts'
+import type { Habit, Subject } from '../../../src/conformance/index.ts'
 import { truthOf } from '../truth/chatlayer.ts'
 
 const MINUTE = 60_000

@@ -2,7 +2,7 @@
 import koreai from '../../../connectors/koreai/index.ts'
 import { PLAIN, type Quirks, startKoreaiSimulator } from '../../../connectors/koreai/simulator.ts'
 import { createWorld } from '../../../src/sim/index.ts'
-import type { Habit, Subject } from '../../../src/source/conformance.ts'
+import type { Habit, Subject } from '../../../src/conformance/index.ts'
 import { truthOf } from '../truth/koreai.ts'
 
 const HOUR = 3_600_000

@@ -1,7 +1,7 @@
 import syntphony from '../../../connectors/syntphony/index.ts'
 import { type Quirks, startSyntphonySimulator } from '../../../connectors/syntphony/simulator.ts'
 import { BOTS, createWorld } from '../../../src/sim/index.ts'
-import type { Habit, Subject } from '../../../src/source/conformance.ts'
+import type { Habit, Subject } from '../../../src/conformance/index.ts'
 import { truthOf } from '../truth/syntphony.ts'
 
 const MINUTE = 60_000

@@ -5,7 +5,7 @@
 import wolkvox from '../../../connectors/wolkvox/index.ts'
 import { type Quirks, startWolkvoxSimulator } from '../../../connectors/wolkvox/simulator.ts'
 import { createWorld } from '../../../src/sim/index.ts'
-import type { Habit, Start, Subject, Vendor } from '../../../src/source/conformance.ts'
+import type { Habit, Start, Subject, Vendor } from '../../../src/conformance/index.ts'
 import { truthOf, turnsTruthOf } from '../truth/wolkvox.ts'
 
 const MINUTE = 60_000

@@ -1,6 +1,6 @@
 /** What the topics must hold of a world that Botmaker has shown, and that is over: every conversation older than the lookback. */
 import type { BotmakerSimulator } from '../../../connectors/botmaker/simulator.ts'
-import type { Truth } from '../../../src/source/conformance.ts'
+import type { Truth } from '../../../src/conformance/index.ts'
 import { expectedOf } from '../botmaker-truth.ts'
 
 export function truthOf(simulator: BotmakerSimulator, nowMs: number, version: 'v1' | 'v2' = 'v2'): Truth {

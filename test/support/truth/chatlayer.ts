@@ -19,7 +19,7 @@ import {
   type Version,
 } from '../../../connectors/chatlayer/simulator.ts'
 import type { Conversation } from '../../../src/sim/index.ts'
-import type { Truth } from '../../../src/source/conformance.ts'
+import type { Truth } from '../../../src/conformance/index.ts'
 import { channelOf, contentId } from '../../../src/source/index.ts'
 import type { Event } from '../../../src/records.ts'
 

@@ -11,7 +11,7 @@ import {
 } from '../../../connectors/koreai/simulator.ts'
 import type { Event, Message, Session } from '../../../src/records.ts'
 import type { WorldEvent, WorldMessage } from '../../../src/sim/index.ts'
-import type { Truth } from '../../../src/source/conformance.ts'
+import type { Truth } from '../../../src/conformance/index.ts'
 import { channelOf } from '../../../src/source/index.ts'
 
 const DAY = 86_400_000

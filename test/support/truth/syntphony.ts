@@ -18,7 +18,7 @@ import {
 } from '../../../connectors/syntphony/simulator.ts'
 import type { Event, Message, Session } from '../../../src/records.ts'
 import type { Conversation } from '../../../src/sim/index.ts'
-import type { Truth } from '../../../src/source/conformance.ts'
+import type { Truth } from '../../../src/conformance/index.ts'
 
 const HOUR = 3_600_000
 const LOOKBACK_MS = 48 * HOUR

@@ -4,7 +4,7 @@
  */
 import { BOT_NAME, type Chat, extensionOf, knowsCustomer, type WolkvoxSimulator } from '../../../connectors/wolkvox/simulator.ts'
 import type { Event, Message, Session } from '../../../src/records.ts'
-import type { Truth } from '../../../src/source/conformance.ts'
+import type { Truth } from '../../../src/conformance/index.ts'
 
 /** @param nowMs Time of the vendor up to which everything was read. */
 export function truthOf({ world, account, quirks }: WolkvoxSimulator, nowMs: number): Truth {

@@ -1,5 +1,5 @@
 /** The suite's time: it stands still while anything is under way, and jumps to the next sleeper as soon as nothing is. */
-import type { Clock } from '../../clock.ts'
+import type { Clock } from '../clock.ts'
 
 export interface JumpingClock extends Clock {
   /** Something is under way that time must wait for; call what is returned when it is over. */

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { type Check, conformanceChecks, type Subject, type Waiver } from '../../src/source/conformance.ts'
+import { type Check, conformanceChecks, type Subject, type Waiver } from '../../src/conformance/index.ts'
 import {
   type Connector,
   type ErrorCode,

@@ -1,6 +1,6 @@
 /** What a connector's author gives to have it checked: the connector, and a vendor with habits and a truth. */
-import type { Event, Message, Session } from '../../records.ts'
-import type { Connector, Window } from '../contract.ts'
+import type { Event, Message, Session } from '../records.ts'
+import type { Connector, Window } from '../source/contract.ts'
 
 export interface Subject {
   readonly connector: Connector

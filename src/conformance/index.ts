@@ -6,7 +6,7 @@
  * does by itself (`Habit`) comes from the vendor. The checks of topics run the ingest of production on topics in memory.
  */
 import assert from 'node:assert/strict'
-import { DRIFTS, survivesDrift } from './conformance/checks-drift.ts'
+import { DRIFTS, survivesDrift } from './checks-drift.ts'
 import {
   configIsDescribed,
   configIsRead,
@@ -16,7 +16,7 @@ import {
   normalisePure,
   plansAreSane,
   resumes,
-} from './conformance/checks-reading.ts'
+} from './checks-reading.ts'
 import {
   holdsTheTruth,
   MID_FAULTS,
@@ -25,13 +25,13 @@ import {
   survivesHabit,
   survivesKills,
   survivesKillsAsTimeGoesOn,
-} from './conformance/checks-topics.ts'
-import { type Bench, withBench } from './conformance/bench.ts'
-import { type Habit, HABITS, type Subject } from './conformance/subject.ts'
-import { isExpired, waiverFaults, waiverOf } from './conformance/waivers.ts'
-import { checked } from './registry.ts'
+} from './checks-topics.ts'
+import { type Bench, withBench } from './bench.ts'
+import { type Habit, HABITS, type Subject } from './subject.ts'
+import { isExpired, waiverFaults, waiverOf } from './waivers.ts'
+import { checked } from '../source/registry.ts'
 
-export { type Habit, HABITS, type Start, type Subject, type Truth, type Vendor, type Waiver } from './conformance/subject.ts'
+export { type Habit, HABITS, type Start, type Subject, type Truth, type Vendor, type Waiver } from './subject.ts'
 
 export interface Check {
   readonly name: string

@@ -1,6 +1,6 @@
 /** The suite on connectors of other shapes than Acme's: sessions derived of turns, and rows that are followed by their ids; one that is broken for each. */
 import { describe, expect, test } from 'vitest'
-import { conformanceChecks, type Truth } from '../../src/source/conformance.ts'
+import { conformanceChecks, type Truth } from '../../src/conformance/index.ts'
 import { type Connector, type Derive, event, type FollowArgs, message, type RowContext, session } from '../../src/source/index.ts'
 import { acme, type AcmeOptions, type ConfigType, type Held, Page, type RowType, subjectOf, withStream } from './acme.ts'
 

@@ -2,7 +2,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { z } from 'zod'
-import type { Habit, Start, Subject, Truth, Waiver } from '../../src/source/conformance.ts'
+import type { Habit, Start, Subject, Truth, Waiver } from '../../src/conformance/index.ts'
 import { type Connector, defineConnector, event, FlowError, message, session } from '../../src/source/index.ts'
 
 const MINUTE = 60_000

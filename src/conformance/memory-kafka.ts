@@ -1,5 +1,5 @@
-import { FlowError } from '../../errors.ts'
-import type { Kafka, PartitionBatch, ReadRecord, WriteRecord, Writer, WrittenRange } from '../../kafka/port.ts'
+import { FlowError } from '../errors.ts'
+import type { Kafka, PartitionBatch, ReadRecord, WriteRecord, Writer, WrittenRange } from '../kafka/port.ts'
 
 type Outcome = 'open' | 'committed' | 'aborted'
 

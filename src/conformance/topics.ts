@@ -1,9 +1,9 @@
 /** What stands on the in-memory topics, and whether it is what must stand there. */
 import assert from 'node:assert/strict'
-import { decoderFor, encoderFor } from '../../kafka/codec.ts'
-import { type Event, type Message, type Progress, SENDERS, type Session, SESSION_STATUSES } from '../../records.ts'
-import { type SchemaName, schemaText } from '../../schemas.ts'
-import type { TopicNames } from '../../topics.ts'
+import { decoderFor, encoderFor } from '../kafka/codec.ts'
+import { type Event, type Message, type Progress, SENDERS, type Session, SESSION_STATUSES } from '../records.ts'
+import { type SchemaName, schemaText } from '../schemas.ts'
+import type { TopicNames } from '../topics.ts'
 import type { MemoryKafka } from './memory-kafka.ts'
 import type { Truth } from './subject.ts'
 

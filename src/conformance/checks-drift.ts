@@ -3,7 +3,7 @@
  * of it is held against what came of the same rows unedited. A row is told or rejected with its place; every other row stands; nothing is lost in silence.
  */
 import assert from 'node:assert/strict'
-import type { Stream } from '../contract.ts'
+import type { Stream } from '../source/contract.ts'
 import { type Bench, isRead, stream } from './bench.ts'
 import { type Line, liveStill, stillLine } from './pipeline.ts'
 import { assertSound, newest, said, type Topics } from './topics.ts'

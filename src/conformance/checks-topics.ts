@@ -1,6 +1,6 @@
 /** Checks that read a vendor the whole way: after kills, faults, habits and a stop, the topics hold what the vendor says is true. */
 import assert from 'node:assert/strict'
-import type { Boundary } from '../../ingest/commit.ts'
+import type { Boundary } from '../ingest/commit.ts'
 import type { Bench } from './bench.ts'
 import {
   type Line,

@@ -407,7 +407,7 @@ describe('colloquy rebuild', () => {
     await h.feed(all.filter(({ kind }) => kind !== 'session'))
     await count(h)
     expect(await h.table()).toEqual(h.expected())
-  })
+  }, 240_000)
 
   test('says in one line what is wrong, without a stack trace', async () => {
     const h = await start(1)

@@ -195,6 +195,16 @@ export const ERRORS = {
     text: 'bytes on a topic are not a record of ours',
     cure: 'Find out who else writes to the topic. For a state topic (`-connect-…`, `-aggregate-…`): run the version of Colloquy that wrote it, or a newer one.',
   },
+  AGGREGATE_LOST: {
+    retry: 'never',
+    text: 'a part of the state of the aggregator is gone from its topics',
+    cure: 'Stop all aggregators of the prefix, run `colloquy rebuild --config FILE`, and start them again.',
+  },
+  AGGREGATE_RUNNING: {
+    retry: 'never',
+    text: 'an aggregator of this prefix is running',
+    cure: 'Stop all aggregators of the prefix and run the command again; one that was killed counts until its session has timed out (10 s).',
+  },
   CURSOR_INVALID: {
     retry: 'never',
     text: 'the stored cursor cannot be read',

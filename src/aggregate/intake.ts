@@ -11,6 +11,8 @@ export interface Intake {
    * records were passed, for others wait until it has reached the end. Null when the signal has aborted. @throws what the tail throws
    */
   next(): Promise<Chunk[] | null>
+  /** A batch is full and waits to be taken; fetching pauses. */
+  readonly isFull: boolean
 }
 
 export interface IntakeOptions {
@@ -62,6 +64,10 @@ export function createIntake(tail: AsyncIterable<Chunk[]>, options: IntakeOption
   }
 
   return {
+    get isFull() {
+      return isFull()
+    },
+
     async next() {
       while (isEmpty() && !isOver()) await wait(null)
       const untilMs = clock.now() + lingerMs

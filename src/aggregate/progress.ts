@@ -9,7 +9,7 @@ import { errorFields, type Log } from '../log.ts'
 import type { Progress, TopicOffset } from '../records.ts'
 import { narrowSchema, schemaText } from '../schemas.ts'
 import type { TopicNames } from '../topics.ts'
-import { createWatermarks, type Watermarks } from '../watermark.ts'
+import { asPublished, createWatermarks, type Watermarks } from '../watermark.ts'
 import { inputsOf } from './restore.ts'
 
 export interface ProgressFeed {
@@ -60,7 +60,7 @@ export function createProgressFeed(parts: {
 
   async function take(records: readonly ReadRecord[]): Promise<void> {
     await decoder.prepare(records.map(record => record.value))
-    for (const { key, value, offset } of records) {
+    for (const { key, value, offset, timestamp } of records) {
       if (key === null) continue
       const source = key.toString()
       if (value === null) {
@@ -70,13 +70,13 @@ export function createProgressFeed(parts: {
         continue
       }
       try {
-        const progress = decoder.decode(value)
+        const progress = asPublished(decoder.decode(value), timestamp)
         newest.set(source, progress)
         tell({ progress })
       } catch (thrown) {
         const error = asFlowError(thrown)
         if (error.code !== 'CODEC_INVALID') throw error
-        log.warn({ ...errorFields(error), topic, offset }, 'Record left out')
+        log.warn({ ...errorFields(error), topic, offset }, 'record left out')
       }
     }
   }
@@ -122,7 +122,7 @@ export function createProgressFeed(parts: {
           await read(positions, signal)
         } catch (thrown) {
           if (signal.aborted) break
-          log.warn(errorFields(asFlowError(thrown)), 'Progress cannot be followed; trying again')
+          log.warn(errorFields(asFlowError(thrown)), 'progress cannot be followed; trying again')
           await clock.sleep(RETRY_MS, signal)
         }
       }

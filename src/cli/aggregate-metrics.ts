@@ -1,7 +1,6 @@
 import type { AggregateMetrics, FirstSeenKind } from '../aggregate/run.ts'
+import { SENDER_LABELS } from '../aggregate/state.ts'
 import type { Metrics } from '../metrics.ts'
-
-const SENDERS = ['user', 'bot', 'agent', 'other'] as const
 
 /** What the aggregator tells of itself, in the metrics of the contract. */
 export function aggregateMetrics(metrics: Metrics): AggregateMetrics {
@@ -25,7 +24,7 @@ export function aggregateMetrics(metrics: Metrics): AggregateMetrics {
       const labels = { vendor, account, bot_id, channel }
       metrics.born('sessions_total', labels)
       metrics.born('agent_transfers_total', labels)
-      for (const sender of SENDERS) metrics.born('messages_total', { ...labels, sender })
+      for (const sender of SENDER_LABELS) metrics.born('messages_total', { ...labels, sender })
     },
     leftOut: (topic, reason, n) => metrics.inc('aggregate_left_out_total', { topic: topic ?? 'none', reason }, n),
   }

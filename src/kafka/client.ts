@@ -1,6 +1,6 @@
 import { FlowError } from '../errors.ts'
 import { isConnectionFailure, kafkaError } from './failures.ts'
-import { joinGroup } from './group.ts'
+import { groupsSharing, joinGroup } from './group.ts'
 import { type Cluster, createAdmin, createCluster, type Deadlines, hangUp } from './kafkajs.ts'
 import { ping, PING_DEADLINES } from './ping.ts'
 import type { GroupMember, Kafka, KafkaOptions, TopicSettings, Writer } from './port.ts'
@@ -160,6 +160,7 @@ export function connectKafka(options: KafkaOptions): Kafka {
     joinGroup: async groupOptions => {
       const member = await joinGroup({ connect: () => connect(), drop, log }, groupOptions)
       const leaving: GroupMember = {
+        problem: () => member.problem(),
         leave: async () => {
           members.delete(leaving)
           await member.leave()
@@ -176,6 +177,8 @@ export function connectKafka(options: KafkaOptions): Kafka {
           partitions.map(({ partition, offset }) => ({ topic, partition, offset: Number(offset) < 0 ? null : Number(offset) })),
         )
       }),
+
+    groupsSharing: (topic, groupId) => withAdmin(of => groupsSharing(of, topic, groupId)),
 
     close: async () => {
       if (closed) return

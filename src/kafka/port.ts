@@ -87,6 +87,9 @@ export interface Kafka {
   /** Group offsets as the broker has them, for tools that show lag; null where there is none. */
   groupOffsets(groupId: string, topics: readonly string[]): Promise<(TopicPartition & { offset: number | null })[]>
 
+  /** Groups that have members who share this topic's partition numbers (`joinGroup`) right now, and `groupId` if it has any members. */
+  groupsSharing(topic: string, groupId: string): Promise<string[]>
+
   close(): Promise<void>
 }
 
@@ -182,6 +185,8 @@ export interface TailOptions {
   readonly maxWaitMs?: number
   /** Most bytes of one fetch and partition. Default 1 MiB. */
   readonly maxBytesPerPartition?: number
+  /** Called with each answer of a broker, also one without records: these places were answered just now. */
+  readonly onAnswer?: (places: readonly TopicPartition[]) => void
 }
 
 export interface GroupOptions {
@@ -198,5 +203,7 @@ export interface GroupOptions {
 }
 
 export interface GroupMember {
+  /** Why it has no say in its group right now; null: it is a member, and the group has answered of late. */
+  problem(): string | null
   leave(): Promise<void>
 }

@@ -379,6 +379,7 @@ export async function* tail(
       } else if (partition.errorCode !== 0) throw refused(partition.errorCode, placeOf(place))
       else {
         place.failures = 0
+        options.onAnswer?.([place])
         const records: ReadRecord[] = []
         const { next, isOpen } = take(partition, place.offset, asked.length === 1, record => records.push(record))
         place.alone = isOpen && place === asked[0]

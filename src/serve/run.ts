@@ -16,7 +16,7 @@ import type { Metrics } from '../metrics.ts'
 import { MEASURES, type Progress, type TopicOffset } from '../records.ts'
 import { narrowSchema } from '../schemas.ts'
 import type { TopicNames } from '../topics.ts'
-import { createWatermarks, type SourcePartition, type Watermarks } from '../watermark.ts'
+import { asPublished, createWatermarks, type SourcePartition, type Watermarks } from '../watermark.ts'
 import type { RoleHealth, Serve } from './http.ts'
 import { createStore, LABELS, type PointValues, type SeriesStore } from './store.ts'
 
@@ -217,7 +217,7 @@ function createIntake(options: ServerOptions, store: SeriesStore, watermarks: Wa
       if (source) watermarks.forget(source)
       return
     }
-    const told = progress.decode(record.value)
+    const told = asPublished(progress.decode(record.value), record.timestamp)
     sources.set(key, { connector: told.connector, stream: told.stream, scope: told.scope })
     if (first) first.set(key, told)
     else watermarks.apply(told)

@@ -17,6 +17,11 @@ export function clean(raw: string): string {
   return raw.includes('\0') ? raw.replaceAll('\0', '') : raw
 }
 
+/** A name in a map, with a sign in the place of U+0000: two names that differ must not become one. */
+function cleanName(name: string): string {
+  return name.includes('\0') ? name.replaceAll('\0', '\u2400') : name
+}
+
 /** true and false in the ways vendors write them (`"True"`, 1, `"0"`, `"yes"`); null for anything else. */
 export function bool(raw: unknown): boolean | null {
   if (typeof raw === 'boolean') return raw
@@ -64,7 +69,7 @@ export function texts(raw: Readonly<Record<string, unknown>> | null | undefined)
     if (!Object.hasOwn(raw, name)) continue
     const value = raw[name]
     if (value === null || value === undefined) continue
-    put(out, clean(name), typeof value === 'string' ? clean(value) : asText(value))
+    put(out, cleanName(name), typeof value === 'string' ? clean(value) : asText(value))
   }
   return out
 }
@@ -110,7 +115,7 @@ function shallow(value: unknown, levels: number, of: { readonly sorted?: boolean
   const names = Object.keys(value)
   for (const name of of.sorted === true ? names.sort() : names) {
     const inner = (value as Record<string, unknown>)[name]
-    if (of.told !== true || (inner !== null && inner !== undefined)) put(out, clean(name), shallow(inner, levels - 1, of))
+    if (of.told !== true || (inner !== null && inner !== undefined)) put(out, cleanName(name), shallow(inner, levels - 1, of))
   }
   return out
 }

@@ -34,6 +34,7 @@ export interface Standby {
 }
 
 const LOOK_MS = 500
+const END_PATIENCE_MS = 2_000
 /** Records of workers that are gone are removed by those that live. */
 const FORGET_MS = 3_600_000
 
@@ -49,11 +50,20 @@ export function startStandby(options: StandbyOptions): Standby {
       const fencedAtMs = clock.now()
       while (!ended.aborted && !isFree(key, { fencedAtMs, pollIntervalMs })) await clock.sleep(LOOK_MS, ended)
     },
-    done: Promise.all([
-      untilAborted(options, 'following other workers', () => follow(options, owners)),
-      untilAborted(options, 'showing that this worker lives', () => showLife(options, worker, owners)),
+    done: Promise.race([
+      Promise.all([
+        untilAborted(options, 'following other workers', () => follow(options, owners)),
+        untilAborted(options, 'showing that this worker lives', () => showLife(options, worker, owners)),
+      ]),
+      endOf(options),
     ]).then(() => {}),
   }
+}
+
+/** Some time after the signal: where Kafka is away, nobody waits for the last sign of life. */
+async function endOf({ clock, signal }: StandbyOptions): Promise<void> {
+  if (!signal.aborted) await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }))
+  await clock.sleep(END_PATIENCE_MS)
 }
 
 /** Again and again: what fails here must not end the worker. */

@@ -11,6 +11,7 @@ import { trustedClock } from './now.ts'
 import type { Reader } from './reader.ts'
 import { withdrawRemoved } from './removed.ts'
 import { SharedReads } from './shared-read.ts'
+import { startStandby } from './standby.ts'
 import { type ConnectorToRun, leaseOf, openShared, partitionsOf, partsOf, type SharedOptions } from './source-partition.ts'
 import type { IngestMetrics } from './stages.ts'
 import { runTask, type TaskParts } from './task.ts'
@@ -24,6 +25,8 @@ export interface IngestOptions extends SharedOptions {
   readonly network?: Network
   /** Connectors that are gone for good, beside those that are there: their Progress is withdrawn. */
   readonly removed?: readonly string[]
+  /** For tests: no other process has this config, so none is followed. */
+  readonly isAlone?: true
   /** For tests: see `Fault`. */
   readonly fault?: Fault
   /** How often metrics are told what has become stalled, milliseconds. Default 2 s; Infinity: never. */
@@ -49,6 +52,11 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
     readToEnd: (place, onRecord, stop) => kafka.readToEnd(place, onRecord, stop),
     openWriter: options => reads.gathering(kafka.openWriter(options)),
   }
+  /** Aborts when all source partitions have ended. */
+  const all = new AbortController()
+  const { names, partitions } = options
+  const following = { kafka, names, prefix: shared.prefix, partitions, clock, log, signal: all.signal }
+  const standby = options.isAlone ? undefined : startStandby(following)
   const health = new Health(clock, metrics)
   const pool = quotaPool(clock)
   const running = options.connectors.flatMap(of => {
@@ -91,6 +99,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
         metrics,
         health: state,
         signal,
+        standby,
         fault: options.fault ?? (() => {}),
         onReader: to => (reader = to),
       })
@@ -99,7 +108,6 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
     })
   })
 
-  const all = new AbortController()
   const ready = () => readiness(health)
   const configured = options.connectors.flatMap(({ name, connector, base, config }) =>
     partitionsOf(connector, base, config).map(({ streamName, scope }) => ({
@@ -108,7 +116,6 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
       scope: scope.name,
     })),
   )
-  const { names, partitions } = options
   const withdrawn = whenReady(ready, clock, signal).then(() =>
     withdrawRemoved({ kafka, names, prefix: shared.prefix, partitions, configured, removed: options.removed ?? [], log, signal }),
   )
@@ -118,6 +125,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
     states: () => health.states(),
     done: Promise.all(running)
       .then(() => all.abort())
+      .then(() => standby?.done)
       .then(() => withdrawn),
   }
 }

@@ -2,7 +2,8 @@
  * The life of one source partition: own it (fence, then read cursor and versions), run it, and when something fails, decide what is kept.
  *
  * A vendor's fault leaves writer, cursor and versions as they are: what is in hand is committed, and after a pause reading goes on. Any other
- * fault drops all three, because memory may be ahead of the topics: they are opened and read anew. Being fenced ends it: somebody else has it.
+ * fault drops all three, because memory may be ahead of the topics: they are opened and read anew. When another process has taken it over, that one
+ * is followed, and the source partition is claimed again when nobody reads it any more (`standby.ts`).
  *
  * The pause doubles from 1 s to 5 min until the source partition gets further than it ever was. A commit alone does not count: a window that fails on
  * its third page commits its first two at each try.
@@ -18,6 +19,7 @@ import { boundedWaitMs } from '../source/wait.ts'
 import { watchedStream } from '../source/watchdog.ts'
 import { Advance } from './advance.ts'
 import type { Fault } from './commit.ts'
+import { cursorKey, type CursorOwner } from './cursor.ts'
 import { Batches, type Outputs, type RecordEncoder } from './encode.ts'
 import type { PartitionHealth } from './health.ts'
 import type { PlanSpec } from './plan.ts'
@@ -25,6 +27,7 @@ import { Reader } from './reader.ts'
 import { restore, type RestoreParts } from './restore.ts'
 import { run, type Stages } from './run.ts'
 import { type IngestMetrics, stagesOf } from './stages.ts'
+import type { Standby } from './standby.ts'
 
 export interface TaskParts {
   readonly kafka: Pick<Kafka, 'openWriter' | 'readToEnd'>
@@ -47,6 +50,8 @@ export interface TaskParts {
   readonly health: PartitionHealth
   readonly signal: AbortSignal
   readonly fault: Fault
+  /** Follows other processes; absent: there are none, and being taken over ends the source partition. */
+  readonly standby?: Pick<Standby, 'worker' | 'untilFree'> | undefined
   /** How long a call of the connector may hang by itself, milliseconds of real time. Default: as the watchdog has it. */
   readonly pluginPatienceMs?: number
   /** Told of the reader in use, so that its lane can set the order of requests. */
@@ -55,11 +60,14 @@ export interface TaskParts {
 
 const FIRST_PAUSE_MS = 1_000
 const LONGEST_PAUSE_MS = 300_000
+/** For faults of Kafka, which says by itself when it is back: reading goes on soon after. */
+const LONGEST_KAFKA_PAUSE_MS = 10_000
 /** After the stop signal, what is in hand may take so long to finish, and closing so much longer. */
 const STOP_PATIENCE_MS = 4_000
 const CLOSE_PATIENCE_MS = 2_000
 
 interface Parts extends TaskParts {
+  readonly owner: CursorOwner | undefined
   readonly advance: Advance
   readonly stopsAtMs: () => number
 }
@@ -72,11 +80,12 @@ interface Owned {
 
 /** Resolves when the signal has aborted and everything is closed, or when the source partition has ended for good. Never throws. */
 export async function runTask(given: TaskParts): Promise<void> {
-  const { clock, log, health, signal } = given
+  const { clock, log, health, signal, standby, spec, to } = given
   const advance = new Advance(given.spec)
   const parts: Parts = {
     ...given,
     stream: watchedStream(given.stream, given.pluginPatienceMs),
+    owner: standby && { worker: standby.worker },
     advance,
     stopsAtMs: stopsAt(given),
   }
@@ -106,6 +115,13 @@ export async function runTask(given: TaskParts): Promise<void> {
         owned = null
       }
       if (signal.aborted || error.code === 'STOPPED') break
+      if (error.code === 'KAFKA_FENCED' && standby) {
+        health.failed(error, 'paused')
+        log.warn(errorFields(error), 'source partition taken over by another process, following it')
+        await standby.untilFree(cursorKey(to), spec.pollIntervalMs, signal)
+        if (!signal.aborted) log.info({}, 'nobody reads the source partition any more, claiming it')
+        continue
+      }
       if (endsForGood(error)) {
         health.failed(error, 'failed')
         log.error(errorFields(error), 'source partition stopped')
@@ -113,7 +129,7 @@ export async function runTask(given: TaskParts): Promise<void> {
       }
       // The first lost transaction is answered at once: the cursor tells what came of it.
       const waitMs = isOutcome(error) && hasAdvanced ? 0 : Math.max(pauseMs, askedMs(error))
-      if (waitMs > 0) pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)
+      if (waitMs > 0) pauseMs = Math.min(2 * pauseMs, isSources(error) ? LONGEST_PAUSE_MS : LONGEST_KAFKA_PAUSE_MS)
       hasAdvanced = false
       health.failed(error, waitMs === 0 ? 'catching_up' : error.code === 'SRC_RATE_LIMITED' ? 'throttled' : 'failed')
       log.error({ ...errorFields(error), againInMs: waitMs }, 'source partition failed, starts again')

@@ -9,7 +9,7 @@
  * its third page commits its first two at each try.
  */
 import { type Clock, steadyMs } from '../clock.ts'
-import { asFlowError, type FlowError } from '../errors.ts'
+import { asFlowError, FlowError } from '../errors.ts'
 import type { Kafka, Writer } from '../kafka/port.ts'
 import { errorFields, type Log } from '../log.ts'
 import type { Progress } from '../records.ts'
@@ -51,7 +51,7 @@ export interface TaskParts {
   readonly signal: AbortSignal
   readonly fault: Fault
   /** Follows other processes; absent: there are none, and being taken over ends the source partition. */
-  readonly standby?: Pick<Standby, 'worker' | 'untilFree'> | undefined
+  readonly standby?: Pick<Standby, 'worker' | 'onLost' | 'untilFree'> | undefined
   /** How long a call of the connector may hang by itself, milliseconds of real time. Default: as the watchdog has it. */
   readonly pluginPatienceMs?: number
   /** Told of the reader in use, so that its lane can set the order of requests. */
@@ -76,6 +76,10 @@ interface Owned {
   readonly writer: Writer
   readonly reader: Reader
   readonly stages: Stages
+  /** Aborts at the stop signal, or when another process has taken the source partition over. */
+  readonly signal: AbortSignal
+  /** Ends following who owns it. */
+  readonly release: () => void
 }
 
 /** Resolves when the signal has aborted and everything is closed, or when the source partition has ended for good. Never throws. */
@@ -106,7 +110,10 @@ export async function runTask(given: TaskParts): Promise<void> {
         // Stopped while it was taken over: whatever comes of that is closed.
         if (owned === null) void owning.then(drop, () => {})
       }
-      if (owned) await patiently(parts, run(owned.stages, signal))
+      if (owned) {
+        await patiently(parts, run(owned.stages, owned.signal))
+        if (!signal.aborted) throw new FlowError('KAFKA_FENCED', { transactionalId: parts.transactionalId })
+      }
     } catch (thrown) {
       let error = asFlowError(thrown)
       if (isSources(error) && owned) error = (await finish(parts, owned)) ?? error
@@ -147,7 +154,10 @@ function stopsAt({ clock, signal }: TaskParts): () => number {
 }
 
 async function own(parts: Parts, onCommit: () => void): Promise<Owned> {
-  const { kafka, transactionalId, to, quota, clock, log, health, signal, fault } = parts
+  const { kafka, transactionalId, to, quota, clock, log, health, fault, standby } = parts
+  const lost = new AbortController()
+  const signal = AbortSignal.any([parts.signal, lost.signal])
+  const release = standby?.onLost(cursorKey(to), () => lost.abort()) ?? (() => {})
   const writer = kafka.openWriter({ transactionalId })
   try {
     await writer.fence()
@@ -155,13 +165,14 @@ async function own(parts: Parts, onCommit: () => void): Promise<Owned> {
     quota.recall(spent)
     await fault('restored')
     const reader = new Reader({ ...parts, openIds: (afterMs, untilMs) => versions.openBetween(afterMs, untilMs) }, cursor)
-    const stages = stagesOf({ ...parts, writer, reader, versions, derived, batches: new Batches(to), isNew, onCommit })
+    const stages = stagesOf({ ...parts, signal, writer, reader, versions, derived, batches: new Batches(to), isNew, onCommit })
     parts.onReader(reader)
     health.restored(versions.size)
     log.info({ isNew, versions: versions.size, liveUntil: new Date(cursor.live.atMs).toISOString() }, 'source partition started')
     if (isNew) await stages.commit()
-    return { writer, reader, stages }
+    return { writer, reader, stages, signal, release }
   } catch (thrown) {
+    release()
     await writer.close()
     throw thrown
   }
@@ -178,7 +189,8 @@ async function finish(parts: Parts, { reader, stages }: Owned): Promise<FlowErro
   }
 }
 
-async function drop({ writer, reader }: Owned): Promise<void> {
+async function drop({ writer, reader, release }: Owned): Promise<void> {
+  release()
   reader.close()
   await writer.close()
 }

@@ -35,6 +35,8 @@ export type LoadedConfig = (
   readonly connectorsAsWritten: Readonly<Record<string, ConnectorMap>>
   /** npm package names, and paths made absolute; also where other parts of the file are wrong. */
   readonly plugins: readonly string[]
+  /** `tls.ca` as PEM text; also where other parts of the file are wrong. */
+  readonly ca?: string
   /** Line of a dotted path; of its nearest parent where it is not in the file. */
   lineOf(path: string): number | undefined
 }
@@ -80,6 +82,12 @@ const Tls = section({
   ca: words().optional().describe('Certificates to trust, PEM text or the path of a PEM file'),
   cert: words().optional().describe('Our certificate, PEM text or the path of a PEM file'),
   key: words().optional().meta({ secret: true }).describe('Its key, PEM text or the path of a PEM file'),
+})
+
+const Trust = section({
+  ca: words()
+    .optional()
+    .describe('Certificates to trust beside the usual ones, of vendors and registry: PEM text or the path of a PEM file'),
 })
 
 const Login = {
@@ -156,6 +164,19 @@ const Topics = section({
 const Http = section({
   host: words().default('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all'),
   port: whole(0, 65_535).default(8083).describe('0 takes a free one and logs it'),
+  token: z
+    .string()
+    .regex(/^[\x21-\x7e]+$/, 'takes letters, digits and signs of ASCII, without blanks')
+    .optional()
+    .meta({ secret: true })
+    .describe('What clients show as a bearer token, or as the password of Basic authentication; needed beyond the loopback'),
+  names: z
+    .preprocess(
+      value => (typeof value === 'string' ? value.split(',').map(each => each.trim()) : value),
+      z.array(z.string().regex(/^[^\s:/@,]+$/, 'takes host names without a port')),
+    )
+    .optional()
+    .describe('Host names that requests may carry beside those of the loopback, where there is no token'),
 })
 
 const Aggregator = section({
@@ -187,11 +208,16 @@ export const ConfigFile = section({
   registry: Registry,
   topics: Topics.prefault({}),
   http: Http.prefault({}),
+  tls: Trust.prefault({}),
   plugins: z
     .array(words(), 'takes a list of npm packages and paths')
     .default([])
     .describe('npm packages or paths of connectors beside the built-in ones'),
   connectors: z.unknown().optional().describe('One flat map a connector, as in Kafka Connect'),
+  removed: z
+    .array(words(), 'takes a list of names of connectors')
+    .default([])
+    .describe('Connectors that were taken out of every file for good: nobody waits any more for what they have not read'),
   aggregator: Aggregator.prefault({}),
   log: LogSettings.prefault({}),
 })
@@ -213,10 +239,19 @@ export interface ColloquyConfig {
     readonly replicationFactor: number | null
     readonly create: boolean
   }
-  readonly http: { readonly host: string; readonly port: number }
+  readonly http: {
+    readonly host: string
+    readonly port: number
+    readonly token?: string | undefined
+    readonly names?: readonly string[] | undefined
+  }
+  /** Certificates to trust beside the usual ones, PEM text. For vendors and registry; Kafka has its own. */
+  readonly tls: { readonly ca?: string }
   /** npm package names, and paths made absolute. */
   readonly plugins: readonly string[]
   readonly connectors: Readonly<Record<string, ConnectorMap>>
+  /** Names of connectors that are gone for good. */
+  readonly removed: readonly string[]
   /** What the file does not say is the aggregator's to decide. */
   readonly aggregator: { readonly groupId: string; readonly retentionMs?: number; readonly sessionTimeoutMs?: number }
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' }
@@ -232,6 +267,7 @@ const SECTIONS: Readonly<Record<string, readonly string[]>> = {
   'registry.auth': Object.keys(Login),
   topics: Object.keys(Topics.shape),
   http: Object.keys(Http.shape),
+  tls: Object.keys(Trust.shape),
   aggregator: Object.keys(Aggregator.shape),
   log: Object.keys(LogSettings.shape),
 }
@@ -276,12 +312,19 @@ export function loadConfig(path: string, env: Environment): LoadedConfig {
   hideSecrets(resolved)
   const connectorsAsWritten = flatMaps(connectorsIn(written), () => {})
   const connectors = flatMaps(connectorsIn(resolved), report)
-  readCertificates((resolved as Record<string, unknown>)['kafka'], folder, report)
+  const { kafka, tls } = resolved as Record<string, unknown>
+  readCertificates(isRecord(kafka) ? kafka['ssl'] : undefined, ['kafka', 'ssl'], folder, report)
+  readCertificates(tls, ['tls'], folder, report)
 
   const parsed = ConfigFile.safeParse(resolved)
+  const removed = isRecord(resolved) ? resolved['removed'] : undefined
+  for (const name of Array.isArray(removed) ? removed : []) {
+    if (Object.hasOwn(connectors, String(name))) report(['removed'], `names ${String(name)}, which stands under connectors`)
+  }
   if (!parsed.success) for (const issue of parsed.error.issues) reportIssue(issue, [], resolved, report)
   const plugins = pluginsIn(resolved, folder)
-  const found = { connectors, connectorsAsWritten, plugins, lineOf }
+  const ca = isRecord(tls) && typeof tls['ca'] === 'string' ? { ca: tls['ca'] } : {}
+  const found = { connectors, connectorsAsWritten, plugins, ...ca, lineOf }
   if (!parsed.success || faults.length > 0) return { ok: false, faults: faults.toSorted(byLine), ...found }
   return { ok: true, config: configOf(parsed.data, file, connectors, plugins), ...found }
 }
@@ -300,7 +343,7 @@ function configOf(
   connectors: Readonly<Record<string, ConnectorMap>>,
   plugins: readonly string[],
 ): ColloquyConfig {
-  const { kafka, registry, topics, http, aggregator, log } = data
+  const { kafka, registry, topics, http, tls, aggregator, log } = data
   const folder = dirname(file)
   return {
     file,
@@ -313,8 +356,10 @@ function configOf(
     registry: { url: registry.url, ...(registry.auth === undefined ? {} : { auth: registry.auth }) },
     topics,
     http,
+    tls: withoutUndefined(tls),
     plugins,
     connectors,
+    removed: data.removed,
     aggregator: {
       groupId: aggregator.groupId ?? `${topics.prefix}-aggregator`,
       ...(aggregator.retention === null ? {} : { retentionMs: aggregator.retention }),
@@ -387,19 +432,18 @@ function hideSecrets(value: unknown, name = ''): void {
 }
 
 /** Puts the text of PEM files in the place of their paths. */
-function readCertificates(kafka: unknown, folder: string, report: Report): void {
-  const ssl = isRecord(kafka) ? kafka['ssl'] : undefined
-  if (!isRecord(ssl)) return
+function readCertificates(section: unknown, at: Path, folder: string, report: Report): void {
+  if (!isRecord(section)) return
   for (const part of ['ca', 'cert', 'key'] as const) {
-    const value = ssl[part]
+    const value = section[part]
     if (typeof value !== 'string' || value === '' || value.includes('-----BEGIN')) continue
     try {
       const pem = readSmallFile(isAbsolute(value) ? value : resolve(folder, value))
-      if (pem.includes('-----BEGIN')) ssl[part] = pem
-      else report(['kafka', 'ssl', part], 'names a file that holds no PEM text')
+      if (pem.includes('-----BEGIN')) section[part] = pem
+      else report([...at, part], 'names a file that holds no PEM text')
       if (part === 'key') hideSecret(pem)
     } catch (error) {
-      report(['kafka', 'ssl', part], `takes PEM text or the path of a PEM file: ${(error as Error).message}`)
+      report([...at, part], `takes PEM text or the path of a PEM file: ${(error as Error).message}`)
     }
   }
 }

@@ -6,7 +6,7 @@
 export const RETRIES = {
   now: 'the request is repeated, by default at most five times in all, after random pauses of up to 0.5 s, doubling to 30 s; then the task restarts',
   after:
-    'the request is repeated after the time that the vendor names, else after 1 s, doubling to 1 min; after five tries, or when the vendor names a longer time than we wait within a request, the task restarts after that time',
+    'the request is repeated after the time that the vendor names, at most 15 min (1 h where its document says that the allowance of a day is spent), else after 1 s, doubling to 1 min; after five tries the task restarts, after that time',
   refresh:
     'a 401 is repeated up to three times, with credentials that are refreshed where the connector can do so; a 403, and spent tries, restart the task',
   halve: 'the window is read again at half its length, at once; at the smallest length that the stream allows, the task restarts',
@@ -51,11 +51,21 @@ export const ERRORS = {
     text: 'the connector does not keep the connector contract',
     cure: 'Tell the author of the connector; the conformance suite shows every fault.',
   },
+  PLUGIN_HUNG: {
+    retry: 'restart',
+    text: 'the connector did not come back from a call',
+    cure: 'Report it to the author of the connector: a call that waits for nothing of ours must end within a minute.',
+  },
 
   SRC_UNREACHABLE: {
     retry: 'now',
     text: 'the vendor did not answer',
     cure: 'Nothing, when it passes. Else check `base.url`, DNS, firewall and proxy from the machine that runs the worker.',
+  },
+  SRC_TLS: {
+    retry: 'restart',
+    text: 'no secure connection to the vendor could be made',
+    cure: 'Do what the message says. A CA of your own, or of a proxy that reads along, goes to `tls.ca`.',
   },
   SRC_TIMEOUT: { retry: 'now', text: 'the vendor took too long', cure: 'Nothing, when it passes. Else ask the vendor.' },
   SRC_SERVER_ERROR: {
@@ -184,6 +194,16 @@ export const ERRORS = {
     retry: 'never',
     text: 'bytes on a topic are not a record of ours',
     cure: 'Find out who else writes to the topic. For a state topic (`-connect-…`, `-aggregate-…`): run the version of Colloquy that wrote it, or a newer one.',
+  },
+  AGGREGATE_LOST: {
+    retry: 'never',
+    text: 'a part of the state of the aggregator is gone from its topics',
+    cure: 'Stop all aggregators of the prefix, run `colloquy rebuild --config FILE`, and start them again.',
+  },
+  AGGREGATE_RUNNING: {
+    retry: 'never',
+    text: 'an aggregator of this prefix is running',
+    cure: 'Stop all aggregators of the prefix and run the command again; one that was killed counts until its session has timed out (10 s).',
   },
   CURSOR_INVALID: {
     retry: 'never',

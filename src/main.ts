@@ -29,6 +29,10 @@ const COMMANDS: Readonly<Record<string, { readonly line: string; readonly load: 
     line: 'plugins [ID] [--config FILE]                           list connectors, or show one and its config schema',
     load: async () => (await import('./cli/plugins.ts')).pluginsCommand,
   },
+  rebuild: {
+    line: 'rebuild --config FILE [--from T]                       count the series again from the topics; no aggregator may run',
+    load: async () => (await import('./cli/rebuild.ts')).rebuildCommand,
+  },
   simulate: {
     line: 'simulate [VENDOR…] [--port N] [--seed N] [--sessions N] [--live PER_MINUTE]   vendor simulators on loopback',
     load: async () => (await import('./cli/simulate.ts')).simulateCommand,

@@ -38,7 +38,9 @@ test('the least file gets every default', () => {
     registry: { url: 'http://127.0.0.1:8081' },
     topics: { prefix: 'colloquy', partitions: 6, replicationFactor: null, create: true },
     http: { host: '127.0.0.1', port: 8083 },
+    tls: {},
     plugins: [],
+    removed: [],
     connectors: {},
     aggregator: { groupId: 'colloquy-aggregator' },
     log: { level: 'info' },
@@ -114,6 +116,7 @@ connectors:
 
 test.each([
   ['kafka: { brokers: [a:1], clientid: x }', 'kafka.clientid: is not a key of the config; did you mean clientId?'],
+  ['connectors: { a: {} }\nremoved: [a]', 'removed: names a, which stands under connectors'],
   ['conectors: {}', 'conectors: is not a key of the config; did you mean connectors?'],
   ['partitions: 3', 'partitions: is not a key of the config; it belongs to topics'],
   [
@@ -137,6 +140,9 @@ test.each([
   ['registry: { url: "http://u:p@h:1" }', 'registry.url: takes an address without credentials: they go to registry.auth'],
   ['registry: { url: "ftp://h" }', 'registry.url: takes an http or https address'],
   ['registry: {}', 'registry.url: is required'],
+  ['http: { token: "two words" }', 'http.token: takes letters, digits and signs of ASCII, without blanks'],
+  ['http: { token: "" }', 'http.token: takes letters, digits and signs of ASCII, without blanks'],
+  ['http: { names: ["http://chat.example"] }', 'http.names.0: takes host names without a port'],
   ['registry:', 'registry: is required'],
   [
     'aggregator: { retention: a while }',
@@ -197,6 +203,10 @@ connectors: { a: { access.token: "Bearer \${file:token.txt}", plain: "\${} $x" }
   expect(config.kafka.brokers).toEqual(['kafka.test:9093', 'b:2'])
   expect(config.registry).toEqual({ url: 'http://r:1/apis', auth: { username: 'u', password: 'pass-word' } })
   expect(config.http.port).toBe(0)
+  const guarded = configOf(`${LEAST}http: { token: "\${env:TOKEN}", names: "chat.example, other.example" }`, {
+    TOKEN: 'open-sesame',
+  })
+  expect(guarded.http).toMatchObject({ token: 'open-sesame', names: ['chat.example', 'other.example'] })
   expect(config.topics.create).toBe(false)
   expect(config.connectors['a']).toEqual({ 'access.token': 'Bearer file-secret-1', plain: '${} $x' })
 })

@@ -159,6 +159,7 @@ async function redriven(letters: readonly DeadLetter[], setup: Setup, kafka: Kaf
     clock: systemClock,
     log: io.log,
     signal: io.signal,
+    network: setup.network,
   })
   for await (const { id, outcome, reason, path, message } of outcomes) {
     if (outcome !== 'mapped') left += 1

@@ -4,6 +4,7 @@
 import { dirname, resolve } from 'node:path'
 import { type ColloquyConfig, type Fault, type LoadedConfig, loadConfig, mergeFaults } from '../config.ts'
 import { shown } from '../config-values.ts'
+import { type Network, openNetwork } from '../dispatcher.ts'
 import { FlowError } from '../errors.ts'
 import { connectKafka } from '../kafka/client.ts'
 import type { Kafka } from '../kafka/port.ts'
@@ -28,6 +29,8 @@ export interface Setup {
   readonly config: ColloquyConfig
   readonly connectors: readonly ConfiguredConnector[]
   readonly names: TopicNames
+  /** The way to vendors and registry: proxies of the environment, `tls.ca` of the file. */
+  readonly network: Network
   /** What is allowed, and probably not what was meant. */
   readonly warnings: readonly Fault[]
 }
@@ -36,19 +39,37 @@ export interface Setup {
 export async function readSetup(path: string, io: Io): Promise<{ ok: true; setup: Setup } | { ok: false; faults: Fault[] }> {
   const loaded = loadConfig(path, io.env)
   const { connectors, faults, warnings } = await readConnectors(path, loaded)
-  if (!loaded.ok || faults.length > 0) return { ok: false, faults: mergeFaults(loaded.ok ? [] : loaded.faults, faults) }
-  return { ok: true, setup: { config: loaded.config, connectors, names: topicNames(loaded.config.topics.prefix), warnings } }
+  const network = readNetwork(loaded, io)
+  if (!loaded.ok || !network.ok || faults.length > 0) {
+    const others = [...(network.ok ? [] : [network.fault]), ...faults]
+    return { ok: false, faults: mergeFaults(loaded.ok ? [] : loaded.faults, others) }
+  }
+  const names = topicNames(loaded.config.topics.prefix)
+  return { ok: true, setup: { config: loaded.config, connectors, names, network: network.network, warnings } }
 }
 
 /** The connectors alone, for what needs no Kafka: of the rest of the file only what says nothing at all of Kafka and registry is let pass. */
 export async function readConnectorsOnly(
   path: string,
   io: Io,
-): Promise<{ ok: true; connectors: readonly ConfiguredConnector[] } | { ok: false; faults: Fault[] }> {
+): Promise<{ ok: true; connectors: readonly ConfiguredConnector[]; network: Network } | { ok: false; faults: Fault[] }> {
   const loaded = loadConfig(path, io.env)
   const { connectors, faults } = await readConnectors(path, loaded)
+  const network = readNetwork(loaded, io)
   const others = loaded.ok ? [] : loaded.faults.filter(fault => fault.path !== 'kafka' && fault.path !== 'registry')
-  return others.length + faults.length > 0 ? { ok: false, faults: mergeFaults(others, faults) } : { ok: true, connectors }
+  if (network.ok && others.length + faults.length === 0) return { ok: true, connectors, network: network.network }
+  return { ok: false, faults: mergeFaults(others, [...(network.ok ? [] : [network.fault]), ...faults]) }
+}
+
+function readNetwork(loaded: LoadedConfig, { env }: Io): { ok: true; network: Network } | { ok: false; fault: Fault } {
+  try {
+    return { ok: true, network: openNetwork({ env, ca: loaded.ca }) }
+  } catch (error) {
+    if (!(error instanceof FlowError)) throw error
+    const path = String(error.details['path'])
+    const line = loaded.lineOf(path)
+    return { ok: false, fault: { path, message: error.details.hint ?? error.message, ...(line === undefined ? {} : { line }) } }
+  }
 }
 
 async function readConnectors(
@@ -111,8 +132,9 @@ export function openKafka({ config }: Setup, log: Log): Kafka {
   return connectKafka({ ...config.kafka, log })
 }
 
-export function openRegistry({ config }: Setup, log: Log): Registry {
-  return connectRegistry({ ...config.registry, log })
+export function openRegistry({ config, network }: Setup, log: Log, signal?: AbortSignal): Registry {
+  const dispatcher = network.connections().dispatcherFor(new URL(config.registry.url))
+  return connectRegistry({ ...config.registry, log, dispatcher, ...(signal === undefined ? {} : { signal }) })
 }
 
 /** Makes or checks the topics of the contract. */
@@ -148,8 +170,8 @@ export const SCHEMA_FILES = {
   alerts: 'alert',
 } as const satisfies Partial<Record<keyof TopicNames, string>>
 
-/** Registers every schema of ours. @throws FlowError REGISTRY_INCOMPATIBLE, naming subject and field */
+/** Registers every schema of ours, or throws where the registry is away. @throws FlowError REGISTRY_INCOMPATIBLE, naming subject and field */
 export async function registerSchemas({ names }: Setup, registry: Registry): Promise<void> {
   for (const [topic, file] of Object.entries(SCHEMA_FILES))
-    await registry.register(`${names[topic as keyof TopicNames]}-value`, schemaText(file))
+    await registry.register(`${names[topic as keyof TopicNames]}-value`, schemaText(file), { wait: false })
 }

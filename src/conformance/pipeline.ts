@@ -163,6 +163,7 @@ export class Line {
     const options_: IngestOptions = {
       kafka: theirs as Kafka,
       registry: memoryRegistry,
+      isAlone: true,
       names: NAMES,
       partitions: PARTITIONS,
       connectors: [

@@ -93,7 +93,7 @@ const LEAST_ROOM = 64
  * have a null value. A topic that does not even take the head remembers nothing of the thread.
  */
 export function spreadThread(thread: ThreadState, mostBytes: number): { key: string; value: Buffer | null }[] {
-  const { key, partKey, standing } = thread
+  const { key, standing } = thread
   const bytes = Buffer.from(thread.value)
   const room = mostBytes - Buffer.byteLength(key)
   if (room < LEAST_ROOM) return []
@@ -101,8 +101,8 @@ export function spreadThread(thread: ThreadState, mostBytes: number): { key: str
   const parts = bytes.length <= room ? 0 : Math.ceil(bytes.length / size)
   const records: { key: string; value: Buffer | null }[] = []
   for (let part = 0; part < parts; part++)
-    records.push({ key: partKey(part), value: bytes.subarray(part * size, (part + 1) * size) })
-  for (let part = parts; part < standing; part++) records.push({ key: partKey(part), value: null })
+    records.push({ key: thread.partKey(part), value: bytes.subarray(part * size, (part + 1) * size) })
+  for (let part = parts; part < standing; part++) records.push({ key: thread.partKey(part), value: null })
   records.push({ key, value: parts === 0 ? bytes : Buffer.from(JSON.stringify({ format: 2, parts })) })
   thread.wrote(parts)
   return records
@@ -132,7 +132,7 @@ export class DerivedSessions {
   /** How many parts of a thread are on the topic, where it has some. */
   readonly #standing = new Map<string, number>()
   /** While loading: the parts of each thread by their number, and how many its newest head speaks of. */
-  readonly #parts = new Map<string, Buffer[]>()
+  readonly #parts = new Map<string, Map<number, Buffer>>()
   readonly #heads = new Map<string, number>()
 
   readonly #seal: Seal
@@ -295,9 +295,9 @@ export class DerivedSessions {
   /** Puts the threads together that came in parts. @throws FlowError CODEC_INVALID */
   loaded(): void {
     for (const [thread, count] of this.#heads) {
-      const parts = this.#parts.get(thread) ?? []
+      const parts = this.#parts.get(thread)
       try {
-        const all = Array.from({ length: count }, (_, part) => parts[part] ?? Buffer.alloc(0))
+        const all = Array.from({ length: count }, (_, part) => parts?.get(part) ?? Buffer.alloc(0))
         this.#take(thread, this.#parsed(Buffer.concat(all)) as Thread)
       } catch (error) {
         throw new FlowError('CODEC_INVALID', { hint: 'parts of a thread of derived sessions are missing' }, error)
@@ -309,9 +309,9 @@ export class DerivedSessions {
 
   #loadPart(thread: string, part: number, value: Buffer | null): void {
     let parts = this.#parts.get(thread)
-    if (parts === undefined) this.#parts.set(thread, (parts = []))
-    if (value === null) delete parts[part]
-    else parts[part] = Buffer.from(value)
+    if (parts === undefined) this.#parts.set(thread, (parts = new Map()))
+    if (value === null) parts.delete(part)
+    else parts.set(part, Buffer.from(value))
   }
 
   #loadThread(thread: string, value: Buffer | null): void {

@@ -7,6 +7,7 @@
 import { FlowError } from '../errors.ts'
 import type { Event, Message, Session } from '../records.ts'
 import type { Draft } from '../source/contract.ts'
+import { realTime } from '../source/liberal.ts'
 import type { Mask } from './mask.ts'
 
 export interface Door extends Omit<Mask, 'records'> {
@@ -67,18 +68,10 @@ export function isLong(text: string, mostBytes: number): boolean {
   return text.length > mostBytes || (text.length * 3 > mostBytes && Buffer.byteLength(text) > mostBytes)
 }
 
-/** Vendors began later than this; earlier times stand for "none" (0, year 1, 1970). */
-const EARLIEST_MS = Date.UTC(2000)
-/** A time may lie so far ahead of its reading: clocks and zones differ by less. Later ones stand for "none" (year 9999). */
-const MOST_AHEAD_MS = 86_400_000
-
-function isPlaceholder(ms: number, observedAtMs: number): boolean {
-  return !(ms >= EARLIEST_MS && ms <= observedAtMs + MOST_AHEAD_MS)
-}
-
 /** @throws FlowError ROW_UNMAPPABLE for a placeholder. */
 export function requireTime(ms: number, observedAtMs: number, path: string): void {
-  if (isPlaceholder(ms, observedAtMs)) throw new FlowError('ROW_UNMAPPABLE', { path, hint: `${path} is a placeholder, no time` })
+  if (realTime(ms, { observedAtMs }) === null)
+    throw new FlowError('ROW_UNMAPPABLE', { path, hint: `${path} is a placeholder, no time` })
 }
 
 const SESSION_IDS = ['session_key', 'bot_id', 'session_id', 'user_id', 'channel_user_id', 'agent_id'] as const
@@ -91,11 +84,11 @@ const EVENT_TEXTS = ['name', 'language'] as const
 function checkSession(record: Session): void {
   const { observed_at: observedAtMs } = record
   requireTime(record.started_at, observedAtMs, 'started_at')
-  if (record.ended_at !== null && isPlaceholder(record.ended_at, observedAtMs)) {
+  if (record.ended_at !== null && realTime(record.ended_at, { observedAtMs }) === null) {
     record.ended_at = null
     record.ended_at_estimated = false
   }
-  if (record.transferred_at !== null && isPlaceholder(record.transferred_at, observedAtMs)) record.transferred_at = null
+  record.transferred_at = realTime(record.transferred_at, { observedAtMs })
   clean(record, SESSION_IDS, cleanId)
   clean(record, SESSION_TEXTS, cleanText)
   if (record.languages.some(isUnclean)) record.languages = record.languages.map(cleanText)

@@ -179,7 +179,8 @@ function collect({ kind, record }: Draft, rules: PiiRules, hash: Hash, hidden: H
     for (const field of ['user_id', 'channel_user_id', 'agent_id', 'agent_name'] as const) hide(field, record[field])
     if (rules.action(kind, 'agent_name') !== 'keep') hideParts(record.agent_name, hash, hidden)
     hideEntries(kind, 'variables', record.variables, rules, hash, hidden)
-    if (rules.action(kind, 'tags') !== 'keep') for (const tag of record.tags) {
+    if (rules.action(kind, 'tags') !== 'keep')
+      for (const tag of record.tags) {
         if (!isOfUser(tag)) continue
         hidden.add(tag.value, MASKED)
         hideParts(tag.value, null, hidden)

@@ -27,6 +27,8 @@ interface Seen {
 export class Owners {
   readonly #me: string
   readonly #cursors = new Map<string, Seen>()
+  /** Source partitions whose newest cursor is ours. */
+  readonly #mine = new Set<string>()
   /** Of each worker, when it was seen last; -Infinity once it said that it ends. */
   readonly #workers = new Map<string, number>()
 
@@ -34,9 +36,18 @@ export class Owners {
     this.#me = me
   }
 
-  /** A cursor record was written. @param key The record's key. */
-  cursor(key: string, owner: CursorOwner | null, nowMs: number): void {
+  /**
+   * A cursor record was written. Call it in offset order.
+   *
+   * @param key The record's key.
+   * @returns true when it says that this process has lost the source partition: it follows a record of ours.
+   */
+  cursor(key: string, owner: CursorOwner | null, nowMs: number): boolean {
+    const isMine = owner?.worker === this.#me
+    const isLost = !isMine && this.#mine.delete(key)
+    if (isMine) this.#mine.add(key)
     this.#cursors.set(key, { worker: owner?.worker ?? null, released: owner?.released === true, atMs: nowMs })
+    return isLost
   }
 
   alive(worker: string, nowMs: number): void {

@@ -1,11 +1,13 @@
 /** A look at what a connector gives, without Kafka: nothing is written, no cursor moves. */
 import type { Clock } from '../clock.ts'
+import type { Network } from '../dispatcher.ts'
 import { asFlowError, asPluginError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Event, Message, Session } from '../records.ts'
 import { contentId } from '../source/content-id.ts'
 import type { Http, Scope, Stream, Window } from '../source/contract.ts'
 import { createHttp } from '../source/http.ts'
+import { watchedStream } from '../source/watchdog.ts'
 import { PRIORITY, quotaPool, type QuotaPool } from '../source/quota.ts'
 import { rowContext, type RowContext } from '../source/records.ts'
 import { halve } from '../source/windows.ts'
@@ -32,6 +34,8 @@ export interface PeekOptions extends Omit<ConnectorToRun, 'name'> {
   readonly clock: Clock
   readonly log: Log
   readonly signal: AbortSignal
+  /** The way to the vendor. Default: directly. */
+  readonly network?: Network
 }
 
 /** How far back a stream is looked at whose rows never change. */
@@ -111,14 +115,15 @@ function placesOf(options: Omit<PeekOptions, 'limit'>) {
   const { connector, base, config, clock, log, signal, name = base.account } = options
   const { pool = quotaPool(clock) } = options
   const httpSpec = connector.http(config as never)
+  const way = options.network === undefined ? {} : { network: options.network }
   return partitionsOf(connector, base, config).map(({ stream, streamName, scope }) => ({
     stream: streamName,
     scope: scope.name,
     open: () => {
       const lease = leaseOf(pool, { ...options, name }, scope)
-      const http = createHttp(httpSpec, { quota: lease.gate, priority: PRIORITY.live, signal, clock, log })
+      const http = createHttp(httpSpec, { quota: lease.gate, priority: PRIORITY.live, signal, clock, log, ...way })
       const spec = planSpecOf(connector, stream, base, config)
-      const place: Place = { ...options, name, stream, scope, http, spec, account: base.account }
+      const place: Place = { ...options, name, stream: watchedStream(stream), scope, http, spec, account: base.account }
       const close = async () => {
         lease.end()
         await http.close()

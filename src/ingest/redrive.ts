@@ -6,10 +6,12 @@
  * A worker that reads the source partition is fenced by that, and claims it again at once: the last transaction says that it is free.
  */
 import type { Clock } from '../clock.ts'
+import type { Network } from '../dispatcher.ts'
 import type { Log } from '../log.ts'
 import { createHttp } from '../source/http.ts'
 import { PRIORITY, quotaPool } from '../source/quota.ts'
 import { type RowContext, rowContext } from '../source/records.ts'
+import { watchedStream } from '../source/watchdog.ts'
 import { commit } from './commit.ts'
 import { type Batch, Batches, firstRevisionOf } from './encode.ts'
 import { type KnownCursor, nothingRead, type Piece, type PlanSpec, stillNeeded } from './plan.ts'
@@ -35,6 +37,8 @@ export interface RedriveOptions extends SharedOptions {
   readonly clock: Clock
   readonly log: Log
   readonly signal: AbortSignal
+  /** The way to the vendors. Default: directly. */
+  readonly network?: Network
 }
 
 export interface Redriven {
@@ -76,11 +80,12 @@ async function* redriveOne(
   shared: Shared,
   options: RedriveOptions,
 ): AsyncGenerator<Redriven> {
-  const { kafka, clock, log, signal } = options
+  const { kafka, clock, log, signal, network } = options
   const parts = partsOf(shared, of, partition, 0)
   // A row that is rejected again stays where it is, whatever the connector tolerates.
   const to = { ...parts.to, tolerant: true }
-  const { stream, config, scope, spec } = parts
+  const { config, scope, spec } = parts
+  const stream = watchedStream(parts.stream)
   const quota = leaseOf(quotaPool(clock), of, scope, { willRecall: true })
   const http = createHttp(of.connector.http(config as never), {
     quota: quota.gate,
@@ -88,6 +93,7 @@ async function* redriveOne(
     signal,
     clock,
     log,
+    ...(network && { network }),
   })
   const writer = kafka.openWriter({ transactionalId: parts.transactionalId })
   try {

@@ -86,7 +86,10 @@ function ruleOf(issue: z.core.$ZodIssue): string {
       const expected = issue.errors.flat().flatMap(each => (each.code === 'invalid_type' ? [each.expected] : []))
       return expected.length === 0 ? issue.code : `${issue.code} (${[...new Set(expected)].join(' or ')} expected)`
     }
-    default:
+    case 'invalid_element':
+    case 'invalid_key':
+    case 'not_multiple_of':
+    case 'unrecognized_keys':
       return issue.code
   }
 }

@@ -17,7 +17,7 @@ export interface Reads {
 
 /** Fences at a time: each has connections of its own to open. */
 const MOST_FENCES = 16
-/** How long a round waits for others that are about to ask. */
+/** How long a round waits for others that are about to ask, from when one of them last got on. */
 const GATHER_MS = 2_000
 /** Records from the end of a partition that are looked at first; then more, until each key was found. Cursors that are in use stand near the end. */
 const FIRST_SPAN = 8_192
@@ -72,6 +72,8 @@ export class SharedReads implements Reads {
   #fencing = 0
   readonly #fences: (() => void)[] = []
   #running = 0
+  /** When a fence or a round last ended. */
+  #lastMs = -Infinity
   #timer: NodeJS.Timeout | null = null
 
   constructor(kafka: Pick<Kafka, 'readToEnd' | 'watermarks'>, signal: AbortSignal) {
@@ -101,6 +103,7 @@ export class SharedReads implements Reads {
       await fence()
     } finally {
       this.#fencing--
+      this.#lastMs = performance.now()
       this.#fences.shift()?.()
       this.#soon(0)
     }
@@ -136,7 +139,7 @@ export class SharedReads implements Reads {
   #beginRounds<T>(lines: Map<string, Line<T>>, isGathering: boolean, round: (line: Line<T>, asked: T[]) => Promise<void>): void {
     for (const line of lines.values()) {
       if (line.waiting.length === 0 || line.isRunning || this.#running >= MOST_ROUNDS) continue
-      const leftMs = line.sinceMs + GATHER_MS - performance.now()
+      const leftMs = Math.max(line.sinceMs, this.#lastMs) + GATHER_MS - performance.now()
       if (isGathering && leftMs > 0) {
         if (this.#timer === null) this.#soon(Math.min(leftMs, 100))
         continue
@@ -150,12 +153,12 @@ export class SharedReads implements Reads {
         waiting.map(({ of }) => of),
       )
         .then(
-          () => waiting.forEach(({ resolve }) => resolve()),
-          (error: unknown) => waiting.forEach(({ reject }) => reject(error)),
+          () => waiting.forEach(each => each.resolve()),
+          (error: unknown) => waiting.forEach(each => each.reject(error)),
         )
         .then(() => {
           line.isRunning = false
-          line.sinceMs = performance.now()
+          this.#lastMs = performance.now()
           this.#running--
           this.#soon(0)
         })

@@ -130,12 +130,19 @@ export interface SourcePartition {
   readonly scope: Scope
 }
 
+/** Scopes are part of keys and of the transactional id. */
+const MOST_SCOPE_BYTES = 1024
+
 /** The streams to read, times the scopes of each. */
 export function partitionsOf(connector: Connector, base: BaseConfig, config: object): SourcePartition[] {
   return base.streams.flatMap(streamName => {
     const stream = connector.streams[streamName]
     if (!stream) throw new FlowError('CFG_INVALID', { path: 'streams', hint: `there is no stream ${streamName}` })
     const scopes = stream.scopes?.(config as never, base.account) ?? [{ name: base.account, botId: null }]
+    for (const { name } of scopes) {
+      if (Buffer.byteLength(name) > MOST_SCOPE_BYTES)
+        throw new FlowError('CFG_INVALID', { path: 'scope', hint: `a scope is longer than ${MOST_SCOPE_BYTES} bytes` })
+    }
     return scopes.map(scope => ({ stream, streamName, scope }))
   })
 }

@@ -25,8 +25,8 @@ export interface StandbyOptions {
 export interface Standby {
   /** Names this process in the cursors that it writes. */
   readonly worker: string
-  /** Whether another process reads the source partition. @param key As of its cursor. */
-  isRead(key: string, since: { readonly fencedAtMs: number; readonly pollIntervalMs: number }): boolean
+  /** Calls back once another process has written the cursor after this one did: it owns the source partition now. @returns what ends that. */
+  onLost(key: string, lost: () => void): () => void
   /** Resolves when the source partition may be claimed again, or the signal aborts. */
   untilFree(key: string, pollIntervalMs: number, signal: AbortSignal): Promise<void>
   /** Resolves when the signal has aborted and everything is closed. */
@@ -34,6 +34,7 @@ export interface Standby {
 }
 
 const LOOK_MS = 500
+const END_PATIENCE_MS = 2_000
 /** Records of workers that are gone are removed by those that live. */
 const FORGET_MS = 3_600_000
 
@@ -41,19 +42,34 @@ export function startStandby(options: StandbyOptions): Standby {
   const { clock } = options
   const worker = randomUUID()
   const owners = new Owners(worker)
+  const watched: Watched = new Map()
   const isFree = (key: string, since: { fencedAtMs: number; pollIntervalMs: number }) => owners.isFree(key, since, clock.now())
   return {
     worker,
-    isRead: (key, since) => !isFree(key, since),
+    onLost: (key, lost) => {
+      watched.set(key, lost)
+      return () => {
+        if (watched.get(key) === lost) watched.delete(key)
+      }
+    },
     async untilFree(key, pollIntervalMs, ended) {
       const fencedAtMs = clock.now()
       while (!ended.aborted && !isFree(key, { fencedAtMs, pollIntervalMs })) await clock.sleep(LOOK_MS, ended)
     },
-    done: Promise.all([
-      untilAborted(options, 'following other workers', () => follow(options, owners)),
-      untilAborted(options, 'showing that this worker lives', () => showLife(options, worker, owners)),
+    done: Promise.race([
+      Promise.all([
+        untilAborted(options, 'following other workers', () => follow(options, owners, watched)),
+        untilAborted(options, 'showing that this worker lives', () => showLife(options, worker, owners)),
+      ]),
+      endOf(options),
     ]).then(() => {}),
   }
+}
+
+/** Some time after the signal: where Kafka is away, nobody waits for the last sign of life. */
+async function endOf({ clock, signal }: StandbyOptions): Promise<void> {
+  if (!signal.aborted) await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }))
+  await clock.sleep(END_PATIENCE_MS)
 }
 
 /** Again and again: what fails here must not end the worker. */
@@ -68,7 +84,14 @@ async function untilAborted({ clock, log, signal }: StandbyOptions, what: string
   }
 }
 
-async function follow({ kafka, names, partitions, clock, signal }: StandbyOptions, owners: Owners): Promise<void> {
+/** What to call when a source partition is lost, by the key of its cursor. */
+type Watched = Map<string, () => void>
+
+async function follow(
+  { kafka, names, partitions, clock, signal }: StandbyOptions,
+  owners: Owners,
+  watched: Watched,
+): Promise<void> {
   const all = Array.from({ length: partitions }, (_, partition) => partition)
   const ends = await kafka.watermarks(
     [names.offsets, names.status].flatMap(topic => all.map(partition => ({ topic, partition }))),
@@ -76,14 +99,15 @@ async function follow({ kafka, names, partitions, clock, signal }: StandbyOption
   const places = ends.map(({ topic, partition, high }) => ({ topic, partition, offset: high }))
   for await (const chunks of kafka.tail(places, { signal })) {
     for (const { topic, records } of chunks)
-      for (const record of records) take(record, topic === names.offsets, owners, clock.now())
+      for (const record of records) take(record, topic === names.offsets, owners, watched, clock.now())
   }
 }
 
-function take({ key, value }: ReadRecord, isCursor: boolean, owners: Owners, nowMs: number): void {
+function take({ key, value }: ReadRecord, isCursor: boolean, owners: Owners, watched: Watched, nowMs: number): void {
   if (key === null) return
   if (isCursor) {
-    owners.cursor(key.toString(), value === null ? null : readOwner(value.toString()), nowMs)
+    const place = key.toString()
+    if (owners.cursor(place, value === null ? null : readOwner(value.toString()), nowMs)) watched.get(place)?.()
     return
   }
   const worker = workerOfKey(key)

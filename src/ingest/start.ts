@@ -1,12 +1,17 @@
 /** Starts every source partition (stream and scope) of the connectors given, and tells how they are. */
 import type { Clock } from '../clock.ts'
+import type { Network } from '../dispatcher.ts'
+import { ERRORS } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { createHttp } from '../source/http.ts'
 import { PRIORITY, quotaPool } from '../source/quota.ts'
 import type { Fault } from './commit.ts'
 import { Health, type PartitionState } from './health.ts'
+import { trustedClock } from './now.ts'
 import type { Reader } from './reader.ts'
+import { withdrawRemoved } from './removed.ts'
 import { SharedReads } from './shared-read.ts'
+import { startStandby } from './standby.ts'
 import { type ConnectorToRun, leaseOf, openShared, partitionsOf, partsOf, type SharedOptions } from './source-partition.ts'
 import type { IngestMetrics } from './stages.ts'
 import { runTask, type TaskParts } from './task.ts'
@@ -16,9 +21,15 @@ export interface IngestOptions extends SharedOptions {
   readonly log: Log
   readonly metrics: IngestMetrics
   readonly signal: AbortSignal
+  /** The way to the vendors. Default: directly. */
+  readonly network?: Network
+  /** Connectors that are gone for good, beside those that are there: their Progress is withdrawn. */
+  readonly removed?: readonly string[]
+  /** For tests: no other process has this config, so none is followed. */
+  readonly isAlone?: true
   /** For tests: see `Fault`. */
   readonly fault?: Fault
-  /** How often metrics are told what has become stalled, milliseconds. Default 15 s; Infinity: never. */
+  /** How often metrics are told what has become stalled, milliseconds. Default 2 s; Infinity: never. */
   readonly refreshMs?: number
 }
 
@@ -30,8 +41,7 @@ export interface Ingest {
   readonly done: Promise<void>
 }
 
-const REFRESH_MS = 15_000
-const LEAST_STALL_MS = 300_000
+const REFRESH_MS = 2_000
 
 /** @throws FlowError REGISTRY_UNREACHABLE, REGISTRY_INCOMPATIBLE, KAFKA_UNREACHABLE; nothing runs then. */
 export async function startIngest(options: IngestOptions): Promise<Ingest> {
@@ -39,9 +49,14 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   const shared = await openShared(options)
   const reads = new SharedReads(kafka, signal)
   const gathered: TaskParts['kafka'] = {
-    readToEnd: kafka.readToEnd,
+    readToEnd: (place, onRecord, stop) => kafka.readToEnd(place, onRecord, stop),
     openWriter: options => reads.gathering(kafka.openWriter(options)),
   }
+  /** Aborts when all source partitions have ended. */
+  const all = new AbortController()
+  const { names, partitions } = options
+  const following = { kafka, names, prefix: shared.prefix, partitions, clock, log, signal: all.signal }
+  const standby = options.isAlone ? undefined : startStandby(following)
   const health = new Health(clock, metrics)
   const pool = quotaPool(clock)
   const running = options.connectors.flatMap(of => {
@@ -51,18 +66,22 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
       const { place, ...parts } = partsOf(shared, of, partition, index % base.tasksMax)
       const { task } = parts.to
       const mine = log.child({ ...place, task })
-      const state = health.add({ ...place, task, stalledAfterMs: Math.max(LEAST_STALL_MS, 3 * parts.spec.pollIntervalMs) })
+      const state = health.add({ ...place, task, pollIntervalMs: parts.spec.pollIntervalMs })
       const quota = leaseOf(pool, of, partition.scope, {
         willRecall: true,
         onWaited: seconds => metrics.inc('quota_wait_seconds_total', { connector: name }, seconds),
       })
       let reader: Reader | null = null
+      const trusted = trustedClock(clock, mine)
       const http = createHttp(httpSpec, {
+        onDate: dateMs => trusted.vouch(dateMs),
         quota: quota.gate,
         priority: () => PRIORITY[reader?.lane ?? 'live'],
         signal,
         clock,
         log: mine,
+        watch: state,
+        ...(options.network === undefined ? {} : { network: options.network }),
         observe: ({ outcome, seconds }) => {
           metrics.inc('vendor_requests_total', { connector: name, outcome })
           metrics.observe('vendor_request_seconds', { connector: name }, seconds)
@@ -75,11 +94,12 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
         reads,
         http,
         quota,
-        clock,
+        clock: trusted,
         log: mine,
         metrics,
         health: state,
         signal,
+        standby,
         fault: options.fault ?? (() => {}),
         onReader: to => (reader = to),
       })
@@ -88,19 +108,44 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
     })
   })
 
-  const all = new AbortController()
+  const ready = () => readiness(health)
+  const configured = options.connectors.flatMap(({ name, connector, base, config }) =>
+    partitionsOf(connector, base, config).map(({ streamName, scope }) => ({
+      connector: name,
+      stream: streamName,
+      scope: scope.name,
+    })),
+  )
+  const withdrawn = whenReady(ready, clock, signal).then(() =>
+    withdrawRemoved({ kafka, names, prefix: shared.prefix, partitions, configured, removed: options.removed ?? [], log, signal }),
+  )
   void refresh(health, clock, options.refreshMs ?? REFRESH_MS, AbortSignal.any([signal, all.signal]))
   return {
-    ready: () => {
-      const why = health
-        .states()
-        .filter(state => !state.restored)
-        .map(({ connector, stream, scope, error }) => `${connector}/${stream}/${scope}: ${error?.code ?? 'starting'}`)
-      return { ok: why.length === 0, why }
-    },
+    ready,
     states: () => health.states(),
-    done: Promise.all(running).then(() => all.abort()),
+    done: Promise.all(running)
+      .then(() => all.abort())
+      .then(() => standby?.done)
+      .then(() => withdrawn),
   }
+}
+
+/** Nothing reads it any more: another process took it over, or its cursor cannot be read. A fault of the vendor or of one of its rows ends nothing. */
+function hasEnded({ error }: PartitionState): boolean {
+  return error !== null && ERRORS[error.code].retry === 'never' && !/^(SRC|ROW|RECORD)_/.test(error.code)
+}
+
+function readiness(health: Health): ReturnType<Ingest['ready']> {
+  const why = health
+    .states()
+    .filter(state => !state.restored || hasEnded(state))
+    .map(({ connector, stream, scope, error }) => `${connector}/${stream}/${scope}: ${error?.message ?? 'starting'}`)
+  return { ok: why.length === 0, why }
+}
+
+/** Until all is ready, or for a minute: what can wait does not hold up the start. */
+async function whenReady(ready: Ingest['ready'], clock: Clock, signal: AbortSignal): Promise<void> {
+  for (let waits = 0; waits < 120 && !ready().ok && !signal.aborted; waits++) await clock.sleep(500, signal)
 }
 
 async function refresh(health: Health, clock: Clock, everyMs: number, signal: AbortSignal): Promise<void> {

@@ -75,7 +75,7 @@ export class Versions {
   /** What was rejected, by the mark of its content, to the end of the window it was read in. */
   readonly #rejects = new Map<string, number>()
   /** While loading: the parts of each row, by their number. */
-  readonly #parts = new Map<string, string[]>()
+  readonly #parts = new Map<string, Map<number, string>>()
   #lookAtSize = LEAST_LOOK_SIZE
   readonly #keyStart: string
   readonly #keyStartBytes: Buffer
@@ -184,9 +184,9 @@ export class Versions {
   loaded(): void {
     for (const [rowId, known] of this.#rows) {
       if (known.parts === null) continue
-      const found = this.#parts.get(rowId) ?? []
+      const found = this.#parts.get(rowId)
       const { itemsPerPart, count } = known.parts
-      const items = Array.from({ length: count }, (_, part) => found[part] ?? '')
+      const items = Array.from({ length: count }, (_, part) => found?.get(part) ?? '')
       const hasGaps = items.some((part, index) => part.length < (index < count - 1 ? itemsPerPart * ITEM_BYTES : ITEM_BYTES))
       const parts = hasGaps ? { ...known.parts, writtenMs: -Infinity } : known.parts
       this.#rows.set(rowId, { ...known, items: items.join(''), parts, hasGaps: known.hasGaps || hasGaps })
@@ -196,10 +196,10 @@ export class Versions {
 
   #loadPart(rowId: string, part: number, value: Buffer | null, offset: number): void {
     let parts = this.#parts.get(rowId)
-    if (parts === undefined) this.#parts.set(rowId, (parts = []))
-    if (value === null) delete parts[part]
+    if (parts === undefined) this.#parts.set(rowId, (parts = new Map()))
+    if (value === null) parts.delete(part)
     else if (value[0] !== FORMAT_PART) throw invalid(offset, `format ${value[0]} of a part is not known`)
-    else parts[part] = value.toString('latin1', 1)
+    else parts.set(part, value.toString('latin1', 1))
   }
 
   readonly #bots = new Map<string, string>()

@@ -74,3 +74,15 @@ test('workers that are gone are named once, this one never', () => {
   expect(owners.takeSilent(5_000, 10_000)).toEqual(['a'])
   expect(owners.takeSilent(5_000, 10_000)).toEqual([])
 })
+
+test('a cursor of another after one of ours says that we lost it; one before ours, or a second, does not', () => {
+  const owners = new Owners('me')
+  expect(owners.cursor('key', { worker: 'other' }, 0)).toBe(false)
+  expect(owners.cursor('key', { worker: 'me' }, 1)).toBe(false)
+  expect(owners.cursor('another', { worker: 'other' }, 2)).toBe(false)
+  expect(owners.cursor('key', { worker: 'me' }, 3)).toBe(false)
+  expect(owners.cursor('key', { worker: 'other' }, 4)).toBe(true)
+  expect(owners.cursor('key', { worker: 'other' }, 5)).toBe(false)
+  expect(owners.cursor('key', { worker: 'me' }, 6)).toBe(false)
+  expect(owners.cursor('key', null, 7)).toBe(true)
+})

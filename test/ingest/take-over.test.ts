@@ -2,6 +2,8 @@
 import { describe, expect, test } from 'vitest'
 import { memoryKafka } from '../../src/conformance/memory-kafka.ts'
 import { cursorKey, hasMoved, isUntold } from '../../src/ingest/cursor.ts'
+import { doorOf } from '../../src/ingest/door.ts'
+import { asGiven } from '../../src/ingest/mask.ts'
 import { restore, type RestoreParts } from '../../src/ingest/restore.ts'
 import { partitionOf } from '../../src/kafka/partition.ts'
 import type { Kafka, Writer } from '../../src/kafka/port.ts'
@@ -20,7 +22,7 @@ type Store = ReturnType<typeof memoryKafka>
 
 const partsOf = (kafka: Pick<Kafka, 'openWriter' | 'readToEnd'>): RestoreParts => ({
   kafka,
-  to: { ...name, names, partitions: PARTITIONS, partitionOf } as RestoreParts['to'],
+  to: { ...name, names, partitions: PARTITIONS, partitionOf, door: doorOf(asGiven) } as RestoreParts['to'],
   spec: {
     startAtMs: null,
     pollIntervalMs: 60_000,

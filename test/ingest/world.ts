@@ -13,8 +13,8 @@ import type { Event, Message, Progress, Session } from '../../src/records.ts'
 import { schemaText } from '../../src/schemas.ts'
 import type { BaseConfig } from '../../src/source/config.ts'
 import type { Connector } from '../../src/source/contract.ts'
+import type { Clock } from '../../src/clock.ts'
 import { sourceTransactionalId, topicNames } from '../../src/topics.ts'
-import type { HandClock } from '../support/clock.ts'
 import type { MemoryKafka } from '../../src/conformance/memory-kafka.ts'
 import { decodeProgress, memoryEncoder, memoryRegistry } from '../../src/conformance/topics.ts'
 
@@ -53,12 +53,13 @@ export interface Life {
 export function startLife(of: {
   kafka: MemoryKafka
   connector: Connector
-  clock: HandClock
+  clock: Clock
   base?: Partial<BaseConfig>
   fault?: Fault
   log?: Log
   maxBytes?: ReadonlyMap<string, number>
   quota?: TaskParts['quota']
+  pluginPatienceMs?: number
 }): Life {
   const { kafka, connector, clock, log = silentLog } = of
   const stream = connector.streams['sessions'] as Connector['streams'][string]
@@ -109,9 +110,10 @@ export function startLife(of: {
     clock,
     log,
     metrics,
-    health: health.add({ ...name, task: 0, stalledAfterMs: 600_000 }),
+    health: health.add({ ...name, task: 0, pollIntervalMs: 300_000 }),
     signal: controller.signal,
     fault: of.fault ?? (() => {}),
+    ...(of.pluginPatienceMs === undefined ? {} : { pluginPatienceMs: of.pluginPatienceMs }),
     onReader: next => (reader = next),
   })
   void reader

@@ -11,6 +11,7 @@ import { kindsOf } from '../src/ingest/source-partition.ts'
 import { metricsPage } from '../src/metrics.ts'
 import { configJsonSchema, dotted } from '../src/source/config.ts'
 import type { Connector, Quota, WindowSpec } from '../src/source/contract.ts'
+import { PII_ACTIONS, STANDARD } from '../src/source/pii.ts'
 import { builtInConnectors } from '../src/source/registry.ts'
 
 interface GeneratedPage {
@@ -61,8 +62,23 @@ function connectorPage(connector: Connector): string {
       }),
     ),
     `Quota unless the config says otherwise: ${quotaText(manifest.quota)}.`,
+    personalData(connector),
     notes,
   )
+}
+
+function personalData({ manifest }: Connector): string {
+  const rules = [...STANDARD, ...(manifest.pii?.standard ?? [])]
+  const words = (action: string) =>
+    rules
+      .filter(rule => rule.endsWith(`=${action}`))
+      .map(rule => `\`${rule.slice(0, rule.lastIndexOf('='))}\``)
+      .join(', ')
+  return [
+    '## Personal data',
+    'What `pii.policy: standard` does; of two rules that name the same field, the one named more closely decides. `pii.rules` go after them. All else is kept.',
+    table(['Action', 'Fields'], PII_ACTIONS.filter(action => words(action) !== '').map(action => [action, words(action)])),
+  ].join('\n\n')
 }
 
 function connectorKeysPage(): string {

@@ -147,7 +147,7 @@ export class Line {
       }
       return clock.busy()
     }
-    const theirs: Pick<Kafka, 'openWriter' | 'readToEnd' | 'maxMessageBytes'> = {
+    const theirs: Pick<Kafka, 'openWriter' | 'readToEnd' | 'watermarks' | 'maxMessageBytes'> = {
       openWriter: of => {
         const writer = kafka.openWriter(of)
         return {
@@ -158,6 +158,7 @@ export class Line {
         }
       },
       readToEnd: (place, onRecord) => (dead ? never() : alive(kafka.readToEnd(place, onRecord))),
+      watermarks: places => (dead ? never() : alive(kafka.watermarks(places))),
       maxMessageBytes: async () => new Map(options.maxBytes),
     }
     const options_: IngestOptions = {

@@ -4,7 +4,7 @@
  * A value that a rule hides is hidden wherever it stands in the row's records: a hashed session id in keys, links and attributes, a person's name
  * in a text.
  */
-import { createHmac } from 'node:crypto'
+import { createHmac, hash as digest } from 'node:crypto'
 import {
   type Attachment,
   type Event,
@@ -30,7 +30,7 @@ export interface Mask {
   row(raw: unknown): unknown
   /** An id of a row as the rejects topic shows it. */
   shownId(rowId: string): string
-  /** An id of a row as logs and errors show it: without what may be a telephone number or an address, whatever the rules. */
+  /** An id of a row as logs and errors show it: without what may be a name, a number or an address, whatever the rules. */
   loggedId(rowId: string): string
   /** For what is kept on topics to be read again by us only. */
   readonly seal: Seal
@@ -56,9 +56,13 @@ export function maskFor({ manifest }: Connector, { pii }: Pick<BaseConfig, 'pii'
   return pii === null ? asGiven : maskOf(pii.rules, pii.key, manifest.pii?.row)
 }
 
-/** Ids of rows are made of what a vendor calls people by with some vendors: telephone numbers and addresses do not reach a log. */
+/** Ids that a machine made, and nobody is called by: hex, UUIDs, our hashes, short numbers. */
+const OPAQUE = /^(?:[0-9a-f]{8,}(?:-[0-9a-f]+)*|[\w-]{22}(?:\.\d+)?|[a-z]{0,2}-?\d{1,6})$/i
+
+/** Vendors make ids of rows of what people are called by (numbers, names, addresses): a hash stands for what may be one. */
 function loggedId(rowId: string): string {
-  return maskText(rowId).replace(/\S*@\S*|\d(?:[ .()-]?\d){6,}/g, '[masked]')
+  const isOpaque = OPAQUE.test(rowId) && !/\d{7}/.test(rowId)
+  return rowId === '' || isOpaque ? rowId : `#${digest('sha256', rowId, 'base64url').slice(0, 12)}`
 }
 
 const MASKED = '[masked]'
@@ -416,10 +420,16 @@ function maskRow(raw: unknown, fields: RowFields, hash: Hash | null): unknown {
           ? maskText(String(value))
           : MASKED
     if (treatment === 'text') return maskText(hidden.in(value))
-    if (treatment === 'plain') return hidden.in(value)
+    if (treatment === 'plain' && isPlain(value)) return hidden.in(value)
     return hash === null ? maskText(hidden.in(value)) : MASKED
   }
   return each(raw, 'unknown', fields, replaced, name => shownName(name, hidden))
+}
+
+/** A word, an id, a time or a few words without numbers: what a plain field holds. A row may be rejected because it holds something else. */
+function isPlain(value: string): boolean {
+  if (value.length > 80 || /[@\n]/.test(value)) return false
+  return !/\s/.test(value) || /^\d{4}-\d\d-\d\d[ T]\d\d:\d\d/.test(value) || !/\d(?:[ .()/-]{0,2}\d){4}/.test(value)
 }
 
 /** The name of a field or of a map's entry. Vendors have maps by their users' numbers and addresses, too. */

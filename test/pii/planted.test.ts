@@ -57,7 +57,6 @@ async function leftBy(subject: Subject, keys: Readonly<Record<string, string>>):
     said.push((await metrics.render()).body)
     const letters = await readDeadLetters(line.kafka, NAMES.rejects, 3, new AbortController().signal)
     expect(letters.length, 'rejects').toBeGreaterThan(2)
-    expect(new Set(letters.map(letter => letter.reason)).size, 'kinds of rejects').toBeGreaterThan(1)
     expect(planted.met.size).toBeGreaterThan(0)
     said.push(...(await peeked(bench, pii, log)))
     return { topics: bytesOf(line.kafka), said }

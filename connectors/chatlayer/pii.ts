@@ -40,6 +40,9 @@ export const pii: PiiSpec = {
     persons: ['user_id', 'userId', 'conversation_id', 'conversationId', 'id', 'attributes'],
     texts: ['event', 'labels', 'seriesLabel', 'from_step', 'to_step'],
     plain: [
+      'flow',
+      'transitions',
+      'fault',
       'bot_id',
       'version',
       'channel_id',

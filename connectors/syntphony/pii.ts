@@ -38,6 +38,7 @@ export const pii: PiiSpec = {
       'intent',
     ],
     plain: [
+      'channel',
       'sessionCode',
       'conversationStartedAt',
       'durationInSeconds',

@@ -38,6 +38,7 @@ export const pii: PiiSpec = {
     ],
     texts: ['customer_query', 'routing_answer', 'message', 'cod_opc_menu', 'last_sender'],
     plain: [
+      'conversation',
       'conn_id',
       'rp_id',
       'channel',

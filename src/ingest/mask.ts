@@ -395,7 +395,8 @@ function setOf(names: readonly string[] | undefined): ReadonlySet<string> {
   return new Set((names ?? []).map(name => name.toLowerCase()))
 }
 
-type Treatment = 'person' | 'text' | 'plain' | 'unknown'
+/** `root`: the row itself, whose fields are known. What lies in an unknown field is unknown, whatever it is called. */
+type Treatment = 'person' | 'text' | 'plain' | 'unknown' | 'root'
 
 /** Digits enough for a telephone number or a document. */
 const LEAST_NUMBER = 1_000_000
@@ -403,9 +404,10 @@ const LEAST_NUMBER = 1_000_000
 function maskRow(raw: unknown, fields: RowFields, hash: Hash | null): unknown {
   const hidden = new Hidden()
   const shownPerson = (value: string) => (hash === null ? MASKED : hash(value))
-  each(raw, 'unknown', fields, (value, treatment) => {
+  each(raw, 'root', fields, (value, treatment, name) => {
     const text = String(value)
-    if (treatment === 'person' && text.length >= LEAST_INSIDE && text.length <= LONGEST_PERSON) {
+    const isPerson = treatment === 'person' || (treatment === 'unknown' && isPersonal(name))
+    if (isPerson && text.length >= LEAST_INSIDE && text.length <= LONGEST_PERSON) {
       hidden.add(text, shownPerson(text))
       hideParts(text, hash, hidden)
     }
@@ -423,7 +425,7 @@ function maskRow(raw: unknown, fields: RowFields, hash: Hash | null): unknown {
     if (treatment === 'plain' && isPlain(value)) return hidden.in(value)
     return hash === null ? maskText(hidden.in(value)) : MASKED
   }
-  return each(raw, 'unknown', fields, replaced, name => shownName(name, hidden))
+  return each(raw, 'root', fields, replaced, name => shownName(name, hidden))
 }
 
 /** A word, an id, a time or a few words without numbers: what a plain field holds. A row may be rejected because it holds something else. */
@@ -442,15 +444,16 @@ function each(
   value: unknown,
   treatment: Treatment,
   fields: RowFields,
-  replaced: (value: string | number, treatment: Treatment) => unknown,
+  replaced: (value: string | number, treatment: Treatment, name: string) => unknown,
   named: (name: string) => string = name => name,
+  of = '',
 ): unknown {
-  if (typeof value === 'string' || typeof value === 'number') return replaced(value, treatment)
+  if (typeof value === 'string' || typeof value === 'number') return replaced(value, treatment, of)
   if (typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map(one => each(one, treatment, fields, replaced, named))
+  if (Array.isArray(value)) return value.map(one => each(one, treatment, fields, replaced, named, of))
   const copy = Object.create(null) as Record<string, unknown>
   for (const [name, one] of Object.entries(value))
-    copy[named(name)] = each(one, treatmentOf(name, treatment, fields), fields, replaced, named)
+    copy[named(name)] = each(one, treatmentOf(name, treatment, fields), fields, replaced, named, name)
   return copy
 }
 
@@ -458,6 +461,7 @@ function each(
 function treatmentOf(name: string, outer: Treatment, { persons, texts, plain }: RowFields): Treatment {
   const known = name.toLowerCase()
   if (outer === 'person' || persons.has(known)) return 'person'
+  if (outer === 'unknown') return 'unknown'
   if (texts.has(known)) return 'text'
   return plain.has(known) ? 'plain' : 'unknown'
 }

@@ -77,7 +77,10 @@ function personalData({ manifest }: Connector): string {
   return [
     '## Personal data',
     'What `pii.policy: standard` does; of two rules that name the same field, the one named more closely decides. `pii.rules` go after them. All else is kept.',
-    table(['Action', 'Fields'], PII_ACTIONS.filter(action => words(action) !== '').map(action => [action, words(action)])),
+    table(
+      ['Action', 'Fields'],
+      PII_ACTIONS.filter(action => words(action) !== '').map(action => [action, words(action)]),
+    ),
   ].join('\n\n')
 }
 

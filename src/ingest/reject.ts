@@ -116,37 +116,21 @@ interface Step {
 /** What stands under this name in a value of the schema, in each of its forms. What only the connector's code knows has no step. */
 function stepsInto(schema: z.core.$ZodType, part: PropertyKey): Step[] {
   const { def } = (schema as z.core.$ZodTypes)._zod
-  switch (def.type) {
-    case 'object': {
-      const inner = Object.hasOwn(def.shape, part) ? def.shape[String(part)] : undefined
-      return inner === undefined ? [] : [{ schema: inner, isMap: false }]
-    }
-    case 'record':
-    case 'map':
-      return [{ schema: def.valueType, isMap: true }]
-    case 'array':
-      return [{ schema: def.element, isMap: false }]
-    case 'tuple':
-      return (def.items as readonly z.core.$ZodType[]).map(item => ({ schema: item, isMap: false }))
-    case 'union':
-      return def.options.flatMap(option => stepsInto(option, part))
-    case 'intersection':
-      return [def.left, def.right].flatMap(side => stepsInto(side, part))
-    case 'pipe':
-      return [def.in, def.out].flatMap(side => stepsInto(side, part))
-    case 'optional':
-    case 'nullable':
-    case 'default':
-    case 'prefault':
-    case 'nonoptional':
-    case 'readonly':
-    case 'catch':
-      return stepsInto(def.innerType, part)
-    case 'lazy':
-      return stepsInto(def.getter(), part)
-    default:
-      return []
+  if (def.type === 'object') {
+    const inner = Object.hasOwn(def.shape, part) ? def.shape[String(part)] : undefined
+    return inner === undefined ? [] : [{ schema: inner, isMap: false }]
   }
+  if (def.type === 'record' || def.type === 'map') return [{ schema: def.valueType, isMap: true }]
+  if (def.type === 'array') return [{ schema: def.element, isMap: false }]
+  return formsOf(def).flatMap(form => stepsInto(form, part))
+}
+
+/** What a value of the schema may be read as on its way. */
+function formsOf(def: z.core.$ZodTypes['_zod']['def']): readonly z.core.$ZodType[] {
+  if (def.type === 'union') return def.options
+  if (def.type === 'intersection') return [def.left, def.right]
+  if (def.type === 'pipe') return [def.in, def.out]
+  return 'innerType' in def ? [def.innerType] : []
 }
 
 /** The reject for a row that does not fit its schema, with the fields at fault. */

@@ -5,7 +5,7 @@ type Row = Record<string, unknown>
 
 export interface Plants {
   /** For the proxy before the vendor. */
-  edit(body: unknown, path: string): boolean
+  edit(body: unknown): boolean
   /** Kinds of rows that were met. */
   readonly met: ReadonlySet<string>
 }

@@ -38,7 +38,7 @@ interface Left {
 async function leftBy(subject: Subject, keys: Readonly<Record<string, string>>): Promise<Left> {
   return withBench(subject, null, async bench => {
     const planted = plants(bench.connector.manifest.id)
-    bench.proxy.edit = planted.edit
+    bench.proxy.edit = body => planted.edit(body)
     let requests = 0
     bench.proxy.spoil = () =>
       ++requests % 13 === 5

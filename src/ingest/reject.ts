@@ -90,8 +90,9 @@ function ruleOf(issue: z.core.$ZodIssue): string {
     case 'invalid_key':
     case 'not_multiple_of':
     case 'unrecognized_keys':
-      return issue.code
+      break
   }
+  return issue.code
 }
 
 /** A key of a map is the vendor's word, or one of its users': `*` stands for it. */

@@ -88,8 +88,9 @@ function ruleOf(issue: z.core.$ZodIssue): string {
     case 'invalid_key':
     case 'not_multiple_of':
     case 'unrecognized_keys':
-      return issue.code
+      break
   }
+  return issue.code
 }
 
 /** The reject for a row that does not fit its schema, with the fields at fault. */

@@ -121,7 +121,6 @@ class Process {
           ...roleOptions,
           connectors: this.#setup.connectors,
           network: this.#setup.network,
-          removed: config.removed,
         })
         // A worker whose source partitions have all been taken over by another process stays, for its listener tells so.
         ends.push(this.#ingest.done.then(() => stopped(this.#signal)))

@@ -131,9 +131,9 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   }
 }
 
-/** Nothing reads it any more: another process took it over, or its cursor cannot be read. A fault of the vendor or of one of its rows ends nothing. */
+/** This process reads it no more: another has taken it over, or its cursor cannot be read. A fault of the vendor or of one of its rows ends nothing. */
 function hasEnded({ error }: PartitionState): boolean {
-  return error !== null && ERRORS[error.code].retry === 'never' && !/^(SRC|ROW|RECORD)_/.test(error.code)
+  return error !== null && ['never', 'follow'].includes(ERRORS[error.code].retry)
 }
 
 function readiness(health: Health): ReturnType<Ingest['ready']> {

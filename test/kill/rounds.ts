@@ -12,7 +12,7 @@ import { BOTS, createWorld, Random } from '../../src/sim/index.ts'
 import { topicNames } from '../../src/topics.ts'
 import { launch, type Ship, startOf } from '../support/fleet.ts'
 import { followIndependently, type Follower, type IndependentRecord } from '../support/independent/read-topics.ts'
-import { querySeries } from '../support/product.ts'
+import { querySeries, type SeriesAnswer } from '../support/product.ts'
 import { asServed, type Recount, recount } from '../support/recount.ts'
 import { checkSeries, checkTopics, type Finding, sum } from './check.ts'
 import { type Cluster, pause, startCluster } from './cluster.ts'
@@ -22,7 +22,6 @@ import { type Gate, startGate } from './gate.ts'
 
 const DAY_MS = 86_400_000
 const PARTITIONS = 3
-const VENDORS = 5
 /** In this time after the last fault everything must be read, counted and served, or a person would be called. */
 const BOUND_MS = 60_000
 
@@ -83,6 +82,8 @@ interface Stand {
   readonly lives: Life[]
   readonly totals: Recount
   readonly earliestMs: number
+  /** What a round reads; told by its fleet. */
+  vendors: readonly string[]
   follower: Follower | null
 }
 
@@ -110,6 +111,7 @@ export async function runRounds(options: RoundsOptions): Promise<Report> {
       lives,
       totals: new Map(),
       earliestMs: Date.now() - 8 * DAY_MS,
+      vendors: [],
       follower: null,
     }
     ended.push(() => stand.follower?.stop())
@@ -146,6 +148,7 @@ async function runRound(stand: Stand, round: number): Promise<RoundResult> {
     bots: BOTS.slice(0, 2),
   })
   const fleet = await launch({ world, account, pageRows: 6 })
+  stand.vendors = fleet.map(({ vendor }) => vendor)
   const config = writeConfig(stand, { fleet, account, startAtMs: startOf(world) })
   const hands: string[] = []
   const tried: string[] = []
@@ -285,31 +288,18 @@ async function caughtUp(stand: Stand, of: { account: string; untilMs: number; si
 
 async function whatIsMissing(stand: Stand, { account, untilMs }: { account: string; untilMs: number }): Promise<string | null> {
   const ask = await asker(stand, { account })
-  for (const measure of ['sessions', 'events']) {
-    const { data } = await ask({ measure, bucket: '1d', group_by: 'vendor', from: new Date(stand.earliestMs).toISOString() })
-    const whole = data.series.filter(
-      ({ complete_until }) => complete_until !== null && Date.parse(complete_until) > untilMs + DAY_MS,
-    )
-    if (whole.length < VENDORS)
-      return `${measure} are complete of ${whole.map(({ labels }) => labels['vendor']).join(', ') || 'no vendor'}`
-  }
+  for (const vendor of stand.vendors)
+    for (const measure of ['sessions', 'events']) {
+      const { complete_until } = await ask({ measure, vendor, bucket: '1d' })
+      if (complete_until === null || Date.parse(complete_until) <= untilMs + DAY_MS)
+        return `${measure} of ${vendor} are complete until ${complete_until}`
+    }
   for (const life of stand.lives) {
     if (life.gone()) continue
     const ready = await fetch(`${await life.base()}/readyz`, { signal: AbortSignal.timeout(5_000) })
     if (ready.status !== 200) return `${life.name} is not ready: ${(await ready.text()).slice(0, 300)}`
   }
   return null
-}
-
-interface SeriesAnswer {
-  readonly data: {
-    readonly series: readonly {
-      readonly labels: Record<string, string>
-      readonly values: readonly (number | null)[]
-      readonly complete_until: string | null
-    }[]
-    readonly x_values: readonly string[]
-  }
 }
 
 async function asker(
@@ -319,7 +309,7 @@ async function asker(
   const server = stand.lives.findLast(life => life.role === 'server' && !life.gone())
   if (server === undefined) throw new Error('the server has gone')
   const base = await server.base()
-  return async query => (await querySeries(base, { ...query, ...filter })) as unknown as SeriesAnswer
+  return query => querySeries(base, { ...query, ...filter })
 }
 
 /** Reads what the round put on the topics with a reader that is not ours, and holds it to vendors and series. */

@@ -42,7 +42,7 @@ export function checkTopics(
   for (const [vendor, truth] of truths) {
     const read = <T>(topic: string): Read<T>[] =>
       told
-        .filter(record => record.topic === topic && record.value?.['vendor'] === vendor && accountOf(record) === account)
+        .filter(record => record.topic === topic && vendorOf(record) === vendor && accountOf(record) === account)
         .map(({ partition, offset, key, value }) => ({ partition, offset, key: key ?? '', value: value as T | null }))
     const topics = {
       sessions: read<Session>(names.sessions),
@@ -100,6 +100,10 @@ function repeats<T extends object>(records: readonly Read<T>[], keyOf: (record: 
 }
 
 /** Keys of sessions and events begin with vendor and account; a null value has nothing else. */
+function vendorOf({ key, value }: IndependentRecord): string {
+  return (value?.['vendor'] as string | undefined) ?? key?.split(':')[0] ?? ''
+}
+
 function accountOf({ key, value }: IndependentRecord): string {
   return (value?.['account'] as string | undefined) ?? key?.split(':')[1] ?? ''
 }

@@ -54,7 +54,7 @@ const AT_START = [
   'before send',
   'after send',
 ] as const satisfies readonly KafkaPoint[]
-const STRIKE_MS = 4_000
+const STRIKE_MS = 6_000
 const START_MS = 10_000
 
 function pointAtWork(random: Random, role: Victim): Point {

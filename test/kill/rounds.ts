@@ -142,10 +142,10 @@ async function runRound(stand: Stand, round: number): Promise<RoundResult> {
   const untilMs = startedMs - 3 * DAY_MS
   const world = createWorld({
     seed: random.int(1, 2 ** 30),
-    sessions: options.sessions ?? 40,
+    sessions: options.sessions ?? 25,
     fromMs: untilMs - 2 * DAY_MS,
     untilMs,
-    bots: BOTS.slice(0, 2),
+    bots: BOTS.slice(0, 1),
   })
   const fleet = await launch({ world, account, pageRows: 6 })
   stand.vendors = fleet.map(({ vendor }) => vendor)
@@ -238,7 +238,7 @@ function writeConfig(stand: Stand, of: { fleet: readonly Ship[]; account: string
     connectors: Object.fromEntries(
       of.fleet.map(({ vendor, keys }) => [
         `${vendor}-${of.account}`,
-        { 'connector.class': vendor, ...keys, 'start.at': new Date(of.startAtMs).toISOString(), 'poll.interval.ms': 1000 },
+        { 'connector.class': vendor, ...keys, 'start.at': new Date(of.startAtMs).toISOString(), 'poll.interval.ms': 2000 },
       ]),
     ),
   }

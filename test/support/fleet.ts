@@ -24,6 +24,8 @@ export interface FleetOptions {
   readonly world: World
   /** Default `fleet`. */
   readonly account?: string
+  /** Where in the world's time the vendors are. Default: the system's clock. */
+  readonly now?: () => number
   /** Few rows a page (about so many), so that there are many pages; absent: as many as the vendor gives. */
   readonly pageRows?: number
 }
@@ -35,8 +37,9 @@ const NO_LIMITS = { 'quota.per.second': 0, 'quota.per.minute': 0, 'quota.per.hou
 type Launch = (options: FleetOptions) => Promise<Ship>
 
 const LAUNCH: Readonly<Record<string, Launch>> = {
-  botmaker: async ({ world, pageRows, account = ACCOUNT }) => {
+  botmaker: async ({ world, pageRows, account = ACCOUNT, ...rest }) => {
     const simulator = await startBotmakerSimulator({
+      ...rest,
       world,
       account,
       quirks: { requestsPerSecond: 0 },
@@ -44,8 +47,9 @@ const LAUNCH: Readonly<Record<string, Launch>> = {
     })
     return ship(simulator, { account }, nowMs => botmakerTruth(simulator, nowMs))
   },
-  chatlayer: async ({ world, pageRows, account = ACCOUNT }) => {
+  chatlayer: async ({ world, pageRows, account = ACCOUNT, ...rest }) => {
     const simulator = await startChatlayerSimulator({
+      ...rest,
       world,
       quirks: { requestsPerSecond: 0 },
       ...(pageRows && { pageSize: pageRows * 5 }),
@@ -53,18 +57,18 @@ const LAUNCH: Readonly<Record<string, Launch>> = {
     const of = { fromMs: startOf(world), versions: ['LIVE'] as const }
     return ship(simulator, { account }, nowMs => chatlayerTruth(simulator, nowMs, of))
   },
-  koreai: async ({ world, pageRows, account = ACCOUNT }) => {
-    const simulator = await startKoreaiSimulator({ world, quirks: { perMinute: 0, perHour: 0 } })
+  koreai: async ({ world, pageRows, account = ACCOUNT, ...rest }) => {
+    const simulator = await startKoreaiSimulator({ ...rest, world, quirks: { perMinute: 0, perHour: 0 } })
     const keys = { account, streams: 'sessions,analytics', ...(pageRows && { 'page.size': pageRows }) }
     return ship(simulator, keys, nowMs => koreaiTruth(simulator, nowMs, { account, analytics: ANALYTICS }))
   },
-  syntphony: async ({ world, pageRows, account = ACCOUNT }) => {
-    const simulator = await startSyntphonySimulator({ world, ...(pageRows && { pageSize: pageRows }) })
+  syntphony: async ({ world, pageRows, account = ACCOUNT, ...rest }) => {
+    const simulator = await startSyntphonySimulator({ ...rest, world, ...(pageRows && { pageSize: pageRows }) })
     return ship(simulator, { account }, nowMs => syntphonyTruth(simulator, nowMs, account))
   },
-  wolkvox: async ({ world, pageRows, account = ACCOUNT }) => {
+  wolkvox: async ({ world, pageRows, account = ACCOUNT, ...rest }) => {
     const rows = pageRows && { turnRows: pageRows * 20, rows: pageRows * 5 }
-    const simulator = await startWolkvoxSimulator({ world, ...rows })
+    const simulator = await startWolkvoxSimulator({ ...rest, world, ...rows })
     const keys = rows ? { 'max.rows.turns': rows.turnRows, 'max.rows': rows.rows } : {}
     return ship(simulator, { account, ...keys, 'quota.concurrency': 1 }, nowMs => wolkvoxTruth(simulator, nowMs))
   },

@@ -72,7 +72,7 @@ test('an hour of polls every minute leaves nothing behind: memory, sockets and t
     livePerMinute: 1,
     bots: BOTS.slice(0, 1),
   })
-  const fleet = await launch({ world, now: clock.now })
+  const fleet = await launch({ world, now: () => clock.now() })
   ended.push(() => Promise.all(fleet.map(({ simulator }) => simulator.stop())))
   const kafka = connectKafka({ brokers: [brokers], clientId: 'flat-hour', log })
   ended.push(() => kafka.close())

@@ -3,12 +3,12 @@ import { report } from '../kill/report.ts'
 import { runRounds } from '../kill/rounds.ts'
 
 /** The seed's faults fall on worker, aggregator, brokers, registry and vendors; `npm run kill` runs more of them. */
-const SEED = 1
+const SEED = 14
 const ROUNDS = 4
 
 /**
  * The short form of the fault harness: three brokers with TLS and SASL, five vendors, worker and aggregator as processes. A round of it that fails is tried
- * alone with `npm run kill -- --seed 1 --from ROUND --rounds 1`.
+ * alone with `npm run kill -- --seed 14 --from ROUND --rounds 1`.
  */
 test('rounds of faults: nothing lost, nothing twice, nobody needed', async () => {
   const startedMs = Date.now()

@@ -20,6 +20,7 @@ export interface Certificates {
 const FAST = ['-J-XX:TieredStopAtLevel=1', '-J-XX:+UseSerialGC']
 const KEY = ['-keyalg', 'EC', '-groupname', 'secp256r1', '-validity', '30']
 const ADDRESSES = ['-ext', 'san=ip:127.0.0.1,dns:localhost']
+const SIGNED = ['-rfc', '-validity', '30', ...ADDRESSES]
 
 /** @param folder Where the files go; the keys are good for nothing but a throw-away cluster. */
 export async function makeCertificates(javaBin: string, folder: string): Promise<Certificates> {
@@ -39,10 +40,7 @@ export async function makeCertificates(javaBin: string, folder: string): Promise
     keytool('-certreq', keystore, ['-alias', 'broker', '-file', file('broker.csr')]),
   ])
   await Promise.all([
-    keytool('-gencert', authority, [
-      ...['-alias', 'ca', '-infile', file('broker.csr'), '-outfile', file('broker.pem'), '-rfc', '-validity', '30'],
-      ...ADDRESSES,
-    ]),
+    keytool('-gencert', authority, ['-alias', 'ca', '-infile', file('broker.csr'), '-outfile', file('broker.pem'), ...SIGNED]),
     keytool('-importcert', keystore, ['-alias', 'ca', '-noprompt', '-file', caFile]),
   ])
   await keytool('-importcert', keystore, ['-alias', 'broker', '-noprompt', '-file', file('broker.pem')])

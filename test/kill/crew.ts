@@ -24,6 +24,8 @@ export interface Life {
   readonly exited: Promise<number>
   /** The newest lines of its log. */
   readonly lines: readonly string[]
+  /** Waits until it can do its work, or for so long. */
+  ready(patienceMs: number): Promise<void>
   /** An end that nobody asked for: its exit code. */
   readonly unasked: () => number | null
   kill(): Promise<void>
@@ -83,6 +85,17 @@ export function startLife(role: Role, config: string): Life {
     gone: child.gone,
     exited: child.exited,
     lines,
+    ready: async patienceMs => {
+      const untilMs = Date.now() + patienceMs
+      while (!child.gone() && Date.now() < untilMs) {
+        const status = await Promise.race([
+          listening.promise.then(async base => (await fetch(`${base}/readyz`, { signal: AbortSignal.timeout(2_000) })).status),
+          pause(untilMs - Date.now()).then(() => 0),
+        ]).catch(() => 0)
+        if (status === 200) return
+        await pause(100)
+      }
+    },
     unasked: () => (asked ? null : code),
     kill: async () => {
       asked = true

@@ -1,6 +1,6 @@
 /** What is done to the system in a round: each kind of fault with how often it is drawn. A fault ends with what it broke in working order again. */
 import type { Fault as VendorFault } from '../../src/sim/faults.ts'
-import type { Random } from '../../src/sim/random.ts'
+import { Random } from '../../src/sim/random.ts'
 import type { Ship } from '../support/fleet.ts'
 import { electPreferredLeaders, setProducerQuota } from './admin.ts'
 import { type Broker, type Cluster, pause } from './cluster.ts'
@@ -38,6 +38,8 @@ export interface Kind {
   readonly draw: (random: Random, resource: Resource) => (scene: Scene) => Promise<void>
 }
 
+const FAULTS_SALT = 4
+
 const VICTIMS = [
   { role: 'worker', weight: 3 },
   { role: 'aggregator', weight: 2 },
@@ -54,8 +56,9 @@ const AT_START = [
   'before send',
   'after send',
 ] as const satisfies readonly KafkaPoint[]
-const STRIKE_MS = 6_000
-const START_MS = 10_000
+/** How long a process may take to come to a point: to one of its work once it is ready, to one of its start from its start. */
+const STRIKE_MS = 5_000
+const START_MS = 12_000
 
 function pointAtWork(random: Random, role: Victim): Point {
   return role === 'worker' && random.chance(0.4) ? `stage ${random.pick(STAGE_POINTS.slice(1))}` : random.pick(AT_WORK)
@@ -71,7 +74,7 @@ export const KINDS: readonly Kind[] = [
       const awayMs = random.int(0, 600)
       return async scene => {
         const life = scene.current(role as Victim)
-        const struck = await life.strike(order, STRIKE_MS)
+        const struck = await strikeAtWork(life, order)
         scene.count(struck ? `${role} killed ${order.at}` : `${role} killed at random`)
         await life.kill()
         await restart(scene, role as Victim, awayMs)
@@ -118,7 +121,7 @@ export const KINDS: readonly Kind[] = [
       const stillMs = random.int(300, 4_000)
       return async scene => {
         const life = scene.current(role as Victim)
-        const struck = await life.strike(order, STRIKE_MS)
+        const struck = await strikeAtWork(life, order)
         scene.count(struck ? `${role} stopped ${order.at}` : `${role} stopped at random`)
         if (!struck) life.freeze()
         await scene.outage(() => pause(stillMs))
@@ -134,7 +137,7 @@ export const KINDS: readonly Kind[] = [
       const order = drawOrder(random, role as Victim, 'SIGTERM')
       return async scene => {
         const life = scene.current(role as Victim)
-        const struck = await life.strike(order, STRIKE_MS)
+        const struck = await strikeAtWork(life, order)
         scene.count(struck ? `${role} ended ${order.at}` : `${role} ended at random`)
         await endWell(scene, life)
         await restart(scene, role as Victim, 0)
@@ -178,7 +181,7 @@ export const KINDS: readonly Kind[] = [
         scene.count(`${role} in hand-over, ${who}`)
         if (who === 'elder stopped') {
           // In the middle of a transaction, so that what it wakes up with has been taken over.
-          if (!(await elder.strike({ at: atWork, skip: 0, signal: 'SIGSTOP' }, STRIKE_MS))) elder.freeze()
+          if (!(await strikeAtWork(elder, { at: atWork, skip: 0, signal: 'SIGSTOP' }))) elder.freeze()
           scene.begin(role as Victim)
           await scene.outage(() => pause(stillMs))
           elder.thaw()
@@ -345,6 +348,12 @@ function drawOrder(random: Random, role: Victim, signal: Order['signal']): Order
   return { at: pointAtWork(random, role), skip: random.int(0, 8), signal }
 }
 
+/** A process that has just been started comes to no point of its work before it is ready. */
+async function strikeAtWork(life: Life, order: Order): Promise<boolean> {
+  await life.ready(START_MS)
+  return life.strike(order, STRIKE_MS)
+}
+
 async function restart(scene: Scene, role: Victim, awayMs: number): Promise<void> {
   await scene.outage(() => pause(awayMs))
   scene.begin(role)
@@ -364,8 +373,9 @@ export interface Planned {
   readonly run: (scene: Scene) => Promise<void>
 }
 
-/** The faults of a round, drawn from its seed alone. */
-export function drawFaults(random: Random, kinds: readonly Kind[] = KINDS): Planned[] {
+/** The faults of a round of a seed. */
+export function drawFaults(seed: number, round: number, kinds: readonly Kind[] = KINDS): Planned[] {
+  const random = new Random(seed, round, FAULTS_SALT)
   const count = random.int(2, 4)
   return Array.from({ length: count }, (_, index) => {
     const kind = random.weighted(kinds)

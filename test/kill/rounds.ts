@@ -184,7 +184,7 @@ async function runRound(stand: Stand, round: number): Promise<RoundResult> {
       complain: what => void hands.push(what),
     }
     await scene.current('worker').base()
-    await inject(scene, drawFaults(random, options.kinds ?? KINDS))
+    await inject(scene, drawFaults(options.seed, round, options.kinds ?? KINDS))
     heal(scene, begin, lives)
     const healedMs = Date.now()
 
@@ -194,7 +194,7 @@ async function runRound(stand: Stand, round: number): Promise<RoundResult> {
     if (recovered !== null) {
       hands.push(`not caught up ${BOUND_MS / 1000} s after the last fault: ${recovered}`)
       why = await diagnosis(stand)
-      for (const life of [...lives]) await life.kill()
+      for (const life of lives) await life.kill()
       heal(scene, begin, lives)
       begin('server')
       recovered = await caughtUp(stand, { account, untilMs, sinceMs: Date.now() })

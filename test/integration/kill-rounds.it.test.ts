@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, inject, test } from 'vitest'
 import { report } from '../kill/report.ts'
 import { runRounds } from '../kill/rounds.ts'
 
@@ -12,7 +12,13 @@ const ROUNDS = 4
  */
 test('rounds of faults: nothing lost, nothing twice, nobody needed', async () => {
   const startedMs = Date.now()
-  const result = await runRounds({ rounds: ROUNDS, seed: SEED, env: process.env, say: line => process.stderr.write(`${line}\n`) })
+  const result = await runRounds({
+    rounds: ROUNDS,
+    seed: SEED,
+    registry: inject('stack').registry,
+    env: process.env,
+    say: line => process.stderr.write(`${line}\n`),
+  })
   const { text } = report(result, Date.now() - startedMs)
   const told = (of: (round: (typeof result.rounds)[number]) => unknown) => result.rounds.map(of)
   expect(

@@ -1,9 +1,11 @@
 /**
- * Three brokers that are controllers too, and a registry that keeps its data in files: processes that can be killed, stopped and started again.
+ * Three brokers that are controllers too, processes that can be killed, stopped and started again; and a registry, which stays (see `gate.ts` for how it
+ * goes away).
  * Clients come by TLS and SASL/SCRAM; the brokers talk to each other without, on a listener that only the harness uses beside them.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { cpSync, readFileSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connectKafka } from '../../src/kafka/client.ts'
@@ -68,11 +70,16 @@ interface Login {
   readonly password: string
 }
 
-/** @param env The harness' own; Java, Maven and the cache are looked up in it. */
-export async function startCluster(
-  env: Readonly<Record<string, string | undefined>>,
-  say: (line: string) => void,
-): Promise<Cluster> {
+/**
+ * @param of.env The harness' own; Java, Maven and the cache are looked up in it.
+ * @param of.registry A registry that is there already. Absent: one is started.
+ */
+export async function startCluster(of: {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly registry?: string
+  readonly say: (line: string) => void
+}): Promise<Cluster> {
+  const { env, say, registry: given } = of
   const signal = AbortSignal.timeout(10 * 60_000)
   const java = await newestJava(env)
   const release = newestRegistryFor(java)
@@ -84,7 +91,7 @@ export async function startCluster(
   const ports = await freePorts(11)
   const port = (index: number) => ports[index] as number
   const [registryPort, managementPort] = [port(9), port(10)]
-  const registry = `http://127.0.0.1:${registryPort}${REGISTRY_PATH}`
+  const registry = given ?? `http://127.0.0.1:${registryPort}${REGISTRY_PATH}`
   const login: Login = { mechanism: 'scram-sha-512', username: USER, password: randomBytes(12).toString('hex') }
   const children = new Map<string, Child>()
   let stopping = false
@@ -106,12 +113,11 @@ export async function startCluster(
     return { client: `127.0.0.1:${client}`, inside: `127.0.0.1:${inside}`, controller: `127.0.0.1:${controller}` }
   }
   const voters = NODES.map(id => `${id}@${listenersOf(id).controller}`).join(',')
+  const folderOf = (id: NodeId) => join(scratch.path, `node-${id}`)
   const propertiesFile = (id: NodeId) => join(scratch.path, `server-${id}.properties`)
 
   function writeProperties(id: NodeId, certificates: Certificates): void {
     const at = listenersOf(id)
-    const folder = join(scratch.path, `node-${id}`)
-    mkdirSync(folder, { recursive: true })
     const properties = {
       ...brokerProperties('test'),
       ...REPLICATED,
@@ -127,7 +133,7 @@ export async function startCluster(
       'ssl.keystore.location': certificates.keystore,
       'ssl.keystore.password': certificates.password,
       'ssl.key.password': certificates.password,
-      'log.dirs': folder,
+      'log.dirs': folderOf(id),
     }
     writeFileSync(propertiesFile(id), renderProperties(properties))
   }
@@ -174,7 +180,7 @@ export async function startCluster(
     for (;;) {
       const child = children.get(`broker ${id}`)
       if (child?.gone() === true) throw new Error(`broker ${id} did not start: ${child.lastLines().slice(-5).join(' | ')}`)
-      if ((await servingAsKnownBy(id)) > 0) return
+      if ((await listens(listenersOf(id).client)) && (await servingAsKnownBy(id)) > 0) return
       if (Date.now() > untilMs) throw new Error(`broker ${id} is not ready after ${START_MS / 1000} s`)
       await pause(200)
     }
@@ -210,15 +216,16 @@ export async function startCluster(
   }
 
   try {
-    const database = join(scratch.path, 'registry')
-    startJava('registry', registryArgs({ release, folder: apicurio.path, registryPort, managementPort, database }))
+    if (given === undefined) startJava('registry', registryArgs({ release, folder: apicurio.path, registryPort, managementPort }))
     const certificates = await makeCertificates(java.bin, scratch.path)
     ca = certificates.ca
     const id = clusterId()
     for (const node of NODES) writeProperties(node, certificates)
-    await Promise.all(NODES.map(node => format(node, id)))
+    await format(NODES[0], id)
+    for (const node of NODES.slice(1)) copyFormat(folderOf(NODES[0]), folderOf(node), node)
     for (const node of NODES) launch(node)
-    await Promise.all([...NODES.map(answers), registryAnswers(registry, release, AbortSignal.timeout(START_MS))])
+    await Promise.all(NODES.map(answers))
+    if (given === undefined) await registryAnswers(registry, release, AbortSignal.timeout(START_MS))
     return {
       brokers: NODES.map(brokerOf),
       config: { brokers: NODES.map(node => listenersOf(node).client), ssl: { ca: certificates.caFile }, sasl: login },
@@ -240,6 +247,32 @@ export async function startCluster(
     await stop()
     throw thrown
   }
+}
+
+/** What the storage tool does takes a Java of its own each time; of the three, the results differ in the two ids of a node alone. */
+function copyFormat(from: string, to: string, id: NodeId): void {
+  cpSync(from, to, { recursive: true })
+  const file = join(to, 'meta.properties')
+  const own = { 'node.id': String(id), 'directory.id': randomBytes(16).toString('base64url') }
+  const lines = readFileSync(file, 'utf8').split('\n')
+  const changed = lines.map(line => {
+    const name = line.split('=')[0] ?? ''
+    return name in own ? `${name}=${own[name as keyof typeof own]}` : line
+  })
+  writeFileSync(file, changed.join('\n'))
+}
+
+/** A client's connections are dear to a broker that has just begun: it is only asked when it listens. */
+function listens(address: string): Promise<boolean> {
+  const [host = '', port = ''] = address.split(':')
+  return new Promise(resolve => {
+    const socket = connect(Number(port), host)
+    const done = (is: boolean) => () => {
+      socket.destroy()
+      resolve(is)
+    }
+    socket.once('connect', done(true)).once('error', done(false))
+  })
 }
 
 /** Everything on all three, and dead or silent brokers noticed within seconds, so that a round can be short. */

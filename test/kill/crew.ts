@@ -1,6 +1,5 @@
 /** The processes under test: the product's binary with its roles, each under a guard that takes it along when the harness dies. */
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Child, startChild } from '../../src/stack/child.ts'
@@ -41,10 +40,10 @@ export interface Life {
 
 let count = 0
 
-export function startLife(role: Role, config: string): Life {
+/** @param folder Where it is told at which point a signal is due. */
+export function startLife(role: Role, config: string, folder: string): Life {
   const name = `${role}-${++count}`
-  const folder = mkdtempSync(join(tmpdir(), 'colloquy-kill-points-'))
-  const points = join(folder, 'order.json')
+  const points = join(folder, `${name}.json`)
   const lines: string[] = []
   let asked = false
   let frozen = false
@@ -75,7 +74,6 @@ export function startLife(role: Role, config: string): Life {
   void child.exited.then(exit => {
     code = exit
     listening.reject(new Error(`${name} ended with ${exit} before it listened`))
-    rmSync(folder, { recursive: true, force: true })
   })
 
   const life: Life = {

@@ -4,11 +4,13 @@
  *
  * Brokers, topics, aggregator and server last over all rounds; the worker gets a config with the next account in each.
  */
-import { rmSync, mkdtempSync, mkdirSync, writeFileSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { BOTS, createWorld, Random } from '../../src/sim/index.ts'
+import { throwAwayFolder } from '../../src/stack/child.ts'
 import { topicNames } from '../../src/topics.ts'
 import { launch, type Ship, startOf } from '../support/fleet.ts'
 import { followIndependently, type Follower, type IndependentRecord } from '../support/independent/read-topics.ts'
@@ -33,6 +35,8 @@ export interface RoundsOptions {
   /** Conversations of each vendor and round. */
   readonly sessions?: number
   readonly kinds?: readonly Kind[]
+  /** A registry that is there already; absent, one is started. */
+  readonly registry?: string
   /** Where logs of rounds with findings go; absent: nowhere. */
   readonly logs?: string
   readonly env: Readonly<Record<string, string | undefined>>
@@ -89,13 +93,13 @@ interface Stand {
 
 export async function runRounds(options: RoundsOptions): Promise<Report> {
   const { rounds, seed, from = 1, say, env } = options
-  const folder = mkdtempSync(join(tmpdir(), 'colloquy-kill-config-'))
-  const ended: (() => unknown)[] = [() => rmSync(folder, { recursive: true, force: true })]
+  const scratch = throwAwayFolder(join(tmpdir(), `colloquy-kill-run-${process.pid}-${randomBytes(4).toString('hex')}`))
+  const ended: (() => unknown)[] = [() => scratch.remove()]
   const lives: Life[] = []
   ended.push(() => Promise.all(lives.map(life => life.kill())))
   try {
     const startedMs = Date.now()
-    const cluster = await startCluster(env, say)
+    const cluster = await startCluster({ env, say, ...(options.registry === undefined ? {} : { registry: options.registry }) })
     ended.push(() => cluster.stop())
     const registry = await startGate(Number(new URL(cluster.registry).port))
     ended.push(() => registry.close())
@@ -106,7 +110,7 @@ export async function runRounds(options: RoundsOptions): Promise<Report> {
       cluster,
       registry,
       names: topicNames(prefix),
-      folder,
+      folder: scratch.path,
       counts: new Map(),
       lives,
       totals: new Map(),
@@ -154,7 +158,7 @@ async function runRound(stand: Stand, round: number): Promise<RoundResult> {
   const tried: string[] = []
   const outages: Outage[] = []
   const begin = (role: Role): Life => {
-    const life = startLife(role, config)
+    const life = startLife(role, config, stand.folder)
     lives.push(life)
     return life
   }

@@ -1,7 +1,7 @@
 /** A child of the benchmark: one vendor's simulator over a long history, without limits. Prints what reads it; asked, tells what it was asked for. */
 import { findConnector } from '../src/source/registry.ts'
 import { parseConnectorConfig } from '../src/source/config.ts'
-import { partitionsOf } from '../src/ingest/start.ts'
+import { partitionsOf } from '../src/ingest/source-partition.ts'
 import { createWorld } from '../src/sim/index.ts'
 import type { Truth } from '../src/conformance/index.ts'
 import { launch, type Ship, startOf } from '../test/support/fleet.ts'

@@ -6,8 +6,8 @@
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { ERRORS, type Retry } from '../src/errors.ts'
-import { kindsOf } from '../src/ingest/start.ts'
+import { ERRORS, RETRIES } from '../src/errors.ts'
+import { kindsOf } from '../src/ingest/source-partition.ts'
 import { metricsPage } from '../src/metrics.ts'
 import { configJsonSchema, dotted } from '../src/source/config.ts'
 import type { Connector, Quota, WindowSpec } from '../src/source/contract.ts'
@@ -79,19 +79,19 @@ function connectorKeysPage(): string {
 }
 
 function errorsPage(): string {
-  const meaning: Record<Retry, string> = {
-    now: 'tried again at once, with jitter',
-    after: 'tried again after the time that was told, or a guess',
-    restart: 'the task is given up and started again by itself, after 1 s, doubling to 5 min',
-    never: 'left to a person',
-  }
   return page(
     '# Errors',
-    'Every error has a code: on its log line (`code`), in the status of a task, as `reason` on the rejects topic and as `outcome` of requests in the metrics. What happens next depends on the code alone. Tries at once are counted; when they are spent, the task is given up and started again as with `restart`.',
+    'Every error has a code: on its log line (`code`), in the status of a task, as `reason` on the rejects topic and as `outcome` of requests in the metrics. What happens next depends on the code; `cure` on the log line is the last column.',
     table(
-      ['Code', 'What it says', 'What happens'],
-      Object.entries(ERRORS).map(([code, { retry, text }]) => [`\`${code}\``, text, meaning[retry]]),
+      ['Code', 'What it says', 'What happens', 'What to do'],
+      Object.entries(ERRORS).map(([code, { retry, text, cure }]) => [`\`${code}\``, text, `[${retry}](#what-happens)`, cure]),
     ),
+    '## What happens',
+    table(
+      ['', 'Meaning'],
+      Object.entries(RETRIES).map(([retry, meaning]) => [`\`${retry}\``, meaning]),
+    ),
+    'A command that ends with an error exits with 2 where the call or the config is wrong, else with 1. Roles are started again with pauses as with `restart`, except that an error marked `never` ends the process. Records on topics that cannot be read (`CODEC_INVALID`) are left out by aggregator and server, and counted; `never` holds for state of our own.',
   )
 }
 

@@ -4,24 +4,23 @@
  * The maps under `connectors` are only made flat here; what may stand in them is the affair of each connector, so the caller checks them and
  * lists their faults together with these (`mergeFaults`).
  */
-import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { dirname, isAbsolute, resolve } from 'node:path'
-import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml'
 import { z } from 'zod'
+import { type Fault, parseFile, readSmallFile, SECRET_KEY } from './config-file.ts'
+import { asBoolean, asNumber, asText, shown, splitList } from './config-values.ts'
 import { nearestOf } from './did-you-mean.ts'
+import { DURATION_FORM, parseDuration, shownDuration } from './durations.ts'
 import type { SaslOptions } from './kafka/port.ts'
 import { hideSecret, withoutSecrets } from './log.ts'
+import { topicNames } from './topics.ts'
 
-/** Something wrong in the file. `path` is dotted, as in the file; for the file as a whole it is the file's name. Lines count from 1. */
-export interface Fault {
-  readonly path: string
-  readonly message: string
-  readonly line?: number
-}
+export type { Fault } from './config-file.ts'
 
-/** One connector's flat map with dotted keys, references resolved. Lists are comma lists; numbers that would not read back as written are text. */
-export type ConnectorMap = Readonly<Record<string, string | number | boolean>>
+type Plain = string | number | boolean
+
+/** One connector's flat map with dotted keys, references resolved. Numbers that would not read back as written are text. */
+export type ConnectorMap = Readonly<Record<string, Plain | readonly Plain[]>>
 
 export type LoadedConfig = (
   | { readonly ok: true; readonly config: ColloquyConfig }
@@ -34,71 +33,88 @@ export type LoadedConfig = (
   readonly connectors: Readonly<Record<string, ConnectorMap>>
   /** The same maps with their references unresolved: the form that may be shown and stored. */
   readonly connectorsAsWritten: Readonly<Record<string, ConnectorMap>>
+  /** npm package names, and paths made absolute; also where other parts of the file are wrong. */
+  readonly plugins: readonly string[]
+  /** `tls.ca` as PEM text; also where other parts of the file are wrong. */
+  readonly ca?: string
   /** Line of a dotted path; of its nearest parent where it is not in the file. */
   lineOf(path: string): number | undefined
 }
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-const DURATION = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)$/
-const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 }
+const whole = (min: number, max: number) => {
+  const takes = `takes a whole number from ${min} to ${max} in decimal digits`
+  return z.preprocess(asNumber, z.int(takes).min(min, takes).max(max, takes))
+}
+const yesNo = z.preprocess(asBoolean, z.boolean('takes true or false'))
+const words = () => z.preprocess(asText, z.string('takes text').min(1, 'takes text that is not empty'))
+/** A map with these keys and no others. */
+const section = <S extends z.core.$ZodLooseShape>(shape: S) =>
+  z.strictObject(shape, {
+    error: issue => (issue.code === 'invalid_type' ? `takes a map with the keys ${Object.keys(shape).join(', ')}` : undefined),
+  })
 
-/** Text where a number or a boolean stands is read as one: what comes from the environment is always text. */
-const asNumber = (value: unknown) => (typeof value === 'string' && /^-?\d+(\.\d+)?$/.test(value.trim()) ? Number(value) : value)
-const asBoolean = (value: unknown) => (value === 'true' ? true : value === 'false' ? false : value)
-const whole = (min: number, max: number) => z.preprocess(asNumber, z.int().min(min).max(max))
-const yesNo = z.preprocess(asBoolean, z.boolean())
+const duration = (minMs: number, maxMs: number) => {
+  const takes = `takes ${DURATION_FORM}; from ${shownDuration(minMs)} to ${shownDuration(maxMs)}`
+  return z.preprocess(
+    value => (typeof value === 'string' ? (parseDuration(value) ?? value) : String(value)),
+    z.number(takes).min(minMs, takes).max(maxMs, takes),
+  )
+}
 
-const Duration = z
-  .preprocess(value => {
-    const text = typeof value === 'number' ? `${value}ms` : typeof value === 'string' ? value.trim() : ''
-    const [, count, unit] = DURATION.exec(/^\d+$/.test(text) ? `${text}ms` : text) ?? []
-    return count === undefined || unit === undefined ? value : Math.round(Number(count) * (UNIT_MS[unit] ?? 1))
-  }, z.number('takes a duration such as 15m, 24h or 90d, or milliseconds'))
-  .refine(ms => ms > 0, 'takes a duration above zero')
-
+const Broker = z.preprocess(
+  asText,
+  z
+    .string('takes host:port')
+    .regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:/@,]+):\d{1,5}$/, 'takes host:port')
+    .refine(broker => {
+      const port = Number(broker.slice(broker.lastIndexOf(':') + 1))
+      return port >= 1 && port <= 65_535
+    }, 'takes host:port, the port from 1 to 65535'),
+)
 const Brokers = z.preprocess(
-  value =>
-    typeof value === 'string'
-      ? value
-          .split(',')
-          .map(each => each.trim())
-          .filter(Boolean)
-      : value,
-  z.array(z.string().regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:/@]+):\d{1,5}$/, 'takes host:port')).min(1, 'takes at least one host:port'),
+  value => (typeof value === 'string' ? splitList(value) : value),
+  z.array(Broker, 'takes a list of host:port').min(1, 'takes at least one host:port'),
 )
 
-const Tls = z.strictObject({
-  ca: z.string().min(1).optional().describe('Certificates to trust, PEM text or the path of a PEM file'),
-  cert: z.string().min(1).optional().describe('Our certificate, PEM text or the path of a PEM file'),
-  key: z.string().min(1).optional().meta({ secret: true }).describe('Its key, PEM text or the path of a PEM file'),
+const Tls = section({
+  ca: words().optional().describe('Certificates to trust, PEM text or the path of a PEM file'),
+  cert: words().optional().describe('Our certificate, PEM text or the path of a PEM file'),
+  key: words().optional().meta({ secret: true }).describe('Its key, PEM text or the path of a PEM file'),
+})
+
+const Trust = section({
+  ca: words()
+    .optional()
+    .describe('Certificates to trust beside the usual ones, of vendors and registry: PEM text or the path of a PEM file'),
 })
 
 const Login = {
-  username: z.string().min(1).describe('User name'),
-  password: z.string().min(1).meta({ secret: true }).describe('Password'),
+  username: words().describe('User name'),
+  password: words().meta({ secret: true }).describe('Password'),
 }
 
-const OAuth = z.strictObject({
+const OAuth = section({
   mechanism: z.literal('oauthbearer'),
-  token: z.string().min(1).optional().meta({ secret: true }).describe('The bearer token'),
-  tokenFile: z.string().min(1).optional().describe('File that holds the token; read again whenever Kafka asks for one'),
+  token: words().optional().meta({ secret: true }).describe('The bearer token'),
+  tokenFile: words().optional().describe('File that holds the token; read again whenever Kafka asks for one'),
 })
 
 const Sasl = z.discriminatedUnion(
   'mechanism',
   [
-    z.strictObject({ mechanism: z.literal('plain'), ...Login }),
-    z.strictObject({ mechanism: z.literal('scram-sha-256'), ...Login }),
-    z.strictObject({ mechanism: z.literal('scram-sha-512'), ...Login }),
+    section({ mechanism: z.literal('plain'), ...Login }),
+    section({ mechanism: z.literal('scram-sha-256'), ...Login }),
+    section({ mechanism: z.literal('scram-sha-512'), ...Login }),
     OAuth.refine(sasl => (sasl.token === undefined) !== (sasl.tokenFile === undefined), 'takes one of token and tokenFile'),
   ],
   'takes plain, scram-sha-256, scram-sha-512 or oauthbearer',
 )
 
-const Kafka = z.strictObject({
+const Kafka = section({
   brokers: Brokers.describe('host:port of one or more brokers, as a list or a comma list'),
-  clientId: z.string().min(1).default('colloquy').describe('Name that the brokers see'),
+  clientId: words().default('colloquy').describe('Name that the brokers see'),
   ssl: z
     .union([yesNo, Tls], 'takes true, or certificates: {ca, cert, key}')
     .default(false)
@@ -106,23 +122,38 @@ const Kafka = z.strictObject({
   sasl: Sasl.optional().describe('How to log in'),
 })
 
-const Registry = z.strictObject({
+const Registry = section({
   url: z
     .url({ protocol: /^https?$/, error: 'takes an http or https address' })
     .refine(
       url => !URL.canParse(url) || new URL(url).username === '',
       'takes an address without credentials: they go to registry.auth',
     )
+    .refine(
+      url => !URL.canParse(url) || (new URL(url).search === '' && new URL(url).hash === ''),
+      'takes an address without ? and #',
+    )
     .transform(url => url.replace(/\/+$/, ''))
     .describe('Address of the schema registry; it may carry a path'),
-  auth: z.strictObject(Login).optional().describe('Basic authentication'),
+  auth: section(Login).optional().describe('Basic authentication'),
 })
 
-const Topics = z.strictObject({
+/** Kafka's limit for the name of a topic. */
+const LONGEST_TOPIC = 249
+const LONGEST_PREFIX = LONGEST_TOPIC - Math.max(...Object.values(topicNames('')).map(name => name.length))
+
+const Topics = section({
   prefix: z
-    .string()
-    .max(200)
-    .regex(/^[A-Za-z0-9._-]+$/, 'takes letters, digits, dots, dashes and underscores')
+    .preprocess(
+      asText,
+      z
+        .string('takes text')
+        .regex(/^[A-Za-z0-9._-]+$/, 'takes letters, digits, dots, dashes and underscores')
+        .max(
+          LONGEST_PREFIX,
+          `takes ${LONGEST_PREFIX} characters at most, as Kafka takes topic names of ${LONGEST_TOPIC} characters`,
+        ),
+    )
     .default('colloquy')
     .describe('What every topic name begins with'),
   partitions: whole(1, 10_000).default(6).describe('Fixed for the life of the topics: it decides where a bot lives'),
@@ -130,35 +161,63 @@ const Topics = z.strictObject({
   create: yesNo.default(true).describe('false where topics are made by others'),
 })
 
-const Http = z.strictObject({
-  host: z.string().min(1).default('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all'),
+const Http = section({
+  host: words().default('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all'),
   port: whole(0, 65_535).default(8083).describe('0 takes a free one and logs it'),
+  token: z
+    .string()
+    .regex(/^[\x21-\x7e]+$/, 'takes letters, digits and signs of ASCII, without blanks')
+    .optional()
+    .meta({ secret: true })
+    .describe('What clients show as a bearer token, or as the password of Basic authentication; needed beyond the loopback'),
+  names: z
+    .preprocess(
+      value => (typeof value === 'string' ? value.split(',').map(each => each.trim()) : value),
+      z.array(z.string().regex(/^[^\s:/@,]+$/, 'takes host names without a port')),
+    )
+    .optional()
+    .describe('Host names that requests may carry beside those of the loopback, where there is no token'),
 })
 
-const Aggregator = z.strictObject({
-  groupId: z.string().min(1).optional().describe('Consumer group of the aggregators. Default: <prefix>-aggregator'),
-  retention: Duration.nullable()
+const Aggregator = section({
+  groupId: words().optional().describe('Consumer group of the aggregators. Default: <prefix>-aggregator'),
+  retention: duration(3_600_000, 3_153_600_000_000)
+    .nullable()
     .default(null)
     .describe('How far back minutes are kept and counted. Absent: the default of the aggregator'),
-  sessionTimeout: Duration.nullable()
+  sessionTimeout: duration(1_000, 1_800_000)
+    .nullable()
     .default(null)
     .describe(
       'After so long without a sign of life a process loses its partitions to others. Absent: the default of the aggregator',
     ),
 })
 
-const LogSettings = z.strictObject({
-  level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Least level that is written'),
+const LEVELS = ['debug', 'info', 'warn', 'error'] as const
+
+const LogSettings = section({
+  level: z
+    .enum(LEVELS, `takes one of ${LEVELS.join(', ')}`)
+    .default('info')
+    .describe('Least level that is written'),
 })
 
 /** The file. Key order is the order of the reference. */
-export const ConfigFile = z.strictObject({
+export const ConfigFile = section({
   kafka: Kafka,
   registry: Registry,
   topics: Topics.prefault({}),
   http: Http.prefault({}),
-  plugins: z.array(z.string().min(1)).default([]).describe('npm packages or paths of connectors beside the built-in ones'),
-  connectors: z.record(z.string(), z.unknown()).default({}).describe('One flat map a connector, as in Kafka Connect'),
+  tls: Trust.prefault({}),
+  plugins: z
+    .array(words(), 'takes a list of npm packages and paths')
+    .default([])
+    .describe('npm packages or paths of connectors beside the built-in ones'),
+  connectors: z.unknown().optional().describe('One flat map a connector, as in Kafka Connect'),
+  removed: z
+    .array(words(), 'takes a list of names of connectors')
+    .default([])
+    .describe('Connectors that were taken out of every file for good: nobody waits any more for what they have not read'),
   aggregator: Aggregator.prefault({}),
   log: LogSettings.prefault({}),
 })
@@ -180,10 +239,19 @@ export interface ColloquyConfig {
     readonly replicationFactor: number | null
     readonly create: boolean
   }
-  readonly http: { readonly host: string; readonly port: number }
+  readonly http: {
+    readonly host: string
+    readonly port: number
+    readonly token?: string | undefined
+    readonly names?: readonly string[] | undefined
+  }
+  /** Certificates to trust beside the usual ones, PEM text. For vendors and registry; Kafka has its own. */
+  readonly tls: { readonly ca?: string }
   /** npm package names, and paths made absolute. */
   readonly plugins: readonly string[]
   readonly connectors: Readonly<Record<string, ConnectorMap>>
+  /** Names of connectors that are gone for good. */
+  readonly removed: readonly string[]
   /** What the file does not say is the aggregator's to decide. */
   readonly aggregator: { readonly groupId: string; readonly retentionMs?: number; readonly sessionTimeoutMs?: number }
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' }
@@ -199,12 +267,10 @@ const SECTIONS: Readonly<Record<string, readonly string[]>> = {
   'registry.auth': Object.keys(Login),
   topics: Object.keys(Topics.shape),
   http: Object.keys(Http.shape),
+  tls: Object.keys(Trust.shape),
   aggregator: Object.keys(Aggregator.shape),
   log: Object.keys(LogSettings.shape),
 }
-
-/** Keys whose values are secrets even when they stand in the file in clear. */
-const SECRET_KEY = /(^|\.)(password|secret|token|key)$/i
 
 type Path = readonly (string | number)[]
 type Report = (path: Path, message: string) => void
@@ -217,55 +283,28 @@ type Report = (path: Path, message: string) => void
  */
 export function loadConfig(path: string, env: Environment): LoadedConfig {
   const file = resolve(path)
-  const nothing = { connectors: {}, connectorsAsWritten: {}, lineOf: () => undefined }
+  const nothing = { connectors: {}, connectorsAsWritten: {}, plugins: [], lineOf: () => undefined }
   let text: string
   try {
-    text = readFileSync(file, 'utf8')
+    text = readSmallFile(file)
   } catch (error) {
-    return { ok: false, faults: [{ path, message: `cannot be read: ${reasonOf(error)}` }], ...nothing }
+    return { ok: false, faults: [{ path, message: `cannot be read: ${(error as Error).message}` }], ...nothing }
   }
 
-  const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: '1.2' })
-  if (document.errors.length > 0 || document.warnings.length > 0) {
-    const faults = [...document.errors, ...document.warnings].map(error => {
-      const { line, col } = lines.linePos(error.pos[0])
-      return { path, message: `line ${line}, column ${col}: ${error.message}`, line }
-    })
-    return { ok: false, faults, ...nothing }
-  }
-  let written: unknown
-  try {
-    document.toJS({ maxAliasCount: 100 }) // refuses a file whose aliases multiply without end
-    written = toPlain(document.contents, document)
-  } catch (error) {
-    return { ok: false, faults: [{ path, message: reasonOf(error) }], ...nothing }
-  }
+  const { values, faults: yamlFaults, lineOf } = parseFile(text, path)
+  if (values === undefined) return { ok: false, faults: yamlFaults, ...nothing }
   // A section whose entries are all commented out is null; so is a file.
-  written ??= {}
-  if (!isRecord(written)) return { ok: false, faults: [{ path, message: 'takes a map of sections', line: 1 }], ...nothing }
-  written = Object.fromEntries(Object.entries(written).filter(([, value]) => value !== null))
+  if (values !== null && !isRecord(values))
+    return { ok: false, faults: [{ path, message: 'takes a map of sections such as kafka and connectors', line: 1 }], ...nothing }
+  const written = Object.fromEntries(Object.entries(values ?? {}).filter(([, value]) => value !== null))
 
-  const lineIndex = new Map<string, number>()
-  indexLines(document.contents, [], (at, offset) => lineIndex.set(at.join('.'), lines.linePos(offset).line))
-  const lineOf = (at: string): number | undefined => {
-    for (let place = at; place !== ''; place = place.slice(0, Math.max(0, place.lastIndexOf('.')))) {
-      const line = lineIndex.get(place)
-      if (line !== undefined) return line
-    }
-    return undefined
-  }
-
-  const faults: Fault[] = []
+  const faults: Fault[] = [...yamlFaults]
   const report: Report = (at, message) => {
     const dotted = at.join('.')
-    if (faults.some(fault => fault.path === dotted)) return
+    const place = dotted === '' ? path : at.map(key => shown(String(key))).join('.')
+    if (faults.some(fault => fault.path === place)) return
     const line = lineOf(dotted)
-    faults.push({
-      path: dotted === '' ? path : dotted,
-      message: withoutSecrets(message),
-      ...(line === undefined ? {} : { line }),
-    })
+    faults.push({ path: place, message: withoutSecrets(message), ...(line === undefined ? {} : { line }) })
   }
 
   const folder = dirname(file)
@@ -273,14 +312,21 @@ export function loadConfig(path: string, env: Environment): LoadedConfig {
   hideSecrets(resolved)
   const connectorsAsWritten = flatMaps(connectorsIn(written), () => {})
   const connectors = flatMaps(connectorsIn(resolved), report)
-  readCertificates((resolved as Record<string, unknown>)['kafka'], folder, report)
+  const { kafka, tls } = resolved as Record<string, unknown>
+  readCertificates(isRecord(kafka) ? kafka['ssl'] : undefined, ['kafka', 'ssl'], folder, report)
+  readCertificates(tls, ['tls'], folder, report)
 
   const parsed = ConfigFile.safeParse(resolved)
-  if (!parsed.success) for (const issue of parsed.error.issues) reportIssue(issue, [], resolved, report)
-  if (!parsed.success || faults.length > 0) {
-    return { ok: false, faults: faults.toSorted(byLine), connectors, connectorsAsWritten, lineOf }
+  const removed = isRecord(resolved) ? resolved['removed'] : undefined
+  for (const name of Array.isArray(removed) ? removed : []) {
+    if (Object.hasOwn(connectors, String(name))) report(['removed'], `names ${String(name)}, which stands under connectors`)
   }
-  return { ok: true, config: configOf(parsed.data, file, connectors), connectors, connectorsAsWritten, lineOf }
+  if (!parsed.success) for (const issue of parsed.error.issues) reportIssue(issue, [], resolved, report)
+  const plugins = pluginsIn(resolved, folder)
+  const ca = isRecord(tls) && typeof tls['ca'] === 'string' ? { ca: tls['ca'] } : {}
+  const found = { connectors, connectorsAsWritten, plugins, ...ca, lineOf }
+  if (!parsed.success || faults.length > 0) return { ok: false, faults: faults.toSorted(byLine), ...found }
+  return { ok: true, config: configOf(parsed.data, file, connectors, plugins), ...found }
 }
 
 /** Faults of the file and those found elsewhere (in connectors) as one list, by line; a path that has a fault already gets no second one. */
@@ -295,8 +341,9 @@ function configOf(
   data: z.output<typeof ConfigFile>,
   file: string,
   connectors: Readonly<Record<string, ConnectorMap>>,
+  plugins: readonly string[],
 ): ColloquyConfig {
-  const { kafka, registry, topics, http, aggregator, log } = data
+  const { kafka, registry, topics, http, tls, aggregator, log } = data
   const folder = dirname(file)
   return {
     file,
@@ -309,8 +356,10 @@ function configOf(
     registry: { url: registry.url, ...(registry.auth === undefined ? {} : { auth: registry.auth }) },
     topics,
     http,
-    plugins: data.plugins.map(each => (/^\.{0,2}\//.test(each) ? resolve(folder, each) : each)),
+    tls: withoutUndefined(tls),
+    plugins,
     connectors,
+    removed: data.removed,
     aggregator: {
       groupId: aggregator.groupId ?? `${topics.prefix}-aggregator`,
       ...(aggregator.retention === null ? {} : { retentionMs: aggregator.retention }),
@@ -334,42 +383,6 @@ function saslOf(sasl: z.output<typeof Sasl>, folder: string): SaslOptions {
   }
 }
 
-/**
- * YAML nodes as plain values. A number that JavaScript would write otherwise than the file does (leading zeros, more digits than a double
- * holds) stays text: it is an id, not a count.
- */
-function toPlain(node: Node | null | undefined, document: Document.Parsed): unknown {
-  if (node === null || node === undefined) return null
-  if (isScalar(node)) {
-    if (typeof node.value === 'bigint') return node.source ?? String(node.value)
-    if (typeof node.value === 'number' && node.source !== undefined && String(node.value) !== node.source) return node.source
-    return node.value
-  }
-  if (isSeq(node)) return node.items.map(item => toPlain(item as Node, document))
-  if (isMap(node)) {
-    return Object.fromEntries(node.items.map(pair => [keyText(pair.key), toPlain(pair.value as Node | null, document)]))
-  }
-  return isAlias(node) ? toPlain(node.resolve(document), document) : null
-}
-
-function indexLines(node: Node | null | undefined, at: Path, found: (at: Path, offset: number) => void): void {
-  if (isMap(node)) {
-    for (const pair of node.items) {
-      const place = [...at, keyText(pair.key)]
-      const start = isScalar(pair.key) ? pair.key.range?.[0] : undefined
-      if (start !== undefined) found(place, start)
-      indexLines(pair.value as Node | null, place, found)
-    }
-  } else if (isSeq(node)) {
-    for (const [index, item] of (node.items as Node[]).entries()) {
-      if (item?.range) found([...at, index], item.range[0])
-      indexLines(item, [...at, index], found)
-    }
-  }
-}
-
-const keyText = (key: unknown): string => (isScalar(key) ? (key.source ?? String(key.value)) : String(key))
-
 /** `${provider:…}` in any string value. What it stands for is hidden from the log, whatever it is. */
 function resolveReferences(value: unknown, at: Path, source: { env: Environment; folder: string; report: Report }): unknown {
   if (Array.isArray(value)) return value.map((each, index) => resolveReferences(each, [...at, index], source))
@@ -377,26 +390,39 @@ function resolveReferences(value: unknown, at: Path, source: { env: Environment;
     return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, resolveReferences(each, [...at, name], source)]))
   }
   if (typeof value !== 'string') return value
-  return value.replace(/\$\{([A-Za-z]\w*):([^}]*)\}/g, (reference, provider: string, name: string) => {
-    if (provider === 'env') {
-      const found = source.env[name]
-      if (found === undefined) source.report(at, `the environment has no ${name}`)
-      else hideSecret(found)
-      return found ?? reference
+  const faults = new Set<string>()
+  const resolved = value.replace(/\$\{(?!\})(?:([A-Za-z]\w*):([^}]*?)\})?/g, (reference, provider?: string, name = '') => {
+    try {
+      const found = referred(provider, name.trim(), source)
+      hideSecret(found)
+      return found
+    } catch (error) {
+      faults.add((error as Error).message)
+      return reference
     }
-    if (provider === 'file') {
-      try {
-        const found = readFileSync(resolve(source.folder, name), 'utf8').trim()
-        hideSecret(found)
-        return found
-      } catch (error) {
-        source.report(at, `the file ${name} cannot be read: ${reasonOf(error)}`)
-        return reference
-      }
-    }
-    source.report(at, `nothing resolves \${${provider}:…}: env and file are known`)
-    return reference
   })
+  if (faults.size > 0) source.report(at, [...faults].join('; '))
+  return resolved
+}
+
+/** @throws Error with a sentence for a person. */
+function referred(provider: string | undefined, name: string, source: { env: Environment; folder: string }): string {
+  if (provider === undefined) throw new Error('${ begins a reference: write ${env:NAME} or ${file:PATH}, with the brace closed')
+  if (provider !== 'env' && provider !== 'file')
+    throw new Error(`nothing resolves \${${shown(provider)}:…}: env and file are known`)
+  if (name === '')
+    throw new Error(`a reference names ${provider === 'env' ? 'a variable: write ${env:NAME}' : 'a file: write ${file:PATH}'}`)
+  if (name.includes('${')) throw new Error('a reference cannot stand inside another')
+  if (provider === 'env') {
+    const found = Object.hasOwn(source.env, name) ? source.env[name] : undefined
+    if (found === undefined) throw new Error(`the environment has no ${shown(name)}`)
+    return found
+  }
+  try {
+    return readSmallFile(resolve(source.folder, name)).trim()
+  } catch (error) {
+    throw new Error(`the file ${shown(name)} cannot be read: ${(error as Error).message}`, { cause: error })
+  }
 }
 
 function hideSecrets(value: unknown, name = ''): void {
@@ -406,19 +432,18 @@ function hideSecrets(value: unknown, name = ''): void {
 }
 
 /** Puts the text of PEM files in the place of their paths. */
-function readCertificates(kafka: unknown, folder: string, report: Report): void {
-  const ssl = isRecord(kafka) ? kafka['ssl'] : undefined
-  if (!isRecord(ssl)) return
+function readCertificates(section: unknown, at: Path, folder: string, report: Report): void {
+  if (!isRecord(section)) return
   for (const part of ['ca', 'cert', 'key'] as const) {
-    const value = ssl[part]
+    const value = section[part]
     if (typeof value !== 'string' || value === '' || value.includes('-----BEGIN')) continue
     try {
-      const pem = readFileSync(isAbsolute(value) ? value : resolve(folder, value), 'utf8')
-      if (pem.includes('-----BEGIN')) ssl[part] = pem
-      else report(['kafka', 'ssl', part], 'names a file that holds no PEM text')
+      const pem = readSmallFile(isAbsolute(value) ? value : resolve(folder, value))
+      if (pem.includes('-----BEGIN')) section[part] = pem
+      else report([...at, part], 'names a file that holds no PEM text')
       if (part === 'key') hideSecret(pem)
     } catch (error) {
-      report(['kafka', 'ssl', part], `takes PEM text or the path of a PEM file: ${reasonOf(error)}`)
+      report([...at, part], `takes PEM text or the path of a PEM file: ${(error as Error).message}`)
     }
   }
 }
@@ -427,37 +452,61 @@ function connectorsIn(value: unknown): unknown {
   return isRecord(value) ? value['connectors'] : undefined
 }
 
-/** Each connector as one flat map of scalars. Reports what cannot be made one. */
+/** The strings of the list `plugins`, paths made absolute; what is no list of strings is the schema's to refuse. */
+function pluginsIn(value: unknown, folder: string): string[] {
+  const plugins = isRecord(value) ? value['plugins'] : undefined
+  if (!Array.isArray(plugins)) return []
+  return (plugins as unknown[])
+    .filter(each => typeof each === 'string')
+    .filter(each => each !== '')
+    .map(each => (/^\.{0,2}\//.test(each) ? resolve(folder, each) : each))
+}
+
+/** Names stand in topics' keys and in transactional ids, joined by `/`, and in URLs. */
+const CONNECTOR_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
+
+/** Each connector as one flat map of plain values and lists of them. Reports what cannot be made one. */
 function flatMaps(value: unknown, report: Report): Record<string, ConnectorMap> {
-  const maps: Record<string, ConnectorMap> = {}
-  if (!isRecord(value)) return maps
+  // Without a prototype, so that a connector or key by the name of `__proto__` is one like others.
+  const maps = Object.create(null) as Record<string, ConnectorMap>
+  if (value === undefined) return maps
+  if (!isRecord(value)) {
+    report(['connectors'], 'takes a map: the name of each connector, and its keys below')
+    return maps
+  }
   for (const [name, entries] of Object.entries(value)) {
     const at = ['connectors', name]
-    if (name.trim() !== name || name === '' || /\p{Cc}/u.test(name)) {
-      report(at, 'a connector name has no control characters, and no blanks around it')
-    }
+    if (!CONNECTOR_NAME.test(name))
+      report(
+        at,
+        'a connector name takes letters, digits, dots, dashes and underscores, begins with a letter or digit, and has 128 characters at most',
+      )
     if (!isRecord(entries)) {
       report(at, 'takes a flat map of keys such as connector.class')
       continue
     }
-    const map: Record<string, string | number | boolean> = {}
+    const map = Object.create(null) as Record<string, Plain | readonly Plain[]>
     for (const [key, entry] of Object.entries(entries)) {
       const place = [...at, key]
-      if (typeof entry === 'string' || typeof entry === 'number' || typeof entry === 'boolean') map[key] = entry
-      else if (entry === null) report(place, 'has no value')
+      if (isPlain(entry)) map[key] = entry
+      else if (entry === null) report(place, 'has no value: give it one, or take the key away')
       else if (Array.isArray(entry)) {
-        if (entry.every(each => (typeof each === 'string' && !each.includes(',')) || typeof each === 'number'))
-          map[key] = entry.join(',')
-        else report(place, 'takes a list of plain values without commas')
+        if (entry.every(isPlain)) map[key] = entry
+        else report(place, 'takes a list of plain values: text, numbers, true or false')
       } else {
-        const [inner = '…'] = isRecord(entry) ? Object.keys(entry) : []
-        report(place, `is a map, where keys are flat: write it as ${key}.${inner}`)
+        const [first = '…'] = isRecord(entry) ? Object.keys(entry) : []
+        // Below a secret's key, what was read as a key may be the secret.
+        const inner = SECRET_KEY.test(key) ? '…' : first
+        report(place, `is a map, where keys are flat: write it as ${shown(key)}.${shown(inner)}`)
       }
     }
     maps[name] = map
   }
   return maps
 }
+
+const isPlain = (value: unknown): value is Plain =>
+  typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
 
 function reportIssue(issue: z.core.$ZodIssue, above: Path, input: unknown, report: Report): void {
   const at = [...above, ...(issue.path as Path)]
@@ -471,10 +520,16 @@ function reportIssue(issue: z.core.$ZodIssue, above: Path, input: unknown, repor
       issues => issues.length > 0 && issues.every(each => each.path.length > 0 || each.code === 'unrecognized_keys'),
     )
     if (branch) for (const each of branch) reportIssue(each, at, input, report)
-    else report(at, valueAt(input, at) === undefined ? 'is required' : issue.message)
+    else report(at, isMissing(input, at) ? 'is required' : issue.message)
     return
   }
-  report(at, valueAt(input, at) === undefined ? 'is required' : sentence(issue.message))
+  report(at, isMissing(input, at) ? 'is required' : sentence(issue.message))
+}
+
+/** Not an item of a list that the schema has made of text. */
+function isMissing(input: unknown, at: Path): boolean {
+  const parent = valueAt(input, at.slice(0, -1))
+  return valueAt(input, at) === undefined && (parent === undefined || isRecord(parent))
 }
 
 const sentence = (message: string) =>
@@ -494,14 +549,6 @@ function hintFor(key: string, section: string): string {
   const home = Object.entries(SECTIONS).find(([, keys]) => keys.includes(key))
   if (home && home[0] !== section) return home[0] === '' ? `; ${key} stands at the top of the file` : `; it belongs to ${home[0]}`
   return known.length === 0 ? '' : `; known here: ${known.join(', ')}`
-}
-
-function reasonOf(error: unknown): string {
-  const code = (error as { code?: string }).code
-  if (code === 'ENOENT') return 'there is no such file'
-  if (code === 'EACCES') return 'it may not be read'
-  if (code === 'EISDIR') return 'it is a folder'
-  return code ?? (error instanceof Error ? error.message : String(error))
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>

@@ -4,11 +4,11 @@
  * command returned. A command that will not end 9 s after the signal is ended.
  */
 import { failed, type Command, type Io } from './cli/io.ts'
-import { createLog, type LogLevel } from './log.ts'
+import { createLog, type Log, LOG_LEVELS, type LogLevel } from './log.ts'
 import { ownVersion } from './version.ts'
 
 /** Each command is loaded when it is called, so that `--help` need not wait for Kafka's client. */
-const COMMANDS: Record<string, { readonly line: string; readonly load: () => Promise<Command> }> = {
+const COMMANDS: Readonly<Record<string, { readonly line: string; readonly load: () => Promise<Command> }>> = {
   run: {
     line: 'run --config FILE [--roles worker,aggregator,server]   the long-running process',
     load: async () => (await import('./cli/run.ts')).runCommand,
@@ -21,9 +21,17 @@ const COMMANDS: Record<string, { readonly line: string; readonly load: () => Pro
     line: 'peek CONNECTOR --config FILE [--limit N]               read the newest records of a vendor; needs no Kafka',
     load: async () => (await import('./cli/peek.ts')).peekCommand,
   },
+  rejects: {
+    line: 'rejects list|show ID|redrive [ID…]|discard ID… --config FILE [--connector C] [--stream S] [--reason R] [--json]   dead letters',
+    load: async () => (await import('./cli/rejects.ts')).rejectsCommand,
+  },
   plugins: {
-    line: 'plugins [ID]                                           list connectors, or show one and its config schema',
+    line: 'plugins [ID] [--config FILE]                           list connectors, or show one and its config schema',
     load: async () => (await import('./cli/plugins.ts')).pluginsCommand,
+  },
+  rebuild: {
+    line: 'rebuild --config FILE [--from T]                       count the series again from the topics; no aggregator may run',
+    load: async () => (await import('./cli/rebuild.ts')).rebuildCommand,
   },
   simulate: {
     line: 'simulate [VENDOR…] [--port N] [--seed N] [--sessions N] [--live PER_MINUTE]   vendor simulators on loopback',
@@ -40,26 +48,33 @@ const COMMANDS: Record<string, { readonly line: string; readonly load: () => Pro
 }
 
 const GRACE_MS = 9_000
+const LEAST_NODE = 24
 
 async function main([, entry = '', ...argv]: string[], env: NodeJS.ProcessEnv): Promise<number> {
-  const log = createLog((env['COLLOQUY_LOG_LEVEL'] ?? 'info') as LogLevel)
+  const level = env['COLLOQUY_LOG_LEVEL'] ?? 'info'
+  const log = createLog(isLevel(level) ? level : 'info')
+  process.on('uncaughtException', error => process.exit(failed(log, error) || 1))
+  const stop = new AbortController()
+  endsWithItsReader(stop)
+  if (Number(process.versions.node.split('.')[0]) < LEAST_NODE)
+    return refuseCall(log, 'node', `Colloquy needs Node ${LEAST_NODE} or newer, and this is Node ${process.versions.node}`)
+  if (!isLevel(level)) return refuseCall(log, 'COLLOQUY_LOG_LEVEL', `COLLOQUY_LOG_LEVEL: takes one of ${LOG_LEVELS.join(', ')}`)
+
   const [name = '--help', ...rest] = argv
   if (name === '--version' || name === '-v') {
     process.stdout.write(`${ownVersion()}\n`)
     return 0
   }
   const asksForHelp = ['--help', '-h', 'help'].includes(name)
-  const command = COMMANDS[name]
-  if (asksForHelp || command === undefined || rest.includes('--help')) {
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  if (asksForHelp || (command !== undefined && rest.some(word => word === '--help' || word === '-h'))) {
     const lines = command === undefined ? Object.values(COMMANDS).map(({ line }) => line) : [command.line]
-    const usage = `usage: colloquy COMMAND\n\n${lines.map(line => `  ${line}`).join('\n')}\n`
-    if (asksForHelp || command !== undefined) process.stdout.write(usage)
-    else
-      log.error({ code: 'CALL_INVALID', path: name }, `${name}: is not a command; there are ${Object.keys(COMMANDS).join(', ')}`)
-    return asksForHelp || command !== undefined ? 0 : 2
+    process.stdout.write(`usage: colloquy COMMAND\n\n${lines.map(line => `  ${line}`).join('\n')}\n`)
+    return 0
   }
+  if (command === undefined)
+    return refuseCall(log, name, `${JSON.stringify(name)} is not a command; there are ${Object.keys(COMMANDS).join(', ')}`)
 
-  const stop = new AbortController()
   const onSignal = () => {
     stop.abort()
     setTimeout(() => {
@@ -78,6 +93,26 @@ async function main([, entry = '', ...argv]: string[], env: NodeJS.ProcessEnv): 
   } catch (error) {
     return failed(log, error)
   }
+}
+
+function isLevel(word: string): word is LogLevel {
+  return (LOG_LEVELS as readonly string[]).includes(word)
+}
+
+function refuseCall(log: Log, path: string, message: string): number {
+  log.error({ code: 'CALL_INVALID', path }, message)
+  return 2
+}
+
+/** Who reads our output may leave in the middle (`colloquy peek … | head`): the command ends then, and that is no fault. Logs that nobody reads hold up nothing. */
+function endsWithItsReader(stop: AbortController): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    stop.abort()
+    process.exitCode = 0
+    setImmediate(() => process.exit(0))
+  })
+  process.stderr.on('error', () => {})
 }
 
 process.exit(await main(process.argv, process.env))

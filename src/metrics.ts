@@ -3,7 +3,9 @@
  * but those that other systems fixed (`foreign`).
  */
 import { createHash } from 'node:crypto'
-import { Counter, collectDefaultMetrics, Gauge, Histogram, type OpenMetricsContentType, Registry } from 'prom-client'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { type Clock, systemClock } from './clock.ts'
 
 export const METRIC_PREFIX = 'colloquy_'
 
@@ -190,8 +192,10 @@ export interface CounterChild {
 }
 
 export interface Metrics {
-  /** Adds `n` (default 1; not negative). `n = 0` makes the label set known at 0, so that its first real increment is seen as one. */
+  /** Adds `n` (default 1; not negative). */
   inc<N extends CounterName>(name: N, labels: LabelsOf<N>, n?: number): void
+  /** Shows the counter at 0, unless it is there already: call it as soon as the labels are known, so that `increase()` sees the first increment. */
+  born<N extends CounterName>(name: N, labels: LabelsOf<N>): void
   /** The counter of one label set, for hot paths: look it up once, keep it. */
   counter<N extends CounterName>(name: N, labels: LabelsOf<N>): CounterChild
   set<N extends GaugeName>(name: N, labels: LabelsOf<N>, value: number): void
@@ -201,18 +205,29 @@ export interface Metrics {
   /** Forgets the gauges that carry all of these labels: of a partition that is now elsewhere, of a connector that was removed. */
   remove<N extends GaugeName>(name: N, labels: Partial<LabelsOf<N>>): void
   /** The page in the format that the Accept header asks for: OpenMetrics 1.0 when it is named there with a weight not below plain text's. */
-  render(accept?: string): Promise<{ contentType: string; body: string }>
+  render(accept?: string): Promise<Page>
 }
+
+interface Page {
+  readonly contentType: string
+  readonly body: string
+}
+
+type Labels = Readonly<Record<string, string | number>>
 
 export interface MetricsOptions {
   /** Most label sets of one metric; more are folded into `other`. Default 2000. */
   readonly maxLabelSets?: number
   /** Process and Node metrics under their usual names. Default true. */
   readonly processMetrics?: boolean
+  /** What `_created` is read from. Default the system's. */
+  readonly clock?: Clock
 }
 
 interface Cell {
   readonly labels: Record<string, string>
+  /** Epoch milliseconds. */
+  readonly createdMs: number
   value: number
 }
 
@@ -221,14 +236,14 @@ export const fullName = (name: MetricName): string =>
 
 /** Metrics with a registry of their own, so that two in one process (tests, the demo) never mix. */
 export function createMetrics(options: MetricsOptions = {}): Metrics {
-  const { maxLabelSets = 2000, processMetrics = true } = options
+  const { maxLabelSets = 2000, processMetrics = true, clock = systemClock } = options
   const registry = new Registry()
   const families = new Map<MetricName, Family>()
   const histograms = new Map<MetricName, Histogram>()
   let folded = (_metric: MetricName) => {}
 
   for (const [key, spec] of Object.entries(METRICS) as [MetricName, MetricSpec][]) {
-    const family = createFamily(spec, maxLabelSets, () => folded(key))
+    const family = createFamily(spec, { maxLabelSets, clock, onFold: () => folded(key) })
     families.set(key, family)
     const common = { name: fullName(key), help: spec.help, labelNames: [...spec.labels], registers: [registry] }
     if (spec.kind === 'histogram') {
@@ -251,15 +266,22 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     if (cell) cell.value += 1
   }
   if (processMetrics) collectDefaultMetrics({ register: registry })
-  const openMetrics = openMetricsView(registry)
 
   const familyOf = (name: MetricName): Family => families.get(name) as Family
+
+  const byFullName = new Map([...families].map(([name, family]) => [fullName(name), family]))
+  /** What the process itself counts, it counts from its start. */
+  const createdOf = (name: string, labels: Labels) => byFullName.get(name)?.createdOf(labels) ?? performance.timeOrigin
+  const pages: { open?: Promise<Page>; plain?: Promise<Page> } = {}
 
   const metrics: Metrics = {
     inc(name, labels, n = 1) {
       if (!(n >= 0)) return
       const cell = familyOf(name).cell(labels)
       if (cell) cell.value += n
+    },
+    born(name, labels) {
+      familyOf(name).cell(labels)
     },
     counter(name, labels) {
       const cell = familyOf(name).cell(labels) as Cell
@@ -284,9 +306,14 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     remove(name, labels) {
       familyOf(name).remove(labels)
     },
-    async render(accept) {
-      const chosen = wantsOpenMetrics(accept) ? openMetrics : registry
-      return { contentType: chosen.contentType, body: await chosen.metrics() }
+    render(accept) {
+      const isOpen = wantsOpenMetrics(accept)
+      const key = isOpen ? 'open' : 'plain'
+      // Scrapers that ask at the same moment get the same page: it is made once.
+      pages[key] ??= (isOpen ? openMetricsPage(registry, createdOf) : plainPage(registry))
+        .then(body => ({ contentType: isOpen ? Registry.OPENMETRICS_CONTENT_TYPE : registry.contentType, body }))
+        .finally(() => delete pages[key])
+      return pages[key]
     },
   }
   return metrics
@@ -298,15 +325,20 @@ interface Family {
   /** The cell of a label set, made at 0 when it is new; undefined for a gauge that is one too many. */
   cell(labels: Readonly<Record<string, string | number>>): Cell | undefined
   remove(labels: Readonly<Record<string, string | number | undefined>>): void
+  /** Since when the label set is counted, epoch milliseconds. */
+  createdOf(labels: Labels): number | undefined
 }
 
-function createFamily(spec: MetricSpec, maxLabelSets: number, onFold: () => void): Family {
+function createFamily(
+  spec: MetricSpec,
+  { maxLabelSets, clock, onFold }: { maxLabelSets: number; clock: Clock; onFold: () => void },
+): Family {
   const cells = new Map<string, Cell>()
   /** Label values as they came → their cell, so that cleaning is done once. Bounded: beyond the bound values are cleaned each time. */
   const seen = new Map<string, Cell>()
 
   const open = (key: string, labels: Record<string, string>): Cell => {
-    const cell = { labels, value: 0 }
+    const cell = { labels, createdMs: clock.now(), value: 0 }
     cells.set(key, cell)
     return cell
   }
@@ -348,6 +380,7 @@ function createFamily(spec: MetricSpec, maxLabelSets: number, onFold: () => void
       if (seen.size < 2 * maxLabelSets) seen.set(raw, cell)
       return cell
     },
+    createdOf: labels => cells.get(keyOf(labels))?.createdMs,
     remove(labels) {
       const wanted = Object.entries(labels).map(([name, value]) => [name, cleanLabel(value ?? '')] as const)
       const goes = (cell: Cell) => wanted.every(([name, value]) => cell.labels[name] === value)
@@ -379,21 +412,51 @@ export function cleanLabel(value: string | number): string {
   return `${clean.slice(0, MAX_LABEL_LENGTH - 9).toWellFormed()}~${mark}`
 }
 
-/**
- * The same metrics for an OpenMetrics page. prom-client renames counters for good when it writes such a page (measured with 15.1.3), so that
- * the next plain page would have lost every `_total`; here it gets views to rename.
- */
-function openMetricsView(registry: Registry): { contentType: string; metrics(): Promise<string> } {
-  const view = new Registry<OpenMetricsContentType>()
-  view.setContentType(Registry.OPENMETRICS_CONTENT_TYPE)
-  type Shown = { name: string; type: string; get(): Promise<object>; getForPromString?(): Promise<object> }
-  for (const metric of registry.getMetricsAsArray() as unknown as Shown[]) {
-    const name = metric.type === 'counter' ? metric.name.replace(/_total$/, '') : metric.name
-    const read = async () => ({ ...(await (metric.getForPromString?.() ?? metric.get())), name })
-    view.registerMetric({ name, type: metric.type, get: read } as unknown as Counter)
+/** One metric in a turn of the event loop: a page of many bots must not hold up the rest of the process. */
+async function plainPage(registry: Registry): Promise<string> {
+  const parts: string[] = []
+  for (const { name } of registry.getMetricsAsArray()) {
+    parts.push(await registry.getSingleMetricAsString(name))
+    await nextTurn()
   }
-  return view
+  return `${parts.join('\n\n')}\n`
 }
+
+/**
+ * OpenMetrics 1.0. prom-client's own page has no `_created`, writes `le="1"`, and renames counters for good, so that the next plain page would have lost
+ * every `_total` (measured with 15.1.3).
+ */
+async function openMetricsPage(registry: Registry, createdOf: (name: string, labels: Labels) => number): Promise<string> {
+  type Sample = { value: number; labels: Labels; metricName?: string }
+  type Shown = { type: string; get(): Promise<{ name: string; help: string; values: Sample[] }> }
+  let page = ''
+  for (const metric of registry.getMetricsAsArray() as unknown as Shown[]) {
+    await nextTurn()
+    const { name, help, values } = await metric.get()
+    const family = metric.type === 'counter' ? name.replace(/_total$/, '') : name
+    page += `# TYPE ${family} ${metric.type}\n# HELP ${family} ${escaped(help)}\n`
+    for (const { value, labels, metricName = name } of values) {
+      page += `${metricName}${labelText(labels)} ${numberText(value)}\n`
+      // Last of the samples of one label set.
+      if (metric.type === 'counter' || metricName.endsWith('_count'))
+        page += `${family}_created${labelText(labels)} ${createdOf(name, labels) / 1000}\n`
+    }
+  }
+  return `${page}# EOF\n`
+}
+
+function labelText(labels: Labels): string {
+  const parts = Object.entries(labels).map(
+    ([name, value]) => `${name}="${escaped(name === 'le' ? boundText(value) : String(value))}"`,
+  )
+  return parts.length === 0 ? '' : `{${parts.join(',')}}`
+}
+
+const escaped = (text: string) => text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll('"', '\\"')
+/** A bound is always written as a float: `1.0`. */
+const boundText = (bound: string | number) => (Number.isInteger(Number(bound)) ? `${bound}.0` : String(bound))
+const numberText = (value: number) =>
+  Number.isFinite(value) || Number.isNaN(value) ? String(value) : value > 0 ? '+Inf' : '-Inf'
 
 function wantsOpenMetrics(accept: string | undefined): boolean {
   let plain = 0
@@ -419,8 +482,9 @@ export function metricsPage(): string {
   return `# Metrics
 
 Generated from \`src/metrics.ts\`. Every process serves them at \`/metrics\`: Prometheus text, or OpenMetrics when the scraper asks for it,
-together with the usual process and Node metrics (\`process_…\`, \`nodejs_…\`). A metric without labels is there from the start; a label set appears
-with its first value.
+together with the usual process and Node metrics (\`process_…\`, \`nodejs_…\`). Counters are shown with 0 as soon as their labels are known: those of a
+connector, stream, outcome or reason from the start, those of a bot and channel when the aggregator has restored them or sees them for the first time. So \`increase()\` counts
+the first increment too. OpenMetrics pages say with \`_created\` since when a counter or histogram counts.
 
 | Name | Kind | Unit | Labels | Meaning |
 | --- | --- | --- | --- | --- |

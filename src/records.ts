@@ -75,6 +75,23 @@ export function botKey(of: { vendor: string; account: string; bot_id: string }):
   return `${of.vendor}:${of.account}:${of.bot_id}`
 }
 
+export function sessionKeyOf(vendor: string, account: string, sessionId: string): string {
+  return `${vendor}:${account}:${sessionId}`
+}
+
+/** What would make the session's part of a message key end early. Keys of sessions without these are as they always were. */
+const SEPARATORS = /[%/]/g
+const escaped = (sign: string) => (sign === '%' ? '%25' : '%2F')
+
+/** `%` and `/` in the session's part are written `%25` and `%2F`, so that message `2` of session `s/1` and message `1/2` of session `s` are two. */
+export function messageKeyOf(sessionKey: string, messageId: string): string {
+  return `${sessionKey.replace(SEPARATORS, escaped)}/${messageId}`
+}
+
+export function eventKeyOf(vendor: string, account: string, eventId: string): string {
+  return `${vendor}:${account}:${eventId}`
+}
+
 /** One conversation, an upsert: the newest revision is the session; a null value on the topic withdraws it. */
 export interface Session {
   session_key: string

@@ -42,9 +42,38 @@ export function sourceTransactionalId(prefix: string, of: { connector: string; s
   return [prefix, of.connector, of.stream, of.scope].join('/')
 }
 
+/** Transactional id of a command of the binary. The empty second part keeps it apart from every connector's. */
+export function toolTransactionalId(prefix: string, tool: string): string {
+  return [prefix, '', 'tool', tool].join('/')
+}
+
+/** Transactional id with which a worker shows that it lives. The empty second part keeps it apart from every connector's. */
+export function workerTransactionalId(prefix: string, worker: string): string {
+  return [prefix, '', 'worker', worker].join('/')
+}
+
+/** Transactional id of a source partition up to version 0.1: two installations could share one. Fenced once, when a source partition moves over. */
+export function formerTransactionalId(prefix: string, of: { connector: string; stream: string; scope: string }): string {
+  return `${prefix}-${of.connector}-${of.stream}-${of.scope}`
+}
+
 /** Transactional id of the aggregator's partition number. The empty second part keeps it apart from every connector's. */
 export function aggregateTransactionalId(prefix: string, partition: number): string {
   return [prefix, '', 'aggregate', partition].join('/')
+}
+
+/**
+ * A compacted topic is cleaned only up to the segment that is being written. With the broker's defaults (7 days or 1 GiB) that is nearly everything, and
+ * whoever reads such a topic to its end at a start reads every state of a cursor instead of the newest.
+ */
+const STATE_SEGMENTS = { 'segment.ms': String(3_600_000), 'segment.bytes': String(32 * 1024 * 1024) } as const
+/** Of topics that keep much: fewer files. */
+const DATA_SEGMENTS = { 'segment.ms': String(6 * 3_600_000), 'segment.bytes': String(128 * 1024 * 1024) } as const
+
+interface SpecOptions {
+  readonly partitions?: number
+  readonly needs?: readonly string[]
+  readonly segments?: Readonly<Record<string, string>>
 }
 
 export function topicSpecs(options: TopicOptions): TopicSpec[] {
@@ -53,26 +82,33 @@ export function topicSpecs(options: TopicOptions): TopicSpec[] {
     topic: string,
     policy: 'compact' | 'delete' | 'compact,delete',
     retentionMs: number | null,
-    partitions: number = options.partitions,
+    { partitions = options.partitions, needs = [], segments = STATE_SEGMENTS }: SpecOptions = {},
   ): TopicSpec => ({
     topic,
+    needs,
     partitions,
     replicationFactor: options.replicationFactor,
-    config: { 'cleanup.policy': policy, ...(retentionMs === null ? {} : { 'retention.ms': String(retentionMs) }) },
+    config: {
+      'cleanup.policy': policy,
+      // What others choose for their topics is read all the same; ours are not packed again by the broker.
+      'compression.type': 'producer',
+      ...(retentionMs === null ? {} : { 'retention.ms': String(retentionMs) }),
+      ...(policy === 'delete' ? {} : segments),
+    },
   })
   return [
-    spec(names.sessions, 'compact', null),
+    spec(names.sessions, 'compact', null, { segments: DATA_SEGMENTS }),
     spec(names.messages, 'delete', 14 * DAY_MS),
     spec(names.events, 'delete', 14 * DAY_MS),
-    spec(names.progress, 'compact,delete', 30 * DAY_MS),
-    spec(names.series, 'compact,delete', 730 * DAY_MS),
+    spec(names.progress, 'compact', null),
+    spec(names.series, 'compact,delete', 5 * 365 * DAY_MS, { needs: ['retention.ms'], segments: DATA_SEGMENTS }),
     spec(names.alerts, 'compact,delete', 90 * DAY_MS),
     spec(names.rejects, 'delete', 14 * DAY_MS),
     spec(names.offsets, 'compact', null),
-    spec(names.versions, 'compact,delete', options.longestLookbackMs + 7 * DAY_MS),
+    spec(names.versions, 'compact,delete', options.longestLookbackMs + 7 * DAY_MS, { needs: ['retention.ms'] }),
     spec(names.aggregateState, 'compact', null),
     spec(names.aggregateOffsets, 'compact', null),
-    spec(names.configs, 'compact', null, 1),
+    spec(names.configs, 'compact', null, { partitions: 1 }),
     spec(names.status, 'compact', null),
   ]
 }

@@ -5,6 +5,9 @@
  * record of that transaction (`through`) in every partition that it follows, and when all earlier Progress of the same source partition
  * (connector, stream, scope) is believed too. "Nothing happened" and "not read yet" are different answers; this tells which.
  *
+ * Nobody has read the future: a Progress that claims times well after it was written (a clock that had jumped ahead) is not believed at all, and what was
+ * believed before stands until a later Progress is credible again.
+ *
  * Pure: no time, no Kafka. Used by the aggregator (for the partition numbers it owns) and by the server (for all).
  */
 import type { Lane, Progress, TimeRange, TopicOffset } from './records.ts'
@@ -67,6 +70,20 @@ interface Waiting {
   through: TopicOffset[]
 }
 
+/** A vendor's clock may be so far ahead of ours. */
+const CLOCKS_DIFFER_MS = 300_000
+
+/** The Progress with the time when it was really written: whoever committed it may have had a wrong clock, the record's own time is the broker's limit. */
+export function asPublished(progress: Progress, recordMs: number): Progress {
+  return progress.committed_at <= recordMs ? progress : { ...progress, committed_at: recordMs }
+}
+
+/** Whether all that it says has been read lies before it was written. */
+function isCredible({ complete_until, covered, committed_at }: Progress): boolean {
+  const limitMs = committed_at + CLOCKS_DIFFER_MS
+  return complete_until <= limitMs && covered.every(({ until }) => until <= limitMs)
+}
+
 interface Source {
   newest: Progress
   believed: Progress | null
@@ -87,7 +104,7 @@ export function createWatermarks(follows: (topic: string, partition: number) => 
   /** Believes what is passed, oldest first. */
   function settle(source: Source): void {
     for (let first = source.waiting[0]; first !== undefined && first.through.every(isPassed); first = source.waiting[0]) {
-      source.believed = first.progress
+      if (isCredible(first.progress)) source.believed = first.progress
       source.waiting.shift()
       version++
     }

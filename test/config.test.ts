@@ -38,7 +38,9 @@ test('the least file gets every default', () => {
     registry: { url: 'http://127.0.0.1:8081' },
     topics: { prefix: 'colloquy', partitions: 6, replicationFactor: null, create: true },
     http: { host: '127.0.0.1', port: 8083 },
+    tls: {},
     plugins: [],
+    removed: [],
     connectors: {},
     aggregator: { groupId: 'colloquy-aggregator' },
     log: { level: 'info' },
@@ -114,6 +116,7 @@ connectors:
 
 test.each([
   ['kafka: { brokers: [a:1], clientid: x }', 'kafka.clientid: is not a key of the config; did you mean clientId?'],
+  ['connectors: { a: {} }\nremoved: [a]', 'removed: names a, which stands under connectors'],
   ['conectors: {}', 'conectors: is not a key of the config; did you mean connectors?'],
   ['partitions: 3', 'partitions: is not a key of the config; it belongs to topics'],
   [
@@ -137,13 +140,22 @@ test.each([
   ['registry: { url: "http://u:p@h:1" }', 'registry.url: takes an address without credentials: they go to registry.auth'],
   ['registry: { url: "ftp://h" }', 'registry.url: takes an http or https address'],
   ['registry: {}', 'registry.url: is required'],
+  ['http: { token: "two words" }', 'http.token: takes letters, digits and signs of ASCII, without blanks'],
+  ['http: { token: "" }', 'http.token: takes letters, digits and signs of ASCII, without blanks'],
+  ['http: { names: ["http://chat.example"] }', 'http.names.0: takes host names without a port'],
   ['registry:', 'registry: is required'],
-  ['aggregator: { retention: a while }', 'aggregator.retention: takes a duration such as 15m, 24h or 90d, or milliseconds'],
+  [
+    'aggregator: { retention: a while }',
+    'aggregator.retention: takes a duration with its unit, such as 90s, 15m, 1h, 14d or 5y; from 1h to 100y',
+  ],
   ['topics: { prefix: "a b" }', 'topics.prefix: takes letters, digits, dots, dashes and underscores'],
   ['connectors: { a: { x: { y: 1 } } }', 'connectors.a.x: is a map, where keys are flat: write it as x.y'],
-  ['connectors: { a: { x: null } }', 'connectors.a.x: has no value'],
+  ['connectors: { a: { x: null } }', 'connectors.a.x: has no value: give it one, or take the key away'],
   ['connectors: { a: 3 }', 'connectors.a: takes a flat map of keys such as connector.class'],
-  ['connectors: { " a": {} }', 'connectors. a: a connector name has no control characters, and no blanks around it'],
+  [
+    'connectors: { " a": {} }',
+    'connectors. a: a connector name takes letters, digits, dots, dashes and underscores, begins with a letter or digit, and has 128 characters at most',
+  ],
   ['connectors: { a: { x: "${vault:k}" } }', 'connectors.a.x: nothing resolves ${vault:…}: env and file are known'],
   ['connectors: { a: { x: "${file:none.txt}" } }', 'connectors.a.x: the file none.txt cannot be read: there is no such file'],
 ])('%s → %s', (text, fault) => {
@@ -163,7 +175,10 @@ test('a file that is no YAML says where, and shows nothing of its text', () => {
 test('a file that cannot be read is one fault', () => {
   const path = join(folder, 'missing.yaml')
   expect(loadConfig(path, {})).toMatchObject({ ok: false, faults: [{ path, message: 'cannot be read: there is no such file' }] })
-  expect(loadConfig(folder, {})).toMatchObject({ ok: false, faults: [{ message: 'cannot be read: it is a folder' }] })
+  expect(loadConfig(folder, {})).toMatchObject({
+    ok: false,
+    faults: [{ message: 'cannot be read: it is a folder: name a file in it' }],
+  })
 })
 
 test('a file that is no map is one fault', () => {
@@ -188,6 +203,10 @@ connectors: { a: { access.token: "Bearer \${file:token.txt}", plain: "\${} $x" }
   expect(config.kafka.brokers).toEqual(['kafka.test:9093', 'b:2'])
   expect(config.registry).toEqual({ url: 'http://r:1/apis', auth: { username: 'u', password: 'pass-word' } })
   expect(config.http.port).toBe(0)
+  const guarded = configOf(`${LEAST}http: { token: "\${env:TOKEN}", names: "chat.example, other.example" }`, {
+    TOKEN: 'open-sesame',
+  })
+  expect(guarded.http).toMatchObject({ token: 'open-sesame', names: ['chat.example', 'other.example'] })
   expect(config.topics.create).toBe(false)
   expect(config.connectors['a']).toEqual({ 'access.token': 'Bearer file-secret-1', plain: '${} $x' })
 })
@@ -277,16 +296,16 @@ test('numbers that would not read back as written stay text: they are ids', () =
     n: 42,
     f: '1.50',
     yes: true,
-    ids: '1,b,003',
+    ids: [1, 'b', '003'],
   })
 })
 
 test.each([
   ['90d', 7_776_000_000],
   ['1.5h', 5_400_000],
-  ['"60000"', 60_000],
-  ['250', 250],
   ['2 w', 1_209_600_000],
+  ['5y', 157_680_000_000],
+  ['14d', 1_209_600_000],
 ])('retention %s is %i ms', (written, ms) => {
   expect(configOf(`${LEAST}aggregator: { retention: ${written} }`).aggregator.retentionMs).toBe(ms)
 })

@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest'
+import { handClock } from './support/clock.ts'
+import { readOpenMetrics } from './support/openmetrics.ts'
 import { cleanLabel, createMetrics, METRICS, metricsPage, STREAM_STATES } from '../src/metrics.ts'
 
 /** Section 6 of the contract, word for word; dashboards and alerts stand on these. `null`: the contract leaves the labels open. */
@@ -178,6 +180,59 @@ test('OpenMetrics is written when it is asked for, and plain pages after it stil
   expect((await metrics.render()).contentType, 'without an Accept header').toContain('text/plain')
   expect((await metrics.render('*/*')).contentType).toContain('text/plain')
   expect((await metrics.render('text/plain;q=1,application/openmetrics-text;q=0.5')).contentType).toContain('text/plain')
+})
+
+test('a counter is born at 0 once, and being born again changes nothing', async () => {
+  const metrics = createMetrics(quiet)
+  metrics.born('sessions_total', bot)
+  expect(await samples(metrics, 'colloquy_sessions_total')).toEqual([
+    'colloquy_sessions_total{vendor="botmaker",account="acme",bot_id="b1",channel="web"} 0',
+  ])
+  metrics.inc('sessions_total', bot, 3)
+  metrics.born('sessions_total', bot)
+  expect((await samples(metrics, 'colloquy_sessions_total'))[0]).toMatch(/ 3$/)
+})
+
+test('an OpenMetrics page is what the standard wants, whatever vendors put into labels', async () => {
+  const clock = handClock('2026-11-01T00:00:00Z')
+  const metrics = createMetrics({ clock })
+  metrics.inc('sessions_total', bot, 2)
+  await clock.advance(60_500)
+  for (const bot_id of [
+    '',
+    'say "hi"',
+    'back\\slash',
+    'two\nlines',
+    '__proto__',
+    'constructor',
+    'ü\u2028',
+    'x'.repeat(300),
+    '\ud800',
+    'a,b|c',
+  ])
+    metrics.inc('sessions_total', { ...bot, bot_id })
+  metrics.observe('vendor_request_seconds', { connector: 'a' }, 0.2)
+  metrics.observe('vendor_request_seconds', { connector: 'b' }, 100)
+  metrics.set('ingest_complete_until_timestamp_seconds', { connector: 'a', stream: 's' }, 1e9)
+  const { contentType, body } = await metrics.render('application/openmetrics-text;version=1.0.0,text/plain;q=0.5')
+  expect(contentType).toBe('application/openmetrics-text; version=1.0.0; charset=utf-8')
+  const families = readOpenMetrics(body)
+
+  const sessions = families.get('colloquy_sessions')
+  expect(sessions?.type).toBe('counter')
+  expect(sessions?.samples.size).toBe(2 * 11)
+  const of = (name: string, bot_id: string) =>
+    sessions?.samples.get(`colloquy_sessions_${name}{vendor="botmaker",account="acme",bot_id="${bot_id}",channel="web"}`)
+  expect([of('total', 'b1'), of('created', 'b1')]).toEqual([2, Date.parse('2026-11-01T00:00:00Z') / 1000])
+  expect(of('created', '__proto__')).toBe(Date.parse('2026-11-01T00:01:00.500Z') / 1000)
+
+  const requests = families.get('colloquy_vendor_request_seconds')?.samples
+  expect(requests?.get('colloquy_vendor_request_seconds_bucket{le="1.0",connector="a"}')).toBe(1)
+  expect(requests?.get('colloquy_vendor_request_seconds_bucket{le="60.0",connector="b"}')).toBe(0)
+  expect(requests?.get('colloquy_vendor_request_seconds_bucket{le="+Inf",connector="b"}')).toBe(1)
+  expect(families.get('process_cpu_seconds')?.type).toBe('counter')
+  const plain = (await metrics.render()).body
+  expect(plain, 'the older format knows no _created').not.toContain('_created')
 })
 
 test('metrics of two registries in one process do not mix', async () => {

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
+import { builtInConnectors } from '../src/source/registry.ts'
 
 /** The repository against itself. */
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -94,6 +95,18 @@ test('a connector neither sleeps, reads the clock, the environment, nor draws lo
   )
   expect(files.length).toBeGreaterThan(0)
   expect(wrong).toEqual([])
+})
+
+test('every key of a connector is read somewhere: one that nothing reads is refused, not documented', async () => {
+  const unread = (await builtInConnectors()).flatMap(({ manifest, config }) => {
+    const files = sources.filter(file => file.startsWith(`connectors/${manifest.id}/`) && roomOf(file) === 'connectors')
+    const text = files.map(file => readFileSync(join(root, file), 'utf8')).join('\n')
+    // Once in the schema, and at least once more.
+    return Object.keys(config.shape)
+      .filter(key => [...text.matchAll(new RegExp(`\\b${key}\\b`, 'g'))].length < 2)
+      .map(key => `${manifest.id} ${key}`)
+  })
+  expect(unread).toEqual([])
 })
 
 test('generated pages are fresh', () => {

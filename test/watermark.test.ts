@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Progress, TopicOffset } from '../src/records.ts'
-import { covers, createWatermarks } from '../src/watermark.ts'
+import { asPublished, covers, createWatermarks } from '../src/watermark.ts'
 
 const ALL = (topic: string) => topic === 'sessions' || topic === 'messages'
 
@@ -202,4 +202,64 @@ test('the version tells when an answer may have changed', () => {
   expect(marks.version).toBe(before)
   marks.passed('sessions', 0, 10)
   expect(marks.version).toBeGreaterThan(before)
+})
+
+describe('nobody has read the future:', () => {
+  const NOW = Date.parse('2026-11-01T12:00:00Z')
+  const MINUTE = 60_000
+  const DAY = 86_400_000
+  const told = (untilMs: number, committedMs: number = NOW) =>
+    progress({ committed_at: committedMs, complete_until: untilMs, covered: [{ from: NOW - DAY, until: untilMs }] })
+
+  test('a Progress that goes well past its commit is not believed, and what was believed before stands', () => {
+    const marks = createWatermarks(ALL)
+    marks.apply(told(NOW - MINUTE))
+    marks.apply(told(NOW + DAY))
+    expect(marks.completeUntil()).toBe(NOW - MINUTE)
+    expect(marks.covered()).toEqual([{ from: NOW - DAY, until: NOW - MINUTE }])
+    marks.apply(told(NOW + 2 * MINUTE, NOW + 2 * MINUTE))
+    expect(marks.completeUntil(), 'credible again').toBe(NOW + 2 * MINUTE)
+  })
+
+  test('where there was none before, nothing is complete', () => {
+    const marks = createWatermarks(ALL)
+    marks.apply(told(NOW + 365 * DAY))
+    expect([marks.completeUntil(), marks.covered(), marks.streams().map(stream => stream.completeUntil)]).toEqual([
+      null,
+      [],
+      [null],
+    ])
+  })
+
+  test('a covered range that goes past it counts as much as complete_until', () => {
+    const marks = createWatermarks(ALL)
+    marks.apply({ ...told(NOW), covered: [{ from: NOW, until: NOW + DAY }] })
+    expect(marks.completeUntil()).toBeNull()
+  })
+
+  test('clocks may differ by a few minutes', () => {
+    const marks = createWatermarks(ALL)
+    marks.apply(told(NOW + 4 * MINUTE))
+    expect(marks.completeUntil()).toBe(NOW + 4 * MINUTE)
+  })
+
+  test("a wrong clock of the worker is told by the record's own time", () => {
+    const wrong = told(NOW + DAY, NOW + DAY)
+    const marks = createWatermarks(ALL)
+    marks.apply(wrong)
+    expect(marks.completeUntil(), 'both by one clock').toBe(NOW + DAY)
+    const other = createWatermarks(ALL)
+    other.apply(asPublished(wrong, NOW))
+    expect(other.completeUntil()).toBeNull()
+    expect(asPublished(told(NOW), NOW + DAY).committed_at, 'never later').toBe(NOW)
+  })
+
+  test('what it wrote must be passed all the same before later Progress is believed', () => {
+    const marks = createWatermarks(ALL)
+    marks.apply({ ...told(NOW + DAY), through: [at('sessions', 0, 9)] })
+    marks.apply(told(NOW))
+    expect(marks.completeUntil()).toBeNull()
+    marks.passed('sessions', 0, 10)
+    expect(marks.completeUntil()).toBe(NOW)
+  })
 })

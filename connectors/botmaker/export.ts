@@ -3,24 +3,39 @@
  * the vendor since 2024-08 in favour of v2, and still active. What the documents leave open is told at each place.
  */
 import { z } from 'zod'
-import { bool, FlowError, type Http, type Json, type Page, text, type Window } from '../../src/source/index.ts'
+import {
+  bool,
+  FlowError,
+  type Http,
+  type Json,
+  jsonOf,
+  type Page,
+  saysFault,
+  text,
+  twice,
+  type Window,
+} from '../../src/source/index.ts'
 import { sessionDateOf } from './rows.ts'
 
 /** Anything, also nothing. */
 const Liberal = z.unknown().optional()
 
 /** `dateFrom`, `note` and the rest are for people. Documented: at most 200 records "a call"; sessions are read here too, should there be any. */
-const Ordered = z.looseObject({
-  pageToken: Liberal.transform(text),
-  hasMore: Liberal.transform(bool),
-  sessions: z.array(z.unknown()).nullish(),
-})
+const Ordered = z
+  .looseObject({
+    pageToken: Liberal.transform(text),
+    hasMore: Liberal.transform(bool),
+    sessions: z.array(z.unknown()).nullish(),
+  })
+  .refine(body => body.pageToken !== null || (body.sessions ?? []).length > 0 || !saysFault(body))
 
-const ExportPage = z.looseObject({
-  sessions: z.array(z.unknown()).nullish(),
-  hasMore: Liberal.transform(bool),
-  pageToken: Liberal.transform(text),
-})
+const ExportPage = z
+  .looseObject({
+    sessions: z.array(z.unknown()).nullish(),
+    hasMore: Liberal.transform(bool),
+    pageToken: Liberal.transform(text),
+  })
+  .refine(body => (body.sessions ?? []).length > 0 || !saysFault(body))
 
 const NOTHING: z.output<typeof Ordered & typeof ExportPage> = { pageToken: null, hasMore: false, sessions: [] }
 /** An answer that the token is not known. */
@@ -62,11 +77,17 @@ export async function* readExport({ window, resume, http }: { window: Window; re
     if (place.pages > 0 && !place.rotates) throw expired('the vendor keeps the place, and may have moved past what was read')
   } else {
     // A millisecond early, because whether `fromDate` is inclusive is not known.
-    const ordered = await order(http, new Date(window.fromMs - 1).toISOString())
+    // An end at once, without a list, is not documented: it is believed when it comes twice. No body has been asked again by the client.
+    const ordered = await twice(
+      () => order(http, new Date(window.fromMs - 1).toISOString()),
+      answer => answer !== NOTHING && isEnd(answer),
+    )
     const rows = (ordered.sessions ?? []).filter(inWindow)
     if (ordered.pageToken === null) {
       if (ordered.hasMore === true)
         throw new FlowError('SRC_MALFORMED', { hint: 'an export with more to come, and no pageToken' })
+      if ((ordered.sessions ?? null) === null && !isEnd(ordered))
+        throw new FlowError('SRC_MALFORMED', { hint: 'an export without a pageToken and without sessions' })
       yield { rows, resume: null }
       return
     }
@@ -113,7 +134,7 @@ export async function* readExport({ window, resume, http }: { window: Window; re
     }
     // Whether the token is new or not: a vendor that does not look at it gives the first page again and again.
     if (more) {
-      const content = JSON.stringify(rows)
+      const content = jsonOf(rows) ?? ''
       equal = content === before ? equal + 1 : 1
       before = content
       if (equal >= EQUAL_MOST) throw new FlowError('SRC_MALFORMED', { hint: 'an export answers the same page again and again' })
@@ -126,6 +147,11 @@ export async function* readExport({ window, resume, http }: { window: Window; re
     yield { rows: rows.filter(inWindow), resume: more ? place : null }
     if (!more) return
   }
+}
+
+/** Of an order: that there is nothing to fetch, in so many words. */
+function isEnd({ pageToken, hasMore, sessions }: z.output<typeof Ordered>): boolean {
+  return pageToken === null && hasMore === false && (sessions ?? null) === null
 }
 
 /** The newer path first; where the vendor does not know it, the name that the page call's documents use. */

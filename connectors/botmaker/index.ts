@@ -13,12 +13,15 @@ import {
   event,
   FlowError,
   type Http,
+  jsonOf,
   message,
   type Page,
   type Query,
   type RowContext,
+  saysFault,
   session,
   text,
+  twice,
 } from '../../src/source/index.ts'
 import { channelWord } from './channel.ts'
 import { credentials } from './credentials.ts'
@@ -90,9 +93,10 @@ const SessionsPage = z.looseObject({}).transform((page: Readonly<Record<string, 
   const link = (name === undefined ? null : page[name]) ?? null
   const fault = (path: string, expected: 'array' | 'string') =>
     ctx.issues.push({ code: 'invalid_type', expected, input: undefined, path: [path], message: `is no ${expected}` })
-  if (given !== null && !Array.isArray(given)) fault('items', 'array')
+  // An empty list is how the vendor shows nothing; none at all, or one beside an error, is no answer.
+  if (!Array.isArray(given) || (given.length === 0 && saysFault(page))) fault('items', 'array')
   if (name !== undefined && link !== null && typeof link !== 'string') fault(name, 'string')
-  return { items: (given ?? []) as unknown[], nextPage: text(link) }
+  return { items: given as unknown[], nextPage: text(link) }
 })
 
 export default defineConnector({
@@ -140,7 +144,7 @@ export default defineConnector({
       /** Everything but the chat, which tells how the contact is now and would change all its old sessions; with the status, because that expires by time alone. */
       fingerprint: (row, ctx) => {
         const { chat: _chat, ...told } = row
-        return JSON.stringify([endOf(row, ctx).status, told])
+        return jsonOf([endOf(row, ctx).status, told]) ?? ''
       },
 
       normalise: (row, ctx) => {
@@ -227,9 +231,12 @@ async function* readSessions(of: {
       seen.add(next)
     }
     const ask = next === null ? (['/sessions', query] as const) : followed(rootOf(config), next, query)
-    let page = await sessionsPage(http, ask)
     // 204 is how the vendor says that there is nothing, and what something between us may say. Where nobody looks a second time, ask once more.
-    if (page === NOTHING && (next !== null || window.fromMs < of.nowMs - 48 * HOUR_MS)) page = await sessionsPage(http, ask)
+    const isLastLook = next !== null || window.fromMs < of.nowMs - 48 * HOUR_MS
+    const page = await twice(
+      () => sessionsPage(http, ask),
+      answer => answer === NOTHING && isLastLook,
+    )
     next = page.nextPage
     yield { rows: page.items, resume: next }
     if (next === null) return
@@ -315,19 +322,19 @@ function agentOf({ messages, events, counters }: Conversation) {
 
 function eventType(name: string, info: Happening['info']): string {
   if (name === 'find-intent') return isTrue(info['isFallback']) ? 'intent_missed' : 'intent_matched'
-  return EVENT_TYPES[name] ?? 'other'
+  return EVENT_TYPES.get(name) ?? 'other'
 }
 
 /** Names seen by clients of the API; the set is open. */
-const EVENT_TYPES: Readonly<Record<string, string>> = {
-  'conversation-close': 'session_ended',
-  'queue-set': 'agent_transfer_requested',
-  'assigned-to-agent': 'agent_transferred',
-  'agent-action': 'agent_replied',
-  'set-variable': 'variable_set',
-  'put-var': 'variable_set',
-  'notification-error': 'error',
-}
+const EVENT_TYPES: ReadonlyMap<string, string> = new Map([
+  ['conversation-close', 'session_ended'],
+  ['queue-set', 'agent_transfer_requested'],
+  ['assigned-to-agent', 'agent_transferred'],
+  ['agent-action', 'agent_replied'],
+  ['set-variable', 'variable_set'],
+  ['put-var', 'variable_set'],
+  ['notification-error', 'error'],
+])
 
 const isClose = ({ name }: Happening) => name === 'conversation-close'
 const isOf = (sender: string) => (turn: Turn) => turn.sender === sender

@@ -6,7 +6,7 @@
  * known here goes to `attributes`. Shapes are from the vendor's help page (v1) and from clients of the v2 API; nothing here is measured.
  */
 import { z } from 'zod'
-import { bool, clean, contentIds, number, text, time } from '../../src/source/index.ts'
+import { bool, clean, contentIds, instant, jsonOf, looseObject, number, put, text, timeFault } from '../../src/source/index.ts'
 
 /** One conversation as both API versions tell it; key order is fixed, because the fingerprint is its JSON. Times are epoch milliseconds. */
 export interface Conversation {
@@ -80,33 +80,31 @@ type Attributes = Loose
 const Instant = z.unknown().transform((raw, ctx): number => {
   const ms = instant(raw)
   if (ms !== null) return ms
-  ctx.issues.push({ code: 'custom', input: raw, message: faultOf(raw) })
+  ctx.issues.push({ code: 'custom', input: raw, message: timeFault(raw) })
   return z.NEVER
 })
-
-const faultOf = (raw: unknown) => (raw === undefined || raw === null ? 'is missing' : 'is not a time')
 
 const listOf = <S extends z.ZodType>(item: S) => z.array(item).nullish()
 
 /** An event with the time under its own version's name, also where the row tells it by the name of the other. */
 const eventWith = (name: 'eventCreationTime' | 'creationTime', other: string) =>
-  z.looseObject({}).transform((row, ctx): Loose => {
+  looseObject({}).transform((row, ctx): Loose => {
     const raw = row[name] ?? row[other]
     const ms = instant(raw)
-    if (ms === null) ctx.issues.push({ code: 'custom', input: raw, path: [name], message: faultOf(raw) })
+    if (ms === null) ctx.issues.push({ code: 'custom', input: raw, path: [name], message: timeFault(raw) })
     return { ...row, [name]: ms }
   })
 
-const V1Shape = z.looseObject({
+const V1Shape = looseObject({
   sessionDate: Instant,
-  sessionMessages: listOf(z.looseObject({ creationTime: Instant })),
+  sessionMessages: listOf(looseObject({ creationTime: Instant })),
   events: listOf(eventWith('eventCreationTime', 'creationTime')),
 })
 const V1Row = V1Shape.transform(fromV1)
 
-const V2Shape = z.looseObject({
+const V2Shape = looseObject({
   creationTime: Instant,
-  messages: listOf(z.looseObject({ creationTime: Instant })),
+  messages: listOf(looseObject({ creationTime: Instant })),
   events: listOf(eventWith('creationTime', 'eventCreationTime')),
 })
 const V2Row = V2Shape.transform(fromV2)
@@ -295,22 +293,22 @@ function derivedId(userId: string | null, startedAtMs: number, path: string, ctx
   return z.NEVER
 }
 
-const SENDERS: Readonly<Record<string, string>> = {
-  user: 'USER',
-  me: 'USER',
-  bot: 'BOT',
-  customer: 'USER',
-  contact: 'USER',
-  agent: 'AGENT',
-  operator: 'AGENT',
-  human: 'AGENT',
-  system: 'SYSTEM',
-}
-const SENDER_WORDS: ReadonlySet<string> = new Set(Object.values(SENDERS))
+const SENDERS: ReadonlyMap<string, string> = new Map([
+  ['user', 'USER'],
+  ['me', 'USER'],
+  ['bot', 'BOT'],
+  ['customer', 'USER'],
+  ['contact', 'USER'],
+  ['agent', 'AGENT'],
+  ['operator', 'AGENT'],
+  ['human', 'AGENT'],
+  ['system', 'SYSTEM'],
+])
+const SENDER_WORDS: ReadonlySet<string> = new Set(SENDERS.values())
 
 function senderOf(from: string | null): string | null {
   if (from === null) return null
-  return SENDERS[from] ?? SENDERS[from.toLowerCase()] ?? from
+  return SENDERS.get(from.toLowerCase()) ?? from
 }
 
 /** By its own fields, as the rows are told apart. */
@@ -402,7 +400,7 @@ function infoOf(info: unknown): Loose {
     if (values) values.push(value)
     else met.set(name ?? 'info', [value])
   }
-  for (const [name, values] of met) out[name] = values.length === 1 ? values[0] : values
+  for (const [name, values] of met) put(out, name, values.length === 1 ? values[0] : values)
   return out
 }
 
@@ -413,12 +411,12 @@ function variablesOf(raw: unknown): Loose {
     if (typeof item === 'string') {
       const colon = item.indexOf(':')
       const name = text(colon < 0 ? item : item.slice(0, colon))
-      if (name !== null) out[name] = colon < 0 ? '' : item.slice(colon + 1)
+      if (name !== null) put(out, name, colon < 0 ? '' : item.slice(colon + 1))
     } else if (isObject(item)) {
       const name = text(item['varKey'] ?? item['key'] ?? item['name'])
       const value = item['varValue'] ?? item['value']
-      if (Array.isArray(raw) && name !== null && value !== undefined) out[name] = value
-      else for (const key in item) out[key] = item[key]
+      if (Array.isArray(raw) && name !== null && value !== undefined) put(out, name, value)
+      else for (const key in item) put(out, key, item[key])
     }
   }
   return sorted(out)
@@ -478,12 +476,12 @@ function attributes(...parts: readonly (readonly [prefix: string, fields: unknow
   for (const [prefix, fields] of parts) {
     if (!isObject(fields)) {
       const value = attribute(fields)
-      if (value !== null) (out ??= {})[prefix === '' ? 'value' : prefix.slice(0, -1)] = value
+      if (value !== null) put((out ??= {}), prefix === '' ? 'value' : prefix.slice(0, -1), value)
       continue
     }
     for (const name in fields) {
       const value = attribute(fields[name])
-      if (value !== null) (out ??= {})[prefix + name] = value
+      if (value !== null) put((out ??= {}), prefix + name, value)
     }
   }
   return out === null ? NONE : sorted(out)
@@ -502,7 +500,7 @@ function sorted(fields: Record<string, unknown>): Attributes {
   const names = Object.keys(fields)
   if (names.length < 2) return fields
   const out: Record<string, unknown> = {}
-  for (const name of names.sort()) out[name] = fields[name]
+  for (const name of names.sort()) put(out, name, fields[name])
   return out
 }
 
@@ -510,17 +508,7 @@ function sorted(fields: Record<string, unknown>): Attributes {
 function canonical(value: unknown): string {
   if (isObject(value) && Object.values(value).every(inner => typeof inner !== 'object' || inner === null))
     return JSON.stringify(sorted(value))
-  return JSON.stringify(value, (_name, inner: unknown) => (isObject(inner) ? sorted({ ...inner }) : inner)) ?? ''
-}
-
-function instant(raw: unknown): number | null {
-  if (typeof raw === 'string') return time(raw) ?? time(`${raw.trim()}Z`) ?? epoch(number(raw))
-  return typeof raw === 'number' ? epoch(raw) : null
-}
-
-/** Seconds where milliseconds would lie before 1973. */
-function epoch(raw: number | null): number | null {
-  return raw === null || raw <= 0 ? null : time(raw < 1e11 ? raw * 1000 : raw)
+  return jsonOf(value, { sorted: true }) ?? ''
 }
 
 function objectOf(value: unknown): Loose {

@@ -1,7 +1,7 @@
 /** A window of `GET /v1/bots/{bot_id}/events/stream`, whole. */
 import { z } from 'zod'
 import { FlowError, type Http, text, type Window } from '../../src/source/index.ts'
-import { answered, noError } from './answer.ts'
+import { answered, isAnswer } from './answer.ts'
 import { instant, keyOf, objectOf } from './rows.ts'
 import type { Bot } from './scopes.ts'
 
@@ -11,7 +11,7 @@ const MOST_EVENTS = 50_000
 /** Only what paging needs. A list that is empty may be absent. */
 const EventsPage = z
   .looseObject({ events: z.array(z.unknown()).nullish(), next_page_token: z.unknown().optional() })
-  .refine(noError)
+  .refine(body => isAnswer(body, body.events, ['events', 'next_page_token']))
 
 /**
  * Every event with `from ≤ timestamp < until`, each once, in order of time, then id. The order of the listing is not documented, nor is what happens
@@ -64,7 +64,11 @@ async function eventsPage(
   query: Readonly<Record<string, string | number | null>>,
 ): Promise<z.output<typeof EventsPage>> {
   try {
-    return await answered(empty => http.getJson(path, query, EventsPage, { empty }), {})
+    return await answered<z.output<typeof EventsPage>>(
+      empty => http.getJson(path, query, EventsPage, { empty }),
+      {},
+      ({ events }) => events,
+    )
   } catch (error) {
     if (query['page_token'] !== null && error instanceof FlowError && error.code === 'SRC_REFUSED')
       throw new FlowError('SRC_RESUME_EXPIRED', error.details, error)

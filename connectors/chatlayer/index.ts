@@ -8,22 +8,25 @@
  */
 import { z } from 'zod'
 import {
+  type Classified,
   contentId,
   defineConnector,
   type Draft,
-  type ErrorCode,
   event,
   type EventFields,
   eventWithoutSession,
   FlowError,
   type Http,
+  looseObject,
   number,
+  realTime,
   type RowContext,
   type Scope,
   type Turn,
+  waitBySize,
   type Window,
 } from '../../src/source/index.ts'
-import { answered, noError } from './answer.ts'
+import { answered, isAnswer } from './answer.ts'
 import { eventsIn } from './events.ts'
 import { objectOf, Point, pointId, sorted, Thread, threadsOf, type Tracked, TrackingEvent, transitionsOf } from './rows.ts'
 import { botOf, botScopes, recordBot, teamOf, teamScopes } from './scopes.ts'
@@ -266,8 +269,11 @@ export function sessionIdOf(botId: string, version: string, conversationId: stri
 }
 
 /** How many messages there were is not known: bots track what they like. */
-function turnOf(row: Tracked, { scope, config }: RowContext<Config>): Turn | null {
+function turnOf(row: Tracked, ctx: RowContext<Config>): Turn | null {
+  const { scope, config } = ctx
   if (row.conversationId === null) return null
+  if (realTime(row.atMs, ctx) === null)
+    throw new FlowError('ROW_UNMAPPABLE', { path: 'timestamp', hint: 'timestamp is a placeholder, no time' })
   const { id, version } = botOf(scope)
   return {
     key: threadKey(id, version, row.conversationId),
@@ -303,11 +309,15 @@ function attributesOf(row: Tracked, scope: Scope): Record<string, unknown> {
     ...(row.botId !== null && row.botId !== id ? { row_bot_id: row.botId } : {}),
     ...(row.version !== null && row.version !== version ? { row_version: row.version } : {}),
   }
-  const given = Object.entries(row.given).map(([name, value]) => [name in ours ? `attributes.${name}` : name, value] as const)
+  const given = Object.entries(row.given).map(
+    ([name, value]) => [Object.hasOwn(ours, name) ? `attributes.${name}` : name, value] as const,
+  )
   return { ...ours, ...Object.fromEntries(given) }
 }
 
-const FlowAnswer = z.looseObject({ transitions: z.array(z.unknown()).nullish() }).refine(noError)
+const FlowAnswer = looseObject({ transitions: z.array(z.unknown()).nullish() }).refine(body =>
+  isAnswer(body, body.transitions, ['transitions', 'bot_id', 'conversation_id', 'user_id']),
+)
 
 /**
  * 404: the conversation is gone, or has nothing in the range. One that is refused does not keep those of the others: it is for rejects, and asked for
@@ -338,7 +348,11 @@ function flowOf(row: Thread, { scope, http, nowMs }: FlowCall): Promise<z.output
     end_time: new Date(Math.max(row.lastMs + 1, Math.min(row.lastMs + AROUND_MS, nowMs))).toISOString(),
   }
   const call = `${path}/conversations/${encodeURIComponent(row.conversationId)}/flow`
-  return answered(empty => http.getJson(call, query, FlowAnswer, { empty, emptyStatus: [404] }), {})
+  return answered<z.output<typeof FlowAnswer>>(
+    empty => http.getJson(call, query, FlowAnswer, { empty, emptyStatus: [404] }),
+    {},
+    ({ transitions }) => transitions,
+  )
 }
 
 /**
@@ -434,12 +448,13 @@ function pointDraft(
   ctx: RowContext,
 ): Draft {
   const { endpoint, bucket, groupBy, stat, labels, seriesLabel, x, place, value, fromMs, untilMs } = row
+  const atMs = realTime(row.atMs, ctx)
   const series = Object.entries(row.series).map(([name, told]) => [`series.${name}`, told] as const)
   return eventWithoutSession(ctx, {
     botId,
     eventId: pointId(row, whose),
-    occurredAt: row.atMs ?? fromMs,
-    occurredAtEstimated: row.atMs === null,
+    occurredAt: atMs ?? fromMs,
+    occurredAtEstimated: atMs === null,
     type: 'metric_point',
     name: endpoint,
     channel: labels['channel_type'] || null,
@@ -471,9 +486,8 @@ function authorisation({ authScheme, tokenId, tokenSecret }: Config): string {
  * `x-ratelimit-reset`, where there is no `Retry-After`: a header of the vendor's other API, told to be in seconds and shown in milliseconds. Read by its
  * size: a time in milliseconds, a time in seconds, or seconds to wait.
  */
-function rateLimited(headers: Readonly<Record<string, string>>, nowMs: number): { code: ErrorCode; waitMs: number } | undefined {
+function rateLimited(headers: Readonly<Record<string, string>>, nowMs: number): Classified | undefined {
   const reset = number(headers['x-ratelimit-reset'])
   if (reset === null || headers['retry-after'] !== undefined) return undefined
-  const waitMs = reset > 1e12 ? reset - nowMs : reset > 1e9 ? reset * 1000 - nowMs : reset * 1000
-  return { code: 'SRC_RATE_LIMITED', waitMs: Math.max(1000, Math.ceil(waitMs)) }
+  return { code: 'SRC_RATE_LIMITED', waitMs: Math.max(1000, waitBySize(reset, nowMs) ?? 0) }
 }

@@ -4,7 +4,17 @@
  * Shapes are the specification's, 2026-11; nothing here is measured.
  */
 import { z } from 'zod'
-import { contentId, contentIds, FlowError, number, text, time } from '../../src/source/index.ts'
+import {
+  contentId,
+  contentIds,
+  FlowError,
+  instant as instantIn,
+  jsonOf,
+  looseObject,
+  number,
+  text,
+  timeFault,
+} from '../../src/source/index.ts'
 
 export type Loose = Readonly<Record<string, unknown>>
 
@@ -30,11 +40,11 @@ export interface Tracked {
 const Instant = z.unknown().transform((raw, ctx): number => {
   const ms = instant(raw)
   if (ms !== null) return ms
-  ctx.issues.push({ code: 'custom', input: raw, message: raw === undefined || raw === null ? 'is missing' : 'is not a time' })
+  ctx.issues.push({ code: 'custom', input: raw, message: timeFault(raw) })
   return z.NEVER
 })
 
-export const TrackingEvent = z.looseObject({ timestamp: Instant }).transform((row): Tracked => {
+export const TrackingEvent = looseObject({ timestamp: Instant }).transform((row): Tracked => {
   const {
     id: _id,
     event,
@@ -185,10 +195,10 @@ const Value = z
     bucket: z.string().nullable(),
     groupBy: z.string().nullable(),
     stat: z.string().nullable(),
-    labels: z.record(z.string(), z.string()),
+    labels: z.custom<Readonly<Record<string, string>>>(isObject),
     seriesLabel: z.string().nullable(),
     /** mean, max, min, sum and whatever else the series says of itself, over the range that was asked for. */
-    series: z.record(z.string(), z.unknown()),
+    series: z.custom<Loose>(isObject),
     /** As the vendor wrote it; null: the one value of a range. */
     x: z.string('the series has more values than x_values').nullable(),
     /** Of a value without an x that is not the only one of its series. */
@@ -226,26 +236,13 @@ export function pointId(point: Point, whose: string | null): string {
 }
 
 /**
- * Epoch milliseconds of an RFC 3339 time, of one without a zone (UTC) or with its name, of a bare hour, date or month (UTC), or of epoch seconds or
- * milliseconds; null for anything else.
+ * Epoch milliseconds of an RFC 3339 time, of one without a zone (UTC) or with its name, of a bare hour, date or month (UTC), or of an epoch time; null for
+ * anything else, such as bins of a histogram, and for placeholders.
  */
 export function instant(raw: unknown): number | null {
-  if (typeof raw === 'string') {
-    const words = raw.trim().replace(/ ?(?:UTC|GMT)$/, '')
-    const parts = ['', 'Z', ':00Z', 'T00:00Z', '-01T00:00Z']
-    for (const part of parts) {
-      const ms = time(`${words}${part}`)
-      if (ms !== null) return ms
-    }
-    return epoch(number(words))
-  }
-  return typeof raw === 'number' ? epoch(raw) : null
-}
-
-/** Smaller numbers are no times: bins of a histogram. */
-function epoch(raw: number | null): number | null {
-  if (raw === null || raw < 1e9) return null
-  return time(raw < 1e11 ? raw * 1000 : raw)
+  if (typeof raw !== 'string') return instantIn(raw)
+  const words = raw.trim().replace(/ ?(?:UTC|GMT)$/, '')
+  return instantIn(words) ?? instantIn(`${words}:00Z`) ?? instantIn(`${words}-01`)
 }
 
 /** A map, or a list of `{key, value}` as gateways write maps now and then. */
@@ -265,8 +262,9 @@ export function sorted<T>(fields: Readonly<Record<string, T>>): Readonly<Record<
   return Object.fromEntries(told.sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
+/** JSON with the names of every object in order, without those that are not told. */
 function canonical(value: unknown): string {
-  return JSON.stringify(value, (_name, inner: unknown) => (isObject(inner) ? sorted(inner) : inner)) ?? ''
+  return jsonOf(value, { sorted: true, told: true }) ?? ''
 }
 
 export function objectOf(value: unknown): Loose {

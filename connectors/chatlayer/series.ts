@@ -6,8 +6,8 @@
  * are left out. It begins where a bucket would in UTC (weeks on Monday), for a vendor that counts buckets from the beginning of the range.
  */
 import { z } from 'zod'
-import { FlowError, type Http, type Json, number, type Page, type Window } from '../../src/source/index.ts'
-import { answered, noError } from './answer.ts'
+import { contentId, FlowError, type Http, type Json, jsonOf, number, type Page, type Window } from '../../src/source/index.ts'
+import { answered, isAnswer } from './answer.ts'
 import { instant, isObject, type Loose, objectOf, sorted, type Unreadable } from './rows.ts'
 
 const HOUR_MS = 3_600_000
@@ -71,21 +71,29 @@ export function daysEndingIn({ fromMs, untilMs }: Window): Window[] {
   return days
 }
 
-const SeriesAnswer = z.looseObject({ data: z.looseObject({ series: z.array(z.unknown()).nullish() }).nullish() }).refine(noError)
+const SeriesAnswer = z
+  .looseObject({ data: z.looseObject({ series: z.array(z.unknown()).nullish() }).nullish() })
+  .refine(body => isAnswer(body, body.data?.series, ['data']) && isAnswer(body.data ?? {}, body.data?.series, DATA))
 
-/** A page for each question, in their order; `resume` is the key of the next. */
+/** Documented fields of `data`. */
+const DATA = ['series', 'series_labels', 'x_values']
+
+/** A page for each question, in their order; `resume` is the key of the next, with a hash of all: among others it is no place. */
 export async function* askAll(
   questions: readonly Question[],
   of: { readonly window: Window; readonly resume: Json; readonly http: Http },
 ): AsyncIterable<Page> {
-  const first = of.resume === null ? 0 : questions.findIndex(({ key }) => key === of.resume)
+  const all = contentId(...questions.map(({ key }) => key)).slice(0, 12)
+  const { next, among } = (of.resume ?? {}) as { next?: unknown; among?: unknown }
+  const first = of.resume === null ? 0 : among === all ? questions.findIndex(({ key }) => key === next) : -1
   if (first < 0) throw new FlowError('SRC_RESUME_EXPIRED', { hint: 'the config asks for other series than before' })
   for (const [place, question] of questions.entries()) {
     if (place < first) continue
     const answer = await ask(question, of.http).catch((error: unknown) => {
       throw tooLong(error, question, of.window)
     })
-    yield { rows: pointsOf(answer, question, of.window), resume: questions[place + 1]?.key ?? null }
+    const after = questions[place + 1]
+    yield { rows: pointsOf(answer, question, of.window), resume: after === undefined ? null : { next: after.key, among: all } }
   }
 }
 
@@ -108,7 +116,11 @@ async function ask(question: Question, http: Http): Promise<z.output<typeof Seri
     group_by: groupBy.length === 0 ? null : groupBy.join(','),
   }
   const emptyStatus = mayLack ? [404, 405, 501] : []
-  return answered(empty => http.getJson(path, query, SeriesAnswer, { empty, emptyStatus }), {})
+  return answered<z.output<typeof SeriesAnswer>>(
+    empty => http.getJson(path, query, SeriesAnswer, { empty, emptyStatus }),
+    {},
+    ({ data }) => data?.series,
+  )
 }
 
 /**
@@ -183,7 +195,7 @@ function monthAfter(ms: number): number {
 function labelsOf(raw: unknown, name: unknown, groupBy: readonly string[]): Loose {
   if (isObject(raw) && Object.keys(raw).length > 0)
     return Object.fromEntries(
-      Object.entries(raw).map(([key, value]) => [key, typeof value === 'string' ? value : JSON.stringify(value)]),
+      Object.entries(raw).map(([key, value]) => [key, typeof value === 'string' ? value : (jsonOf(value) ?? 'null')]),
     )
   const parts = typeof name === 'string' ? name.split(',').map(part => part.trim()) : []
   if (typeof name !== 'string' || name === '' || parts.some(part => groupBy.includes(part))) return {}

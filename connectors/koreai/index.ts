@@ -13,8 +13,13 @@ import {
   eventWithoutSession,
   FlowError,
   iso,
+  jsonOf,
+  type ListPage,
+  listing,
   message,
   type Page,
+  placeOf,
+  realTime,
   type ReadArgs,
   type RowContext,
   type Scope,
@@ -23,7 +28,7 @@ import {
 } from '../../src/source/index.ts'
 import { ANALYTICS_CHANNELS, Config } from './config.ts'
 import { tokenMaker } from './jwt.ts'
-import { type ListPage, listing, pageSchema, placeOf, twice } from './listing.ts'
+import { listPage, pageSchema } from './listing.ts'
 import { FOLLOWED_MS, lookbackMs, pathOf, type Vendor, withHandOffs, withMessages } from './messages.ts'
 import { type Conversation, FOLLOWED, findingIdOf, findingOf, FindingRow, Row, sessionIdOf, type Turn } from './rows.ts'
 import { classify } from './errors.ts'
@@ -85,8 +90,8 @@ export default defineConnector({
       row: Row,
 
       /**
-       * Sessions that began in the window, newest first. A place works after a restart, too, because `total` tells whether the listing has shifted
-       * meanwhile. Whether the vendor's edges are inclusive is not known: a millisecond more is asked for at each.
+       * Sessions that began in the window, newest first. A place works after a restart, too, because it says which row came before it, so a listing
+       * that has shifted meanwhile is noticed. Whether the vendor's edges are inclusive is not known: a millisecond more is asked for at each.
        */
       async *read({ config, scope, window, resume, http }): AsyncIterable<Page> {
         const vendor = { config, botId: scope.botId, http }
@@ -103,9 +108,13 @@ export default defineConnector({
 
       async expand({ config, scope, rows, nowMs, http }) {
         const vendor = { config, botId: scope.botId, http }
-        let sessions: readonly Conversation[] = await withOldTags(vendor, rows)
+        // What has a placeholder for a start is for rejects: nothing can be asked for at such a time.
+        const isReal = (row: Conversation) => realTime(row.startedAtMs, { observedAtMs: nowMs }) !== null
+        let sessions: readonly Conversation[] = await withOldTags(vendor, rows.filter(isReal))
         if (config.includeMessages) sessions = await withMessages(vendor, sessions, nowMs)
-        return config.agentDetails ? withHandOffs(vendor, sessions) : sessions
+        if (config.agentDetails) sessions = await withHandOffs(vendor, sessions)
+        const richer = sessions.values()
+        return rows.map(row => (isReal(row) ? (richer.next().value ?? row) : row))
       },
 
       follow: {
@@ -124,7 +133,7 @@ export default defineConnector({
           let isFiltered = true
           for (let skip = 0; isFiltered; ) {
             const body = { sessionId: [...ids], skip, limit: ids.length }
-            const { rows, more } = await twice(options => http.postJson(path, { body }, SessionsPage, options)).catch(
+            const { rows, more } = await listPage(options => http.postJson(path, { body }, SessionsPage, options)).catch(
               unfiltered(ids),
             )
             isFiltered = rows.every(row => ids.includes(sessionIdOf(row) ?? ''))
@@ -150,7 +159,7 @@ export default defineConnector({
       /** With the status, because that may change by time alone. */
       fingerprint: (row, ctx) => {
         const { messages: _messages, followed: _followed, handOffAtMs: _handOffAtMs, ...told } = row
-        return JSON.stringify([endOf(row, ctx).status, told])
+        return jsonOf([endOf(row, ctx).status, told]) ?? ''
       },
 
       normalise: (row, ctx) => {
@@ -159,6 +168,7 @@ export default defineConnector({
         const of = ctx.session({ botId, sessionId: row.id, channel: row.channel, language: row.languages[0] ?? null })
         const end = endOf(row, ctx)
         const agent = row.messages?.findLast(({ sender }) => sender === 'AGENT')
+        const handOffAtMs = realTime(row.handOffAtMs, ctx)
         const drafts: Draft[] = [
           session(of, {
             startedAt: row.startedAtMs,
@@ -168,7 +178,7 @@ export default defineConnector({
             languages: row.languages,
             userId: row.userId,
             channelUserId: row.messages?.find(({ channelUserId }) => channelUserId !== null)?.channelUserId,
-            transferredAt: row.handOffAtMs,
+            transferredAt: handOffAtMs,
             agentId: agent?.agentId,
             agentName: agent?.agentName,
             ...countsOf(row, ctx),
@@ -203,8 +213,8 @@ export default defineConnector({
           drafts.push(
             event(of, {
               eventId: `${row.id}/agent_transferred`,
-              occurredAt: row.handOffAtMs ?? end.endedAt ?? row.startedAtMs,
-              occurredAtEstimated: row.handOffAtMs === null,
+              occurredAt: handOffAtMs ?? end.endedAt ?? row.startedAtMs,
+              occurredAtEstimated: handOffAtMs === null,
               type: 'agent_transferred',
               userId: row.userId,
             }),
@@ -239,7 +249,7 @@ export default defineConnector({
         const fields = {
           eventId: `${row.list}/${row.id}`,
           occurredAt: row.atMs,
-          type: row.list === 'performance' && row.failed ? 'error' : (EVENT_TYPES[row.list] ?? 'other'),
+          type: row.list === 'performance' && row.failed ? 'error' : (EVENT_TYPES.get(row.list) ?? 'other'),
           name: row.list,
           language: row.language,
           userId: row.userId,
@@ -252,13 +262,13 @@ export default defineConnector({
   },
 })
 
-const EVENT_TYPES: Readonly<Record<string, string>> = {
-  successintent: 'intent_matched',
-  failintent: 'intent_missed',
-  unhandledutterance: 'intent_missed',
-  successtask: 'task_succeeded',
-  failtask: 'task_failed',
-}
+const EVENT_TYPES: ReadonlyMap<string, string> = new Map([
+  ['successintent', 'intent_matched'],
+  ['failintent', 'intent_missed'],
+  ['unhandledutterance', 'intent_missed'],
+  ['successtask', 'task_succeeded'],
+  ['failtask', 'task_failed'],
+])
 
 const SessionsPage = pageSchema('sessions')
 const FindingsPage = pageSchema('result')
@@ -286,7 +296,7 @@ async function sessionsPage(vendor: Vendor, window: Window, skip: number): Promi
   const { from, until } = iso({ fromMs: window.fromMs - 1, untilMs: window.untilMs + 1 })
   const body = { skip, limit: config.pageSize, dateFrom: from, dateTo: until }
   const path = pathOf(vendor, 'getSessions', config.botPath)
-  const page = await twice(options => http.postJson(path, { body }, SessionsPage, options))
+  const page = await listPage(options => http.postJson(path, { body }, SessionsPage, options))
   return config.trustTotal ? page : { ...page, total: null }
 }
 
@@ -316,7 +326,7 @@ async function* readAnalytics(args: Omit<ReadArgs, 'config'> & { readonly config
   const path = pathOf({ config, botId: scope.botId, http }, 'getAnalytics')
   const { from, until } = iso({ fromMs: window.fromMs - 1, untilMs: window.untilMs + 1 })
   const filters = { from, to: until, channel: [...(config.analyticsChannels ?? ANALYTICS_CHANNELS)] }
-  const resume = resumeOf(args.resume)
+  const resume = resumeOf(args.resume, config)
   const lists = config.analyticsTypes.slice(resume.list)
   for (const [i, type] of lists.entries()) {
     const list = resume.list + i
@@ -326,20 +336,24 @@ async function* readAnalytics(args: Omit<ReadArgs, 'config'> & { readonly config
       idOf: findingIdOf,
       ask: async skip => {
         const body = { type, filters, sort: { order: 'desc', by: 'timestamp' }, limit: config.pageSize, skip }
-        const page = await twice(options => http.postJson(path, { body }, FindingsPage, options))
+        const page = await listPage(options => http.postJson(path, { body }, FindingsPage, options))
         return config.trustTotal ? page : { ...page, total: null }
       },
     })
     for await (const { rows, next } of pages) {
-      const after = next === null ? (i === lists.length - 1 ? null : { list: list + 1, place: null }) : { list, place: next }
+      const lists = config.analyticsTypes.join()
+      const isLast = list === config.analyticsTypes.length - 1
+      const after = next === null ? (isLast ? null : { lists, list: list + 1, place: null }) : { lists, list, place: next }
       yield { rows: rows.map(row => findingOf(row, type)), resume: after }
     }
   }
 }
 
-function resumeOf(resume: unknown): { readonly list: number; readonly place: unknown } {
-  const { list, place } = (resume ?? {}) as { list?: unknown; place?: unknown }
-  return { list: typeof list === 'number' ? list : 0, place: place ?? null }
+/** A place among other lists than those of the config is none: lists that the config has now might be passed over. */
+function resumeOf(resume: unknown, config: Config): { readonly list: number; readonly place: unknown } {
+  const { lists, list, place } = (resume ?? {}) as { lists?: unknown; list?: unknown; place?: unknown }
+  if (lists !== config.analyticsTypes.join() || typeof list !== 'number') return { list: 0, place: null }
+  return { list, place: place ?? null }
 }
 
 /**
@@ -347,7 +361,8 @@ function resumeOf(resume: unknown): { readonly list: number; readonly place: unk
  * that never ends expires.
  */
 function endOf(row: Conversation, ctx: RowContext<Config>) {
-  const { startedAtMs, endTimeMs, state } = row
+  const { startedAtMs, state } = row
+  const endTimeMs = realTime(row.endTimeMs, ctx)
   const lastMs = Math.max(startedAtMs, endTimeMs ?? row.messages?.at(-1)?.atMs ?? startedAtMs)
   const isTold = endTimeMs !== null && endTimeMs >= startedAtMs
   const quietMs = ctx.config.inactivityMinutes * MINUTE_MS + QUIET_MARGIN_MS
@@ -372,6 +387,7 @@ function countsOf({ messages, containment }: Conversation, { config }: RowContex
 
 function messageOf(of: Parameters<typeof message>[0], turn: Turn, seq: number): Draft {
   const { id, atMs, channelUserId: _channelUserId, sessionId: _sessionId, ...fields } = turn
-  if (atMs === null) throw new FlowError('ROW_UNMAPPABLE', { path: `messages.${seq}.createdOn`, hint: 'createdOn is no time' })
+  if (realTime(atMs, of) === null || atMs === null)
+    throw new FlowError('ROW_UNMAPPABLE', { path: `messages.${seq}.createdOn`, hint: 'createdOn is no time' })
   return message(of, { messageId: id, sentAt: atMs, seq, ...fields })
 }

@@ -4,10 +4,10 @@
  * `channelType`: the documents name `rtm` as its default for GET alone.
  */
 import { z } from 'zod'
-import { FlowError, type Http, iso, split, text, type Window } from '../../src/source/index.ts'
+import { FlowError, type Http, instant, iso, listing, realTime, split, text, type Window } from '../../src/source/index.ts'
 import type { Config } from './config.ts'
-import { listing, pageSchema, twice } from './listing.ts'
-import { type Conversation, instant, type Turn, turnOf } from './rows.ts'
+import { listPage, pageSchema } from './listing.ts'
+import { type Conversation, type Turn, turnOf } from './rows.ts'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
@@ -124,7 +124,8 @@ async function oneByOne(way: Way, sessions: readonly Conversation[], nowMs: numb
 }
 
 /** From the start of a session to its end. While it is active that is now: `end_time` may be its newest activity, or missing. */
-function spanOf(config: Config, { startedAtMs, endTimeMs, state, followed }: Conversation, nowMs: number): Window {
+function spanOf(config: Config, { startedAtMs, endTimeMs: given, state, followed }: Conversation, nowMs: number): Window {
+  const endTimeMs = realTime(given, { observedAtMs: nowMs })
   const endMs = Math.min(Math.max(startedAtMs, endTimeMs ?? 0), startedAtMs + LONGEST_MS)
   const mayLast = followed || state === 'active'
   const reachMs = mayLast ? FOLLOWED_MS + lookbackMs(config) : Math.max(REACH_MS, lookbackMs(config))
@@ -181,7 +182,7 @@ async function readOnce({ vendor, version, channel }: Way, ids: readonly string[
     idOf: row => turnOf(row).id,
     ask: async skip => {
       const body = { ...filters, skip, limit }
-      const page = await twice(options => http.postJson(path, { body }, MessagesPage, options))
+      const page = await listPage(options => http.postJson(path, { body }, MessagesPage, options))
       return config.trustTotal ? page : { ...page, total: null }
     },
   })

@@ -6,7 +6,7 @@
  * the others, so words are told apart by what they say. Nothing here is measured.
  */
 import { z } from 'zod'
-import { bool, clean, contentId, number, text, time } from '../../src/source/index.ts'
+import { bool, clean, contentId, instant, jsonOf, looseObject, number, put, text, timeFault } from '../../src/source/index.ts'
 
 type Loose = Readonly<Record<string, unknown>>
 
@@ -67,7 +67,7 @@ export const FOLLOWED = 'colloquy:followed'
 const Instant = z.unknown().transform((raw, ctx): number => {
   const ms = instant(raw)
   if (ms !== null) return ms
-  ctx.issues.push({ code: 'custom', input: raw, message: raw === undefined || raw === null ? 'is missing' : 'is not a time' })
+  ctx.issues.push({ code: 'custom', input: raw, message: timeFault(raw) })
   return z.NEVER
 })
 
@@ -78,7 +78,7 @@ const Id = z.unknown().transform((raw, ctx): string => {
   return z.NEVER
 })
 
-export const Row = z.looseObject({ sessionId: Id, start_time: Instant }).transform((row): Conversation => {
+export const Row = looseObject({ sessionId: Id, start_time: Instant }).transform((row): Conversation => {
   const { sessionId, botId, channel, userId, start_time, end_time, session_lang, ...more } = row
   const { sessionType, containmentType, sessionStatus, isDeveloper, tags, ...others } = more
   const { noOfMessagesExchanged, noOfTasksExecuted, [FOLLOWED]: followed, ...rest } = others
@@ -123,25 +123,28 @@ export function sessionIdOf(row: unknown): string | null {
   return isObject(row) ? text(row['sessionId']) : null
 }
 
-const STATES: Readonly<Record<string, 'active' | 'closed'>> = {
-  active: 'active',
-  open: 'active',
-  closed: 'closed',
-  inactive: 'closed',
-  ended: 'closed',
-}
+const STATES: ReadonlyMap<string, 'active' | 'closed'> = new Map([
+  ['active', 'active'],
+  ['open', 'active'],
+  ['closed', 'closed'],
+  ['inactive', 'closed'],
+  ['ended', 'closed'],
+])
 
 function stateOf(raw: unknown): Conversation['state'] {
-  return STATES[lettersOf(raw)] ?? null
+  return STATES.get(lettersOf(raw)) ?? null
 }
 
-const CONTAINMENTS: Readonly<Record<string, NonNullable<Conversation['containment']>>> = {
-  dropoff: 'DROP_OFF',
-  selfservice: 'SELF_SERVICE',
-  agent: 'AGENT',
-  agenttransfer: 'AGENT',
-}
-const INTERACTIVE: Readonly<Record<string, boolean>> = { interactive: true, noninteractive: false }
+const CONTAINMENTS: ReadonlyMap<string, NonNullable<Conversation['containment']>> = new Map([
+  ['dropoff', 'DROP_OFF'],
+  ['selfservice', 'SELF_SERVICE'],
+  ['agent', 'AGENT'],
+  ['agenttransfer', 'AGENT'],
+])
+const INTERACTIVE: ReadonlyMap<string, boolean> = new Map([
+  ['interactive', true],
+  ['noninteractive', false],
+])
 
 /** What the words of these fields say, whichever of them says it; a word that says neither stays under its field's name. */
 function kindsOf(fields: Loose): Pick<Conversation, 'containment' | 'interactive'> & { unknown: Loose } {
@@ -150,8 +153,8 @@ function kindsOf(fields: Loose): Pick<Conversation, 'containment' | 'interactive
   const unknown: Record<string, unknown> = {}
   for (const [name, raw] of Object.entries(fields)) {
     const word = lettersOf(raw)
-    if (Object.hasOwn(CONTAINMENTS, word)) containment ??= CONTAINMENTS[word] ?? null
-    else if (Object.hasOwn(INTERACTIVE, word)) interactive ??= INTERACTIVE[word] ?? null
+    if (CONTAINMENTS.has(word)) containment ??= CONTAINMENTS.get(word) ?? null
+    else if (INTERACTIVE.has(word)) interactive ??= INTERACTIVE.get(word) ?? null
     else unknown[name] = raw
   }
   return { containment, interactive, unknown }
@@ -194,7 +197,7 @@ export function turnOf(raw: unknown): Turn {
   const words = parts.flatMap(part => wordsOf(part))
   const media = parts.flatMap(part => mediaOf(part))
   return {
-    id: text(_id) ?? contentId(text(sessionId), atMs, way, JSON.stringify(components ?? null)),
+    id: text(_id) ?? contentId(text(sessionId), atMs, way, jsonOf(components ?? null)),
     sessionId: text(sessionId),
     atMs,
     sender: way === 'incoming' ? 'USER' : way === 'outgoing' ? (agent === null ? 'BOT' : 'AGENT') : way,
@@ -296,7 +299,7 @@ export interface Finding {
 /** Set by us: which list the row was in, as rows do not say. */
 export const LIST = 'colloquy:list'
 
-export const FindingRow = z.looseObject({ [LIST]: z.string(), timestamp: Instant }).transform((row): Finding => {
+export const FindingRow = looseObject({ [LIST]: z.string(), timestamp: Instant }).transform((row): Finding => {
   const { [LIST]: list, _id, timestamp, sessionId, userId, channel, language, ...rest } = row as Loose
   const name = list as string
   return {
@@ -330,24 +333,13 @@ function attributes(fields: Loose): Loose {
     const value = fields[name]
     if (value === undefined || value === null || (typeof value === 'string' && text(value) === null)) continue
     if (typeof value === 'object' && Object.keys(value).length === 0) continue
-    out[name] = value
+    put(out, name, value)
   }
   return out
 }
 
 function prefixed(prefix: string, fields: Loose): Loose {
   return Object.fromEntries(Object.entries(fields).map(([name, value]) => [prefix + name, value]))
-}
-
-export function instant(raw: unknown): number | null {
-  if (typeof raw === 'string') return time(raw) ?? time(`${raw.trim()}Z`) ?? time(`${raw.trim()}T00:00:00Z`) ?? epoch(number(raw))
-  return typeof raw === 'number' ? epoch(raw) : null
-}
-
-/** Milliseconds, or seconds where milliseconds would lie before 1973; null for what would lie before 2001 either way: that is no time of a session. */
-function epoch(raw: number | null): number | null {
-  if (raw === null || raw < 1e9) return null
-  return time(raw < 1e11 ? raw * 1000 : raw)
 }
 
 function isObject(value: unknown): value is Loose {

@@ -4,7 +4,7 @@
  *
  * Words of a token endpoint may hold what it was sent, so none of them is ever passed on.
  */
-import { type AuthArgs, FlowError, type HttpSpec, number, text } from '../../src/source/index.ts'
+import { type AuthArgs, FlowError, type HttpSpec, number, retryAfterMs, text } from '../../src/source/index.ts'
 
 export interface CredentialsConfig {
   readonly tokenUrl: string
@@ -94,7 +94,7 @@ async function grant(
   if (status === 401 || status === 403 || (status === 400 && /_(grant|client)$/.test(text(told['error']) ?? ''))) return 'refused'
   // There is the password still, whatever a server says of a refresh token that has ended.
   if (fields['grant_type'] === 'refresh_token' && status >= 400 && status < 500 && ![408, 429].includes(status)) return 'refused'
-  if (status >= 300) throw failure(status, answered)
+  if (status >= 300) throw failure(status, answered, nowMs)
   const access = text(told['access_token'])
   if (access === null)
     throw new FlowError('SRC_MALFORMED', { status, hint: 'the token endpoint answered without an access_token' })
@@ -113,11 +113,12 @@ function lifetimeMs(seconds: unknown): number {
   return told === null || told <= 0 ? Number.MAX_SAFE_INTEGER : told * 1000
 }
 
-function failure(status: number, headers: Readonly<Record<string, string>>): FlowError {
+function failure(status: number, headers: Readonly<Record<string, string>>, nowMs: number): FlowError {
   const hint = 'at the token endpoint'
-  const seconds = number(headers['retry-after'])
-  if (status === 429)
-    return new FlowError('SRC_RATE_LIMITED', { status, hint, ...(seconds === null ? {} : { waitMs: seconds * 1000 }) })
+  if (status === 429) {
+    const waitMs = retryAfterMs(headers, nowMs)
+    return new FlowError('SRC_RATE_LIMITED', { status, hint, ...(waitMs === undefined ? {} : { waitMs }) })
+  }
   if (status >= 500) return new FlowError('SRC_SERVER_ERROR', { status, hint })
   // No `status`: whoever asks for a conversation takes 404 for one that is gone.
   return new FlowError('SRC_REFUSED', {

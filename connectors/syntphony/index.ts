@@ -12,12 +12,15 @@ import {
   type Draft,
   FlowError,
   type Http,
+  jsonOf,
   number,
   type Query,
+  realTime,
   type RowContext,
   type Scope,
   session,
   text,
+  twice,
   type Window,
   wallOf,
   zoneOf,
@@ -88,7 +91,6 @@ const Config = z
       'Path of the content of one conversation; where {sessionCode} stands in it, the query does without',
     ),
     pathMessagesList: path('messages/list').describe('Path of the list of user messages'),
-    pathSummary: path('dashboard/summary').describe('Path of the availability summary; nothing reads it today'),
     paramStartDate: name('startDate').describe('Query name of the first day'),
     paramEndDate: name('endDate').describe('Query name of the last day'),
     paramStartHour: name('startHour').describe('Query name of the first hour of the day, always 0'),
@@ -177,10 +179,10 @@ export default defineConnector({
       identify: row => row.id,
 
       /** With the status, because a conversation ends by time alone. */
-      fingerprint: (row, ctx) => JSON.stringify([endOf(row, ctx).status, { ...row, content: null }]),
+      fingerprint: (row, ctx) => jsonOf([endOf(row, ctx).status, { ...row, content: null }]) ?? '',
 
       normalise: (row, ctx) => {
-        const turns = turnsOf(row)
+        const turns = turnsOf(row).map(turn => ({ ...turn, atMs: realTime(turn.atMs, ctx) }))
         const details = row.content?.details ? detailsAttributes(row.content.details) : null
         const language = turns.find(turn => turn.language !== null)?.language
         const channel = row.channel.name ?? details?.channel.name ?? null
@@ -277,13 +279,12 @@ function ascending(config: Config): Query {
   }
 }
 
-const NOTHING: ListPage = { content: [], last: true, total: null, pages: null }
+const NOTHING: ListPage = { content: [], last: true, total: null, pages: null, isOpen: true }
 
 /** An answer without a body is not documented for a list: it may say that there is nothing, or be something between us. So it is asked for twice. */
-async function listPage(api: Api, path: string, query: Query, page: number): Promise<ListPage> {
+function listPage(api: Api, path: string, query: Query, page: number): Promise<ListPage> {
   const ask = () => api.http.getJson(pathOf(api, path), { ...query, [api.config.paramPage]: page }, ListPage, { empty: NOTHING })
-  const answer = await ask()
-  return answer === NOTHING ? ask() : answer
+  return twice(ask, answer => answer.isOpen)
 }
 
 /** null: the vendor no longer knows the conversation. It says so by 404, or, asked twice as a list is, by nothing. */
@@ -293,7 +294,7 @@ async function detailsOf(api: Api, { id }: Conversation): Promise<Details | null
   const query = path.includes('{sessionCode}') ? {} : { [config.paramSessionCode]: id }
   const ask = () => http.getJson(pathOf(api, path, id), query, Details.nullable(), { empty: null })
   try {
-    return (await ask()) ?? (await ask())
+    return await twice(ask, details => details === null)
   } catch (error) {
     if (error instanceof FlowError && error.code === 'SRC_REFUSED' && error.details['status'] === 404) return null
     throw error
@@ -360,7 +361,7 @@ async function messagePages(api: Api, days: Query, { id }: Conversation): Promis
   let before = ''
   for (let page = config.pageBase; ; page++) {
     const answer = await listPage(api, config.pathMessagesList, query, page)
-    const content = JSON.stringify(answer.content)
+    const content = jsonOf(answer.content) ?? ''
     const isRepeated = content === before
     if (!isRepeated) rows.push(...answer.content)
     // A vendor whose pages begin at 1 may answer page 0 like page 1.
@@ -375,7 +376,7 @@ async function messagePages(api: Api, days: Query, { id }: Conversation): Promis
  * looked at for the last time and is not over by then has expired.
  */
 function endOf({ startedAtMs, durationMs }: Pick<Conversation, 'startedAtMs' | 'durationMs'>, ctx: RowContext<Config>) {
-  const lastMs = durationMs === null ? null : startedAtMs + durationMs
+  const lastMs = durationMs === null ? null : realTime(startedAtMs + durationMs, ctx)
   const isOver = lastMs !== null && ctx.observedAtMs - lastMs >= ctx.config.sessionTimeoutMs
   const isSeenLast = ctx.observedAtMs - startedAtMs >= ctx.lookbackMs
   if (!isOver && !isSeenLast) return { status: 'OPEN', endedAt: null, endedAtEstimated: false } as const

@@ -4,7 +4,20 @@
  * cockpit's columns, whose wire names are assumed; nothing here is measured.
  */
 import { z } from 'zod'
-import { bool, clean, contentIds, FlowError, number, text, texts, time } from '../../src/source/index.ts'
+import {
+  bool,
+  clean,
+  contentIds,
+  FlowError,
+  instant,
+  jsonOf,
+  looseObject,
+  number,
+  saysFault,
+  text,
+  texts,
+  timeFault,
+} from '../../src/source/index.ts'
 
 type Loose = Readonly<Record<string, unknown>>
 
@@ -70,16 +83,6 @@ export interface Response {
   readonly attributes: Loose
 }
 
-/**
- * `yyyy-MM-dd'T'HH:mm:ss.SSS'Z'` as documented; a time without a zone is UTC; a number is epoch milliseconds, or seconds where small, and no time
- * where it would be one before 2001.
- */
-export function instant(raw: unknown): number | null {
-  const epoch = number(raw)
-  if (epoch !== null) return epoch < 1e9 ? null : time(epoch < 1e11 ? epoch * 1000 : epoch)
-  return typeof raw === 'string' ? (time(raw.trim()) ?? time(`${raw.trim()}Z`)) : null
-}
-
 /** The time at which the row's conversation began; null where it does not say. */
 export function startOf(row: unknown): number | null {
   return instant(objectOf(row)['conversationStartedAt'])
@@ -87,12 +90,14 @@ export function startOf(row: unknown): number | null {
 
 /** What a row of `conversations/list` is known by while pages are joined. */
 export function keyOf(row: unknown): string {
-  return text(objectOf(row)['sessionCode']) ?? JSON.stringify(row)
+  return text(objectOf(row)['sessionCode']) ?? jsonOf(row) ?? ''
 }
 
-export const Row = z
-  .looseObject({ sessionCode: z.unknown().optional(), conversationStartedAt: z.unknown().optional() })
-  .transform((row, ctx): Conversation => {
+/** A longer conversation is none: the number means something else. A year. */
+const MOST_SECONDS = 366 * 86_400
+
+export const Row = looseObject({ sessionCode: z.unknown().optional(), conversationStartedAt: z.unknown().optional() }).transform(
+  (row, ctx): Conversation => {
     const { sessionCode, conversationStartedAt, durationInSeconds, userMessages, satisfaction, ...more } = row
     const { flowsTravelledNames, tags, channel, ...rest } = more
     const id = text(sessionCode)
@@ -100,14 +105,14 @@ export const Row = z
     const seconds = number(durationInSeconds)
     if (id === null) ctx.issues.push({ code: 'custom', input: undefined, path: ['sessionCode'], message: 'is missing' })
     if (startedAtMs === null) {
-      const message = text(conversationStartedAt) === null ? 'is missing' : 'is not a time'
+      const message = timeFault(conversationStartedAt)
       ctx.issues.push({ code: 'custom', input: undefined, path: ['conversationStartedAt'], message })
     }
     if (id === null || startedAtMs === null) return z.NEVER
     return {
       id,
       startedAtMs,
-      durationMs: seconds !== null && seconds >= 0 ? Math.round(seconds * 1000) : null,
+      durationMs: seconds !== null && seconds >= 0 && seconds <= MOST_SECONDS ? Math.round(seconds * 1000) : null,
       userMessages: number(userMessages),
       satisfaction: number(satisfaction),
       flows: listOf(flowsTravelledNames).flatMap(flow => text(isObject(flow) ? flow['name'] : flow) ?? []),
@@ -116,10 +121,12 @@ export const Row = z
       attributes: {
         ...rest,
         ...unread({ durationInSeconds, userMessages, satisfaction }),
+        ...(seconds !== null && seconds > MOST_SECONDS && { durationInSeconds }),
       },
       content: null,
     }
-  })
+  },
+)
 
 /**
  * `conversations/details`. An answer that has none of these names is no conversation without messages, but something else. The vendor's page describes
@@ -127,9 +134,12 @@ export const Row = z
  */
 export const Details = z.preprocess(
   body => (Array.isArray(body) ? { messages: body as unknown[] } : body),
-  z
-    .looseObject({ messages: z.array(z.unknown()).nullish() })
-    .refine(body => 'messages' in body || 'sessionCode' in body || 'channel' in body, 'has none of the documented fields'),
+  looseObject({ messages: z.array(z.unknown()).nullish() }).refine(
+    body =>
+      ('messages' in body || 'sessionCode' in body || 'channel' in body) &&
+      ((body.messages ?? []).length > 0 || !saysFault(body)),
+    'has none of the documented fields',
+  ),
 )
 export type Details = z.output<typeof Details>
 
@@ -287,18 +297,21 @@ function channelOf(raw: unknown): ChannelInfo {
   }
 }
 
-/** The vendor may give one id to what was said and to what was answered: the second gets `.1` appended. */
+/** The vendor may give one id to what was said and to what was answered: the second gets `.1` appended, or what is free of it. */
 function withOrdinal(id: string, given: Map<string, number>): string {
-  const ordinal = given.get(id) ?? 0
+  let ordinal = given.get(id) ?? 0
+  let own = id
+  while (ordinal > 0 && given.has((own = `${id}.${ordinal}`))) ordinal++
   given.set(id, ordinal + 1)
-  return ordinal === 0 ? id : `${id}.${ordinal}`
+  if (own !== id) given.set(own, 1)
+  return own
 }
 
 /** Words as they were said; of a structured message its text. */
-function wordsOf(said: unknown): string | null {
+function wordsOf(said: unknown, levels = 8): string | null {
   if (typeof said === 'string') return clean(said)
-  if (isObject(said)) return wordsOf(said['text'] ?? said['content'] ?? null)
-  return said === null || said === undefined ? null : clean(JSON.stringify(said))
+  if (isObject(said) && levels > 0) return wordsOf(said['text'] ?? said['content'] ?? null, levels - 1)
+  return said === null || said === undefined ? null : (jsonOf(said) ?? null)
 }
 
 /** Numbers that could not be read, to be kept as they came. */
@@ -326,7 +339,7 @@ export function isObject(value: unknown): value is Loose {
 
 /**
  * What paging needs of Spring's envelope. `number` is left alone: whether it counts from 0 or 1 is not known. A vendor that leaves empty lists out
- * leaves out `content`, too: then the counts must say that there is nothing.
+ * leaves out `content`, too: then the counts must say that there is nothing, and as no document shows it, it is asked for twice.
  */
 export const ListPage = z
   .looseObject({
@@ -337,7 +350,9 @@ export const ListPage = z
     totalPages: z.unknown().optional(),
   })
   .refine(
-    ({ content, empty, totalElements }) => content !== undefined || number(totalElements) === 0 || bool(empty) === true,
+    body =>
+      (body.content ?? []).length > 0 ||
+      (!saysFault(body) && (Array.isArray(body.content) || number(body.totalElements) === 0 || bool(body.empty) === true)),
     'has no content',
   )
   .transform(({ content, last, totalElements, totalPages }) => ({
@@ -345,5 +360,6 @@ export const ListPage = z
     last: bool(last),
     total: number(totalElements),
     pages: number(totalPages),
+    isOpen: (content ?? null) === null,
   }))
 export type ListPage = z.output<typeof ListPage>

@@ -15,8 +15,10 @@ import {
   eventWithoutSession,
   FlowError,
   type Http,
+  jsonOf,
   message,
   type Page,
+  realTime,
   type RowContext,
   session,
   type SessionRef,
@@ -168,7 +170,7 @@ export default defineConnector({
        * What was said and when is in the id. Beside `chat_8`, nothing else is waited for: a chat's id that is filled in later would move the turn to
        * another session, and its messages would be there twice.
        */
-      fingerprint: (row, ctx) => (ctx.config.streams.includes('chat_8') ? row.id : JSON.stringify(row)),
+      fingerprint: (row, ctx) => (ctx.config.streams.includes('chat_8') ? row.id : (jsonOf(row) ?? '')),
 
       derive: config => {
         const publishes = !config.streams.includes('chat_8')
@@ -179,7 +181,7 @@ export default defineConnector({
           ...(publishes ? {} : { sessionId: ({ key, firstAtMs, part }) => part ?? contentId(key, firstAtMs) }),
           turn: (row, ctx) => ({
             key: contentId(ctx.account, row.rpId, row.sessionId ?? row.connId),
-            atMs: momentOf(row.told, zoneNamed(ctx.config.timezone)).atMs,
+            atMs: timeOfTurn(row, ctx),
             part: row.connId,
             botId: botOf(row, ctx),
             channel: channelWord(row.channel),
@@ -235,7 +237,8 @@ export default defineConnector({
       normalise: (row, ctx) => {
         const zone = zoneNamed(ctx.config.timezone)
         const start = momentOf(row.start, zone)
-        const end = row.end === null ? null : momentOf(row.end, zone)
+        const told = row.end === null ? null : momentOf(row.end, zone)
+        const end = told !== null && realTime(told.atMs, ctx) !== null ? told : null
         // An end before the start comes from an hour that the clock showed twice.
         const endedAt = end === null ? null : Math.max(end.atMs, start.atMs)
         const withAgent = wentToAgent(row)
@@ -246,7 +249,7 @@ export default defineConnector({
             endedAt,
             endedAtEstimated: end !== null && (end.estimated || end.atMs < start.atMs),
             status: end === null ? 'OPEN' : 'CLOSED',
-            containment: withAgent ? 'AGENT' : containedIn(row),
+            containment: withAgent ? 'AGENT' : containedIn(row, end !== null),
             interactive: row.customerChars === null ? null : row.customerChars > 0,
             userId: userOf(row),
             channelUserId: row.customerPhone ?? row.sessionId,
@@ -277,7 +280,7 @@ export default defineConnector({
       identify: row => row.connId,
 
       /** Without the routing point, which is another report's word. */
-      fingerprint: row => JSON.stringify({ ...row, rpId: null }),
+      fingerprint: row => jsonOf({ ...row, rpId: null }) ?? '',
 
       normalise: (row, ctx) => {
         const of = ctx.session({ botId: botOf(row, ctx), sessionId: row.connId, channel: channelWord(row.channel) })
@@ -416,6 +419,14 @@ async function* readConversations(of: Reading): AsyncIterable<Page> {
   }
 }
 
+/** Of a turn that is to find its session. */
+function timeOfTurn({ told }: Turn, ctx: Ctx): number {
+  const { atMs } = momentOf(told, zoneNamed(ctx.config.timezone))
+  if (realTime(atMs, ctx) === null)
+    throw new FlowError('ROW_UNMAPPABLE', { path: 'date', hint: 'date is a placeholder, no time' })
+  return atMs
+}
+
 /** The chat, where the turn tells it and `chat_8` tells of the chat; else the session that the turn was found to belong to. */
 function sessionOfTurn(row: Turn, ctx: Ctx): SessionRef {
   if (row.connId !== null && ctx.config.streams.includes('chat_8'))
@@ -505,8 +516,8 @@ function wentToAgent({ goToAgent, agentId, timeWithAgent }: Chat): boolean {
 const YES: ReadonlySet<string> = new Set(['yes', 'si', 'sí', 'true', '1'])
 
 /** Of a chat that stayed with the bot. Whether the customer left content or gave up, the vendor does not tell. */
-function containedIn({ end, goToAgent, customerChars }: Chat): string {
-  return end === null || goToAgent === null || customerChars === 0 ? 'UNKNOWN' : 'SELF_SERVICE'
+function containedIn({ goToAgent, customerChars }: Chat, isOver: boolean): string {
+  return !isOver || goToAgent === null || customerChars === 0 ? 'UNKNOWN' : 'SELF_SERVICE'
 }
 
 function botOf(row: { readonly rpId?: string | null }, ctx: Ctx): string {

@@ -5,12 +5,15 @@
 import { z } from 'zod'
 import {
   contentId,
-  type ErrorCode,
+  type Classified,
   FlowError,
   type Http,
+  jsonOf,
   number,
   type Page,
+  saysFault,
   text,
+  twice,
   wallOf,
   type Window,
 } from '../../src/source/index.ts'
@@ -85,7 +88,11 @@ async function ask(api: string, { firstMs, lastMs }: Range, { http, window }: Re
 
 /** Where `base.url` has a path of its own (a proxy's), it may be the root or what stands before it. */
 async function get(query: Query, http: Http): Promise<readonly unknown[]> {
-  const at = (path: string) => http.getJson(path, query, Envelope, { empty: [], emptyStatus: [404, 400] })
+  const at = (path: string) =>
+    twice(
+      () => http.getJson(path, query, Envelope, { empty: NOTHING, emptyStatus: [404, 400] }),
+      rows => rows === OPEN,
+    )
   try {
     return await at('/reports_manager.php')
   } catch (error) {
@@ -160,7 +167,7 @@ function sayingOf(raw: unknown): string {
     ...Object.entries(raw as object)
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .flat()
-      .map(part => (typeof part === 'string' ? part : JSON.stringify(part))),
+      .map(part => (typeof part === 'string' ? part : (jsonOf(part) ?? ''))),
   )
 }
 
@@ -168,27 +175,30 @@ function bySaying(a: { readonly says: string }, b: { readonly says: string }): n
   return a.says < b.says ? -1 : a.says > b.says ? 1 : 0
 }
 
+/** What the vendor answers where there are no rows: 404 with its own words, in truth. */
+const NOTHING: readonly unknown[] = []
+/** No rows, in a shape that the documents leave open. */
+const OPEN: readonly unknown[] = []
+
 /**
- * The rows of an answer. `data` is a list, one row, or nothing where the text says so or the code is 404: a good answer that promises rows and has
- * none is unreadable, not empty.
+ * The rows of an answer. `data` is a list or one row; it is nothing where it is an empty list, where the text says so or the code is 404 (documented or met), and left open where it
+ * is null or, as PHP writes an empty list now and then, an empty object. A good answer that promises rows and has none is unreadable, not empty; so is any other shape.
  */
 export const Envelope = z.unknown().transform((body, ctx): readonly unknown[] => {
-  if (Array.isArray(body)) return body as unknown[]
+  if (Array.isArray(body) && body.length > 0) return body as unknown[]
   const { code, msg, data } = objectOf(body)
-  if (typeof data === 'object' && data !== null) return listOf(data)
-  const promised = Number(/(\d+)\s+(?:record|registro|row)/i.exec(text(msg) ?? '')?.[1] ?? 0)
-  const isEmpty = data === null || statusOf(200, code) === 404 || saysNothing(text(msg) ?? '')
-  if (isEmpty && promised === 0) return []
+  const rows = typeof data === 'object' && data !== null ? listOf(data) : []
+  if (rows.length > 0) return rows
+  const words = text(msg) ?? ''
+  const promised = Number(/(\d+)\s+(?:record|registro|row)/i.exec(words)?.[1] ?? 0)
+  const isNothing = statusOf(200, code) === 404 || saysNothing(words)
+  if (promised === 0 && (isNothing || !saysFault(body))) {
+    if (isNothing || Array.isArray(data)) return NOTHING
+    if (data !== undefined && typeof data === 'object') return OPEN
+  }
   ctx.issues.push({ code: 'custom', input: undefined, path: ['data'], message: 'is missing' })
   return z.NEVER
 })
-
-interface Classified {
-  readonly code: ErrorCode
-  readonly vendorCode?: string
-  readonly waitMs?: number
-  readonly hint?: string
-}
 
 /**
  * What an answer means that is no rows. A status in the body of a good answer counts as the answer's. 404 with the vendor's own words is an empty window,
@@ -234,7 +244,13 @@ function forbidden(given: string): Classified {
     return { code: 'SRC_RATE_LIMITED', vendorCode: 'simultaneous_requests', waitMs: 10 * SECOND }
   const isOff = /mainten|mantenim|backup|respaldo/i.test(words)
   if (!isOff && /limit|exceed|exced|quota/i.test(words))
-    return { code: 'SRC_RATE_LIMITED', vendorCode: 'daily_limit', waitMs: HOUR, hint: 'the calls of the day are used up' }
+    return {
+      code: 'SRC_RATE_LIMITED',
+      vendorCode: 'daily_limit',
+      waitMs: HOUR,
+      allowance: 'day',
+      hint: 'the calls of the day are used up',
+    }
   if (!isOff && /token/i.test(words)) return { code: 'SRC_UNAUTHORISED', vendorCode: 'token' }
   return {
     code: 'SRC_SERVER_ERROR',

@@ -4,7 +4,7 @@
  * known here goes to `attributes`. Fields are from the vendor's document of `diagram_9` and from its Postman collection; nothing here is measured.
  */
 import { z } from 'zod'
-import { channelOf, clean, contentId, contentIds, number, text } from '../../src/source/index.ts'
+import { channelOf, clean, contentId, contentIds, isPlaceholder, number, put, text, timeFault } from '../../src/source/index.ts'
 import { type Told, toldOf } from './wall.ts'
 
 type Loose = Readonly<Record<string, unknown>>
@@ -279,12 +279,12 @@ function rowOf<T>(read: (cells: Cells) => T): z.ZodType<T> {
   })
 }
 
-const MISSPELT: Readonly<Record<string, string>> = {
-  chanel: 'channel',
-  agent_anwers: 'agent_answers',
-  destinity: 'destiny',
-  from_name_phone: 'from_name',
-}
+const MISSPELT: ReadonlyMap<string, string> = new Map([
+  ['chanel', 'channel'],
+  ['agent_anwers', 'agent_answers'],
+  ['destinity', 'destiny'],
+  ['from_name_phone', 'from_name'],
+])
 
 /** The cells of a row by their right names; what is taken is not among the `rest`. */
 class Cells {
@@ -346,16 +346,16 @@ class Cells {
   }
 
   told(name: string): Told {
+    const raw = this.#cells.get(name)
     const told = this.toldIfAny(name)
-    if (told === null) this.fault(name, 'is missing')
+    if (told === null) this.fault(name, timeFault(raw))
     return told ?? NEVER
   }
 
   toldIfAny(name: string): Told | null {
     const raw = this.take(name)
-    // How PHP and MySQL write no time.
-    if (text(raw)?.startsWith('0000-00-00') !== false) return null
     const told = toldOf(raw)
+    if (told === null && isPlaceholder(raw)) return null
     if (told === null) this.fault(name, 'is not a time')
     return told ?? NEVER
   }
@@ -370,7 +370,7 @@ class Cells {
     for (const name of [...this.#cells.keys()].sort()) {
       const raw = this.#cells.get(name)
       const value = typeof raw === 'object' && raw !== null ? raw : text(raw)
-      if (value !== null) out[name] = value
+      if (value !== null) put(out, name, value)
     }
     return out
   }
@@ -381,7 +381,7 @@ const NEVER: Told = { atMs: 0 }
 
 function nameOf(key: string): string {
   const name = key.trim().toLowerCase().replaceAll(/\s+/g, '_')
-  return MISSPELT[name] ?? name
+  return MISSPELT.get(name) ?? name
 }
 
 function stampOf(told: Told): string {
@@ -445,11 +445,16 @@ function lineOf(cells: Cells) {
 function senderOf(from: string | null, fromName: string | null): string {
   if (isBot(fromName) || isBot(from)) return 'BOT'
   const word = from?.toUpperCase() ?? 'UNKNOWN'
-  return SENDERS[word] ?? word
+  return SENDERS.get(word) ?? word
 }
 
 /** The report's words, and those that a neighbouring one has in their place (`whatsapp.php`: `cliente`, `agente`). */
-const SENDERS: Readonly<Record<string, string>> = { CUSTOMER: 'USER', CLIENTE: 'USER', CLIENT: 'USER', AGENTE: 'AGENT' }
+const SENDERS: ReadonlyMap<string, string> = new Map([
+  ['CUSTOMER', 'USER'],
+  ['CLIENTE', 'USER'],
+  ['CLIENT', 'USER'],
+  ['AGENTE', 'AGENT'],
+])
 
 function isBot(name: string | null): boolean {
   return name !== null && lettersOf(name) === 'chatbot'

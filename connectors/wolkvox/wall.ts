@@ -2,7 +2,7 @@
  * wolkvox writes the server's local time without a zone (`2025-03-02 09:15:20`, whole seconds) and takes it as fourteen digits. Which zone that is no
  * report says, but for one that is always GMT-5; so it is a setting. Pure.
  */
-import { instantsOf, text, time, wallOf, type Window, type Zone, zoneOf } from '../../src/source/index.ts'
+import { EARLIEST_MS, instantsOf, LATEST_MS, text, time, wallOf, type Window, type Zone, zoneOf } from '../../src/source/index.ts'
 
 /** A time as a row tells it: by the wall clock (as epoch milliseconds that it would be in UTC), or, where it names its zone, for all the world. */
 export type Told = { readonly wallMs: number } | { readonly atMs: number }
@@ -35,19 +35,19 @@ export function zoneNamed(name: string): Zone {
 
 const UTC: Zone = { name: 'UTC', offsetMs: () => 0 }
 
-/** Also with `T` or a dash before the hour ("year-month-day-time" in the documents), with slashes, without seconds, as fourteen digits, or with a zone; null for anything else, such as a day before its month. */
+/** Also with `T` or a dash before the hour ("year-month-day-time" in the documents), with slashes, without seconds, as fourteen digits, or with a zone; null for anything else, such as a day before its month, or a placeholder before 2000. */
 export function toldOf(raw: unknown): Told | null {
   const words = text(raw)?.trim() ?? ''
   const local = /^(\d{4})[-/](\d\d?)[-/](\d\d?)[T -](\d\d?):(\d\d)(?::(\d\d)(?:[.,]\d+)?)?$/.exec(words)
   const parts = local ?? /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)$/.exec(words)
   if (parts === null) {
     const atMs = time(words)
-    return atMs === null ? null : { atMs }
+    return atMs === null || atMs < EARLIEST_MS || atMs > LATEST_MS ? null : { atMs }
   }
   const [, year, ...rest] = parts
   const [month, day, hour, minute, second] = rest.map(part => (part ?? '0').padStart(2, '0'))
   const wallMs = time(`${year}-${month}-${day}T${hour}:${minute}:${second ?? '00'}Z`)
-  return wallMs === null ? null : { wallMs }
+  return wallMs === null || wallMs < EARLIEST_MS || wallMs > LATEST_MS ? null : { wallMs }
 }
 
 export function momentOf(told: Told, zone: Zone): Moment {

@@ -9,6 +9,8 @@ import { COUNTS, NO_MINUTE } from './contribution.ts'
 export interface CellTable {
   /** The number of the cell, made with zeros when new; -1 when the minute is before the horizon or none at all. */
   at(series: number, minute: number): number
+  /** The number of the cell, or -1 where there is none. */
+  find(series: number, minute: number): number
   /** Adds to one count of a cell and marks the cell as changed. */
   add(cell: number, count: number, by: number): void
   addDuration(cell: number, byMs: number): void
@@ -53,21 +55,27 @@ export function createCells(initial = 1024): CellTable {
     return h & mask
   }
 
-  function at(series: number, minute: number): number {
-    if (minute < horizon || minute === NO_MINUTE) return -1
+  /** The cell, or -1 - slot where it would go. */
+  function locate(series: number, minute: number): number {
     let slot = slotOf(series, minute)
     for (;;) {
       const cell = (index[slot] as number) - 1
-      if (cell < 0) break
+      if (cell < 0) return -1 - slot
       if (minutes[cell] === minute && serieses[cell] === series) return cell
       slot = (slot + 1) & mask
     }
+  }
+
+  function at(series: number, minute: number): number {
+    if (minute < horizon || minute === NO_MINUTE) return -1
+    const found = locate(series, minute)
+    if (found >= 0) return found
     if (size === capacity) {
       resize(capacity * 2)
       return at(series, minute)
     }
     const cell = size++
-    index[slot] = cell + 1
+    index[-1 - found] = cell + 1
     serieses[cell] = series
     minutes[cell] = minute
     return cell
@@ -103,6 +111,7 @@ export function createCells(initial = 1024): CellTable {
 
   return {
     at,
+    find: (series, minute) => Math.max(-1, locate(series, minute)),
     add(cell, count, by) {
       counts[cell * COUNTS + count] = (counts[cell * COUNTS + count] as number) + by
       touch(cell)

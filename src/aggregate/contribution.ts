@@ -2,7 +2,7 @@
  * What one record adds to the table of minutes: the measures of a SeriesPoint as arithmetic, without time, state or Kafka.
  *
  * A session counts where it started, where it ended and where it was handed to a person, which may be three different minutes. A message or an
- * event counts once, at its first revision. Everything here is pure; who adds, takes back and remembers is `state.ts`.
+ * event counts once, at the first record of its key. Everything here is pure; who adds, takes back and remembers is `state.ts`.
  */
 import type { Channel, Containment, Sender } from '../records.ts'
 
@@ -35,6 +35,16 @@ export function minuteOf(atMs: number): number {
   return minute > NO_MINUTE && minute < 2 ** 31 ? minute : NO_MINUTE
 }
 
+/** No vendor of ours was there before; a date like 1970-01-01 or 0001-01-01 stands for no date. */
+const FIRST_REAL_MS = Date.UTC(2000, 0, 1)
+/** A time may be so far ahead of when the row was read. */
+const MOST_AHEAD_MS = 86_400_000
+
+/** Whether a vendor's time is a time: a placeholder (before 2000, or more than a day ahead of `observedAt`) counts nowhere. */
+export function isRealTime(atMs: number | null, observedAt: number): atMs is number {
+  return atMs !== null && atMs >= FIRST_REAL_MS && atMs <= observedAt + MOST_AHEAD_MS
+}
+
 export function startOfMinute(minute: number): number {
   return minute * MINUTE_MS
 }
@@ -47,6 +57,7 @@ export interface Counted {
   readonly channel: Channel | null
   readonly language: string | null
   readonly revision: number
+  readonly observed_at: number
 }
 
 /** The fields of a Session that count. */
@@ -59,12 +70,14 @@ export interface CountedSession extends Counted {
 
 /** The fields of a Message that count. */
 export interface CountedMessage extends Counted {
+  readonly message_key: string
   readonly sent_at: number
   readonly sender: Sender
 }
 
 /** The fields of an Event that count. */
 export interface CountedEvent extends Counted {
+  readonly event_key: string
   readonly occurred_at: number
 }
 
@@ -75,7 +88,7 @@ export interface Contribution {
   series: number
   started: number
   ended: number
-  /** ended_at − started_at, milliseconds; 0 without an end. */
+  /** ended_at − started_at, milliseconds, never negative; 0 without an end or a start. */
   durationMs: number
   /** Where the session was handed to a person; NO_MINUTE: it was not. */
   transfer: number
@@ -84,22 +97,27 @@ export interface Contribution {
 }
 
 export function contributionOf(session: CountedSession, series: number): Contribution {
-  const { started_at, ended_at, transferred_at } = session
-  const transferred = transferred_at !== null || session.containment === 'AGENT'
+  const { started_at, ended_at, observed_at } = session
+  const started = isRealTime(started_at, observed_at)
+  const ended = isRealTime(ended_at, observed_at)
+  const transferredMs = transferAt(session)
   return {
-    revision: session.revision,
+    // 0 means that a session counts nowhere.
+    revision: Math.max(1, session.revision),
     series,
-    started: minuteOf(started_at),
-    ended: ended_at === null ? NO_MINUTE : minuteOf(ended_at),
-    durationMs: ended_at === null ? 0 : ended_at - started_at,
-    transfer: transferred ? minuteOf(transferAt(session)) : NO_MINUTE,
+    started: started ? minuteOf(started_at) : NO_MINUTE,
+    ended: ended ? minuteOf(ended_at) : NO_MINUTE,
+    durationMs: started && ended ? Math.max(0, ended_at - started_at) : 0,
+    transfer: transferredMs === null ? NO_MINUTE : minuteOf(transferredMs),
     containment: containmentCount(session.containment),
   }
 }
 
-/** When a transferred session counts as transferred: the vendor does not always tell. */
-export function transferAt(session: CountedSession): number {
-  return session.transferred_at ?? session.ended_at ?? session.started_at
+/** When a session counts as transferred; null: it was not, or nobody knows when. The vendor does not always give the time. */
+export function transferAt(session: CountedSession): number | null {
+  const { started_at, ended_at, transferred_at, observed_at } = session
+  if (!isRealTime(transferred_at, observed_at) && session.containment !== 'AGENT') return null
+  return [transferred_at, ended_at, started_at].find(atMs => isRealTime(atMs, observed_at)) ?? null
 }
 
 /** Whether two revisions of a session add the same, whatever else of it changed. */

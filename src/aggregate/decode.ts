@@ -7,21 +7,24 @@ import type { Log } from '../log.ts'
 import { narrowSchema, type SchemaName, schemaText } from '../schemas.ts'
 import type { TopicNames } from '../topics.ts'
 import type { CountedEvent, CountedMessage, CountedSession } from './contribution.ts'
+import { chunkOfKey } from './counted.ts'
 import type { PartitionState } from './state.ts'
 
-const WHO = ['vendor', 'account', 'bot_id', 'channel', 'language', 'revision']
+const WHO = ['vendor', 'account', 'bot_id', 'channel', 'language', 'revision', 'observed_at']
 
 export interface Counting {
   /** @returns how many records could not be read: they are left out, and the first of them is logged with its place. */
   apply(chunk: Chunk, state: PartitionState): Promise<number>
+  /** Notes messages or events as counted, and counts nothing. @returns as `apply` */
+  note(chunk: Chunk, state: PartitionState): Promise<number>
 }
 
 export function createCounting(registry: Registry, names: TopicNames, log: Log): Counting {
   const narrow = <T>(name: SchemaName, fields: string[]): Decoder<T> =>
     decoderFor<T>(registry, narrowSchema(schemaText(name), [...WHO, ...fields]))
   const sessions = narrow<CountedSession>('session', ['started_at', 'ended_at', 'containment', 'transferred_at'])
-  const messages = narrow<CountedMessage>('message', ['sent_at', 'sender'])
-  const events = narrow<CountedEvent>('event', ['occurred_at'])
+  const messages = narrow<CountedMessage>('message', ['message_key', 'sent_at', 'sender'])
+  const events = narrow<CountedEvent>('event', ['event_key', 'occurred_at'])
 
   async function each<T>(
     chunk: Chunk,
@@ -39,7 +42,7 @@ export function createCounting(registry: Registry, names: TopicNames, log: Log):
         if (error.code !== 'CODEC_INVALID') throw error
         const { topic, partition } = chunk
         if (unreadable++ === 0)
-          log.warn({ code: error.code, topic, partition, offset: record.offset, error: error.message }, 'Record left out')
+          log.warn({ code: error.code, topic, partition, offset: record.offset, error: error.message }, 'record left out')
         continue
       }
       count(record, value)
@@ -51,11 +54,18 @@ export function createCounting(registry: Registry, names: TopicNames, log: Log):
     apply(chunk, state) {
       if (chunk.topic === names.sessions) {
         return each(chunk, sessions, ({ key }, session) => {
-          if (key !== null) state.session(key, session)
+          if (key !== null && chunkOfKey(key) === null) state.session(key, session)
         })
       }
-      if (chunk.topic === names.messages) return each(chunk, messages, (_, message) => void (message && state.message(message)))
-      return each(chunk, events, (_, event) => void (event && state.event(event)))
+      if (chunk.topic === names.messages)
+        return each(chunk, messages, ({ timestamp }, message) => void (message && state.message(message, timestamp)))
+      return each(chunk, events, ({ timestamp }, event) => void (event && state.event(event, timestamp)))
+    },
+
+    note(chunk, { counted }) {
+      if (chunk.topic === names.messages)
+        return each(chunk, messages, ({ timestamp }, of) => void (of && counted.add(of.message_key, 'message', timestamp)))
+      return each(chunk, events, ({ timestamp }, of) => void (of && counted.add(of.event_key, 'event', timestamp)))
     },
   }
 }

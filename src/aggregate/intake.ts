@@ -6,8 +6,13 @@ import type { Clock } from '../clock.ts'
 import type { Chunk } from '../kafka/port.ts'
 
 export interface Intake {
-  /** What has come since the last call, at least one record; null when the signal has aborted. @throws what the tail throws */
+  /**
+   * What has come since the last call, at least one chunk, of which none need have a record: the position counts also where only markers and aborted
+   * records were passed, for others wait until it has reached the end. Null when the signal has aborted. @throws what the tail throws
+   */
   next(): Promise<Chunk[] | null>
+  /** A batch is full and waits to be taken; fetching pauses. */
+  readonly isFull: boolean
 }
 
 export interface IntakeOptions {
@@ -15,7 +20,7 @@ export interface IntakeOptions {
   readonly signal: AbortSignal
   /** A batch is given out as soon as it has so many records; fetching pauses above it. */
   readonly maxRecords: number
-  /** How long a batch waits for more, from its first record on. */
+  /** How long a batch waits for more, from its first chunk on. */
   readonly lingerMs: number
 }
 
@@ -28,14 +33,14 @@ export function createIntake(tail: AsyncIterable<Chunk[]>, options: IntakeOption
   let drained = () => {}
 
   const isFull = () => records >= maxRecords
-  const isEmpty = () => records === 0
+  const isEmpty = () => chunks.length === 0
   const isOver = () => end !== null
 
   async function pull(): Promise<void> {
     for await (const fetched of tail) {
       chunks.push(...fetched)
       for (const chunk of fetched) records += chunk.records.length
-      if (records > 0) wake()
+      if (chunks.length > 0) wake()
       while (isFull() && !signal.aborted) await new Promise<void>(resolve => (drained = resolve))
     }
   }
@@ -59,13 +64,17 @@ export function createIntake(tail: AsyncIterable<Chunk[]>, options: IntakeOption
   }
 
   return {
+    get isFull() {
+      return isFull()
+    },
+
     async next() {
       while (isEmpty() && !isOver()) await wait(null)
       const untilMs = clock.now() + lingerMs
       for (let now = clock.now(); !isFull() && !isOver() && now < untilMs; now = clock.now()) await wait(untilMs - now)
       if (signal.aborted) return null
       if (end?.error) throw end.error
-      if (end !== null && records === 0) return null
+      if (end !== null && isEmpty()) return null
       const batch = chunks
       chunks = []
       records = 0

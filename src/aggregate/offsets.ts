@@ -6,26 +6,60 @@ export interface Position {
   readonly inputs: ReadonlyMap<string, number>
   /** Offset of the last series point that came of them; null: none yet. */
   readonly series: number | null
+  /** Offset of the last record on the state topic; null: none yet. */
+  readonly state: number | null
+  /** The time that the horizon stands for, epoch milliseconds; null: not known yet. */
+  readonly timeMs: number | null
+  /** Consumer group of the aggregator that wrote it; null: written by an older version. */
+  readonly groupId: string | null
+  /** Where the next record of the offsets topic goes, unless somebody else has written; null: not known. */
+  readonly next: number | null
+}
+
+export interface StoredPosition extends Position {
+  /** 1: written by a version that did not remember which messages and events it had counted. */
+  readonly layout: 1 | 2
 }
 
 export function offsetsKey(partition: number): Buffer {
   return Buffer.from(String(partition))
 }
 
-/** JSON `{"inputs":{"<topic>":nextOffset,…},"series":lastOffset|null}`. */
-export function writeOffsets(position: Position): Buffer {
-  return Buffer.from(JSON.stringify({ inputs: Object.fromEntries(position.inputs), series: position.series }))
+/** JSON `{"inputs":{"<topic>":nextOffset,…},"series":lastOffset|null,"state":lastOffset|null,"time":ms|null,"group":"…","layout":2}`. */
+export function writeOffsets({ inputs, series, state, timeMs, groupId }: Omit<Position, 'next'>): Buffer {
+  const record = { inputs: Object.fromEntries(inputs), series, state, time: timeMs, group: groupId, layout: 2 }
+  return Buffer.from(JSON.stringify(record))
 }
 
 /** @throws FlowError CODEC_INVALID: reading the inputs from their start instead would count everything twice. */
-export function readOffsets(value: Buffer): Position {
+export function readOffsets(value: Buffer): StoredPosition {
   try {
-    const { inputs, series } = JSON.parse(value.toString()) as { inputs: Record<string, unknown>; series: unknown }
-    const offsets = Object.entries(inputs)
-    if (!offsets.every(([, offset]) => Number.isSafeInteger(offset)) || !(series === null || Number.isSafeInteger(series)))
+    const {
+      inputs,
+      series,
+      state = null,
+      time = null,
+      group = null,
+      layout = 1,
+    } = JSON.parse(value.toString()) as Record<string, unknown>
+    const offsets = Object.entries(inputs as Record<string, unknown>)
+    if (!offsets.every(([, offset]) => Number.isSafeInteger(offset)) || ![series, state].every(isOffset) || !isOffset(time))
       throw new Error()
-    return { inputs: new Map(offsets as [string, number][]), series: series as number | null }
+    if (layout !== 1 && layout !== 2) throw new Error('written by a newer version of Colloquy')
+    return {
+      inputs: new Map(offsets as [string, number][]),
+      series: series as number | null,
+      state: state as number | null,
+      timeMs: time as number | null,
+      groupId: typeof group === 'string' ? group : null,
+      next: null,
+      layout,
+    }
   } catch (error) {
     throw new FlowError('CODEC_INVALID', { hint: 'the aggregator offsets cannot be read' }, error)
   }
+}
+
+function isOffset(value: unknown): boolean {
+  return value === null || Number.isSafeInteger(value)
 }

@@ -5,21 +5,25 @@
 import type { Clock } from '../clock.ts'
 import { asFlowError } from '../errors.ts'
 import type { Encoder } from '../kafka/codec.ts'
-import type { Chunk, Writer } from '../kafka/port.ts'
+import type { Chunk, TopicPartition, Writer } from '../kafka/port.ts'
 import { errorFields } from '../log.ts'
 import type { SeriesPoint } from '../records.ts'
 import type { Watermarks } from '../watermark.ts'
 import type { Counting } from './decode.ts'
-import { createIntake } from './intake.ts'
+import { createIntake, type Intake } from './intake.ts'
 import type { Position } from './offsets.ts'
 import type { ProgressFeed } from './progress.ts'
 import { createPublisher } from './publish.ts'
+import { claim, type ClaimParts, openOwner } from './claim.ts'
 import { restore, type RestoreParts } from './restore.ts'
 import type { PartitionState } from './state.ts'
 
-export interface PartitionParts extends RestoreParts {
-  readonly transactionalId: string
-  readonly groupId: string
+export interface PartitionParts extends RestoreParts, ClaimParts {
+  /**
+   * Longer than the group takes to tell a member that it was given up (its session timeout): who is fenced and still a member after that is the
+   * owner and claims its number again. Sooner, a member that does not know of its loss yet would fence its successor.
+   */
+  readonly fencedWaitMs: number
   readonly clock: Clock
   readonly counting: Counting
   readonly encoder: Encoder<SeriesPoint>
@@ -43,6 +47,8 @@ export interface AggregateMetrics {
    * @param eventTimeMs The newest time among them, epoch milliseconds.
    */
   firstSeen(kind: FirstSeenKind, of: FirstSeenLabels, eventTimeMs: number, n: number): void
+  /** Something is counted for these labels, or was before a restart: counters of them begin at 0, so that the first increase is seen. */
+  known?(of: FirstSeenLabels): void
   /** Records left out: `invalid` could not be read, `late` are for minutes before the retention. */
   leftOut?(topic: string | null, reason: 'invalid' | 'late', n: number): void
 }
@@ -59,37 +65,40 @@ export interface FirstSeenLabels {
 }
 
 const FIRST_WAIT_MS = 1_000
-const LONGEST_WAIT_MS = 30_000
-/**
- * Longer than the group takes to tell a member that it was given up (its session timeout): who is fenced and still a member after that is the
- * owner and claims its number again. Sooner, a member that does not know of its loss yet would fence its successor.
- */
-const FENCED_WAIT_MS = 15_000
+const LONGEST_WAIT_MS = 10_000
+/** A broker that is well answers a fetch after half a second; a batch is published in less than this. */
+const SILENCE_MS = 8_000
 
-/** @param report Called with null when the number is being worked, else with the reason why not. Returns when the signal aborts. */
+/** Why a partition number is not worked; null: it is. Asked whenever somebody wants to know. */
+export type WhyNot = () => string | null
+
+/** @param report Called with what tells why the number is not worked. Returns when the signal aborts. */
 export async function workPartition(
   parts: PartitionParts,
   partition: number,
   signal: AbortSignal,
-  report: (why: string | null) => void,
+  report: (whyNot: WhyNot) => void,
 ): Promise<void> {
-  const { kafka, clock } = parts
+  const { clock } = parts
   const log = parts.log.child({ partition })
   let waitMs = FIRST_WAIT_MS
   while (!signal.aborted) {
-    report('is being restored')
-    const writer = kafka.openWriter({ transactionalId: `${parts.transactionalId}-${partition}` })
+    report(() => 'is being restored')
+    const writer = openOwner(parts, partition)
     try {
-      await own({ ...parts, log }, partition, writer, signal, () => {
+      await own({ ...parts, log }, partition, writer, signal, whyNot => {
         waitMs = FIRST_WAIT_MS
-        report(null)
+        report(whyNot)
       })
     } catch (thrown) {
       const error = asFlowError(thrown)
       if (signal.aborted) break
-      if (error.code === 'KAFKA_FENCED') waitMs = FENCED_WAIT_MS
-      report(error.code === 'KAFKA_FENCED' ? 'was taken over by another process' : `failed: ${error.message}`)
-      log.warn({ ...errorFields(error), waitMs }, 'Partition number stopped; its state is restored again')
+      if (error.code === 'KAFKA_FENCED') waitMs = parts.fencedWaitMs
+      if (error.code === 'AGGREGATE_LOST') waitMs = LONGEST_WAIT_MS
+      const why = error.code === 'KAFKA_FENCED' ? 'was taken over by another process' : `failed: ${error.message}`
+      report(() => why)
+      const level = error.code === 'AGGREGATE_LOST' ? 'error' : 'warn'
+      log[level]({ ...errorFields(error), waitMs }, 'partition number stopped; its state is restored again')
     } finally {
       await writer.close()
     }
@@ -104,35 +113,79 @@ async function own(
   partition: number,
   writer: Writer,
   signal: AbortSignal,
-  working: () => void,
+  working: (whyNot: WhyNot) => void,
 ): Promise<void> {
   const { kafka, names, clock, metrics, log } = parts
   const startedMs = clock.now()
-  await writer.fence()
-  const { state, position } = await restore(parts, partition, startedMs, signal)
+  const stored = await claim(parts, partition, writer, signal)
+  const { state, position, changed } = await restore(parts, partition, stored, startedMs, signal)
+  if (position.groupId !== null && position.groupId !== parts.groupId) {
+    log.warn(
+      { group: parts.groupId, before: position.groupId },
+      'series of this partition number were written by another group; two groups on one topics.prefix take them from each other: use one aggregator.groupId',
+    )
+  }
   const { marks, release } = await parts.progress.watermarksOf(partition)
   const stop = new AbortController()
   const inputs = AbortSignal.any([signal, stop.signal])
   try {
     for (const [topic, next] of position.inputs) marks.passed(topic, partition, next)
     const worker = createWorker(parts, partition, writer, state, marks, position)
-    await worker.publishRestored()
+    if (changed) await worker.publish()
     metrics.restoreSeconds((clock.now() - startedMs) / 1000)
     log.info(
-      { cells: state.cells.size, sessions: state.sessions.size, restoreMs: clock.now() - startedMs },
-      'Partition number restored',
+      { cells: state.cells.size, sessions: state.sessions.size, keys: state.counted.size, restoreMs: clock.now() - startedMs },
+      'partition number restored',
     )
-    working()
     const places = [...position.inputs].map(([topic, offset]) => ({ topic, partition, offset }))
-    const intake = createIntake(kafka.tail(places, { signal: inputs }), { ...parts, signal: inputs })
+    const pulse = createPulse(clock, places)
+    const tail = kafka.tail(places, { signal: inputs, onAnswer: answered => pulse.answered(answered) })
+    const intake = createIntake(tail, { ...parts, signal: inputs })
+    const whyNot = () => pulse.problem(intake)
+    working(whyNot)
     for (let batch = await intake.next(); batch !== null; batch = await intake.next()) {
+      pulse.begins()
       await worker.work(batch)
-      working()
+      pulse.ends()
+      working(whyNot)
     }
   } finally {
     stop.abort()
     release()
     for (const topic of [names.sessions, names.messages, names.events]) metrics.lag(topic, partition, null)
+  }
+}
+
+/** Whether Kafka still answers the reader of each topic, and whether the batch in hand gets on. */
+function createPulse(clock: Clock, places: readonly TopicPartition[]) {
+  const answeredAtMs = new Map(places.map(({ topic }) => [topic, clock.now()]))
+  let pausedAtMs = -Infinity
+  let beganAtMs: number | null = null
+
+  /** Milliseconds since then; a clock that was set back begins anew. */
+  const since = (ms: number) => Math.max(0, clock.now() - ms)
+  const seconds = (ms: number) => `${Math.round(ms / 1000)} s`
+
+  return {
+    answered(by: readonly TopicPartition[]) {
+      for (const { topic } of by) answeredAtMs.set(topic, clock.now())
+    },
+    begins() {
+      beganAtMs = clock.now()
+    },
+    ends() {
+      beganAtMs = null
+    },
+    problem(intake: Intake): string | null {
+      if (beganAtMs !== null && since(beganAtMs) > SILENCE_MS)
+        return `has been publishing one batch for ${seconds(since(beganAtMs))}`
+      if (intake.isFull) pausedAtMs = clock.now() // nothing is fetched then
+      for (const [topic, atMs] of answeredAtMs) {
+        const silentMs = Math.min(since(atMs), since(pausedAtMs))
+        if (silentMs > SILENCE_MS) return `has had no answer from Kafka for ${topic} for ${seconds(silentMs)}`
+      }
+      return null
+    },
   }
 }
 
@@ -148,12 +201,22 @@ function createWorker(
   const { clock, counting, metrics } = parts
   const publisher = createPublisher({ ...parts, partition })
   const inputs = new Map(start.inputs)
-  let { series } = start
+  let position: Position = { ...start, inputs }
+  let publishedMs = -Infinity
+  let announced = 0
+
+  function announce(): void {
+    for (; announced < state.series.size; announced++) {
+      const { vendor, account, bot_id, channel } = state.series.get(announced)
+      metrics.known?.({ vendor, account, bot_id, channel })
+    }
+  }
 
   async function publish(): Promise<void> {
+    announce()
     const seen = state.firstSeen()
     const { late } = state
-    series = (await publisher.publish(writer, state, { inputs, series }, marks)).seriesOffset
+    position = await publisher.publish(writer, state, position, marks)
     for (const { kind, series: id, sender, atMs, n } of seen) {
       const { vendor, account, bot_id, channel } = state.series.get(id)
       metrics.firstSeen(kind, { vendor, account, bot_id, channel, ...(sender === undefined ? {} : { sender }) }, atMs, n)
@@ -161,14 +224,13 @@ function createWorker(
     if (late > 0) metrics.leftOut?.(null, 'late', late)
   }
 
+  announce()
   return {
-    /** What restoring itself has changed. */
-    async publishRestored(): Promise<void> {
-      if (state.changedSessions.size > 0) await publish()
-    },
+    publish,
 
     async work(batch: readonly Chunk[]): Promise<void> {
-      state.setTime(clock.now())
+      for (const { records } of batch) for (const { timestamp } of records) publishedMs = Math.max(publishedMs, timestamp)
+      state.setTime({ clockMs: clock.now(), publishedMs })
       const counted = new Map<string, number>()
       for (const chunk of batch) {
         const unreadable = await counting.apply(chunk, state)

@@ -2,13 +2,14 @@
 import type { Clock } from '../clock.ts'
 import { asFlowError } from '../errors.ts'
 import { decoderFor } from '../kafka/codec.ts'
+import { lastOffsets } from '../kafka/ends.ts'
 import type { Kafka, ReadRecord } from '../kafka/port.ts'
 import type { Registry } from '../kafka/registry.ts'
 import { errorFields, type Log } from '../log.ts'
 import type { Progress, TopicOffset } from '../records.ts'
 import { narrowSchema, schemaText } from '../schemas.ts'
 import type { TopicNames } from '../topics.ts'
-import { createWatermarks, type Watermarks } from '../watermark.ts'
+import { asPublished, createWatermarks, type Watermarks } from '../watermark.ts'
 import { inputsOf } from './restore.ts'
 
 export interface ProgressFeed {
@@ -59,7 +60,7 @@ export function createProgressFeed(parts: {
 
   async function take(records: readonly ReadRecord[]): Promise<void> {
     await decoder.prepare(records.map(record => record.value))
-    for (const { key, value, offset } of records) {
+    for (const { key, value, offset, timestamp } of records) {
       if (key === null) continue
       const source = key.toString()
       if (value === null) {
@@ -69,13 +70,13 @@ export function createProgressFeed(parts: {
         continue
       }
       try {
-        const progress = decoder.decode(value)
+        const progress = asPublished(decoder.decode(value), timestamp)
         newest.set(source, progress)
         tell({ progress })
       } catch (thrown) {
         const error = asFlowError(thrown)
         if (error.code !== 'CODEC_INVALID') throw error
-        log.warn({ ...errorFields(error), topic, offset }, 'Record left out')
+        log.warn({ ...errorFields(error), topic, offset }, 'record left out')
       }
     }
   }
@@ -121,7 +122,7 @@ export function createProgressFeed(parts: {
           await read(positions, signal)
         } catch (thrown) {
           if (signal.aborted) break
-          log.warn(errorFields(asFlowError(thrown)), 'Progress cannot be followed; trying again')
+          log.warn(errorFields(asFlowError(thrown)), 'progress cannot be followed; trying again')
           await clock.sleep(RETRY_MS, signal)
         }
       }
@@ -145,8 +146,10 @@ export function createProgressFeed(parts: {
       listeners.add(listener)
       const release = () => void listeners.delete(listener)
       try {
-        const found = await kafka.watermarks(inputs.map(topic => ({ topic, partition })))
-        ends = found.filter(({ high }) => high > 0).map(({ topic, high }) => ({ topic, partition, offset: high - 1 }))
+        ends = await lastOffsets(
+          kafka,
+          inputs.map(topic => ({ topic, partition })),
+        )
         for (const update of early) apply(update, ends)
         return { marks, release }
       } catch (error) {

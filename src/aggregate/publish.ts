@@ -1,10 +1,11 @@
 /**
- * What changed, as one transaction: series points with absolute values, contributions, and last the offsets of the inputs that they stand for.
- * Either all of it is on the topics or nothing.
+ * What changed, as one transaction: series points with absolute values, contributions, counted keys, and last the offsets of the inputs that they
+ * stand for. Either all of it is on the topics or nothing.
  */
 import type { Clock } from '../clock.ts'
+import { FlowError } from '../errors.ts'
 import type { Encoder } from '../kafka/codec.ts'
-import type { WriteRecord, Writer } from '../kafka/port.ts'
+import type { Transaction, WriteRecord, Writer } from '../kafka/port.ts'
 import type { SeriesPoint, TimeRange } from '../records.ts'
 import type { TopicNames } from '../topics.ts'
 import type { Watermarks } from '../watermark.ts'
@@ -12,6 +13,7 @@ import { covers } from '../watermark.ts'
 import { createArena } from './arena.ts'
 import type { Contribution } from './contribution.ts'
 import { COUNT, startOfMinute } from './contribution.ts'
+import { chunkKey } from './counted.ts'
 import { offsetsKey, type Position, writeOffsets } from './offsets.ts'
 import { STATE_HEAD, writeStateRecord } from './state-record.ts'
 import type { PartitionState } from './state.ts'
@@ -20,16 +22,16 @@ export interface Publisher {
   /**
    * Publishes all that changed in the state since its last `clean`, and `position` with it. The state is clean afterwards. When this throws, the
    * state is worth nothing any more: its revisions have been raised.
+   *
+   * @returns the position as it stands on the topics now, to be given with the next call.
+   * @throws FlowError KAFKA_ABORTED when somebody else has written to the offsets topic since `position` was read
    */
-  publish(
-    writer: Writer,
-    state: PartitionState,
-    position: Position,
-    marks: Watermarks,
-  ): Promise<{ points: number; seriesOffset: number | null }>
+  publish(writer: Writer, state: PartitionState, position: Position, marks: Watermarks): Promise<Position & { points: number }>
 }
 
 const MINUTE_MS = 60_000
+/** Records that are held at a time; the arena is written over after each slice. */
+const SLICE_RECORDS = 20_000
 
 export function createPublisher(to: {
   names: TopicNames
@@ -41,11 +43,10 @@ export function createPublisher(to: {
   const { names, partition, groupId, encoder, clock } = to
   const arena = createArena()
 
-  function pointsOf(state: PartitionState, marks: Watermarks): WriteRecord[] {
+  function* pointsOf(state: PartitionState, marks: Watermarks): Iterable<WriteRecord> {
     const { cells, series } = state
     const updatedAt = clock.now()
     const ranges = new Map<number, TimeRange[]>()
-    const records: WriteRecord[] = []
     for (const cell of cells.dirty()) {
       const id = cells.seriesOf(cell)
       const { key, vendor, account, bot_id, channel, language } = series.get(id)
@@ -83,19 +84,17 @@ export function createPublisher(to: {
         duration_sketch: null,
         users_sketch: null,
       })
-      records.push({ key: arena.text(`${key}@${new Date(start).toISOString()}`), value })
+      yield { key: arena.text(`${key}@${new Date(start).toISOString()}`), value }
     }
-    return records
   }
 
-  function contributionsOf(state: PartitionState): WriteRecord[] {
+  function* stateOf(state: PartitionState): Iterable<WriteRecord> {
     const { sessions, series } = state
     const keys = new Map<number, Buffer>()
     const of: Contribution = { revision: 0, series: 0, started: 0, ended: 0, durationMs: 0, transfer: 0, containment: 0 }
-    const records: WriteRecord[] = []
     for (const [session, key] of state.changedSessions) {
       if (sessions.revision(session) === 0) {
-        records.push({ key, value: null })
+        yield { key, value: null }
         continue
       }
       sessions.read(session, of)
@@ -106,38 +105,63 @@ export function createPublisher(to: {
       }
       const value = arena.take(STATE_HEAD + seriesKey.length)
       writeStateRecord(value, 0, of, sessions.wasTransferTold(session), seriesKey)
-      records.push({ key, value })
+      yield { key, value }
     }
-    return records
+    for (const { number, value } of state.counted.changedChunks()) yield { key: chunkKey(number), value }
+  }
+
+  /** @returns the offset of the last record, or `before` where there was none. */
+  async function write(
+    tx: Transaction,
+    topic: string,
+    all: Iterable<WriteRecord>,
+    before: number | null,
+  ): Promise<number | null> {
+    let last = before
+    let records: WriteRecord[] = []
+    const flush = async () => {
+      for (const { lastOffset } of await tx.write([{ topic, partition, records }])) last = lastOffset
+      records = []
+      arena.reset()
+    }
+    for (const record of all) if (records.push(record) >= SLICE_RECORDS) await flush()
+    await flush()
+    return last
   }
 
   return {
     async publish(writer, state, position, marks) {
-      arena.reset()
-      const points = pointsOf(state, marks)
-      const contributions = contributionsOf(state)
-      const seriesOffset = await writer.transact(async tx => {
-        const written = await tx.write([
-          { topic: names.series, partition, records: points },
-          { topic: names.aggregateState, partition, records: contributions },
-        ])
-        const last = written
-          .filter(range => range.topic === names.series)
-          .reduce<number | null>((_, range) => range.lastOffset, position.series)
-        const offsets: WriteRecord = {
-          key: offsetsKey(partition),
-          value: writeOffsets({ inputs: position.inputs, series: last }),
+      const points = state.cells.dirty().length
+      const published = await writer.transact(async tx => {
+        const next = {
+          inputs: position.inputs,
+          series: await write(tx, names.series, pointsOf(state, marks), position.series),
+          state: await write(tx, names.aggregateState, stateOf(state), position.state),
+          timeMs: state.timeMs,
+          groupId,
         }
-        await tx.write([{ topic: names.aggregateOffsets, partition, records: [offsets] }])
+        const offsets: WriteRecord = { key: offsetsKey(partition), value: writeOffsets(next) }
+        const [written] = await tx.write([{ topic: names.aggregateOffsets, partition, records: [offsets] }])
+        const at = written?.firstOffset ?? null
+        // Transactional ids keep two owners apart where both use the same. This holds also against an older version, whose ids are others.
+        if (position.next !== null && at !== position.next) {
+          throw new FlowError('KAFKA_ABORTED', {
+            hint: 'somebody else has written to the aggregator offsets; the state is read again',
+            partition,
+            found: at,
+            expected: position.next,
+          })
+        }
         // For tools that show lag, nothing else: they expire, and the record above is the truth.
         await tx.commitGroupOffsets(
           groupId,
           [...position.inputs].map(([topic, offset]) => ({ topic, partition, offset })),
         )
-        return last
+        // Behind the record comes the marker of the commit.
+        return { ...next, next: at === null ? null : at + 2 }
       })
       state.clean()
-      return { points: points.length, seriesOffset }
+      return { ...published, points }
     },
   }
 }

@@ -15,9 +15,10 @@ import type { SeriesPoint } from '../records.ts'
 import { narrowSchema, schemaText } from '../schemas.ts'
 import type { TopicNames } from '../topics.ts'
 import { createCounting } from './decode.ts'
-import { type AggregateMetrics, type PartitionParts, workPartition } from './partition.ts'
+import { type AggregateMetrics, type PartitionParts, workPartition, type WhyNot } from './partition.ts'
 import { createProgressFeed, type ProgressFeed } from './progress.ts'
 import { inputsOf } from './restore.ts'
+import { keepsOf } from './retention.ts'
 import { POINT_FIELDS, type RestoredPoint } from './state.ts'
 
 export type { AggregateMetrics, FirstSeenKind, FirstSeenLabels } from './partition.ts'
@@ -36,9 +37,12 @@ export interface AggregatorParts {
 }
 
 export interface AggregatorOptions {
-  /** Processes with one group id share the work. It is part of the transactional ids: two groups on the same topics would spoil each other's series. */
+  /** Processes with one group id share the work. Two groups on the same topics take it from each other, again and again: use one. */
   readonly groupId: string
-  /** How far back minutes are kept and counted; what comes in for a minute before that is left out. Default 730 days, as long as the series topic. */
+  /**
+   * How far back minutes are kept and counted; what comes in for a minute before that is left out. At most the retention of the series topic.
+   * Default 730 days, or the topic's where that is less.
+   */
   readonly retentionMs?: number
   /** How long a transaction waits for more records, so that a minute is written once for many. Default 250 ms. */
   readonly lingerMs?: number
@@ -49,27 +53,29 @@ export interface AggregatorOptions {
 }
 
 export interface Aggregator {
-  /** Whether every partition number that is ours is being worked, and if not, why. */
+  /** Whether we are in the group and every partition number that is ours is being worked; if not, which is not, and why. */
   ready(): { ok: boolean; why?: string }
   /** Resolves when it has stopped on its signal; rejects where only a person can help, such as with a schema that the registry refuses. */
   readonly done: Promise<void>
 }
 
-const RETENTION_MS = 730 * 86_400_000
+const SESSION_TIMEOUT_MS = 10_000
+const LEAST_FENCED_WAIT_MS = 15_000
 const LINGER_MS = 250
 const MAX_RECORDS = 20_000
 const FIRST_WAIT_MS = 1_000
-const LONGEST_WAIT_MS = 30_000
+const LONGEST_WAIT_MS = 10_000
 
 export function startAggregator(of: AggregatorParts): Aggregator {
   /** By what is not able to work, the reason. */
-  const reasons = new Map<string, string>([['group', 'has not joined its group yet']])
-  const report = (what: string) => (why: string | null) => void (why === null ? reasons.delete(what) : reasons.set(what, why))
+  const reasons = new Map<string, WhyNot>([[MEMBER, () => 'has not joined its group yet']])
+  const report = (what: string) => (whyNot: WhyNot | null) =>
+    void (whyNot === null ? reasons.delete(what) : reasons.set(what, whyNot))
   let progress: ProgressFeed | null = null
   return {
     ready() {
-      const [first] = reasons
-      if (first !== undefined) return { ok: false, why: `${first[0]} ${first[1]}` }
+      const all = [...reasons].map(([what, whyNot]) => ({ what, why: whyNot() })).filter(({ why }) => why !== null)
+      if (all.length > 0) return { ok: false, why: all.map(({ what, why }) => `${what} ${why}`).join('; ') }
       return progress?.ready === true ? { ok: true } : { ok: false, why: 'progress has not been read yet' }
     },
     done: run(of, report, feed => (progress = feed)),
@@ -81,11 +87,13 @@ export async function runAggregator(of: AggregatorParts): Promise<void> {
   await startAggregator(of).done
 }
 
-type Report = (what: string) => (why: string | null) => void
+type Report = (what: string) => (whyNot: WhyNot | null) => void
+/** What stands for membership in the reasons. */
+const MEMBER = 'the aggregator'
 
 async function run(of: AggregatorParts, report: Report, onProgress: (feed: ProgressFeed) => void): Promise<void> {
   const { signal } = of
-  const parts = await prepare(of, report('group'))
+  const parts = await prepare(of, report(MEMBER))
   if (parts === null) return
   onProgress(parts.progress)
   const stop = new AbortController()
@@ -98,20 +106,21 @@ async function run(of: AggregatorParts, report: Report, onProgress: (feed: Progr
   }
 }
 
-/** Schema and decoders. Null when stopped before it could. */
-async function prepare(of: AggregatorParts, report: (why: string | null) => void): Promise<PartitionParts | null> {
+/** Schema, decoders and retention. Null when stopped before it could. @throws FlowError TOPIC_MISMATCH: a retention that the topics cannot keep */
+async function prepare(of: AggregatorParts, report: (whyNot: WhyNot | null) => void): Promise<PartitionParts | null> {
   const { kafka, registry, names, options, log, signal, clock = systemClock } = of
   const pointSchema = schemaText('series-point')
   const schemaId = await persist(of, report, () => registry.register(`${names.series}-value`, pointSchema))
-  if (schemaId === null || signal.aborted) return null
+  const keeps = await persist(of, report, () => keepsOf(kafka, names, options.retentionMs))
+  if (schemaId === null || keeps === null || signal.aborted) return null
   return {
     kafka,
     names,
     log,
     clock,
     groupId: options.groupId,
-    transactionalId: `${names.aggregateState.slice(0, -'-state'.length)}-${options.groupId}`,
-    retentionMs: options.retentionMs ?? RETENTION_MS,
+    fencedWaitMs: Math.max(LEAST_FENCED_WAIT_MS, 1.5 * (options.sessionTimeoutMs ?? SESSION_TIMEOUT_MS)),
+    keeps,
     lingerMs: options.lingerMs ?? LINGER_MS,
     maxRecords: options.maxRecords ?? MAX_RECORDS,
     points: decoderFor<RestoredPoint>(registry, narrowSchema(pointSchema, POINT_FIELDS)),
@@ -144,7 +153,7 @@ async function beMember(of: AggregatorParts, parts: PartitionParts, report: Repo
 
   while (!signal.aborted) {
     const lost = Promise.withResolvers<void>()
-    const member = await persist(of, report('group'), () =>
+    const member = await persist(of, report(MEMBER), () =>
       kafka.joinGroup({
         groupId: options.groupId,
         topics: inputsOf(names),
@@ -152,14 +161,14 @@ async function beMember(of: AggregatorParts, parts: PartitionParts, report: Repo
         onAssigned: async partitions => void (await Promise.all(partitions.map(begin))),
         onRevoked: async partitions => void (await Promise.all(partitions.map(end))),
         onLost: error => {
-          log.warn(errorFields(asFlowError(error)), 'Thrown out of the group; joining again')
-          report('group')('was thrown out of its group')
+          log.warn(errorFields(asFlowError(error)), 'thrown out of the group; joining again')
+          report(MEMBER)(() => 'was thrown out of its group')
           lost.resolve()
         },
       }),
     )
     if (member !== null) {
-      report('group')(null)
+      report(MEMBER)(() => member.problem())
       await Promise.race([lost.promise, aborted(signal)])
       await leave(member)
     }
@@ -174,7 +183,7 @@ async function beMember(of: AggregatorParts, parts: PartitionParts, report: Repo
 }
 
 /** Tries until it works; null when stopped before. @throws FlowError that trying again does not cure */
-async function persist<T>(of: AggregatorParts, report: (why: string | null) => void, work: () => Promise<T>): Promise<T | null> {
+async function persist<T>(of: AggregatorParts, report: (whyNot: WhyNot) => void, work: () => Promise<T>): Promise<T | null> {
   const { log, signal, clock = systemClock } = of
   for (let waitMs = FIRST_WAIT_MS; !signal.aborted; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
     try {
@@ -182,8 +191,8 @@ async function persist<T>(of: AggregatorParts, report: (why: string | null) => v
     } catch (thrown) {
       const error = asFlowError(thrown)
       if (error.retry === 'never') throw error
-      report(`failed: ${error.message}`)
-      log.warn({ ...errorFields(error), waitMs }, 'The aggregator could not start; trying again')
+      report(() => `could not start: ${error.message}`)
+      log.warn({ ...errorFields(error), waitMs }, 'the aggregator could not start; trying again')
       await clock.sleep(waitMs, signal)
     }
   }

@@ -1,30 +1,44 @@
 /**
- * Everything the aggregator knows of one partition number, as plain state: which minutes hold what, and what every session was counted as.
+ * Everything the aggregator knows of one partition number, as plain state: which minutes hold what, what every session was counted as, and which
+ * messages and events have been counted.
  *
- * No time, no Kafka. Records go in, in the order of their topics; changed cells and changed sessions come out. Any order, repetition or
- * interleaving of the revisions of sessions gives the same table as a recount of the newest ones.
+ * No time, no Kafka. Records go in, in the order of their topics; changed cells, sessions and keys come out. The table is that of a recount: of the newest
+ * record of each session and of the first record of each message and event, in offset order. Revisions decide nothing.
  */
 import { MEASURES, type SeriesPoint } from '../records.ts'
 import type { CellTable } from './cells.ts'
 import { createCells } from './cells.ts'
 import type { Contribution, CountedEvent, CountedMessage, CountedSession } from './contribution.ts'
-import { COUNT, NO_MINUTE, contributionOf, messageCount, minuteOf, sameCounts, transferAt } from './contribution.ts'
+import {
+  COUNT,
+  contributionOf,
+  isRealTime,
+  messageCount,
+  minuteOf,
+  NO_MINUTE,
+  sameCounts,
+  startOfMinute,
+  transferAt,
+} from './contribution.ts'
+import { chunkOfKey, type CountedKeys, createCounted } from './counted.ts'
 import type { RememberedSessions } from './remembered.ts'
 import { createRemembered } from './remembered.ts'
 import type { SeriesTable } from './series.ts'
 import { createSeriesTable } from './series.ts'
-import { readStateRecord } from './state-record.ts'
+import { readStateRecord, STATE_HEAD, writeStateRecord } from './state-record.ts'
 
 export interface PartitionState {
   readonly series: SeriesTable
   readonly cells: CellTable
   readonly sessions: RememberedSessions
-  /** A record of the sessions topic; null withdraws the session. A revision that is not newer than the remembered one changes nothing. */
+  /** Messages and events that have been counted. */
+  readonly counted: CountedKeys
+  /** A record of the sessions topic, in offset order: it is the session from now on. Null withdraws the session. */
   session(key: Buffer, session: CountedSession | null): void
-  /** A record of the messages topic; only revision 1 counts. */
-  message(message: CountedMessage): void
-  /** A record of the events topic; only revision 1 counts. */
-  event(event: CountedEvent): void
+  /** A record of the messages topic; the first of its key counts. @param publishedMs The record's own timestamp. */
+  message(message: CountedMessage, publishedMs: number): void
+  /** A record of the events topic; the first of its key counts. @param publishedMs The record's own timestamp. */
+  event(event: CountedEvent, publishedMs: number): void
   /** Sessions whose contribution is not on the state topic as it is here, with their keys. */
   readonly changedSessions: ReadonlyMap<number, Buffer>
   /** What was seen for the first time within an hour of its own time, since `clean`. */
@@ -34,19 +48,40 @@ export interface PartitionState {
   /** Everything that changed has been published. */
   clean(): void
   /**
-   * Tells the time: the horizon is the retention before it, and moves in steps of a day. Call it with nothing changed since `clean`.
-   * What lies before the horizon leaves memory; what comes in for it later is left out and counted as late.
+   * Tells the time. Call it with nothing changed since `clean`. The horizon is the retention before it, and moves in steps of a day; what lies before
+   * leaves memory, and what comes in for it later is left out and counted as late.
+   *
+   * No clock moves it alone: it follows the least of the local clock, the time of publishing of the newest record, and the newest time that a vendor gave.
    */
-  setTime(nowMs: number): void
-  restoreSession(key: Buffer, value: Buffer | null): void
+  setTime(of: { clockMs: number; publishedMs: number }): void
+  /** The time that the horizon stands for, epoch milliseconds; null: not known yet. */
+  readonly timeMs: number | null
+  /** Puts the horizon where it was for this time. */
+  restoreTime(timeMs: number): void
   /**
-   * Takes a point over unless a newer one of its minute was; any order will do.
-   * @param counted false: only the revision is taken over, because the inputs are going to be counted from their start. */
-  restorePoint(point: RestoredPoint, counted: boolean): void
+   * A record of the state topic: a session's contribution, or a chunk of counted keys. Call `restored` after the last one.
+   *
+   * @param part May take minutes out of a contribution, or set its revision to 0: nothing of it is counted.
+   */
+  restoreRecord(key: Buffer, value: Buffer | null, part?: (contribution: Contribution) => void): void
+  restored(): void
+  /** Takes a point over unless a newer one of its minute was; any order will do. @param keep Which of its counts; all by default. */
+  restorePoint(point: RestoredPoint, keep?: Keep): void
+  /** The state topic has this of the session: its contribution is written anew only where it is another. A session that is not known stays as it is. */
+  compare(key: Buffer, value: Buffer | null): void
+  /** What restoring and migrating saw is nothing new, and what it left out had been left out before. */
+  forgetSeen(): void
+}
+
+/** The parts of a point, by the topic that they are counted from. */
+export interface Keep {
+  readonly sessions: boolean
+  readonly messages: boolean
+  readonly events: boolean
 }
 
 /** In the order of the message counts. */
-const SENDER_LABELS = ['user', 'bot', 'agent', 'other'] as const
+export const SENDER_LABELS = ['user', 'bot', 'agent', 'other'] as const
 export type SenderLabel = (typeof SENDER_LABELS)[number]
 
 export interface FirstSeen {
@@ -73,38 +108,99 @@ export const POINT_FIELDS = [
 export type RestoredPoint = Pick<SeriesPoint, (typeof POINT_FIELDS)[number]>
 
 const HOUR_MS = 3_600_000
+const DAY_MS = 86_400_000
 const DAY_MINUTES = 1_440
+const ALL: Keep = { sessions: true, messages: true, events: true }
 const KINDS = 2 + SENDER_LABELS.length
 
-export function createState(options: { retentionMs: number }): PartitionState {
+export interface StateOptions {
+  /** How far back minutes are kept and counted. */
+  readonly retentionMs: number
+  /** Points older than this may be gone from the series topic; Infinity: none is. */
+  readonly seriesRetentionMs?: number
+  /** How long after its publishing a counted key is remembered: as long as the topic holds the record. */
+  readonly rememberMs?: number
+}
+
+/** For a recount: the first minute that the topics hold all messages and all events of. What is before is left as it is. */
+export interface Reach {
+  readonly messages: number
+  readonly events: number
+}
+
+export function createState(options: StateOptions, reach: Reach = { messages: NO_MINUTE, events: NO_MINUTE }): PartitionState {
+  const { retentionMs, seriesRetentionMs = Infinity, rememberMs = Infinity } = options
   const series = createSeriesTable()
   const cells = createCells()
   const sessions = createRemembered()
+  const counted = createCounted()
   const changedSessions = new Map<number, Buffer>()
   const seen = new Map<number, { atMs: number; n: number }>()
   const old: Contribution = { revision: 0, series: 0, started: 0, ended: 0, durationMs: 0, transfer: 0, containment: 0 }
   let horizon = NO_MINUTE
+  let timeMs: number | null = null
+  let newestMinute = NO_MINUTE
+  let keysForgottenOn = 0
   let nowMs = 0
   let late = 0
 
-  /** Adds a contribution (sign 1) or takes it back (-1). What is before the horizon is left as it is, both ways. */
-  function count(of: Contribution, sign: 1 | -1): void {
-    const start = cells.at(of.series, of.started)
+  /** The cell to add to; -1: the minute is none, or before the horizon. */
+  function cellOf(of: number, minute: number): number {
+    const cell = cells.at(of, minute)
+    if (cell >= 0 && minute > newestMinute) newestMinute = minute
+    return cell
+  }
+
+  function add(of: Contribution): void {
+    const start = cellOf(of.series, of.started)
     if (start >= 0) {
-      cells.add(start, COUNT.sessions, sign)
-      cells.add(start, of.containment, sign)
-    } else if (sign === 1) late++
-    if (of.ended !== NO_MINUTE) {
-      const end = of.ended === of.started ? start : cells.at(of.series, of.ended)
-      if (end >= 0) {
-        cells.add(end, COUNT.sessions_ended, sign)
-        cells.addDuration(end, sign * of.durationMs)
-      }
+      cells.add(start, COUNT.sessions, 1)
+      cells.add(start, of.containment, 1)
+    } else if (of.started !== NO_MINUTE) late++
+    const end = of.ended === of.started ? start : cellOf(of.series, of.ended)
+    if (end >= 0) {
+      cells.add(end, COUNT.sessions_ended, 1)
+      cells.addDuration(end, of.durationMs)
     }
-    if (of.transfer !== NO_MINUTE) {
-      const transfer = cells.at(of.series, of.transfer)
-      if (transfer >= 0) cells.add(transfer, COUNT.agent_transfers, sign)
+    const transfer = cellOf(of.series, of.transfer)
+    if (transfer >= 0) cells.add(transfer, COUNT.agent_transfers, 1)
+  }
+
+  /**
+   * Takes a contribution back where it stands. A cell that is not there any more (its topic did not hold it as long as the contribution) is not made for it,
+   * and no count falls below zero.
+   */
+  function takeBack(of: Contribution): void {
+    const start = cells.find(of.series, of.started)
+    if (start >= 0 && take(start, COUNT.sessions)) take(start, of.containment)
+    const end = cells.find(of.series, of.ended)
+    if (end >= 0 && take(end, COUNT.sessions_ended)) {
+      // Older versions counted negative durations.
+      const counted = of.durationMs < 0 ? of.durationMs : Math.min(of.durationMs, Math.max(0, cells.durationMs(end)))
+      cells.addDuration(end, -counted)
     }
+    const transfer = cells.find(of.series, of.transfer)
+    if (transfer >= 0) take(transfer, COUNT.agent_transfers)
+  }
+
+  function take(cell: number, count: number): boolean {
+    if (cells.count(cell, count) <= 0) return false
+    cells.add(cell, count, -1)
+    return true
+  }
+
+  function withdraw(session: number, key: Buffer): void {
+    takeBack(sessions.read(session, old))
+    sessions.withdraw(session)
+    changedSessions.set(session, key)
+  }
+
+  function recordOf(session: number): Buffer {
+    const contribution = sessions.read(session, old)
+    const seriesKey = Buffer.from(series.get(contribution.series).key)
+    const record = Buffer.allocUnsafe(STATE_HEAD + seriesKey.length)
+    writeStateRecord(record, 0, contribution, sessions.wasTransferTold(session), seriesKey)
+    return record
   }
 
   /** The first sighting of something that happened just now, by this process's time. */
@@ -118,61 +214,75 @@ export function createState(options: { retentionMs: number }): PartitionState {
     }
   }
 
+  function moveHorizon(toMs: number): void {
+    if (toMs <= (timeMs ?? -Infinity)) return
+    timeMs = toMs
+    const kept = Math.floor(minuteOf(toMs - retentionMs) / DAY_MINUTES)
+    // The first day of the topic's retention may be half gone.
+    const held = seriesRetentionMs === Infinity ? -Infinity : Math.ceil(minuteOf(toMs - seriesRetentionMs) / DAY_MINUTES)
+    const next = Math.max(kept, held) * DAY_MINUTES
+    if (next <= horizon) return
+    horizon = next
+    cells.forgetBefore(horizon)
+    sessions.forgetBefore(horizon)
+  }
+
   return {
     series,
     cells,
     sessions,
+    counted,
     changedSessions,
 
     session(key, session) {
+      const known = sessions.find(key)
+      const counts = known >= 0 && sessions.revision(known) > 0
       if (session === null) {
-        const known = sessions.find(key)
-        if (known < 0 || sessions.revision(known) === 0) return
-        count(sessions.read(known, old), -1)
-        sessions.withdraw(known)
-        changedSessions.set(known, key)
+        if (counts) withdraw(known, key)
+        return
+      }
+      const next = contributionOf(session, series.idOf(session))
+      const newest = Math.max(next.started, next.ended, next.transfer)
+      if (newest < horizon || newest === NO_MINUTE) {
+        // Nothing of it can be counted: taken back where it still is, and not remembered.
+        if (newest !== NO_MINUTE) late++
+        if (counts) withdraw(known, key)
         return
       }
       const number = sessions.at(key)
-      const remembered = sessions.revision(number)
-      if (session.revision <= remembered) return
-      const next = contributionOf(session, series.idOf(session))
-      if (Math.max(next.started, next.ended, next.transfer) < horizon) {
-        // Nothing of it can be counted any more: taken back where it still is, and not remembered.
-        late++
-        if (remembered > 0) {
-          count(sessions.read(number, old), -1)
-          sessions.withdraw(number)
-          changedSessions.set(number, key)
-        }
-        return
+      const changes = !counts || !sameCounts(sessions.read(number, old), next)
+      if (changes) {
+        if (counts) takeBack(old)
+        add(next)
       }
-      if (remembered === 0) {
-        count(next, 1)
-        if (session.revision === 1) see(0, next.series, session.started_at)
-      } else if (!sameCounts(sessions.read(number, old), next)) {
-        count(old, -1)
-        count(next, 1)
-      }
+      if (known < 0) see(0, next.series, session.started_at)
       // A session that was handed over, taken back and handed over again is told once.
-      if (next.transfer !== NO_MINUTE && !sessions.tellTransfer(number)) see(1, next.series, transferAt(session))
+      const transferredMs = transferAt(session)
+      const tells = transferredMs !== null && !sessions.tellTransfer(number)
+      if (tells) see(1, next.series, transferredMs)
       sessions.put(number, next)
-      changedSessions.set(number, key)
+      if (changes || tells) changedSessions.set(number, key)
     },
 
-    message(message) {
-      if (message.revision !== 1) return
+    message(message, publishedMs) {
+      if (!counted.add(message.message_key, 'message', publishedMs)) return
+      if (!isRealTime(message.sent_at, message.observed_at)) return
+      const minute = minuteOf(message.sent_at)
+      if (minute < reach.messages) return
       const of = series.idOf(message)
-      const cell = cells.at(of, minuteOf(message.sent_at))
+      const cell = cellOf(of, minute)
       const sender = messageCount(message.sender)
       if (cell < 0) late++
       else cells.add(cell, sender, 1)
       see(2 + sender - COUNT.messages_user, of, message.sent_at)
     },
 
-    event(event) {
-      if (event.revision !== 1) return
-      const cell = cells.at(series.idOf(event), minuteOf(event.occurred_at))
+    event(event, publishedMs) {
+      if (!counted.add(event.event_key, 'event', publishedMs)) return
+      if (!isRealTime(event.occurred_at, event.observed_at)) return
+      const minute = minuteOf(event.occurred_at)
+      if (minute < reach.events) return
+      const cell = cellOf(series.idOf(event), minute)
       if (cell < 0) late++
       else cells.add(cell, COUNT.events, 1)
     },
@@ -193,54 +303,82 @@ export function createState(options: { retentionMs: number }): PartitionState {
 
     clean() {
       cells.clean()
+      counted.clean()
       changedSessions.clear()
       seen.clear()
       late = 0
     },
 
-    setTime(ms) {
-      nowMs = ms
-      const next = Math.floor(minuteOf(ms - options.retentionMs) / DAY_MINUTES) * DAY_MINUTES
-      if (next <= horizon) return
-      horizon = next
-      cells.forgetBefore(horizon)
-      sessions.forgetBefore(horizon)
+    setTime({ clockMs, publishedMs }) {
+      nowMs = clockMs
+      const knownMs = Math.min(clockMs, publishedMs)
+      const day = Math.floor(knownMs / DAY_MS)
+      if (day > keysForgottenOn) {
+        keysForgottenOn = day
+        counted.forgetBefore(knownMs - rememberMs)
+      }
+      if (newestMinute !== NO_MINUTE) moveHorizon(Math.min(knownMs, startOfMinute(newestMinute + 1)))
     },
 
-    restoreSession(key, value) {
+    get timeMs() {
+      return timeMs
+    },
+
+    restoreTime: moveHorizon,
+
+    restoreRecord(key, value, part) {
+      const chunk = chunkOfKey(key)
+      if (chunk !== null) {
+        counted.restoreChunk(chunk, value)
+        return
+      }
       if (value === null) {
         const known = sessions.find(key)
         if (known >= 0) sessions.withdraw(known)
         return
       }
       const { contribution, told } = readStateRecord(value, series)
+      part?.(contribution)
       const number = sessions.at(key)
       sessions.put(number, contribution)
       if (told) sessions.tellTransfer(number)
     },
 
-    restorePoint(point, counted) {
-      const counts = counted
-        ? [
-            point.sessions,
-            point.sessions_self_service,
-            point.sessions_drop_off,
-            point.sessions_agent,
-            point.sessions_unknown,
-            point.sessions_ended,
-            point.agent_transfers,
-            point.messages_user,
-            point.messages_bot,
-            point.messages_agent,
-            point.messages_other,
-            point.events,
-          ]
-        : []
+    restored: () => counted.restored(),
+
+    restorePoint(point, keep = ALL) {
       const of = series.idOf(point)
       const minute = minuteOf(point.bucket_start)
-      const cell = cells.at(of, minute)
+      const cell = cellOf(of, minute)
       if (cell < 0 || cells.revision(cell) >= point.revision) return
-      cells.restore(cell, point.revision, counts, counted ? point.duration_ms : 0)
+      const ofSessions = [
+        point.sessions,
+        point.sessions_self_service,
+        point.sessions_drop_off,
+        point.sessions_agent,
+        point.sessions_unknown,
+        point.sessions_ended,
+        point.agent_transfers,
+      ]
+      const ofMessages = [point.messages_user, point.messages_bot, point.messages_agent, point.messages_other]
+      const counts = [
+        ...ofSessions.map(n => (keep.sessions ? n : 0)),
+        ...ofMessages.map(n => (keep.messages ? n : 0)),
+        keep.events ? point.events : 0,
+      ]
+      cells.restore(cell, point.revision, counts, keep.sessions ? point.duration_ms : 0)
+    },
+
+    compare(key, value) {
+      const known = sessions.find(key)
+      if (known < 0) return
+      if (sessions.revision(known) === 0 ? value === null : value?.equals(recordOf(known)) === true) changedSessions.delete(known)
+      else changedSessions.set(known, Buffer.from(key))
+    },
+
+    forgetSeen() {
+      seen.clear()
+      late = 0
     },
   }
 }

@@ -1,4 +1,5 @@
 import type { AggregateMetrics, FirstSeenKind } from '../aggregate/run.ts'
+import { SENDER_LABELS } from '../aggregate/state.ts'
 import type { Metrics } from '../metrics.ts'
 
 /** What the aggregator tells of itself, in the metrics of the contract. */
@@ -18,6 +19,12 @@ export function aggregateMetrics(metrics: Metrics): AggregateMetrics {
       const labels = { vendor, account, bot_id, channel }
       if (kind === 'message') metrics.inc('messages_total', { ...labels, sender }, n)
       else metrics.inc(firstSeen[kind], labels, n)
+    },
+    known: ({ vendor, account, bot_id, channel }) => {
+      const labels = { vendor, account, bot_id, channel }
+      metrics.born('sessions_total', labels)
+      metrics.born('agent_transfers_total', labels)
+      for (const sender of SENDER_LABELS) metrics.born('messages_total', { ...labels, sender })
     },
     leftOut: (topic, reason, n) => metrics.inc('aggregate_left_out_total', { topic: topic ?? 'none', reason }, n),
   }

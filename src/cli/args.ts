@@ -35,20 +35,27 @@ export function readArgs<const S extends Record<string, OptionSpec>>(
   )
   const { tokens } = parseArgs({ args: [...argv], options, strict: false, allowPositionals: true, tokens: true })
   const values: Record<string, string | number | boolean | undefined> = {}
+  const given = new Set<string>()
   const words: string[] = []
   for (const token of tokens) {
     if (token.kind === 'positional') words.push(token.value)
     if (token.kind !== 'option') continue
-    const spec = specs[token.name]
+    const spec = Object.hasOwn(specs, token.name) ? specs[token.name] : undefined
     if (spec === undefined) {
       faults.push({ path: token.rawName, message: `is not an option here; there ${knownOptions(specs)}` })
       continue
     }
+    if (given.has(token.name)) {
+      faults.push({ path: token.rawName, message: 'is given twice; name it once' })
+      continue
+    }
+    given.add(token.name)
     if (spec.type === 'boolean') {
+      if (token.value !== undefined) faults.push({ path: token.rawName, message: 'takes no value' })
       values[token.name] = true
       continue
     }
-    if (token.value === undefined || (!token.inlineValue && token.value.startsWith('--'))) {
+    if (token.value === undefined || token.value === '' || (!token.inlineValue && token.value.startsWith('--'))) {
       faults.push({ path: token.rawName, message: 'needs a value' })
       continue
     }

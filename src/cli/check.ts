@@ -1,17 +1,19 @@
 import { systemClock } from '../clock.ts'
 import { asFlowError } from '../errors.ts'
+import { durabilityWarnings } from '../kafka/durability.ts'
+import type { Kafka } from '../kafka/port.ts'
 import { probesOf } from '../ingest/peek.ts'
 import { createLog, errorFields } from '../log.ts'
 import { quotaPool } from '../source/quota.ts'
 import { readArgs } from './args.ts'
 import { type Io, refuse } from './io.ts'
-import { openKafka, openRegistry, readSetup } from './setup.ts'
+import { openKafka, openRegistry, readSetup, type Setup } from './setup.ts'
 
 /** For everything: some vendors are asked seconds apart. */
 const TIMEOUT_MS = 180_000
 
 /**
- * `colloquy check`: the file first, then Kafka, the registry and every stream of every vendor with its real credentials. One line a finding on stdout, good or bad;
+ * `colloquy check`: the file first, then Kafka, the registry and every stream of every vendor with its real credentials. One line a finding on stdout, `ok`, `warning` or `fault`;
  * all are tried, also when one fails.
  */
 export async function checkCommand(argv: string[], io: Io): Promise<number> {
@@ -21,6 +23,8 @@ export async function checkCommand(argv: string[], io: Io): Promise<number> {
   if (!read.ok) return refuse(io.log, 'CFG_INVALID', read.faults)
   const { setup } = read
   io.stdout(JSON.stringify({ finding: 'ok', what: 'config', connectors: setup.connectors.map(({ name }) => name) }))
+  for (const { path, message, line } of setup.warnings)
+    io.stdout(JSON.stringify({ finding: 'warning', what: path, ...(line === undefined ? {} : { line }), warning: message }))
 
   const quiet = createLog('silent')
   const signal = AbortSignal.any([io.signal, AbortSignal.timeout(TIMEOUT_MS)])
@@ -36,15 +40,23 @@ export async function checkCommand(argv: string[], io: Io): Promise<number> {
   }
 
   const kafka = openKafka(setup, quiet)
-  await find('kafka', () => kafka.describe())
+  let brokers: number | null = null
+  await find('kafka', async () => {
+    const cluster = await kafka.describe()
+    ;({ brokers } = cluster)
+    return cluster
+  })
+  // Of the topics that are there; `run` makes the others.
+  if (brokers !== null) for (const warning of await warningsOf(kafka, setup, brokers)) io.stdout(JSON.stringify(warning))
   await kafka.close()
   await find('registry', async () => {
     await openRegistry(setup, quiet).ping()
     return { url: setup.config.registry.url }
   })
   const pool = quotaPool(systemClock)
+  const { network } = setup
   for (const connector of setup.connectors)
-    for (const { stream, scope, look } of probesOf({ ...connector, pool, clock: systemClock, log: quiet, signal }))
+    for (const { stream, scope, look } of probesOf({ ...connector, pool, clock: systemClock, log: quiet, signal, network }))
       await find(
         `connectors.${connector.name}`,
         async () => {
@@ -55,4 +67,14 @@ export async function checkCommand(argv: string[], io: Io): Promise<number> {
         { stream, scope },
       )
   return faults === 0 ? 0 : 1
+}
+
+/** What makes the topics lose records, or stop. Where Kafka does not say, because of ACLs say, that is a warning too. */
+async function warningsOf(kafka: Kafka, { names }: Setup, brokers: number): Promise<object[]> {
+  try {
+    const found = durabilityWarnings(await kafka.durability(Object.values(names)), brokers)
+    return found.map(({ topics, hint }) => ({ finding: 'warning', what: 'kafka', topics, error: hint }))
+  } catch (thrown) {
+    return [{ finding: 'warning', what: 'kafka', ...errorFields(asFlowError(thrown)) }]
+  }
 }

@@ -1,5 +1,5 @@
 import type { Fault } from '../config.ts'
-import { type ErrorCode, FlowError } from '../errors.ts'
+import { asFlowError, type ErrorCode } from '../errors.ts'
 import { errorFields, type Log } from '../log.ts'
 
 /** What a command may touch of the process that runs it. */
@@ -27,8 +27,7 @@ export function refuse(log: Log, code: ErrorCode, faults: readonly Fault[]): num
 
 /** Logs an error that ended a command, and returns the exit code it stands for. */
 export function failed(log: Log, thrown: unknown): number {
-  const error = thrown instanceof FlowError ? thrown : new FlowError('BUG', { hint: String(thrown) }, thrown)
-  if (error.code === 'STOPPED') return 0
-  log.error(errorFields(error), error.message)
-  return error.code === 'CFG_INVALID' || error.code === 'CALL_INVALID' ? 2 : 1
+  const error = asFlowError(thrown)
+  if (error.exitCode !== 0) log.error(errorFields(error), error.message)
+  return error.exitCode
 }

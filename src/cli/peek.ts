@@ -25,7 +25,8 @@ export async function peekCommand(argv: string[], io: Io): Promise<number> {
     ])
   }
   const limit = args.values.limit ?? DEFAULT_LIMIT
-  for await (const peeked of peekConnector({ ...found, limit, clock: systemClock, log: io.log, signal: io.signal }))
+  const { network } = read
+  for await (const peeked of peekConnector({ ...found, limit, clock: systemClock, log: io.log, signal: io.signal, network }))
     io.stdout(JSON.stringify(peeked))
   return 0
 }

@@ -3,22 +3,29 @@ import { type Clock, systemClock } from '../clock.ts'
 import { asFlowError } from '../errors.ts'
 import { type Ingest, startIngest } from '../ingest/start.ts'
 import type { Kafka } from '../kafka/port.ts'
+import { type KafkaWatch, watchKafka } from '../kafka/probe.ts'
 import type { Registry } from '../kafka/registry.ts'
 import { errorFields, type Log } from '../log.ts'
 import { createMetrics, type Metrics } from '../metrics.ts'
 import { schemaText } from '../schemas.ts'
 import { type RoleHealth, startHttp } from '../serve/http.ts'
 import { type RunningServer, startServer } from '../serve/run.ts'
+import type { TopicNames } from '../topics.ts'
 import { ownVersion } from '../version.ts'
 import { aggregateMetrics } from './aggregate-metrics.ts'
 import { readArgs } from './args.ts'
+import { bornForAggregator, bornForConnectors, bornForServer } from './births.ts'
 import { type Io, refuse } from './io.ts'
-import { openKafka, openRegistry, prepareTopics, readSetup, registerSchemas, type Setup } from './setup.ts'
+import { logOf, openKafka, openRegistry, prepareTopics, readSetup, registerSchemas, type Setup } from './setup.ts'
 
 const ROLES = ['worker', 'aggregator', 'server'] as const
 type Role = (typeof ROLES)[number]
 
-const LONGEST_WAIT_MS = 30_000
+/** Short enough that the process is ready soon after Kafka or the registry is back. */
+const LONGEST_WAIT_MS = 10_000
+
+/** `/readyz` tells within 10 s that Kafka is gone: 7.5 s at most, and what a busy machine takes. */
+const WATCH = { everyMs: 2_000, timeoutMs: 2_500, patienceMs: 5_000 }
 
 /** `colloquy run`: the long-running process. Ends on the signal, or on a fault that only a person can put right. */
 export async function runCommand(argv: string[], io: Io): Promise<number> {
@@ -30,7 +37,9 @@ export async function runCommand(argv: string[], io: Io): Promise<number> {
   const read = await readSetup(args.values.config ?? '', io)
   if (!read.ok) return refuse(io.log, 'CFG_INVALID', read.faults)
   const roles = new Set((args.values.roles?.split(',') ?? ROLES) as Role[])
-  return new Process(read.setup, roles, io).run()
+  const log = logOf(read.setup, io)
+  for (const { path, message } of read.setup.warnings) log.warn({ path }, message)
+  return new Process(read.setup, roles, { ...io, log }).run()
 }
 
 /** Roles that share one Kafka connection, one listener and one set of metrics. */
@@ -48,6 +57,8 @@ class Process {
   #server: RunningServer | undefined
   #ingest: Ingest | undefined
   #aggregator: Aggregator | undefined
+  /** From when the topics are there. */
+  #watch: KafkaWatch | undefined
   /** Why the roles are not there yet. */
   #starting = 'starting'
 
@@ -57,7 +68,7 @@ class Process {
     this.#log = io.log
     this.#signal = AbortSignal.any([io.signal, this.#ending.signal])
     this.#kafka = openKafka(setup, io.log)
-    this.#registry = openRegistry(setup, io.log)
+    this.#registry = openRegistry(setup, io.log, this.#signal)
   }
 
   async run(): Promise<number> {
@@ -72,6 +83,10 @@ class Process {
       clock: this.#clock,
       signal: this.#signal,
     }
+    this.#metrics.set('build_info', { version: ownVersion() }, 1)
+    if (this.#roles.has('worker')) bornForConnectors(this.#metrics, this.#setup.connectors)
+    if (this.#roles.has('aggregator')) bornForAggregator(this.#metrics, names)
+    if (this.#roles.has('server')) bornForServer(this.#metrics, names)
     if (this.#roles.has('server'))
       this.#server = startServer({
         ...roleOptions,
@@ -94,8 +109,20 @@ class Process {
     let failure: unknown
     try {
       await this.#prepare()
+      this.#watch = watchKafka({
+        kafka: this.#kafka,
+        clock: this.#clock,
+        signal: this.#signal,
+        topics: topicsOf(this.#roles, names),
+        ...WATCH,
+      })
       if (!this.#signal.aborted && this.#roles.has('worker')) {
-        this.#ingest = await startIngest({ ...roleOptions, connectors: this.#setup.connectors })
+        this.#ingest = await startIngest({
+          ...roleOptions,
+          connectors: this.#setup.connectors,
+          network: this.#setup.network,
+          removed: config.removed,
+        })
         // A worker whose source partitions have all been taken over by another process stays, for its listener tells so.
         ends.push(this.#ingest.done.then(() => stopped(this.#signal)))
       }
@@ -114,6 +141,7 @@ class Process {
     const onRequest = this.#signal.aborted
     this.#ending.abort()
     await Promise.allSettled(ends)
+    await this.#watch?.done
     await http.close()
     await this.#kafka.close()
     if (failure !== undefined && !onRequest) throw failure
@@ -140,16 +168,30 @@ class Process {
     }
   }
 
+  /** A role works when it says so itself and Kafka answers: what it last heard of Kafka may be long ago. */
   #health(): RoleHealth[] {
+    const kafka = this.#watch?.why() ?? null
     const of = (role: Role, state: { ok: boolean; why?: string | readonly string[] } | undefined): RoleHealth => {
-      const why = state === undefined ? this.#starting : [state.why ?? []].flat().join('; ')
-      return state?.ok === true ? { role, ok: true } : { role, ok: false, why }
+      if (kafka !== null) return { role, ok: false, why: kafka }
+      if (state?.ok === true) return { role, ok: true }
+      return { role, ok: false, why: state === undefined ? this.#starting : [state.why ?? []].flat().join('; ') }
     }
     return [...this.#roles].map(role => {
       if (role === 'server') return of(role, this.#server?.health())
       return of(role, role === 'worker' ? this.#ingest?.ready() : this.#aggregator?.ready())
     })
   }
+}
+
+/** The topics that a role cannot do its work without. */
+function topicsOf(roles: ReadonlySet<Role>, names: TopicNames): string[] {
+  const records = [names.sessions, names.messages, names.events]
+  const needs: Record<Role, readonly string[]> = {
+    worker: [...records, names.rejects, names.progress, names.offsets, names.versions],
+    aggregator: [...records, names.progress, names.series, names.aggregateState, names.aggregateOffsets],
+    server: [names.series, names.progress, names.aggregateOffsets],
+  }
+  return [...new Set([...roles].flatMap(role => needs[role]))]
 }
 
 function stopped(signal: AbortSignal): Promise<void> {

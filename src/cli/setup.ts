@@ -3,6 +3,8 @@
  */
 import { dirname, resolve } from 'node:path'
 import { type ColloquyConfig, type Fault, type LoadedConfig, loadConfig, mergeFaults } from '../config.ts'
+import { shown } from '../config-values.ts'
+import { type Network, openNetwork } from '../dispatcher.ts'
 import { FlowError } from '../errors.ts'
 import { connectKafka } from '../kafka/client.ts'
 import type { Kafka } from '../kafka/port.ts'
@@ -10,7 +12,7 @@ import { connectRegistry, type Registry } from '../kafka/registry.ts'
 import { hideSecret, type Log } from '../log.ts'
 import { type BaseConfig, parseConnectorConfig } from '../source/config.ts'
 import type { Connector } from '../source/contract.ts'
-import { findConnector } from '../source/registry.ts'
+import { findConnector, loadPlugins } from '../source/registry.ts'
 import { schemaText } from '../schemas.ts'
 import { type TopicNames, topicNames, topicSpecs } from '../topics.ts'
 import type { Io } from './io.ts'
@@ -27,65 +29,112 @@ export interface Setup {
   readonly config: ColloquyConfig
   readonly connectors: readonly ConfiguredConnector[]
   readonly names: TopicNames
+  /** The way to vendors and registry: proxies of the environment, `tls.ca` of the file. */
+  readonly network: Network
+  /** What is allowed, and probably not what was meant. */
+  readonly warnings: readonly Fault[]
 }
 
 /** Reads the file and everything that it names; lists every fault at once, the connectors' among them. */
 export async function readSetup(path: string, io: Io): Promise<{ ok: true; setup: Setup } | { ok: false; faults: Fault[] }> {
   const loaded = loadConfig(path, io.env)
-  const { connectors, faults } = await readConnectors(path, loaded)
-  if (!loaded.ok || faults.length > 0) return { ok: false, faults: mergeFaults(loaded.ok ? [] : loaded.faults, faults) }
-  return { ok: true, setup: { config: loaded.config, connectors, names: topicNames(loaded.config.topics.prefix) } }
+  const { connectors, faults, warnings } = await readConnectors(path, loaded)
+  const network = readNetwork(loaded, io)
+  if (!loaded.ok || !network.ok || faults.length > 0) {
+    const others = [...(network.ok ? [] : [network.fault]), ...faults]
+    return { ok: false, faults: mergeFaults(loaded.ok ? [] : loaded.faults, others) }
+  }
+  const names = topicNames(loaded.config.topics.prefix)
+  return { ok: true, setup: { config: loaded.config, connectors, names, network: network.network, warnings } }
 }
 
 /** The connectors alone, for what needs no Kafka: of the rest of the file only what says nothing at all of Kafka and registry is let pass. */
 export async function readConnectorsOnly(
   path: string,
   io: Io,
-): Promise<{ ok: true; connectors: readonly ConfiguredConnector[] } | { ok: false; faults: Fault[] }> {
+): Promise<{ ok: true; connectors: readonly ConfiguredConnector[]; network: Network } | { ok: false; faults: Fault[] }> {
   const loaded = loadConfig(path, io.env)
   const { connectors, faults } = await readConnectors(path, loaded)
+  const network = readNetwork(loaded, io)
   const others = loaded.ok ? [] : loaded.faults.filter(fault => fault.path !== 'kafka' && fault.path !== 'registry')
-  return others.length + faults.length > 0 ? { ok: false, faults: mergeFaults(others, faults) } : { ok: true, connectors }
+  if (network.ok && others.length + faults.length === 0) return { ok: true, connectors, network: network.network }
+  return { ok: false, faults: mergeFaults(others, [...(network.ok ? [] : [network.fault]), ...faults]) }
+}
+
+function readNetwork(loaded: LoadedConfig, { env }: Io): { ok: true; network: Network } | { ok: false; fault: Fault } {
+  try {
+    return { ok: true, network: openNetwork({ env, ca: loaded.ca }) }
+  } catch (error) {
+    if (!(error instanceof FlowError)) throw error
+    const path = String(error.details['path'])
+    const line = loaded.lineOf(path)
+    return { ok: false, fault: { path, message: error.details.hint ?? error.message, ...(line === undefined ? {} : { line }) } }
+  }
 }
 
 async function readConnectors(
   path: string,
   loaded: LoadedConfig,
-): Promise<{ connectors: ConfiguredConnector[]; faults: Fault[] }> {
+): Promise<{ connectors: ConfiguredConnector[]; faults: Fault[]; warnings: Fault[] }> {
   const found: Fault[] = []
-  const report = ({ path: at, message }: Omit<Fault, 'line'>) => {
+  const warnings: Fault[] = []
+  const placed = ({ path: at, message }: Omit<Fault, 'line'>): Fault => {
     const line = loaded.lineOf(at)
-    found.push({ path: at, message, ...(line === undefined ? {} : { line }) })
+    return { path: shown(at, 300), message, ...(line === undefined ? {} : { line }) }
   }
+  const report = (fault: Omit<Fault, 'line'>) => void found.push(placed(fault))
+  const folder = dirname(resolve(path))
+  const plugins = await loadPlugins(loaded.plugins, folder)
+  for (const { index, error } of plugins.faults) report({ path: `plugins.${index}`, message: error.message })
   const connectors: ConfiguredConnector[] = []
   for (const [name, flat] of Object.entries(loaded.connectors)) {
     const place = `connectors.${name}`
     const wanted = flat['connector.class']
-    if (typeof wanted !== 'string') {
+    if (wanted !== undefined && typeof wanted !== 'string') {
+      report({
+        path: `${place}.connector.class`,
+        message: 'takes text: an id, an npm package or a path; `colloquy plugins` lists the ids',
+      })
+      continue
+    }
+    if (wanted === undefined) {
       report({ path: `${place}.connector.class`, message: 'is missing: it names the connector; `colloquy plugins` lists them' })
       continue
     }
     try {
-      const connector = await findConnector(wanted, dirname(resolve(path)))
+      const connector = await findConnector(wanted, folder, plugins.byId)
       const parsed = parseConnectorConfig(name, flat, connector)
       if (parsed.ok) {
         for (const secret of parsed.secrets) hideSecret(secret)
         connectors.push({ name, connector, base: parsed.base, config: parsed.config })
+        if (parsed.base.tasksMax > 1)
+          warnings.push(
+            placed({
+              path: `${place}.tasks.max`,
+              message: 'is a label for now: one worker reads all source partitions of the connector, whatever it says',
+            }),
+          )
       } else parsed.faults.forEach(report)
     } catch (error) {
       if (!(error instanceof FlowError)) throw error
       report({ path: `${place}.connector.class`, message: error.message })
     }
   }
-  return { connectors, faults: found }
+  return { connectors, faults: found, warnings }
+}
+
+/** The log at the level of the file, unless the environment says another. */
+export function logOf({ config }: Setup, io: Io): Log {
+  return io.env['COLLOQUY_LOG_LEVEL'] === undefined ? io.log.child({}, { level: config.log.level }) : io.log
 }
 
 export function openKafka({ config }: Setup, log: Log): Kafka {
   return connectKafka({ ...config.kafka, log })
 }
 
-export function openRegistry({ config }: Setup, log: Log): Registry {
-  return connectRegistry({ ...config.registry, log })
+export function openRegistry({ config, network }: Setup, log: Log, signal?: AbortSignal): Registry {
+  const dispatcher = network.connections().dispatcherFor(new URL(config.registry.url))
+  return connectRegistry({ ...config.registry, log, dispatcher, ...(signal === undefined ? {} : { signal }) })
 }
 
 /** Makes or checks the topics of the contract. */
@@ -121,8 +170,8 @@ export const SCHEMA_FILES = {
   alerts: 'alert',
 } as const satisfies Partial<Record<keyof TopicNames, string>>
 
-/** Registers every schema of ours. @throws FlowError REGISTRY_INCOMPATIBLE, naming subject and field */
+/** Registers every schema of ours, or throws where the registry is away. @throws FlowError REGISTRY_INCOMPATIBLE, naming subject and field */
 export async function registerSchemas({ names }: Setup, registry: Registry): Promise<void> {
   for (const [topic, file] of Object.entries(SCHEMA_FILES))
-    await registry.register(`${names[topic as keyof TopicNames]}-value`, schemaText(file))
+    await registry.register(`${names[topic as keyof TopicNames]}-value`, schemaText(file), { wait: false })
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { silentLog } from '../log.ts'
 import type { Clock } from '../clock.ts'
+import { decode, type Row } from '../ingest/rows.ts'
 import { type BaseConfig, parseConnectorConfig } from '../source/config.ts'
 import type { Connector, HttpSpec, Json, Page, Scope, Stream, Window, WindowSpec } from '../source/contract.ts'
 import { createHttp } from '../source/http.ts'
@@ -61,12 +62,9 @@ export function isRead({ base, connector }: Bench, name: string): boolean {
   return read
 }
 
-export interface ReadRow {
-  readonly id: string
-  readonly row: unknown
+/** A row that fits its schema, with the context it was decoded in. */
+export interface ReadRow extends Row {
   readonly ctx: RowContext
-  /** What counts as a change of it. */
-  readonly mark: string
 }
 
 export async function readAll(bench: Bench, name: string): Promise<ReadRow[]> {
@@ -96,16 +94,13 @@ export function rowsOf(bench: Bench, name: string, scope: Scope, pages: readonly
     observedAtMs: bench.nowMs,
     lookbackMs: bench.base.lookbackMs ?? windowOf(of, bench.config).lookbackMs,
   })
-  return pages.flatMap(page =>
-    page.rows.flatMap(raw => {
-      const parsed = of.row.safeParse(raw)
-      if (!parsed.success) return []
-      const id: unknown = of.identify(parsed.data as never)
-      assert(typeof id === 'string' && id !== '', 'a row has no id')
-      const mark = JSON.stringify(of.fingerprint === undefined ? parsed.data : of.fingerprint(parsed.data as never, ctx))
-      return [{ id, row: parsed.data, ctx, mark }]
-    }),
+  const { rows, rejects } = decode(
+    of,
+    pages.flatMap(page => page.rows),
+    ctx,
   )
+  assert(!rejects.some(reject => reject.path === 'id'), 'a row has no id')
+  return rows.map(row => ({ ...row, ctx }))
 }
 
 export async function readPages(

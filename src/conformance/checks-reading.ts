@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
 import { asFlowError, type ErrorCode, FlowError } from '../errors.ts'
+import { enrich } from '../ingest/rows.ts'
 import { dotted, isSecret, parseConnectorConfig } from '../source/config.ts'
 import type { Connector, Draft, Page } from '../source/contract.ts'
 import type { RowContext } from '../source/records.ts'
@@ -84,7 +85,7 @@ export async function idsAreStable(bench: Bench, name: string): Promise<void> {
   const first = await readAll(bench, name)
   const second = await readAll(bench, name)
   assert(first.length > 0, 'no row was read: the window has none, and nothing is checked')
-  const marks = (rows: readonly ReadRow[]) => [...new Set(rows.map(({ id, mark }) => `${id} ${mark}`))].sort()
+  const marks = (rows: readonly ReadRow[]) => [...new Set(rows.map(({ id, fingerprint }) => `${id} ${fingerprint}`))].sort()
   assert.deepEqual([...new Set(second.map(row => row.id))].sort(), [...new Set(first.map(row => row.id))].sort(), 'ids differ')
   assert.deepEqual(marks(second), marks(first), 'rows of a vendor that stands still count as changed')
 }
@@ -165,14 +166,14 @@ async function expanded(bench: Bench, name: string, rows: readonly ReadRow[]): P
     if (mine.length === 0) continue
     const { http, close } = open(bench)
     try {
-      const given = mine.map(({ row }) => row as never)
-      const richer = await of.expand({ config: bench.config, scope, rows: given, nowMs: bench.nowMs, http })
+      const clock = { now: () => bench.nowMs }
+      const richer = await enrich({ stream: of, config: bench.config, scope, http, clock }, mine)
       assert.deepEqual(
-        richer.map(row => of.identify(row as never)),
+        richer.map(({ row }) => of.identify(row as never)),
         mine.map(row => row.id),
         'expand gives other rows, or another order',
       )
-      out.push(...mine.map((row, i) => ({ ...row, row: richer[i] })))
+      out.push(...mine.map((row, i) => ({ ...row, row: richer[i]?.row })))
     } finally {
       await close()
     }

@@ -3,10 +3,11 @@
  * Together, or not at all.
  */
 import type { Writer } from '../kafka/port.ts'
+import { mostRecordBytes } from '../kafka/room.ts'
 import type { Progress } from '../records.ts'
 import type { Scope } from '../source/contract.ts'
 import type { QuotaLease } from '../source/quota.ts'
-import { cursorKey, writeCursor } from './cursor.ts'
+import { cursorKey, type CursorOwner, writeCursor } from './cursor.ts'
 import type { Batch, Outputs, RecordEncoder } from './encode.ts'
 import { completeUntil, type KnownCursor } from './plan.ts'
 
@@ -17,6 +18,8 @@ export interface CommitParts {
   readonly progress: RecordEncoder<Progress>
   readonly quota: Pick<QuotaLease, 'spent' | 'isDue'>
   readonly fault: Fault
+  /** Whom the cursor names; absent: nobody. */
+  readonly owner?: CursorOwner | undefined
 }
 
 /**
@@ -31,9 +34,12 @@ export type Boundary = 'restored' | 'read' | 'decoded' | 'expanded' | 'published
  * @throws FlowError KAFKA_FENCED, KAFKA_OUTCOME_UNKNOWN, KAFKA_ABORTED; the writer, the batch and the versions are to be dropped then.
  */
 export async function commit(parts: CommitParts, batch: Batch, cursor: KnownCursor, nowMs: number): Promise<void> {
-  const { writer, to, quota, fault } = parts
+  const { writer, to, quota, fault, owner = null } = parts
   const key = cursorKey(to)
-  const value = Buffer.from(writeCursor(cursor, quota.spent()))
+  const room = mostRecordBytes(to.maxBytes.get(to.names.offsets) ?? Infinity) - Buffer.byteLength(key)
+  let value = Buffer.from(writeCursor(cursor, quota.spent(), false, owner))
+  // Where the vendor was asked how often is the part that can be done without.
+  if (value.length > room) value = Buffer.from(writeCursor(cursor, undefined, false, owner))
   batch.add(to.names.offsets, to.partitionOf(key, to.partitions), { key: Buffer.from(key), value })
   const progressKey = `${to.connector}/${to.stream}/${to.scope}`
   await writer.transact(async tx => {
@@ -55,7 +61,7 @@ function progressOf({ to, scope }: CommitParts, batch: Batch, cursor: KnownCurso
     vendor: to.vendor,
     account: to.account,
     bot_id: scope.botId,
-    lane: batch.lane ?? 'live',
+    lane: batch.lane,
     window_from: batch.fromMs,
     window_until: batch.untilMs,
     complete_until: completeUntil(cursor),

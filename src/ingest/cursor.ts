@@ -33,6 +33,15 @@ export interface Cursor {
   }
   /** What has been read completely at least once, in order, not touching. Null: not known, because a person wrote the cursor. */
   readonly covered: readonly TimeRange[] | null
+  /** What the versions topic is known to hold; absent: not known, because an older version or a person wrote the cursor. */
+  readonly kept?: Kept
+}
+
+export interface Kept {
+  /** The lookback that versions have been kept for so far. */
+  readonly lookbackMs: number
+  /** Versions of rows from before this may have been deleted, because the lookback was shorter once; -Infinity: of none. */
+  readonly fromMs: number
 }
 
 export interface PartitionName {
@@ -41,7 +50,12 @@ export interface PartitionName {
   readonly scope: string
 }
 
-export const CURSOR_FORMAT = 1
+/**
+ * 2: written under the transactional id that is joined by `/`. Whoever finds 1 (or none) has to fence the former id, too; and a process of a
+ * version that knows only the former id does not read 2, so it cannot go on beside us.
+ */
+export const CURSOR_FORMAT = 2
+const FORMER_FORMAT = 1
 
 /** The record key on the offsets topic, as Kafka Connect writes it: compact JSON, members in this order. */
 export function cursorKey(of: PartitionName): string {
@@ -53,13 +67,42 @@ type Primitive = string | number | boolean | null
 /** Nothing is known of earlier requests. */
 export const NOTHING_SPENT: Spent = { requests: [], untold: 0 }
 
+/** The process that reads a source partition, as its cursor names it. */
+export interface CursorOwner {
+  readonly worker: string
+  /** It has done what it came for: whoever was fenced by it may go on. */
+  readonly released?: boolean
+}
+
+/** The owner that a cursor's record names; null: it names none, or a person wrote it. Reads nothing else of it. */
+export function readOwner(text: string): CursorOwner | null {
+  let map: unknown
+  try {
+    map = JSON.parse(text)
+  } catch {
+    return null
+  }
+  if (typeof map !== 'object' || map === null || !('worker' in map) || typeof map.worker !== 'string') return null
+  return { worker: map.worker, released: 'released' in map && map.released === true }
+}
+
 /**
  * The cursor as the value of its record.
  *
  * @param spent What the vendor was asked of late, so that a process that starts anew keeps to the quota, too.
+ * @param isNew No Progress has been written yet.
+ * @param owner Who writes it; null: nobody who goes on from it.
  */
-export function writeCursor(cursor: Cursor, { requests, untold } = NOTHING_SPENT): string {
+export function writeCursor(
+  cursor: Cursor,
+  { requests, untold } = NOTHING_SPENT,
+  isNew = false,
+  owner: CursorOwner | null = null,
+): string {
   const map: Record<string, Primitive> = { format: CURSOR_FORMAT, start: iso(cursor.startMs) }
+  if (owner) map['worker'] = owner.worker
+  if (owner?.released) map['released'] = true
+  if (isNew) map['new'] = true
   map['live.until'] = iso(cursor.live.atMs)
   putWindow(map, 'live', cursor.live)
   if (cursor.backfill) {
@@ -69,6 +112,10 @@ export function writeCursor(cursor: Cursor, { requests, untold } = NOTHING_SPENT
     putWindow(map, 'backfill', cursor.backfill)
   }
   map['lookback.began'] = iso(cursor.lookback.beganMs)
+  if (cursor.kept) {
+    map['lookback.ms'] = cursor.kept.lookbackMs
+    if (Number.isFinite(cursor.kept.fromMs)) map['versions.from'] = iso(cursor.kept.fromMs)
+  }
   const pass = cursor.lookback.pass
   if (pass) {
     map['lookback.pass'] = iso(pass.beganMs)
@@ -103,6 +150,16 @@ export function readSpent(text: string): Spent {
   return { requests, untold }
 }
 
+/** Whether the cursor was written under the transactional id of this version; a person who writes one need not say so. */
+export function hasMoved(text: string | null): boolean {
+  return text !== null && parseMap(text)['format'] === CURSOR_FORMAT
+}
+
+/** Whether the cursor says that no Progress has been written yet. */
+export function isUntold(text: string): boolean {
+  return parseMap(text)['new'] === true
+}
+
 /**
  * Reads what `writeCursor` wrote, or what a person put in its place: only `live.until` is required then, times may be epoch milliseconds too.
  *
@@ -112,7 +169,8 @@ export function readSpent(text: string): Spent {
 export function readCursor(text: string, nowMs: number): Cursor {
   const map = parseMap(text)
   const format = map['format'] ?? CURSOR_FORMAT
-  if (format !== CURSOR_FORMAT) throw invalid('format', `is ${format}, this version reads ${CURSOR_FORMAT}`)
+  if (format !== CURSOR_FORMAT && format !== FORMER_FORMAT)
+    throw invalid('format', `is ${format}, this version reads ${FORMER_FORMAT} and ${CURSOR_FORMAT}`)
   const liveUntil = timeOf(map, 'live.until')
   if (liveUntil === null) throw invalid('live.until', 'is missing')
   const startMs = timeOf(map, 'start') ?? liveUntil
@@ -135,13 +193,22 @@ export function readCursor(text: string, nowMs: number): Cursor {
       ? null
       : { ...placeOf(map, 'lookback', passAt), untilMs: passUntil, beganMs: passBegan }
 
+  const kept = keptOf(map)
   return {
     startMs: Math.min(startMs, backfillFrom ?? startMs, liveUntil),
     live: placeOf(map, 'live', liveUntil),
     backfill,
     lookback: { beganMs, pass },
     covered: coveredOf(map),
+    ...(kept === null ? {} : { kept }),
   }
+}
+
+function keptOf(map: Readonly<Record<string, Primitive>>): Kept | null {
+  const lookbackMs = map['lookback.ms']
+  if (lookbackMs === undefined || lookbackMs === null) return null
+  if (typeof lookbackMs !== 'number' || !(lookbackMs >= 0)) throw invalid('lookback.ms', 'takes milliseconds')
+  return { lookbackMs, fromMs: timeOf(map, 'versions.from') ?? -Infinity }
 }
 
 function putWindow(map: Record<string, Primitive>, lane: string, place: Place): void {

@@ -13,6 +13,8 @@ import { contentId } from '../source/content-id.ts'
 import type { Derive, Turn } from '../source/contract.ts'
 import { type RowContext, session, type SessionRef } from '../source/records.ts'
 import type { PartitionName } from './cursor.ts'
+import { boundId } from './door.ts'
+import { type Seal, unsealed } from './seal.ts'
 
 /** What the first turn that knows it tells: the value, and the time of that turn. */
 type Told = Record<string, [value: string | boolean, atMs: number]>
@@ -57,6 +59,7 @@ interface Thread {
   readonly publishes: boolean
 }
 
+const SEALED = /^[\w-]+$/
 const NO_THREAD: Thread = { sessions: [], publishes: true }
 const MOST_MERGED = 100
 
@@ -64,17 +67,45 @@ const TOLD = ['channel', 'language', 'userId', 'channelUserId', 'queue', 'agentI
 
 /** A session to publish: `record` null withdraws it. */
 export interface DerivedSession {
-  readonly sessionKey: string
+  readonly sessionId: string
   readonly botId: string
   readonly record: Session | null
 }
 
-/** A thread's state to write: the record of the versions topic. */
+/** A thread's state to write: one record of the versions topic, or a head and parts where it is more than one record takes. */
 export interface ThreadState {
   readonly key: string
   readonly value: string
-  /** The same without attributes, where the whole is more than the topic takes. */
-  readonly slim: () => string
+  /** @param part Counts from 0. */
+  partKey(part: number): string
+  /** How many parts are on the topic. */
+  readonly standing: number
+  /** Tells how many parts it was written in; 0: in one record. */
+  wrote(parts: number): void
+}
+
+/** What a part's number adds to the key of its thread, and the least room beside the key for a head. */
+const PART_NUMBER_BYTES = 12
+const LEAST_ROOM = 64
+
+/**
+ * The records that a thread is written in: one, or a head and parts, given the bytes that key and value of one may take. Parts that are no more
+ * have a null value. A topic that does not even take the head remembers nothing of the thread.
+ */
+export function spreadThread(thread: ThreadState, mostBytes: number): { key: string; value: Buffer | null }[] {
+  const { key, standing } = thread
+  const bytes = Buffer.from(thread.value)
+  const room = mostBytes - Buffer.byteLength(key)
+  if (room < LEAST_ROOM) return []
+  const size = room - PART_NUMBER_BYTES
+  const parts = bytes.length <= room ? 0 : Math.ceil(bytes.length / size)
+  const records: { key: string; value: Buffer | null }[] = []
+  for (let part = 0; part < parts; part++)
+    records.push({ key: thread.partKey(part), value: bytes.subarray(part * size, (part + 1) * size) })
+  for (let part = parts; part < standing; part++) records.push({ key: thread.partKey(part), value: null })
+  records.push({ key, value: parts === 0 ? bytes : Buffer.from(JSON.stringify({ format: 2, parts })) })
+  thread.wrote(parts)
+  return records
 }
 
 export interface Drained {
@@ -98,8 +129,17 @@ export class DerivedSessions {
   #isOver: (untilMs: number) => boolean = () => false
   readonly #keyStart: string
   readonly #keyStartBytes: Buffer
+  /** How many parts of a thread are on the topic, where it has some. */
+  readonly #standing = new Map<string, number>()
+  /** While loading: the parts of each thread by their number, and how many its newest head speaks of. */
+  readonly #parts = new Map<string, Map<number, Buffer>>()
+  readonly #heads = new Map<string, number>()
 
-  constructor(of: Derive, place: PartitionName) {
+  readonly #seal: Seal
+
+  /** @param seal Keeps the threads on the topic unreadable for others, where the connector hides ids. */
+  constructor(of: Derive, place: PartitionName, seal: Seal = unsealed) {
+    this.#seal = seal
     this.#of = of
     this.#publishes = of.publishes !== false
     this.#keyStart = `${JSON.stringify([place.connector, place.stream, place.scope]).slice(0, -1)},"","",`
@@ -127,7 +167,10 @@ export class DerivedSessions {
 
   /** What the row says of its conversation. Throws what the connector throws. */
   turn(row: unknown, ctx: RowContext): Turn | null {
-    return this.#of.turn(row as never, ctx)
+    const turn = this.#of.turn(row as never, ctx)
+    // They become keys and ids.
+    for (const name of ['key', 'part', 'botId'] as const) boundId(turn?.[name] ?? '', `turn.${name}`)
+    return turn
   }
 
   /** A session of no name, to try whether a row can be told. */
@@ -183,7 +226,7 @@ export class DerivedSessions {
 
   /** What changed since the last call: it belongs into the transaction of the rows counted since. */
   drain(ctx: RowContext): Drained {
-    const sessions = this.#withdrawn.map((of): DerivedSession => ({ ...this.#identity(of, ctx), record: null }))
+    const sessions = this.#withdrawn.map((of): DerivedSession => ({ ...this.#identity(of), record: null }))
     for (const of of this.#changed) {
       if (of.turns === 0) continue
       of.over = this.#isOver(of.untilMs)
@@ -194,12 +237,17 @@ export class DerivedSessions {
       if (mark === of.mark) continue
       of.mark = mark
       record.revision = ++of.revision
-      if (this.#publishes) sessions.push({ ...this.#identity(of, ctx), record })
+      if (this.#publishes) sessions.push({ ...this.#identity(of), record })
     }
     const threads = [...this.#written].map(key => ({
-      key: this.#keyStart + JSON.stringify(key) + ']',
-      value: this.#stateOf(key, of => of),
-      slim: () => this.#stateOf(key, of => ({ ...of, attributes: {}, merged: [] })),
+      key: `${this.#keyStart}${JSON.stringify(this.#seal.seal(key))}]`,
+      value: this.#seal.seal(this.#stateOf(key)),
+      partKey: (part: number) => `${this.#keyStart}${JSON.stringify(this.#seal.seal(key))},${part}]`,
+      standing: this.#standing.get(key) ?? 0,
+      wrote: (parts: number) => {
+        if (parts > 0) this.#standing.set(key, parts)
+        else this.#standing.delete(key)
+      },
     }))
     // What only rows that were rejected had opened.
     for (const key of this.#placed) this.#keep(key, of => of.turns > 0)
@@ -225,7 +273,7 @@ export class DerivedSessions {
   }
 
   /**
-   * Takes in a record of the versions topic, in offset order.
+   * Takes in a record of the versions topic, in offset order. `loaded` is called after the last.
    *
    * @returns false when it is no thread of this source partition.
    * @throws FlowError CODEC_INVALID
@@ -233,23 +281,69 @@ export class DerivedSessions {
   load({ key, value, offset }: ReadRecord): boolean {
     if (key === null || !key.subarray(0, this.#keyStartBytes.length).equals(this.#keyStartBytes)) return false
     try {
-      const thread = (JSON.parse(key.toString()) as string[])[5] as string
-      for (const of of this.#threads.get(thread) ?? []) this.#open.delete(of)
-      const { sessions, publishes } = value === null ? NO_THREAD : (JSON.parse(value.toString()) as Thread)
-      this.#threads.delete(thread)
-      this.#withdrawn = this.#withdrawn.filter(of => of.key !== thread)
-      if (publishes === this.#publishes) {
-        if (sessions.length > 0) this.#threads.set(thread, sessions)
-        for (const of of sessions) if (!of.over) this.#open.add(of)
-      } else if (publishes && !this.#publishes) {
-        // Another stream tells the sessions from now on: what is still open here would never be closed, and counts there.
-        this.#withdrawn.push(...sessions.filter(of => !of.over && of.revision > 0))
-        this.#written.add(thread)
-      }
+      const [, , , , , sealed, part] = JSON.parse(key.toString()) as [...string[], string, number | undefined]
+      // Not sealed: written before the connector had a `pii.key`.
+      const thread = this.#seal.open(String(sealed)) ?? String(sealed)
+      if (part === undefined) this.#loadThread(thread, value)
+      else this.#loadPart(thread, Number(part), value)
     } catch (error) {
       throw new FlowError('CODEC_INVALID', { offset, hint: 'a thread of derived sessions is no JSON of ours' }, error)
     }
     return true
+  }
+
+  /** Puts the threads together that came in parts. @throws FlowError CODEC_INVALID */
+  loaded(): void {
+    for (const [thread, count] of this.#heads) {
+      const parts = this.#parts.get(thread)
+      try {
+        const all = Array.from({ length: count }, (_, part) => parts?.get(part) ?? Buffer.alloc(0))
+        this.#take(thread, this.#parsed(Buffer.concat(all)) as Thread)
+      } catch (error) {
+        throw new FlowError('CODEC_INVALID', { hint: 'parts of a thread of derived sessions are missing' }, error)
+      }
+    }
+    this.#heads.clear()
+    this.#parts.clear()
+  }
+
+  #loadPart(thread: string, part: number, value: Buffer | null): void {
+    let parts = this.#parts.get(thread)
+    if (parts === undefined) this.#parts.set(thread, (parts = new Map()))
+    if (value === null) parts.delete(part)
+    else parts.set(part, Buffer.from(value))
+  }
+
+  #loadThread(thread: string, value: Buffer | null): void {
+    const state = value === null ? NO_THREAD : this.#parsed(value)
+    if ('parts' in state) {
+      this.#heads.set(thread, state.parts)
+      this.#standing.set(thread, state.parts)
+    } else {
+      this.#heads.delete(thread)
+      this.#standing.delete(thread)
+      this.#take(thread, state)
+    }
+  }
+
+  /** The head of a thread that is in parts is not sealed: it says only how many there are. What is sealed with another key is as forgotten. */
+  #parsed(value: Buffer): Thread | { readonly parts: number } {
+    const text = this.#seal.open(value.toString()) ?? value.toString()
+    return SEALED.test(text) ? NO_THREAD : (JSON.parse(text) as Thread | { readonly parts: number })
+  }
+
+  #take(thread: string, { sessions, publishes }: Thread): void {
+    for (const of of this.#threads.get(thread) ?? []) this.#open.delete(of)
+    this.#threads.delete(thread)
+    this.#withdrawn = this.#withdrawn.filter(of => of.key !== thread)
+    if (publishes === this.#publishes) {
+      if (sessions.length > 0) this.#threads.set(thread, sessions)
+      for (const of of sessions) if (!of.over) this.#open.add(of)
+    } else if (publishes && !this.#publishes) {
+      // Another stream tells the sessions from now on: what is still open here would never be closed, and counts there.
+      this.#withdrawn.push(...sessions.filter(of => !of.over && of.revision > 0))
+      this.#written.add(thread)
+    }
   }
 
   #place(turn: Turn): Derived {
@@ -341,12 +435,12 @@ export class DerivedSessions {
     })
   }
 
-  #identity(of: Derived, ctx: RowContext): { sessionKey: string; botId: string } {
-    return { sessionKey: this.#ref(of, ctx).sessionKey, botId: of.botId }
+  #identity(of: Derived): { sessionId: string; botId: string } {
+    return { sessionId: of.id ?? this.#idOf(of), botId: of.botId }
   }
 
-  #stateOf(key: string, shown: (of: Derived) => Derived): string {
-    const sessions = (this.#threads.get(key) ?? []).filter(of => of.turns > 0).map(shown)
+  #stateOf(key: string): string {
+    const sessions = (this.#threads.get(key) ?? []).filter(of => of.turns > 0)
     return JSON.stringify({ format: 1, publishes: this.#publishes, sessions })
   }
 }

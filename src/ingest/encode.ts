@@ -1,29 +1,37 @@
 /**
- * From the drafts of changed rows to the bytes of one transaction: mask, tell what consumers have not seen, encode, sort by partition.
+ * From the drafts of changed rows to the bytes of one transaction: leave out what consumers have seen, encode, sort by partition.
  *
- * Whether a message or event is new is told by its encoded content, so masking comes first and one encoding serves both. Sessions go out with
- * each revision of their row. This runs for every record: nothing in it spreads, awaits or makes a buffer of its own.
+ * Whether a record is new is decided by its encoded content, as it leaves the door (`door.ts`).
+ * This runs for every record: nothing in it spreads, awaits or makes a buffer of its own.
  */
+import { hash } from 'node:crypto'
 import { FlowError } from '../errors.ts'
 import type { PartitionBatch, WriteRecord } from '../kafka/port.ts'
-import { botKey, type Event, type Lane, type Message, type Session } from '../records.ts'
-import type { Draft, RecordKind } from '../source/contract.ts'
+import { mostRecordBytes } from '../kafka/room.ts'
+import { botKey, type Event, type Lane, type Message, type Session, sessionKeyOf } from '../records.ts'
+import type { Draft, RecordKind, Window } from '../source/contract.ts'
 import type { TopicNames } from '../topics.ts'
 import type { PartitionName } from './cursor.ts'
-import { markOf, type Reject, type Row, unmappable } from './decode.ts'
-import type { Drained } from './derived.ts'
-import type { Mask } from './mask.ts'
+import { type Drained, spreadThread } from './derived.ts'
+import { cleanId, type Door, isLong, MOST_ID_BYTES } from './door.ts'
 import type { Piece } from './plan.ts'
+import { markOf, type Reject, unmappable } from './reject.ts'
+import { HEADERS, windowText } from './rejects.ts'
+import type { Row } from './rows.ts'
 import { type InPlaceEncoder, Slab } from './slab.ts'
 import {
+  changedParts,
   contentHash,
   Items,
   keyHash,
   type Known,
   knownBytes,
+  partBytes,
   REJECT_BYTES,
+  spread,
   type Versions,
   writeKnown,
+  writePart,
   writeReject,
 } from './versions.ts'
 
@@ -49,7 +57,7 @@ export interface Outputs extends PartitionName {
   }
   /** `max.message.bytes` of each topic. */
   readonly maxBytes: ReadonlyMap<string, number>
-  readonly mask: Mask
+  readonly door: Door
   /** The kinds of records that the stream gives. */
   readonly feeds: readonly RecordKind[]
   /** False: a reject ends the task (`errors.tolerance: none`). */
@@ -58,12 +66,14 @@ export interface Outputs extends PartitionName {
 
 type Kind = Draft['kind']
 const KIND_NUMBER = { session: 1, message: 2, event: 3 } as const
-/** Stands for a session of the row that only its messages and events have told of so far. */
+/** Of an item that holds the revision of a record: added to the number of the record's kind. */
+const REVISION_OF = 8
+/** In place of a session's content: only its messages and events were published so far. */
 const MENTIONED = 0
+/** In place of a session's content: it was published by a version that did not remember what it said. */
 const PUBLISHED = 1
-/** What a record costs beside key, value and headers: its batch, and what the writer leaves free below a topic's limit; rounded up. */
-const RECORD_OVERHEAD_BYTES = 1300
 const DEFAULT_MAX_BYTES = 1_048_588
+const MOST_HEADER_BYTES = 1000
 
 interface Staged {
   readonly topic: string
@@ -71,27 +81,82 @@ interface Staged {
   readonly record: WriteRecord
 }
 
+/** Sessions of one row that belong to other bots than the row's first. */
+const MOST_OTHER_BOTS = 10_000
+
+/** As much of the text as fits. */
+function short(text: string, mostBytes: number): string {
+  if (!isLong(text, mostBytes)) return text.toWellFormed()
+  return Buffer.from(text.slice(0, mostBytes))
+    .subarray(0, mostBytes - 3)
+    .toString('utf8')
+    .replace(/\uFFFD$/, '')
+}
+
+/** Stands for an id that is too long to be a key. */
+function digestOf(id: string): string {
+  return id === '' ? '' : hash('sha256', id, 'base64url').slice(0, 22)
+}
+
+/** A row may be nested deeper than the stack, or hold what JSON has no form for. */
+function jsonOf(row: () => unknown): string {
+  try {
+    return JSON.stringify(row()) ?? 'null'
+  } catch {
+    return JSON.stringify({ left_out: 'the row cannot be written as JSON' })
+  }
+}
+
+/** What the headers take in a record, rounded up. */
+function headerBytes(headers: Readonly<Record<string, string>>): number {
+  let bytes = 0
+  for (const [name, value] of Object.entries(headers)) bytes += 6 + name.length + Buffer.byteLength(value)
+  return bytes
+}
+
 /** The revision of a row that is not remembered. */
 export function firstRevisionOf({ forgotten }: Piece, observedAtMs: number): number {
   return forgotten ? Math.floor(observedAtMs / 1000) : 1
 }
 
-/** What goes into one transaction, and what Progress tells of it. */
+/** Opens the batches of one source partition, one at a time: they share buffers, so that a transaction leaves no garbage of its own. */
+export class Batches {
+  readonly to: Outputs
+  readonly slab = new Slab()
+  readonly items = new Items()
+  readonly staged: Staged[] = []
+  readonly partitionsOfBots = new Map<string, number>()
+  readonly versionsPartition: number
+  readonly rejectsPartition: number
+
+  constructor(to: Outputs) {
+    this.to = to
+    this.versionsPartition = to.partitionOf(`${to.connector}/${to.stream}/${to.scope}`, to.partitions)
+    this.rejectsPartition = to.partitionOf(`${to.vendor}:${to.account}:${to.scope}`, to.partitions)
+  }
+
+  /** A batch that begins with this piece. The one before it must be closed. */
+  open(piece: Piece): Batch {
+    return new Batch(this, piece)
+  }
+}
+
+/** What goes into one transaction, and what Progress reports about it. Closed when the transaction is over. */
 export class Batch {
   readonly #to: Outputs
-  readonly #slab = new Slab()
-  readonly #items = new Items()
-  readonly #staged: Staged[] = []
+  readonly #slab: Slab
+  readonly #items: Items
+  readonly #staged: Staged[]
   readonly #topics = new Map<string, WriteRecord[][]>()
-  readonly #partitionsOfBots = new Map<string, number>()
+  readonly #partitionsOfBots: Map<string, number>
   readonly #versionsPartition: number
   readonly #rejectsPartition: number
 
-  /** Of a window: rows that were followed tell none. */
-  #hasWindow = false
-  lane: Lane | null = null
-  fromMs = 0
-  untilMs = 0
+  readonly lane: Lane
+  /** Of the windows read. Rows that were followed have no window: theirs counts only until another comes. */
+  fromMs: number
+  untilMs: number
+  #hasWindow: boolean
   pages = 0
   rows = 0
   unchanged = 0
@@ -99,15 +164,23 @@ export class Batch {
   messages = 0
   events = 0
   /** Rejects by code. */
-  rejects = new Map<string, number>()
+  readonly rejects = new Map<string, number>()
   newestAtMs: number | null = null
   /** Records of all topics. */
   records = 0
 
-  constructor(to: Outputs) {
-    this.#to = to
-    this.#versionsPartition = to.partitionOf(`${to.connector}/${to.stream}/${to.scope}`, to.partitions)
-    this.#rejectsPartition = to.partitionOf(`${to.vendor}:${to.account}:${to.scope}`, to.partitions)
+  constructor(batches: Batches, piece: Piece) {
+    this.#to = batches.to
+    this.#slab = batches.slab
+    this.#items = batches.items
+    this.#staged = batches.staged
+    this.#partitionsOfBots = batches.partitionsOfBots
+    this.#versionsPartition = batches.versionsPartition
+    this.#rejectsPartition = batches.rejectsPartition
+    this.lane = piece.lane
+    this.fromMs = piece.window.fromMs
+    this.untilMs = piece.window.untilMs
+    this.#hasWindow = piece.followed !== true
   }
 
   get bytes(): number {
@@ -124,18 +197,13 @@ export class Batch {
     return sum
   }
 
-  /** Counts the piece in: its window widens what this commit tells of. */
-  begin(piece: Piece): void {
-    if (this.lane === null) {
-      this.lane = piece.lane
-      this.fromMs = piece.window.fromMs
-      this.untilMs = piece.window.untilMs
-      this.#hasWindow = false
-    }
-    if (piece.followed) return
+  /** Counts the piece in: its window widens what this commit reports. */
+  widen(piece: Piece): this {
+    if (piece.followed === true) return this
     if (!this.#hasWindow) this.fromMs = piece.window.fromMs
     this.#hasWindow = true
     this.untilMs = piece.window.untilMs
+    return this
   }
 
   /**
@@ -145,7 +213,7 @@ export class Batch {
    * @param open Whether the vendor may still change the row when it has left the lookback.
    * @returns false when the row was rejected.
    */
-  publish(
+  append(
     row: Row,
     drafts: readonly Draft[],
     piece: Piece,
@@ -155,8 +223,8 @@ export class Batch {
     open = false,
   ): boolean {
     const known = versions.get(row.id)
-    const revision = known ? known.revision + 1 : firstRevisionOf(piece, observedAtMs)
-    const firstRevision = known ? 1 : revision
+    const rowRevision = known?.revision ?? firstRevisionOf(piece, observedAtMs)
+    const firstRevision = known ? (known.hasGaps ? Math.floor(observedAtMs / 1000) : 1) : rowRevision
     const items = this.#items
     items.open(known?.items ?? '')
     this.#staged.length = 0
@@ -170,10 +238,10 @@ export class Batch {
     let sessions = 0
     let messages = 0
     let events = 0
+    let now: Known
 
     try {
-      for (const given of drafts) {
-        const draft = this.#to.mask.record(given)
+      for (const draft of drafts) {
         const { kind, record } = draft
         const itemKey = kind === 'session' ? record.session_key : kind === 'message' ? record.message_key : record.event_key
         const key = record.session_key ?? itemKey
@@ -196,44 +264,51 @@ export class Batch {
           record.bot_id = botId
         }
 
-        let value: Buffer
-        let atMs: number
-        if (kind === 'session') {
-          record.revision = items.get(ownerHash) === PUBLISHED ? revision : firstRevision
-          value = this.#slab.encode(this.#to.encoders.session, record)
-          items.put(ownerHash, PUBLISHED)
-          atMs = record.started_at
-        } else {
-          const itemHash = keyHash(KIND_NUMBER[kind], itemKey)
-          const before = items.get(itemHash)
-          record.revision = firstRevision
-          value = this.#encodeItem(draft)
-          const content = this.#contentOf(kind, value)
-          if (before === content) {
-            this.#slab.giveBack()
-            continue
-          }
-          if (before !== undefined) {
-            this.#slab.giveBack()
-            record.revision = known ? revision : firstRevision + 1
-            value = this.#encodeItem(draft)
-          }
-          items.put(itemHash, content)
-          atMs = kind === 'message' ? record.sent_at : record.occurred_at
+        const itemHash = kind === 'session' ? ownerHash : keyHash(KIND_NUMBER[kind], itemKey)
+        const before = items.get(itemHash)
+        record.revision = firstRevision
+        let value = this.#encode(draft)
+        const content = this.#contentOf(kind, value)
+        if (before === content) {
+          this.#slab.giveBack()
+          continue
+        }
+        const isPublished = before !== undefined && !(kind === 'session' && before === MENTIONED)
+        const revisionHash = isPublished || firstRevision !== rowRevision ? keyHash(REVISION_OF + KIND_NUMBER[kind], itemKey) : 0
+        if (isPublished) {
+          this.#slab.giveBack()
+          record.revision = (items.get(revisionHash) ?? rowRevision) + 1
+          value = this.#encode(draft)
         }
 
         const topic = this.#topicOf(kind)
-        const bytes = value.length + keyBuffer.length + RECORD_OVERHEAD_BYTES
-        if (bytes > this.#limitOf(topic)) {
+        const bytes = value.length + keyBuffer.length
+        if (bytes > this.#roomOf(topic)) {
           tooLarge.push(this.#tooLarge(row, kind, itemKey, value, bytes, topic))
+          this.#slab.giveBack()
           continue
         }
+        items.put(itemHash, content)
+        if (record.revision !== rowRevision) items.put(revisionHash, record.revision)
+        const atMs = kind === 'session' ? record.started_at : kind === 'message' ? record.sent_at : record.occurred_at
         this.#staged.push({ topic, partition: this.#partitionOfBot(botId), record: { key: keyBuffer, value } })
         if (newestAtMs === null || atMs > newestAtMs) newestAtMs = atMs
         if (kind === 'session') sessions++
         else if (kind === 'message') messages++
         else events++
       }
+      now = {
+        revision: rowRevision,
+        fingerprint: row.fingerprint,
+        botId: rowBot ?? '',
+        otherBots,
+        items: items.close(),
+        parts: null,
+        hasGaps: known?.hasGaps ?? false,
+        untilMs: known && piece.followed ? known.untilMs : Math.max(piece.window.untilMs, known?.untilMs ?? piece.window.untilMs),
+        open,
+      }
+      now = this.#spread(row.id, now, known, versions, observedAtMs)
     } catch (thrown) {
       this.reject(unmappable(row.raw, row.id, 'encode', thrown, row.fingerprint), piece, versions, cursor())
       return false
@@ -244,52 +319,77 @@ export class Batch {
     this.sessions += sessions
     this.messages += messages
     this.events += events
-    const now: Known = {
-      revision,
-      fingerprint: row.fingerprint,
-      botId: rowBot ?? '',
-      otherBots,
-      items: items.close(this.#limitOf(this.#to.names.versions) / 2),
-      untilMs: known && piece.followed ? known.untilMs : Math.max(piece.window.untilMs, known?.untilMs ?? piece.window.untilMs),
-      open,
-    }
     versions.set(row.id, now)
-    this.remember(row.id, now, versions)
+    this.#remember(row.id, now, known, versions)
     for (const reject of tooLarge) this.reject(reject, piece, versions, cursor())
     return true
   }
 
   /** Writes the row's version, also where it stands already: the topic forgets what was not written for long. */
   remember(rowId: string, known: Known, versions: Versions): void {
-    this.#add(this.#to.names.versions, this.#versionsPartition, {
+    this.#remember(rowId, known, undefined, versions)
+  }
+
+  /** The row with its items spread over as many records as they need. @throws FlowError ROW_UNMAPPABLE where even its head is too large */
+  #spread(rowId: string, now: Known, before: Known | undefined, versions: Versions, nowMs: number): Known {
+    const room = this.#roomOf(this.#to.names.versions)
+    const keyBytes = Buffer.byteLength(versions.rowKey(rowId))
+    const parts = spread(now, before, room, keyBytes, nowMs)
+    const spreadOut = parts === null ? now : { ...now, parts }
+    const bytes = knownBytes(spreadOut) + keyBytes
+    if (bytes > room || (now.otherBots?.size ?? 0) > MOST_OTHER_BOTS) {
+      const hint = `what is remembered of the row takes ${bytes} bytes, and a record of ${this.#to.names.versions} takes ${room}`
+      throw new FlowError('ROW_UNMAPPABLE', { path: 'id', hint })
+    }
+    return spreadOut
+  }
+
+  #remember(rowId: string, now: Known, before: Known | undefined, versions: Versions): void {
+    const topic = this.#to.names.versions
+    this.#add(topic, this.#versionsPartition, {
       key: this.#slab.text(versions.rowKey(rowId)),
-      value: this.#slab.take(knownBytes(known), (buffer, at) => writeKnown(known, buffer, at)),
+      value: this.#slab.take(knownBytes(now), (buffer, at) => writeKnown(now, buffer, at)),
     })
+    if (now.parts === null && (before?.parts ?? null) === null) return
+    for (const { part, items } of changedParts(now, before)) {
+      this.#add(topic, this.#versionsPartition, {
+        key: this.#slab.text(versions.partKey(rowId, part)),
+        value: items === null ? null : this.#slab.take(partBytes(items), (buffer, at) => writePart(items, buffer, at)),
+      })
+    }
   }
 
   /** Sessions that were derived, and the threads that they are remembered by. */
   derived({ sessions, threads }: Drained): void {
     const topic = this.#to.names.sessions
-    for (const { sessionKey, botId, record } of sessions) {
+    const { vendor, account, door } = this.#to
+    for (const { sessionId, botId, record } of sessions) {
+      const sessionKey = sessionKeyOf(vendor, account, door.sessionId(sessionId))
       const key = this.#slab.text(sessionKey)
       let value: Buffer | null = null
       if (record !== null) {
-        const draft = this.#to.mask.record({ kind: 'session', record })
-        value = this.#slab.encode(this.#to.encoders.session, draft.record as Session)
-        if (value.length + key.length + RECORD_OVERHEAD_BYTES > this.#limitOf(topic)) {
+        door.records([{ kind: 'session', record }])
+        value = this.#slab.encode(this.#to.encoders.session, record)
+        if (value.length + key.length > this.#roomOf(topic)) {
           this.#slab.giveBack()
           const attributes = { left_out: 'attributes larger than the topic takes' }
-          value = this.#slab.encode(this.#to.encoders.session, { ...(draft.record as Session), attributes })
+          value = this.#slab.encode(this.#to.encoders.session, { ...record, attributes })
+        }
+        const bytes = value.length + key.length
+        if (bytes > this.#roomOf(topic)) {
+          this.#rejected(this.#tooLarge({ id: sessionKey, raw: record }, 'session', sessionKey, value, bytes, topic), '', null)
+          this.rejects.set('RECORD_TOO_LARGE', (this.rejects.get('RECORD_TOO_LARGE') ?? 0) + 1)
+          continue
         }
         this.sessions++
       }
       this.#add(topic, this.#partitionOfBot(botId), { key, value })
     }
-    const most = this.#limitOf(this.#to.names.versions) - RECORD_OVERHEAD_BYTES
-    for (const { key, value, slim } of threads) {
-      const fits = Buffer.byteLength(value) + Buffer.byteLength(key) <= most
-      const record = { key: this.#slab.text(key), value: this.#slab.text(fits ? value : slim()) }
-      this.#add(this.#to.names.versions, this.#versionsPartition, record)
+    const versions = this.#to.names.versions
+    for (const thread of threads) {
+      for (const { key, value } of spreadThread(thread, this.#roomOf(versions))) {
+        this.#add(versions, this.#versionsPartition, { key: this.#slab.text(key), value })
+      }
     }
   }
 
@@ -297,50 +397,88 @@ export class Batch {
    * One row or record that cannot be published goes to the rejects topic, once for the same content.
    *
    * @param cursor The cursor before the row's page: where to read it again.
+   * @returns false when the same content was rejected before.
    * @throws FlowError with the reject's code when the connector tolerates none.
    */
-  reject(reject: Reject, piece: Piece, versions: Versions, cursor: string): void {
+  reject(reject: Reject, piece: Piece, versions: Versions, cursor: string): boolean {
     const to = this.#to
     if (!to.tolerant) {
       throw new FlowError(reject.code, {
         connector: to.connector,
         stream: to.stream,
         scope: to.scope,
-        row: reject.rowId,
+        row: to.door.shownId(reject.rowId),
         path: reject.path,
         hint: `${reject.message}; errors.tolerance is none`,
       })
     }
     if (!versions.reject(reject.mark, piece.window.untilMs)) {
       this.unchanged++
-      return
+      return false
     }
+    this.#rejected(reject, cursor, piece.window)
+    const key = versions.rejectKey(reject.mark)
+    if (Buffer.byteLength(key) + REJECT_BYTES <= this.#roomOf(to.names.versions)) {
+      this.#add(to.names.versions, this.#versionsPartition, {
+        key: this.#slab.text(key),
+        value: this.#slab.take(REJECT_BYTES, (buffer, at) => writeReject(reject.mark, piece.window.untilMs, buffer, at)),
+      })
+    }
+    this.rejects.set(reject.code, (this.rejects.get(reject.code) ?? 0) + 1)
+    return true
+  }
+
+  /** The reject's record: with less and less in it, until it fits. */
+  #rejected(reject: Reject, cursor: string, window: Window | null): void {
+    const to = this.#to
     const topic = to.names.rejects
+    const sealed = to.door.sealedRow(reject.raw)
+    const own = {
+      [HEADERS.connector]: to.connector,
+      [HEADERS.stream]: to.stream,
+      [HEADERS.scope]: to.scope,
+      [HEADERS.reason]: reject.code,
+      [HEADERS.path]: short(reject.path, MOST_HEADER_BYTES),
+      ...(window === null ? {} : { [HEADERS.window]: windowText(window) }),
+      ...(sealed === null ? {} : { [HEADERS.masked]: 'true' }),
+    }
     const headers = {
       '__connect.errors.topic': this.#topicOf(reject.path in KIND_NUMBER ? (reject.path as Kind) : 'session'),
       '__connect.errors.connector.name': to.connector,
       '__connect.errors.task.id': String(to.task),
       '__connect.errors.stage': reject.stage.toUpperCase(),
       '__connect.errors.exception.class.name': reject.code,
-      '__connect.errors.exception.message': reject.message.slice(0, 1000),
-      '__colloquy.connector': to.connector,
-      '__colloquy.stream': to.stream,
-      '__colloquy.scope': to.scope,
-      '__colloquy.reason': reject.code,
-      '__colloquy.path': reject.path.slice(0, 1000),
-      '__colloquy.cursor': cursor,
+      '__connect.errors.exception.message': short(reject.message, MOST_HEADER_BYTES),
+      ...own,
+      [HEADERS.cursor]: cursor,
     }
-    const json = JSON.stringify(to.mask.row(reject.raw)) ?? 'null'
-    const room = this.#limitOf(topic) - RECORD_OVERHEAD_BYTES - 4 * (cursor.length + 3000) - 3 * reject.rowId.length
-    const bytes = Buffer.byteLength(json)
-    const value = bytes <= room ? json : JSON.stringify({ left_out: 'the row is larger than the topic takes', bytes })
-    const key = this.#slab.text(reject.rowId)
-    this.#add(topic, this.#rejectsPartition, { key, value: this.#slab.text(value), headers })
-    this.#add(to.names.versions, this.#versionsPartition, {
-      key: this.#slab.text(versions.rejectKey(reject.mark)),
-      value: this.#slab.take(REJECT_BYTES, (buffer, at) => writeReject(reject.mark, piece.window.untilMs, buffer, at)),
-    })
-    this.rejects.set(reject.code, (this.rejects.get(reject.code) ?? 0) + 1)
+    const id = isLong(reject.rowId, MOST_ID_BYTES) ? digestOf(reject.rowId) : cleanId(to.door.shownId(reject.rowId))
+    const json = jsonOf(() => to.door.row(reject.raw))
+    const summary = JSON.stringify({ left_out: 'the row is larger than the topic takes', bytes: Buffer.byteLength(json) })
+    const { [HEADERS.cursor]: _, ...withoutCursor } = headers
+    const shortened = Object.fromEntries(Object.entries(withoutCursor).map(([name, text]) => [name, short(text, 100)]))
+    const forms: readonly (readonly [key: string, value: string, headers: Readonly<Record<string, string>>])[] = [
+      ...(sealed === null
+        ? []
+        : [
+            [id, json, { ...headers, [HEADERS.sealed]: sealed }] as const,
+            [id, json, { ...withoutCursor, [HEADERS.sealed]: sealed }] as const,
+          ]),
+      [id, json, headers],
+      [id, json, withoutCursor],
+      [id, summary, headers],
+      [id, summary, withoutCursor],
+      [digestOf(id), summary, shortened],
+      [digestOf(id), summary, { [HEADERS.reason]: reject.code, [HEADERS.path]: short(reject.path, 50) }],
+    ]
+    const room = this.#roomOf(topic)
+    const form = forms.find(
+      ([key, value, given]) => Buffer.byteLength(key) + Buffer.byteLength(value) + headerBytes(given) <= room,
+    )
+    // A topic that takes less than this takes nothing at all; the reject is counted all the same.
+    if (!form) return
+    const [key, value, given] = form
+    this.#add(topic, this.#rejectsPartition, { key: this.#slab.text(key), value: this.#slab.text(value), headers: given })
   }
 
   /** One more record, as it is. */
@@ -358,31 +496,21 @@ export class Batch {
     return batches
   }
 
-  /** Empty again, when the transaction is over. */
-  reset(): void {
+  /** When the transaction is over: its memory serves the next batch. */
+  close(): void {
     this.#topics.clear()
     this.#slab.reset()
-    this.lane = null
-    this.fromMs = 0
-    this.untilMs = 0
-    this.pages = 0
-    this.rows = 0
-    this.unchanged = 0
-    this.sessions = 0
-    this.messages = 0
-    this.events = 0
-    this.rejects = new Map()
-    this.newestAtMs = null
-    this.records = 0
   }
 
   /** The hash of what the record says, without how it was read; of the record that was encoded last. */
   #contentOf(kind: Kind, value: Buffer): number {
-    return contentHash(value.subarray(this.#to.encoders[kind].lastTailStart - this.#slab.lastStart))
+    const content = contentHash(value.subarray(this.#to.encoders[kind].lastTailStart - this.#slab.lastStart))
+    return kind === 'session' && content <= PUBLISHED ? content + 2 : content
   }
 
-  #encodeItem({ kind, record }: Exclude<Draft, { kind: 'session' }>): Buffer {
-    const { message, event } = this.#to.encoders
+  #encode({ kind, record }: Draft): Buffer {
+    const { session, message, event } = this.#to.encoders
+    if (kind === 'session') return this.#slab.encode(session, record)
     return kind === 'message' ? this.#slab.encode(message, record) : this.#slab.encode(event, record)
   }
 
@@ -391,8 +519,9 @@ export class Batch {
     return kind === 'session' ? names.sessions : kind === 'message' ? names.messages : names.events
   }
 
-  #limitOf(topic: string): number {
-    return this.#to.maxBytes.get(topic) ?? DEFAULT_MAX_BYTES
+  /** Bytes that key, value and headers of one record of the topic may take. */
+  #roomOf(topic: string): number {
+    return mostRecordBytes(this.#to.maxBytes.get(topic) ?? DEFAULT_MAX_BYTES)
   }
 
   #partitionOfBot(botId: string): number {
@@ -415,7 +544,7 @@ export class Batch {
     this.records++
   }
 
-  #tooLarge(row: Row, kind: Kind, itemKey: string, value: Buffer, bytes: number, topic: string): Reject {
+  #tooLarge(row: Pick<Row, 'id' | 'raw'>, kind: Kind, itemKey: string, value: Buffer, bytes: number, topic: string): Reject {
     const content = this.#contentOf(kind, value)
     return {
       rowId: row.id,
@@ -423,7 +552,7 @@ export class Batch {
       code: 'RECORD_TOO_LARGE',
       stage: 'encode',
       path: kind,
-      message: `the ${kind} takes ${bytes} bytes, ${topic} takes ${this.#limitOf(topic)}`,
+      message: `the ${kind} takes ${bytes} bytes, a record of ${topic} takes ${this.#roomOf(topic)}`,
       mark: markOf(`${kind}|${itemKey}|${content}`),
     }
   }

@@ -2,9 +2,10 @@
  * How each source partition is, for readiness, the REST API and metrics. Metrics have no scope label: a stream is as its worst scope is, and
  * complete as far as its slowest.
  */
-import type { Clock } from '../clock.ts'
+import { type Clock, steadyMs } from '../clock.ts'
 import type { ErrorCode, FlowError } from '../errors.ts'
 import type { Metrics, StreamState } from '../metrics.ts'
+import type { HttpWatch } from '../source/http.ts'
 import type { PartitionName } from './cursor.ts'
 
 export interface PartitionState extends PartitionName {
@@ -26,27 +27,53 @@ export type HealthMetrics = Pick<Metrics, 'set' | 'setStreamState'>
 /** From good to bad. */
 const ORDER: readonly StreamState[] = ['live', 'paused', 'catching_up', 'throttled', 'stalled', 'failed']
 
-export interface PartitionHealth {
+export interface PartitionHealth extends HttpWatch {
   set(state: StreamState): void
   restored(versions: number): void
   committed(of: { state: StreamState; completeUntilMs: number; versions: number }): void
   failed(error: FlowError, state: StreamState): void
 }
 
+/**
+ * When a source partition that should get on counts as stalled. Two cases, because both are known better than by commits alone:
+ *
+ * - A vendor that takes a request and does not answer it, also where bytes drip in: after two poll intervals, as by then the stream is two polls behind what
+ *   was asked for; but never before 10 s, or a pace of a second would call every slow answer a stall, and after 60 s at the latest, however seldom
+ *   the stream is read: no healthy vendor takes longer, and requests that were given up and tried again count on.
+ * - Nothing at all happens, no answer and no commit: after two poll intervals, at least 60 s. Waits for a quota, or that the vendor asked for, are not
+ *   that: they are `throttled` then.
+ */
+export function stallTimes(pollIntervalMs: number): { readonly silentAfterMs: number; readonly stalledAfterMs: number } {
+  const twoPollsMs = 2 * pollIntervalMs
+  return { silentAfterMs: Math.min(60_000, Math.max(10_000, twoPollsMs)), stalledAfterMs: Math.max(60_000, twoPollsMs) }
+}
+
+interface Entry {
+  state: PartitionState
+  readonly pollIntervalMs: number
+  /** Steady times. The last answer, commit, failure or end of a wait. */
+  movedMs: number
+  /** When the waits under way began. */
+  readonly waits: Set<{ readonly sinceMs: number }>
+  /** When the requests under way began. */
+  readonly asks: Set<{ readonly sinceMs: number }>
+  /** When the oldest request began that was given up, since the last answer. */
+  unansweredMs: number | null
+}
+
 export class Health {
   readonly #clock: Clock
   readonly #metrics: HealthMetrics
-  readonly #partitions: { state: PartitionState; movedAtMs: number; readonly stalledAfterMs: number }[] = []
+  readonly #partitions: Entry[] = []
 
   constructor(clock: Clock, metrics: HealthMetrics) {
     this.#clock = clock
     this.#metrics = metrics
   }
 
-  /** @param of.stalledAfterMs Without a commit for so long, in a state that should commit, the source partition counts as stalled. */
-  add(of: PartitionName & { task: number; stalledAfterMs: number }): PartitionHealth {
-    const { stalledAfterMs, ...name } = of
-    const entry = {
+  add(options: PartitionName & { task: number; pollIntervalMs: number }): PartitionHealth {
+    const { pollIntervalMs, ...name } = options
+    const entry: Entry = {
       state: {
         ...name,
         state: 'catching_up',
@@ -55,44 +82,67 @@ export class Health {
         committedAtMs: null,
         versions: 0,
         error: null,
-      } as PartitionState,
-      movedAtMs: this.#clock.now(),
-      stalledAfterMs,
+      },
+      pollIntervalMs,
+      movedMs: steadyMs(this.#clock),
+      waits: new Set(),
+      asks: new Set(),
+      unansweredMs: null,
     }
     this.#partitions.push(entry)
+    const moved = () => (entry.movedMs = steadyMs(this.#clock))
     const change = (to: Partial<PartitionState>) => {
       entry.state = { ...entry.state, ...to }
-      this.#publish(of)
+      this.#publish(options)
     }
     return {
       set: state => {
         if (entry.state.state !== state) change({ state })
       },
-      restored: versions => change({ restored: true, versions }),
+      restored: versions =>
+        // Ours again: what says that another process has it is no longer true.
+        change({ restored: true, versions, ...(entry.state.error?.code === 'KAFKA_FENCED' ? { error: null } : {}) }),
       committed: to => {
-        entry.movedAtMs = this.#clock.now()
-        change({ ...to, committedAtMs: entry.movedAtMs, error: null })
+        moved()
+        change({ ...to, committedAtMs: this.#clock.now(), error: null })
       },
       failed: (error, state) => {
-        const atMs = this.#clock.now()
-        entry.movedAtMs = atMs
-        change({ state, error: { code: error.code, message: error.message, atMs } })
+        moved()
+        change({ state, error: { code: error.code, message: error.message, atMs: this.#clock.now() } })
+      },
+      waits: () => {
+        const wait = { sinceMs: steadyMs(this.#clock) }
+        entry.waits.add(wait)
+        return () => {
+          if (entry.waits.delete(wait)) moved()
+        }
+      },
+      asks: () => {
+        const ask = { sinceMs: steadyMs(this.#clock) }
+        entry.asks.add(ask)
+        return isAnswered => {
+          if (!entry.asks.delete(ask)) return
+          if (isAnswered) {
+            entry.unansweredMs = null
+            moved()
+          } else entry.unansweredMs = Math.min(entry.unansweredMs ?? Infinity, ask.sinceMs)
+        }
       },
     }
   }
 
   states(): readonly PartitionState[] {
-    const nowMs = this.#clock.now()
-    return this.#partitions.map(({ state, movedAtMs, stalledAfterMs }) =>
-      (state.state === 'live' || state.state === 'catching_up') && nowMs - movedAtMs > stalledAfterMs
-        ? { ...state, state: 'stalled' }
-        : state,
-    )
+    const nowMs = steadyMs(this.#clock)
+    return this.#partitions.map(entry => {
+      const state = shownState(entry, nowMs)
+      return state === entry.state.state ? entry.state : { ...entry.state, state }
+    })
   }
 
-  /** Tells metrics of what became stalled; call it now and then. */
+  /** Updates the metrics with what has become stalled; call it now and then. */
   refresh(): void {
-    for (const { state } of this.#partitions) this.#publish(state)
+    const streams = new Map(this.#partitions.map(({ state }) => [JSON.stringify([state.connector, state.stream]), state]))
+    for (const state of streams.values()) this.#publish(state)
   }
 
   #publish(of: { connector: string; stream: string }): void {
@@ -105,4 +155,15 @@ export class Health {
       this.#metrics.set('ingest_complete_until_timestamp_seconds', labels, least / 1000)
     }
   }
+}
+
+function shownState({ state: { state }, pollIntervalMs, movedMs, waits, asks, unansweredMs }: Entry, nowMs: number): StreamState {
+  if (state !== 'live' && state !== 'catching_up' && state !== 'throttled') return state
+  const { silentAfterMs, stalledAfterMs } = stallTimes(pollIntervalMs)
+  const oldest = (all: Set<{ readonly sinceMs: number }>) => Math.min(...[...all].map(({ sinceMs }) => sinceMs))
+  const silentSinceMs = Math.min(oldest(asks), unansweredMs ?? Infinity)
+  if (nowMs - silentSinceMs > silentAfterMs) return 'stalled'
+  if (state === 'throttled') return state
+  if (waits.size > 0) return nowMs - oldest(waits) > stalledAfterMs ? 'throttled' : state
+  return nowMs - movedMs > stalledAfterMs ? 'stalled' : state
 }

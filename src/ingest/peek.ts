@@ -1,20 +1,23 @@
 /** A look at what a connector gives, without Kafka: nothing is written, no cursor moves. */
 import type { Clock } from '../clock.ts'
+import type { Network } from '../dispatcher.ts'
 import { asFlowError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Event, Message, Session } from '../records.ts'
 import { contentId } from '../source/content-id.ts'
-import type { Draft, Http, Scope, Stream, Window } from '../source/contract.ts'
+import type { Http, Scope, Stream, Window } from '../source/contract.ts'
 import { createHttp } from '../source/http.ts'
-import { quotaLimits, quotaShare } from '../source/config.ts'
+import { watchedStream } from '../source/watchdog.ts'
 import { PRIORITY, quotaPool, type QuotaPool } from '../source/quota.ts'
 import { rowContext, type RowContext } from '../source/records.ts'
 import { halve } from '../source/windows.ts'
-import { decode, type Reject, type Row, unmappable } from './decode.ts'
 import { DerivedSessions } from './derived.ts'
-import { asGiven } from './mask.ts'
+import { type Door, doorOf } from './door.ts'
+import { maskFor } from './mask.ts'
 import type { PlanSpec } from './plan.ts'
-import { type ConnectorToRun, partitionsOf, planSpecOf } from './start.ts'
+import type { Reject } from './reject.ts'
+import { decode, mapRows, type Row, type RowPath } from './rows.ts'
+import { type ConnectorToRun, leaseOf, partitionsOf, planSpecOf } from './source-partition.ts'
 
 export type Peeked =
   | { readonly kind: 'session'; readonly record: Session }
@@ -31,6 +34,8 @@ export interface PeekOptions extends Omit<ConnectorToRun, 'name'> {
   readonly clock: Clock
   readonly log: Log
   readonly signal: AbortSignal
+  /** The way to the vendor. Default: directly. */
+  readonly network?: Network
 }
 
 /** How far back a stream is looked at whose rows never change. */
@@ -41,13 +46,6 @@ const MOST_PAGES = 5
 /** Rows of one call of `expand`: few, because few are shown. */
 const EXPAND_ROWS = 10
 
-/** Sessions are derived of what is shown only: where a longer look would make them longer, they are cut. */
-interface Deriving extends Place {
-  readonly derived: DerivedSessions | null
-  /** Sessions that were derived and shown. */
-  readonly shown: Set<string>
-}
-
 interface Place extends Omit<PeekOptions, 'limit'> {
   readonly stream: Stream
   readonly scope: Scope
@@ -55,6 +53,13 @@ interface Place extends Omit<PeekOptions, 'limit'> {
   readonly spec: PlanSpec
   readonly account: string
   readonly name: string
+}
+
+/** A place that is being looked at. Sessions are derived from what is shown only: where a longer look would make them longer, they are cut. */
+interface Look extends Place {
+  readonly path: RowPath
+  /** Sessions that were derived and shown. */
+  readonly shown: Set<string>
 }
 
 /**
@@ -108,18 +113,17 @@ export function probesOf(options: Omit<PeekOptions, 'limit'>): Probe[] {
 /** Every stream and scope of the connector, to be opened one after another under the quota that they share. */
 function placesOf(options: Omit<PeekOptions, 'limit'>) {
   const { connector, base, config, clock, log, signal, name = base.account } = options
-  const { manifest } = connector
   const { pool = quotaPool(clock) } = options
   const httpSpec = connector.http(config as never)
+  const way = options.network === undefined ? {} : { network: options.network }
   return partitionsOf(connector, base, config).map(({ stream, streamName, scope }) => ({
     stream: streamName,
     scope: scope.name,
     open: () => {
-      const shared = quotaShare(manifest, name, config, scope)
-      const lease = pool.lease({ vendor: manifest.id, shared, limits: quotaLimits(manifest, base) })
-      const http = createHttp(httpSpec, { quota: lease.gate, priority: PRIORITY.live, signal, clock, log })
+      const lease = leaseOf(pool, { ...options, name }, scope)
+      const http = createHttp(httpSpec, { quota: lease.gate, priority: PRIORITY.live, signal, clock, log, ...way })
       const spec = planSpecOf(connector, stream, base, config)
-      const place: Place = { ...options, name, stream, scope, http, spec, account: base.account }
+      const place: Place = { ...options, name, stream: watchedStream(stream), scope, http, spec, account: base.account }
       const close = async () => {
         lease.end()
         await http.close()
@@ -130,7 +134,7 @@ function placesOf(options: Omit<PeekOptions, 'limit'>) {
 }
 
 async function* peekStream(of: Place): AsyncGenerator<Peeked> {
-  const place = derivingAt(of)
+  const place = lookAt(of)
   const said = new Set<string>()
   for (const window of windowsBack(place.spec, place.clock.now())) {
     for await (const rows of rowsIn(place, window)) {
@@ -147,7 +151,7 @@ async function* peekStream(of: Place): AsyncGenerator<Peeked> {
 
 /** Any record of the newest window, in as few requests as that takes. */
 async function firstOf(of: Place): Promise<Peeked | null> {
-  const place = derivingAt(of)
+  const place = lookAt(of)
   for (const window of windowsBack(place.spec, place.clock.now())) {
     for await (const rows of rowsIn(place, window, 'pages')) {
       for await (const peeked of recordsOf(place, rows)) return peeked
@@ -157,11 +161,22 @@ async function firstOf(of: Place): Promise<Peeked | null> {
   return null
 }
 
-function derivingAt(of: Place): Deriving {
-  const derive = of.stream.derive?.(of.config as never) ?? null
-  const derived = derive && new DerivedSessions(derive, { connector: of.name, stream: '', scope: of.scope.name })
-  derived?.settle(() => of.clock.now() - of.spec.lagMs)
-  return { ...of, derived, shown: new Set() }
+function lookAt(place: Place): Look {
+  const { stream, config, scope, http, clock, name, spec } = place
+  const derive = stream.derive?.(config as never) ?? null
+  const derived = derive && new DerivedSessions(derive, { connector: name, stream: '', scope: scope.name })
+  derived?.settle(() => clock.now() - spec.lagMs)
+  const path = {
+    stream,
+    config,
+    scope,
+    http,
+    clock,
+    derived,
+    door: doorOf(maskFor(place.connector, place.base)),
+    expandRows: EXPAND_ROWS,
+  }
+  return { ...place, path, shown: new Set() }
 }
 
 /**
@@ -196,37 +211,42 @@ async function* rowsIn(of: Place, window: Window, by: 'window' | 'pages' = 'wind
   else for (const half of halves?.toReversed() ?? []) yield* rowsIn(of, half, by)
 }
 
-async function* recordsOf(place: Deriving, raws: readonly unknown[]): AsyncGenerator<Peeked> {
-  const { stream, config, scope, clock, spec, connector, account, name } = place
-  const ctx = rowContext({
-    vendor: connector.manifest.id,
-    account,
-    connector: name,
-    config,
-    scope,
-    observedAtMs: clock.now(),
-    lookbackMs: spec.lookbackMs,
-  })
+async function* recordsOf(look: Look, raws: readonly unknown[]): AsyncGenerator<Peeked> {
+  const { stream, config, scope, clock, spec, connector, account, name, path } = look
+  const { lookbackMs } = spec
+  const vendor = connector.manifest.id
+  const ctx = rowContext({ vendor, account, connector: name, config, scope, observedAtMs: clock.now(), lookbackMs })
   const { rows, rejects } = decode(stream, raws, ctx)
-  for (const reject of rejects) yield shown(reject)
-  if (place.derived !== null) {
-    yield* derivedOf(place, place.derived, rows, ctx)
-    return
-  }
-  const wanted = newestFirst(rows, row => drafts(place, row.row, ctx)[0])
-  for (let at = 0; at < wanted.length; at += EXPAND_ROWS) {
-    const some = wanted.slice(at, at + EXPAND_ROWS)
-    const richer = await richerOf(place, some)
-    for (const [index, row] of some.entries()) yield* told(place, row, richer[index], ctx)
+  for (const reject of rejects) yield shown(path.door, reject)
+  if (path.derived === null)
+    yield* mapped(
+      path,
+      newestFirst(rows, row => previewOf(path, row, ctx)),
+      ctx,
+    )
+  else yield* derivedFirst(look, path.derived, rows, ctx)
+}
+
+async function* mapped(path: RowPath, rows: readonly Row[], ctx: RowContext): AsyncGenerator<Peeked> {
+  for await (const some of mapRows(path, rows, ctx, () => true)) {
+    for (const each of some) {
+      if ('reject' in each) yield shown(path.door, each.reject)
+      else {
+        yield* each.drafts
+        if (each.home === null || path.derived === null) continue
+        const { session, turn } = each.home
+        path.derived.count(session, turn, { isNew: true, firstRevision: 1, readUntilMs: turn.atMs })
+      }
+    }
   }
 }
 
-/** What the row tells before it was asked for more: nothing where it cannot be told without. */
-function drafts({ stream }: Place, row: unknown, ctx: RowContext): readonly Draft[] {
+/** The first record of the row before it was enriched; undefined where it cannot be mapped without. */
+function previewOf({ stream }: RowPath, { row }: Row, ctx: RowContext): Peeked | undefined {
   try {
-    return stream.normalise(row as never, ctx)
+    return stream.normalise(row as never, ctx)[0]
   } catch {
-    return []
+    return undefined
   }
 }
 
@@ -246,59 +266,27 @@ function timeOf(peeked: Peeked | undefined): number | undefined {
   return peeked?.kind === 'event' ? peeked.record.occurred_at : undefined
 }
 
-async function richerOf({ stream, config, scope, http, clock }: Place, rows: readonly Row[]): Promise<readonly unknown[]> {
-  const given = rows.map(row => row.row as never)
-  return stream.expand ? stream.expand({ config: config as never, scope, rows: given, nowMs: clock.now(), http }) : given
-}
-
-/** Of rows whose sessions are derived: the sessions, each once, then what the rows tell. */
-async function* derivedOf(
-  place: Deriving,
+/** Where sessions are derived: the sessions, each once, then the records of the rows. */
+async function* derivedFirst(
+  { path, shown }: Look,
   derived: DerivedSessions,
   rows: readonly Row[],
   ctx: RowContext,
 ): AsyncGenerator<Peeked> {
   const peeked: Peeked[] = []
-  const atOnce = place.stream.expandRows ?? 100
-  for (let at = 0; at < rows.length; at += atOnce) {
-    const some = rows.slice(at, at + atOnce)
-    const richer = await richerOf(place, some)
-    for (const [index, row] of some.entries()) peeked.push(...turnOf(place, derived, row, richer[index], ctx))
-  }
+  for await (const each of mapped(path, rows, ctx)) peeked.push(each)
   const sessions: Peeked[] = []
-  for (const { sessionKey, record } of derived.drain(ctx).sessions) {
-    if (record === null || place.shown.has(sessionKey)) continue
-    place.shown.add(sessionKey)
-    sessions.push(asGiven.record({ kind: 'session', record }))
+  for (const { sessionId, record } of derived.drain(ctx).sessions) {
+    if (record === null || shown.has(sessionId)) continue
+    shown.add(sessionId)
+    sessions.push(...path.door.records([{ kind: 'session', record }]))
   }
-  yield* newestFirst(sessions, of => of)
-  yield* newestFirst(peeked, of => of)
+  yield* newestFirst(sessions, session => session)
+  yield* newestFirst(peeked, each => each)
 }
 
-function turnOf(place: Deriving, derived: DerivedSessions, row: Row, richer: unknown, ctx: RowContext): Peeked[] {
-  try {
-    const turn = derived.turn(richer, ctx)
-    if (turn !== null) place.stream.normalise(richer as never, { ...ctx, derived: derived.provisional(turn, ctx) })
-    const [session] = turn === null ? [] : derived.assign([turn])
-    const ref = turn === null || session === undefined ? null : derived.refer(session, turn, ctx)
-    const peeked = [...told(place, row, richer, { ...ctx, derived: ref })]
-    if (turn && session) derived.count(session, turn, { isNew: true, firstRevision: 1, readUntilMs: turn.atMs })
-    return peeked
-  } catch (thrown) {
-    return [shown(unmappable(row.raw, row.id, 'normalise', thrown, row.fingerprint))]
-  }
-}
-
-function* told({ stream }: Place, row: Row, richer: unknown, ctx: RowContext): Generator<Peeked> {
-  try {
-    for (const draft of stream.normalise(richer as never, ctx)) yield asGiven.record(draft)
-  } catch (thrown) {
-    yield shown(unmappable(row.raw, row.id, 'normalise', thrown, row.fingerprint))
-  }
-}
-
-function shown({ code, stage, path, message, raw }: Reject): Peeked {
-  return { kind: 'reject', record: { reason: code, stage, path, message, row: asGiven.row(raw) } }
+function shown(door: Door, { code, stage, path, message, raw }: Reject): Peeked {
+  return { kind: 'reject', record: { reason: code, stage, path, message, row: door.row(raw) } }
 }
 
 /** Touching windows from now backwards over the lookback: short at first, since few records are wanted, then twice as long each. */

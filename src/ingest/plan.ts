@@ -12,7 +12,7 @@
  *   begins at `start.at`, so that turns come in order of time.
  *
  * No lane moves past a window that was not read completely. A window begins and ends inside one range of `covered` or between two, and on one
- * side of the horizon: so all its rows are either remembered, or were forgotten, or were never read.
+ * side of the time since when versions are held: so all its rows are either remembered, or were forgotten, or were never read.
  */
 import { FlowError } from '../errors.ts'
 import type { Lane, TimeRange } from '../records.ts'
@@ -61,7 +61,7 @@ export interface Piece {
   readonly lane: Lane
   readonly window: Window
   readonly resume: Json
-  /** The whole window was read before and lies behind the horizon: a row of it that is not remembered may have been published long ago. */
+  /** The whole window was read before, and versions of it are not held: a row of it that is not remembered may have been published long ago. */
   readonly forgotten: boolean
   /** No window: open rows, asked for by their ids. */
   readonly followed?: true
@@ -109,9 +109,61 @@ export function horizon(cursor: Cursor, spec: PlanSpec): number {
   return spec.lookbackMs > 0 ? cursor.lookback.beganMs - spec.lookbackMs : cursor.live.atMs
 }
 
+/** Versions stay on their topic for the lookback and this long: see `topicSpecs`. */
+const KEPT_BEYOND_MS = 7 * 86_400_000
+
+/**
+ * The cursor under the lookback of now. Where that is longer than the one that versions were kept for, those of older rows may be deleted by now:
+ * from when on they are held stays in the cursor.
+ */
+export function underLookback<T extends Cursor>(cursor: T, { lookbackMs }: PlanSpec, nowMs: number): T {
+  const { kept } = cursor
+  if (kept?.lookbackMs === lookbackMs) return cursor
+  const before = kept ?? { lookbackMs: 0, fromMs: -Infinity }
+  const fromMs = lookbackMs > before.lookbackMs ? nowMs - before.lookbackMs - KEPT_BEYOND_MS : -Infinity
+  return { ...cursor, kept: { lookbackMs, fromMs: Math.max(before.fromMs, fromMs) } }
+}
+
+/** So far two clocks may be apart before one of them is taken to be wrong. */
+export const SKEW_MS = 60_000
+
+/**
+ * The cursor without times that have not come yet: they are of a clock that was ahead, and what they say was read could not have been there. It is
+ * read when its time has come.
+ */
+export function notAheadOf<T extends Cursor>(cursor: T, spec: PlanSpec, nowMs: number): T {
+  const { live, backfill, lookback, covered } = cursor
+  const { pass } = lookback
+  // A `start.at` that is still to come is meant so.
+  const mostMs = Math.max(nowMs + SKEW_MS, spec.startAtMs ?? -Infinity)
+  const isAhead = (place: Place | null) => place !== null && Math.max(place.atMs, place.toMs ?? -Infinity) > mostMs
+  const isPassAhead = pass !== null && (isAhead(pass) || Math.max(pass.untilMs, pass.beganMs) > mostMs)
+  const isBackfillAhead = backfill !== null && (isAhead(backfill) || backfill.untilMs > mostMs)
+  if (!isAhead(live) && !isPassAhead && !isBackfillAhead && lookback.beganMs <= mostMs) return cursor
+  const edgeMs = nowMs - spec.lagMs
+  return {
+    ...cursor,
+    startMs: Math.min(cursor.startMs, edgeMs),
+    live: isAhead(live) ? at(Math.min(live.atMs, edgeMs)) : live,
+    backfill: backfill && isBackfillAhead ? clipped(backfill, edgeMs) : backfill,
+    lookback: { beganMs: Math.min(lookback.beganMs, nowMs), pass: isPassAhead ? null : pass },
+    covered: covered?.flatMap(({ from, until }) => (from < edgeMs ? [{ from, until: Math.min(until, edgeMs) }] : [])) ?? null,
+  }
+}
+
+function clipped(backfill: NonNullable<Cursor['backfill']>, edgeMs: number): Cursor['backfill'] {
+  if (backfill.atMs >= edgeMs) return null
+  return { ...at(backfill.atMs), untilMs: Math.min(backfill.untilMs, edgeMs), beganMs: Math.min(backfill.beganMs, edgeMs) }
+}
+
 /** For a commit that tells where the source partition stands, and of no page. */
 export function nothingRead({ live }: Cursor): Piece {
   return { lane: 'live', window: { fromMs: live.atMs, untilMs: live.atMs }, resume: null, forgotten: false }
+}
+
+/** Since when versions of rows are held: a row of an earlier window that is not remembered may have been forgotten. */
+function heldFrom(cursor: Cursor, spec: PlanSpec): number {
+  return Math.max(horizon(cursor, spec), cursor.kept?.fromMs ?? -Infinity)
 }
 
 /** Everything that the vendor showed with an earlier time has been read, from the start of the source partition. */
@@ -321,6 +373,7 @@ function windowEnd(cursor: KnownCursor, pace: Pace, spec: PlanSpec, lane: Lane):
     if (ms > atMs && ms < endMs) endMs = ms
   }
   cutAt(horizon(cursor, spec))
+  cutAt(heldFrom(cursor, spec))
   for (const range of cursor.covered) {
     cutAt(range.from)
     cutAt(range.until)
@@ -337,7 +390,7 @@ function pieceOf(cursor: KnownCursor, spec: PlanSpec, lane: Lane, untilMs: numbe
   const place = placeOf(cursor, lane)
   const window = { fromMs: place.atMs, untilMs }
   const forgotten =
-    window.fromMs < horizon(cursor, spec) &&
+    window.fromMs < heldFrom(cursor, spec) &&
     cursor.covered.some(range => range.from <= window.fromMs && window.untilMs <= range.until)
   return { lane, window, resume: place.resume, forgotten }
 }

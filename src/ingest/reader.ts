@@ -7,6 +7,7 @@ import { asFlowError, FlowError } from '../errors.ts'
 import { errorFields, type Log } from '../log.ts'
 import type { Lane } from '../records.ts'
 import type { Http, Page, Scope, Stream } from '../source/contract.ts'
+import type { Advance } from './advance.ts'
 import {
   afterPage,
   afterWindow,
@@ -16,9 +17,11 @@ import {
   horizon,
   type KnownCursor,
   next,
+  notAheadOf,
   type Pace,
   type Piece,
   type PlanSpec,
+  SKEW_MS,
   startWindowAgain,
 } from './plan.ts'
 
@@ -43,6 +46,7 @@ export interface ReaderParts {
   readonly spec: PlanSpec
   readonly clock: Clock
   readonly log: Log
+  readonly advance?: Advance
   /** Ids of the open rows that were last read in a window ending in `(afterMs, untilMs]`. */
   openIds(afterMs: number, untilMs: number): readonly string[]
 }
@@ -84,7 +88,9 @@ export class Reader {
   async next(): Promise<Step | null> {
     for (;;) {
       const { clock, spec } = this.#of
-      const planned = next(this.cursor, this.#pace, spec, clock.now())
+      const nowMs = clock.now()
+      this.#keepPace(nowMs)
+      const planned = next(this.cursor, this.#pace, spec, nowMs)
       this.cursor = planned.cursor
       this.#pace = planned.pace
       const { piece } = planned
@@ -93,11 +99,13 @@ export class Reader {
       if (piece === null) return null
       this.lane = piece.lane
       try {
-        return await this.#read(piece)
+        const step = await this.#read(piece)
+        if (piece.window.untilMs <= clock.now() + SKEW_MS) return step
+        this.#setBack(piece)
       } catch (thrown) {
         this.#listings.delete(piece.lane)
         const error = asFlowError(thrown)
-        if (error.code === 'SRC_WINDOW_TOO_LARGE') {
+        if (error.retry === 'halve') {
           const halved = halveWindow(this.cursor, this.#pace, piece, spec, error)
           this.cursor = halved.cursor
           this.#pace = halved.pace
@@ -105,16 +113,28 @@ export class Reader {
             { lane: piece.lane, ...place(piece), windowMs: halved.pace.lengthMs },
             'window halved: too large for the vendor',
           )
-        } else if (error.code === 'SRC_RESUME_EXPIRED' && this.#mayRestart(piece)) {
+        } else if (error.retry === 'reopen') {
+          // Also where it is given up for now: what it was checked against is lost, so the next try must not go on from its place.
           this.cursor = startWindowAgain(this.cursor, piece.lane)
+          if (!this.#mayRestart(piece)) throw error
           this.#of.log.info({ lane: piece.lane, ...place(piece) }, 'window started again: its resume expired')
         } else throw error
       }
     }
   }
 
+  /** The window ends in the future, as the vendor's answer shows: what it holds is read when its time has come. */
+  #setBack(piece: Piece): void {
+    const { clock, spec, log } = this.#of
+    this.close()
+    this.cursor = notAheadOf(this.cursor, spec, clock.now())
+    this.#pace = beginPace(spec)
+    log.warn({ ...place(piece), liveUntil: new Date(this.cursor.live.atMs).toISOString() }, 'window ended ahead of now, set back')
+  }
+
   /** The page is in the batch: the cursor stands after it. */
   accept(step: Step): void {
+    this.#of.advance?.accepted(step, this.cursor)
     this.cursor = step.cursor
     this.#pace = step.pace
     if (step.endsWindow) this.#listings.delete(step.piece.lane)
@@ -122,9 +142,22 @@ export class Reader {
 
   /** Epoch milliseconds. */
   dueAt(): number {
-    const { spec, stream } = this.#of
+    const { spec, stream, clock } = this.#of
+    this.#keepPace(clock.now())
     const plannedMs = dueAt(this.cursor, this.#pace, spec)
     return stream.follow ? Math.min(plannedMs, this.#following.nextAtMs) : plannedMs
+  }
+
+  /** Nothing is due later than its interval from now: it would be where the clock was ahead when that was set, and is not any more. */
+  #keepPace(nowMs: number): void {
+    const { pollIntervalMs, lookbackIntervalMs, lagMs } = this.#of.spec
+    const { pollAtMs, lookbackAtMs, edgeMs } = this.#pace
+    const pollBy = nowMs + pollIntervalMs
+    if (pollAtMs > pollBy) this.#pace = { ...this.#pace, pollAtMs: pollBy, edgeMs: Math.min(edgeMs, nowMs - lagMs) }
+    const passBy = nowMs + lookbackIntervalMs
+    // While a backfill waits, a pass may be due later than that: as much later as the one before it took.
+    if (lookbackAtMs > passBy && this.cursor.backfill === null) this.#pace = { ...this.#pace, lookbackAtMs: passBy }
+    if (this.#following.nextAtMs > passBy) this.#following = { ...this.#following, nextAtMs: passBy }
   }
 
   /** True when there is more to read than the vendor's newest. */
@@ -211,8 +244,9 @@ export class Reader {
     const open = this.#listings.get(piece.lane)
     if (open && open.piece.window.fromMs === piece.window.fromMs && open.piece.window.untilMs === piece.window.untilMs)
       return open
-    const { stream, config, scope, http, clock } = this.#of
+    const { stream, config, scope, http, clock, advance } = this.#of
     const { window, resume } = piece
+    if (resume === null) advance?.windowBegins(piece.lane)
     const pages = stream.read({ config: config as never, scope, window, resume, nowMs: clock.now(), http })
     const listing = { piece, pages: pages[Symbol.asyncIterator](), resumed: resume !== null, count: 0, ahead: null }
     this.#listings.set(piece.lane, listing)

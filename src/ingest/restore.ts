@@ -3,22 +3,41 @@
  * fencing, so that nobody can write them any more.
  */
 import type { Kafka, ReadRecord } from '../kafka/port.ts'
+import type { Log } from '../log.ts'
 import type { Progress, TimeRange } from '../records.ts'
 import type { Stream } from '../source/contract.ts'
 import type { Spent } from '../source/quota.ts'
-import { type Cursor, cursorKey, NOTHING_SPENT, readCursor, readSpent, withRange } from './cursor.ts'
+import {
+  type Cursor,
+  cursorKey,
+  hasMoved,
+  isUntold,
+  NOTHING_SPENT,
+  readCursor,
+  readSpent,
+  withRange,
+  writeCursor,
+} from './cursor.ts'
 import { DerivedSessions } from './derived.ts'
 import type { Outputs } from './encode.ts'
-import { beginCursor, type KnownCursor, type PlanSpec, stillNeeded } from './plan.ts'
-import { Versions } from './versions.ts'
+import { beginCursor, type KnownCursor, notAheadOf, type PlanSpec, stillNeeded, underLookback } from './plan.ts'
+import { ownReads, type Reads } from './shared-read.ts'
+import { keyStartOf, Versions } from './versions.ts'
 
 export interface RestoreParts {
-  readonly kafka: Pick<Kafka, 'readToEnd'>
+  readonly kafka: Pick<Kafka, 'openWriter' | 'readToEnd'>
   readonly to: Outputs
   readonly spec: PlanSpec
   readonly stream: Pick<Stream, 'derive'>
   readonly config: object
   readonly decodeProgress: (value: Buffer) => Progress | Promise<Progress>
+  readonly log: Log
+  /** Shared with other source partitions; absent: this one reads for itself. */
+  readonly reads?: Reads | undefined
+  /** The transactional id that earlier versions used: its owner is fenced once, before the cursor is read. Absent: there is none. */
+  readonly formerTransactionalId?: string | undefined
+  /** Asks the topics for their limits again. */
+  readonly refreshLimits?: (() => Promise<void>) | undefined
 }
 
 export interface Restored {
@@ -26,65 +45,106 @@ export interface Restored {
   readonly versions: Versions
   /** Null where the stream's sessions are not derived. */
   readonly derived: DerivedSessions | null
-  /** True when there was no cursor: it is to be committed, so that the stream is known. */
+  /** True when no Progress has been written yet: it is to be committed, so that the stream is known. */
   readonly isNew: boolean
   readonly spent: Spent
 }
 
 /** @throws FlowError CURSOR_INVALID, CODEC_INVALID, KAFKA_UNREACHABLE */
 export async function restore(parts: RestoreParts, nowMs: number, signal: AbortSignal): Promise<Restored> {
-  const { spec } = parts
-  const text = await cursorText(parts, signal)
-  const stored: Cursor | null = text === null ? null : readCursor(text, nowMs)
-  let cursor: KnownCursor
-  if (stored === null) cursor = beginCursor(spec, nowMs, await coveredBefore(parts, signal))
-  else cursor = { ...stored, covered: stored.covered ?? (await coveredBefore(parts, signal)) }
+  const { spec, to, kafka, log } = parts
+  const reads = parts.reads ?? ownReads(kafka, signal)
+  await parts.refreshLimits?.()
+  let found = await cursorOf(parts, reads, nowMs)
+  if (parts.formerTransactionalId !== undefined && !hasMoved(found.text)) {
+    found = await takeOver(parts, parts.formerTransactionalId, reads, nowMs)
+  }
+  const { cursor, text } = found
+  if (found.isAhead) {
+    log.warn({ liveUntil: new Date(cursor.live.atMs).toISOString() }, 'cursor was ahead of now, set back')
+  }
 
-  const versions = new Versions(parts.to)
+  const versions = new Versions(to, to.door.idSeal)
   const isNeeded = stillNeeded(cursor, spec)
-  const { names, partitions, partitionOf, connector, stream, scope } = parts.to
+  const { names, partitions, partitionOf, connector, stream, scope } = to
   const partition = partitionOf(`${connector}/${stream}/${scope}`, partitions)
   const derive = parts.stream.derive?.(parts.config as never) ?? null
-  const derived = derive && new DerivedSessions(derive, parts.to)
+  const derived = derive && new DerivedSessions(derive, to, to.door.seal)
   const load = (record: ReadRecord) => {
     if (derived?.load(record) !== true) versions.load(record, isNeeded)
   }
-  await parts.kafka.readToEnd({ topic: names.versions, partition }, load, signal)
+  await reads.read({ topic: names.versions, partition }, keyStartOf(to), load)
+  versions.loaded()
+  derived?.loaded()
   derived?.forget(isNeeded)
-  return { cursor, versions, derived, isNew: stored === null, spent: text === null ? NOTHING_SPENT : readSpent(text) }
+  return {
+    cursor,
+    versions,
+    derived,
+    isNew: text === null || isUntold(text),
+    spent: text === null ? NOTHING_SPENT : readSpent(text),
+  }
 }
 
-/** The newest cursor; null when there is none or it was taken away. */
-async function cursorText({ kafka, to }: RestoreParts, signal: AbortSignal): Promise<string | null> {
+interface Found {
+  readonly cursor: KnownCursor
+  /** As it stands on the topic; null: there is none. */
+  readonly text: string | null
+  readonly isAhead: boolean
+}
+
+async function cursorOf(parts: RestoreParts, reads: Reads, nowMs: number): Promise<Found> {
+  const { to, spec } = parts
   const key = cursorKey(to)
-  const keyBytes = Buffer.from(key)
-  let text: string | null = null
-  await kafka.readToEnd(
-    { topic: to.names.offsets, partition: to.partitionOf(key, to.partitions) },
-    record => {
-      if (record.key?.equals(keyBytes) === true) text = record.value?.toString() ?? null
-    },
-    signal,
-  )
-  return text
+  const value = await reads.newest({ topic: to.names.offsets, partition: to.partitionOf(key, to.partitions) }, key)
+  const text = value?.toString() ?? null
+  if (text === null) {
+    const covered = await coveredBefore(parts, reads)
+    const begun = beginCursor(spec, nowMs, covered)
+    // What was never read has no versions to be lost.
+    const kept = { lookbackMs: spec.lookbackMs, fromMs: -Infinity }
+    return { cursor: covered.length > 0 ? underLookback(begun, spec, nowMs) : { ...begun, kept }, text, isAhead: false }
+  }
+  const stored: Cursor = readCursor(text, nowMs)
+  const known: KnownCursor = { ...stored, covered: stored.covered ?? (await coveredBefore(parts, reads)) }
+  const cursor = notAheadOf(known, spec, nowMs)
+  return { cursor: underLookback(cursor, spec, nowMs), text, isAhead: cursor !== known }
+}
+
+/**
+ * Takes the source partition over from a version that claimed it by another transactional id. That id's owner is fenced, the cursor read again,
+ * because it may have moved since, and written in the new format under the former id: so the write fails if somebody has claimed that id
+ * meanwhile, and whoever claims it later finds a cursor that only owners of the new id read. Killed before that write, all is done again.
+ */
+async function takeOver(parts: RestoreParts, transactionalId: string, reads: Reads, nowMs: number): Promise<Found> {
+  const { kafka, to, log } = parts
+  const writer = kafka.openWriter({ transactionalId })
+  try {
+    await writer.fence()
+    const found = await cursorOf(parts, reads, nowMs)
+    if (hasMoved(found.text)) return found
+    const key = cursorKey(to)
+    const spent = found.text === null ? NOTHING_SPENT : readSpent(found.text)
+    const text = writeCursor(found.cursor, spent, found.text === null)
+    const record = { key: Buffer.from(key), value: Buffer.from(text) }
+    await writer.transact(tx =>
+      tx.write([{ topic: to.names.offsets, partition: to.partitionOf(key, to.partitions), records: [record] }]),
+    )
+    if (found.text !== null) log.info({ former: transactionalId }, 'source partition taken over from its former transactional id')
+    return { ...found, text }
+  } finally {
+    await writer.close()
+  }
 }
 
 /**
  * What was read before the cursor was lost or set back, as the newest Progress tells it: rows of it that are not remembered were published once,
  * and must not begin at revision 1 again.
  */
-async function coveredBefore({ kafka, to, decodeProgress }: RestoreParts, signal: AbortSignal): Promise<readonly TimeRange[]> {
+async function coveredBefore({ to, decodeProgress }: RestoreParts, reads: Reads): Promise<readonly TimeRange[]> {
   const key = `${to.connector}/${to.stream}/${to.scope}`
-  const keyBytes = Buffer.from(key)
-  const newest: { value: Buffer | null } = { value: null }
-  await kafka.readToEnd(
-    { topic: to.names.progress, partition: to.partitionOf(key, to.partitions) },
-    record => {
-      if (record.key?.equals(keyBytes) === true) newest.value = record.value === null ? null : Buffer.from(record.value)
-    },
-    signal,
-  )
-  if (newest.value === null) return []
-  const { covered } = await decodeProgress(newest.value)
+  const value = await reads.newest({ topic: to.names.progress, partition: to.partitionOf(key, to.partitions) }, key)
+  if (value === null) return []
+  const { covered } = await decodeProgress(value)
   return covered.reduce<readonly TimeRange[]>((ranges, { from, until }) => withRange(ranges, { from, until }), [])
 }

@@ -3,18 +3,24 @@
  *
  * A vendor's fault leaves writer, cursor and versions as they are: what is in hand is committed, and after a pause reading goes on. Any other
  * fault drops all three, because memory may be ahead of the topics: they are opened and read anew. Being fenced ends it: somebody else has it.
+ *
+ * The pause doubles from 1 s to 5 min until the source partition gets further than it ever was. A commit alone does not count: a window that fails on
+ * its third page commits its first two at each try.
  */
-import type { Clock } from '../clock.ts'
+import { type Clock, steadyMs } from '../clock.ts'
 import { asFlowError, type FlowError } from '../errors.ts'
 import type { Kafka, Writer } from '../kafka/port.ts'
 import { errorFields, type Log } from '../log.ts'
 import type { Progress } from '../records.ts'
 import type { Http, Scope, Stream } from '../source/contract.ts'
 import type { QuotaLease } from '../source/quota.ts'
+import { boundedWaitMs } from '../source/wait.ts'
+import { watchedStream } from '../source/watchdog.ts'
+import { Advance } from './advance.ts'
 import type { Fault } from './commit.ts'
-import { Batch, type Outputs, type RecordEncoder } from './encode.ts'
+import { Batches, type Outputs, type RecordEncoder } from './encode.ts'
 import type { PartitionHealth } from './health.ts'
-import { nothingRead, type PlanSpec } from './plan.ts'
+import type { PlanSpec } from './plan.ts'
 import { Reader } from './reader.ts'
 import { restore, type RestoreParts } from './restore.ts'
 import { run, type Stages } from './run.ts'
@@ -30,6 +36,9 @@ export interface TaskParts {
   readonly spec: PlanSpec
   readonly progress: RecordEncoder<Progress>
   readonly decodeProgress: RestoreParts['decodeProgress']
+  readonly reads?: RestoreParts['reads']
+  readonly formerTransactionalId?: RestoreParts['formerTransactionalId']
+  readonly refreshLimits?: RestoreParts['refreshLimits']
   readonly http: Http
   readonly quota: Pick<QuotaLease, 'spent' | 'isDue' | 'recall'>
   readonly clock: Clock
@@ -38,14 +47,22 @@ export interface TaskParts {
   readonly health: PartitionHealth
   readonly signal: AbortSignal
   readonly fault: Fault
+  /** How long a call of the connector may hang by itself, milliseconds of real time. Default: as the watchdog has it. */
+  readonly pluginPatienceMs?: number
   /** Told of the reader in use, so that its lane can set the order of requests. */
   readonly onReader: (reader: Reader) => void
 }
 
 const FIRST_PAUSE_MS = 1_000
 const LONGEST_PAUSE_MS = 300_000
-/** How long what is in hand may take to finish after the stop signal. */
+/** After the stop signal, what is in hand may take so long to finish, and closing so much longer. */
 const STOP_PATIENCE_MS = 4_000
+const CLOSE_PATIENCE_MS = 2_000
+
+interface Parts extends TaskParts {
+  readonly advance: Advance
+  readonly stopsAtMs: () => number
+}
 
 interface Owned {
   readonly writer: Writer
@@ -54,13 +71,21 @@ interface Owned {
 }
 
 /** Resolves when the signal has aborted and everything is closed, or when the source partition has ended for good. Never throws. */
-export async function runTask(parts: TaskParts): Promise<void> {
-  const { clock, log, health, signal } = parts
+export async function runTask(given: TaskParts): Promise<void> {
+  const { clock, log, health, signal } = given
+  const advance = new Advance(given.spec)
+  const parts: Parts = {
+    ...given,
+    stream: watchedStream(given.stream, given.pluginPatienceMs),
+    advance,
+    stopsAtMs: stopsAt(given),
+  }
   let owned: Owned | null = null
   let pauseMs = FIRST_PAUSE_MS
-  let committed = true
+  let hasAdvanced = true
   const onCommit = () => {
-    committed = true
+    if (!advance.committed()) return
+    hasAdvanced = true
     pauseMs = FIRST_PAUSE_MS
   }
 
@@ -75,9 +100,9 @@ export async function runTask(parts: TaskParts): Promise<void> {
       if (owned) await patiently(parts, run(owned.stages, signal))
     } catch (thrown) {
       let error = asFlowError(thrown)
-      if (isVendors(error) && owned) error = (await finish(parts, owned)) ?? error
-      if (!isVendors(error) && owned) {
-        await drop(owned)
+      if (isSources(error) && owned) error = (await finish(parts, owned)) ?? error
+      if (!isSources(error) && owned) {
+        await patiently(parts, drop(owned), CLOSE_PATIENCE_MS)
         owned = null
       }
       if (signal.aborted || error.code === 'STOPPED') break
@@ -87,18 +112,25 @@ export async function runTask(parts: TaskParts): Promise<void> {
         break
       }
       // The first lost transaction is answered at once: the cursor tells what came of it.
-      const waitMs = isOutcome(error) && committed ? 0 : (waitOf(error) ?? pauseMs)
-      if (waitMs === pauseMs) pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)
-      committed = false
+      const waitMs = isOutcome(error) && hasAdvanced ? 0 : Math.max(pauseMs, askedMs(error))
+      if (waitMs > 0) pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)
+      hasAdvanced = false
       health.failed(error, waitMs === 0 ? 'catching_up' : error.code === 'SRC_RATE_LIMITED' ? 'throttled' : 'failed')
       log.error({ ...errorFields(error), againInMs: waitMs }, 'source partition failed, starts again')
       await clock.sleep(waitMs, signal)
     }
   }
-  if (owned) await drop(owned)
+  if (owned) await patiently(parts, drop(owned), CLOSE_PATIENCE_MS)
 }
 
-async function own(parts: TaskParts, onCommit: () => void): Promise<Owned> {
+/** When the stop signal came, by the steady clock; Infinity before. */
+function stopsAt({ clock, signal }: TaskParts): () => number {
+  let stoppedMs = signal.aborted ? steadyMs(clock) : Infinity
+  if (!signal.aborted) signal.addEventListener('abort', () => (stoppedMs = steadyMs(clock)), { once: true })
+  return () => stoppedMs
+}
+
+async function own(parts: Parts, onCommit: () => void): Promise<Owned> {
   const { kafka, transactionalId, to, quota, clock, log, health, signal, fault } = parts
   const writer = kafka.openWriter({ transactionalId })
   try {
@@ -107,15 +139,11 @@ async function own(parts: TaskParts, onCommit: () => void): Promise<Owned> {
     quota.recall(spent)
     await fault('restored')
     const reader = new Reader({ ...parts, openIds: (afterMs, untilMs) => versions.openBetween(afterMs, untilMs) }, cursor)
-    const batch = new Batch(to)
-    const stages = stagesOf({ ...parts, writer, reader, versions, derived, batch, onCommit })
+    const stages = stagesOf({ ...parts, writer, reader, versions, derived, batches: new Batches(to), isNew, onCommit })
     parts.onReader(reader)
     health.restored(versions.size)
     log.info({ isNew, versions: versions.size, liveUntil: new Date(cursor.live.atMs).toISOString() }, 'source partition started')
-    if (isNew) {
-      batch.begin(nothingRead(cursor))
-      await stages.commit()
-    }
+    if (isNew) await stages.commit()
     return { writer, reader, stages }
   } catch (thrown) {
     await writer.close()
@@ -124,7 +152,7 @@ async function own(parts: TaskParts, onCommit: () => void): Promise<Owned> {
 }
 
 /** Commits the pages in hand that are whole, and the parts of one that is not. Returns what went wrong with that. */
-async function finish(parts: TaskParts, { reader, stages }: Owned): Promise<FlowError | null> {
+async function finish(parts: Parts, { reader, stages }: Owned): Promise<FlowError | null> {
   try {
     reader.close()
     await patiently(parts, stages.commit())
@@ -139,11 +167,18 @@ async function drop({ writer, reader }: Owned): Promise<void> {
   await writer.close()
 }
 
-/** The work, but after the stop signal no longer than it may take: null then, and what is left of it is aborted with the writer. */
-async function patiently<T>({ clock, signal }: TaskParts, work: Promise<T>): Promise<T | null> {
+/**
+ * The work, but not much longer than the stop signal: null when it is over, and what is left of the work is aborted with the writer.
+ *
+ * @param moreMs Beyond what all that is in hand may take.
+ */
+async function patiently<T>({ clock, signal, stopsAtMs }: Parts, work: Promise<T>, moreMs = 0): Promise<T | null> {
   const over = new AbortController()
   const patience = new Promise<null>(resolve => {
-    const stop = () => void clock.sleep(STOP_PATIENCE_MS, over.signal).then(() => resolve(null))
+    const stop = () => {
+      const leftMs = stopsAtMs() + STOP_PATIENCE_MS + moreMs - steadyMs(clock)
+      void clock.sleep(leftMs, over.signal).then(() => resolve(null))
+    }
     if (signal.aborted) stop()
     else {
       signal.addEventListener('abort', stop, { once: true })
@@ -158,19 +193,21 @@ async function patiently<T>({ clock, signal }: TaskParts, work: Promise<T>): Pro
   }
 }
 
-function isVendors(error: FlowError): boolean {
-  return error.code.startsWith('SRC_') || error.code === 'STOPPED'
+/** A fault of the vendor or of the connector: what is in memory is as it was. */
+function isSources(error: FlowError): boolean {
+  return error.code.startsWith('SRC_') || error.code === 'PLUGIN_HUNG' || error.code === 'STOPPED'
 }
 
 function isOutcome(error: FlowError): boolean {
-  return error.code === 'KAFKA_OUTCOME_UNKNOWN' || error.code === 'KAFKA_ABORTED'
+  return error.retry === 'reread'
 }
 
 /** What the vendor shows may be other tomorrow, so a row that ends the task (`errors.tolerance: none`) does not end it for good. */
 function endsForGood(error: FlowError): boolean {
-  return error.retry === 'never' && !error.code.startsWith('ROW_') && !error.code.startsWith('RECORD_')
+  return error.retry === 'never'
 }
 
-function waitOf(error: FlowError): number | null {
-  return error.code === 'SRC_RATE_LIMITED' && error.details.waitMs !== undefined ? error.details.waitMs : null
+/** What the vendor asked us to wait, bounded: after that it is asked again. */
+function askedMs(error: FlowError): number {
+  return isSources(error) ? (boundedWaitMs({ ...error.details }) ?? 0) : 0
 }

@@ -5,14 +5,19 @@
  *
  * Memory is changed while a page is worked on, before its transaction is committed. So whoever loses a transaction drops this object and loads
  * another: the topic is the truth.
+ *
+ * A row with many items takes several records: a head under the row's key, which says how many parts there are, and the items in parts of equal
+ * size under keys of their own. Items keep their order, so a change rewrites the head and the parts that differ, in one transaction.
  */
 import { crc32c } from '@node-rs/crc32'
 import { FlowError } from '../errors.ts'
 import type { ReadRecord } from '../kafka/port.ts'
 import type { PartitionName } from './cursor.ts'
+import { type Seal, unsealed } from './seal.ts'
 
 /** One row as it was last published. */
 export interface Known {
+  /** Revision of each of the row's records that has no revision of its own in `items`. */
   readonly revision: number
   /** 16 bytes as latin1: what the row said. */
   readonly fingerprint: string
@@ -20,18 +25,35 @@ export interface Known {
   readonly botId: string
   /** Sessions of the row (by the hash of their key) that belong to another bot than `botId`; null: none, as nearly always. */
   readonly otherBots: ReadonlyMap<number, string> | null
-  /** Published sessions, messages and events: 10 bytes each as latin1, 6 of the key's hash and 4 of the content's. */
+  /** Published sessions, messages and events, and revisions of some: 10 bytes each as latin1, 6 of the key's hash and 4 of the content's. */
   readonly items: string
+  /** How the items are spread over records of the topic; null: they are all in the row's own record. */
+  readonly parts: Parts | null
+  /** Some of its parts are gone from the topic: what is not in `items` may have been published. */
+  readonly hasGaps: boolean
   /** End of the window that the row was last read in. */
   readonly untilMs: number
   /** The vendor may still change the row, and it is followed by its id when it leaves the lookback. */
   readonly open: boolean
 }
 
+/** Records that hold the items of one row beside its head. */
+export interface Parts {
+  readonly itemsPerPart: number
+  readonly count: number
+  /** When all of them were last written, epoch milliseconds. Parts that do not change grow older than the head, and the topic deletes by age. */
+  readonly writtenMs: number
+}
+
 /** Whether a row that was last read in a window ending then can be read again; `open`: it is followed for longer. */
 export type IsNeeded = (untilMs: number, open?: boolean) => boolean
 
 const FORMAT = 1
+/** Of a head whose items are in parts. */
+const FORMAT_HEAD = 2
+/** Of a part. */
+const FORMAT_PART = 3
+const PARTS_BYTES = 4 + 4 + 4 + 8
 const ROW = 0
 const REJECT = 1
 const OPEN_ROW = 2
@@ -39,17 +61,31 @@ const HEAD_BYTES = 2 + 4 + 8 + 16
 const ITEM_BYTES = 10
 const LEAST_LOOK_SIZE = 1024
 
-/** Key and value of records on the versions topic: key `[connector, stream, scope, row id]`, for a reject `[…, "", mark]`. */
+/**
+ * Key and value of records on the versions topic: key `[connector, stream, scope, row id]`, for a part of a row `[…, row id, number]`, for a reject
+ * `[…, "", mark]`.
+ */
+/** How keys of the source partition's records on the versions topic begin. */
+export function keyStartOf({ connector, stream, scope }: PartitionName): string {
+  return `${JSON.stringify([connector, stream, scope]).slice(0, -1)},`
+}
+
 export class Versions {
   readonly #rows = new Map<string, Known>()
   /** What was rejected, by the mark of its content, to the end of the window it was read in. */
   readonly #rejects = new Map<string, number>()
+  /** While loading: the parts of each row, by their number. */
+  readonly #parts = new Map<string, Map<number, string>>()
   #lookAtSize = LEAST_LOOK_SIZE
   readonly #keyStart: string
   readonly #keyStartBytes: Buffer
 
-  constructor(of: PartitionName) {
-    this.#keyStart = `${JSON.stringify([of.connector, of.stream, of.scope]).slice(0, -1)},`
+  readonly #seal: Seal
+
+  /** @param seal Keeps ids of rows on the topic unreadable for others, where the connector hides ids. */
+  constructor(of: PartitionName, seal: Seal = unsealed) {
+    this.#seal = seal
+    this.#keyStart = keyStartOf(of)
     this.#keyStartBytes = Buffer.from(this.#keyStart)
   }
 
@@ -86,7 +122,12 @@ export class Versions {
   }
 
   rowKey(rowId: string): string {
-    return `${this.#keyStart}${JSON.stringify(rowId)}]`
+    return `${this.#keyStart}${JSON.stringify(this.#seal.seal(rowId))}]`
+  }
+
+  /** @param part Counts from 0. */
+  partKey(rowId: string, part: number): string {
+    return `${this.#keyStart}${JSON.stringify(this.#seal.seal(rowId))},${part}]`
   }
 
   rejectKey(mark: string): string {
@@ -105,15 +146,21 @@ export class Versions {
   }
 
   /**
-   * Takes in one record of the versions topic, in offset order; records of other source partitions are passed over.
+   * Takes in one record of the versions topic, in offset order; records of other source partitions are passed over. `loaded` is called after the last.
    *
    * @throws FlowError CODEC_INVALID
    */
   load(record: ReadRecord, isNeeded: IsNeeded): void {
     const { key, value } = record
     if (key === null || !key.subarray(0, this.#keyStartBytes.length).equals(this.#keyStartBytes)) return
-    const [, , , rowId, rejected] = parseKey(key, record.offset)
-    if (rowId === undefined) throw invalid(record.offset, 'the key has no row id')
+    const [, , , sealedId, rejected] = parseKey(key, record.offset)
+    if (typeof sealedId !== 'string') throw invalid(record.offset, 'the key has no row id')
+    // Not sealed: written before the connector hid ids.
+    const rowId = this.#seal.open(sealedId) ?? sealedId
+    if (typeof rejected === 'number') {
+      this.#loadPart(rowId, rejected, value, record.offset)
+      return
+    }
     // A thread of derived sessions, which this config does not derive.
     if (rejected === '') return
     const mark = rejected === undefined ? null : Buffer.from(rejected, 'base64url').toString('latin1')
@@ -122,13 +169,37 @@ export class Versions {
       else this.#rejects.delete(mark)
       return
     }
-    if (value[0] !== FORMAT || value.length < HEAD_BYTES) throw invalid(record.offset, `format ${value[0]} is not known`)
+    if ((value[0] !== FORMAT && value[0] !== FORMAT_HEAD) || value.length < HEAD_BYTES) {
+      throw invalid(record.offset, `format ${value[0]} is not known`)
+    }
     const untilMs = value.readDoubleBE(6)
     if (mark !== null) {
       if (isNeeded(untilMs)) this.#rejects.set(mark, untilMs)
       else this.#rejects.delete(mark)
     } else if (isNeeded(untilMs, value[1] === OPEN_ROW)) this.#rows.set(rowId, this.#decode(value, untilMs))
     else this.#rows.delete(rowId)
+  }
+
+  /** Puts the rows together whose items came in parts. */
+  loaded(): void {
+    for (const [rowId, known] of this.#rows) {
+      if (known.parts === null) continue
+      const found = this.#parts.get(rowId)
+      const { itemsPerPart, count } = known.parts
+      const items = Array.from({ length: count }, (_, part) => found?.get(part) ?? '')
+      const hasGaps = items.some((part, index) => part.length < (index < count - 1 ? itemsPerPart * ITEM_BYTES : ITEM_BYTES))
+      const parts = hasGaps ? { ...known.parts, writtenMs: -Infinity } : known.parts
+      this.#rows.set(rowId, { ...known, items: items.join(''), parts, hasGaps: known.hasGaps || hasGaps })
+    }
+    this.#parts.clear()
+  }
+
+  #loadPart(rowId: string, part: number, value: Buffer | null, offset: number): void {
+    let parts = this.#parts.get(rowId)
+    if (parts === undefined) this.#parts.set(rowId, (parts = new Map()))
+    if (value === null) parts.delete(part)
+    else if (value[0] !== FORMAT_PART) throw invalid(offset, `format ${value[0]} of a part is not known`)
+    else parts.set(part, value.toString('latin1', 1))
   }
 
   readonly #bots = new Map<string, string>()
@@ -150,27 +221,33 @@ export class Versions {
       at += 6
       otherBots?.set(hash, text())
     }
+    const isHead = value[0] === FORMAT_HEAD
     return {
       revision: value.readInt32BE(2),
       fingerprint: value.toString('latin1', 14, 30),
       botId: this.#bots.get(bot) ?? bot,
       otherBots,
-      items: value.toString('latin1', at, value.length),
+      items: isHead ? '' : value.toString('latin1', at, value.length),
+      parts: isHead
+        ? { itemsPerPart: value.readUInt32BE(at), count: value.readUInt32BE(at + 4), writtenMs: value.readDoubleBE(at + 12) }
+        : null,
+      hasGaps: isHead && value.readUInt32BE(at + 8) === 1,
       untilMs,
       open: value[1] === OPEN_ROW,
     }
   }
 }
 
-/** Bytes that `writeKnown` needs. */
+/** Bytes that `writeKnown` needs: of the row's own record, without its parts. */
 export function knownBytes(known: Known): number {
-  let bytes = HEAD_BYTES + 2 + Buffer.byteLength(known.botId) + 2 + known.items.length
+  let bytes = HEAD_BYTES + 2 + Buffer.byteLength(known.botId) + 2 + (known.parts ? PARTS_BYTES : known.items.length)
   if (known.otherBots) for (const bot of known.otherBots.values()) bytes += 8 + Buffer.byteLength(bot)
   return bytes
 }
 
-/** The value of a row's version, written at `at`; returns the position after it. */
+/** The value of a row's own record, written at `at`; returns the position after it. */
 export function writeKnown(known: Known, buffer: Buffer, at: number): number {
+  const { parts } = known
   let end = writeHead(buffer, at, known.open ? OPEN_ROW : ROW, known.revision, known.untilMs, known.fingerprint)
   end = writeText(known.botId, buffer, end)
   end = buffer.writeUInt16BE(known.otherBots?.size ?? 0, end)
@@ -180,7 +257,60 @@ export function writeKnown(known: Known, buffer: Buffer, at: number): number {
       end = writeText(bot, buffer, end)
     }
   }
-  return end + buffer.write(known.items, end, 'latin1')
+  if (parts === null) return end + buffer.write(known.items, end, 'latin1')
+  buffer[at] = FORMAT_HEAD
+  end = buffer.writeUInt32BE(parts.itemsPerPart, end)
+  end = buffer.writeUInt32BE(parts.count, end)
+  end = buffer.writeUInt32BE(known.hasGaps ? 1 : 0, end)
+  return buffer.writeDoubleBE(parts.writtenMs, end)
+}
+
+/** Most items of a row's own record, and of a part: so much is written again where one of them changes. */
+const ITEMS_PER_PART = 500
+/** Parts are written anew when they are so old, changed or not: well within the 7 days that the topic keeps beyond the lookback. */
+const REWRITE_MS = 3 * 86_400_000
+
+/** How the items of a row that is `now` are spread over records, given the bytes that key and value of a record may take. */
+export function spread(now: Known, before: Known | undefined, mostBytes: number, keyBytes: number, nowMs: number): Parts | null {
+  const items = now.items.length / ITEM_BYTES
+  const own = knownBytes({ ...now, parts: null })
+  if (items <= ITEMS_PER_PART && own + keyBytes <= mostBytes) return null
+  const most = Math.min(ITEMS_PER_PART, Math.max(1, Math.floor((mostBytes - keyBytes - PART_KEY_BYTES) / ITEM_BYTES)))
+  const standing = before?.parts ?? null
+  const isKept = standing !== null && standing.itemsPerPart <= most && nowMs - standing.writtenMs < REWRITE_MS
+  const itemsPerPart = isKept ? standing.itemsPerPart : most
+  return { itemsPerPart, count: Math.ceil(items / itemsPerPart), writtenMs: isKept ? standing.writtenMs : nowMs }
+}
+
+/** What a part's record takes beside the row's key and the items: the number in its key, and the format. */
+const PART_KEY_BYTES = 12
+
+/**
+ * The parts to write when a row that was `before` becomes `now`: those that differ from what is on the topic. A part that is no more has null items.
+ */
+export function* changedParts(now: Known, before: Known | undefined): Generator<{ part: number; items: string | null }> {
+  const count = now.parts?.count ?? 0
+  const standing = before?.parts ?? null
+  if (now.parts !== null) {
+    const size = now.parts.itemsPerPart * ITEM_BYTES
+    const isAnew = standing?.itemsPerPart !== now.parts.itemsPerPart || standing.writtenMs !== now.parts.writtenMs
+    for (let part = 0; part < count; part++) {
+      const items = now.items.slice(part * size, (part + 1) * size)
+      if (isAnew || items !== before?.items.slice(part * size, (part + 1) * size)) yield { part, items }
+    }
+  }
+  for (let part = count; part < (standing?.count ?? 0); part++) yield { part, items: null }
+}
+
+/** Bytes that `writePart` needs. */
+export function partBytes(items: string): number {
+  return 1 + items.length
+}
+
+/** The value of a part's record, written at `at`; returns the position after it. */
+export function writePart(items: string, buffer: Buffer, at: number): number {
+  buffer[at] = FORMAT_PART
+  return at + 1 + buffer.write(items, at + 1, 'latin1')
 }
 
 export const REJECT_BYTES = HEAD_BYTES
@@ -205,9 +335,9 @@ function writeText(text: string, buffer: Buffer, at: number): number {
   return at + 2 + length
 }
 
-function parseKey(key: Buffer, offset: number): (string | undefined)[] {
+function parseKey(key: Buffer, offset: number): (string | number | undefined)[] {
   try {
-    return JSON.parse(key.toString()) as (string | undefined)[]
+    return JSON.parse(key.toString()) as (string | number | undefined)[]
   } catch (error) {
     throw invalid(offset, 'the key is not JSON', error)
   }
@@ -244,15 +374,12 @@ export class Items {
     this.#contents.set(keyHash, contentHash)
   }
 
-  /** @param mostBytes A row with more items than fit into this forgets the oldest of them. */
-  close(mostBytes: number): string {
-    const most = Math.floor(mostBytes / ITEM_BYTES)
-    let skip = this.#contents.size - most
-    this.#reserve(Math.min(this.#contents.size, most) * ITEM_BYTES)
+  /** In the order in which they were first put, so that what stands in a part stays in it. */
+  close(): string {
+    this.#reserve(this.#contents.size * ITEM_BYTES)
     const bytes = this.#bytes
     let at = 0
     for (const [key, content] of this.#contents) {
-      if (skip-- > 0) continue
       bytes.writeUIntBE(key, at, 6)
       bytes.writeUInt32BE(content, at + 6)
       at += ITEM_BYTES

@@ -1,14 +1,19 @@
 import { FlowError } from '../errors.ts'
 import { isConnectionFailure, kafkaError } from './failures.ts'
-import { joinGroup } from './group.ts'
-import { type Cluster, createAdmin, createCluster, hangUp } from './kafkajs.ts'
-import type { GroupMember, Kafka, KafkaOptions, Writer } from './port.ts'
-import { readToEnd, tail, watermarks } from './reader.ts'
-import { describe, ensureTopics } from './topics.ts'
-import { openWriter } from './writer.ts'
+import { groupsSharing, joinGroup } from './group.ts'
+import { type Cluster, createAdmin, createCluster, type Deadlines, hangUp } from './kafkajs.ts'
+import { ping, PING_DEADLINES } from './ping.ts'
+import type { GroupMember, Kafka, KafkaOptions, TopicSettings, Writer } from './port.ts'
+import { patiently, readToEnd, tail, watermarks } from './reader.ts'
+import { alterSettings, describe, durability, ensureTopics, numberOf } from './topics.ts'
+import { openWriter, TRANSACTION_TIMEOUT_MS } from './writer.ts'
 
 /** Idle connections that are kept for the next read to the end. */
 const IDLE_READERS = 4
+/** `max.message.bytes` may be changed at any time. */
+const LIMITS_AGE_MS = 60_000
+/** Brokers allow 15 min by default (`transaction.max.timeout.ms`). */
+const LONGEST_TRANSACTION_MS = 600_000
 
 /** Connects nothing yet: connections are made when they are needed, and closed by `close`. */
 export function connectKafka(options: KafkaOptions): Kafka {
@@ -18,12 +23,16 @@ export function connectKafka(options: KafkaOptions): Kafka {
   const writers = new Set<Writer>()
   const members = new Set<GroupMember>()
   const limits = new Map<string, number>()
+  /** Longer than the default where a quota of the producer asks for it, by transactional id. */
+  const timeouts = new Map<string, number>()
+  const limitsReadAtMs = new Map<string, number>()
+  let pinging: Cluster | null = null
   let admin: Promise<ReturnType<typeof createAdmin>> | null = null
   let closed = false
 
-  function connect(): Cluster {
+  function connect(deadlines?: Deadlines): Cluster {
     if (closed) throw new FlowError('BUG', { hint: 'the Kafka client is closed' })
-    const cluster = createCluster(options)
+    const cluster = createCluster(options, deadlines)
     open.add(cluster)
     return cluster
   }
@@ -70,12 +79,25 @@ export function connectKafka(options: KafkaOptions): Kafka {
   }
 
   async function maxMessageBytes(topics: readonly string[]): Promise<ReadonlyMap<string, number>> {
-    const unknown = topics.filter(topic => !limits.has(topic))
-    if (unknown.length > 0) {
-      const settings = await withAdmin(of => describe(of, unknown, ['max.message.bytes']))
-      for (const [topic, values] of settings) limits.set(topic, Number(values.get('max.message.bytes')))
+    const nowMs = Date.now()
+    const old = topics.filter(topic => nowMs - (limitsReadAtMs.get(topic) ?? -Infinity) > LIMITS_AGE_MS)
+    if (old.length === 0) return limits
+    try {
+      const settings = await withAdmin(of => describe(of, old, ['max.message.bytes']))
+      for (const topic of old) {
+        limits.set(topic, numberOf(settings, topic, 'max.message.bytes'))
+        limitsReadAtMs.set(topic, nowMs)
+      }
+    } catch (error) {
+      // What was known a minute ago will do for a while; the broker says so where it does not.
+      if (!old.every(topic => limits.has(topic))) throw error
+      log.debug({ error: String(error) }, 'max.message.bytes could not be read again')
     }
-    return new Map(topics.map(topic => [topic, limits.get(topic) ?? 0]))
+    return limits
+  }
+
+  async function alterTopicSettings(changes: readonly TopicSettings[]): Promise<ReadonlyMap<string, FlowError>> {
+    return await withReader(cluster => patiently(cluster, () => alterSettings(cluster, changes)))
   }
 
   return {
@@ -85,31 +107,47 @@ export function connectKafka(options: KafkaOptions): Kafka {
         return { clusterId, brokers: brokers.length }
       }),
 
-    ensureTopics: (topics, { create }) => withAdmin(of => ensureTopics(of, log, topics, { create })),
+    ensureTopics: (topics, { create }) => withAdmin(of => ensureTopics(of, log, topics, { create }, alterTopicSettings)),
+
+    topicSettings: (topics, settings) => withAdmin(of => describe(of, topics, settings)),
+
+    alterTopicSettings,
+
+    durability: topics => withAdmin(of => durability(of, topics)),
 
     maxMessageBytes,
 
     partitionCount: topic =>
       withAdmin(async of => {
         const { topics } = await of.fetchTopicMetadata({ topics: [topic] })
-        return topics[0]?.partitions.length ?? 0
+        const [found] = topics
+        if (found === undefined) throw new FlowError('KAFKA_UNREACHABLE', { hint: 'no answer for the topic', topic })
+        return found.partitions.length
       }),
 
-    watermarks: places => withReader(cluster => watermarks(cluster, places)),
+    watermarks: async places => (places.length === 0 ? [] : await withReader(cluster => watermarks(cluster, places))),
+
+    ping: async ({ topics, timeoutMs }) => {
+      pinging ??= connect(PING_DEADLINES)
+      await ping(pinging, topics, timeoutMs)
+    },
 
     openWriter: writerOptions => {
       const cluster = connect()
+      const timeoutMs = writerOptions.transactionTimeoutMs ?? TRANSACTION_TIMEOUT_MS
       const writer = openWriter(
         {
           cluster,
           log,
           maxMessageBytes,
+          onTooSlow: id => timeouts.set(id, Math.min(4 * (timeouts.get(id) ?? timeoutMs), LONGEST_TRANSACTION_MS)),
+          onTooLarge: topic => limitsReadAtMs.delete(topic),
           onClose: () => {
             open.delete(cluster)
             writers.delete(writer)
           },
         },
-        writerOptions,
+        { ...writerOptions, transactionTimeoutMs: Math.max(timeoutMs, timeouts.get(writerOptions.transactionalId) ?? 0) },
       )
       writers.add(writer)
       return writer
@@ -117,11 +155,12 @@ export function connectKafka(options: KafkaOptions): Kafka {
 
     readToEnd: (place, onRecord, signal) => withReader(cluster => readToEnd(cluster, place, onRecord, signal)),
 
-    tail: (places, tailOptions) => tail({ connect, drop, log }, places, tailOptions),
+    tail: (places, tailOptions) => tail({ connect: () => connect(), drop, log }, places, tailOptions),
 
     joinGroup: async groupOptions => {
-      const member = await joinGroup({ connect, drop, log }, groupOptions)
+      const member = await joinGroup({ connect: () => connect(), drop, log }, groupOptions)
       const leaving: GroupMember = {
+        problem: () => member.problem(),
         leave: async () => {
           members.delete(leaving)
           await member.leave()
@@ -138,6 +177,8 @@ export function connectKafka(options: KafkaOptions): Kafka {
           partitions.map(({ partition, offset }) => ({ topic, partition, offset: Number(offset) < 0 ? null : Number(offset) })),
         )
       }),
+
+    groupsSharing: (topic, groupId) => withAdmin(of => groupsSharing(of, topic, groupId)),
 
     close: async () => {
       if (closed) return

@@ -5,7 +5,7 @@ import { FlowError, type ErrorDetails } from '../errors.ts'
 export function codeOf(error: unknown): number | null {
   if (!(error instanceof Error)) return null
   const { code } = error as Error & { code?: unknown }
-  if (typeof code === 'number' && code > 0) return code
+  if (typeof code === 'number' && code !== 0) return code
   // Codes that kafkajs does not know (all after 88) stand in the message alone.
   const told = /Unknown error code (\d+)/.exec(error.message)?.[1]
   if (told !== undefined) return Number(told)
@@ -24,16 +24,19 @@ const CONNECTION_FAILURES = new Set([
   'KafkaJSLockTimeout',
 ])
 
-/** No answer was had: the broker may or may not have done what was asked. */
+/** There was no answer: the broker may or may not have done what was asked. */
 export function isConnectionFailure(error: unknown): boolean {
   if (!(error instanceof Error)) return false
-  return CONNECTION_FAILURES.has(error.name) || (error.cause !== error && isConnectionFailure(error.cause))
+  if (CONNECTION_FAILURES.has(error.name)) return true
+  // A plain Error of kafkajs: a request to a broker whose connection is still being made.
+  if (error.message === 'Broker not connected') return true
+  return error.cause !== error && isConnectionFailure(error.cause)
 }
 
-// Unknown topic, leader not available, not leader, replica or disk not available, leader epoch fenced or unknown, offset not available.
-const STALE = new Set([3, 5, 6, 9, 56, 74, 75, 76, 78])
+// Unknown server error, unknown topic, leader not available, not leader, replica or disk not available, leader epoch fenced or unknown, offset not available.
+const STALE = new Set([-1, 3, 5, 6, 9, 56, 74, 75, 76, 78])
 
-/** The leader of a partition has moved, or is being chosen: ask for metadata again. */
+/** The leader of a partition has moved, is being chosen, or failed for reasons of its own: ask for metadata, then again. */
 export function isStale(code: number): boolean {
   return STALE.has(code)
 }
@@ -55,6 +58,8 @@ export function isProduceRetriable(code: number): boolean {
 
 const HINTS: Readonly<Record<number, string>> = {
   3: 'the topic or partition does not exist',
+  19: 'fewer replicas are in sync than min.insync.replicas of the topic asks for: start the missing brokers',
+  20: 'fewer replicas are in sync than min.insync.replicas of the topic asks for: start the missing brokers',
   10: 'a record batch is larger than max.message.bytes of the topic',
   29: 'the ACLs do not let us use the topic',
   30: 'the ACLs do not let us use the consumer group',
@@ -65,14 +70,35 @@ const HINTS: Readonly<Record<number, string>> = {
   58: 'Kafka does not take the user name or password (sasl)',
 }
 
-/** Anything that kafkajs throws as a FlowError: KAFKA_UNREACHABLE where there was no answer, else KAFKA_REFUSED. */
+const UNKNOWN_TOPIC = 3
+const REQUEST_TIMED_OUT = 7
+
+/** Not an answer of Kafka to what was asked, but no lack of a connection either. */
+const REFUSALS = new Set(['KafkaJSSASLAuthenticationError', 'KafkaJSServerDoesNotSupportApiKey', 'KafkaJSNotImplemented'])
+const FAULTS_OF_OURS = new Set(['TypeError', 'RangeError', 'ReferenceError', 'SyntaxError'])
+
+/** Anything that kafkajs throws as a FlowError: KAFKA_REFUSED where Kafka answered no; KAFKA_UNREACHABLE where it did not answer,
+ * or answered that it cannot just now (a leader or coordinator on the move); BUG where our own code or the client's broke. */
 export function kafkaError(error: unknown, details: ErrorDetails = {}): FlowError {
   if (error instanceof FlowError) return error
   const code = codeOf(error)
-  if (code !== null) return refused(code, details, error)
   const hint = error instanceof Error ? error.message : String(error)
-  const unreachable = isConnectionFailure(error) && !/SASL|authentication/i.test(hint)
-  return new FlowError(unreachable ? 'KAFKA_UNREACHABLE' : 'KAFKA_REFUSED', { hint, ...details }, error)
+  if (code !== null) {
+    const isAway = (isStale(code) && code !== UNKNOWN_TOPIC) || isCoordinatorMoved(code) || code === REQUEST_TIMED_OUT
+    return isAway
+      ? new FlowError('KAFKA_UNREACHABLE', { hint, ...details, kafkaCode: code }, error)
+      : refused(code, details, error)
+  }
+  const names = namesOf(error)
+  if (names.some(name => FAULTS_OF_OURS.has(name))) return new FlowError('BUG', { hint, ...details }, error)
+  const isRefusal = names.some(name => REFUSALS.has(name)) || /SASL|authentication/i.test(hint)
+  return new FlowError(isRefusal ? 'KAFKA_REFUSED' : 'KAFKA_UNREACHABLE', { hint, ...details }, error)
+}
+
+/** Of the error and of what caused it. */
+function namesOf(error: unknown): string[] {
+  if (!(error instanceof Error)) return []
+  return [error.name, ...(error.cause === error ? [] : namesOf(error.cause))]
 }
 
 export function refused(code: number, details: ErrorDetails = {}, cause?: unknown): FlowError {

@@ -6,6 +6,7 @@
  * numbers that a member keeps through a rebalance are not interrupted; the transactional id of each number keeps two owners apart.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Admin } from 'kafkajs'
 import { FlowError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { backoffMs, codeOf, isConnectionFailure, isCoordinatorMoved, kafkaError } from './failures.ts'
@@ -18,6 +19,10 @@ const SESSION_TIMEOUT_MS = 10_000
 /** How long the group waits at a rebalance for a member that still beats but does not join. */
 const REBALANCE_TIMEOUT_MS = 10_000
 const LEAVE_PATIENCE_MS = 2_000
+/** A coordinator that is well answers a heartbeat at once; it is asked at least every 3 s. */
+const SILENCE_MS = 7_000
+/** A rebalance may take as long as the group waits for its members, and a little more. */
+const REJOIN_GRACE_MS = 3_000
 
 const ILLEGAL_GENERATION = 22
 const UNKNOWN_MEMBER = 25
@@ -54,6 +59,9 @@ export async function joinGroup(parts: GroupParts, options: GroupOptions): Promi
   /** What the callbacks have been told, changed only by `tell`. */
   let told: ReadonlySet<number> = new Set()
   let telling: Promise<void> = Promise.resolve()
+  /** When the coordinator answered us last. */
+  let answeredAtMs = Date.now()
+  let isJoining = true
 
   /** Tells the difference to what was told before. `all`: everything was lost in between, also what has been given to us again. */
   function tell(numbers: readonly number[], all = false): void {
@@ -120,6 +128,8 @@ export async function joinGroup(parts: GroupParts, options: GroupOptions): Promi
       })),
     })
     generation = joined.generationId
+    answeredAtMs = Date.now()
+    isJoining = false
     assigned = MemberAssignment.decode(memberAssignment)?.assignment[topics[0] ?? ''] ?? []
     log.info({ generation, numbers: assigned.join(','), leader: joined.leaderId === memberId }, 'Joined the group')
     tell(assigned)
@@ -144,6 +154,7 @@ export async function joinGroup(parts: GroupParts, options: GroupOptions): Promi
 
   /** Joins, again while the group is in motion or does not answer. @throws FlowError when the group will not have us */
   async function joinPatiently(): Promise<void> {
+    isJoining = true
     const lostAtMs = Date.now() + sessionTimeoutMs
     for (let count = 0; !leaving.signal.aborted; count++) {
       try {
@@ -180,7 +191,6 @@ export async function joinGroup(parts: GroupParts, options: GroupOptions): Promi
 
   /** Beats until the group is in motion or has gone on without us; returns to join again. */
   async function beat(): Promise<void> {
-    let answeredAtMs = Date.now()
     while (!leaving.signal.aborted) {
       await pause(beatMs)
       if (leaving.signal.aborted) return
@@ -230,6 +240,12 @@ export async function joinGroup(parts: GroupParts, options: GroupOptions): Promi
   })
 
   return {
+    problem: () => {
+      if (generation < 0) return 'is not in its group and joins again'
+      const silentMs = Date.now() - answeredAtMs
+      const patienceMs = isJoining ? Math.max(REBALANCE_TIMEOUT_MS, sessionTimeoutMs) + REJOIN_GRACE_MS : SILENCE_MS
+      return silentMs > patienceMs ? `has had no answer from its group for ${Math.round(silentMs / 1000)} s` : null
+    },
     leave: async () => {
       if (leaving.signal.aborted) return
       leaving.abort()
@@ -242,6 +258,30 @@ export async function joinGroup(parts: GroupParts, options: GroupOptions): Promi
       tell([], true)
       await telling
     },
+  }
+}
+
+/** See `Kafka.groupsSharing`. */
+export async function groupsSharing(admin: Admin, topic: string, groupId: string): Promise<string[]> {
+  const { groups } = await admin.listGroups()
+  const listed = groups.filter(group => group.protocolType === 'consumer').map(group => group.groupId)
+  if (listed.length === 0) return []
+  const described = await admin.describeGroups(listed)
+  return described.groups
+    .filter(group => group.members.length > 0)
+    .filter(group => {
+      // While the group is in motion its members' topics are not known.
+      if (group.groupId === groupId) return true
+      return group.protocol === PROTOCOL && group.members.some(member => topicsOf(member.memberMetadata).includes(topic))
+    })
+    .map(group => group.groupId)
+}
+
+function topicsOf(metadata: Buffer): readonly string[] {
+  try {
+    return MemberMetadata.decode(metadata).topics
+  } catch {
+    return []
   }
 }
 

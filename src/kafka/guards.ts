@@ -6,7 +6,10 @@
  * - the read-committed filter, which lets through records of aborted transactions (our own reader does not use it; whoever makes a kafkajs
  *   consumer in this process gets the repaired one);
  * - the timer that every connection re-arms each millisecond for ever, once it has had an answer;
- * - the framing of requests, which copies a produce request several times over.
+ * - the framing of requests, which copies a produce request several times over;
+ * - metadata, which fails as a whole when one partition has no leader: such a partition has leader −1 here, and the others are told;
+ * - a connection whose broker does not answer (stopped, or cut off without a word) is closed at the request's deadline, so that the next request
+ *   goes to another broker. kafkajs keeps it, and asks it again first.
  * Everything else that is wrong with the producer is avoided by not using it: see `writer.ts` and docs/decisions/0001-kafkajs-behind-a-port.md.
  */
 import { createRequire } from 'node:module'
@@ -19,6 +22,8 @@ export const REPLACED = {
   filter: 'kafkajs/src/consumer/filterAbortedMessages',
   request: 'kafkajs/src/protocol/request',
   requestQueue: 'kafkajs/src/network/requestQueue',
+  metadata: 'kafkajs/src/protocol/requests/metadata/v0/response',
+  connection: 'kafkajs/src/network/connection',
 } as const
 
 interface Message {
@@ -95,6 +100,83 @@ function withoutIdleTimer(queue: { prototype: { scheduleCheckPendingRequests: (t
   }
 }
 
+interface MetadataAnswer {
+  readonly topicMetadata: readonly { readonly topicErrorCode: number; readonly partitionMetadata: readonly object[] }[]
+}
+
+interface MetadataResponse {
+  decode(rawData: Buffer): Promise<MetadataAnswer>
+  parse(answer: MetadataAnswer): Promise<MetadataAnswer>
+}
+
+/** The answer's partitions as they are; the error of a topic as a whole is still thrown. Versions 1 to 6 take their parser from version 0. */
+function withLeaderlessPartitions(original: MetadataResponse): MetadataResponse {
+  return {
+    ...original,
+    parse: async answer => {
+      await original.parse({ topicMetadata: answer.topicMetadata.map(topic => ({ ...topic, partitionMetadata: [] })) })
+      return answer
+    },
+  }
+}
+
+/**
+ * How long an answer may take where that is longer than `requestTimeout` of the connection, by Kafka's number of the request: the broker makes or
+ * changes something (CreateTopics, DeleteRecords, IncrementalAlterConfigs and AlterConfigs, DescribeConfigs), or waits for others (SyncGroup).
+ */
+const LONGER_MS: ReadonlyMap<number, number> = new Map([
+  [14, 15_000],
+  [19, 20_000],
+  [20, 20_000],
+  [21, 20_000],
+  [32, 10_000],
+  [33, 10_000],
+  [44, 10_000],
+])
+
+/** Requests of the connection itself: ApiVersions, SaslHandshake, SaslAuthenticate. Unanswered, the broker counts as one that cannot be connected to. */
+const CONNECTING: ReadonlySet<number> = new Set([18, 17, 36])
+
+interface Protocol {
+  readonly request: { readonly apiKey: number }
+  readonly requestTimeout?: number | null
+}
+
+interface Connection {
+  readonly broker: string
+  readonly host: string
+  readonly port: number
+  readonly socket?: { destroy(): void }
+  rejectRequests(error: Error): void
+  disconnect(): Promise<unknown>
+}
+
+interface Errors {
+  readonly KafkaJSConnectionError: new (message: string, of: { broker: string }) => Error
+  readonly KafkaJSConnectionClosedError: new (message: string, of: { host: string; port: number }) => Error
+}
+
+function withDeadlines(
+  connection: { prototype: { send: (this: Connection, protocol: Protocol) => Promise<unknown> } },
+  errors: Errors,
+): void {
+  const { send } = connection.prototype
+  connection.prototype.send = async function sendWithDeadline(this: Connection, protocol: Protocol): Promise<unknown> {
+    const { apiKey } = protocol.request
+    try {
+      const requestTimeout = protocol.requestTimeout ?? LONGER_MS.get(apiKey)
+      return await send.call(this, requestTimeout === undefined ? protocol : { ...protocol, requestTimeout })
+    } catch (error) {
+      if (!(error instanceof Error) || error.name !== 'KafkaJSRequestTimeoutError') throw error
+      const { broker, host, port } = this
+      this.rejectRequests(new errors.KafkaJSConnectionClosedError('the broker did not answer in time', { host, port }))
+      this.socket?.destroy()
+      await this.disconnect()
+      throw CONNECTING.has(apiKey) ? new errors.KafkaJSConnectionError('the broker did not answer in time', { broker }) : error
+    }
+  }
+}
+
 function replace<T>(file: string, repair: (original: T) => T): void {
   const original = require(file) as T
   const cached = require.cache[require.resolve(file)]
@@ -107,3 +189,5 @@ for (const file of Object.keys(require.cache)) if (file.startsWith(home)) delete
 replace(REPLACED.filter, () => withoutAborted)
 replace(REPLACED.request, framing)
 withoutIdleTimer(require(REPLACED.requestQueue) as Parameters<typeof withoutIdleTimer>[0])
+replace(REPLACED.metadata, withLeaderlessPartitions)
+withDeadlines(require(REPLACED.connection) as Parameters<typeof withDeadlines>[0], require('kafkajs/src/errors') as Errors)

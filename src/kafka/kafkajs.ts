@@ -18,8 +18,16 @@ const require = createRequire(import.meta.url)
  */
 export const RETRY = { initialRetryTime: 10, maxRetryTime: 1000, multiplier: 2, factor: 0.2, retries: 8 } as const
 
-const CONNECTION_TIMEOUT_MS = 5_000
-const REQUEST_TIMEOUT_MS = 30_000
+/**
+ * Deadlines of a connection, and of a request whose answer the broker has at hand; longer ones are given with the request. A broker that hangs is
+ * given up after this, and another one is asked: the cluster itself takes 9 s (`broker.session.timeout.ms`) to move what it led.
+ */
+export interface Deadlines {
+  readonly connectMs: number
+  readonly requestMs: number
+}
+
+const DEADLINES: Deadlines = { connectMs: 5_000, requestMs: 5_000 }
 const METADATA_MAX_AGE_MS = 300_000
 
 export interface PartitionMetadata {
@@ -27,27 +35,26 @@ export interface PartitionMetadata {
   readonly leader: number
 }
 
-export interface Connection {
+export interface Connection extends Sender {
   readonly requestQueue: { rejectAll(error: Error): void }
+}
+
+interface Sender {
+  send<T>(protocol: {
+    request: FramedRequest & object
+    response: { decode(payload: Buffer): Promise<T>; parse(decoded: T): Promise<T> }
+    requestTimeout?: number
+    logResponseError?: boolean
+  }): Promise<T>
 }
 
 export interface Broker {
   readonly nodeId: number
-  readonly connectionPool: {
+  readonly connectionPool: Sender & {
     readonly pool: readonly Connection[]
-    send<T>(protocol: {
-      request: FramedRequest & object
-      response: { decode(payload: Buffer): Promise<T>; parse(decoded: T): Promise<T> }
-      requestTimeout?: number
-      logResponseError?: boolean
-    }): Promise<T>
+    getConnection(index: 0 | 1): Promise<Connection>
   }
   disconnect(): Promise<void>
-  listOffsets(request: {
-    replicaId: number
-    isolationLevel: 0 | 1
-    topics: { topic: string; partitions: { partition: number; timestamp: number }[] }[]
-  }): Promise<{ responses: { topic: string; partitions: { partition: number; offset: string }[] }[] }>
   initProducerId(request: {
     transactionalId: string
     transactionTimeout: number
@@ -99,6 +106,7 @@ export interface Cluster {
   addMultipleTargetTopics(topics: readonly string[]): Promise<void>
   findTopicPartitionMetadata(topic: string): readonly PartitionMetadata[]
   findBroker(of: { nodeId: number }): Promise<Broker>
+  findControllerBroker(): Promise<Broker>
   findGroupCoordinator(of: { groupId: string; coordinatorType: 0 | 1 }): Promise<Broker>
 }
 
@@ -130,12 +138,20 @@ function logCreator(log: Log) {
   }
 }
 
-function connectionOptions(options: KafkaOptions) {
+/** Each connection begins with another broker of the list, so that one that hangs does not delay all of them. */
+let turn = 0
+
+function inTurn(brokers: readonly string[]): string[] {
+  const first = turn++ % Math.max(brokers.length, 1)
+  return [...brokers.slice(first), ...brokers.slice(0, first)]
+}
+
+function connectionOptions(options: KafkaOptions, { connectMs, requestMs }: Deadlines = DEADLINES) {
   return {
-    brokers: [...options.brokers],
+    brokers: inTurn(options.brokers),
     clientId: options.clientId,
-    connectionTimeout: CONNECTION_TIMEOUT_MS,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionTimeout: connectMs,
+    requestTimeout: requestMs,
     ssl: typeof options.ssl === 'object' ? withoutUndefined(options.ssl) : (options.ssl ?? false),
     ...(options.sasl === undefined ? {} : { sasl: saslOptions(options.sasl) }),
     retry: { ...RETRY },
@@ -160,9 +176,9 @@ export function createAdmin(options: KafkaOptions): Admin {
 }
 
 /** Not connected yet. Topics are never made by asking for them. */
-export function createCluster(options: KafkaOptions): Cluster {
+export function createCluster(options: KafkaOptions, deadlines?: Deadlines): Cluster {
   return new ClusterClass({
-    ...connectionOptions(options),
+    ...connectionOptions(options, deadlines),
     logger: createLogger({ level: logLevel.WARN, logCreator: logCreator(options.log) }),
     socketFactory: socketFactory(),
     metadataMaxAge: METADATA_MAX_AGE_MS,
@@ -182,22 +198,39 @@ export async function hangUp(cluster: Cluster): Promise<void> {
   await cluster.disconnect().catch(() => {})
 }
 
-/** Sends a request that is ours in both directions. */
-export async function sendFramed<T>(
+/** What every answer has. */
+export interface Answered {
+  /** For so long the broker reads nothing more from the connection (a quota); requests after this one wait here until then. */
+  readonly throttleMs: number
+}
+
+/**
+ * Sends a request that is ours in both directions.
+ *
+ * @param apart On the broker's second connection, where fetches go, so that other requests need not wait for what holds it up.
+ */
+export async function sendFramed<T extends Answered>(
   broker: Broker,
   request: FramedRequest & object,
   decode: (payload: Buffer) => T,
   timeoutMs: number,
+  apart = false,
 ): Promise<T> {
+  const protocol = {
+    request,
+    response: {
+      decode: async (payload: Buffer) => {
+        const answer = decode(payload)
+        return { answer, clientSideThrottleTime: answer.throttleMs }
+      },
+      parse: async (decoded: { answer: T }) => decoded,
+    },
+    requestTimeout: timeoutMs,
+    logResponseError: false,
+  }
   try {
-    return await broker.connectionPool
-      .send({
-        request,
-        response: { decode: async payload => ({ answer: decode(payload) }), parse: async decoded => decoded },
-        requestTimeout: timeoutMs,
-        logResponseError: false,
-      })
-      .then(({ answer }) => answer)
+    const to = apart ? await broker.connectionPool.getConnection(1) : broker.connectionPool
+    return await to.send(protocol).then(({ answer }) => answer)
   } catch (error) {
     if (error instanceof Error && error.name === 'KafkaJSConnectionClosedError') await broker.disconnect()
     throw error

@@ -3,6 +3,7 @@
  *
  * Offsets are numbers (safe up to 2^53). All readers are read-committed: records of aborted or open transactions are never handed out.
  */
+import type { FlowError } from '../errors.ts'
 import type { Log } from '../log.ts'
 
 export interface KafkaOptions {
@@ -22,16 +23,38 @@ export interface Kafka {
   /** Reaches the cluster. @throws FlowError KAFKA_UNREACHABLE */
   describe(): Promise<{ clusterId: string; brokers: number }>
   /**
-   * Makes the topics that are missing, all in one request, and checks those that exist.
-   * @throws FlowError TOPIC_MISMATCH (names topic, setting, found and wanted; partition count, cleanup.policy without compact where wanted
-   *   and vice versa), TOPIC_MISSING where `create` is false.
+   * Makes the topics that are missing, all in one request, and looks at those that exist. With `create`, another clean-up, a shorter retention where the spec
+   * needs it (`needs`) and longer segments are changed to what the spec says, and logged. What stays different is logged, or an error:
+   *
+   * @throws FlowError TOPIC_MISMATCH (names topic, setting, found, wanted and the cure; for the number of partitions, and for clean-up or a needed
+   *   retention that may not be changed), TOPIC_MISSING where `create` is false.
    */
   ensureTopics(topics: readonly TopicSpec[], options: { create: boolean }): Promise<void>
-  /** `max.message.bytes` of each topic: no record batch larger than this is taken. */
+  /** Settings as they are in force, by topic. @throws FlowError KAFKA_REFUSED (such as an unknown topic) */
+  topicSettings(topics: readonly string[], settings: readonly string[]): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>>
+  /** Sets the given settings; the others stay. @returns the topics that were refused, with the reason. Never by itself: somebody must have asked for it. */
+  alterTopicSettings(changes: readonly TopicSettings[]): Promise<ReadonlyMap<string, FlowError>>
+  /** Replicas of each topic that exists, and how many must have a record before it counts as written. */
+  durability(topics: readonly string[]): Promise<TopicDurability[]>
+  /**
+   * `max.message.bytes` of each topic: no record batch larger than this is taken. Read again after a minute, and when a broker has refused a batch as too
+   * large. The map that is returned follows what is read later, whoever asked for it; it may hold more topics.
+   */
   maxMessageBytes(topics: readonly string[]): Promise<ReadonlyMap<string, number>>
   partitionCount(topic: string): Promise<number>
-  /** Low and high watermark of each partition asked for (isolation read_uncommitted: open transactions are below `high`). */
+  /**
+   * Low and high watermark of each partition asked for (isolation read_uncommitted: open transactions are below `high`). Partitions without an
+   * answer are asked again, for 30 s. Where a reader has read everything is `lastOffsets` of ends.ts. @throws FlowError KAFKA_UNREACHABLE
+   */
   watermarks(places: readonly TopicPartition[]): Promise<(TopicPartition & { low: number; high: number })[]>
+
+  /**
+   * Asks the leader of every partition of the topics where the partition ends, on a connection of its own; without topics, one broker for the
+   * cluster's metadata. For `watchKafka`; one call at a time.
+   *
+   * @throws FlowError KAFKA_UNREACHABLE within `timeoutMs`: says what did not answer, or which partition has no leader.
+   */
+  ping(options: { readonly topics: readonly string[]; readonly timeoutMs: number }): Promise<void>
 
   openWriter(options: {
     transactionalId: string /** Default 30_000: it bounds how long a crash blocks readers. */
@@ -64,6 +87,9 @@ export interface Kafka {
   /** Group offsets as the broker has them, for tools that show lag; null where there is none. */
   groupOffsets(groupId: string, topics: readonly string[]): Promise<(TopicPartition & { offset: number | null })[]>
 
+  /** Groups that have members who share this topic's partition numbers (`joinGroup`) right now, and `groupId` if it has any members. */
+  groupsSharing(topic: string, groupId: string): Promise<string[]>
+
   close(): Promise<void>
 }
 
@@ -79,6 +105,20 @@ export interface TopicSpec {
   readonly replicationFactor: number | null
   /** Topic settings, such as `cleanup.policy` and `retention.ms`. */
   readonly config: Readonly<Record<string, string>>
+  /** Settings of `config` that must hold, beside cleanup.policy: `retention.ms` where forgetting earlier would make the product wrong. */
+  readonly needs?: readonly string[]
+}
+
+export interface TopicSettings {
+  readonly topic: string
+  readonly settings: Readonly<Record<string, string>>
+}
+
+export interface TopicDurability {
+  readonly topic: string
+  /** Of the partition that has the fewest. */
+  readonly replicas: number
+  readonly minInsync: number
 }
 
 /**
@@ -145,6 +185,8 @@ export interface TailOptions {
   readonly maxWaitMs?: number
   /** Most bytes of one fetch and partition. Default 1 MiB. */
   readonly maxBytesPerPartition?: number
+  /** Called with each answer of a broker, also one without records: these places were answered just now. */
+  readonly onAnswer?: (places: readonly TopicPartition[]) => void
 }
 
 export interface GroupOptions {
@@ -161,5 +203,7 @@ export interface GroupOptions {
 }
 
 export interface GroupMember {
+  /** Why it has no say in its group right now; null: it is a member, and the group has answered of late. */
+  problem(): string | null
   leave(): Promise<void>
 }

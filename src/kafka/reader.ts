@@ -1,6 +1,8 @@
 /**
  * Reading in assign mode: chosen partitions from chosen offsets, without a consumer group. kafkajs has no such mode, and its consumer stops short of,
  * or hangs at, a tail of control or compacted records; so offsets are asked for and records fetched with requests of our own.
+ *
+ * No answer for a partition is never taken as the answer "nothing": it is asked again, and the partitions beside it go on meanwhile.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FlowError } from '../errors.ts'
@@ -8,7 +10,17 @@ import type { Log } from '../log.ts'
 import { backoffMs, codeOf, isConnectionFailure, isStale, kafkaError, refused } from './failures.ts'
 import { type Broker, type Cluster, sendFramed } from './kafkajs.ts'
 import type { Chunk, ReadRecord, TailOptions, TopicPartition } from './port.ts'
-import { decodeFetched, type Fetched, type FetchedPartition, fetchRequest, readBatches } from './wire.ts'
+import {
+  decodeFetched,
+  decodeListed,
+  EARLIEST,
+  type Fetched,
+  type FetchedPartition,
+  fetchRequest,
+  LATEST,
+  listOffsetsRequest,
+  readBatches,
+} from './wire.ts'
 
 const MAX_WAIT_MS = 500
 const BYTES_PER_PARTITION = 1024 * 1024
@@ -16,66 +28,108 @@ const BYTES_PER_PARTITION = 1024 * 1024
 const FETCH_BYTES = 16 * 1024 * 1024
 /** Bytes that `readToEnd` asks for at a time. */
 const WHOLE_BYTES = 4 * 1024 * 1024
-const FETCH_TIMEOUT_MS = 30_000
+/** How long a fetch may take, beyond what the broker may hold it. The cluster takes 9 s to move what a broker led that hangs. */
+const FETCH_TIMEOUT_MS = 8_000
+const LIST_TIMEOUT_MS = 5_000
 /** How long a read to the end goes on without an answer. */
 const PATIENCE_MS = 30_000
 const OFFSET_OUT_OF_RANGE = 1
+const NO_LEADER = 5
+/** A place that failed so often in a row is logged. */
+const FAILURES_TO_LOG = 3
 
-const EARLIEST = -2
-const LATEST = -1
-
-/** One partition, the next offset to read, and the high watermark as last told. */
+/** One partition, and the next offset to read. */
 interface Position extends TopicPartition {
   offset: number
 }
 
-/** Low and high watermark, asked with isolation 0: records of open transactions lie below `high`. */
+/**
+ * Low and high watermark, asked with isolation 0: records of open transactions lie below `high`. Those that have no answer are asked again until all
+ * have one. @throws FlowError KAFKA_UNREACHABLE where one has none in time
+ */
 export async function watermarks(
   cluster: Cluster,
   places: readonly TopicPartition[],
+  signal?: AbortSignal,
 ): Promise<(TopicPartition & { low: number; high: number })[]> {
-  return await patiently(cluster, async () => {
-    const [lows, highs] = [await listOffsets(cluster, places, EARLIEST), await listOffsets(cluster, places, LATEST)]
-    return places.map(({ topic, partition }) => {
-      const key = placeKey({ topic, partition })
-      return { topic, partition, low: lows.get(key) ?? 0, high: highs.get(key) ?? 0 }
-    })
+  const found = new Map<string, { low: number; high: number }>()
+  await patiently(
+    cluster,
+    async () => {
+      const open = places.filter(place => !found.has(placeKey(place)))
+      const [lows, highs] = [await listOffsets(cluster, open, EARLIEST), await listOffsets(cluster, open, LATEST)]
+      for (const key of open.map(placeKey)) {
+        const [low, high] = [lows.offsets.get(key), highs.offsets.get(key)]
+        if (low !== undefined && high !== undefined) found.set(key, { low, high })
+      }
+      const error = lows.errors[0] ?? highs.errors[0]
+      if (error !== undefined) throw error
+    },
+    { signal },
+  )
+  return places.map(place => {
+    const known = found.get(placeKey(place))
+    if (known === undefined) throw new FlowError('BUG', { hint: 'a partition without an answer', ...placeOf(place) })
+    return { ...placeOf(place), ...known }
   })
 }
 
-async function listOffsets(cluster: Cluster, places: readonly TopicPartition[], timestamp: number): Promise<Map<string, number>> {
+/** What the leaders say, and why there is no answer for the rest. One that fails does not stop the others. */
+export async function listOffsets(
+  cluster: Cluster,
+  places: readonly TopicPartition[],
+  timestamp: number,
+  timeoutMs = LIST_TIMEOUT_MS,
+): Promise<{ offsets: Map<string, number>; errors: unknown[] }> {
+  const { byLeader, without } = await leadersOf(cluster, places)
   const offsets = new Map<string, number>()
-  for (const [nodeId, of] of await byLeader(cluster, places)) {
-    const topics = new Map<string, { partition: number; timestamp: number }[]>()
-    for (const { topic, partition } of of) topics.set(topic, [...(topics.get(topic) ?? []), { partition, timestamp }])
-    const broker = await cluster.findBroker({ nodeId })
-    const { responses } = await broker.listOffsets({
-      replicaId: -1,
-      isolationLevel: 0,
-      topics: [...topics].map(([topic, partitions]) => ({ topic, partitions })),
-    })
-    for (const { topic, partitions } of responses) {
-      for (const { partition, offset } of partitions) offsets.set(placeKey({ topic, partition }), Number(offset))
-    }
-  }
-  return offsets
+  const errors: unknown[] = [...without.values()]
+  await Promise.all(
+    [...byLeader].map(async ([nodeId, of]) => {
+      try {
+        const broker = await cluster.findBroker({ nodeId })
+        const { partitions } = await sendFramed(broker, listOffsetsRequest({ timestamp, places: of }), decodeListed, timeoutMs)
+        for (const { topic, partition, errorCode, offset } of partitions) {
+          if (errorCode === 0 && offset >= 0) offsets.set(placeKey({ topic, partition }), offset)
+          else errors.push(noAnswer({ topic, partition }, errorCode === 0 ? NO_LEADER : errorCode, 'no offset'))
+        }
+        for (const place of of) {
+          const isTold = partitions.some(({ topic, partition }) => placeKey({ topic, partition }) === placeKey(place))
+          if (!isTold) errors.push(noAnswer(place, NO_LEADER, 'no answer'))
+        }
+      } catch (error) {
+        errors.push(error)
+      }
+    }),
+  )
+  return { offsets, errors }
 }
 
-/** @throws what a stale answer would be, where a partition is not known or has no leader. */
-async function byLeader<T extends TopicPartition>(cluster: Cluster, places: readonly T[]): Promise<Map<number, T[]>> {
+function noAnswer(place: TopicPartition, code: number, what: string): Error {
+  return Object.assign(new Error(`${placeKey(place)}: ${what}`), { code })
+}
+
+/** Places by the leader of their partition, and, for those whose partition is not known or has no leader, the error that says so. */
+async function leadersOf<T extends TopicPartition>(
+  cluster: Cluster,
+  places: readonly T[],
+): Promise<{ byLeader: Map<number, T[]>; without: Map<T, Error> }> {
   await cluster.addMultipleTargetTopics([...new Set(places.map(place => place.topic))])
   await cluster.refreshMetadataIfNecessary()
-  const leaders = new Map<number, T[]>()
+  const byLeader = new Map<number, T[]>()
+  const without = new Map<T, Error>()
   for (const place of places) {
     const leader = cluster.findTopicPartitionMetadata(place.topic).find(of => of.partitionId === place.partition)?.leader
     if (leader === undefined || leader < 0) {
-      throw Object.assign(new Error(`${place.topic}/${place.partition} has no leader`), { code: leader === undefined ? 3 : 5 })
+      const what = leader === undefined ? 'there is no such partition' : 'the partition has no leader'
+      without.set(place, noAnswer(place, leader === undefined ? 3 : NO_LEADER, what))
+      continue
     }
-    const of = leaders.get(leader)
-    if (of === undefined) leaders.set(leader, [place])
+    const of = byLeader.get(leader)
+    if (of === undefined) byLeader.set(leader, [place])
     else of.push(place)
   }
-  return leaders
+  return { byLeader, without }
 }
 
 /** Tries again, with fresh metadata, while leaders move or connections fail. */
@@ -120,13 +174,28 @@ async function fetchFrom(
   return await sendFramed(broker, request, decodeFetched, FETCH_TIMEOUT_MS + options.maxWaitMs)
 }
 
+/** What an answer says of a partition, beside its records. */
+export interface Taken {
+  /** Where to read on. */
+  readonly next: number
+  /**
+   * Nothing came, or not so much as one whole batch, although the offset lies below the last stable offset: there is nothing left up to there (compaction,
+   * or a transaction's markers removed), or the answer was filled with other partitions. Only a fetch of this partition alone can say which.
+   */
+  readonly isOpen: boolean
+}
+
 /**
- * Hands the records over and tells where to go on. A fetch that brings no batch although the offset lies below the last stable offset means
- * that nothing is left up to there (compaction): the broker reads at least one batch where there is one, and takes the last stable offset first.
+ * Hands the records over and tells where to go on.
+ *
+ * @param alone The fetch asked for this partition only. The broker then sends at least one whole batch where there is one, and takes the last
+ *   stable offset before it reads: so an answer without a batch means that there is nothing up to that offset.
  */
-export function take(fetched: FetchedPartition, offset: number, onRecord: (record: ReadRecord) => void): number {
+export function take(fetched: FetchedPartition, offset: number, alone: boolean, onRecord: (record: ReadRecord) => void): Taken {
   const next = readBatches(fetched, offset, onRecord)
-  return next === offset && fetched.batches.length === 0 ? Math.max(next, fetched.lastStable) : next
+  if (next > offset || offset >= fetched.lastStable) return { next, isOpen: false }
+  if (alone && fetched.batches.length === 0) return { next: fetched.lastStable, isOpen: false }
+  return { next, isOpen: true }
 }
 
 export interface ReadToEnd extends TopicPartition {
@@ -140,7 +209,7 @@ export async function readToEnd(
   onRecord: (record: ReadRecord) => void,
   signal?: AbortSignal,
 ): Promise<number> {
-  const [{ low, high } = { low: 0, high: 0 }] = await watermarks(cluster, [place])
+  const { low, high } = await watermarksOf(cluster, place, signal)
   let offset = Math.max(place.from ?? low, low)
   while (offset < high) {
     if (signal?.aborted === true) throw new FlowError('STOPPED', { topic: place.topic, partition: place.partition })
@@ -148,25 +217,35 @@ export async function readToEnd(
     const fetched = await patiently(cluster, async () => await fetchOne(cluster, position), { signal })
     if (fetched.errorCode === OFFSET_OUT_OF_RANGE) {
       // Retention has moved the start past us; the end stands.
-      const [now] = await watermarks(cluster, [place])
-      offset = Math.max(offset, now?.low ?? high)
-      if (now !== undefined && now.high < offset) return now.high
-    } else offset = take(fetched, offset, onRecord)
+      const now = await watermarksOf(cluster, place, signal)
+      offset = Math.max(offset, now.low)
+      if (now.high < offset) return now.high
+    } else offset = take(fetched, offset, true, onRecord).next
   }
   return offset
 }
 
+async function watermarksOf(cluster: Cluster, place: TopicPartition, signal: AbortSignal | undefined) {
+  const [found] = await watermarks(cluster, [place], signal)
+  if (found === undefined) throw new FlowError('BUG', { hint: 'a partition without an answer', ...placeOf(place) })
+  return found
+}
+
 async function fetchOne(cluster: Cluster, position: Position): Promise<FetchedPartition> {
-  for (const nodeId of (await byLeader(cluster, [position])).keys()) {
-    const broker = await cluster.findBroker({ nodeId })
-    const { partitions } = await fetchFrom(broker, [position], { maxWaitMs: MAX_WAIT_MS, maxBytesPerPartition: WHOLE_BYTES })
-    const [fetched] = partitions
-    if (fetched === undefined) continue
-    if (isStale(fetched.errorCode)) throw Object.assign(new Error('the leader has moved'), { code: fetched.errorCode })
-    if (fetched.errorCode > OFFSET_OUT_OF_RANGE) throw refused(fetched.errorCode, placeOf(position))
-    return fetched
-  }
-  throw Object.assign(new Error('the fetch was not answered'), { code: 5 })
+  const { byLeader, without } = await leadersOf(cluster, [position])
+  const [nodeId] = byLeader.keys()
+  if (nodeId === undefined) throw without.get(position)
+  const broker = await cluster.findBroker({ nodeId })
+  const { errorCode, partitions } = await fetchFrom(broker, [position], {
+    maxWaitMs: MAX_WAIT_MS,
+    maxBytesPerPartition: WHOLE_BYTES,
+  })
+  const [fetched] = partitions
+  // A broker whose quota we have used up answers so.
+  if (fetched === undefined) throw noAnswer(position, errorCode === 0 ? NO_LEADER : errorCode, 'no answer to the fetch')
+  if (isStale(fetched.errorCode)) throw noAnswer(position, fetched.errorCode, 'the leader has moved')
+  if (fetched.errorCode > OFFSET_OUT_OF_RANGE) throw refused(fetched.errorCode, placeOf(position))
+  return fetched
 }
 
 function placeOf({ topic, partition }: TopicPartition) {
@@ -179,109 +258,214 @@ export interface TailParts {
   readonly log: Log
 }
 
+/** A partition that is tailed. */
+interface Followed extends Position {
+  /** How often in a row there was no answer for it. */
+  failures: number
+  /** To be fetched alone: see `Taken.isOpen`. */
+  alone: boolean
+}
+
+type TailEvent =
+  | { readonly what: 'fetched'; readonly nodeId: number; readonly asked: readonly Followed[]; readonly fetched: Fetched }
+  | { readonly what: 'failed'; readonly nodeId: number; readonly asked: readonly Followed[]; readonly error: unknown }
+  | {
+      readonly what: 'looked'
+      readonly byLeader: ReadonlyMap<number, Followed[]>
+      readonly without: ReadonlyMap<Followed, unknown>
+    }
+  | { readonly what: 'moved'; readonly place: Followed; readonly low: number }
+  | { readonly what: 'lost'; readonly place: Followed; readonly error: unknown }
+
 /**
  * See `Kafka.tail`. While the caller works on what a broker brought, its next fetch is under way already; so one fetch of each broker is held at most.
- * A broker that does not answer is asked again for as long as the tail lives.
+ *
+ * Each broker is a line of its own. A place whose broker or partition does not answer is homeless until metadata names a leader that does, for as
+ * long as the tail lives, and the other places go on.
  */
 export async function* tail(
   parts: TailParts,
   places: readonly (TopicPartition & { offset: number })[],
   options: TailOptions,
 ): AsyncGenerator<Chunk[]> {
-  if (places.length === 0 || options.signal.aborted) return
+  const { signal } = options
+  if (places.length === 0 || signal.aborted) return
   const limits = {
     maxWaitMs: options.maxWaitMs ?? MAX_WAIT_MS,
     maxBytesPerPartition: options.maxBytesPerPartition ?? BYTES_PER_PARTITION,
   }
-  const positions = new Map(places.map(place => [placeKey(place), { ...placeOf(place), offset: place.offset }]))
-  let onStop = () => {}
-  const stop = () => onStop()
-  options.signal.addEventListener('abort', stop, { once: true })
-  let cluster = parts.connect()
-  let failures = 0
+  const cluster = parts.connect()
+  /** In the order in which the broker is to fill its answer. */
+  const lines = new Map<number, Followed[]>()
+  const busy = new Set<number>()
+  const homeless = new Set<Followed>(
+    places.map(place => ({ ...placeOf(place), offset: place.offset, failures: 0, alone: false })),
+  )
+  const events: TailEvent[] = []
+  let isLooking = false
+  let wake = () => {}
+  const tell = (event: TailEvent) => {
+    events.push(event)
+    wake()
+  }
+  const stop = () => wake()
+  signal.addEventListener('abort', stop, { once: true })
   try {
-    while (!options.signal.aborted) {
-      try {
-        for await (const chunks of round(cluster)) {
-          failures = 0
-          yield chunks
-        }
-      } catch (error) {
-        if (options.signal.aborted) return
-        const code = codeOf(error)
-        if (code === null ? !isConnectionFailure(error) : !isStale(code)) throw kafkaError(error)
-        failures++
-        if (failures === 3) parts.log.warn({ error: String(error) }, 'Kafka does not answer a reader; it is asked again')
-        if (code === null) {
-          await parts.drop(cluster)
-          cluster = parts.connect()
-        } else await cluster.refreshMetadata().catch(() => {})
-        await pause(backoffMs(failures + 2), options.signal)
+    while (!signal.aborted) {
+      look()
+      const event = events.shift()
+      if (event === undefined) await new Promise<void>(resolve => (wake = resolve))
+      else {
+        const chunks = handle(event)
+        if (chunks.length > 0) yield chunks
       }
     }
   } finally {
-    options.signal.removeEventListener('abort', stop)
+    signal.removeEventListener('abort', stop)
     await parts.drop(cluster)
   }
 
-  /** Fetches from the leaders as they are now, until the signal aborts or one of them fails. */
-  async function* round(of: Cluster): AsyncGenerator<Chunk[]> {
-    await of.connect()
-    const leaders = await byLeader(of, [...positions.values()])
-    const under = new Map<number, Promise<{ nodeId: number; fetched: Fetched } | { nodeId: number; error: unknown }>>()
-    const ask = (nodeId: number) => {
-      const places = leaders.get(nodeId) ?? []
-      // The broker fills its answer in this order: who was first is last the next time.
-      const [first] = places.splice(0, 1)
-      if (first !== undefined) places.push(first)
-      const answer = of
-        .findBroker({ nodeId })
-        .then(async broker => ({ nodeId, fetched: await fetchFrom(broker, places, limits) }))
-        .catch((error: unknown) => ({ nodeId, error }))
-      under.set(nodeId, answer)
-    }
-    for (const nodeId of leaders.keys()) ask(nodeId)
-    for (;;) {
-      // A promise of this round alone: one that lived as long as the tail would hold every answer that it was ever raced with.
-      const stopped = Promise.withResolvers<'stopped'>()
-      onStop = () => stopped.resolve('stopped')
-      if (options.signal.aborted) return
-      const answer = await Promise.race([stopped.promise, ...under.values()])
-      if (answer === 'stopped') return
-      if ('error' in answer) throw answer.error
-      const chunks: Chunk[] = []
-      let stale: number | null = null
-      for (const partition of answer.fetched.partitions) {
-        const position = positions.get(placeKey(partition))
-        if (position === undefined) continue
-        if (partition.errorCode === OFFSET_OUT_OF_RANGE) await moveToStart(of, position)
-        else if (isStale(partition.errorCode)) stale = partition.errorCode
-        else if (partition.errorCode !== 0) throw refused(partition.errorCode, placeOf(position))
-        else {
-          const records: ReadRecord[] = []
-          const next = take(partition, position.offset, record => records.push(record))
-          if (next === position.offset) continue
-          position.offset = next
-          chunks.push({ topic: position.topic, partition: position.partition, records, next, high: partition.high })
-        }
+  function handle(event: TailEvent): Chunk[] {
+    if (event.what === 'looked') {
+      isLooking = false
+      for (const [nodeId, found] of event.byLeader) {
+        for (const place of found) homeless.delete(place)
+        lines.set(nodeId, [...(lines.get(nodeId) ?? []), ...found])
+        ask(nodeId)
       }
-      if (stale === null) ask(answer.nodeId)
-      if (chunks.length > 0) yield chunks
-      if (stale !== null) throw Object.assign(new Error('the leader has moved'), { code: stale })
+      for (const [place, error] of event.without) failed([place], error)
+      return []
     }
+    if (event.what === 'moved') {
+      const { place, low } = event
+      parts.log.warn(
+        { ...placeOf(place), wanted: place.offset, from: low },
+        'Offset is not on the partition any more; reading from its start',
+      )
+      place.offset = low
+      homeless.add(place)
+      return [{ ...placeOf(place), records: [], next: low, high: low }]
+    }
+    if (event.what === 'lost') {
+      failed([event.place], event.error)
+      return []
+    }
+    busy.delete(event.nodeId)
+    if (event.what === 'failed') {
+      // Also those that were not asked for: the broker is the same.
+      const all = lines.get(event.nodeId) ?? []
+      lines.delete(event.nodeId)
+      failed(all, event.error)
+      return []
+    }
+    const chunks = fetchedFrom(event)
+    ask(event.nodeId)
+    return chunks
   }
 
-  async function moveToStart(of: Cluster, position: Position): Promise<void> {
-    const [now] = await watermarks(of, [position])
-    const from = now?.low ?? 0
-    parts.log.warn(
-      { ...placeOf(position), wanted: position.offset, from },
-      'Offset is not on the partition any more; reading from its start',
+  function fetchedFrom({ nodeId, asked, fetched }: Extract<TailEvent, { what: 'fetched' }>): Chunk[] {
+    if (fetched.errorCode !== 0 && !isStale(fetched.errorCode)) throw refused(fetched.errorCode)
+    const chunks: Chunk[] = []
+    const hungry: Followed[] = []
+    for (const partition of fetched.partitions) {
+      const place = asked.find(one => one.topic === partition.topic && one.partition === partition.partition)
+      if (place === undefined) continue
+      if (isStale(partition.errorCode)) {
+        leave(nodeId, place)
+        failed([place], noAnswer(place, partition.errorCode, 'the leader has moved'))
+      } else if (partition.errorCode === OFFSET_OUT_OF_RANGE) {
+        leave(nodeId, place)
+        void moveToStart(place)
+      } else if (partition.errorCode !== 0) throw refused(partition.errorCode, placeOf(place))
+      else {
+        place.failures = 0
+        options.onAnswer?.([place])
+        const records: ReadRecord[] = []
+        const { next, isOpen } = take(partition, place.offset, asked.length === 1, record => records.push(record))
+        place.alone = isOpen && place === asked[0]
+        if (isOpen) hungry.push(place)
+        if (next === place.offset) continue
+        place.offset = next
+        chunks.push({ ...placeOf(place), records, next, high: partition.high })
+      }
+    }
+    // Who got nothing is first the next time; so is, one after the other, who was first.
+    const [first, ...others] = (lines.get(nodeId) ?? []).filter(place => !hungry.includes(place))
+    lines.set(nodeId, [...hungry, ...others, ...(first === undefined ? [] : [first])])
+    return chunks
+  }
+
+  function ask(nodeId: number): void {
+    const line = lines.get(nodeId) ?? []
+    if (busy.has(nodeId) || line.length === 0) return
+    busy.add(nodeId)
+    const lone = line.find(place => place.alone)
+    const asked = lone === undefined ? [...line] : [lone]
+    cluster
+      .findBroker({ nodeId })
+      // Who is asked for alone has nothing to wait for, and others wait meanwhile.
+      .then(broker => fetchFrom(broker, asked, lone !== undefined && line.length > 1 ? { ...limits, maxWaitMs: 0 } : limits))
+      .then(
+        fetched => tell({ what: 'fetched', nodeId, asked, fetched }),
+        (error: unknown) => tell({ what: 'failed', nodeId, asked, error }),
+      )
+  }
+
+  function leave(nodeId: number, place: Followed): void {
+    lines.set(
+      nodeId,
+      (lines.get(nodeId) ?? []).filter(one => one !== place),
     )
-    position.offset = from
+  }
+
+  /** @throws FlowError where asking again does not help */
+  function failed(of: readonly Followed[], error: unknown): void {
+    const code = codeOf(error)
+    if (code === null ? !isConnectionFailure(error) : !isStale(code)) throw kafkaError(error)
+    for (const place of of) {
+      place.failures++
+      homeless.add(place)
+    }
+    const silent = of.filter(place => place.failures === FAILURES_TO_LOG)
+    const [first] = silent
+    if (first === undefined) return
+    parts.log.warn(
+      { ...placeOf(first), partitions: silent.length, error: error instanceof Error ? error.message : String(error) },
+      'Kafka does not answer a reader; it is asked again',
+    )
+  }
+
+  /** Looks for the leaders of those that have none, one look at a time. */
+  function look(): void {
+    if (isLooking || homeless.size === 0) return
+    isLooking = true
+    const of = [...homeless]
+    const failures = Math.min(...of.map(place => place.failures))
+    void (async () => {
+      try {
+        if (failures > 0) await pause(backoffMs(failures + 2), signal)
+        if (signal.aborted) return
+        await cluster.connect()
+        if (failures > 0) await cluster.refreshMetadata()
+        tell({ what: 'looked', ...(await leadersOf(cluster, of)) })
+      } catch (error) {
+        tell({ what: 'looked', byLeader: new Map(), without: new Map(of.map(place => [place, error])) })
+      }
+    })()
+  }
+
+  async function moveToStart(place: Followed): Promise<void> {
+    try {
+      const { offsets, errors } = await listOffsets(cluster, [place], EARLIEST)
+      const low = offsets.get(placeKey(place))
+      if (low === undefined) throw errors[0]
+      tell({ what: 'moved', place, low })
+    } catch (error) {
+      tell({ what: 'lost', place, error })
+    }
   }
 }
 
-function placeKey({ topic, partition }: TopicPartition): string {
+export function placeKey({ topic, partition }: TopicPartition): string {
   return `${topic}/${partition}`
 }

@@ -1,20 +1,27 @@
-/** Topics: made with the settings of the contract, and checked where they exist. */
+/** Topics: made with the settings of the contract; those that exist are checked, and altered where that is allowed and needed. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Admin, ITopicConfig } from 'kafkajs'
 import { FlowError } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { backoffMs, codeOf, isStale, kafkaError } from './failures.ts'
-import { TOPIC } from './kafkajs.ts'
-import type { TopicSpec } from './port.ts'
+import { backoffMs, codeOf, isStale, kafkaError, refused } from './failures.ts'
+import { type Cluster, sendFramed, TOPIC } from './kafkajs.ts'
+import type { TopicDurability, TopicSettings, TopicSpec } from './port.ts'
+import { alterConfigsRequest, decodeAltered } from './wire.ts'
 
 const CREATE_TIMEOUT_MS = 15_000
+const ALTER_TIMEOUT_MS = 10_000
 
-/** See `Kafka.ensureTopics`. */
+/**
+ * See `Kafka.ensureTopics`.
+ *
+ * @param alter Changes settings of topics. Each topic by itself: what it could not change it gives back, with the error.
+ */
 export async function ensureTopics(
   admin: Admin,
   log: Log,
   specs: readonly TopicSpec[],
   options: { create: boolean },
+  alter: (changes: readonly TopicSettings[]) => Promise<ReadonlyMap<string, FlowError>>,
 ): Promise<void> {
   const existing = new Set(await admin.listTopics())
   const missing = specs.filter(spec => !existing.has(spec.topic))
@@ -25,8 +32,21 @@ export async function ensureTopics(
     })
   }
   if (missing.length > 0) await create(admin, missing)
-  const [counts, settings] = await inspect(admin, specs)
-  check(log, specs, counts, settings)
+  const made = new Set(missing.map(spec => spec.topic))
+  const [counts, settings] = await inspect(admin, specs, made)
+  const faults = partitionFaults(specs, counts)
+  const deviations = specs.flatMap(spec => deviationsOf(spec, settings.get(spec.topic) ?? new Map<string, string>()))
+  const left = options.create && faults.length === 0 ? await mend(log, deviations, alter) : deviations
+  for (const deviation of left) {
+    if (deviation.must) faults.push(faultOf(deviation))
+    else if (!made.has(deviation.topic)) {
+      const { topic, setting, found, wanted } = deviation
+      log.warn({ topic, setting, found, wanted }, 'Topic has another setting than we would give it')
+    }
+  }
+  const [first, ...others] = faults
+  if (first === undefined) return
+  throw new FlowError('TOPIC_MISMATCH', { ...first, hint: [first, ...others].map(fault => fault.hint).join('; ') })
 }
 
 /** A topic that somebody else makes meanwhile is as good: it is checked like all others. */
@@ -56,10 +76,11 @@ async function create(admin: Admin, specs: readonly TopicSpec[]): Promise<void> 
   }
 }
 
-/** Partition counts and settings. A topic that was made just now may be unknown for a moment, whatever the answer to its making said. */
+/** Partition counts and settings; waits for leaders of topics that were made just now. A topic that was made just now may be unknown for a moment, whatever the answer to its making said. */
 async function inspect(
   admin: Admin,
   specs: readonly TopicSpec[],
+  made: ReadonlySet<string>,
 ): Promise<[Map<string, number>, Map<string, Map<string, string>>]> {
   const names = specs.map(spec => spec.topic)
   const settings = [...new Set(specs.flatMap(spec => Object.keys(spec.config)))]
@@ -68,6 +89,11 @@ async function inspect(
     try {
       const { topics } = await admin.fetchTopicMetadata({ topics: names })
       const counts = new Map(topics.map(topic => [topic.name, topic.partitions.length]))
+      const isComing = (topic: (typeof topics)[number]) => topic.partitions.some(partition => partition.leader < 0)
+      if (made.size > 0 && topics.some(topic => made.has(topic.name) && isComing(topic)) && Date.now() < untilMs) {
+        await sleep(backoffMs(count + 3))
+        continue
+      }
       return [counts, await describe(admin, names, settings)]
     } catch (error) {
       if (!isStale(codeOf(error) ?? 0) || Date.now() >= untilMs) throw error
@@ -76,53 +102,149 @@ async function inspect(
   }
 }
 
-function check(
-  log: Log,
-  specs: readonly TopicSpec[],
-  counts: ReadonlyMap<string, number>,
-  settings: ReadonlyMap<string, ReadonlyMap<string, string>>,
-): void {
-  const faults: { topic: string; setting: string; found: string; wanted: string; hint: string }[] = []
-  for (const spec of specs) {
-    const found = counts.get(spec.topic) ?? 0
-    if (found !== spec.partitions) {
-      faults.push({
-        topic: spec.topic,
-        setting: 'partitions',
-        found: String(found),
-        wanted: String(spec.partitions),
-        hint: `${spec.topic} has ${found} partitions, the config says ${spec.partitions}: their number decides where a bot lives and cannot be changed; set topics.partitions to ${found}, or use another topics.prefix`,
-      })
-    }
-    for (const [setting, wanted] of Object.entries(spec.config)) {
-      const value = settings.get(spec.topic)?.get(setting)
-      if (value === undefined || sameSetting(setting, value, wanted)) continue
-      if (setting === 'cleanup.policy') {
-        faults.push({
-          topic: spec.topic,
-          setting,
-          found: value,
-          wanted,
-          hint: `${spec.topic} has cleanup.policy=${value} and needs ${wanted}: set it with kafka-configs.sh --alter`,
-        })
-      } else log.warn({ topic: spec.topic, setting, found: value, wanted }, 'Topic has another setting than we would give it')
-    }
-  }
-  const [first, ...others] = faults
-  if (first === undefined) return
-  throw new FlowError('TOPIC_MISMATCH', { ...first, hint: [first, ...others].map(fault => fault.hint).join('; ') })
+interface Fault {
+  readonly topic: string
+  readonly setting: string
+  readonly found: string
+  readonly wanted: string
+  readonly hint: string
 }
 
-function sameSetting(setting: string, found: string, wanted: string): boolean {
-  if (setting !== 'cleanup.policy') return found === wanted
-  const words = (text: string) =>
-    text
-      .split(',')
-      .map(word => word.trim())
-      .filter(Boolean)
-      .sort()
-      .join(',')
-  return words(found) === words(wanted)
+function partitionFaults(specs: readonly TopicSpec[], counts: ReadonlyMap<string, number>): Fault[] {
+  return specs.flatMap(({ topic, partitions }) => {
+    const found = counts.get(topic) ?? 0
+    if (found === partitions) return []
+    const hint = `${topic} has ${found} partitions, the config says ${partitions}: their number decides where a bot lives and cannot be changed; set topics.partitions to ${found}, or use another topics.prefix`
+    return [{ topic, setting: 'partitions', found: String(found), wanted: String(partitions), hint }]
+  })
+}
+
+interface Deviation {
+  readonly topic: string
+  readonly setting: string
+  readonly found: string
+  readonly wanted: string
+  /** Without it records would be lost or published twice. */
+  readonly must: boolean
+  /** We may change it: nobody sets it otherwise on purpose, or it must be. */
+  readonly mendable: boolean
+}
+
+function deviationsOf(spec: TopicSpec, settings: ReadonlyMap<string, string>): Deviation[] {
+  return Object.entries(spec.config).flatMap(([setting, wanted]) => {
+    const found = settings.get(setting)
+    if (found === undefined || isGoodEnough(setting, found, wanted)) return []
+    const must = setting === 'cleanup.policy' || (spec.needs ?? []).includes(setting)
+    return [{ topic: spec.topic, setting, found, wanted, must, mendable: must || setting.startsWith('segment.') }]
+  })
+}
+
+/** Whether what is there serves as well as what we would set. */
+function isGoodEnough(setting: string, found: string, wanted: string): boolean {
+  switch (setting) {
+    case 'cleanup.policy':
+      return words(found) === words(wanted)
+    case 'retention.ms':
+      return Number(found) === -1 || (Number(wanted) !== -1 && Number(found) >= Number(wanted))
+    case 'segment.ms':
+    case 'segment.bytes':
+      return Number(found) <= Number(wanted)
+    case 'compression.type':
+      return true
+    default:
+      return found === wanted
+  }
+}
+
+function words(text: string): string {
+  return text
+    .split(',')
+    .map(word => word.trim())
+    .filter(Boolean)
+    .sort()
+    .join(',')
+}
+
+/** Changes what may be changed. @returns what stays as it was */
+async function mend(
+  log: Log,
+  deviations: readonly Deviation[],
+  alter: (changes: readonly TopicSettings[]) => Promise<ReadonlyMap<string, FlowError>>,
+): Promise<Deviation[]> {
+  const mendable = deviations.filter(deviation => deviation.mendable)
+  if (mendable.length === 0) return [...deviations]
+  const changes = [...Map.groupBy(mendable, deviation => deviation.topic)].map(([topic, of]) => ({
+    topic,
+    settings: Object.fromEntries(of.map(({ setting, wanted }) => [setting, wanted])),
+  }))
+  const refusals = await alter(changes)
+  for (const { topic, setting, found, wanted } of mendable) {
+    const refusal = refusals.get(topic)
+    if (refusal === undefined) log.info({ topic, setting, found, wanted }, 'Topic setting changed')
+    else
+      log.warn(
+        { topic, setting, found, wanted, code: refusal.code, error: refusal.message },
+        'Topic setting could not be changed',
+      )
+  }
+  return deviations.filter(deviation => !deviation.mendable || refusals.has(deviation.topic))
+}
+
+function faultOf({ topic, setting, found, wanted }: Deviation): Fault {
+  const cure = `kafka-configs.sh --alter --topic ${topic} --add-config '${setting}=[${wanted}]'`
+  const why =
+    setting === 'retention.ms'
+      ? ': what is forgotten too early would be published again or counted wrongly'
+      : ': with another clean-up records would be lost, or kept for ever'
+  return {
+    topic,
+    setting,
+    found,
+    wanted,
+    hint: `${topic} has ${setting}=${found} and needs ${wanted}${why}; change it with ${cure}`,
+  }
+}
+
+/** See `Kafka.alterTopicSettings`. Other settings of the topics stay as they are. */
+export async function alterSettings(
+  cluster: Cluster,
+  changes: readonly TopicSettings[],
+): Promise<ReadonlyMap<string, FlowError>> {
+  await cluster.connect()
+  await cluster.refreshMetadataIfNecessary()
+  const broker = await cluster.findControllerBroker()
+  const { resources } = await sendFramed(broker, alterConfigsRequest(changes), decodeAltered, ALTER_TIMEOUT_MS)
+  const refusals = new Map<string, FlowError>()
+  for (const { topic } of changes) {
+    const told = resources.find(resource => resource.name === topic)
+    if (told === undefined) refusals.set(topic, new FlowError('KAFKA_UNREACHABLE', { hint: 'no answer for the topic', topic }))
+    else if (told.errorCode !== 0)
+      refusals.set(topic, refused(told.errorCode, { topic }, told.message === '' ? undefined : new Error(told.message)))
+  }
+  return refusals
+}
+
+/** See `Kafka.durability`. */
+export async function durability(admin: Admin, topics: readonly string[]): Promise<TopicDurability[]> {
+  const existing = new Set(await admin.listTopics())
+  const names = topics.filter(topic => existing.has(topic))
+  if (names.length === 0) return []
+  const { topics: metadata } = await admin.fetchTopicMetadata({ topics: names })
+  const settings = await describe(admin, names, ['min.insync.replicas'])
+  return metadata.map(({ name, partitions }) => ({
+    topic: name,
+    replicas: Math.min(...partitions.map(partition => partition.replicas.length)),
+    minInsync: numberOf(settings, name, 'min.insync.replicas'),
+  }))
+}
+
+/** @throws FlowError where Kafka does not say */
+export function numberOf(settings: ReadonlyMap<string, ReadonlyMap<string, string>>, topic: string, setting: string): number {
+  const value = settings.get(topic)?.get(setting)
+  if (value === undefined || value === '' || !Number.isFinite(Number(value))) {
+    throw new FlowError('KAFKA_UNREACHABLE', { hint: `Kafka does not say what ${setting} of ${topic} is`, topic, setting })
+  }
+  return Number(value)
 }
 
 /** Values of the settings, by topic. */

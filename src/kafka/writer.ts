@@ -21,6 +21,7 @@ import {
 } from './failures.ts'
 import { type Broker, type Cluster, hangUp, type ProducerIdentity, sendFramed } from './kafkajs.ts'
 import type { PartitionBatch, TopicPartition, Transaction, Writer, WrittenRange } from './port.ts'
+import { mostBatchBytes } from './room.ts'
 import {
   BATCH_OVERHEAD,
   decodeProduced,
@@ -32,19 +33,27 @@ import {
   sizeOfRecord,
 } from './wire.ts'
 
-/** Left free below a topic's limit. */
-const HEADROOM_BYTES = 1024
 /** Most bytes of one Produce request: well below socket.request.max.bytes (100 MiB), and little to hold twice. */
 const REQUEST_BYTES = 8 * 1024 * 1024
 /** Most records of one batch; more gain nothing. */
 const BATCH_RECORDS = 10_000
 
-const TRANSACTION_TIMEOUT_MS = 30_000
-const PRODUCE_TIMEOUT_MS = 15_000
-/** How long a write may be tried again before its transaction is given up. */
-const WRITE_PATIENCE_MS = 10_000
-/** How long the answer to a commit is asked for. */
-const COMMIT_PATIENCE_MS = 5_000
+export const TRANSACTION_TIMEOUT_MS = 30_000
+/** How long a leader may wait for its followers. */
+const PRODUCE_TIMEOUT_MS = 7_000
+/** How long an answer is waited for; then the batch is sent again, to whoever leads the partition by then. */
+const PRODUCE_DEADLINE_MS = 8_000
+/**
+ * How long a write may be tried again before its transaction is given up. A cluster takes 9 s (`broker.session.timeout.ms`) to give what a broker led that
+ * hangs to another one, and the transaction itself ends after `transactionTimeoutMs`.
+ */
+const WRITE_PATIENCE_MS = 20_000
+/** How long the answer to a commit is asked for: as long, and longer than a transaction coordinator takes to move. */
+const COMMIT_PATIENCE_MS = 20_000
+/** Left of a transaction's time when it is given up because of a quota, for the abort. */
+const ABORT_MARGIN_MS = 2_000
+/** How long a wait for a quota goes on after `close`. */
+const SPARE_STEP_MS = 200
 const FENCE_PATIENCE_MS = 30_000
 /** How long `close` waits for an open transaction to be aborted. */
 const CLOSE_PATIENCE_MS = 3_000
@@ -52,6 +61,7 @@ const CLOSE_PATIENCE_MS = 3_000
 const DESCRIBE_TIMEOUT_MS = 5_000
 
 const REQUEST_TIMED_OUT = 7
+const MESSAGE_TOO_LARGE = 10
 const CONCURRENT_TRANSACTIONS = 51
 /** Beside the codes of coordinators on the move: the transaction before is not finished yet, a topic is quite new, another partition's error. */
 const ADD_RETRIABLE = new Set([CONCURRENT_TRANSACTIONS, 3, 55])
@@ -62,6 +72,10 @@ export interface WriterParts {
   readonly cluster: Cluster
   readonly log: Log
   readonly maxMessageBytes: (topics: readonly string[]) => Promise<ReadonlyMap<string, number>>
+  /** The quota of the producer does not let through in a transaction's time what it holds: the next writer of the id needs more of it. */
+  readonly onTooSlow: (transactionalId: string) => void
+  /** A broker refused a batch as too large: the limits are to be read again. */
+  readonly onTooLarge: (topic: string) => void
   readonly onClose: () => void
 }
 
@@ -72,7 +86,8 @@ export interface WriterOptions {
 
 /** One transaction from its begin to its end. */
 interface Open {
-  readonly beganAtMs: number
+  /** When the coordinator came to know of it, by our clock. */
+  beganAtMs: number
   readonly partitions: Set<string>
   /** Something of this transaction is known to the coordinator. */
   ongoing: boolean
@@ -91,6 +106,8 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
   const { transactionalId, transactionTimeoutMs = TRANSACTION_TIMEOUT_MS } = options
   const about = { transactionalId }
   const sequences = new Map<string, number>()
+  /** By broker, until when it takes nothing from us (a quota). Epoch milliseconds. */
+  const sparedUntilMs = new Map<number, number>()
   let state: State = 'opened'
   let producer: ProducerIdentity = { transactionalId, producerId: '-1', producerEpoch: -1 }
   let coordinator: Broker | null = null
@@ -304,7 +321,7 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
           const filled = batches.filter(batch => batch.records.length > 0)
           if (filled.length === 0) return []
           const limits = await parts.maxMessageBytes([...new Set(filled.map(batch => batch.topic))])
-          const queues = filled.map(batch => cut(batch, (limits.get(batch.topic) ?? Infinity) - HEADROOM_BYTES))
+          const queues = filled.map(batch => cut(batch, mostBatchBytes(limitOf(limits, batch.topic))))
           return await fatally(async () => {
             await addPartitions(tx, filled)
             return await send(tx, number(queues))
@@ -316,6 +333,7 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
 
   function aborted(error: unknown): FlowError {
     const cause = kafkaError(error)
+    if (cause.code === 'KAFKA_ABORTED') return cause
     return new FlowError('KAFKA_ABORTED', { ...about, hint: cause.message }, cause)
   }
 
@@ -328,9 +346,24 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
     }
     if (topics.size === 0) return
     const request = { ...producer, topics: [...topics].map(([topic, partitions]) => ({ topic, partitions: [...partitions] })) }
+    if (!tx.ongoing) {
+      await spare(tx)
+      tx.beganAtMs = Date.now()
+    }
     tx.ongoing = true
     await ask(broker => broker.addPartitionsToTxn(request), { codes: ADD_RETRIABLE, patienceMs: WRITE_PATIENCE_MS })
     for (const { topic, partition } of places) tx.partitions.add(placeKey(topic, partition))
+  }
+
+  /** What a quota makes us wait is waited for before a transaction begins, so that nobody's reading waits for it. */
+  async function spare(tx: Open): Promise<void> {
+    const untilMs = Math.max(0, ...sparedUntilMs.values())
+    if (untilMs > Date.now()) log.debug({ ...about, waitMs: untilMs - Date.now() }, 'Waiting for the quota of the producer')
+    for (let leftMs = untilMs - Date.now(); leftMs > 0; leftMs = untilMs - Date.now()) {
+      await sleep(Math.min(SPARE_STEP_MS, leftMs))
+      if (tx.over || tx.failure !== null) break // closed meanwhile
+    }
+    if (tx.failure !== null) throw tx.failure
   }
 
   /** Gives each batch the sequence number that the broker expects of this producer on the partition. */
@@ -386,13 +419,14 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
       const again: RecordBatch[] = []
       try {
         const byLeader = await leaders(left)
-        const answers = (await Promise.all([...byLeader].map(([nodeId, batches]) => produce(nodeId, batches)))).flat()
+        const answers = (await Promise.all([...byLeader].map(([nodeId, batches]) => produce(tx, nodeId, batches)))).flat()
         for (const batch of left) {
           const told = answers.find(({ topic, partition }) => topic === batch.topic && partition === batch.partition)
           const code = told?.errorCode ?? REQUEST_TIMED_OUT
           if (told !== undefined && code === 0) onWritten(batch, told.baseOffset)
           else if (isFenced(code)) throw Object.assign(new Error('fenced by the leader'), { code })
           else {
+            if (code === MESSAGE_TOO_LARGE) parts.onTooLarge(batch.topic)
             problem = refused(code, { topic: batch.topic, partition: batch.partition })
             if (!isProduceRetriable(code)) throw problem
             again.push(batch)
@@ -411,7 +445,16 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
     }
   }
 
-  async function produce(nodeId: number, batches: readonly RecordBatch[]): Promise<ProducedPartition[]> {
+  async function produce(tx: Open, nodeId: number, batches: readonly RecordBatch[]): Promise<readonly ProducedPartition[]> {
+    const freeAtMs = sparedUntilMs.get(nodeId) ?? 0
+    if (freeAtMs > tx.beganAtMs + transactionTimeoutMs - ABORT_MARGIN_MS) {
+      parts.onTooSlow(transactionalId)
+      throw new FlowError('KAFKA_ABORTED', {
+        ...about,
+        hint: `the broker's quota for producers (producer_byte_rate) makes it wait ${freeAtMs - Date.now()} ms, longer than the transaction may be open; it is tried again with more time, and a higher quota cures it`,
+        throttleMs: freeAtMs - Date.now(),
+      })
+    }
     const broker = await cluster.findBroker({ nodeId })
     const request = produceRequest({
       transactionalId,
@@ -421,7 +464,10 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
       timestamp: Date.now(),
       batches,
     })
-    return await sendFramed(broker, request, decodeProduced, 2 * PRODUCE_TIMEOUT_MS)
+    // Apart from the requests of the coordinator: a commit need not wait until the broker takes records again.
+    const { throttleMs, partitions } = await sendFramed(broker, request, decodeProduced, PRODUCE_DEADLINE_MS, true)
+    if (throttleMs > 0) sparedUntilMs.set(nodeId, Date.now() + throttleMs)
+    return partitions
   }
 
   async function leaders(batches: readonly RecordBatch[]): Promise<Map<number, RecordBatch[]>> {
@@ -520,6 +566,12 @@ export function cut(batch: PartitionBatch, limitBytes: number): Batch[] {
   }
   if (start < records.length) batches.push({ topic, partition, records, start, end: records.length, bytes })
   return batches
+}
+
+function limitOf(limits: ReadonlyMap<string, number>, topic: string): number {
+  const limit = limits.get(topic)
+  if (limit === undefined) throw new FlowError('BUG', { hint: 'a topic whose limit was not read', topic })
+  return limit
 }
 
 function placeKey(topic: string, partition: number): string {

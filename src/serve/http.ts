@@ -2,13 +2,17 @@
  * The listener of a process: health and metrics in every one, series and the page where the server role runs.
  */
 import type { Socket } from 'node:net'
-import { type FastifyError, type FastifyReply, fastify } from 'fastify'
+import { type FastifyError, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import type { Clock } from '../clock.ts'
 import { asFlowError, FlowError } from '../errors.ts'
 import { errorFields, type Log, withoutSecrets } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import { bodyOf, isKnown, packed } from './answer.ts'
+import { createDesk } from './desk.ts'
+import { accessOf, type Door, LONGEST_URL, openDoor } from './door.ts'
 import { page } from './page.ts'
 import { answerQuery, type Completeness, parseQuery } from './query.ts'
+import { createSlices } from './slices.ts'
 import type { SeriesStore } from './store.ts'
 
 /** The release of Kafka Connect whose REST API the root path speaks; tools hide commands that are newer than it. */
@@ -35,6 +39,10 @@ export interface HttpOptions {
   readonly host: string
   /** 0 takes a free one and logs it. */
   readonly port: number
+  /** What clients must show, but for health and metrics; see `accessOf`. */
+  readonly token?: string | undefined
+  /** Host names beside the loopback's that requests may carry. */
+  readonly names?: readonly string[] | undefined
   readonly log: Log
   readonly metrics: Metrics
   readonly clock: Clock
@@ -56,18 +64,38 @@ export interface HttpServer {
   close(): Promise<void>
 }
 
+/** Never asked for a token: probes and scrapers have none. */
+const PUBLIC: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics'])
+
 /** @throws FlowError PORT_TAKEN, or CFG_INVALID where the address cannot be listened on. */
 export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   const { log, metrics, serve } = options
+  const access = accessOf(options)
   const paths = new Set<string>()
+  const doors: Door[] = []
   const app = fastify({
     logger: false,
     forceCloseConnections: true,
+    bodyLimit: MOST_BODY,
     routerOptions: { ignoreTrailingSlash: true },
+    serverFactory: handle => {
+      const door = openDoor(handle)
+      doors.push(door)
+      return door.server
+    },
     frameworkErrors: (error, _request, reply) => {
       void sendError(reply, error.statusCode ?? 400, error.message)
     },
-    clientErrorHandler: refuseBytes,
+    clientErrorHandler: (error, socket) => refuseBytes(error, socket, doors),
+  })
+  app.addHook('onRequest', async (request, reply) => {
+    const refusal = access.check(request.headers, PUBLIC.has(request.routeOptions.url ?? ''))
+    if (refusal !== null) {
+      if (refusal.status === 401) void reply.header('www-authenticate', ['Bearer realm="colloquy"', 'Basic realm="colloquy"'])
+      return sendError(reply, refusal.status, refusal.message)
+    }
+    if (request.url.length > LONGEST_URL) return sendError(reply, 414, `an address has at most ${LONGEST_URL} characters`)
+    return undefined
   })
   const get = (
     path: string,
@@ -100,13 +128,29 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
       kafka_cluster_id: serve.clusterId,
     }))
 
-    get('/v1/series', (query, reply) => {
+    const slices = createSlices()
+    const desk = createDesk(options.clock)
+
+    get('/v1/series', async (parameters, reply, headers) => {
       const unready = serve.unready()
       if (unready !== null) return sendError(reply, 503, unready)
+      const query = parseQuery(parameters, options.clock.now())
+      const gone = new AbortController()
+      reply.raw.once('close', () => gone.abort())
+      if (reply.raw.destroyed) gone.abort()
+      if (!(await desk.admit(gone.signal, () => reply.raw.socket?.destroy()))) {
+        void reply.header('retry-after', '1')
+        return sendError(reply, 503, 'too many queries wait already; ask again')
+      }
       const began = performance.now()
-      const answer = answerQuery(parseQuery(query, options.clock.now()), serve.store, serve.completeness)
+      const answer = await slices.run(answerQuery(query, serve.store, serve.completeness), gone.signal)
+      const body = await slices.run(bodyOf(query, answer), gone.signal)
       metrics.observe('serve_query_seconds', {}, (performance.now() - began) / 1000)
-      return answer
+      void reply.headers({ etag: body.etag, vary: 'accept-encoding', 'cache-control': 'private, no-cache' })
+      if (isKnown(body.etag, headers['if-none-match'])) return reply.code(304).send()
+      const { encoding, stream } = packed(body, headers['accept-encoding'])
+      void (encoding === null ? reply.header('content-length', body.length) : reply.header('content-encoding', encoding))
+      return reply.header('content-type', body.contentType).send(stream)
     })
 
     get('/ui', (_query, reply) =>
@@ -123,14 +167,14 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   }
 
   app.setNotFoundHandler((request, reply) => {
-    const path = (request.url.split('?')[0] ?? '').replace(/(?<=.)\/+$/, '')
+    const path = pathOf(request)
     if (paths.has(path)) {
       void reply.header('allow', 'GET, HEAD')
       return sendError(reply, 405, `${path} takes GET only`)
     }
     const hint =
       !serve && (path === '/' || path === '/v1/series' || path === '/ui') ? ': this process does not have the server role' : ''
-    return sendError(reply, 404, `there is nothing at ${path}${hint}`)
+    return sendError(reply, 404, `there is nothing at ${path.slice(0, 200)}${hint}`)
   })
 
   app.setErrorHandler((error: FastifyError | Error, request, reply) => {
@@ -138,13 +182,15 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
       return sendError(reply, 400, error.details.hint ?? error.message)
     if (error instanceof FlowError && error.code === 'NOT_FOUND')
       return sendError(reply, 404, error.details.hint ?? error.message)
+    // The client has gone: nobody reads this.
+    if (error instanceof FlowError && error.code === 'STOPPED') return sendError(reply, 503, error.message)
     const status = 'statusCode' in error ? error.statusCode : undefined
     if (status !== undefined && status >= 400 && status < 500) {
       // A body that nobody takes on a path that takes GET only is first of all the wrong method.
       if (request.is404) return sendError(reply, 404, 'there is nothing here that takes this request')
       return sendError(reply, status, error.message)
     }
-    log.error({ ...errorFields(asFlowError(error)), path: request.url.split('?')[0] }, 'a request failed')
+    log.error({ ...errorFields(asFlowError(error)), path: pathOf(request).slice(0, 200) }, 'a request failed')
     return sendError(reply, 500, 'the request failed for a fault of ours; the log has more')
   })
 
@@ -171,25 +217,51 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   const taken = typeof address === 'object' && address !== null ? address.port : port
   const url = `http://${shownHost(host)}:${taken}`
   log.info({ host, port: taken, url }, 'listening')
+  if (access.closed) {
+    log.warn(
+      { host, port: taken },
+      'only /metrics, /healthz and /readyz are served: the address is not of the loopback, and http.token is not set',
+    )
+  }
   return { port: taken, url, close: () => app.close() }
 }
 
-type Headers = Readonly<{ accept?: string | undefined }>
+type Headers = Readonly<Partial<Record<'accept' | 'accept-encoding' | 'if-none-match', string | undefined>>>
+
+/** No request of ours has a body worth more. */
+const MOST_BODY = 1_048_576
 
 function sendError(reply: FastifyReply, status: number, message: string): FastifyReply {
   return reply.code(status).send({ error_code: status, message: withoutSecrets(message) })
 }
 
-/** What is no HTTP at all, or has headers too large. */
-function refuseBytes(error: NodeJS.ErrnoException, socket: Socket): void {
+/** The path without slashes at its end. */
+function pathOf(request: FastifyRequest): string {
+  const path = request.url.split('?', 1)[0] ?? ''
+  let end = path.length
+  while (end > 1 && path[end - 1] === '/') end -= 1
+  return path.slice(0, end)
+}
+
+/** What is no HTTP at all, has headers too large, or does not come to an end. */
+function refuseBytes(error: NodeJS.ErrnoException, socket: Socket, doors: readonly Door[]): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return
-  const [status, text] =
-    error.code === 'HPE_HEADER_OVERFLOW' ? [431, 'the headers are too large'] : [400, 'this is no HTTP request']
+  // An answer to the request before this is on its way: words in between would be read as part of it.
+  if (!socket.writable || doors.some(door => door.isBusy(socket))) {
+    socket.destroy()
+    return
+  }
+  const [status, reason, text] = REFUSED_BYTES[error.code ?? ''] ?? [400, 'Bad Request', 'this is no HTTP request']
   const body = JSON.stringify({ error_code: status, message: text })
   socket.end(
-    `HTTP/1.1 ${status} ${status === 431 ? 'Request Header Fields Too Large' : 'Bad Request'}\r\nContent-Type: application/json; charset=utf-8\r\n` +
+    `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/json; charset=utf-8\r\n` +
       `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
   )
+}
+
+const REFUSED_BYTES: Readonly<Record<string, readonly [number, string, string] | undefined>> = {
+  HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large', 'the headers are too large'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout', 'the request took too long to arrive'],
 }
 
 /** An address that a browser on this machine can open. */

@@ -85,8 +85,8 @@ function spark(values, colour) {
   return make('svg', { viewBox: '0 0 100 31', preserveAspectRatio: 'none', 'aria-hidden': 'true' }, make('path', { d: path, style: 'stroke:var(--' + colour + ')' }))
 }
 
-async function ask(measure, from, until, bucket) {
-  const query = new URLSearchParams({ measure, bucket, from, until, group_by: 'channel', tz: zone })
+async function ask(measures, from, until, bucket) {
+  const query = new URLSearchParams({ measure: measures.join(','), bucket, from, until, group_by: 'channel', tz: zone })
   const answer = await fetch('/v1/series?' + query)
   const body = await answer.json()
   if (!answer.ok) throw new Error(body.message)
@@ -101,19 +101,19 @@ async function refresh() {
   const until = Date.now()
   try {
     const wanted = COLUMNS.flatMap(([, measures]) => measures)
-    const answers = new Map(await Promise.all(wanted.map(async measure => [measure, await ask(measure, until - length, until, bucket)])))
+    const answer = await ask(wanted, until - length, until, bucket)
     if (mine !== turn) return
     const channels = new Map()
     COLUMNS.forEach(([, measures], column) => {
-      for (const measure of measures)
-        for (const { labels, values, sum } of answers.get(measure).data.series) {
+      for (const { labels, values, sum } of answer.data.series)
+        if (measures.includes(labels.measure)) {
           if (!channels.has(labels.channel)) channels.set(labels.channel, COLUMNS.map(() => ({ sum: null, values: null })))
           const cell = channels.get(labels.channel)[column]
           cell.sum = add(cell.sum, sum)
           cell.values = cell.values ? cell.values.map((value, at) => add(value, values[at] ?? null)) : values
         }
     })
-    show(channels, answers.get('sessions').complete_until)
+    show(channels, answer.complete_until)
     find('#fault').textContent = ''
   } catch (error) {
     if (mine === turn) find('#fault').textContent = 'No answer: ' + error.message

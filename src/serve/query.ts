@@ -1,48 +1,69 @@
 /**
- * `/v1/series`: what a question is, and its answer from the store. Pure: time, store and completeness are handed in.
+ * `/v1/series`: what a question is, and its answer from the store. Pure: time, store and completeness are passed in. The work is done in small steps
+ * (`slices.ts`) and has a budget that is known before it begins.
  */
 import { DateTime } from 'luxon'
 import { FlowError } from '../errors.ts'
 import { CHANNELS, MEASURES, type Measure, type TimeRange } from '../records.ts'
-import { BUCKET_MS, BUCKETS, type Bucket, edgesOf, isoIn, type Zone, zoneOf } from './buckets.ts'
-import { LABELS, type Label, type SeriesLabels, type SeriesStore } from './store.ts'
+import { BUCKET_MS, BUCKETS, type Bucket, type Edges, edgeSteps, isoIn, type Zone, zoneOf } from './buckets.ts'
+import { sortSteps, type Steps } from './slices.ts'
+import { LABELS, type Label, type SeriesStore, type StoredSeries } from './store.ts'
 
-/** Most buckets of one series, and most values of one answer. */
+/** Most buckets of one series, of one rolling window, and most values of one answer. */
 export const MOST_POINTS = 50_000
 export const MOST_VALUES = 1_000_000
+/** Most series of one answer; `top` takes the largest of more. */
+export const MOST_SERIES = 20_000
+/** Most minutes and buckets that one query looks at, rolling windows and groups included: about a second of work. */
+export const MOST_SCANNED = 100_000_000
+/** Most values of one filter, names of one list, and characters of a parameter that is no list. */
+const MOST_LISTED = 1000
+const LONGEST_VALUE = 100
 
 const DAY_MS = 86_400_000
-const PARAMETERS = ['measure', 'bucket', 'from', 'until', 'group_by', ...LABELS, 'tz', 'rolling'] as const
+const PARAMETERS = ['measure', 'bucket', 'from', 'until', 'group_by', ...LABELS, 'tz', 'rolling', 'top', 'format'] as const
+type Parameter = (typeof PARAMETERS)[number]
+
+const FORMATS = ['json', 'csv'] as const
 
 export interface SeriesQuery {
-  readonly measure: Measure
+  readonly measures: readonly Measure[]
   readonly bucket: Bucket
   readonly fromMs: number
   /** Exclusive. */
   readonly untilMs: number
   readonly groupBy: readonly Label[]
   /** Values that a label may have; a label that is absent may have any. */
-  readonly filters: Readonly<Partial<Record<Label, readonly string[]>>>
+  readonly filters: Filters
   readonly zone: Zone
   /** Buckets that each value sums, the one it is shown at included; 1: no rolling. */
   readonly window: number
+  /** So many largest series, the rest as one; null: all. */
+  readonly top: number | null
+  readonly format: (typeof FORMATS)[number]
 }
 
-/** Streams that could have told something about these bots; an absent part stands for all. */
-export interface StreamFilter {
-  readonly vendor?: readonly string[]
-  readonly account?: readonly string[]
-  readonly bot_id?: readonly string[]
-  /** Only streams that tell this kind of record. */
-  readonly feeds?: 'session' | 'message' | 'event'
-}
+type Filters = Readonly<Partial<Record<Label, readonly string[]>>>
 
-/** What has been read, as `Progress` tells it and our own reading has caught up with it. */
+/** The kind of record that a measure counts. */
+export type Kind = 'session' | 'message' | 'event'
+
+/** What has been read, as `Progress` says it and our own reading has caught up with it. */
 export interface Completeness {
-  /** Least over the streams; null where one of them, or none at all, has said nothing yet. */
-  completeUntil(filter: StreamFilter): number | null
-  /** Ranges that at least one of the streams has read. */
-  covered(filter: StreamFilter): readonly TimeRange[]
+  /** The streams that give this kind of record, as they are at this moment; the list does not change afterwards. */
+  streams(feeds: Kind): readonly StreamRead[]
+}
+
+/** One source partition. */
+export interface StreamRead {
+  readonly vendor: string
+  readonly account: string
+  /** null: all bots of the account. */
+  readonly bot_id: string | null
+  /** Everything with an earlier time has been read; null: nothing is known yet. */
+  readonly completeUntil: number | null
+  /** Ranges of time that it has read. */
+  readonly covered: readonly TimeRange[]
 }
 
 export interface SeriesAnswer {
@@ -55,42 +76,62 @@ export interface SeriesAnswer {
 }
 
 export interface AnsweredSeries {
-  readonly labels: Readonly<Partial<Record<Label, string>>>
+  readonly labels: Readonly<Partial<Record<Label | 'measure', string>>>
   readonly values: readonly (number | null)[]
+  /** Over the buckets asked for, each once, whatever `rolling` is. */
   readonly sum: number | null
   readonly mean: number | null
   readonly min: number | null
   readonly max: number | null
+  readonly complete_until: string | null
 }
 
 /** @throws FlowError QUERY_INVALID that names the parameter and what it takes. */
 export function parseQuery(parameters: Readonly<Record<string, unknown>>, nowMs: number): SeriesQuery {
   for (const name of Object.keys(parameters)) {
     if (!(PARAMETERS as readonly string[]).includes(name)) {
-      throw invalid(name, `is not a parameter of /v1/series; known are ${PARAMETERS.join(', ')}`)
+      throw invalid(shortened(name), `is not a parameter of /v1/series; known are ${PARAMETERS.join(', ')}`)
     }
   }
-  const once = (name: (typeof PARAMETERS)[number]): string | undefined => {
-    const value = parameters[name]
-    if (value === undefined) return undefined
-    if (typeof value !== 'string') throw invalid(name, 'stands more than once')
-    return value.trim()
+  /** Every value of a parameter, those that say nothing left out: an empty parameter is as absent. */
+  const all = (name: Parameter): string[] =>
+    [parameters[name]].flat().filter((value): value is string => typeof value === 'string' && value.trim() !== '')
+  const once = (name: Parameter): string | undefined => {
+    const [value, ...more] = all(name)
+    if (more.length > 0) throw invalid(name, 'is given more than once, and takes one value')
+    if (value !== undefined && value.length > LONGEST_VALUE) throw invalid(name, `takes at most ${LONGEST_VALUE} characters`)
+    return value?.trim()
   }
-  const oneOf = <T extends string>(name: (typeof PARAMETERS)[number], known: readonly T[], missing?: T): T => {
+  const list = (name: Parameter): string[] => {
+    const values = all(name).flatMap(listOf)
+    if (values.length > MOST_LISTED) throw invalid(name, `takes at most ${MOST_LISTED} values`)
+    return values
+  }
+  const oneOf = <T extends string>(name: Parameter, known: readonly T[], missing: T): T => {
     const value = once(name) ?? missing
     const found = known.find(each => each === value)
-    if (found === undefined)
-      throw invalid(name, `${value === undefined ? 'is required' : 'is not known'}; it takes one of ${known.join(', ')}`)
+    if (found === undefined) throw invalid(name, `is not known; it takes one of ${known.join(', ')}`)
     return found
   }
+  const listedOf = <T extends string>(name: Parameter, known: readonly T[]): T[] => [
+    ...new Set(
+      list(name).map(given => {
+        const found = known.find(each => each === given.trim())
+        if (found === undefined) throw invalid(name, `takes one or more, as a comma list, of ${known.join(', ')}`)
+        return found
+      }),
+    ),
+  ]
 
-  const measure = oneOf('measure', MEASURES)
+  const measures = listedOf('measure', MEASURES)
+  if (measures.length === 0)
+    throw invalid('measure', `is required; it takes one or more, as a comma list, of ${MEASURES.join(', ')}`)
   const bucket = oneOf('bucket', BUCKETS, '1h')
   const zone = zoneOf(once('tz') ?? 'UTC')
   if (!zone) throw invalid('tz', 'takes the IANA name of a time zone, such as Europe/Madrid')
 
-  const untilMs = parseTime('until', once('until'), zone) ?? nowMs
-  const fromMs = parseTime('from', once('from'), zone) ?? untilMs - DAY_MS
+  const untilMs = parseTime('until', once('until'), zone, nowMs) ?? nowMs
+  const fromMs = parseTime('from', once('from'), zone, nowMs) ?? untilMs - DAY_MS
   if (fromMs >= untilMs) throw invalid('from', 'must lie before until')
   const least = bucket === '1M' ? 28 * DAY_MS : BUCKET_MS[bucket]
   if ((untilMs - fromMs) / least > MOST_POINTS) {
@@ -100,95 +141,136 @@ export function parseQuery(parameters: Readonly<Record<string, unknown>>, nowMs:
     )
   }
 
-  const groupBy = [...new Set(listOf(once('group_by')) ?? [])].map(name => {
-    const label = LABELS.find(each => each === name)
-    if (!label) throw invalid('group_by', `takes a comma list of ${LABELS.join(', ')}`)
-    return label
-  })
-
   const filters: Partial<Record<Label, readonly string[]>> = {}
   for (const label of LABELS) {
-    const value = parameters[label]
-    const values = Array.isArray(value) ? value.flatMap(each => listOf(String(each)) ?? []) : listOf(once(label))
-    if (values === undefined) continue
+    const values = list(label)
+    if (values.length === 0) continue
     // No language is a language here: series of records without one.
-    if (label !== 'language' && values.includes('')) throw invalid(label, 'takes a comma list of values, none of them empty')
-    const strange = label === 'channel' && values.find(each => !(CHANNELS as readonly string[]).includes(each))
-    if (typeof strange === 'string') throw invalid(label, `takes a comma list of ${CHANNELS.join(', ')}`)
-    filters[label] = values
+    if (label !== 'language' && values.some(value => value.trim() === ''))
+      throw invalid(label, 'takes a comma list of values, none of them empty; a comma inside a value is written \\,')
+    if (label === 'channel' && values.some(value => !(CHANNELS as readonly string[]).includes(value.trim())))
+      throw invalid(label, `takes a comma list of ${CHANNELS.join(', ')}`)
+    // Vendors may name a bot with blanks around it, and people write a blank after a comma.
+    filters[label] = [...new Set(values.flatMap(value => [value, value.trim()]))]
   }
 
-  return { measure, bucket, fromMs, untilMs, groupBy, filters, zone, window: parseRolling(once('rolling'), bucket) }
+  return {
+    measures,
+    bucket,
+    fromMs,
+    untilMs,
+    groupBy: listedOf('group_by', LABELS),
+    filters,
+    zone,
+    window: parseRolling(once('rolling'), bucket),
+    top: parseTop(once('top')),
+    format: oneOf('format', FORMATS, 'json'),
+  }
 }
 
-/** @throws FlowError QUERY_INVALID when the answer would be too large. */
-export function answerQuery(query: SeriesQuery, store: SeriesStore, completeness: Completeness): SeriesAnswer {
-  const { measure, zone, window } = query
-  const edges = edgesOf(query.bucket, zone, query.fromMs, query.untilMs, window - 1, MOST_POINTS)
-  const buckets = edges.length - 1
-  const points = buckets - (window - 1)
-  const starts = edges.slice(window - 1, -1)
-
-  const groups = groupsOf(query, store)
-  if (groups.length * points > MOST_VALUES) {
+/**
+ * What is believed complete is looked up first, then the series: a point that arrives between two steps can be in the answer without being spoken for,
+ * never the other way round.
+ *
+ * @throws FlowError QUERY_INVALID when the answer would be too large or too dear.
+ */
+export function* answerQuery(query: SeriesQuery, store: SeriesStore, completeness: Completeness): Steps<SeriesAnswer> {
+  const { measures, zone, window } = query
+  const told = readingOf(query, completeness)
+  const cut = yield* edgeSteps(query.bucket, zone, query.fromMs, query.untilMs, window - 1, MOST_POINTS)
+  const { edges, first } = cut
+  const groups = yield* topOf(query, cut, yield* groupsOf(query, store, edges))
+  const points = edges.length - 1 - first
+  if (groups.length * measures.length * points > MOST_VALUES) {
     throw invalid(
-      'group_by',
-      `asks for ${groups.length} series of ${points} points; at most ${MOST_VALUES} values are answered at once`,
+      query.groupBy.length > 0 ? 'group_by' : 'measure',
+      `asks for ${groups.length * measures.length} series of ${points} points; at most ${MOST_VALUES} values are answered at once. Take a longer bucket, a shorter range, or top`,
     )
   }
 
-  const coverage = new Map<string, Uint8Array>()
-  const series = groups.map(group => {
-    const sums = new Float64Array(buckets)
-    const known = new Uint8Array(buckets)
-    for (const each of group.series) each.addInto(measure, edges, sums, known)
-    const key = JSON.stringify(group.streams)
-    let read = coverage.get(key)
-    if (!read) {
-      read = touched(edges, completeness.covered({ ...group.streams, feeds: kindOf(measure) }))
-      coverage.set(key, read)
+  const series: AnsweredSeries[] = []
+  const names: string[] = []
+  const iso = (atMs: number | null) => (atMs === null ? null : isoIn(zone, atMs))
+  for (const group of groups) {
+    for (const measure of measures) {
+      const sums = new Float64Array(edges.length - 1)
+      const known = new Uint8Array(edges.length - 1)
+      yield* addAll(group.series, measure, edges, sums, known)
+      const read = yield* told.of(kindOf(measure), group.streams, edges)
+      for (let at = 0; at < known.length; at++) if (read.marks[at] === 1) known[at] = 1
+      const values = rolled(sums, known, window, first)
+      const labels = measures.length === 1 ? group.labels : { ...group.labels, measure }
+      series.push({ labels, values, ...summary(values, sums, known, first), complete_until: iso(read.completeUntil) })
+      names.push(nameOf(group.labels, query.groupBy, measures.length === 1 ? null : measure) || measure)
+      yield
     }
-    for (let at = 0; at < buckets; at++) if (read[at] === 1) known[at] = 1
-    const values = rolled(sums, known, window)
-    return { labels: group.labels, values, ...summary(values) }
-  })
+  }
 
-  const completeUntil = completeness.completeUntil({ ...streamsOf(query.filters, {}), feeds: kindOf(measure) })
+  const xValues: string[] = []
+  for (let at = first; at < edges.length - 1; at++) if (xValues.push(isoIn(zone, edges[at] ?? 0)) % 512 === 0) yield
+  const whole: (number | null)[] = []
+  for (const kind of new Set(measures.map(kindOf)))
+    whole.push((yield* told.of(kind, [streamsOf(query.filters, {})], edges)).completeUntil)
   return {
-    data: {
-      series,
-      series_labels: groups.map(group => (query.groupBy.length === 0 ? measure : nameOf(group.labels, query.groupBy))),
-      x_values: starts.map(start => isoIn(zone, start)),
-    },
-    complete_until: completeUntil === null ? null : isoIn(zone, completeUntil),
+    data: { series, series_labels: names, x_values: xValues },
+    complete_until: iso(leastOf(whole)),
   }
 }
 
 interface Group {
   readonly labels: Partial<Record<Label, string>>
-  readonly streams: StreamFilter
-  readonly series: SeriesStore['series'][number][]
+  /** Whose streams may give records of this group: of any of these. */
+  readonly streams: readonly StreamFilter[]
+  readonly series: StoredSeries[]
 }
 
-/** Every group that any series belongs to, also where it has nothing in the range: a line does not come and go with its traffic. */
-function groupsOf({ groupBy, filters }: SeriesQuery, store: SeriesStore): Group[] {
+/** An absent part stands for all. */
+type StreamFilter = Readonly<Partial<Record<'vendor' | 'account' | 'bot_id', readonly string[]>>>
+
+/**
+ * Every group that any series belongs to, also where it has nothing in the range: a line does not come and go with its traffic. In order of their labels.
+ *
+ * @throws FlowError QUERY_INVALID when the series hold more than one query may look at.
+ */
+function* groupsOf(query: SeriesQuery, store: SeriesStore, edges: readonly number[]): Steps<Group[]> {
+  const { groupBy, filters, measures, window } = query
   const wanted = LABELS.flatMap(label => (filters[label] ? [{ label, values: new Set(filters[label]) }] : []))
   const groups = new Map<string, Group>()
-  const groupFor = (labels: Partial<Record<Label, string>>): Group => {
+  const groupFor = (labels: Group['labels']): Group => {
     const key = JSON.stringify(groupBy.map(label => labels[label]))
     let group = groups.get(key)
     if (!group) {
-      group = { labels, streams: streamsOf(filters, labels), series: [] }
+      const own = picked(labels, groupBy)
+      group = { labels: own, streams: [streamsOf(filters, own)], series: [] }
       groups.set(key, group)
+      afford(edges.length)
     }
     return group
   }
-  if (groupBy.length === 0) groupFor({})
-  for (const series of store.series) {
-    if (!wanted.every(({ label, values }) => values.has(series.labels[label]))) continue
-    groupFor(picked(series.labels, groupBy)).series.push(series)
+  let scanned = 0
+  let visited = 0
+  const afford = (more: number) => {
+    scanned += more
+    if (scanned * measures.length <= MOST_SCANNED) return
+    const name = window > 1 && window > edges.length / 2 ? 'rolling' : groups.size > 1 ? 'group_by' : 'from'
+    throw invalid(
+      name,
+      `asks to look at more than ${MOST_SCANNED} minutes and buckets; take a shorter range or rolling window, a longer bucket, fewer groups or measures, or a filter`,
+    )
   }
-  return [...groups.values()].sort((a, b) => {
+  if (groupBy.length === 0) groupFor({})
+  for (const series of store.snapshot()) {
+    if (++visited % 512 === 0) yield
+    if (!wanted.every(({ label, values }) => values.has(series.labels[label]))) continue
+    groupFor(series.labels).series.push(series)
+    afford(series.cellsIn(edges[0] ?? 0, edges.at(-1) ?? 0))
+  }
+  if (groups.size > MOST_SERIES && query.top === null)
+    throw invalid(
+      'group_by',
+      `asks for ${groups.size} groups; at most ${MOST_SERIES} are answered at once. Take a filter, or top`,
+    )
+  return yield* sortSteps([...groups.values()], (a, b) => {
     for (const label of groupBy) {
       const [left = '', right = ''] = [a.labels[label], b.labels[label]]
       if (left !== right) return left < right ? -1 : 1
@@ -197,11 +279,53 @@ function groupsOf({ groupBy, filters }: SeriesQuery, store: SeriesStore): Group[
   })
 }
 
-const picked = (labels: SeriesLabels, names: readonly Label[]): Partial<Record<Label, string>> =>
-  Object.fromEntries(names.map(name => [name, labels[name]]))
+/** The groups with the largest sums of the first measure, largest first, and the rest as one. */
+function* topOf(query: SeriesQuery, { edges, first }: Edges, groups: Group[]): Steps<Group[]> {
+  const { top, groupBy } = query
+  const [measure = 'sessions'] = query.measures
+  if (top === null || groupBy.length === 0 || groups.length <= top) return groups
+  const range = [edges[first] ?? 0, edges.at(-1) ?? 0]
+  const sized: { group: Group; size: number }[] = []
+  const rest: Group = { labels: Object.fromEntries(groupBy.map(label => [label, OTHER])), streams: [], series: [] }
+  const streams: StreamFilter[] = []
+  const intoRest = (group: Group) => {
+    for (const each of group.series) rest.series.push(each)
+    for (const each of group.streams) streams.push(each)
+  }
+  for (const group of groups) {
+    const sums = new Float64Array(1)
+    yield* addAll(group.series, measure, range, sums, new Uint8Array(1))
+    yield
+    // A channel that is called `other` itself can only be part of the rest: two series with one name would be told from each other by nobody.
+    if (groupBy.every(label => group.labels[label] === OTHER)) intoRest(group)
+    else sized.push({ group, size: sums[0] ?? 0 })
+  }
+  const sorted = yield* sortSteps(sized, (a, b) => b.size - a.size)
+  for (const { group } of sorted.slice(top)) intoRest(group)
+  return [...sorted.slice(0, top).map(({ group }) => group), { ...rest, streams }]
+}
 
-/** The streams behind a group. Channel and language are not told by streams: any of a bot's streams may hold any of them. */
-function streamsOf(filters: SeriesQuery['filters'], labels: Partial<Record<Label, string>>): StreamFilter {
+const OTHER = 'other'
+
+/** Pauses between series too: most of them are short. */
+function* addAll(
+  series: readonly StoredSeries[],
+  measure: Measure,
+  edges: readonly number[],
+  sums: Float64Array,
+  known: Uint8Array,
+): Steps<void> {
+  for (const [at, each] of series.entries()) {
+    yield* each.addInto(measure, edges, sums, known)
+    if (at % 64 === 63) yield
+  }
+}
+
+const picked = (labels: Group['labels'], names: readonly Label[]): Partial<Record<Label, string>> =>
+  Object.fromEntries(names.map(name => [name, labels[name] ?? '']))
+
+/** The streams behind a group. A stream is of no channel and no language: any of a bot's streams may hold any of them. */
+function streamsOf(filters: Filters, labels: Partial<Record<Label, string>>): StreamFilter {
   const of = (label: 'vendor' | 'account' | 'bot_id') => {
     const one = labels[label]
     const values = one === undefined ? filters[label] : [one]
@@ -210,33 +334,121 @@ function streamsOf(filters: SeriesQuery['filters'], labels: Partial<Record<Label
   return { ...of('vendor'), ...of('account'), ...of('bot_id') }
 }
 
-const nameOf = (labels: Partial<Record<Label, string>>, groupBy: readonly Label[]) =>
-  groupBy.map(label => labels[label] || '(none)').join(' / ')
+const nameOf = (labels: Partial<Record<Label, string>>, groupBy: readonly Label[], measure: Measure | null) =>
+  [...groupBy.map(label => labels[label] || '(none)'), ...(measure === null ? [] : [measure])].join(' / ')
 
-/** The kind of record that a measure counts. */
-function kindOf(measure: Measure): 'session' | 'message' | 'event' {
+function kindOf(measure: Measure): Kind {
   return measure === 'events' ? 'event' : measure.startsWith('messages_') ? 'message' : 'session'
 }
 
-/** 1 for every bucket of which some part lies in a range. */
-function touched(edges: readonly number[], ranges: readonly TimeRange[]): Uint8Array {
-  const marks = new Uint8Array(edges.length - 1)
-  for (const { from, until } of ranges) {
-    if (until <= from) continue
-    let low = 0
-    let high = marks.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((edges[middle + 1] ?? 0) <= from) low = middle + 1
-      else high = middle
-    }
-    for (let at = low; at < marks.length && (edges[at] ?? 0) < until; at++) marks[at] = 1
-  }
-  return marks
+interface Read {
+  /** 1 for every bucket of which some part has been read. */
+  readonly marks: Uint8Array
+  readonly completeUntil: number | null
 }
 
-/** Each value is the sum of `window` buckets up to its own; null where nothing is known of any of them. */
-function rolled(sums: Float64Array, known: Uint8Array, window: number): (number | null)[] {
+/** What had been read when the query began. Groups of the same streams share one answer. */
+function readingOf({ measures }: SeriesQuery, completeness: Completeness) {
+  const tables = new Map([...new Set(measures.map(kindOf))].map(kind => [kind, tableOf(completeness.streams(kind))]))
+  const answers = new Map<string, Read>()
+  return {
+    *of(kind: Kind, filters: readonly StreamFilter[], edges: readonly number[]): Steps<Read> {
+      const key = filters.length === 1 ? `${kind}${JSON.stringify(filters[0])}` : null
+      const before = key === null ? undefined : answers.get(key)
+      if (before) return before
+      const matching = new Set<StreamRead>()
+      let tried = 0
+      for (const filter of filters) {
+        const matches = matcherOf(filter)
+        for (const candidates of tables.get(kind)?.candidates(filter) ?? []) {
+          for (const stream of candidates) {
+            if (++tried % 1024 === 0) yield
+            if (matches(stream)) matching.add(stream)
+          }
+        }
+        if (++tried % 128 === 0) yield
+      }
+      const changes = new Int32Array(edges.length)
+      const until: (number | null)[] = []
+      for (const stream of matching) {
+        until.push(stream.completeUntil)
+        for (const range of stream.covered) {
+          if (++tried % 1024 === 0) yield
+          touch(changes, edges, range)
+        }
+      }
+      const marks = new Uint8Array(edges.length - 1)
+      for (let at = 0, open = 0; at < marks.length; at++) {
+        open += changes[at] ?? 0
+        if (open > 0) marks[at] = 1
+      }
+      const read = { marks, completeUntil: leastOf(until) }
+      // The newest few: groups by channel all ask alike, those by bot each on their own.
+      if (key !== null) answers.set(key, read)
+      for (const oldest of answers.keys()) if (answers.size > MOST_KEPT) answers.delete(oldest)
+      return read
+    },
+  }
+}
+
+const MOST_KEPT = 8
+
+/** Streams by bot, so that a query by bot does not look at all of them for each. */
+function tableOf(streams: readonly StreamRead[]) {
+  const byBot = Map.groupBy(streams, stream => stream.bot_id)
+  return {
+    /** Lists that hold every stream that the filter could match. */
+    candidates({ bot_id }: StreamFilter): (readonly StreamRead[])[] {
+      return bot_id === undefined ? [streams] : [null, ...bot_id].map(bot => byBot.get(bot) ?? [])
+    },
+  }
+}
+
+function matcherOf(filter: StreamFilter): (stream: StreamRead) => boolean {
+  const set = (values: readonly string[] | undefined) => (values === undefined ? null : new Set(values))
+  const [vendors, accounts, bots] = [set(filter.vendor), set(filter.account), set(filter.bot_id)]
+  return ({ vendor, account, bot_id }) =>
+    (vendors === null || vendors.has(vendor)) &&
+    (accounts === null || accounts.has(account)) &&
+    (bots === null || bot_id === null || bots.has(bot_id))
+}
+
+/** The least; null where there is none, or one of which nothing is known. */
+function leastOf(values: readonly (number | null)[]): number | null {
+  let least: number | null = null
+  for (const value of values) {
+    if (value === null) return null
+    if (least === null || value < least) least = value
+  }
+  return least
+}
+
+/** Notes in which buckets a range begins and ends to be touched. */
+function touch(changes: Int32Array, edges: readonly number[], { from, until }: TimeRange): void {
+  if (until <= from) return
+  const last = edges.length - 1
+  const begin = firstAbove(edges, from) - 1
+  const end = firstAbove(edges, until - 1)
+  if (end <= 0 || begin >= last) return
+  const at = Math.max(0, begin)
+  changes[at] = (changes[at] ?? 0) + 1
+  changes[end] = (changes[end] ?? 0) - 1
+}
+
+/** Index of the first edge above the time; the number of edges where there is none. */
+function firstAbove(edges: readonly number[], time: number): number {
+  let low = 0
+  let high = edges.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((edges[middle] ?? 0) <= time) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+/** From bucket `first` on, the sum of the `window` buckets up to each; null where nothing is known of any of them. */
+function rolled(sums: Float64Array, known: Uint8Array, window: number, first: number): (number | null)[] {
   const values: (number | null)[] = []
   let sum = 0
   let count = 0
@@ -247,12 +459,19 @@ function rolled(sums: Float64Array, known: Uint8Array, window: number): (number 
       sum -= sums[at - window] ?? 0
       count -= known[at - window] ?? 0
     }
-    if (at >= window - 1) values.push(count > 0 ? sum : null)
+    if (at >= first) values.push(count > 0 ? sum : null)
   }
   return values
 }
 
-function summary(values: readonly (number | null)[]): Pick<AnsweredSeries, 'sum' | 'mean' | 'min' | 'max'> {
+function summary(
+  values: readonly (number | null)[],
+  sums: Float64Array,
+  known: Uint8Array,
+  first: number,
+): Pick<AnsweredSeries, 'sum' | 'mean' | 'min' | 'max'> {
+  let total: number | null = null
+  for (let at = first; at < sums.length; at++) if (known[at] === 1) total = (total ?? 0) + (sums[at] ?? 0)
   let sum = 0
   let count = 0
   let min = Number.POSITIVE_INFINITY
@@ -264,24 +483,51 @@ function summary(values: readonly (number | null)[]): Pick<AnsweredSeries, 'sum'
     if (value < min) min = value
     if (value > max) max = value
   }
-  return count === 0 ? { sum: null, mean: null, min: null, max: null } : { sum, mean: sum / count, min, max }
+  return count === 0 ? { sum: total, mean: null, min: null, max: null } : { sum: total, mean: sum / count, min, max }
 }
 
-function listOf(text: string | undefined): string[] | undefined {
-  return text === undefined ? undefined : text.split(',').map(each => each.trim())
+/** Parts of a comma list. A backslash before a comma or a backslash makes it part of the value. */
+function listOf(text: string): string[] {
+  const values = ['']
+  for (let at = 0; at < text.length; at++) {
+    const here = text[at] ?? ''
+    const next = text[at + 1]
+    if (here === ',') values.push('')
+    else if (here === '\\' && (next === ',' || next === '\\')) values[values.length - 1] += text[++at] ?? ''
+    else values[values.length - 1] += here
+  }
+  return values
 }
 
-/** ISO 8601 (without an offset: in the zone of the query) or epoch milliseconds. */
-function parseTime(name: 'from' | 'until', text: string | undefined, zone: Zone): number | undefined {
+/** ISO 8601 (without an offset: in the zone of the query), epoch milliseconds, or from now on. */
+function parseTime(name: 'from' | 'until', text: string | undefined, zone: Zone, nowMs: number): number | undefined {
   if (text === undefined) return undefined
   let ms = Number.NaN
-  if (/^\d{5,}$/.test(text)) ms = Number(text)
   // A plus sign that was not percent-encoded arrives as a blank.
+  const [isRelative, sign, count, unit] = /^now(?:([-+ ])(\d{1,9})([smhdwMy]))?$/.exec(text) ?? []
+  if (isRelative !== undefined) {
+    const step = count === undefined ? {} : { [STEPS[unit ?? ''] ?? '']: Number(count) * (sign === '-' ? -1 : 1) }
+    ms = DateTime.fromMillis(nowMs, { zone: zone.name }).plus(step).toMillis()
+  } else if (/^\d{5,16}$/.test(text)) ms = Number(text)
   else if (/^\d{4}-/.test(text)) ms = DateTime.fromISO(text.replace(/ (\d\d:?\d\d)$/, '+$1'), { zone: zone.name }).toMillis()
-  if (!Number.isFinite(ms) || ms > 8_000_000_000_000) {
-    throw invalid(name, 'takes a time as ISO 8601, such as 2026-11-01T00:00:00Z, or epoch milliseconds')
+  if (!Number.isFinite(ms) || ms > LATEST_MS || ms < -LATEST_MS) {
+    throw invalid(
+      name,
+      'takes a time as ISO 8601, such as 2026-11-01T00:00:00Z, as epoch milliseconds, or as now-24h (s, m, h, d, w, M, y)',
+    )
   }
   return ms
+}
+
+const LATEST_MS = 8_000_000_000_000
+const STEPS: Readonly<Record<string, string>> = {
+  s: 'seconds',
+  m: 'minutes',
+  h: 'hours',
+  d: 'days',
+  w: 'weeks',
+  M: 'months',
+  y: 'years',
 }
 
 /** How many buckets one value sums. */
@@ -298,6 +544,14 @@ function parseRolling(text: string | undefined, bucket: Bucket): number {
   if (window > MOST_POINTS) throw invalid('rolling', `${takes}, of at most ${MOST_POINTS} buckets`)
   return window
 }
+
+function parseTop(text: string | undefined): number | null {
+  if (text === undefined) return null
+  if (!/^[1-9]\d{0,3}$/.test(text)) throw invalid('top', 'takes how many of the largest series are shown, 1 to 9999')
+  return Number(text)
+}
+
+const shortened = (text: string) => (text.length > LONGEST_VALUE ? `${text.slice(0, LONGEST_VALUE)}…` : text)
 
 const invalid = (parameter: string, hint: string): FlowError =>
   new FlowError('QUERY_INVALID', { parameter, hint: `${parameter} ${hint}` })

@@ -8,6 +8,7 @@ import { z } from 'zod'
 import type { Clock } from '../clock.ts'
 import { asFlowError, FlowError } from '../errors.ts'
 import { type Decoder, decoderFor } from '../kafka/codec.ts'
+import { lastOffsets } from '../kafka/ends.ts'
 import type { Chunk, Kafka, ReadRecord, TopicPartition } from '../kafka/port.ts'
 import type { Registry } from '../kafka/registry.ts'
 import { errorFields, type Log } from '../log.ts'
@@ -15,12 +16,13 @@ import type { Metrics } from '../metrics.ts'
 import { MEASURES, type Progress, type TopicOffset } from '../records.ts'
 import { narrowSchema } from '../schemas.ts'
 import type { TopicNames } from '../topics.ts'
-import { createWatermarks, type SourcePartition, type Watermarks } from '../watermark.ts'
+import { asPublished, createWatermarks, type SourcePartition, type Watermarks } from '../watermark.ts'
 import type { RoleHealth, Serve } from './http.ts'
 import { createStore, LABELS, type PointValues, type SeriesStore } from './store.ts'
 
 const FIRST_RETRY_MS = 1000
-const LONGEST_RETRY_MS = 300_000
+/** Short enough that the server is ready soon after Kafka is back. */
+const LONGEST_RETRY_MS = 10_000
 /** So many aggregate-offsets of one partition wait apart for their series; beyond them the newest replaces the one before it. */
 const MOST_PENDING = 1000
 
@@ -90,11 +92,7 @@ export function startServer(options: ServerOptions): RunningServer {
   async function look(): Promise<void> {
     if (isReady || ends === null || unread() > 0) return
     const all = [...data].flatMap(topic => Array.from({ length: options.partitions }, (_, partition) => ({ topic, partition })))
-    const written = await kafka.watermarks(all)
-    // The last offset is the commit marker of the last transaction, in front of it stands its last record.
-    intake.believe(
-      written.map(({ topic, partition, high }) => ({ topic, partition, offset: high - 2 })).filter(({ offset }) => offset >= 0),
-    )
+    intake.believe(await lastOffsets(kafka, all))
     isReady = true
     log.info({ series: store.series.length, cells: store.cells }, 'server has read the series')
     becameReady.resolve()
@@ -134,10 +132,7 @@ export function startServer(options: ServerOptions): RunningServer {
   return {
     serve: {
       store,
-      completeness: {
-        completeUntil: filter => watermarks.completeUntil(filter),
-        covered: filter => watermarks.streams(filter).flatMap(stream => stream.covered),
-      },
+      completeness: { streams: feeds => watermarks.streams({ feeds }) },
       get clusterId() {
         return clusterId
       },
@@ -222,7 +217,7 @@ function createIntake(options: ServerOptions, store: SeriesStore, watermarks: Wa
       if (source) watermarks.forget(source)
       return
     }
-    const told = progress.decode(record.value)
+    const told = asPublished(progress.decode(record.value), record.timestamp)
     sources.set(key, { connector: told.connector, stream: told.stream, scope: told.scope })
     if (first) first.set(key, told)
     else watermarks.apply(told)

@@ -3,6 +3,7 @@
  * only ever was 0 takes no room, and counts take four bytes until one needs more.
  */
 import { MEASURES, type Measure, type SeriesPoint } from '../records.ts'
+import type { Steps } from './slices.ts'
 
 export const LABELS = ['vendor', 'account', 'bot_id', 'channel', 'language'] as const
 export type Label = (typeof LABELS)[number]
@@ -24,6 +25,8 @@ export interface SeriesStore {
   /** Forgets a point; what comes after starts at any revision. */
   remove(seriesKey: string, bucketStartMs: number): void
   readonly series: readonly StoredSeries[]
+  /** The same as a list that stays as it is, for work that pauses. */
+  snapshot(): readonly StoredSeries[]
   readonly cells: number
   /** The values that a label has in any series, sorted. */
   values(label: Label): string[]
@@ -33,13 +36,19 @@ export interface StoredSeries {
   readonly key: string
   readonly labels: SeriesLabels
   readonly cells: number
+  /** How many minutes of the series lie in `[fromMs, untilMs)`. */
+  cellsIn(fromMs: number, untilMs: number): number
   /**
-   * Adds the measure's minutes to buckets. Bucket i is `[edges[i], edges[i + 1])`, epoch milliseconds, ascending, on whole minutes.
+   * Adds the measure's minutes to buckets. Bucket i is `[edges[i], edges[i + 1])`, epoch milliseconds, ascending, on whole minutes. The series may
+   * change at every pause: each minute is taken as it is when it is reached, and none is taken twice.
    *
    * @param present Set to 1 for every bucket in which the series has a minute, also one that counts 0.
    */
-  addInto(measure: Measure, edges: ArrayLike<number>, sums: Float64Array, present: Uint8Array): void
+  addInto(measure: Measure, edges: ArrayLike<number>, sums: Float64Array, present: Uint8Array): Steps<void>
 }
+
+/** Minutes that are added between two pauses. */
+const CELLS_A_STEP = 4096
 
 type Column = Uint32Array | Float64Array
 
@@ -71,6 +80,7 @@ export function createStore(): SeriesStore {
       }
     },
     series: all,
+    snapshot: () => [...all],
     get cells() {
       return cells
     },
@@ -146,19 +156,48 @@ function createSeries(of: PointValues): Stored {
       size -= 1
       return true
     },
-    addInto(measure, edges, sums, present) {
-      const column = columns[MEASURES.indexOf(measure)]
+    cellsIn: (fromMs, untilMs) =>
+      lowerBound(minutes, size, Math.ceil(untilMs / MINUTE_MS)) - lowerBound(minutes, size, Math.ceil(fromMs / MINUTE_MS)),
+    *addInto(measure, edges, sums, present) {
+      const index = MEASURES.indexOf(measure)
       const buckets = edges.length - 1
       let bucket = 0
-      for (let at = lowerBound(minutes, size, Math.ceil((edges[0] ?? 0) / MINUTE_MS)); at < size; at++) {
-        const time = (minutes[at] ?? 0) * MINUTE_MS
-        while (bucket < buckets && time >= (edges[bucket + 1] ?? 0)) bucket += 1
-        if (bucket >= buckets) return
-        present[bucket] = 1
-        if (column) sums[bucket] = (sums[bucket] ?? 0) + (column[at] ?? 0)
+      /** The next minute to take: a place in the arrays would not hold over a pause. */
+      let from = Math.ceil((edges[0] ?? 0) / MINUTE_MS)
+      for (;;) {
+        const column = columns[index]
+        const start = lowerBound(minutes, size, from)
+        const end = Math.min(size, start + CELLS_A_STEP)
+        for (let at = start; at < end; at++) {
+          const time = (minutes[at] ?? 0) * MINUTE_MS
+          if (time >= (edges[bucket + 1] ?? 0)) bucket = bucketOf(edges, bucket + 1, time)
+          if (bucket >= buckets) return
+          present[bucket] = 1
+          if (column) sums[bucket] = (sums[bucket] ?? 0) + (column[at] ?? 0)
+        }
+        if (end >= size) return
+        from = (minutes[end - 1] ?? 0) + 1
+        yield
       }
     },
   }
+}
+
+/** The bucket, from `low` on, in which a time at or after `edges[low]` lies; the number of buckets where it lies behind all. */
+function bucketOf(edges: ArrayLike<number>, low: number, time: number): number {
+  // Most often it is the next one; else look twice as far each time, then in between.
+  let from = low
+  let to = low
+  for (let step = 1; to < edges.length - 1 && (edges[to + 1] ?? 0) <= time; step *= 2) {
+    from = to + 1
+    to = Math.min(edges.length - 1, to + step)
+  }
+  while (from < to) {
+    const middle = (from + to) >>> 1
+    if ((edges[middle + 1] ?? Number.POSITIVE_INFINITY) <= time) from = middle + 1
+    else to = middle
+  }
+  return from
 }
 
 /** Index of the first of `size` ascending values that is not below `value`. Looks at the end first: most points are the newest. */

@@ -5,9 +5,12 @@
  * Values come typed (YAML) or as text (Kafka Connect's REST API, the environment), so text is read as what the schema asks for.
  */
 import { z } from 'zod'
+import { asBoolean, asNumber, asText, shown, splitList, whatItTakes } from '../config-values.ts'
 import { nearestOf } from '../did-you-mean.ts'
+import { without } from '../log.ts'
 import type { Connector, Quota, Scope } from './contract.ts'
 import { time } from './liberal.ts'
+import { parsePiiRules, PII_POLICIES, type PiiRules, STANDARD } from './pii.ts'
 
 /** What every connector's config says; null where the file says nothing and the manifest or the stream decides. */
 export interface BaseConfig {
@@ -23,8 +26,8 @@ export interface BaseConfig {
   /** Names of the streams to read, each of which the connector has. */
   readonly streams: readonly string[]
   readonly errorsTolerance: 'all' | 'none'
-  readonly piiRules: string | null
-  readonly piiKey: string | null
+  /** Rules for personal data; null: records are published as the vendor gives them. */
+  readonly pii: { readonly rules: PiiRules; readonly key: string | null } | null
   readonly quota: {
     readonly perSecond: number | null
     readonly perMinute: number | null
@@ -40,8 +43,12 @@ export interface ConfigFault {
   readonly message: string
 }
 
-const ms = () => z.int().min(1).optional()
-const limit = () => z.int().min(0).optional()
+/** Five years: a longer time reckoned from now reaches back before there was anything to read. */
+const LONGEST_MS = 157_680_000_000
+const ms = () => z.int().min(1).max(LONGEST_MS).optional()
+const limit = () => z.int().min(0).max(LONGEST_MS).optional()
+/** What lies before is a placeholder, and would be read in windows for hours. */
+const EARLIEST_MS = Date.UTC(2000, 0, 1)
 
 /** Kept apart from the vendor's schema, so that a vendor cannot change what these mean. */
 const Base = z.object({
@@ -50,7 +57,14 @@ const Base = z.object({
     .string()
     .min(1)
     .describe('Which connector: a built-in id, an npm package, or a path relative to the config file'),
-  tasksMax: z.int().min(1).default(1).describe('Most tasks that read at once'),
+  tasksMax: z
+    .int()
+    .min(1)
+    .max(1000)
+    .default(1)
+    .describe(
+      'Number of tasks in metrics and status; a label until workers share source partitions: `colloquy check` warns above 1',
+    ),
   account: z
     .string()
     .regex(/^[^:|/\s]+$/, "takes a name without ':', '|', '/' or blanks")
@@ -68,13 +82,27 @@ const Base = z.object({
     .array(z.string())
     .min(1)
     .optional()
-    .describe('Streams to read, a comma list; default: all that need no extra permission'),
+    .describe('Streams to read, a list, or text with commas; default: all that need no extra permission'),
   errorsTolerance: z
     .enum(['all', 'none'])
     .default('all')
     .describe('all: a bad row goes to rejects and its page goes on; none: the task fails'),
-  piiRules: z.string().optional().describe('How personal data is masked; absent: records are published as the vendor gives them'),
-  piiKey: z.string().min(1).optional().meta({ secret: true }).describe('Key of masks that keep equal values equal'),
+  piiPolicy: z
+    .enum(PII_POLICIES)
+    .default('none')
+    .describe("standard: the connector's own rules for personal data, before those of pii.rules; none: no rules but those"),
+  piiRules: z
+    .array(z.string())
+    .optional()
+    .describe('Rules for personal data, PATH=ACTION each, such as session.user_id=hash; a list, or text with ; between them'),
+  piiKey: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ secret: true })
+    .describe(
+      'Key of hashes: the same value and key give the same hash, whatever the connector; rejected rows are sealed with it',
+    ),
   quotaPerSecond: limit().describe("Most requests in any second, in place of the connector's figure; 0: no limit"),
   quotaPerMinute: limit().describe("Most requests in any minute, in place of the connector's figure; 0: no limit"),
   quotaPerHour: limit().describe("Most requests in any hour, in place of the connector's figure; 0: no limit"),
@@ -120,32 +148,52 @@ export function parseConnectorConfig(
       continue
     }
     if (raw === null || raw === undefined) continue
-    if (field.secret)
+    if (field.secret) {
       for (const one of [raw].flat()) if (typeof one === 'string' || typeof one === 'number') secrets.add(`${one}`)
-    if (field.base !== undefined) baseInput[field.name] = coerce(raw, field.base)
+      const fault = secretFault(raw)
+      if (fault !== null) {
+        report(key, fault)
+        continue
+      }
+    }
+    if (field.base !== undefined) baseInput[field.name] = coerce(key === 'pii.rules' ? rulesIn(raw) : raw, field.base)
     if (field.vendor !== undefined) vendorInput[field.name] = coerce(raw, field.vendor)
   }
 
   const base = Base.safeParse(baseInput)
-  const vendor = connector.config.safeParse(vendorInput)
+  const vendor = safely(connector.config, vendorInput)
   const issues = [...(base.success ? [] : base.error.issues), ...(vendor.success ? [] : vendor.error.issues)]
-  for (const { key, message } of issues.flatMap(issue => told(issue, baseInput, vendorInput))) report(key, message)
+  const refused = new Set(faults.map(fault => fault.path))
+  for (const { key, message } of issues.map(issue => told(issue, fields, baseInput, vendorInput)))
+    if (!refused.has(`connectors.${name}.${key}`)) report(key, message)
 
   const { startAt, streams } = baseInput
   const startAtMs =
     typeof startAt === 'string' ? time(/^\d{4}-\d\d-\d\d$/.test(startAt) ? `${startAt}T00:00:00Z` : startAt) : null
   if (typeof startAt === 'string' && startAtMs === null)
-    report('start.at', 'takes a time with a zone, such as 2026-11-01T00:00:00Z')
+    report('start.at', 'takes a time with a zone, such as 2026-11-01T00:00:00Z, or a day')
+  if (startAtMs !== null && startAtMs < EARLIEST_MS) report('start.at', 'takes a time from the year 2000 on')
   const known = Object.keys(connector.streams)
   for (const stream of Array.isArray(streams) ? (streams as unknown[]) : [])
     if (typeof stream === 'string' && !known.includes(stream))
-      report('streams', `${stream} is not a stream of ${connector.manifest.id}, which has ${known.join(', ')}`)
+      report('streams', `${shown(stream)} is not a stream of ${connector.manifest.id}, which has ${known.join(', ')}`)
   if (baseInput.account === undefined && !Base.shape.account.safeParse(name).success)
     report('account', "is required, as the connector's name cannot be one: a name without ':', '|', '/' or blanks")
   if (baseInput.name !== undefined && baseInput.name !== name) report('name', `is not ${name}`)
 
+  const pii = base.success ? piiOf(base.data, connector, report) : null
+
   if (!base.success || !vendor.success || faults.length > 0) {
-    return { ok: false, faults: distinct(faults).map(fault => ({ path: fault.path, message: without(fault.message, secrets) })) }
+    return {
+      ok: false,
+      faults: distinct(faults).map(fault => ({
+        path: fault.path,
+        message: without(
+          fault.message,
+          secrets.values().filter(secret => secret.length >= 4),
+        ),
+      })),
+    }
   }
   const of = base.data
   const optional = connector.manifest.optionalStreams ?? []
@@ -161,8 +209,7 @@ export function parseConnectorConfig(
       lookbackIntervalMs: of.lookbackIntervalMs ?? null,
       streams: of.streams ? [...new Set(of.streams)] : known.filter(stream => !optional.includes(stream)),
       errorsTolerance: of.errorsTolerance,
-      piiRules: of.piiRules ?? null,
-      piiKey: of.piiKey ?? null,
+      pii,
       quota: {
         perSecond: of.quotaPerSecond ?? null,
         perMinute: of.quotaPerMinute ?? null,
@@ -174,6 +221,28 @@ export function parseConnectorConfig(
     config: vendor.data,
     secrets: [...secrets],
   }
+}
+
+/** Rules as text have `;` between them, because names of attributes may hold commas. */
+function rulesIn(raw: unknown): unknown {
+  return typeof raw === 'string' ? raw.split(';') : raw
+}
+
+/** The rules in force: those of the policy, then the config's own. */
+function piiOf(
+  { piiPolicy, piiRules, piiKey }: z.output<typeof Base>,
+  { manifest }: Connector,
+  report: (key: string, message: string) => void,
+): BaseConfig['pii'] {
+  const own = piiRules ?? []
+  for (const fault of parsePiiRules(own).faults) report('pii.rules', fault)
+  const standard = piiPolicy === 'standard' ? [...STANDARD, ...(manifest.pii?.standard ?? [])] : []
+  const { rules } = parsePiiRules([...standard, ...own])
+  if (rules.hashes && piiKey === undefined)
+    report('pii.key', 'is required, because rules hash: a long secret, kept for as long as hashes must stay the same')
+  const isEmpty = standard.length + own.length === 0
+  if (isEmpty && piiKey !== undefined) report('pii.key', 'has no effect without pii.rules or pii.policy')
+  return isEmpty ? null : { rules, key: piiKey ?? null }
 }
 
 /** The limits that hold for a connector: the config's figures in place of the manifest's. */
@@ -274,26 +343,21 @@ function coerce(raw: unknown, schema: z.core.$ZodType): unknown {
   switch (def.type) {
     case 'string':
     case 'enum':
-      return typeof raw === 'number' || typeof raw === 'boolean' ? String(raw) : raw
+      return asText(raw)
     case 'number':
-      return typeof raw === 'string' && /^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i.test(raw) ? Number(raw) : raw
-    case 'boolean': {
-      const word = typeof raw === 'string' ? raw.trim().toLowerCase() : raw
-      return word === 'true' ? true : word === 'false' ? false : raw
-    }
+      return asNumber(raw)
+    case 'boolean':
+      return asBoolean(raw)
     case 'date': {
       const atMs = typeof raw === 'string' ? time(/^\d{4}-\d\d-\d\d$/.test(raw) ? `${raw}T00:00:00Z` : raw) : null
       return atMs === null ? raw : new Date(atMs)
     }
     case 'array': {
-      const items = Array.isArray(raw)
-        ? (raw as unknown[])
-        : String(raw)
-            .split(',')
-            .map(item => item.trim())
-            .filter(item => item !== '')
-      const element = def.element
-      return element === undefined ? items : items.map(item => coerce(item, element))
+      // A list is taken as it is, so that its values may hold commas; text is split at them.
+      const text = asText(raw)
+      const items = Array.isArray(raw) ? (raw as unknown[]) : typeof text === 'string' ? splitList(text) : raw
+      const { element } = def
+      return element === undefined || !Array.isArray(items) ? items : items.map(item => coerce(item, element))
     }
     case 'union': {
       for (const option of def.options ?? []) {
@@ -307,26 +371,61 @@ function coerce(raw: unknown, schema: z.core.$ZodType): unknown {
   }
 }
 
+/** A rule of the vendor's schema that throws is a fault of the connector, told like others. */
+function safely(schema: Connector['config'], input: object): ReturnType<Connector['config']['safeParse']> {
+  try {
+    return schema.safeParse(input)
+  } catch (thrown) {
+    const what = thrown instanceof Error ? thrown.name : 'an error'
+    const issue = {
+      code: 'custom',
+      path: [],
+      message: `the connector's own check of its config failed (${what}): tell its author`,
+    }
+    return { success: false, error: new z.ZodError([issue as never]) as never }
+  }
+}
+
+/** What no secret can be, whatever the schema says; null where there is nothing of the kind. */
+function secretFault(raw: unknown): string | null {
+  for (const one of [raw].flat()) {
+    if (one === '') return 'is empty: set the variable or file that it comes from, or take the key away'
+    // A key in PEM has lines; in a header, a line break would end it.
+    if (typeof one === 'string' && /\p{Cc}/u.test(one) && !one.includes('-----BEGIN'))
+      return 'holds a line break or another control character: a copied value may have brought it along'
+  }
+  return null
+}
+
 /** An issue of a schema, told of the key as the file spells it. */
 function told(
   issue: z.core.$ZodIssue,
+  fields: ReadonlyMap<string, Field>,
   ...inputs: readonly Readonly<Record<string, unknown>>[]
-): { key: string; message: string }[] {
+): { key: string; message: string } {
   const [name, ...deeper] = issue.path
-  const missing = name !== undefined && inputs.every(input => input[String(name)] === undefined)
-  if (missing && deeper.length === 0 && issue.code !== 'custom') return [{ key: dotted(String(name)), message: 'is required' }]
-  const message = issue.message.replace(/^(Invalid input|Invalid string|Invalid option|Too small|Too big): /, '')
-  return [{ key: name === undefined ? '' : dotted(String(name)), message }]
+  if (name === undefined) return { key: '', message: issue.message }
+  const key = dotted(String(name))
+  const given = inputs.map(input => input[String(name)]).find(value => value !== undefined)
+  if (given === undefined && deeper.length === 0 && issue.code !== 'custom') return { key, message: 'is required' }
+  // The words of a connector are better than ours; those of the library are not.
+  if (issue.code === 'custom' || !/^(Invalid|Too small|Too big|Unrecognized)/.test(issue.message))
+    return { key, message: issue.message }
+  const field = fields.get(key)
+  const schema = field?.base ?? field?.vendor
+  if (schema === undefined) return { key, message: 'is not what the connector takes' }
+  const wanted = unwrappedAll(schema)._zod.def.type
+  if (Array.isArray(given) && wanted !== 'array' && wanted !== 'union') return { key, message: 'takes one value, not a list' }
+  return { key, message: `takes ${whatItTakes(schema, key, given)}` }
+}
+
+function unwrappedAll(schema: z.core.$ZodType): z.core.$ZodType {
+  const inner = unwrapped(schema)
+  return inner === undefined ? schema : unwrappedAll(inner)
 }
 
 function distinct(faults: readonly ConfigFault[]): ConfigFault[] {
   return [...new Map(faults.map(fault => [`${fault.path} ${fault.message}`, fault])).values()]
-}
-
-function without(message: string, secrets: Iterable<string>): string {
-  let clean = message
-  for (const secret of secrets) if (secret.length >= 4) clean = clean.replaceAll(secret, '[hidden]')
-  return clean
 }
 
 /** The known key that was probably meant. */

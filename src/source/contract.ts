@@ -7,6 +7,7 @@
 import type { z } from 'zod'
 import type { ErrorCode } from '../errors.ts'
 import type { Event, Message, Session } from '../records.ts'
+import type { PiiSpec } from './pii.ts'
 import type { RowContext } from './records.ts'
 
 /** Plain JSON values, as they come from a vendor and as cursors hold them. */
@@ -37,6 +38,8 @@ export interface Manifest {
   readonly sessionStream: string | null
   /** Streams that are read only when the config's `streams` names them (they need an extra permission, say). */
   readonly optionalStreams?: readonly string[]
+  /** Where persons stand in the vendor's data. Absent: `pii.policy: standard` has the built-in rules only, and rejected rows are hidden but for their shape. */
+  readonly pii?: PiiSpec
 }
 
 /** The vendor's limits. Every count holds over any rolling window of its length. 0 or absent: none. */
@@ -247,20 +250,32 @@ export interface HttpSpec {
     headers(at: AuthArgs): Readonly<Record<string, string>> | Promise<Readonly<Record<string, string>>>
     refresh?(fetch: PlainFetch, signal: AbortSignal, at: AuthArgs): Promise<void>
   }
-  /** Tells a vendor's own error answers apart, where status alone does not. `vendorCode` stands in the error's details, to branch on. */
+  /** Tells a vendor's own error answers apart, where status alone does not. */
   classify?(answer: {
     status: number
     headers: Readonly<Record<string, string>>
     body: unknown
     /** When the answer came, epoch milliseconds: for vendors that tell a time to wait until. */
     nowMs: number
-  }): { code: ErrorCode; vendorCode?: string; waitMs?: number; hint?: string } | undefined
+  }): Classified | undefined
   /** Largest answer, bytes after decompression. Default 64 MiB. */
   readonly maxBytes?: number
   /** For one request, from start to the last byte, milliseconds. Default 60_000. */
   readonly timeoutMs?: number
   /** Tries of one request before its error is passed on, the first included. Default 5. */
   readonly tries?: number
+}
+
+/** What an answer of the vendor means that is no page. */
+export interface Classified {
+  readonly code: ErrorCode
+  /** In the error's details, to branch on. */
+  readonly vendorCode?: string
+  /** How long to wait before the next try, milliseconds. Above 15 min, or an hour with `allowance`, the vendor is asked again all the same. */
+  readonly waitMs?: number
+  /** `day`: the vendor's document says that what may be asked in a day is spent. */
+  readonly allowance?: 'day'
+  readonly hint?: string
 }
 
 export interface AuthArgs {

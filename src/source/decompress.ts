@@ -13,6 +13,9 @@ const decoders: Readonly<Record<string, Decoder>> = {
   zstd: promisify(zstdDecompress) as Decoder,
 }
 
+/** Each layer costs up to `maxBytes` again. */
+const MOST_ENCODINGS = 4
+
 const zlibInflate = promisify(inflate) as Decoder
 const rawInflate = promisify(inflateRaw) as Decoder
 
@@ -28,8 +31,11 @@ export async function decompress(bytes: Buffer, encoding: string | undefined, ma
     .toLowerCase()
     .split(',')
     .map(name => name.trim())
+    .filter(name => name !== '' && name !== 'identity')
+  if (encodings.length > MOST_ENCODINGS)
+    throw new FlowError('SRC_MALFORMED', { hint: `a body that is packed more than ${MOST_ENCODINGS} times` })
   for (const name of encodings.toReversed()) {
-    if (name === '' || name === 'identity' || plain.length === 0) continue
+    if (plain.length === 0) break
     const decoder = decoders[name]
     if (decoder === undefined) throw new FlowError('SRC_MALFORMED', { hint: 'a content encoding that was not asked for' })
     try {

@@ -4,14 +4,18 @@
  *
  * Errors and log lines name the path without its query, status, code, attempt and wait. Never a header, a token, a query value or body text.
  */
-import { Agent, request } from 'undici'
+import { type Dispatcher, request } from 'undici'
 import type { z } from 'zod'
-import type { Clock } from '../clock.ts'
+import { type Clock, steadyMs } from '../clock.ts'
+import { directNetwork, type Network } from '../dispatcher.ts'
 import { asFlowError, type ErrorDetails, FlowError } from '../errors.ts'
 import { type Log, withoutSecrets } from '../log.ts'
 import { decompress } from './decompress.ts'
 import type { AuthArgs, CallOptions, Http, HttpSpec, Json, PlainFetch, Query } from './contract.ts'
+import { parseJson } from './json.ts'
 import type { QuotaGate } from './quota.ts'
+import { boundedWaitMs, retryAfterMs } from './wait.ts'
+import { watchdog } from './watchdog.ts'
 
 export interface HttpDeps {
   readonly quota: QuotaGate
@@ -20,11 +24,26 @@ export interface HttpDeps {
   /** Ends waits and requests at once, with STOPPED. */
   readonly signal: AbortSignal
   readonly clock: Clock
+  /** Told the vendor's time as each answer gives it (`Date`), epoch milliseconds. */
+  readonly onDate?: (dateMs: number) => void
   readonly log: Log
   /** Told of every request that was made: `ok` or the error's code, seconds from start to last byte, seconds waited for quota. */
   readonly observe?: (of: { outcome: string; seconds: number; waitedSeconds: number }) => void
+  /** Told what the client is about, for `stream_state`. */
+  readonly watch?: HttpWatch
+  /** Proxies and certificates. Default: directly. */
+  readonly network?: Network
+  /** How long `auth` may be busy with nothing that we do for it, milliseconds of real time. */
+  readonly authPatienceMs?: number
   /** [0, 1), for jitter. */
   readonly random?: () => number
+}
+
+export interface HttpWatch {
+  /** A wait that is our own or that the vendor asked for begins; call the result when it is over. */
+  waits(): () => void
+  /** A request goes out; call the result when it is over: whether the vendor answered, with whatever status. */
+  asks(): (isAnswered: boolean) => void
 }
 
 const MAX_BYTES = 64 * 1024 * 1024
@@ -37,19 +56,11 @@ const MOST_ENDED = 8
 const MOST_REDIRECTS = 5
 const BACKOFF_MS = { first: 500, longest: 30_000 } as const
 const RATE_LIMIT_BACKOFF_MS = { first: 1000, longest: 60_000 } as const
-/** A longer wish is passed on: the task ends and is started again after it. */
-const LONGEST_WAIT_MS = 3_600_000
 /** What a token endpoint answers is small. */
 const TOKEN_MAX_BYTES = 1024 * 1024
 
-const TRIED_AGAIN: ReadonlySet<string> = new Set([
-  'SRC_UNREACHABLE',
-  'SRC_TIMEOUT',
-  'SRC_SERVER_ERROR',
-  'SRC_TRUNCATED',
-  'SRC_MALFORMED',
-  'SRC_NOT_READY',
-])
+/** Outcomes of requests that the vendor did not answer, or not whole. */
+const UNANSWERED: ReadonlySet<string> = new Set(['SRC_UNREACHABLE', 'SRC_TIMEOUT', 'SRC_TRUNCATED', 'SRC_TLS', 'STOPPED'])
 
 type Headers = Readonly<Record<string, string>>
 
@@ -88,21 +99,25 @@ function credentialsOf({ auth }: HttpSpec): Credentials {
 }
 
 export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Promise<void> } {
-  const { quota, clock, signal, log, observe, random = Math.random } = deps
+  const { quota, clock, signal, log, observe, random = Math.random, network = directNetwork } = deps
+  const { watch = { waits: () => () => {}, asks: () => () => {} } } = deps
   const base = baseOf(spec.baseUrl)
   const maxBytes = spec.maxBytes ?? MAX_BYTES
   const timeoutMs = spec.timeoutMs ?? TIMEOUT_MS
   const tries = Math.max(1, spec.tries ?? TRIES)
-  const agent = new Agent({ allowH2: false, headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 10_000 } })
+  const connections = network.connections()
 
   const credentials = credentialsOf(spec)
 
   const plainFetch: PlainFetch = async ({ method, url, headers = {}, body }) => {
     const sent = { 'user-agent': 'colloquy', accept: 'application/json', ...lowerCase(headers) }
+    const address = URL.parse(url)
+    if (address === null || !/^https?:$/.test(address.protocol))
+      throw new FlowError('CFG_INVALID', { hint: 'the address to renew credentials at is not an http or https address' })
     const answer = await exchange({
-      agent,
+      dispatcher: connections.dispatcherFor(address),
       method,
-      url: new URL(url),
+      url: address,
       headers: sent,
       body,
       maxBytes: TOKEN_MAX_BYTES,
@@ -112,11 +127,16 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
     return { status: answer.status, headers: answer.headers, body: read(answer).body }
   }
 
-  const authArgs = (): AuthArgs => ({ nowMs: clock.now(), fetch: plainFetch, signal })
+  /** A call of `auth`, ended where it hangs by itself. */
+  function ofAuth<T>(call: string, work: (at: AuthArgs) => T | Promise<T>): Promise<T> {
+    const dog = watchdog(deps.authPatienceMs)
+    const fetch: PlainFetch = request => dog.busy(() => plainFetch(request))
+    return dog.watch(call, () => work({ nowMs: clock.now(), fetch, signal }))
+  }
 
   async function refresh(seen: number): Promise<void> {
     if (seen !== credentials.refreshes) return
-    credentials.refreshing ??= Promise.resolve(spec.auth?.refresh?.(plainFetch, signal, authArgs()))
+    credentials.refreshing ??= ofAuth('auth.refresh', at => spec.auth?.refresh?.(at.fetch, signal, at))
       .then(() => void credentials.refreshes++)
       .finally(() => (credentials.refreshing = null))
     await credentials.refreshing
@@ -125,7 +145,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
   /** The call until it is answered or its patience is spent. */
   async function call<S extends z.ZodType>(of: Call, page: S, options: CallOptions<z.output<S>>): Promise<z.output<S>> {
     const url = target(base, of.path, of.query)
-    const mayRepeat = ({ code }: FlowError) => TRIED_AGAIN.has(code) && (options.repeatable !== false || code === 'SRC_NOT_READY')
+    const mayRepeat = ({ retry }: FlowError) => retry === 'after' || (retry === 'now' && options.repeatable !== false)
     let refused = 0
     let ended = 0
     const sent = { refreshes: 0 }
@@ -135,7 +155,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
       } catch (thrown) {
         let error = asFlowError(thrown)
         let again = false
-        if (error.code === 'SRC_UNAUTHORISED' && error.details.status !== 403) {
+        if (error.retry === 'refresh' && error.details.status !== 403) {
           // What worked for another request since, or was refreshed meanwhile, has ended, as some do after so many requests; what never worked is refreshed once.
           const mayRefresh = spec.auth?.refresh !== undefined
           const isOld = credentials.taken >= sent.refreshes || sent.refreshes !== credentials.refreshes
@@ -150,20 +170,23 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
               continue
             } catch (failure) {
               error = asFlowError(failure)
-              again = error.code === 'SRC_UNAUTHORISED' ? again : mayRepeat(error) && attempt < tries
+              again = error.retry === 'refresh' ? again : mayRepeat(error) && attempt < tries
             }
           }
-        } else if (error.code === 'SRC_RATE_LIMITED' || mayRepeat(error)) {
+        } else if (mayRepeat(error)) {
           again = attempt < tries
         } else throw error
-        const waitMs = error.details.waitMs ?? backoffMs(error, attempt)
-        if (error.code === 'SRC_RATE_LIMITED') quota.holdUntil(clock.now() + Math.min(waitMs, LONGEST_WAIT_MS))
-        const details = { ...error.details, attempt }
-        if (waitMs > LONGEST_WAIT_MS) throw new FlowError('SRC_RATE_LIMITED', { ...details, waitMs }, error.cause)
-        if (!again)
-          throw new FlowError(error.code, error.code === 'SRC_RATE_LIMITED' ? { ...details, waitMs } : details, error.cause)
+        const askedMs = boundedWaitMs(error.details)
+        const waitMs = askedMs ?? backoffMs(error, attempt)
+        if (error.code === 'SRC_RATE_LIMITED') quota.holdUntil(clock.now() + waitMs)
+        const { waitMs: _, ...told } = error.details
+        const isAsked = askedMs !== undefined || error.code === 'SRC_RATE_LIMITED'
+        const details = { ...told, ...(isAsked ? { waitMs } : {}), attempt }
+        if (!again) throw new FlowError(error.code, details, error.cause)
         log.warn({ code: error.code, ...details, waitMs: Math.round(waitMs) }, 'request failed, trying again')
+        const over = watch.waits()
         await clock.sleep(waitMs, signal)
+        over()
         // A stop that ended the sleep ends the next wait for quota, too.
       }
     }
@@ -171,7 +194,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
 
   /** Full jitter, doubling; after a 429 never less than what is due, as an early request is another 429. */
   function backoffMs(error: FlowError, attempt: number): number {
-    const asked = error.code === 'SRC_RATE_LIMITED' || error.code === 'SRC_NOT_READY'
+    const asked = error.retry === 'after'
     const { first, longest } = asked ? RATE_LIMIT_BACKOFF_MS : BACKOFF_MS
     const fullMs = Math.min(longest, first * 2 ** (attempt - 1))
     return asked ? fullMs * (1 + random() / 4) : fullMs * random()
@@ -191,10 +214,14 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
   ): Promise<z.output<S>> {
     let url = first
     for (let hops = 0; ; hops++) {
-      const askedMs = clock.now()
-      const release = await quota.acquire(typeof deps.priority === 'function' ? deps.priority() : deps.priority, signal)
-      const startMs = clock.now()
+      const askedMs = steadyMs(clock)
+      const over = watch.waits()
+      const release = await quota
+        .acquire(typeof deps.priority === 'function' ? deps.priority() : deps.priority, signal)
+        .finally(over)
+      const startMs = steadyMs(clock)
       let outcome = 'ok'
+      const answered = watch.asks()
       try {
         // With what is being replaced it would only be refused.
         await credentials.refreshing?.catch(() => {})
@@ -207,10 +234,11 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
           ...lowerCase(spec.headers),
           ...lowerCase(of.headers),
           ...lowerCase(options.headers),
-          ...lowerCase(await spec.auth?.headers(authArgs())),
+          ...lowerCase(spec.auth && (await ofAuth('auth.headers', at => (spec.auth as Auth).headers(at)))),
         }
         const body = of.body === undefined ? undefined : JSON.stringify(of.body)
-        const answer = await exchange({ agent, method: of.method, url, headers, body, maxBytes, timeoutMs, signal })
+        const dispatcher = connections.dispatcherFor(url)
+        const answer = await exchange({ dispatcher, method: of.method, url, headers, body, maxBytes, timeoutMs, signal })
         const next = redirect(answer, url, of.method)
         if (next === null) return settle(answer, url.pathname, page, options)
         if (hops >= MOST_REDIRECTS)
@@ -221,8 +249,9 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
         throw thrown
       } finally {
         release()
+        answered(!UNANSWERED.has(outcome))
         if (outcome === 'ok') credentials.taken = Math.max(credentials.taken, sent.refreshes)
-        observe?.({ outcome, seconds: (clock.now() - startMs) / 1000, waitedSeconds: (startMs - askedMs) / 1000 })
+        observe?.({ outcome, seconds: (steadyMs(clock) - startMs) / 1000, waitedSeconds: (startMs - askedMs) / 1000 })
       }
     }
   }
@@ -230,11 +259,13 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
   /** What an answer means: the page, or the error that it stands for. */
   function settle<S extends z.ZodType>(answer: Answer, path: string, page: S, options: CallOptions<z.output<S>>): z.output<S> {
     const { status, headers } = answer
+    if (headers['date'] !== undefined) deps.onDate?.(Date.parse(headers['date']))
     const { body, empty, json } = read(answer)
     const told = spec.classify?.({ status, headers, body, nowMs: clock.now() })
     if (told !== undefined) {
-      const { code, ...more } = told
-      throw new FlowError(code, { path, status, ...wait(retryAfterMs(headers, clock.now())), ...more })
+      const { code, waitMs: asked, ...more } = told
+      const waitMs = boundedWaitMs({ ...more, waitMs: asked }) ?? retryAfterMs(headers, clock.now())
+      throw new FlowError(code, { path, status, ...more, ...wait(waitMs) })
     }
     const saysEmpty = options.emptyStatus?.includes(status) === true
     if (status >= 400 && !saysEmpty) throw refusal(status, headers, body, path)
@@ -255,6 +286,11 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
     if (status === 503) return new FlowError('SRC_SERVER_ERROR', { ...details, ...wait(retryAfterMs(headers, clock.now())) })
     if (status >= 500) return new FlowError('SRC_SERVER_ERROR', details)
     if (status === 401 || status === 403) return new FlowError('SRC_UNAUTHORISED', details)
+    if (status === 407)
+      return new FlowError('SRC_UNREACHABLE', {
+        ...details,
+        hint: 'the proxy asks for credentials: write them into the address of the proxy, http://user:password@host:port',
+      })
     if (status === 408) return new FlowError('SRC_TIMEOUT', details)
     return new FlowError('SRC_REFUSED', details)
   }
@@ -264,12 +300,14 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
       call({ method: 'GET', path, query, body: undefined, headers: undefined }, page, options),
     postJson: (path, { query = {}, body, headers }, page, options = {}) =>
       call({ method: 'POST', path, query, body, headers }, page, options),
-    close: () => agent.destroy(),
+    close: () => connections.close(),
   }
 }
 
+type Auth = NonNullable<HttpSpec['auth']>
+
 interface Exchange {
-  readonly agent: Agent
+  readonly dispatcher: Dispatcher
   readonly method: 'GET' | 'POST'
   readonly url: URL
   readonly headers: Headers
@@ -281,7 +319,7 @@ interface Exchange {
 
 /** One request on the wire, whole: answered with any status, or a FlowError. */
 async function exchange(of: Exchange): Promise<Answer> {
-  const { agent, method, url, headers, maxBytes, timeoutMs, signal } = of
+  const { dispatcher, method, url, headers, maxBytes, timeoutMs, signal } = of
   const path = url.pathname
   if (signal.aborted) throw new FlowError('STOPPED', { path })
   const abort = new AbortController()
@@ -290,7 +328,7 @@ async function exchange(of: Exchange): Promise<Answer> {
   const timer = setTimeout(stop, timeoutMs)
   let status: number | undefined
   try {
-    const response = await request(url, { dispatcher: agent, method, headers, body: of.body ?? null, signal: abort.signal })
+    const response = await request(url, { dispatcher, method, headers, body: of.body ?? null, signal: abort.signal })
     status = response.statusCode
     const chunks: Buffer[] = []
     let size = 0
@@ -322,19 +360,78 @@ async function exchange(of: Exchange): Promise<Answer> {
 
 /** What a failure below HTTP stands for. Its message is not passed on: it may hold what we sent. */
 function transportFault(thrown: unknown, path: string, status: number | undefined): FlowError {
-  const reason = thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : undefined
+  const reasons = reasonsOf(thrown)
+  const reason = reasons[0]
   const details = { path, status, reason }
-  if (reason === 'UND_ERR_INVALID_ARG')
+  const is = (...patterns: RegExp[]) => reasons.some(each => patterns.some(pattern => pattern.test(each)))
+  const words = thrown instanceof Error ? thrown.message : ''
+  if (is(/^UND_ERR_(DESTROYED|CLOSED)$/)) return new FlowError('STOPPED', { path })
+  if (/^Proxy response \((\d+)\)|^Proxy Authentication Required/.test(words))
+    return new FlowError('SRC_UNREACHABLE', {
+      path,
+      reason: 'PROXY_REFUSED',
+      hint: /407/.test(words)
+        ? 'the proxy asks for credentials: write them into the address of the proxy, http://user:password@host:port'
+        : `the proxy refuses a connection to the vendor (${/\d{3}/.exec(words)?.[0]})`,
+    })
+  if (is(/^UND_ERR_INVALID_ARG$/))
     return new FlowError('CFG_INVALID', {
       ...details,
       hint: 'a header or the address cannot be sent; is there a line break in a credential?',
     })
-  if (reason === 'UND_ERR_DESTROYED' || reason === 'UND_ERR_CLOSED') return new FlowError('STOPPED', { path })
+  if (is(...TLS_FAULTS)) return new FlowError('SRC_TLS', { ...details, hint: tlsHint(reasons) })
+  if (is(/^UND_ERR_HEADERS_OVERFLOW$|^HPE_HEADER_OVERFLOW$/))
+    return new FlowError('SRC_MALFORMED', { ...details, hint: 'the headers of the answer are larger than 16 KiB' })
+  if (is(/^UND_ERR_RES_EXCEEDED_MAX_SIZE$/)) return new FlowError('SRC_TOO_LARGE', details)
   if (status !== undefined) return new FlowError('SRC_TRUNCATED', details)
-  if (reason?.startsWith('HPE_') === true || reason === 'UND_ERR_HEADERS_OVERFLOW') return new FlowError('SRC_MALFORMED', details)
+  if (is(/^HPE_/, /^UND_ERR_RES_CONTENT_LENGTH_MISMATCH$/))
+    return new FlowError('SRC_MALFORMED', { ...details, hint: 'what answers does not speak HTTP' })
   if (reason === undefined) return new FlowError('BUG', { path }, thrown)
-  return new FlowError('SRC_UNREACHABLE', details)
+  const hint = UNREACHABLE_HINTS.find(([pattern]) => is(pattern))?.[1]
+  return new FlowError('SRC_UNREACHABLE', { ...details, ...(hint === undefined ? {} : { hint }) })
 }
+
+/** Codes of the error, of those that it gathers (one for each address of a host) and of its causes. */
+function reasonsOf(thrown: unknown, depth = 0): string[] {
+  if (!(thrown instanceof Error) || depth > 4) return []
+  // The parser's errors have no code of their own.
+  const coded = 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : undefined
+  const own = coded ?? (thrown.name === 'HTTPParserError' ? 'HPE_INVALID' : undefined)
+  const parts = thrown instanceof AggregateError ? (thrown.errors as unknown[]) : []
+  return [...(own === undefined ? [] : [own]), ...[...parts, thrown.cause].flatMap(each => reasonsOf(each, depth + 1))]
+}
+
+const TLS_FAULTS = [
+  /^ERR_TLS_/,
+  /^ERR_SSL_/,
+  /^EPROTO$/,
+  /CERT/,
+  /^UNABLE_TO_(GET|VERIFY|DECRYPT|DECODE)_/,
+  /^(INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED|HOSTNAME_MISMATCH|CRL_)/,
+  /^UND_ERR_PRX_TLS$/,
+  // What OpenSSL has no name for, such as a signature that is too weak.
+  /^UNSPECIFIED$/,
+]
+
+function tlsHint(reasons: readonly string[]): string {
+  const words = reasons.join(' ')
+  if (/EXPIRED/.test(words)) return 'the certificate of the vendor has expired'
+  if (/NOT_YET_VALID/.test(words)) return 'the certificate of the vendor is not valid yet; is the clock of this machine right?'
+  if (/ALTNAME|HOSTNAME/.test(words)) return 'the certificate is for another host name; is base.url right?'
+  if (/SELF_SIGNED|UNABLE_TO_|INVALID_CA/.test(words))
+    return 'the certificate is signed by nobody whom we trust; name its CA with tls.ca in the config file, or NODE_EXTRA_CA_CERTS'
+  return 'no secure connection could be made; does the address speak https, and a TLS version that is still in use?'
+}
+
+const UNREACHABLE_HINTS: readonly (readonly [RegExp, string])[] = [
+  [/^(ENOTFOUND|EAI_NONAME|EAI_NODATA)$/, 'cannot connect: the host name is not known'],
+  [/^EAI_/, 'cannot connect: the host name could not be looked up'],
+  [/^ECONNREFUSED$/, 'cannot connect: nothing listens at this address'],
+  [/^(EHOSTUNREACH|ENETUNREACH|ENETDOWN|EADDRNOTAVAIL)$/, 'cannot connect: there is no route to this address'],
+  [/^(UND_ERR_CONNECT_TIMEOUT|ETIMEDOUT)$/, 'cannot connect: no connection within 10 s'],
+  [/^(ECONNRESET|EPIPE|ECONNABORTED|UND_ERR_SOCKET)$/, 'the connection was closed before an answer came'],
+  [/^(EMFILE|ENFILE)$/, 'cannot connect: this process has too many files open'],
+]
 
 function tooLarge(path: string, status: number, maxBytes: number): FlowError {
   return new FlowError('SRC_TOO_LARGE', { path, status, maxBytes })
@@ -345,7 +442,7 @@ function read(answer: Answer): { body: unknown; empty: boolean; json: boolean } 
   const words = textOf(answer)
   if (words.trim() === '') return { body: undefined, empty: true, json: false }
   try {
-    return { body: JSON.parse(words) as unknown, empty: false, json: true }
+    return { body: parseJson(words), empty: false, json: true }
   } catch {
     return { body: words, empty: false, json: false }
   }
@@ -366,16 +463,6 @@ function textOf({ bytes, headers }: Answer): string {
 
 function mediaType(headers: Headers): string {
   return /^[\w.+/-]{1,80}/.exec(headers['content-type'] ?? '')?.[0] ?? 'none'
-}
-
-/** Milliseconds that `Retry-After` asks for, given as seconds or as a date; undefined without a readable one, or when the date is past. */
-export function retryAfterMs(headers: Headers, nowMs: number): number | undefined {
-  const told = headers['retry-after']?.trim()
-  if (told === undefined || told === '') return undefined
-  // "At once" is not waited for either, but by what we would wait ourselves.
-  if (/^\d+(\.\d+)?$/.test(told)) return Math.ceil(Number(told) * 1000) || undefined
-  const untilMs = /^[A-Za-z]{3,9},? /.test(told) ? Date.parse(told) : NaN
-  return Number.isNaN(untilMs) || untilMs <= nowMs ? undefined : untilMs - nowMs
 }
 
 function wait(waitMs: number | undefined): { waitMs?: number } {

@@ -6,6 +6,7 @@ export { contentId, contentIds } from './content-id.ts'
 export type {
   AuthArgs,
   CallOptions,
+  Classified,
   Connector,
   Derive,
   Draft,
@@ -30,7 +31,25 @@ export type {
   WindowSpec,
 } from './contract.ts'
 export { defineConnector, type StreamDefinition } from './define.ts'
-export { bool, clean, number, text, texts, time } from './liberal.ts'
+export {
+  bool,
+  clean,
+  EARLIEST_MS,
+  instant,
+  isPlaceholder,
+  jsonOf,
+  LATEST_MS,
+  number,
+  put,
+  realTime,
+  text,
+  texts,
+  time,
+  timeFault,
+} from './liberal.ts'
+export { type ListPage, listing, type Place, placeOf } from './listing.ts'
+export { looseObject } from './loose.ts'
+export { saysFault, twice } from './nothing.ts'
 export {
   type EventFields,
   event,
@@ -45,5 +64,6 @@ export {
   type SessionRef,
   session,
 } from './records.ts'
+export { retryAfterMs, waitBySize } from './wait.ts'
 export { align, iso, split } from './windows.ts'
 export { instantsOf, wallOf, type Zone, zoneOf } from './zones.ts'

@@ -17,6 +17,11 @@ export function clean(raw: string): string {
   return raw.includes('\0') ? raw.replaceAll('\0', '') : raw
 }
 
+/** A name in a map, with a sign in the place of U+0000: two names that differ must not become one. */
+function cleanName(name: string): string {
+  return name.includes('\0') ? name.replaceAll('\0', '\u2400') : name
+}
+
 /** true and false in the ways vendors write them (`"True"`, 1, `"0"`, `"yes"`); null for anything else. */
 export function bool(raw: unknown): boolean | null {
   if (typeof raw === 'boolean') return raw
@@ -45,8 +50,17 @@ export function number(raw: unknown): number | null {
 }
 
 /**
+ * Sets an own field, whatever its name: a plain assignment to `__proto__` sets the prototype, and the field is lost. For every object whose names
+ * are a vendor's words.
+ */
+export function put<T>(fields: Record<string, T>, name: string, value: T): void {
+  if (name === '__proto__') Object.defineProperty(fields, name, { value, enumerable: true, configurable: true, writable: true })
+  else fields[name] = value
+}
+
+/**
  * Fields with text values, as `attributes` and `variables` hold them: text as it is, numbers and booleans written out, everything else as JSON.
- * null and undefined are left out. Always a new object.
+ * null and undefined are left out, NUL characters too, also in names. Always a new object, with own fields only.
  */
 export function texts(raw: Readonly<Record<string, unknown>> | null | undefined): Record<string, string> {
   const out: Record<string, string> = {}
@@ -55,24 +69,106 @@ export function texts(raw: Readonly<Record<string, unknown>> | null | undefined)
     if (!Object.hasOwn(raw, name)) continue
     const value = raw[name]
     if (value === null || value === undefined) continue
-    const words = typeof value === 'string' ? clean(value) : asText(value)
-    if (name === '__proto__')
-      Object.defineProperty(out, name, { value: words, enumerable: true, configurable: true, writable: true })
-    else out[name] = words
+    put(out, cleanName(name), typeof value === 'string' ? clean(value) : asText(value))
   }
   return out
 }
 
 function asText(value: unknown): string {
-  return clean(typeof value === 'string' ? value : (JSON.stringify(value) ?? ''))
+  return typeof value === 'string' ? clean(value) : (jsonOf(value) ?? '')
+}
+
+/** Levels of nesting that are kept of a vendor's value. */
+const DEEPEST = 64
+/** Stands in place of what lies deeper. */
+const CUT = '[deeper than 64 levels]'
+
+/**
+ * JSON of a vendor's value, however deep: `JSON.stringify` overflows the stack from some thousand levels on. What lies deeper than 64 levels is replaced by
+ * a text that says so, and NUL characters are left out. undefined where JSON has nothing for it.
+ *
+ * @param of.sorted Names of objects in order, so that equal values are equal texts.
+ * @param of.told Without the fields of objects that are null.
+ */
+export function jsonOf(value: unknown, of: { readonly sorted?: boolean; readonly told?: boolean } = {}): string | undefined {
+  if (typeof value !== 'object' || value === null) return JSON.stringify(typeof value === 'string' ? clean(value) : value)
+  const isAsIs = of.sorted !== true && of.told !== true && !isDeep(value, DEEPEST)
+  const kept = isAsIs ? value : shallow(value, DEEPEST, of)
+  const json = JSON.stringify(kept) as string | undefined
+  return json?.includes(String.raw`\u0000`) ? JSON.stringify(shallow(kept, DEEPEST, of)) : json
+}
+
+function isDeep(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  if (levels === 0) return true
+  if (Array.isArray(value)) return value.some(inner => isDeep(inner, levels - 1))
+  for (const name in value) if (isDeep((value as Record<string, unknown>)[name], levels - 1)) return true
+  return false
+}
+
+function shallow(value: unknown, levels: number, of: { readonly sorted?: boolean; readonly told?: boolean }): unknown {
+  if (typeof value === 'string') return clean(value)
+  if (typeof value !== 'object' || value === null) return value
+  if (levels === 0) return CUT
+  if (Array.isArray(value)) return value.map(inner => shallow(inner, levels - 1, of))
+  const out: Record<string, unknown> = {}
+  const names = Object.keys(value)
+  for (const name of of.sorted === true ? names.sort() : names) {
+    const inner = (value as Record<string, unknown>)[name]
+    if (of.told !== true || (inner !== null && inner !== undefined)) put(out, cleanName(name), shallow(inner, levels - 1, of))
+  }
+  return out
+}
+
+/** Earlier times are placeholders of vendors (year 1, 1970), no times. */
+export const EARLIEST_MS = Date.UTC(2000, 0, 1)
+/** Later times are placeholders (9999), whenever they were read. */
+export const LATEST_MS = Date.UTC(2200, 0, 1)
+/** So far ahead of when it was read a time may lie. */
+const AHEAD_MS = 86_400_000
+
+/**
+ * The time, or null where it is none: a placeholder, which is before 2000 or more than a day ahead of when it was read. The one rule for every time that
+ * decides something (status, end, duration); the record builders keep to it, too.
+ */
+export function realTime(atMs: number | null | undefined, { observedAtMs }: { readonly observedAtMs: number }): number | null {
+  return atMs !== null && atMs !== undefined && atMs >= EARLIEST_MS && atMs <= observedAtMs + AHEAD_MS ? atMs : null
 }
 
 /**
- * Epoch milliseconds of an ISO 8601 time **with a zone**, or of a number that is epoch milliseconds already; null where it is neither. A time
+ * Epoch milliseconds of a time in any form that vendors write: as `time` reads it, without a zone (then UTC), a day alone, or a number as text.
+ * null where it is none, and for placeholders before 2000 and after 2200; others ahead are for `realTime`, which knows when the row was read.
+ */
+export function instant(raw: unknown): number | null {
+  const atMs = typeof raw === 'string' ? inUtc(raw.trim()) : typeof raw === 'number' ? time(raw) : null
+  return atMs === null || atMs < EARLIEST_MS || atMs > LATEST_MS ? null : atMs
+}
+
+/** Why a value that `instant` reads as null is no time, for an issue of a schema. */
+export function timeFault(raw: unknown): string {
+  if (raw === undefined || raw === null || text(raw) === null) return 'is missing'
+  return isPlaceholder(raw) ? 'is a placeholder, no time' : 'is not a time'
+}
+
+/** How vendors write no time: nothing, zeros (PHP, MySQL), or a time before 2000 or more than a day ahead, in any form and zone. */
+export function isPlaceholder(raw: unknown, observedAtMs = LATEST_MS): boolean {
+  if (typeof raw === 'number' && !Number.isFinite(raw)) return false
+  if (text(raw) === null || (typeof raw === 'string' && /^\s*0000-/.test(raw))) return true
+  const atMs = typeof raw === 'string' ? inUtc(raw.trim()) : typeof raw === 'number' ? time(raw) : null
+  return atMs !== null && realTime(atMs, { observedAtMs }) === null
+}
+
+function inUtc(words: string): number | null {
+  return time(words) ?? time(`${words}Z`) ?? time(`${words}T00:00:00Z`) ?? time(number(words))
+}
+
+/**
+ * Epoch milliseconds of an ISO 8601 time **with a zone**, or of a number, also one in digits; null where it is neither. A number is epoch seconds,
+ * milliseconds, microseconds or nanoseconds by its size: ten digits, thirteen, sixteen or nineteen. A time
  * without a zone is null: only the connector can know which zone the vendor means. Digits beyond milliseconds are cut off.
  */
 export function time(raw: string | number | null | undefined): number | null {
-  if (typeof raw === 'number') return Number.isFinite(raw) && Math.abs(raw) <= 8.64e15 ? Math.trunc(raw) : null
+  if (typeof raw === 'number') return bySize(raw)
   if (typeof raw !== 'string') return null
   // By hand where it is `2026-11-01T00:00:00Z` or with three decimals: several times the speed of Date.parse.
   const millis = raw.length === 24
@@ -92,7 +188,7 @@ export function time(raw: string | number | null | undefined): number | null {
       : null
   }
   const parts = ISO.exec(raw.trim())
-  if (parts === null) return null
+  if (parts === null) return EPOCH.test(raw) ? bySize(Number(raw)) : null
   const [, year, month, day, hour, minute, second, fraction, zone, sign, zoneHour, zoneMinute] = parts
   const local = epochMs(
     Number(year),
@@ -109,6 +205,16 @@ export function time(raw: string | number | null | undefined): number | null {
 }
 
 const ISO = /^(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)? ?(Z|z|([+-])(\d\d)(?::?(\d\d))?)$/
+
+/** What may be an epoch time in digits; fewer are no time of ours. */
+const EPOCH = /^\s*\d{9,20}(\.\d+)?\s*$/
+
+/** Sizes overlap nowhere between 2000 and 5138. What is smaller than a time in seconds is left as milliseconds, which are a placeholder's. */
+function bySize(raw: number): number | null {
+  const size = Math.abs(raw)
+  const ms = size < EARLIEST_MS / 1000 ? raw : size < 1e11 ? raw * 1000 : size < 1e14 ? raw : size < 1e17 ? raw / 1000 : raw / 1e6
+  return Number.isFinite(ms) && Math.abs(ms) <= 8.64e15 ? Math.trunc(ms) : null
+}
 
 /** The number that `count` digits from `at` write; -1 where one is not a digit. */
 function digits(words: string, at: number, count: number): number {

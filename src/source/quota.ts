@@ -2,11 +2,14 @@
  * Waiting for a turn under the vendor's limits. Counts hold over **any** rolling window of their length, and not as token buckets that burst: a vendor
  * that counts by clock hours or by rolling minutes sees no more than it allows either way. It counts what arrives, and a request arrives between its start
  * and its end, the first ones of a process later than others: each may start when those it is counted with are so long over.
+ *
+ * All times in here are steady (`steadyMs`): a clock that is set forwards frees no turn early, and one that is set back makes nobody wait.
  */
 import { createHash } from 'node:crypto'
-import type { Clock } from '../clock.ts'
+import { type Clock, steadyMs } from '../clock.ts'
 import { FlowError } from '../errors.ts'
 import type { Quota } from './contract.ts'
+import { LONGEST_DAY_WAIT_MS } from './wait.ts'
 
 /** Who goes first when several wait: the live edge, then what may have changed, then the past. */
 export const PRIORITY = { live: 0, lookback: 1, backfill: 2 } as const
@@ -17,7 +20,10 @@ export interface QuotaGate {
    * nothing). Lower priorities go first, equal ones in the order they came. Rejects with STOPPED as soon as the signal aborts.
    */
   acquire(priority: number, signal: AbortSignal): Promise<() => void>
-  /** Nothing starts before this time, epoch milliseconds: the vendor asked us to wait. An earlier hold is never shortened. */
+  /**
+   * Nothing starts before this time, epoch milliseconds by the clock of this moment: the vendor asked us to wait. An earlier hold is never shortened,
+   * and none is longer than an hour.
+   */
   holdUntil(untilMs: number): void
 }
 
@@ -25,6 +31,9 @@ export interface QuotaGate {
 const MARGIN_MS = 20
 /** A request has arrived so long after its start at the latest, however long its answer takes. */
 const LONGEST_WAY_MS = 1000
+
+/** No hold is longer, whatever was asked. */
+const LONGEST_HOLD_MS = LONGEST_DAY_WAIT_MS
 
 type Limits = Omit<Quota, 'sharedBy'>
 
@@ -62,7 +71,7 @@ export function createQuota(limits: Limits, clock: Clock, onWaited: (seconds: nu
 }
 
 interface Gate extends QuotaGate {
-  /** Counts requests that were made before this process. */
+  /** Counts requests that were made before this process, by their steady times. */
   recall(startsMs: readonly number[]): void
   recheck(): void
 }
@@ -111,7 +120,7 @@ function gateOf(
   function pump(): void {
     const concurrency = rules().limits.concurrency || Infinity
     while (waiters.length > 0 && underWay < concurrency) {
-      const nowMs = clock.now()
+      const nowMs = steadyMs(clock)
       const readyMs = readyAtMs()
       if (readyMs > nowMs) {
         setAlarm(readyMs, nowMs)
@@ -154,7 +163,7 @@ function gateOf(
         }
         const waiter: Waiter = {
           priority,
-          sinceMs: clock.now(),
+          sinceMs: steadyMs(clock),
           start: request => {
             signal.removeEventListener('abort', stop)
             let over = false
@@ -162,7 +171,7 @@ function gateOf(
               if (over) return
               over = true
               underWay--
-              request.arrivedMs = Math.min(request.arrivedMs, clock.now())
+              request.arrivedMs = Math.min(request.arrivedMs, steadyMs(clock))
               pump()
             })
           },
@@ -173,7 +182,9 @@ function gateOf(
         pump()
       }),
     holdUntil: untilMs => {
-      heldUntilMs = Math.max(heldUntilMs, untilMs)
+      const waitMs = Math.min(untilMs - clock.now(), LONGEST_HOLD_MS)
+      if (!(waitMs > 0)) return
+      heldUntilMs = Math.max(heldUntilMs, steadyMs(clock) + waitMs)
       pump()
     },
     recall: startsMs => {
@@ -237,16 +248,16 @@ export function quotaPool(clock: Clock): QuotaPool {
         shares.set(key, share)
       }
       const { gate, leases } = share
-      const mine: Lease = { limits, awaitedUntilMs: willRecall ? clock.now() + RECALL_MS : -Infinity }
+      const mine: Lease = { limits, awaitedUntilMs: willRecall ? steadyMs(clock) + RECALL_MS : -Infinity }
       leases.add(mine)
       const ledger = new Ledger(() => rulesOf(leases).limits, clock)
       let hasBegun = false
       return {
         gate: {
           acquire: async (priority, signal) => {
-            const sinceMs = clock.now()
+            const sinceMs = steadyMs(clock)
             const release = await gate.acquire(priority, signal)
-            const nowMs = clock.now()
+            const nowMs = steadyMs(clock)
             if (nowMs > sinceMs) onWaited((nowMs - sinceMs) / 1000)
             hasBegun = true
             ledger.add(nowMs)
@@ -296,7 +307,9 @@ class Ledger {
     this.#most = Math.max(this.#most, this.#sinceTold)
     this.#sinceTold = 0
     const untold = this.#mayBeUntold(Math.max(this.#most, Math.floor(this.#aMinute() / 6)))
-    return { requests: inSteps(this.#startsMs, this.#clock.now()), untold }
+    const aheadMs = this.#clock.now() - steadyMs(this.#clock)
+    const epochMs = this.#startsMs.map(startMs => startMs + aheadMs)
+    return { requests: inSteps(epochMs, this.#clock.now()), untold }
   }
 
   /** Never so much that a process that is killed again and again would do nothing but wait. */
@@ -308,19 +321,20 @@ class Ledger {
     return this.#sinceTold > 0 && this.#sinceTold >= this.#aMinute() / 12
   }
 
-  /** @returns When they started; those of a clock that was ahead, and those that nobody was told of, now. */
+  /** @returns When they started, steady; those of a clock that was ahead, and those that nobody was told of, now. */
   recall({ requests, untold }: Spent): readonly number[] {
     const nowMs = this.#clock.now()
+    const aheadMs = nowMs - steadyMs(this.#clock)
     this.#most = this.#mayBeUntold(untold)
     this.#startsMs = [...requests, { atMs: nowMs, count: this.#most }].flatMap(({ atMs, count }) =>
-      Array.from({ length: count }, () => Math.min(atMs, nowMs)),
+      Array.from({ length: count }, () => Math.min(atMs, nowMs) - aheadMs),
     )
     this.#forget()
     return this.#startsMs
   }
 
   #forget(): void {
-    const sinceMs = this.#clock.now() - this.#countedMs() - LONGEST_WAY_MS
+    const sinceMs = steadyMs(this.#clock) - this.#countedMs() - LONGEST_WAY_MS
     this.#startsMs = this.#startsMs.filter(startMs => startMs > sinceMs)
   }
 

@@ -2,7 +2,8 @@
  * Records as a connector builds them: camelCase fields in, whole records out. Every record of a kind has every field in the schema's order, so
  * that all have one hidden class; this runs a hundred thousand times a CPU second, so nothing here spreads or loops over fields.
  *
- * What a field cannot hold: a required field that is missing, or a time that cannot be read, makes the row ROW_UNMAPPABLE. A word outside a
+ * What a field cannot hold: a required field that is missing, or a time that cannot be read, makes the row ROW_UNMAPPABLE. A placeholder in the place of
+ * a time (before 2000, or more than a day ahead of `observed_at`) is no time: null where the field may be null, else the row is ROW_UNMAPPABLE. A word outside a
  * closed set becomes UNKNOWN or other, a number that does not fit becomes null, and what the vendor wrote goes to `attributes` as `<field>_raw`.
  */
 import { FlowError } from '../errors.ts'
@@ -14,7 +15,9 @@ import {
   EVENT_TYPES,
   type Event,
   type EventType,
+  eventKeyOf,
   type Message,
+  messageKeyOf,
   SENDERS,
   type Sender,
   SESSION_STATUSES,
@@ -24,7 +27,7 @@ import {
 } from '../records.ts'
 import { channelOf } from './channels.ts'
 import type { Draft, Scope } from './contract.ts'
-import { texts, time } from './liberal.ts'
+import { isPlaceholder, realTime, texts, time } from './liberal.ts'
 
 /** What `normalise` and `fingerprint` may know beside the row. */
 export interface RowContext<C = unknown> {
@@ -69,7 +72,7 @@ export interface SessionRef {
   readonly language: string | null
 }
 
-/** ISO 8601 with a zone, or epoch milliseconds. */
+/** ISO 8601 with a zone, or an epoch time: milliseconds, and by their size seconds, micro- and nanoseconds. */
 export type Time = string | number
 
 /** A word of the set, or the vendor's own, which is looked up whatever its case and separators (`selfService` is SELF_SERVICE). */
@@ -179,9 +182,13 @@ export function rowContext<C>(of: Omit<RowContext<C>, 'session' | 'derived'>): R
   }
 }
 
-/** The session itself. A stream other than the manifest's `sessionStream` must not give one. */
+/** The session itself. A stream other than the manifest's `sessionStream` must not give one. One that is CLOSED with a placeholder for an end is OPEN. */
 export function session(of: SessionRef, fields: SessionFields): SessionDraft {
   const attributes = texts(fields.attributes)
+  const endedAt = optionalTime(fields.endedAt, 'endedAt', of)
+  const status = member(STATUS, fields.status, 'UNKNOWN', attributes, 'status_raw')
+  /** The vendor wrote a placeholder for an end: the session has not ended. */
+  const isNoEnd = endedAt === null && fields.endedAt !== null && fields.endedAt !== undefined
   const record: Session = {
     session_key: of.sessionKey,
     vendor: of.vendor,
@@ -191,10 +198,10 @@ export function session(of: SessionRef, fields: SessionFields): SessionDraft {
     connector: of.connector,
     revision: 1,
     observed_at: of.observedAtMs,
-    started_at: requiredTime(fields.startedAt, 'startedAt'),
-    ended_at: optionalTime(fields.endedAt, 'endedAt'),
-    ended_at_estimated: fields.endedAtEstimated === true,
-    status: member(STATUS, fields.status, 'UNKNOWN', attributes, 'status_raw'),
+    started_at: requiredTime(fields.startedAt, 'startedAt', of),
+    ended_at: endedAt,
+    ended_at_estimated: endedAt !== null && fields.endedAtEstimated === true,
+    status: status === 'CLOSED' && isNoEnd ? 'OPEN' : status,
     containment: member(CONTAINMENT, fields.containment, 'UNKNOWN', attributes, 'containment_raw'),
     interactive: fields.interactive ?? null,
     channel: of.channel ?? 'other',
@@ -203,7 +210,7 @@ export function session(of: SessionRef, fields: SessionFields): SessionDraft {
     languages: fields.languages ? fields.languages.slice() : of.language === null ? [] : [of.language],
     user_id: fields.userId ?? null,
     channel_user_id: fields.channelUserId ?? null,
-    transferred_at: optionalTime(fields.transferredAt, 'transferredAt'),
+    transferred_at: optionalTime(fields.transferredAt, 'transferredAt', of),
     queue: fields.queue ?? null,
     agent_id: fields.agentId ?? null,
     agent_name: fields.agentName ?? null,
@@ -225,11 +232,15 @@ export function session(of: SessionRef, fields: SessionFields): SessionDraft {
   return { kind: 'session', record }
 }
 
+/**
+ * A message of a session. Its key is `session_key/message_id`, with `%` as `%25` and `/` as `%2F` in the session's part, so that message `2` of session `s/1` and
+ * message `1/2` of session `s` are two.
+ */
 export function message(of: SessionRef, fields: MessageFields): MessageDraft {
   const attributes = texts(fields.attributes)
   const messageId = required(fields.messageId, 'messageId')
   const record: Message = {
-    message_key: `${of.sessionKey}/${messageId}`,
+    message_key: messageKeyOf(of.sessionKey, messageId),
     session_key: of.sessionKey,
     vendor: of.vendor,
     account: of.account,
@@ -239,7 +250,7 @@ export function message(of: SessionRef, fields: MessageFields): MessageDraft {
     connector: of.connector,
     revision: 1,
     observed_at: of.observedAtMs,
-    sent_at: requiredTime(fields.sentAt, 'sentAt'),
+    sent_at: requiredTime(fields.sentAt, 'sentAt', of),
     sent_at_estimated: fields.sentAtEstimated === true,
     seq: int(fields.seq, attributes, 'seq_raw'),
     sender: member(SENDER, fields.sender, 'UNKNOWN', attributes, 'sender_raw'),
@@ -280,7 +291,7 @@ function eventRecord(
   const eventId = required(fields.eventId, 'eventId')
   const type = member(EVENT_TYPE, required(fields.type, 'type'), 'other', attributes, 'type_raw')
   const record: Event = {
-    event_key: `${of.vendor}:${of.account}:${eventId}`,
+    event_key: eventKeyOf(of.vendor, of.account, eventId),
     session_key: sessionKey,
     vendor: of.vendor,
     account: of.account,
@@ -290,7 +301,7 @@ function eventRecord(
     connector: of.connector,
     revision: 1,
     observed_at: of.observedAtMs,
-    occurred_at: requiredTime(fields.occurredAt, 'occurredAt'),
+    occurred_at: requiredTime(fields.occurredAt, 'occurredAt', of),
     occurred_at_estimated: fields.occurredAtEstimated === true,
     type,
     name: fields.name ?? fields.type,
@@ -315,17 +326,29 @@ function required(value: string, path: string): string {
   return value
 }
 
-function requiredTime(raw: Time, path: string): number {
-  const ms = optionalTime(raw, path)
-  if (ms === null) throw new FlowError('ROW_UNMAPPABLE', { path, hint: `${path} is missing` })
+type Observed = { readonly observedAtMs: number }
+
+function requiredTime(raw: Time, path: string, of: Observed): number {
+  const ms = optionalTime(raw, path, of)
+  if (ms === null)
+    throw new FlowError('ROW_UNMAPPABLE', {
+      path,
+      hint: `${path} ${isMissing(raw) ? 'is missing' : 'is a placeholder, no time'}`,
+    })
   return ms
 }
 
-function optionalTime(raw: Maybe<Time>, path: string): number | null {
+function optionalTime(raw: Maybe<Time>, path: string, of: Observed): number | null {
   if (raw === null || raw === undefined) return null
   const ms = time(raw)
-  if (ms === null) throw new FlowError('ROW_UNMAPPABLE', { path, hint: `${path} is not a time with a zone` })
-  return ms
+  if (ms !== null) return realTime(ms, of)
+  if (!isPlaceholder(raw, of.observedAtMs))
+    throw new FlowError('ROW_UNMAPPABLE', { path, hint: `${path} is not a time with a zone` })
+  return null
+}
+
+function isMissing(raw: Maybe<Time>): boolean {
+  return raw === null || raw === undefined || raw === ''
 }
 
 /** null, with what was given kept in `attributes`, for what a 32-bit integer cannot hold. */

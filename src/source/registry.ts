@@ -3,11 +3,11 @@
  * is asked for.
  */
 import { existsSync, readdirSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { createRequire, isBuiltin } from 'node:module'
 import { isAbsolute, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { z } from 'zod'
-import { FlowError } from '../errors.ts'
+import { asFlowError, FlowError } from '../errors.ts'
 import { isSecret } from './config.ts'
 import type { Connector } from './contract.ts'
 
@@ -74,22 +74,56 @@ function zodType(value: unknown): string | undefined {
   return (value as { _zod?: { def?: { type?: string } } } | null | undefined)?._zod?.def?.type
 }
 
+/** Connectors that the config file loads by `plugins`, by their own ids. */
+export interface Plugins {
+  readonly byId: ReadonlyMap<string, Connector>
+  /** What is wrong with an entry of the list. */
+  readonly faults: readonly { readonly index: number; readonly error: FlowError }[]
+}
+
 /**
- * The connector that `connector.class` names: a built-in id; a path (`./mine.ts`, absolute or relative to `from`); or an npm package, looked up
- * from `from`.
+ * Loads each entry of `plugins`: a path or an npm package, as in `connector.class`. Its connector can then be named by its own id.
+ *
+ * @param from Folder of the config file.
+ */
+export async function loadPlugins(entries: readonly string[], from: string): Promise<Plugins> {
+  const byId = new Map<string, Connector>()
+  const faults: { index: number; error: FlowError }[] = []
+  for (const [index, entry] of entries.entries()) {
+    try {
+      const connector = await findConnector(entry, from)
+      const { id } = connector.manifest
+      if (builtInFiles().has(id) || byId.has(id))
+        throw new FlowError('PLUGIN_INVALID', {
+          connectorClass: entry,
+          hint: `its id ${id} is ${byId.has(id) ? 'that of another plugin' : 'built in'}: load one connector an id`,
+        })
+      byId.set(id, connector)
+    } catch (thrown) {
+      faults.push({ index, error: asFlowError(thrown) })
+    }
+  }
+  return { byId, faults }
+}
+
+/**
+ * The connector that `connector.class` names: a built-in id; the id of a plugin; a path (`./mine.ts`, absolute or relative to `from`); or an npm
+ * package, looked up from `from`.
  *
  * @param from Folder of the config file.
  * @throws FlowError PLUGIN_UNKNOWN with the ids there are; PLUGIN_INVALID with what is wrong in the connector.
  */
-export async function findConnector(className: string, from: string): Promise<Connector> {
+export async function findConnector(className: string, from: string, plugins?: Plugins['byId']): Promise<Connector> {
   const builtIn = builtInFiles().get(className)
   if (builtIn !== undefined) return load(builtIn, className)
+  const plugin = plugins?.get(className)
+  if (plugin !== undefined) return plugin
   const file =
     /^\.{0,2}[/\\]|^\.\.?$/.test(className) || isAbsolute(className) ? pathOf(className, from) : packageOf(className, from)
   if (file === null)
     throw new FlowError('PLUGIN_UNKNOWN', {
       connectorClass: className,
-      hint: `known are ${[...builtInFiles().keys()].join(', ')}; an npm package must be installed where the config file lies, a path begins with ./ or /`,
+      hint: `known are ${[...builtInFiles().keys(), ...(plugins?.keys() ?? [])].join(', ')}; an npm package must be installed where the config file lies, a path begins with ./ or /`,
     })
   return load(file, className)
 }
@@ -127,6 +161,7 @@ function pathOf(path: string, from: string): string | null {
 function packageOf(name: string, from: string): string | null {
   // Only what can be a package's name, with or without a path inside it: anything else would be an import of who knows what.
   if (!/^(@[a-z0-9][\w.-]*\/)?[a-z0-9][\w.-]*(\/[\w./-]+)?$/i.test(name)) return null
+  if (isBuiltin(name)) return null
   try {
     return createRequire(join(resolve(from), 'config.yaml')).resolve(name)
   } catch {

@@ -22,6 +22,7 @@ export type Item =
 export interface Harness {
   readonly kafka: Kafka
   readonly registry: Registry
+  readonly prefix: string
   readonly names: TopicNames
   readonly partitions: number
   readonly log: Log
@@ -35,6 +36,8 @@ export interface Harness {
   points(): Promise<SeriesPoint[]>
   /** The series topic as a table; fails when the revisions of a point do not rise strictly. */
   table(): Promise<Table>
+  /** A point of the same minute in its next revision, with counts that are wrong. */
+  spoilt(point: Buffer): Buffer
   /** The same from what was fed. */
   expected(): Table
   close(): Promise<void>
@@ -57,6 +60,7 @@ export async function harness(stack: { brokers: string; registry: string }, part
   const messages = await encoder<Message>(names.messages, 'message')
   const events = await encoder<Event>(names.events, 'event')
   const progresses = await encoder<Progress>(names.progress, 'progress')
+  const seriesPoints = await encoder<SeriesPoint>(names.series, 'series-point')
   const decoder = decoderFor<SeriesPoint>(registry, schemaText('series-point'))
 
   const writer = kafka.openWriter({ transactionalId: `${prefix}-feeder` })
@@ -70,6 +74,7 @@ export async function harness(stack: { brokers: string; registry: string }, part
   async function write(tx: Transaction, batches: readonly PartitionBatch[]): Promise<WrittenRange[]> {
     const ranges = await tx.write(batches)
     for (const { topic, partition, lastOffset } of ranges) {
+      if (![names.sessions, names.messages, names.events].includes(topic as typeof names.sessions)) continue
       const key = `${topic}/${partition}`
       fed.set(key, Math.max(fed.get(key) ?? -1, lastOffset))
     }
@@ -106,6 +111,7 @@ export async function harness(stack: { brokers: string; registry: string }, part
   return {
     kafka,
     registry,
+    prefix,
     names,
     partitions,
     log,
@@ -144,6 +150,7 @@ export async function harness(stack: { brokers: string; registry: string }, part
       for await (const chunks of kafka.tail(places, { signal: stop.signal })) {
         for (const { partition, records } of chunks) {
           for (const { value } of records) {
+            if (value === null) continue
             const { inputs } = JSON.parse(String(value)) as { inputs: Record<string, number> }
             for (const [topic, next] of Object.entries(inputs)) {
               if (next > (behind.get(`${topic}/${partition}`) ?? Infinity)) behind.delete(`${topic}/${partition}`)
@@ -156,6 +163,18 @@ export async function harness(stack: { brokers: string; registry: string }, part
     },
 
     points,
+
+    spoilt(point) {
+      const right = decoder.decode(point)
+      const { revision, sessions, messages_bot } = right
+      return seriesPoints.encode({
+        ...right,
+        revision: revision + 1,
+        sessions: sessions + 3,
+        messages_bot: messages_bot + 5,
+        events: 0,
+      })
+    },
 
     async table() {
       const revisions = new Map<string, number>()

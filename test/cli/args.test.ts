@@ -41,3 +41,28 @@ test('a missing word is named', () => {
     faults: [{ path: 'CONNECTOR', message: 'is missing' }],
   })
 })
+
+test('an option twice, a value where none is taken, and an empty value are faults', () => {
+  expect(readArgs(['--config', 'a', '--config=b', '--loud', '--loud'], specs)).toEqual({
+    ok: false,
+    faults: [
+      { path: '--config', message: 'is given twice; name it once' },
+      { path: '--loud', message: 'is given twice; name it once' },
+    ],
+  })
+  expect(readArgs(['--config=', '--loud=yes'], specs)).toEqual({
+    ok: false,
+    faults: [
+      { path: '--config', message: 'needs a value' },
+      { path: '--loud', message: 'takes no value' },
+    ],
+  })
+})
+
+test('options with the names of what objects inherit are unknown', () => {
+  for (const option of ['--constructor', '--__proto__', '--toString', '-c'])
+    expect(readArgs([option, '--config', 'x'], specs)).toMatchObject({
+      ok: false,
+      faults: [{ path: option, message: expect.stringContaining('is not an option here') as string }],
+    })
+})

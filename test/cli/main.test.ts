@@ -1,4 +1,7 @@
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import { startBotmakerSimulator } from '../../connectors/botmaker/simulator.ts'
 import { createWorld } from '../../src/sim/index.ts'
@@ -49,6 +52,15 @@ test('a config with five faults: all five are named with their paths, nothing st
 test('a wrong call names what is wrong with it, exit code 2', async () => {
   const cases: [string[], string[]][] = [
     [['fly'], ['fly']],
+    [['constructor'], ['constructor']],
+    [['__proto__', '--help'], ['__proto__']],
+    [[''], ['']],
+    [['plugins', '__proto__'], ['__proto__']],
+    [['plugins', 'fs'], ['fs']],
+    [
+      ['check', '--config', 'a', '--config', 'b', '--constructor'],
+      ['--config', '--constructor'],
+    ],
     [
       ['run', '--rols', 'worker'],
       ['--rols', '--config', 'worker'],
@@ -62,12 +74,47 @@ test('a wrong call names what is wrong with it, exit code 2', async () => {
     ],
     [['stack', '--kafka-port', 'x'], ['--kafka-port']],
   ]
-  for (const [argv, paths] of cases) {
-    const ended = await run(argv)
+  const endings = cases.map(async ([argv, paths]) => ({ argv, paths, ended: await run(argv) }))
+  for (const { argv, paths, ended } of await Promise.all(endings)) {
     expect({ argv, code: ended.code }).toEqual({ argv, code: 2 })
     expect(ended.log.map(line => String(line['path'])).toSorted()).toEqual(paths.toSorted())
     expect(ended.output).not.toContain('    at ')
   }
+}, 60_000)
+
+test('a log level that is none is told in one line', async () => {
+  const ended = await run(['plugins'], { COLLOQUY_LOG_LEVEL: 'loud' })
+  expect(ended).toMatchObject({ code: 2, stdout: [], log: [{ code: 'CALL_INVALID', path: 'COLLOQUY_LOG_LEVEL' }] })
+  expect(ended.log).toHaveLength(1)
+})
+
+test('who reads our output may leave in the middle', async () => {
+  const product = start(['plugins', 'botmaker'])
+  product.process.stdout?.destroy()
+  const ended = await product.ended
+  expect(ended).toMatchObject({ code: 0, log: [] })
+})
+
+test('an older Node is told in one line what is needed', () => {
+  // Stands for an old Node: what the npm scripts load first, with another version in its place.
+  const old = 'data:text/javascript,Object.defineProperty(process.versions,"node",{value:"20.19.0"})'
+  const guard = fileURLToPath(new URL('../../scripts/require-node.mjs', import.meta.url))
+  const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+  for (const preload of [['--import', guard], []]) {
+    const ended = spawnSync(process.execPath, ['--import', old, ...preload, main, '--help'], { encoding: 'utf8' })
+    expect(ended.status).toBe(2)
+    expect(ended.stdout).toBe('')
+    const [line, ...more] = ended.stderr.trim().split('\n')
+    expect(JSON.parse(line ?? '')).toMatchObject({
+      level: 'error',
+      msg: expect.stringMatching(/needs Node 24.*20\.19\.0/) as string,
+    })
+    expect(more).toEqual([])
+  }
+  const { scripts } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    scripts: Record<string, string>
+  }
+  for (const name of ['colloquy', 'demo', 'stack']) expect(scripts[name]).toContain('--import ./scripts/require-node.mjs')
 })
 
 test('help and version are no faults', async () => {

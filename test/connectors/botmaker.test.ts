@@ -179,8 +179,19 @@ describe('v2', () => {
     expect(await read(vendor)).toMatchObject({ pages: [{ resume: 'T2' }, { rows: [{ id: 'y' }], resume: null }], error: null })
   })
 
-  test('an answer without items is no empty page', async () => {
-    const vendor = await scriptedVendor(Array.from({ length: 5 }, () => ({ ...first, body: { message: 'x' } })))
+  test.each<[string, unknown]>([
+    ['an empty object', {}],
+    ['null', null],
+    ['a bare list', []],
+    ['a text', ''],
+    ['null for the list', { items: null }],
+    ['another list', { data: [] }],
+    ['an error', { errors: [{ code: 'INTERNAL' }] }],
+    ['an error beside an empty list', { items: [], errors: [{ code: 'INTERNAL' }] }],
+    ['a status that says failure', { status: 'fail', items: [] }],
+  ])('%s is no window without sessions', async (_, body) => {
+    const step = { path: '/v2.0/sessions', raw: JSON.stringify(body) }
+    const vendor = await scriptedVendor(Array.from({ length: 5 }, () => step))
     expect(await read(vendor)).toMatchObject({ pages: [], error: { code: 'SRC_MALFORMED' } })
   })
 
@@ -327,8 +338,19 @@ describe('v1', () => {
   })
 
   test('an order answered with an end at once is a window without sessions', async () => {
-    const vendor = await scriptedVendor([{ ...order, body: { hasMore: false, pageToken: 'null' } }])
-    expect((await read(vendor, { config })).pages).toEqual([{ rows: [], resume: null }])
+    const end = { ...order, body: { hasMore: false, pageToken: 'null' } }
+    expect((await read(await scriptedVendor([end, end]), { config })).pages).toEqual([{ rows: [], resume: null }])
+  })
+
+  test.each<[string, unknown, number]>([
+    ['an empty object', {}, 1],
+    ['words of an error', { error: 'internal' }, 5],
+    ['a status that says failure', { status: 'fail' }, 5],
+    ['null', null, 5],
+    ['a bare list', [], 5],
+  ])('an order answered with %s is no window without sessions', async (_, body, tries) => {
+    const vendor = await scriptedVendor(Array.from({ length: tries }, () => ({ ...order, raw: JSON.stringify(body) })))
+    expect(await read(vendor, { config })).toMatchObject({ pages: [], error: { code: 'SRC_MALFORMED' } })
   })
 
   test('an order answered with 204 is a window without sessions when the vendor says it so often, and no reason to try the older path', async () => {

@@ -247,16 +247,30 @@ describe('events', () => {
   })
 
   test('an empty page with a token is followed', async () => {
-    const vendor = await scriptedVendor([page([], 'T2'), page(null, 'T3', 'T2'), page([row('a', '06:00:00')], '', 'T3')])
+    const vendor = await scriptedVendor([
+      page([], 'T2'),
+      page(null, 'T3', 'T2'),
+      page(null, 'T3', 'T2'),
+      page([row('a', '06:00:00')], '', 'T3'),
+    ])
     expect(idsOf((await read(vendor, 'events')).rows)).toEqual(['a'])
   })
 
   test.each<[string, unknown]>([
-    ['an empty list', { events: [] }],
     ['no list', {}],
     ['null for the list', { events: null, next_page_token: null }],
-  ])('%s is a window without events', async (_, body) => {
-    const vendor = await scriptedVendor([{ path, body }])
+  ])('%s is a window without events when it comes twice', async (_, body) => {
+    const vendor = await scriptedVendor([
+      { path, body },
+      { path, body },
+    ])
+    expect(await read(vendor, 'events')).toMatchObject({ pages: [{ rows: [], resume: null }], error: null })
+    const once = await scriptedVendor([{ path, body }, page([row('a', '06:00:00')])])
+    expect(idsOf((await read(once, 'events')).rows)).toEqual(['a'])
+  })
+
+  test('an empty list is a window without events', async () => {
+    const vendor = await scriptedVendor([{ path, body: { events: [] } }])
     expect(await read(vendor, 'events')).toMatchObject({ pages: [{ rows: [], resume: null }], error: null })
   })
 
@@ -274,6 +288,11 @@ describe('events', () => {
     ['a list of another kind', { events: {} }],
     ['an error of the gateway', { code: 13, message: 'internal', details: [] }],
     ['an error', { error: 'internal' }],
+    ['an error beside an empty list', { events: [], error: { code: 13 } }],
+    ['a status that says failure', { status: 'fail' }],
+    ['words of somebody else', { message: 'upstream timed out' }],
+    ['null', null],
+    ['a bare list', []],
   ])('%s with status 200 is no window without events', async (_, body) => {
     const vendor = await scriptedVendor(Array.from({ length: 5 }, () => ({ path, body })))
     expect(await read(vendor, 'events')).toMatchObject({ pages: [], error: { code: 'SRC_MALFORMED' } })
@@ -428,7 +447,7 @@ describe('flow', () => {
         { status: 404, body: { code: 5 } },
       ],
     ],
-    ['no list', [{ body: { bot_id: 'm98j39nl' } }]],
+    ['no list, twice', [{ body: { bot_id: 'm98j39nl' } }, { body: { bot_id: 'm98j39nl' } }]],
     ['an empty list', [{ body: { transitions: [] } }]],
   ])('%s is a conversation without a flow', async (_, answers) => {
     const vendor = await scriptedVendor(answers.map(answer => ({ path: flowPath, query: flowQuery, ...answer })))
@@ -465,7 +484,7 @@ describe('flow', () => {
       getJson: async path => {
         asked.push(path)
         await new Promise(resolve => setTimeout(resolve, asked.length % 2 === 0 ? 1 : 8))
-        return { path } as never
+        return { path, transitions: [] } as never
       },
     }
     const [scope] = scopesOf('flow', config) as [Scope]
@@ -505,7 +524,7 @@ describe('series', () => {
           ['2026-11-09T09:00:00Z', 2],
           ['2026-11-09T10:00:00Z', 3],
         ],
-        'messages',
+        { next: 'messages', among: expect.any(String) },
       ],
       [[], null],
     ])
@@ -588,10 +607,17 @@ describe('series', () => {
   })
 
   test('goes on with the question it stopped before, and starts again when the config has it no more', async () => {
+    const both = [
+      { path: conversations, body: none },
+      { path: messages, body: none },
+    ]
+    const resume = (await read(await scriptedVendor(both), 'series', { window: hours })).pages[0]?.resume ?? null
     const vendor = await scriptedVendor([{ path: messages, body: none }])
-    expect((await read(vendor, 'series', { window: hours, resume: 'messages' })).pages).toEqual([{ rows: [], resume: null }])
-    const other = await scriptedVendor([])
-    expect((await read(other, 'series', { window: hours, resume: 'insights/x/0' })).error?.code).toBe('SRC_RESUME_EXPIRED')
+    expect((await read(vendor, 'series', { window: hours, resume })).pages).toEqual([{ rows: [], resume: null }])
+    for (const other of ['messages', { next: 'messages', among: 'others' }, { ...(resume as object), next: 'insights/x/0' }])
+      expect((await read(await scriptedVendor([]), 'series', { window: hours, resume: other })).error?.code).toBe(
+        'SRC_RESUME_EXPIRED',
+      )
   })
 
   test.each([404, 405, 501])(
@@ -619,9 +645,11 @@ describe('series', () => {
     ['lists that are null, beside no error', { data: { series: null }, error: null }],
     ['lists that are null, beside an error that says nothing', { data: { series: null }, error: 'null' }],
     ['lists that are null, beside a good code', { data: { series: null }, code: 0, message: 'OK' }],
-  ])('%s has no points', async (_, body) => {
+  ])('%s has no points when it comes twice', async (_, body) => {
     const vendor = await scriptedVendor([
       { path: conversations, body },
+      { path: conversations, body },
+      { path: messages, body },
       { path: messages, body },
     ])
     expect(await read(vendor, 'series', { window: hours })).toMatchObject({ pages: [{ rows: [] }, { rows: [] }], error: null })

@@ -77,19 +77,25 @@ const page = (skip: number, ids: readonly string[], total: unknown, moreAvailabl
 const idsOf = (rows: readonly unknown[]) => rows.map(row => (row as { sessionId: string }).sessionId)
 
 describe('sessions', () => {
-  test('are asked for by a millisecond more than the window, without filters, and skipped by what has come', async () => {
-    const vendor = await scriptedVendor([page(0, ['a', 'b'], 3, true), page(2, ['c'], 3, false)])
+  test('are asked for by a millisecond more than the window, without filters, each page with the last row of the one before', async () => {
+    const vendor = await scriptedVendor([page(0, ['a', 'b'], 3, true), page(1, ['b', 'c'], 3, false)])
     const { pages, error } = await read(vendor)
     expect(error).toBeNull()
     expect(pages.map(({ rows, resume }) => [idsOf(rows), resume])).toEqual([
-      [['a', 'b'], { skip: 2, total: 3 }],
+      [['a', 'b'], { skip: 2, total: 3, first: expect.any(String), last: expect.any(String) }],
       [['c'], null],
     ])
   })
 
   test('go on from a page as they stopped', async () => {
-    const vendor = await scriptedVendor([page(2, ['c'], 3, false)])
-    expect(idsOf((await read(vendor, { resume: { skip: 2, total: 3 } })).rows)).toEqual(['c'])
+    const [first] = (await read(await scriptedVendor([page(0, ['a', 'b'], 3, true), page(1, ['b', 'c'], 3, false)]))).pages
+    const vendor = await scriptedVendor([page(1, ['b', 'c'], 3, false)])
+    expect(idsOf((await read(vendor, { resume: first?.resume ?? null })).rows)).toEqual(['c'])
+  })
+
+  test('go on from a place of an older version at their beginning, as it does not say what it was checked against', async () => {
+    const vendor = await scriptedVendor([page(0, ['a', 'b'], 2, false)])
+    expect(idsOf((await read(vendor, { resume: { skip: 2, total: 3 } })).rows)).toEqual(['a', 'b'])
   })
 
   test('of all bots come from the account-wide call, whose scope is no bot', async () => {
@@ -104,67 +110,116 @@ describe('sessions', () => {
   })
 
   test('an empty page ends them although moreAvailable says true, as in a sample', async () => {
-    const vendor = await scriptedVendor([page(0, ['a'], 1, true), page(1, [], 0, true)])
+    const vendor = await scriptedVendor([page(0, ['a'], 1, true), page(0, ['a'], 1, true)])
     const { rows, error } = await read(vendor)
     expect([idsOf(rows), error]).toEqual([['a'], null])
   })
 
   test('numbers and booleans may be text', async () => {
-    const vendor = await scriptedVendor([page(0, ['a', 'b'], '3', 'true'), page(2, ['c'], '3', 'false')])
+    const vendor = await scriptedVendor([page(0, ['a', 'b'], '3', 'true'), page(1, ['b', 'c'], '3', 'false')])
     expect(idsOf((await read(vendor)).rows)).toEqual(['a', 'b', 'c'])
   })
 
   test('without moreAvailable the total decides, and without both a page that is not full', async () => {
-    const byTotal = await scriptedVendor([page(0, ['a', 'b'], 3, undefined), page(2, ['c'], 3, null)])
+    const byTotal = await scriptedVendor([page(0, ['a', 'b'], 3, undefined), page(1, ['b', 'c'], 3, null)])
     expect(idsOf((await read(byTotal)).rows)).toEqual(['a', 'b', 'c'])
-    const bySize = await scriptedVendor([page(0, ['a', 'b'], undefined, undefined), page(2, ['c'], undefined, undefined)])
+    const bySize = await scriptedVendor([
+      page(0, ['a', 'b'], undefined, undefined),
+      page(1, ['b', 'c'], undefined, undefined),
+      page(2, ['c'], undefined, undefined),
+    ])
     expect(idsOf((await read(bySize)).rows)).toEqual(['a', 'b', 'c'])
   })
 
   test('while rows are lacking to the total the next page is asked for, and a listing that ends before its total is not whole', async () => {
-    const vendor = await scriptedVendor([page(0, ['a', 'b'], 3, false), page(2, [], 3, false)])
+    const vendor = await scriptedVendor([page(0, ['a', 'b'], 3, false), page(1, ['b'], 3, false)])
     const { rows, error } = await read(vendor)
     expect([idsOf(rows), error?.code]).toEqual([['a', 'b'], 'SRC_RESUME_EXPIRED'])
   })
 
   test.each([
-    ['a total that changes', [page(0, ['a', 'b'], 3, true), page(2, ['c'], 4, true)]],
-    ['a row that comes again', [page(0, ['a', 'b'], 4, true), page(2, ['b', 'c'], 4, true)]],
+    ['a total that changes', [page(0, ['a', 'b'], 3, true), page(1, ['b', 'c'], 4, true)]],
+    ['a row that comes again', [page(0, ['a', 'b'], 4, true), page(1, ['b', 'c'], 4, true), page(2, ['c', 'b'], 4, true)]],
+    ['a row that has gone, with another at the end', [page(0, ['a', 'b'], 4, true), page(1, ['c', 'd'], 4, true)]],
+    ['a listing that has become shorter', [page(0, ['a', 'b'], 4, true), page(1, [], 1, false)]],
   ])('%s starts the window again', async (_, steps) => {
     expect((await read(await scriptedVendor(steps))).error?.code).toBe('SRC_RESUME_EXPIRED')
   })
 
+  test.each([
+    ['a total that changes', page(1, ['b', 'c'], 5, true)],
+    ['a row that came in front, with another gone at the end', page(1, ['a', 'b'], 4, true)],
+    ['a row that has gone, with another at the end', page(1, ['c', 'd'], 4, true)],
+    ['the same, and no total', page(1, ['c', 'd'], undefined, true)],
+    ['a listing that has become shorter', page(1, [], 1, false)],
+  ])('%s starts the window again when the task was started again in between', async (_, moved) => {
+    const before = await read(
+      await scriptedVendor([
+        page(0, ['x', 'b'], moved.body && (moved.body as { total?: number }).total === undefined ? undefined : 4, true),
+        { ...page(1, [], 0, true), status: 400, body: {} },
+      ]),
+    )
+    expect(before.error?.code).toBe('SRC_REFUSED')
+    const after = await read(await scriptedVendor([moved]), { resume: before.pages[0]?.resume ?? null })
+    expect([after.pages.length, after.error?.code]).toEqual([0, 'SRC_RESUME_EXPIRED'])
+  })
+
   test('a vendor that gives the first page whatever is asked is not read for ever', async () => {
-    const vendor = await scriptedVendor([page(0, ['a', 'b'], 4, true), page(2, ['a', 'b'], 4, true)])
-    expect((await read(vendor)).error).toMatchObject({ code: 'SRC_MALFORMED' })
+    const vendor = await scriptedVendor([page(0, ['a', 'b'], 4, true), page(1, ['a', 'b'], 4, true)])
+    expect((await read(vendor)).error).toMatchObject({ code: 'SRC_RESUME_EXPIRED' })
   })
 
   test('one page that is not full comes whatever is asked, and its total is itself: it is all there is', async () => {
-    const vendor = await scriptedVendor([page(0, ['a'], 1, true), page(1, ['a'], 1, true)])
+    const vendor = await scriptedVendor([page(0, ['a'], 1, true), page(0, ['a'], 1, true)])
     const { rows, error } = await read(vendor)
     expect([idsOf(rows), error]).toEqual([['a'], null])
   })
 
   test('a total that counts its page alone is not heeded', async () => {
-    const vendor = await scriptedVendor([page(0, ['a', 'b'], 2, true), page(2, ['c', 'd'], 2, true), page(4, ['e'], 1, false)])
+    const vendor = await scriptedVendor([
+      page(0, ['a', 'b'], 2, true),
+      page(1, ['b', 'c'], 2, true),
+      page(2, ['c', 'd'], 2, true),
+      page(3, ['d', 'e'], 2, false),
+    ])
     const { rows, error } = await read(vendor)
     expect([idsOf(rows), error]).toEqual([['a', 'b', 'c', 'd', 'e'], null])
   })
 
   test('a total that counts otherwise is not heeded where the config says so', async () => {
-    const vendor = await scriptedVendor([page(0, ['a', 'b'], 9, true), page(2, ['c'], 7, false)])
+    const vendor = await scriptedVendor([page(0, ['a', 'b'], 9, true), page(1, ['b', 'c'], 7, false)])
     const { rows, error } = await read(vendor, { config: { trustTotal: false } })
     expect([idsOf(rows), error]).toEqual([['a', 'b', 'c'], null])
   })
 
   test.each<[string, Partial<Step>]>([
     ['no list, and a total of none', { body: { total: 0, moreAvailable: false } }],
-    ['null for a list', { body: { total: 0, sessions: null } }],
-  ])('%s is a window without sessions', async (_, answer) => {
-    expect(await read(await scriptedVendor([post('getSessions', asked(0), answer)]))).toMatchObject({
+    ['null for a list, and a total of none', { body: { total: 0, sessions: null } }],
+  ])('%s is a window without sessions when it comes twice', async (_, answer) => {
+    const nothing = post('getSessions', asked(0), answer)
+    expect(await read(await scriptedVendor([nothing, nothing]))).toMatchObject({
       pages: [{ rows: [], resume: null }],
       error: null,
     })
+    expect(idsOf((await read(await scriptedVendor([nothing, page(0, ['a'], 1, false)]))).rows)).toEqual(['a'])
+  })
+
+  test.each<[string, unknown, number?]>([
+    ['an empty object', {}],
+    ['null', null],
+    ['a bare list', []],
+    ['a text', ''],
+    ['no list', { moreAvailable: false }],
+    ['null for a list', { sessions: null }],
+    ['an empty list beside an error', { sessions: [], errors: [{ msg: 'try later' }] }],
+    ['an empty list and a status that says failure', { sessions: [], total: 0, status: 'fail' }],
+    ['an empty list, though the total counts rows', { sessions: [], total: 7, moreAvailable: false }, 1],
+    ['an empty list, though there is more', { sessions: [], moreAvailable: true }, 1],
+  ])('%s is no window without sessions', async (_, body, tries = 5) => {
+    const vendor = await scriptedVendor([])
+    vendor.expect(...Array.from({ length: tries }, () => post('getSessions', asked(0), { raw: JSON.stringify(body) })))
+    const { error, pages } = await read(vendor)
+    expect([error?.code, pages]).toEqual(['SRC_MALFORMED', []])
   })
 
   test('an answer without a body is believed when it comes twice', async () => {
@@ -391,8 +446,8 @@ describe('messages', () => {
       post('getMessagesV2', ask(0, ['a']), {
         body: { total: 3, moreAvailable: true, messages: [said('2', 'a', 20), said('x', 'other')] },
       }),
-      post('getMessagesV2', ask(2, ['a']), {
-        body: { total: 4, moreAvailable: false, messages: [said('1', 'a'), said('3', 'a', 30)] },
+      post('getMessagesV2', ask(1, ['a']), {
+        body: { total: 4, moreAvailable: false, messages: [said('x', 'other'), said('1', 'a'), said('3', 'a', 30)] },
       }),
     ])
     expect(turns(await expand(vendor, [session('a')]))).toEqual([['1', '2', '3']])
@@ -469,7 +524,7 @@ describe('messages', () => {
           body: { total: 1, moreAvailable: false, messages: [said('1', 'a')] },
         }),
       )
-    expect(turns(await expand(vendor, [long]))).toEqual([['1']])
+    expect(turns(await expand(vendor, [long], {}, T('2026-11-21T00:00:00Z')))).toEqual([['1']])
   })
 
   test('of sessions far apart are not asked for in the time between', async () => {
@@ -520,7 +575,7 @@ describe('messages', () => {
 
   test('whose listing shifts are read again, three times at most', async () => {
     const first = post('getMessagesV2', ask(0, ['a']), { body: { total: 2, moreAvailable: true, messages: [said('1', 'a')] } })
-    const again = post('getMessagesV2', ask(1, ['a']), { body: { total: 1, moreAvailable: false, messages: [said('2', 'a')] } })
+    const again = post('getMessagesV2', ask(0, ['a']), { body: { total: 1, moreAvailable: false, messages: [said('2', 'a')] } })
     const whole = post('getMessagesV2', ask(0, ['a']), {
       body: { total: 2, moreAvailable: false, messages: [said('1', 'a'), said('2', 'a')] },
     })
@@ -644,7 +699,7 @@ describe('analytics', () => {
   test('are read list by list, and go on from any page', async () => {
     const steps = [
       list('successintent', 0, ['1', '2'], true, 3),
-      list('successintent', 2, ['3'], false, 3),
+      list('successintent', 1, ['2', '3'], false, 3),
       list('failtask', 0, ['4'], false, 1),
     ]
     const { pages, rows } = await read(await scriptedVendor(steps), { stream: analytics, config })
@@ -655,9 +710,34 @@ describe('analytics', () => {
       { _id: '4', 'colloquy:list': 'failtask' },
     ])
     const resumes = pages.map(({ resume }) => resume)
-    expect(resumes).toEqual([{ list: 0, place: { skip: 2, total: 3 } }, { list: 1, place: null }, null])
+    const lists = 'successintent,failtask'
+    expect(resumes).toEqual([
+      { lists, list: 0, place: expect.objectContaining({ skip: 2, total: 3 }) },
+      { lists, list: 1, place: null },
+      null,
+    ])
     const rest = await read(await scriptedVendor(steps.slice(1)), { stream: analytics, config, resume: resumes[0] ?? null })
     expect(rest.rows).toHaveLength(2)
+    const others = { ...config, analyticsTypes: ['failintent', 'failtask'] }
+    const again = [list('failintent', 0, ['9'], false, 1), list('failtask', 0, ['4'], false, 1)]
+    const whole = await read(await scriptedVendor(again), { stream: analytics, config: others, resume: resumes[1] ?? null })
+    expect(whole.rows).toHaveLength(2)
+  })
+
+  test.each([
+    ['a row that has gone, with another at the end', list('successintent', 1, ['3', '4'], true, 4)],
+    ['a row that came in front', list('successintent', 1, ['1', '2'], true, 5)],
+    ['a listing that has become shorter', list('successintent', 1, [], false, 1)],
+  ])('%s starts the window again, also when the task was started again in between', async (_, moved) => {
+    const before = list('successintent', 0, ['1', '2'], true, 4)
+    const read1 = await read(await scriptedVendor([before, moved]), { stream: analytics, config })
+    expect([read1.pages.length, read1.error?.code]).toEqual([1, 'SRC_RESUME_EXPIRED'])
+    const restarted = await read(await scriptedVendor([moved]), {
+      stream: analytics,
+      config,
+      resume: read1.pages[0]?.resume ?? null,
+    })
+    expect([restarted.pages.length, restarted.error?.code]).toEqual([0, 'SRC_RESUME_EXPIRED'])
   })
 
   test('name every documented channel unless the config names others, as the vendor tells of rtm alone otherwise', async () => {

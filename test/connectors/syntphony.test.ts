@@ -351,15 +351,25 @@ describe('pages', () => {
     expect([new Set(idsOf(pages).flat()), error]).toEqual([new Set(['a', 'b', 'c']), null])
   })
 
-  test('without content are no empty pages', async () => {
-    const vendor = await scriptedVendor([token(), ...Array.from({ length: 5 }, () => ({ path: LIST, body: { rows: [] } }))])
+  test.each<[string, unknown]>([
+    ['another list', { rows: [] }],
+    ['an empty object', {}],
+    ['null', null],
+    ['a bare list', []],
+    ['null for the content', { content: null }],
+    ['an error', { error: 'internal', status: 500 }],
+    ['an error beside an empty list', { content: [], last: true, error: 'internal' }],
+    ['a status that says failure', { status: 'fail', empty: true }],
+  ])('without content are no empty pages: %s', async (_, body) => {
+    const step = { path: LIST, raw: JSON.stringify(body) }
+    const vendor = await scriptedVendor([token(), ...Array.from({ length: 5 }, () => step)])
     expect((await read(vendor)).error?.code).toBe('SRC_MALFORMED')
   })
 
   test.each([{ totalElements: 0, last: true }, { empty: true, last: true }, { totalElements: '0' }])(
-    'without content are empty where they say so: %j',
+    'without content are empty where they say so twice: %j',
     async body => {
-      const vendor = await scriptedVendor([token(), { path: LIST, body }])
+      const vendor = await scriptedVendor([token(), { path: LIST, body }, { path: LIST, body }])
       const { pages, error } = await read(vendor)
       expect([idsOf(pages), error]).toEqual([[[]], null])
     },

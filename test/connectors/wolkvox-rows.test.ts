@@ -16,7 +16,7 @@ function ctxOf(config: Record<string, unknown> = {}, derived: SessionRef | null 
     connector: 'x',
     config: wolkvox.config.parse({ token: 'a-token', server: '0010', ...config }),
     scope: { name: 'acme', botId: null },
-    observedAtMs: T('2025-03-03T00:00:00Z'),
+    observedAtMs: T('2026-12-03T00:00:00Z'),
     lookbackMs: 7_200_000,
   })
   return { ...ctx, derived }

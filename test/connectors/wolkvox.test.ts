@@ -234,10 +234,27 @@ describe('takes as empty', () => {
     ['rows that are promised and do not come', good(null, { msg: '5 records were found' }), 'SRC_MALFORMED', 5],
     ['no data and no word of it', { body: { code: 200 } }, 'SRC_MALFORMED', 5],
     ['a page', { raw: '<html>welcome</html>' }, 'SRC_MALFORMED', 5],
+    ['an empty object', { body: {} }, 'SRC_MALFORMED', 5],
+    ['null by itself', { raw: 'null' }, 'SRC_MALFORMED', 5],
+    ['a bare list', { body: [] }, 'SRC_MALFORMED', 5],
+    ['a text', { raw: '""' }, 'SRC_MALFORMED', 5],
+    ['an error beside an empty list', { body: { code: 200, error: 'out of memory', data: [] } }, 'SRC_MALFORMED', 5],
+    ['a status that says failure', { body: { status: 'fail', data: null } }, 'SRC_MALFORMED', 5],
   ])('never %s', async (_, answer, code, times) => {
     const vendor = await scriptedVendor(Array.from({ length: times }, () => first(answer)))
     expect(await read(vendor)).toMatchObject({ error: { code }, pages: [] })
   })
+})
+
+test.each([
+  { code: 200, data: null },
+  { code: 200, data: {} },
+])('no rows in a shape that no document shows are believed when they come twice: %j', async body => {
+  const nothing = first({ body })
+  const vendor = await scriptedVendor([nothing, nothing])
+  expect(await read(vendor)).toMatchObject({ error: null, pages: [{ rows: [], resume: null }] })
+  const once = await scriptedVendor([nothing, first(good([turn('2026-11-09 09:01:00')]))])
+  expect((await read(once)).rows).toHaveLength(1)
 })
 
 test.each<[string, object]>([

@@ -1,6 +1,16 @@
 import { describe, expect, test } from 'vitest'
 import { FlowError } from '../../src/errors.ts'
-import { type Cursor, cursorKey, NOTHING_SPENT, readCursor, readSpent, withRange, writeCursor } from '../../src/ingest/cursor.ts'
+import {
+  type Cursor,
+  cursorKey,
+  hasMoved,
+  isUntold,
+  NOTHING_SPENT,
+  readCursor,
+  readSpent,
+  withRange,
+  writeCursor,
+} from '../../src/ingest/cursor.ts'
 
 const T = (time: string) => Date.parse(`2026-11-${time}Z`)
 
@@ -16,12 +26,13 @@ const whole: Cursor = {
     { from: T('01T00:00'), until: T('03T00:00') },
     { from: T('18T00:00'), until: T('20T10:00') },
   ],
+  kept: { lookbackMs: 172_800_000, fromMs: T('02T00:00') },
 }
 
 test('a cursor is a flat JSON map of primitives, times in ISO, and reads back as it was', () => {
   const text = writeCursor(whole)
   expect(JSON.parse(text)).toEqual({
-    format: 1,
+    format: 2,
     start: '2026-11-01T00:00:00.000Z',
     'live.until': '2026-11-20T10:00:00.000Z',
     'live.to': '2026-11-20T10:05:00.000Z',
@@ -32,6 +43,8 @@ test('a cursor is a flat JSON map of primitives, times in ISO, and reads back as
     'backfill.to': '2026-11-04T00:00:00.000Z',
     'backfill.resume': 'next-page',
     'lookback.began': '2026-11-20T09:00:00.000Z',
+    'lookback.ms': 172_800_000,
+    'versions.from': '2026-11-02T00:00:00.000Z',
     'lookback.pass': '2026-11-20T09:50:00.000Z',
     'lookback.at': '2026-11-19T00:00:00.000Z',
     'lookback.until': '2026-11-20T09:49:00.000Z',
@@ -62,6 +75,13 @@ test('a resume that is a string of JSON stays a string', () => {
   expect(readCursor(writeCursor(cursor), 0).live.resume).toBe('{"page":3}')
 })
 
+test('the format says under which transactional id a cursor was written; one of a person, or of a former version, under the former', () => {
+  expect(hasMoved(writeCursor(whole))).toBe(true)
+  expect([null, '{"format":1,"live.until":0}', '{"live.until":0}'].map(hasMoved)).toEqual([false, false, false])
+  expect(readCursor('{"format":1,"live.until":0}', 0).live.atMs).toBe(0)
+  expect([isUntold(writeCursor(whole)), isUntold(writeCursor(whole, NOTHING_SPENT, true))]).toEqual([false, true])
+})
+
 test('the key is the one of Kafka Connect: compact JSON, stream before scope', () => {
   expect(cursorKey({ scope: 'acme', connector: 'acme-bots', stream: 'sessions' })).toBe(
     '["acme-bots",{"stream":"sessions","scope":"acme"}]',
@@ -86,7 +106,8 @@ describe('a cursor that cannot be read is CURSOR_INVALID and names the field', (
     ['a list', '[]', 'value'],
     ['a deep value', '{"live.until":{"at":1}}', 'live.until'],
     ['no live edge', '{"format":1}', 'live.until'],
-    ['another format', '{"format":2,"live.until":0}', 'format'],
+    ['another format', '{"format":3,"live.until":0}', 'format'],
+    ['a lookback in words', '{"live.until":0,"lookback.ms":"2d"}', 'lookback.ms'],
     ['words for a time', '{"live.until":"yesterday"}', 'live.until'],
     ['half a backfill', '{"live.until":0,"backfill.from":0}', 'backfill.until'],
     ['a broken resume', '{"live.until":0,"live.to":5,"live.resume.json":"{"}', 'live.resume.json'],

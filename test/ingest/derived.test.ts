@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { type Derived, DerivedSessions } from '../../src/ingest/derived.ts'
-import type { Session } from '../../src/records.ts'
+import { type Derived, DerivedSessions, spreadThread } from '../../src/ingest/derived.ts'
+import { type Session, sessionKeyOf } from '../../src/records.ts'
 import { type Derive, rowContext, type Turn } from '../../src/source/index.ts'
 import { draw, type Draw } from './random.ts'
 
@@ -34,11 +34,19 @@ class Topics {
   readonly sessions = new Map<string, Session>()
   readonly withdrawn: string[] = []
   readonly revisions = new Map<string, number[]>()
-  readonly threads = new Map<string, string>()
+  readonly threads = new Map<string, Buffer | null>()
+
+  /** What the versions topic takes. */
+  readonly recordBytes: number
+
+  constructor(recordBytes = 1_000_000) {
+    this.recordBytes = recordBytes
+  }
 
   take(derived: DerivedSessions) {
     const { sessions, threads } = derived.drain(ctx)
-    for (const { sessionKey, record } of sessions) {
+    for (const { sessionId, record } of sessions) {
+      const sessionKey = sessionKeyOf('tiny', 'acme', sessionId)
       if (record === null) {
         this.withdrawn.push(sessionKey)
         this.sessions.delete(sessionKey)
@@ -47,13 +55,19 @@ class Topics {
         this.revisions.set(sessionKey, [...(this.revisions.get(sessionKey) ?? []), record.revision])
       }
     }
-    for (const { key, value } of threads) this.threads.set(key, value)
+    for (const thread of threads) {
+      for (const { key, value } of spreadThread(thread, this.recordBytes)) {
+        expect(Buffer.byteLength(key) + (value?.length ?? 0)).toBeLessThanOrEqual(this.recordBytes)
+        this.threads.set(key, value)
+      }
+    }
   }
 
   restarted(of: Derive = derive): DerivedSessions {
     const derived = new DerivedSessions(of, place)
     for (const [key, value] of this.threads)
-      expect(derived.load({ offset: 0, timestamp: 0, key: Buffer.from(key), value: Buffer.from(value), headers: {} })).toBe(true)
+      expect(derived.load({ offset: 0, timestamp: 0, key: Buffer.from(key), value, headers: {} })).toBe(true)
+    derived.loaded()
     return derived
   }
 
@@ -309,7 +323,8 @@ test.each(Array.from({ length: 40 }, (_, seed) => [seed]))(
     const turns = Array.from({ length: luck.between(1, 60) }, () =>
       turn(luck.between(0, 400), { key: `k${luck.between(0, 2)}`, transferred: luck.chance(0.1) }),
     )
-    const topics = new Topics()
+    // Some of the threads are more than one record takes.
+    const topics = new Topics(luck.one([1_000_000, 400, 150]))
     let derived = new DerivedSessions(derive, place)
     const rest = luck.chance(0.3) ? turns.toSorted((a, b) => a.atMs - b.atMs) : shuffled(turns, luck)
     while (rest.length > 0) {
@@ -326,11 +341,20 @@ test.each(Array.from({ length: 40 }, (_, seed) => [seed]))(
   },
 )
 
-test('a thread that is more than the topic takes is remembered without its attributes', () => {
+test('a thread of many records leaves none behind when it needs fewer', () => {
+  const topics = new Topics(200)
   const derived = new DerivedSessions(derive, place)
-  feed(derived, [turn(0, { attributes: { note: 'x'.repeat(500) } })])
-  const [thread] = derived.drain(ctx).threads
-  expect(thread?.value).toContain('xxx')
-  expect(thread?.slim()).not.toContain('xxx')
-  expect(JSON.parse(thread?.slim() ?? '{}')).toMatchObject({ sessions: [{ turns: 1, fromMs: NOON }] })
+  feed(derived, [turn(0, { attributes: { note: 'x'.repeat(900) } }), turn(60)])
+  topics.take(derived)
+  expect(topics.threads.size).toBeGreaterThan(8)
+  const again = topics.restarted()
+  expect(again.size).toBe(2)
+  again.settle(() => Infinity)
+  topics.take(again)
+  again.forget(() => false)
+  feed(again, [turn(200)])
+  topics.take(again)
+  const standing = [...topics.threads.values()].filter(value => value !== null).length
+  expect(standing).toBeLessThan(8)
+  expect(topics.restarted().size).toBe(1)
 })

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { FlowError } from '../../src/errors.ts'
 import { Health } from '../../src/ingest/health.ts'
 import { createMetrics } from '../../src/metrics.ts'
@@ -6,11 +6,11 @@ import { handClock } from '../support/clock.ts'
 
 const MINUTE = 60_000
 
-function watched() {
+function watched(pollIntervalMs = MINUTE) {
   const clock = handClock('2026-11-20T12:00:00Z')
   const metrics = createMetrics({ processMetrics: false })
   const health = new Health(clock, metrics)
-  const add = (scope: string) => health.add({ connector: 'acme', stream: 'sessions', scope, task: 0, stalledAfterMs: 5 * MINUTE })
+  const add = (scope: string) => health.add({ connector: 'acme', stream: 'sessions', scope, task: 0, pollIntervalMs })
   const shown = async () => (await metrics.render()).body.split('\n')
   return { clock, health, add, shown }
 }
@@ -32,11 +32,11 @@ test('a stream is as its worst scope is, and complete as far as its slowest, onc
   ])
 })
 
-test('a source partition that commits nothing for long is stalled, until it commits', async () => {
-  const { clock, health, add, shown } = watched()
+test('a source partition in which nothing happens for two polls is stalled, until it commits', async () => {
+  const { clock, health, add, shown } = watched(5 * MINUTE)
   const one = add('one')
   one.committed({ state: 'live', completeUntilMs: 0, versions: 0 })
-  await clock.advance(5 * MINUTE)
+  await clock.advance(10 * MINUTE)
   expect(health.states()[0]?.state).toBe('live')
   await clock.advance(1)
   expect(health.states()[0]?.state).toBe('stalled')
@@ -44,6 +44,81 @@ test('a source partition that commits nothing for long is stalled, until it comm
   expect(await shown()).toContain('colloquy_stream_state{connector="acme",stream="sessions",state="stalled"} 1')
   one.committed({ state: 'live', completeUntilMs: 0, versions: 0 })
   expect(health.states()[0]?.state).toBe('live')
+})
+
+describe('a vendor that does not answer', () => {
+  test.each([
+    [1_000, 10_000],
+    [20_000, 40_000],
+    [MINUTE, MINUTE],
+    [24 * 60 * MINUTE, MINUTE],
+  ])('is stalled while the request hangs: with a poll of %i ms after %i ms', async (pollIntervalMs, silentMs) => {
+    const { clock, health, add } = watched(pollIntervalMs)
+    const one = add('one')
+    one.committed({ state: 'live', completeUntilMs: 0, versions: 0 })
+    const answered = one.asks()
+    await clock.advance(silentMs)
+    expect(health.states()[0]?.state).toBe('live')
+    await clock.advance(1)
+    expect(health.states()[0]?.state).toBe('stalled')
+    answered(true)
+    expect(health.states()[0]?.state).toBe('live')
+  })
+
+  test('is stalled through the tries that follow, and no answer of another request hides one that hangs', async () => {
+    const { clock, health, add } = watched()
+    const one = add('one')
+    const first = one.asks()
+    await clock.advance(50_000)
+    first(false)
+    const second = one.asks()
+    await clock.advance(10_001)
+    expect(health.states()[0]?.state).toBe('stalled')
+    const other = one.asks()
+    other(true)
+    expect(health.states()[0]?.state).toBe('catching_up')
+    await clock.advance(50_000)
+    expect(health.states()[0]?.state).toBe('stalled')
+    second(true)
+    expect(health.states()[0]?.state).toBe('catching_up')
+  })
+
+  test('is stalled where it was throttled before, and not where it failed', async () => {
+    const { clock, health, add } = watched()
+    const [one, two] = [add('one'), add('two')]
+    one.set('throttled')
+    two.failed(new FlowError('SRC_TIMEOUT'), 'failed')
+    one.asks()
+    two.asks()
+    await clock.advance(MINUTE + 1)
+    expect(health.states().map(({ state }) => state)).toEqual(['stalled', 'failed'])
+  })
+})
+
+test('a wait for the quota is no stall, and counts as throttled when it is long', async () => {
+  const { clock, health, add } = watched()
+  const one = add('one')
+  one.committed({ state: 'live', completeUntilMs: 0, versions: 0 })
+  const over = one.waits()
+  await clock.advance(2 * MINUTE)
+  expect(health.states()[0]?.state).toBe('live')
+  await clock.advance(1)
+  expect(health.states()[0]?.state).toBe('throttled')
+  over()
+  expect(health.states()[0]?.state).toBe('live')
+  await clock.advance(2 * MINUTE + 1)
+  expect(health.states()[0]?.state).toBe('stalled')
+})
+
+test('a clock that is set back hides no stall, and one that is set forwards makes none', async () => {
+  const { clock, health, add } = watched()
+  const one = add('one')
+  one.committed({ state: 'live', completeUntilMs: 0, versions: 0 })
+  clock.jump(60 * MINUTE)
+  expect(health.states()[0]?.state).toBe('live')
+  clock.jump(-120 * MINUTE)
+  await clock.advance(2 * MINUTE + 1)
+  expect(health.states()[0]?.state).toBe('stalled')
 })
 
 test('the last error stands until the next commit', () => {

@@ -11,11 +11,13 @@ import {
   horizon,
   type KnownCursor,
   next,
+  notAheadOf,
   type Pace,
   type Piece,
   type PlanSpec,
   startWindowAgain,
   stillNeeded,
+  underLookback,
 } from '../../src/ingest/plan.ts'
 import type { Lane, TimeRange } from '../../src/records.ts'
 import { draw } from './random.ts'
@@ -368,5 +370,97 @@ describe('over random lives with kills, refusals and expired resumes', () => {
         expect(last, `${new Date(atMs).toISOString()} was never read after it could change no more`).toBe(true)
       }
     }
+  })
+})
+
+describe('a lookback that is made longer', () => {
+  const short = { ...spec, lookbackMs: 2 * DAY }
+  const long = { ...spec, lookbackMs: 30 * DAY }
+  const before: KnownCursor = {
+    ...beginCursor(short, NOON, [{ from: NOON - 60 * DAY, until: NOON }]),
+    startMs: NOON - 60 * DAY,
+    live: { atMs: NOON, toMs: null, resume: null },
+    kept: { lookbackMs: 2 * DAY, fromMs: -Infinity },
+  }
+  const forgottenOf = (cursor: KnownCursor, of: PlanSpec, nowMs: number) => {
+    const { pieces } = readAll(cursor, beginPace(of), of, nowMs)
+    return pieces
+      .filter(({ lane }) => lane === 'lookback')
+      .map(({ window, forgotten }) => [(NOON - window.untilMs) / DAY, forgotten])
+  }
+
+  test('reads rows whose versions the topic may have deleted as forgotten, and those that it holds as remembered', () => {
+    const cursor = underLookback(before, long, NOON)
+    expect(cursor.kept).toEqual({ lookbackMs: 30 * DAY, fromMs: NOON - 9 * DAY })
+    const read = forgottenOf(cursor, long, NOON + HOUR)
+    expect(read.length).toBeGreaterThanOrEqual(30)
+    for (const [daysAgo = 0, forgotten] of read as [number, boolean][])
+      expect(forgotten, `${daysAgo} days ago`).toBe(daysAgo >= 9)
+  })
+
+  test('stays known over restarts, and a shorter one in between takes nothing back', () => {
+    const cursor = underLookback(before, long, NOON)
+    expect(underLookback(cursor, long, NOON + DAY)).toBe(cursor)
+    const shorter = underLookback(cursor, short, NOON + DAY)
+    expect(shorter.kept).toEqual({ lookbackMs: 2 * DAY, fromMs: NOON - 9 * DAY })
+    expect(underLookback(shorter, long, NOON + 10 * DAY).kept?.fromMs).toBe(NOON + DAY)
+  })
+
+  test('of a cursor that does not say what versions were kept for, only the 7 days that are always kept are vouched for', () => {
+    const { kept: _, ...unknown } = before
+    expect(underLookback<KnownCursor>(unknown, long, NOON).kept?.fromMs).toBe(NOON - 7 * DAY)
+  })
+})
+
+describe('a cursor of a clock that was ahead', () => {
+  const of = { ...spec, lookbackMs: 2 * DAY }
+  const far = NOON + 400 * DAY
+  const ahead: KnownCursor = {
+    startMs: NOON - 10 * DAY,
+    live: { atMs: far, toMs: far + MINUTE, resume: 'page' },
+    backfill: { atMs: NOON - 9 * DAY, toMs: null, resume: null, untilMs: far, beganMs: far },
+    lookback: { beganMs: far, pass: { atMs: NOON - DAY, toMs: null, resume: null, untilMs: far, beganMs: far } },
+    covered: [
+      { from: NOON - 10 * DAY, until: NOON - 9 * DAY },
+      { from: NOON - DAY, until: far },
+    ],
+  }
+
+  test('is set back to now in all it says, and what it says of the past stays', () => {
+    const back = notAheadOf(ahead, of, NOON)
+    const edge = NOON - of.lagMs
+    expect(back).toEqual({
+      startMs: NOON - 10 * DAY,
+      live: { atMs: edge, toMs: null, resume: null },
+      backfill: { atMs: NOON - 9 * DAY, toMs: null, resume: null, untilMs: edge, beganMs: edge },
+      lookback: { beganMs: NOON, pass: null },
+      covered: [
+        { from: NOON - 10 * DAY, until: NOON - 9 * DAY },
+        { from: NOON - DAY, until: edge },
+      ],
+    })
+    expect(stillNeeded(back, of)(NOON - 5 * HOUR), 'what is remembered of the last days is needed again').toBe(true)
+    expect(stillNeeded(ahead, of)(NOON - 5 * HOUR)).toBe(false)
+  })
+
+  test.each([
+    [
+      'a window in hand that ends ahead',
+      { ...beginCursor(of, NOON, []), live: { atMs: NOON - DAY, toMs: far, resume: 'x' } },
+      NOON - DAY,
+    ],
+    ['only the lookback', { ...beginCursor(of, NOON, []), lookback: { beganMs: far, pass: null } }, NOON - of.lagMs],
+  ])('also where it is %s', (_what, cursor, liveMs) => {
+    const back = notAheadOf(cursor, of, NOON)
+    expect(back.live).toEqual({ atMs: liveMs, toMs: null, resume: null })
+    expect(back.lookback.beganMs).toBeLessThanOrEqual(NOON)
+  })
+
+  test('is left alone where clocks differ a little, and where start.at is still to come', () => {
+    const near = { ...ahead, ...beginCursor(of, NOON + 50_000, []) }
+    expect(notAheadOf(near, of, NOON)).toBe(near)
+    const later = { ...of, startAtMs: NOON + 30 * DAY }
+    const begun = beginCursor(later, NOON, [])
+    expect(notAheadOf(begun, later, NOON)).toBe(begun)
   })
 })

@@ -20,7 +20,8 @@ const Row = z.object({
   at: z.iso.datetime().default('2026-11-20T11:00:00Z'),
   say: z.array(z.string()).default([]),
   confidence: z.number().default(1),
-  trap: z.enum(['none', 'throw', 'unmappable']).default('none'),
+  outcome: z.string().nullable().default(null),
+  trap: z.enum(['none', 'throw', 'unmappable', 'ask']).default('none'),
 })
 
 interface Given {
@@ -70,12 +71,21 @@ function connectorOf(given: Given): Connector {
             }
           : {}),
         identify: row => row.id,
+        follow: {
+          isOpen: row => {
+            if (row.trap === 'ask') throw new RangeError('no answer')
+            return false
+          },
+          read: async () => [],
+          atOnce: 10,
+          longestMs: HOUR,
+        },
         normalise: (row, ctx) => {
           if (row.trap === 'throw') throw new TypeError(`secret words of ${row.id}`)
           if (row.trap === 'unmappable') throw new FlowError('ROW_UNMAPPABLE', { path: 'at', hint: 'at is missing' })
           const of = ctx.session({ botId: row.bot, sessionId: row.id, channel: 'web' })
           return [
-            session(of, { startedAt: row.at }),
+            session(of, { startedAt: row.at, outcome: row.outcome }),
             ...row.say.map((text, index) =>
               message(of, { messageId: `m${index}`, sentAt: row.at, text, confidence: row.confidence }),
             ),
@@ -190,6 +200,43 @@ describe('a row that does not fit its schema', () => {
   })
 })
 
+/** A list in a list in a list …, made without recursion. */
+function nested(levels: number, innermost: unknown = 'x'): unknown {
+  let value = innermost
+  for (let i = 0; i < levels; i++) value = i % 2 === 0 ? [value] : { in: value }
+  return value
+}
+
+describe('a row that is nested deep', () => {
+  test.each([101, 4_460, 20_000])(
+    'by %d levels goes to rejects once for its content, cut; the rows beside it are published',
+    async levels => {
+      const given: Given = { rows: [{ id: 'a' }, { id: 'deep', extra: nested(levels) }, { id: 'b' }] }
+      const place = placeOf(given)
+      await place.run(12 * MINUTE)
+      given.rows = [{ id: 'a' }, { id: 'deep', extra: nested(levels, 'y') }, { id: 'b' }]
+      const life = await place.run(12 * MINUTE)
+      expect(life.health.states()).toMatchObject([{ state: 'live', error: null }])
+      const { sessions, rejects } = await place.topics()
+      expect(sessions.map(({ value }) => value.session_id)).toEqual(['a', 'b'])
+      expect(rejects.map(each => [String(each.key), header(each, '__colloquy.reason')])).toEqual([
+        ['deep', 'ROW_INVALID'],
+        ['deep', 'ROW_INVALID'],
+      ])
+      expect(header(rejects[0] as never, '__connect.errors.exception.message')).toBe(
+        'the row is nested more than 100 levels deep',
+      )
+      expect(String(rejects[0]?.value)).toContain('left out: more than 100 levels deep')
+    },
+  )
+
+  test('by 90 levels is published', async () => {
+    const place = placeOf({ rows: [{ id: 'deep', extra: nested(90) }] })
+    await place.run(12 * MINUTE)
+    expect((await place.topics()).sessions).toHaveLength(1)
+  })
+})
+
 test('with errors.tolerance none the good pages before a bad one are committed', async () => {
   const place = placeOf({ rows: [{ id: 'a' }, { id: 'b', say: 1 }], pageRows: 1 })
   await place.run(10 * MINUTE, { errorsTolerance: 'none' })
@@ -205,7 +252,9 @@ test('a page that says it is the last, and is not, loses nothing: the window end
 
 describe('a row that fits but cannot be told', () => {
   test('goes to rejects with the path, or with the name of what was thrown and none of its words', async () => {
-    const place = placeOf({ rows: [{ id: 'a', trap: 'unmappable' }, { id: 'b', trap: 'throw' }, { id: 'c' }] })
+    const place = placeOf({
+      rows: [{ id: 'a', trap: 'unmappable' }, { id: 'b', trap: 'throw' }, { id: 'c' }, { id: 'd', trap: 'ask' }],
+    })
     await place.run(2 * HOUR)
     const { sessions, rejects } = await place.topics()
     expect(sessions).toHaveLength(1)
@@ -219,6 +268,7 @@ describe('a row that fits but cannot be told', () => {
     ).toEqual([
       ['a', 'ROW_UNMAPPABLE', 'at', 'at is missing'],
       ['b', 'ROW_UNMAPPABLE', '', 'TypeError'],
+      ['d', 'ROW_UNMAPPABLE', '', 'RangeError'],
     ])
   })
 })
@@ -232,7 +282,7 @@ describe('a record that is larger than its topic takes', () => {
     given.rows = [{ id: 'a', say: ['short', 'x'.repeat(6000), 'more'] }]
     await place.run(HOUR)
     const { sessions, messages, rejects } = await place.topics()
-    expect(sessions.map(({ value }) => value.revision)).toEqual([1, 2])
+    expect(sessions.map(({ value }) => value.revision)).toEqual([1])
     expect(messages.map(({ value }) => value.message_id)).toEqual(['m0', 'm2'])
     expect(rejects).toHaveLength(1)
     const [reject] = rejects
@@ -240,7 +290,7 @@ describe('a record that is larger than its topic takes', () => {
     expect(header(reject, '__colloquy.reason')).toBe('RECORD_TOO_LARGE')
     expect(header(reject, '__connect.errors.topic')).toBe(names.messages)
     expect(header(reject, '__connect.errors.exception.message')).toMatch(
-      /^the message takes 7\d\d\d bytes, tiny\.messages takes 5000$/,
+      /^the message takes 6\d\d\d bytes, a record of tiny\.messages takes 42\d\d$/,
     )
   })
 
@@ -256,13 +306,15 @@ describe('a record that is larger than its topic takes', () => {
 })
 
 describe('a row that changes', () => {
-  test('is the next revision of its session; only what consumers have not seen of it is published', async () => {
+  test('publishes what consumers have not seen of it, each record with a revision of its own', async () => {
     const given: Given = { rows: [{ id: 'a', say: ['one', 'two'] }] }
     const place = placeOf(given)
     await place.run(HOUR)
     given.rows = [{ id: 'a', say: ['one', 'two', 'three'] }]
     await place.run(HOUR)
-    given.rows = [{ id: 'a', say: ['one', 'TWO', 'three'] }]
+    given.rows = [{ id: 'a', say: ['one', 'TWO', 'three'], outcome: 'good' }]
+    await place.run(HOUR)
+    given.rows = [{ id: 'a', say: ['one', 'TWO', 'three'], outcome: 'better' }]
     await place.run(HOUR)
     const { sessions, messages, events } = await place.topics()
     expect(sessions.map(({ value }) => value.revision)).toEqual([1, 2, 3])
@@ -270,7 +322,7 @@ describe('a row that changes', () => {
       ['m0', 'one', 1],
       ['m1', 'two', 1],
       ['m2', 'three', 1],
-      ['m1', 'TWO', 3],
+      ['m1', 'TWO', 2],
     ])
     expect(events).toHaveLength(1)
   })
@@ -283,7 +335,7 @@ describe('a row that changes', () => {
       await place.run(HOUR)
     }
     const { sessions, messages } = await place.topics()
-    expect(sessions).toHaveLength(3)
+    expect(sessions, 'the session said the same each time').toHaveLength(1)
     expect(messages).toHaveLength(2)
   })
 

@@ -32,6 +32,8 @@ const known: Known = {
   botId: 'bót',
   otherBots: new Map([[123_456_789_012, 'øther']]),
   items: '0123456789abcdefghij',
+  parts: null,
+  hasGaps: false,
   untilMs: Date.parse('2026-11-20T12:00:00Z'),
   open: true,
 }
@@ -116,7 +118,7 @@ describe('items', () => {
       items.put(key, content)
       model.set(key, content)
     }
-    const text = items.close(1e6)
+    const text = items.close()
     expect(text).toHaveLength(model.size * 10)
     items.open('')
     for (const key of model.keys()) expect(items.get(key)).toBeUndefined()
@@ -124,12 +126,18 @@ describe('items', () => {
     for (const [key, content] of model) expect(items.get(key)).toBe(content)
   })
 
-  test('that do not fit lose the oldest', () => {
+  test('keep their places when one changes and others come, so that what stands in a part stays in it', () => {
     const items = new Items()
     items.open('')
-    for (const key of [1, 2, 3]) items.put(key, key)
-    items.open(items.close(25))
-    expect([1, 2, 3].map(key => items.get(key))).toEqual([undefined, 2, 3])
+    for (const key of [3, 1, 2]) items.put(key, key)
+    const before = items.close()
+    items.open(before)
+    items.put(1, 7)
+    items.put(9, 9)
+    const after = items.close()
+    expect(after.slice(0, 10)).toBe(before.slice(0, 10))
+    expect(after.slice(20, 30)).toBe(before.slice(20, 30))
+    expect(after).toHaveLength(40)
   })
 
   test('have hashes of their own, for keys that differ in one sign and for kinds that share a key', () => {

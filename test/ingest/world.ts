@@ -3,17 +3,18 @@ import { decoderFor } from '../../src/kafka/codec.ts'
 import { partitionOf } from '../../src/kafka/partition.ts'
 import { NOTHING_SPENT, readCursor } from '../../src/ingest/cursor.ts'
 import type { Fault } from '../../src/ingest/commit.ts'
+import { doorOf } from '../../src/ingest/door.ts'
 import { Health } from '../../src/ingest/health.ts'
-import { asGiven } from '../../src/ingest/mask.ts'
+import { maskFor } from '../../src/ingest/mask.ts'
 import type { Reader } from '../../src/ingest/reader.ts'
-import { planSpecOf } from '../../src/ingest/start.ts'
+import { planSpecOf } from '../../src/ingest/source-partition.ts'
 import { runTask, type TaskParts } from '../../src/ingest/task.ts'
 import type { Event, Message, Progress, Session } from '../../src/records.ts'
 import { schemaText } from '../../src/schemas.ts'
 import type { BaseConfig } from '../../src/source/config.ts'
 import type { Connector } from '../../src/source/contract.ts'
-import { topicNames } from '../../src/topics.ts'
-import type { HandClock } from '../support/clock.ts'
+import type { Clock } from '../../src/clock.ts'
+import { sourceTransactionalId, topicNames } from '../../src/topics.ts'
 import type { MemoryKafka } from '../../src/conformance/memory-kafka.ts'
 import { decodeProgress, memoryEncoder, memoryRegistry } from '../../src/conformance/topics.ts'
 
@@ -37,8 +38,7 @@ export const base: BaseConfig = {
   lookbackIntervalMs: null,
   streams: ['sessions'],
   errorsTolerance: 'all',
-  piiRules: null,
-  piiKey: null,
+  pii: null,
   quota: { perSecond: null, perMinute: null, perHour: null, concurrency: null, gapMs: null },
 }
 
@@ -53,12 +53,13 @@ export interface Life {
 export function startLife(of: {
   kafka: MemoryKafka
   connector: Connector
-  clock: HandClock
+  clock: Clock
   base?: Partial<BaseConfig>
   fault?: Fault
   log?: Log
   maxBytes?: ReadonlyMap<string, number>
   quota?: TaskParts['quota']
+  pluginPatienceMs?: number
 }): Life {
   const { kafka, connector, clock, log = silentLog } = of
   const stream = connector.streams['sessions'] as Connector['streams'][string]
@@ -79,7 +80,7 @@ export function startLife(of: {
   let reader: Reader | null = null
   const done = runTask({
     kafka,
-    transactionalId: 'tiny-acme-tiny-sessions-acme',
+    transactionalId: sourceTransactionalId('tiny', name),
     to: {
       ...name,
       vendor: 'tiny',
@@ -94,7 +95,7 @@ export function startLife(of: {
         event: memoryEncoder<Event>('event'),
       },
       maxBytes: of.maxBytes ?? new Map(),
-      mask: asGiven,
+      door: doorOf(maskFor(connector, config)),
       feeds: ['session', 'message', 'event'],
       tolerant: config.errorsTolerance === 'all',
     },
@@ -109,9 +110,10 @@ export function startLife(of: {
     clock,
     log,
     metrics,
-    health: health.add({ ...name, task: 0, stalledAfterMs: 600_000 }),
+    health: health.add({ ...name, task: 0, pollIntervalMs: 300_000 }),
     signal: controller.signal,
     fault: of.fault ?? (() => {}),
+    ...(of.pluginPatienceMs === undefined ? {} : { pluginPatienceMs: of.pluginPatienceMs }),
     onReader: next => (reader = next),
   })
   void reader

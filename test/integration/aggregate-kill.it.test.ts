@@ -57,6 +57,7 @@ function child(h: Harness): Child {
 function feeding(h: Harness, r: Random): { stop(): Promise<void> } {
   const stopping = new AbortController()
   const revisions = new Map<string, number>()
+  const before: Item[] = []
   async function run(): Promise<void> {
     for (let i = 0; !stopping.signal.aborted; i++) {
       const items: Item[] = Array.from({ length: 1 + r.int(60) }, (_, j) => {
@@ -65,10 +66,13 @@ function feeding(h: Harness, r: Random): { stop(): Promise<void> } {
         const at = Date.parse('2026-11-01T00:00:00Z')
         if (j % 3 === 1) return { kind: 'message', record: makeMessage(r, `${i}-${j}`, at, 7_200_000) }
         if (j % 3 === 2) return { kind: 'event', record: makeEvent(r, `${i}-${j}`, at, 7_200_000) }
-        revisions.set(id, revision)
+        // Now and then the numbering of a session begins anew.
+        revisions.set(id, r.chance(0.1) ? 0 : revision)
         return { kind: r.chance(0.05) ? 'withdrawal' : 'session', record: makeSession(r, id, revision, at, 7_200_000) }
       })
-      await h.feed(items)
+      const counting = items.filter(({ kind }) => kind === 'message' || kind === 'event')
+      await h.feed([...items, ...counting.flatMap(() => (before.length > 0 && r.chance(0.3) ? [r.pick(before)] : []))])
+      before.push(...counting.slice(0, 5))
       await sleep(5)
     }
   }

@@ -2,8 +2,10 @@ import { randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, inject, test } from 'vitest'
 import { type AggregateMetrics, type Aggregator, type AggregatorParts, startAggregator } from '../../src/aggregate/run.ts'
 import { systemClock } from '../../src/clock.ts'
+import { partitionOf } from '../../src/kafka/partition.ts'
 import type { WrittenRange } from '../../src/kafka/port.ts'
 import type { Progress } from '../../src/records.ts'
+import { aggregateTransactionalId } from '../../src/topics.ts'
 import type { Harness, Item } from '../aggregate/harness.ts'
 import { harness } from '../aggregate/harness.ts'
 import { makeEvent, makeMessage, makeSession, type Random, random } from '../aggregate/make.ts'
@@ -141,6 +143,35 @@ test('counters of what is new count nothing again after a restart', async () => 
   expect(counted).toEqual({ session: 1, agent_transfer: 1, message: 1 })
 })
 
+test('bots and channels are known before anything of them is counted, and right after a restart', async () => {
+  const h = await start()
+  const r = random(15)
+  let told: string[] = []
+  const metrics: AggregateMetrics = {
+    records() {},
+    lag() {},
+    restoreSeconds() {},
+    firstSeen: (_, { bot_id }) => void told.push(`counted ${bot_id}`),
+    known: ({ bot_id, channel }) => void told.push(`known ${bot_id} ${channel}`),
+  }
+  const session = {
+    ...makeSession(r, 's1', 1, Date.now(), 1),
+    containment: 'SELF_SERVICE' as const,
+    transferred_at: null,
+    ended_at: null,
+  }
+  const first = aggregate(h, { metrics })
+  await h.feed([{ kind: 'session', record: session }])
+  await h.caughtUp()
+  await first.stop()
+  const known = `known ${session.bot_id} ${session.channel ?? 'other'}`
+  expect(told).toEqual([known, `counted ${session.bot_id}`])
+  told = []
+  const second = aggregate(h, { metrics })
+  await expect.poll(() => second.ready(), { timeout: 20_000 }).toEqual({ ok: true })
+  expect(told).toEqual([known])
+})
+
 test('a record that is not ours is left out, and what comes after it is counted', async () => {
   const h = await start()
   const r = random(14)
@@ -220,7 +251,11 @@ describe('complete', () => {
     })
     aggregate(h)
     await h.feed([at('10:00:00', 'a')], through =>
-      progress({ through: through.map(lastOf), covered: [{ from: T('09:00:00'), until: T('10:01:00') }] }),
+      progress({
+        through: through.map(lastOf),
+        committed_at: T('10:01:00'),
+        covered: [{ from: T('09:00:00'), until: T('10:01:00') }],
+      }),
     )
     await h.caughtUp()
     // Progress comes by a way of its own: wait until it is known, which each new point tells.
@@ -238,6 +273,50 @@ describe('complete', () => {
     await h.caughtUp()
     expect((await h.points()).find(point => point.bucket_start === T('10:01:00'))?.complete).toBe(false)
   })
+})
+
+test('a connector that is removed (a null Progress) holds nothing back any longer', async () => {
+  const h = await start()
+  const r = random(18)
+  const one = (): Item => {
+    const id = randomBytes(4).toString('hex')
+    return { kind: 'event', record: { ...makeEvent(r, id, T('10:00:00'), 1), bot_id: 'bot-1', channel: 'web', language: 'en' } }
+  }
+  const read = (connector: string, until: number): Progress => ({
+    connector,
+    stream: 's',
+    scope: 'all',
+    vendor: 'v',
+    account: 'a',
+    bot_id: null,
+    lane: 'live',
+    window_from: 0,
+    window_until: 0,
+    complete_until: until,
+    pages: 1,
+    rows: 1,
+    emitted: 1,
+    unchanged: 0,
+    rejected: 0,
+    newest_at: null,
+    committed_at: T('11:00:00'),
+    through: [],
+    covered: [{ from: T('09:00:00'), until }],
+    feeds: [],
+  })
+  await h.feed([one()], () => read('stays', T('10:30:00')))
+  await h.feed([one()], () => read('goes', T('09:30:00')))
+  aggregate(h)
+  await h.caughtUp()
+  const newest = async () => {
+    await h.feed([one()])
+    await h.caughtUp()
+    return (await h.points()).findLast(point => point.bucket_start === T('10:00:00'))?.complete
+  }
+  expect(await newest()).toBe(false)
+  const key = 'goes/s/all'
+  await h.feedRaw(h.names.progress, partitionOf(key, h.partitions), [{ key: Buffer.from(key), value: null }])
+  await expect.poll(newest, { timeout: 20_000 }).toBe(true)
 })
 
 test('says why it is not ready, and when it is', async () => {
@@ -272,8 +351,7 @@ test('who is fenced stops, and goes on from what was committed when the group st
   await feedAll(h, r, items.slice(0, 80))
   await h.caughtUp()
   for (let partition = 0; partition < h.partitions; partition++) {
-    const transactionalId = `${h.names.aggregateState.replace(/-state$/, '')}-${h.names.series}-${partition}`
-    const other = h.kafka.openWriter({ transactionalId })
+    const other = h.kafka.openWriter({ transactionalId: aggregateTransactionalId(h.prefix, partition) })
     await other.fence()
     await other.close()
   }

@@ -189,6 +189,12 @@ test('of two processes with one source partition the older is fenced, stops with
   await until(isLive(newer))
   await until(() => older.states().every(({ state, error }) => state === 'failed' && error?.code === 'KAFKA_FENCED'))
   await older.done
+  // Nobody of the older process reads it any more: it is not ready, and says so.
+  expect(older.ready()).toEqual({
+    ok: false,
+    why: [expect.stringContaining('another process has taken this source partition over')],
+  })
+  expect(newer.ready()).toEqual({ ok: true, why: [] })
   expect(newer.states()).toMatchObject([{ state: 'live', error: null }])
   await newer.stop()
   expectExactlyOnce(await topics(), vendor.sessions)

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { lastOffsets } from '../../src/kafka/ends.ts'
 import type { Chunk, Kafka, TailOptions, TopicPartition, Writer } from '../../src/kafka/port.ts'
 import {
   brokers,
@@ -16,7 +17,7 @@ import {
   valuesOf,
 } from '../kafka/fixture.ts'
 import { originalKafkajs } from '../kafka/original.ts'
-import { API } from '../kafka/proxy.ts'
+import { API, withoutLeader } from '../kafka/proxy.ts'
 
 const theirs = originalKafkajs()
 const theirClient = () =>
@@ -352,4 +353,182 @@ describe('tailing', () => {
     stop.abort()
     await ended
   })
+})
+
+/** A small generator of its own: the same seed writes the same topic. */
+function seeded(seed: number): (below: number) => number {
+  let state = seed
+  return below => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return Math.floor((state / 2 ** 32) * below)
+  }
+}
+
+/** Tails every partition to its end as it is now; by partition what was handed out, and where the tail stands. */
+async function tailedToEnds(k: Kafka, name: string, partitions: number, maxBytesPerPartition: number) {
+  const places = Array.from({ length: partitions }, (_, partition) => ({ topic: name, partition, offset: 0 }))
+  const ends = new Map((await lastOffsets(k, places)).map(({ partition, offset }) => [partition, offset]))
+  const values = new Map(places.map(({ partition }) => [partition, [] as string[]]))
+  const left = new Set(ends.keys())
+  const stop = new AbortController()
+  if (left.size === 0) stop.abort()
+  for await (const chunks of k.tail(places, { signal: stop.signal, maxWaitMs: 50, maxBytesPerPartition })) {
+    for (const { partition, records, next } of chunks) {
+      values.get(partition)?.push(...records.map(textOf))
+      if (next > (ends.get(partition) ?? Infinity)) left.delete(partition)
+    }
+    if (left.size === 0) stop.abort()
+  }
+  return values
+}
+
+describe('several partitions at once', () => {
+  test.each([1, 2, 3])(
+    'are read without a record missing or twice, however little a fetch may bring (seed %i)',
+    async seed => {
+      const random = seeded(seed)
+      const k = kafka()
+      const partitions = 7
+      const name = await topic(k, partitions, { 'max.message.bytes': '3000000' })
+      const expected = new Map(Array.from({ length: partitions }, (_, partition) => [partition, [] as string[]]))
+      const writer = await fencedWriter(k, unique('a'))
+      // The last partition stays empty; transactions are aborted here and there, and at the ends of some partitions.
+      for (let round = 0; round < 12; round++) {
+        const batches = Array.from({ length: partitions - 1 }, (_, partition) => ({
+          topic: name,
+          partition,
+          records: Array.from({ length: random(5) }, (__, n) => {
+            const bytes = random(4) === 0 ? 20_000 + random(300_000) : 1 + random(2_000)
+            return record('k', `${round}/${n}`.padEnd(bytes, '.'))
+          }),
+        })).filter(() => random(3) > 0)
+        const isAborted = random(3) === 0 || round === 11
+        const written = writer.transact(async tx => {
+          await tx.write(batches)
+          if (isAborted) throw new Error('abort')
+        })
+        if (isAborted) await expect(written).rejects.toThrow('abort')
+        else {
+          await written
+          for (const { partition, records } of batches) expected.get(partition)?.push(...records.map(one => String(one.value)))
+        }
+      }
+      for (const maxBytes of [1, 700, 40_000, 1_048_576])
+        expect(await tailedToEnds(k, name, partitions, maxBytes)).toEqual(expected)
+      for (const [partition, values] of expected) expect(await valuesOf(k, { topic: name, partition })).toEqual(values)
+    },
+    60_000,
+  )
+
+  test('that hold more than one fetch may bring are all read', async () => {
+    const k = kafka()
+    const partitions = 18
+    const name = await topic(k, partitions)
+    const writer = await fencedWriter(k, unique('a'))
+    const value = Buffer.alloc(100_000, 'v')
+    for (let round = 0; round < 2; round++) {
+      await writer.transact(tx =>
+        tx.write(
+          Array.from({ length: partitions }, (_, partition) => ({
+            topic: name,
+            partition,
+            records: Array.from({ length: 8 }, () => ({ key: null, value })),
+          })),
+        ),
+      )
+    }
+    const found = await tailedToEnds(k, name, partitions, 3 * 1_048_576)
+    expect([...found.values()].map(values => values.length)).toEqual(Array(partitions).fill(16))
+  }, 60_000)
+
+  test('go on while one of them has no leader; that one is read when it has one again', async () => {
+    const line = await proxy()
+    const k = kafka()
+    const name = await topic(k, 3)
+    const writer = await fencedWriter(k, unique('a'))
+    for (const partition of [0, 1, 2]) await commit(writer, { topic: name, partition }, `early ${partition}`)
+    let isLeaderless = true
+    line.onAnswer = (apiKey, payload) => (apiKey === API.metadata && isLeaderless ? withoutLeader(payload, name, 1) : payload)
+
+    const { log, lines } = keptLog()
+    const reader = kafka({ brokers: [line.address], log })
+    const stop = new AbortController()
+    const values: string[] = []
+    const led = until(() => lines.length > 0 && values.includes('late 2')).then(() => {
+      isLeaderless = false
+    })
+    const places = [0, 1, 2].map(partition => ({ topic: name, partition, offset: 0 }))
+    for await (const chunks of reader.tail(places, { signal: stop.signal, maxWaitMs: 50 })) {
+      for (const chunk of chunks) values.push(...chunk.records.map(textOf))
+      if (values.length === 2) {
+        expect(values.toSorted()).toEqual(['early 0', 'early 2'])
+        await commit(writer, { topic: name, partition: 2 }, 'late 2')
+      }
+      if (values.length === 4) stop.abort()
+    }
+    await led
+    expect(values.toSorted()).toEqual(['early 0', 'early 1', 'early 2', 'late 2'])
+    expect(lines).toEqual([expect.objectContaining({ topic: name, partition: 1, partitions: 1 })])
+  })
+
+  test('give their watermarks together, once the one without a leader has one; no answer is not 0', async () => {
+    const line = await proxy()
+    const k = kafka()
+    const name = await topic(k, 2)
+    await commit(await fencedWriter(k, unique('a')), { topic: name, partition: 1 }, 'x')
+    let answers = 0
+    line.onAnswer = (apiKey, payload) => {
+      if (apiKey === API.metadata) return ++answers < 4 ? withoutLeader(payload, name, 1) : payload
+      return payload
+    }
+    const places = [0, 1].map(partition => ({ topic: name, partition }))
+    expect(await kafka({ brokers: [line.address] }).watermarks(places)).toEqual([
+      { topic: name, partition: 0, low: 0, high: 0 },
+      { topic: name, partition: 1, low: 0, high: 2 },
+    ])
+    expect(answers).toBeGreaterThanOrEqual(4)
+  })
+
+  test('with a partition that the leader gives an error for are asked again', async () => {
+    const line = await proxy()
+    const k = kafka()
+    const name = await topic(k, 1)
+    await commit(await fencedWriter(k, unique('a')), { topic: name, partition: 0 }, 'x')
+    line.onAnswer = (apiKey, payload, nth) => {
+      if (apiKey !== API.listOffsets || nth > 3) return payload
+      const copy = Buffer.from(payload)
+      // The last partition's error code, time and offset end the answer.
+      copy.writeInt16BE(-1, copy.length - 18)
+      copy.writeBigInt64BE(-1n, copy.length - 8)
+      return copy
+    }
+    expect(await kafka({ brokers: [line.address] }).watermarks([{ topic: name, partition: 0 }])).toEqual([
+      { topic: name, partition: 0, low: 0, high: 2 },
+    ])
+  })
+})
+
+test.each(['gzip', 'snappy', 'lz4', 'zstd'])('a topic that the broker compresses with %s is read like any other', async codec => {
+  const k = kafka()
+  const place = { topic: await topic(k, 1, { 'compression.type': codec }), partition: 0 }
+  const values = Array.from({ length: 300 }, (_, n) => `value ${n} `.repeat(1 + (n % 40)))
+  await commit(await fencedWriter(k, unique('a')), place, ...values)
+  expect(await valuesOf(k, place)).toEqual(values)
+  expect((await tailed(k, [{ ...place, offset: 0 }], values.length)).values).toEqual(values)
+})
+
+test('the end of a partition is behind its markers, and behind aborted records', async () => {
+  const k = kafka()
+  const name = await topic(k, 3)
+  const writer = await fencedWriter(k, unique('a'))
+  await commit(writer, { topic: name, partition: 0 }, 'x')
+  const open = await openTransaction(writer)
+  await open.write({ topic: name, partition: 0 }, 'never')
+  await open.write({ topic: name, partition: 1 }, 'never')
+  await open.end('abort')
+  const places = [0, 1, 2].map(partition => ({ topic: name, partition }))
+  expect(await lastOffsets(k, places)).toEqual([
+    { topic: name, partition: 0, offset: 3 },
+    { topic: name, partition: 1, offset: 1 },
+  ])
 })

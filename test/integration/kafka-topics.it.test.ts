@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { isDeepStrictEqual } from 'node:util'
 import { describe, expect, inject, test } from 'vitest'
 import { decoderFor, encoderFor } from '../../src/kafka/codec.ts'
 import type { TopicSpec } from '../../src/kafka/port.ts'
@@ -6,7 +7,7 @@ import { connectRegistry } from '../../src/kafka/registry.ts'
 import { silentLog } from '../../src/log.ts'
 import type { Progress } from '../../src/records.ts'
 import { topicSpecs } from '../../src/topics.ts'
-import { fencedWriter, kafka, keptLog, topic, unique } from '../kafka/fixture.ts'
+import { fencedWriter, kafka, keptLog, topic, unique, until } from '../kafka/fixture.ts'
 
 describe('topics', () => {
   const spec = (name: string, config: Record<string, string>, partitions = 2): TopicSpec => ({
@@ -26,29 +27,94 @@ describe('topics', () => {
     expect(lines).toEqual([])
     expect(await k.partitionCount(`${prefix}.sessions`)).toBe(3)
     expect(await k.maxMessageBytes([`${prefix}.sessions`])).toEqual(new Map([[`${prefix}.sessions`, 1_048_588]]))
+    const settings = await k.topicSettings([`${prefix}-connect-offsets`], ['compression.type', 'segment.ms', 'cleanup.policy'])
+    expect(Object.fromEntries(settings.get(`${prefix}-connect-offsets`) ?? [])).toEqual({
+      'compression.type': 'producer',
+      'segment.ms': '3600000',
+      'cleanup.policy': 'compact',
+    })
   })
 
-  test('with another clean-up or number of partitions are refused with names and values, all at once', async () => {
+  test('with another clean-up or number of partitions are refused with names, values and cure, all at once, where we may not change them', async () => {
     const k = kafka()
     const [one, two] = [await topic(k, 2), await topic(k, 4)]
     const error = await k
-      .ensureTopics([spec(one, { 'cleanup.policy': 'compact' }), spec(two, { 'cleanup.policy': 'delete' })], { create: true })
+      .ensureTopics([spec(one, { 'cleanup.policy': 'compact' }), spec(two, { 'cleanup.policy': 'delete' })], { create: false })
       .catch((thrown: unknown) => thrown)
     expect(error).toMatchObject({
       code: 'TOPIC_MISMATCH',
-      details: { topic: one, setting: 'cleanup.policy', found: 'delete', wanted: 'compact' },
+      // The partitions first: there is no cure for them.
+      details: { topic: two, setting: 'partitions', found: '4', wanted: '2' },
     })
     expect(String(error)).toContain(`${two} has 4 partitions, the config says 2`)
+    expect(String(error)).toContain(`kafka-configs.sh --alter --topic ${one} --add-config 'cleanup.policy=[compact]'`)
   })
 
-  test('with another retention are used as they are, and it is logged', async () => {
+  test('with another clean-up, longer segments or a retention that is too short for us are changed where we may, and it is logged', async () => {
     const { log, lines } = keptLog()
     const k = kafka({ log })
-    const name = await topic(k, 2, { 'cleanup.policy': 'delete,compact', 'retention.ms': '1000' })
-    await k.ensureTopics([spec(name, { 'cleanup.policy': 'compact,delete', 'retention.ms': '2000' })], { create: true })
+    const name = await topic(k, 2, { 'cleanup.policy': 'compact,delete', 'retention.ms': '1000', 'max.message.bytes': '70000' })
+    const wanted = { 'cleanup.policy': 'compact', 'retention.ms': '2000', 'segment.ms': '60000', 'segment.bytes': '2097152' }
+    await k.ensureTopics([{ ...spec(name, wanted), needs: ['retention.ms'] }], { create: true })
+    await until(async () => {
+      const found = await kafka().topicSettings([name], [...Object.keys(wanted), 'max.message.bytes'])
+      return isDeepStrictEqual(Object.fromEntries(found.get(name) ?? []), { ...wanted, 'max.message.bytes': '70000' })
+    })
+    expect(lines.map(({ level, setting, found }) => ({ level, setting, found }))).toEqual(
+      [
+        ['cleanup.policy', 'compact,delete'],
+        ['retention.ms', '1000'],
+        ['segment.ms', '604800000'],
+        ['segment.bytes', '1073741824'],
+      ].map(([setting, found]) => ({ level: 'info', setting, found })),
+    )
+  })
+
+  test('with a retention that is too short for us are refused where we may not change them', async () => {
+    const k = kafka()
+    const name = await topic(k, 2, { 'retention.ms': '1000' })
+    const wanted = { ...spec(name, { 'retention.ms': '2000' }), needs: ['retention.ms'] }
+    await expect(k.ensureTopics([wanted], { create: false })).rejects.toMatchObject({
+      code: 'TOPIC_MISMATCH',
+      details: { topic: name, setting: 'retention.ms', found: '1000', wanted: '2000' },
+    })
+  })
+
+  test('with another retention that serves are used as they are; a shorter one that we only wish is logged', async () => {
+    const { log, lines } = keptLog()
+    const k = kafka({ log })
+    const [shorter, longer, endless] = [
+      await topic(k, 2, { 'retention.ms': '1000' }),
+      await topic(k, 2, { 'retention.ms': '3000' }),
+      await topic(k, 2, { 'retention.ms': '-1' }),
+    ]
+    const wanted = { 'retention.ms': '2000', 'compression.type': 'producer' }
+    await k.ensureTopics(
+      [shorter, longer, endless].map(name => spec(name, wanted)),
+      { create: true },
+    )
     expect(lines).toEqual([
-      expect.objectContaining({ level: 'warn', topic: name, setting: 'retention.ms', found: '1000', wanted: '2000' }),
+      expect.objectContaining({ level: 'warn', topic: shorter, setting: 'retention.ms', found: '1000', wanted: '2000' }),
     ])
+    expect((await k.topicSettings([shorter], ['retention.ms'])).get(shorter)?.get('retention.ms')).toBe('1000')
+  })
+
+  test('tell how many replicas they have and how many must agree', async () => {
+    const k = kafka()
+    const name = await topic(k, 2, { 'min.insync.replicas': '2' })
+    expect(await k.durability([name, unique('missing')])).toEqual([{ topic: name, replicas: 1, minInsync: 2 }])
+  })
+
+  test('refuse settings by topic, and take those of the others', async () => {
+    const k = kafka()
+    const name = await topic(k, 1)
+    const refused = await k.alterTopicSettings([
+      { topic: name, settings: { 'retention.ms': '5000' } },
+      { topic: unique('missing'), settings: { 'retention.ms': '5000' } },
+      { topic: await topic(k, 1), settings: { 'retention.ms': 'soon' } },
+    ])
+    expect([...refused.values()].map(error => error.code)).toEqual(['KAFKA_REFUSED', 'KAFKA_REFUSED'])
+    await until(async () => (await k.topicSettings([name], ['retention.ms'])).get(name)?.get('retention.ms') === '5000')
   })
 
   test('are never made where others make them: the missing ones are named', async () => {

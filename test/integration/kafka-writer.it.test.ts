@@ -352,3 +352,90 @@ test('a broker that is not there is unreachable', async () => {
   await expect(k.openWriter({ transactionalId: 'x' }).fence()).rejects.toMatchObject({ code: 'KAFKA_UNREACHABLE' })
   await expect(k.describe()).rejects.toMatchObject({ code: 'KAFKA_UNREACHABLE' })
 })
+
+describe('a broker that asks to be spared (a quota)', () => {
+  /** The last four bytes of a Produce answer say for how long. */
+  const throttled = (payload: Buffer, throttleMs: number) => {
+    const copy = Buffer.from(payload)
+    copy.writeInt32BE(throttleMs, copy.length - 4)
+    return copy
+  }
+
+  test('gets nothing more until the time is over; the transaction in hand is committed all the same', async () => {
+    const line = await proxy()
+    const k = kafka()
+    const place = { topic: await topic(k), partition: 0 }
+    line.onAnswer = (apiKey, payload, nth) => (apiKey === API.produce && nth === 1 ? throttled(payload, 1_500) : payload)
+    const writer = await fencedWriter(kafka({ brokers: [line.address] }), unique('tx'))
+    await commit(writer, place, 'first')
+    const spared = Date.now()
+    expect(await valuesOf(k, place)).toEqual(['first'])
+    await commit(writer, place, 'second')
+    expect(Date.now() - spared).toBeGreaterThan(1_000)
+    expect(await valuesOf(k, place)).toEqual(['first', 'second'])
+  })
+
+  test('for longer than a transaction may be open ends it with the cure, and the next writer of the id has more time', async () => {
+    const line = await proxy()
+    const k = kafka()
+    const place = { topic: await topic(k), partition: 0 }
+    line.onAnswer = (apiKey, payload) => (apiKey === API.produce ? throttled(payload, 60_000) : payload)
+    const slow = kafka({ brokers: [line.address] })
+    const id = unique('tx')
+    const twice = async () => {
+      const writer = await fencedWriter(slow, id)
+      const running = writer.transact(async tx => {
+        await tx.write([{ ...place, records: [record('one')] }])
+        await tx.write([{ ...place, records: [record('two')] }])
+      })
+      return { writer, running }
+    }
+    await expect((await twice()).running).rejects.toMatchObject({
+      code: 'KAFKA_ABORTED',
+      message: expect.stringContaining('producer_byte_rate') as string,
+    })
+    // 120 s now: it waits for its turn, until it is closed.
+    const produced = line.count(API.produce)
+    const { writer, running } = await twice()
+    const ended = running.catch((error: unknown) => String(error))
+    await until(() => line.count(API.produce) === produced + 1)
+    await writer.close()
+    expect(await ended).toMatch(/^FlowError/)
+    expect(await ended).not.toContain('producer_byte_rate')
+    expect(await valuesOf(k, place)).toEqual([])
+  })
+})
+
+test('a topic that takes less than before is read anew: the next transaction keeps to it', async () => {
+  const k = kafka()
+  const place = { topic: await topic(k), partition: 0 }
+  const id = unique('tx')
+  const limits = await k.maxMessageBytes([place.topic])
+  const writer = await fencedWriter(k, id)
+  await k.alterTopicSettings([{ topic: place.topic, settings: { 'max.message.bytes': '20000' } }])
+  await until(async () => (await kafka().maxMessageBytes([place.topic])).get(place.topic) === 20_000)
+  const values = Array.from({ length: 30 }, (_, n) => `${n}`.padEnd(1_000, '.'))
+  await expect(commit(writer, place, ...values)).rejects.toMatchObject({ code: 'KAFKA_ABORTED' })
+  await writer.close()
+  await commit(await fencedWriter(k, id), place, ...values)
+  expect(await valuesOf(k, place)).toEqual(values)
+  expect(limits.get(place.topic)).toBe(20_000)
+})
+
+test('a broker that hangs for a while is asked again on a new connection: the transaction is committed, its records stand once', async () => {
+  const line = await proxy()
+  const k = kafka()
+  const place = { topic: await topic(k), partition: 0 }
+  const writer = await fencedWriter(kafka({ brokers: [line.address] }), unique('tx'))
+  const connections = line.connections()
+  await writer.transact(async tx => {
+    await tx.write([{ ...place, records: [record('one')] }])
+    line.freeze()
+    const writing = tx.write([{ ...place, records: [record('two')] }])
+    // It is given up after a deadline of its own, not after half a minute, and asked for on another connection.
+    await until(() => line.connections() > connections + 1)
+    line.thaw()
+    await writing
+  })
+  expect(await valuesOf(k, place)).toEqual(['one', 'two'])
+}, 40_000)

@@ -72,6 +72,13 @@ async function world({ create = true } = {}) {
         value: points.encode(made),
       })
     },
+    aborted: async (topic: string, partition: number) => {
+      const aborted = writer.transact(async tx => {
+        await tx.write([{ topic, partition, records: [text('never', 'seen')] }])
+        throw new Error('abort')
+      })
+      await expect(aborted).rejects.toThrow('abort')
+    },
     session: (partition: number) => write(names.sessions, partition, text('a session', 'nobody here decodes it')),
     progress: (of: Partial<Progress> & { completeUntil: string; through: Progress['through'] }) => {
       const { completeUntil, ...rest } = of
@@ -228,6 +235,7 @@ test('after a compaction the newest progress holds only beyond what older commit
   const of = await world()
   // The commit that wrote this session is compacted away; the newest progress speaks of partition 0 only.
   const older = await of.session(1)
+  await of.aborted(of.names.sessions, 1)
   const newer = await of.session(0)
   await of.progress({
     completeUntil: '2026-11-01T02:00:00Z',
@@ -239,8 +247,12 @@ test('after a compaction the newest progress holds only beyond what older commit
   await server.ready
   expect((await get(hours)).body.complete_until).toBeNull()
 
-  // The last record has been passed, its commit marker not: that is all there is.
-  await of.counted(1, { [of.names.sessions]: older + 1 }, null)
+  // Behind the session and its marker there is a transaction that was aborted: the end is behind that.
+  await of.counted(1, { [of.names.sessions]: older + 2 }, null)
+  await of.point(0, { at: '2026-11-01T00:10:00Z', sessions: 5 })
+  await vi.waitFor(async () => expect((await get(hours)).body.data.series[0]?.values[0]).toBe(5), 10_000)
+  expect((await get(hours)).body.complete_until).toBeNull()
+  await of.counted(1, { [of.names.sessions]: older + 4 }, null)
   await vi.waitFor(async () => expect((await get(hours)).body.complete_until).toBe('2026-11-01T02:00:00.000Z'), 10_000)
 })
 

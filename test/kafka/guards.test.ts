@@ -19,6 +19,9 @@ test('kafkajs is the release whose text the repairs were written against', () =>
     'kafkajs/src/broker': '9cbea8898528c439',
     'kafkajs/src/consumer/assignerProtocol': 'd35452ae300d0221',
     'kafkajs/src/loggers': '86c9e625c9310dca',
+    'kafkajs/src/protocol/requests/metadata/v0/response': '9a1cbcfd0ac174b2',
+    'kafkajs/src/protocol/requests/metadata/v6/response': '08626a1a2f73fbb4',
+    'kafkajs/src/broker/saslAuthenticator': '535765470e117239',
   }
   expect(Object.fromEntries(Object.keys(files).map(file => [file, sha256Of(file)]))).toEqual(files)
   const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {

@@ -10,6 +10,7 @@ export const API = {
   fetch: 1,
   findCoordinator: 10,
   metadata: 3,
+  listOffsets: 2,
   addPartitions: 24,
   addOffsets: 25,
   endTxn: 26,
@@ -18,6 +19,8 @@ export const API = {
 export interface Proxy {
   /** Give this to the client in place of the broker. */
   readonly address: string
+  /** How many connections were taken so far. */
+  connections(): number
   /** How many requests of the kind have passed. */
   count(apiKey: number): number
   /** Called with each answer (after its correlation id): what it returns goes on; null cuts the line, so that the request was carried out and nobody knows. */
@@ -25,6 +28,9 @@ export interface Proxy {
   /** Refuses new connections and cuts those there are. */
   breakOff(): void
   restore(): void
+  /** Like a broker that is stopped (SIGSTOP): connections stay and are taken, nothing is answered; `thaw` answers everything. */
+  freeze(): void
+  thaw(): void
   close(): Promise<void>
 }
 
@@ -33,13 +39,16 @@ export async function startProxy(broker: string): Promise<Proxy> {
   const sockets = new Set<Socket>()
   const counts = new Map<number, number>()
   let refusing = false
+  let frozen: (() => void)[] | null = null
   let ownPort = 0
+  let taken = 0
 
   const server: Server = createServer(client => {
     if (refusing) {
       client.destroy()
       return
     }
+    taken++
     const upstream = connect(Number(port), host)
     const asked = new Map<number, { apiKey: number; nth: number }>()
     for (const socket of [client, upstream]) {
@@ -58,7 +67,8 @@ export async function startProxy(broker: string): Promise<Proxy> {
         const nth = (counts.get(apiKey) ?? 0) + 1
         counts.set(apiKey, nth)
         asked.set(frame.readInt32BE(8), { apiKey, nth })
-        upstream.write(frame)
+        if (frozen === null) upstream.write(frame)
+        else frozen.push(() => upstream.write(frame))
       }),
     )
     upstream.on(
@@ -67,6 +77,10 @@ export async function startProxy(broker: string): Promise<Proxy> {
         const correlationId = frame.readInt32BE(4)
         const { apiKey, nth } = asked.get(correlationId) ?? { apiKey: -1, nth: 0 }
         asked.delete(correlationId)
+        if (frozen !== null) {
+          frozen.push(() => client.destroy())
+          return
+        }
         const answer = proxy.onAnswer(apiKey, readdress(apiKey, frame.subarray(8), ownPort), nth)
         if (answer === null) {
           client.destroy()
@@ -90,6 +104,7 @@ export async function startProxy(broker: string): Promise<Proxy> {
   }
   const proxy: Proxy = {
     address: `127.0.0.1:${ownPort}`,
+    connections: () => taken,
     count: apiKey => counts.get(apiKey) ?? 0,
     onAnswer: (_apiKey, payload) => payload,
     breakOff: () => {
@@ -98,6 +113,14 @@ export async function startProxy(broker: string): Promise<Proxy> {
     },
     restore: () => {
       refusing = false
+    },
+    freeze: () => {
+      frozen ??= []
+    },
+    thaw: () => {
+      const held = frozen ?? []
+      frozen = null
+      for (const go of held) go()
     },
     close: async () => {
       cut()
@@ -134,4 +157,44 @@ function frames(onFrame: (frame: Buffer) => void): (data: Buffer) => void {
       rest = rest.subarray(end)
     }
   }
+}
+
+/** A metadata answer (version 6) in which one partition has no leader. */
+export function withoutLeader(payload: Buffer, topic: string, partition: number): Buffer {
+  const copy = Buffer.from(payload)
+  let at = 4
+  const int32 = () => copy.readInt32BE((at += 4) - 4)
+  const text = () => {
+    const bytes = Math.max(copy.readInt16BE(at), 0)
+    at += 2 + bytes
+    return copy.toString('utf8', at - bytes, at)
+  }
+  for (let brokers = int32(); brokers > 0; brokers--) {
+    int32()
+    text()
+    int32()
+    text()
+  }
+  text()
+  int32()
+  for (let topics = int32(); topics > 0; topics--) {
+    at += 2
+    const name = text()
+    at += 1
+    for (let partitions = int32(); partitions > 0; partitions--) {
+      const start = at
+      at += 2
+      const isWanted = int32() === partition && name === topic
+      if (isWanted) {
+        copy.writeInt16BE(5, start)
+        copy.writeInt32BE(-1, at)
+      }
+      at += 4
+      for (let lists = 0; lists < 3; lists++) {
+        const count = int32()
+        at += 4 * count
+      }
+    }
+  }
+  return copy
 }

@@ -2,7 +2,8 @@ import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { connectRegistry, incompatibility } from '../../src/kafka/registry.ts'
-import { silentLog } from '../../src/log.ts'
+import { createLog, silentLog } from '../../src/log.ts'
+import { handClock } from '../support/clock.ts'
 
 /** A registry that answers what the test says; what it is asked beyond that fails the test. */
 type Script = Record<string, { status: number; body: unknown } | ((body: string) => { status: number; body: unknown })>
@@ -45,33 +46,82 @@ const A = { name: 'a', type: 'string' }
 const V7 = '/apis/ccompat/v7'
 const NOT_THERE = { status: 404, body: { error_code: 40401, message: 'no such subject' } }
 
+const ABSENT = { [`POST ${V7}/subjects/s-value`]: NOT_THERE }
+
 describe('registering', () => {
-  test('sends the text of the file, defaults and docs included, and makes a new subject backward compatible', async () => {
+  const register = (url: string, text: string) =>
+    connectRegistry({ url, log: silentLog }).register('s-value', text, { wait: false })
+
+  test('sends the text of the file, defaults and docs included, and holds a new subject to all its versions', async () => {
     const text = schema([{ ...A, doc: 'kept', default: 'x' }])
     const bodies: string[] = []
     const { url, asked, headers } = await fake({
+      ...ABSENT,
       [`GET ${V7}/config/s-value`]: NOT_THERE,
       [`POST ${V7}/subjects/s-value/versions`]: body => {
         bodies.push(body)
         return { status: 200, body: { id: 17 } }
       },
-      [`PUT ${V7}/config/s-value`]: { status: 200, body: { compatibility: 'BACKWARD' } },
+      [`PUT ${V7}/config/s-value`]: body => {
+        bodies.push(body)
+        return { status: 200, body: { compatibility: 'BACKWARD_TRANSITIVE' } }
+      },
     })
     const registry = connectRegistry({ url, auth: { username: 'u', password: 'p' }, log: silentLog })
     expect(await registry.register('s-value', text)).toBe(17)
-    expect((JSON.parse(bodies[0] ?? '') as { schema: string }).schema).toBe(text)
+    expect(bodies.map(body => JSON.parse(body) as unknown)).toEqual([{ schema: text }, { compatibility: 'BACKWARD_TRANSITIVE' }])
     expect(asked.at(-1)).toBe(`PUT ${V7}/config/s-value`)
     expect(headers.every(({ authorization }) => authorization === `Basic ${Buffer.from('u:p').toString('base64')}`)).toBe(true)
   })
 
-  test.each(['NONE', 'FULL_TRANSITIVE'])('goes through where the subject was made by others with %s', async level => {
+  test('looks first: what is there is not registered again, so that the right to read is enough', async () => {
+    const bodies: string[] = []
+    const { url, asked } = await fake({
+      [`POST ${V7}/subjects/s-value`]: body => {
+        bodies.push(body)
+        return { status: 200, body: { subject: 's-value', id: 12, version: 3 } }
+      },
+    })
+    expect(await register(url, schema([A]))).toBe(12)
+    expect(asked).toEqual([`POST ${V7}/subjects/s-value`])
+    expect(JSON.parse(bodies[0] ?? '')).toEqual({ schema: schema([A]) })
+  })
+
+  test('where it is neither there nor allowed, that is a fault of the config that says who can cure it', async () => {
     const { url } = await fake({
+      ...ABSENT,
+      [`GET ${V7}/config/s-value`]: NOT_THERE,
+      [`POST ${V7}/subjects/s-value/versions`]: { status: 403, body: { error_code: 40301, message: 'User lacks Write' } },
+    })
+    await expect(register(url, schema([A]))).rejects.toMatchObject({
+      code: 'CFG_INVALID',
+      message: expect.stringMatching(/s-value \(User lacks Write\).*let somebody register it/) as string,
+    })
+  })
+
+  test('where the compatibility of a new subject may not be set, it goes on and says so', async () => {
+    const lines: string[] = []
+    const { url } = await fake({
+      ...ABSENT,
+      [`GET ${V7}/config/s-value`]: NOT_THERE,
+      [`POST ${V7}/subjects/s-value/versions`]: { status: 200, body: { id: 4 } },
+      [`PUT ${V7}/config/s-value`]: { status: 403, body: { message: 'no' } },
+    })
+    const log = createLog('warn', line => lines.push(line))
+    expect(await connectRegistry({ url, log }).register('s-value', schema([A]))).toBe(4)
+    expect(lines.length).toBe(1)
+    expect(lines[0]).toContain('BACKWARD_TRANSITIVE')
+  })
+
+  test.each(['NONE', 'FULL_TRANSITIVE'])('goes through where the subject was made by others with %s', async level => {
+    const { url, asked } = await fake({
+      ...ABSENT,
       [`GET ${V7}/config/s-value`]: { status: 200, body: { compatibilityLevel: level } },
       [`GET ${V7}/subjects/s-value/versions/latest`]: { status: 200, body: { id: 1, schema: schema([A]) } },
       [`POST ${V7}/subjects/s-value/versions`]: { status: 200, body: { id: 2 } },
     })
-    const registry = connectRegistry({ url, log: silentLog })
-    expect(await registry.register('s-value', schema([A, { name: 'b', type: 'int', default: 0 }]))).toBe(2)
+    expect(await register(url, schema([A, { name: 'b', type: 'int', default: 0 }]))).toBe(2)
+    expect(asked).not.toContain(`PUT ${V7}/config/s-value`)
   })
 
   test('an incompatible change is refused with subject and field, also where the registry would take it', async () => {
@@ -84,41 +134,120 @@ describe('registering', () => {
         [`POST ${V7}/subjects/s-value/versions`]: { status: 409, body: { error_code: 409, message: 'Incompatible' } },
       },
     ]) {
-      const { url } = await fake({ ...script, [`GET ${V7}/subjects/s-value/versions/latest`]: before })
-      const error = await connectRegistry({ url, log: silentLog })
-        .register('s-value', wanted)
-        .catch((thrown: unknown) => thrown)
+      const { url } = await fake({ ...ABSENT, ...script, [`GET ${V7}/subjects/s-value/versions/latest`]: before })
+      const error = await register(url, wanted).catch((thrown: unknown) => thrown)
       expect(error).toMatchObject({ code: 'REGISTRY_INCOMPATIBLE', details: { subject: 's-value', field: 'b' } })
       expect(String(error)).toMatch(/s-value, field b: it is new and has no default/)
     }
   })
 
+  test.each([409, 422])('a refusal (%i) whose cause we do not see is told in the words of the registry', async status => {
+    const { url } = await fake({
+      ...ABSENT,
+      [`GET ${V7}/config/s-value`]: { status: 200, body: { compatibilityLevel: 'BACKWARD' } },
+      [`GET ${V7}/subjects/s-value/versions/latest`]: NOT_THERE,
+      [`POST ${V7}/subjects/s-value/versions`]: { status, body: { error_code: 42201, message: 'Field doc breaks rule 7' } },
+    })
+    const clock = handClock('2026-11-01T12:00:00Z', { autoAdvance: true })
+    const refused = connectRegistry({ url, log: silentLog, clock }).register('s-value', schema([A]))
+    await expect(refused).rejects.toMatchObject({
+      code: 'REGISTRY_INCOMPATIBLE',
+      message: expect.stringContaining('the registry says: Field doc breaks rule 7') as string,
+    })
+  })
+
   test('a refusal with no reason, as when another process registers the subject at the same moment, is asked for again', async () => {
     let posts = 0
     const { url } = await fake({
-      [`GET ${V7}/config/s-value`]: { status: 404, body: { error_code: 40401, message: 'none' } },
+      ...ABSENT,
+      [`GET ${V7}/config/s-value`]: NOT_THERE,
       [`PUT ${V7}/config/s-value`]: { status: 200, body: { compatibility: 'BACKWARD' } },
-      [`GET ${V7}/subjects/s-value/versions/latest`]: { status: 404, body: { error_code: 40401, message: 'none' } },
+      [`GET ${V7}/subjects/s-value/versions/latest`]: NOT_THERE,
       [`POST ${V7}/subjects/s-value/versions`]: () =>
         ++posts < 3 ? { status: 409, body: { error_code: 409, message: 'Conflict' } } : { status: 200, body: { id: 7 } },
     })
-    expect(await connectRegistry({ url, log: silentLog }).register('s-value', schema([A]))).toBe(7)
+    expect(await register(url, schema([A]))).toBe(7)
     expect(posts).toBe(3)
   })
 
+  test('a registry that is away is waited for, from 1 s to 30 s apart, with a log line each time', async () => {
+    let answers = 0
+    const { url } = await fake({
+      [`POST ${V7}/subjects/s-value`]: () =>
+        ++answers < 8 ? { status: 503, body: { message: 'starting' } } : { status: 200, body: { id: 5 } },
+    })
+    const lines: { waitMs: number; code: string; error: string }[] = []
+    const log = createLog('warn', line => lines.push(JSON.parse(line) as (typeof lines)[number]))
+    const clock = handClock('2026-11-01T12:00:00Z', { autoAdvance: { quietMs: 50 } })
+    expect(await connectRegistry({ url, log, clock }).register('s-value', schema([A]))).toBe(5)
+    expect(lines.map(({ waitMs }) => waitMs)).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000])
+    expect(lines[0]).toMatchObject({
+      code: 'REGISTRY_UNREACHABLE',
+      error: expect.stringContaining('HTTP 503: starting') as string,
+    })
+  })
+
+  test('waiting ends with the signal', async () => {
+    const stop = new AbortController()
+    const clock = handClock()
+    const waiting = connectRegistry({ url: 'http://127.0.0.1:1', log: silentLog, clock, signal: stop.signal }).register('s', '{}')
+    const ended = waiting.catch((error: unknown) => error)
+    await clock.asleep(1)
+    stop.abort()
+    expect(await ended).toMatchObject({ code: 'STOPPED' })
+  })
+
   test('wrong credentials are a fault of the config, and are not told', async () => {
-    const { url } = await fake({ [`GET ${V7}/config/s-value`]: { status: 401, body: { message: 'who are you' } } })
+    const { url } = await fake({ [`POST ${V7}/subjects/s-value`]: { status: 401, body: { message: 'who are you' } } })
     const registry = connectRegistry({ url, auth: { username: 'u', password: 'hunter22' }, log: silentLog })
     const error = await registry.register('s-value', schema([A])).catch((thrown: unknown) => thrown)
     expect(error).toMatchObject({ code: 'CFG_INVALID', details: { path: 'registry.auth' } })
     expect(String(error)).not.toContain('hunter22')
   })
 
-  test('a registry that is not there is unreachable', async () => {
+  test('credentials in the address go in the header, and into no message', async () => {
+    const { url, headers } = await fake({ [`POST ${V7}/subjects/s-value`]: { status: 500, body: {} } })
+    const error = await register(url.replace('http://', 'http://u:hunter22@'), schema([A])).catch((thrown: unknown) => thrown)
+    expect(headers[0]?.authorization).toBe(`Basic ${Buffer.from('u:hunter22').toString('base64')}`)
+    expect(error).toMatchObject({ code: 'REGISTRY_UNREACHABLE' })
+    expect(String(error)).not.toContain('hunter22')
+  })
+
+  test('a registry that is not there cannot be connected to', async () => {
     const registry = connectRegistry({ url: 'http://127.0.0.1:1', log: silentLog })
-    await expect(registry.register('s', schema([A]))).rejects.toMatchObject({ code: 'REGISTRY_UNREACHABLE' })
-    await expect(registry.schemaById(1)).rejects.toMatchObject({ code: 'REGISTRY_UNREACHABLE' })
-    await expect(registry.ping()).rejects.toMatchObject({ code: 'REGISTRY_UNREACHABLE' })
+    const unreachable = {
+      code: 'REGISTRY_UNREACHABLE',
+      message: expect.stringContaining('cannot connect (ECONNREFUSED)') as string,
+    }
+    await expect(registry.register('s', schema([A]), { wait: false })).rejects.toMatchObject(unreachable)
+    await expect(registry.schemaById(1)).rejects.toMatchObject(unreachable)
+    await expect(registry.ping()).rejects.toMatchObject(unreachable)
+  })
+})
+
+describe('a ping', () => {
+  const pinged = async (answer: { status: number; body: unknown }) => {
+    const { url } = await fake({ [`GET ${V7}/config/colloquy-ping`]: answer })
+    return await connectRegistry({ url, log: silentLog }).ping()
+  }
+
+  test.each([
+    { status: 200, body: { compatibilityLevel: 'BACKWARD' } },
+    { status: 404, body: { error_code: 40408, message: 'Subject does not have subject-level compatibility configured' } },
+    { status: 403, body: { message: 'not this one' } },
+  ])('is answered by any registry ($status)', async answer => {
+    await expect(pinged(answer)).resolves.toBeUndefined()
+  })
+
+  test.each([
+    { status: 404, body: { message: 'no such page' } },
+    { status: 404, body: '<html>' },
+    { status: 200, body: 'welcome' },
+  ])('is not answered by something else at the address ($status $body)', async answer => {
+    await expect(pinged(answer)).rejects.toMatchObject({
+      code: 'REGISTRY_UNREACHABLE',
+      message: expect.stringContaining('check the path of registry.url') as string,
+    })
   })
 })
 

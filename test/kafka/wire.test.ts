@@ -1,3 +1,6 @@
+import { gzipSync, zstdCompressSync } from 'node:zlib'
+import * as lz4 from 'lz4-napi'
+import * as snappy from 'snappy'
 import { describe, expect, test } from 'vitest'
 import type { ReadRecord, WriteRecord } from '../../src/kafka/port.ts'
 import { take } from '../../src/kafka/reader.ts'
@@ -93,12 +96,18 @@ describe('reading', () => {
     expect(read(fetched(withChecksum(empty)), 7)).toEqual({ records: [], next: 13 })
   })
 
-  test('goes on at the last stable offset where compaction has left nothing before it, and waits there', () => {
+  test('goes on at the last stable offset where a fetch of the partition alone brought nothing before it', () => {
     const nothing = { ...fetched(Buffer.alloc(0)), lastStable: 40 }
-    expect(take(nothing, 13, () => {})).toBe(40)
-    expect(take(nothing, 40, () => {})).toBe(40)
+    expect(take(nothing, 13, true, () => {})).toEqual({ next: 40, isOpen: false })
+    expect(take(nothing, 40, true, () => {})).toEqual({ next: 40, isOpen: false })
+  })
+
+  test('takes an empty answer beside other partitions for no answer', () => {
+    const nothing = { ...fetched(Buffer.alloc(0)), lastStable: 40 }
+    expect(take(nothing, 13, false, () => {})).toEqual({ next: 13, isOpen: true })
+    expect(take(nothing, 40, false, () => {})).toEqual({ next: 40, isOpen: false })
     const part = { ...fetched(at(batchOf(records), 13).subarray(0, 70)), lastStable: 40 }
-    expect(take(part, 13, () => {})).toBe(13)
+    for (const alone of [false, true]) expect(take(part, 13, alone, () => {})).toEqual({ next: 13, isOpen: true })
   })
 
   test('leaves a batch that is cut off for the next fetch', () => {
@@ -135,23 +144,53 @@ describe('reading', () => {
     expect(next).toBe(19)
   })
 
-  test('reads gzip and zstd, and says so where it cannot', async () => {
-    const { gzipSync, zstdCompressSync } = await import('node:zlib')
-    const plain = batchOf(records)
-    for (const [codec, compress] of [
-      [1, gzipSync],
-      [4, zstdCompressSync],
-    ] as const) {
-      const packed = Buffer.concat([plain.subarray(0, BATCH_OVERHEAD), compress(plain.subarray(BATCH_OVERHEAD))])
-      packed.writeInt32BE(packed.length - 12, 8)
-      packed.writeInt16BE(packed.readInt16BE(21) | codec, 21)
-      expect(read(fetched(withChecksum(packed)), 0).records.map(record => record.key)).toEqual(records.map(record => record.key))
-    }
-    const snappy = Buffer.from(plain)
-    snappy.writeInt16BE(snappy.readInt16BE(21) | 2, 21)
-    expect(() => read(fetched(withChecksum(snappy)), 0)).toThrow('snappy')
+  const codecs: [string, number, (plain: Buffer) => Buffer][] = [
+    ['gzip', 1, plain => gzipSync(plain)],
+    ['snappy, one block', 2, plain => snappy.compressSync(plain)],
+    ['snappy, as Java streams it in blocks', 2, plain => xerial(plain, 6_000)],
+    ['lz4', 3, plain => lz4.compressFrameSync(plain)],
+    ['lz4 with checksums', 3, plain => lz4.compressFrameSync(plain, { contentChecksum: true, blockChecksums: true })],
+    ['zstd', 4, plain => zstdCompressSync(plain)],
+  ]
+
+  test.each(codecs)('unpacks %s', (_, codec, compress) => {
+    const found = read(fetched(packed(codec, compress)), 0)
+    expect(found.records.map(({ key, value }) => ({ key, value }))).toEqual(records.map(({ key, value }) => ({ key, value })))
+    expect(found.next).toBe(records.length)
+  })
+
+  test.each(codecs)('says so where %s does not unpack', (name, codec) => {
+    const [word = ''] = name.split(/,| with/)
+    expect(() => read(fetched(packed(codec, () => Buffer.from('nothing of the kind'))), 0)).toThrow(
+      expect.objectContaining({ code: 'KAFKA_REFUSED', message: expect.stringContaining(`do not unpack as ${word}`) as string }),
+    )
+  })
+
+  test('refuses a snappy stream that breaks off', () => {
+    expect(() => read(fetched(packed(2, plain => xerial(plain, 6_000).subarray(0, -3))), 0)).toThrow('snappy')
   })
 })
+
+/** The batch of `records`, its body compressed. */
+function packed(codec: number, compress: (plain: Buffer) => Buffer): Buffer {
+  const plain = batchOf(records)
+  const batch = Buffer.concat([plain.subarray(0, BATCH_OVERHEAD), compress(plain.subarray(BATCH_OVERHEAD))])
+  batch.writeInt32BE(batch.length - 12, 8)
+  batch.writeInt16BE(batch.readInt16BE(21) | codec, 21)
+  return withChecksum(batch)
+}
+
+/** What snappy-java's output stream writes: a head, then blocks with their length before them. */
+function xerial(plain: Buffer, blockBytes: number): Buffer {
+  const parts: Buffer[] = [Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0, 0, 0, 0, 1, 0, 0, 0, 1])]
+  for (let at = 0; at < plain.length; at += blockBytes) {
+    const block = snappy.compressSync(plain.subarray(at, at + blockBytes))
+    const length = Buffer.alloc(4)
+    length.writeInt32BE(block.length)
+    parts.push(length, block)
+  }
+  return Buffer.concat(parts)
+}
 
 /** A control batch: commit (1) or abort (0). */
 function marker(producerId: bigint, type: 0 | 1): Buffer {

@@ -103,12 +103,13 @@ test('a parameter that does not parse gets 400 that names it and what it takes',
   const server = await start({ serve: serveOf() })
   expect(await get(server, '/v1/series?measure=sessions&bucket=2h')).toMatchObject({
     status: 400,
-    body: { error_code: 400, message: 'bucket is not known; it takes one of 1m, 5m, 15m, 1h, 1d, 1w, 1M' },
+    body: { error_code: 400, message: 'bucket is not known; it takes one of 1m, 5m, 15m, 30m, 1h, 6h, 12h, 1d, 1w, 1M' },
   })
-  expect((await get(server, '/v1/series?measure=sessions&measure=events')).body).toEqual({
+  expect((await get(server, '/v1/series?measure=sessions&bucket=1h&bucket=1d')).body).toEqual({
     error_code: 400,
-    message: 'measure stands more than once',
+    message: 'bucket is given more than once, and takes one value',
   })
+  expect((await get(server, '/v1/series?measure=sessions&__proto__=1')).body['message']).toMatch(/^__proto__ is not a parameter/)
 })
 
 test('while the series are still being read there is no half answer', async () => {
@@ -172,10 +173,9 @@ test('a fault of ours is 500, without its inside', async () => {
   const lines: string[] = []
   const broken = serveOf({
     completeness: {
-      completeUntil: () => {
+      streams: () => {
         throw new Error('inner-words')
       },
-      covered: () => [],
     },
   })
   const server = await start({ serve: broken, log: createLog('info', line => lines.push(line)) })

@@ -1,5 +1,5 @@
-import { MEASURES, type Measure, type SeriesPoint, type TimeRange } from '../../src/records.ts'
-import type { Completeness, StreamFilter } from '../../src/serve/query.ts'
+import { MEASURES, type Measure, type SeriesPoint } from '../../src/records.ts'
+import type { Completeness } from '../../src/serve/query.ts'
 
 export const T = (iso: string): number => Date.parse(iso)
 
@@ -33,21 +33,17 @@ export function completenessOf(
     feeds?: string
   }[]
 ): Completeness {
-  const matching = (filter: StreamFilter) =>
-    streams.filter(
-      ({ vendor = 'botmaker', account = 'acme', bot_id = null, feeds }) =>
-        (feeds === undefined || filter.feeds === undefined || feeds === filter.feeds) &&
-        (filter.vendor?.includes(vendor) ?? true) &&
-        (filter.account?.includes(account) ?? true) &&
-        (bot_id === null || (filter.bot_id?.includes(bot_id) ?? true)),
-    )
   return {
-    completeUntil: filter => {
-      const each = matching(filter).map(stream => (stream.completeUntil === undefined ? null : T(stream.completeUntil)))
-      return each.length === 0 || each.includes(null) ? null : Math.min(...(each as number[]))
-    },
-    covered: filter =>
-      matching(filter).flatMap(stream => stream.covered.map(([from, until]): TimeRange => ({ from: T(from), until: T(until) }))),
+    streams: kind =>
+      streams
+        .filter(({ feeds = kind }) => feeds === kind)
+        .map(({ vendor = 'botmaker', account = 'acme', bot_id = null, covered, completeUntil }) => ({
+          vendor,
+          account,
+          bot_id,
+          completeUntil: completeUntil === undefined ? null : T(completeUntil),
+          covered: covered.map(([from, until]) => ({ from: T(from), until: T(until) })),
+        })),
   }
 }
 

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
 import { FlowError } from '../../src/errors.ts'
+import { bodyOf } from '../../src/serve/answer.ts'
 import { answerQuery, type Completeness, parseQuery } from '../../src/serve/query.ts'
+import { finish } from '../../src/serve/slices.ts'
 import { createStore } from '../../src/serve/store.ts'
 import { completenessOf, nothingRead, point, seeded, T } from './points.ts'
 
@@ -12,7 +14,7 @@ function ask(
   parameters: Record<string, unknown>,
   completeness: Completeness = nothingRead,
 ) {
-  return answerQuery(parseQuery(parameters, NOW), store, completeness)
+  return finish(answerQuery(parseQuery(parameters, NOW), store, completeness))
 }
 
 function storeOf(...points: Parameters<typeof point>[0][]) {
@@ -34,7 +36,17 @@ test('an answer has the shape of the contract', () => {
   })
   expect(ask(store, { measure: 'sessions', bucket: '1h', ...day }, read)).toEqual({
     data: {
-      series: [{ labels: {}, values: [0, 4, 0, null], sum: 4, mean: 4 / 3, min: 0, max: 4 }],
+      series: [
+        {
+          labels: {},
+          values: [0, 4, 0, null],
+          sum: 4,
+          mean: 4 / 3,
+          min: 0,
+          max: 4,
+          complete_until: '2026-11-01T02:30:00.000Z',
+        },
+      ],
       series_labels: ['sessions'],
       x_values: ['2026-11-01T00:00:00.000Z', '2026-11-01T01:00:00.000Z', '2026-11-01T02:00:00.000Z', '2026-11-01T03:00:00.000Z'],
     },
@@ -58,7 +70,15 @@ test('not read yet is null, read and nothing is 0, and data is a number even whe
   const [series] = ask(store, { measure: 'events', bucket: '1h', ...day }, read).data.series
   expect(series?.values).toEqual([0, null, null, 2])
   const [none] = ask(createStore(), { measure: 'events', bucket: '1h', ...day }).data.series
-  expect(none).toEqual({ labels: {}, values: [null, null, null, null], sum: null, mean: null, min: null, max: null })
+  expect(none).toEqual({
+    labels: {},
+    values: [null, null, null, null],
+    sum: null,
+    mean: null,
+    min: null,
+    max: null,
+    complete_until: null,
+  })
 })
 
 test('a range that ends where a bucket begins does not touch it', () => {
@@ -135,7 +155,8 @@ test('filters are comma lists that all must hold; an empty language is one', () 
   expect(sum({ bot_id: 'b1,b3' })).toBe(29)
   expect(sum({ bot_id: ['b1', 'b3'] }), 'or the parameter again').toBe(29)
   expect(sum({ bot_id: 'b1', channel: 'voice' })).toBe(8)
-  expect(sum({ language: '' })).toBe(16)
+  expect(sum({ language: ',' })).toBe(16)
+  expect(sum({ language: '', bot_id: '', channel: ['', ' '] }), 'empty parameters are as absent').toBe(31)
   expect(sum({ language: ',es' })).toBe(31)
   expect(sum({ bot_id: 'none' })).toBeNull()
 })
@@ -262,11 +283,24 @@ test('seven rolling days are seven days of the calendar', () => {
 })
 
 test.each([
-  [{}, 'measure', 'one of sessions, '],
-  [{ measure: 'seconds' }, 'measure', 'one of sessions, '],
-  [{ measure: ['events', 'sessions'] }, 'measure', 'more than once'],
-  [{ bucket: '2h' }, 'bucket', '1m, 5m, 15m, 1h, 1d, 1w, 1M'],
-  [{ bucket: '' }, 'bucket', '1m, 5m, 15m, 1h, 1d, 1w, 1M'],
+  [{}, 'measure', 'required; it takes one or more, as a comma list, of sessions, '],
+  [{ measure: '' }, 'measure', 'required'],
+  [{ measure: 'seconds' }, 'measure', 'of sessions, '],
+  [{ measure: 'events,constructor' }, 'measure', 'of sessions, '],
+  [{ bucket: '2h' }, 'bucket', '1m, 5m, 15m, 30m, 1h, 6h, 12h, 1d, 1w, 1M'],
+  [{ bucket: ['1h', '1d'] }, 'bucket', 'more than once'],
+  [{ tz: 'U'.repeat(101) }, 'tz', 'at most 100 characters'],
+  [{ tz: '+01:00' }, 'tz', 'IANA'],
+  [{ from: 'now-1' }, 'from', 'now-24h'],
+  [{ from: 'now-9999999999h' }, 'from', 'now-24h'],
+  [{ from: 'now-999999999y' }, 'from', 'now-24h'],
+  [{ top: '0' }, 'top', 'largest'],
+  [{ top: '1.5' }, 'top', 'largest'],
+  [{ format: 'xml' }, 'format', 'json, csv'],
+  [JSON.parse('{"__proto__":"events"}') as object, '__proto__', 'known are measure, bucket, from'],
+  [{ constructor: 'x' }, 'constructor', 'known are measure, bucket, from'],
+  [{ group_by: '__proto__' }, 'group_by', 'vendor, account, bot_id, channel, language'],
+  [{ bot_id: Array.from({ length: 1001 }, () => 'b').join(',') }, 'bot_id', 'at most 1000'],
   [{ from: 'yesterday' }, 'from', 'ISO 8601'],
   [{ from: '2026-13-01' }, 'from', 'ISO 8601'],
   [{ until: '12' }, 'until', 'ISO 8601'],
@@ -276,7 +310,6 @@ test.each([
   [{ group_by: 'channel,sender' }, 'group_by', 'vendor, account, bot_id, channel, language'],
   [{ channel: 'webchat' }, 'channel', 'web, whatsapp'],
   [{ bot_id: 'a,,b' }, 'bot_id', 'comma list'],
-  [{ bot_id: '' }, 'bot_id', 'comma list'],
   [{ rolling: '90m', bucket: '1h' }, 'rolling', 'a multiple of the bucket (1h)'],
   [{ rolling: '0m', bucket: '1m' }, 'rolling', '15m, 1h, 24h'],
   [{ rolling: '1M', bucket: '1d' }, 'rolling', 'months'],
@@ -288,7 +321,7 @@ test.each([
   let thrown: unknown
   try {
     parseQuery(
-      { ...('measure' in parameters || Object.keys(parameters).length === 0 ? {} : { measure: 'events' }), ...parameters },
+      Object.assign(Object.create(null) as object, Object.keys(parameters).length === 0 ? {} : { measure: 'events' }, parameters),
       NOW,
     )
   } catch (error) {
@@ -307,4 +340,156 @@ test('an answer of too many values is refused before it is made', () => {
     expect.objectContaining({ code: 'QUERY_INVALID', details: expect.objectContaining({ parameter: 'group_by' }) as object }),
   )
   expect(ask(store, month).data.x_values).toHaveLength(31 * 1440)
+})
+
+test('values with commas, backslashes, blanks and names that objects have are found as they are', () => {
+  const at = '2026-11-01T01:00:00Z'
+  const names = ['a,b', 'a', 'b', 'back\\slash', 'ends\\', ' padded ', '__proto__', 'constructor', 'toString', '\u0000']
+  const store = storeOf(...names.map((bot_id, n) => ({ at, bot_id, series_key: String(n), events: 2 ** n })))
+  const sum = (bot_id: string | string[]) => ask(store, { measure: 'events', ...day, bot_id }).data.series[0]?.sum
+  const of = (...wanted: string[]) => wanted.reduce((total, name) => total + 2 ** names.indexOf(name), 0)
+  expect(sum('a\\,b')).toBe(of('a,b'))
+  expect(sum('a,b')).toBe(of('a', 'b'))
+  expect(sum(['a\\,b', 'b'])).toBe(of('a,b', 'b'))
+  expect(sum('back\\slash')).toBe(of('back\\slash'))
+  expect(sum('back\\\\slash')).toBe(of('back\\slash'))
+  expect(sum('ends\\\\,a')).toBe(of('ends\\', 'a'))
+  expect(sum(' padded ')).toBe(of(' padded '))
+  expect(sum('a, b')).toBe(of('a', 'b'))
+  expect(sum('__proto__,constructor,toString')).toBe(of('__proto__', 'constructor', 'toString'))
+  const { series } = ask(store, { measure: 'events', ...day, group_by: 'bot_id' }).data
+  expect(new Map(series.map(each => [each.labels.bot_id, each.sum]))).toEqual(new Map(names.map(name => [name, of(name)])))
+  expect(JSON.parse(JSON.stringify(series.find(each => each.labels.bot_id === '__proto__')?.labels))).toEqual({
+    bot_id: '__proto__',
+  })
+})
+
+test('several measures come side by side, each with its name', () => {
+  const store = storeOf({ at: '2026-11-01T01:00:00Z', sessions: 3, agent_transfers: 1 })
+  const { series, series_labels } = ask(store, { measure: 'sessions,agent_transfers', group_by: 'vendor', ...day }).data
+  expect(series.map(({ labels, sum }) => [labels, sum])).toEqual([
+    [{ vendor: 'botmaker', measure: 'sessions' }, 3],
+    [{ vendor: 'botmaker', measure: 'agent_transfers' }, 1],
+  ])
+  expect(series_labels).toEqual(['botmaker / sessions', 'botmaker / agent_transfers'])
+  expect(ask(store, { measure: ['sessions', 'sessions'], ...day }).data.series_labels).toEqual(['sessions'])
+})
+
+test('the sum of a rolling series is over what was asked for, each bucket once', () => {
+  const store = storeOf({ at: '2026-10-31T23:00:00Z', events: 100 }, { at: '2026-11-01T00:00:00Z', events: 2 })
+  const [series] = ask(store, { measure: 'events', bucket: '1h', rolling: '3h', ...day }).data.series
+  expect(series).toMatchObject({ values: [102, 102, 2, null], sum: 2, mean: 206 / 3, min: 2, max: 102 })
+})
+
+test('top shows the largest series and sums the rest as other, which one that is called so is part of', () => {
+  const at = '2026-11-01T01:00:00Z'
+  const store = storeOf(
+    { at, channel: 'web', events: 8 },
+    { at, channel: 'voice', events: 16 },
+    { at, channel: 'sms', events: 1 },
+    { at, channel: 'other', events: 32 },
+    { at: '2026-10-01T00:00:00Z', channel: 'sms', events: 1000 },
+  )
+  const top = (n: string) =>
+    ask(store, { measure: 'events', group_by: 'channel', top: n, ...day }).data.series.map(({ labels, sum }) => [
+      labels.channel,
+      sum,
+    ])
+  expect(top('1')).toEqual([
+    ['voice', 16],
+    ['other', 41],
+  ])
+  expect(top('2')).toEqual([
+    ['voice', 16],
+    ['web', 8],
+    ['other', 33],
+  ])
+  expect(top('4')).toHaveLength(4)
+})
+
+test('times count from now, in the calendar of the zone', () => {
+  const from = (text: string, tz = 'UTC') =>
+    parseQuery({ measure: 'events', from: text, until: 'now+1h', tz, bucket: '1d' }, NOW).fromMs
+  expect(from('now-24h')).toBe(NOW - 24 * HOUR)
+  expect(from('now')).toBe(NOW)
+  expect(from('now-90m')).toBe(NOW - 1.5 * HOUR)
+  expect(from('now-9d', 'Europe/Madrid'), 'the 25th had 25 hours').toBe(NOW - 9 * 24 * HOUR - HOUR)
+  expect(parseQuery({ measure: 'events', until: 'now 1h' }, NOW).untilMs, 'a plus sign that was not encoded').toBe(NOW + HOUR)
+})
+
+test('the table has a line a bucket and group, and a column a measure', () => {
+  const store = storeOf(
+    { at: '2026-11-01T01:00:00Z', bot_id: 'a,"b"', sessions: 3, events: 1 },
+    { at: '2026-11-01T02:00:00Z', bot_id: 'c', sessions: 4 },
+  )
+  const read = completenessOf({ covered: [['2026-11-01T01:00:00Z', '2026-11-01T02:00:00Z']] })
+  const query = parseQuery(
+    {
+      measure: 'sessions,events',
+      group_by: 'bot_id',
+      from: '2026-11-01T01:00:00Z',
+      until: '2026-11-01T03:00:00Z',
+      format: 'csv',
+    },
+    NOW,
+  )
+  const { pieces, contentType, length } = finish(bodyOf(query, finish(answerQuery(query, store, read))))
+  const text = Buffer.concat(pieces).toString()
+  expect([contentType, length]).toEqual(['text/csv; charset=utf-8', Buffer.byteLength(text)])
+  expect(text.split('\r\n')).toEqual([
+    'bucket_start,bot_id,sessions,events',
+    '2026-11-01T01:00:00.000Z,"a,""b""",3,1',
+    '2026-11-01T02:00:00.000Z,"a,""b""",,',
+    '2026-11-01T01:00:00.000Z,c,0,0',
+    '2026-11-01T02:00:00.000Z,c,4,0',
+    '',
+  ])
+})
+
+test('an answer that is written in pieces is the JSON of the answer, and has the tag of its content', () => {
+  const store = storeOf(
+    { at: '2026-11-01T01:00:00Z', bot_id: '__proto__', events: 1 },
+    { at: '2026-11-01T02:00:00Z', bot_id: 'b"', events: 2 },
+  )
+  const bodies = ['bot_id', 'bot_id', ''].map(group_by => {
+    const query = parseQuery({ measure: 'events,sessions', bucket: '1m', from: '2026-10-25', until: '2026-11-02', group_by }, NOW)
+    const answer = finish(answerQuery(query, store, nothingRead))
+    const { pieces, etag } = finish(bodyOf(query, answer))
+    expect(Buffer.concat(pieces).toString()).toBe(JSON.stringify(answer))
+    return etag
+  })
+  expect(bodies[0]).toMatch(/^W\/"[\w-]{27}"$/)
+  expect([bodies[0] === bodies[1], bodies[0] === bodies[2]]).toEqual([true, false])
+})
+
+test('a query does a bounded number of things between two pauses', () => {
+  const store = createStore()
+  for (let n = 0; n < 2000; n++) store.put(point({ at: '2026-11-01T00:00:00Z', bot_id: `b${n}`, events: 1 }))
+  for (let n = 0; n < 20_000; n++) store.put(point({ at: T('2026-11-01T00:00:00Z') - n * 60_000, bot_id: 'long', events: 1 }))
+  let done = 0
+  const counted = {
+    ...store,
+    snapshot: () =>
+      store.snapshot().map(series => ({
+        ...series,
+        cells: 0,
+        *addInto(...parameters: Parameters<typeof series.addInto>) {
+          const steps = series.addInto(...parameters)
+          for (done++; steps.next().done !== true; done++) yield
+        },
+      })),
+  }
+  for (const extra of [{}, { group_by: 'bot_id' }, { group_by: 'bot_id', top: '2' }]) {
+    let most = 0
+    let before = done
+    const query = parseQuery({ measure: 'events', from: '2026-10-01', until: '2026-11-02', bucket: '1d', ...extra }, NOW)
+    for (const steps = answerQuery(query, counted, nothingRead); ; ) {
+      const { done: ended } = steps.next()
+      most = Math.max(most, done - before)
+      before = done
+      if (ended === true) break
+    }
+    expect(most).toBeGreaterThan(0)
+    expect(most).toBeLessThanOrEqual(65)
+  }
 })

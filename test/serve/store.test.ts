@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Measure } from '../../src/records.ts'
+import { finish } from '../../src/serve/slices.ts'
 import { createStore } from '../../src/serve/store.ts'
 import { point, seeded, T } from './points.ts'
 
@@ -9,7 +10,7 @@ const start = T('2026-11-01T00:00:00Z')
 function sumOf(store: ReturnType<typeof createStore>, measure: Measure, edges: number[]): { sums: number[]; present: number[] } {
   const sums = new Float64Array(edges.length - 1)
   const present = new Uint8Array(edges.length - 1)
-  for (const series of store.series) series.addInto(measure, edges, sums, present)
+  for (const series of store.series) finish(series.addInto(measure, edges, sums, present))
   return { sums: [...sums], present: [...present] }
 }
 
@@ -85,4 +86,20 @@ test('the values of a label are listed once, in order', () => {
   for (const channel of ['whatsapp', 'web', 'web', 'voice'] as const) store.put(point({ at: start, channel }))
   expect(store.values('channel')).toEqual(['voice', 'web', 'whatsapp'])
   expect(store.values('language')).toEqual(['es'])
+})
+
+test('a series that changes while it is added up has each of its minutes once', () => {
+  const store = createStore()
+  const series = (n: number) => point({ at: start + n * 60_000, events: 1 })
+  for (let n = 1000; n < 16_000; n++) store.put(series(n))
+  const sums = new Float64Array(1)
+  const steps = store.series[0]?.addInto('events', [start, start + 20_000 * 60_000], sums, new Uint8Array(1))
+  steps?.next()
+  // Minutes in front of what has been added move everything on, and more than the arrays had room for.
+  for (let n = 0; n < 1000; n++) store.put(series(n))
+  for (let n = 16_000; n < 19_000; n++) store.put(series(n))
+  while (steps?.next().done !== true);
+  expect(sums[0]).toBe(15_000 + 3000)
+  expect(store.series[0]?.cellsIn(start, start + 1000 * 60_000)).toBe(1000)
+  expect(store.series[0]?.cellsIn(start + 18_999 * 60_000, start + 99_000 * 60_000)).toBe(1)
 })

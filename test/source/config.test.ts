@@ -63,8 +63,7 @@ test('the least config gets every default', () => {
       lookbackIntervalMs: null,
       streams: ['sessions'],
       errorsTolerance: 'all',
-      piiRules: null,
-      piiKey: null,
+      pii: null,
       quota: { perSecond: null, perMinute: null, perHour: null, concurrency: null, gapMs: null },
     },
     config: {
@@ -90,7 +89,7 @@ const full = {
   'lookback.interval.ms': 5000,
   streams: ['audit', 'sessions'],
   'errors.tolerance': 'none',
-  'pii.key': 'pii-secret',
+  'refresh.token': 'refresh-secret',
   'quota.per.second': 0,
   'quota.gap.ms': 8000,
   'page.size': 50,
@@ -125,7 +124,7 @@ test('typed values and the same as text, as Kafka Connect sends them, come to th
       apiVersion: '1',
       depth: 3,
     },
-    secrets: ['token-1', 'pii-secret'],
+    secrets: ['token-1', 'refresh-secret'],
   })
   expect(parse(asText)).toEqual(parsed)
 })
@@ -165,8 +164,91 @@ test('all faults are told at once, at their paths in the file', () => {
     acces_token: 'is not a key of acme-chat; did you mean access.token?',
     'page.sise': 'is not a key of acme-chat; did you mean page.size?',
     streams: 'audits is not a stream of acme-chat, which has sessions, audit',
-    'start.at': 'takes a time with a zone, such as 2026-11-01T00:00:00Z',
+    'start.at': 'takes a time with a zone, such as 2026-11-01T00:00:00Z, or a day',
+    'page.size': 'takes a whole number from 1 up to 200 in decimal digits',
+    'tasks.max': 'takes a whole number from 1 up to 1000 in decimal digits',
+    'base.url': 'takes an address such as https://host/path',
+    'errors.tolerance': 'takes one of all, none',
+    'include.messages': 'takes true or false',
   })
+})
+
+test('a list is taken as it is, and text is split at commas without a backslash', () => {
+  const botIds = (value: unknown) => {
+    const parsed = parse({ ...least, 'bot.ids': value })
+    return parsed.ok ? (parsed.config as { botIds: string[] }).botIds : parsed.faults
+  }
+  expect(botIds(['a,b', 'c\\,d', ' e ', 7])).toEqual(['a,b', 'c\\,d', ' e ', '7'])
+  expect(botIds('a\\,b, c ,,d')).toEqual(['a,b', 'c', 'd'])
+  expect(botIds(42)).toEqual(['42'])
+  expect(faultsOf({ ...least, account: ['a', 'b'] })).toEqual([
+    { path: 'connectors.acme.account', message: 'takes one value, not a list' },
+  ])
+  expect(faultsOf({ ...least, 'bot.ids': [['a']] })).toMatchObject([{ path: 'connectors.acme.bot.ids' }])
+})
+
+test.each([
+  ['60000', 60_000],
+  [' 60000 ', 60_000],
+  [6e4, 60_000],
+  ['6e4', 60_000],
+  ['60000.0', 60_000],
+  ['+5', 5],
+])('%j is a number', (written, ms) => {
+  const parsed = parse({ ...least, 'poll.interval.ms': written })
+  expect(parsed.ok && parsed.base.pollIntervalMs).toBe(ms)
+})
+
+test.each(['0x10', '1_000', '1,000', -1, 0, 1.5, Number.NaN, Number.POSITIVE_INFINITY, '1e400', 'Infinity', '', true, '٣', 1e15])(
+  '%j is no number of milliseconds, and the fault says what is',
+  written => {
+    expect(faultsOf({ ...least, 'poll.interval.ms': written })).toEqual([
+      {
+        path: 'connectors.acme.poll.interval.ms',
+        message: 'takes milliseconds, a whole number from 1 up to 157680000000 in decimal digits',
+      },
+    ])
+  },
+)
+
+test('a duration where milliseconds are asked for is answered with the number to write', () => {
+  expect(faultsOf({ ...least, 'poll.interval.ms': '15m' })[0]?.message).toMatch(/; for 15m write 900000$/)
+})
+
+test('a key of the contract that nothing reads yet is refused, not ignored', () => {
+  for (const key of ['hot.ms', 'transfer.rules'])
+    expect(faultsOf({ ...least, [key]: 'x' }), key).toMatchObject([{ path: `connectors.acme.${key}` }])
+})
+
+test('a secret that is empty, or holds a line break, is refused; a key in PEM has lines', () => {
+  expect(faultsOf({ ...least, 'access.token': '' })).toMatchObject([{ message: expect.stringMatching(/^is empty/) as string }])
+  expect(faultsOf({ ...least, 'access.token': 'token-1\nx' })).toMatchObject([
+    { message: expect.stringMatching(/line break/) as string },
+  ])
+  expect(parse({ ...least, 'access.token': '-----BEGIN KEY-----\nabc\n-----END KEY-----' }).ok).toBe(true)
+})
+
+test('a start before the year 2000 is a placeholder', () => {
+  expect(faultsOf({ ...least, 'start.at': '1970-01-01' })).toEqual([
+    { path: 'connectors.acme.start.at', message: 'takes a time from the year 2000 on' },
+  ])
+})
+
+test('a rule of the connector that throws is a fault of the config, not of the process', () => {
+  const throwing = { ...connector, config: Config.refine(() => JSON.parse('{')) }
+  const parsed = parseConnectorConfig('acme', least, throwing)
+  expect(parsed).toMatchObject({
+    ok: false,
+    faults: [{ path: 'connectors.acme', message: expect.stringContaining('SyntaxError') as string }],
+  })
+})
+
+test('keys with the names of what objects inherit are unknown like others', () => {
+  const flat = Object.assign(Object.create(null) as Record<string, unknown>, least)
+  for (const key of ['__proto__', 'constructor', 'toString']) flat[key] = 'x'
+  expect(faultsOf(flat).map(({ path }) => path)).toEqual(
+    ['__proto__', 'constructor', 'toString'].map(key => `connectors.acme.${key}`),
+  )
 })
 
 test('a key in camelCase is not a key, and the hint spells it right', () => {
@@ -214,7 +296,6 @@ test('the JSON Schema has the keys as the file spells them, marks secrets, and s
   expect(schema.additionalProperties).toBe(false)
   expect(schema.properties['access.token']).toEqual({ type: 'string', minLength: 6, description: 'Key', writeOnly: true })
   expect(schema.properties['refresh.token']).toMatchObject({ writeOnly: true })
-  expect(schema.properties['pii.key']).toMatchObject({ writeOnly: true })
   expect(schema.properties['page.size']).toEqual({
     type: 'integer',
     minimum: 1,
@@ -247,4 +328,45 @@ describe('quota', () => {
       quotaShare({ ...manifest, quota: alone }, 'b', { accessToken: 't' }, scope),
     )
   })
+})
+
+describe('rules for personal data', () => {
+  const pii = (more: Record<string, unknown>) => {
+    const parsed = parse({ ...least, ...more })
+    return parsed.ok ? parsed.base.pii : parsed.faults
+  }
+
+  test('come as a list, or as text with ; between them', () => {
+    for (const rules of [
+      ['session.user_id=hash', 'session.variables.a,b=drop'],
+      'session.user_id=hash; session.variables.a,b=drop',
+    ]) {
+      const parsed = pii({ 'pii.rules': rules, 'pii.key': 'k' })
+      if (parsed === null || !('rules' in parsed)) throw new Error('no rules')
+      expect(parsed.key).toBe('k')
+      expect(parsed.rules.action('session', 'user_id')).toBe('hash')
+      expect(parsed.rules.entryAction('session', 'variables', 'a,b')).toBe('drop')
+    }
+  })
+
+  test('follow those of the policy', () => {
+    const parsed = pii({ 'pii.policy': 'standard', 'pii.rules': 'session.user_id=keep', 'pii.key': 'k' })
+    if (parsed === null || !('rules' in parsed)) throw new Error('no rules')
+    expect(parsed.rules.action('session', 'user_id')).toBe('keep')
+    expect(parsed.rules.action('event', 'user_id')).toBe('hash')
+  })
+
+  test.each([
+    [{ 'pii.rules': 'session.user_id=hash' }, 'connectors.acme.pii.key', /is required/],
+    [{ 'pii.policy': 'standard' }, 'connectors.acme.pii.key', /is required/],
+    [{ 'pii.key': 'k' }, 'connectors.acme.pii.key', /has no effect without pii.rules/],
+    [{ 'pii.policy': 'strict', 'pii.key': 'k' }, 'connectors.acme.pii.policy', /standard/],
+    [{ 'pii.rules': 'session.nothing=drop' }, 'connectors.acme.pii.rules', /there is no field nothing/],
+    [{ 'pii.rules': ['session.user_id'] }, 'connectors.acme.pii.rules', /takes PATH=ACTION/],
+    [{ 'pii.rules': { a: 1 } }, 'connectors.acme.pii.rules', /list/],
+  ])('%j is refused', (more, path, words) => {
+    expect(pii(more)).toEqual([{ path, message: expect.stringMatching(words) }])
+  })
+
+  test('are absent without a key of them', () => expect(pii({})).toBeNull())
 })

@@ -1,11 +1,11 @@
 import { createServer as createWebServer } from 'node:http'
-import { type AddressInfo, connect, createServer } from 'node:net'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { FlowError } from '../../src/errors.ts'
 import { createLog, hideSecret, silentLog } from '../../src/log.ts'
-import type { Http, HttpSpec } from '../../src/source/index.ts'
+import type { AuthArgs, Http, HttpSpec } from '../../src/source/index.ts'
 import { createHttp, type HttpDeps, target } from '../../src/source/http.ts'
 import { createQuota } from '../../src/source/quota.ts'
 import { handClock } from '../support/clock.ts'
@@ -215,6 +215,94 @@ describe('an answer', () => {
   })
 })
 
+describe('numbers of an answer', () => {
+  test('beyond 2^53 keep their digits, as text', async () => {
+    const raw = '{"items":[12345678901234567890, 12345678901234567891, 9007199254740991, "12345678901234567890", 1.5]}'
+    const { http } = await open([{ path: '/v2/rows', raw }])
+    expect(await read(http)).toEqual({
+      items: ['12345678901234567890', '12345678901234567891', 9007199254740991, '12345678901234567890', 1.5],
+    })
+  })
+})
+
+describe('a body that is packed', () => {
+  test.each(['utf-8', 'compress', 'aws-chunked'])('in a way that was not asked for (%s) says so', async encoding => {
+    const { http } = await open(again({ raw: '{"items":[]}', headers: { 'content-encoding': encoding } }, 1), { tries: 1 })
+    expect(await read(http)).toMatchObject({
+      code: 'SRC_MALFORMED',
+      details: { path: '/v2/rows', hint: 'a content encoding that was not asked for' },
+    })
+  })
+
+  test('again and again is refused before it is unpacked', async () => {
+    const headers = { 'content-encoding': Array.from({ length: 5 }, () => 'gzip').join(', ') }
+    const { http } = await open(again({ raw: gzipSync('{"items":[]}'), headers }, 1), { tries: 1 })
+    expect(await read(http)).toMatchObject({
+      code: 'SRC_MALFORMED',
+      details: { hint: 'a body that is packed more than 4 times' },
+    })
+  })
+})
+
+describe('what a client is about', () => {
+  test('is told for stream_state: waits, requests, and whether the vendor answered', async () => {
+    const told: string[] = []
+    const watch = {
+      waits: () => {
+        told.push('waits')
+        return () => void told.push('on')
+      },
+      asks: () => {
+        told.push('asks')
+        return (isAnswered: boolean) => void told.push(isAnswered ? 'answered' : 'silent')
+      },
+    }
+    const { http } = await open([...again({ status: 500 }, 1), ...again({ drop: true }, 1), good], {}, { watch })
+    expect(await read(http)).toEqual(page)
+    const request = ['waits', 'on', 'asks']
+    expect(told).toEqual([...request, 'answered', 'waits', 'on', ...request, 'silent', 'waits', 'on', ...request, 'answered'])
+  })
+
+  test('is a request without an answer as long as bytes drip in, until the time limit', async () => {
+    const server = createWebServer((_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' })
+      const drip = setInterval(() => response.write(' '), 5)
+      response.on('close', () => clearInterval(drip))
+    })
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void server.close())
+    const answers: boolean[] = []
+    const { http } = await open(
+      [],
+      { baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, timeoutMs: 100, tries: 1 },
+      { watch: { waits: () => () => {}, asks: () => isAnswered => void answers.push(isAnswered) } },
+    )
+    expect(await read(http)).toMatchObject({ code: 'SRC_TIMEOUT', details: { status: 200 } })
+    expect(answers).toEqual([false])
+  })
+})
+
+describe('credentials of a connector that hang by themselves', () => {
+  test.each(['headers', 'refresh'] as const)('in auth.%s are ended', async at => {
+    const hang = () => new Promise<never>(() => {})
+    const auth = at === 'headers' ? { headers: hang } : { headers: () => ({}), refresh: hang }
+    const { http } = await open(at === 'headers' ? [] : again({ status: 401 }, 1), { auth }, { authPatienceMs: 30 })
+    expect(await read(http)).toMatchObject({ code: 'PLUGIN_HUNG', details: { call: `auth.${at}` } })
+  })
+
+  test('are not ended while a token endpoint is slow', async () => {
+    const vendor = await scriptedVendor([{ path: '/token', body: {}, delayMs: 150 }])
+    const auth = {
+      headers: async ({ fetch }: AuthArgs) => {
+        await fetch({ method: 'GET', url: `${vendor.url}/token` })
+        return {}
+      },
+    }
+    const { http } = await open([good], { auth }, { authPatienceMs: 30 })
+    expect(await read(http)).toEqual(page)
+  })
+})
+
 describe('a passing fault is tried again, with waits that double up to the jitter', () => {
   test.each([
     ['SRC_SERVER_ERROR', { status: 500 }],
@@ -267,7 +355,10 @@ describe('a vendor that asks us to wait', () => {
     [429, 'Sun, 01 Nov 2026 12:02:03 GMT', 123_000],
     [503, '7', 7000],
     [503, 'Sun, 01 Nov 2026 12:00:30 GMT', 30_000],
-    [429, '3600', 3_600_000],
+    [429, '900', 900_000],
+    [429, '30, 30', 30_000],
+    [429, String(START / 1000 + 45), 45_000],
+    [429, String(START + 45_000), 45_000],
   ])('with %i and Retry-After: %s is asked again after that time, not earlier', async (status, told, waitMs) => {
     const { http, waitedMs } = await open([{ path: '/v2/rows', status, headers: { 'retry-after': told } }, good])
     expect(await read(http)).toEqual(page)
@@ -284,10 +375,41 @@ describe('a vendor that asks us to wait', () => {
     },
   )
 
-  test('for longer than an hour gets its task ended, with the wait in the error', async () => {
-    const { http, waitedMs } = await open(again({ status: 503, headers: { 'retry-after': '7200' } }, 1))
-    expect(await read(http)).toMatchObject({ code: 'SRC_RATE_LIMITED', details: { waitMs: 7_200_000, status: 503 } })
-    expect(waitedMs()).toBe(0)
+  test.each([
+    ['7200', 503],
+    ['31536000', 429],
+    ['Mon, 01 Nov 2027 12:00:00 GMT', 429],
+    [String(START * 2), 429],
+  ])('for longer than 15 minutes (%s) is asked again after 15 minutes all the same', async (told, status) => {
+    const { http, waitedMs } = await open([{ path: '/v2/rows', status, headers: { 'retry-after': told } }, good])
+    expect(await read(http)).toEqual(page)
+    expect(waitedMs()).toBe(900_000)
+  })
+
+  test.each([
+    [{ waitMs: 86_400_000, allowance: 'day' as const }, 3_600_000],
+    [{ waitMs: 1_200_000, allowance: 'day' as const }, 1_200_000],
+    [{ waitMs: 86_400_000 }, 900_000],
+    [{ waitMs: Infinity }, 900_000],
+    [{ waitMs: NaN }, 1000],
+    [{ waitMs: -5 }, 1000],
+    [{ waitMs: 0 }, 1000],
+  ])('through its connector, which says %j, is asked again after %i ms', async (said, waitMs) => {
+    const { http, waitedMs } = await open(
+      [{ path: '/v2/rows', status: 403 }, good],
+      { classify: ({ status }) => (status === 403 ? { code: 'SRC_RATE_LIMITED', ...said } : undefined) },
+      { random: () => 0 },
+    )
+    expect(await read(http)).toEqual(page)
+    expect(waitedMs()).toBe(waitMs)
+  })
+
+  test('by its header is waited for where what its connector says is no time', async () => {
+    const { http, waitedMs } = await open([{ path: '/v2/rows', status: 403, headers: { 'retry-after': '40' } }, good], {
+      classify: ({ status }) => (status === 403 ? { code: 'SRC_RATE_LIMITED', waitMs: -1 } : undefined),
+    })
+    expect(await read(http)).toEqual(page)
+    expect(waitedMs()).toBe(40_000)
   })
 
   test('again and again is left alone after the last try, with the wait in the error', async () => {
@@ -546,6 +668,76 @@ describe('links', () => {
   test('redirects in a circle end', async () => {
     const { http } = await open(again({ status: 302, headers: { location: '/v2/rows' } }, 6))
     expect(await read(http)).toMatchObject({ code: 'SRC_REFUSED' })
+  })
+})
+
+describe('a connection that cannot be made or read says why', () => {
+  /** The address of a server that does to each connection what it is told to. */
+  async function rawServer(onConnection: (socket: Socket) => void): Promise<string> {
+    const sockets = new Set<Socket>()
+    const server = createServer(socket => {
+      sockets.add(socket)
+      socket.on('error', () => {})
+      onConnection(socket)
+    })
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+    })
+    return `127.0.0.1:${(server.address() as AddressInfo).port}`
+  }
+  const answering = (text: string) => (socket: Socket) => void socket.once('data', () => socket.end(text))
+  const fault = async (baseUrl: string) => {
+    const { http } = await open([], { baseUrl, tries: 1 })
+    return (await read(http)) as { code: string; details: Record<string, unknown> }
+  }
+
+  test('where nothing listens', async () => {
+    expect(await fault(`http://127.0.0.1:${await closedPort()}`)).toMatchObject({
+      code: 'SRC_UNREACHABLE',
+      details: { reason: 'ECONNREFUSED', hint: expect.stringContaining('cannot connect') as string },
+    })
+  })
+
+  test('where the host is not known', async () => {
+    const { code, details } = await fault('http://no-such-host.invalid')
+    expect(code).toBe('SRC_UNREACHABLE')
+    expect(details['hint']).toMatch(/^cannot connect: the host name/)
+  })
+
+  test('where it is closed before the answer', async () => {
+    const place = await rawServer(socket => void socket.once('data', () => socket.destroy()))
+    expect(await fault(`http://${place}`)).toMatchObject({
+      code: 'SRC_UNREACHABLE',
+      details: { hint: 'the connection was closed before an answer came' },
+    })
+  })
+
+  test('where https is asked of what speaks http', async () => {
+    const place = await rawServer(answering('HTTP/1.1 400 Bad Request\r\n\r\n'))
+    expect(await fault(`https://${place}`)).toMatchObject({ code: 'SRC_TLS' })
+  })
+
+  test('where headers are without measure', async () => {
+    const place = await rawServer(answering(`HTTP/1.1 200 OK\r\nx: ${'y'.repeat(100_000)}\r\n\r\n`))
+    expect(await fault(`http://${place}`)).toMatchObject({
+      code: 'SRC_MALFORMED',
+      details: { hint: 'the headers of the answer are larger than 16 KiB' },
+    })
+  })
+
+  test.each([
+    '220 mail.example ESMTP\r\n',
+    'HTTP/1.1 abc\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nno header\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello',
+  ])('where no HTTP is spoken: %j', async words => {
+    const place = await rawServer(answering(words))
+    expect(await fault(`http://${place}`)).toMatchObject({
+      code: 'SRC_MALFORMED',
+      details: { hint: 'what answers does not speak HTTP' },
+    })
   })
 })
 

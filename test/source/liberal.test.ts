@@ -1,5 +1,20 @@
 import { describe, expect, test } from 'vitest'
-import { bool, channelOf, clean, number, text, texts, time } from '../../src/source/index.ts'
+import { z } from 'zod'
+import {
+  bool,
+  channelOf,
+  clean,
+  instant,
+  isPlaceholder,
+  jsonOf,
+  looseObject,
+  number,
+  realTime,
+  text,
+  texts,
+  time,
+  timeFault,
+} from '../../src/source/index.ts'
 
 describe('time', () => {
   test.each([
@@ -38,7 +53,7 @@ describe('time', () => {
   test.each([
     '2026-11-01T00:00:00',
     '2026-11-01',
-    '1611150939184',
+    '16111509',
     '',
     'null',
     '2026-02-30T00:00:00Z',
@@ -56,9 +71,23 @@ describe('time', () => {
     undefined,
     NaN,
     Infinity,
-    8.64e15 + 1,
+    8.64e21 + 1e6,
   ])('%s is no time', written => {
     expect(time(written)).toBeNull()
+  })
+
+  test.each([
+    ['seconds', 1_611_150_939],
+    ['seconds with a fraction', 1_611_150_939.184],
+    ['milliseconds', 1_611_150_939_184],
+    ['microseconds', 1_611_150_939_184_000],
+    ['nanoseconds', 1_611_150_939_184_000_000],
+    ['seconds in digits', '1611150939'],
+    ['milliseconds in digits', ' 1611150939184 '],
+    ['microseconds in digits', '1611150939184123'],
+    ['nanoseconds in digits', '1611150939184123456'],
+  ])('a number is read by its size: %s', (_, raw) => {
+    expect(Math.trunc((time(raw) as number) / 1000)).toBe(1_611_150_939)
   })
 
   test('a number is epoch milliseconds', () => {
@@ -118,9 +147,14 @@ test.each([
   expect(number(raw)).toBe(value)
 })
 
-test('a NUL character is taken out, everything else stays', () => {
+test('a NUL character is taken out of values, and is a sign in names, so that two stay two', () => {
   expect(clean('- \0null\0')).toBe('- null')
-  expect(texts({ a: 'x\0', b: { c: 'y\0' } })).toEqual({ a: 'x', b: String.raw`{"c":"y\u0000"}` })
+  expect(texts({ a: 'x\0', b: { c: 'y\0' } })).toEqual({ a: 'x', b: '{"c":"y"}' })
+  expect(texts({ 'n\0ame': 'x', list: [{ 'k\0': '\0' }], said: [String.raw`\u0000`] })).toEqual({
+    'n\u2400ame': 'x',
+    list: '[{"k\u2400":""}]',
+    said: String.raw`["\\u0000"]`,
+  })
 })
 
 test.each([
@@ -147,4 +181,103 @@ test.each([
 ])('the channel of %j is %s', (raw, channel) => {
   expect(channelOf(raw)).toBe(channel)
   expect(channelOf(raw)).toBe(channel)
+})
+
+describe('a placeholder is no time', () => {
+  const AT = Date.parse('2026-11-01T12:00:00Z')
+
+  test.each([
+    '0001-01-01T00:00:00Z',
+    '0001-01-01T00:00:00',
+    '0001-01-01 00:00:00',
+    '0000-00-00 00:00:00',
+    '0000-00-00T00:00:00Z',
+    '1970-01-01',
+    '1970-01-01T00:00:00.000Z',
+    '1999-12-31T23:59:59.999Z',
+    '',
+    ' ',
+    'null',
+    '-',
+    '0',
+    '-1',
+    0,
+    -1,
+    1,
+    -62_135_596_800_000,
+    '-62135596800000',
+    946_684_799,
+  ])('%j is none, whenever it was read', raw => {
+    expect([instant(raw), isPlaceholder(raw), isPlaceholder(raw, AT)]).toEqual([null, true, true])
+  })
+
+  test.each(['9999-12-31', '9999-12-31T23:59:59Z', '9999-12-31 23:59:59', 253_402_300_799_000, AT + 86_400_001])(
+    '%j lies too far ahead',
+    raw => {
+      expect([realTime(instant(raw), { observedAtMs: AT }), isPlaceholder(raw, AT)]).toEqual([null, true])
+    },
+  )
+
+  test.each([
+    ['2000-01-01', Date.UTC(2000, 0, 1)],
+    ['2000-01-01T00:00:00', Date.UTC(2000, 0, 1)],
+    [946_684_800, Date.UTC(2000, 0, 1)],
+    ['2026-11-02T12:00:00Z', AT + 86_400_000],
+  ])('%j is one', (raw, atMs) => {
+    expect([realTime(instant(raw), { observedAtMs: AT }), isPlaceholder(raw, AT)]).toEqual([atMs, false])
+  })
+
+  test('words are no time, and no placeholder', () => {
+    expect(['yesterday', {}, [], true].map(raw => [instant(raw), isPlaceholder(raw, AT)])).toEqual([
+      [null, false],
+      [null, false],
+      [null, false],
+      [null, false],
+    ])
+    expect([timeFault(undefined), timeFault('1970-01-01'), timeFault('yesterday')]).toEqual([
+      'is missing',
+      'is a placeholder, no time',
+      'is not a time',
+    ])
+  })
+})
+
+describe('names that objects have of themselves', () => {
+  const names = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'valueOf']
+  const raw = JSON.parse(`{${names.map(name => `${JSON.stringify(name)}:"a word"`).join()}}`) as Record<string, unknown>
+
+  test('are kept as any other among texts, in JSON, and in a row that is read loosely', () => {
+    for (const kept of [
+      texts(raw),
+      JSON.parse(jsonOf(raw, { sorted: true }) ?? ''),
+      looseObject({ more: z.unknown().optional() }).parse(raw),
+    ]) {
+      expect(Object.keys(kept as object).toSorted()).toEqual(names.toSorted())
+      expect(Object.getPrototypeOf(kept)).toBe(Object.prototype)
+      for (const name of names) expect((kept as Record<string, unknown>)[name]).toBe('a word')
+    }
+    expect(looseObject({ a: z.string() }).safeParse({ a: 1 }).error?.issues).toMatchObject([
+      { path: ['a'], code: 'invalid_type' },
+    ])
+  })
+})
+
+describe('JSON of a deep value', () => {
+  const deep = (levels: number) => JSON.parse(`${'{"a":['.repeat(levels)}1${']}'.repeat(levels)}`) as unknown
+
+  test('is cut off where it lies too deep, whatever its depth', () => {
+    expect(jsonOf(deep(32))).toBe(JSON.stringify(deep(32)))
+    for (const levels of [33, 5_000, 100_000]) {
+      for (const sorted of [false, true]) {
+        const json = jsonOf(deep(levels), { sorted }) as string
+        expect(json).toContain('deeper than 64 levels')
+        expect(json.length).toBeLessThan(500)
+      }
+    }
+    expect(texts({ deep: deep(50_000) })['deep']).toContain('deeper than 64 levels')
+  })
+
+  test('has its names in order where it was asked for', () => {
+    expect(jsonOf({ b: 1, a: { d: [{ f: 1, e: 2 }], c: 3 } }, { sorted: true })).toBe('{"a":{"c":3,"d":[{"e":2,"f":1}]},"b":1}')
+  })
 })

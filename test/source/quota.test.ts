@@ -295,3 +295,54 @@ describe('the pool', () => {
     expect(started).toBe(true)
   })
 })
+
+describe('a clock that is set', () => {
+  test.each([-3_600_000, 3_600_000])('by %i ms frees no turn early, and keeps nobody waiting', async jumpMs => {
+    const clock = handClock(0)
+    const gate = createQuota({ perMinute: 1 }, clock)
+    ;(await gate.acquire(0, going))()
+    let started = false
+    void gate.acquire(0, going).then(() => (started = true))
+    clock.jump(jumpMs)
+    await clock.advance(59_000)
+    expect(started).toBe(false)
+    await clock.advance(2_000)
+    expect(started).toBe(true)
+  })
+
+  test('ends no hold early, and makes none longer', async () => {
+    const clock = handClock(0)
+    const gate = createQuota({}, clock)
+    gate.holdUntil(clock.now() + 60_000)
+    clock.jump(7_200_000)
+    let started = false
+    void gate.acquire(0, going).then(() => (started = true))
+    await clock.advance(59_999)
+    expect(started).toBe(false)
+    clock.jump(-14_400_000)
+    await clock.advance(1)
+    expect(started).toBe(true)
+  })
+
+  test('changes nothing of what the next process is told: so much, by the clock of that moment', async () => {
+    const clock = handClock(0)
+    const lease = quotaPool(clock).lease({ vendor: 'acme', shared: 'x', limits: { perMinute: 60 } })
+    ;(await lease.gate.acquire(0, going))()
+    clock.jump(86_400_000)
+    await clock.advance(10_000)
+    expect(lease.spent().requests).toEqual([{ atMs: 86_400_000, count: 1 }])
+  })
+})
+
+test('no hold is longer than an hour, whatever was asked', async () => {
+  const clock = handClock(0)
+  const gate = createQuota({}, clock)
+  gate.holdUntil(Number.MAX_SAFE_INTEGER)
+  gate.holdUntil(Number.NaN)
+  let started = false
+  void gate.acquire(0, going).then(() => (started = true))
+  await clock.advance(3_599_999)
+  expect(started).toBe(false)
+  await clock.advance(1)
+  expect(started).toBe(true)
+})

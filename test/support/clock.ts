@@ -4,6 +4,8 @@ import type { Clock } from '../../src/clock.ts'
 export interface HandClock extends Clock {
   /** Move by `ms`, waking every sleeper that falls due on the way in order of time, each with the clock at its own time. */
   advance(ms: number): Promise<void>
+  /** Somebody sets the clock: `now` differs by `ms` from here on, and no time passes. */
+  jump(ms: number): void
   /** How many sleep at this moment. */
   readonly sleeping: number
   /** Resolves when at least `count` sleep; a test that waits in vain runs into its time limit. */
@@ -25,6 +27,8 @@ interface Sleeper {
 
 export function handClock(startMs: number | string = '2026-11-01T12:00:00Z', options: HandClockOptions = {}): HandClock {
   let nowMs = typeof startMs === 'string' ? Date.parse(startMs) : startMs
+  /** How far `now` was set away from the time that passed. */
+  let setMs = 0
   const sleepers: Sleeper[] = []
   const auto = options.autoAdvance === true ? {} : options.autoAdvance || null
   let quietTicks = 0
@@ -53,7 +57,14 @@ export function handClock(startMs: number | string = '2026-11-01T12:00:00Z', opt
   return {
     now() {
       quietTicks = 0
+      return nowMs + setMs
+    },
+    steady() {
+      quietTicks = 0
       return nowMs
+    },
+    jump(ms) {
+      setMs += ms
     },
     sleep(ms, signal) {
       quietTicks = 0

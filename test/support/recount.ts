@@ -16,17 +16,19 @@ export function recount(
     counts.set(key, (counts.get(key) ?? 0) + value)
   }
   const newest = new Map<string, Session | null>()
+  const counted = new Set<string>()
+  const isFirst = (key: string) => counted.size < counted.add(key).size
   for (const record of records) {
     if (record.topic === names.sessions) newest.set(record.key ?? '', record.value as Session | null)
     if (record.topic === names.messages) {
       const message = record.value as unknown as Message
       const measure =
         { USER: 'messages_user', BOT: 'messages_bot', AGENT: 'messages_agent' }[message.sender as string] ?? 'messages_other'
-      if (message.revision === 1) add(measure as Measure, message.channel, message.sent_at, 1)
+      if (isFirst(`message ${message.message_key}`)) add(measure as Measure, message.channel, message.sent_at, 1)
     }
     if (record.topic === names.events) {
       const event = record.value as unknown as Event
-      if (event.revision === 1) add('events', event.channel, event.occurred_at, 1)
+      if (isFirst(`event ${event.event_key}`)) add('events', event.channel, event.occurred_at, 1)
     }
   }
   for (const session of newest.values()) {

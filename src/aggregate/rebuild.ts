@@ -1,0 +1,237 @@
+/**
+ * Counts the series again from the session, message and event topics, as far as they reach. What is older than the topics hold stays as it is.
+ *
+ * One partition number is one transaction: killed anywhere, it is counted again or as it was before, and the next run does the same once more. The
+ * owner of each number is fenced, so an aggregator that starts meanwhile ends this, and one that was running unseen ends itself.
+ */
+import type { Clock } from '../clock.ts'
+import { asFlowError, FlowError } from '../errors.ts'
+import { decoderFor, encoderFor } from '../kafka/codec.ts'
+import type { Kafka, Writer } from '../kafka/port.ts'
+import type { Registry } from '../kafka/registry.ts'
+import type { Log } from '../log.ts'
+import { MEASURES, type SeriesPoint } from '../records.ts'
+import { narrowSchema, schemaText } from '../schemas.ts'
+import type { TopicNames } from '../topics.ts'
+import { claim, openOwner } from './claim.ts'
+import { COUNT, type Contribution, minuteOf, NO_MINUTE } from './contribution.ts'
+import { chunkOfKey } from './counted.ts'
+import { createCounting } from './decode.ts'
+import type { StoredPosition } from './offsets.ts'
+import { createProgressFeed, type ProgressFeed } from './progress.ts'
+import { createPublisher } from './publish.ts'
+import { firstRecord, inputsOf, readInput, type RestoreParts, restorePoints } from './restore.ts'
+import { keepsOf } from './retention.ts'
+import { createState, type PartitionState, POINT_FIELDS, type RestoredPoint } from './state.ts'
+
+export interface RebuildOptions {
+  readonly kafka: Kafka
+  readonly registry: Registry
+  readonly names: TopicNames
+  readonly partitions: number
+  readonly groupId: string
+  readonly retentionMs?: number | undefined
+  /** Minutes before this stay as they are, epoch milliseconds; null: as far as the topics reach. */
+  readonly fromMs: number | null
+  readonly log: Log
+  readonly clock: Clock
+  readonly signal: AbortSignal
+}
+
+/** What became of one partition number. */
+export interface Rebuilt {
+  readonly partition: number
+  readonly sessions: number
+  /** Messages and events, each key once. */
+  readonly keys: number
+  /** Minutes whose counts were wrong. */
+  readonly points: number
+  /** By topic, the time from which on it was counted again; null: from its start. */
+  readonly from: Readonly<Record<string, string | null>>
+}
+
+/** Of one partition number: broker and aggregators may have to wait so long for a run that was killed. */
+const TRANSACTION_TIMEOUT_MS = 600_000
+const HOUR_MINUTES = 60
+const NEVER = 2 ** 31 - 1
+
+/** @throws FlowError AGGREGATE_RUNNING; TOPIC_MISMATCH; of Kafka and registry */
+export async function* rebuild(options: RebuildOptions): AsyncGenerator<Rebuilt> {
+  const { kafka, registry, names, log, clock } = options
+  const running = await kafka.groupsSharing(names.sessions, options.groupId)
+  if (running.length > 0) {
+    throw new FlowError('AGGREGATE_RUNNING', {
+      hint: 'stop it first; one that was killed counts until its session has timed out, 10 s by default',
+      group: running.join(','),
+    })
+  }
+  const pointSchema = schemaText('series-point')
+  const parts = {
+    ...options,
+    points: decoderFor<RestoredPoint>(registry, narrowSchema(pointSchema, POINT_FIELDS)),
+    counting: createCounting(registry, names, log),
+    keeps: await keepsOf(kafka, names, options.retentionMs),
+    encoder: encoderFor<SeriesPoint>(pointSchema, await registry.register(`${names.series}-value`, pointSchema)),
+    progress: createProgressFeed({ kafka, registry, names, clock, log }),
+  }
+  const stop = new AbortController()
+  const following = parts.progress.follow(AbortSignal.any([options.signal, stop.signal]))
+  try {
+    for (let partition = 0; partition < options.partitions; partition++) {
+      const writer = openOwner(options, partition, TRANSACTION_TIMEOUT_MS)
+      try {
+        yield await rebuildPartition(parts, partition, writer)
+      } catch (thrown) {
+        const error = asFlowError(thrown)
+        if (error.code !== 'KAFKA_FENCED') throw error
+        throw new FlowError(
+          'AGGREGATE_RUNNING',
+          { hint: 'it was started meanwhile: stop it and run this again', partition },
+          error,
+        )
+      } finally {
+        await writer.close()
+      }
+    }
+  } finally {
+    stop.abort()
+    await following
+  }
+}
+
+type Parts = RebuildOptions &
+  RestoreParts & { readonly encoder: Parameters<typeof createPublisher>[0]['encoder']; readonly progress: ProgressFeed }
+
+async function rebuildPartition(parts: Parts, partition: number, writer: Writer): Promise<Rebuilt> {
+  const { kafka, names, clock, log, signal } = parts
+  const { stored, next } = await claim(parts, partition, writer, signal)
+  const reach = new Map<string, number>()
+  for (const topic of inputsOf(names)) reach.set(topic, await reachOf(parts, { topic, partition }, stored))
+  const reachIn = (topic: string) => reach.get(topic) ?? NO_MINUTE
+
+  const was = createState(parts.keeps)
+  const state = createState(parts.keeps, { messages: reachIn(names.messages), events: reachIn(names.events) })
+  const storedMs = stored?.timeMs ?? null
+  if (storedMs !== null) for (const each of [was, state]) each.restoreTime(Math.min(storedMs, clock.now()))
+  await restorePoints(parts, partition, state, signal, point => {
+    const minute = minuteOf(point.bucket_start)
+    was.restorePoint(point)
+    state.restorePoint(point, {
+      sessions: minute < reachIn(names.sessions),
+      messages: minute < reachIn(names.messages),
+      events: minute < reachIn(names.events),
+    })
+  })
+  for (const each of [was, state]) each.setTime({ clockMs: clock.now(), publishedMs: clock.now() })
+
+  const chunks = await readContributions(parts, partition, state, reachIn(names.sessions))
+  const adoptKeys = state.counted.replace(chunks)
+  const inputs = new Map<string, number>()
+  for (const topic of inputsOf(names)) {
+    const end = await readInput(parts, { topic, partition }, signal, async records => {
+      await parts.counting.apply({ topic, partition, records, next: 0, high: 0 }, state)
+    })
+    inputs.set(topic, end)
+  }
+  const keys = state.counted.size
+  adoptKeys()
+  await readInput(parts, { topic: names.aggregateState, partition }, signal, async records => {
+    for (const { key, value } of records) if (key !== null && chunkOfKey(key) === null) state.compare(key, value)
+  })
+  touchWhatDiffers(state, was)
+  state.forgetSeen()
+
+  const ends = await kafka.watermarks([names.series, names.aggregateState].map(topic => ({ topic, partition })))
+  /** An offset of a topic that was made anew since stands for nothing. */
+  const held = (topic: string, offset: number | null) =>
+    offset !== null && ends.some(end => end.topic === topic && end.high > offset) ? offset : null
+  const { marks, release } = await parts.progress.watermarksOf(partition)
+  for (const [topic, end] of inputs) marks.passed(topic, partition, end)
+  const { points } = await createPublisher({ ...parts, partition })
+    .publish(
+      writer,
+      state,
+      {
+        inputs,
+        series: held(names.series, stored?.series ?? null),
+        state: held(names.aggregateState, stored?.state ?? null),
+        timeMs: state.timeMs,
+        groupId: parts.groupId,
+        next,
+      },
+      marks,
+    )
+    .finally(release)
+  log.info({ partition, points, sessions: state.sessions.size, keys }, 'partition number rebuilt')
+  const from = [...reach].map(([topic, minute]) => [topic, minute === NO_MINUTE ? null : isoOf(minute)] as const)
+  return { partition, sessions: state.sessions.size, keys, points, from: Object.fromEntries(from) }
+}
+
+/**
+ * The first minute that the topic holds everything of. A topic that has lost records (to its retention, or because it was made anew) holds what was published
+ * since its first record, so everything that happened after; the clocks of workers and vendors may differ, so it is taken from the next full hour on.
+ */
+async function reachOf(
+  { kafka, fromMs, signal }: Parts,
+  place: { topic: string; partition: number },
+  stored: StoredPosition | null,
+): Promise<number> {
+  const from = fromMs === null ? NO_MINUTE : minuteOf(fromMs)
+  const [{ low, high } = { low: 0, high: 0 }] = await kafka.watermarks([place])
+  if (low === 0 && (stored?.inputs.get(place.topic) ?? 0) <= high) return from
+  const first = await firstRecord(kafka, place, signal)
+  const held = first === null ? NEVER : (Math.floor(minuteOf(first.timestamp) / HOUR_MINUTES) + 1) * HOUR_MINUTES
+  return Math.max(from, held)
+}
+
+/**
+ * What sessions were counted as before `until`: it stays, and is taken back where the session's record says otherwise.
+ *
+ * @returns the chunks of counted keys.
+ */
+async function readContributions(
+  parts: Parts,
+  partition: number,
+  state: PartitionState,
+  until: number,
+): Promise<ReadonlyMap<number, Buffer>> {
+  const chunks = new Map<number, Buffer>()
+  await readInput(parts, { topic: parts.names.aggregateState, partition }, parts.signal, async records => {
+    for (const { key, value } of records) {
+      if (key === null) continue
+      const chunk = chunkOfKey(key)
+      if (chunk === null) state.restoreRecord(key, value, contribution => cut(contribution, until))
+      else if (value === null) chunks.delete(chunk)
+      else chunks.set(chunk, Buffer.from(value))
+    }
+  })
+  return chunks
+}
+
+/** Leaves of a contribution what lies before this minute. */
+function cut(contribution: Contribution, until: number): void {
+  if (contribution.started >= until) contribution.started = NO_MINUTE
+  if (contribution.transfer >= until) contribution.transfer = NO_MINUTE
+  if (contribution.ended >= until) {
+    contribution.ended = NO_MINUTE
+    contribution.durationMs = 0
+  }
+  if (Math.max(contribution.started, contribution.ended, contribution.transfer) === NO_MINUTE) contribution.revision = 0
+}
+
+/** Only what is wrong on the series topic is written. */
+function touchWhatDiffers({ cells, series }: PartitionState, was: PartitionState): void {
+  cells.clean()
+  for (let cell = 0; cell < cells.size; cell++) {
+    const before = was.cells.find(was.series.idOfKey(series.get(cells.seriesOf(cell)).key), cells.minuteOf(cell))
+    const differs = MEASURES.some(measure => {
+      if (measure === 'duration_ms') return cells.durationMs(cell) !== (before < 0 ? 0 : was.cells.durationMs(before))
+      return cells.count(cell, COUNT[measure]) !== (before < 0 ? 0 : was.cells.count(before, COUNT[measure]))
+    })
+    if (differs) cells.addDuration(cell, 0)
+  }
+}
+
+function isoOf(minute: number): string {
+  return minute === NEVER ? 'never' : new Date(minute * 60_000).toISOString()
+}

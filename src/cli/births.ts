@@ -1,0 +1,44 @@
+/**
+ * The counters that the config alone tells of, shown at 0 from the start (those of bots are told by the aggregator).
+ */
+import { ERRORS, type ErrorCode } from '../errors.ts'
+import { kindsOf } from '../ingest/source-partition.ts'
+import type { Metrics } from '../metrics.ts'
+import type { TopicNames } from '../topics.ts'
+import type { ConfiguredConnector } from './setup.ts'
+
+type Births = Pick<Metrics, 'born'>
+
+const CODES = Object.keys(ERRORS) as ErrorCode[]
+const OUTCOMES = ['ok', ...CODES.filter(code => code.startsWith('SRC_'))]
+/** Why a row can go to rejects. */
+const REASONS = CODES.filter(code => /^(ROW|RECORD)_/.test(code))
+
+export function bornForConnectors(metrics: Births, connectors: readonly ConfiguredConnector[]): void {
+  for (const { name, connector, base, config } of connectors) {
+    for (const outcome of OUTCOMES) metrics.born('vendor_requests_total', { connector: name, outcome })
+    metrics.born('quota_wait_seconds_total', { connector: name })
+    for (const stream of base.streams) {
+      const labels = { connector: name, stream }
+      for (const kind of kindsOf(connector, stream, config)) metrics.born('ingest_records_total', { ...labels, kind })
+      for (const reason of REASONS) metrics.born('ingest_rejects_total', { ...labels, reason })
+      metrics.born('ingest_unchanged_total', labels)
+    }
+    for (let task = 0; task < base.tasksMax; task++) {
+      metrics.born('kafka_connect_source_task_source_record_poll_total', { connector: name, task })
+      metrics.born('kafka_connect_source_task_source_record_write_total', { connector: name, task })
+    }
+  }
+}
+
+export function bornForAggregator(metrics: Births, { sessions, messages, events }: TopicNames): void {
+  for (const topic of [sessions, messages, events]) {
+    metrics.born('aggregate_records_total', { topic })
+    metrics.born('aggregate_left_out_total', { topic, reason: 'invalid' })
+  }
+  metrics.born('aggregate_left_out_total', { topic: 'none', reason: 'late' })
+}
+
+export function bornForServer(metrics: Births, { series, progress, aggregateOffsets }: TopicNames): void {
+  for (const topic of [series, progress, aggregateOffsets]) metrics.born('serve_invalid_records_total', { topic })
+}

@@ -1,0 +1,47 @@
+import { rebuild } from '../aggregate/rebuild.ts'
+import { systemClock } from '../clock.ts'
+import { readArgs } from './args.ts'
+import { type Io, refuse } from './io.ts'
+import { openKafka, openRegistry, prepareTopics, readSetup } from './setup.ts'
+
+/** `colloquy rebuild`: counts the series again from the topics. One JSON line a partition number on stdout. */
+export async function rebuildCommand(argv: string[], io: Io): Promise<number> {
+  const args = readArgs(argv, { config: { type: 'string', required: true }, from: { type: 'string' } })
+  if (!args.ok) return refuse(io.log, 'CALL_INVALID', args.faults)
+  const { config: file = '', from } = args.values
+  const fromMs = from === undefined ? null : timeOf(from)
+  if (fromMs !== null && !Number.isFinite(fromMs)) {
+    const message = `takes a time in ISO 8601 such as 2026-11-01T00:00:00Z, or epoch milliseconds, not ${JSON.stringify(from)}`
+    return refuse(io.log, 'CALL_INVALID', [{ path: '--from', message }])
+  }
+  const read = await readSetup(file, io)
+  if (!read.ok) return refuse(io.log, 'CFG_INVALID', read.faults)
+  const { config, names } = read.setup
+  const kafka = openKafka(read.setup, io.log)
+  try {
+    await prepareTopics(read.setup, kafka)
+    const rebuilt = rebuild({
+      kafka,
+      registry: openRegistry(read.setup, io.log),
+      names,
+      partitions: config.topics.partitions,
+      groupId: config.aggregator.groupId,
+      retentionMs: config.aggregator.retentionMs,
+      fromMs,
+      log: io.log,
+      clock: systemClock,
+      signal: io.signal,
+    })
+    for await (const result of rebuilt) io.stdout(JSON.stringify(result))
+    return 0
+  } finally {
+    await kafka.close()
+  }
+}
+
+/** NaN where it is no time. A date without a zone is UTC, as everywhere. */
+function timeOf(text: string): number {
+  if (/^\d{9,15}$/.test(text)) return Number(text)
+  if (!/^\d{4}-\d{2}-\d{2}/.test(text)) return Number.NaN
+  return Date.parse(/^\d{4}-\d{2}-\d{2}$|Z$|[+-]\d{2}:?\d{2}$/.test(text) ? text : `${text}Z`)
+}

@@ -1,0 +1,141 @@
+/**
+ * Dead letters: what is on `<prefix>.rejects` and has not been closed.
+ *
+ * A reject is closed by a record of the same key and partition with a null value, whose headers name it and say what became of it. So the topic is
+ * its own ledger: nothing else must be kept in step with it, and both leave it by age together.
+ */
+import type { Kafka, ReadRecord, TopicPartition } from '../kafka/port.ts'
+
+export type Outcome = 'mapped' | 'discarded'
+
+/** One rejected row, open until it is mapped or discarded. */
+export interface DeadLetter {
+  /** `partition:offset` on the rejects topic. */
+  readonly id: string
+  readonly partition: number
+  readonly offset: number
+  /** When it was rejected, epoch milliseconds. */
+  readonly atMs: number
+  /** The vendor's row id, as it is shown; empty where it is not known. */
+  readonly key: string
+  readonly connector: string
+  readonly stream: string
+  readonly scope: string
+  /** Error code. */
+  readonly reason: string
+  readonly stage: string
+  readonly path: string
+  readonly message: string
+  /** The cursor before the row's page, JSON. */
+  readonly cursor: string | null
+  /** Window that the row was read in, epoch milliseconds; null: written by a version that did not keep it. */
+  readonly window: { readonly fromMs: number; readonly untilMs: number } | null
+  /** The vendor's row as JSON, masked by policy. */
+  readonly row: string
+  /** The row as it was, sealed with the connector's `pii.key`; null where `row` is all there is. */
+  readonly sealed: string | null
+  /** `row` is not what the vendor gave: persons are hidden in it. */
+  readonly isMasked: boolean
+}
+
+export const HEADERS = {
+  connector: '__colloquy.connector',
+  stream: '__colloquy.stream',
+  scope: '__colloquy.scope',
+  reason: '__colloquy.reason',
+  path: '__colloquy.path',
+  cursor: '__colloquy.cursor',
+  window: '__colloquy.window',
+  sealed: '__colloquy.sealed',
+  masked: '__colloquy.masked',
+  closes: '__colloquy.closes',
+  outcome: '__colloquy.outcome',
+} as const
+
+/** Which dead letters; absent: all. */
+export interface Wanted {
+  readonly connector?: string | undefined
+  readonly stream?: string | undefined
+  readonly reason?: string | undefined
+}
+
+export function isWanted(letter: DeadLetter, { connector, stream, reason }: Wanted): boolean {
+  return (
+    (connector === undefined || letter.connector === connector) &&
+    (stream === undefined || letter.stream === stream) &&
+    (reason === undefined || letter.reason === reason)
+  )
+}
+
+/** Every open dead letter, oldest first. @throws FlowError KAFKA_UNREACHABLE */
+export async function readDeadLetters(
+  kafka: Pick<Kafka, 'readToEnd'>,
+  topic: string,
+  partitions: number,
+  signal: AbortSignal,
+): Promise<DeadLetter[]> {
+  const all = await Promise.all(Array.from({ length: partitions }, (_, partition) => openOf(kafka, { topic, partition }, signal)))
+  return all.flat().sort((a, b) => a.atMs - b.atMs || a.partition - b.partition || a.offset - b.offset)
+}
+
+/** The open dead letters of one partition, in offset order. */
+export async function openOf(
+  kafka: Pick<Kafka, 'readToEnd'>,
+  place: TopicPartition,
+  signal?: AbortSignal,
+): Promise<DeadLetter[]> {
+  const open = new Map<string, DeadLetter>()
+  const closed = new Set<string>()
+  const take = (record: ReadRecord) => {
+    const closes = record.headers[HEADERS.closes]?.toString()
+    if (closes !== undefined) closed.add(closes)
+    else if (record.value !== null) {
+      const letter = letterOf(place.partition, record, record.value)
+      open.set(letter.id, letter)
+    }
+  }
+  await kafka.readToEnd(place, take, signal)
+  return [...open.values()].filter(letter => !closed.has(letter.id))
+}
+
+function letterOf(partition: number, { offset, timestamp, key, headers }: ReadRecord, value: Buffer): DeadLetter {
+  const header = (name: string) => headers[name]?.toString() ?? ''
+  return {
+    id: `${partition}:${offset}`,
+    partition,
+    offset,
+    atMs: timestamp,
+    key: key?.toString() ?? '',
+    connector: header(HEADERS.connector),
+    stream: header(HEADERS.stream),
+    scope: header(HEADERS.scope),
+    reason: header(HEADERS.reason),
+    stage: header('__connect.errors.stage').toLowerCase(),
+    path: header(HEADERS.path),
+    message: header('__connect.errors.exception.message'),
+    cursor: headers[HEADERS.cursor]?.toString() ?? null,
+    window: windowOf(header(HEADERS.window)),
+    row: value.toString(),
+    sealed: headers[HEADERS.sealed]?.toString() ?? null,
+    isMasked: headers[HEADERS.masked] !== undefined,
+  }
+}
+
+/** `from/until`, ISO 8601. */
+export function windowText({ fromMs, untilMs }: { fromMs: number; untilMs: number }): string {
+  return `${new Date(fromMs).toISOString()}/${new Date(untilMs).toISOString()}`
+}
+
+function windowOf(text: string): DeadLetter['window'] {
+  const [fromMs = Number.NaN, untilMs = Number.NaN] = text.split('/').map(each => Date.parse(each))
+  return fromMs <= untilMs ? { fromMs, untilMs } : null
+}
+
+/** The record that closes a dead letter: to the same partition, with its key. */
+export function closing(letter: Pick<DeadLetter, 'id' | 'key'>, outcome: Outcome) {
+  return {
+    key: Buffer.from(letter.key),
+    value: null,
+    headers: { [HEADERS.closes]: letter.id, [HEADERS.outcome]: outcome },
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * The one way from what a vendor shows to records: decode, changed, enrich, derive, map. Worker, `peek`, `check`, redrive and the conformance
+ * suite all take it. Values in, values out; the only call to the outside is the connector's own `expand`.
+ *
+ * Each row stands by itself: one that cannot be decoded or mapped becomes a reject with the reason, and the rows beside it go on.
+ */
+import type { Clock } from '../clock.ts'
+import { FlowError } from '../errors.ts'
+import type { Draft, Http, Scope, Stream, Turn } from '../source/contract.ts'
+import type { RowContext } from '../source/records.ts'
+import { isDeeper, MOST_LEVELS } from './depth.ts'
+import type { Derived, DerivedSessions } from './derived.ts'
+import { boundId, type Door, requireTime } from './door.ts'
+import { markOf, misfit, type Reject, rejectOf, rowIdOf, unmappable } from './reject.ts'
+
+/** One row that fits its schema. */
+export interface Row {
+  readonly id: string
+  /** As the stream's schema gives it, and richer after `expand`. */
+  readonly row: unknown
+  /** As the vendor gave it. */
+  readonly raw: unknown
+  /** 16 bytes as latin1: what counts as a change of the row. */
+  readonly fingerprint: string
+}
+
+export interface RowPath {
+  readonly stream: Stream
+  /** As `Stream.read` gets it. */
+  readonly config: object
+  readonly scope: Scope
+  readonly http: Http
+  readonly clock: Pick<Clock, 'now'>
+  /** Null where the stream's sessions are not derived. */
+  readonly derived: DerivedSessions | null
+  readonly door: Door
+  /** Most rows of one `expand`. Default: the stream's own figure. */
+  readonly expandRows?: number
+  /** Called after each `expand`. */
+  readonly enriched?: () => void | Promise<void>
+}
+
+/** A row with its records, or with the reason why it has none. */
+export type Mapped =
+  | {
+      readonly row: Row
+      /** Checked and masked. */
+      readonly drafts: readonly Draft[]
+      /** The session that was derived for the row; null: none. */
+      readonly home: Home | null
+      /** The vendor may still change the row when it has left the lookback (`Follow.isOpen`). */
+      readonly isOpen: boolean
+      /** False: rows after this one share its derived sessions, so a transaction must not end between them. */
+      readonly isBoundary: boolean
+    }
+  | { readonly row: Row; readonly reject: Reject; readonly isBoundary: boolean }
+
+/** A row's turn and the session that it belongs to. */
+export interface Home {
+  readonly session: Derived
+  readonly turn: Turn
+}
+
+/** Rows of one call of `expand`, unless the stream says otherwise. */
+const EXPAND_ROWS = 100
+/** Rows whose sessions are derived together: many, so that an id is made of a session's first turn. */
+const DERIVE_ROWS = 5_000
+
+/** Each row by itself: those that fit the schema, and rejects for the others. */
+export function decode(stream: Stream, raws: readonly unknown[], ctx: RowContext): { rows: Row[]; rejects: Reject[] } {
+  const rows: Row[] = []
+  const rejects: Reject[] = []
+  for (const raw of raws) {
+    try {
+      const decoded = decodeOne(stream, raw, ctx)
+      if ('code' in decoded) rejects.push(decoded)
+      else rows.push(decoded)
+    } catch (thrown) {
+      rejects.push(unmappable(raw, rowIdOf(stream, raw), 'decode', thrown))
+    }
+  }
+  return { rows, rejects }
+}
+
+function decodeOne(stream: Stream, raw: unknown, ctx: RowContext): Row | Reject {
+  if (isDeeper(raw)) {
+    const hint = `the row is nested more than ${MOST_LEVELS} levels deep`
+    return rejectOf(raw, rowIdOf(stream, raw), 'ROW_INVALID', 'decode', '', hint)
+  }
+  const parsed = stream.row.safeParse(raw)
+  if (!parsed.success) return misfit(stream, raw, parsed.error)
+  const row = parsed.data as never
+  const id: unknown = stream.identify(row)
+  if (typeof id !== 'string' || id === '') return rejectOf(raw, '', 'ROW_UNMAPPABLE', 'decode', 'id', 'the row has no id')
+  boundId(id, 'id')
+  const said = stream.fingerprint ? stream.fingerprint(row, ctx) : row
+  return { id, row, raw, fingerprint: markOf(typeof said === 'string' ? said : JSON.stringify(said)) }
+}
+
+/**
+ * The records of the rows that are new or changed, some rows at a time, each mapped when it is asked for.
+ *
+ * @param isNew False for a row that consumers have seen like this: it goes no further. Asked again before the row is mapped, because a vendor may
+ * show a row twice in a page.
+ * @throws FlowError of the vendor, from `expand`; PLUGIN_INVALID
+ */
+export async function* mapRows(
+  path: RowPath,
+  rows: readonly Row[],
+  ctx: RowContext,
+  isNew: (row: Row) => boolean,
+): AsyncGenerator<Iterable<Mapped>> {
+  for (const some of someAtOnce(path, rows, isNew)) {
+    const rich = await enrich(path, some)
+    if (path.stream.expand) await path.enriched?.()
+    const homes = path.derived === null ? null : deriveHomes(path, path.derived, rich, ctx)
+    yield mapEach(path, rich, homes, ctx, isNew)
+  }
+}
+
+/** The optional second call, for rows that are new or changed. Same rows, same order. */
+export async function enrich(
+  { stream, config, scope, http, clock }: Pick<RowPath, 'stream' | 'config' | 'scope' | 'http' | 'clock'>,
+  rows: readonly Row[],
+): Promise<readonly Row[]> {
+  if (!stream.expand) return rows
+  const given = rows.map(row => row.row as never)
+  const richer = await stream.expand({ config: config as never, scope, rows: given, nowMs: clock.now(), http })
+  if (!Array.isArray(richer) || richer.length !== rows.length) {
+    const got = Array.isArray(richer) ? richer.length : typeof richer
+    throw new FlowError('PLUGIN_INVALID', { hint: 'expand must give as many rows as it got', given: rows.length, got })
+  }
+  return rows.map((row, index) => ({ ...row, row: richer[index] }))
+}
+
+function* someAtOnce({ stream, derived, expandRows }: RowPath, rows: readonly Row[], isNew: (row: Row) => boolean) {
+  const size = stream.expand
+    ? (expandRows ?? stream.expandRows ?? EXPAND_ROWS)
+    : derived === null
+      ? Math.max(rows.length, 1)
+      : DERIVE_ROWS
+  let some: Row[] = []
+  for (const row of rows) {
+    if (isNew(row)) some.push(row)
+    if (some.length < size) continue
+    yield some
+    some = []
+  }
+  if (some.length > 0) yield some
+}
+
+function* mapEach(
+  path: RowPath,
+  rows: readonly Row[],
+  homes: ReadonlyMap<Row, Home | { readonly error: unknown }> | null,
+  ctx: RowContext,
+  isNew: (row: Row) => boolean,
+): Generator<Mapped> {
+  for (const [index, row] of rows.entries()) {
+    if (!isNew(row)) continue
+    const isBoundary = homes === null || index === rows.length - 1
+    const home = homes?.get(row) ?? null
+    try {
+      if (home !== null && 'error' in home) throw home.error
+      const drafts = mapOne(path, row, home, ctx)
+      yield { row, drafts, home, isOpen: path.stream.follow?.isOpen(row.row as never, ctx) ?? false, isBoundary }
+    } catch (thrown) {
+      yield { row, reject: unmappable(row.raw, row.id, 'normalise', thrown, row.fingerprint), isBoundary }
+    }
+  }
+}
+
+function mapOne({ stream, derived, door }: RowPath, { row }: Row, home: Home | null, ctx: RowContext): readonly Draft[] {
+  const known = home === null || derived === null ? ctx : { ...ctx, derived: derived.refer(home.session, home.turn, ctx) }
+  return door.records(stream.normalise(row as never, known))
+}
+
+/** The sessions of the rows in hand. A row that will be rejected must not stretch or join any: so it is tried before, and its error kept. */
+function deriveHomes({ stream, door }: RowPath, derived: DerivedSessions, rows: readonly Row[], ctx: RowContext) {
+  const homes = new Map<Row, Home | { readonly error: unknown }>()
+  const turned: { row: Row; turn: Turn }[] = []
+  for (const row of rows) {
+    try {
+      const turn = derived.turn(row.row, ctx)
+      if (turn === null) continue
+      requireTime(turn.atMs, ctx.observedAtMs, 'time')
+      door.records(stream.normalise(row.row as never, { ...ctx, derived: derived.provisional(turn, ctx) }))
+      turned.push({ row, turn })
+    } catch (error) {
+      homes.set(row, { error })
+    }
+  }
+  for (const [i, session] of derived.assign(turned.map(({ turn }) => turn)).entries()) {
+    const { row, turn } = turned[i] as { row: Row; turn: Turn }
+    homes.set(row, { session, turn })
+  }
+  return homes
+}

@@ -1,0 +1,195 @@
+/**
+ * What a source partition (connector, stream, scope) is made of, from the config: for the worker that runs it (`start.ts`) and for the redrive of
+ * its dead letters (`redrive.ts`).
+ */
+import type { Clock } from '../clock.ts'
+import { FlowError } from '../errors.ts'
+import { decoderFor, encoderFor } from '../kafka/codec.ts'
+import { partitionOf } from '../kafka/partition.ts'
+import type { Kafka } from '../kafka/port.ts'
+import type { Registry } from '../kafka/registry.ts'
+import type { Event, Message, Progress, Session } from '../records.ts'
+import { schemaText } from '../schemas.ts'
+import { type BaseConfig, quotaLimits, quotaShare } from '../source/config.ts'
+import type { Connector, RecordKind, Scope, Stream } from '../source/contract.ts'
+import type { QuotaPool } from '../source/quota.ts'
+import { formerTransactionalId, sourceTransactionalId, type TopicNames } from '../topics.ts'
+import { doorOf } from './door.ts'
+import type { Outputs } from './encode.ts'
+import { maskFor } from './mask.ts'
+import type { PlanSpec } from './plan.ts'
+import type { TaskParts } from './task.ts'
+
+/** A connector of the config, checked. */
+export interface ConnectorToRun {
+  readonly name: string
+  readonly connector: Connector
+  readonly base: BaseConfig
+  readonly config: object
+}
+
+export interface SharedOptions {
+  readonly kafka: Kafka
+  readonly registry: Pick<Registry, 'register' | 'schemaById'>
+  readonly names: TopicNames
+  /** Of every topic; they must be there. */
+  readonly partitions: number
+  readonly clock: Clock
+}
+
+/** What all source partitions of a process share. */
+export interface Shared extends Pick<TaskParts, 'progress' | 'decodeProgress'> {
+  readonly outputs: Pick<Outputs, 'names' | 'partitions' | 'partitionOf' | 'encoders' | 'maxBytes'>
+  readonly prefix: string
+  /** Asks the topics for their limits again, at most every few seconds. */
+  readonly refreshLimits: () => Promise<void>
+}
+
+const LOOKBACK_INTERVAL_MS = 900_000
+/** For so long the limits of topics are not asked for again. */
+const LIMITS_HOLD_MS = 5_000
+
+/** @throws FlowError REGISTRY_UNREACHABLE, REGISTRY_INCOMPATIBLE, KAFKA_UNREACHABLE */
+export async function openShared({ kafka, registry, names, partitions, clock }: SharedOptions): Promise<Shared> {
+  const encoderOf = async <T extends object>(topic: string, schema: Parameters<typeof schemaText>[0]) => {
+    const text = schemaText(schema)
+    return encoderFor<T>(text, await registry.register(`${topic}-value`, text))
+  }
+  const encoders = {
+    session: await encoderOf<Session>(names.sessions, 'session'),
+    message: await encoderOf<Message>(names.messages, 'message'),
+    event: await encoderOf<Event>(names.events, 'event'),
+  }
+  const progress = await encoderOf<Progress>(names.progress, 'progress')
+  const progressDecoder = decoderFor<Progress>(registry, schemaText('progress'))
+  const written = [names.sessions, names.messages, names.events, names.rejects, names.versions, names.offsets]
+  const maxBytes = new Map(await kafka.maxMessageBytes(written))
+  return {
+    outputs: { names, partitions, partitionOf, encoders, maxBytes },
+    prefix: prefixOf(names),
+    progress,
+    decodeProgress: async value => {
+      await progressDecoder.prepare([value])
+      return progressDecoder.decode(value)
+    },
+    refreshLimits: once(clock, async () => {
+      for (const [topic, bytes] of await kafka.maxMessageBytes(written)) maxBytes.set(topic, bytes)
+    }),
+  }
+}
+
+/** The parts of the one source partition that the config alone decides. */
+export function partsOf(
+  { outputs, prefix, progress, decodeProgress, refreshLimits }: Shared,
+  { name, connector, base, config }: ConnectorToRun,
+  { stream, streamName, scope }: SourcePartition,
+  task: number,
+) {
+  const place = { connector: name, stream: streamName, scope: scope.name }
+  const { manifest } = connector
+  const to: Outputs = {
+    ...place,
+    ...outputs,
+    vendor: manifest.id,
+    account: base.account,
+    task,
+    door: doorOf(maskFor(connector, base)),
+    feeds: kindsOf(connector, streamName, config),
+    tolerant: base.errorsTolerance === 'all',
+  }
+  return {
+    place,
+    to,
+    scope,
+    stream,
+    config,
+    spec: planSpecOf(connector, stream, base, config),
+    progress,
+    decodeProgress,
+    refreshLimits,
+    transactionalId: sourceTransactionalId(prefix, place),
+    formerTransactionalId: formerTransactionalId(prefix, place),
+  }
+}
+
+/** The source partition's share of the quota. */
+export function leaseOf(
+  pool: QuotaPool,
+  { name, connector, base, config }: ConnectorToRun,
+  scope: Scope,
+  more: { willRecall?: boolean; onWaited?: (seconds: number) => void } = {},
+) {
+  const { manifest } = connector
+  const shared = quotaShare(manifest, name, config, scope)
+  return pool.lease({ vendor: manifest.id, shared, limits: quotaLimits(manifest, base), ...more })
+}
+
+export interface SourcePartition {
+  readonly stream: Stream
+  readonly streamName: string
+  readonly scope: Scope
+}
+
+/** Scopes are part of keys and of the transactional id. */
+const MOST_SCOPE_BYTES = 1024
+
+/** The streams to read, times the scopes of each. */
+export function partitionsOf(connector: Connector, base: BaseConfig, config: object): SourcePartition[] {
+  return base.streams.flatMap(streamName => {
+    const stream = connector.streams[streamName]
+    if (!stream) throw new FlowError('CFG_INVALID', { path: 'streams', hint: `there is no stream ${streamName}` })
+    const scopes = stream.scopes?.(config as never, base.account) ?? [{ name: base.account, botId: null }]
+    for (const { name } of scopes) {
+      if (Buffer.byteLength(name) > MOST_SCOPE_BYTES)
+        throw new FlowError('CFG_INVALID', { path: 'scope', hint: `a scope is longer than ${MOST_SCOPE_BYTES} bytes` })
+    }
+    return scopes.map(scope => ({ stream, streamName, scope }))
+  })
+}
+
+/** The kinds of records that a stream of the connector gives. */
+export function kindsOf({ manifest, streams }: Connector, streamName: string, config: object): readonly RecordKind[] {
+  const stream = streams[streamName]
+  const derive = stream?.derive?.(config as never) ?? null
+  const tellsSessions = manifest.sessionStream === streamName || (derive !== null && derive.publishes !== false)
+  const kinds = stream?.gives ?? ['session', 'message', 'event']
+  return tellsSessions ? kinds : kinds.filter(kind => kind !== 'session')
+}
+
+/** How time is cut for a stream: the config's figures, else the stream's, else the manifest's. */
+export function planSpecOf(connector: Connector, stream: Stream, base: BaseConfig, config: object): PlanSpec {
+  const window = typeof stream.window === 'function' ? stream.window(config as never) : stream.window
+  return {
+    startAtMs: base.startAtMs,
+    pollIntervalMs: base.pollIntervalMs ?? window.pollIntervalMs ?? connector.manifest.pollIntervalMs,
+    lagMs: window.lagMs,
+    lookbackMs: base.lookbackMs ?? window.lookbackMs,
+    lookbackIntervalMs: base.lookbackIntervalMs ?? window.lookbackIntervalMs ?? LOOKBACK_INTERVAL_MS,
+    longestMs: window.longestMs,
+    smallestMs: window.smallestMs ?? 1000,
+    durableResume: window.durableResume,
+    inOrder: (stream.derive?.(config as never) ?? null) !== null,
+    followMs: stream.follow?.longestMs ?? 0,
+  }
+}
+
+/** The work, but once for all that ask within some seconds. */
+function once(clock: Clock, work: () => Promise<void>): () => Promise<void> {
+  let last: Promise<void> | null = null
+  let untilMs = -Infinity
+  return () => {
+    if (last === null || clock.now() >= untilMs) {
+      untilMs = clock.now() + LIMITS_HOLD_MS
+      last = work().catch((error: unknown) => {
+        last = null
+        throw error
+      })
+    }
+    return last
+  }
+}
+
+/** `<prefix>` of `<prefix>.sessions`. */
+function prefixOf(names: TopicNames): string {
+  return names.sessions.slice(0, -'.sessions'.length)
+}

@@ -1,0 +1,124 @@
+/**
+ * An answer as bytes: JSON or CSV, written in small steps, with its tag, and packed as the client can take it.
+ */
+import { createHash } from 'node:crypto'
+import { Readable } from 'node:stream'
+import { constants, createBrotliCompress, createGzip } from 'node:zlib'
+import type { SeriesAnswer, SeriesQuery } from './query.ts'
+import type { Steps } from './slices.ts'
+
+export interface Body {
+  readonly contentType: string
+  readonly pieces: readonly Buffer[]
+  /** Of all pieces. */
+  readonly length: number
+  /** A weak tag: the same content has the same tag, however it is packed and whichever process answers. */
+  readonly etag: string
+}
+
+/** Values that are written between two pauses, and characters of one piece, about. */
+const VALUES_A_STEP = 4096
+const PIECE = 65_536
+
+export function* bodyOf(query: SeriesQuery, answer: SeriesAnswer): Steps<Body> {
+  const parts = query.format === 'csv' ? csvParts(query, answer) : jsonParts(answer)
+  const pieces: Buffer[] = []
+  const hash = createHash('sha256')
+  let length = 0
+  let text = ''
+  const flush = () => {
+    const bytes = Buffer.from(text)
+    text = ''
+    length += bytes.length
+    hash.update(bytes)
+    pieces.push(bytes)
+  }
+  for (const part of parts) {
+    text += part
+    if (text.length >= PIECE) flush()
+    yield
+  }
+  flush()
+  return {
+    contentType: query.format === 'csv' ? 'text/csv; charset=utf-8' : 'application/json; charset=utf-8',
+    pieces,
+    length,
+    etag: `W/"${hash.digest('base64url').slice(0, 27)}"`,
+  }
+}
+
+function* jsonParts({ data, complete_until }: SeriesAnswer): Generator<string> {
+  yield '{"data":{"series":['
+  for (const [index, { labels, values, ...rest }] of data.series.entries()) {
+    yield `${index === 0 ? '' : ','}{"labels":${JSON.stringify(labels)},"values":`
+    yield* arrayParts(values)
+    yield `,${JSON.stringify(rest).slice(1)}`
+  }
+  yield '],"series_labels":'
+  yield* arrayParts(data.series_labels)
+  yield ',"x_values":'
+  yield* arrayParts(data.x_values)
+  yield `},"complete_until":${JSON.stringify(complete_until)}}`
+}
+
+function* arrayParts(values: readonly (number | string | null)[]): Generator<string> {
+  yield '['
+  for (let at = 0; at < values.length; at += VALUES_A_STEP)
+    yield (at === 0 ? '' : ',') + JSON.stringify(values.slice(at, at + VALUES_A_STEP)).slice(1, -1)
+  yield ']'
+}
+
+/** One line a bucket and group: `bucket_start`, the labels, and a column for each measure; a value that is not known is empty. */
+function* csvParts({ groupBy, measures }: SeriesQuery, { data }: SeriesAnswer): Generator<string> {
+  yield `${['bucket_start', ...groupBy, ...measures].join(',')}\r\n`
+  for (let at = 0; at < data.series.length; at += measures.length) {
+    const group = data.series.slice(at, at + measures.length)
+    const labels = groupBy.map(label => `,${csvText(group[0]?.labels[label] ?? '')}`).join('')
+    let lines = ''
+    for (const [index, x] of data.x_values.entries()) {
+      lines += `${x}${labels}`
+      for (const { values } of group) lines += `,${values[index] ?? ''}`
+      lines += '\r\n'
+      if (index % 512 === 511) {
+        yield lines
+        lines = ''
+      }
+    }
+    yield lines
+  }
+}
+
+const csvText = (text: string) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)
+
+/** Whether the client has it already. */
+export function isKnown(etag: string, ifNoneMatch: string | undefined): boolean {
+  const opaque = (tag: string) => (tag.startsWith('W/') ? tag.slice(2) : tag)
+  return (ifNoneMatch ?? '').split(',').some(each => each.trim() === '*' || opaque(each.trim()) === opaque(etag))
+}
+
+const LEAST_PACKED = 1024
+
+/** The bytes to send, packed off the main thread where the client takes that; what is small stays as it is. */
+export function packed(body: Body, acceptEncoding: string | undefined): { encoding: string | null; stream: Readable } {
+  const plain = Readable.from(body.pieces, { objectMode: false })
+  const encoding = body.length < LEAST_PACKED ? null : encodingOf(acceptEncoding ?? '')
+  if (encoding === null) return { encoding, stream: plain }
+  const packer = encoding === 'br' ? createBrotliCompress({ params: { [constants.BROTLI_PARAM_QUALITY]: 4 } }) : createGzip()
+  return { encoding, stream: plain.pipe(packer) }
+}
+
+/** The better one of those that the header gives most weight to; null: unpacked. */
+function encodingOf(header: string): 'br' | 'gzip' | null {
+  const weights = new Map<string, number>()
+  for (const part of header.split(',')) {
+    const [name = '', ...parameters] = part.split(';').map(each => each.trim().toLowerCase())
+    const q = parameters.find(each => each.startsWith('q='))
+    const weight = q === undefined ? 1 : Number(q.slice(2))
+    weights.set(name, Number.isFinite(weight) ? weight : 0)
+  }
+  const weightOf = (name: string) => weights.get(name) ?? weights.get('*') ?? 0
+  const [br, zip] = [weightOf('br'), Math.max(weightOf('gzip'), weights.get('x-gzip') ?? 0)]
+  const plain = weights.get('identity') ?? 0
+  if (Math.max(br, zip) <= 0 || plain > Math.max(br, zip)) return null
+  return br >= zip ? 'br' : 'gzip'
+}

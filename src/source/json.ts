@@ -1,0 +1,61 @@
+/**
+ * JSON as vendors write it, without losing digits: a number beyond 2^53 is kept as the text that the vendor wrote, because two ids that
+ * differ in their last digit would become one number.
+ */
+
+/** Where a number may stand that a double cannot hold: 16 digits or an exponent, right after what can come before a value. */
+const SUSPECT = /(?:^|[\s:,[])-?(?:\d{16}|\d+(?:\.\d+)?[eE])/
+
+/**
+ * Like `JSON.parse`, but a number whose magnitude is above `Number.MAX_SAFE_INTEGER` becomes the text of its literal (`"12345678901234567890"`,
+ * `"1e400"`). All other numbers stay numbers.
+ *
+ * The literals are quoted before parsing. A reviver with `context.source` would do the same, but it recurses: a deeply nested value, which
+ * `JSON.parse` alone survives, overflows the stack there and takes its whole page with it.
+ *
+ * @throws SyntaxError as `JSON.parse` does.
+ */
+export function parseJson(text: string): unknown {
+  return JSON.parse(SUSPECT.test(text) ? quoteLargeNumbers(text) : text)
+}
+
+/** Text that is not JSON stays text that is not JSON: a quoted literal never makes it valid. */
+function quoteLargeNumbers(text: string): string {
+  const parts: string[] = []
+  let keptTo = 0
+  const next = /["\d-]/g
+  for (let found = next.exec(text); found !== null; found = next.exec(text)) {
+    if (found[0] === '"') {
+      next.lastIndex = stringEnd(text, found.index)
+      continue
+    }
+    const end = numberEnd(text, found.index)
+    next.lastIndex = end
+    const literal = text.slice(found.index, end)
+    if (!LITERAL.test(literal) || Math.abs(Number(literal)) <= Number.MAX_SAFE_INTEGER) continue
+    parts.push(text.slice(keptTo, found.index), '"', literal, '"')
+    keptTo = end
+  }
+  parts.push(text.slice(keptTo))
+  return parts.join('')
+}
+
+/** A number as JSON's grammar has it. Longer than any sensible id is no concern here: rows are bounded where they are decoded. */
+const LITERAL = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/
+
+/** The place after the closing quote of the string that opens at `start`; the end of the text where it never closes. */
+function stringEnd(text: string, start: number): number {
+  for (let quote = text.indexOf('"', start + 1); quote !== -1; quote = text.indexOf('"', quote + 1)) {
+    let slashes = 0
+    while (text.charCodeAt(quote - 1 - slashes) === 92) slashes++
+    if (slashes % 2 === 0) return quote + 1
+  }
+  return text.length
+}
+
+/** Walked by hand: a pattern over millions of digits would overflow the stack of the pattern engine. */
+function numberEnd(text: string, start: number): number {
+  let end = start + 1
+  while (end < text.length && '0123456789.eE+-'.includes(text.charAt(end))) end++
+  return end
+}

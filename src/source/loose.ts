@@ -1,0 +1,22 @@
+/** Rows with fields that nobody has announced. */
+import { z } from 'zod'
+import { put } from './liberal.ts'
+
+/**
+ * `z.looseObject`, which loses a field that is named `__proto__`: this one keeps it.
+ *
+ * @param shape The fields that are known. The others come as they are.
+ */
+export function looseObject<Shape extends z.ZodRawShape>(shape: Shape) {
+  const known = z.looseObject(shape)
+  return z.unknown().transform((raw, ctx): z.output<typeof known> => {
+    const parsed = known.safeParse(raw)
+    if (!parsed.success) {
+      for (const issue of parsed.error.issues) ctx.issues.push({ ...issue, input: undefined })
+      return z.NEVER
+    }
+    const fields = raw as Readonly<Record<string, unknown>>
+    if (Object.hasOwn(fields, '__proto__')) put(parsed.data as Record<string, unknown>, '__proto__', fields['__proto__'])
+    return parsed.data
+  })
+}

@@ -1,0 +1,125 @@
+/**
+ * Ends calls of a connector that hang by themselves: a promise that nobody resolves must not hold a task for ever. A connector that waits for the
+ * vendor or for its quota waits inside our client, which has time limits of its own; so only time without such a call counts.
+ *
+ * Real timers, as for requests: what is watched is real, also where a test moves its clock by hand. Code that never gives the thread back cannot be
+ * ended.
+ */
+import { FlowError } from '../errors.ts'
+import type { FollowArgs, Http, Stream } from './contract.ts'
+
+/** How long a call of a connector may do nothing that we know of. All that it has to do beside asking us is quick. */
+export const PLUGIN_PATIENCE_MS = 60_000
+
+/** A timer that is so late was not served, because the process was stopped or busy: then the connector was not, either. */
+const LATE_MS = 5_000
+
+export interface Watchdog {
+  /**
+   * @param call What may hang, for the error.
+   * @throws FlowError PLUGIN_HUNG when the work neither ended nor was busy for the whole patience; what comes of it later is nobody's.
+   */
+  watch<T>(call: string, work: () => T | Promise<T>): Promise<T>
+  /** Runs what the connector asks of us, which is no hanging. Rejects with STOPPED after a call that was ended. */
+  busy<T>(work: () => Promise<T>): Promise<T>
+}
+
+/** For one thread of work of a connector: one call, or the pages of one listing. */
+export function watchdog(patienceMs = PLUGIN_PATIENCE_MS): Watchdog {
+  let underWay = 0
+  let isDead = false
+  const watches = new Set<{ arm(): void; rest(): void }>()
+
+  return {
+    watch: (call, work) =>
+      new Promise((resolve, reject) => {
+        let timer: NodeJS.Timeout | undefined
+        const rest = () => clearTimeout(timer)
+        const arm = () => {
+          rest()
+          if (underWay > 0) return
+          const dueMs = performance.now() + patienceMs
+          timer = setTimeout(() => {
+            if (performance.now() - dueMs > LATE_MS) return arm()
+            isDead = true
+            end()
+            reject(new FlowError('PLUGIN_HUNG', { call, patienceMs, hint: `${call} neither ended nor asked for anything` }))
+          }, patienceMs).unref()
+        }
+        const mine = { arm, rest }
+        const end = () => {
+          rest()
+          watches.delete(mine)
+        }
+        watches.add(mine)
+        arm()
+        // In a function of its own, so that what the work throws at once ends the watch, too.
+        const begun = async () => await work()
+        begun().finally(end).then(resolve, reject)
+      }),
+
+    busy: async work => {
+      if (isDead) throw new FlowError('STOPPED', { hint: 'the call that asks was ended' })
+      underWay++
+      for (const each of watches) each.rest()
+      try {
+        return await work()
+      } finally {
+        underWay--
+        for (const each of watches) each.arm()
+      }
+    },
+  }
+}
+
+/**
+ * The stream with `read`, `expand` and `follow.read` under watch; each throws PLUGIN_HUNG where it hangs. Everything else is the stream's own, wherever
+ * it has it from (a prototype, a getter, a private field).
+ */
+export function watchedStream(stream: Stream, patienceMs?: number): Stream {
+  const watchedCall = <A extends { readonly http: Http }, T>(call: string, work: (args: A) => Promise<T>) => {
+    return (args: A): Promise<T> => {
+      const dog = watchdog(patienceMs)
+      return dog.watch(call, () => work({ ...args, http: busyHttp(args.http, dog) }))
+    }
+  }
+  const read: Stream['read'] = args => {
+    const dog = watchdog(patienceMs)
+    const pages = stream.read({ ...args, http: busyHttp(args.http, dog) })[Symbol.asyncIterator]()
+    return {
+      [Symbol.asyncIterator]: () => ({
+        next: () => dog.watch('read', () => pages.next()),
+        return: async () => (await pages.return?.()) ?? { done: true, value: undefined },
+      }),
+    }
+  }
+  const replaced: Partial<Stream> = { read }
+  if (stream.expand) replaced.expand = watchedCall('expand', async args => await (stream.expand as Expand)(args))
+  const { follow } = stream
+  const asked = follow && watchedCall('follow.read', async (args: FollowArgs) => await follow.read(args))
+  return instead(stream, { ...replaced, ...(follow && asked ? { follow: instead(follow, { read: asked }) } : {}) })
+}
+
+type Expand = NonNullable<Stream['expand']>
+
+/** The object with some of its members replaced; the others run on the object itself. */
+function instead<T extends object>(of: T, members: Partial<T>): T {
+  const bound = new Map<unknown, unknown>()
+  // Not the object itself is the target: of one that is frozen nothing could be replaced.
+  return new Proxy(Object.create(of) as T, {
+    get: (_, name) => {
+      if (Object.hasOwn(members, name)) return members[name as keyof T]
+      const value: unknown = Reflect.get(of, name, of)
+      if (typeof value !== 'function') return value
+      if (!bound.has(value)) bound.set(value, value.bind(of))
+      return bound.get(value)
+    },
+  })
+}
+
+function busyHttp(http: Http, dog: Watchdog): Http {
+  return {
+    getJson: (...args) => dog.busy(() => http.getJson(...args)),
+    postJson: (...args) => dog.busy(() => http.postJson(...args)),
+  }
+}

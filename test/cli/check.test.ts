@@ -1,0 +1,87 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
+import { checkCommand } from '../../src/cli/check.ts'
+import { connectRegistry } from '../../src/kafka/registry.ts'
+import { createLog, silentLog } from '../../src/log.ts'
+import { configFile } from '../support/product.ts'
+
+interface Finding {
+  readonly finding: string
+  readonly what: string
+  readonly [field: string]: unknown
+}
+
+async function server(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<string> {
+  const listening = createServer(answer)
+  await new Promise<void>(resolve => {
+    listening.listen(0, '127.0.0.1', resolve)
+  })
+  onTestFinished(() => void listening.close())
+  return `http://127.0.0.1:${(listening.address() as AddressInfo).port}`
+}
+
+async function check(config: object): Promise<{ code: number; findings: Finding[] }> {
+  const file = configFile({ kafka: { brokers: ['127.0.0.1:1'] }, ...config })
+  onTestFinished(() => file.remove())
+  const findings: Finding[] = []
+  const code = await checkCommand(['--config', file.path], {
+    stdout: line => void findings.push(JSON.parse(line) as Finding),
+    log: createLog('silent'),
+    signal: new AbortController().signal,
+    env: {},
+    entry: '',
+  })
+  return { code, findings }
+}
+
+/** A registry below `/apis/ccompat/v7`; all else answers as its web server does. */
+const registry = (other: (response: ServerResponse) => void) =>
+  server((request, response) => {
+    if (request.url === '/apis/ccompat/v7/subjects')
+      response.setHeader('content-type', 'application/vnd.schemaregistry.v1+json').end('["a-value"]')
+    else other(response)
+  })
+
+test.each<[string, (response: ServerResponse) => void]>([
+  ['a page', response => response.setHeader('content-type', 'text/html').end('<html>console</html>')],
+  ['404 with a page', response => response.writeHead(404, { 'content-type': 'text/html' }).end('<html>no</html>')],
+  ['404 in JSON', response => response.writeHead(404, { 'content-type': 'application/json' }).end('{"error_code":404}')],
+  ['an object', response => response.setHeader('content-type', 'application/json').end('{"version":"3"}')],
+  ['nothing', response => response.writeHead(204).end()],
+])('a registry path that answers %s is a fault of the config', async (_what, other) => {
+  const url = await registry(other)
+  const pinged = connectRegistry({ url, log: silentLog }).ping()
+  await expect(pinged).rejects.toMatchObject({
+    code: 'CFG_INVALID',
+    details: { path: 'registry.url', hint: expect.stringContaining('no schema registry at this path') as string },
+  })
+  await connectRegistry({ url: `${url}/apis/ccompat/v7/`, log: silentLog }).ping()
+})
+
+test('a wrong registry path is told with its place and cure; tasks.max above 1 is a warning, which says that it is a label, and no fault', async () => {
+  const url = await registry(response => response.writeHead(404).end())
+  const config = (path: string, tasks: number) => ({
+    registry: { url: url + path },
+    connectors: { acme: { 'connector.class': 'botmaker', 'access.token': 'tok-en', 'base.url': url, 'tasks.max': tasks } },
+  })
+  const wrong = await check(config('', 2))
+  expect(wrong.code).toBe(1)
+  expect(wrong.findings.find(({ what }) => what === 'registry')).toMatchObject({
+    finding: 'fault',
+    code: 'CFG_INVALID',
+    path: 'registry.url',
+    cure: expect.any(String) as string,
+  })
+  expect(wrong.findings.filter(({ finding }) => finding === 'warning')).toEqual([
+    {
+      finding: 'warning',
+      what: 'connectors.acme.tasks.max',
+      line: expect.any(Number) as number,
+      warning: expect.stringContaining('label') as string,
+    },
+  ])
+  const right = await check(config('/apis/ccompat/v7/', 1))
+  expect(right.findings.find(({ what }) => what === 'registry')).toMatchObject({ finding: 'ok', url: `${url}/apis/ccompat/v7` })
+  expect(right.findings.filter(({ finding }) => finding === 'warning')).toEqual([])
+}, 60_000)

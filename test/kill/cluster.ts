@@ -25,7 +25,7 @@ import {
   REGISTRY_PATH,
   renderProperties,
 } from '../../src/stack/values.ts'
-import { type Certificates, makeCertificates } from './certificates.ts'
+import { makeCertificates } from './certificates.ts'
 
 const START_MS = 90_000
 const USER = 'colloquy'
@@ -113,10 +113,12 @@ export async function startCluster(of: {
     return { client: `127.0.0.1:${client}`, inside: `127.0.0.1:${inside}`, controller: `127.0.0.1:${controller}` }
   }
   const voters = NODES.map(id => `${id}@${listenersOf(id).controller}`).join(',')
+  const caFile = join(scratch.path, 'ca.pem')
+  const keystore = join(scratch.path, 'broker.pem')
   const folderOf = (id: NodeId) => join(scratch.path, `node-${id}`)
   const propertiesFile = (id: NodeId) => join(scratch.path, `server-${id}.properties`)
 
-  function writeProperties(id: NodeId, certificates: Certificates): void {
+  function writeProperties(id: NodeId): void {
     const at = listenersOf(id)
     const properties = {
       ...brokerProperties('test'),
@@ -129,10 +131,8 @@ export async function startCluster(of: {
       'inter.broker.listener.name': 'INSIDE',
       'sasl.enabled.mechanisms': 'SCRAM-SHA-512',
       'listener.name.client.scram-sha-512.sasl.jaas.config': 'org.apache.kafka.common.security.scram.ScramLoginModule required;',
-      'ssl.keystore.type': 'PKCS12',
-      'ssl.keystore.location': certificates.keystore,
-      'ssl.keystore.password': certificates.password,
-      'ssl.key.password': certificates.password,
+      'ssl.keystore.type': 'PEM',
+      'ssl.keystore.location': keystore,
       'log.dirs': folderOf(id),
     }
     writeFileSync(propertiesFile(id), renderProperties(properties))
@@ -217,10 +217,12 @@ export async function startCluster(of: {
 
   try {
     if (given === undefined) startJava('registry', registryArgs({ release, folder: apicurio.path, registryPort, managementPort }))
-    const certificates = await makeCertificates(java.bin, scratch.path)
+    const certificates = await makeCertificates()
     ca = certificates.ca
+    writeFileSync(caFile, ca)
+    writeFileSync(keystore, `${certificates.key.trim()}\n${certificates.chain}`, { mode: 0o600 })
     const id = clusterId()
-    for (const node of NODES) writeProperties(node, certificates)
+    for (const node of NODES) writeProperties(node)
     await format(NODES[0], id)
     for (const node of NODES.slice(1)) copyFormat(folderOf(NODES[0]), folderOf(node), node)
     for (const node of NODES) launch(node)
@@ -228,11 +230,11 @@ export async function startCluster(of: {
     if (given === undefined) await registryAnswers(registry, release, AbortSignal.timeout(START_MS))
     return {
       brokers: NODES.map(brokerOf),
-      config: { brokers: NODES.map(node => listenersOf(node).client), ssl: { ca: certificates.caFile }, sasl: login },
+      config: { brokers: NODES.map(node => listenersOf(node).client), ssl: { ca: caFile }, sasl: login },
       user: USER,
       librdkafka: {
         'security.protocol': 'SASL_SSL',
-        'ssl.ca.location': certificates.caFile,
+        'ssl.ca.location': caFile,
         'sasl.mechanism': 'SCRAM-SHA-512',
         'sasl.username': login.username,
         'sasl.password': login.password,

@@ -345,7 +345,8 @@ const VENDOR_FAULTS: readonly { readonly name: string; readonly fault: VendorFau
 ]
 
 function drawOrder(random: Random, role: Victim, signal: Order['signal']): Order {
-  return { at: pointAtWork(random, role), skip: random.int(0, 8), signal }
+  // An aggregator writes when there is something to count, a worker at every poll of every source partition.
+  return { at: pointAtWork(random, role), skip: random.int(0, role === 'worker' ? 8 : 2), signal }
 }
 
 /** A process that has just been started comes to no point of its work before it is ready. */

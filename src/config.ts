@@ -214,10 +214,6 @@ export const ConfigFile = section({
     .default([])
     .describe('npm packages or paths of connectors beside the built-in ones'),
   connectors: z.unknown().optional().describe('One flat map a connector, as in Kafka Connect'),
-  removed: z
-    .array(words(), 'takes a list of names of connectors')
-    .default([])
-    .describe('Connectors that were taken out of every file for good: nobody waits any more for what they have not read'),
   aggregator: Aggregator.prefault({}),
   log: LogSettings.prefault({}),
 })
@@ -250,8 +246,6 @@ export interface ColloquyConfig {
   /** npm package names, and paths made absolute. */
   readonly plugins: readonly string[]
   readonly connectors: Readonly<Record<string, ConnectorMap>>
-  /** Names of connectors that are gone for good. */
-  readonly removed: readonly string[]
   /** What the file does not say is the aggregator's to decide. */
   readonly aggregator: { readonly groupId: string; readonly retentionMs?: number; readonly sessionTimeoutMs?: number }
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' }
@@ -317,10 +311,6 @@ export function loadConfig(path: string, env: Environment): LoadedConfig {
   readCertificates(tls, ['tls'], folder, report)
 
   const parsed = ConfigFile.safeParse(resolved)
-  const removed = isRecord(resolved) ? resolved['removed'] : undefined
-  for (const name of Array.isArray(removed) ? removed : []) {
-    if (Object.hasOwn(connectors, String(name))) report(['removed'], `names ${String(name)}, which stands under connectors`)
-  }
   if (!parsed.success) for (const issue of parsed.error.issues) reportIssue(issue, [], resolved, report)
   const plugins = pluginsIn(resolved, folder)
   const ca = isRecord(tls) && typeof tls['ca'] === 'string' ? { ca: tls['ca'] } : {}
@@ -359,7 +349,6 @@ function configOf(
     tls: withoutUndefined(tls),
     plugins,
     connectors,
-    removed: data.removed,
     aggregator: {
       groupId: aggregator.groupId ?? `${topics.prefix}-aggregator`,
       ...(aggregator.retention === null ? {} : { retentionMs: aggregator.retention }),

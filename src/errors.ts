@@ -13,7 +13,9 @@ export const RETRIES = {
   reopen: 'the window is read again from its first page, at once, up to three times; then the task restarts',
   reread:
     'nothing in memory is trusted: cursor and versions are read from their topics again, at once the first time, then as `restart`',
-  restart: 'the task ends and is started again by itself, after 1 s, doubling to 5 min',
+  follow:
+    'the process that took it over is followed, and the source partition claimed again when nobody reads it any more: at once when that process has ended, 10 s after its last sign of life else',
+  restart: 'the task ends and is started again by itself, after 1 s, doubling to 5 min (10 s for faults of Kafka)',
   reject: 'the row goes to the rejects topic and its page goes on; with `errors.tolerance: none` the task restarts',
   never: 'nothing is tried again: a person has to act',
 } as const
@@ -156,9 +158,9 @@ export const ERRORS = {
     cure: 'Nothing: the stored cursor says what was committed, and reading goes on from there.',
   },
   KAFKA_FENCED: {
-    retry: 'never',
+    retry: 'follow',
     text: 'another process has taken this source partition over',
-    cure: 'Nothing, when that process is meant to run. Else stop one of the two.',
+    cure: 'Nothing: it is read by that process, and by this one again when that one is gone. One of the two is enough.',
   },
   KAFKA_ABORTED: {
     retry: 'reread',

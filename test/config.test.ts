@@ -40,7 +40,6 @@ test('the least file gets every default', () => {
     http: { host: '127.0.0.1', port: 8083 },
     tls: {},
     plugins: [],
-    removed: [],
     connectors: {},
     aggregator: { groupId: 'colloquy-aggregator' },
     log: { level: 'info' },
@@ -116,7 +115,6 @@ connectors:
 
 test.each([
   ['kafka: { brokers: [a:1], clientid: x }', 'kafka.clientid: is not a key of the config; did you mean clientId?'],
-  ['connectors: { a: {} }\nremoved: [a]', 'removed: names a, which stands under connectors'],
   ['conectors: {}', 'conectors: is not a key of the config; did you mean connectors?'],
   ['partitions: 3', 'partitions: is not a key of the config; it belongs to topics'],
   [

@@ -108,7 +108,10 @@ class Process {
     const ends: Promise<unknown>[] = this.#server ? [this.#server.done] : []
     let failure: unknown
     try {
-      await this.#prepare()
+      await this.#patiently(async () => {
+        await prepareTopics(this.#setup, this.#kafka)
+        await registerSchemas(this.#setup, this.#registry)
+      })
       this.#watch = watchKafka({
         kafka: this.#kafka,
         clock: this.#clock,
@@ -117,14 +120,10 @@ class Process {
         ...WATCH,
       })
       if (!this.#signal.aborted && this.#roles.has('worker')) {
-        this.#ingest = await startIngest({
-          ...roleOptions,
-          connectors: this.#setup.connectors,
-          network: this.#setup.network,
-          removed: config.removed,
-        })
-        // A worker whose source partitions have all been taken over by another process stays, for its listener tells so.
-        ends.push(this.#ingest.done.then(() => stopped(this.#signal)))
+        const { connectors, network } = this.#setup
+        this.#ingest = await this.#patiently(() => startIngest({ ...roleOptions, connectors, network }))
+        // A worker whose source partitions have all ended stays, for its listener says so.
+        if (this.#ingest) ends.push(this.#ingest.done.then(() => stopped(this.#signal)))
       }
       if (!this.#signal.aborted && this.#roles.has('aggregator')) {
         this.#aggregator = startAggregator({
@@ -149,23 +148,20 @@ class Process {
     return 0
   }
 
-  /** Topics and schemas, tried again for as long as Kafka or the registry are away. */
-  async #prepare(): Promise<void> {
-    let waitMs = 1000
-    while (!this.#signal.aborted) {
+  /** The work, tried again for as long as Kafka or the registry are away; undefined when stopped meanwhile. @throws FlowError that time does not mend */
+  async #patiently<T>(work: () => Promise<T>): Promise<T | undefined> {
+    for (let waitMs = 1000; !this.#signal.aborted; waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS)) {
       try {
-        await prepareTopics(this.#setup, this.#kafka)
-        await registerSchemas(this.#setup, this.#registry)
-        return
+        return await work()
       } catch (thrown) {
         const error = asFlowError(thrown)
         if (error.retry === 'never') throw error
         this.#starting = error.message
         this.#log.warn({ ...errorFields(error), waitMs }, 'cannot start yet, trying again')
         await this.#clock.sleep(waitMs, this.#signal)
-        waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS)
       }
     }
+    return undefined
   }
 
   /** A role works when it says so itself and Kafka answers: what it last heard of Kafka may be long ago. */

@@ -59,6 +59,11 @@ export class Owners {
     this.#workers.set(worker, -Infinity)
   }
 
+  /** Whether the worker has shown of late that it lives. */
+  isAlive(worker: string, nowMs: number): boolean {
+    return nowMs - (this.#workers.get(worker) ?? -Infinity) < SILENCE_MS
+  }
+
   /** Workers that ended or were silent for `ms`; they are forgotten. */
   takeSilent(ms: number, nowMs: number): string[] {
     const silent = [...this.#workers]
@@ -89,7 +94,7 @@ export class Owners {
   }
 
   #isAnyAlive(nowMs: number): boolean {
-    for (const [worker, atMs] of this.#workers) if (worker !== this.#me && nowMs - atMs < SILENCE_MS) return true
+    for (const worker of this.#workers.keys()) if (worker !== this.#me && this.isAlive(worker, nowMs)) return true
     return false
   }
 }

@@ -25,6 +25,8 @@ export interface StandbyOptions {
 export interface Standby {
   /** Names this process in the cursors that it writes. */
   readonly worker: string
+  /** Whether another process has shown of late that it lives. All that live are known some seconds after the start. */
+  isAlive(worker: string): boolean
   /** Calls back once another process has written the cursor after this one did: it owns the source partition now. @returns what ends that. */
   onLost(key: string, lost: () => void): () => void
   /** Resolves when the source partition may be claimed again, or the signal aborts. */
@@ -46,6 +48,7 @@ export function startStandby(options: StandbyOptions): Standby {
   const isFree = (key: string, since: { fencedAtMs: number; pollIntervalMs: number }) => owners.isFree(key, since, clock.now())
   return {
     worker,
+    isAlive: other => other !== worker && owners.isAlive(other, clock.now()),
     onLost: (key, lost) => {
       watched.set(key, lost)
       return () => {

@@ -23,8 +23,6 @@ export interface IngestOptions extends SharedOptions {
   readonly signal: AbortSignal
   /** The way to the vendors. Default: directly. */
   readonly network?: Network
-  /** Connectors that are gone for good, beside those that are there: their Progress is withdrawn. */
-  readonly removed?: readonly string[]
   /** For tests: no other process has this config, so none is followed. */
   readonly isAlone?: true
   /** For tests: see `Fault`. */
@@ -42,6 +40,8 @@ export interface Ingest {
 }
 
 const REFRESH_MS = 2_000
+/** After so long every other process that lives has shown it. */
+const SETTLED_MS = 15_000
 
 /** @throws FlowError REGISTRY_UNREACHABLE, REGISTRY_INCOMPATIBLE, KAFKA_UNREACHABLE; nothing runs then. */
 export async function startIngest(options: IngestOptions): Promise<Ingest> {
@@ -116,8 +116,9 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
       scope: scope.name,
     })),
   )
-  const withdrawn = whenReady(ready, clock, signal).then(() =>
-    withdrawRemoved({ kafka, names, prefix: shared.prefix, partitions, configured, removed: options.removed ?? [], log, signal }),
+  const isAlive = (worker: string) => standby?.isAlive(worker) ?? false
+  const withdrawn = whenReady(ready, clock, standby === undefined ? 0 : SETTLED_MS, signal).then(() =>
+    withdrawRemoved({ kafka, names, prefix: shared.prefix, partitions, configured, isAlive, clock, log, signal }),
   )
   void refresh(health, clock, options.refreshMs ?? REFRESH_MS, AbortSignal.any([signal, all.signal]))
   return {
@@ -130,9 +131,9 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   }
 }
 
-/** Nothing reads it any more: another process took it over, or its cursor cannot be read. A fault of the vendor or of one of its rows ends nothing. */
+/** This process reads it no more: another has taken it over, or its cursor cannot be read. A fault of the vendor or of one of its rows ends nothing. */
 function hasEnded({ error }: PartitionState): boolean {
-  return error !== null && ERRORS[error.code].retry === 'never' && !/^(SRC|ROW|RECORD)_/.test(error.code)
+  return error !== null && ['never', 'follow'].includes(ERRORS[error.code].retry)
 }
 
 function readiness(health: Health): ReturnType<Ingest['ready']> {
@@ -143,8 +144,9 @@ function readiness(health: Health): ReturnType<Ingest['ready']> {
   return { ok: why.length === 0, why }
 }
 
-/** Until all is ready, or for a minute: what can wait does not hold up the start. */
-async function whenReady(ready: Ingest['ready'], clock: Clock, signal: AbortSignal): Promise<void> {
+/** Until all is ready, or for a minute, but for `leastMs`: what can wait does not hold up the start. */
+async function whenReady(ready: Ingest['ready'], clock: Clock, leastMs: number, signal: AbortSignal): Promise<void> {
+  await clock.sleep(leastMs, signal)
   for (let waits = 0; waits < 120 && !ready().ok && !signal.aborted; waits++) await clock.sleep(500, signal)
 }
 

@@ -122,7 +122,7 @@ export async function runTask(given: TaskParts): Promise<void> {
         owned = null
       }
       if (signal.aborted || error.code === 'STOPPED') break
-      if (error.code === 'KAFKA_FENCED' && standby) {
+      if (error.retry === 'follow' && standby) {
         health.failed(error, 'paused')
         log.warn(errorFields(error), 'source partition taken over by another process, following it')
         await standby.untilFree(cursorKey(to), spec.pollIntervalMs, signal)
@@ -232,7 +232,7 @@ function isOutcome(error: FlowError): boolean {
 
 /** What the vendor shows may be other tomorrow, so a row that ends the task (`errors.tolerance: none`) does not end it for good. */
 function endsForGood(error: FlowError): boolean {
-  return error.retry === 'never'
+  return error.retry === 'never' || error.retry === 'follow'
 }
 
 /** What the vendor asked us to wait, bounded: after that it is asked again. */

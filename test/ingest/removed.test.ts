@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
-import { memoryKafka } from '../../src/conformance/memory-kafka.ts'
+import { type Clock, systemClock } from '../../src/clock.ts'
+import { type MemoryKafka, memoryKafka } from '../../src/conformance/memory-kafka.ts'
+import { cursorKey } from '../../src/ingest/cursor.ts'
 import { withdrawRemoved } from '../../src/ingest/removed.ts'
 import { partitionOf } from '../../src/kafka/partition.ts'
 import { silentLog } from '../../src/log.ts'
@@ -10,7 +12,17 @@ const configured = [
   { connector: 'acme', stream: 'events', scope: 'bot/1' },
 ]
 
-async function placeOf(keys: readonly string[]) {
+async function writeCursor(kafka: MemoryKafka, progressKey: string, worker: string | null, untilMs: number): Promise<void> {
+  const [connector = '', stream = '', ...scope] = progressKey.split('/')
+  const key = cursorKey({ connector, stream, scope: scope.join('/') })
+  const value = JSON.stringify({ 'live.until': new Date(untilMs).toISOString(), ...(worker === null ? {} : { worker }) })
+  const writer = kafka.openWriter({ transactionalId: `cursor of ${progressKey}` })
+  await writer.fence()
+  const records = [{ key: Buffer.from(key), value: Buffer.from(value) }]
+  await writer.transact(tx => tx.write([{ topic: names.offsets, partition: partitionOf(key, PARTITIONS), records }]))
+}
+
+async function placeOf(keys: readonly string[], workerOf: (key: string) => string | null = () => 'gone') {
   const kafka = memoryKafka()
   const writer = kafka.openWriter({ transactionalId: 'before' })
   await writer.fence()
@@ -23,19 +35,15 @@ async function placeOf(keys: readonly string[]) {
       })),
     ),
   )
+  for (const key of keys) await writeCursor(kafka, key, workerOf(key), 0)
   return {
     kafka,
-    withdraw: (removed: readonly string[] = []) =>
-      withdrawRemoved({
-        kafka,
-        names,
-        prefix: 'tiny',
-        partitions: PARTITIONS,
-        configured,
-        removed,
-        log: silentLog,
-        signal: new AbortController().signal,
-      }),
+    /** @param alive Workers that live. */
+    withdraw: (alive: readonly string[] = [], clock: Clock = systemClock, signal = new AbortController().signal) => {
+      const isAlive = (worker: string) => alive.includes(worker)
+      const of = { kafka, names, prefix: 'tiny', partitions: PARTITIONS, configured, isAlive, clock, log: silentLog, signal }
+      return withdrawRemoved(of)
+    },
     standing: () => {
       const newest = new Map(kafka.committed(names.progress).map(({ key, value }) => [String(key), value]))
       return [...newest].flatMap(([key, value]) => (value === null ? [] : [key])).sort()
@@ -43,7 +51,7 @@ async function placeOf(keys: readonly string[]) {
   }
 }
 
-test('streams and scopes that a connector of the config no longer has are withdrawn, and nothing else is', async () => {
+test('what the config no longer has is withdrawn, connectors, streams and scopes; what it has stays', async () => {
   const { withdraw, standing } = await placeOf([
     'acme/sessions/bot/1',
     'acme/sessions/bot/2',
@@ -52,15 +60,33 @@ test('streams and scopes that a connector of the config no longer has are withdr
     'other/sessions/bot/2',
   ])
   await withdraw()
-  expect(standing()).toEqual(['acme/events/bot/1', 'acme/sessions/bot/1', 'other/sessions/bot/2'])
+  expect(standing()).toEqual(['acme/events/bot/1', 'acme/sessions/bot/1'])
 })
 
-test('a connector that is not in the file is withdrawn only where the file says that it is gone', async () => {
-  const { withdraw, standing } = await placeOf(['acme/sessions/bot/1', 'old/sessions/a', 'old/sessions/b', 'other/sessions/a'])
+test('what a living process with another config reads stays, and what its other processes have left goes', async () => {
+  const { withdraw, standing } = await placeOf(['acme/sessions/bot/2', 'other/sessions/a'], key =>
+    key.startsWith('other') ? 'living' : 'gone',
+  )
+  await withdraw(['living'])
+  expect(standing()).toEqual(['other/sessions/a'])
   await withdraw()
-  expect(standing()).toHaveLength(4)
-  await withdraw(['old'])
-  expect(standing()).toEqual(['acme/sessions/bot/1', 'other/sessions/a'])
+  expect(standing()).toEqual([])
+})
+
+test('a cursor that names no process, as earlier versions write it, must stand still before its source partition counts as removed', async () => {
+  const { kafka, withdraw, standing } = await placeOf(['old/sessions/a', 'moving/sessions/a'], () => null)
+  const stop = new AbortController()
+  let slept = 0
+  const clock: Clock = {
+    now: () => 0,
+    async sleep(ms) {
+      slept += ms
+      if (slept < 1_800_000) await writeCursor(kafka, 'moving/sessions/a', null, slept)
+      else stop.abort()
+    },
+  }
+  await withdraw([], clock, stop.signal)
+  expect(standing()).toEqual(['moving/sessions/a'])
 })
 
 test('who still reads what was removed is fenced by either id before its progress is withdrawn, and it is withdrawn once', async () => {

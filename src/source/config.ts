@@ -223,6 +223,14 @@ export function parseConnectorConfig(
   }
 }
 
+/** Fields of a derived session that are remembered of its turns. */
+const REMEMBERED = ['user_id', 'channel_user_id', 'agent_id', 'agent_name', 'queue', 'attributes'] as const
+
+/** Whether rules hide what is remembered of a derived session's turns. */
+function hidesThreads(rules: PiiRules): boolean {
+  return REMEMBERED.some(field => rules.action('session', field) !== 'keep')
+}
+
 /** Rules as text have `;` between them, because names of attributes may hold commas. */
 function rulesIn(raw: unknown): unknown {
   return typeof raw === 'string' ? raw.split(';') : raw
@@ -240,8 +248,8 @@ function piiOf(
   const { rules } = parsePiiRules([...standard, ...own])
   if (rules.hashes && piiKey === undefined)
     report('pii.key', 'is required, because rules hash: a long secret, kept for as long as hashes must stay the same')
-  else if (own.length > 0 && piiKey === undefined && Object.values(streams).some(stream => stream.derive !== undefined))
-    report('pii.key', 'is required, because sessions are made of turns: what is remembered of them is sealed with it')
+  else if (piiKey === undefined && hidesThreads(rules) && Object.values(streams).some(stream => stream.derive !== undefined))
+    report('pii.key', 'is required, because sessions are made of turns, and what is remembered of their persons is sealed with it')
   const isEmpty = standard.length + own.length === 0
   if (isEmpty && piiKey !== undefined) report('pii.key', 'has no effect without pii.rules or pii.policy')
   return isEmpty ? null : { rules, key: piiKey ?? null }

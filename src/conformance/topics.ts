@@ -142,6 +142,20 @@ export function assertTrue(topics: Topics, truth: Truth): void {
 const MOST_SHOWN = 3
 
 function same<T extends object>(kind: string, expected: readonly Partial<T>[], found: readonly T[]): void {
+  const { missing, extra } = differences(kind, expected, found)
+  if (missing.length === 0 && extra.length === 0) return
+  const some = (list: readonly string[]) => list.toSorted().slice(0, MOST_SHOWN).join('\n    ')
+  assert.fail(
+    `of ${expected.length} ${kind} ${missing.length} are missing, ${extra.length} of ${found.length} are too many\n  missing:\n    ${some(missing)}\n  too many:\n    ${some(extra)}`,
+  )
+}
+
+/** What is expected and not found, and what is found and not expected, as text; only the fields that the expected records name are compared. */
+export function differences<T extends object>(
+  kind: string,
+  expected: readonly Partial<T>[],
+  found: readonly T[],
+): { readonly missing: readonly string[]; readonly extra: readonly string[] } {
   const fields = Object.keys(expected[0] ?? {}) as (keyof T)[]
   for (const entry of expected)
     assert.deepEqual(
@@ -160,12 +174,7 @@ function same<T extends object>(kind: string, expected: readonly Partial<T>[], f
     if (left === 0) extra.push(fields.length === 0 ? canonical(record) : word)
     else open.set(word, left - 1)
   }
-  const missing = [...open].flatMap(([word, left]) => Array.from({ length: left }, () => word))
-  if (missing.length === 0 && extra.length === 0) return
-  const some = (list: readonly string[]) => list.toSorted().slice(0, MOST_SHOWN).join('\n    ')
-  assert.fail(
-    `of ${expected.length} ${kind} ${missing.length} are missing, ${extra.length} of ${found.length} are too many\n  missing:\n    ${some(missing)}\n  too many:\n    ${some(extra)}`,
-  )
+  return { missing: [...open].flatMap(([word, left]) => Array.from({ length: left }, () => word)), extra }
 }
 
 /** JSON with the names of every object in order. */

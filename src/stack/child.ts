@@ -15,6 +15,8 @@ export interface Child {
   readonly gone: () => boolean
   /** The last lines it wrote on stdout and stderr, oldest first. */
   lastLines(): readonly string[]
+  /** Sends it a signal, named without `SIG`: `STOP`, `CONT`, `TERM`, `KILL`. Does nothing when it has gone. */
+  signal(name: 'STOP' | 'CONT' | 'TERM' | 'KILL'): void
   /** End it: SIGTERM and, after `graceMs`, SIGKILL; with `graceMs` 0 SIGKILL at once. Resolves when it has gone. May be called again. */
   stop(graceMs: number): Promise<void>
 }
@@ -73,6 +75,9 @@ export function startChild(
     exited,
     gone: () => gone,
     lastLines: () => lines,
+    signal: name => {
+      if (!gone) guard.stdin.write(`${name}\n`)
+    },
     async stop(graceMs) {
       if (gone) return
       if (graceMs > 0) {

@@ -188,7 +188,15 @@ async function startOnce(recipe: Recipe, signal: AbortSignal): Promise<Stack> {
       await warmUp(brokers, within)
     }
     const startRegistry = async () => {
-      const child = start('registry', registryArgs(recipe, { registryPort, managementPort }), scratch.path)
+      const database = data === null ? undefined : join(data.path, 'registry', 'db')
+      const at = {
+        release,
+        folder: recipe.registry,
+        registryPort,
+        managementPort,
+        ...(database === undefined ? {} : { database }),
+      }
+      const child = start('registry', registryArgs(at), scratch.path)
       void child.exited.then(() => broken.abort())
       await registryAnswers(registry, release, within)
     }
@@ -252,27 +260,39 @@ function writeKafkaFiles(recipe: Recipe, at: { port: number; controllerPort: num
   return { properties, logging: `-Dlog4j2.configurationFile=${log4j}` }
 }
 
-function registryArgs(recipe: Recipe, ports: { registryPort: number; managementPort: number }): string[] {
-  const { data, release } = recipe
+/**
+ * Arguments for Java that start the registry.
+ *
+ * @param at.folder Where the release was unpacked.
+ * @param at.database Path of the database's files; absent, the data is in memory.
+ */
+export function registryArgs(at: {
+  readonly release: RegistryRelease
+  readonly folder: string
+  readonly registryPort: number
+  readonly managementPort: number
+  readonly database?: string
+}): string[] {
+  const { release } = at
   const properties: Record<string, string> = {
     ...REGISTRY_PROPERTIES,
     'quarkus.http.host': '127.0.0.1',
-    'quarkus.http.port': String(ports.registryPort),
+    'quarkus.http.port': String(at.registryPort),
     // A second port that it opens in any case: left alone, two runs on one machine collide.
     'quarkus.management.host': '127.0.0.1',
-    'quarkus.management.port': String(ports.managementPort),
-    ...(data === null ? {} : { [release.databaseProperty]: `jdbc:h2:file:${join(data.path, 'registry', 'db')}` }),
+    'quarkus.management.port': String(at.managementPort),
+    ...(at.database === undefined ? {} : { [release.databaseProperty]: `jdbc:h2:file:${at.database}` }),
   }
   return [
     `-Xmx${REGISTRY_HEAP_MB}m`,
     ...Object.entries(properties).map(([name, value]) => `-D${name}=${value}`),
     '-jar',
-    join(recipe.registry, release.jar),
+    join(at.folder, release.jar),
   ]
 }
 
 /** Variables that Java or Quarkus would take as settings stay out, so that a start is the same in every shell. */
-function javaEnv(env: Environment): Environment {
+export function javaEnv(env: Environment): Environment {
   const meddling = /^(KAFKA_|QUARKUS_|APICURIO_|REGISTRY_|JAVA_TOOL_OPTIONS$|_JAVA_OPTIONS$|JDK_JAVA_OPTIONS$|CLASSPATH$)/
   return Object.fromEntries(Object.entries(env).filter(([name]) => !meddling.test(name)))
 }
@@ -304,7 +324,7 @@ async function warmUp(brokers: string, signal: AbortSignal): Promise<void> {
 const REGISTRY_POLL_MS = 100
 
 /** Resolves when the registry lists its subjects, with BACKWARD as the compatibility that every subject starts with. */
-async function registryAnswers(registry: string, release: RegistryRelease, signal: AbortSignal): Promise<void> {
+export async function registryAnswers(registry: string, release: RegistryRelease, signal: AbortSignal): Promise<void> {
   for (;;) {
     if (await answersOk(`${registry}/subjects`, {}, signal)) break
     await systemClock.sleep(REGISTRY_POLL_MS, signal)

@@ -22,6 +22,10 @@ export interface Ship {
 
 export interface FleetOptions {
   readonly world: World
+  /** Default `fleet`. */
+  readonly account?: string
+  /** Where in the world's time the vendors are. Default: the system's clock. */
+  readonly now?: () => number
   /** Few rows a page (about so many), so that there are many pages; absent: as many as the vendor gives. */
   readonly pageRows?: number
 }
@@ -33,43 +37,45 @@ const NO_LIMITS = { 'quota.per.second': 0, 'quota.per.minute': 0, 'quota.per.hou
 type Launch = (options: FleetOptions) => Promise<Ship>
 
 const LAUNCH: Readonly<Record<string, Launch>> = {
-  botmaker: async ({ world, pageRows }) => {
+  botmaker: async ({ world, pageRows, account = ACCOUNT, ...rest }) => {
     const simulator = await startBotmakerSimulator({
+      ...rest,
       world,
-      account: ACCOUNT,
+      account,
       quirks: { requestsPerSecond: 0 },
       ...(pageRows && { pageSize: pageRows }),
     })
-    return ship(simulator, {}, nowMs => botmakerTruth(simulator, nowMs))
+    return ship(simulator, { account }, nowMs => botmakerTruth(simulator, nowMs))
   },
-  chatlayer: async ({ world, pageRows }) => {
+  chatlayer: async ({ world, pageRows, account = ACCOUNT, ...rest }) => {
     const simulator = await startChatlayerSimulator({
+      ...rest,
       world,
       quirks: { requestsPerSecond: 0 },
       ...(pageRows && { pageSize: pageRows * 5 }),
     })
     const of = { fromMs: startOf(world), versions: ['LIVE'] as const }
-    return ship(simulator, {}, nowMs => chatlayerTruth(simulator, nowMs, of))
+    return ship(simulator, { account }, nowMs => chatlayerTruth(simulator, nowMs, of))
   },
-  koreai: async ({ world, pageRows }) => {
-    const simulator = await startKoreaiSimulator({ world, quirks: { perMinute: 0, perHour: 0 } })
-    const keys = { streams: 'sessions,analytics', ...(pageRows && { 'page.size': pageRows }) }
-    return ship(simulator, keys, nowMs => koreaiTruth(simulator, nowMs, { account: ACCOUNT, analytics: ANALYTICS }))
+  koreai: async ({ world, pageRows, account = ACCOUNT, ...rest }) => {
+    const simulator = await startKoreaiSimulator({ ...rest, world, quirks: { perMinute: 0, perHour: 0 } })
+    const keys = { account, streams: 'sessions,analytics', ...(pageRows && { 'page.size': pageRows }) }
+    return ship(simulator, keys, nowMs => koreaiTruth(simulator, nowMs, { account, analytics: ANALYTICS }))
   },
-  syntphony: async ({ world, pageRows }) => {
-    const simulator = await startSyntphonySimulator({ world, ...(pageRows && { pageSize: pageRows }) })
-    return ship(simulator, {}, nowMs => syntphonyTruth(simulator, nowMs, ACCOUNT))
+  syntphony: async ({ world, pageRows, account = ACCOUNT, ...rest }) => {
+    const simulator = await startSyntphonySimulator({ ...rest, world, ...(pageRows && { pageSize: pageRows }) })
+    return ship(simulator, { account }, nowMs => syntphonyTruth(simulator, nowMs, account))
   },
-  wolkvox: async ({ world, pageRows }) => {
+  wolkvox: async ({ world, pageRows, account = ACCOUNT, ...rest }) => {
     const rows = pageRows && { turnRows: pageRows * 20, rows: pageRows * 5 }
-    const simulator = await startWolkvoxSimulator({ world, ...rows })
+    const simulator = await startWolkvoxSimulator({ ...rest, world, ...rows })
     const keys = rows ? { 'max.rows.turns': rows.turnRows, 'max.rows': rows.rows } : {}
-    return ship(simulator, { ...keys, 'quota.concurrency': 1 }, nowMs => wolkvoxTruth(simulator, nowMs))
+    return ship(simulator, { account, ...keys, 'quota.concurrency': 1 }, nowMs => wolkvoxTruth(simulator, nowMs))
   },
 }
 
 function ship(simulator: Simulator, keys: Readonly<Record<string, unknown>>, truth: (nowMs: number) => Truth): Ship {
-  return { vendor: simulator.vendor, simulator, keys: { ...simulator.config, ...NO_LIMITS, ...keys, account: ACCOUNT }, truth }
+  return { vendor: simulator.vendor, simulator, keys: { ...simulator.config, ...NO_LIMITS, ...keys }, truth }
 }
 
 /** `start.at` of every connector. */

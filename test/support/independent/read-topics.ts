@@ -1,9 +1,10 @@
 /** Readers that share no code with us: a Python consumer with librdkafka and fastavro. */
-import { execFile, execFileSync } from 'node:child_process'
+import { execFile, execFileSync, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
@@ -72,4 +73,62 @@ export async function readIndependently(
     .split('\n')
     .filter(line => line !== '')
     .map(line => JSON.parse(line) as IndependentRecord)
+}
+
+export interface Follower {
+  /** Everything since the last call, to the ends that the topics have now. One call at a time. */
+  readOn(): Promise<IndependentRecord[]>
+  stop(): Promise<void>
+}
+
+/**
+ * The same reader, kept: it reads on each time it is asked. It ends with us.
+ *
+ * @param of.client Further settings of librdkafka, such as TLS and SASL.
+ */
+export async function followIndependently(of: {
+  readonly brokers: string
+  readonly registry: string
+  readonly topics: readonly string[]
+  readonly client?: Readonly<Record<string, string>>
+}): Promise<Follower> {
+  const child = spawn('python3', [here('read_topics.py'), of.brokers, of.registry, ...of.topics], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { ...process.env, PYTHONPATH: await python(), FOLLOW: '1', KAFKA_CLIENT: JSON.stringify(of.client ?? {}) },
+  })
+  child.stdin.on('error', () => {})
+  let said = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (said = `${said}${text}`.slice(-2000)))
+  const ended = new Promise<void>(resolve => {
+    child.once('close', () => resolve())
+  })
+  let records: IndependentRecord[] = []
+  let onEnd = Promise.withResolvers<void>()
+  createInterface({ input: child.stdout }).on('line', line => {
+    const record = JSON.parse(line) as IndependentRecord | { end: true }
+    if ('end' in record) onEnd.resolve()
+    else records.push(record)
+  })
+  let first = true
+  return {
+    async readOn() {
+      if (!first) child.stdin.write('\n')
+      first = false
+      await Promise.race([
+        onEnd.promise,
+        ended.then(() => {
+          throw new Error(`the independent reader has ended: ${said}`)
+        }),
+      ])
+      onEnd = Promise.withResolvers<void>()
+      const found = records
+      records = []
+      return found
+    },
+    async stop() {
+      child.stdin.end()
+      child.kill()
+      await ended
+    },
+  }
 }

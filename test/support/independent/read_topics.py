@@ -2,12 +2,16 @@
 
 Usage: read_topics.py BROKERS REGISTRY TOPIC...
 Prints one JSON line a record: {"topic", "partition", "offset", "key", "value"}; value is null for a tombstone. Reads each partition,
-read_committed, to the high watermark that it had at the start.
+read_committed, to its end.
+
+KAFKA_CLIENT may hold further settings of librdkafka (TLS, SASL) as JSON. With FOLLOW=1 it prints {"end": true} after that, and for each line on
+stdin reads on from where it was; it ends with stdin.
 """
 
 import base64
 import io
 import json
+import os
 import struct
 import sys
 import urllib.request
@@ -58,31 +62,51 @@ consumer = Consumer(
         "enable.auto.commit": False,
         "enable.partition.eof": True,
         "auto.offset.reset": "earliest",
+        **json.loads(os.environ.get("KAFKA_CLIENT", "{}")),
     }
 )
-places = []
+ends = {}
 for topic in topics:
     for partition in consumer.list_topics(topic).topics[topic].partitions:
-        places.append(TopicPartition(topic, partition, 0))
-consumer.assign(places)
-open_places = {(place.topic, place.partition) for place in places}
-while open_places:
-    message = consumer.poll(30)
-    assert message is not None, "the broker fell silent"
-    if message.error():
-        assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
-        open_places.discard((message.topic(), message.partition()))
-        continue
-    key = message.key()
-    print(
-        json.dumps(
-            {
-                "topic": message.topic(),
-                "partition": message.partition(),
-                "offset": message.offset(),
-                "key": None if key is None else key.decode(),
-                "value": decoded(message.topic(), message.value()),
-            }
+        ends[topic, partition] = 0
+
+
+def read_on():
+    """Prints what stands between `ends` and the ends that there are now."""
+    consumer.assign([TopicPartition(topic, partition, offset) for (topic, partition), offset in ends.items()])
+    unfinished = set(ends)
+    while unfinished:
+        message = consumer.poll(30)
+        assert message is not None, "the broker fell silent"
+        place = (message.topic(), message.partition())
+        if message.error():
+            if message.error().code() == KafkaError._PARTITION_EOF:
+                unfinished.discard(place)
+                ends[place] = message.offset()
+            else:
+                # Brokers come and go while we follow: librdkafka connects again by itself.
+                assert following and message.error().retriable() or message.error().code() in AWAY, message.error()
+            continue
+        key = message.key()
+        print(
+            json.dumps(
+                {
+                    "topic": message.topic(),
+                    "partition": message.partition(),
+                    "offset": message.offset(),
+                    "key": None if key is None else key.decode(),
+                    "value": decoded(message.topic(), message.value()),
+                }
+            )
         )
-    )
+
+
+following = os.environ.get("FOLLOW") == "1"
+AWAY = {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE} if following else set()
+read_on()
+if following:
+    print('{"end": true}', flush=True)
+    for _ in sys.stdin:
+        read_on()
+        print('{"end": true}', flush=True)
 consumer.close()

@@ -1,0 +1,37 @@
+/**
+ * `npm run kill -- [--rounds N] [--seed S] [--from ROUND] [--only KIND,…] [--logs DIR]`: rounds of faults on three brokers, a line each, then a block for
+ * `bench/results.md`. Exits 1 when something was lost, came twice, or needed a person. `--from 17 --rounds 1` tries round 17 of the seed alone.
+ */
+import { parseArgs } from 'node:util'
+import { KINDS } from './faults.ts'
+import { report } from './report.ts'
+import { runRounds } from './rounds.ts'
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '20' },
+    seed: { type: 'string', default: '1' },
+    from: { type: 'string', default: '1' },
+    only: { type: 'string' },
+    logs: { type: 'string' },
+  },
+})
+const wanted = values.only?.split(',')
+const kinds = wanted === undefined ? KINDS : KINDS.filter(({ name }) => wanted.includes(name))
+if (kinds.length === 0 || kinds.length < (wanted?.length ?? 0)) {
+  process.stderr.write(`--only takes ${KINDS.map(({ name }) => name).join(', ')}\n`)
+  process.exit(2)
+}
+const startedMs = Date.now()
+const result = await runRounds({
+  rounds: Number(values.rounds),
+  seed: Number(values.seed),
+  from: Number(values.from),
+  kinds,
+  env: process.env,
+  say: line => process.stderr.write(`${line}\n`),
+  ...(values.logs === undefined ? {} : { logs: values.logs }),
+})
+const { text, good } = report(result, Date.now() - startedMs)
+process.stdout.write(`${text}\n`)
+process.exit(good ? 0 : 1)

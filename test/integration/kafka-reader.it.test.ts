@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { lastOffsets } from '../../src/kafka/ends.ts'
 import type { Chunk, Kafka, TailOptions, TopicPartition, Writer } from '../../src/kafka/port.ts'
@@ -18,6 +19,7 @@ import {
 } from '../kafka/fixture.ts'
 import { originalKafkajs } from '../kafka/original.ts'
 import { API, withoutLeader } from '../kafka/proxy.ts'
+import { runPython } from '../support/independent/read-topics.ts'
 
 const theirs = originalKafkajs()
 const theirClient = () =>
@@ -516,6 +518,23 @@ test.each(['gzip', 'snappy', 'lz4', 'zstd'])('a topic that the broker compresses
   expect(await valuesOf(k, place)).toEqual(values)
   expect((await tailed(k, [{ ...place, offset: 0 }], values.length)).values).toEqual(values)
 })
+
+test.each(['gzip', 'snappy', 'lz4', 'zstd'])(
+  'records that another client compressed with %s are read like any other',
+  async codec => {
+    const k = kafka()
+    const place = { topic: await topic(k, 1, { 'compression.type': 'producer' }), partition: 0 }
+    await runPython(fileURLToPath(new URL('../kafka/write_compressed.py', import.meta.url)), [
+      brokers(),
+      place.topic,
+      codec,
+      '300',
+    ])
+    const values = Array.from({ length: 300 }, (_, n) => `value ${n} `.repeat(1 + (n % 40)))
+    expect(await valuesOf(k, place)).toEqual(values)
+    expect((await tailed(k, [{ ...place, offset: 0 }], values.length)).values).toEqual(values)
+  },
+)
 
 test('the end of a partition is behind its markers, and behind aborted records', async () => {
   const k = kafka()

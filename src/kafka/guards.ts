@@ -185,26 +185,33 @@ function withDeadlines({ prototype: connection }: ConnectionClass, errors: Error
 /** Requests of a log-in: SaslHandshake, SaslAuthenticate. */
 const LOGGING_IN: ReadonlySet<number> = new Set([17, 36])
 
-/** A log-in whose requests were not answered is no log-in that was refused; kafkajs throws the same for both, without the cause. */
+/**
+ * A log-in whose requests were not answered is no log-in that was refused; kafkajs throws the same for both, without the cause: to who connects, and to the
+ * first request on a connection that is not logged in yet.
+ */
 function withHonestLogin({ prototype: connection }: ConnectionClass, errors: Errors): void {
   const { send, authenticate } = connection
   const unanswered = new WeakSet<Connection>()
-  connection.send = async function sendAndRemember(this: Connection, protocol: Protocol): Promise<unknown> {
+  const honest = (of: Connection, error: unknown): unknown =>
+    unanswered.has(of) && error instanceof Error && error.name === 'KafkaJSSASLAuthenticationError'
+      ? new errors.KafkaJSConnectionError('the broker did not answer to the log-in', { broker: of.broker })
+      : error
+  connection.send = async function sendHonestly(this: Connection, protocol: Protocol): Promise<unknown> {
+    const isLogin = LOGGING_IN.has(protocol.request.apiKey)
+    if (isLogin) unanswered.delete(this)
     try {
       return await send.call(this, protocol)
     } catch (error) {
       const isAnswer = error instanceof Error && 'code' in error && typeof error.code === 'number'
-      if (LOGGING_IN.has(protocol.request.apiKey) && !isAnswer) unanswered.add(this)
-      throw error
+      if (isLogin && !isAnswer) unanswered.add(this)
+      throw honest(this, error)
     }
   }
   connection.authenticate = async function authenticateHonestly(this: Connection): Promise<void> {
-    unanswered.delete(this)
     try {
       await authenticate.call(this)
     } catch (error) {
-      if (!unanswered.has(this)) throw error
-      throw new errors.KafkaJSConnectionError('the broker did not answer to the log-in', { broker: this.broker })
+      throw honest(this, error)
     }
   }
 }

@@ -226,7 +226,7 @@ async function inSync(k: Kafka, names: readonly string[]): Promise<boolean> {
   }
 }
 
-test('while one of the three brokers hangs, whichever it is, writing and reading go on within 15 s', async () => {
+test('while one of the three brokers hangs, whichever it is, writing and reading go on within 30 s, and nothing is lost or comes twice', async () => {
   const k = connected()
   const partitions = 6
   const name = await topic(k, partitions)
@@ -240,6 +240,7 @@ test('while one of the three brokers hangs, whichever it is, writing and reading
   const pauses: Record<string, number>[] = []
   for (const broker of cluster.brokers) {
     await until(() => inSync(k, [name, '__transaction_state']))
+    await until(() => writing.committedAtMs.length > 0 && tailing.seenAtMs.every(times => times.length > 0))
     const from = { written: writing.committedAtMs.length - 1, seen: tailing.seenAtMs.map(times => times.length - 1) }
     const frozenAtMs = Date.now()
     freezing(broker)
@@ -257,12 +258,14 @@ test('while one of the three brokers hangs, whichever it is, writing and reading
     })
   }
   await writing.stop()
-  const written = (await valuesOf(k, { topic: name, partition: 0 })).length
-  await until(() => tailing.values.every(values => values.length >= written))
+  const committed = writing.committedAtMs.length
+  const sizes = () => new Set(tailing.values.map(values => values.length))
+  await until(() => sizes().size === 1 && Math.min(...sizes()) >= committed)
+  const written = Math.max(...sizes())
   process.stderr.write(`pauses ${JSON.stringify({ pauses, anew: writing.codes })}\n`)
   const expected = Array.from({ length: written }, (_, n) => String(n))
   expect(tailing.values).toEqual(Array.from({ length: partitions }, () => expected))
-  for (const { writing: writingMs, reading } of pauses) expect(Math.max(writingMs ?? 0, reading ?? 0)).toBeLessThan(15_000)
+  for (const { writing: writingMs, reading } of pauses) expect(Math.max(writingMs ?? 0, reading ?? 0)).toBeLessThan(30_000)
 }, 300_000)
 
 function freezing(broker: Broker): void {

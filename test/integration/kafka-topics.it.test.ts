@@ -24,6 +24,8 @@ describe('topics', () => {
     const k = kafka({ log })
     const prefix = unique('product')
     const specs = topicSpecs({ prefix, partitions: 3, replicationFactor: null, longestLookbackMs: 86_400_000 })
+    // Also where the broker's own setting is another: so each topic says it.
+    expect(new Set(specs.map(({ config }) => config['compression.type']))).toEqual(new Set(['producer']))
     await k.ensureTopics(specs, { create: true })
     await k.ensureTopics(specs, { create: false })
     expect(lines).toEqual([])

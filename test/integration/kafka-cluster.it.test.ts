@@ -145,15 +145,15 @@ function startWriting(k: Kafka, name: string, partitions: number) {
   const transactionalId = unique('tx')
   const committedAtMs: number[] = []
   const codes: string[] = []
-  let stopping = false
+  const stopping = new AbortController()
   const first = { topic: name, partition: 0 }
   const done = (async () => {
-    while (!stopping) {
+    while (!stopping.signal.aborted) {
       const writer = k.openWriter({ transactionalId })
       try {
         await writer.fence()
         let next = (await valuesOf(k, first)).length
-        while (!stopping) {
+        while (!stopping.signal.aborted) {
           const value = String(next++)
           await writer.transact(tx =>
             tx.write(
@@ -177,7 +177,7 @@ function startWriting(k: Kafka, name: string, partitions: number) {
     /** Why writers had to be opened anew. */
     codes,
     stop: async () => {
-      stopping = true
+      stopping.abort()
       await done
     },
   }

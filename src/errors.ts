@@ -150,7 +150,7 @@ export const ERRORS = {
   KAFKA_UNREACHABLE: {
     retry: 'restart',
     text: 'Kafka did not answer',
-    cure: 'Nothing, when it passes. Else check `kafka.brokers`, and that the advertised listeners of the brokers can be reached from here.',
+    cure: 'Nothing, when it passes. Else check `kafka.brokers`, `kafka.ssl` and `kafka.sasl`, and that the advertised listeners of the brokers can be reached from here.',
   },
   KAFKA_OUTCOME_UNKNOWN: {
     retry: 'reread',

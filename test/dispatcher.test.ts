@@ -126,12 +126,15 @@ describe('a certificate', () => {
 
 describe('the schema registry', () => {
   test('is asked through the proxy, over http', async () => {
-    const registry = await scriptedVendor([{ path: '/apis/config/colloquy-ping', body: [] }])
+    const registry = await scriptedVendor([
+      { path: '/apis/config/colloquy-ping', body: {} },
+      { path: '/apis/subjects', body: [] },
+    ])
     const proxy = await proxyServer({ credentials: 'scott:tiger' })
     const network = openNetwork({ env: { http_proxy: `http://scott:tiger@${proxy.place}` } })
     const url = `${registry.url}/apis`
-    await connectRegistry({ url, log: silentLog, dispatcher: network.connections().dispatcherFor(new URL(url)) }).ping()
-    expect(proxy.seen).toEqual([`GET ${url}/config/colloquy-ping`])
+    await connectRegistry({ url, log: silentLog, agent: network.agentFor(new URL(url)) }).ping()
+    expect(proxy.seen).toEqual([`GET ${url}/config/colloquy-ping`, `GET ${url}/subjects`])
   })
 
   test('is asked in a tunnel over https, with the CA of the file', async () => {
@@ -139,7 +142,7 @@ describe('the schema registry', () => {
     const proxy = await proxyServer()
     const network = openNetwork({ env: { https_proxy: `http://${proxy.place}` }, ca: registry.ca })
     const url = `https://${registry.place}`
-    await connectRegistry({ url, log: silentLog, dispatcher: network.connections().dispatcherFor(new URL(url)) }).ping()
+    await connectRegistry({ url, log: silentLog, agent: network.agentFor(new URL(url)) }).ping()
     expect(proxy.seen).toEqual([`CONNECT ${registry.place}`])
   })
 
@@ -147,7 +150,7 @@ describe('the schema registry', () => {
     const registry = await secureServer([])
     const url = `https://${registry.place}`
     const registryOver = (network: ReturnType<typeof openNetwork>) =>
-      connectRegistry({ url, log: silentLog, dispatcher: network.connections().dispatcherFor(new URL(url)) })
+      connectRegistry({ url, log: silentLog, agent: network.agentFor(new URL(url)) })
     await registryOver(openNetwork({ ca: registry.ca })).ping()
     await expect(registryOver(openNetwork()).ping()).rejects.toMatchObject({ code: 'REGISTRY_UNREACHABLE' })
   })
@@ -157,7 +160,7 @@ test('no error of the registry shows the credentials of the proxy', async () => 
   const proxy = await proxyServer({ credentials: 'other:credentials' })
   const network = openNetwork({ env: { https_proxy: `http://scott:lion%21heart@${proxy.place}` } })
   const url = 'https://registry.example'
-  const asked = connectRegistry({ url, log: silentLog, dispatcher: network.connections().dispatcherFor(new URL(url)) }).ping()
+  const asked = connectRegistry({ url, log: silentLog, agent: network.agentFor(new URL(url)) }).ping()
   const error = await asked.then(
     () => null,
     (thrown: FlowError) => JSON.stringify([thrown.code, thrown.message, thrown.details]),

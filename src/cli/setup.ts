@@ -133,8 +133,8 @@ export function openKafka({ config }: Setup, log: Log): Kafka {
 }
 
 export function openRegistry({ config, network }: Setup, log: Log, signal?: AbortSignal): Registry {
-  const dispatcher = network.connections().dispatcherFor(new URL(config.registry.url))
-  return connectRegistry({ ...config.registry, log, dispatcher, ...(signal === undefined ? {} : { signal }) })
+  const agent = network.agentFor(new URL(config.registry.url))
+  return connectRegistry({ ...config.registry, log, agent, ...(signal === undefined ? {} : { signal }) })
 }
 
 /** Makes or checks the topics of the contract. */

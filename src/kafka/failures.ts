@@ -24,13 +24,40 @@ const CONNECTION_FAILURES = new Set([
   'KafkaJSLockTimeout',
 ])
 
-/** There was no answer: the broker may or may not have done what was asked. */
+/** There was no answer: the broker may or may not have done what was asked. A broker that we do not trust is no lack of an answer. */
 export function isConnectionFailure(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
+  if (!(error instanceof Error) || tlsFaultOf(error)?.isFinal === true) return false
   if (CONNECTION_FAILURES.has(error.name)) return true
   // A plain Error of kafkajs: a request to a broker whose connection is still being made.
   if (error.message === 'Broker not connected') return true
   return error.cause !== error && isConnectionFailure(error.cause)
+}
+
+interface TlsFault {
+  readonly path: string
+  readonly hint: string
+  /** No second try cures it. */
+  readonly isFinal: boolean
+}
+
+/** Of a connection that TLS did not come to be on, by the code of Node or OpenSSL; null for any other error. */
+function tlsFaultOf(error: unknown): TlsFault | null {
+  if (!(error instanceof Error)) return null
+  const { code } = error as Error & { code?: unknown }
+  if (typeof code === 'string') {
+    const { message } = error
+    if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+      const hint = `${message}; kafka.brokers, and the brokers' advertised listeners, must be names that their certificates have`
+      return { path: 'kafka.brokers', hint, isFinal: true }
+    }
+    // The broker's word on us: it wants a certificate of ours, say, or another version.
+    if (code.startsWith('ERR_SSL_')) return { path: 'kafka.ssl', hint: message, isFinal: false }
+    if (/CERT|^UNABLE_TO_|^INVALID_(CA|PURPOSE)$/.test(code)) {
+      const hint = `${message}; kafka.ssl.ca must hold the certificate of the authority that signed the brokers' certificates`
+      return { path: 'kafka.ssl.ca', hint, isFinal: true }
+    }
+  }
+  return error.cause === error ? null : tlsFaultOf(error.cause)
 }
 
 // Unknown server error, unknown topic, leader not available, not leader, replica or disk not available, leader epoch fenced or unknown, offset not available.
@@ -74,7 +101,11 @@ const UNKNOWN_TOPIC = 3
 const REQUEST_TIMED_OUT = 7
 
 /** Not an answer of Kafka to what was asked, but no lack of a connection either. */
-const REFUSALS = new Set(['KafkaJSSASLAuthenticationError', 'KafkaJSServerDoesNotSupportApiKey', 'KafkaJSNotImplemented'])
+const REFUSALS = new Set(['KafkaJSServerDoesNotSupportApiKey', 'KafkaJSNotImplemented'])
+/** Where the config says how to log in. */
+const LOGIN_PATH = 'kafka.sasl'
+/** The mechanism is not taken, a step of the log-in is out of order, the log-in was refused. */
+const LOGIN_CODES = new Set([33, 34, 58])
 const FAULTS_OF_OURS = new Set(['TypeError', 'RangeError', 'ReferenceError', 'SyntaxError'])
 
 /** Anything that kafkajs throws as a FlowError: KAFKA_REFUSED where Kafka answered no; KAFKA_UNREACHABLE where it did not answer,
@@ -89,9 +120,14 @@ export function kafkaError(error: unknown, details: ErrorDetails = {}): FlowErro
       ? new FlowError('KAFKA_UNREACHABLE', { hint, ...details, kafkaCode: code }, error)
       : refused(code, details, error)
   }
+  const tls = tlsFaultOf(error)
+  if (tls !== null) return new FlowError('KAFKA_UNREACHABLE', { hint: tls.hint, path: tls.path, ...details }, error)
   const names = namesOf(error)
   if (names.some(name => FAULTS_OF_OURS.has(name))) return new FlowError('BUG', { hint, ...details }, error)
-  const isRefusal = names.some(name => REFUSALS.has(name)) || /SASL|authentication/i.test(hint)
+  if (names.includes('KafkaJSSASLAuthenticationError') || /SASL|authentication/i.test(hint)) {
+    return new FlowError('KAFKA_REFUSED', { hint, path: LOGIN_PATH, ...details }, error)
+  }
+  const isRefusal = names.some(name => REFUSALS.has(name))
   return new FlowError(isRefusal ? 'KAFKA_REFUSED' : 'KAFKA_UNREACHABLE', { hint, ...details }, error)
 }
 
@@ -103,7 +139,8 @@ function namesOf(error: unknown): string[] {
 
 export function refused(code: number, details: ErrorDetails = {}, cause?: unknown): FlowError {
   const hint = HINTS[code] ?? (cause instanceof Error ? cause.message : undefined)
-  return new FlowError('KAFKA_REFUSED', { ...(hint === undefined ? {} : { hint }), ...details, kafkaCode: code }, cause)
+  const path = LOGIN_CODES.has(code) ? { path: LOGIN_PATH } : {}
+  return new FlowError('KAFKA_REFUSED', { ...(hint === undefined ? {} : { hint }), ...path, ...details, kafkaCode: code }, cause)
 }
 
 /** Delay before try `count` (from 0): from 2 ms, doubling, to 1 s. */

@@ -9,7 +9,8 @@
  * - the framing of requests, which copies a produce request several times over;
  * - metadata, which fails as a whole when one partition has no leader: such a partition has leader −1 here, and the others are told;
  * - a connection whose broker does not answer (stopped, or cut off without a word) is closed at the request's deadline, so that the next request
- *   goes to another broker. kafkajs keeps it, and asks it again first.
+ *   goes to another broker. kafkajs keeps it, and asks it again first;
+ * - a log-in that a broker breaks off, or does not answer, is a lack of a connection. kafkajs says that it was refused.
  * Everything else that is wrong with the producer is avoided by not using it: see `writer.ts` and docs/decisions/0001-kafkajs-behind-a-port.md.
  */
 import { createRequire } from 'node:module'
@@ -156,12 +157,16 @@ interface Errors {
   readonly KafkaJSConnectionClosedError: new (message: string, of: { host: string; port: number }) => Error
 }
 
-function withDeadlines(
-  connection: { prototype: { send: (this: Connection, protocol: Protocol) => Promise<unknown> } },
-  errors: Errors,
-): void {
-  const { send } = connection.prototype
-  connection.prototype.send = async function sendWithDeadline(this: Connection, protocol: Protocol): Promise<unknown> {
+interface ConnectionClass {
+  readonly prototype: {
+    send: (this: Connection, protocol: Protocol) => Promise<unknown>
+    authenticate: (this: Connection) => Promise<void>
+  }
+}
+
+function withDeadlines({ prototype: connection }: ConnectionClass, errors: Errors): void {
+  const { send } = connection
+  connection.send = async function sendWithDeadline(this: Connection, protocol: Protocol): Promise<unknown> {
     const { apiKey } = protocol.request
     try {
       const requestTimeout = protocol.requestTimeout ?? LONGER_MS.get(apiKey)
@@ -173,6 +178,40 @@ function withDeadlines(
       this.socket?.destroy()
       await this.disconnect()
       throw CONNECTING.has(apiKey) ? new errors.KafkaJSConnectionError('the broker did not answer in time', { broker }) : error
+    }
+  }
+}
+
+/** Requests of a log-in: SaslHandshake, SaslAuthenticate. */
+const LOGGING_IN: ReadonlySet<number> = new Set([17, 36])
+
+/**
+ * A log-in whose requests were not answered is no log-in that was refused; kafkajs throws the same for both, without the cause: to who connects, and to the
+ * first request on a connection that is not logged in yet.
+ */
+function withHonestLogin({ prototype: connection }: ConnectionClass, errors: Errors): void {
+  const { send, authenticate } = connection
+  const unanswered = new WeakSet<Connection>()
+  const honest = (of: Connection, error: unknown): unknown =>
+    unanswered.has(of) && error instanceof Error && error.name === 'KafkaJSSASLAuthenticationError'
+      ? new errors.KafkaJSConnectionError('the broker did not answer to the log-in', { broker: of.broker })
+      : error
+  connection.send = async function sendHonestly(this: Connection, protocol: Protocol): Promise<unknown> {
+    const isLogin = LOGGING_IN.has(protocol.request.apiKey)
+    if (isLogin) unanswered.delete(this)
+    try {
+      return await send.call(this, protocol)
+    } catch (error) {
+      const isAnswer = error instanceof Error && 'code' in error && typeof error.code === 'number'
+      if (isLogin && !isAnswer) unanswered.add(this)
+      throw honest(this, error)
+    }
+  }
+  connection.authenticate = async function authenticateHonestly(this: Connection): Promise<void> {
+    try {
+      await authenticate.call(this)
+    } catch (error) {
+      throw honest(this, error)
     }
   }
 }
@@ -190,4 +229,6 @@ replace(REPLACED.filter, () => withoutAborted)
 replace(REPLACED.request, framing)
 withoutIdleTimer(require(REPLACED.requestQueue) as Parameters<typeof withoutIdleTimer>[0])
 replace(REPLACED.metadata, withLeaderlessPartitions)
-withDeadlines(require(REPLACED.connection) as Parameters<typeof withDeadlines>[0], require('kafkajs/src/errors') as Errors)
+const errors = require('kafkajs/src/errors') as Errors
+withDeadlines(require(REPLACED.connection) as ConnectionClass, errors)
+withHonestLogin(require(REPLACED.connection) as ConnectionClass, errors)

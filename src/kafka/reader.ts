@@ -57,6 +57,9 @@ export async function watermarks(
     cluster,
     async () => {
       const open = places.filter(place => !found.has(placeKey(place)))
+      // A broker that was away and does not know yet that it leads no longer would say where the end was.
+      await cluster.addMultipleTargetTopics([...new Set(open.map(place => place.topic))])
+      await cluster.refreshMetadata()
       const [lows, highs] = [await listOffsets(cluster, open, EARLIEST), await listOffsets(cluster, open, LATEST)]
       for (const key of open.map(placeKey)) {
         const [low, high] = [lows.offsets.get(key), highs.offsets.get(key)]

@@ -1,6 +1,7 @@
 /** The schema registry: at start-up, and for schema ids that have not been met before. Records are framed and encoded by `codec.ts`. */
+import type { Agent } from 'node:http'
+import { SchemaRegistry } from '@kafkajs/confluent-schema-registry'
 import avsc from 'avsc'
-import { type Dispatcher, request } from 'undici'
 import { type Clock, systemClock } from '../clock.ts'
 import { FlowError } from '../errors.ts'
 import { errorFields, type Log } from '../log.ts'
@@ -13,8 +14,10 @@ export interface RegistryOptions {
   readonly clock?: Clock
   /** Ends waiting for a registry that is away: `register` then throws STOPPED. */
   readonly signal?: AbortSignal
-  /** Where requests go out: a proxy, or certificates of one's own. */
-  readonly dispatcher?: Dispatcher
+  /** Makes the connections: a proxy, or certificates of one's own. For an https address an `https.Agent`. Default: directly. */
+  readonly agent?: Agent
+  /** The longest that an answer may take, its last byte included. Default 10 s. */
+  readonly timeoutMs?: number
 }
 
 export interface Registry {
@@ -31,7 +34,7 @@ export interface Registry {
   register(subject: string, schemaText: string, options?: { readonly wait?: boolean }): Promise<number>
   /** The schema's text; kept for ever. @throws FlowError NOT_FOUND (remembered for a minute), REGISTRY_UNREACHABLE */
   schemaById(id: number): Promise<string>
-  /** @throws FlowError REGISTRY_UNREACHABLE (also where something else answers at the address), CFG_INVALID (credentials) */
+  /** @throws FlowError REGISTRY_UNREACHABLE, CFG_INVALID (credentials, or something else answers at the address) */
   ping(): Promise<void>
 }
 
@@ -41,47 +44,92 @@ const REGISTER_TRIES = 5
 const REGISTER_PAUSE_MS = 200
 const FIRST_WAIT_MS = 1_000
 const LONGEST_WAIT_MS = 30_000
+/** Codes that only registries give; 404 is also said of a path that is not there. */
+const OWN_CODES_FROM = 40_000
 /** What a new subject is held to. */
 const LEVEL = 'BACKWARD_TRANSITIVE'
 
 type Answer =
   | { readonly is: 'good'; readonly body: unknown }
-  /** There is no such subject, version or schema. */
-  | { readonly is: 'absent' }
+  /** There is no such subject, version or schema; `code` is the registry's own, such as 40401. */
+  | { readonly is: 'absent'; readonly code: number }
   /** The registry does not let us (403). */
   | { readonly is: 'forbidden'; readonly reason: string }
   /** The registry says no to the schema (409, 422), in its own words. */
   | { readonly is: 'refused'; readonly reason: string }
 
+/** Another server answers, or the registry at another path. */
+interface Foreign {
+  readonly is: 'foreign'
+  readonly reason: string
+}
+
+/** What the client has, but does not offer: its routes, and what each request and answer passes through. */
+interface Routes {
+  readonly _manifest: { readonly middleware: Middleware[] }
+  readonly Schema: Readonly<Record<'find', Route<{ id: number }>>>
+  readonly Subject: Readonly<Record<'all', Route<object>>> &
+    Readonly<Record<'config' | 'latestVersion', Route<{ subject: string }>>> &
+    Readonly<Record<'register' | 'registered' | 'updateConfig', Route<{ subject: string; body: object }>>>
+}
+
+type Route<P> = (parameters: P & { signal: AbortSignal }) => Promise<HttpAnswer>
+
+interface HttpAnswer {
+  status(): number
+  rawData(): string | null
+  /** Why there was no answer; the status is 400 then. */
+  error(): Error | null
+}
+
+type Middleware = () => { response(next: () => Promise<HttpAnswer>): Promise<HttpAnswer> }
+
+/**
+ * Every answer is an answer. The client's own errors have a status and one line, and not the registry's error code, by which its 404 differs from that of
+ * any other server; and with status 400 they pass off a lack of a connection as an answer.
+ */
+const everyAnswer: Middleware = () => ({
+  response: next => next().catch((answer: HttpAnswer) => answer),
+})
+
+function routesOf(host: string, { auth, agent }: Pick<RegistryOptions, 'auth' | 'agent'>): Routes {
+  const client = new SchemaRegistry({
+    host,
+    clientId: 'colloquy',
+    ...(auth === undefined ? {} : { auth }),
+    ...(agent === undefined ? {} : { agent }),
+  })
+  const routes = (client as unknown as { api: Routes }).api
+  // The first one is the nearest to the connection; `middlewares` of the options come last, after the client's own errors.
+  routes._manifest.middleware.unshift(everyAnswer)
+  return routes
+}
+
 /** Asks nothing yet. */
 export function connectRegistry(options: RegistryOptions): Registry {
-  const { log, clock = systemClock, signal } = options
-  const { url, headers } = addressOf(options)
+  const { log, clock = systemClock, signal, agent, timeoutMs = TIMEOUT_MS } = options
+  const { url, auth } = addressOf(options)
+  const routes = routesOf(url, { ...(auth === undefined ? {} : { auth }), ...(agent === undefined ? {} : { agent }) })
   const schemas = new Map<number, Promise<string>>()
   const unknownUntilMs = new Map<number, number>()
 
   /** @throws FlowError REGISTRY_UNREACHABLE, CFG_INVALID (401) */
-  async function ask(method: 'GET' | 'POST' | 'PUT', path: string, body?: object): Promise<Answer> {
-    let status: number
-    let text: string
-    try {
-      const response = await request(`${url}${path}`, {
-        method,
-        headers: body === undefined ? headers : { ...headers, 'content-type': 'application/vnd.schemaregistry.v1+json' },
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        ...(options.dispatcher === undefined ? {} : { dispatcher: options.dispatcher }),
-      })
-      status = response.statusCode
-      text = await response.body.text()
-    } catch (error) {
-      throw unreachable(reasonOf(error), error)
-    }
-    const told = parsed(text)
+  async function ask<P>(route: Route<P>, parameters: P): Promise<Answer> {
+    const answer = await hear(route, parameters)
+    // Not a fault of the config: what stands before a registry that starts answers so too.
+    if (answer.is === 'foreign') throw unreachable(`no schema registry at this path (${answer.reason}): check registry.url`)
+    return answer
+  }
+
+  async function hear<P>(route: Route<P>, parameters: P): Promise<Answer | Foreign> {
+    const answer = await inTime(route, parameters)
+    const error = answer.error()
+    if (error !== null) throw unreachable(reasonOf(error), error)
+    const status = answer.status()
+    const told = parsed(answer.rawData() ?? '')
     const reason = wordsOf(told) ?? `HTTP ${status}`
     if (status >= 200 && status < 300) {
-      if (told === null) throw unreachable('what answers is no schema registry: check the path of registry.url')
-      return { is: 'good', body: told }
+      return told === null ? { is: 'foreign', reason: `HTTP ${status}, and no JSON` } : { is: 'good', body: told }
     }
     if (status === 409 || status === 422) return { is: 'refused', reason }
     if (status === 403) return { is: 'forbidden', reason }
@@ -92,9 +140,24 @@ export function connectRegistry(options: RegistryOptions): Registry {
       })
     }
     // A registry says with a code of its own what is not there; a 404 without one is somebody else's.
-    if (status === 404 && isRegistryError(told)) return { is: 'absent' }
-    if (status === 404) throw unreachable('what answers is no schema registry (HTTP 404): check the path of registry.url')
+    const code = codeOf(told)
+    if (status === 404) return code === null ? { is: 'foreign', reason: 'HTTP 404' } : { is: 'absent', code }
     throw unreachable(wordsOf(told) === null ? reason : `HTTP ${status}: ${reason}`)
+  }
+
+  /** The client has no limit of its own, and never settles where an answer breaks off half way. */
+  async function inTime<P>(route: Route<P>, parameters: P): Promise<HttpAnswer> {
+    const limit = new AbortController()
+    const { promise: late, reject } = Promise.withResolvers<never>()
+    const timer = setTimeout(() => {
+      reject(unreachable(`no answer within ${timeoutMs} ms`))
+      limit.abort()
+    }, timeoutMs)
+    try {
+      return await Promise.race([route({ ...parameters, signal: limit.signal }), late])
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   function unreachable(hint: string, cause?: unknown): FlowError {
@@ -105,11 +168,9 @@ export function connectRegistry(options: RegistryOptions): Registry {
     return new FlowError('CFG_INVALID', { hint, path: 'registry.auth' })
   }
 
-  const of = (subject: string) => encodeURIComponent(subject)
-
   /** The id that the schema has under the subject; null where it is not there, or we may not look. */
   async function lookUp(subject: string, schemaText: string): Promise<number | null> {
-    const answer = await ask('POST', `/subjects/${of(subject)}`, { schema: schemaText })
+    const answer = await ask(routes.Subject.registered, { subject, body: { schema: schemaText } })
     return answer.is === 'good' ? idOf(answer.body, subject) : null
   }
 
@@ -120,13 +181,13 @@ export function connectRegistry(options: RegistryOptions): Registry {
   }
 
   async function latest(subject: string): Promise<string | null> {
-    const answer = await ask('GET', `/subjects/${of(subject)}/versions/latest`)
+    const answer = await ask(routes.Subject.latestVersion, { subject })
     const schema = answer.is === 'good' ? (answer.body as { schema?: unknown }).schema : null
     return typeof schema === 'string' ? schema : null
   }
 
   async function levelOf(subject: string): Promise<string | null> {
-    const answer = await ask('GET', `/config/${of(subject)}`)
+    const answer = await ask(routes.Subject.config, { subject })
     const level = answer.is === 'good' ? (answer.body as { compatibilityLevel?: unknown }).compatibilityLevel : null
     return typeof level === 'string' ? level.toUpperCase() : null
   }
@@ -147,7 +208,7 @@ export function connectRegistry(options: RegistryOptions): Registry {
       if (fault !== null) throw incompatible(subject, fault, null)
     }
     for (let tries = 1; ; tries++) {
-      const answer = await ask('POST', `/subjects/${of(subject)}/versions`, { schema: schemaText })
+      const answer = await ask(routes.Subject.register, { subject, body: { schema: schemaText } })
       if (answer.is === 'good') {
         const id = idOf(answer.body, subject)
         log.debug({ subject, schemaId: id }, 'Schema registered')
@@ -171,7 +232,7 @@ export function connectRegistry(options: RegistryOptions): Registry {
 
   /** Schemas are found and written all the same where we may not say what later ones are held to. */
   async function holdTo(subject: string): Promise<void> {
-    const answer = await ask('PUT', `/config/${of(subject)}`, { compatibility: LEVEL })
+    const answer = await ask(routes.Subject.updateConfig, { subject, body: { compatibility: LEVEL } })
     if (answer.is === 'good') return
     const reason = 'reason' in answer ? answer.reason : 'HTTP 404'
     log.warn({ subject, level: LEVEL, reason }, 'The registry does not let us set the compatibility of a new subject')
@@ -201,7 +262,7 @@ export function connectRegistry(options: RegistryOptions): Registry {
   }
 
   async function fetchSchema(id: number): Promise<string> {
-    const answer = await ask('GET', `/schemas/ids/${id}`)
+    const answer = await ask(routes.Schema.find, { id })
     if (answer.is === 'good') {
       const { schema } = answer.body as { schema?: unknown }
       if (typeof schema !== 'string') throw unreachable(`the answer for schema ${id} has no schema`)
@@ -232,26 +293,26 @@ export function connectRegistry(options: RegistryOptions): Registry {
       }
     },
     ping: async () => {
-      // Any answer of a registry will do, also that there is no such subject or that we may not ask.
-      await ask('GET', '/config/colloquy-ping')
+      // Any answer of a registry will do, also that there is no such subject or that we may not ask. The list can be long, so it is asked for second.
+      const config = await hear(routes.Subject.config, { subject: 'colloquy-ping' })
+      if (config.is === 'forbidden' || (config.is === 'absent' && config.code >= OWN_CODES_FROM)) return
+      if (config.is === 'good' && 'compatibilityLevel' in (config.body as object)) return
+      const list = await hear(routes.Subject.all, {})
+      if (list.is === 'forbidden' || (list.is === 'good' && Array.isArray(list.body))) return
+      const reason = 'reason' in list ? list.reason : `${list.is === 'good' ? 'HTTP 200' : 'HTTP 404'}, and no list of subjects`
+      throw new FlowError('CFG_INVALID', { hint: `no schema registry at this path (${reason}): ${url}`, path: 'registry.url' })
     },
   }
 }
 
-/** The address without credentials and last slash; credentials go in a header, also those that stand in the address. */
-function addressOf({ url, auth }: RegistryOptions): { url: string; headers: Record<string, string> } {
+/** The address without credentials and last slash: the client puts credentials into a header, also those that stand in the address. */
+function addressOf({ url, auth }: RegistryOptions): Pick<RegistryOptions, 'url' | 'auth'> {
   const parsedUrl = new URL(url)
   const user = auth ?? { username: decodeURIComponent(parsedUrl.username), password: decodeURIComponent(parsedUrl.password) }
   parsedUrl.username = ''
   parsedUrl.password = ''
   const isKnown = user.username !== '' || user.password !== ''
-  return {
-    url: parsedUrl.href.replace(/\/+$/, ''),
-    headers: {
-      accept: 'application/vnd.schemaregistry.v1+json, application/json',
-      ...(isKnown ? { authorization: `Basic ${Buffer.from(`${user.username}:${user.password}`).toString('base64')}` } : {}),
-    },
-  }
+  return { url: parsedUrl.href.replace(/\/+$/, ''), ...(isKnown ? { auth: user } : {}) }
 }
 
 /** Null where it is no JSON object. */
@@ -264,8 +325,8 @@ function parsed(text: string): object | null {
   }
 }
 
-function isRegistryError(told: object | null): boolean {
-  return told !== null && 'error_code' in told && typeof told.error_code === 'number'
+function codeOf(told: object | null): number | null {
+  return told !== null && 'error_code' in told && typeof told.error_code === 'number' ? told.error_code : null
 }
 
 function wordsOf(told: object | null): string | null {
@@ -273,11 +334,8 @@ function wordsOf(told: object | null): string | null {
 }
 
 /** Why there was no answer, without addresses that may be secret: what Node calls the fault. */
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  if (error.name === 'TimeoutError') return `no answer within ${TIMEOUT_MS} ms`
-  const cause = error.cause instanceof Error ? error.cause : error
-  const [inner = cause] = cause instanceof AggregateError ? (cause.errors as Error[]) : []
+function reasonOf(error: Error): string {
+  const [inner = error] = error instanceof AggregateError ? (error.errors as Error[]) : []
   const code = 'code' in inner && typeof inner.code === 'string' ? inner.code : inner.message
   return `cannot connect (${code})`
 }

@@ -249,7 +249,10 @@ function piiOf(
   if (rules.hashes && piiKey === undefined)
     report('pii.key', 'is required, because rules hash: a long secret, kept for as long as hashes must stay the same')
   else if (piiKey === undefined && hidesThreads(rules) && Object.values(streams).some(stream => stream.derive !== undefined))
-    report('pii.key', 'is required, because sessions are made of turns, and what is remembered of their persons is sealed with it')
+    report(
+      'pii.key',
+      'is required, because sessions are made of turns, and what is remembered of their persons is sealed with it',
+    )
   const isEmpty = standard.length + own.length === 0
   if (isEmpty && piiKey !== undefined) report('pii.key', 'has no effect without pii.rules or pii.policy')
   return isEmpty ? null : { rules, key: piiKey ?? null }

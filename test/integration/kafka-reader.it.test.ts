@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { lastOffsets } from '../../src/kafka/ends.ts'
 import type { Chunk, Kafka, TailOptions, TopicPartition, Writer } from '../../src/kafka/port.ts'
@@ -18,6 +19,7 @@ import {
 } from '../kafka/fixture.ts'
 import { originalKafkajs } from '../kafka/original.ts'
 import { API, withoutLeader } from '../kafka/proxy.ts'
+import { runPython } from '../support/independent/read-topics.ts'
 
 const theirs = originalKafkajs()
 const theirClient = () =>
@@ -489,22 +491,39 @@ describe('several partitions at once', () => {
     expect(answers).toBeGreaterThanOrEqual(4)
   })
 
-  test('with a partition that the leader gives an error for are asked again', async () => {
+  // The last partition's error code, time and offset end the answer.
+  const told = (code: number) => (payload: Buffer) => {
+    const copy = Buffer.from(payload)
+    copy.writeInt16BE(code, copy.length - 18)
+    copy.writeBigInt64BE(-1n, copy.length - 8)
+    return copy
+  }
+  test.each<[string, (payload: Buffer) => Buffer]>([
+    ['an error', told(-1)],
+    ['no offset, and no error either', told(0)],
+    // Throttle time and no topics.
+    ['nothing', () => Buffer.alloc(8)],
+  ])('of which the leader says %s when asked for offsets are asked for again', async (_what, change) => {
     const line = await proxy()
     const k = kafka()
     const name = await topic(k, 1)
     await commit(await fencedWriter(k, unique('a')), { topic: name, partition: 0 }, 'x')
-    line.onAnswer = (apiKey, payload, nth) => {
-      if (apiKey !== API.listOffsets || nth > 3) return payload
-      const copy = Buffer.from(payload)
-      // The last partition's error code, time and offset end the answer.
-      copy.writeInt16BE(-1, copy.length - 18)
-      copy.writeBigInt64BE(-1n, copy.length - 8)
-      return copy
-    }
+    line.onAnswer = (apiKey, payload, nth) => (apiKey === API.listOffsets && nth <= 3 ? change(payload) : payload)
     expect(await kafka({ brokers: [line.address] }).watermarks([{ topic: name, partition: 0 }])).toEqual([
       { topic: name, partition: 0, low: 0, high: 2 },
     ])
+  })
+
+  test('that an answer to a fetch leaves out are fetched again', async () => {
+    const line = await proxy()
+    const k = kafka()
+    const place = { topic: await topic(k), partition: 0 }
+    await commit(await fencedWriter(k, unique('a')), place, 'x', 'y')
+    // Throttle time, error code, session and no topics.
+    line.onAnswer = (apiKey, payload, nth) => (apiKey === API.fetch && nth % 3 !== 0 ? Buffer.alloc(14) : payload)
+    const reader = kafka({ brokers: [line.address] })
+    expect(await valuesOf(reader, place)).toEqual(['x', 'y'])
+    expect((await tailed(reader, [{ ...place, offset: 0 }], 2)).values).toEqual(['x', 'y'])
   })
 })
 
@@ -516,6 +535,23 @@ test.each(['gzip', 'snappy', 'lz4', 'zstd'])('a topic that the broker compresses
   expect(await valuesOf(k, place)).toEqual(values)
   expect((await tailed(k, [{ ...place, offset: 0 }], values.length)).values).toEqual(values)
 })
+
+test.each(['gzip', 'snappy', 'lz4', 'zstd'])(
+  'records that another client compressed with %s are read like any other',
+  async codec => {
+    const k = kafka()
+    const place = { topic: await topic(k, 1, { 'compression.type': 'producer' }), partition: 0 }
+    await runPython(fileURLToPath(new URL('../kafka/write_compressed.py', import.meta.url)), [
+      brokers(),
+      place.topic,
+      codec,
+      '300',
+    ])
+    const values = Array.from({ length: 300 }, (_, n) => `value ${n} `.repeat(1 + (n % 40)))
+    expect(await valuesOf(k, place)).toEqual(values)
+    expect((await tailed(k, [{ ...place, offset: 0 }], values.length)).values).toEqual(values)
+  },
+)
 
 test('the end of a partition is behind its markers, and behind aborted records', async () => {
   const k = kafka()

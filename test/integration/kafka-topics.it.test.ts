@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
-import { describe, expect, inject, test } from 'vitest'
+import { describe, expect, inject, onTestFinished, test } from 'vitest'
+import { checkCommand } from '../../src/cli/check.ts'
 import { decoderFor, encoderFor } from '../../src/kafka/codec.ts'
 import type { TopicSpec } from '../../src/kafka/port.ts'
 import { connectRegistry } from '../../src/kafka/registry.ts'
@@ -8,6 +9,7 @@ import { silentLog } from '../../src/log.ts'
 import type { Progress } from '../../src/records.ts'
 import { topicSpecs } from '../../src/topics.ts'
 import { fencedWriter, kafka, keptLog, topic, unique, until } from '../kafka/fixture.ts'
+import { configFile } from '../support/product.ts'
 
 describe('topics', () => {
   const spec = (name: string, config: Record<string, string>, partitions = 2): TopicSpec => ({
@@ -22,6 +24,8 @@ describe('topics', () => {
     const k = kafka({ log })
     const prefix = unique('product')
     const specs = topicSpecs({ prefix, partitions: 3, replicationFactor: null, longestLookbackMs: 86_400_000 })
+    // Also where the broker's own setting is another: so each topic says it.
+    expect(new Set(specs.map(({ config }) => config['compression.type']))).toEqual(new Set(['producer']))
     await k.ensureTopics(specs, { create: true })
     await k.ensureTopics(specs, { create: false })
     expect(lines).toEqual([])
@@ -104,6 +108,43 @@ describe('topics', () => {
     const name = await topic(k, 2, { 'min.insync.replicas': '2' })
     expect(await k.durability([name, unique('missing')])).toEqual([{ topic: name, replicas: 1, minInsync: 2 }])
   })
+
+  test('that can lose records, or stop, are told by `colloquy check` with the cure', async () => {
+    const k = kafka()
+    const prefix = unique('checked')
+    const specs = topicSpecs({ prefix, partitions: 1, replicationFactor: null, longestLookbackMs: 86_400_000 })
+    await k.ensureTopics(specs, { create: true })
+    const warnings = async () => {
+      const { brokers: addresses, registry: url } = inject('stack')
+      const file = configFile({
+        kafka: { brokers: [addresses] },
+        registry: { url },
+        topics: { prefix, partitions: 1 },
+        connectors: { acme: { 'connector.class': 'botmaker', 'access.token': 'tok-en', 'base.url': 'http://127.0.0.1:1' } },
+      })
+      onTestFinished(() => file.remove())
+      const found: Record<string, unknown>[] = []
+      await checkCommand(['--config', file.path], {
+        stdout: line => void found.push(JSON.parse(line) as Record<string, unknown>),
+        log: silentLog,
+        signal: new AbortController().signal,
+        env: {},
+        entry: '',
+      })
+      return found.filter(({ finding }) => finding === 'warning')
+    }
+    expect(await warnings()).toEqual([])
+    await k.alterTopicSettings([{ topic: `${prefix}.messages`, settings: { 'min.insync.replicas': '2' } }])
+    await until(async () => (await k.durability([`${prefix}.messages`]))[0]?.minInsync === 2)
+    expect(await warnings()).toEqual([
+      {
+        finding: 'warning',
+        what: 'kafka',
+        topics: [`${prefix}.messages`],
+        error: expect.stringMatching(/min\.insync\.replicas is 2 with 1 replica: nothing can be written; set it with/) as string,
+      },
+    ])
+  }, 60_000)
 
   test('refuse settings by topic, and take those of the others', async () => {
     const k = kafka()

@@ -36,7 +36,29 @@ describe('what kafkajs throws', () => {
   test('about our credentials is a refusal', () => {
     expect(kafkaError(named('KafkaJSSASLAuthenticationError', 'SASL PLAIN authentication failed'))).toMatchObject({
       code: 'KAFKA_REFUSED',
+      details: { path: 'kafka.sasl' },
     })
+  })
+
+  test.each([
+    ['SELF_SIGNED_CERT_IN_CHAIN', 'kafka.ssl.ca', false],
+    ['DEPTH_ZERO_SELF_SIGNED_CERT', 'kafka.ssl.ca', false],
+    ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'kafka.ssl.ca', false],
+    ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'kafka.ssl.ca', false],
+    ['CERT_HAS_EXPIRED', 'kafka.ssl.ca', false],
+    ['ERR_TLS_CERT_ALTNAME_INVALID', 'kafka.brokers', false],
+    ['ERR_SSL_WRONG_VERSION_NUMBER', 'kafka.ssl', true],
+    ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'kafka.ssl', true],
+    ['ECONNRESET', undefined, true],
+  ])('of TLS (%s) names the key of the config; only what no second try cures is not tried again', (code, path, again) => {
+    const thrown = Object.assign(named('KafkaJSConnectionError', 'Connection error: said'), { code })
+    const spent = named('KafkaJSNumberOfRetriesExceeded', 'Connection error: said', thrown)
+    for (const error of [thrown, spent]) {
+      expect(isConnectionFailure(error)).toBe(again)
+      const { details } = kafkaError(error)
+      expect(kafkaError(error).code).toBe('KAFKA_UNREACHABLE')
+      expect(details['path']).toBe(path)
+    }
   })
 
   test('that is a fault in the code is a BUG', () => {

@@ -1,5 +1,5 @@
-import { createServer, type IncomingMessage } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { Agent, createServer, type IncomingMessage, request } from 'node:http'
+import { type AddressInfo, createServer as createLine, type Socket } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { connectRegistry, incompatibility } from '../../src/kafka/registry.ts'
 import { createLog, silentLog } from '../../src/log.ts'
@@ -225,9 +225,88 @@ describe('registering', () => {
   })
 })
 
+describe('an answer that does not come', () => {
+  /** A server that does with each connection what the test says. */
+  async function lineOf(onRequest: (socket: Socket) => void): Promise<string> {
+    const sockets = new Set<Socket>()
+    const server = createLine(socket => {
+      sockets.add(socket)
+      socket.on('error', () => {}).once('data', () => onRequest(socket))
+    })
+    await new Promise<void>(resolve => {
+      server.listen(0, '127.0.0.1', resolve)
+    })
+    closing.push(async () => {
+      for (const socket of sockets) socket.destroy()
+      await new Promise(resolve => {
+        server.close(resolve)
+      })
+    })
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  }
+
+  test.each<[string, (socket: Socket) => void]>([
+    ['never begins', () => {}],
+    ['never ends', socket => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"id": 1')],
+    [
+      'breaks off',
+      socket =>
+        socket.write('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"id": 1', () => setTimeout(() => socket.destroy(), 10)),
+    ],
+  ])('is given up on time when it %s, and its connection closed', async (_what, onRequest) => {
+    const closed = Promise.withResolvers<void>()
+    const url = await lineOf(socket => {
+      socket.once('close', () => closed.resolve())
+      onRequest(socket)
+    })
+    const registry = connectRegistry({ url, log: silentLog, timeoutMs: 200 })
+    await expect(registry.schemaById(1)).rejects.toMatchObject({
+      code: 'REGISTRY_UNREACHABLE',
+      message: expect.stringContaining('no answer within 200 ms') as string,
+    })
+    await closed.promise
+  })
+
+  test('because the line is cut at once is told so', async () => {
+    const url = await lineOf(socket => socket.destroy())
+    await expect(connectRegistry({ url, log: silentLog }).ping()).rejects.toMatchObject({
+      code: 'REGISTRY_UNREACHABLE',
+      message: expect.stringContaining('cannot connect (ECONNRESET)') as string,
+    })
+  })
+})
+
+test('requests go out through the agent: by a proxy, here, which gets the credentials of proxy and registry', async () => {
+  const { url, headers } = await fake({ [`GET ${V7}/schemas/ids/5`]: { status: 200, body: { schema: schema([A]) } } })
+  const asked: { url: string | undefined; proxyAuth: string | undefined }[] = []
+  const proxy = createServer((incoming, response) => {
+    asked.push({ url: incoming.url, proxyAuth: incoming.headers['proxy-authorization'] })
+    const { 'proxy-authorization': _, ...rest } = incoming.headers
+    const onward = request(incoming.url ?? '', { method: incoming.method, headers: rest }, answer => {
+      response.writeHead(answer.statusCode ?? 500, answer.headers)
+      answer.pipe(response)
+    })
+    incoming.pipe(onward)
+  })
+  await new Promise<void>(resolve => {
+    proxy.listen(0, '127.0.0.1', resolve)
+  })
+  closing.push(async () => {
+    proxy.closeAllConnections()
+    await new Promise(resolve => {
+      proxy.close(resolve)
+    })
+  })
+  const agent = new Agent({ proxyEnv: { HTTP_PROXY: `http://me:secret@127.0.0.1:${(proxy.address() as AddressInfo).port}` } })
+  const registry = connectRegistry({ url, agent, auth: { username: 'u', password: 'p' }, log: silentLog })
+  expect(await registry.schemaById(5)).toBe(schema([A]))
+  expect(asked).toEqual([{ url: `${url}schemas/ids/5`, proxyAuth: `Basic ${Buffer.from('me:secret').toString('base64')}` }])
+  expect(headers[0]?.authorization).toBe(`Basic ${Buffer.from('u:p').toString('base64')}`)
+})
+
 describe('a ping', () => {
-  const pinged = async (answer: { status: number; body: unknown }) => {
-    const { url } = await fake({ [`GET ${V7}/config/colloquy-ping`]: answer })
+  const pinged = async (answer: { status: number; body: unknown }, list = answer) => {
+    const { url } = await fake({ [`GET ${V7}/config/colloquy-ping`]: answer, [`GET ${V7}/subjects`]: list })
     return await connectRegistry({ url, log: silentLog }).ping()
   }
 
@@ -240,13 +319,34 @@ describe('a ping', () => {
   })
 
   test.each([
+    { status: 200, body: ['a-value'] },
+    { status: 200, body: [] },
+    { status: 403, body: { message: 'you may not list' } },
+  ])(
+    'is answered by a registry whose word on the subject is not clear, when it lists or denies to list ($status)',
+    async list => {
+      const unclear = { status: 404, body: { error_code: 404, message: 'HTTP 404 Not Found' } }
+      await expect(pinged(unclear, list)).resolves.toBeUndefined()
+    },
+  )
+
+  test.each([
     { status: 404, body: { message: 'no such page' } },
     { status: 404, body: '<html>' },
+    { status: 404, body: { error_code: 404, message: 'HTTP 404 Not Found' } },
     { status: 200, body: 'welcome' },
+    { status: 200, body: { version: '3' } },
   ])('is not answered by something else at the address ($status $body)', async answer => {
     await expect(pinged(answer)).rejects.toMatchObject({
+      code: 'CFG_INVALID',
+      details: { path: 'registry.url', hint: expect.stringContaining('no schema registry at this path') as string },
+    })
+  })
+
+  test('tells a registry that fails from one that is not there', async () => {
+    await expect(pinged({ status: 500, body: { message: 'out of order' } })).rejects.toMatchObject({
       code: 'REGISTRY_UNREACHABLE',
-      message: expect.stringContaining('check the path of registry.url') as string,
+      message: expect.stringContaining('HTTP 500: out of order') as string,
     })
   })
 })

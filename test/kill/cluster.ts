@@ -51,6 +51,8 @@ export interface Cluster {
   /** What a config file must say to reach it. */
   readonly config: { readonly brokers: readonly string[]; readonly ssl: { readonly ca: string }; readonly sasl: Login }
   readonly user: string
+  /** The same user by each mechanism that the brokers take. */
+  readonly logins: readonly Login[]
   /** For librdkafka. */
   readonly librdkafka: Readonly<Record<string, string>>
   /** The registry's own address; ends in `/apis/ccompat/v7`. */
@@ -64,8 +66,8 @@ export interface Cluster {
   stop(): Promise<void>
 }
 
-interface Login {
-  readonly mechanism: 'scram-sha-512'
+export interface Login {
+  readonly mechanism: 'scram-sha-512' | 'scram-sha-256' | 'plain'
   readonly username: string
   readonly password: string
 }
@@ -129,8 +131,10 @@ export async function startCluster(of: {
       'advertised.listeners': `CLIENT://${at.client},INSIDE://${at.inside}`,
       'listener.security.protocol.map': 'CLIENT:SASL_SSL,INSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT',
       'inter.broker.listener.name': 'INSIDE',
-      'sasl.enabled.mechanisms': 'SCRAM-SHA-512',
-      'listener.name.client.scram-sha-512.sasl.jaas.config': 'org.apache.kafka.common.security.scram.ScramLoginModule required;',
+      'sasl.enabled.mechanisms': 'SCRAM-SHA-512,SCRAM-SHA-256,PLAIN',
+      'listener.name.client.scram-sha-512.sasl.jaas.config': SCRAM_LOGIN,
+      'listener.name.client.scram-sha-256.sasl.jaas.config': SCRAM_LOGIN,
+      'listener.name.client.plain.sasl.jaas.config': `org.apache.kafka.common.security.plain.PlainLoginModule required user_${login.username}="${login.password}";`,
       'ssl.keystore.type': 'PEM',
       'ssl.keystore.location': keystore,
       'log.dirs': folderOf(id),
@@ -139,9 +143,12 @@ export async function startCluster(of: {
   }
 
   async function format(id: NodeId, cluster: string): Promise<void> {
-    const scram = `SCRAM-SHA-512=[name=${login.username},password=${login.password}]`
+    const scram = ['SCRAM-SHA-512', 'SCRAM-SHA-256'].flatMap(mechanism => [
+      '--add-scram',
+      `${mechanism}=[name=${login.username},password=${login.password}]`,
+    ])
     const format = ['-Xmx128m', ...onKafka, 'kafka.tools.StorageTool', 'format', '-t', cluster, '-c', propertiesFile(id)]
-    const tool = startJava(`format ${id}`, [...format, '--add-scram', scram])
+    const tool = startJava(`format ${id}`, [...format, ...scram])
     if ((await tool.exited) !== 0)
       throw new Error(`Kafka's storage could not be formatted: ${tool.lastLines().slice(-5).join(' | ')}`)
     children.delete(`format ${id}`)
@@ -232,6 +239,7 @@ export async function startCluster(of: {
       brokers: NODES.map(brokerOf),
       config: { brokers: NODES.map(node => listenersOf(node).client), ssl: { ca: caFile }, sasl: login },
       user: USER,
+      logins: [login, { ...login, mechanism: 'scram-sha-256' }, { ...login, mechanism: 'plain' }],
       librdkafka: {
         'security.protocol': 'SASL_SSL',
         'ssl.ca.location': caFile,
@@ -276,6 +284,7 @@ function listens(address: string): Promise<boolean> {
     socket.once('connect', done(true)).once('error', done(false))
   })
 }
+const SCRAM_LOGIN = 'org.apache.kafka.common.security.scram.ScramLoginModule required;'
 
 /** Everything on all three, and dead or silent brokers noticed within seconds, so that a round can be short. */
 const REPLICATED: Readonly<Record<string, string>> = {

@@ -58,6 +58,12 @@ async function python(): Promise<string> {
   return home
 }
 
+/** Runs a program of ours in Python, with the pinned packages. */
+export async function runPython(file: string, argv: readonly string[]): Promise<string> {
+  const { stdout } = await run('python3', [file, ...argv], { env: { ...process.env, PYTHONPATH: await python() } })
+  return stdout
+}
+
 /** Everything that a read_committed reader sees on the topics, in partition and offset order. */
 export async function readIndependently(
   brokers: string,

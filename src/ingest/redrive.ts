@@ -5,6 +5,7 @@
  *
  * A worker that reads the source partition is fenced by that, and claims it again at once: the last transaction says that it is free.
  */
+import { randomUUID } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import type { Network } from '../dispatcher.ts'
 import type { Log } from '../log.ts'
@@ -12,6 +13,8 @@ import { createHttp } from '../source/http.ts'
 import { PRIORITY, quotaPool } from '../source/quota.ts'
 import { type RowContext, rowContext } from '../source/records.ts'
 import { watchedStream } from '../source/watchdog.ts'
+import { toolTransactionalId } from '../topics.ts'
+import { barrierOf } from './barrier.ts'
 import { commit } from './commit.ts'
 import { type Batch, Batches, firstRevisionOf } from './encode.ts'
 import { type KnownCursor, nothingRead, type Piece, type PlanSpec, stillNeeded } from './plan.ts'
@@ -19,6 +22,7 @@ import type { Reject } from './reject.ts'
 import { closing, type DeadLetter, openOf } from './rejects.ts'
 import { restore } from './restore.ts'
 import { decode, mapRows, type RowPath } from './rows.ts'
+import { ownReads } from './shared-read.ts'
 import type { Seal } from './seal.ts'
 import {
   type ConnectorToRun,
@@ -96,9 +100,11 @@ async function* redriveOne(
     ...(network && { network }),
   })
   const writer = kafka.openWriter({ transactionalId: parts.transactionalId })
+  const barrier = barrierOf(kafka, toolTransactionalId(shared.prefix, `barrier-${randomUUID()}`))
   try {
     await writer.fence()
-    const restored = await restore({ ...parts, to, kafka, log }, clock.now(), signal)
+    const reads = ownReads(kafka, signal, barrier.ask)
+    const restored = await restore({ ...parts, to, kafka, log, reads }, clock.now(), signal)
     const { cursor, versions, derived, spent } = restored
     quota.recall(spent)
     const open = await stillOpen(letters, to.names.rejects, options)
@@ -125,6 +131,7 @@ async function* redriveOne(
     }
   } finally {
     await writer.close()
+    await barrier.close()
     quota.end()
     await http.close()
   }

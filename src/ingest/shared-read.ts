@@ -6,6 +6,7 @@
  * fenced, and reads to the high watermark as it is then. Who asks while a round is under way waits for the next.
  */
 import type { Kafka, ReadRecord, TopicPartition, Writer } from '../kafka/port.ts'
+import type { Barrier } from './barrier.ts'
 
 /** What a source partition reads at its start. */
 export interface Reads {
@@ -42,8 +43,8 @@ interface Reading {
   readonly onRecord: (record: ReadRecord) => void
 }
 
-/** Reads for one source partition alone. */
-export function ownReads(kafka: Pick<Kafka, 'readToEnd'>, signal?: AbortSignal): Reads {
+/** Reads for one source partition alone. @param barrier Absent: the leader is believed. */
+export function ownReads(kafka: Pick<Kafka, 'readToEnd'>, signal?: AbortSignal, barrier?: Barrier): Reads {
   return {
     async newest(place, key) {
       const keyBytes = Buffer.from(key)
@@ -51,7 +52,7 @@ export function ownReads(kafka: Pick<Kafka, 'readToEnd'>, signal?: AbortSignal):
       const take = (record: ReadRecord) => {
         if (record.key?.equals(keyBytes) === true) value = record.value && Buffer.from(record.value)
       }
-      await kafka.readToEnd(place, take, signal)
+      await kafka.readToEnd(await past(place, barrier), take, signal)
       return value
     },
     async read(place, start, onRecord) {
@@ -59,9 +60,14 @@ export function ownReads(kafka: Pick<Kafka, 'readToEnd'>, signal?: AbortSignal):
       const take = (record: ReadRecord) => {
         if (record.key?.subarray(0, startBytes.length).equals(startBytes) === true) onRecord(record)
       }
-      await kafka.readToEnd(place, take, signal)
+      await kafka.readToEnd(await past(place, barrier), take, signal)
     },
   }
+}
+
+/** The place, with the offset that is to be read past. */
+async function past(place: TopicPartition, barrier: Barrier | undefined): Promise<TopicPartition & { past?: number }> {
+  return barrier === undefined ? place : { ...place, past: await barrier(place) }
 }
 
 export class SharedReads implements Reads {
@@ -76,8 +82,12 @@ export class SharedReads implements Reads {
   #lastMs = -Infinity
   #timer: NodeJS.Timeout | null = null
 
-  constructor(kafka: Pick<Kafka, 'readToEnd' | 'watermarks'>, signal: AbortSignal) {
+  readonly #barrier: Barrier | undefined
+
+  /** @param barrier Absent: leaders are believed. */
+  constructor(kafka: Pick<Kafka, 'readToEnd' | 'watermarks'>, signal: AbortSignal, barrier?: Barrier) {
     this.#kafka = kafka
+    this.#barrier = barrier
     this.#signal = signal
   }
 
@@ -171,7 +181,9 @@ export class SharedReads implements Reads {
       const key = Buffer.from(each.key).toString('latin1')
       wanted.set(key, [...(wanted.get(key) ?? []), each])
     }
-    const [{ low, high } = { low: 0, high: 0 }] = await this.#kafka.watermarks([place])
+    const end = await past(place, this.#barrier)
+    const [{ low, high: told } = { low: 0, high: 0 }] = await this.#kafka.watermarks([place])
+    const high = Math.max(told, (end.past ?? -1) + 1)
     const found = new Set<string>()
     for (let span = FIRST_SPAN; ; span *= SPAN_GROWTH) {
       const from = Math.max(low, high - span)
@@ -182,7 +194,7 @@ export class SharedReads implements Reads {
         found.add(key)
         for (const each of of) each.value = record.value && Buffer.from(record.value)
       }
-      await this.#kafka.readToEnd({ ...place, from }, take, this.#signal)
+      await this.#kafka.readToEnd({ ...end, from }, take, this.#signal)
       if (from <= low || found.size === wanted.size) return
     }
   }
@@ -197,7 +209,7 @@ export class SharedReads implements Reads {
       const start = record.key === null ? null : startOf(record.key)
       if (start !== null) for (const { onRecord } of readers.get(start) ?? []) onRecord(record)
     }
-    await this.#kafka.readToEnd(place, take, this.#signal)
+    await this.#kafka.readToEnd(await past(place, this.#barrier), take, this.#signal)
   }
 }
 

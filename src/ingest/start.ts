@@ -1,11 +1,14 @@
 /** Starts every source partition (stream and scope) of the connectors given, and tells how they are. */
+import { randomUUID } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import type { Network } from '../dispatcher.ts'
 import { ERRORS } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { createHttp } from '../source/http.ts'
+import { toolTransactionalId } from '../topics.ts'
 import { PRIORITY, quotaPool } from '../source/quota.ts'
 import type { Fault } from './commit.ts'
+import { barrierOf } from './barrier.ts'
 import { Health, type PartitionState } from './health.ts'
 import { trustedClock } from './now.ts'
 import type { Reader } from './reader.ts'
@@ -47,7 +50,8 @@ const SETTLED_MS = 15_000
 export async function startIngest(options: IngestOptions): Promise<Ingest> {
   const { kafka, clock, log, metrics, signal } = options
   const shared = await openShared(options)
-  const reads = new SharedReads(kafka, signal)
+  const barrier = options.isAlone ? undefined : barrierOf(kafka, toolTransactionalId(shared.prefix, `barrier-${randomUUID()}`))
+  const reads = new SharedReads(kafka, signal, barrier?.ask)
   const gathered: TaskParts['kafka'] = {
     readToEnd: (place, onRecord, stop) => kafka.readToEnd(place, onRecord, stop),
     openWriter: options => reads.gathering(kafka.openWriter(options)),
@@ -127,6 +131,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
     done: Promise.all(running)
       .then(() => all.abort())
       .then(() => standby?.done)
+      .then(() => barrier?.close())
       .then(() => withdrawn),
   }
 }

@@ -63,11 +63,12 @@ export interface Kafka {
 
   /**
    * Reads one partition from `from` (default: its start) to the high watermark that it has when called, control records included. Waits for
-   * transactions that are open below that watermark to end. Call it after fencing, and nothing committed before is missed.
+   * transactions that are open below that watermark to end. Call it after fencing, and nothing committed before is missed, but where the leader
+   * that answers has been replaced without knowing it yet: `past` is an offset that is known to be there, and is read past.
    * @returns the next offset to read from.
    */
   readToEnd(
-    place: TopicPartition & { from?: number },
+    place: TopicPartition & { from?: number; past?: number },
     onRecord: (record: ReadRecord) => void,
     signal?: AbortSignal,
   ): Promise<number>

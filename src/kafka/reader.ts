@@ -34,6 +34,7 @@ const LIST_TIMEOUT_MS = 5_000
 /** How long a read to the end goes on without an answer. */
 const PATIENCE_MS = 30_000
 const OFFSET_OUT_OF_RANGE = 1
+const NOT_LEADER = 6
 const NO_LEADER = 5
 /** A place that failed so often in a row is logged. */
 const FAILURES_TO_LOG = 3
@@ -203,6 +204,7 @@ export function take(fetched: FetchedPartition, offset: number, alone: boolean, 
 
 export interface ReadToEnd extends TopicPartition {
   readonly from?: number
+  readonly past?: number
 }
 
 /** See `Kafka.readToEnd`. */
@@ -212,12 +214,13 @@ export async function readToEnd(
   onRecord: (record: ReadRecord) => void,
   signal?: AbortSignal,
 ): Promise<number> {
-  const { low, high } = await watermarksOf(cluster, place, signal)
+  const { low, high: told } = await watermarksOf(cluster, place, signal)
+  const high = Math.max(told, (place.past ?? -1) + 1)
   let offset = Math.max(place.from ?? low, low)
   while (offset < high) {
     if (signal?.aborted === true) throw new FlowError('STOPPED', { topic: place.topic, partition: place.partition })
     const position: Position = { topic: place.topic, partition: place.partition, offset }
-    const fetched = await patiently(cluster, async () => await fetchOne(cluster, position), { signal })
+    const fetched = await patiently(cluster, async () => await fetchPast(cluster, position, high), { signal })
     if (fetched.errorCode === OFFSET_OUT_OF_RANGE) {
       // Retention has moved the start past us; the end stands.
       const now = await watermarksOf(cluster, place, signal)
@@ -226,6 +229,13 @@ export async function readToEnd(
     } else offset = take(fetched, offset, true, onRecord).next
   }
   return offset
+}
+
+/** A fetch from a leader that knows of everything up to `high`: one that was frozen does not know yet that another leads, and ends earlier. */
+async function fetchPast(cluster: Cluster, position: Position, high: number): Promise<FetchedPartition> {
+  const fetched = await fetchOne(cluster, position)
+  if (fetched.errorCode === 0 && fetched.high < high) throw noAnswer(position, NOT_LEADER, 'the leader has moved')
+  return fetched
 }
 
 async function watermarksOf(cluster: Cluster, place: TopicPartition, signal: AbortSignal | undefined) {

@@ -14,7 +14,7 @@ import { trustedClock } from './now.ts'
 import type { Reader } from './reader.ts'
 import { withdrawRemoved } from './removed.ts'
 import { SharedReads } from './shared-read.ts'
-import { startStandby } from './standby.ts'
+import { type Standby, startStandby } from './standby.ts'
 import { type ConnectorToRun, leaseOf, openShared, partitionsOf, partsOf, type SharedOptions } from './source-partition.ts'
 import type { IngestMetrics } from './stages.ts'
 import { runTask, type TaskParts } from './task.ts'
@@ -120,11 +120,15 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
       scope: scope.name,
     })),
   )
-  const isAlive = (worker: string) => standby?.isAlive(worker) ?? false
-  const withdrawn = whenReady(ready, clock, standby === undefined ? 0 : SETTLED_MS, signal).then(() =>
-    withdrawRemoved({ kafka, names, prefix: shared.prefix, partitions, configured, isAlive, clock, log, signal }),
-  )
+  /** What other processes read is known only by following them. */
+  const withdrawn = standby && withdrawWhenReady(standby)
   void refresh(health, clock, options.refreshMs ?? REFRESH_MS, AbortSignal.any([signal, all.signal]))
+
+  async function withdrawWhenReady({ isAlive }: Standby): Promise<void> {
+    await whenReady(ready, clock, SETTLED_MS, signal)
+    await withdrawRemoved({ kafka, names, prefix: shared.prefix, partitions, configured, isAlive, clock, log, signal })
+  }
+
   return {
     ready,
     states: () => health.states(),

@@ -9,7 +9,7 @@ interface Entry {
 }
 
 /** The part of Kafka that ingest needs, in memory: transactions that land whole or not at all, fencing by id, readers that see committed records only. */
-export interface MemoryKafka extends Pick<Kafka, 'openWriter' | 'readToEnd'> {
+export interface MemoryKafka extends Pick<Kafka, 'openWriter' | 'readToEnd' | 'watermarks'> {
   /** Committed records in offset order, of all partitions of the topic. */
   committed(topic: string): (ReadRecord & { partition: number })[]
   /** How the next commits end; afterwards they succeed. `lost`: committed, but the answer never came. `aborted`: the broker gave it up. */
@@ -105,11 +105,13 @@ export function memoryKafka(): MemoryKafka {
 
   return {
     openWriter,
-    async readToEnd({ topic, partition }, onRecord) {
+    async readToEnd({ topic, partition, from = 0 }, onRecord) {
       const log = logOf(topic, partition)
-      for (const record of readable(log)) onRecord(record)
+      for (const record of readable(log)) if (record.offset >= from) onRecord(record)
       return log.length
     },
+    watermarks: async places =>
+      places.map(({ topic, partition }) => ({ topic, partition, low: 0, high: logOf(topic, partition).length })),
     committed: topic =>
       [...logs].flatMap(([key, log]) => {
         const slash = key.lastIndexOf('/')

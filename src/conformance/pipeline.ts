@@ -3,13 +3,14 @@
  * clock that jumps when nothing is under way. A `Line` is one set of topics; processes live and die on it one after another.
  */
 import assert from 'node:assert/strict'
-import { silentLog } from '../log.ts'
+import { type Log, silentLog } from '../log.ts'
 import type { Fault } from '../ingest/commit.ts'
 import { type Cursor, cursorKey, readCursor } from '../ingest/cursor.ts'
 import type { PartitionState } from '../ingest/health.ts'
 import { horizon, type PlanSpec } from '../ingest/plan.ts'
 import { partitionsOf, planSpecOf } from '../ingest/source-partition.ts'
 import { type IngestOptions, startIngest } from '../ingest/start.ts'
+import type { IngestMetrics } from '../ingest/stages.ts'
 import { partitionOf } from '../kafka/partition.ts'
 import type { Kafka } from '../kafka/port.ts'
 import { topicNames } from '../topics.ts'
@@ -20,7 +21,7 @@ import { type JumpingClock, jumpingClock } from './clock.ts'
 import { type MemoryKafka, memoryKafka } from './memory-kafka.ts'
 import { assertSound, assertTrue, memoryRegistry, readTopics, type Topics } from './topics.ts'
 
-const NAMES = topicNames('conformance')
+export const NAMES = topicNames('conformance')
 const PARTITIONS = 3
 const CONNECTOR = 'conformance'
 const MINUTE_MS = 60_000
@@ -76,6 +77,10 @@ export interface LifeOptions {
   readonly stopAt?: (dueMs: number) => boolean
   /** Given the way to stop from elsewhere. */
   readonly onStart?: (stop: () => void) => void
+  readonly log?: Log
+  readonly metrics?: IngestMetrics
+  /** `max.message.bytes` of topics; default: the broker's default. */
+  readonly maxBytes?: ReadonlyMap<string, number>
   /** The life may also end because reading goes on for ever. */
   readonly mostRequests?: number
 }
@@ -142,7 +147,7 @@ export class Line {
       }
       return clock.busy()
     }
-    const theirs: Pick<Kafka, 'openWriter' | 'readToEnd' | 'maxMessageBytes'> = {
+    const theirs: Pick<Kafka, 'openWriter' | 'readToEnd' | 'watermarks' | 'maxMessageBytes'> = {
       openWriter: of => {
         const writer = kafka.openWriter(of)
         return {
@@ -153,7 +158,8 @@ export class Line {
         }
       },
       readToEnd: (place, onRecord) => (dead ? never() : alive(kafka.readToEnd(place, onRecord))),
-      maxMessageBytes: async () => new Map(),
+      watermarks: places => (dead ? never() : alive(kafka.watermarks(places))),
+      maxMessageBytes: async () => new Map(options.maxBytes),
     }
     const options_: IngestOptions = {
       kafka: theirs as Kafka,
@@ -170,8 +176,8 @@ export class Line {
         },
       ],
       clock: { now: () => clock.now(), sleep: (ms, signal) => (dead ? never() : alive(clock.sleep(ms, signal))) },
-      log: silentLog,
-      metrics: { inc: () => {}, observe: () => {}, set: () => {}, setStreamState: () => {} },
+      log: options.log ?? silentLog,
+      metrics: options.metrics ?? { inc: () => {}, observe: () => {}, set: () => {}, setStreamState: () => {} },
       signal: stopping.signal,
       refreshMs: Infinity,
       fault: at => (dead ? never() : fault?.(at, die)),

@@ -260,6 +260,11 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
   function settle<S extends z.ZodType>(answer: Answer, path: string, page: S, options: CallOptions<z.output<S>>): z.output<S> {
     const { status, headers } = answer
     if (headers['date'] !== undefined) deps.onDate?.(Date.parse(headers['date']))
+    // Of what nobody asked for in parts or by a condition: neither is the answer, whatever the call takes for nothing.
+    if (status === 206)
+      throw new FlowError('SRC_TRUNCATED', { path, status, hint: 'a part of an answer, where the whole was asked for' })
+    if (status >= 300 && status < 400)
+      throw new FlowError('SRC_REFUSED', { path, status, hint: 'a redirect that cannot be followed' })
     const { body, empty, json } = read(answer)
     const told = spec.classify?.({ status, headers, body, nowMs: clock.now() })
     if (told !== undefined) {

@@ -272,10 +272,11 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
       const waitMs = boundedWaitMs({ ...more, waitMs: asked }) ?? retryAfterMs(headers, clock.now())
       throw new FlowError(code, { path, status, ...more, ...wait(waitMs) })
     }
-    const saysEmpty = options.emptyStatus?.includes(status) === true
+    const saysEmpty = options.emptyStatus?.includes(status) === true && (status >= 400 || empty)
     if (status >= 400 && !saysEmpty) throw refusal(status, headers, body, path)
-    if (saysEmpty || status === 204 || empty) {
-      if (Object.hasOwn(options, 'empty')) return options.empty as z.output<S>
+    // 204 says so; a good answer that has lost its body says nothing.
+    if (empty || saysEmpty || status === 204) {
+      if ((saysEmpty || status === 204) && Object.hasOwn(options, 'empty')) return options.empty as z.output<S>
       throw new FlowError('SRC_MALFORMED', { path, status, hint: 'an answer without a body, where one was promised' })
     }
     if (!json)

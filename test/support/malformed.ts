@@ -206,7 +206,8 @@ function passesNothing(topics: Topics, { ends, completeMs }: { ends: Map<string,
   }
   later(NAMES.sessions, topics.sessions, each => Math.max(each.started_at, each.ended_at ?? 0))
   later(NAMES.messages, topics.messages, each => each.sent_at)
-  later(NAMES.events, topics.events, each => each.occurred_at)
+  // A point of a statistic stands at the beginning of its bucket, and is read when that has ended.
+  later(NAMES.events, topics.events, each => (each.type === 'metric_point' ? Infinity : each.occurred_at))
 }
 
 function holdsTheSame(topics: Topics, before: Reference): void {

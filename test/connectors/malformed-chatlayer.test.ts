@@ -10,5 +10,6 @@ malformedAnswers({
   // No field is documented as required: an answer that leaves its list out is believed when it comes twice.
   means: { 'an object without anything': null, 'a key named __proto__ alone': null },
   rowsOf: ['events'],
+  equalRowsOf: ['events'],
   rowsAt: /events\/stream/,
 })

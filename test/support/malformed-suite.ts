@@ -25,6 +25,8 @@ export interface Of {
   readonly after?: number
   /** Streams whose rows are spoiled one by one; default: all. In the others one row of an answer is many, or the other way round. */
   readonly rowsOf?: readonly string[]
+  /** Streams where equal rows are one, so that whole rows of another kind cannot be counted. */
+  readonly equalRowsOf?: readonly string[]
   /** Which requests answer with rows. */
   readonly rowsAt?: RegExp
 }
@@ -77,12 +79,14 @@ export function malformedAnswers({
 
     if (!rowsOf.includes(stream)) return
     const at = rowsAt === undefined ? {} : { at: rowsAt }
-    test('rows of another kind, and values that no field has', async () => {
-      let left: typeof ROW_FAULTS = ROW_FAULTS
-      for (let runs = 0; left.length > 0 && runs < 3; runs++)
-        left = left.slice(await survivesRows(bench, stream, left, again, at))
-      expect(left.length).toBeLessThan(ROW_FAULTS.length)
-    })
+    const areCounted = !equalRowsOf.includes(stream)
+    if (areCounted)
+      test('rows of another kind, and values that no field has', async () => {
+        let left: typeof ROW_FAULTS = ROW_FAULTS
+        for (let runs = 0; left.length > 0 && runs < 3; runs++)
+          left = left.slice(await survivesRows(bench, stream, left, again, at))
+        expect(left.length).toBeLessThan(ROW_FAULTS.length)
+      })
 
     test('rows with values drawn by a seed', async () => {
       await survivesRows(bench, stream, drawnFaults(first * 100 + place, 40), again, at)

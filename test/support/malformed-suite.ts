@@ -41,6 +41,7 @@ export function malformedAnswers({
   after,
   rowsAt,
   rowsOf = streams,
+  equalRowsOf = [],
 }: Of): void {
   describe.each(streams.map((stream, place) => [stream, place] as const))('%s', (stream, place) => {
     let bench: Bench

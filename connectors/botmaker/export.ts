@@ -196,7 +196,7 @@ export function notReady(
   body: unknown,
 ): { code: 'SRC_NOT_READY'; vendorCode: string; hint: string } | undefined {
   const told = (vendorCode: string, hint: string) => ({ code: 'SRC_NOT_READY' as const, vendorCode, hint })
-  if (status === 204 || (status === 200 && body === undefined)) return told(NO_BODY, 'an answer without a body')
+  if (status === 204) return told(NO_BODY, 'an answer without a body')
   if (status === 409 || status === 425 || (status === 503 && 'retry-after' in headers))
     return told(NOT_READY, 'the export is not ready yet')
   if (status !== 200 && status !== 202) return undefined

@@ -185,7 +185,9 @@ const OPEN: readonly unknown[] = []
  * is null or, as PHP writes an empty list now and then, an empty object. A good answer that promises rows and has none is unreadable, not empty; so is any other shape.
  */
 export const Envelope = z.unknown().transform((body, ctx): readonly unknown[] => {
-  if (Array.isArray(body) && body.length > 0) return body as unknown[]
+  // Bare rows: where none of them is one, it is another list.
+  if (Array.isArray(body) && body.some(each => typeof each === 'object' && each !== null && !Array.isArray(each)))
+    return body as unknown[]
   const { code, msg, data } = objectOf(body)
   const rows = typeof data === 'object' && data !== null ? listOf(data) : []
   if (rows.length > 0) return rows

@@ -269,7 +269,7 @@ function contentsByRow(line: Line, topics: Topics, bench: Bench, name: string): 
  * The list of rows in an answer: of the lists of objects that lie least deep, the largest whose elements the stream's schema takes, for the most
  * part; where it takes none (a connector that builds its rows of several answers), the largest.
  */
-function rowsIn(body: unknown, { row }: Stream): { list: JsonObject[]; areRows: boolean } {
+export function rowsIn(body: unknown, { row }: Stream): { list: JsonObject[]; areRows: boolean } {
   for (let level: unknown[] = [body], deep = 0; level.length > 0 && deep < 8; deep++) {
     const lists = level.filter(isListOfObjects)
     const taken = lists.filter(list => list.filter(each => row.safeParse(each).success).length * 2 >= list.length)

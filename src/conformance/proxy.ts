@@ -16,10 +16,18 @@ export type Spoil =
   | { readonly kind: 'hang_up' }
   /** Nothing comes, and the connection stays open. */
   | { readonly kind: 'hang' }
+  /** The vendor's answer as it is given to `change` and comes back; `raw` are bytes on the connection, which then ends. */
+  | { readonly kind: 'change'; change(answer: Answer): Partial<Answer> | { readonly raw: Buffer } }
+
+export interface Answer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>
+  readonly body: Buffer
+}
 
 export interface Proxy {
-  /** What to do to the request that came just now, the `nth` (from 1); null: pass it on. */
-  spoil: (nth: number) => Spoil | null
+  /** What to do to the request that came just now, the `nth` (from 1), for this path and query; null: pass it on. */
+  spoil: (nth: number, target: string) => Spoil | null
   /** Shown every JSON answer of the vendor with status 200 and the path that was asked for; may change it in place, and says whether it did. Null: nobody looks. */
   edit: ((body: unknown, path: string) => boolean) | null
   /** Told of every request when it has come, and to call the returned when its answer is gone. */
@@ -40,7 +48,7 @@ export async function startProxy(origins: readonly string[]): Promise<Proxy> {
   async function answer(origin: string, asked: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = []
     for await (const chunk of asked) chunks.push(chunk as Buffer)
-    const spoil = proxy.spoil(++requests)
+    const spoil = proxy.spoil(++requests, asked.url ?? '/')
     if (spoil?.kind === 'hang') return
     if (spoil?.kind === 'hang_up') {
       asked.socket.destroy()
@@ -55,6 +63,19 @@ export async function startProxy(origins: readonly string[]): Promise<Proxy> {
     const bytes = Buffer.from(edited)
     const { 'transfer-encoding': _, connection: __, 'keep-alive': ___, ...kept } = headers
     if (typeof kept.location === 'string') kept.location = proxy.ours(kept.location)
+    if (spoil?.kind === 'change') {
+      const changed = spoil.change({ status, headers: kept, body: bytes })
+      if ('raw' in changed) {
+        asked.socket.end(changed.raw)
+        return
+      }
+      const { status: other = status, headers: more = {}, body: instead = bytes } = changed
+      const all = { ...kept, 'content-length': String(instead.length), ...more }
+      const sent = Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== undefined)
+      response.writeHead(other, Object.fromEntries(sent))
+      response.end(instead)
+      return
+    }
     const framed = body.length === 0 && headers['content-length'] === undefined ? {} : { 'content-length': String(bytes.length) }
     response.writeHead(status, { ...kept, ...framed })
     if (spoil?.kind === 'cut') {

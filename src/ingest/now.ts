@@ -12,6 +12,9 @@ import { SKEW_MS } from './plan.ts'
 /** A clock that nobody but itself contradicts is believed after so long. */
 const BELIEVED_AFTER_MS = 3_600_000
 
+/** No date before this program was written is the time: a server without a clock says 1970. */
+const EARLIEST_DATE_MS = Date.UTC(2026, 0, 1)
+
 export interface TrustedClock extends Clock {
   /** The vendor's time, as an answer gave it just now: epoch milliseconds. */
   vouch(dateMs: number): void
@@ -50,7 +53,7 @@ export function trustedClock(clock: Clock, log: Log): TrustedClock {
     steady: () => steadyMs(clock),
     sleep: (ms, signal) => clock.sleep(ms, signal),
     vouch(dateMs) {
-      if (!Number.isFinite(dateMs)) return
+      if (!(dateMs >= EARLIEST_DATE_MS)) return
       // An answer from a cache has an old date: the newest one counts.
       if (hasVouched && dateMs < expected()) return
       hasVouched = true

@@ -51,7 +51,14 @@ export function rejectOf(
   message: string,
   mark = markOf(textOf(raw)),
 ): Reject {
-  return { rowId, raw: cutDeep(raw), code, stage, path, message, mark }
+  return { rowId, raw: cutDeep(raw), code, stage, path: cutLong(path), message: cutLong(message), mark }
+}
+
+/** Longest path and message: a vendor's names may be of any length. */
+const MOST_LETTERS = 1_000
+
+function cutLong(text: string): string {
+  return text.length > MOST_LETTERS ? `${text.slice(0, MOST_LETTERS)} …` : text
 }
 
 const MOST_ISSUES = 5

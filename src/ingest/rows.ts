@@ -85,7 +85,7 @@ export function decode(stream: Stream, raws: readonly unknown[], ctx: RowContext
 function decodeOne(stream: Stream, raw: unknown, ctx: RowContext): Row | Reject {
   if (isDeeper(raw)) {
     const hint = `the row is nested more than ${MOST_LEVELS} levels deep`
-    return rejectOf(raw, rowIdOf(stream, raw), 'ROW_INVALID', 'decode', '', hint)
+    return rejectOf(raw, rowIdOf(stream, raw), 'ROW_INVALID', 'decode', deepFieldOf(raw), hint)
   }
   const parsed = stream.row.safeParse(raw)
   if (!parsed.success) return misfit(stream, raw, parsed.error)
@@ -95,6 +95,12 @@ function decodeOne(stream: Stream, raw: unknown, ctx: RowContext): Row | Reject 
   boundId(id, 'id')
   const said = stream.fingerprint ? stream.fingerprint(row, ctx) : row
   return { id, row, raw, fingerprint: markOf(typeof said === 'string' ? said : JSON.stringify(said)) }
+}
+
+/** The field of the row that is nested too deep; empty where the row is a list. */
+function deepFieldOf(raw: unknown): string {
+  if (Array.isArray(raw)) return ''
+  return Object.entries(raw as object).find(([, value]) => isDeeper(value, MOST_LEVELS - 1))?.[0] ?? ''
 }
 
 /**

@@ -307,7 +307,10 @@ export interface Http {
 export type Query = Readonly<Record<string, string | number | boolean | readonly string[] | null | undefined>>
 
 export interface CallOptions<T> {
-  /** What 204, an answer without a body, or a status in `emptyStatus` stands for. Without it such an answer is SRC_MALFORMED. */
+  /**
+   * What 204 stands for, or a status in `emptyStatus`, a good one where it comes without a body. Without it such an answer is SRC_MALFORMED, and so is any
+   * other answer without a body: it may have lost it.
+   */
   readonly empty?: T
   readonly emptyStatus?: readonly number[]
   /** false: asking moves the vendor's own cursor, so a request whose answer was lost is not made again but its error passed on. Default true. */

@@ -262,6 +262,11 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
   function settle<S extends z.ZodType>(answer: Answer, path: string, page: S, options: CallOptions<z.output<S>>): z.output<S> {
     const { status, headers } = answer
     if (headers['date'] !== undefined) deps.onDate?.(Date.parse(headers['date']))
+    // Of what nobody asked for in parts or by a condition: neither is the answer, whatever the call takes for nothing.
+    if (status === 206)
+      throw new FlowError('SRC_TRUNCATED', { path, status, hint: 'a part of an answer, where the whole was asked for' })
+    if (status >= 300 && status < 400)
+      throw new FlowError('SRC_REFUSED', { path, status, hint: 'a redirect that cannot be followed' })
     const { body, empty, json } = read(answer)
     const told = spec.classify?.({ status, headers, body, nowMs: clock.now() })
     if (told !== undefined) {
@@ -269,10 +274,11 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
       const waitMs = boundedWaitMs({ ...more, waitMs: asked }) ?? retryAfterMs(headers, clock.now())
       throw new FlowError(code, { path, status, ...more, ...wait(waitMs) })
     }
-    const saysEmpty = options.emptyStatus?.includes(status) === true
+    const saysEmpty = options.emptyStatus?.includes(status) === true && (status >= 400 || empty)
     if (status >= 400 && !saysEmpty) throw refusal(status, headers, body, path)
-    if (saysEmpty || status === 204 || empty) {
-      if (Object.hasOwn(options, 'empty')) return options.empty as z.output<S>
+    // 204 says so; a good answer that has lost its body says nothing.
+    if (empty || saysEmpty || status === 204) {
+      if ((saysEmpty || status === 204) && Object.hasOwn(options, 'empty')) return options.empty as z.output<S>
       throw new FlowError('SRC_MALFORMED', { path, status, hint: 'an answer without a body, where one was promised' })
     }
     if (!json)

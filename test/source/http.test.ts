@@ -168,14 +168,19 @@ describe('an answer', () => {
         ...again({ raw: '' }, 1),
         ...again({ status: 404, body: { code: 'none' } }, 1),
         ...again({ status: 204 }, 1),
+        ...again({ raw: '' }, 1),
       ],
       { tries: 1 },
     )
-    const options = { empty, emptyStatus: [404] }
+    const options = { empty, emptyStatus: [200, 404] }
     expect(await http.getJson('/rows', {}, Page, options)).toBe(empty)
     expect(await http.getJson('/rows', {}, Page, options)).toBe(empty)
     expect(await http.getJson('/rows', {}, Page, options)).toBe(empty)
     expect(await read(http)).toMatchObject({ code: 'SRC_MALFORMED', details: { status: 204 } })
+    await expect(http.getJson('/rows', {}, Page, { empty })).rejects.toMatchObject({
+      code: 'SRC_MALFORMED',
+      details: { status: 200 },
+    })
   })
 
   test('whose headers come whole and whose connection then ends is no empty answer', async () => {

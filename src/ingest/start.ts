@@ -124,9 +124,19 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   const withdrawn = standby && withdrawWhenReady(standby)
   void refresh(health, clock, options.refreshMs ?? REFRESH_MS, AbortSignal.any([signal, all.signal]))
 
-  async function withdrawWhenReady({ isAlive }: Standby): Promise<void> {
+  async function withdrawWhenReady(others: Standby): Promise<void> {
     await whenReady(ready, clock, SETTLED_MS, signal)
-    await withdrawRemoved({ kafka, names, prefix: shared.prefix, partitions, configured, isAlive, clock, log, signal })
+    await withdrawRemoved({
+      kafka,
+      names,
+      prefix: shared.prefix,
+      partitions,
+      configured,
+      isAlive: worker => others.isAlive(worker),
+      clock,
+      log,
+      signal,
+    })
   }
 
   return {

@@ -3,15 +3,16 @@ import { describe } from 'vitest'
 import { malformedAnswers } from '../support/malformed-suite.ts'
 import { subject, subjectV1 } from '../support/subjects/botmaker.ts'
 
-describe('v2', () =>
+describe('v2', () => {
   malformedAnswers({
     subject,
     streams: ['sessions'],
     first: 0,
     // Clients have met it for a period without sessions; it is believed when it comes twice.
     means: { '200 without a body': null, '200 with blanks': null },
-  }))
-describe('v1', () =>
+  })
+})
+describe('v1', () => {
   malformedAnswers({
     subject: subjectV1,
     streams: ['sessions'],
@@ -19,4 +20,5 @@ describe('v1', () =>
     // An export that is not ready is asked for again after the time that is told.
     means: { '503 that asks for 57 years': ['SRC_NOT_READY'] },
     rowsAt: /download-page/,
-  }))
+  })
+})

@@ -62,7 +62,7 @@ export async function referenceOf(bench: Bench, stream: string, base = {}): Prom
   expect(topics.rejects).toEqual([])
   const records = recordsOf(topics)
   expect(records.size).toBeGreaterThan(0)
-  const texts = topics.messages.flatMap(({ value }) => (value?.text != null && value.text.length >= 12 ? [value.text] : []))
+  const texts = topics.messages.flatMap(({ value }) => ((value?.text ?? '').length >= 12 ? [value?.text ?? ''] : []))
   return { records, texts, told: line.watch.told }
 }
 

@@ -1,6 +1,17 @@
 import { defineConfig } from 'vitest/config'
 
-/** Three projects: unit and conformance need no stack, integration starts a real Kafka and registry once for all its files. */
+const onStack = {
+  globalSetup: ['test/support/stack-setup.ts'],
+  testTimeout: 120_000,
+  hookTimeout: 120_000,
+  maxConcurrency: 3,
+  fileParallelism: false,
+}
+
+/**
+ * Unit and conformance need no stack; integration starts a real Kafka and registry once for all its files. So does long, which holds what takes too
+ * long for `npm test`: CI runs it after that.
+ */
 export default defineConfig({
   test: {
     projects: [
@@ -8,7 +19,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/connectors/**', 'test/integration/**'],
+          exclude: ['test/connectors/**', 'test/integration/**', 'test/long/**'],
           testTimeout: 20_000,
         },
       },
@@ -19,17 +30,8 @@ export default defineConfig({
           testTimeout: 60_000,
         },
       },
-      {
-        test: {
-          name: 'integration',
-          include: ['test/integration/**/*.it.test.ts'],
-          globalSetup: ['test/support/stack-setup.ts'],
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
-          maxConcurrency: 3,
-          fileParallelism: false,
-        },
-      },
+      { test: { name: 'integration', include: ['test/integration/**/*.it.test.ts'], ...onStack } },
+      { test: { name: 'long', include: ['test/long/**/*.test.ts'], ...onStack } },
     ],
   },
 })

@@ -101,7 +101,7 @@ export function topicSpecs(options: TopicOptions): TopicSpec[] {
     spec(names.messages, 'delete', 14 * DAY_MS),
     spec(names.events, 'delete', 14 * DAY_MS),
     spec(names.progress, 'compact', null),
-    spec(names.series, 'compact,delete', 5 * 365 * DAY_MS, { needs: ['retention.ms'], segments: DATA_SEGMENTS }),
+    spec(names.series, 'compact,delete', 5 * 365 * DAY_MS, { segments: DATA_SEGMENTS }),
     spec(names.alerts, 'compact,delete', 90 * DAY_MS),
     spec(names.rejects, 'delete', 14 * DAY_MS),
     spec(names.offsets, 'compact', null),

@@ -181,14 +181,13 @@ describe.each<Boundary>(['restored', 'read', 'decoded', 'published', 'written', 
   },
 )
 
-test('of two processes with one source partition the older is fenced, stops with the code, and publishes nothing more', async () => {
+test('of two processes with one source partition the older is fenced, follows the newer, and goes on when that one has ended', async () => {
   const { start, topics, vendor } = await place(conversations(30))
   const older = await start()
   await until(isLive(older))
   const newer = await start()
   await until(isLive(newer))
-  await until(() => older.states().every(({ state, error }) => state === 'failed' && error?.code === 'KAFKA_FENCED'))
-  await older.done
+  await until(() => older.states().every(({ state, error }) => state === 'paused' && error?.code === 'KAFKA_FENCED'))
   // Nobody of the older process reads it any more: it is not ready, and says so.
   expect(older.ready()).toEqual({
     ok: false,
@@ -197,6 +196,11 @@ test('of two processes with one source partition the older is fenced, stops with
   expect(newer.ready()).toEqual({ ok: true, why: [] })
   expect(newer.states()).toMatchObject([{ state: 'live', error: null }])
   await newer.stop()
+  await until(isLive(older))
+  expect(older.ready()).toEqual({ ok: true, why: [] })
+  const readsBefore = vendor.reads
+  await until(() => vendor.reads > readsBefore + 3)
+  await older.stop()
   expectExactlyOnce(await topics(), vendor.sessions)
 })
 

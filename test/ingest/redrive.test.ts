@@ -79,7 +79,7 @@ function placeOf(rows: unknown[], more: Partial<BaseConfig> = {}) {
       await clock.sleep(3 * MINUTE)
       await life.stop()
     },
-    redrive: async (name = 'acme-tiny') => {
+    redrive: async (name = 'acme-tiny', found?: Awaited<ReturnType<typeof letters>>) => {
       const options = {
         kafka: { ...kafka, maxMessageBytes: async () => new Map() } as never,
         registry: memoryRegistry,
@@ -90,7 +90,7 @@ function placeOf(rows: unknown[], more: Partial<BaseConfig> = {}) {
         log: silentLog,
         signal: controller.signal,
       }
-      return await Array.fromAsync(redrive(await letters(), options))
+      return await Array.fromAsync(redrive(found ?? (await letters()), options))
     },
   }
 }
@@ -128,6 +128,15 @@ test('rows and closings are one transaction: killed before its end, nothing is d
   await expect(place.redrive()).rejects.toMatchObject({ code: 'KAFKA_OUTCOME_UNKNOWN' })
   expect(await place.redrive()).toEqual([])
   expect((await topicsOf(place.kafka)).sessions).toHaveLength(1)
+})
+
+test('what another redrive has closed meanwhile is not driven again', async () => {
+  const place = placeOf([{ id: 'b', stars: 5 }])
+  await place.run()
+  place.version.now = 'mended'
+  const found = await place.letters()
+  expect(await place.redrive('acme-tiny', found)).toHaveLength(1)
+  expect(await place.redrive('acme-tiny', found)).toEqual([])
 })
 
 test('the last transaction says that the source partition is free', async () => {

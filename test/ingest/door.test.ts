@@ -3,22 +3,15 @@ import { describe, expect, test } from 'vitest'
 import { cleanId, doorOf } from '../../src/ingest/door.ts'
 import { asGiven } from '../../src/ingest/mask.ts'
 import type { Draft } from '../../src/source/contract.ts'
-import { event, message, rowContext, session } from '../../src/source/records.ts'
+import { event, message, session } from '../../src/source/records.ts'
+import { tinyContext } from './tiny.ts'
 
 const NOON = Date.parse('2026-11-20T12:00:00Z')
 const DAY = 86_400_000
 const HALF = '\ud83d'
 const OTHER_HALF = '\ude00'
 
-const ctx = rowContext({
-  vendor: 'tiny',
-  account: 'acme',
-  connector: 'acme-tiny',
-  config: {},
-  scope: { name: 'acme', botId: null },
-  observedAtMs: NOON,
-  lookbackMs: 0,
-})
+const ctx = tinyContext(NOON)
 const refOf = (sessionId: string) => ctx.session({ botId: 'bot', sessionId, channel: 'web' })
 const door = doorOf(asGiven)
 

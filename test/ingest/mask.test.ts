@@ -5,19 +5,12 @@ import { maskOf } from '../../src/ingest/mask.ts'
 import { sealOf } from '../../src/ingest/seal.ts'
 import type { Draft } from '../../src/source/contract.ts'
 import { parsePiiRules, STANDARD } from '../../src/source/pii.ts'
-import { event, message, rowContext, session } from '../../src/source/records.ts'
+import { event, message, session } from '../../src/source/records.ts'
+import { tinyContext } from './tiny.ts'
 
 const NOON = Date.parse('2026-11-20T12:00:00Z')
 const KEY = 'a key of the customer'
-const ctx = rowContext({
-  vendor: 'tiny',
-  account: 'acme',
-  connector: 'acme-tiny',
-  config: {},
-  scope: { name: 'acme', botId: null },
-  observedAtMs: NOON,
-  lookbackMs: 0,
-})
+const ctx = tinyContext(NOON)
 const hashOf = (value: string) => createHmac('sha256', KEY).update(value).digest('hex').slice(0, 32)
 const ROW = { persons: ['contact', 'userId'], texts: ['text'], plain: ['at', 'status', 'count'] }
 

@@ -6,6 +6,7 @@ import { trustedClock } from '../../src/ingest/now.ts'
 import { createLog, silentLog } from '../../src/log.ts'
 import { type Connector, defineConnector, type Page, session } from '../../src/source/index.ts'
 import { handClock } from '../support/clock.ts'
+import { TINY_MANIFEST } from './tiny.ts'
 import { startLife, topicsOf } from './world.ts'
 
 const MINUTE = 60_000
@@ -89,15 +90,7 @@ describe('a clock that jumps ahead', () => {
 /** One vendor that shows a row as soon as it began, and says what time it is. */
 function connectorOf(real: Clock, vouch: (ms: number) => void): Connector {
   return defineConnector({
-    manifest: {
-      id: 'tiny',
-      title: 'Tiny',
-      apiVersion: '1',
-      docs: 'https://tiny.example',
-      quota: {},
-      pollIntervalMs: MINUTE,
-      sessionStream: 'sessions',
-    },
+    manifest: TINY_MANIFEST,
     config: z.strictObject({}),
     http: () => ({ baseUrl: 'http://127.0.0.1:9' }),
     streams: {

@@ -5,6 +5,7 @@ import { silentLog } from '../../src/log.ts'
 import { defineConnector, FlowError, message, session } from '../../src/source/index.ts'
 import { handClock } from '../support/clock.ts'
 import { scriptedVendor } from '../support/scripted-vendor.ts'
+import { TINY_MANIFEST } from './tiny.ts'
 import { base } from './world.ts'
 
 const Row = z.object({ id: z.string(), at: z.iso.datetime() })
@@ -12,15 +13,7 @@ const Page = z.object({ data: z.array(z.unknown()), more: z.boolean().default(fa
 
 function connectorAt(url: string, longestMs: number, mostMs: number) {
   return defineConnector({
-    manifest: {
-      id: 'tiny',
-      title: 'Tiny',
-      apiVersion: '1',
-      docs: 'https://tiny.example',
-      quota: {},
-      pollIntervalMs: 60_000,
-      sessionStream: 's',
-    },
+    manifest: { ...TINY_MANIFEST, sessionStream: 's' },
     config: z.strictObject({}),
     http: () => ({ baseUrl: url, tries: 1 }),
     streams: {

@@ -10,6 +10,7 @@ import type { BaseConfig } from '../../src/source/config.ts'
 import { type Connector, defineConnector, message, session } from '../../src/source/index.ts'
 import { parsePiiRules } from '../../src/source/pii.ts'
 import { handClock } from '../support/clock.ts'
+import { TINY_MANIFEST } from './tiny.ts'
 import { base, names, PARTITIONS, startLife, topicsOf } from './world.ts'
 
 const MINUTE = 60_000
@@ -21,16 +22,7 @@ type Version = 'first' | 'mended'
 
 function connectorOf(rows: readonly unknown[], version: { now: Version }): Connector {
   return defineConnector({
-    manifest: {
-      id: 'tiny',
-      title: 'Tiny',
-      apiVersion: '1',
-      docs: 'https://tiny.example',
-      quota: {},
-      pollIntervalMs: MINUTE,
-      sessionStream: 'sessions',
-      pii: { standard: [], row: { persons: ['user'], texts: ['say'], plain: ['id', 'at'] } },
-    },
+    manifest: { ...TINY_MANIFEST, pii: { standard: [], row: { persons: ['user'], texts: ['say'], plain: ['id', 'at'] } } },
     config: z.strictObject({}),
     http: () => ({ baseUrl: 'http://127.0.0.1:9' }),
     streams: {

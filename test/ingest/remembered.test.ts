@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { type Connector, defineConnector, message, type Page, session } from '../../src/source/index.ts'
 import { handClock } from '../support/clock.ts'
 import { memoryKafka } from '../../src/conformance/memory-kafka.ts'
+import { TINY_MANIFEST } from './tiny.ts'
 import { names, startLife, topicsOf } from './world.ts'
 
 const HOUR = 3_600_000
@@ -22,15 +23,7 @@ type Given = z.input<typeof Row>
 
 function connectorOf(rows: () => readonly Given[]): Connector {
   return defineConnector({
-    manifest: {
-      id: 'tiny',
-      title: 'Tiny',
-      apiVersion: '1',
-      docs: 'https://tiny.example',
-      quota: {},
-      pollIntervalMs: 60_000,
-      sessionStream: 'sessions',
-    },
+    manifest: TINY_MANIFEST,
     config: z.strictObject({}),
     http: () => ({ baseUrl: 'http://127.0.0.1:9' }),
     streams: {

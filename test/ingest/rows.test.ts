@@ -8,6 +8,7 @@ import type { BaseConfig } from '../../src/source/config.ts'
 import { type Connector, defineConnector, event, message, type Page, session } from '../../src/source/index.ts'
 import { type HandClock, handClock } from '../support/clock.ts'
 import { type MemoryKafka, memoryKafka } from '../../src/conformance/memory-kafka.ts'
+import { TINY_MANIFEST } from './tiny.ts'
 import { names, PARTITIONS, startLife, topicsOf } from './world.ts'
 
 const MINUTE = 60_000
@@ -38,15 +39,7 @@ interface Given {
 
 function connectorOf(given: Given): Connector {
   return defineConnector({
-    manifest: {
-      id: 'tiny',
-      title: 'Tiny',
-      apiVersion: '1',
-      docs: 'https://tiny.example',
-      quota: {},
-      pollIntervalMs: MINUTE,
-      sessionStream: 'sessions',
-    },
+    manifest: TINY_MANIFEST,
     config: z.strictObject({}),
     http: () => ({ baseUrl: 'http://127.0.0.1:9' }),
     streams: {

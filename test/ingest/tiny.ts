@@ -1,7 +1,18 @@
 import { z } from 'zod'
 import type { Clock } from '../../src/clock.ts'
 import { FlowError } from '../../src/errors.ts'
-import { type Connector, defineConnector, event, message, type Page, session, type WindowSpec } from '../../src/source/index.ts'
+import {
+  type Connector,
+  defineConnector,
+  event,
+  type Manifest,
+  message,
+  type Page,
+  rowContext,
+  type RowContext,
+  session,
+  type WindowSpec,
+} from '../../src/source/index.ts'
 import type { Draw } from './random.ts'
 
 /** A conversation as the tiny vendor has it: grows message by message, may be shown late, closes. */
@@ -54,6 +65,23 @@ export interface TinyVendor {
   reads: number
 }
 
+/** Of every invented vendor in these tests. */
+export const TINY_MANIFEST: Manifest = {
+  id: 'tiny',
+  title: 'Tiny',
+  apiVersion: '1',
+  docs: 'https://tiny.example',
+  quota: {},
+  pollIntervalMs: 60_000,
+  sessionStream: 'sessions',
+}
+
+/** What a connector of it knows beside a row that was read then. */
+export function tinyContext(observedAtMs: number): RowContext {
+  const scope = { name: 'acme', botId: null }
+  return rowContext({ vendor: 'tiny', account: 'acme', connector: 'acme-tiny', config: {}, scope, observedAtMs, lookbackMs: 0 })
+}
+
 /** Lists the sessions that begin in the window, by start, a page at a time; its resume is the place after the last row. */
 export async function* listing(
   vendor: TinyVendor,
@@ -82,15 +110,7 @@ export async function* listing(
 
 export function tinyConnector(vendor: TinyVendor, window: WindowSpec): Connector {
   return defineConnector({
-    manifest: {
-      id: 'tiny',
-      title: 'Tiny',
-      apiVersion: '1',
-      docs: 'https://tiny.example',
-      quota: {},
-      pollIntervalMs: 60_000,
-      sessionStream: 'sessions',
-    },
+    manifest: TINY_MANIFEST,
     config: z.strictObject({}),
     http: () => ({ baseUrl: 'http://127.0.0.1:9' }),
     streams: {

@@ -102,8 +102,8 @@ export const directNetwork: Network = openNetwork()
 /** `http_proxy`, or in capitals. Its credentials are hidden from every log line and error. */
 function proxyOf(env: Environment, name: string): URL | null {
   const upper = name.toUpperCase()
-  const [key, told] = env[name] === undefined ? [upper, env[upper]] : [name, env[name]]
-  const words = told?.trim() ?? ''
+  const [key, value] = env[name] === undefined ? [upper, env[upper]] : [name, env[name]]
+  const words = value?.trim() ?? ''
   if (words === '') return null
   const proxy = URL.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(words) ? words : `http://${words}`)
   if (proxy === null || !/^https?:$/.test(proxy.protocol)) {

@@ -292,7 +292,7 @@ export function framesOf({ stack = '' }: Error): string {
     .join('\n')
 }
 
-/** What a plugin's or connector's code threw, for errors and logs: a fault of its own is told by its name and place, as its words may hold what the vendor said. */
+/** What a plugin's or connector's code threw, for errors and logs: a fault of its own is reported by name and place, because its message may hold what the vendor said. */
 export function asPluginError(thrown: unknown, call: string): FlowError {
   if (thrown instanceof FlowError) return thrown
   const name = thrown instanceof Error ? thrown.name : typeof thrown

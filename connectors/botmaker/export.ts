@@ -195,16 +195,16 @@ export function notReady(
   headers: Readonly<Record<string, string>>,
   body: unknown,
 ): { code: 'SRC_NOT_READY'; vendorCode: string; hint: string } | undefined {
-  const told = (vendorCode: string, hint: string) => ({ code: 'SRC_NOT_READY' as const, vendorCode, hint })
-  if (status === 204) return told(NO_BODY, 'an answer without a body')
+  const unready = (vendorCode: string, hint: string) => ({ code: 'SRC_NOT_READY' as const, vendorCode, hint })
+  if (status === 204) return unready(NO_BODY, 'an answer without a body')
   if (status === 409 || status === 425 || (status === 503 && 'retry-after' in headers))
-    return told(NOT_READY, 'the export is not ready yet')
+    return unready(NOT_READY, 'the export is not ready yet')
   if (status !== 200 && status !== 202) return undefined
   const { hasMore, sessions, pageToken } = (body ?? {}) as { hasMore?: unknown; sessions?: unknown; pageToken?: unknown }
   if (text(pageToken) !== null) return undefined
   const empty = Array.isArray(sessions) && sessions.length === 0
   return (empty && bool(hasMore) === true) || (status === 202 && (empty || sessions === undefined))
-    ? told(NOT_READY, 'the export is not ready yet')
+    ? unready(NOT_READY, 'the export is not ready yet')
     : undefined
 }
 

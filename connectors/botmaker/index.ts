@@ -145,8 +145,8 @@ export default defineConnector({
 
       /** Everything but the chat, which tells how the contact is now and would change all its old sessions; with the status, because that expires by time alone. */
       fingerprint: (row, ctx) => {
-        const { chat: _chat, ...told } = row
-        return jsonOf([endOf(row, ctx).status, told]) ?? ''
+        const { chat: _chat, ...content } = row
+        return jsonOf([endOf(row, ctx).status, content]) ?? ''
       },
 
       normalise: (row, ctx) => {

@@ -5,7 +5,7 @@ import { saysFault, twice } from '../../src/source/index.ts'
  * An answer without a body is not documented, and one that leaves its list out is left open, as no field is documented as required; something between us may make either. So it is
  * believed when it comes twice.
  *
- * @param ask Gets what stands for an answer without a body.
+ * @param ask Receives the value that represents an answer without a body.
  * @param list Of an answer its list; undefined or null where it is left out.
  */
 export function answered<T extends object>(ask: (empty: T) => Promise<T>, nothing: T, list: (answer: T) => unknown): Promise<T> {

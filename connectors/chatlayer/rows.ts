@@ -262,9 +262,9 @@ export function sorted<T>(fields: Readonly<Record<string, T>>): Readonly<Record<
   return Object.fromEntries(told.sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
-/** JSON with the names of every object in order, without those that are not told. */
+/** JSON with the names of every object in order, without fields that are null. */
 function canonical(value: unknown): string {
-  return jsonOf(value, { sorted: true, told: true }) ?? ''
+  return jsonOf(value, { sorted: true, withoutNulls: true }) ?? ''
 }
 
 export function objectOf(value: unknown): Loose {

@@ -160,8 +160,8 @@ export default defineConnector({
 
       /** With the status, because that may change by time alone. */
       fingerprint: (row, ctx) => {
-        const { messages: _messages, followed: _followed, handOffAtMs: _handOffAtMs, ...told } = row
-        return jsonOf([endOf(row, ctx).status, told]) ?? ''
+        const { messages: _messages, followed: _followed, handOffAtMs: _handOffAtMs, ...content } = row
+        return jsonOf([endOf(row, ctx).status, content]) ?? ''
       },
 
       normalise: (row, ctx) => {

@@ -1,4 +1,4 @@
-/** Kore.ai's pages, and which of its answers say that there is nothing. How its listings are read on is told in `src/source/listing.ts`. */
+/** Kore.ai's pages, and which of its answers mean that there is nothing. `src/source/listing.ts` describes how a listing is continued. */
 import { z } from 'zod'
 import {
   bool,

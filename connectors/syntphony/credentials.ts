@@ -90,27 +90,28 @@ async function grant(
   })
   const headers = { 'content-type': 'application/x-www-form-urlencoded' }
   const { status, headers: answered, body } = await fetch({ method: 'POST', url, headers, body: form.toString() })
-  const told = typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : {}
-  if (status === 401 || status === 403 || (status === 400 && /_(grant|client)$/.test(text(told['error']) ?? ''))) return 'refused'
+  const answer = typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : {}
+  if (status === 401 || status === 403 || (status === 400 && /_(grant|client)$/.test(text(answer['error']) ?? '')))
+    return 'refused'
   // There is the password still, whatever a server says of a refresh token that has ended.
   if (fields['grant_type'] === 'refresh_token' && status >= 400 && status < 500 && ![408, 429].includes(status)) return 'refused'
   if (status >= 300) throw failure(status, answered, nowMs)
-  const access = text(told['access_token'])
+  const access = text(answer['access_token'])
   if (access === null)
     throw new FlowError('SRC_MALFORMED', { status, hint: 'the token endpoint answered without an access_token' })
-  const lifeMs = lifetimeMs(told['expires_in'])
+  const lifeMs = lifetimeMs(answer['expires_in'])
   return {
     access,
-    refresh: text(told['refresh_token']),
+    refresh: text(answer['refresh_token']),
     renewAtMs: nowMs + lifeMs - Math.min(MARGIN_MS, lifeMs / 4),
-    refreshUntilMs: nowMs + lifetimeMs(told['refresh_expires_in']),
+    refreshUntilMs: nowMs + lifetimeMs(answer['refresh_expires_in']),
   }
 }
 
 /** Keycloak tells 0 for a token without an end. */
 function lifetimeMs(seconds: unknown): number {
-  const told = number(seconds)
-  return told === null || told <= 0 ? Number.MAX_SAFE_INTEGER : told * 1000
+  const lifetime = number(seconds)
+  return lifetime === null || lifetime <= 0 ? Number.MAX_SAFE_INTEGER : lifetime * 1000
 }
 
 function failure(status: number, headers: Readonly<Record<string, string>>, nowMs: number): FlowError {

@@ -239,8 +239,8 @@ export default defineConnector({
       normalise: (row, ctx) => {
         const zone = zoneNamed(ctx.config.timezone)
         const start = momentOf(row.start, zone)
-        const told = row.end === null ? null : momentOf(row.end, zone)
-        const end = told !== null && realTime(told.atMs, ctx) !== null ? told : null
+        const moment = row.end === null ? null : momentOf(row.end, zone)
+        const end = moment !== null && realTime(moment.atMs, ctx) !== null ? moment : null
         // An end before the start comes from an hour that the clock showed twice.
         const endedAt = end === null ? null : Math.max(end.atMs, start.atMs)
         const withAgent = wentToAgent(row)

@@ -269,9 +269,9 @@ function refusalOf(words: string): string {
 
 function isNothingFound(body: unknown, words: string): boolean {
   if (/does not exist|no existe|<html|<!doctype/i.test(words)) return false
-  const told = objectOf(body)
-  const isTheirs = 'data' in told || ('error' in told && !('message' in told))
-  return Array.isArray(body) || 'msg' in told || (isTheirs && statusOf(200, told['code']) === 404) || saysNothing(words)
+  const answer = objectOf(body)
+  const isTheirs = 'data' in answer || ('error' in answer && !('message' in answer))
+  return Array.isArray(body) || 'msg' in answer || (isTheirs && statusOf(200, answer['code']) === 404) || saysNothing(words)
 }
 
 function blamesDates(words: string): boolean {
@@ -293,8 +293,8 @@ function saysTooMany(words: string): boolean {
 
 /** The answer's status, or, where that is a good one, what `code` says as number or text; one sample has `"0"` for good. */
 function statusOf(given: number, code: unknown): number {
-  const told = number(code)
-  return given < 300 && told !== null && told >= 100 && told <= 599 ? told : given
+  const stated = number(code)
+  return given < 300 && stated !== null && stated >= 100 && stated <= 599 ? stated : given
 }
 
 function objectOf(value: unknown): Readonly<Record<string, unknown>> {

@@ -5,12 +5,14 @@
  * events are tailed in batches (`intake.ts`), decoded (`decode.ts`), counted (`state.ts`) and published in one transaction with the offsets they came
  * from (`publish.ts`). `partition.ts` is the life of one number.
  */
+import { aborted } from '../abort.ts'
 import { type Clock, systemClock } from '../clock.ts'
-import { asFlowError } from '../errors.ts'
+import { asFlowError, type FlowError } from '../errors.ts'
 import { decoderFor, encoderFor } from '../kafka/codec.ts'
 import type { GroupMember, Kafka } from '../kafka/port.ts'
 import type { Registry } from '../kafka/registry.ts'
 import { errorFields, type Log } from '../log.ts'
+import { persist, type Persistence } from '../persist.ts'
 import type { SeriesPoint } from '../records.ts'
 import { narrowSchema, schemaText } from '../schemas.ts'
 import type { TopicNames } from '../topics.ts'
@@ -63,8 +65,6 @@ const SESSION_TIMEOUT_MS = 10_000
 const LEAST_FENCED_WAIT_MS = 15_000
 const LINGER_MS = 250
 const MAX_RECORDS = 20_000
-const FIRST_WAIT_MS = 1_000
-const LONGEST_WAIT_MS = 10_000
 
 export function startAggregator(of: AggregatorParts): Aggregator {
   /** By what is not able to work, the reason. */
@@ -110,8 +110,8 @@ async function run(of: AggregatorParts, report: Report, onProgress: (feed: Progr
 async function prepare(of: AggregatorParts, report: (whyNot: WhyNot | null) => void): Promise<PartitionParts | null> {
   const { kafka, registry, names, options, log, signal, clock = systemClock } = of
   const pointSchema = schemaText('series-point')
-  const schemaId = await persist(of, report, () => registry.register(`${names.series}-value`, pointSchema))
-  const keeps = await persist(of, report, () => keepsOf(kafka, names, options.retentionMs))
+  const schemaId = await persist(persistence(of, report), () => registry.register(`${names.series}-value`, pointSchema))
+  const keeps = await persist(persistence(of, report), () => keepsOf(kafka, names, options.retentionMs))
   if (schemaId === null || keeps === null || signal.aborted) return null
   return {
     kafka,
@@ -153,7 +153,7 @@ async function beMember(of: AggregatorParts, parts: PartitionParts, report: Repo
 
   while (!signal.aborted) {
     const lost = Promise.withResolvers<void>()
-    const member = await persist(of, report(MEMBER), () =>
+    const member = await persist(persistence(of, report(MEMBER)), () =>
       kafka.joinGroup({
         groupId: options.groupId,
         topics: inputsOf(names),
@@ -182,28 +182,9 @@ async function beMember(of: AggregatorParts, parts: PartitionParts, report: Repo
   }
 }
 
-/** Tries until it works; null when stopped before. @throws FlowError that trying again does not cure */
-async function persist<T>(of: AggregatorParts, report: (whyNot: WhyNot) => void, work: () => Promise<T>): Promise<T | null> {
-  const { log, signal, clock = systemClock } = of
-  for (let waitMs = FIRST_WAIT_MS; !signal.aborted; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
-    try {
-      return await work()
-    } catch (thrown) {
-      const error = asFlowError(thrown)
-      if (error.retry === 'never') throw error
-      report(() => `could not start: ${error.message}`)
-      log.warn({ ...errorFields(error), waitMs }, 'the aggregator could not start; trying again')
-      await clock.sleep(waitMs, signal)
-    }
-  }
-  return null
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
+function persistence({ log, signal, clock = systemClock }: AggregatorParts, report: (whyNot: WhyNot) => void): Persistence {
+  const failed = ({ message }: FlowError) => report(() => `could not start: ${message}`)
+  return { clock, log, signal, message: 'the aggregator could not start; trying again', failed }
 }
 
 const SILENT: AggregateMetrics = { records() {}, lag() {}, restoreSeconds() {}, firstSeen() {} }

@@ -1,11 +1,13 @@
+import { aborted } from '../abort.ts'
+import { persist } from '../persist.ts'
 import { type Aggregator, startAggregator } from '../aggregate/run.ts'
 import { type Clock, systemClock } from '../clock.ts'
-import { asFlowError } from '../errors.ts'
+import type { FlowError } from '../errors.ts'
 import { type Ingest, startIngest } from '../ingest/start.ts'
 import type { Kafka } from '../kafka/port.ts'
 import { type KafkaWatch, watchKafka } from '../kafka/probe.ts'
 import type { Registry } from '../kafka/registry.ts'
-import { errorFields, type Log } from '../log.ts'
+import type { Log } from '../log.ts'
 import { createMetrics, type Metrics } from '../metrics.ts'
 import { schemaText } from '../schemas.ts'
 import { type RoleHealth, startHttp } from '../serve/http.ts'
@@ -22,7 +24,6 @@ const ROLES = ['worker', 'aggregator', 'server'] as const
 type Role = (typeof ROLES)[number]
 
 /** Short enough that the process is ready soon after Kafka or the registry is back. */
-const LONGEST_WAIT_MS = 10_000
 
 /** `/readyz` tells within 10 s that Kafka is gone: 7.5 s at most, and what a busy machine takes. */
 const WATCH = { everyMs: 2_000, timeoutMs: 2_500, patienceMs: 5_000 }
@@ -121,9 +122,9 @@ class Process {
       })
       if (!this.#signal.aborted && this.#roles.has('worker')) {
         const { connectors, network } = this.#setup
-        this.#ingest = await this.#patiently(() => startIngest({ ...roleOptions, connectors, network }))
+        this.#ingest = (await this.#patiently(() => startIngest({ ...roleOptions, connectors, network }))) ?? undefined
         // A worker whose source partitions have all ended stays, for its listener says so.
-        if (this.#ingest) ends.push(this.#ingest.done.then(() => stopped(this.#signal)))
+        if (this.#ingest) ends.push(this.#ingest.done.then(() => aborted(this.#signal)))
       }
       if (!this.#signal.aborted && this.#roles.has('aggregator')) {
         this.#aggregator = startAggregator({
@@ -133,7 +134,7 @@ class Process {
         })
         ends.push(this.#aggregator.done)
       }
-      await Promise.race([stopped(this.#signal), ...ends])
+      await Promise.race([aborted(this.#signal), ...ends])
     } catch (error) {
       failure = error
     }
@@ -148,20 +149,11 @@ class Process {
     return 0
   }
 
-  /** The work, tried again for as long as Kafka or the registry are away; undefined when stopped meanwhile. @throws FlowError that time does not mend */
-  async #patiently<T>(work: () => Promise<T>): Promise<T | undefined> {
-    for (let waitMs = 1000; !this.#signal.aborted; waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS)) {
-      try {
-        return await work()
-      } catch (thrown) {
-        const error = asFlowError(thrown)
-        if (error.retry === 'never') throw error
-        this.#starting = error.message
-        this.#log.warn({ ...errorFields(error), waitMs }, 'cannot start yet, trying again')
-        await this.#clock.sleep(waitMs, this.#signal)
-      }
-    }
-    return undefined
+  /** The work, tried again for as long as Kafka or the registry are away; null when stopped meanwhile. @throws FlowError that time does not mend */
+  #patiently<T>(work: () => Promise<T>): Promise<T | null> {
+    const failed = ({ message }: FlowError) => (this.#starting = message)
+    const how = { clock: this.#clock, log: this.#log, signal: this.#signal, message: 'cannot start yet, trying again', failed }
+    return persist(how, work)
   }
 
   /** A role works when it says so itself and Kafka answers: what it last heard of Kafka may be long ago. */
@@ -188,11 +180,4 @@ function topicsOf(roles: ReadonlySet<Role>, names: TopicNames): string[] {
     server: [names.series, names.progress, names.aggregateOffsets],
   }
   return [...new Set([...roles].flatMap(role => needs[role]))]
-}
-
-function stopped(signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 }

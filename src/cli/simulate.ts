@@ -1,3 +1,4 @@
+import { aborted } from '../abort.ts'
 import { createWorld } from '../sim/world.ts'
 import { Faults } from '../sim/faults.ts'
 import { findSimulators, startSimulators } from '../sim/simulators.ts'
@@ -51,7 +52,7 @@ export async function simulateCommand(
   try {
     const simulators = await startSimulators({ world, port, vendors: words, faults: sprinkled(percent, seed) })
     io.stdout(JSON.stringify(simulators.config))
-    if (!io.signal.aborted) await new Promise(resolve => io.signal.addEventListener('abort', resolve, { once: true }))
+    await aborted(io.signal)
     await simulators.stop()
     return 0
   } catch (error) {

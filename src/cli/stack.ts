@@ -2,6 +2,7 @@
  * `colloquy stack`: Kafka and a schema registry as local processes, in the foreground. When both answer, one JSON line on stdout; on
  * SIGINT or SIGTERM, or when one of the two ends by itself, everything is taken down again.
  */
+import { aborted } from '../abort.ts'
 import { FlowError } from '../errors.ts'
 import { whenOrphaned } from '../stack/orphan.ts'
 import { startStack } from '../stack/stack.ts'
@@ -42,11 +43,4 @@ export async function stackCommand(argv: string[], io: Pick<Io, 'stdout' | 'log'
   } finally {
     stopLooking()
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    if (signal.aborted) resolve()
-    signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 }

@@ -7,7 +7,7 @@ import { mostRecordBytes } from '../kafka/room.ts'
 import type { Progress } from '../records.ts'
 import type { Scope } from '../source/contract.ts'
 import type { QuotaLease } from '../source/quota.ts'
-import { cursorKey, type CursorOwner, writeCursor } from './cursor.ts'
+import { cursorKey, type CursorOwner, progressKey, writeCursor } from './cursor.ts'
 import type { Batch, Outputs, RecordEncoder } from './encode.ts'
 import { completeUntil, type KnownCursor } from './plan.ts'
 
@@ -41,14 +41,14 @@ export async function commit(parts: CommitParts, batch: Batch, cursor: KnownCurs
   // Where the vendor was asked how often is the part that can be done without.
   if (value.length > room) value = Buffer.from(writeCursor(cursor, undefined, false, owner, to.door.seal))
   batch.add(to.names.offsets, to.partitionOf(key, to.partitions), { key: Buffer.from(key), value })
-  const progressKey = `${to.connector}/${to.stream}/${to.scope}`
+  const placeKey = progressKey(to)
   await writer.transact(async tx => {
     const written = await tx.write(batch.batches())
     await fault('written')
     const progress = progressOf(parts, batch, cursor, nowMs)
     for (const { topic, partition, lastOffset } of written) progress.through.push({ topic, partition, offset: lastOffset })
-    const record = { key: Buffer.from(progressKey), value: parts.progress.encode(progress) }
-    await tx.write([{ topic: to.names.progress, partition: to.partitionOf(progressKey, to.partitions), records: [record] }])
+    const record = { key: Buffer.from(placeKey), value: parts.progress.encode(progress) }
+    await tx.write([{ topic: to.names.progress, partition: to.partitionOf(placeKey, to.partitions), records: [record] }])
     await fault('progressed')
   })
 }

@@ -63,6 +63,11 @@ export function cursorKey(of: PartitionName): string {
   return JSON.stringify([of.connector, { stream: of.stream, scope: of.scope }])
 }
 
+/** The record key on the progress topic; also what decides on which partition the source partition's versions are. */
+export function progressKey({ connector, stream, scope }: PartitionName): string {
+  return `${connector}/${stream}/${scope}`
+}
+
 type Primitive = string | number | boolean | null
 
 /** Nothing is known of earlier requests. */

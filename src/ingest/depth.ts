@@ -1,23 +1,18 @@
 /** Values nested deeper than any reader should follow. Every function here takes a value of any depth without deep recursion of its own. */
 
+import { isDeeper } from '../source/json.ts'
+
 /** Most levels of objects and lists in a row. Vendors nest ten or so; readers of Avro and JSON give up at some hundreds. */
 export const MOST_LEVELS = 100
 
-/** Whether objects and lists are nested in each other more than `most` levels. */
-export function isDeeper(value: unknown, most = MOST_LEVELS): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  if (most === 0) return true
-  if (Array.isArray(value)) {
-    for (const each of value) if (isDeeper(each, most - 1)) return true
-    return false
-  }
-  for (const name in value) if (isDeeper((value as Record<string, unknown>)[name], most - 1)) return true
-  return false
+/** Whether the value is nested too deep for a row. */
+export function isTooDeep(value: unknown): boolean {
+  return isDeeper(value, MOST_LEVELS)
 }
 
 /** The value itself where it is not too deep, else a copy in which what lies deeper says so. */
 export function cutDeep(value: unknown): unknown {
-  return isDeeper(value) ? cut(value, MOST_LEVELS) : value
+  return isTooDeep(value) ? cut(value, MOST_LEVELS) : value
 }
 
 function cut(value: unknown, most: number): unknown {
@@ -31,7 +26,7 @@ function cut(value: unknown, most: number): unknown {
 
 /** The value as text, the same for the same content: JSON, or for what is too deep for that, its parts in order. Empty for undefined. */
 export function textOf(value: unknown): string {
-  if (!isDeeper(value)) return JSON.stringify(value) ?? ''
+  if (!isTooDeep(value)) return JSON.stringify(value) ?? ''
   const parts: string[] = []
   const left: unknown[] = [value]
   while (left.length > 0) {

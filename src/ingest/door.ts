@@ -7,7 +7,7 @@
 import { FlowError } from '../errors.ts'
 import type { Event, Message, Session } from '../records.ts'
 import type { Draft } from '../source/contract.ts'
-import { realTime } from '../source/liberal.ts'
+import { clean, cleanName, realTime } from '../source/liberal.ts'
 import type { Mask } from './mask.ts'
 
 export interface Door extends Omit<Mask, 'records'> {
@@ -24,13 +24,14 @@ export function doorOf(mask: Mask): Door {
     ...mask,
     sessionId: id => mask.sessionId(cleanId(id)),
     records: drafts => {
-      for (const draft of drafts) check(draft)
+      for (const draft of drafts) checkDraft(draft)
       return mask.records(drafts)
     },
   }
 }
 
-function check(draft: Draft): void {
+/** Mends the record in place where it can be mended. @throws FlowError ROW_UNMAPPABLE (with `path`) for one that may not leave */
+export function checkDraft(draft: Draft): void {
   if (draft.kind === 'session') checkSession(draft.record)
   else if (draft.kind === 'message') checkMessage(draft.record)
   else checkEvent(draft.record)
@@ -89,27 +90,27 @@ function checkSession(record: Session): void {
     record.ended_at_estimated = false
   }
   record.transferred_at = realTime(record.transferred_at, { observedAtMs })
-  clean(record, SESSION_IDS, cleanId)
-  clean(record, SESSION_TEXTS, cleanText)
+  cleanFields(record, SESSION_IDS, cleanId)
+  cleanFields(record, SESSION_TEXTS, cleanText)
   if (record.languages.some(isUnclean)) record.languages = record.languages.map(cleanText)
   if (record.topics.some(isUnclean)) record.topics = record.topics.map(cleanText)
-  for (const tag of record.tags) clean(tag, ['name', 'value', 'scope'], cleanText)
+  for (const tag of record.tags) cleanFields(tag, ['name', 'value', 'scope'], cleanText)
   record.variables = cleanMap(record.variables)
   record.attributes = cleanMap(record.attributes)
 }
 
 function checkMessage(record: Message): void {
   requireTime(record.sent_at, record.observed_at, 'sent_at')
-  clean(record, MESSAGE_IDS, cleanId)
-  clean(record, MESSAGE_TEXTS, cleanText)
-  for (const attachment of record.attachments) clean(attachment, ['kind', 'url', 'caption'], cleanText)
+  cleanFields(record, MESSAGE_IDS, cleanId)
+  cleanFields(record, MESSAGE_TEXTS, cleanText)
+  for (const attachment of record.attachments) cleanFields(attachment, ['kind', 'url', 'caption'], cleanText)
   record.attributes = cleanMap(record.attributes)
 }
 
 function checkEvent(record: Event): void {
   requireTime(record.occurred_at, record.observed_at, 'occurred_at')
-  clean(record, EVENT_IDS, cleanId)
-  clean(record, EVENT_TEXTS, cleanText)
+  cleanFields(record, EVENT_IDS, cleanId)
+  cleanFields(record, EVENT_TEXTS, cleanText)
   record.attributes = cleanMap(record.attributes)
 }
 
@@ -117,7 +118,7 @@ function isUnclean(text: string): boolean {
   return !text.isWellFormed() || text.includes('\0')
 }
 
-function clean<Name extends string>(
+function cleanFields<Name extends string>(
   record: { [name in Name]: string | null },
   names: readonly Name[],
   cleaned: (text: string) => string,
@@ -130,13 +131,13 @@ function clean<Name extends string>(
 
 /** For people to read: half a character becomes U+FFFD, NUL goes. */
 function cleanText(text: string): string {
-  return text.toWellFormed().replaceAll('\0', '')
+  return clean(text.toWellFormed())
 }
 
 /** For keys and ids, where two that differ must not become one: half a character becomes U+FFFD and its number, NUL the sign for it. */
 export function cleanId(text: string): string {
   if (!isUnclean(text)) return text
-  return text.replace(/\p{Surrogate}/gu, half => `\uFFFD${half.charCodeAt(0).toString(16)}`).replaceAll('\0', '\u2400')
+  return cleanName(text.replace(/\p{Surrogate}/gu, half => `\uFFFD${half.charCodeAt(0).toString(16)}`))
 }
 
 /** The map itself where all of it is clean. Names are told apart like ids. */

@@ -11,7 +11,7 @@ import { mostRecordBytes } from '../kafka/room.ts'
 import { botKey, type Event, type Lane, type Message, type Session, sessionKeyOf } from '../records.ts'
 import type { Draft, RecordKind, Window } from '../source/contract.ts'
 import type { TopicNames } from '../topics.ts'
-import type { PartitionName } from './cursor.ts'
+import { type PartitionName, progressKey } from './cursor.ts'
 import { type Drained, spreadThread } from './derived.ts'
 import { cleanId, type Door, isLong, MOST_ID_BYTES } from './door.ts'
 import type { Piece } from './plan.ts'
@@ -131,7 +131,7 @@ export class Batches {
 
   constructor(to: Outputs) {
     this.to = to
-    this.versionsPartition = to.partitionOf(`${to.connector}/${to.stream}/${to.scope}`, to.partitions)
+    this.versionsPartition = to.partitionOf(progressKey(to), to.partitions)
     this.rejectsPartition = to.partitionOf(`${to.vendor}:${to.account}:${to.scope}`, to.partitions)
   }
 

@@ -10,11 +10,11 @@ import type { Clock } from '../clock.ts'
 import type { Network } from '../dispatcher.ts'
 import type { Log } from '../log.ts'
 import { createHttp } from '../source/http.ts'
-import { PRIORITY, quotaPool } from '../source/quota.ts'
+import { PRIORITY, type QuotaPool, quotaPool } from '../source/quota.ts'
 import { type RowContext, rowContext } from '../source/records.ts'
 import { watchedStream } from '../source/watchdog.ts'
 import { toolTransactionalId } from '../topics.ts'
-import { barrierOf } from './barrier.ts'
+import { type Barrier, barrierOf } from './barrier.ts'
 import { commit } from './commit.ts'
 import { type Batch, Batches, firstRevisionOf } from './encode.ts'
 import { type KnownCursor, nothingRead, type Piece, type PlanSpec, stillNeeded } from './plan.ts'
@@ -69,19 +69,32 @@ export async function* redrive(letters: readonly DeadLetter[], options: RedriveO
       ({ of, partition }) => of.name === connector && partition.streamName === stream && partition.scope.name === scope,
     ),
   )
-  for (const [source, group] of groups) {
-    if (source === undefined) {
-      const message = 'the config has no such connector, stream and scope'
-      for (const { id } of group) yield { id, outcome: 'impossible', reason: 'CFG_INVALID', path: '', message }
-    } else yield* redriveOne(group, source.of, source.partition, shared, options)
+  const barrier = barrierOf(options.kafka, toolTransactionalId(shared.prefix, `barrier-${randomUUID()}`))
+  const means = { shared, pool: quotaPool(options.clock), barrier: barrier.ask }
+  try {
+    for (const [source, group] of groups) {
+      if (source === undefined) {
+        const message = 'the config has no such connector, stream and scope'
+        for (const { id } of group) yield { id, outcome: 'impossible', reason: 'CFG_INVALID', path: '', message }
+      } else yield* redriveOne(group, source.of, source.partition, means, options)
+    }
+  } finally {
+    await barrier.close()
   }
+}
+
+/** What all source partitions of one redrive share, quotas among it. */
+interface Means {
+  readonly shared: Shared
+  readonly pool: QuotaPool
+  readonly barrier: Barrier
 }
 
 async function* redriveOne(
   letters: readonly DeadLetter[],
   of: ConnectorToRun,
   partition: SourcePartition,
-  shared: Shared,
+  { shared, pool, barrier }: Means,
   options: RedriveOptions,
 ): AsyncGenerator<Redriven> {
   const { kafka, clock, log, signal, network } = options
@@ -90,7 +103,7 @@ async function* redriveOne(
   const to = { ...parts.to, tolerant: true }
   const { config, scope, spec } = parts
   const stream = watchedStream(parts.stream)
-  const quota = leaseOf(quotaPool(clock), of, scope, { willRecall: true })
+  const quota = leaseOf(pool, of, scope, { willRecall: true })
   const http = createHttp(of.connector.http(config as never), {
     quota: quota.gate,
     priority: PRIORITY.backfill,
@@ -100,10 +113,9 @@ async function* redriveOne(
     ...(network && { network }),
   })
   const writer = kafka.openWriter({ transactionalId: parts.transactionalId })
-  const barrier = barrierOf(kafka, toolTransactionalId(shared.prefix, `barrier-${randomUUID()}`))
   try {
     await writer.fence()
-    const reads = ownReads(kafka, signal, barrier.ask)
+    const reads = ownReads(kafka, signal, barrier)
     const restored = await restore({ ...parts, to, kafka, log, reads }, clock.now(), signal)
     const { cursor, versions, derived, spent } = restored
     quota.recall(spent)
@@ -131,7 +143,6 @@ async function* redriveOne(
     }
   } finally {
     await writer.close()
-    await barrier.close()
     quota.end()
     await http.close()
   }

@@ -11,7 +11,7 @@ import { partitionOf } from '../kafka/partition.ts'
 import type { Kafka } from '../kafka/port.ts'
 import { errorFields, type Log } from '../log.ts'
 import { formerTransactionalId, sourceTransactionalId, type TopicNames } from '../topics.ts'
-import { cursorKey, type PartitionName, readOwner } from './cursor.ts'
+import { cursorKey, type PartitionName, progressKey, readOwner } from './cursor.ts'
 import { ownReads } from './shared-read.ts'
 
 export interface Removal {
@@ -109,8 +109,4 @@ async function withdraw({ kafka, names, prefix, partitions, log }: Removal, name
     await former.close()
     await writer.close()
   }
-}
-
-function progressKey({ connector, stream, scope }: PartitionName): string {
-  return `${connector}/${stream}/${scope}`
 }

@@ -13,6 +13,7 @@ import {
   hasMoved,
   isUntold,
   NOTHING_SPENT,
+  progressKey,
   readCursor,
   readSpent,
   withRange,
@@ -66,8 +67,8 @@ export async function restore(parts: RestoreParts, nowMs: number, signal: AbortS
 
   const versions = new Versions(to, to.door.idSeal)
   const isNeeded = stillNeeded(cursor, spec)
-  const { names, partitions, partitionOf, connector, stream, scope } = to
-  const partition = partitionOf(`${connector}/${stream}/${scope}`, partitions)
+  const { names, partitions, partitionOf } = to
+  const partition = partitionOf(progressKey(to), partitions)
   const derive = parts.stream.derive?.(parts.config as never) ?? null
   const derived = derive && new DerivedSessions(derive, to, to.door.seal)
   const load = (record: ReadRecord) => {
@@ -142,7 +143,7 @@ async function takeOver(parts: RestoreParts, transactionalId: string, reads: Rea
  * and must not begin at revision 1 again.
  */
 async function coveredBefore({ to, decodeProgress }: RestoreParts, reads: Reads): Promise<readonly TimeRange[]> {
-  const key = `${to.connector}/${to.stream}/${to.scope}`
+  const key = progressKey(to)
   const value = await reads.newest({ topic: to.names.progress, partition: to.partitionOf(key, to.partitions) }, key)
   if (value === null) return []
   const { covered } = await decodeProgress(value)

@@ -8,9 +8,10 @@ import type { Clock } from '../clock.ts'
 import { asPluginError, FlowError } from '../errors.ts'
 import type { Draft, Http, Scope, Stream, Turn } from '../source/contract.ts'
 import type { RowContext } from '../source/records.ts'
-import { isDeeper, MOST_LEVELS } from './depth.ts'
+import { isDeeper } from '../source/json.ts'
+import { isTooDeep, MOST_LEVELS } from './depth.ts'
 import type { Derived, DerivedSessions } from './derived.ts'
-import { boundId, type Door, requireTime } from './door.ts'
+import { boundId, checkDraft, type Door, requireTime } from './door.ts'
 import { markOf, misfit, type Reject, rejectOf, rowIdOf, unmappable } from './reject.ts'
 
 /** One row that fits its schema. */
@@ -83,7 +84,7 @@ export function decode(stream: Stream, raws: readonly unknown[], ctx: RowContext
 }
 
 function decodeOne(stream: Stream, raw: unknown, ctx: RowContext): Row | Reject {
-  if (isDeeper(raw)) {
+  if (isTooDeep(raw)) {
     const hint = `the row is nested more than ${MOST_LEVELS} levels deep`
     return rejectOf(raw, rowIdOf(stream, raw), 'ROW_INVALID', 'decode', deepFieldOf(raw), hint)
   }
@@ -188,7 +189,7 @@ function mapOne({ stream, derived, door }: RowPath, { row }: Row, home: Home | n
 }
 
 /** The sessions of the rows in hand. A row that will be rejected must not stretch or join any: so it is tried before, and its error kept. */
-function deriveHomes({ stream, door }: RowPath, derived: DerivedSessions, rows: readonly Row[], ctx: RowContext) {
+function deriveHomes({ stream }: RowPath, derived: DerivedSessions, rows: readonly Row[], ctx: RowContext) {
   const homes = new Map<Row, Home | { readonly error: unknown }>()
   const turned: { row: Row; turn: Turn }[] = []
   for (const row of rows) {
@@ -196,7 +197,8 @@ function deriveHomes({ stream, door }: RowPath, derived: DerivedSessions, rows: 
       const turn = derived.turn(row.row, ctx)
       if (turn === null) continue
       requireTime(turn.atMs, ctx.observedAtMs, 'time')
-      door.records(stream.normalise(row.row as never, { ...ctx, derived: derived.provisional(turn, ctx) }))
+      for (const draft of stream.normalise(row.row as never, { ...ctx, derived: derived.provisional(turn, ctx) }))
+        checkDraft(draft)
       turned.push({ row, turn })
     } catch (error) {
       homes.set(row, { error })

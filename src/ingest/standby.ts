@@ -3,6 +3,7 @@
  * for all source partitions of a process, so that being taken over costs no reading of its own.
  */
 import { randomUUID } from 'node:crypto'
+import { aborted } from '../abort.ts'
 import type { Clock } from '../clock.ts'
 import { asFlowError } from '../errors.ts'
 import { partitionOf } from '../kafka/partition.ts'
@@ -71,7 +72,7 @@ export function startStandby(options: StandbyOptions): Standby {
 
 /** Some time after the signal: where Kafka is away, nobody waits for the last sign of life. */
 async function endOf({ clock, signal }: StandbyOptions): Promise<void> {
-  if (!signal.aborted) await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }))
+  await aborted(signal)
   await clock.sleep(END_PATIENCE_MS)
 }
 

@@ -30,7 +30,7 @@ export interface IngestOptions extends SharedOptions {
   readonly isAlone?: true
   /** For tests: see `Fault`. */
   readonly fault?: Fault
-  /** How often metrics are told what has become stalled, milliseconds. Default 2 s; Infinity: never. */
+  /** How often metrics are updated with what has become stalled, milliseconds. Default 2 s; Infinity: never. */
   readonly refreshMs?: number
 }
 
@@ -113,13 +113,6 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   })
 
   const ready = () => readiness(health)
-  const configured = options.connectors.flatMap(({ name, connector, base, config }) =>
-    partitionsOf(connector, base, config).map(({ streamName, scope }) => ({
-      connector: name,
-      stream: streamName,
-      scope: scope.name,
-    })),
-  )
   /** What other processes read is known only by following them. */
   const withdrawn = standby && withdrawWhenReady(standby)
   void refresh(health, clock, options.refreshMs ?? REFRESH_MS, AbortSignal.any([signal, all.signal]))
@@ -131,7 +124,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
       names,
       prefix: shared.prefix,
       partitions,
-      configured,
+      configured: health.states(),
       isAlive: worker => others.isAlive(worker),
       clock,
       log,

@@ -7,7 +7,7 @@
  *   consumer in this process gets the repaired one);
  * - the timer that every connection re-arms each millisecond for ever, once it has had an answer;
  * - the framing of requests, which copies a produce request several times over;
- * - metadata, which fails as a whole when one partition has no leader: such a partition has leader −1 here, and the others are told;
+ * - metadata, which fails as a whole when one partition has no leader: such a partition has leader −1 here, and the others have theirs;
  * - a connection whose broker does not answer (stopped, or cut off without a word) is closed at the request's deadline, so that the next request
  *   goes to another broker. kafkajs keeps it, and asks it again first;
  * - a log-in that a broker breaks off, or does not answer, is a lack of a connection. kafkajs says that it was refused.

@@ -17,7 +17,7 @@ export async function ping(cluster: Cluster, topics: readonly string[], timeoutM
   }, timeoutMs)
   try {
     const asking = ask(cluster, topics)
-    asking.catch(() => {}) // told by the race, or too late
+    asking.catch(() => {}) // the race reports it, or it is too late
     await Promise.race([asking, late.promise])
   } catch (error) {
     throw kafkaError(error)

@@ -214,8 +214,8 @@ export async function readToEnd(
   onRecord: (record: ReadRecord) => void,
   signal?: AbortSignal,
 ): Promise<number> {
-  const { low, high: told } = await watermarksOf(cluster, place, signal)
-  const high = Math.max(told, (place.past ?? -1) + 1)
+  const { low, high: reported } = await watermarksOf(cluster, place, signal)
+  const high = Math.max(reported, (place.past ?? -1) + 1)
   let offset = Math.max(place.from ?? low, low)
   while (offset < high) {
     if (signal?.aborted === true) throw new FlowError('STOPPED', { topic: place.topic, partition: place.partition })

@@ -28,7 +28,7 @@ export interface Registry {
    * @param schemaText As it stands in its file: defaults and docs included.
    * @param options.wait Default true: while the registry is away, tries again, from 1 s to 30 s apart, and logs it. False: throws at once.
    * @returns its id.
-   * @throws FlowError REGISTRY_INCOMPATIBLE (names subject, the registry's reason and, where it can be told, field), CFG_INVALID (credentials, or
+   * @throws FlowError REGISTRY_INCOMPATIBLE (names subject, the registry's reason and, where it can be determined, field), CFG_INVALID (credentials, or
    *   no right to register what is not there), STOPPED; REGISTRY_UNREACHABLE without `wait`
    */
   register(subject: string, schemaText: string, options?: { readonly wait?: boolean }): Promise<number>
@@ -126,10 +126,10 @@ export function connectRegistry(options: RegistryOptions): Registry {
     const error = answer.error()
     if (error !== null) throw unreachable(reasonOf(error), error)
     const status = answer.status()
-    const told = parsed(answer.rawData() ?? '')
-    const reason = wordsOf(told) ?? `HTTP ${status}`
+    const body = parsed(answer.rawData() ?? '')
+    const reason = wordsOf(body) ?? `HTTP ${status}`
     if (status >= 200 && status < 300) {
-      return told === null ? { is: 'foreign', reason: `HTTP ${status}, and no JSON` } : { is: 'good', body: told }
+      return body === null ? { is: 'foreign', reason: `HTTP ${status}, and no JSON` } : { is: 'good', body: body }
     }
     if (status === 409 || status === 422) return { is: 'refused', reason }
     if (status === 403) return { is: 'forbidden', reason }
@@ -140,9 +140,9 @@ export function connectRegistry(options: RegistryOptions): Registry {
       })
     }
     // A registry says with a code of its own what is not there; a 404 without one is somebody else's.
-    const code = codeOf(told)
+    const code = codeOf(body)
     if (status === 404) return code === null ? { is: 'foreign', reason: 'HTTP 404' } : { is: 'absent', code }
-    throw unreachable(wordsOf(told) === null ? reason : `HTTP ${status}: ${reason}`)
+    throw unreachable(wordsOf(body) === null ? reason : `HTTP ${status}: ${reason}`)
   }
 
   /** The client has no limit of its own, and never settles where an answer breaks off half way. */
@@ -325,12 +325,12 @@ function parsed(text: string): object | null {
   }
 }
 
-function codeOf(told: object | null): number | null {
-  return told !== null && 'error_code' in told && typeof told.error_code === 'number' ? told.error_code : null
+function codeOf(body: object | null): number | null {
+  return body !== null && 'error_code' in body && typeof body.error_code === 'number' ? body.error_code : null
 }
 
-function wordsOf(told: object | null): string | null {
-  return told !== null && 'message' in told && typeof told.message === 'string' && told.message !== '' ? told.message : null
+function wordsOf(body: object | null): string | null {
+  return body !== null && 'message' in body && typeof body.message === 'string' && body.message !== '' ? body.message : null
 }
 
 /** Why there was no answer, without addresses that may be secret: what Node calls the fault. */

@@ -59,3 +59,15 @@ function numberEnd(text: string, start: number): number {
   while (end < text.length && '0123456789.eE+-'.includes(text.charAt(end))) end++
   return end
 }
+
+/** Whether objects and lists are nested in each other more than `most` levels (a plain value has none, `[]` has one). Looks no deeper than that. */
+export function isDeeper(value: unknown, most: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  if (most === 0) return true
+  if (Array.isArray(value)) {
+    for (const each of value) if (isDeeper(each, most - 1)) return true
+    return false
+  }
+  for (const name in value) if (isDeeper((value as Record<string, unknown>)[name], most - 1)) return true
+  return false
+}

@@ -2,6 +2,7 @@
  * Reading what vendors write instead of what they mean: `"true"` for true, `"null"` or `"-"` for nothing, numbers as text, NUL characters.
  * Pure, and never throws: what cannot be read is null, and its caller decides whether that matters.
  */
+import { isDeeper } from './json.ts'
 
 const NOTHING = new Set(['', '-', 'null', '"null"', 'undefined'])
 
@@ -18,7 +19,7 @@ export function clean(raw: string): string {
 }
 
 /** A name in a map, with a sign in the place of U+0000: two names that differ must not become one. */
-function cleanName(name: string): string {
+export function cleanName(name: string): string {
   return name.includes('\0') ? name.replaceAll('\0', '\u2400') : name
 }
 
@@ -88,25 +89,20 @@ const CUT = '[deeper than 64 levels]'
  * a text that says so, and NUL characters are left out. undefined where JSON has nothing for it.
  *
  * @param of.sorted Names of objects in order, so that equal values are equal texts.
- * @param of.told Without the fields of objects that are null.
+ * @param of.withoutNulls Leave out the fields of objects that are null.
  */
-export function jsonOf(value: unknown, of: { readonly sorted?: boolean; readonly told?: boolean } = {}): string | undefined {
+export function jsonOf(
+  value: unknown,
+  of: { readonly sorted?: boolean; readonly withoutNulls?: boolean } = {},
+): string | undefined {
   if (typeof value !== 'object' || value === null) return JSON.stringify(typeof value === 'string' ? clean(value) : value)
-  const isAsIs = of.sorted !== true && of.told !== true && !isDeep(value, DEEPEST)
+  const isAsIs = of.sorted !== true && of.withoutNulls !== true && !isDeeper(value, DEEPEST)
   const kept = isAsIs ? value : shallow(value, DEEPEST, of)
   const json = JSON.stringify(kept) as string | undefined
   return json?.includes(String.raw`\u0000`) ? JSON.stringify(shallow(kept, DEEPEST, of)) : json
 }
 
-function isDeep(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  if (levels === 0) return true
-  if (Array.isArray(value)) return value.some(inner => isDeep(inner, levels - 1))
-  for (const name in value) if (isDeep((value as Record<string, unknown>)[name], levels - 1)) return true
-  return false
-}
-
-function shallow(value: unknown, levels: number, of: { readonly sorted?: boolean; readonly told?: boolean }): unknown {
+function shallow(value: unknown, levels: number, of: { readonly sorted?: boolean; readonly withoutNulls?: boolean }): unknown {
   if (typeof value === 'string') return clean(value)
   if (typeof value !== 'object' || value === null) return value
   if (levels === 0) return CUT
@@ -115,7 +111,8 @@ function shallow(value: unknown, levels: number, of: { readonly sorted?: boolean
   const names = Object.keys(value)
   for (const name of of.sorted === true ? names.sort() : names) {
     const inner = (value as Record<string, unknown>)[name]
-    if (of.told !== true || (inner !== null && inner !== undefined)) put(out, cleanName(name), shallow(inner, levels - 1, of))
+    if (of.withoutNulls !== true || (inner !== null && inner !== undefined))
+      put(out, cleanName(name), shallow(inner, levels - 1, of))
   }
   return out
 }

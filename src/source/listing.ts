@@ -10,16 +10,16 @@ import { jsonOf } from './liberal.ts'
 
 export interface ListPage {
   readonly rows: readonly unknown[]
-  /** Rows of the whole listing; null: not told. */
+  /** Rows of the whole listing; null: the vendor does not say. */
   readonly total: number | null
-  /** Null: not told. */
+  /** Null: the vendor does not say. */
   readonly more: boolean | null
 }
 
 const Place = z.object({
   /** Rows before the place. */
   skip: z.int().min(1),
-  /** Null: not told. */
+  /** Null: the vendor does not say. */
   total: z.number().nullable(),
   /** Hashes of the listing's first row and of the last one before the place. */
   first: z.string(),
@@ -64,21 +64,21 @@ export async function* listing(of: ListingOf): AsyncGenerator<{ rows: readonly u
     const page = await of.ask(skip - back)
     const rows = page.rows.slice(back)
     const head = page.rows[0] === undefined ? null : markOf(page.rows[0])
-    const told = page.total
+    const stated = page.total
     // With more to come, the whole listing is more than what was read: a total that is not counts something else, such as the page.
-    if (page.more === true && told !== null && told <= skip + rows.length && rows.length > 0) counts = false
-    const isTotalOther = total !== null && told !== null && (of.growsAtEnd ? told < total : told !== total)
+    if (page.more === true && stated !== null && stated <= skip + rows.length && rows.length > 0) counts = false
+    const isTotalOther = total !== null && stated !== null && (of.growsAtEnd ? stated < total : stated !== total)
     if (counts && isTotalOther) throw shifted('total changed')
     // Nothing but this page, if its total is right: a vendor may say that there is more after it, and give it again.
     const isFirstAgain = head !== null && head === first && skip - back > 0
-    if (isFirstAgain && !counts && told === page.rows.length && told < of.limit && told <= skip) {
+    if (isFirstAgain && !counts && stated === page.rows.length && stated < of.limit && stated <= skip) {
       yield { rows: [], next: null }
       return
     }
     if (back > 0 && head !== last) throw shifted('another row is in the place of the last one that was read')
     if (rows.length === 0) {
       if (total !== null && skip < total) throw shifted('the listing ends before its total')
-      if (skip === 0 && ((told ?? 0) > 0 || (page.more === true && told === null)))
+      if (skip === 0 && ((stated ?? 0) > 0 || (page.more === true && stated === null)))
         throw new FlowError('SRC_MALFORMED', { hint: 'a listing without rows that says there are some' })
       yield { rows: [], next: null }
       return
@@ -92,7 +92,7 @@ export async function* listing(of: ListingOf): AsyncGenerator<{ rows: readonly u
     }
     first ??= head
     last = markOf(rows.at(-1))
-    if (counts) total = told ?? total
+    if (counts) total = stated ?? total
     skip += rows.length
     const more = page.more ?? (total === null && page.rows.length >= of.limit)
     const next = more || (total !== null && skip < total) ? { skip, total, first: first ?? '', last } : null

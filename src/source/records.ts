@@ -18,6 +18,7 @@ import {
   eventKeyOf,
   type Message,
   messageKeyOf,
+  sessionKeyOf,
   SENDERS,
   type Sender,
   SESSION_STATUSES,
@@ -157,7 +158,6 @@ export type EventDraft = Extract<Draft, { kind: 'event' }>
 
 export function rowContext<C>(of: Omit<RowContext<C>, 'session' | 'derived'>): RowContext<C> {
   const { vendor, account, connector, config, scope, observedAtMs, lookbackMs } = of
-  const prefix = `${vendor}:${account}:`
   return {
     vendor,
     account,
@@ -168,7 +168,7 @@ export function rowContext<C>(of: Omit<RowContext<C>, 'session' | 'derived'>): R
     lookbackMs,
     derived: null,
     session: ({ botId, sessionId, channel, language }) => ({
-      sessionKey: prefix + required(sessionId, 'sessionId'),
+      sessionKey: sessionKeyOf(vendor, account, required(sessionId, 'sessionId')),
       sessionId,
       vendor,
       account,

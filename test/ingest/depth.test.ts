@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { cutDeep, isDeeper, MOST_LEVELS, textOf } from '../../src/ingest/depth.ts'
+import { cutDeep, isTooDeep, MOST_LEVELS, textOf } from '../../src/ingest/depth.ts'
+import { isDeeper } from '../../src/source/json.ts'
 
 test.each([
   ['text', 0],
@@ -31,5 +32,5 @@ test('what is too deep is cut, and says so; the rest is the value itself', () =>
   const value = nested(MOST_LEVELS, 1)
   expect(cutDeep(value)).toBe(value)
   expect(JSON.stringify(cutDeep(nested(100_000, 1)))).toContain(`more than ${MOST_LEVELS} levels deep`)
-  expect(isDeeper(cutDeep(nested(100_000, 1)))).toBe(false)
+  expect(isTooDeep(cutDeep(nested(100_000, 1)))).toBe(false)
 })

@@ -71,6 +71,7 @@ if (values.child === undefined) {
     pollIntervalMs: null,
     lookbackMs: null,
     lookbackIntervalMs: null,
+    hotMs: null,
     streams: ['sessions'],
     errorsTolerance: 'all',
     pii: null,

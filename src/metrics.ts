@@ -34,6 +34,24 @@ export const METRICS = {
     labels: ['connector', 'stream'],
     help: 'Rows read again that had not changed, and were not published again.',
   },
+  rereads_total: {
+    kind: 'counter',
+    unit: 'rows',
+    labels: ['connector', 'stream'],
+    help: 'Rows read again that had been published before, changed or not.',
+  },
+  requests_planned_per_hour: {
+    kind: 'gauge',
+    unit: 'requests',
+    labels: ['connector'],
+    help: 'Requests an hour that reading takes in the steady state, as measured: sweeps of what is hot, change feeds, open rows by id, and passes; without backfill.',
+  },
+  hot_seconds: {
+    kind: 'gauge',
+    unit: 'seconds',
+    labels: ['connector', 'stream'],
+    help: 'How young a row must be to be read again at every poll now; less than `hot.ms` where more would not fit the quota. The least over the scopes of the stream.',
+  },
   vendor_requests_total: {
     kind: 'counter',
     unit: 'requests',

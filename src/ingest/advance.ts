@@ -1,9 +1,9 @@
 /** Whether a source partition gets further than it ever was: what lets the pause between restarts begin small again. */
-import type { KnownCursor, PlanSpec } from './plan.ts'
 import type { Lane } from '../records.ts'
+import type { KnownCursor, Piece, PlanSpec } from './plan.ts'
 import type { Step } from './reader.ts'
 
-/** Compared entry by entry: the lookback pass (by its end), the start of the window in hand, pages of it. */
+/** Compared entry by entry: the lookback pass (by its beginning), how far it or the lane is, pages of the window in hand. */
 type Position = readonly [passMs: number, fromMs: number, pages: number]
 
 /**
@@ -11,32 +11,36 @@ type Position = readonly [passMs: number, fromMs: number, pages: number]
  * whose places do not outlive a restart: the cursor stands as it stood.
  */
 export class Advance {
-  readonly #keepsPages: boolean
-  readonly #furthest = new Map<Lane, Position>()
+  readonly #spec: Pick<PlanSpec, 'durableResume' | 'inOrder'>
+  readonly #furthest = new Map<Lane | 'sweep', Position>()
   /** Pages of the window in hand, by lane. */
-  readonly #pages = new Map<Lane, number>()
+  readonly #pages = new Map<Lane | 'sweep', number>()
   #isFurther = false
 
-  constructor({ durableResume }: Pick<PlanSpec, 'durableResume'>) {
-    this.#keepsPages = durableResume
+  constructor(spec: Pick<PlanSpec, 'durableResume' | 'inOrder'>) {
+    this.#spec = spec
   }
 
   /** A listing was opened at the start of its window. */
-  windowBegins(lane: Lane): void {
-    this.#pages.set(lane, 0)
+  windowBegins(piece: Piece): void {
+    this.#pages.set(keyOf(piece), 0)
   }
 
   /** @param cursor Before the step. */
   accepted({ piece, pages, endsWindow }: Step, cursor: KnownCursor): void {
-    if (piece.followed) return
-    const { lane, window } = piece
-    const read = endsWindow ? 0 : (this.#pages.get(lane) ?? 0) + (this.#keepsPages ? pages : 0)
-    this.#pages.set(lane, read)
-    const passMs = lane === 'lookback' ? (cursor.lookback.pass?.untilMs ?? 0) : 0
-    const position: Position = [passMs, endsWindow ? window.untilMs : window.fromMs, read]
-    const before = this.#furthest.get(lane) ?? [passMs, window.fromMs, 0]
+    if (piece.followed || piece.named) return
+    const key = keyOf(piece)
+    const { fromMs, untilMs } = piece.window
+    const keepsPages = this.#spec.durableResume && !piece.swept
+    const read = endsWindow ? 0 : (this.#pages.get(key) ?? 0) + (keepsPages ? pages : 0)
+    this.#pages.set(key, read)
+    const passMs = key === 'lookback' ? (cursor.lookback.pass?.roundMs ?? 0) : 0
+    // Passes go backwards in time.
+    const [begunMs, endedMs] = key === 'lookback' && !this.#spec.inOrder ? [-untilMs, -fromMs] : [fromMs, untilMs]
+    const position: Position = [passMs, endsWindow ? endedMs : begunMs, read]
+    const before = this.#furthest.get(key) ?? [passMs, begunMs, 0]
     if (!isBeyond(position, before)) return
-    this.#furthest.set(lane, position)
+    this.#furthest.set(key, position)
     this.#isFurther = true
   }
 
@@ -51,4 +55,8 @@ export class Advance {
 function isBeyond(position: Position, before: Position): boolean {
   const at = position.findIndex((part, i) => part !== before[i])
   return at !== -1 && (position[at] as number) > (before[at] as number)
+}
+
+function keyOf({ lane, swept }: Piece): Lane | 'sweep' {
+  return swept ? 'sweep' : lane
 }

@@ -25,17 +25,28 @@ export interface Cursor {
     | null
   readonly lookback: {
     /**
-     * What is older than this minus the lookback has been read for the last time. When the last completed pass began, or before that, when the
-     * backfill window that it found in hand was begun; before the first pass, when the source partition was first started.
+     * What is older than this minus the lookback has been read for the last time. When the last completed pass over the whole lookback began, or before
+     * that, when the backfill window that it found in hand was begun; before the first pass, when the source partition was first started.
      */
     readonly beganMs: number
-    /** The pass in hand, with what `beganMs` will be after it. */
-    readonly pass: (Place & { readonly untilMs: number; readonly beganMs: number }) | null
+    /** When the last completed pass of any length began: how old each age group's last reading is follows from it. */
+    readonly roundMs: number
+    readonly pass: Pass | null
   }
   /** What has been read completely at least once, in order, not touching. Null: not known, because a person wrote the cursor. */
   readonly covered: readonly TimeRange[] | null
   /** What the versions topic is known to hold; absent: not known, because an older version or a person wrote the cursor. */
   readonly kept?: Kept
+}
+
+/** The pass in hand. As a place: its window in hand, where `toMs` is not null. */
+export interface Pass extends Place {
+  /** What is left of it is `[fromMs, untilMs)`. */
+  readonly fromMs: number
+  readonly untilMs: number
+  /** What `beganMs` and `roundMs` of the lookback will be after it. */
+  readonly beganMs: number
+  readonly roundMs: number
 }
 
 export interface Kept {
@@ -120,16 +131,19 @@ export function writeCursor(
     putWindow(map, 'backfill', cursor.backfill, seal)
   }
   map['lookback.began'] = iso(cursor.lookback.beganMs)
+  if (cursor.lookback.roundMs !== cursor.lookback.beganMs) map['lookback.round'] = iso(cursor.lookback.roundMs)
   if (cursor.kept) {
     map['lookback.ms'] = cursor.kept.lookbackMs
     if (Number.isFinite(cursor.kept.fromMs)) map['versions.from'] = iso(cursor.kept.fromMs)
   }
   const pass = cursor.lookback.pass
   if (pass) {
-    map['lookback.pass'] = iso(pass.beganMs)
-    map['lookback.at'] = iso(pass.atMs)
-    map['lookback.until'] = iso(pass.untilMs)
-    putWindow(map, 'lookback', pass, seal)
+    map['pass.began'] = iso(pass.beganMs)
+    map['pass.round'] = iso(pass.roundMs)
+    map['pass.from'] = iso(pass.fromMs)
+    map['pass.until'] = iso(pass.untilMs)
+    if (pass.toMs !== null) map['pass.at'] = iso(pass.atMs)
+    putWindow(map, 'pass', pass, seal)
   }
   if (cursor.covered) map['covered'] = cursor.covered.map(range => `${iso(range.from)}/${iso(range.until)}`).join(' ')
   const told = requests.map(({ atMs, count }) => `${iso(atMs)}*${count}`)
@@ -198,22 +212,29 @@ export function readCursor(text: string, nowMs: number, seal: Seal = unsealed): 
           beganMs: timeOf(map, 'backfill.began') ?? beganMs,
         }
 
-  const passBegan = timeOf(map, 'lookback.pass')
-  const passAt = timeOf(map, 'lookback.at')
-  const passUntil = timeOf(map, 'lookback.until')
-  const pass =
-    passBegan === null || passAt === null || passUntil === null
-      ? null
-      : { ...placeOf(map, 'lookback', passAt, seal), untilMs: passUntil, beganMs: passBegan }
-
+  const roundMs = timeOf(map, 'lookback.round') ?? beganMs
   const kept = keptOf(map)
   return {
     startMs: Math.min(startMs, backfillFrom ?? startMs, liveUntil),
     live: placeOf(map, 'live', liveUntil, seal),
     backfill,
-    lookback: { beganMs, pass },
+    lookback: { beganMs, roundMs, pass: passOf(map, beganMs, seal) },
     covered: coveredOf(map),
     ...(kept === null ? {} : { kept }),
+  }
+}
+
+/** Null also where a version that read passes the other way round (`lookback.pass`) left one: it begins again, and misses nothing. */
+function passOf(map: Readonly<Record<string, Primitive>>, beganMs: number, seal: Seal): Pass | null {
+  const fromMs = timeOf(map, 'pass.from')
+  const untilMs = timeOf(map, 'pass.until')
+  if (fromMs === null || untilMs === null) return null
+  return {
+    ...placeOf(map, 'pass', timeOf(map, 'pass.at') ?? fromMs, seal),
+    fromMs,
+    untilMs,
+    beganMs: timeOf(map, 'pass.began') ?? beganMs,
+    roundMs: timeOf(map, 'pass.round') ?? beganMs,
   }
 }
 

@@ -160,6 +160,8 @@ export class Batch {
   pages = 0
   rows = 0
   unchanged = 0
+  /** Rows published again, because they had changed. */
+  changed = 0
   sessions = 0
   messages = 0
   events = 0

@@ -1,23 +1,29 @@
 /**
  * Which window is read next. Pure: cursor, pace, settings and the time in, the next piece of work out. Three lanes share a source partition:
  *
- * - **live**: `[live.until, now − lag)`, every poll interval. First whenever it is due, but where it is due again as soon as it has been read (a poll
- *   interval shorter than what the quota allows, a window that keeps failing), the others get a page between.
- * - **lookback**: what was read before and may have changed since, at most every lookback interval. A pass covers
- *   `[min(now, the last pass's beginning) − lookback, live.until)`, so that each row is read at least once when it is older than the lookback:
- *   the first pass that begins after that moment reaches back to where the one before it stood. A pass steps over the backfill window in hand,
- *   some rows of which were read before it; so it counts as begun when that window was begun. Where it finds a live window in hand, it does not
- *   count at all: the next pass reaches back as far.
+ * - **live**: what the vendor shows now. At each poll a **sweep** reads `[now − hot, now)`: new rows, and again the hot ones, which may have changed.
+ *   What is promised (`live.until`, `complete_until`) stays the safety lag behind the time at which a window was begun, because rows appear late. A sweep
+ *   moves the promise only where it joins what was read before; it is kept in no cursor, since it is short. Where live is further behind than what is hot,
+ *   the gap is read in windows of its own, which are kept, and sweeps go on beside them, so that people see the newest first.
+ *   First whenever it is due, but where it is due again as soon as it has been read (a poll interval shorter than what the quota allows, a window
+ *   that keeps failing), the others get a page between.
+ * - **lookback**: what was read before and may have changed since, in passes that reach further back the rarer they are (`ageing.ts`), the newest
+ *   windows first. A pass over everything covers `[min(now, the last such pass's beginning) − lookback, what is hot)`, so that each row is read at
+ *   least once when it is older than the lookback: the first such pass that begins after that moment reaches back to where the one before it stood. A
+ *   pass steps over the backfill window in hand, some rows of which were read before it; so it counts as begun when that window was begun. Where it
+ *   finds a live window in hand that reaches back as far, it does not count at all: the next pass reaches back as far.
  * - **backfill**: from `start.at` up to the first live edge, ascending, when nothing else is due. Where sessions are derived from turns, live itself
  *   begins at `start.at`, so that turns come in order of time.
  *
- * No lane moves past a window that was not read completely. A window begins and ends inside one range of `covered` or between two, and on one
- * side of the time since when versions are held: so all its rows are either remembered, or were forgotten, or were never read.
+ * No lane moves past a window that was not read completely. A window in a cursor begins and ends inside one range of `covered` or between two, and on one
+ * side of the time since when versions are held: so all its rows are either remembered, or were forgotten, or were never read. A sweep lies inside
+ * what versions are held for.
  */
 import { FlowError } from '../errors.ts'
 import type { Lane, TimeRange } from '../records.ts'
 import type { Json, Window } from '../source/contract.ts'
-import { type Cursor, type Place, withRange } from './cursor.ts'
+import { type AgeGroup, ageGroups, passDueAt, passReach } from './ageing.ts'
+import { type Cursor, type Pass, type Place, withRange } from './cursor.ts'
 
 /** The settings of one source partition, defaults filled in. */
 export interface PlanSpec {
@@ -26,7 +32,10 @@ export interface PlanSpec {
   readonly pollIntervalMs: number
   readonly lagMs: number
   readonly lookbackMs: number
+  /** The longest time between two readings of a row that is older than `hotMs` and still inside the lookback. */
   readonly lookbackIntervalMs: number
+  /** Rows younger than this are read again at every poll; 0: none. Not above the lookback. */
+  readonly hotMs: number
   readonly longestMs: number
   readonly smallestMs: number
   readonly durableResume: boolean
@@ -34,6 +43,8 @@ export interface PlanSpec {
   readonly inOrder: boolean
   /** How long after it left the lookback an open row is asked for by its id, milliseconds; 0: not at all. */
   readonly followMs: number
+  /** Its share of the vendor's requests in an hour, without backfill: what is hot is shortened when there would be more. Infinity: no limit. */
+  readonly mostPerHour: number
 }
 
 /** A cursor that knows what was read: every cursor after the start of a source partition. */
@@ -43,8 +54,12 @@ export type KnownCursor = Cursor & { readonly covered: readonly TimeRange[] }
 export interface Pace {
   /** When the vendor's live edge is looked at next. */
   readonly pollAtMs: number
-  /** Up to where live is to be read now. */
+  /** When it was looked at last: up to there live is to be read now. */
   readonly edgeMs: number
+  /** The reading of what is hot now; null: done, or not in use. */
+  readonly sweep: Sweep | null
+  /** What is hot: the spec's figure, or less where the quota asks for it. */
+  readonly hotMs: number
   /** Length of the next windows: the longest, or less after the vendor found one too large. */
   readonly lengthMs: number
   /** Windows read completely since the vendor last complained. */
@@ -57,6 +72,18 @@ export interface Pace {
   readonly livePages: number
 }
 
+/** One reading of `[now − hot, now)`, in windows. */
+export interface Sweep {
+  /** Everything in it before this is read. */
+  readonly atMs: number
+  /** End of the window in hand; null: none is. */
+  readonly toMs: number | null
+  /** When it was begun, and where it ends. */
+  readonly edgeMs: number
+  /** It reaches back to where live stands, so live moves with it. */
+  readonly joins: boolean
+}
+
 export interface Piece {
   readonly lane: Lane
   readonly window: Window
@@ -65,6 +92,10 @@ export interface Piece {
   readonly forgotten: boolean
   /** No window: open rows, asked for by their ids. */
   readonly followed?: true
+  /** A window of a sweep, which no cursor keeps. */
+  readonly swept?: true
+  /** A window around rows that a change feed has named; it moves nothing. */
+  readonly named?: true
 }
 
 export interface Planned {
@@ -87,7 +118,7 @@ export function beginCursor(spec: PlanSpec, nowMs: number, covered: readonly Tim
     startMs,
     live: at(liveMs),
     backfill: startMs < liveMs ? { ...at(startMs), untilMs: liveMs, beganMs: nowMs } : null,
-    lookback: { beganMs: nowMs, pass: null },
+    lookback: { beganMs: nowMs, roundMs: nowMs, pass: null },
     covered,
   }
 }
@@ -96,6 +127,8 @@ export function beginPace(spec: PlanSpec): Pace {
   return {
     pollAtMs: -Infinity,
     edgeMs: -Infinity,
+    sweep: null,
+    hotMs: spec.hotMs,
     lengthMs: spec.longestMs,
     calmWindows: 0,
     passBeganMs: -Infinity,
@@ -137,16 +170,21 @@ export function notAheadOf<T extends Cursor>(cursor: T, spec: PlanSpec, nowMs: n
   // A `start.at` that is still to come is meant so.
   const mostMs = Math.max(nowMs + SKEW_MS, spec.startAtMs ?? -Infinity)
   const isAhead = (place: Place | null) => place !== null && Math.max(place.atMs, place.toMs ?? -Infinity) > mostMs
-  const isPassAhead = pass !== null && (isAhead(pass) || Math.max(pass.untilMs, pass.beganMs) > mostMs)
+  const isPassAhead = pass !== null && (isAhead(pass) || Math.max(pass.untilMs, pass.beganMs, pass.roundMs) > mostMs)
   const isBackfillAhead = backfill !== null && (isAhead(backfill) || backfill.untilMs > mostMs)
-  if (!isAhead(live) && !isPassAhead && !isBackfillAhead && lookback.beganMs <= mostMs) return cursor
+  const lookbackMs = Math.max(lookback.beganMs, lookback.roundMs)
+  if (!isAhead(live) && !isPassAhead && !isBackfillAhead && lookbackMs <= mostMs) return cursor
   const edgeMs = nowMs - spec.lagMs
   return {
     ...cursor,
     startMs: Math.min(cursor.startMs, edgeMs),
     live: isAhead(live) ? at(Math.min(live.atMs, edgeMs)) : live,
     backfill: backfill && isBackfillAhead ? clipped(backfill, edgeMs) : backfill,
-    lookback: { beganMs: Math.min(lookback.beganMs, nowMs), pass: isPassAhead ? null : pass },
+    lookback: {
+      beganMs: Math.min(lookback.beganMs, nowMs),
+      roundMs: Math.min(lookback.roundMs, nowMs),
+      pass: isPassAhead ? null : pass,
+    },
     covered: covered?.flatMap(({ from, until }) => (from < edgeMs ? [{ from, until: Math.min(until, edgeMs) }] : [])) ?? null,
   }
 }
@@ -198,19 +236,19 @@ export function stillNeeded(cursor: Cursor, spec: PlanSpec): (untilMs: number, o
 
 /** The next piece of work at `nowMs`: the first page of a new window, or the next page of one in hand. */
 export function next(cursor: KnownCursor, pace: Pace, spec: PlanSpec, nowMs: number): Planned {
-  const polled = nowMs >= pace.pollAtMs ? { ...pace, pollAtMs: nowMs + spec.pollIntervalMs, edgeMs: nowMs - spec.lagMs } : pace
-  const begun = isLiveFirst(cursor, polled) ? { cursor, pace: polled } : beginPass(cursor, polled, spec, nowMs)
+  const polled = nowMs >= pace.pollAtMs ? poll(cursor, pace, spec, nowMs) : pace
+  const begun = isLiveFirst(cursor, polled, spec) ? { cursor, pace: polled } : beginPass(cursor, polled, spec, nowMs)
   const started = beginBackfill(begun.cursor, spec, nowMs)
-  const lane = dueLane(started, begun.pace)
+  const lane = dueLane(started, begun.pace, spec)
   const turned = { ...begun.pace, livePages: lane === 'live' ? begun.pace.livePages + 1 : 0 }
   if (lane === null) return { cursor: started, pace: turned, piece: null }
+  if (lane === 'live' && turned.sweep !== null) return sweepOn(started, turned, turned.sweep)
   const place = placeOf(started, lane)
-  const toMs = place.toMs ?? windowEnd(started, turned, spec, lane)
-  let opened = withPlace(started, lane, { ...place, toMs })
-  if (lane === 'backfill' && place.toMs === null && opened.backfill) {
-    opened = { ...opened, backfill: { ...opened.backfill, beganMs: nowMs } }
-  }
-  return { cursor: opened, pace: turned, piece: pieceOf(opened, spec, lane, toMs) }
+  if (place.toMs !== null) return { cursor: started, pace: turned, piece: pieceOf(started, spec, lane, place.toMs) }
+  const { fromMs, untilMs } = newWindow(started, turned, spec, lane)
+  let opened = withPlace(started, lane, { atMs: fromMs, toMs: untilMs, resume: null })
+  if (lane === 'backfill' && opened.backfill) opened = { ...opened, backfill: { ...opened.backfill, beganMs: nowMs } }
+  return { cursor: opened, pace: turned, piece: pieceOf(opened, spec, lane, untilMs) }
 }
 
 /** When `next` may have something to do, if it has nothing now. */
@@ -218,8 +256,14 @@ export function dueAt(cursor: KnownCursor, pace: Pace, spec: PlanSpec): number {
   return spec.lookbackMs > 0 ? Math.min(pace.pollAtMs, lookbackDueAt(cursor, pace, spec)) : pace.pollAtMs
 }
 
+/** Live has been read as far as it stood when it was looked at last, without the safety lag. */
+export function isLiveRead(cursor: KnownCursor, pace: Pace, spec: PlanSpec): boolean {
+  return !isLiveDue(cursor, pace, spec)
+}
+
 /** The cursor after a page of the piece: `resume` continues the window. Only a resume that survives a restart is kept. */
 export function afterPage(cursor: KnownCursor, piece: Piece, resume: Json, spec: PlanSpec): KnownCursor {
+  if (isUnkept(piece)) return cursor
   return withPlace(cursor, piece.lane, {
     ...placeOf(cursor, piece.lane),
     toMs: piece.window.untilMs,
@@ -229,27 +273,79 @@ export function afterPage(cursor: KnownCursor, piece: Piece, resume: Json, spec:
 
 /** Cursor and pace after the last page of the piece's window. */
 export function afterWindow(cursor: KnownCursor, pace: Pace, piece: Piece, spec: PlanSpec, nowMs: number) {
-  const { fromMs: from, untilMs: until } = piece.window
-  const read: KnownCursor = { ...withPlace(cursor, piece.lane, at(until)), covered: withRange(cursor.covered, { from, until }) }
+  if (piece.named) return { cursor, pace }
   const grown = pace.calmWindows + 1 >= CALM_WINDOWS_BEFORE_GROWTH
   const after: Pace = {
     ...pace,
     calmWindows: grown ? 0 : pace.calmWindows + 1,
     lengthMs: grown ? Math.min(spec.longestMs, pace.lengthMs * 2) : pace.lengthMs,
   }
-  if (piece.lane === 'backfill' && read.backfill && until >= read.backfill.untilMs) {
-    return { cursor: { ...read, backfill: null }, pace: after }
+  if (piece.swept) return afterSweptWindow(cursor, after, piece, spec)
+  const { fromMs: from, untilMs: until } = piece.window
+  const read: KnownCursor = { ...cursor, covered: withRange(cursor.covered, { from, until }) }
+  if (piece.lane === 'live') return { cursor: withPlace(read, 'live', at(until)), pace: after }
+  if (piece.lane === 'backfill') {
+    const isFilled = read.backfill !== null && until >= read.backfill.untilMs
+    return { cursor: isFilled ? { ...read, backfill: null } : withPlace(read, 'backfill', at(until)), pace: after }
   }
-  const pass = read.lookback.pass
-  if (piece.lane === 'lookback' && pass && nextCovered(read, pass.atMs, pass.untilMs) === null) {
-    return endPass(read, after, pass.beganMs, spec, nowMs)
+  const { pass } = read.lookback
+  if (pass === null) return { cursor: read, pace: after }
+  const left: Pass = { ...pass, ...at(pass.atMs), ...(spec.inOrder ? { fromMs: until } : { untilMs: from }) }
+  const moved = { ...read, lookback: { ...read.lookback, pass: left } }
+  return nextStretch(moved, left, spec) === null ? endPass(moved, after, left, spec, nowMs) : { cursor: moved, pace: after }
+}
+
+/** Nothing of the piece is kept in the cursor. */
+function isUnkept({ swept, named, followed }: Piece): boolean {
+  return swept === true || named === true || followed === true
+}
+
+/** The live edge is looked at: what is hot now is to be read. A sweep that is not done goes on, and the next poll begins another. */
+function poll(cursor: KnownCursor, pace: Pace, spec: PlanSpec, nowMs: number): Pace {
+  const sweep = pace.sweep ?? newSweep(cursor, pace, spec, nowMs)
+  return { ...pace, pollAtMs: nowMs + spec.pollIntervalMs, edgeMs: nowMs, sweep }
+}
+
+/** How far behind now live may be and still be read by sweeps. */
+function sweepSpan({ hotMs }: Pace, { lagMs, pollIntervalMs }: PlanSpec): number {
+  return Math.max(hotMs, 2 * (lagMs + pollIntervalMs))
+}
+
+function newSweep(cursor: KnownCursor, pace: Pace, spec: PlanSpec, nowMs: number): Sweep | null {
+  const { live, covered } = cursor
+  if (live.atMs >= nowMs) return null
+  const hotFromMs = Math.max(nowMs - pace.hotMs, heldFrom(cursor, spec))
+  const started = { toMs: null, edgeMs: nowMs }
+  if (live.toMs === null && live.atMs >= nowMs - sweepSpan(pace, spec)) {
+    const before = covered.find(({ from, until }) => from <= live.atMs && live.atMs <= until)
+    return { ...started, atMs: Math.min(live.atMs, Math.max(hotFromMs, before?.from ?? live.atMs)), joins: true }
   }
+  // Turns come in order.
+  return spec.inOrder || pace.hotMs <= 0 ? null : { ...started, atMs: Math.max(hotFromMs, live.atMs), joins: false }
+}
+
+function sweepOn(cursor: KnownCursor, pace: Pace, sweep: Sweep): Planned {
+  const toMs = sweep.toMs ?? Math.min(sweep.atMs + pace.lengthMs, sweep.edgeMs)
+  const window = { fromMs: sweep.atMs, untilMs: toMs }
+  const piece: Piece = { lane: 'live', window, resume: null, forgotten: false, swept: true }
+  return { cursor, pace: { ...pace, sweep: { ...sweep, toMs } }, piece }
+}
+
+function afterSweptWindow(cursor: KnownCursor, pace: Pace, { window }: Piece, { lagMs }: PlanSpec) {
+  const { sweep } = pace
+  if (sweep === null) return { cursor, pace }
+  const { fromMs, untilMs } = window
+  const after = { ...pace, sweep: untilMs >= sweep.edgeMs ? null : { ...sweep, atMs: untilMs, toMs: null } }
+  if (!sweep.joins) return { cursor, pace: after }
+  // Rows of the safety lag before it was begun may still come.
+  const liveMs = Math.max(cursor.live.atMs, Math.min(untilMs, sweep.edgeMs - lagMs))
+  const read = { ...cursor, live: at(liveMs), covered: withRange(cursor.covered, { from: fromMs, until: liveMs }) }
   return { cursor: read, pace: after }
 }
 
 /** The window starts again from its beginning: its resume is not known to the vendor any more. */
-export function startWindowAgain(cursor: KnownCursor, lane: Lane): KnownCursor {
-  return withPlace(cursor, lane, { ...placeOf(cursor, lane), resume: null })
+export function startWindowAgain(cursor: KnownCursor, piece: Piece): KnownCursor {
+  return isUnkept(piece) ? cursor : withPlace(cursor, piece.lane, { ...placeOf(cursor, piece.lane), resume: null })
 }
 
 /**
@@ -264,31 +360,43 @@ export function halveWindow(cursor: KnownCursor, pace: Pace, piece: Piece, spec:
     throw new FlowError('SRC_WINDOW_TOO_LARGE', { ...cause.details, windowMs: lengthMs, smallestMs: spec.smallestMs }, cause)
   }
   const halfMs = Math.max(spec.smallestMs, Math.ceil(lengthMs / 2))
-  return {
-    cursor: withPlace(cursor, piece.lane, { atMs: fromMs, toMs: fromMs + halfMs, resume: null }),
-    pace: { ...pace, lengthMs: halfMs, calmWindows: 0 },
-  }
+  const halved = { ...pace, lengthMs: halfMs, calmWindows: 0 }
+  if (piece.named) return { cursor, pace: halved }
+  if (piece.swept) return { cursor, pace: { ...halved, sweep: pace.sweep && { ...pace.sweep, toMs: fromMs + halfMs } } }
+  // Passes go backwards: the half that is read first is the newer one.
+  const half =
+    piece.lane === 'lookback' && !spec.inOrder
+      ? { atMs: untilMs - halfMs, toMs: untilMs }
+      : { atMs: fromMs, toMs: fromMs + halfMs }
+  return { cursor: withPlace(cursor, piece.lane, { ...half, resume: null }), pace: halved }
 }
 
 function at(atMs: number): Place {
   return { atMs, toMs: null, resume: null }
 }
 
-function isLiveDue(cursor: KnownCursor, pace: Pace): boolean {
-  return cursor.live.toMs !== null || cursor.live.atMs < pace.edgeMs
+function isLiveDue(cursor: KnownCursor, pace: Pace, spec: PlanSpec): boolean {
+  return pace.sweep !== null || isCatchUpDue(cursor, pace, spec)
+}
+
+/** Live is further behind than sweeps reach. */
+function isCatchUpDue({ live }: KnownCursor, pace: Pace, spec: PlanSpec): boolean {
+  const { edgeMs } = pace
+  return live.toMs !== null || live.atMs < edgeMs - Math.max(spec.lagMs, sweepSpan(pace, spec))
 }
 
 /** Live is due, and has not just had its turn. */
-function isLiveFirst(cursor: KnownCursor, pace: Pace): boolean {
-  const hadItsTurn = pace.livePages > 0 && (cursor.live.toMs === null || pace.livePages >= LIVE_PAGES_IN_A_ROW)
-  return isLiveDue(cursor, pace) && !hadItsTurn
+function isLiveFirst(cursor: KnownCursor, pace: Pace, spec: PlanSpec): boolean {
+  const isInHand = (pace.sweep === null ? cursor.live.toMs : pace.sweep.toMs) !== null
+  const hadItsTurn = pace.livePages > 0 && (!isInHand || pace.livePages >= LIVE_PAGES_IN_A_ROW)
+  return isLiveDue(cursor, pace, spec) && !hadItsTurn
 }
 
-function dueLane(cursor: KnownCursor, pace: Pace): Lane | null {
-  if (isLiveFirst(cursor, pace)) return 'live'
+function dueLane(cursor: KnownCursor, pace: Pace, spec: PlanSpec): Lane | null {
+  if (isLiveFirst(cursor, pace, spec)) return 'live'
   if (cursor.lookback.pass) return 'lookback'
   if (cursor.backfill) return 'backfill'
-  return isLiveDue(cursor, pace) ? 'live' : null
+  return isLiveDue(cursor, pace, spec) ? 'live' : null
 }
 
 function placeOf(cursor: KnownCursor, lane: Lane): Place {
@@ -311,79 +419,88 @@ function beginBackfill(cursor: KnownCursor, spec: PlanSpec, nowMs: number): Know
   return { ...cursor, startMs: spec.startAtMs, backfill: { ...at(spec.startAtMs), untilMs: cursor.startMs, beganMs: nowMs } }
 }
 
-function lookbackDueAt(cursor: KnownCursor, pace: Pace, spec: PlanSpec): number {
-  return Math.max(cursor.lookback.beganMs + spec.lookbackIntervalMs, pace.lookbackAtMs)
+function groupsOf({ hotMs }: Pace, { pollIntervalMs, lookbackMs, lookbackIntervalMs }: PlanSpec): readonly AgeGroup[] {
+  return ageGroups({ hotMs, pollIntervalMs, lookbackMs, lookbackIntervalMs })
+}
+
+function lookbackDueAt({ lookback, startMs }: KnownCursor, pace: Pace, spec: PlanSpec): number {
+  return Math.max(passDueAt(groupsOf(pace, spec), lookback.roundMs, startMs), pace.lookbackAtMs)
 }
 
 function beginPass(cursor: KnownCursor, pace: Pace, spec: PlanSpec, nowMs: number): { cursor: KnownCursor; pace: Pace } {
-  const { beganMs, pass } = cursor.lookback
-  if (spec.lookbackMs <= 0) return pass ? endPass(cursor, pace, pass.beganMs, spec, nowMs) : { cursor, pace }
+  const { beganMs, roundMs, pass } = cursor.lookback
   if (pass) {
-    if (nextCovered(cursor, pass.atMs, pass.untilMs) === null) return endPass(cursor, pace, pass.beganMs, spec, nowMs)
-    return { cursor: moveToCovered(cursor), pace }
+    const isOver = spec.lookbackMs <= 0 || (pass.toMs === null && nextStretch(cursor, pass, spec) === null)
+    return isOver ? endPass(cursor, pace, pass, spec, nowMs) : { cursor, pace }
   }
-  if (nowMs >= beganMs && nowMs < lookbackDueAt(cursor, pace, spec)) return { cursor, pace }
-  const fromMs = Math.min(nowMs, beganMs) - spec.lookbackMs
-  const untilMs = cursor.live.atMs
-  let countsFromMs = nowMs
-  if (cursor.backfill && cursor.backfill.toMs !== null) countsFromMs = Math.min(nowMs, cursor.backfill.beganMs)
-  // Of a live window it is not kept when it was begun; but the pass before this one was begun before it, or did not count either.
-  if (cursor.live.toMs !== null) countsFromMs = Math.min(nowMs, beganMs)
+  if (spec.lookbackMs <= 0 || (nowMs >= roundMs && nowMs < lookbackDueAt(cursor, pace, spec))) return { cursor, pace }
+  const wholeFromMs = Math.min(nowMs, beganMs) - spec.lookbackMs
+  const reachMs = nowMs < roundMs ? Infinity : passReach(groupsOf(pace, spec), roundMs, nowMs, cursor.startMs)
+  const fromMs = Math.max(wholeFromMs, nowMs - reachMs)
+  const countsFromMs = passCountsFrom(cursor, spec, nowMs)
+  const opened: Pass = {
+    ...at(fromMs),
+    fromMs,
+    untilMs: pace.hotMs > 0 ? Math.min(cursor.live.atMs, nowMs - pace.hotMs) : cursor.live.atMs,
+    beganMs: fromMs === wholeFromMs ? countsFromMs : beganMs,
+    roundMs: countsFromMs,
+  }
   const begun = { ...pace, passBeganMs: nowMs }
-  if (nextCovered(cursor, fromMs, untilMs) === null) return endPass(cursor, begun, countsFromMs, spec, nowMs)
-  const opened = { ...cursor, lookback: { beganMs, pass: { ...at(fromMs), untilMs, beganMs: countsFromMs } } }
-  return { cursor: moveToCovered(opened), pace: begun }
+  if (nextStretch(cursor, opened, spec) === null) return endPass(cursor, begun, opened, spec, nowMs)
+  return { cursor: { ...cursor, lookback: { ...cursor.lookback, pass: opened } }, pace: begun }
+}
+
+/** As of when a pass that begins now counts, because of what is in hand beside it. */
+function passCountsFrom({ backfill, live, lookback }: KnownCursor, { lookbackMs }: PlanSpec, nowMs: number): number {
+  // Of a live window it is not kept when it was begun; but the pass before this one was begun before it, or did not count either.
+  if (live.toMs !== null && live.atMs < nowMs - lookbackMs) return Math.min(nowMs, lookback.beganMs)
+  return backfill !== null && backfill.toMs !== null ? Math.min(nowMs, backfill.beganMs) : nowMs
 }
 
 function endPass(
   cursor: KnownCursor,
   pace: Pace,
-  beganMs: number,
+  { beganMs, roundMs }: Pass,
   spec: PlanSpec,
   nowMs: number,
 ): { cursor: KnownCursor; pace: Pace } {
   const realMs = Number.isFinite(pace.passBeganMs) ? pace.passBeganMs : nowMs
-  const dueMs = realMs + spec.lookbackIntervalMs
+  // One that does not count makes the next due at once.
+  const dueMs = roundMs < realMs ? realMs + (groupsOf(pace, spec)[0]?.pauseMs ?? 0) : realMs
   const lookbackAtMs = cursor.backfill ? Math.max(dueMs, nowMs + (nowMs - realMs)) : dueMs
-  return { cursor: { ...cursor, lookback: { beganMs, pass: null } }, pace: { ...pace, passBeganMs: -Infinity, lookbackAtMs } }
+  return {
+    cursor: { ...cursor, lookback: { beganMs, roundMs, pass: null } },
+    pace: { ...pace, passBeganMs: -Infinity, lookbackAtMs },
+  }
 }
 
-/** A pass reads again only what was read before: it steps over the holes. */
-function moveToCovered(cursor: KnownCursor): KnownCursor {
-  const pass = cursor.lookback.pass
-  if (!pass || pass.toMs !== null) return cursor
-  const range = nextCovered(cursor, pass.atMs, pass.untilMs)
-  return range ? withPlace(cursor, 'lookback', at(range.from)) : cursor
-}
-
-/** The first stretch of `[fromMs, untilMs)` that was read before. */
-function nextCovered(cursor: KnownCursor, fromMs: number, untilMs: number): TimeRange | null {
-  for (const range of cursor.covered) {
+/** The stretch that the pass reads next of what was read before; the newest, or the oldest where turns come in order. Null: there is nothing left. */
+function nextStretch({ covered }: KnownCursor, { fromMs, untilMs }: Pass, { inOrder }: PlanSpec): TimeRange | null {
+  const left = covered.flatMap(range => {
     const from = Math.max(range.from, fromMs)
     const until = Math.min(range.until, untilMs)
-    if (from < until) return { from, until }
-  }
-  return null
+    return from < until ? [{ from, until }] : []
+  })
+  return (inOrder ? left[0] : left.at(-1)) ?? null
 }
 
-function windowEnd(cursor: KnownCursor, pace: Pace, spec: PlanSpec, lane: Lane): number {
-  const { atMs } = placeOf(cursor, lane)
-  let endMs = Math.min(atMs + pace.lengthMs, limitOf(cursor, pace, lane))
-  const cutAt = (ms: number) => {
-    if (ms > atMs && ms < endMs) endMs = ms
+/** The next window of a lane that has none in hand. */
+function newWindow(cursor: KnownCursor, pace: Pace, spec: PlanSpec, lane: Lane): Window {
+  const cuts = [horizon(cursor, spec), heldFrom(cursor, spec), ...cursor.covered.flatMap(({ from, until }) => [from, until])]
+  const { pass } = cursor.lookback
+  const stretch = lane === 'lookback' && pass !== null ? nextStretch(cursor, pass, spec) : null
+  if (stretch !== null && !spec.inOrder) {
+    const fromMs = Math.max(stretch.from, stretch.until - pace.lengthMs)
+    return { fromMs: Math.max(fromMs, ...cuts.filter(ms => ms < stretch.until)), untilMs: stretch.until }
   }
-  cutAt(horizon(cursor, spec))
-  cutAt(heldFrom(cursor, spec))
-  for (const range of cursor.covered) {
-    cutAt(range.from)
-    cutAt(range.until)
-  }
-  return endMs
+  const fromMs = stretch?.from ?? placeOf(cursor, lane).atMs
+  const untilMs = Math.min(fromMs + pace.lengthMs, stretch?.until ?? limitOf(cursor, pace, spec, lane))
+  return { fromMs, untilMs: Math.min(untilMs, ...cuts.filter(ms => ms > fromMs)) }
 }
 
-function limitOf(cursor: KnownCursor, pace: Pace, lane: Lane): number {
-  if (lane === 'live') return pace.edgeMs
-  return (lane === 'backfill' ? cursor.backfill?.untilMs : cursor.lookback.pass?.untilMs) ?? pace.edgeMs
+function limitOf(cursor: KnownCursor, pace: Pace, { lagMs }: PlanSpec, lane: Lane): number {
+  const edgeMs = pace.edgeMs - lagMs
+  return lane === 'backfill' ? (cursor.backfill?.untilMs ?? edgeMs) : edgeMs
 }
 
 function pieceOf(cursor: KnownCursor, spec: PlanSpec, lane: Lane, untilMs: number): Piece {

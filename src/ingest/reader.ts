@@ -6,8 +6,9 @@ import type { Clock } from '../clock.ts'
 import { asFlowError, asPluginError, FlowError } from '../errors.ts'
 import { errorFields, type Log } from '../log.ts'
 import type { Lane } from '../records.ts'
-import type { Http, Page, Scope, Stream } from '../source/contract.ts'
+import type { Changes, Follow, Http, Page, Scope, Stream, Window } from '../source/contract.ts'
 import type { Advance } from './advance.ts'
+import { Demand, type Purpose } from './demand.ts'
 import {
   afterPage,
   afterWindow,
@@ -15,6 +16,7 @@ import {
   dueAt,
   halveWindow,
   horizon,
+  isLiveRead,
   type KnownCursor,
   next,
   notAheadOf,
@@ -47,8 +49,12 @@ export interface ReaderParts {
   readonly clock: Clock
   readonly log: Log
   readonly advance?: Advance
-  /** Ids of the open rows that were last read in a window ending in `(afterMs, untilMs]`. */
-  openIds(afterMs: number, untilMs: number): readonly string[]
+  /** Ids of the open rows that were last published from a window ending in `(afterMs, untilMs]`, and have not been read since `notSinceMs`. */
+  openIds(afterMs: number, untilMs: number, notSinceMs: number): readonly string[]
+  /** The vendor's time of a remembered row, epoch milliseconds; undefined: not known. */
+  timeOf(rowId: string): number | undefined
+  /** Told what is hot now and the requests an hour that this comes to, whenever a sweep has ended. */
+  onDemand?(hotMs: number, perHour: ReadonlyMap<Purpose, number>): void
 }
 
 interface Listing {
@@ -60,15 +66,36 @@ interface Listing {
   ahead: Page | null
 }
 
+/** A sweep, and windows around named rows, have listings of their own beside those of the lanes. */
+type ListingKey = Lane | 'sweep' | 'named'
+
+/** Rows that are asked for by their ids, some at a time. */
+interface Round {
+  readonly ids: readonly string[]
+  /** When the next round begins. */
+  readonly nextAtMs: number
+}
+
+const NO_ROUND: Round = { ids: [], nextAtMs: -Infinity }
+
 /** How often one window is started again because its resume expired, before that counts as an error. */
 const MOST_RESTARTS = 3
 
 export class Reader {
   readonly #of: ReaderParts
-  readonly #listings = new Map<Lane, Listing>()
-  readonly #restarts = new Map<Lane, { fromMs: number; count: number }>()
-  /** Open rows that are still to be asked for in this round, and when the next round begins. */
-  #following: { ids: readonly string[]; nextAtMs: number } = { ids: [], nextAtMs: -Infinity }
+  readonly #listings = new Map<ListingKey, Listing>()
+  readonly #restarts = new Map<ListingKey, { fromMs: number; count: number }>()
+  /** Open rows inside the lookback, asked for at each poll, and those that have left it, at most once every lookback interval. */
+  #open: Round = NO_ROUND
+  #left: Round = NO_ROUND
+  /** Windows around rows that the change feed has named, the newest first; up to when it was read, and when it is read next. */
+  #named: { readonly windows: readonly Window[]; readonly readMs: number | null; readonly nextAtMs: number } = {
+    windows: [],
+    readMs: null,
+    nextAtMs: -Infinity,
+  }
+  readonly #demand: Demand
+  #purpose: Purpose = 'sweep'
   #pace: Pace
   cursor: KnownCursor
   /** Of the read under way, for the quota's order. */
@@ -77,7 +104,13 @@ export class Reader {
   constructor(of: ReaderParts, cursor: KnownCursor) {
     this.#of = of
     this.#pace = beginPace(of.spec)
+    this.#demand = new Demand(of.spec)
     this.cursor = cursor
+  }
+
+  /** A request was made for the source partition. */
+  asked(): void {
+    this.#demand.asked(this.#purpose)
   }
 
   /**
@@ -94,16 +127,16 @@ export class Reader {
       this.cursor = planned.cursor
       this.#pace = planned.pace
       const { piece } = planned
-      const followed = piece?.lane === 'live' && this.#pace.livePages <= 1 ? null : await this.#follow()
-      if (followed !== null) return followed
+      const beside = piece?.lane === 'live' && this.#pace.livePages <= 1 ? null : await this.#beside()
+      if (beside !== null) return beside
       if (piece === null) return null
-      this.lane = piece.lane
+      this.#turnTo(piece.lane, piece.swept ? 'sweep' : piece.lane === 'lookback' ? 'passes' : 'backfill')
       try {
         const step = await this.#read(piece)
         if (piece.window.untilMs <= clock.now() + SKEW_MS) return step
         this.#setBack(piece)
       } catch (thrown) {
-        this.#listings.delete(piece.lane)
+        this.#listings.delete(keyOf(piece))
         const error = asFlowError(thrown)
         if (error.retry === 'halve') {
           const halved = halveWindow(this.cursor, this.#pace, piece, spec, error)
@@ -115,7 +148,7 @@ export class Reader {
           )
         } else if (error.retry === 'reopen') {
           // Also where it is given up for now: what it was checked against is lost, so the next try must not go on from its place.
-          this.cursor = startWindowAgain(this.cursor, piece.lane)
+          this.cursor = startWindowAgain(this.cursor, piece)
           if (!this.#mayRestart(piece)) throw error
           this.#of.log.info({ lane: piece.lane, ...place(piece) }, 'window started again: its resume expired')
         } else throw error
@@ -134,10 +167,36 @@ export class Reader {
 
   /** The page is in the batch: the cursor stands after it. */
   accept(step: Step): void {
+    const { piece, endsWindow } = step
     this.#of.advance?.accepted(step, this.cursor)
     this.cursor = step.cursor
     this.#pace = step.pace
-    if (step.endsWindow) this.#listings.delete(step.piece.lane)
+    if (!endsWindow) return
+    this.#listings.delete(keyOf(piece))
+    const { fromMs, untilMs } = piece.window
+    if (piece.named) this.#named = { ...this.#named, windows: this.#named.windows.filter(window => window !== piece.window) }
+    else if (piece.lane === 'lookback') this.#demand.ended('passes', untilMs - fromMs)
+    else if (piece.swept && this.#pace.sweep === null) this.#sweepEnded()
+  }
+
+  /** What is hot is shortened where the whole of what is asked would not fit the quota, and grows again when it does. */
+  #sweepEnded(): void {
+    const { log, spec } = this.#of
+    const { hotMs } = this.#pace
+    this.#demand.ended('sweep', hotMs)
+    const wantedMs = this.#demand.hotMs(hotMs)
+    this.#of.onDemand?.(wantedMs, this.#demand.perHour(wantedMs))
+    if (wantedMs === hotMs) return
+    this.#pace = { ...this.#pace, hotMs: wantedMs }
+    const fields = { hotMs: wantedMs, wantedHotMs: spec.hotMs, mostPerHour: spec.mostPerHour }
+    if (wantedMs < hotMs) log.warn(fields, 'rows are read again at every poll for a shorter time: more would not fit the quota')
+    else log.info(fields, 'rows are read again at every poll for a longer time')
+  }
+
+  /** What is asked of the vendor from now on is for this. */
+  #turnTo(lane: Lane, purpose: Purpose): void {
+    this.lane = lane
+    this.#purpose = purpose
   }
 
   /** Epoch milliseconds. */
@@ -145,19 +204,26 @@ export class Reader {
     const { spec, stream, clock } = this.#of
     this.#keepPace(clock.now())
     const plannedMs = dueAt(this.cursor, this.#pace, spec)
-    return stream.follow ? Math.min(plannedMs, this.#following.nextAtMs) : plannedMs
+    const openMs = stream.follow ? Math.min(this.#open.nextAtMs, this.#left.nextAtMs) : Infinity
+    return Math.min(plannedMs, openMs, stream.changes ? this.#named.nextAtMs : Infinity)
   }
 
   /** Nothing is due later than its interval from now: it would be where the clock was ahead when that was set, and is not any more. */
   #keepPace(nowMs: number): void {
-    const { pollIntervalMs, lookbackIntervalMs, lagMs } = this.#of.spec
-    const { pollAtMs, lookbackAtMs, edgeMs } = this.#pace
+    const { pollIntervalMs, lookbackIntervalMs } = this.#of.spec
+    const { pollAtMs, lookbackAtMs, edgeMs, sweep } = this.#pace
     const pollBy = nowMs + pollIntervalMs
-    if (pollAtMs > pollBy) this.#pace = { ...this.#pace, pollAtMs: pollBy, edgeMs: Math.min(edgeMs, nowMs - lagMs) }
+    if (pollAtMs > pollBy) {
+      const isAhead = sweep !== null && sweep.edgeMs > nowMs
+      this.#pace = { ...this.#pace, pollAtMs: pollBy, edgeMs: Math.min(edgeMs, nowMs), sweep: isAhead ? null : sweep }
+    }
     const passBy = nowMs + lookbackIntervalMs
     // While a backfill waits, a pass may be due later than that: as much later as the one before it took.
     if (lookbackAtMs > passBy && this.cursor.backfill === null) this.#pace = { ...this.#pace, lookbackAtMs: passBy }
-    if (this.#following.nextAtMs > passBy) this.#following = { ...this.#following, nextAtMs: passBy }
+    if (this.#left.nextAtMs > passBy) this.#left = { ...this.#left, nextAtMs: passBy }
+    if (this.#open.nextAtMs > pollBy) this.#open = { ...this.#open, nextAtMs: pollBy }
+    if (this.#named.nextAtMs > pollBy)
+      this.#named = { ...this.#named, nextAtMs: pollBy, readMs: Math.min(this.#named.readMs ?? nowMs, nowMs) }
   }
 
   /** True when there is more to read than the vendor's newest. */
@@ -167,7 +233,7 @@ export class Reader {
 
   /** True when the live edge has been read as far as it stood when it was looked at last. */
   get isLiveRead(): boolean {
-    return this.cursor.live.atMs >= this.#pace.edgeMs
+    return isLiveRead(this.cursor, this.#pace, this.#of.spec)
   }
 
   /** Gives up the listings that are open; does not wait for one that is in the middle of a request. */
@@ -176,33 +242,94 @@ export class Reader {
     this.#listings.clear()
   }
 
-  /** Some of the open rows that have left the lookback; null when none is due. Moves no cursor: a round that was cut short begins anew. */
-  async #follow(): Promise<Step | null> {
-    const { stream, config, scope, http, spec, clock, log } = this.#of
-    const { follow } = stream
-    if (!follow) return null
-    const untilMs = horizon(this.cursor, spec)
-    if (this.#following.ids.length === 0) {
-      const nowMs = clock.now()
-      if (nowMs < this.#following.nextAtMs) return null
-      this.#following = { ids: this.#of.openIds(untilMs - spec.followMs, untilMs), nextAtMs: nowMs + spec.lookbackIntervalMs }
+  /** A page of what is read beside the plan's windows: rows that have changed, then open rows. Moves no cursor: a round that was cut short begins anew. */
+  async #beside(): Promise<Step | null> {
+    return (await this.#changed()) ?? (await this.#askOpen())
+  }
+
+  /**
+   * A page of the rows that the change feed has named; null when there is none. A feed is a hint: what goes wrong with it is told, and its rows are left to
+   * the passes.
+   */
+  async #changed(): Promise<Step | null> {
+    const { stream, clock, log, spec } = this.#of
+    if (!stream.changes) return null
+    const nowMs = clock.now()
+    try {
+      if (this.#named.windows.length === 0) {
+        if (nowMs < this.#named.nextAtMs) return null
+        this.#turnTo('live', 'changed')
+        this.#named = {
+          windows: await this.#askChanges(stream.changes, nowMs),
+          readMs: nowMs,
+          nextAtMs: nowMs + spec.pollIntervalMs,
+        }
+        this.#demand.ended('changed', spec.pollIntervalMs)
+      }
+      const [window] = this.#named.windows
+      if (window === undefined) return null
+      this.#turnTo('live', 'changed')
+      return await this.#read({ lane: 'lookback', window, resume: null, forgotten: false, named: true })
+    } catch (thrown) {
+      this.#listings.delete('named')
+      this.#named = { windows: [], readMs: this.#named.readMs, nextAtMs: nowMs + spec.pollIntervalMs }
+      const error = asPluginError(thrown, 'changes.read')
+      if (!['SRC_REFUSED', 'SRC_WINDOW_TOO_LARGE', 'SRC_RESUME_EXPIRED'].includes(error.code)) throw error
+      log.warn(errorFields(error), 'the vendor refused to tell what has changed; it is found by the next passes')
+      return null
     }
-    const ids = this.#following.ids.slice(0, follow.atOnce)
-    if (ids.length === 0) return null
-    this.lane = 'lookback'
+  }
+
+  /** Windows around the named rows that are older than what is hot and still inside the lookback, the newest first. */
+  async #askChanges(changes: Changes, nowMs: number): Promise<Window[]> {
+    const { config, scope, http, spec, timeOf } = this.#of
+    const fromMs = (this.#named.readMs ?? nowMs - 2 * spec.pollIntervalMs) - changes.lagMs
+    const window = { fromMs: Math.max(fromMs, nowMs - spec.lookbackMs), untilMs: nowMs }
+    const ids = await changes.read({ config: config as never, scope, window, nowMs, http })
+    const times = [...new Set(ids)].flatMap(id => timeOf(id) ?? [])
+    const old = times.filter(atMs => atMs < nowMs - this.#pace.hotMs && atMs >= nowMs - spec.lookbackMs)
+    return windowsAround(old, changes.joinMs ?? 0)
+  }
+
+  /** Some of the open rows, by their ids; null when none is due. */
+  async #askOpen(): Promise<Step | null> {
+    const { stream, spec, clock } = this.#of
+    if (!stream.follow) return null
+    const nowMs = clock.now()
+    const horizonMs = horizon(this.cursor, spec)
+    if (this.#open.ids.length === 0 && nowMs >= this.#open.nextAtMs) {
+      // What a sweep or a window has just read is not asked for again.
+      const ids = this.#of.openIds(horizonMs, Infinity, nowMs - spec.pollIntervalMs)
+      this.#open = { ids, nextAtMs: nowMs + spec.pollIntervalMs }
+    }
+    if (this.#left.ids.length === 0 && nowMs >= this.#left.nextAtMs) {
+      const ids = this.#of.openIds(horizonMs - spec.followMs, horizonMs, Infinity)
+      this.#left = { ids, nextAtMs: nowMs + spec.lookbackIntervalMs }
+    }
+    if (this.#open.ids.length > 0) return this.#ask(stream.follow, this.#open, 'live', nowMs, left => (this.#open = left))
+    if (this.#left.ids.length > 0) return this.#ask(stream.follow, this.#left, 'lookback', horizonMs, left => (this.#left = left))
+    return null
+  }
+
+  async #ask(follow: Follow, round: Round, lane: Lane, atMs: number, keep: (left: Round) => void): Promise<Step | null> {
+    const { config, scope, http, clock, log } = this.#of
+    const ids = round.ids.slice(0, follow.atOnce)
+    const left = round.ids.slice(ids.length)
+    this.#turnTo(lane, 'open')
     const piece: Piece = {
       lane: 'lookback',
-      window: { fromMs: untilMs, untilMs },
+      window: { fromMs: atMs, untilMs: atMs },
       resume: null,
       forgotten: false,
       followed: true,
     }
     try {
       const rows = await follow.read({ config: config as never, scope, ids, nowMs: clock.now(), http })
-      this.#following = { ...this.#following, ids: this.#following.ids.slice(ids.length) }
+      keep({ ...round, ids: left })
+      if (lane === 'live' && left.length === 0) this.#demand.ended('open', 0)
       return { piece, rows, pages: 1, observedAtMs: clock.now(), endsWindow: false, cursor: this.cursor, pace: this.#pace }
     } catch (thrown) {
-      this.#following = { ...this.#following, ids: [] }
+      keep({ ...round, ids: [] })
       const error = asPluginError(thrown, 'follow.read')
       // A vendor that cannot be asked for rows by id keeps nobody from reading windows.
       if (error.code !== 'SRC_REFUSED') throw error
@@ -243,24 +370,43 @@ export class Reader {
   }
 
   #listingOf(piece: Piece): Listing {
-    const open = this.#listings.get(piece.lane)
+    const open = this.#listings.get(keyOf(piece))
     if (open && open.piece.window.fromMs === piece.window.fromMs && open.piece.window.untilMs === piece.window.untilMs)
       return open
     const { stream, config, scope, http, clock, advance } = this.#of
     const { window, resume } = piece
-    if (resume === null) advance?.windowBegins(piece.lane)
+    if (resume === null) advance?.windowBegins(piece)
     const pages = stream.read({ config: config as never, scope, window, resume, nowMs: clock.now(), http })
     const listing = { piece, pages: pages[Symbol.asyncIterator](), resumed: resume !== null, count: 0, ahead: null }
-    this.#listings.set(piece.lane, listing)
+    this.#listings.set(keyOf(piece), listing)
     return listing
   }
 
   #mayRestart(piece: Piece): boolean {
-    const before = this.#restarts.get(piece.lane)
+    const key = keyOf(piece)
+    const before = this.#restarts.get(key)
     const count = before?.fromMs === piece.window.fromMs ? before.count + 1 : 1
-    this.#restarts.set(piece.lane, { fromMs: piece.window.fromMs, count: count > MOST_RESTARTS ? 0 : count })
+    this.#restarts.set(key, { fromMs: piece.window.fromMs, count: count > MOST_RESTARTS ? 0 : count })
     return count <= MOST_RESTARTS
   }
+}
+
+function keyOf({ lane, swept, named }: Piece): ListingKey {
+  return swept ? 'sweep' : named ? 'named' : lane
+}
+
+/** Vendors tell times in whole seconds, too. */
+const AROUND_MS = 1000
+
+/** Windows that hold the times, the newest first; times that are no further apart than `joinMs` are in one. */
+export function windowsAround(timesMs: readonly number[], joinMs: number): Window[] {
+  const windows: { fromMs: number; untilMs: number }[] = []
+  for (const atMs of timesMs.toSorted((a, b) => b - a)) {
+    const last = windows.at(-1)
+    if (last !== undefined && last.fromMs - atMs <= Math.max(joinMs, AROUND_MS)) last.fromMs = atMs
+    else windows.push({ fromMs: atMs, untilMs: atMs + AROUND_MS })
+  }
+  return windows
 }
 
 /** The window, for log lines and errors. */

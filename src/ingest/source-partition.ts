@@ -11,7 +11,7 @@ import type { Registry } from '../kafka/registry.ts'
 import type { Event, Message, Progress, Session } from '../records.ts'
 import { schemaText } from '../schemas.ts'
 import { type BaseConfig, quotaLimits, quotaShare } from '../source/config.ts'
-import type { Connector, RecordKind, Scope, Stream } from '../source/contract.ts'
+import type { Connector, Quota, RecordKind, Scope, Stream } from '../source/contract.ts'
 import type { QuotaPool } from '../source/quota.ts'
 import { formerTransactionalId, sourceTransactionalId, type TopicNames } from '../topics.ts'
 import { doorOf } from './door.ts'
@@ -45,7 +45,11 @@ export interface Shared extends Pick<TaskParts, 'progress' | 'decodeProgress'> {
   readonly refreshLimits: () => Promise<void>
 }
 
-const LOOKBACK_INTERVAL_MS = 900_000
+const HOUR_MS = 3_600_000
+const LOOKBACK_INTERVAL_MS = 12 * HOUR_MS
+const HOT_MS = HOUR_MS
+/** What the steady state may take of the vendor's quota; the rest is for backfill, for repeats, and for others. */
+const STEADY_PART = 1 / 3
 /** For so long the limits of topics are not asked for again. */
 const LIMITS_HOLD_MS = 5_000
 
@@ -81,10 +85,11 @@ export async function openShared({ kafka, registry, names, partitions, clock }: 
 /** The parts of the one source partition that the config alone decides. */
 export function partsOf(
   { outputs, prefix, progress, decodeProgress, refreshLimits }: Shared,
-  { name, connector, base, config }: ConnectorToRun,
+  of: ConnectorToRun,
   { stream, streamName, scope }: SourcePartition,
   task: number,
 ) {
+  const { name, connector, base, config } = of
   const place = { connector: name, stream: streamName, scope: scope.name }
   const { manifest } = connector
   const to: Outputs = {
@@ -103,7 +108,7 @@ export function partsOf(
     scope,
     stream,
     config,
-    spec: planSpecOf(connector, stream, base, config),
+    spec: planSpecOf(connector, stream, base, config, mostPerHour(of, scope)),
     progress,
     decodeProgress,
     refreshLimits,
@@ -156,14 +161,27 @@ export function kindsOf({ manifest, streams }: Connector, streamName: string, co
   return tellsSessions ? kinds : kinds.filter(kind => kind !== 'session')
 }
 
-/** How time is cut for a stream: the config's figures, else the stream's, else the manifest's. */
-export function planSpecOf(connector: Connector, stream: Stream, base: BaseConfig, config: object): PlanSpec {
+/**
+ * How time is cut for a stream: the config's figures, else the stream's, else the manifest's.
+ *
+ * @param mostPerHour See `PlanSpec`.
+ */
+export function planSpecOf(
+  connector: Connector,
+  stream: Stream,
+  base: BaseConfig,
+  config: object,
+  mostPerHour = Infinity,
+): PlanSpec {
   const window = typeof stream.window === 'function' ? stream.window(config as never) : stream.window
+  const lookbackMs = base.lookbackMs ?? window.lookbackMs
   return {
     startAtMs: base.startAtMs,
     pollIntervalMs: base.pollIntervalMs ?? window.pollIntervalMs ?? connector.manifest.pollIntervalMs,
     lagMs: window.lagMs,
-    lookbackMs: base.lookbackMs ?? window.lookbackMs,
+    lookbackMs,
+    hotMs: Math.min(base.hotMs ?? window.hotMs ?? HOT_MS, lookbackMs),
+    mostPerHour,
     lookbackIntervalMs: base.lookbackIntervalMs ?? window.lookbackIntervalMs ?? LOOKBACK_INTERVAL_MS,
     longestMs: window.longestMs,
     smallestMs: window.smallestMs ?? 1000,
@@ -171,6 +189,31 @@ export function planSpecOf(connector: Connector, stream: Stream, base: BaseConfi
     inOrder: (stream.derive?.(config as never) ?? null) !== null,
     followMs: stream.follow?.longestMs ?? 0,
   }
+}
+
+/** Requests an hour that the limits allow; Infinity: they bound none. */
+export function requestsPerHour({ perSecond, perMinute, perHour, gapMs }: Omit<Quota, 'sharedBy'>): number {
+  const each = (limit: number | undefined, times: number) => (limit ? limit * times : Infinity)
+  return Math.min(each(perSecond, 3600), each(perMinute, 60), each(perHour, 1), gapMs ? HOUR_MS / gapMs : Infinity)
+}
+
+/** By connector: the source partitions of each share of the quota. */
+const sharers = new WeakMap<ConnectorToRun, ReadonlyMap<string, number>>()
+
+/** The part of the quota's requests an hour that one of those who share it may ask for in the steady state. */
+function mostPerHour(of: ConnectorToRun, scope: Scope): number {
+  const { name, connector, base, config } = of
+  const shareOf = (each: Scope) => quotaShare(connector.manifest, name, config, each)
+  let counts = sharers.get(of)
+  if (counts === undefined) {
+    const counted = new Map<string, number>()
+    for (const partition of partitionsOf(connector, base, config)) {
+      const share = shareOf(partition.scope)
+      counted.set(share, (counted.get(share) ?? 0) + 1)
+    }
+    sharers.set(of, (counts = counted))
+  }
+  return (requestsPerHour(quotaLimits(connector.manifest, base)) * STEADY_PART) / (counts.get(shareOf(scope)) ?? 1)
 }
 
 /** The work, but once for all that ask within some seconds. */

@@ -86,7 +86,8 @@ export function stagesOf(parts: StageParts): Stages {
     batch.remember(rowId, known, versions)
   }
 
-  function isNew({ piece }: Step, row: Row): boolean {
+  function isNew({ piece, observedAtMs }: Step, row: Row): boolean {
+    versions.saw(row.id, observedAtMs, stream.timeOf?.(row.row as never) ?? null)
     if (versions.isUnchanged(row.id, row.fingerprint)) {
       const batch = batchFor(piece)
       batch.unchanged++
@@ -166,6 +167,7 @@ export function stagesOf(parts: StageParts): Stages {
       const { piece, observedAtMs } = step
       const { drafts, home, isOpen } = mapped
       const isFirst = versions.get(row.id) === undefined
+      if (!isFirst) batchFor(piece).changed++
       const isAppended = batchFor(piece).append(row, drafts, piece, observedAtMs, versions, () => cursorBefore(step), isOpen)
       if (!isAppended || derived === null || home === null) return
       const firstRevision = firstRevisionOf(piece, observedAtMs)
@@ -228,6 +230,7 @@ function count({ metrics, to }: StageParts, batch: Batch, commitSeconds: number)
   if (batch.events > 0) metrics.inc('ingest_records_total', { ...labels, kind: 'event' }, batch.events)
   for (const [reason, rejected] of batch.rejects) metrics.inc('ingest_rejects_total', { ...labels, reason }, rejected)
   metrics.inc('ingest_unchanged_total', labels, batch.unchanged)
+  metrics.inc('rereads_total', labels, batch.unchanged + batch.changed)
   metrics.inc('kafka_connect_source_task_source_record_poll_total', taskLabels, batch.rows)
   metrics.inc('kafka_connect_source_task_source_record_write_total', taskLabels, batch.emitted)
 }

@@ -9,6 +9,7 @@ import { toolTransactionalId } from '../topics.ts'
 import { PRIORITY, quotaPool } from '../source/quota.ts'
 import type { Fault } from './commit.ts'
 import { barrierOf } from './barrier.ts'
+import { demandBoard } from './demand.ts'
 import { Health, type PartitionState } from './health.ts'
 import { trustedClock } from './now.ts'
 import type { Reader } from './reader.ts'
@@ -63,6 +64,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   const standby = options.isAlone ? undefined : startStandby(following)
   const health = new Health(clock, metrics)
   const pool = quotaPool(clock)
+  const demandOf = demandBoard(metrics)
   const running = options.connectors.flatMap(of => {
     const { name, connector, base, config } = of
     const httpSpec = connector.http(config as never)
@@ -87,6 +89,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
         watch: state,
         ...(options.network === undefined ? {} : { network: options.network }),
         observe: ({ outcome, seconds }) => {
+          reader?.asked()
           metrics.inc('vendor_requests_total', { connector: name, outcome })
           metrics.observe('vendor_request_seconds', { connector: name }, seconds)
           if (outcome === 'SRC_RATE_LIMITED') state.set('throttled')
@@ -106,6 +109,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
         standby,
         fault: options.fault ?? (() => {}),
         onReader: to => (reader = to),
+        onDemand: demandOf(name, place.stream),
       })
       quota.end()
       await http.close()

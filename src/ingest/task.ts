@@ -23,7 +23,7 @@ import { cursorKey, type CursorOwner } from './cursor.ts'
 import { Batches, type Outputs, type RecordEncoder } from './encode.ts'
 import type { PartitionHealth } from './health.ts'
 import type { PlanSpec } from './plan.ts'
-import { Reader } from './reader.ts'
+import { Reader, type ReaderParts } from './reader.ts'
 import { restore, type RestoreParts } from './restore.ts'
 import { run, type Stages } from './run.ts'
 import { type IngestMetrics, stagesOf } from './stages.ts'
@@ -56,6 +56,7 @@ export interface TaskParts {
   readonly pluginPatienceMs?: number
   /** Told of the reader in use, so that its lane can set the order of requests. */
   readonly onReader: (reader: Reader) => void
+  readonly onDemand?: NonNullable<ReaderParts['onDemand']>
 }
 
 const FIRST_PAUSE_MS = 1_000
@@ -164,7 +165,14 @@ async function own(parts: Parts, onCommit: () => void): Promise<Owned> {
     const { cursor, versions, derived, isNew, spent } = await restore(parts, clock.now(), signal)
     quota.recall(spent)
     await fault('restored')
-    const reader = new Reader({ ...parts, openIds: (afterMs, untilMs) => versions.openBetween(afterMs, untilMs) }, cursor)
+    const reader = new Reader(
+      {
+        ...parts,
+        openIds: (afterMs, untilMs, notSinceMs) => versions.openBetween(afterMs, untilMs, notSinceMs),
+        timeOf: rowId => versions.timeOf(rowId),
+      },
+      cursor,
+    )
     const stages = stagesOf({ ...parts, signal, writer, reader, versions, derived, batches: new Batches(to), isNew, onCommit })
     parts.onReader(reader)
     health.restored(versions.size)

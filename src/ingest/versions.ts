@@ -74,6 +74,9 @@ export class Versions {
   readonly #rows = new Map<string, Known>()
   /** What was rejected, by the mark of its content, to the end of the window it was read in. */
   readonly #rejects = new Map<string, number>()
+  /** When open rows were read last, and the vendor's times of rows. */
+  readonly #readMs = new Map<string, number>()
+  readonly #timeMs = new Map<string, number>()
   /** While loading: the parts of each row, by their number. */
   readonly #parts = new Map<string, Map<number, string>>()
   #lookAtSize = LEAST_LOOK_SIZE
@@ -114,11 +117,25 @@ export class Versions {
     return before === undefined
   }
 
-  /** Ids of open rows that were last read in a window ending after `afterMs` and not after `untilMs`. */
-  openBetween(afterMs: number, untilMs: number): string[] {
+  /** Ids of open rows that were last published from a window ending after `afterMs` and not after `untilMs`, and have not been read since `notSinceMs`. */
+  openBetween(afterMs: number, untilMs: number, notSinceMs = Infinity): string[] {
     const ids: string[] = []
-    for (const [id, known] of this.#rows) if (known.open && known.untilMs > afterMs && known.untilMs <= untilMs) ids.push(id)
+    for (const [id, known] of this.#rows) {
+      const isBetween = known.open && known.untilMs > afterMs && known.untilMs <= untilMs
+      if (isBetween && (this.#readMs.get(id) ?? -Infinity) < notSinceMs) ids.push(id)
+    }
     return ids
+  }
+
+  /** The row was read, changed or not. Known to this process only. @param timeMs The vendor's time of it, where the stream tells it. */
+  saw(rowId: string, readMs: number, timeMs: number | null): void {
+    if (timeMs !== null) this.#timeMs.set(rowId, timeMs)
+    if (this.#rows.get(rowId)?.open) this.#readMs.set(rowId, readMs)
+  }
+
+  /** The vendor's time of the row, as it was read last; undefined: not since this process began, or the stream does not tell it. */
+  timeOf(rowId: string): number | undefined {
+    return this.#timeMs.get(rowId)
   }
 
   rowKey(rowId: string): string {
@@ -142,6 +159,8 @@ export class Versions {
     if (this.size < this.#lookAtSize) return
     for (const [id, known] of this.#rows) if (!isNeeded(known.untilMs, known.open)) this.#rows.delete(id)
     for (const [mark, untilMs] of this.#rejects) if (!isNeeded(untilMs)) this.#rejects.delete(mark)
+    for (const id of this.#readMs.keys()) if (!this.#rows.get(id)?.open) this.#readMs.delete(id)
+    for (const id of this.#timeMs.keys()) if (!this.#rows.has(id)) this.#timeMs.delete(id)
     this.#lookAtSize = Math.max(LEAST_LOOK_SIZE, 2 * this.size)
   }
 

@@ -23,6 +23,7 @@ export interface BaseConfig {
   readonly pollIntervalMs: number | null
   readonly lookbackMs: number | null
   readonly lookbackIntervalMs: number | null
+  readonly hotMs: number | null
   /** Names of the streams to read, each of which the connector has. */
   readonly streams: readonly string[]
   readonly errorsTolerance: 'all' | 'none'
@@ -76,7 +77,10 @@ const Base = z.object({
     'How far back rows are read again because they may have changed, milliseconds; default: as the stream needs',
   ),
   lookbackIntervalMs: ms().describe(
-    'Least time from one such pass to the next, milliseconds; default: 15 minutes, or as the stream needs',
+    'The longest time between two readings of a row that is older than hot.ms and inside the lookback, milliseconds; default: as the stream needs',
+  ),
+  hotMs: limit().describe(
+    'How young a row must be to be read again at every poll, milliseconds; 0: none; default: as the stream needs. Shortened by itself where the quota asks for it',
   ),
   streams: z
     .array(z.string())
@@ -207,6 +211,7 @@ export function parseConnectorConfig(
       pollIntervalMs: of.pollIntervalMs ?? null,
       lookbackMs: of.lookbackMs ?? null,
       lookbackIntervalMs: of.lookbackIntervalMs ?? null,
+      hotMs: of.hotMs ?? null,
       streams: of.streams ? [...new Set(of.streams)] : known.filter(stream => !optional.includes(stream)),
       errorsTolerance: of.errorsTolerance,
       pii,

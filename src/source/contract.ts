@@ -86,8 +86,12 @@ export interface Stream {
   expand?(args: ExpandArgs): Promise<readonly unknown[]>
   /** Most rows of one `expand`. Default 100. */
   readonly expandRows?: number
-  /** For rows that may still change when they are older than the lookback: they are asked for by id until they are done. */
+  /** For rows whose end is told: while they are open they are asked for by id, inside the lookback at each poll, and beyond it until they are done. */
   readonly follow?: Follow
+  /** A cheap listing by time of change, which names rows of this stream that are to be read again now. Wants `timeOf`. */
+  readonly changes?: Changes
+  /** The time by which `read` finds the row, epoch milliseconds. Pure. */
+  timeOf?(row: never): number
   /** For rows that tell turns of conversations where the vendor gives no sessions: the framework makes them. Null: not with this config. */
   derive?(config: never): Derive | null
   /** What the row is: stable over re-reads, unique in stream and scope. */
@@ -100,7 +104,23 @@ export interface Stream {
   normalise(row: never, ctx: RowContext): readonly Draft[]
 }
 
-/** See `Stream.follow`. Rows inside the lookback are read again anyway; only open ones that have left it are followed, at most once every lookback interval. */
+/**
+ * See `Stream.changes`. A hint, never the truth: rows that it does not name are read again all the same, by their age. Where the vendor refuses it, a
+ * line in the log says so.
+ */
+export interface Changes {
+  /** Ids (of `identify`) of the rows that changed in the window; some that did not, or that are not known, do no harm. */
+  read(args: Omit<ReadArgs, 'resume'>): Promise<readonly string[]>
+  /** A change may appear in the listing so much later than its time, milliseconds. */
+  readonly lagMs: number
+  /** Rows whose times are no further apart are read in one window, milliseconds; about what a page of the stream spans. Default 0. */
+  readonly joinMs?: number
+}
+
+/**
+ * See `Stream.follow`. Open rows inside the lookback that no window has read since the last poll are asked for at each poll; those that have left it at
+ * most once every lookback interval.
+ */
 export interface Follow {
   /** Whether the vendor may still change the row. Asked of the row as it was published last. Pure. */
   isOpen(row: never, ctx: RowContext): boolean
@@ -184,11 +204,16 @@ export interface WindowSpec {
   readonly longestMs: number
   /** Windows are never halved below this, milliseconds. Default 1000. */
   readonly smallestMs?: number
-  /** Safety lag: the live edge is read up to now minus this, milliseconds. */
+  /** Safety lag: rows may appear so much later than their time, milliseconds. What there is is read up to now; what is promised ends so long before. */
   readonly lagMs: number
+  /**
+   * How young a row must be to be read again at every poll, milliseconds; 0: none. Default an hour, and not more than the lookback. The config's `hot.ms`
+   * replaces it. Older rows are read again at pauses of a quarter of their age.
+   */
+  readonly hotMs?: number
   /** How far back rows may still change, milliseconds; 0: rows never change once shown. The config's `lookback.ms` replaces it. */
   readonly lookbackMs: number
-  /** Least time from one lookback pass to the next, milliseconds. Default 15 min. */
+  /** The longest time between two readings of a row that is older than `hotMs` and inside the lookback, milliseconds. Default 12 h. */
   readonly lookbackIntervalMs?: number
   /** Replaces the manifest's pace for this stream, milliseconds. */
   readonly pollIntervalMs?: number

@@ -20,7 +20,11 @@ const whole: Cursor = {
   backfill: { atMs: T('03T00:00'), toMs: T('04T00:00'), resume: 'next-page', untilMs: T('18T00:00'), beganMs: T('20T09:30') },
   lookback: {
     beganMs: T('20T09:00'),
-    pass: { beganMs: T('20T09:50'), atMs: T('19T00:00'), toMs: T('19T12:00'), resume: 40, untilMs: T('20T09:49') },
+    roundMs: T('20T09:30'),
+    pass: {
+      ...{ beganMs: T('20T09:50'), roundMs: T('20T09:51'), fromMs: T('18T00:00'), untilMs: T('19T12:00') },
+      ...{ atMs: T('19T00:00'), toMs: T('19T12:00'), resume: 40 },
+    },
   },
   covered: [
     { from: T('01T00:00'), until: T('03T00:00') },
@@ -43,13 +47,16 @@ test('a cursor is a flat JSON map of primitives, times in ISO, and reads back as
     'backfill.to': '2026-11-04T00:00:00.000Z',
     'backfill.resume': 'next-page',
     'lookback.began': '2026-11-20T09:00:00.000Z',
+    'lookback.round': '2026-11-20T09:30:00.000Z',
     'lookback.ms': 172_800_000,
     'versions.from': '2026-11-02T00:00:00.000Z',
-    'lookback.pass': '2026-11-20T09:50:00.000Z',
-    'lookback.at': '2026-11-19T00:00:00.000Z',
-    'lookback.until': '2026-11-20T09:49:00.000Z',
-    'lookback.to': '2026-11-19T12:00:00.000Z',
-    'lookback.resume': 40,
+    'pass.began': '2026-11-20T09:50:00.000Z',
+    'pass.round': '2026-11-20T09:51:00.000Z',
+    'pass.from': '2026-11-18T00:00:00.000Z',
+    'pass.until': '2026-11-19T12:00:00.000Z',
+    'pass.at': '2026-11-19T00:00:00.000Z',
+    'pass.to': '2026-11-19T12:00:00.000Z',
+    'pass.resume': 40,
     covered: '2026-11-01T00:00:00.000Z/2026-11-03T00:00:00.000Z 2026-11-18T00:00:00.000Z/2026-11-20T10:00:00.000Z',
   })
   expect(readCursor(text, 0)).toEqual(whole)
@@ -94,7 +101,7 @@ test('a person may write live.until alone, as ISO or epoch milliseconds', () => 
       startMs: T('20T10:00'),
       live: { atMs: T('20T10:00'), toMs: null, resume: null },
       backfill: null,
-      lookback: { beganMs: T('21T00:00'), pass: null },
+      lookback: { beganMs: T('21T00:00'), roundMs: T('21T00:00'), pass: null },
       covered: null,
     })
   }

@@ -33,6 +33,8 @@ const spec: PlanSpec = {
   lagMs: 2 * MINUTE,
   lookbackMs: 0,
   lookbackIntervalMs: 15 * MINUTE,
+  hotMs: 0,
+  mostPerHour: Infinity,
   longestMs: DAY,
   smallestMs: 1000,
   durableResume: true,
@@ -80,22 +82,24 @@ describe('turns', () => {
         ({ cursor, pace } = afterWindow(planned.cursor, planned.pace, planned.piece, of, nowMs))
       else ({ cursor, pace } = planned) // live is asked for, and fails
     }
-    expect(cursor.live.atMs).toBe(NOON - of.lagMs)
+    expect(completeUntil(cursor), 'what the backfill filled, and nothing of live').toBe(NOON - of.lagMs)
   })
 })
 
 describe('the first start', () => {
   test('without start.at reads nothing of the past: live begins at now minus lag', () => {
     const cursor = beginCursor(spec, NOON, [])
-    expect(readAll(cursor, beginPace(spec), spec, NOON).pieces).toEqual([])
-    expect(completeUntil(cursor)).toBe(NOON - 2 * MINUTE)
-    expect(windows(readAll(cursor, beginPace(spec), spec, NOON + MINUTE).pieces)).toEqual([['live', -2 * MINUTE, -MINUTE]])
+    const { pieces, cursor: read } = readAll(cursor, beginPace(spec), spec, NOON)
+    expect(windows(pieces), 'what the vendor shows now is read at once').toEqual([['live', -2 * MINUTE, 0]])
+    expect(completeUntil(read), 'but promised without the safety lag').toBe(NOON - 2 * MINUTE)
+    expect(windows(readAll(read, beginPace(spec), spec, NOON + MINUTE).pieces)).toEqual([['live', -2 * MINUTE, MINUTE]])
   })
 
   test('with start.at fills from there up to the first live edge, in windows no longer than the longest', () => {
     const of = { ...spec, startAtMs: NOON - 2 * DAY - HOUR }
     const { pieces, cursor } = readAll(beginCursor(of, NOON, []), beginPace(of), of, NOON)
     expect(windows(pieces)).toEqual([
+      ['live', -2 * MINUTE, 0],
       ['backfill', -2 * DAY - HOUR, -DAY - HOUR],
       ['backfill', -DAY - HOUR, -HOUR],
       ['backfill', -HOUR, -2 * MINUTE],
@@ -108,13 +112,18 @@ describe('the first start', () => {
     const of = { ...spec, startAtMs: NOON + HOUR }
     const cursor = beginCursor(of, NOON, [])
     expect(readAll(cursor, beginPace(of), of, NOON + 30 * MINUTE).pieces).toEqual([])
-    expect(windows(readAll(cursor, beginPace(of), of, NOON + 2 * HOUR).pieces)).toEqual([['live', HOUR, 2 * HOUR - 2 * MINUTE]])
+    expect(windows(readAll(cursor, beginPace(of), of, NOON + HOUR + MINUTE).pieces)).toEqual([['live', HOUR, HOUR + MINUTE]])
+    const late = readAll(cursor, beginPace(of), of, NOON + 2 * HOUR)
+    expect(windows(late.pieces), 'far behind, it is caught up with, in windows that the cursor keeps').toEqual([
+      ['live', HOUR, 2 * HOUR - 2 * MINUTE],
+    ])
   })
 })
 
 test('live goes first when due, between two pages of a backfill window too, and the backfill goes on where it was', () => {
   const of = { ...spec, startAtMs: NOON - 10 * DAY }
-  const begun = next(beginCursor(of, NOON, []), beginPace(of), of, NOON)
+  const first = readAll(beginCursor(of, NOON, []), beginPace(of), of, NOON, 1)
+  const begun = next(first.cursor, first.pace, of, NOON)
   expect(begun.piece).toMatchObject({ lane: 'backfill', resume: null })
   const cursor = afterPage(begun.cursor, begun.piece as Piece, 'page 2', of)
   const live = next(cursor, begun.pace, of, NOON + MINUTE)
@@ -125,7 +134,7 @@ test('live goes first when due, between two pages of a backfill window too, and 
 
 test('complete_until is the low watermark: the backfill while there is one, then the live edge', () => {
   const of = { ...spec, startAtMs: NOON - 3 * DAY }
-  let { cursor, pace } = readAll(beginCursor(of, NOON, []), beginPace(of), of, NOON, 1)
+  let { cursor, pace } = readAll(beginCursor(of, NOON, []), beginPace(of), of, NOON, 2)
   expect(completeUntil(cursor)).toBe(NOON - 2 * DAY)
   ;({ cursor, pace } = readAll(cursor, pace, of, NOON + MINUTE))
   expect(completeUntil(cursor)).toBe(NOON - MINUTE)
@@ -137,11 +146,151 @@ test('start.at set earlier is a backfill of its own up to the old start, when th
   const of = { ...spec, startAtMs: NOON - 2 * DAY }
   const { pieces, cursor } = readAll(begun, beginPace(of), of, NOON)
   expect(windows(pieces)).toEqual([
+    ['live', -2 * MINUTE, 0],
     ['backfill', -DAY, -2 * MINUTE],
     ['backfill', -2 * DAY, -DAY],
   ])
   expect(cursor.startMs).toBe(NOON - 2 * DAY)
-  expect(readAll(cursor, beginPace(of), of, NOON).pieces).toEqual([])
+  expect(windows(readAll(cursor, beginPace(of), of, NOON).pieces)).toEqual([['live', -2 * MINUTE, 0]])
+})
+
+describe('a sweep', () => {
+  const of = { ...spec, hotMs: HOUR, lookbackMs: 2 * DAY }
+  const read = { ...beginCursor(of, NOON, [{ from: NOON - DAY, until: NOON }]), live: { atMs: NOON, toMs: null, resume: null } }
+
+  test('reads what is hot and what is new in one window at every poll, and moves live to the safety lag before its beginning', () => {
+    let { cursor, pace } = { cursor: read as KnownCursor, pace: beginPace(of) }
+    for (let minute = 1; minute <= 5; minute++) {
+      const polled = readAll(cursor, pace, of, NOON + minute * MINUTE)
+      ;({ cursor, pace } = polled)
+      expect(windows(polled.pieces)).toEqual([['live', minute * MINUTE - HOUR, minute * MINUTE]])
+    }
+    expect(cursor.live).toEqual({ atMs: NOON + 3 * MINUTE, toMs: null, resume: null })
+    expect(cursor.covered).toEqual([{ from: NOON - DAY, until: NOON + 3 * MINUTE }])
+  })
+
+  test('that takes longer than a poll goes on where it was, and is kept in no cursor; the next poll begins another', () => {
+    const short = { ...of, longestMs: 20 * MINUTE }
+    const first = next(read, beginPace(short), short, NOON + MINUTE)
+    expect(afterPage(first.cursor, first.piece as Piece, 'page 2', short)).toBe(first.cursor)
+    let { cursor, pace } = afterWindow(first.cursor, first.pace, first.piece as Piece, short, NOON + MINUTE)
+    expect(writeCursor(cursor)).not.toContain('.to')
+    const rest = readAll(cursor, pace, short, NOON + 3 * MINUTE)
+    ;({ cursor, pace } = rest)
+    expect(windows(rest.pieces)).toEqual([
+      ['live', -39 * MINUTE, -19 * MINUTE],
+      ['live', -19 * MINUTE, MINUTE],
+    ])
+    expect(cursor.live.atMs, 'the safety lag before it began').toBe(NOON)
+    expect(readAll(cursor, pace, short, NOON + 4 * MINUTE).pieces[0]?.window.fromMs).toBe(NOON - 56 * MINUTE)
+  })
+
+  test('does not reach back beyond what the source partition is to hold, nor over a hole in what was read', () => {
+    const begun = beginCursor(of, NOON, [])
+    expect(windows(readAll(begun, beginPace(of), of, NOON).pieces)).toEqual([['live', -2 * MINUTE, 0]])
+    const holed = {
+      ...read,
+      covered: [
+        { from: NOON - DAY, until: NOON - 40 * MINUTE },
+        { from: NOON - 30 * MINUTE, until: NOON },
+      ],
+    }
+    const [first] = windows(readAll(holed, beginPace(of), of, NOON + MINUTE).pieces)
+    expect(first).toEqual(['live', -30 * MINUTE, MINUTE])
+  })
+
+  test('goes ahead of what is caught up with after a time away, so that people see the newest first, and promises nothing of it', () => {
+    const back = NOON + 5 * HOUR
+    const first = next(read, beginPace(of), of, back)
+    expect(first.piece).toMatchObject({ lane: 'live', swept: true, window: { fromMs: back - HOUR, untilMs: back } })
+    const { cursor, pace } = afterWindow(first.cursor, first.pace, first.piece as Piece, of, back)
+    expect(cursor).toBe(first.cursor)
+    const rest = readAll(cursor, pace, of, back)
+    expect(windows(rest.pieces)).toContainEqual(['live', 0, 5 * HOUR - 2 * MINUTE])
+    expect(rest.cursor.live.atMs).toBe(back - 2 * MINUTE)
+  })
+
+  test('does not go ahead where turns come in order', () => {
+    const ordered = { ...of, inOrder: true }
+    const [first] = readAll(read, beginPace(ordered), ordered, NOON + 5 * HOUR).pieces
+    expect(first).toMatchObject({ window: { fromMs: NOON } })
+    expect(first).not.toHaveProperty('swept')
+  })
+
+  test('found too large is read in halves', () => {
+    const first = next(read, beginPace(of), of, NOON + MINUTE)
+    const halved = halveWindow(first.cursor, first.pace, first.piece as Piece, of, new FlowError('SRC_WINDOW_TOO_LARGE'))
+    expect(windows(readAll(halved.cursor, halved.pace, of, NOON + MINUTE).pieces)).toEqual([
+      ['live', -59 * MINUTE, -29 * MINUTE],
+      ['live', -29 * MINUTE, MINUTE],
+    ])
+  })
+})
+
+/** When each of some moments was read in a calm life of days, and how often passes and sweeps were begun. */
+function calm(of: PlanSpec, days: number, momentsMs: readonly number[]) {
+  let { cursor, pace } = { cursor: beginCursor(of, NOON, []), pace: beginPace(of) }
+  const reads = new Map(momentsMs.map(atMs => [atMs, [] as number[]]))
+  let windowsRead = 0
+  for (let nowMs = NOON; nowMs < NOON + days * DAY; nowMs += of.pollIntervalMs) {
+    const polled = readAll(cursor, pace, of, nowMs)
+    ;({ cursor, pace } = polled)
+    windowsRead += polled.pieces.length
+    for (const { window } of polled.pieces)
+      for (const [atMs, times] of reads) if (window.fromMs <= atMs && atMs < window.untilMs) times.push(nowMs)
+  }
+  return { reads, windowsRead }
+}
+
+describe('re-reading by age', () => {
+  const botmakerLike = { ...spec, hotMs: HOUR, lookbackMs: 2 * DAY, lookbackIntervalMs: 12 * HOUR }
+  const moments = Array.from({ length: 40 }, (_, i) => NOON + HOUR + i * 31 * MINUTE)
+
+  test.each([
+    ['an hour hot, two days of lookback', botmakerLike],
+    ['a short hot time', { ...botmakerLike, hotMs: 7 * MINUTE }],
+    ['slow polls', { ...botmakerLike, pollIntervalMs: 5 * MINUTE }],
+    ['a short longest pause', { ...botmakerLike, lookbackIntervalMs: HOUR }],
+    ['turns in order', { ...botmakerLike, inOrder: true }],
+  ])('a row of age a is read again when it is 1.25 a, and once more when it leaves the lookback: %s', (_what, of) => {
+    const { reads } = calm(of, 4, moments)
+    for (const [atMs, times] of reads) {
+      expect(
+        times.some(readMs => readMs - atMs >= of.lookbackMs),
+        'read once more when it has left the lookback',
+      ).toBe(true)
+      for (const [i, readMs] of times.entries()) {
+        const nextMs = times[i + 1]
+        if (nextMs === undefined) continue
+        const ageMs = readMs - atMs
+        const pauseMs = ageMs < of.hotMs - of.pollIntervalMs ? 0 : Math.min(ageMs / 4, of.lookbackIntervalMs)
+        expect(nextMs - readMs, `at ${ageMs / MINUTE} min`).toBeLessThanOrEqual(
+          Math.max(pauseMs, of.pollIntervalMs) + of.pollIntervalMs,
+        )
+      }
+    }
+  })
+
+  test('a row costs at most 90 readings over two days, and an hour of polls at most 66 windows', () => {
+    const { reads, windowsRead } = calm(botmakerLike, 4, moments)
+    const counts = [...reads.values()].map(times => times.length)
+    expect(Math.max(...counts)).toBeLessThanOrEqual(90)
+    expect(Math.min(...counts)).toBeGreaterThan(75)
+    expect(windowsRead / (4 * 24)).toBeLessThanOrEqual(66)
+  })
+
+  test('the newest windows of a pass come first', () => {
+    const of = { ...botmakerLike, longestMs: 3 * HOUR, lookbackIntervalMs: 15 * MINUTE }
+    const cursor = {
+      ...beginCursor(of, NOON, [{ from: NOON - DAY, until: NOON - HOUR }]),
+      live: { atMs: NOON + HOUR, toMs: null, resume: null },
+    }
+    const pass = readAll(cursor, beginPace(of), of, NOON + HOUR).pieces.filter(({ lane }) => lane === 'lookback')
+    expect(windows(pass).slice(0, 2)).toEqual([
+      ['lookback', -4 * HOUR, -HOUR],
+      ['lookback', -7 * HOUR, -4 * HOUR],
+    ])
+  })
 })
 
 describe('lookback', () => {
@@ -153,7 +302,7 @@ describe('lookback', () => {
     expect(early.pieces.map(piece => piece.lane)).toEqual(['live'])
     const due = readAll(early.cursor, early.pace, of, NOON + 15 * MINUTE)
     expect(windows(due.pieces)).toEqual([
-      ['live', 12 * MINUTE, 13 * MINUTE],
+      ['live', 12 * MINUTE, 15 * MINUTE],
       ['lookback', -3 * HOUR, 13 * MINUTE],
     ])
     expect(readAll(due.cursor, due.pace, of, NOON + 15 * MINUTE).pieces).toEqual([])
@@ -170,16 +319,16 @@ describe('lookback', () => {
     }
     const pass = readAll(cursor, { ...beginPace(of), pollAtMs: NOON + DAY }, of, NOON + 15 * MINUTE).pieces
     expect(windows(pass).filter(([lane]) => lane === 'lookback')).toEqual([
-      ['lookback', -3 * HOUR, -2 * HOUR],
       ['lookback', -HOUR, -2 * MINUTE],
+      ['lookback', -3 * HOUR, -2 * HOUR],
     ])
   })
 
   test('a pass reaches back to where the last one stood, however long ago that was, so that no row misses its last reading', () => {
     const filled = readAll(beginCursor(of, NOON, []), beginPace(of), of, NOON)
     const weekLater = NOON + 7 * DAY
-    const pass = readAll(filled.cursor, beginPace(of), of, weekLater).pieces.find(piece => piece.lane === 'lookback')
-    expect(pass?.window.fromMs).toBe(NOON - 3 * HOUR)
+    const pass = readAll(filled.cursor, beginPace(of), of, weekLater).pieces.filter(piece => piece.lane === 'lookback')
+    expect(Math.min(...pass.map(({ window }) => window.fromMs))).toBe(NOON - 3 * HOUR)
   })
 
   test('a pass that begins while a live window is in hand does not count for its rows: the next one reaches back to them', () => {
@@ -190,7 +339,7 @@ describe('lookback', () => {
     let nowMs = NOON + 3 * HOUR
     let pages = 0
     const passes: number[] = []
-    for (; passes.length < 3; nowMs += MINUTE) {
+    for (; passes.length < 3 || pages < 30; nowMs += MINUTE) {
       const planned = next(cursor, pace, back, nowMs)
       ;({ cursor, pace } = planned)
       const { piece } = planned
@@ -226,7 +375,8 @@ describe('a window that the vendor finds too large', () => {
   const tooLarge = new FlowError('SRC_WINDOW_TOO_LARGE', { status: 400 })
 
   test('is read in halves, and the next ones are no longer, until enough of them went well', () => {
-    const begun = next(beginCursor(of, NOON, []), beginPace(of), of, NOON)
+    const first = readAll(beginCursor(of, NOON, []), beginPace(of), of, NOON, 1)
+    const begun = next(first.cursor, first.pace, of, NOON)
     const halved = halveWindow(begun.cursor, begun.pace, begun.piece as Piece, of, tooLarge)
     const { pieces } = readAll(halved.cursor, halved.pace, of, NOON)
     const lengths = pieces.map(({ window }) => window.untilMs - window.fromMs)
@@ -243,7 +393,8 @@ describe('a window that the vendor finds too large', () => {
 
 test('a resume that does not survive a restart is not kept; the window is', () => {
   const of = { ...spec, durableResume: false, startAtMs: NOON - DAY }
-  const begun = next(beginCursor(of, NOON, []), beginPace(of), of, NOON)
+  const first = readAll(beginCursor(of, NOON, []), beginPace(of), of, NOON, 1)
+  const begun = next(first.cursor, first.pace, of, NOON)
   const { backfill } = afterPage(begun.cursor, begun.piece as Piece, 'token', of)
   expect(backfill).toMatchObject({ atMs: NOON - DAY, toMs: NOON - 2 * MINUTE, resume: null })
 })
@@ -255,6 +406,7 @@ describe('what is forgotten', () => {
     const covered = [{ from: NOON - 3 * DAY, until: NOON - HOUR }]
     const { pieces } = readAll(beginCursor(of, NOON, covered), beginPace(of), of, NOON)
     expect(pieces.map(({ window, forgotten }) => [window.fromMs - NOON, window.untilMs - NOON, forgotten])).toEqual([
+      [-2 * MINUTE, 0, false],
       [-2 * DAY, -DAY, true],
       [-DAY, -6 * HOUR, true],
       [-6 * HOUR, -HOUR, false],
@@ -268,7 +420,8 @@ describe('what is forgotten', () => {
   })
 
   test('rows are needed inside the lookback, and in the window in hand', () => {
-    const begun = next(beginCursor(of, NOON, []), beginPace(of), of, NOON)
+    const first = readAll(beginCursor(of, NOON, []), beginPace(of), of, NOON, 1)
+    const begun = next(first.cursor, first.pace, of, NOON)
     const needed = stillNeeded(begun.cursor, of)
     expect(needed(NOON - HOUR)).toBe(true)
     expect(needed(NOON - DAY)).toBe(true)
@@ -281,12 +434,15 @@ describe('what is forgotten', () => {
 /** A life of a source partition with kills, late pages, expired resumes, refused windows; what was read when is kept beside it. */
 function live(seed: number) {
   const luck = draw(seed)
+  const lookbackMs = luck.chance(0.8) ? luck.between(1, 24) * HOUR : 0
   const of: PlanSpec = {
     startAtMs: luck.chance(0.7) ? NOON - luck.between(0, 5 * DAY) : null,
     pollIntervalMs: luck.between(1, 5) * MINUTE,
     lagMs: luck.between(0, 5) * MINUTE,
-    lookbackMs: luck.chance(0.8) ? luck.between(1, 24) * HOUR : 0,
-    lookbackIntervalMs: luck.between(5, 60) * MINUTE,
+    lookbackMs,
+    lookbackIntervalMs: luck.between(5, 600) * MINUTE,
+    hotMs: luck.chance(0.7) ? Math.min(lookbackMs, luck.between(1, 120) * MINUTE) : 0,
+    mostPerHour: Infinity,
     longestMs: luck.one([HOUR, 7 * HOUR, DAY, Infinity]),
     smallestMs: MINUTE,
     durableResume: luck.chance(0.5),
@@ -297,8 +453,8 @@ function live(seed: number) {
   let cursor = beginCursor(of, nowMs, [])
   let pace = beginPace(of)
   /** Windows read from their first page to their last, by the time the reading began. */
-  const read: { lane: Lane; window: TimeRange; beganMs: number }[] = []
-  const begun = new Map<Lane, { fromMs: number; untilMs: number; beganMs: number; page: number }>()
+  const read: { lane: Lane; swept: boolean; window: TimeRange; beganMs: number }[] = []
+  const begun = new Map<string, { fromMs: number; untilMs: number; beganMs: number; page: number }>()
   const untilMs = NOON + 3 * DAY
   while (nowMs < untilMs) {
     nowMs += luck.between(0, 20_000)
@@ -306,6 +462,7 @@ function live(seed: number) {
       // Killed: what was not in the cursor is gone.
       cursor = readCursor(writeCursor(cursor), nowMs) as KnownCursor
       pace = beginPace(of)
+      begun.delete('swept')
       nowMs += luck.chance(0.1) ? luck.between(0, DAY / 4) : 1000
     }
     const planned = next(cursor, pace, of, nowMs)
@@ -317,49 +474,72 @@ function live(seed: number) {
     }
     const { fromMs, untilMs: endMs } = piece.window
     expect(endMs).toBeGreaterThan(fromMs)
+    expect(endMs, 'ends ahead of now').toBeLessThanOrEqual(nowMs)
     expect(endMs - fromMs).toBeLessThanOrEqual(of.longestMs)
-    let listing = begun.get(piece.lane)
-    if (!listing || listing.fromMs !== fromMs || listing.untilMs !== endMs || piece.resume === null) {
+    const key = piece.swept ? 'swept' : piece.lane
+    let listing = begun.get(key)
+    const goesOn = piece.swept ? listing?.page !== undefined && listing.page > 0 : piece.resume !== null
+    if (!listing || listing.fromMs !== fromMs || listing.untilMs !== endMs || !goesOn) {
       listing = { fromMs, untilMs: endMs, beganMs: nowMs, page: 0 }
-      begun.set(piece.lane, listing)
+      begun.set(key, listing)
     }
     if (of.durableResume && piece.resume !== null) expect(piece.resume).toBe(listing.page)
     if (luck.chance(0.03) && endMs - fromMs > of.smallestMs) {
       ;({ cursor, pace } = halveWindow(cursor, pace, piece, of, new FlowError('SRC_WINDOW_TOO_LARGE')))
     } else if (luck.chance(0.03)) {
-      cursor = startWindowAgain(cursor, piece.lane)
+      cursor = startWindowAgain(cursor, piece)
+      listing.page = 0
     } else if (luck.chance(0.3)) {
       listing.page++
       cursor = afterPage(cursor, piece, listing.page, of)
     } else {
-      read.push({ lane: piece.lane, window: { from: fromMs, until: endMs }, beganMs: listing.beganMs })
+      const swept = piece.swept === true
+      read.push({ lane: piece.lane, swept, window: { from: fromMs, until: endMs }, beganMs: listing.beganMs })
       ;({ cursor, pace } = afterWindow(cursor, pace, piece, of, nowMs))
+      begun.delete(key)
     }
   }
   return { of, cursor, read, nowMs }
 }
 
-describe('over random lives with kills, refusals and expired resumes', () => {
-  const seeds = Array.from({ length: 80 }, (_, seed) => seed)
+const unionOf = (read: readonly { window: TimeRange }[]) =>
+  read.reduce<readonly TimeRange[]>((ranges, { window }) => withRange(ranges, window), [])
+const isWithin = (ranges: readonly TimeRange[], { from, until }: TimeRange) =>
+  ranges.some(range => range.from <= from && until <= range.until)
 
-  test.each(seeds)('nothing is passed unread, nothing is read twice but by lookback (seed %i)', seed => {
-    const { of, cursor, read } = live(seed)
-    const once = read.filter(({ lane }) => lane !== 'lookback')
-    const union = once.reduce<readonly TimeRange[]>((ranges, { window }) => withRange(ranges, window), [])
-    expect(cursor.covered).toEqual(union)
-    const lengths = once.reduce((sum, { window }) => sum + window.until - window.from, 0)
-    expect(lengths, 'live and backfill overlap').toBe(union.reduce((sum, { from, until }) => sum + until - from, 0))
+describe('over random lives with kills, refusals and expired resumes', () => {
+  const seeds = Array.from({ length: 50 }, (_, seed) => seed)
+  const lives = new Map<number, ReturnType<typeof live>>()
+  const lifeOf = (seed: number) => lives.get(seed) ?? (lives.set(seed, live(seed)).get(seed) as ReturnType<typeof live>)
+
+  test.each(seeds)('nothing is passed unread, nothing is read twice but by sweeps and passes (seed %i)', seed => {
+    const { of, cursor, read } = lifeOf(seed)
+    const kept = read.filter(({ lane, swept }) => lane !== 'lookback' && !swept)
+    const lengths = kept.reduce((sum, { window }) => sum + window.until - window.from, 0)
+    expect(lengths, 'live and backfill overlap').toBe(unionOf(kept).reduce((sum, { from, until }) => sum + until - from, 0))
+    const union = unionOf(read.filter(({ lane }) => lane !== 'lookback'))
+    for (const range of cursor.covered) expect(isWithin(union, range), 'covered, and not read').toBe(true)
+    for (const { window } of kept) expect(isWithin(cursor.covered, window), 'read, and not covered').toBe(true)
     const startMs = of.startAtMs ?? NOON - of.lagMs
-    if (completeUntil(cursor) > startMs) {
-      expect(union.some(({ from, until }) => from <= startMs && until >= completeUntil(cursor))).toBe(true)
-    }
-    for (const { lane, window } of read) {
-      if (lane === 'lookback') expect(union.some(({ from, until }) => from <= window.from && window.until <= until)).toBe(true)
+    const promised = { from: startMs, until: completeUntil(cursor) }
+    if (promised.until > startMs) expect(isWithin(cursor.covered, promised)).toBe(true)
+    for (const { lane, window } of read) if (lane === 'lookback') expect(isWithin(cursor.covered, window)).toBe(true)
+  })
+
+  test.each(seeds)('what live promises was read once rows could appear no more (seed %i)', seed => {
+    const { of, cursor, read } = lifeOf(seed)
+    for (const { from, until } of cursor.covered) {
+      for (let atMs = from; atMs < until; atMs += 7 * MINUTE) {
+        const settled = read.some(
+          ({ window, beganMs }) => window.from <= atMs && atMs < window.until && beganMs >= atMs + of.lagMs,
+        )
+        expect(settled, `${new Date(atMs).toISOString()} was read only while rows could still appear`).toBe(true)
+      }
     }
   })
 
   test.each(seeds)('each moment is read once more when it is older than the lookback (seed %i)', seed => {
-    const { of, cursor, read } = live(seed)
+    const { of, cursor, read } = lifeOf(seed)
     if (of.lookbackMs === 0) return
     const settledMs = horizon(cursor, of)
     for (const { from, until } of cursor.covered) {
@@ -415,11 +595,12 @@ describe('a lookback that is made longer', () => {
 describe('a cursor of a clock that was ahead', () => {
   const of = { ...spec, lookbackMs: 2 * DAY }
   const far = NOON + 400 * DAY
+  const pass = { atMs: NOON - DAY, toMs: null, resume: null, fromMs: NOON - DAY, roundMs: NOON }
   const ahead: KnownCursor = {
     startMs: NOON - 10 * DAY,
     live: { atMs: far, toMs: far + MINUTE, resume: 'page' },
     backfill: { atMs: NOON - 9 * DAY, toMs: null, resume: null, untilMs: far, beganMs: far },
-    lookback: { beganMs: far, pass: { atMs: NOON - DAY, toMs: null, resume: null, untilMs: far, beganMs: far } },
+    lookback: { beganMs: far, roundMs: far, pass: { ...pass, untilMs: far, beganMs: far } },
     covered: [
       { from: NOON - 10 * DAY, until: NOON - 9 * DAY },
       { from: NOON - DAY, until: far },
@@ -433,7 +614,7 @@ describe('a cursor of a clock that was ahead', () => {
       startMs: NOON - 10 * DAY,
       live: { atMs: edge, toMs: null, resume: null },
       backfill: { atMs: NOON - 9 * DAY, toMs: null, resume: null, untilMs: edge, beganMs: edge },
-      lookback: { beganMs: NOON, pass: null },
+      lookback: { beganMs: NOON, roundMs: NOON, pass: null },
       covered: [
         { from: NOON - 10 * DAY, until: NOON - 9 * DAY },
         { from: NOON - DAY, until: edge },
@@ -449,7 +630,11 @@ describe('a cursor of a clock that was ahead', () => {
       { ...beginCursor(of, NOON, []), live: { atMs: NOON - DAY, toMs: far, resume: 'x' } },
       NOON - DAY,
     ],
-    ['only the lookback', { ...beginCursor(of, NOON, []), lookback: { beganMs: far, pass: null } }, NOON - of.lagMs],
+    [
+      'only the lookback',
+      { ...beginCursor(of, NOON, []), lookback: { beganMs: far, roundMs: NOON, pass: null } },
+      NOON - of.lagMs,
+    ],
   ])('also where it is %s', (_what, cursor, liveMs) => {
     const back = notAheadOf(cursor, of, NOON)
     expect(back.live).toEqual({ atMs: liveMs, toMs: null, resume: null })

@@ -24,6 +24,8 @@ test('a listing that has moved is not gone on with from its place, however often
     lagMs: 0,
     lookbackMs: 0,
     lookbackIntervalMs: 60_000,
+    hotMs: 0,
+    mostPerHour: Infinity,
     longestMs: 86_400_000,
     smallestMs: 1000,
     durableResume: true,
@@ -41,6 +43,7 @@ test('a listing that has moved is not gone on with from its place, however often
       clock,
       log: silentLog,
       openIds: () => [],
+      timeOf: () => undefined,
     },
     beginCursor(spec, NOW, []),
   )

@@ -29,6 +29,8 @@ const partsOf = (kafka: Pick<Kafka, 'openWriter' | 'readToEnd'>): RestoreParts =
     lagMs: 0,
     lookbackMs: 3_600_000,
     lookbackIntervalMs: 60_000,
+    hotMs: 0,
+    mostPerHour: Infinity,
     longestMs: 3_600_000,
     smallestMs: 1000,
     durableResume: true,

@@ -217,7 +217,17 @@ test('after a clock that was ahead is set right, the live edge is due within its
   const stream = connector.streams['sessions'] as Stream
   const spec = planSpecOf(connector, stream, { ...base, pollIntervalMs: 5 * MINUTE }, {})
   const scope = { name: 'acme', botId: null }
-  const parts = { stream, config: {}, scope, http: null as never, spec, clock, log: silentLog, openIds: () => [] }
+  const parts = {
+    stream,
+    config: {},
+    scope,
+    http: null as never,
+    spec,
+    clock,
+    log: silentLog,
+    openIds: () => [],
+    timeOf: () => undefined,
+  }
   const reader = new Reader(parts, beginCursor(spec, clock.now(), []))
   clock.jump(30 * 24 * HOUR)
   for (let step = await reader.next(); step !== null; step = await reader.next()) reader.accept(step)

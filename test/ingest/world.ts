@@ -36,6 +36,7 @@ export const base: BaseConfig = {
   pollIntervalMs: null,
   lookbackMs: null,
   lookbackIntervalMs: null,
+  hotMs: null,
   streams: ['sessions'],
   errorsTolerance: 'all',
   pii: null,

@@ -61,6 +61,7 @@ test('the least config gets every default', () => {
       pollIntervalMs: null,
       lookbackMs: null,
       lookbackIntervalMs: null,
+      hotMs: null,
       streams: ['sessions'],
       errorsTolerance: 'all',
       pii: null,

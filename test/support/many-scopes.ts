@@ -69,7 +69,7 @@ export async function prefill(
           startMs: nowMs - polls * MINUTE,
           live: { atMs, toMs: null, resume: null },
           backfill: null,
-          lookback: { beganMs: atMs - 5 * MINUTE, pass: null },
+          lookback: { beganMs: atMs - 5 * MINUTE, roundMs: atMs - 5 * MINUTE, pass: null },
           covered: [{ from: nowMs - polls * MINUTE, until: atMs }],
           kept: { lookbackMs: 2 * 24 * 60 * MINUTE, fromMs: -Infinity },
         })

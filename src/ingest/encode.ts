@@ -59,12 +59,15 @@ export interface Outputs extends PartitionName {
   /** `max.message.bytes` of each topic. */
   readonly maxBytes: ReadonlyMap<string, number>
   readonly door: Door
-  /** The kinds of records that the stream gives. */
-  readonly feeds: readonly RecordKind[]
+  /** The kinds of records that the stream gives, as Progress says them. */
+  readonly feeds: readonly Feed[]
   readonly transfers: Transfers
   /** False: a reject ends the task (`errors.tolerance: none`). */
   readonly tolerant: boolean
 }
+
+/** A stream that gives sessions says beside it whether their transfers are known. */
+export type Feed = RecordKind | 'transfer' | 'no_transfer'
 
 type Kind = Draft['kind']
 const KIND_NUMBER = { session: 1, message: 2, event: 3 } as const

@@ -10,6 +10,7 @@ import type { PartitionBatch, WriteRecord } from '../kafka/port.ts'
 import { mostRecordBytes } from '../kafka/room.ts'
 import { botKey, type Event, type Lane, type Message, type Session, sessionKeyOf } from '../records.ts'
 import type { Draft, RecordKind, Window } from '../source/contract.ts'
+import type { Transfers } from '../source/transfers.ts'
 import type { TopicNames } from '../topics.ts'
 import { type PartitionName, progressKey } from './cursor.ts'
 import { type Drained, spreadThread } from './derived.ts'
@@ -58,11 +59,15 @@ export interface Outputs extends PartitionName {
   /** `max.message.bytes` of each topic. */
   readonly maxBytes: ReadonlyMap<string, number>
   readonly door: Door
-  /** The kinds of records that the stream gives. */
-  readonly feeds: readonly RecordKind[]
+  /** The kinds of records that the stream gives, as Progress says them. */
+  readonly feeds: readonly Feed[]
+  readonly transfers: Transfers
   /** False: a reject ends the task (`errors.tolerance: none`). */
   readonly tolerant: boolean
 }
+
+/** A stream that gives sessions says beside it whether their transfers are known. */
+export type Feed = RecordKind | 'transfer' | 'no_transfer'
 
 type Kind = Draft['kind']
 const KIND_NUMBER = { session: 1, message: 2, event: 3 } as const

@@ -207,9 +207,11 @@ export class Batch {
   /** Counts the piece in: its window widens what this commit reports. */
   widen(piece: Piece): this {
     if (piece.followed === true) return this
-    if (!this.#hasWindow) this.fromMs = piece.window.fromMs
+    const { fromMs, untilMs } = piece.window
+    // Passes go backwards in time.
+    this.fromMs = this.#hasWindow ? Math.min(this.fromMs, fromMs) : fromMs
+    this.untilMs = this.#hasWindow ? Math.max(this.untilMs, untilMs) : untilMs
     this.#hasWindow = true
-    this.untilMs = piece.window.untilMs
     return this
   }
 

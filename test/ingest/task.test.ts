@@ -14,7 +14,8 @@ import { base, startLife, topicsOf } from './world.ts'
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 const NOON = Date.parse('2026-11-20T12:00:00Z')
-const WINDOW = { longestMs: HOUR, lagMs: MINUTE, lookbackMs: 0, pollIntervalMs: 5 * MINUTE }
+/** Without a safety lag, so that nothing of live is due at first. */
+const WINDOW = { longestMs: HOUR, lagMs: 0, lookbackMs: 0, pollIntervalMs: 5 * MINUTE }
 
 type Read = (args: ReadArgs) => AsyncIterable<Page>
 

@@ -44,7 +44,15 @@ function connectorOf(given: Given): Connector {
     http: () => ({ baseUrl: 'http://127.0.0.1:9' }),
     streams: {
       sessions: {
-        window: { longestMs: 24 * HOUR, lagMs: 0, lookbackMs: 6 * HOUR, lookbackIntervalMs: 10 * MINUTE, durableResume: true },
+        // Every window shows all rows, so nothing is read at every poll beside them.
+        window: {
+          longestMs: 24 * HOUR,
+          lagMs: 0,
+          hotMs: 0,
+          lookbackMs: 6 * HOUR,
+          lookbackIntervalMs: 10 * MINUTE,
+          durableResume: true,
+        },
         row: Row,
         async *read({ resume }): AsyncGenerator<Page> {
           const size = given.pageRows ?? 100

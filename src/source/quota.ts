@@ -11,13 +11,16 @@ import { FlowError } from '../errors.ts'
 import type { Quota } from './contract.ts'
 import { LONGEST_DAY_WAIT_MS } from './wait.ts'
 
-/** Who goes first when several wait: the live edge, then what may have changed, then the past. */
+/** Who goes first when several wait: what is new, hot, named or open, then what may have changed, then the past. */
 export const PRIORITY = { live: 0, lookback: 1, backfill: 2 } as const
+
+/** Requests in a row for those who go first, while others wait; the next is for whoever of these has waited longest. So none waits for ever. */
+const TURNS_IN_A_ROW = 4
 
 export interface QuotaGate {
   /**
    * Resolves when a request may start, and counts it; the request is over when the returned function is called (more calls do
-   * nothing). Lower priorities go first, equal ones in the order they came. Rejects with STOPPED as soon as the signal aborts.
+   * nothing). Lower priorities go first, but for one request in five, equal ones in the order they came. Rejects with STOPPED as soon as the signal aborts.
    */
   acquire(priority: number, signal: AbortSignal): Promise<() => void>
   /**
@@ -87,6 +90,7 @@ function gateOf(
   let underWay = 0
   let heldUntilMs = -Infinity
   const waiters: Waiter[] = []
+  let turnsInARow = 0
   /** The one sleep until the next turn; null while nobody sleeps. */
   let alarm: { abort: AbortController; dueMs: number } | null = null
 
@@ -116,6 +120,19 @@ function gateOf(
     return request
   }
 
+  function takeNext(): Waiter {
+    const first = waiters[0] as Waiter
+    const others = waiters.filter(({ priority }) => priority > first.priority)
+    turnsInARow = others.length === 0 ? 0 : turnsInARow + 1
+    let next = first
+    if (turnsInARow > TURNS_IN_A_ROW) {
+      turnsInARow = 0
+      next = others.reduce((oldest, other) => (other.sinceMs < oldest.sinceMs ? other : oldest))
+    }
+    waiters.splice(waiters.indexOf(next), 1)
+    return next
+  }
+
   /** Start whoever may, and set the alarm for the next. */
   function pump(): void {
     const concurrency = rules().limits.concurrency || Infinity
@@ -126,7 +143,7 @@ function gateOf(
         setAlarm(readyMs, nowMs)
         return
       }
-      const waiter = waiters.shift() as Waiter
+      const waiter = takeNext()
       underWay++
       const request = remember(nowMs)
       if (nowMs > waiter.sinceMs) onWaited((nowMs - waiter.sinceMs) / 1000)

@@ -112,6 +112,27 @@ test('a request counts as under way until it is released, once', async () => {
   expect(started).toEqual(['third'])
 })
 
+test('one request in five is for whoever has waited longest of those behind, so that none waits for ever', async () => {
+  const clock = handClock(0, { autoAdvance: { quietMs: 1 } })
+  const gate = createQuota({ perSecond: 1 }, clock)
+  const order: string[] = []
+  const ask = (name: string, priority: number): Promise<unknown> =>
+    gate.acquire(priority, going).then(release => (order.push(name), release()))
+  const busy = async (): Promise<void> => {
+    for (let i = 0; i < 12; i++) await ask('live', PRIORITY.live)
+  }
+  await Promise.all([
+    ask('first', PRIORITY.live),
+    busy(),
+    busy(),
+    ask('backfill', PRIORITY.backfill),
+    clock.sleep(1).then(() => ask('lookback', PRIORITY.lookback)),
+  ])
+  expect(order.indexOf('backfill')).toBeLessThanOrEqual(6)
+  expect(order.indexOf('lookback')).toBeLessThanOrEqual(11)
+  expect(order.slice(0, 4)).not.toContain('backfill')
+})
+
 test('those who wait go by priority, then in the order they came', async () => {
   const clock = handClock(0, { autoAdvance: { quietMs: 1 } })
   const gate = createQuota({ perSecond: 1 }, clock)

@@ -18,6 +18,7 @@ export interface Place {
 export interface Cursor {
   /** The earliest time that this source partition is to hold: `start.at`, or its first live edge. */
   readonly startMs: number
+  /** Of a stream that is read by the vendor's own cursor, `resume` is that cursor, also between windows. */
   readonly live: Place
   /** From `startMs` up to the first live edge; null when there is nothing left to fill. */
   readonly backfill:
@@ -246,8 +247,7 @@ function keptOf(map: Readonly<Record<string, Primitive>>): Kept | null {
 }
 
 function putWindow(map: Record<string, Primitive>, lane: string, place: Place, seal: Seal): void {
-  if (place.toMs === null) return
-  map[`${lane}.to`] = iso(place.toMs)
+  if (place.toMs !== null) map[`${lane}.to`] = iso(place.toMs)
   if (place.resume === null) return
   if (seal !== unsealed) {
     map[`${lane}.resume.sealed`] = seal.seal(JSON.stringify(place.resume))
@@ -259,14 +259,16 @@ function putWindow(map: Record<string, Primitive>, lane: string, place: Place, s
 
 function placeOf(map: Readonly<Record<string, Primitive>>, lane: string, atMs: number, seal: Seal): Place {
   const toMs = timeOf(map, `${lane}.to`)
-  if (toMs === null || toMs <= atMs) return { atMs, toMs: null, resume: null }
+  const place = { atMs, toMs: toMs !== null && toMs > atMs ? toMs : null }
+  // A window that has come to nothing has no place; but a stream that is read by the vendor's cursor has one between two windows, too.
+  if (toMs !== null && place.toMs === null) return { ...place, resume: null }
   const sealed = map[`${lane}.resume.sealed`]
   const opened = typeof sealed === 'string' && seal !== unsealed ? seal.open(sealed) : null
-  if (typeof sealed === 'string') return { atMs, toMs, resume: opened === null ? null : (JSON.parse(opened) as Json) }
+  if (typeof sealed === 'string') return { ...place, resume: opened === null ? null : (JSON.parse(opened) as Json) }
   const text = map[`${lane}.resume.json`]
-  if (text === undefined || text === null) return { atMs, toMs, resume: map[`${lane}.resume`] ?? null }
+  if (text === undefined || text === null) return { ...place, resume: map[`${lane}.resume`] ?? null }
   try {
-    return { atMs, toMs, resume: JSON.parse(String(text)) as Json }
+    return { ...place, resume: JSON.parse(String(text)) as Json }
   } catch (error) {
     throw invalid(`${lane}.resume.json`, 'is not JSON', error)
   }

@@ -290,9 +290,16 @@ function shown(door: Door, { code, stage, path, message, raw }: Reject): Peeked 
   return { kind: 'reject', record: { reason: code, stage, path, message, row: door.row(raw) } }
 }
 
-/** Touching windows from now backwards over the lookback: short at first, since few records are wanted, then twice as long each. */
+/**
+ * Touching windows from now backwards over the lookback: short at first, since few records are wanted, then twice as long each. One window where the
+ * vendor's own cursor is followed.
+ */
 function* windowsBack(spec: PlanSpec, nowMs: number): Generator<Window> {
   const untilMs = nowMs - (spec.lookbackMs > 0 ? spec.lookbackMs : NO_LOOKBACK_MS)
+  if (spec.keepsCursor) {
+    yield { fromMs: untilMs, untilMs: nowMs }
+    return
+  }
   let lengthMs = Math.max(FIRST_WINDOW_MS, spec.smallestMs)
   for (let atMs = nowMs; atMs > untilMs; lengthMs *= 2) {
     const fromMs = Math.max(untilMs, atMs - Math.min(lengthMs, spec.longestMs))

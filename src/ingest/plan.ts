@@ -43,6 +43,8 @@ export interface PlanSpec {
   readonly inOrder: boolean
   /** How long after it left the lookback an open row is asked for by its id, milliseconds; 0: not at all. */
   readonly followMs: number
+  /** The resume of one live window continues the next; what is asked for is no window of time. */
+  readonly keepsCursor: boolean
   /** Its share of the vendor's requests in an hour, without backfill: what is hot is shortened when there would be more. Infinity: no limit. */
   readonly mostPerHour: number
 }
@@ -113,7 +115,7 @@ const LIVE_PAGES_IN_A_ROW = 8
 export function beginCursor(spec: PlanSpec, nowMs: number, covered: readonly TimeRange[]): KnownCursor {
   const edgeMs = nowMs - spec.lagMs
   const startMs = spec.startAtMs ?? edgeMs
-  const liveMs = spec.inOrder ? startMs : Math.max(startMs, edgeMs)
+  const liveMs = spec.inOrder || spec.keepsCursor ? startMs : Math.max(startMs, edgeMs)
   return {
     startMs,
     live: at(liveMs),
@@ -246,14 +248,15 @@ export function next(cursor: KnownCursor, pace: Pace, spec: PlanSpec, nowMs: num
   const place = placeOf(started, lane)
   if (place.toMs !== null) return { cursor: started, pace: turned, piece: pieceOf(started, spec, lane, place.toMs) }
   const { fromMs, untilMs } = newWindow(started, turned, spec, lane)
-  let opened = withPlace(started, lane, { atMs: fromMs, toMs: untilMs, resume: null })
+  let opened = withPlace(started, lane, { atMs: fromMs, toMs: untilMs, resume: spec.keepsCursor ? place.resume : null })
   if (lane === 'backfill' && opened.backfill) opened = { ...opened, backfill: { ...opened.backfill, beganMs: nowMs } }
   return { cursor: opened, pace: turned, piece: pieceOf(opened, spec, lane, untilMs) }
 }
 
 /** When `next` may have something to do, if it has nothing now. */
 export function dueAt(cursor: KnownCursor, pace: Pace, spec: PlanSpec): number {
-  return spec.lookbackMs > 0 ? Math.min(pace.pollAtMs, lookbackDueAt(cursor, pace, spec)) : pace.pollAtMs
+  const hasPasses = spec.lookbackMs > 0 && !spec.keepsCursor
+  return hasPasses ? Math.min(pace.pollAtMs, lookbackDueAt(cursor, pace, spec)) : pace.pollAtMs
 }
 
 /** Live has been read as far as it stood when it was looked at last, without the safety lag. */
@@ -283,7 +286,14 @@ export function afterWindow(cursor: KnownCursor, pace: Pace, piece: Piece, spec:
   if (piece.swept) return afterSweptWindow(cursor, after, piece, spec)
   const { fromMs: from, untilMs: until } = piece.window
   const read: KnownCursor = { ...cursor, covered: withRange(cursor.covered, { from, until }) }
-  if (piece.lane === 'live') return { cursor: withPlace(read, 'live', at(until)), pace: after }
+  if (piece.lane === 'live') {
+    if (!spec.keepsCursor) return { cursor: withPlace(read, 'live', at(until)), pace: after }
+    const { resume } = cursor.live
+    return {
+      cursor: { ...read, live: { ...at(until), resume }, lookback: { beganMs: until, roundMs: until, pass: null } },
+      pace: after,
+    }
+  }
   if (piece.lane === 'backfill') {
     const isFilled = read.backfill !== null && until >= read.backfill.untilMs
     return { cursor: isFilled ? { ...read, backfill: null } : withPlace(read, 'backfill', at(until)), pace: after }
@@ -313,7 +323,7 @@ function sweepSpan({ hotMs }: Pace, { lagMs, pollIntervalMs }: PlanSpec): number
 
 function newSweep(cursor: KnownCursor, pace: Pace, spec: PlanSpec, nowMs: number): Sweep | null {
   const { live, covered } = cursor
-  if (live.atMs >= nowMs) return null
+  if (live.atMs >= nowMs || spec.keepsCursor) return null
   const hotFromMs = Math.max(nowMs - pace.hotMs, heldFrom(cursor, spec))
   const started = { toMs: null, edgeMs: nowMs }
   if (live.toMs === null && live.atMs >= nowMs - sweepSpan(pace, spec)) {
@@ -382,7 +392,8 @@ function isLiveDue(cursor: KnownCursor, pace: Pace, spec: PlanSpec): boolean {
 /** Live is further behind than sweeps reach. */
 function isCatchUpDue({ live }: KnownCursor, pace: Pace, spec: PlanSpec): boolean {
   const { edgeMs } = pace
-  return live.toMs !== null || live.atMs < edgeMs - Math.max(spec.lagMs, sweepSpan(pace, spec))
+  const spanMs = spec.keepsCursor ? spec.lagMs : Math.max(spec.lagMs, sweepSpan(pace, spec))
+  return live.toMs !== null || live.atMs < edgeMs - spanMs
 }
 
 /** Live is due, and has not just had its turn. */
@@ -428,6 +439,8 @@ function lookbackDueAt({ lookback, startMs }: KnownCursor, pace: Pace, spec: Pla
 }
 
 function beginPass(cursor: KnownCursor, pace: Pace, spec: PlanSpec, nowMs: number): { cursor: KnownCursor; pace: Pace } {
+  // What changed comes by the vendor's cursor.
+  if (spec.keepsCursor) return { cursor, pace }
   const { beganMs, roundMs, pass } = cursor.lookback
   if (pass) {
     const isOver = spec.lookbackMs <= 0 || (pass.toMs === null && nextStretch(cursor, pass, spec) === null)

@@ -199,6 +199,7 @@ export function planSpecOf(
     longestMs: window.longestMs,
     smallestMs: window.smallestMs ?? 1000,
     durableResume: window.durableResume,
+    keepsCursor: window.keepsCursor ?? false,
     inOrder: (stream.derive?.(config as never) ?? null) !== null,
     followMs: stream.follow?.longestMs ?? 0,
   }

@@ -229,6 +229,8 @@ export interface WindowSpec {
   readonly pollIntervalMs?: number
   /** Whether a `resume` still works after a restart. Where it does not, the window starts again and versions drop the repeats. */
   readonly durableResume: boolean
+  /** The resume of one window continues the next: a stream that is read by the vendor's own cursor (`poll`). Default false. */
+  readonly keepsCursor?: boolean
 }
 
 /** `[fromMs, untilMs)`, epoch milliseconds. */

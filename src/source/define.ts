@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import type {
+  Changes,
   Connector,
   Derive,
   Draft,
@@ -13,19 +14,36 @@ import type {
   ReadArgs,
   RecordKind,
   Scope,
+  Stream,
   Turn,
   WindowSpec,
 } from './contract.ts'
+import { byCursor, type CursorSpec, type PollArgs, type PolledPage } from './poll.ts'
 import type { RowContext } from './records.ts'
 import type { Transfers } from './transfers.ts'
 
 /** A stream as its author writes it: typed by the connector's config `C` and by its own row schema `R`. See `Stream` for what each part means. */
-export interface StreamDefinition<C, R extends z.ZodType> {
+export type StreamDefinition<C, R extends z.ZodType> = StreamParts<C, R> & (ReadByWindow<C> | ReadByCursor<C>)
+
+/** Windows of time are asked for. */
+export interface ReadByWindow<C> {
   readonly window: WindowSpec | ((config: C) => WindowSpec)
+  read(args: Omit<ReadArgs, 'config'> & { readonly config: C }): AsyncIterable<Page>
+  readonly poll?: undefined
+}
+
+/** The vendor's own cursor is followed. */
+export interface ReadByCursor<C> {
+  readonly cursor: CursorSpec
+  poll(args: PollArgs<C>): AsyncIterable<PolledPage>
+  readonly read?: undefined
+  readonly window?: undefined
+}
+
+interface StreamParts<C, R extends z.ZodType> {
   readonly gives?: readonly RecordKind[]
   scopes?(config: C, account: string): readonly Scope[]
   readonly row: R
-  read(args: Omit<ReadArgs, 'config'> & { readonly config: C }): AsyncIterable<Page>
   expand?(
     args: Omit<ExpandArgs, 'config' | 'rows'> & { readonly config: C; readonly rows: readonly z.output<R>[] },
   ): Promise<readonly z.output<R>[]>
@@ -34,6 +52,10 @@ export interface StreamDefinition<C, R extends z.ZodType> {
     isOpen(row: z.output<R>, ctx: RowContext<C>): boolean
     read(args: Omit<FollowArgs, 'config'> & { readonly config: C }): Promise<readonly unknown[]>
   }
+  readonly changes?: Omit<Changes, 'read'> & {
+    read(args: Omit<ReadArgs, 'config' | 'resume'> & { readonly config: C }): Promise<readonly string[]>
+  }
+  timeOf?(row: z.output<R>): number
   derive?(config: C): (Omit<Derive, 'turn'> & { turn(row: z.output<R>, ctx: RowContext<C>): Turn | null }) | null
   identify(row: z.output<R>): string
   fingerprint?(row: z.output<R>, ctx: RowContext<C>): Json
@@ -48,5 +70,12 @@ export function defineConnector<C extends z.ZodObject, R extends Record<string, 
   tellsTransfers?(config: z.output<C>, rules: Transfers): boolean
   readonly streams: { readonly [S in keyof R]: StreamDefinition<z.output<C>, R[S]> }
 }): Connector {
-  return definition
+  const streams = Object.entries(definition.streams).map(([name, stream]): [string, Stream] => [name, streamOf(stream)])
+  return { ...definition, streams: Object.fromEntries(streams) }
+}
+
+function streamOf<C, R extends z.ZodType>(stream: StreamDefinition<C, R>): Stream {
+  if (stream.poll === undefined) return stream
+  const { poll, cursor } = stream
+  return { ...stream, ...byCursor(cursor, args => poll(args)) }
 }

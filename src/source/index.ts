@@ -6,6 +6,7 @@ export { contentId, contentIds } from './content-id.ts'
 export type {
   AuthArgs,
   CallOptions,
+  Changes,
   Classified,
   Connector,
   Derive,
@@ -47,6 +48,7 @@ export {
   time,
   timeFault,
 } from './liberal.ts'
+export type { CursorSpec, PollArgs, PolledPage } from './poll.ts'
 export { type ListPage, listing, type Place, placeOf } from './listing.ts'
 export { looseObject } from './loose.ts'
 export { saysFault, twice } from './nothing.ts'

@@ -3,12 +3,16 @@ import { asFlowError } from '../errors.ts'
 import { durabilityWarnings } from '../kafka/durability.ts'
 import type { Kafka } from '../kafka/port.ts'
 import { probesOf } from '../ingest/peek.ts'
-import { tellsTransfers } from '../ingest/source-partition.ts'
+import { scheduleOf } from '../ingest/schedule.ts'
+import { type ConnectorToRun, tellsTransfers } from '../ingest/source-partition.ts'
 import { createLog, errorFields } from '../log.ts'
 import { quotaPool } from '../source/quota.ts'
 import { readArgs } from './args.ts'
 import { type Io, refuse } from './io.ts'
 import { openKafka, openRegistry, readSetup, type Setup } from './setup.ts'
+
+const DOES_NOT_FIT =
+  'the steady state takes more than a third of the quota, which leaves too little for backfill and repeats; raise poll.interval.ms or lookback.interval.ms, or lower lookback.ms (hot.ms is shortened by itself)'
 
 /** For everything: some vendors are asked seconds apart. */
 const TIMEOUT_MS = 180_000
@@ -71,7 +75,15 @@ export async function checkCommand(argv: string[], io: Io): Promise<number> {
         },
         { stream, scope },
       )
+  for (const connector of setup.connectors) io.stdout(JSON.stringify(scheduleFinding(connector)))
   return faults === 0 ? 0 : 1
+}
+
+/** What reading the connector takes of the vendor, and why; a warning where that is more than its part of the quota. */
+function scheduleFinding(connector: ConnectorToRun): object {
+  const { fits, ...schedule } = scheduleOf(connector)
+  const finding = { finding: fits ? 'ok' : 'warning', what: `connectors.${connector.name}`, ...schedule }
+  return fits ? finding : { ...finding, warning: DOES_NOT_FIT }
 }
 
 /** What makes the topics lose records, or stop. Where Kafka does not say, because of ACLs say, that is a warning too. */

@@ -81,8 +81,9 @@ export async function checkCommand(argv: string[], io: Io): Promise<number> {
 
 /** What reading the connector takes of the vendor, and why; a warning where that is more than its part of the quota. */
 function scheduleFinding(connector: ConnectorToRun): object {
-  const { fits, ...schedule } = scheduleOf(connector)
-  const finding = { finding: fits ? 'ok' : 'warning', what: `connectors.${connector.name}`, ...schedule }
+  const { fits, perHour: requestsPerHour, perDay: requestsPerDay, quotaPerHour, reasons } = scheduleOf(connector)
+  const what = `connectors.${connector.name}`
+  const finding = { finding: fits ? 'ok' : 'warning', what, requestsPerHour, requestsPerDay, quotaPerHour, reasons }
   return fits ? finding : { ...finding, warning: DOES_NOT_FIT }
 }
 

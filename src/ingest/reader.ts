@@ -282,11 +282,11 @@ export class Reader {
 
   /** Windows around the named rows that are older than what is hot and still inside the lookback, the newest first. */
   async #askChanges(changes: Changes, nowMs: number): Promise<Window[]> {
-    const { config, scope, http, spec, timeOf } = this.#of
+    const { config, scope, http, spec } = this.#of
     const fromMs = (this.#named.readMs ?? nowMs - 2 * spec.pollIntervalMs) - changes.lagMs
     const window = { fromMs: Math.max(fromMs, nowMs - spec.lookbackMs), untilMs: nowMs }
     const ids = await changes.read({ config: config as never, scope, window, nowMs, http })
-    const times = [...new Set(ids)].flatMap(id => timeOf(id) ?? [])
+    const times = [...new Set(ids)].flatMap(id => this.#of.timeOf(id) ?? [])
     const old = times.filter(atMs => atMs < nowMs - this.#pace.hotMs && atMs >= nowMs - spec.lookbackMs)
     return windowsAround(old, changes.joinMs ?? 0)
   }

@@ -76,6 +76,5 @@ export function defineConnector<C extends z.ZodObject, R extends Record<string, 
 
 function streamOf<C, R extends z.ZodType>(stream: StreamDefinition<C, R>): Stream {
   if (stream.poll === undefined) return stream
-  const { poll, cursor } = stream
-  return { ...stream, ...byCursor(cursor, args => poll(args)) }
+  return { ...stream, ...byCursor(stream.cursor, args => stream.poll(args)) }
 }

@@ -181,7 +181,15 @@ test('check tries everything, tells a line a finding, shows no secret, and exits
     ['fault', 'registry', 'REGISTRY_UNREACHABLE'],
     ['ok', 'connectors.good', undefined],
     ['fault', 'connectors.bad', 'SRC_UNAUTHORISED'],
+    ['ok', 'connectors.good', undefined],
+    ['ok', 'connectors.bad', undefined],
   ])
+  expect(findings.at(-2), 'what reading it takes of the vendor').toMatchObject({
+    requestsPerHour: expect.any(Number),
+    requestsPerDay: expect.any(Number),
+    quotaPerHour: 3600,
+    reasons: [{ stream: 'sessions', why: expect.stringContaining('at each poll') }],
+  })
   expect(ended.code).toBe(1)
   expect(ended.output).not.toContain(SECRET)
   expect(ended.output).not.toContain(vendor.config['access.token'])

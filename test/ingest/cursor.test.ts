@@ -22,8 +22,13 @@ const whole: Cursor = {
     beganMs: T('20T09:00'),
     roundMs: T('20T09:30'),
     pass: {
-      ...{ beganMs: T('20T09:50'), roundMs: T('20T09:51'), fromMs: T('18T00:00'), untilMs: T('19T12:00') },
-      ...{ atMs: T('19T00:00'), toMs: T('19T12:00'), resume: 40 },
+      beganMs: T('20T09:50'),
+      roundMs: T('20T09:51'),
+      fromMs: T('18T00:00'),
+      untilMs: T('19T12:00'),
+      atMs: T('19T00:00'),
+      toMs: T('19T12:00'),
+      resume: 40,
     },
   },
   covered: [

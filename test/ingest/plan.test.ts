@@ -512,7 +512,7 @@ const isWithin = (ranges: readonly TimeRange[], { from, until }: TimeRange) =>
 describe('over random lives with kills, refusals and expired resumes', () => {
   const seeds = Array.from({ length: 50 }, (_, seed) => seed)
   const lives = new Map<number, ReturnType<typeof live>>()
-  const lifeOf = (seed: number) => lives.get(seed) ?? (lives.set(seed, live(seed)).get(seed) as ReturnType<typeof live>)
+  const lifeOf = (seed: number) => lives.get(seed) ?? lives.set(seed, live(seed)).get(seed)!
 
   test.each(seeds)('nothing is passed unread, nothing is read twice but by sweeps and passes (seed %i)', seed => {
     const { of, cursor, read } = lifeOf(seed)

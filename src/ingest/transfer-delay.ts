@@ -27,7 +27,10 @@ export class ShownTransfers {
     const hash = keyHash(0, key)
     if (this.#seen.has(hash)) return false
     this.#seen.add(hash)
-    for (const oldest of this.#seen) if (this.#seen.size > this.#most) this.#seen.delete(oldest)
+    for (const oldest of this.#seen) {
+      if (this.#seen.size <= this.#most) break
+      this.#seen.delete(oldest)
+    }
     return true
   }
 }

@@ -26,6 +26,7 @@ import {
   survivesKills,
   survivesKillsAsTimeGoesOn,
 } from './checks-topics.ts'
+import { hotRowsArePrompt, scheduleFits, transfersArePrompt, transfersDoNotMove } from './checks-prompt.ts'
 import { type Bench, withBench } from './bench.ts'
 import { type Habit, HABITS, type Subject } from './subject.ts'
 import { isExpired, waiverFaults, waiverOf } from './waivers.ts'
@@ -78,6 +79,10 @@ export function conformanceChecks(subject: Subject): Check[] {
   for (const fault of MID_FAULTS) bench(`fault: ${fault.name}`, of => survivesFault(of, fault))
   for (const habit of HABITS)
     bench(`${habit}: ${HABIT_NAMES[habit] ?? 'topics hold the truth all the same'}`, of => survivesHabit(of, habit), habit)
+  bench('prompt: a transfer is on the topics within two polls', transfersArePrompt)
+  bench('prompt: the time of a transfer does not move', transfersDoNotMove)
+  bench('prompt: what is said in a young session is on the topics within two polls', hotRowsArePrompt)
+  bench('prompt: the schedule takes a third of the quota at most', scheduleFits)
   bench('stop: a signal ends everything within a second, whatever is under way', stopsAtOnce)
 
   const names = checks.map(({ name }) => name)

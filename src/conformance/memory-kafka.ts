@@ -5,6 +5,7 @@ type Outcome = 'open' | 'committed' | 'aborted'
 
 interface Entry {
   readonly record: WriteRecord | null
+  readonly timestamp: number
   readonly transaction: { outcome: Outcome }
 }
 
@@ -17,7 +18,8 @@ export interface MemoryKafka extends Pick<Kafka, 'openWriter' | 'readToEnd' | 'w
   readonly transactions: number
 }
 
-export function memoryKafka(): MemoryKafka {
+/** @param now The time that records are written at, epoch milliseconds. */
+export function memoryKafka(now: () => number = () => 0): MemoryKafka {
   const logs = new Map<string, Entry[]>()
   const owners = new Map<string, { epoch: number; open: { outcome: Outcome } | null }>()
   const outcomes: ('lost' | 'aborted' | 'ok')[] = []
@@ -30,9 +32,9 @@ export function memoryKafka(): MemoryKafka {
     return log
   }
   const readable = (log: Entry[]): ReadRecord[] =>
-    log.flatMap(({ record, transaction }, offset) =>
+    log.flatMap(({ record, timestamp, transaction }, offset) =>
       record && transaction.outcome === 'committed'
-        ? [{ offset, timestamp: 0, key: record.key, value: record.value, headers: buffersOf(record.headers) }]
+        ? [{ offset, timestamp, key: record.key, value: record.value, headers: buffersOf(record.headers) }]
         : [],
     )
 
@@ -64,7 +66,7 @@ export function memoryKafka(): MemoryKafka {
               for (const { topic, partition, records } of batches) {
                 const log = logOf(topic, partition)
                 const firstOffset = log.length
-                for (const record of records) log.push({ record: copyOf(record), transaction })
+                for (const record of records) log.push({ record: copyOf(record), timestamp: now(), transaction })
                 written.push({ topic, partition, firstOffset, lastOffset: log.length - 1 })
                 expectRoom(records)
               }
@@ -81,7 +83,8 @@ export function memoryKafka(): MemoryKafka {
           transaction.outcome = 'committed'
           transactions++
           // A commit marker takes an offset too.
-          for (const log of logs.values()) if (log.at(-1)?.transaction === transaction) log.push({ record: null, transaction })
+          for (const log of logs.values())
+            if (log.at(-1)?.transaction === transaction) log.push({ record: null, timestamp: now(), transaction })
           if (outcome === 'lost') {
             spent = true
             throw new FlowError('KAFKA_OUTCOME_UNKNOWN', { transactionalId })

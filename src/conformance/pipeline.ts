@@ -19,7 +19,7 @@ import type { Connector, Http, HttpSpec, Page, Stream } from '../source/contract
 import { type Bench } from './bench.ts'
 import { type JumpingClock, jumpingClock } from './clock.ts'
 import { type MemoryKafka, memoryKafka } from './memory-kafka.ts'
-import { assertSound, assertTrue, memoryRegistry, readTopics, type Topics } from './topics.ts'
+import { assertSound, assertTrue, memoryRegistry, readTopics, type WrittenTopics } from './topics.ts'
 
 export const NAMES = topicNames('conformance')
 const PARTITIONS = 3
@@ -88,8 +88,8 @@ export interface LifeOptions {
 export type End = 'done' | 'killed' | 'endless'
 
 export class Line {
-  readonly kafka: MemoryKafka = memoryKafka()
   readonly clock: JumpingClock
+  readonly kafka: MemoryKafka = memoryKafka(() => this.clock.now())
   readonly watch: Watch = { midListing: 0, sawPage: false, sawSecondPage: false, calls: 0, lastPage: '', told: new Map() }
   readonly #bench: Bench
   readonly #connector: Connector
@@ -246,7 +246,7 @@ export class Line {
     return this.isRead(untilMs) && this.cursors().every(isLast)
   }
 
-  topics(): Promise<Topics> {
+  topics(): Promise<WrittenTopics> {
     return readTopics(this.kafka, NAMES)
   }
 
@@ -303,6 +303,13 @@ export function stillLine(bench: Bench, options: Partial<LineOptions> = {}): Lin
 export async function liveStill(line: Line, bench: Bench, options: Partial<LifeOptions> = {}): Promise<End> {
   const { untilMs } = bench.vendor.window
   return line.live({ until: () => line.isRead(untilMs), deadlineMs: overAt(bench) + 2 * 86_400_000, ...options })
+}
+
+/** A line that reads the second half of the window as it comes, as production would: with the connector's own pace and quota, from its middle on. */
+export function promptLine(bench: Bench): Line {
+  const { fromMs, untilMs } = bench.vendor.window
+  const startMs = Math.round((fromMs + untilMs) / 2)
+  return new Line(bench, { startMs, base: { startAtMs: null, quota: OWN_QUOTA } })
 }
 
 /** Polls of the live edge within the window, and lookback passes after it. An odd number, so that fewer polls fall on round times. */

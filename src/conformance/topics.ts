@@ -26,6 +26,18 @@ export interface Read<T> {
   readonly value: T | null
 }
 
+/** With the time at which it was written, epoch milliseconds, by the clock of the suite. */
+export interface Written<T> extends Read<T> {
+  readonly writtenMs: number
+}
+
+/** What was read of topics in memory. */
+export interface WrittenTopics extends Topics {
+  readonly sessions: readonly Written<Session>[]
+  readonly messages: readonly Written<Message>[]
+  readonly events: readonly Written<Event>[]
+}
+
 export interface Topics {
   readonly sessions: readonly Read<Session>[]
   readonly messages: readonly Read<Message>[]
@@ -53,7 +65,7 @@ export async function decodeProgress(value: Buffer): Promise<Progress> {
 }
 
 /** Everything committed, in offset order of each partition. */
-export async function readTopics(kafka: MemoryKafka, names: TopicNames): Promise<Topics> {
+export async function readTopics(kafka: MemoryKafka, names: TopicNames): Promise<WrittenTopics> {
   return {
     sessions: await read<Session>(kafka, names.sessions, decoders.session),
     messages: await read<Message>(kafka, names.messages, decoders.message),
@@ -70,13 +82,18 @@ export async function readTopics(kafka: MemoryKafka, names: TopicNames): Promise
   }
 }
 
-async function read<T>(kafka: MemoryKafka, topic: string, decoder: (typeof decoders)[keyof typeof decoders]): Promise<Read<T>[]> {
+async function read<T>(
+  kafka: MemoryKafka,
+  topic: string,
+  decoder: (typeof decoders)[keyof typeof decoders],
+): Promise<Written<T>[]> {
   const records = kafka.committed(topic)
   await decoder.prepare(records.map(({ value }) => value))
-  return records.map(({ partition, offset, key, value }) => ({
+  return records.map(({ partition, offset, timestamp, key, value }) => ({
     partition,
     offset,
     key: String(key),
+    writtenMs: timestamp,
     value: value === null ? null : (decoder.decode(value) as T),
   }))
 }

@@ -20,6 +20,7 @@ import { markOf, type Reject, unmappable } from './reject.ts'
 import { HEADERS, windowText } from './rejects.ts'
 import type { Row } from './rows.ts'
 import { type InPlaceEncoder, Slab } from './slab.ts'
+import type { ShownTransfer } from './transfer-delay.ts'
 import {
   changedParts,
   contentHash,
@@ -119,6 +120,12 @@ function headerBytes(headers: Readonly<Record<string, string>>): number {
   return bytes
 }
 
+/** When the record says that a person took over; null: it does not, or only about when. */
+function transferredAtOf({ kind, record }: Draft): number | null {
+  if (kind === 'session') return record.transferred_at
+  return kind === 'event' && record.type === 'agent_transferred' && !record.occurred_at_estimated ? record.occurred_at : null
+}
+
 /** The revision of a row that is not remembered. */
 export function firstRevisionOf({ forgotten }: Piece, observedAtMs: number): number {
   return forgotten ? Math.floor(observedAtMs / 1000) : 1
@@ -173,6 +180,8 @@ export class Batch {
   /** Rejects by code. */
   readonly rejects = new Map<string, number>()
   newestAtMs: number | null = null
+  /** Transfers to an agent that the records show. */
+  readonly transfers: ShownTransfer[] = []
   /** Records of all topics. */
   records = 0
 
@@ -247,6 +256,7 @@ export class Batch {
     let sessions = 0
     let messages = 0
     let events = 0
+    const shown = this.transfers.length
     let now: Known
 
     try {
@@ -302,6 +312,8 @@ export class Batch {
         const atMs = kind === 'session' ? record.started_at : kind === 'message' ? record.sent_at : record.occurred_at
         this.#staged.push({ topic, partition: this.#partitionOfBot(botId), record: { key: keyBuffer, value } })
         if (newestAtMs === null || atMs > newestAtMs) newestAtMs = atMs
+        const transferredMs = transferredAtOf(draft)
+        if (transferredMs !== null) this.transfers.push({ key, atMs: transferredMs })
         if (kind === 'session') sessions++
         else if (kind === 'message') messages++
         else events++
@@ -319,6 +331,7 @@ export class Batch {
       }
       now = this.#spread(row.id, now, known, versions, observedAtMs)
     } catch (thrown) {
+      this.transfers.length = shown
       this.reject(unmappable(row.raw, row.id, 'encode', thrown, row.fingerprint), piece, versions, cursor())
       return false
     }
@@ -391,6 +404,7 @@ export class Batch {
           continue
         }
         this.sessions++
+        if (record.transferred_at !== null) this.transfers.push({ key: sessionKey, atMs: record.transferred_at })
       }
       this.#add(topic, this.#partitionOfBot(botId), { key, value })
     }

@@ -168,7 +168,7 @@ export function tellsTransfers({ connector, base, config }: Omit<ConnectorToRun,
 }
 
 /** What Progress of the stream says that it gives. */
-function feedsOf(of: ConnectorToRun, streamName: string): readonly Feed[] {
+export function feedsOf(of: ConnectorToRun, streamName: string): readonly Feed[] {
   const kinds = kindsOf(of.connector, streamName, of.config)
   if (!kinds.includes('session')) return kinds
   return [...kinds, tellsTransfers(of) ? 'transfer' : 'no_transfer']

@@ -7,7 +7,13 @@ import { type Connector, defineConnector, event, FlowError, message, session } f
 
 const MINUTE = 60_000
 
-export const Row = z.looseObject({ id: z.string(), at: z.string(), kind: z.string(), said: z.array(z.string()) })
+export const Row = z.looseObject({
+  id: z.string(),
+  at: z.string(),
+  kind: z.string(),
+  said: z.array(z.string()),
+  handed: z.string().nullish(),
+})
 export type RowType = z.output<typeof Row>
 export const Page = z.object({ rows: z.array(z.unknown()), next: z.number().nullable(), now: z.number() })
 export const Config = z.strictObject({
@@ -48,11 +54,11 @@ export const acme = defineConnector({
       },
       identify: row => row.id,
       normalise: (row, ctx) => {
-        const { id, at, kind, said, ...rest } = row
+        const { id, at, kind, said, handed, ...rest } = row
         const of = ctx.session({ botId: 'b', sessionId: id, channel: 'web' })
         return [
-          session(of, { startedAt: at, userMessages: said.length, attributes: rest }),
-          ...said.map((text, i) => message(of, { messageId: `${i}`, sentAt: at, text })),
+          session(of, { startedAt: at, transferredAt: handed, userMessages: said.length, attributes: rest }),
+          ...said.map((text, i) => message(of, { messageId: `${i}`, sentAt: sentAt(at, i), text })),
           event(of, { eventId: id, occurredAt: at, type: 'session_started', name: kind }),
         ]
       },
@@ -67,6 +73,11 @@ export const acme = defineConnector({
   },
 })
 
+/** What comes after the first two words was said later. */
+function sentAt(at: string, index: number): number {
+  return Date.parse(at) + (index < 2 ? 0 : CHANGES_MS)
+}
+
 /** The connector with one part of its stream replaced. */
 export function withStream(part: object, of: object = {}): Connector {
   return { ...acme, ...of, streams: { ...acme.streams, rows: { ...acme.streams.rows, ...part } as never } }
@@ -77,6 +88,8 @@ export interface Held {
   readonly atMs: number
   readonly kind: string
   readonly said: readonly string[]
+  /** Handed to a person then; null: not at all. */
+  readonly handedMs: number | null
   /** What is said from four minutes after its time on. */
   readonly later: readonly string[]
   readonly showsMs: number
@@ -90,6 +103,7 @@ const FLICKERS_MS = 8 * MINUTE
 const LATE_MS = 5 * MINUTE
 const CHANGES_MS = 4 * MINUTE
 const SKEW_MS = 2 * MINUTE
+const HANDED_MS = 2 * MINUTE
 
 function rowsOf(habit: Habit | null): Held[] {
   return Array.from({ length: ROWS }, (_, i) => {
@@ -99,6 +113,7 @@ function rowsOf(habit: Habit | null): Held[] {
       atMs,
       kind: ['chat', 'call'][i % 2] as string,
       said: ['hello', `it is ${i}`],
+      handedMs: i % 5 === 2 ? atMs + HANDED_MS : null,
       later: habit === 'changing' && i % 3 === 0 ? ['and more'] : [],
       showsMs: habit === 'late' && i % 4 === 1 ? atMs + LATE_MS : atMs,
     }
@@ -167,9 +182,10 @@ export function subjectOf(
         })
         const next = at + size < rows.length ? at + size : null
         const shown = rows.slice(at, at + size).map(row => {
-          const { id, atMs, kind, said, later } = row
+          const { id, atMs, kind, said, later, handedMs } = row
+          const handed = handedMs !== null && nowMs >= handedMs ? new Date(handedMs).toISOString() : null
           const now = nowMs >= atMs + CHANGES_MS ? [...said, ...later] : said
-          return serve({ id, at: new Date(atMs).toISOString(), kind, said: now, ...more(row, nowMs) }, requests)
+          return serve({ id, at: new Date(atMs).toISOString(), kind, said: now, handed, ...more(row, nowMs) }, requests)
         })
         response.end(JSON.stringify({ rows: shown, next, now: nowMs }))
       })
@@ -199,13 +215,14 @@ export function subjectOf(
 function truthOf(held: readonly Held[]): Truth {
   const key = (id: string) => `acme-chat:conformance:${id}`
   return {
-    sessions: held.map(({ id, atMs, said, later }) => ({
+    sessions: held.map(({ id, atMs, said, later, handedMs }) => ({
       session_key: key(id),
       started_at: atMs,
+      transferred_at: handedMs,
       user_messages: said.length + later.length,
     })),
     messages: held.flatMap(({ id, atMs, said, later }) =>
-      [...said, ...later].map(text => ({ session_key: key(id), sent_at: atMs, text })),
+      [...said, ...later].map((text, i) => ({ session_key: key(id), sent_at: i < 2 ? atMs : atMs + CHANGES_MS, text })),
     ),
     events: held.map(({ id, atMs, kind }) => ({ session_key: key(id), occurred_at: atMs, name: kind })),
   }

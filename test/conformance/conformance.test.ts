@@ -360,6 +360,39 @@ const TWINS: readonly Twin[] = [
     connector: { ...acme, manifest: { ...acme.manifest, quota: { sharedBy: 'apiToken' } } },
   },
   {
+    defect: 'tells a transfer only of rows that are eight minutes old',
+    check: 'prompt: a transfer',
+    connector: reading({
+      page: (page, { nowMs }) => ({
+        ...page,
+        rows: page.rows.map(row => (nowMs - atOf(row) < 8 * MINUTE ? { ...(row as RowType), handed: null } : row)),
+      }),
+    }),
+  },
+  {
+    defect: 'takes the time of reading for that of the transfer',
+    check: 'prompt: the time of a transfer',
+    connector: withStream({
+      normalise: (row: RowType, ctx: RowContext) =>
+        rows.normalise({ ...row, handed: row.handed && new Date(ctx.observedAtMs).toISOString() } as never, ctx),
+    }),
+    options: { habit: 'changing' },
+    also: ['topics', 'all the same', 'makes the same'],
+  },
+  {
+    defect: 'reads nothing again at every poll',
+    check: 'prompt: what is said',
+    connector: withStream({ window: { ...window, hotMs: 0, lookbackIntervalMs: 10 * MINUTE } }),
+    options: { habit: 'changing' },
+    also: ['prompt: '],
+  },
+  {
+    defect: 'polls more often than its quota allows',
+    check: 'prompt: the schedule',
+    connector: { ...acme, manifest: { ...acme.manifest, quota: { perMinute: 2, sharedBy: 'apiToken' } } },
+    also: ['prompt: '],
+  },
+  {
     defect: 'tidies up after a stop',
     check: 'stop: ',
     connector: reading({

@@ -165,6 +165,8 @@ export class Batch {
   events = 0
   /** Rejects by code. */
   readonly rejects = new Map<string, number>()
+  /** Rows and records that could not be published, those whose content was rejected before among them. */
+  refused = 0
   newestAtMs: number | null = null
   /** Records of all topics. */
   records = 0
@@ -412,6 +414,7 @@ export class Batch {
         hint: `${reject.message}; errors.tolerance is none`,
       })
     }
+    this.refused++
     if (!versions.reject(reject.mark, piece.window.untilMs)) {
       this.unchanged++
       return false

@@ -181,12 +181,14 @@ async function mapLetter(letter: DeadLetter, { path, ctx, cursor, spec, versions
   if (misfit) return rejected(letter, misfit)
   const piece = pieceOf(letter, cursor, spec)
   const { observedAtMs } = ctx
-  for await (const some of mapRows(path, rows, ctx, row => !versions.isUnchanged(row.id, row.fingerprint))) {
+  // The rest of such a row was published, so versions know the row as it is: what was too large is tried all the same.
+  const isPart = letter.reason === 'RECORD_TOO_LARGE'
+  for await (const some of mapRows(path, rows, ctx, row => isPart || !versions.isUnchanged(row.id, row.fingerprint))) {
     for (const mapped of some) {
       if ('reject' in mapped) return rejected(letter, mapped.reject)
       const { row, drafts, home, isOpen } = mapped
       const isFirst = versions.get(row.id) === undefined
-      const before = batch.rejected
+      const refusedBefore = batch.refused
       const isAppended = batch.append(row, drafts, piece, observedAtMs, versions, () => letter.cursor ?? '', isOpen)
       if (isAppended && home !== null && path.derived !== null) {
         const { forgotten, window } = piece
@@ -199,7 +201,7 @@ async function mapLetter(letter: DeadLetter, { path, ctx, cursor, spec, versions
         path.derived.count(home.session, home.turn, how)
       }
       // What did not fit its topic is a new dead letter, or the same as this one.
-      if (!isAppended || batch.rejected > before || letter.reason === 'RECORD_TOO_LARGE') {
+      if (!isAppended || batch.refused > refusedBefore) {
         const message = 'a record of the row is still more than its topic takes, or does not fit its schema'
         return { id, outcome: 'rejected', reason: 'RECORD_TOO_LARGE', path: letter.path, message }
       }

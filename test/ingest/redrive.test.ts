@@ -61,19 +61,22 @@ function placeOf(rows: unknown[], more: Partial<BaseConfig> = {}) {
   const own = { ...base, startAtMs: NOON - 2 * HOUR, ...more }
   const controller = new AbortController()
   const letters = () => readDeadLetters(kafka, names.rejects, PARTITIONS, controller.signal)
+  const maxBytes = new Map<string, number>()
   return {
     version,
     kafka,
+    /** `max.message.bytes` of topics, by name. */
+    maxBytes,
     letters,
     run: async () => {
-      const life = startLife({ kafka, connector, clock, base: own })
+      const life = startLife({ kafka, connector, clock, base: own, maxBytes: new Map(maxBytes) })
       onTestFinished(() => life.stop())
       await clock.sleep(3 * MINUTE)
       await life.stop()
     },
     redrive: async (name = 'acme-tiny', found?: Awaited<ReturnType<typeof letters>>) => {
       const options = {
-        kafka: { ...kafka, maxMessageBytes: async () => new Map() } as never,
+        kafka: { ...kafka, maxMessageBytes: async () => maxBytes } as never,
         registry: memoryRegistry,
         names,
         partitions: PARTITIONS,
@@ -137,6 +140,21 @@ test('the last transaction says that the source partition is free', async () => 
   await place.redrive()
   const last = (await topicsOf(place.kafka)).offsets.at(-1)
   expect(JSON.parse(String(last?.value))).toMatchObject({ worker: 'redrive', released: true })
+})
+
+test('a record that its topic takes by now is published, and not before: the row beside it was all the time', async () => {
+  const place = placeOf([{ id: 'a', stars: 'good', say: 'x'.repeat(6000) }])
+  place.maxBytes.set(names.messages, 5000)
+  await place.run()
+  expect((await place.letters()).map(({ reason }) => reason)).toEqual(['RECORD_TOO_LARGE'])
+  expect(await place.redrive()).toMatchObject([{ outcome: 'rejected', reason: 'RECORD_TOO_LARGE' }])
+  expect(await place.letters()).toHaveLength(1)
+  place.maxBytes.set(names.messages, 50_000)
+  expect(await place.redrive()).toMatchObject([{ outcome: 'mapped' }])
+  expect(await place.letters()).toEqual([])
+  const { sessions, messages } = await topicsOf(place.kafka)
+  expect(sessions.map(({ value }) => value.revision)).toEqual([1])
+  expect(messages.map(({ value }) => [value.text?.length, value.revision])).toEqual([[6000, 1]])
 })
 
 test('a row of a connector that the config lacks is told so and stays', async () => {

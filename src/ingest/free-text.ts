@@ -18,10 +18,7 @@ const EMAIL = /(?<![\p{L}\p{N}._%+'-])[\p{L}\p{N}._%+'-]{1,64}[@\uff20](?:[\p{L}
 const BLANK = String.raw`\t\u00a0\u2007-\u200f\u202a-\u202f\u2060\u2066-\u2069`
 const DASH = String.raw`\u2010-\u2015\u2212`
 
-const IBAN = new RegExp(
-  String.raw`(?<![\p{L}\p{N}])[A-Z]{2}\d{2}(?:[ ${BLANK}${DASH}-]?[A-Z0-9]){11,30}(?![\p{L}\p{N}])`,
-  'giu',
-)
+const IBAN = new RegExp(String.raw`(?<![\p{L}\p{N}])[A-Z]{2}\d{2}(?:[ ${BLANK}${DASH}-]?[A-Z0-9]){11,30}(?![\p{L}\p{N}])`, 'giu')
 
 /** Digits, with up to two separators or brackets between them. */
 const NUMBER = new RegExp(

@@ -59,6 +59,9 @@ const RATE_LIMIT_BACKOFF_MS = { first: 1000, longest: 60_000 } as const
 /** What a token endpoint answers is small. */
 const TOKEN_MAX_BYTES = 1024 * 1024
 
+/** undici's word for a header or an address that cannot be sent. */
+const UNSENDABLE = 'UND_ERR_INVALID_ARG'
+
 /** Outcomes of requests that the vendor did not answer, or not whole. */
 const UNANSWERED: ReadonlySet<string> = new Set(['SRC_UNREACHABLE', 'SRC_TIMEOUT', 'SRC_TRUNCATED', 'SRC_TLS', 'STOPPED'])
 
@@ -114,7 +117,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
     const address = URL.parse(url)
     if (address === null || !/^https?:$/.test(address.protocol))
       throw new FlowError('CFG_INVALID', { hint: 'the address to renew credentials at is not an http or https address' })
-    const answer = await exchange({
+    const answer = await sendable({
       dispatcher: connections.dispatcherFor(address),
       method,
       url: address,
@@ -125,6 +128,17 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
       signal,
     })
     return { status: answer.status, headers: answer.headers, body: read(answer).body }
+  }
+
+  /** What a vendor issues may be no credentials that a header can carry: others are fetched then, and the config is not at fault. */
+  async function sendable(of: Exchange): Promise<Answer> {
+    try {
+      return await exchange(of)
+    } catch (thrown) {
+      const { code, details } = asFlowError(thrown)
+      if (code !== 'CFG_INVALID' || details['reason'] !== UNSENDABLE || spec.auth?.refresh === undefined) throw thrown
+      throw new FlowError('SRC_UNAUTHORISED', { ...details, hint: 'the credentials hold what no header can carry' })
+    }
   }
 
   /** A call of `auth`, ended where it hangs by itself. */
@@ -240,7 +254,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
         }
         const body = of.body === undefined ? undefined : JSON.stringify(of.body)
         const dispatcher = connections.dispatcherFor(url)
-        const answer = await exchange({ dispatcher, method: of.method, url, shown, headers, body, maxBytes, timeoutMs, signal })
+        const answer = await sendable({ dispatcher, method: of.method, url, shown, headers, body, maxBytes, timeoutMs, signal })
         const next = redirect(answer, url, shown, of.method)
         if (next === null) return settle(answer, shown, page, options)
         if (hops >= MOST_REDIRECTS)
@@ -384,7 +398,7 @@ function transportFault(thrown: unknown, path: string, status: number | undefine
         ? 'the proxy asks for credentials: write them into the address of the proxy, http://user:password@host:port'
         : `the proxy refuses a connection to the vendor (${/\d{3}/.exec(words)?.[0]})`,
     })
-  if (is(/^UND_ERR_INVALID_ARG$/))
+  if (reason === UNSENDABLE)
     return new FlowError('CFG_INVALID', {
       ...details,
       hint: 'a header or the address cannot be sent; is there a line break in a credential?',
@@ -563,12 +577,16 @@ function pinned(base: URL, link: string, path: string): URL {
   return url
 }
 
+/** A vendor's id may hold half an emoji, which no address can: it is asked for with the sign for that in its place. */
+function inUrl(text: string): string {
+  return encodeURIComponent(text.toWellFormed())
+}
+
 function queryText(query: Query): string {
   const pairs: string[] = []
   for (const [name, value] of Object.entries(query)) {
     if (value === null || value === undefined) continue
-    for (const one of typeof value === 'object' ? value : [value])
-      pairs.push(`${encodeURIComponent(name)}=${encodeURIComponent(one)}`)
+    for (const one of typeof value === 'object' ? value : [value]) pairs.push(`${inUrl(name)}=${inUrl(String(one))}`)
   }
   return pairs.join('&')
 }

@@ -16,7 +16,7 @@ import { type Drained, spreadThread } from './derived.ts'
 import { cleanId, type Door, isLong, MOST_ID_BYTES } from './door.ts'
 import type { Piece } from './plan.ts'
 import { markOf, type Reject, unmappable } from './reject.ts'
-import { HEADERS, windowText } from './rejects.ts'
+import { HEADERS, markText, windowText } from './rejects.ts'
 import type { Row } from './rows.ts'
 import { type InPlaceEncoder, Slab } from './slab.ts'
 import {
@@ -419,7 +419,9 @@ export class Batch {
       this.unchanged++
       return false
     }
-    this.#rejected(reject, cursor, piece.window)
+    // An id that is not known is of a row of which nothing is known either.
+    const known = reject.rowId === '' ? undefined : markText(versions.get(reject.rowId)?.fingerprint ?? '')
+    this.#rejected(reject, cursor, piece.window, known)
     const key = versions.rejectKey(reject.mark)
     if (Buffer.byteLength(key) + REJECT_BYTES <= this.#roomOf(to.names.versions)) {
       this.#add(to.names.versions, this.#versionsPartition, {
@@ -432,7 +434,7 @@ export class Batch {
   }
 
   /** The reject's record: with less and less in it, until it fits. */
-  #rejected(reject: Reject, cursor: string, window: Window | null): void {
+  #rejected(reject: Reject, cursor: string, window: Window | null, known?: string): void {
     const to = this.#to
     const topic = to.names.rejects
     const sealed = to.door.sealedRow(reject.raw)
@@ -443,6 +445,7 @@ export class Batch {
       [HEADERS.reason]: reject.code,
       [HEADERS.path]: short(reject.path, MOST_HEADER_BYTES),
       ...(window === null ? {} : { [HEADERS.window]: windowText(window) }),
+      ...(known === undefined ? {} : { [HEADERS.known]: known }),
       ...(sealed === null ? {} : { [HEADERS.masked]: 'true' }),
     }
     const headers = {

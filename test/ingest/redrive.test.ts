@@ -68,6 +68,8 @@ function placeOf(rows: unknown[], more: Partial<BaseConfig> = {}) {
     /** `max.message.bytes` of topics, by name. */
     maxBytes,
     letters,
+    /** Until the lookback is read again. */
+    wait: () => clock.sleep(HOUR),
     run: async () => {
       const life = startLife({ kafka, connector, clock, base: own, maxBytes: new Map(maxBytes) })
       onTestFinished(() => life.stop())
@@ -155,6 +157,55 @@ test('a record that its topic takes by now is published, and not before: the row
   const { sessions, messages } = await topicsOf(place.kafka)
   expect(sessions.map(({ value }) => value.revision)).toEqual([1])
   expect(messages.map(({ value }) => [value.text?.length, value.revision])).toEqual([[6000, 1]])
+})
+
+test('what the vendor has shown since is not replaced by what a dead letter says of the past', async () => {
+  const rows: unknown[] = [{ id: 'b', stars: 5, say: 'old' }]
+  const place = placeOf(rows)
+  await place.run()
+  rows[0] = { id: 'b', stars: 'good', say: 'new' }
+  await place.wait()
+  await place.run()
+  place.version.now = 'mended'
+  expect(await place.redrive()).toMatchObject([{ outcome: 'mapped' }])
+  expect(await place.letters()).toEqual([])
+  const { sessions, messages } = await topicsOf(place.kafka)
+  expect(sessions.map(({ value }) => value.outcome)).toEqual(['good'])
+  expect(messages.map(({ value }) => value.text)).toEqual(['new'])
+})
+
+test.each(['together', 'one by one', 'the newer one first'])(
+  'of two dead letters of a row the newer one stays, driven %s',
+  async how => {
+    const rows: unknown[] = [{ id: 'b', stars: 4 }]
+    const place = placeOf(rows)
+    await place.run()
+    rows[0] = { id: 'b', stars: 5 }
+    await place.wait()
+    await place.run()
+    place.version.now = 'mended'
+    const letters = await place.letters()
+    expect(letters).toHaveLength(2)
+    if (how === 'together') await place.redrive()
+    else for (const letter of how === 'one by one' ? letters : letters.toReversed()) await place.redrive('acme-tiny', [letter])
+    expect(await place.letters()).toEqual([])
+    expect((await topicsOf(place.kafka)).sessions.at(-1)?.value.outcome).toBe('5')
+  },
+)
+
+test('a record that fits by now is published without what its row said then', async () => {
+  const rows: unknown[] = [{ id: 'a', stars: 'good', say: 'x'.repeat(6000) }]
+  const place = placeOf(rows)
+  place.maxBytes.set(names.messages, 5000)
+  await place.run()
+  rows[0] = { id: 'a', stars: 'bad', say: 'x'.repeat(6000) }
+  await place.wait()
+  await place.run()
+  place.maxBytes.set(names.messages, 50_000)
+  expect(await place.redrive()).toMatchObject([{ outcome: 'mapped' }])
+  const { sessions, messages } = await topicsOf(place.kafka)
+  expect(sessions.map(({ value }) => value.outcome)).toEqual(['good', 'bad'])
+  expect(messages).toHaveLength(1)
 })
 
 test('a row of a connector that the config lacks is told so and stays', async () => {

@@ -12,7 +12,7 @@ import { asFlowError, type ErrorDetails, FlowError } from '../errors.ts'
 import { type Log, withoutSecrets } from '../log.ts'
 import { decompress } from './decompress.ts'
 import type { AuthArgs, CallOptions, Http, HttpSpec, Json, PlainFetch, Query } from './contract.ts'
-import { parseJson } from './json.ts'
+import { ambiguousName, parseJson } from './json.ts'
 import type { QuotaGate } from './quota.ts'
 import { boundedWaitMs, retryAfterMs } from './wait.ts'
 import { watchdog } from './watchdog.ts'
@@ -281,7 +281,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
       throw new FlowError('SRC_TRUNCATED', { path, status, hint: 'a part of an answer, where the whole was asked for' })
     if (status >= 300 && status < 400)
       throw new FlowError('SRC_REFUSED', { path, status, hint: 'a redirect that cannot be followed' })
-    const { body, empty, json } = read(answer)
+    const { body, empty, json, twice } = read(answer)
     const told = spec.classify?.({ status, headers, body, nowMs: clock.now() })
     if (told !== undefined) {
       const { code, waitMs: asked, ...more } = told
@@ -297,6 +297,10 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
     }
     if (!json)
       throw new FlowError('SRC_MALFORMED', { path, status, contentType: mediaType(headers), hint: 'the body is not JSON' })
+    if (twice !== null) {
+      const name = NAME.test(twice) ? twice : '*'
+      throw new FlowError('SRC_MALFORMED', { path, status, hint: `${name} stands twice in the answer, with different values` })
+    }
     const parsed = page.safeParse(body)
     if (parsed.success) return parsed.data
     throw new FlowError('SRC_MALFORMED', { path, status, issues: issuesOf(parsed.error), hint: 'the body has another form' })
@@ -462,13 +466,14 @@ function tooLarge(path: string, status: number, maxBytes: number): FlowError {
 }
 
 /** The body as JSON where it is JSON, else as text. */
-function read(answer: Answer): { body: unknown; empty: boolean; json: boolean } {
+function read(answer: Answer): { body: unknown; empty: boolean; json: boolean; twice: string | null } {
   const words = textOf(answer)
-  if (words.trim() === '') return { body: undefined, empty: true, json: false }
+  if (words.trim() === '') return { body: undefined, empty: true, json: false, twice: null }
   try {
-    return { body: parseJson(words), empty: false, json: true }
+    const body = parseJson(words)
+    return { body, empty: false, json: true, twice: ambiguousName(words, body) }
   } catch {
-    return { body: words, empty: false, json: false }
+    return { body: words, empty: false, json: false, twice: null }
   }
 }
 
@@ -525,13 +530,16 @@ function entry(value: unknown, index?: number): Record<string, unknown> {
   return typeof found === 'object' && found !== null ? (found as Record<string, unknown>) : {}
 }
 
-/** Where a body leaves its schema, and how: paths and kinds, no values. Names that could be data (keys of a map) are cut out. */
+/** Other names could be data (keys of a map). */
+const NAME = /^[A-Za-z_]\w{0,39}$/
+
+/** Where a body leaves its schema, and how: paths and kinds, no values. Names that could be data are cut out. */
 function issuesOf(error: z.ZodError): string {
   return error.issues
     .slice(0, 5)
     .map(
       ({ path, code }) =>
-        `${path.map(part => (/^[A-Za-z_]\w{0,39}$|^\d+$/.test(String(part)) ? String(part) : '*')).join('.') || '.'}: ${code}`,
+        `${path.map(part => (NAME.test(String(part)) || /^\d+$/.test(String(part)) ? String(part) : '*')).join('.') || '.'}: ${code}`,
     )
     .join(', ')
 }

@@ -161,19 +161,30 @@ const Topics = section({
   create: yesNo.default(true).describe('false where topics are made by others'),
 })
 
+const HOST_NAMES = 'takes a list of host names without ports, or text with commas'
+
 const Http = section({
   host: words().default('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all'),
   port: whole(0, 65_535).default(8083).describe('0 takes a free one and logs it'),
   token: z
-    .string()
-    .regex(/^[\x21-\x7e]+$/, 'takes letters, digits and signs of ASCII, without blanks')
+    .preprocess(
+      asText,
+      z
+        .string('takes text: set the variable or file that it comes from, or take the key away')
+        .regex(/^[\x21-\x7e]+$/, 'takes letters, digits and signs of ASCII, without blanks'),
+    )
     .optional()
     .meta({ secret: true })
     .describe('What clients show as a bearer token, or as the password of Basic authentication; needed beyond the loopback'),
   names: z
     .preprocess(
-      value => (typeof value === 'string' ? value.split(',').map(each => each.trim()) : value),
-      z.array(z.string().regex(/^[^\s:/@,]+$/, 'takes host names without a port')),
+      value => (typeof value === 'string' ? splitList(value) : value),
+      z
+        .array(
+          z.string('takes host names').regex(/^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?$/i, 'takes host names without a port'),
+          HOST_NAMES,
+        )
+        .min(1, HOST_NAMES),
     )
     .optional()
     .describe('Host names that requests may carry beside those of the loopback, where there is no token'),

@@ -141,6 +141,12 @@ test.each([
   ['http: { token: "two words" }', 'http.token: takes letters, digits and signs of ASCII, without blanks'],
   ['http: { token: "" }', 'http.token: takes letters, digits and signs of ASCII, without blanks'],
   ['http: { names: ["http://chat.example"] }', 'http.names.0: takes host names without a port'],
+  ['http: { names: ["*.chat.example"] }', 'http.names.0: takes host names without a port'],
+  ['http: { names: [1] }', 'http.names.0: takes host names'],
+  ['http: { names: }', 'http.names: takes a list of host names without ports, or text with commas'],
+  ['http: { names: [] }', 'http.names: takes a list of host names without ports, or text with commas'],
+  ['http: { names: "," }', 'http.names: takes a list of host names without ports, or text with commas'],
+  ['http: { token: }', 'http.token: takes text: set the variable or file that it comes from, or take the key away'],
   ['registry:', 'registry: is required'],
   [
     'aggregator: { retention: a while }',
@@ -158,6 +164,11 @@ test.each([
   ['connectors: { a: { x: "${file:none.txt}" } }', 'connectors.a.x: the file none.txt cannot be read: there is no such file'],
 ])('%s → %s', (text, fault) => {
   expect(faultsOf(text)).toContain(fault)
+})
+
+test('a token of digits is a token, and names are a list or text with commas', () => {
+  const loaded = load(`${LEAST}http: { token: 123456, names: "a.example, b" }`)
+  expect(loaded.ok && loaded.config.http).toMatchObject({ token: '123456', names: ['a.example', 'b'] })
 })
 
 test('a file that is no YAML says where, and shows nothing of its text', () => {

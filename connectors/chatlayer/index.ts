@@ -353,7 +353,7 @@ function flowOf(row: Thread, { scope, http, nowMs }: FlowCall): Promise<z.output
   }
   const call = (id: string) => `${path}/conversations/${id}/flow`
   const shownPath = call('{conversation_id}')
-  const ask = call(encodeURIComponent(row.conversationId))
+  const ask = call(encodeURIComponent(row.conversationId.toWellFormed()))
   return answered<z.output<typeof FlowAnswer>>(
     empty => http.getJson(ask, query, FlowAnswer, { empty, emptyStatus: [404], shownPath }),
     {},

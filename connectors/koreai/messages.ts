@@ -40,7 +40,9 @@ export function lookbackMs({ inactivityMinutes }: Config): number {
 }
 
 export function pathOf({ botId }: Vendor, operation: string, kind: Config['botPath'] = 'bot'): string {
-  return botId === null ? `/api/public/${operation}` : `/api/public/${kind}/${encodeURIComponent(botId)}/${operation}`
+  return botId === null
+    ? `/api/public/${operation}`
+    : `/api/public/${kind}/${encodeURIComponent(botId.toWellFormed())}/${operation}`
 }
 
 /** How messages are asked for: by which call, and of which channel where that must be said. */

@@ -238,7 +238,9 @@ interface Api {
 
 function pathOf({ config, scope }: Api, path: string, sessionCode = ''): string {
   const parts: Readonly<Record<string, string>> = { org: config.orgUuid, env: config.envUuid, bot: scope.name, sessionCode }
-  return path.replace(/\{(org|env|bot|sessionCode)\}/g, (_, part: string) => encodeURIComponent(parts[part] as string))
+  return path.replace(/\{(org|env|bot|sessionCode)\}/g, (_, part: string) =>
+    encodeURIComponent((parts[part] as string).toWellFormed()),
+  )
 }
 
 /**

@@ -17,7 +17,7 @@ import { type Drained, spreadThread } from './derived.ts'
 import { cleanId, type Door, isLong, MOST_ID_BYTES } from './door.ts'
 import type { Piece } from './plan.ts'
 import { markOf, type Reject, unmappable } from './reject.ts'
-import { HEADERS, windowText } from './rejects.ts'
+import { HEADERS, markText, windowText } from './rejects.ts'
 import type { Row } from './rows.ts'
 import { type InPlaceEncoder, Slab } from './slab.ts'
 import type { ShownTransfer } from './transfer-delay.ts'
@@ -179,6 +179,8 @@ export class Batch {
   events = 0
   /** Rejects by code. */
   readonly rejects = new Map<string, number>()
+  /** Rows and records that could not be published, those whose content was rejected before among them. */
+  refused = 0
   newestAtMs: number | null = null
   /** Transfers to an agent that the records show. */
   readonly transfers: ShownTransfer[] = []
@@ -435,11 +437,14 @@ export class Batch {
         hint: `${reject.message}; errors.tolerance is none`,
       })
     }
+    this.refused++
     if (!versions.reject(reject.mark, piece.window.untilMs)) {
       this.unchanged++
       return false
     }
-    this.#rejected(reject, cursor, piece.window)
+    // An id that is not known is of a row of which nothing is known either.
+    const known = reject.rowId === '' ? undefined : markText(versions.get(reject.rowId)?.fingerprint ?? '')
+    this.#rejected(reject, cursor, piece.window, known)
     const key = versions.rejectKey(reject.mark)
     if (Buffer.byteLength(key) + REJECT_BYTES <= this.#roomOf(to.names.versions)) {
       this.#add(to.names.versions, this.#versionsPartition, {
@@ -452,7 +457,7 @@ export class Batch {
   }
 
   /** The reject's record: with less and less in it, until it fits. */
-  #rejected(reject: Reject, cursor: string, window: Window | null): void {
+  #rejected(reject: Reject, cursor: string, window: Window | null, known?: string): void {
     const to = this.#to
     const topic = to.names.rejects
     const sealed = to.door.sealedRow(reject.raw)
@@ -463,6 +468,7 @@ export class Batch {
       [HEADERS.reason]: reject.code,
       [HEADERS.path]: short(reject.path, MOST_HEADER_BYTES),
       ...(window === null ? {} : { [HEADERS.window]: windowText(window) }),
+      ...(known === undefined ? {} : { [HEADERS.known]: known }),
       ...(sealed === null ? {} : { [HEADERS.masked]: 'true' }),
     }
     const headers = {

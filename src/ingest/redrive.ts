@@ -19,9 +19,9 @@ import { commit } from './commit.ts'
 import { type Batch, Batches, firstRevisionOf } from './encode.ts'
 import { type KnownCursor, nothingRead, type Piece, type PlanSpec, stillNeeded } from './plan.ts'
 import type { Reject } from './reject.ts'
-import { closing, type DeadLetter, openOf } from './rejects.ts'
+import { closing, type DeadLetter, type Ledger, ledgerOf, markText } from './rejects.ts'
 import { restore } from './restore.ts'
-import { decode, mapRows, type RowPath } from './rows.ts'
+import { decode, mapRows, type Row, type RowPath } from './rows.ts'
 import { ownReads } from './shared-read.ts'
 import type { Seal } from './seal.ts'
 import {
@@ -119,7 +119,7 @@ async function* redriveOne(
     const restored = await restore({ ...parts, to, kafka, log, reads }, clock.now(), signal)
     const { cursor, versions, derived, spent } = restored
     quota.recall(spent)
-    const open = await stillOpen(letters, to.names.rejects, options)
+    const { open, published } = await ledgersOf(letters, to.names.rejects, options)
     const batches = new Batches(to)
     for (let at = 0; at < letters.length; at += AT_ONCE) {
       const { vendor, account, connector, transfers } = to
@@ -128,12 +128,12 @@ async function* redriveOne(
       const ctx = rowContext({ vendor, account, connector, config, scope, observedAtMs, lookbackMs, transfers })
       const batch = batches.open(nothingRead(cursor))
       const path = { stream, config, scope, http, clock, derived, door: to.door }
-      const work = { path, ctx, cursor, spec, versions, batch }
+      const work = { path, ctx, cursor, spec, versions, batch, published }
       const outcomes: Redriven[] = []
       for (const letter of letters.slice(at, at + AT_ONCE)) {
         if (!open.has(letter.id)) continue
-        const outcome = await mapLetter(letter, work)
-        if (outcome.outcome === 'mapped') batch.add(to.names.rejects, letter.partition, closing(letter, 'mapped'))
+        const { mark, ...outcome } = await mapLetter(letter, work)
+        if (outcome.outcome === 'mapped') batch.add(to.names.rejects, letter.partition, closing(letter, 'mapped', mark))
         outcomes.push(outcome)
       }
       if (derived !== null) batch.derived(derived.drain(ctx))
@@ -149,15 +149,14 @@ async function* redriveOne(
   }
 }
 
-/** Ids of those that nobody closed since the list was read: another redrive, or one before this that was killed. */
-async function stillOpen(
-  letters: readonly DeadLetter[],
-  topic: string,
-  { kafka, signal }: RedriveOptions,
-): Promise<ReadonlySet<string>> {
+/** Ids of those that nobody closed since the list was read (another redrive, or one before this that was killed), and what was published of others. */
+async function ledgersOf(letters: readonly DeadLetter[], topic: string, { kafka, signal }: RedriveOptions) {
   const partitions = new Set(letters.map(letter => letter.partition))
-  const open = await Promise.all([...partitions].map(partition => openOf(kafka, { topic, partition }, signal)))
-  return new Set(open.flat().map(letter => letter.id))
+  const ledgers = await Promise.all([...partitions].map(partition => ledgerOf(kafka, { topic, partition }, signal)))
+  return {
+    open: new Set(ledgers.flatMap(({ open }) => open.map(letter => letter.id))),
+    published: new Map(ledgers.flatMap(({ published }) => [...published])),
+  }
 }
 
 interface Work {
@@ -167,10 +166,22 @@ interface Work {
   readonly spec: PlanSpec
   readonly versions: Versions
   readonly batch: Batch
+  readonly published: Ledger['published']
+}
+
+/**
+ * Whether the vendor has shown the row otherwise since it was rejected, and that was published: what the dead letter says of it is of the past. What was published of
+ * an older dead letter is not.
+ */
+function isOutdated({ known, offset }: DeadLetter, row: Row, { versions, published }: Work): boolean {
+  const stands = versions.get(row.id)?.fingerprint
+  if (stands === undefined || stands === row.fingerprint || known === null || markText(stands) === known) return false
+  return (published.get(markText(stands)) ?? Infinity) > offset
 }
 
 /** The row of a dead letter, through the one row path into the batch. */
-async function mapLetter(letter: DeadLetter, { path, ctx, cursor, spec, versions, batch }: Work): Promise<Redriven> {
+async function mapLetter(letter: DeadLetter, work: Work): Promise<Redriven & { readonly mark?: string }> {
+  const { path, ctx, cursor, spec, versions, batch, published } = work
   const { id } = letter
   const raw = rawOf(letter, path.door.seal)
   if (raw === undefined) {
@@ -182,13 +193,19 @@ async function mapLetter(letter: DeadLetter, { path, ctx, cursor, spec, versions
   if (misfit) return rejected(letter, misfit)
   const piece = pieceOf(letter, cursor, spec)
   const { observedAtMs } = ctx
-  for await (const some of mapRows(path, rows, ctx, row => !versions.isUnchanged(row.id, row.fingerprint))) {
+  // The rest of such a row was published, so versions know the row as it is: what was too large is tried all the same.
+  const isPart = letter.reason === 'RECORD_TOO_LARGE'
+  const isOld = rows.some(row => isOutdated(letter, row, work))
+  const done = { id, outcome: 'mapped', reason: '', path: '', message: '' } as const
+  if (isOld && (!isPart || letter.path === 'session')) return done
+  for await (const some of mapRows(path, rows, ctx, row => isPart || !versions.isUnchanged(row.id, row.fingerprint))) {
     for (const mapped of some) {
       if ('reject' in mapped) return rejected(letter, mapped.reject)
       const { row, drafts, home, isOpen } = mapped
       const isFirst = versions.get(row.id) === undefined
-      const before = batch.rejected
-      const isAppended = batch.append(row, drafts, piece, observedAtMs, versions, () => letter.cursor ?? '', isOpen)
+      const refusedBefore = batch.refused
+      const own = isOld ? drafts.filter(({ kind }) => kind === letter.path) : drafts
+      const isAppended = batch.append(row, own, piece, observedAtMs, versions, () => letter.cursor ?? '', isOpen)
       if (isAppended && home !== null && path.derived !== null) {
         const { forgotten, window } = piece
         const how = {
@@ -200,13 +217,15 @@ async function mapLetter(letter: DeadLetter, { path, ctx, cursor, spec, versions
         path.derived.count(home.session, home.turn, how)
       }
       // What did not fit its topic is a new dead letter, or the same as this one.
-      if (!isAppended || batch.rejected > before || letter.reason === 'RECORD_TOO_LARGE') {
+      if (!isAppended || batch.refused > refusedBefore) {
         const message = 'a record of the row is still more than its topic takes, or does not fit its schema'
         return { id, outcome: 'rejected', reason: 'RECORD_TOO_LARGE', path: letter.path, message }
       }
     }
   }
-  return { id, outcome: 'mapped', reason: '', path: '', message: '' }
+  const marks = rows.map(row => markText(row.fingerprint))
+  for (const mark of marks) published.set(mark, letter.offset)
+  return { ...done, ...(marks[0] !== undefined && { mark: marks[0] }) }
 }
 
 function rejected({ id }: DeadLetter, { code, path, message }: Reject): Redriven {

@@ -36,6 +36,8 @@ export interface DeadLetter {
   readonly sealed: string | null
   /** `row` is not what the vendor gave: persons are hidden in it. */
   readonly isMasked: boolean
+  /** What stood published of the row when it was rejected (`markText` of its fingerprint, empty: nothing); null: not known. */
+  readonly known: string | null
 }
 
 export const HEADERS = {
@@ -48,8 +50,10 @@ export const HEADERS = {
   window: '__colloquy.window',
   sealed: '__colloquy.sealed',
   masked: '__colloquy.masked',
+  known: '__colloquy.known',
   closes: '__colloquy.closes',
   outcome: '__colloquy.outcome',
+  published: '__colloquy.published',
 } as const
 
 /** Which dead letters; absent: all. */
@@ -84,18 +88,39 @@ export async function openOf(
   place: TopicPartition,
   signal?: AbortSignal,
 ): Promise<DeadLetter[]> {
+  return (await ledgerOf(kafka, place, signal)).open
+}
+
+export interface Ledger {
+  /** In offset order. */
+  readonly open: DeadLetter[]
+  /** What was published of closed dead letters (`markText` of the row's fingerprint), with the offset of the dead letter. */
+  readonly published: Map<string, number>
+}
+
+/** What the partition says of its dead letters. */
+export async function ledgerOf(kafka: Pick<Kafka, 'readToEnd'>, place: TopicPartition, signal?: AbortSignal): Promise<Ledger> {
   const open = new Map<string, DeadLetter>()
   const closed = new Set<string>()
+  const published = new Map<string, number>()
   const take = (record: ReadRecord) => {
     const closes = record.headers[HEADERS.closes]?.toString()
-    if (closes !== undefined) closed.add(closes)
-    else if (record.value !== null) {
+    if (closes !== undefined) {
+      closed.add(closes)
+      const mark = record.headers[HEADERS.published]?.toString()
+      if (mark !== undefined) published.set(mark, Number(closes.split(':')[1]))
+    } else if (record.value !== null) {
       const letter = letterOf(place.partition, record, record.value)
       open.set(letter.id, letter)
     }
   }
   await kafka.readToEnd(place, take, signal)
-  return [...open.values()].filter(letter => !closed.has(letter.id))
+  return { open: [...open.values()].filter(letter => !closed.has(letter.id)), published }
+}
+
+/** A fingerprint (16 bytes as latin1) as a header holds it. */
+export function markText(fingerprint: string): string {
+  return Buffer.from(fingerprint, 'latin1').toString('base64url')
 }
 
 function letterOf(partition: number, { offset, timestamp, key, headers }: ReadRecord, value: Buffer): DeadLetter {
@@ -118,6 +143,7 @@ function letterOf(partition: number, { offset, timestamp, key, headers }: ReadRe
     row: value.toString(),
     sealed: headers[HEADERS.sealed]?.toString() ?? null,
     isMasked: headers[HEADERS.masked] !== undefined,
+    known: headers[HEADERS.known]?.toString() ?? null,
   }
 }
 
@@ -131,11 +157,19 @@ function windowOf(text: string): DeadLetter['window'] {
   return fromMs <= untilMs ? { fromMs, untilMs } : null
 }
 
-/** The record that closes a dead letter: to the same partition, with its key. */
-export function closing(letter: Pick<DeadLetter, 'id' | 'key'>, outcome: Outcome) {
+/**
+ * The record that closes a dead letter: to the same partition, with its key.
+ *
+ * @param published `markText` of the row that was published of it; absent: nothing was.
+ */
+export function closing(letter: Pick<DeadLetter, 'id' | 'key'>, outcome: Outcome, published?: string) {
   return {
     key: Buffer.from(letter.key),
     value: null,
-    headers: { [HEADERS.closes]: letter.id, [HEADERS.outcome]: outcome },
+    headers: {
+      [HEADERS.closes]: letter.id,
+      [HEADERS.outcome]: outcome,
+      ...(published === undefined ? {} : { [HEADERS.published]: published }),
+    },
   }
 }

@@ -12,7 +12,7 @@ import { asFlowError, type ErrorDetails, FlowError } from '../errors.ts'
 import { type Log, withoutSecrets } from '../log.ts'
 import { decompress } from './decompress.ts'
 import type { AuthArgs, CallOptions, Http, HttpSpec, Json, PlainFetch, Query } from './contract.ts'
-import { parseJson } from './json.ts'
+import { ambiguousName, parseJson } from './json.ts'
 import type { QuotaGate } from './quota.ts'
 import { boundedWaitMs, retryAfterMs } from './wait.ts'
 import { watchdog } from './watchdog.ts'
@@ -58,6 +58,9 @@ const BACKOFF_MS = { first: 500, longest: 30_000 } as const
 const RATE_LIMIT_BACKOFF_MS = { first: 1000, longest: 60_000 } as const
 /** What a token endpoint answers is small. */
 const TOKEN_MAX_BYTES = 1024 * 1024
+
+/** undici's word for a header or an address that cannot be sent. */
+const UNSENDABLE = 'UND_ERR_INVALID_ARG'
 
 /** Outcomes of requests that the vendor did not answer, or not whole. */
 const UNANSWERED: ReadonlySet<string> = new Set(['SRC_UNREACHABLE', 'SRC_TIMEOUT', 'SRC_TRUNCATED', 'SRC_TLS', 'STOPPED'])
@@ -114,7 +117,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
     const address = URL.parse(url)
     if (address === null || !/^https?:$/.test(address.protocol))
       throw new FlowError('CFG_INVALID', { hint: 'the address to renew credentials at is not an http or https address' })
-    const answer = await exchange({
+    const answer = await sendable({
       dispatcher: connections.dispatcherFor(address),
       method,
       url: address,
@@ -125,6 +128,17 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
       signal,
     })
     return { status: answer.status, headers: answer.headers, body: read(answer).body }
+  }
+
+  /** What a vendor issues may be no credentials that a header can carry: others are fetched then, and the config is not at fault. */
+  async function sendable(of: Exchange): Promise<Answer> {
+    try {
+      return await exchange(of)
+    } catch (thrown) {
+      const { code, details } = asFlowError(thrown)
+      if (code !== 'CFG_INVALID' || details['reason'] !== UNSENDABLE || spec.auth?.refresh === undefined) throw thrown
+      throw new FlowError('SRC_UNAUTHORISED', { ...details, hint: 'the credentials hold what no header can carry' })
+    }
   }
 
   /** A call of `auth`, ended where it hangs by itself. */
@@ -240,7 +254,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
         }
         const body = of.body === undefined ? undefined : JSON.stringify(of.body)
         const dispatcher = connections.dispatcherFor(url)
-        const answer = await exchange({ dispatcher, method: of.method, url, shown, headers, body, maxBytes, timeoutMs, signal })
+        const answer = await sendable({ dispatcher, method: of.method, url, shown, headers, body, maxBytes, timeoutMs, signal })
         const next = redirect(answer, url, shown, of.method)
         if (next === null) return settle(answer, shown, page, options)
         if (hops >= MOST_REDIRECTS)
@@ -267,7 +281,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
       throw new FlowError('SRC_TRUNCATED', { path, status, hint: 'a part of an answer, where the whole was asked for' })
     if (status >= 300 && status < 400)
       throw new FlowError('SRC_REFUSED', { path, status, hint: 'a redirect that cannot be followed' })
-    const { body, empty, json } = read(answer)
+    const { body, empty, json, twice } = read(answer)
     const told = spec.classify?.({ status, headers, body, nowMs: clock.now() })
     if (told !== undefined) {
       const { code, waitMs: asked, ...more } = told
@@ -283,6 +297,10 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
     }
     if (!json)
       throw new FlowError('SRC_MALFORMED', { path, status, contentType: mediaType(headers), hint: 'the body is not JSON' })
+    if (twice !== null) {
+      const name = NAME.test(twice) ? twice : '*'
+      throw new FlowError('SRC_MALFORMED', { path, status, hint: `${name} stands twice in the answer, with different values` })
+    }
     const parsed = page.safeParse(body)
     if (parsed.success) return parsed.data
     throw new FlowError('SRC_MALFORMED', { path, status, issues: issuesOf(parsed.error), hint: 'the body has another form' })
@@ -384,7 +402,7 @@ function transportFault(thrown: unknown, path: string, status: number | undefine
         ? 'the proxy asks for credentials: write them into the address of the proxy, http://user:password@host:port'
         : `the proxy refuses a connection to the vendor (${/\d{3}/.exec(words)?.[0]})`,
     })
-  if (is(/^UND_ERR_INVALID_ARG$/))
+  if (reason === UNSENDABLE)
     return new FlowError('CFG_INVALID', {
       ...details,
       hint: 'a header or the address cannot be sent; is there a line break in a credential?',
@@ -448,13 +466,14 @@ function tooLarge(path: string, status: number, maxBytes: number): FlowError {
 }
 
 /** The body as JSON where it is JSON, else as text. */
-function read(answer: Answer): { body: unknown; empty: boolean; json: boolean } {
+function read(answer: Answer): { body: unknown; empty: boolean; json: boolean; twice: string | null } {
   const words = textOf(answer)
-  if (words.trim() === '') return { body: undefined, empty: true, json: false }
+  if (words.trim() === '') return { body: undefined, empty: true, json: false, twice: null }
   try {
-    return { body: parseJson(words), empty: false, json: true }
+    const body = parseJson(words)
+    return { body, empty: false, json: true, twice: ambiguousName(words, body) }
   } catch {
-    return { body: words, empty: false, json: false }
+    return { body: words, empty: false, json: false, twice: null }
   }
 }
 
@@ -511,13 +530,16 @@ function entry(value: unknown, index?: number): Record<string, unknown> {
   return typeof found === 'object' && found !== null ? (found as Record<string, unknown>) : {}
 }
 
-/** Where a body leaves its schema, and how: paths and kinds, no values. Names that could be data (keys of a map) are cut out. */
+/** Other names could be data (keys of a map). */
+const NAME = /^[A-Za-z_]\w{0,39}$/
+
+/** Where a body leaves its schema, and how: paths and kinds, no values. Names that could be data are cut out. */
 function issuesOf(error: z.ZodError): string {
   return error.issues
     .slice(0, 5)
     .map(
       ({ path, code }) =>
-        `${path.map(part => (/^[A-Za-z_]\w{0,39}$|^\d+$/.test(String(part)) ? String(part) : '*')).join('.') || '.'}: ${code}`,
+        `${path.map(part => (NAME.test(String(part)) || /^\d+$/.test(String(part)) ? String(part) : '*')).join('.') || '.'}: ${code}`,
     )
     .join(', ')
 }
@@ -563,12 +585,16 @@ function pinned(base: URL, link: string, path: string): URL {
   return url
 }
 
+/** A vendor's id may hold half an emoji, which no address can: it is asked for with the sign for that in its place. */
+function inUrl(text: string): string {
+  return encodeURIComponent(text.toWellFormed())
+}
+
 function queryText(query: Query): string {
   const pairs: string[] = []
   for (const [name, value] of Object.entries(query)) {
     if (value === null || value === undefined) continue
-    for (const one of typeof value === 'object' ? value : [value])
-      pairs.push(`${encodeURIComponent(name)}=${encodeURIComponent(one)}`)
+    for (const one of typeof value === 'object' ? value : [value]) pairs.push(`${inUrl(name)}=${inUrl(String(one))}`)
   }
   return pairs.join('&')
 }

@@ -53,6 +53,44 @@ function stringEnd(text: string, start: number): number {
   return text.length
 }
 
+/** More names than an answer has beside its rows. */
+const MANY_NAMES = 50
+
+/**
+ * A name that stands twice in the outermost object with two different values; null where there is none. `JSON.parse` takes the last one, others the first:
+ * a list of rows or a token of the next page could be overlooked without a word.
+ */
+export function ambiguousName(text: string, parsed: unknown): string | null {
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) return null
+  const names = Object.keys(parsed)
+  const standsOnce = (name: string) => text.indexOf(JSON.stringify(name)) === text.lastIndexOf(JSON.stringify(name))
+  if (names.length <= MANY_NAMES && names.every(standsOnce)) return null
+  const values = new Map<string, string>()
+  const next = /["{}[\],]/g
+  let depth = 0
+  let name: string | null = null
+  let valueAt = 0
+  for (let found = next.exec(text); found !== null; found = next.exec(text)) {
+    const [sign] = found
+    if (sign === '"') {
+      next.lastIndex = stringEnd(text, found.index)
+      if (depth !== 1 || name !== null) continue
+      name = JSON.parse(text.slice(found.index, next.lastIndex)) as string
+      valueAt = text.indexOf(':', next.lastIndex) + 1
+      continue
+    }
+    if (depth === 1 && name !== null && (sign === ',' || sign === '}')) {
+      const value = text.slice(valueAt, found.index).trim()
+      if ((values.get(name) ?? value) !== value) return name
+      values.set(name, value)
+      name = null
+    }
+    if (sign === '{' || sign === '[') depth++
+    else if (sign !== ',') depth--
+  }
+  return null
+}
+
 /** Walked by hand: a pattern over millions of digits would overflow the stack of the pattern engine. */
 function numberEnd(text: string, start: number): number {
   let end = start + 1

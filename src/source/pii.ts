@@ -191,9 +191,10 @@ function rulesOf(rules: readonly Rule[]): PiiRules {
       fields.set(`${kind}.${field}`, action)
     }
   }
-  // A session's id links its records: hashed on one, it is hashed on all.
-  if (KINDS.some(kind => fields.get(`${kind}.session_id`) === 'hash'))
-    for (const kind of KINDS) fields.set(`${kind}.session_id`, 'hash')
+  // These ids link records: hashed on one, they are hashed on all, also on those of another stream. What hides more stays.
+  for (const id of ['session_id', 'user_id'])
+    if (KINDS.some(kind => fields.get(`${kind}.${id}`) === 'hash'))
+      for (const kind of KINDS) if (fields.get(`${kind}.${id}`) === 'keep') fields.set(`${kind}.${id}`, 'hash')
   const entries = new Map<string, PiiAction>()
   return {
     action: (kind, field) => fields.get(`${kind}.${field}`) ?? 'keep',

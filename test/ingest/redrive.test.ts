@@ -61,19 +61,24 @@ function placeOf(rows: unknown[], more: Partial<BaseConfig> = {}) {
   const own = { ...base, startAtMs: NOON - 2 * HOUR, ...more }
   const controller = new AbortController()
   const letters = () => readDeadLetters(kafka, names.rejects, PARTITIONS, controller.signal)
+  const maxBytes = new Map<string, number>()
   return {
     version,
     kafka,
+    /** `max.message.bytes` of topics, by name. */
+    maxBytes,
     letters,
+    /** Until the lookback is read again. */
+    wait: () => clock.sleep(HOUR),
     run: async () => {
-      const life = startLife({ kafka, connector, clock, base: own })
+      const life = startLife({ kafka, connector, clock, base: own, maxBytes: new Map(maxBytes) })
       onTestFinished(() => life.stop())
       await clock.sleep(3 * MINUTE)
       await life.stop()
     },
     redrive: async (name = 'acme-tiny', found?: Awaited<ReturnType<typeof letters>>) => {
       const options = {
-        kafka: { ...kafka, maxMessageBytes: async () => new Map() } as never,
+        kafka: { ...kafka, maxMessageBytes: async () => maxBytes } as never,
         registry: memoryRegistry,
         names,
         partitions: PARTITIONS,
@@ -137,6 +142,70 @@ test('the last transaction says that the source partition is free', async () => 
   await place.redrive()
   const last = (await topicsOf(place.kafka)).offsets.at(-1)
   expect(JSON.parse(String(last?.value))).toMatchObject({ worker: 'redrive', released: true })
+})
+
+test('a record that its topic takes by now is published, and not before: the row beside it was all the time', async () => {
+  const place = placeOf([{ id: 'a', stars: 'good', say: 'x'.repeat(6000) }])
+  place.maxBytes.set(names.messages, 5000)
+  await place.run()
+  expect((await place.letters()).map(({ reason }) => reason)).toEqual(['RECORD_TOO_LARGE'])
+  expect(await place.redrive()).toMatchObject([{ outcome: 'rejected', reason: 'RECORD_TOO_LARGE' }])
+  expect(await place.letters()).toHaveLength(1)
+  place.maxBytes.set(names.messages, 50_000)
+  expect(await place.redrive()).toMatchObject([{ outcome: 'mapped' }])
+  expect(await place.letters()).toEqual([])
+  const { sessions, messages } = await topicsOf(place.kafka)
+  expect(sessions.map(({ value }) => value.revision)).toEqual([1])
+  expect(messages.map(({ value }) => [value.text?.length, value.revision])).toEqual([[6000, 1]])
+})
+
+test('what the vendor has shown since is not replaced by what a dead letter says of the past', async () => {
+  const rows: unknown[] = [{ id: 'b', stars: 5, say: 'old' }]
+  const place = placeOf(rows)
+  await place.run()
+  rows[0] = { id: 'b', stars: 'good', say: 'new' }
+  await place.wait()
+  await place.run()
+  place.version.now = 'mended'
+  expect(await place.redrive()).toMatchObject([{ outcome: 'mapped' }])
+  expect(await place.letters()).toEqual([])
+  const { sessions, messages } = await topicsOf(place.kafka)
+  expect(sessions.map(({ value }) => value.outcome)).toEqual(['good'])
+  expect(messages.map(({ value }) => value.text)).toEqual(['new'])
+})
+
+test.each(['together', 'one by one', 'the newer one first'])(
+  'of two dead letters of a row the newer one stays, driven %s',
+  async how => {
+    const rows: unknown[] = [{ id: 'b', stars: 4 }]
+    const place = placeOf(rows)
+    await place.run()
+    rows[0] = { id: 'b', stars: 5 }
+    await place.wait()
+    await place.run()
+    place.version.now = 'mended'
+    const letters = await place.letters()
+    expect(letters).toHaveLength(2)
+    if (how === 'together') await place.redrive()
+    else for (const letter of how === 'one by one' ? letters : letters.toReversed()) await place.redrive('acme-tiny', [letter])
+    expect(await place.letters()).toEqual([])
+    expect((await topicsOf(place.kafka)).sessions.at(-1)?.value.outcome).toBe('5')
+  },
+)
+
+test('a record that fits by now is published without what its row said then', async () => {
+  const rows: unknown[] = [{ id: 'a', stars: 'good', say: 'x'.repeat(6000) }]
+  const place = placeOf(rows)
+  place.maxBytes.set(names.messages, 5000)
+  await place.run()
+  rows[0] = { id: 'a', stars: 'bad', say: 'x'.repeat(6000) }
+  await place.wait()
+  await place.run()
+  place.maxBytes.set(names.messages, 50_000)
+  expect(await place.redrive()).toMatchObject([{ outcome: 'mapped' }])
+  const { sessions, messages } = await topicsOf(place.kafka)
+  expect(sessions.map(({ value }) => value.outcome)).toEqual(['good', 'bad'])
+  expect(messages).toHaveLength(1)
 })
 
 test('a row of a connector that the config lacks is told so and stays', async () => {

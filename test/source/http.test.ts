@@ -73,6 +73,11 @@ describe('a request', () => {
     expect(await http.getJson('/rows', query, Page, { headers: { 'X-Call': 'C' } })).toEqual(page)
   })
 
+  test('with half an emoji in its query goes out, with the sign for that', async () => {
+    const { http } = await open([{ path: '/v2/rows', query: { id: 'a\uFFFD' }, body: page }])
+    expect(await http.getJson('/rows', { id: 'a\uD83D' }, Page)).toEqual(page)
+  })
+
   test('posts JSON, or nothing at all', async () => {
     const { http } = await open([
       {
@@ -570,6 +575,15 @@ describe('credentials', () => {
   test('without a permission (403) are not tried again', async () => {
     const { http } = await open(again({ status: 403 }, 1))
     expect(await read(http)).toMatchObject({ code: 'SRC_UNAUTHORISED', details: { status: 403 } })
+  })
+
+  test('that the vendor issued and no header can carry are fetched again, and end nothing for good', async () => {
+    let token = 'sec\nret'
+    const issued = ['sec€ret', 'good']
+    const auth = { headers: () => ({ token }), refresh: async () => void (token = issued.shift() ?? token) }
+    const { http } = await open([good], { auth })
+    expect(await read(http)).toMatchObject({ code: 'SRC_UNAUTHORISED', details: { attempt: 4 } })
+    expect(await read(http)).toEqual(page)
   })
 
   test('that no header can carry are named as such', async () => {

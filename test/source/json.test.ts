@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { parseJson } from '../../src/source/json.ts'
+import { ambiguousName, parseJson } from '../../src/source/json.ts'
 
 describe('a number that a double cannot hold keeps the digits of the vendor, as text', () => {
   test.each([
@@ -62,4 +62,26 @@ test('a value nested without measure is read without overflowing the stack', () 
   let value: unknown = parseJson(`${'['.repeat(100_000)}12345678901234567890${']'.repeat(100_000)}`)
   while (Array.isArray(value)) value = value[0]
   expect(value).toBe('12345678901234567890')
+})
+
+describe('a name that stands twice in an answer', () => {
+  const found = (text: string) => ambiguousName(text, JSON.parse(text))
+  test.each([
+    ['{"items":[1],"items":[]}', 'items'],
+    ['{ "items" : [{"a":"}"}] ,\n "n":1, "items"\t:null }', 'items'],
+    ['{"next":"a","items":[],"next":null}', 'next'],
+    [`{"items":[],${Array.from({ length: 60 }, (_, at) => `"f${at}":"items",`).join('')}"f7":1}`, 'f7'],
+    ['{"a\\"b":1,"a\\"b":2}', 'a"b'],
+  ])('%j', (text, name) => expect(found(text)).toBe(name))
+
+  test.each([
+    '{"items":[1],"items":[1]}',
+    '{"items":[{"items":1},{"items":2}],"n":"items"}',
+    '{"id":"x","items":[{"id":"y","n":{"id":"z"}}]}',
+    '{"a":"\\\\","b":"{\\"a\\":1}","c":["a","a"]}',
+    '[{"a":1,"a":2}]',
+    '{}',
+    '"a"',
+    'null',
+  ])('but not in %s', text => expect(found(text)).toBe(null))
 })

@@ -44,6 +44,13 @@ test('a session id that is hashed on one record is hashed on all', () => {
       expect(rulesOf(`${kind}.session_id=hash`).action(other, 'session_id')).toBe('hash')
 })
 
+test('a user id that is hashed on sessions or events is hashed on both, as streams of events alone have it too', () => {
+  for (const kind of ['session', 'event'] as const)
+    for (const other of ['session', 'event'] as const)
+      expect(rulesOf(`${other}.user_id=keep`, `${kind}.user_id=hash`).action(other, 'user_id')).toBe('hash')
+  expect(rulesOf('session.user_id=hash', 'event.user_id=drop').action('event', 'user_id')).toBe('drop')
+})
+
 test('a pattern leaves alone what its action cannot do', () => {
   const rules = rulesOf('session.*=drop')
   expect(rules.action('session', 'session_id')).toBe('keep')

@@ -423,6 +423,69 @@ export const BROKEN: readonly AnswerFault[] = [
   ),
 ]
 
+/** What comes, but slowly. */
+export const SLOW: readonly AnswerFault[] = [
+  good('a drip of 30 pieces', () => ({ kind: 'drip', pieces: 30, everyMs: 3 })),
+  good('a drip of 3 pieces, each of them late', () => ({ kind: 'drip', pieces: 3, everyMs: 60 })),
+  { ...bad('a drip without end', 'SRC_TIMEOUT', () => ({ kind: 'drip', pieces: 1_000, everyMs: 40 })), timeoutMs: 300 },
+  { ...bad('nothing at all', 'SRC_TIMEOUT', () => ({ kind: 'hang' })), timeoutMs: 300 },
+]
+
+/** The list under this name twice: which of them is meant, nobody knows. */
+export const twiceNamed = (list: string): readonly AnswerFault[] => [
+  bad(
+    'its list twice, the last one empty',
+    'SRC_MALFORMED',
+    body(text => text.trimEnd().replace(/\}$/, `,${JSON.stringify(list)}:[]}`)),
+  ),
+  bad(
+    'its list twice, the first one empty',
+    'SRC_MALFORMED',
+    body(text => text.trimStart().replace(/^\{/, `{${JSON.stringify(list)}:[],`)),
+  ),
+]
+
+/** Each answer with other fields beside its list. */
+export function withFields(name: string, becomes: AnswerFault['becomes'], fieldsOf: (nth: number) => object): AnswerFault {
+  return {
+    name,
+    becomes,
+    spoil: nth => ({
+      kind: 'change',
+      change: ({ body: whole }) => {
+        const answer = JSON.parse(whole.toString()) as object
+        return { body: Buffer.from(JSON.stringify({ ...answer, ...fieldsOf(nth) }).replaceAll(/"@@(.*?)@@"/g, '$1')) }
+      },
+    }),
+  }
+}
+
+/** What a token endpoint may answer in place of a token. */
+export function tokenFaults(at: RegExp): readonly AnswerFault[] {
+  const token = (name: string, becomes: AnswerFault['becomes'], fields: object) => withFields(name, becomes, () => fields)
+  return [
+    token('a token without an end', 'good', { expires_in: 0 }),
+    token('a token with an end in words', 'good', { expires_in: 'soon', refresh_expires_in: {} }),
+    token('a token that has ended', 'good', { expires_in: -5, refresh_expires_in: -5 }),
+    token('a token with an end beyond all numbers', 'good', { expires_in: '@@1e400@@', refresh_expires_in: 'NaN' }),
+    token('no token', ['SRC_MALFORMED'], { access_token: null }),
+    token('an empty token', ['SRC_MALFORMED'], { access_token: ' ' }),
+    token('a token with a line break', ['SRC_UNAUTHORISED'], { access_token: 'a\r\nb: c' }),
+    token('a token that no header carries', ['SRC_UNAUTHORISED'], { access_token: 'token\u20ac' }),
+    token('a token that is an object', ['SRC_UNAUTHORISED'], { access_token: { value: MARK } }),
+    bad('a log-in page', 'SRC_MALFORMED', status(200, HTML, { 'content-type': 'text/html' })),
+    bad('nothing', 'SRC_MALFORMED', status(200)),
+    bad('half a token', 'SRC_TRUNCATED', () => ({ kind: 'cut' })),
+    bad('a connection that ends', 'SRC_UNREACHABLE', () => ({ kind: 'hang_up' })),
+    bad('a redirect to a log-in page', 'SRC_REFUSED', status(302, HTML, { location: 'https://login.invalid/' })),
+    bad('a refusal', 'SRC_UNAUTHORISED', status(400, `{"error":"invalid_grant","error_description":"${MARK}"}`)),
+    bad('an unknown address', 'SRC_REFUSED', status(404, HTML)),
+    bad('429 that asks for 57 years', 'SRC_RATE_LIMITED', status(429, '', { 'retry-after': '1800000000' })),
+    bad('500 with HTML', 'SRC_SERVER_ERROR', status(500, HTML)),
+    bad('2 MB', 'SRC_TOO_LARGE', status(200, JSON.stringify({ access_token: 'a'.repeat(2_000_000) }))),
+  ].map(fault => ({ ...fault, name: `at the token endpoint: ${fault.name}`, at }))
+}
+
 function ERROR_CODES(): readonly ErrorCode[] {
   return ['SRC_MALFORMED', 'SRC_SERVER_ERROR', 'SRC_REFUSED']
 }

@@ -28,6 +28,17 @@ export const ROW_FAULTS: readonly RowFault[] = [
   is('an id of 1.1 MB', ids('i'.repeat(1_100_000))),
   is('every time of the year 1', times('0001-01-01T00:00:00Z')),
   is('ids that are numbers above 2^53', ids('@@12345678901234567891@@')),
+  is('ids with half an emoji', ids('half\uD83D')),
+  is('ids that are a place in a path', ids('..')),
+  is('ids with signs of addresses', ids('a/../b?c=d#e%2e%zz;f&g')),
+  is(
+    'numbers as large as they can be',
+    every(
+      () => 1e300,
+      old => typeof old === 'number',
+    ),
+  ),
+  is('ids named __proto__', ids('__proto__')),
   no('a list', () => []),
   no('a number', () => 7),
   is('10,000 fields', row => ({ ...row, ...Object.fromEntries(Array.from({ length: 10_000 }, (_, at) => [`f${at}`, at])) })),

@@ -4,7 +4,7 @@ import { type Bench, withBench } from '../../src/conformance/bench.ts'
 import type { Subject } from '../../src/conformance/index.ts'
 import type { ErrorCode } from '../../src/errors.ts'
 import { type AnswerFault, READ_AGAIN, type Reference, referenceOf, survivesAnswer, survivesRows } from './malformed.ts'
-import { BROKEN, ODD } from './malformed-answers.ts'
+import { BROKEN, ODD, SLOW } from './malformed-answers.ts'
 import { drawnFaults, ROW_FAULTS } from './malformed-rows.ts'
 
 /** Of all answers, each stream tries one in so many, and each the next ones: with all streams of all vendors every answer is tried several times. */
@@ -17,8 +17,9 @@ export interface Of {
   readonly first: number
   /** Answers that mean something else with this vendor: null: it documents that they say "nothing". */
   readonly means?: Readonly<Record<string, readonly ErrorCode[] | 'good' | null>>
-  /** More answers, of this vendor alone. */
+  /** More answers, of this vendor alone; of one stream of it. */
   readonly own?: readonly AnswerFault[]
+  readonly ownOf?: Readonly<Record<string, readonly AnswerFault[]>>
   /** Requests that are never spoiled. */
   readonly spare?: RegExp
   /** Requests that pass before an answer is spoiled; default: 0 to 2. */
@@ -37,6 +38,7 @@ export function malformedAnswers({
   first,
   means = {},
   own = [],
+  ownOf = {},
   spare,
   after,
   rowsAt,
@@ -68,8 +70,8 @@ export function malformedAnswers({
       await over
     })
 
-    const shared = [...ODD, ...BROKEN].filter((_, at) => (at + first + place) % ONE_IN === 0)
-    const faults = [...shared, ...own].flatMap(fault => {
+    const shared = [...ODD, ...BROKEN, ...SLOW].filter((_, at) => (at + first + place) % ONE_IN === 0)
+    const faults = [...shared, ...own, ...(ownOf[stream] ?? [])].flatMap(fault => {
       const meant = Object.hasOwn(means, fault.name) ? means[fault.name] : fault.becomes
       return meant === null || meant === undefined ? [] : [{ ...fault, becomes: meant }]
     })

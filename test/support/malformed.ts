@@ -24,6 +24,8 @@ export interface AnswerFault {
   /** The code that log and state show, or one of several; `good`: the answer is read all the same. */
   readonly becomes: 'good' | readonly ErrorCode[]
   spoil(nth: number): Spoil
+  /** Only these requests are spoiled, from the first one on. */
+  readonly at?: RegExp
   /** How long a request may take, real milliseconds. */
   readonly timeoutMs?: number
 }
@@ -103,13 +105,14 @@ export async function survivesAnswer(
     base: { streams: [stream] },
     ...(fault.timeoutMs === undefined ? {} : { timeoutMs: fault.timeoutMs }),
   })
-  const passed = options.after ?? passedBefore(fault.name)
+  const passed = fault.at === undefined ? (options.after ?? passedBefore(fault.name)) : 0
+  const isSpared = (target: string) => (fault.at === undefined ? options.spare?.test(target) === true : !fault.at.test(target))
   let asked = 0
   let spoiled = 0
   let mended = false
   let atMend: { ends: Map<string, number>; completeMs: number | null; errors: readonly string[] } | null = null
   proxy.spoil = (_nth, target) => {
-    if (mended || options.spare?.test(target) === true || asked++ < passed) return null
+    if (mended || isSpared(target) || asked++ < passed) return null
     const spoil = fault.spoil(spoiled + 1)
     if (spoil.kind !== 'change') {
       spoiled++

@@ -62,7 +62,7 @@ export async function changedSessions({ config, http, window, nowMs = window.unt
       if (++pages >= MOST_PAGES) break
     }
   } catch (error) {
-    if (!(error instanceof FlowError) || !NO_HINT.has(error.code)) throw error
+    if (!(error instanceof FlowError) || !(NO_HINT.has(error.code) || error.details.status === 403)) throw error
   }
   return [...ids]
 }

@@ -3,7 +3,7 @@
  * that says which one answered. Rules are `SOURCE~REGEX=BOT`, the first that matches decides. Patterns are RE2's: linear in time, whatever the pattern and the text.
  */
 import { RE2JS } from 're2js'
-import { channelOf } from '../../src/source/index.ts'
+import { channelOf, text } from '../../src/source/index.ts'
 import { channelWord } from './channel.ts'
 import type { Conversation } from './rows.ts'
 
@@ -26,22 +26,22 @@ export function parseBotRules(given: string | readonly string[] | undefined): {
   const rules: Rule[] = []
   const faults: string[] = []
   const texts = typeof given === 'string' ? given.split(';') : (given ?? [])
-  for (const text of texts.map(each => each.trim()).filter(each => each !== '')) {
-    const rule = parseRule(text)
+  for (const line of texts.map(each => each.trim()).filter(each => each !== '')) {
+    const rule = parseRule(line)
     if (typeof rule === 'string') faults.push(rule)
     else rules.push(rule)
   }
   return { rules, faults }
 }
 
-function parseRule(text: string): Rule | string {
-  const shown = JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text)
-  const tilde = text.indexOf('~')
-  const equals = text.lastIndexOf('=')
+function parseRule(line: string): Rule | string {
+  const shown = JSON.stringify(line.length > 100 ? `${line.slice(0, 100)}…` : line)
+  const tilde = line.indexOf('~')
+  const equals = line.lastIndexOf('=')
   if (tilde < 0 || equals < tilde) return `${shown} is no rule; it ${TAKES}`
-  const source = text.slice(0, tilde).trim()
-  const regex = text.slice(tilde + 1, equals).trim()
-  const bot = text.slice(equals + 1).trim()
+  const source = line.slice(0, tilde).trim()
+  const regex = line.slice(tilde + 1, equals).trim()
+  const bot = line.slice(equals + 1).trim()
   const variable = source.startsWith(VARIABLE) ? source.slice(VARIABLE.length) : null
   if (source !== 'channel' && !variable)
     return `${shown} looks at ${JSON.stringify(source)}; a rule takes channel or variable.NAME`
@@ -69,8 +69,8 @@ export function botByRule(
   let rules = parsed.get(config)
   if (rules === undefined) parsed.set(config, (rules = parseBotRules(config.botRules).rules))
   for (const { variable, pattern, bot } of rules) {
-    for (const text of variable === null ? channelsOf(row) : valuesOf(row, variable)) {
-      const matcher = pattern.matcher(text)
+    for (const value of variable === null ? channelsOf(row) : valuesOf(row, variable)) {
+      const matcher = pattern.matcher(value)
       if (!matcher.find()) continue
       const named = bot.replace(/\$([1-9])/g, (_, group: string) => matcher.group(Number(group)) ?? '').trim()
       if (named !== '') return named
@@ -88,7 +88,5 @@ function channelsOf({ channelId }: Conversation): readonly string[] {
 /** What the session itself set comes before the contact's variables, which are as they are now. */
 function valuesOf({ events, variables, chat }: Conversation, name: string): readonly string[] {
   const set = events?.find(({ info }) => info['variableName'] === name)?.info['variableValue']
-  return [set, variables[name], chat?.variables[name]].flatMap(value =>
-    value === undefined || value === null || typeof value === 'object' ? [] : [String(value)],
-  )
+  return [set, variables[name], chat?.variables[name]].map(text).filter(value => value !== null)
 }

@@ -203,7 +203,7 @@ export default defineConnector({
             attributes: { ...row.attributes, channelId: row.channelId, ...row.chat?.attributes },
           }),
         ]
-        messages?.forEach(({ id, atMs, handsOver: _, ...turn }, seq) =>
+        messages?.forEach(({ id, atMs, handsOver: _handsOver, ...turn }, seq) =>
           drafts.push(
             message(of, {
               messageId: id,

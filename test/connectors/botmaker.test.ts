@@ -792,14 +792,14 @@ describe('sessions that somebody spoke in', () => {
     const old = { fromMs: NOW - 73 * HOUR, untilMs: NOW - 72 * HOUR }
     const asked = { from: '2026-11-06T23:00:00.000Z', to: '2026-11-07T00:00:00.000Z', limit: '1000' }
     const long = { path, query: { ...asked, 'long-term-search': 'true' }, body: { items: [] } }
-    await changed(await scriptedVendor([long]), { window: old, nowMs: NOW })
+    expect(await changed(await scriptedVendor([long]), { window: old, nowMs: NOW })).toEqual([])
     const wants = {
       path,
       query: asked,
       status: 400,
       body: { errors: [{ code: 'LONG_TERM_SEARCH_PARAM_REQUIRED', message: 'x' }] },
     }
-    await changed(await scriptedVendor([wants, long]), { window: old })
+    expect(await changed(await scriptedVendor([wants, long]), { window: old })).toEqual([])
   })
 
   test('v1 has no such listing, and an empty window no messages: nothing is asked', async () => {

@@ -9,6 +9,7 @@ import {
   type Http,
   type Json,
   jsonOf,
+  number,
   type Page,
   saysFault,
   text,
@@ -34,10 +35,18 @@ const ExportPage = z
     sessions: z.array(z.unknown()).nullish(),
     hasMore: Liberal.transform(bool),
     pageToken: Liberal.transform(text),
+    pageRows: Liberal.transform(number),
+    totalRows: Liberal.transform(number),
   })
   .refine(body => (body.sessions ?? []).length > 0 || !saysFault(body))
 
-const NOTHING: z.output<typeof Ordered & typeof ExportPage> = { pageToken: null, hasMore: false, sessions: [] }
+const NOTHING: z.output<typeof Ordered & typeof ExportPage> = {
+  pageToken: null,
+  hasMore: false,
+  sessions: [],
+  pageRows: null,
+  totalRows: null,
+}
 /** An answer that the token is not known. */
 const NOT_KNOWN: z.output<typeof ExportPage> = { ...NOTHING }
 const NOT_YET: z.output<typeof ExportPage> = { ...NOTHING, hasMore: true }
@@ -47,7 +56,14 @@ const NOT_YET: z.output<typeof ExportPage> = { ...NOTHING, hasMore: true }
  * each page. It does in prose, not in the list of fields; where it does not, its place moves with each call, and a page
  * that was sent but not committed cannot be asked for again.
  */
-const Resume = z.object({ token: z.string(), pages: z.int(), rotates: z.boolean() })
+const Resume = z.object({
+  token: z.string(),
+  pages: z.int(),
+  rotates: z.boolean(),
+  /** Rows that came with this export, and how many it said there are. Absent: it does not say, or means something else. */
+  rows: z.int().exactOptional(),
+  total: z.number().exactOptional(),
+})
 
 /**
  * No body after some pages is the end. In the place of the first it may mean "not ready" as well, and is believed when it has been answered so often,
@@ -64,11 +80,16 @@ const EQUAL_MOST = 3
 /**
  * One export per window: there is no upper bound to ask for, so rows from `until` on are left to a later window. An export that is not ready yields
  * pages without rows and with the same resume: the client has backed off by then (see `notReady`), and where the answer is of another form the quota
- * paces. The token lives for a day, and one that the vendor no longer knows is SRC_RESUME_EXPIRED.
+ * paces. The token lives for a day, and one that the vendor no longer knows is SRC_RESUME_EXPIRED. So is an export with fewer rows than its `totalRows`: it is ordered again.
+ *
+ * @param of.checksTotal Whether `totalRows` is believed. Its description says "columns"; by its name, and beside `pageRows` that is right, it counts rows.
  */
-export async function* readExport({ window, resume, http }: { window: Window; resume: Json; http: Http }): AsyncIterable<Page> {
+export async function* readExport(of: { window: Window; resume: Json; http: Http; checksTotal: boolean }): AsyncIterable<Page> {
+  const { window, resume, http } = of
   const inWindow = (row: unknown) => (sessionDateOf(row) ?? -Infinity) < window.untilMs
   let place: z.output<typeof Resume>
+  /** Rows that came with the order. */
+  let given = 0
   const resumed = resume !== null
   if (resumed) {
     const known = Resume.safeParse(resume)
@@ -93,6 +114,7 @@ export async function* readExport({ window, resume, http }: { window: Window; re
     }
     place = { token: ordered.pageToken, pages: 0, rotates: false }
     yield { rows, resume: place }
+    given = ordered.sessions?.length ?? 0
   }
 
   const spent = new Set<string>()
@@ -103,6 +125,9 @@ export async function* readExport({ window, resume, http }: { window: Window; re
   let unknown = 0
   let before = ''
   let equal = 0
+  /** Null: the export gives no total that could be checked. */
+  let counted =
+    of.checksTotal && (place.pages === 0 || place.rows !== undefined) ? { rows: place.rows ?? given, total: place.total } : null
   for (;;) {
     let page = await fetchPage(http, place, !resumed && asked === 0)
     asked++
@@ -139,14 +164,35 @@ export async function* readExport({ window, resume, http }: { window: Window; re
       before = content
       if (equal >= EQUAL_MOST) throw new FlowError('SRC_MALFORMED', { hint: 'an export answers the same page again and again' })
     }
+    if (counted) counted = withPage(counted, page, rows.length, more)
+    if (!more && counted?.total !== undefined && counted.rows < counted.total)
+      throw expired(`the export ended after ${counted.rows} of its ${counted.total} rows; check.total.rows false believes it`)
     place = {
       token: page.pageToken ?? place.token,
       pages: place.pages + (rows.length > 0 ? 1 : 0),
       rotates: place.rotates || rotated,
+      ...(counted?.total !== undefined && { rows: counted.rows, total: counted.total }),
     }
     yield { rows: rows.filter(inWindow), resume: more ? place : null }
     if (!more) return
   }
+}
+
+/**
+ * Rows so far, and the total that they are checked against. Null where it counts something else: `pageRows` is not the rows of its page, the total changes, or there is
+ * more to come when it has been reached.
+ */
+function withPage(
+  { rows, total }: { readonly rows: number; readonly total: number | undefined },
+  { pageRows, totalRows }: z.output<typeof ExportPage>,
+  count: number,
+  more: boolean,
+): { rows: number; total: number | undefined } | null {
+  const now = rows + count
+  if (pageRows !== null && pageRows !== count) return null
+  if (totalRows === null) return { rows: now, total }
+  if ((total !== undefined && total !== totalRows) || (more && totalRows <= now)) return null
+  return { rows: now, total: totalRows }
 }
 
 /** Of an order: that there is nothing to fetch, in so many words. */

@@ -16,24 +16,21 @@ import {
   jsonOf,
   message,
   type Page,
-  type Query,
   type RowContext,
-  saysFault,
   session,
-  text,
-  twice,
 } from '../../src/source/index.ts'
+import { agentNames } from './agents.ts'
+import { botByRule, parseBotRules } from './bots.ts'
 import { channelWord } from './channel.ts'
 import { credentials } from './credentials.ts'
 import { notReady, readExport } from './export.ts'
+import { LONG_TERM_MS, longTerm, pagesOf, rootOf, V1_ROOT, V2_ROOT } from './pages.ts'
 import { pii } from './pii.ts'
 import { type Conversation, type Happening, Row, type Turn } from './rows.ts'
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
-
-const V2_ROOT = 'https://api.botmaker.com/v2.0'
-const V1_ROOT = 'https://go.botmaker.com/api/v1.0'
+const LOOKBACK_MS = 48 * HOUR_MS
 
 const Config = z
   .strictObject({
@@ -50,7 +47,17 @@ const Config = z
       .url({ protocol: /^https?$/, error: 'takes an http or https address' })
       .optional()
       .describe(`API root. Default: ${V2_ROOT} for v2, ${V1_ROOT} for v1`),
-    botId: z.string().min(1).optional().describe('bot_id of all records, as the vendor tells none. Default: the account'),
+    botId: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('bot_id of all records that no rule of bot.rules names, as the vendor tells none. Default: the account'),
+    botRules: z
+      .union([z.string(), z.array(z.string())])
+      .optional()
+      .describe(
+        'Which bot a session belongs to, where the account has several: SOURCE~REGEX=BOT each, SOURCE is channel or variable.NAME, the first that matches decides, $1 in BOT is a group of the pattern; a list, or text with ; between them',
+      ),
     includeMessages: z.boolean().default(true).describe('v2: read the messages of sessions; billed'),
     includeEvents: z
       .boolean()
@@ -58,7 +65,19 @@ const Config = z
       .describe('v2: read the events of sessions, the close among them; billed. Without: status UNKNOWN'),
     includeVariables: z.boolean().default(true).describe("v2: read the variables of the sessions' chats; billed"),
     includeOpenSessions: z.boolean().default(true).describe('v2: read sessions before they are closed'),
+    includeAgents: z.boolean().default(true).describe("v2: read the list of agents once, for the names to agents' ids"),
     includeAiAnalysis: z.boolean().default(false).describe("v2: read the vendor's AI analysis of sessions; billed"),
+    longTermAfterMs: z
+      .int()
+      .min(0)
+      .default(LONG_TERM_MS)
+      .describe(
+        'v2: windows that begin longer ago than this are asked for with long-term-search, which is billed apart, milliseconds; the vendor documents three days for messages, and no age for sessions',
+      ),
+    checkTotalRows: z
+      .boolean()
+      .default(true)
+      .describe('v1: an export with fewer rows than its totalRows is not believed, and ordered again'),
     refreshClientId: z.string().min(1).optional().describe('Client id that renews a spent access token'),
     refreshClientSecret: z.string().min(1).optional().meta({ secret: true }).describe('Client secret beside refresh.client.id'),
     refreshToken: z
@@ -76,6 +95,7 @@ const Config = z
       ),
   })
   .superRefine((config, ctx) => {
+    for (const message of parseBotRules(config.botRules).faults) ctx.addIssue({ code: 'custom', path: ['botRules'], message })
     const given = [config.refreshClientId, config.refreshClientSecret, config.refreshToken ?? config.refreshTokenFile]
     if (given.every(part => part === undefined)) return
     for (const [index, path] of (['refreshClientId', 'refreshClientSecret', 'refreshToken'] as const).entries())
@@ -83,22 +103,6 @@ const Config = z
         ctx.addIssue({ code: 'custom', path: [path], message: 'is required beside the other refresh keys' })
   })
 type Config = z.output<typeof Config>
-
-/**
- * Only what paging needs; each row is decoded on its own, so that one bad row does not lose its page. `sessions` is v1's name of the list. Without
- * `nextPage` a link by another name is read, because a page whose link is overlooked is taken for the last, without a word.
- */
-const SessionsPage = z.looseObject({}).transform((page: Readonly<Record<string, unknown>>, ctx) => {
-  const given = page['items'] === undefined ? page['sessions'] : page['items']
-  const name = 'nextPage' in page ? 'nextPage' : Object.keys(page).find(each => /^next/i.test(each))
-  const link = (name === undefined ? null : page[name]) ?? null
-  const fault = (path: string, expected: 'array' | 'string') =>
-    ctx.issues.push({ code: 'invalid_type', expected, input: undefined, path: [path], message: `is no ${expected}` })
-  // An empty list is how the vendor shows nothing; none at all, or one beside an error, is no answer.
-  if (!Array.isArray(given) || (given.length === 0 && saysFault(page))) fault('items', 'array')
-  if (name !== undefined && link !== null && typeof link !== 'string') fault(name, 'string')
-  return { items: given as unknown[], nextPage: text(link) }
-})
 
 export default defineConnector({
   manifest: {
@@ -128,33 +132,51 @@ export default defineConnector({
     sessions: {
       window: config => ({
         lagMs: 2 * 60_000,
-        lookbackMs: 48 * HOUR_MS,
+        lookbackMs: LOOKBACK_MS,
         // v1 gives its information out once a day, and an export is one piece whatever it spans; its token lives for a day.
         ...(config.apiVersion === 'v1'
           ? { longestMs: Infinity, pollIntervalMs: DAY_MS, lookbackIntervalMs: DAY_MS, durableResume: true }
           : { longestMs: DAY_MS, durableResume: false }),
       }),
 
-      scopes: (config, account) => [{ name: account, botId: config.botId ?? account }],
+      scopes: (config, account) => [{ name: account, botId: config.botRules === undefined ? (config.botId ?? account) : null }],
 
       row: Row,
 
-      read: ({ config, ...args }) => (config.apiVersion === 'v1' ? readExport(args) : readSessions({ config, ...args })),
+      read: ({ config, ...args }) =>
+        config.apiVersion === 'v1'
+          ? readExport({ ...args, checksTotal: config.checkTotalRows })
+          : readSessions({ config, ...args }),
+
+      /** A page, so that the list of agents is looked at once for it. */
+      expandRows: 500,
+
+      async expand({ config, rows, nowMs, http }) {
+        const ids = new Set(rows.flatMap(agentsOf))
+        if (ids.size === 0) return rows
+        const names = await agentNames({ config, http, nowMs }, ids)
+        return names.size === 0 ? rows : rows.map(row => withNames(row, names))
+      },
 
       identify: row => row.id,
 
       /** Everything but the chat, which tells how the contact is now and would change all its old sessions; with the status, because that expires by time alone. */
       fingerprint: (row, ctx) => {
-        const { chat: _chat, ...content } = row
+        const { chat: _chat, agentNames: _names, ...content } = row
         return jsonOf([endOf(row, ctx).status, content]) ?? ''
       },
 
       normalise: (row, ctx) => {
         const { messages, events } = row
-        const of = ctx.session({ botId: ctx.scope.botId ?? ctx.account, sessionId: row.id, channel: channelWord(row.channelId) })
+        const { scope, account, config } = ctx
+        const botId = scope.botId ?? botByRule(config, row) ?? config.botId ?? account
+        const of = ctx.session({ botId, sessionId: row.id, channel: channelWord(row.channelId) })
         const agent = agentOf(row)
         const close = lastOf(events, isClose)
-        const chat = agent.taken || events === null ? row.chat : null
+        // The chat tells of the contact as it is now: of this session only while it is the contact's newest, and only where its events say that a person took part.
+        const chat = row.chat !== null && isNewest(row) ? row.chat : null
+        const chatAgent = agent.taken && events !== null ? chat : null
+        const agentId = agent.id ?? chatAgent?.agentId
         const drafts: Draft[] = [
           session(of, {
             startedAt: row.startedAtMs,
@@ -164,14 +186,14 @@ export default defineConnector({
             userId: row.userId,
             channelUserId: row.channelUserId,
             transferredAt: agent.atMs,
-            queue: agent.queue ?? chat?.queueId,
-            agentId: agent.id ?? chat?.agentId,
-            agentName: agent.name,
+            queue: agent.queue ?? chatAgent?.queueId,
+            agentId,
+            agentName: agent.name ?? nameOf(row, agentId),
             userMessages: row.counters ? row.counters.user : count(messages, 'USER'),
             botMessages: row.counters ? row.counters.bot : count(messages, 'BOT'),
             agentMessages: row.counters ? row.counters.agent : count(messages, 'AGENT'),
             totalMessages: row.counters ? row.counters.total : messages?.length,
-            outcome: textOf(close?.info['typification']),
+            outcome: textOf(close?.info['typification']) ?? typificationOf(row, close !== undefined, chat),
             startingCause: row.startingCause,
             topics: row.topics,
             tags: row.chat?.tags.map(name => ({ name, scope: 'chat' })),
@@ -181,7 +203,17 @@ export default defineConnector({
             attributes: { ...row.attributes, channelId: row.channelId, ...row.chat?.attributes },
           }),
         ]
-        messages?.forEach(({ id, atMs, ...turn }, seq) => drafts.push(message(of, { messageId: id, sentAt: atMs, seq, ...turn })))
+        messages?.forEach(({ id, atMs, handsOver: _handsOver, ...turn }, seq) =>
+          drafts.push(
+            message(of, {
+              messageId: id,
+              sentAt: atMs,
+              seq,
+              ...turn,
+              agentName: turn.agentName ?? nameOf(row, turn.agentId),
+            }),
+          ),
+        )
         events?.forEach(({ id, atMs, name, info, attributes }) =>
           drafts.push(
             event(of, {
@@ -212,7 +244,7 @@ async function* readSessions(of: {
   nowMs: number
   http: Http
 }): AsyncIterable<Page> {
-  const { config, window, resume, http } = of
+  const { config, window, resume, nowMs, http } = of
   const query: Record<string, string> = {
     from: new Date(window.fromMs - 1).toISOString(),
     to: new Date(window.untilMs).toISOString(),
@@ -221,73 +253,14 @@ async function* readSessions(of: {
     ...(config.includeEvents && { 'include-events': 'true' }),
     ...(config.includeVariables && { 'include-variables': 'true' }),
     ...(config.includeAiAnalysis && { 'include-ai-analysis': 'true' }),
-    // Billed; sources differ about the age from which it is needed (2, 3 or 7 days).
-    ...(window.fromMs < of.nowMs - 48 * HOUR_MS && { 'long-term-search': 'true' }),
+    ...longTerm(window.fromMs, nowMs, config.longTermAfterMs),
   }
   if (resume !== null && typeof resume !== 'string') throw new FlowError('SRC_RESUME_EXPIRED', { hint: 'not a place in v2' })
-  let next = resume
-  const seen = new Set<string>()
-  for (;;) {
-    if (next !== null) {
-      if (seen.has(next)) throw new FlowError('SRC_MALFORMED', { hint: 'nextPage leads back to a page that was read' })
-      seen.add(next)
-    }
-    const ask = next === null ? (['/sessions', query] as const) : followed(rootOf(config), next, query)
-    // 204 is how the vendor says that there is nothing, and what something between us may say. Where nobody looks a second time, ask once more.
-    const isLastLook = next !== null || window.fromMs < of.nowMs - 48 * HOUR_MS
-    const page = await twice(
-      () => sessionsPage(http, ask),
-      answer => answer === NOTHING && isLastLook,
-    )
-    next = page.nextPage
-    yield { rows: page.items, resume: next }
-    if (next === null) return
-  }
+  // 204 is how the vendor says that there is nothing, and what something between us may say. Where nobody looks a second time, ask once more.
+  const isLast = window.fromMs < nowMs - LOOKBACK_MS
+  for await (const page of pagesOf({ http, root: rootOf(config), path: '/sessions', query, next: resume, isLast }))
+    yield { rows: page.items, resume: page.nextPage }
 }
-
-/** An answer without a body. */
-const NOTHING: z.output<typeof SessionsPage> = { items: [], nextPage: null }
-/** Clients have met 204 and 200 without a body. */
-const SAYS_NOTHING = { empty: NOTHING, emptyStatus: [200] }
-
-/** One page; with `long-term-search` where the vendor says that it is needed. A refused request is never sent again with less in it. */
-async function sessionsPage(http: Http, [path, query]: readonly [string, Query]): Promise<z.output<typeof SessionsPage>> {
-  try {
-    return await http.getJson(path, query, SessionsPage, SAYS_NOTHING)
-  } catch (error) {
-    if (!(error instanceof FlowError)) throw error
-    if (error.details.vendorCode === 'LONG_TERM_SEARCH_PARAM_REQUIRED' && !('long-term-search' in query))
-      return http.getJson(path, { ...query, 'long-term-search': 'true' }, SessionsPage, SAYS_NOTHING)
-    if (error.code === 'SRC_TOO_LARGE') throw new FlowError('SRC_WINDOW_TOO_LARGE', error.details, error)
-    throw error
-  }
-}
-
-/** `nextPage` is an address on the vendor's host, with the filters in it; also one without a host is, and a bare token goes with the filters. */
-function followed(root: string, nextPage: string, query: Query): readonly [string, Query] {
-  const link = /^(https?:)?\/\//i.test(nextPage) || nextPage.includes('?') || nextPage.startsWith(new URL(root).pathname)
-  // A path that does not begin like our root is meant below it.
-  if (/^\/(?!\/)/.test(nextPage) && !nextPage.startsWith(new URL(root).pathname)) return [nextPage, {}]
-  return link
-    ? [ourAddress(root, new URL(nextPage, `${root}/sessions`)), {}]
-    : ['/sessions', { ...query, 'next-page-token': nextPage }]
-}
-
-/**
- * The link as we reach it. Behind a gateway the vendor still names its own public host, and a vendor on this machine may name another of the
- * machine's names: such a link is asked from where we were told to ask, so that the token goes nowhere else. Any other host is left to be refused.
- */
-function ourAddress(root: string, link: URL): string {
-  const ours = new URL(root)
-  const vendors = new URL(V2_ROOT)
-  if (link.host === ours.host) return link.href
-  if (link.host === vendors.host && link.pathname.startsWith(`${vendors.pathname}/`))
-    return `${root}${link.pathname.slice(vendors.pathname.length)}${link.search}`
-  if (link.port === ours.port && isLoopback(link.hostname) && isLoopback(ours.hostname)) link.host = ours.host
-  return link.href
-}
-
-const isLoopback = (name: string) => /^(localhost|127(\.\d+){3}|0\.0\.0\.0|\[::1?\])$/.test(name)
 
 /** How the session ended: by its last close event, else by its age. Without events nobody knows. */
 function endOf(row: Conversation, ctx: RowContext<Config>) {
@@ -308,20 +281,72 @@ function endOf(row: Conversation, ctx: RowContext<Config>) {
   return { status: 'EXPIRED', endedAt, endedAtEstimated: endedAt !== null } as const
 }
 
-/** Whether a person took part, from when, and who. `chat` is no witness: it tells of the contact's newest session. */
+/**
+ * Whether a person was asked for or took part, from when, and who. `chat` is no witness: it tells of the contact's newest session. The time is that of the earliest
+ * witness: what is shown later in the conversation never moves it. A close tells who it was, and not since when.
+ */
 function agentOf({ messages, events, counters }: Conversation) {
-  const turn = messages?.find(isOf('AGENT'))
-  const queued = events?.find(({ name }) => name === 'queue-set')
-  const assigned = events?.find(({ name }) => name === 'assigned-to-agent')
+  const turn = messages?.find(isHandOver)
+  const handed = events?.find(({ name }) => HAND_OVERS.has(name))
+  const closed = lastOf(events, ({ name, isManual }) => name === 'conversation-close' && isManual === true)
   const lastQueued = lastOf(events, ({ name }) => name === 'queue-set')
   const lastAssigned = lastOf(events, ({ name }) => name === 'assigned-to-agent')
+  const lastActed = lastOf(events, ({ name }) => name === 'agent-action')
+  const first = Math.min(turn?.atMs ?? Infinity, handed?.atMs ?? Infinity)
   return {
-    taken: (counters?.agent ?? 0) > 0 || turn !== undefined || queued !== undefined || assigned !== undefined,
-    atMs: (assigned ?? queued ?? turn)?.atMs,
+    taken: (counters?.agent ?? 0) > 0 || turn !== undefined || handed !== undefined || closed !== undefined,
+    atMs: first === Infinity ? null : first,
     queue: textOf(lastQueued?.info['queue']) ?? lastOf(messages, each => each.queue !== null)?.queue,
-    id: lastOf(messages, each => each.agentId !== null)?.agentId ?? textOf(lastOf(events, isClose)?.info['agentId']),
-    name: textOf(lastAssigned?.info['agentName']) ?? lastOf(messages, each => each.agentName !== null)?.agentName,
+    id:
+      lastOf(messages, each => each.agentId !== null)?.agentId ??
+      textOf(closed?.info['agentId']) ??
+      textOf(lastAssigned?.info['agentId']) ??
+      textOf(lastActed?.info['agentId']),
+    name:
+      textOf(lastAssigned?.info['agentName']) ??
+      lastOf(messages, each => each.agentName !== null)?.agentName ??
+      textOf(closed?.info['agentName']) ??
+      textOf(lastActed?.info['agentName']),
   }
+}
+
+/** Events that show that a person was asked for, or took part. */
+const HAND_OVERS: ReadonlySet<string> = new Set(['queue-set', 'assigned-to-agent', 'agent-action'])
+
+const isHandOver = ({ sender, handsOver }: Turn) => sender === 'AGENT' || handsOver === true
+
+/** Agents whose ids a row holds without their names. */
+function agentsOf({ messages, events, chat }: Conversation): string[] {
+  const ids = (messages ?? []).flatMap(({ agentId, agentName }) => (agentId !== null && agentName === null ? [agentId] : []))
+  for (const { info } of events ?? []) {
+    const id = textOf(info['agentId'])
+    if (id !== null && textOf(info['agentName']) === null) ids.push(id)
+  }
+  return chat?.agentId ? [...ids, chat.agentId] : ids
+}
+
+function withNames(row: Conversation, names: ReadonlyMap<string, string>): Conversation {
+  const own = agentsOf(row).flatMap(id => (names.has(id) ? [[id, names.get(id)] as [string, string]] : []))
+  return own.length === 0 ? row : { ...row, agentNames: new Map(own) }
+}
+
+function nameOf({ agentNames }: Conversation, id: string | null | undefined): string | null {
+  return (id && agentNames?.get(id)) || null
+}
+
+/** Whether the chat, which is as it is now, may be this session's: no later one has begun. It may tell whole seconds. */
+function isNewest({ chat, startedAtMs }: Conversation): boolean {
+  const lastMs = chat?.lastSessionAtMs ?? null
+  return lastMs === null || lastMs < startedAtMs + 1000
+}
+
+/**
+ * What the agent filed the conversation under, where the close itself does not say: a variable of the session, else of the chat. Variables of the chat outlive a session,
+ * so they count for one that is over (or where nobody knows) and that is the contact's newest.
+ */
+function typificationOf({ events, variables }: Conversation, isClosed: boolean, chat: Conversation['chat']): string | null {
+  if (!isClosed && events !== null) return null
+  return textOf(variables['typification']) ?? textOf(chat?.variables['typification'])
 }
 
 function eventType(name: string, info: Happening['info']): string {
@@ -343,7 +368,7 @@ const EVENT_TYPES: ReadonlyMap<string, string> = new Map([
 const isClose = ({ name }: Happening) => name === 'conversation-close'
 const isOf = (sender: string) => (turn: Turn) => turn.sender === sender
 const isTrue = (value: unknown) => value === true || value === 'true'
-const textOf = (value: unknown) => (typeof value === 'string' ? value : null)
+const textOf = (value: unknown) => (typeof value === 'string' && value !== '' ? value : null)
 
 function saidSomething(row: Conversation): boolean {
   return row.userHasTalked === true || (row.counters?.user ?? 0) > 0 || row.messages?.some(isOf('USER')) === true
@@ -358,10 +383,6 @@ function count(messages: readonly Turn[] | null, sender: string): number | null 
 
 function lastOf<T>(list: readonly T[] | null, matches: (item: T) => boolean): T | undefined {
   return list?.findLast(matches)
-}
-
-function rootOf({ baseUrl, apiVersion }: Config): string {
-  return (baseUrl ?? (apiVersion === 'v1' ? V1_ROOT : V2_ROOT)).replace(/\/+$/, '')
 }
 
 /** Credentials are renewed in v1, which the vendor has on another host, and an installation of its own on the same one. */

@@ -1,6 +1,7 @@
 /**
  * Where persons stand in Botmaker's rows, of both versions: v1's fields are the vendor's page's, v2's those that clients of the API have seen.
- * A session's id is the contact's id with a time. `contactId` and `platformContactId` are the number on the channel.
+ * A session's id is the contact's id with a time. `contactId` and `platformContactId` are the number on the channel. A `location` is where a person is, a `call` who
+ * they spoke to.
  */
 import type { PiiSpec } from '../../src/source/index.ts'
 
@@ -20,11 +21,11 @@ export const pii: PiiSpec = {
       'aiAnalysis.doesNotMeetCriteria',
       'aiAnalysis.qualityScore',
     ].map(name => `session.attributes.${name}=keep`),
-    ...['aiAnalysis.name', 'aiAnalysis.summary', 'aiAnalysis.justification', 'aiAnalysis.aspectScores'].map(
+    ...['aiAnalysis.name', 'aiAnalysis.summary', 'aiAnalysis.justification', 'aiAnalysis.aspectScores', 'topics'].map(
       name => `session.attributes.${name}=mask`,
     ),
     ...['messageId', 'content.whatsAppTemplateName'].map(name => `message.attributes.${name}=keep`),
-    ...['content.buttons', 'content.selectedButton'].map(name => `message.attributes.${name}=mask`),
+    ...['content.buttons', 'content.selectedButton', 'content.originalText'].map(name => `message.attributes.${name}=mask`),
     ...['intentId', 'isFallback', 'variableName', 'errorType', 'messageId'].map(name => `event.attributes.${name}=keep`),
     ...['intentName', 'queue', 'typification', 'error', 'reason', 'executingIntents'].map(
       name => `event.attributes.${name}=mask`,
@@ -45,16 +46,33 @@ export const pii: PiiSpec = {
       'externalId',
       'agentId',
       'agentName',
+      'agentEmail',
       'onHoldAgentId',
+      'operatorId',
+      'operatorName',
+      'consoleUserId',
+      'consoleUserName',
+      'previousAgentId',
+      'previousAgentName',
+      'assignedByAgent',
+      'assignedByAgentId',
+      'unassignedByAgent',
+      'unassignedByAgentId',
       'operator',
       'variables',
       'variableValue',
+      'previousVariableValue',
       'value',
+      'location',
+      'call',
       'encryptionParams',
     ],
     texts: [
       'text',
+      'originalText',
+      'originalAudioUrl',
       'message',
+      'messageText',
       'caption',
       'url',
       'imagesUrls',

@@ -31,6 +31,8 @@ export interface Conversation {
   readonly events: readonly Happening[] | null
   /** v2: the contact's chat as it is now, the same on every session of the contact. No part of what counts as a change of a session. */
   readonly chat: Chat | null
+  /** By id, of agents in this row, from the vendor's list of agents. No part of what counts as a change of a session. */
+  readonly agentNames?: ReadonlyMap<string, string>
 }
 
 export interface Counters {
@@ -52,6 +54,8 @@ export interface Turn {
   readonly agentId: string | null
   readonly agentName: string | null
   readonly queue: string | null
+  /** Whoever sent it, the message shows that the conversation is with a person, or waits for one. */
+  readonly handsOver?: true
   readonly attributes: Attributes
 }
 
@@ -60,6 +64,8 @@ export interface Happening {
   readonly atMs: number
   readonly name: string
   readonly info: Attributes
+  /** A close by a person: it tells an agent, or what the agent cut short. */
+  readonly isManual?: true
   /** Fields of the event beside its name, time and info. */
   readonly attributes: Attributes
 }
@@ -70,6 +76,8 @@ export interface Chat {
   readonly queueId: string | null
   readonly agentId: string | null
   readonly isTester: boolean | null
+  /** When the contact's newest session began, epoch milliseconds; null: not told. */
+  readonly lastSessionAtMs: number | null
   readonly attributes: Attributes
 }
 
@@ -169,6 +177,7 @@ function fromV2(row: z.output<typeof V2Shape>, ctx: z.RefinementCtx): Conversati
           queueId: text(queueId),
           agentId: text(agentId),
           isTester: bool(isTester),
+          lastSessionAtMs: instant(chatRest['lastSessionCreationTime']),
           attributes: attributes(['chat.', isObject(ref) ? chatRest : refRest], ['chat.', { queueId, agentId }]),
         }
       : null,
@@ -179,28 +188,57 @@ function v2Message(row: Loose): Omit<Turn, 'id'> & { id: string | null } {
   const { id: givenId, messageId, creationTime, from, agentId, queueId, content, ...rest } = row
   // Without a content, what it would hold is looked for beside it.
   const flat = content === undefined
-  const { type, text: words, media, ...more } = isObject(content) ? content : flat ? rest : ({ text: content } as Loose)
-  const kind = text(type)?.toLowerCase() ?? (typeof words === 'string' ? 'text' : null)
+  const {
+    type,
+    text: words,
+    media,
+    originalText,
+    originalAudioUrl,
+    ...more
+  } = isObject(content) ? content : flat ? rest : ({ text: content } as Loose)
+  const kind = kindOf(text(type), words, more)
   const { attachments, left } = mediaOf(media, kind)
+  // A voice message is told as its transcript, with the sound beside it.
+  const sound = text(originalAudioUrl)
+  const sounds =
+    sound === null || attachments.some(({ url }) => url === sound) ? [] : [{ kind: 'audio', url: sound, caption: null }]
+  // A translated message is told as the translation, with the person's own words beside it.
+  const [shown, original] = [said(words), said(originalText)]
   const id = text(givenId)
   return {
     id: id ?? text(messageId),
     atMs: creationTime as number,
     sender: senderOf(text(from)),
     type: kind,
-    text: said(words),
-    attachments,
+    text: shown ?? original,
+    attachments: [...attachments, ...sounds],
     intent: null,
     agentId: text(agentId),
     agentName: null,
     queue: text(queueId),
+    ...(isAgentOnCall(more['call']) && { handsOver: true }),
     attributes: attributes(
       ['', flat ? more : rest],
       ['', id === null ? {} : { messageId }],
       ['content.', flat ? {} : more],
+      ['content.', shown === null ? {} : { originalText: original }],
       ['content.', left],
     ),
   }
+}
+
+/** The vendor's word; where it has none, or only `text` for a message without one, what the message holds beside it. */
+function kindOf(type: string | null, words: unknown, { location, call }: Loose): string | null {
+  const kind = type?.toLowerCase() ?? null
+  if (kind !== null && (kind !== 'text' || said(words) !== null)) return kind
+  if (isObject(location)) return 'location'
+  if (isObject(call)) return 'call'
+  return kind ?? (typeof words === 'string' ? 'text' : null)
+}
+
+/** `user-joined`, `agent-joined`, `user-left`, `agent-left`, `recording`, `room-destroyed`: an agent who joins a call is a person who took over. */
+function isAgentOnCall(call: unknown): boolean {
+  return isObject(call) && text(call['event'])?.toLowerCase() === 'agent-joined'
 }
 
 function fromV1(row: z.output<typeof V1Shape>, ctx: z.RefinementCtx): Conversation {
@@ -241,9 +279,9 @@ function fromV1(row: z.output<typeof V1Shape>, ctx: z.RefinementCtx): Conversati
       agent: number(operatorMessages),
       total: number(sessionMessagesQty),
     },
-    topics: listOfTexts(topics, 'topicKey'),
+    topics: topicsOf(topics),
     variables: variablesOf(variables),
-    attributes: attributes(['', rest]),
+    attributes: attributes(['', rest], ['', isObject(topics) && !('topicKey' in topics) && saysMore(topics) ? { topics } : {}]),
     messages: sessionMessages ? inOrder(messagesOf(id, sessionMessages)) : null,
     events: events
       ? eventsOf(
@@ -265,6 +303,7 @@ function v1Message(row: Loose): Omit<Turn, 'id'> & { id: string | null } {
   const known = senderOf(from)
   const sender = known !== null && SENDER_WORDS.has(known) ? known : agentName === null ? known : 'AGENT'
   const type = text(messageType)?.toLowerCase() ?? null
+  const queueName = text(queue)
   return {
     id: text(messageId),
     atMs: creationTime as number,
@@ -281,7 +320,9 @@ function v1Message(row: Loose): Omit<Turn, 'id'> & { id: string | null } {
     intent: text(ruleName),
     agentId: null,
     agentName,
-    queue: text(queue),
+    queue: queueName,
+    // Both stand on the user's messages once the conversation is with a person, or waits for one.
+    ...(sender === 'USER' && (agentName !== null || queueName !== null) && { handsOver: true }),
     attributes: attributes(['', rest], ['', sender === known ? {} : { msgFrom: from }]),
   }
 }
@@ -366,25 +407,33 @@ function eventsOf(
 ): Happening[] {
   const sortable = rows.map(row => {
     const { name: _name, eventName: _eventName, creationTime: _at, eventCreationTime: _eventAt, info: given, ...rest } = row
-    const info = attributes(['', infoOf(given)])
+    const told = infoOf(given)
+    const info = attributes(['', told])
     const name = text(nameOf(row)) ?? 'other'
     return {
       name,
       atMs: atOf(row),
       info,
+      isManual: name === 'conversation-close' && (holds(told['agentId']) || holds(told['executingIntents'])),
       attributes: attributes(['', rest]),
       order: `${name} ${canonical(info)} ${canonical(rest)}`,
     }
   })
   if (sortable.length > 1) sortable.sort((a, b) => a.atMs - b.atMs || (a.order < b.order ? -1 : a.order > b.order ? 1 : 0))
   const derived = contentIds()
-  return sortable.map(({ name, atMs, info, attributes }) => ({
+  return sortable.map(({ name, atMs, info, isManual, attributes }) => ({
     id: derived(sessionId, name, atMs, canonical(info)),
     atMs,
     name,
     info,
+    ...(isManual && { isManual }),
     attributes,
   }))
+}
+
+/** The field is there. An empty list is: the vendor adds the field when somebody closes by hand, also where there was nothing to cut short. */
+function holds(value: unknown): boolean {
+  return Array.isArray(value) || text(value) !== null
 }
 
 /** v2: an object. v1: pairs of name and value, where a name met twice becomes a list. Anything else keeps its form, as `info`. */
@@ -429,6 +478,28 @@ function listOfTexts(raw: unknown, key: string): string[] {
     text(isObject(item) ? (item[key] ?? Object.values(item).find(value => typeof value === 'string')) : item),
   )
   return [...new Set(words.filter(word => word !== null))]
+}
+
+/**
+ * v1's topics: words, objects under `topicKey`, or one object. An object under other names is a map by topic, as `variables` may be one by variable, unless its
+ * names only count (`0`, `topic1`): then its values are the topics. A topic whose value says no is none.
+ */
+function topicsOf(raw: unknown): string[] {
+  if (!isObject(raw) || 'topicKey' in raw) {
+    const listed = isObject(raw) ? raw['topicKey'] : raw
+    return listOfTexts(listed, 'topicKey')
+  }
+  const words = Object.entries(raw).flatMap(([name, value]) => {
+    if (bool(value) === false) return []
+    if (!/^(topic\D{0,4}|name|key|value)?\d*$/i.test(name)) return [text(name)]
+    return listOfTexts(value, 'topicKey')
+  })
+  return [...new Set(words.filter(word => word !== null))]
+}
+
+/** Whether the values of a map say more than that its names are meant. */
+function saysMore(map: Loose): boolean {
+  return Object.values(map).some(value => value !== null && bool(value) === null)
 }
 
 function mediaOf(media: unknown, type: string | null): { attachments: Turn['attachments']; left: Loose } {

@@ -1,9 +1,10 @@
 /**
- * Botmaker, faked over the seeded world: v2.0 sessions, channels and messages, v1.0 metrics export and credential refresh, as the vendor's
+ * Botmaker, faked over the seeded world: v2.0 sessions, channels, agents and messages, v1.0 metrics export and credential refresh, as the vendor's
  * documents tell them; where they are silent, or clients have met something else, see `simulator/quirks.ts`. Nothing here was measured against the
  * vendor. Error codes other than INVALID_DATETIME_INTERVAL and LONG_TERM_SEARCH_PARAM_REQUIRED are assumed.
  */
 import {
+  agentsOf,
   type Conversation,
   Random,
   type Reply,
@@ -28,7 +29,8 @@ export { PLAIN, type Quirks } from './simulator/quirks.ts'
 const SECOND = 1000
 const HEAD = Buffer.from('{"items":[')
 const COMMA = Buffer.from(',')
-const DAY = 86_400_000
+const HOUR = 3_600_000
+const DAY = 24 * HOUR
 const MESSAGES_LONG_TERM_MS = 3 * DAY
 /** A conversation speaks for two days at most; where messages are looked for, this far back begins the search. */
 const LONGEST_MS = 2 * DAY
@@ -81,6 +83,7 @@ export async function startBotmakerSimulator(options: BotmakerOptions): Promise<
     },
     exports: new Exports(world, account, quirks, options.exportPageSize ?? 1000),
     limit: new RollingLimit(quirks.requestsPerSecond, SECOND),
+    messagesLimit: new RollingLimit(quirks.requestsPerSecond, SECOND),
     burst: new RollingLimit(quirks.burst401PerSecond, SECOND),
     hidden: new Set(),
     refused: 0,
@@ -124,7 +127,9 @@ interface Api {
   readonly pageSize: number
   readonly sessions: Readonly<Record<Quirks['timestampPrecision'], Sessions>>
   readonly exports: Exports
+  /** Of `/sessions`; the documents give each operation its own. */
   readonly limit: RollingLimit
+  readonly messagesLimit: RollingLimit
   readonly burst: RollingLimit
   /** Sessions that were hidden once, for `shifts`. */
   readonly hidden: Set<number>
@@ -137,6 +142,8 @@ function route(request: Request, api: Api): Reply {
       return listSessions(request, api)
     case 'GET /v2.0/channels':
       return listChannels(request, api)
+    case 'GET /v2.0/agents':
+      return listAgents(request, api)
     case 'GET /v2.0/messages':
       return listMessages(request, api)
     case 'POST /api/v1.0/metrics/v2/download':
@@ -211,7 +218,8 @@ function visible(view: WorldView, quirks: Quirks): number {
 }
 
 function listingOf(query: URLSearchParams, view: WorldView, quirks: Quirks): Listing | Reply {
-  const range = rangeOf(query, view.nowMs, quirks, quirks.longTermAfterMs)
+  const ages = { longTermAfterMs: quirks.longTermAfterMs, defaultMs: DAY }
+  const range = rangeOf(query, view.nowMs, quirks, ages)
   if ('status' in range) return range
   const first = firstIndex(view, range.fromMs, quirks.windowEdges === 'open', quirks)
   return {
@@ -240,14 +248,14 @@ function rangeOf(
   query: URLSearchParams,
   nowMs: number,
   quirks: Quirks,
-  longTermAfterMs: number,
+  { longTermAfterMs, defaultMs, untilMs = nowMs }: { longTermAfterMs: number; defaultMs: number; untilMs?: number },
 ): { readonly fromMs: number; readonly toMs: number } | Reply {
   const [from, to] = [query.get('from'), query.get('to')]
   const isLongTerm = isOn(query, 'long-term-search')
   if (from === null && to !== null && quirks.toNeedsFrom) return refused(400, 'INVALID_DATETIME_INTERVAL', 'to requires from')
-  const toMs = to === null ? nowMs : readTime(to, quirks)
+  const toMs = to === null ? untilMs : readTime(to, quirks)
   if (toMs === null) return refused(400, 'INVALID_DATETIME', 'to is not a date-time')
-  const fromMs = from === null ? toMs - DAY : readTime(from, quirks)
+  const fromMs = from === null ? toMs - defaultMs : readTime(from, quirks)
   if (fromMs === null) return refused(400, 'INVALID_DATETIME', 'from is not a date-time')
   if (fromMs > toMs) return refused(400, 'INVALID_DATETIME_INTERVAL', 'from must be before to')
   if (!isLongTerm && toMs > aMonthAfter(fromMs))
@@ -286,12 +294,49 @@ function listChannels(request: Request, { account }: Api): Reply {
   return json({ items: items.map(({ id, platform, name }) => ({ id, platform, active: true, name, webhookId: null })) })
 }
 
-/** Messages of all chats, oldest first, without their session. Filters by the documented names only: others are ignored in silence. */
+/** All agents of the account's bots, on one page; `online` and `emails` filter. Their e-mail addresses are made up. */
+function listAgents({ query }: Request, { account }: Api): Reply {
+  const agents = new Map(
+    account.bots.flatMap(bot => agentsOf(bot).map(agent => [agent.id, { ...agent, queues: bot.queues }] as const)),
+  )
+  const emails = query.getAll('emails').flatMap(each => each.split(','))
+  const items = [...agents.values()].map(({ id, name, queues }) => ({
+    id,
+    email: `${id.toLowerCase()}@agents.example`,
+    name,
+    alias: name.split(' ')[0],
+    isOnline: true,
+    status: 'online',
+    role: 'OPERATOR',
+    queues,
+    slots: 5,
+    priority: 'normal',
+    groups: [],
+    creationTime: '2025-08-18T14:52:30Z',
+  }))
+  const asked = items.filter(({ email, isOnline }) => {
+    const online = query.get('online')
+    return (emails.length === 0 || emails.includes(email)) && (online === null || (online === 'true') === isOnline)
+  })
+  return json({ items: asked })
+}
+
+/** Messages of all chats, oldest first, with the session they belong to. Filters by the documented names only: others are ignored in silence. */
 function listMessages(request: Request, api: Api): Reply {
   const { query } = request
   const { world, now, quirks, account } = api
+  const waitMs = api.messagesLimit.take(api.arrivalClock())
+  if (waitMs > 0) {
+    api.refused++
+    return tooMany(waitMs, api)
+  }
   const nowMs = now()
-  const range = rangeOf(query, nowMs, quirks, Math.min(quirks.longTermAfterMs, MESSAGES_LONG_TERM_MS))
+  const isLongTerm = isOn(query, 'long-term-search')
+  const range = rangeOf(query, nowMs, quirks, {
+    longTermAfterMs: Math.min(quirks.longTermAfterMs, MESSAGES_LONG_TERM_MS),
+    defaultMs: isLongTerm ? DAY : MESSAGES_LONG_TERM_MS,
+    untilMs: isLongTerm ? nowMs - HOUR : nowMs,
+  })
   if ('status' in range) return range
   const limit = Math.min(1500, Math.max(1, Number(query.get('limit') ?? 250) || 250))
   const offset = Math.max(0, Number(query.get('next-page-token') ?? 0) || 0)
@@ -307,6 +352,7 @@ function listMessages(request: Request, api: Api): Reply {
           index,
           item: () => ({
             ...api.sessions[quirks.timestampPrecision].message(message, index),
+            ...(quirks.messageSessions ? api.sessions[quirks.timestampPrecision].reference(conversation) : {}),
             chat: { chatId: person.id, channelId: channel.id, contactId: contactIdOf(person, channel) },
           }),
         })

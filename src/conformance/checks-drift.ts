@@ -81,6 +81,8 @@ interface Met {
   readonly json: string
   /** Whether the stream's schema takes it: where not, the connector builds its rows of it, and one may become many. */
   readonly isRow: boolean
+  /** Whether records were published of a row with its id: a list that only helps, of names, say, may fit the schema too. */
+  readonly isTold: boolean
 }
 
 interface Assigned {
@@ -140,7 +142,7 @@ function batches(rows: readonly Met[], drift: Drift): Assigned[][] {
     const open = new Map<string, Edit>()
     const holders = new Map<string, string[]>()
     const mine = rows.filter(row => row.operation === operation)
-    const isRow = mine.every(row => row.isRow)
+    const isRow = mine.every(row => row.isRow) && mine.some(row => row.isTold)
     for (const { json } of mine) {
       for (const edit of drift.edits(JSON.parse(json) as JsonObject)) {
         if (!open.has(edit.path)) open.set(edit.path, edit)
@@ -230,7 +232,7 @@ async function reading(bench: Bench, name: string, edits: readonly Assigned[]): 
     const { list, areRows } = rowsIn(body, stream(bench, name))
     for (const row of list) {
       const text = JSON.stringify(row)
-      rows.set(text, { operation, json: text, isRow: areRows })
+      rows.set(text, { operation, json: text, isRow: areRows, isTold: false })
       const edit = left.get(text)
       if (edit === undefined) continue
       edit.apply(row)
@@ -247,7 +249,14 @@ async function reading(bench: Bench, name: string, edits: readonly Assigned[]): 
   }
   assert.equal(applied.size, left.size, 'a row that was shown before does not come again')
   const topics = await line.topics()
-  return { topics, rows: [...rows.values()], byRow: contentsByRow(line, topics, bench, name) }
+  const byRow = contentsByRow(line, topics, bench, name)
+  const told = [...rows.values()].map(met => ({ ...met, isTold: byRow.has(idOf(met, stream(bench, name)) ?? '') }))
+  return { topics, rows: told, byRow }
+}
+
+function idOf({ json }: Met, of: Stream): string | null {
+  const parsed = of.row.safeParse(JSON.parse(json))
+  return parsed.success ? of.identify(parsed.data as never) : null
 }
 
 function contentsByRow(line: Line, topics: Topics, bench: Bench, name: string): Map<string, string> {

@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import botmaker from '../../connectors/botmaker/index.ts'
+import { parseBotRules } from '../../connectors/botmaker/bots.ts'
 import { channelWord } from '../../connectors/botmaker/channel.ts'
 import type { Event, Message, Session } from '../../src/records.ts'
+import { parseConnectorConfig } from '../../src/source/config.ts'
 import { type Draft, rowContext, type Stream } from '../../src/source/index.ts'
 
 const stream = botmaker.streams['sessions'] as Stream
@@ -174,7 +176,7 @@ describe('every documented field has its place', () => {
       languages: [],
       user_id: 'YPU6L8F1SA7Y8SHSVH17',
       channel_user_id: 'SBBZ2F73DL-5572714M6YG3Y5V2S0DO1L3QZMD',
-      transferred_at: null,
+      transferred_at: T('2021-01-20T15:03:30.535Z'),
       queue: 'Test_Botmaker',
       agent_id: null,
       agent_name: 'Nicolás V.',
@@ -236,7 +238,7 @@ describe('every documented field has its place', () => {
       channel_raw: 'whatsapp',
       user_id: 'DN5SFU5TP46YHJXVAX3F',
       channel_user_id: '573009998877',
-      transferred_at: T(at('10:04:00')),
+      transferred_at: T(at('10:03:00')),
       queue: 'Sales',
       agent_id: 'agent-7',
       agent_name: 'Nora B.',
@@ -384,7 +386,79 @@ describe('containment', () => {
         ],
       },
       'AGENT',
-      '10:06:00',
+      '10:04:00',
+    ],
+    ['an agent did something', { events: [happens('agent-action', '10:08:00'), closed] }, 'AGENT', '10:08:00'],
+    [
+      'an agent wrote before anything says so',
+      { messages: [says('agent', '10:02:00')], events: [happens('assigned-to-agent', '10:03:00')] },
+      'AGENT',
+      '10:02:00',
+    ],
+    ...['agentId', 'executingIntents'].map((name): [string, object, string, null] => [
+      `closed by hand, which ${name} shows, when nothing tells since when`,
+      {
+        messages: [says('user', '10:00:01')],
+        events: [happens('conversation-close', '10:30:00', { typification: 'x', [name]: name === 'agentId' ? 'a-1' : 'Menu' })],
+      },
+      'AGENT',
+      null,
+    ]),
+    [
+      'closed by hand with nothing to cut short',
+      {
+        messages: [says('user', '10:00:01')],
+        events: [happens('conversation-close', '10:30:00', { executingIntents: [] })],
+      },
+      'AGENT',
+      null,
+    ],
+    [
+      'closed by hand, told in pairs',
+      {
+        messages: [says('user', '10:00:01')],
+        events: [happens('conversation-close', '10:30:00', [{ name: 'agentId', value: 'a-1' }])],
+      },
+      'AGENT',
+      null,
+    ],
+    [
+      'closed by hand once, and by itself later',
+      {
+        messages: [says('user', '10:00:01')],
+        events: [happens('conversation-close', '10:30:00', { agentId: 'a-1' }), happens('conversation-close', '10:50:00')],
+      },
+      'AGENT',
+      null,
+    ],
+    [
+      'closed, with fields that stand for nothing',
+      {
+        messages: [says('user', '10:00:01')],
+        events: [happens('conversation-close', '10:30:00', { agentId: 'null', executingIntents: '' })],
+      },
+      'SELF_SERVICE',
+      null,
+    ],
+    [
+      'an agent joined a call',
+      {
+        messages: [
+          says('user', '10:00:01'),
+          says('bot', '10:05:00', { content: { type: 'call', call: { event: 'agent-joined' } } }),
+        ],
+      },
+      'AGENT',
+      '10:05:00',
+    ],
+    [
+      'only the user joined a call',
+      {
+        messages: [says('user', '10:00:01', { content: { type: 'call', call: { event: 'user-joined' } } })],
+        events: [closed],
+      },
+      'SELF_SERVICE',
+      null,
     ],
   ])('%s', (_, row, containment, transferredAt) => {
     const { session } = told(bare(row))
@@ -407,6 +481,266 @@ describe('containment', () => {
     expect(told(row).session).toMatchObject({ containment: 'SELF_SERVICE', agent_id: null, queue: null })
     const queued = { ...row, events: [happens('queue-set', '10:04:00'), closed] }
     expect(told(queued).session).toMatchObject({ containment: 'AGENT', agent_id: 'a-now', queue: 'q-now' })
+  })
+})
+
+describe("in v1, a user's message with an operator or a queue", () => {
+  const turn = (time: string, more: object = {}) => ({
+    messageId: time,
+    creationTime: at(time),
+    messageType: 'Text',
+    message: 'x',
+    msgFrom: 'user',
+    operator: 'null',
+    queue: null,
+    ...more,
+  })
+  const row = (...sessionMessages: object[]) => ({ ...v1(), operatorMessages: 0, sessionMessages, events: [] as object[] })
+
+  test.each<[string, object[], string, string | null]>([
+    [
+      'an operator',
+      [turn('14:00:00'), turn('14:05:00', { operator: 'Nora' }), turn('14:09:00', { operator: 'Nora' })],
+      'AGENT',
+      '14:05:00',
+    ],
+    [
+      'a queue',
+      [turn('14:09:00', { queue: 'Sales' }), turn('14:00:00'), turn('14:05:00', { queue: 'Sales' })],
+      'AGENT',
+      '14:05:00',
+    ],
+    [
+      'an operator who wrote before',
+      [turn('14:05:00', { queue: 'Sales' }), turn('14:01:00', { msgFrom: 'agent' })],
+      'AGENT',
+      '14:01:00',
+    ],
+    ['neither', [turn('14:00:00'), turn('14:05:00', { operator: '-', queue: '' })], 'UNKNOWN', null],
+    ['one on a message of the bot', [turn('14:00:00', { msgFrom: 'bot', queue: 'Sales' })], 'UNKNOWN', null],
+  ])('%s', (_, messages, containment, transferredAt) => {
+    const { session } = told(row(...messages))
+    expect([session.containment, session.transferred_at]).toEqual([containment, transferredAt && T(at(transferredAt))])
+  })
+
+  test('is a hand-over from the first of all: an event may tell an earlier time', () => {
+    const events = [{ eventName: 'queue-set', eventCreationTime: at('14:03:00'), info: [] }]
+    const { session } = told({ ...row(turn('14:05:00', { operator: 'Nora' })), events })
+    expect(session.transferred_at).toBe(T(at('14:03:00')))
+  })
+
+  test('in v2 the queue of a user is no hand-over: they may always be in one', () => {
+    const messages = [says('user', '10:00:01', { queueId: 'q-default' })]
+    expect(told(bare({ messages, events: [] })).session).toMatchObject({ containment: 'UNKNOWN', transferred_at: null })
+  })
+})
+
+describe('the time of a transfer', () => {
+  const messages = [
+    says('user', '10:00:01'),
+    says('bot', '10:02:00'),
+    says('agent', '10:07:00', { agentId: 'a-1' }),
+    says('user', '10:08:00'),
+    says('agent', '10:20:00', { agentId: 'a-2' }),
+  ]
+  const events = [
+    happens('find-intent', '10:01:00', { intentName: 'Human' }),
+    happens('queue-set', '10:03:00', { queue: 'Sales' }),
+    happens('assigned-to-agent', '10:06:00', { agentName: 'Nora' }),
+    happens('agent-action', '10:07:00'),
+    happens('queue-set', '10:15:00', { queue: 'Claims' }),
+    happens('assigned-to-agent', '10:19:00', { agentName: 'Ida' }),
+    happens('conversation-close', '10:30:00', { agentId: 'a-2', typification: 'sold' }),
+  ]
+
+  test.each([
+    ['all of it', messages, events, '10:03:00'],
+    ['no queue', messages, events.filter(({ name }) => name !== 'queue-set'), '10:06:00'],
+    ['messages only', messages, [], '10:07:00'],
+    ['events only', [], events, '10:03:00'],
+  ])('is shown with the first sign of it, and does not move as the session grows: %s', (_, says, happened, expected) => {
+    const revisions = [...says, ...happened].map(({ creationTime }) => creationTime).toSorted()
+    const seen = revisions.map(until => {
+      const isThere = ({ creationTime }: { creationTime: string }) => creationTime <= until
+      return told(bare({ messages: says.filter(isThere), events: happened.filter(isThere) }))
+    })
+    for (const [place, { session, events: shown }] of seen.entries()) {
+      const isHanded = (revisions[place] as string) >= at(expected)
+      expect(session.transferred_at).toBe(isHanded ? T(at(expected)) : null)
+      expect(session.containment).toBe(isHanded ? 'AGENT' : 'UNKNOWN')
+      const before = seen[place - 1]?.events ?? []
+      expect(shown.map(({ event_id, occurred_at }) => [event_id, occurred_at])).toEqual(
+        expect.arrayContaining(before.map(({ event_id, occurred_at }) => [event_id, occurred_at])),
+      )
+    }
+  })
+})
+
+describe("the contact's chat is as it is now", () => {
+  const closed = happens('conversation-close', '10:30:00', {})
+  const queued = happens('queue-set', '10:04:00')
+  const queuedAt = (chat: object, more: object = {}) =>
+    told({ ...v2(), chat: { ...v2().chat, ...chat }, messages: [says('user', '10:00:01')], events: [queued, closed], ...more })
+
+  test("its agent and queue are the session's while no later one has begun", () => {
+    expect(queuedAt({}).session).toMatchObject({ agent_id: 'a-now', queue: 'q-now' })
+    expect(queuedAt({ lastSessionCreationTime: '2021-01-20T10:00:00Z' }).session).toMatchObject({ agent_id: 'a-now' })
+    expect(queuedAt({ lastSessionCreationTime: null }).session).toMatchObject({ agent_id: 'a-now' })
+    expect(queuedAt({ lastSessionCreationTime: '2021-01-21T09:00:00Z' }).session).toMatchObject({ agent_id: null, queue: null })
+  })
+
+  test.each([
+    ['without events', { events: undefined }],
+    ['with null for events', { events: null }],
+  ])('they are not %s, also where an agent wrote: nobody knows whose they are', (_, more) => {
+    const messages = [says('user', '10:00:01'), says('agent', '10:05:00')]
+    const { session } = told({ ...v2(), messages, ...more }, { config: { includeEvents: false } })
+    expect(session).toMatchObject({ containment: 'AGENT', status: 'UNKNOWN', agent_id: null, agent_name: null, queue: null })
+  })
+
+  test.each<[string, object, object, string | null]>([
+    ['of a closed session', {}, {}, 'sold'],
+    [
+      'beside one of the close',
+      {},
+      { events: [queued, happens('conversation-close', '10:30:00', { typification: 'kept' })] },
+      'kept',
+    ],
+    ['of an open session, which may be the one before', {}, { events: [queued] }, null],
+    ['where nobody knows whether it is closed', {}, { events: undefined }, 'sold'],
+    ['when the contact is back', { lastSessionCreationTime: '2021-01-21T09:00:00Z' }, {}, null],
+    ['that is empty', { variables: { typification: '' } }, {}, null],
+    [
+      "that is the session's own, also when the contact is back",
+      { lastSessionCreationTime: '2021-01-21T09:00:00Z' },
+      { variables: { typification: 'own' } },
+      'own',
+    ],
+  ])('typification in its variables is the outcome: %s', (_, chat, more, outcome) => {
+    expect(queuedAt({ variables: { typification: 'sold' }, ...chat }, more).session.outcome).toBe(outcome)
+  })
+
+  test('in v1 it is a variable of the session', () => {
+    const close = { eventName: 'conversation-close', eventCreationTime: '2021-01-20T15:30:00.000Z' }
+    expect(told({ ...v1(), variables: ['typification:sold'], events: [close] }).session.outcome).toBe('sold')
+    expect(told({ ...v1(), variables: ['typification:sold'], events: [] }).session.outcome).toBeNull()
+  })
+})
+
+describe('a content', () => {
+  const content = (of: object) => told(bare({ messages: [says('user', '10:00:01', { content: of })] })).messages[0] as Message
+
+  test('that was transcribed has its sound as an attachment', () => {
+    const url = 'https://storage.botmaker.com/a.ogg'
+    const sound = { kind: 'audio', url, caption: null }
+    expect(content({ type: 'text', text: 'I said', originalAudioUrl: url })).toMatchObject({
+      type: 'text',
+      text: 'I said',
+      attachments: [sound],
+      attributes: {},
+    })
+    expect(content({ type: 'audio', media: { url }, originalAudioUrl: url }).attachments).toEqual([sound])
+    expect(content({ type: 'text', text: 'x', originalAudioUrl: 'null' }).attachments).toEqual([])
+  })
+
+  test('that was translated keeps the original beside the translation, and is the original where there is none', () => {
+    expect(content({ type: 'text', text: 'Hello', originalText: 'Hola' })).toMatchObject({
+      text: 'Hello',
+      attributes: { 'content.originalText': 'Hola' },
+    })
+    expect(content({ type: 'text', originalText: 'Hola' })).toMatchObject({ type: 'text', text: 'Hola', attributes: {} })
+  })
+
+  test('with a place or a call is told as one', () => {
+    const location = { latitude: '-34.6', longitude: '-58.4', name: 'Office', address: 'Street 1' }
+    expect(content({ type: 'text', location })).toMatchObject({
+      type: 'location',
+      text: null,
+      attributes: { 'content.location': JSON.stringify(location) },
+    })
+    expect(content({ location })).toMatchObject({ type: 'location' })
+    expect(content({ type: 'text', text: 'Here', location })).toMatchObject({ type: 'text', text: 'Here' })
+    const call = { event: 'user-joined' }
+    expect(content({ call })).toMatchObject({ type: 'call', attributes: { 'content.call': JSON.stringify(call) } })
+    expect(content({ type: 'call', call: { event: 'recording' } })).toMatchObject({ type: 'call', text: null })
+  })
+})
+
+describe('the bot of a session, by rules', () => {
+  const botOf = (row: object, botRules: unknown, more: object = {}) => {
+    const { session, messages, events } = told(row, { config: { botRules, ...more } })
+    expect(new Set([...messages, ...events].map(({ bot_id }) => bot_id).concat(session.bot_id)).size).toBe(1)
+    return session.bot_id
+  }
+
+  test.each<[string, unknown, string]>([
+    ['a part of the channel id', 'channel~573001112233=sales', 'sales'],
+    ['the platform', ['channel~^whatsapp$=wa'], 'wa'],
+    ['the channel as we call it', 'channel~^whatsapp$=wa', 'wa'],
+    ['in any case', 'channel~ACME-SHOP=shop', 'shop'],
+    ['a variable of the chat', 'variable.plan~gold=vip', 'vip'],
+    ['a group of the pattern', 'variable.plan~^(g)(.+)$=$2-$1', 'old-g'],
+    ['the first that matches', 'channel~web=web; channel~whats=wa; variable.plan~.*=vip', 'wa'],
+    ['none that matches', 'channel~telegram=tg', 'acme'],
+    ['a pattern with a comma and an equals sign', ['channel~a{1,2}c=x', 'channel~=1=y'], 'x'],
+  ])('%s', (_, rules, bot) => {
+    expect(botOf(v2(), rules)).toBe(bot)
+  })
+
+  test('bot.id is the bot of what no rule names', () => {
+    expect(botOf(v2(), 'channel~telegram=tg', { botId: 'rest' })).toBe('rest')
+    expect(botOf(bare({ messages: [], events: [] }), 'channel~.*=x', { botId: 'rest' })).toBe('rest')
+  })
+
+  test("the channel as we call it counts, also where the vendor's word is another", () => {
+    expect(botOf(v1(), 'channel~^web$=site', { apiVersion: 'v1' })).toBe('site')
+    expect(botOf(v1(), 'variable.botmakerenvironment~DEV=dev', { apiVersion: 'v1' })).toBe('dev')
+  })
+
+  test("what the session itself set comes before the contact's variable of now", () => {
+    const events = [
+      happens('set-variable', '10:00:05', { variableName: 'plan', variableValue: 'silver' }),
+      happens('set-variable', '10:20:05', { variableName: 'plan', variableValue: 'gold' }),
+    ]
+    expect(botOf({ ...v2(), events }, 'variable.plan~(.+)=$1')).toBe('silver')
+  })
+
+  test('the scope stands for no one bot then', () => {
+    const scopes = (config: object) => stream.scopes?.(botmaker.config.parse({ accessToken: 't', ...config }) as never, 'acme')
+    expect(scopes({ botRules: 'channel~x=y', botId: 'b' })).toEqual([{ name: 'acme', botId: null }])
+    expect(scopes({ botId: 'b' })).toEqual([{ name: 'acme', botId: 'b' }])
+  })
+
+  test.each<[string, RegExp]>([
+    ['channel', /is no rule; it takes SOURCE~REGEX=BOT/],
+    ['channel~x', /is no rule/],
+    ['tag~x=y', /looks at "tag"; a rule takes channel or variable.NAME/],
+    ['variable.~x=y', /looks at "variable."/],
+    ['channel~=y', /has no pattern/],
+    ['channel~x=', /names no bot/],
+    ['channel~(=y', /has a pattern that cannot be used/],
+    ['channel~(?=x)=y', /has a pattern that cannot be used/],
+    ['channel~x=$1', /uses \$1, and its pattern has no such group/],
+  ])('%s is a fault of the config', (botRules, words) => {
+    const flat = { 'connector.class': 'botmaker', 'access.token': 'secret-token', 'bot.rules': botRules }
+    const parsed = parseConnectorConfig('b', flat, botmaker)
+    expect(parsed.ok ? [] : parsed.faults).toEqual([
+      { path: 'connectors.b.bot.rules', message: expect.stringMatching(words) as string },
+    ])
+  })
+
+  test('are read from a list, and from text with semicolons', () => {
+    for (const rules of ['channel~a{1,2}=x;variable.b~c=d', ['channel~a{1,2}=x', 'variable.b~c=d']]) {
+      const parsed = parseConnectorConfig(
+        'b',
+        { 'connector.class': 'botmaker', 'access.token': 't', 'bot.rules': rules },
+        botmaker,
+      )
+      expect(parsed.ok && parseBotRules((parsed.config as { botRules: string }).botRules)).toMatchObject({
+        rules: [{ bot: 'x' }, { bot: 'd', variable: 'b' }],
+        faults: [],
+      })
+    }
   })
 })
 
@@ -518,8 +852,20 @@ describe('read liberally', () => {
       ['A', 'B'],
     ],
     ['null', []],
+    [{ topicKey: 'A' }, ['A']],
+    [{ topicKey: ['A', 'B', 'A'] }, ['A', 'B']],
+    [{ A: true, B: 1, C: false, D: 0, E: null }, ['A', 'B', 'E']],
+    [{ A: 'yes', B: '2021-01-20T14:00:00Z', C: { times: 2 } }, ['A', 'B', 'C']],
+    [{ 0: 'A', 1: { topicKey: 'B' } }, ['A', 'B']],
+    [{ topic1: 'A', topic2: 'B' }, ['A', 'B']],
+    [{}, []],
   ])('v1 topics as %j', (topics, expected) => {
     expect(told({ ...v1(), topics }).session.topics).toEqual(expected)
+  })
+
+  test('what a map of topics says beside their names is kept', () => {
+    expect(told({ ...v1(), topics: { A: 3 } }).session.attributes['topics']).toBe('{"A":3}')
+    expect(told({ ...v1(), topics: { A: true } }).session.attributes).not.toHaveProperty('topics')
   })
 
   test.each<[unknown, string[]]>([

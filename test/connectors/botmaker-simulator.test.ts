@@ -444,6 +444,32 @@ describe('access', () => {
   })
 })
 
+describe('GET /v2.0/agents', () => {
+  type Agent = { id: string; name: string; email: string }
+  const agents = async (sim: BotmakerSimulator, query = {}) =>
+    (await get(sim, '/v2.0/agents', query)).body.items as unknown as Agent[]
+
+  test('every agent who wrote in a session is listed with a name, and filters by online and emails work', async () => {
+    const sim = await start()
+    const items = await agents(sim)
+    const names = new Map(items.map(({ id, name }) => [id, name]))
+    const wrote = known(UNTIL - 3 * DAY, UNTIL).flatMap(({ messages }) => messages.flatMap(({ agent }) => (agent ? [agent] : [])))
+    expect(wrote.length).toBeGreaterThan(10)
+    for (const { id, name } of wrote) expect(names.get(id)).toBe(name)
+    expect(names.size).toBe(items.length)
+    const [first, second] = items
+    expect(await agents(sim, { emails: `${first?.email},${second?.email}` })).toEqual([first, second])
+    expect(await agents(sim, { online: 'false' })).toEqual([])
+  })
+
+  test('only those of the bots of the business', async () => {
+    const all = (await agents(await start())).length
+    const some = (await agents(await start({ bots: [world.bots[0]?.id ?? ''] }))).length
+    expect(some).toBeGreaterThan(0)
+    expect(some).toBeLessThan(all)
+  })
+})
+
 describe('GET /v2.0/channels and /v2.0/messages', () => {
   test('every channel of a session is listed with its platform', async () => {
     const sim = await start()
@@ -458,7 +484,53 @@ describe('GET /v2.0/channels and /v2.0/messages', () => {
     expect((await get(sim, '/v2.0/channels', { platform: 'webchat' })).body.items).toHaveLength(3)
   })
 
-  test('messages come oldest first, page by page, without a session; chat-id filters and chatId does not', async () => {
+  test('a message names its session by the two parts of its id, and does not where that is switched off', async () => {
+    const range = { from: iso(UNTIL - 3 * HOUR), to: iso(UNTIL), limit: '1500' }
+    const listed = async (quirks: BotmakerOptions['quirks']) =>
+      (await get(await start({ quirks: quirks ?? {} }), '/v2.0/messages', range)).body.items
+    const starts = new Map(
+      known(UNTIL - 3 * DAY, UNTIL + 1).flatMap(each => each.messages.map(({ id }) => [id, sessionIdOf(each)] as const)),
+    )
+    for (const item of await listed({})) {
+      const { chatId } = item['chat'] as { chatId: string }
+      expect(item['sessionId']).toBe(starts.get(item.id))
+      expect(item['sessionId']).toBe(`${chatId}_${String(item['sessionCreationTime'])}`)
+    }
+    for (const item of await listed({ timestampPrecision: 'seconds' }))
+      expect(item['sessionId']).toBe(starts.get(item.id)?.replace(/\.\d{3}Z$/, 'Z'))
+    const without = await listed({ messageSessions: false })
+    expect(without.length).toBeGreaterThan(5)
+    for (const item of without) expect(Object.keys(item)).not.toEqual(expect.arrayContaining(['sessionId']))
+  })
+
+  test('messages without from and to are those of three days, or with long-term-search of a day up to an hour ago', async () => {
+    const sim = await start()
+    const times = async (query: Record<string, string>) => {
+      const { items, pages } = { items: [] as Row[], pages: 0 }
+      let { body } = await get(sim, '/v2.0/messages', { limit: '1500', ...query })
+      for (let n = pages; ; n++) {
+        items.push(...body.items)
+        if (typeof body.nextPage !== 'string') break
+        body = (await get(sim, body.nextPage)).body
+      }
+      return items.map(({ creationTime }) => Date.parse(String(creationTime)))
+    }
+    const [recent, long] = [await times({}), await times({ 'long-term-search': 'true' })]
+    expect(Math.min(...recent)).toBeLessThan(UNTIL - 2 * DAY)
+    expect(Math.min(...recent)).toBeGreaterThanOrEqual(UNTIL - 3 * DAY)
+    expect(Math.max(...recent)).toBeGreaterThan(UNTIL - HOUR)
+    expect(Math.min(...long)).toBeGreaterThanOrEqual(UNTIL - HOUR - DAY)
+    expect(Math.max(...long)).toBeLessThan(UNTIL - HOUR)
+  })
+
+  test('messages have a limit of their own: more than five requests in a rolling second get 429', async () => {
+    const sim = await start({ quirks: { requestsPerSecond: 5 }, arrivalClock: () => UNTIL })
+    for (let n = 0; n < 5; n++) expect((await get(sim, '/v2.0/messages', { from: iso(UNTIL - HOUR) })).status).toBe(200)
+    expect((await get(sim, '/v2.0/messages', { from: iso(UNTIL - HOUR) })).status).toBe(429)
+    expect((await sessions(sim)).status).toBe(200)
+  })
+
+  test('messages come oldest first, page by page; chat-id filters and chatId does not', async () => {
     const sim = await start()
     const range = { from: iso(UNTIL - DAY), to: iso(UNTIL), limit: '100' }
     const seen: Row[] = []
@@ -676,6 +748,9 @@ describe('API v1.0 metrics export', () => {
         expect.arrayContaining([expect.objectContaining({ imagesUrls: null })]),
       )
       expect(plain?.sessions.every(({ variables }) => !Array.isArray(variables))).toBe(true)
+      const [mapped] = await all(await start({ quirks: { topics: 'map' } }))
+      expect(mapped?.sessions.every(({ topics }) => !Array.isArray(topics))).toBe(true)
+      expect(mapped?.sessions.flatMap(({ topics }) => Object.values(topics as object))).toContain(true)
     })
   })
 })

@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { changedSessions, startsOf } from '../../connectors/botmaker/changes.ts'
 import botmaker from '../../connectors/botmaker/index.ts'
 import { type Quirks, sessionIdOf, startBotmakerSimulator, toldAs } from '../../connectors/botmaker/simulator.ts'
 import { createWorld } from '../../src/sim/index.ts'
@@ -96,22 +97,51 @@ describe('v2', () => {
     expect((await read(vendor, { config: { ...off, includeAiAnalysis: true } })).error).toBeNull()
   })
 
-  test('searches long-term exactly where the window begins more than 48 h ago', async () => {
-    const edge = { fromMs: NOW - 48 * HOUR, untilMs: NOW - 47 * HOUR }
+  test.each<[string, number, Record<string, unknown>, boolean]>([
+    ['as far back as a pass over the lookback reaches, and a pause between passes', 54 * HOUR, {}, false],
+    ['three days', 72 * HOUR, {}, false],
+    ['a millisecond more', 72 * HOUR + 1, {}, true],
+    ['five days, with long.term.after.ms seven', 120 * HOUR, { longTermAfterMs: 168 * HOUR }, false],
+    ['an hour, with long.term.after.ms 0', HOUR, { longTermAfterMs: 0 }, true],
+  ])('long-term search of a window that began longer ago than: %s', async (_, ageMs, config, isLong) => {
+    const window = { fromMs: NOW - ageMs, untilMs: NOW - ageMs + HOUR }
     const vendor = await scriptedVendor([
       {
         path: '/v2.0/sessions',
-        query: { ...query, from: '2026-11-07T23:59:59.999Z', to: '2026-11-08T01:00:00.000Z' },
-        body: { items: [] },
-      },
-      {
-        path: '/v2.0/sessions',
-        query: { ...query, from: '2026-11-07T23:59:59.998Z', to: '2026-11-08T01:00:00.000Z', 'long-term-search': 'true' },
-        body: { items: [] },
+        query: {
+          ...query,
+          from: new Date(window.fromMs - 1).toISOString(),
+          to: new Date(window.untilMs).toISOString(),
+          ...(isLong && { 'long-term-search': 'true' }),
+        },
+        body: { items: [1] },
       },
     ])
-    await read(vendor, { window: edge })
-    expect((await read(vendor, { window: { ...edge, fromMs: edge.fromMs - 1 } })).error).toBeNull()
+    expect((await read(vendor, { window, config })).error).toBeNull()
+  })
+
+  test('no pass over the default lookback asks for long-term-search, where the vendor wants it from three days on', async () => {
+    const world = createWorld({ seed: 3, sessions: 60, fromMs: NOW - 60 * HOUR, untilMs: NOW })
+    const quirks = { requestsPerSecond: 0, longTermAfterMs: 72 * HOUR }
+    const simulator = await startBotmakerSimulator({ world, now: () => NOW, quirks })
+    onTestFinished(() => simulator.stop())
+    const config = botmaker.config.parse({ accessToken: simulator.config['access.token'], baseUrl: simulator.config['base.url'] })
+    const { http } = httpFor(botmaker.http(config as never), NOW)
+    const rows: unknown[] = []
+    for (const window of split({ fromMs: NOW - 48 * HOUR - 15 * 60_000, untilMs: NOW }, 24 * HOUR))
+      for await (const page of stream.read({
+        config: config as never,
+        scope: { name: 'acme', botId: 'acme' },
+        window,
+        resume: null,
+        nowMs: NOW,
+        http,
+      }))
+        rows.push(...page.rows)
+    expect(rows.length).toBeGreaterThan(20)
+    const asked = simulator.log.filter(({ path }) => path.startsWith('/v2.0/sessions'))
+    expect(asked.length).toBeGreaterThanOrEqual(3)
+    expect(asked.filter(each => JSON.stringify(each).includes('long-term-search'))).toEqual([])
   })
 
   test('asks again with long-term-search where the vendor wants it, and once only', async () => {
@@ -134,7 +164,7 @@ describe('v2', () => {
     const vendor = await scriptedVendor([
       { path: '/v2.0/sessions', status: 400, body: { errors: [{ code: 'LONG_TERM_SEARCH_PARAM_REQUIRED', message: 'x' }] } },
     ])
-    const window = { fromMs: NOW - 50 * HOUR, untilMs: NOW - 49 * HOUR }
+    const window = { fromMs: NOW - 80 * HOUR, untilMs: NOW - 79 * HOUR }
     expect((await read(vendor, { window })).error?.code).toBe('SRC_REFUSED')
   })
 
@@ -517,6 +547,319 @@ describe('v1', () => {
   })
 })
 
+describe("v1's totalRows", () => {
+  const config = { apiVersion: 'v1' }
+  const path = (name: string) => `/api/v1.0/metrics/${name}`
+  const order: Step = { method: 'POST', path: path('v2/download'), body: { hasMore: true, pageToken: 'T1' } }
+  const page = (pageToken: string, body: object): Step => ({
+    method: 'POST',
+    path: path('download-page'),
+    query: { pageToken },
+    body,
+  })
+  const rows = (...ids: number[]) => ids.map(n => ({ sessionId: `s${n}`, sessionDate: '2026-11-09T01:00:00.000Z' }))
+  const pages = (totalRows: unknown, ...bodies: object[]) => [
+    order,
+    ...bodies.map((body, n) =>
+      page(`T${n + 1}`, {
+        totalRows,
+        hasMore: n + 1 < bodies.length,
+        ...(n + 1 < bodies.length && { pageToken: `T${n + 2}` }),
+        ...body,
+      }),
+    ),
+  ]
+
+  test.each<[string, Step[]]>([
+    ['as many as came', pages(3, { sessions: rows(1, 2) }, { sessions: rows(3) })],
+    ['as many as came, in text', pages('3', { sessions: rows(1, 2), pageRows: '2' }, { sessions: rows(3), pageRows: 1 })],
+    ['fewer than came: a row may come twice', pages(2, { sessions: rows(1, 2, 2) })],
+    ['no total', pages(undefined, { sessions: rows(1) })],
+    ['a total beside pageRows that are not the rows of the page', pages(200, { sessions: rows(1), pageRows: 21 })],
+    ['the rows of each page', pages(undefined, { sessions: rows(1, 2), totalRows: 2 }, { sessions: rows(3), totalRows: 1 })],
+    ['another total on each page', pages(undefined, { sessions: rows(1), totalRows: 50 }, { sessions: rows(3), totalRows: 40 })],
+  ])('%s is no fault', async (_, steps) => {
+    expect((await read(await scriptedVendor(steps), { config })).error).toBeNull()
+  })
+
+  test.each<[string, Step[]]>([
+    ['on one page', pages(3, { sessions: rows(1, 2) })],
+    ['over pages', pages(4, { sessions: rows(1, 2), pageRows: 2 }, { sessions: rows(3), pageRows: 1 })],
+    ['with an empty last page', pages(4, { sessions: rows(1, 2) }, { sessions: [] })],
+  ])('an export that ends before it, %s, is not believed: it is ordered again', async (_, steps) => {
+    const { error } = await read(await scriptedVendor(steps), { config })
+    expect(error).toMatchObject({ code: 'SRC_RESUME_EXPIRED' })
+    expect(error?.message).toMatch(/the export ended after \d of its \d rows; check.total.rows/)
+  })
+
+  test('holds over a restart in the middle', async () => {
+    const first = await scriptedVendor(pages(4, { sessions: rows(1, 2) }, { sessions: rows(3, 4) }))
+    const { pages: read1 } = await read(first, { config })
+    expect(read1.map(({ resume }) => resume)).toEqual([
+      { token: 'T1', pages: 0, rotates: false },
+      { token: 'T2', pages: 1, rotates: true, rows: 2, total: 4 },
+      null,
+    ])
+    const rest = (sessions: unknown[]) => scriptedVendor([page('T2', { totalRows: 4, hasMore: false, sessions })])
+    const resume = read1[1]?.resume as Json
+    expect((await read(await rest(rows(3, 4)), { config, resume })).error).toBeNull()
+    expect((await read(await rest(rows(3)), { config, resume })).error?.code).toBe('SRC_RESUME_EXPIRED')
+    // A place that was kept before rows were counted.
+    const old = { token: 'T2', pages: 1, rotates: true }
+    expect((await read(await rest(rows(3)), { config, resume: old })).error).toBeNull()
+  })
+
+  test('is not looked at with check.total.rows false', async () => {
+    const vendor = await scriptedVendor(pages(3, { sessions: rows(1, 2) }))
+    expect((await read(vendor, { config: { ...config, checkTotalRows: false } })).error).toBeNull()
+  })
+})
+
+describe('names of agents', () => {
+  const listed = (...items: object[]): Step => ({ path: '/v2.0/agents', query: {}, body: { items } })
+  const rowWith = (...agents: (string | null)[]) => ({
+    id: `S-${agents.join()}`,
+    creationTime: '2026-11-09T10:00:00.000Z',
+    messages: agents.map((agentId, n) => ({
+      id: `m${n}`,
+      creationTime: `2026-11-09T10:0${n}:00.000Z`,
+      from: agentId === null ? 'user' : 'agent',
+      agentId,
+      content: { type: 'text', text: 'x' },
+    })),
+    events: [] as object[],
+  })
+
+  /** Names on the session and its messages, as a poll at `nowMs` tells them. */
+  async function named(client: ReturnType<typeof clientOf>, row: object, nowMs = NOW) {
+    const scope = { name: 'acme', botId: 'acme' }
+    const config = client.parsed as never
+    const parsed = stream.row.parse(row) as never
+    const ctx = rowContext<unknown>({
+      vendor: 'botmaker',
+      account: 'acme',
+      connector: 'x',
+      config: client.parsed,
+      scope,
+      observedAtMs: nowMs,
+      lookbackMs: 48 * HOUR,
+    })
+    const rows = await stream.expand?.({ config, scope, rows: [parsed], nowMs, http: client.http })
+    expect(rows).toHaveLength(1)
+    expect(stream.identify(rows?.[0] as never)).toBe(stream.identify(parsed))
+    expect(stream.fingerprint?.(rows?.[0] as never, ctx)).toEqual(stream.fingerprint?.(parsed, ctx))
+    const drafts = stream.normalise(rows?.[0] as never, ctx)
+    return drafts.flatMap(draft => (draft.kind === 'event' ? [] : [draft.record.agent_name]))
+  }
+
+  test('are read once, page by page, for whatever rows come later', async () => {
+    const vendor = await scriptedVendor([
+      {
+        path: '/v2.0/agents',
+        query: {},
+        body: { items: [{ id: 'a-1', name: 'Nora B.', email: 'x@y.example' }], nextPage: '/v2.0/agents?p=2' },
+      },
+      {
+        path: '/v2.0/agents',
+        query: { p: '2' },
+        body: { items: [{ id: 'a-2', name: 'null', alias: 'Ida' }, { id: 'a-3' }, null, 'x'] },
+      },
+    ])
+    const client = clientOf(vendor)
+    expect(await named(client, rowWith(null, 'a-1'))).toEqual(['Nora B.', null, 'Nora B.'])
+    expect(await named(client, rowWith('a-1', 'a-2'))).toEqual(['Ida', 'Nora B.', 'Ida'])
+    expect(await named(client, rowWith('a-3'), NOW + HOUR)).toEqual([null, null])
+    expect(vendor.requests).toHaveLength(2)
+  })
+
+  test('are not asked for where no agent is, or all have names', async () => {
+    const client = clientOf(await scriptedVendor([]))
+    expect(await named(client, rowWith(null, null))).toEqual([null, null, null])
+    const close = {
+      name: 'conversation-close',
+      creationTime: '2026-11-09T11:00:00Z',
+      info: { agentId: 'a-1', agentName: 'Nora' },
+    }
+    expect(await named(client, { ...rowWith(null), events: [close] })).toEqual(['Nora', null])
+  })
+
+  test('go to an agent whom only the close tells', async () => {
+    const client = clientOf(await scriptedVendor([listed({ id: 'a-1', name: 'Nora' })]))
+    const close = { name: 'conversation-close', creationTime: '2026-11-09T11:00:00Z', info: { agentId: 'a-1' } }
+    expect(await named(client, { ...rowWith(null), events: [close] })).toEqual(['Nora', null])
+  })
+
+  test('of somebody new are read again, a day later at the earliest', async () => {
+    const vendor = await scriptedVendor([listed({ id: 'a-1', name: 'Nora' })])
+    const client = clientOf(vendor)
+    await named(client, rowWith('a-1'))
+    expect(await named(client, rowWith('a-2'), NOW + 24 * HOUR - 1)).toEqual([null, null])
+    vendor.expect(listed({ id: 'a-1', name: 'Nora' }, { id: 'a-2', name: 'Ida' }))
+    expect(await named(client, rowWith('a-2'), NOW + 24 * HOUR)).toEqual(['Ida', 'Ida'])
+  })
+
+  test.each([403, 404, 400])(
+    'that the vendor refuses with %d leave the records without, and are asked for again after 15 minutes',
+    async status => {
+      const vendor = await scriptedVendor([{ path: '/v2.0/agents', status, body: { errors: [{ code: 'X' }] } }])
+      const client = clientOf(vendor)
+      expect(await named(client, rowWith('a-1'))).toEqual([null, null])
+      expect(await named(client, rowWith('a-1'), NOW + 15 * 60_000 - 1)).toEqual([null, null])
+      vendor.expect(listed({ id: 'a-1', name: 'Nora' }))
+      expect(await named(client, rowWith('a-1'), NOW + 15 * 60_000)).toEqual(['Nora', 'Nora'])
+    },
+  )
+
+  test.each([{ includeAgents: false }, { apiVersion: 'v1' }])('are not read with %j', async config => {
+    const client = clientOf(await scriptedVendor([]), config)
+    expect(await named(client, rowWith('a-1'))).toEqual([null, null])
+  })
+})
+
+describe('sessions that somebody spoke in', () => {
+  const window = { fromMs: NOW - 60_000, untilMs: NOW }
+  const path = '/v2.0/messages'
+  const query = { from: '2026-11-09T23:59:00.000Z', to: '2026-11-10T00:00:00.000Z', limit: '1000' }
+  const changed = (vendor: ScriptedVendor, more: object = {}, config: object = {}) => {
+    const { http, parsed } = clientOf(vendor, { ...config })
+    return changedSessions({ config: parsed as never, http, window, ...more })
+  }
+
+  test('are those that the messages of the window name, each once, the newest last, over all pages', async () => {
+    const vendor = await scriptedVendor([
+      {
+        path,
+        query,
+        body: { items: [{ sessionId: 'A' }, { sessionId: 'B' }, { sessionId: 'A' }], nextPage: '/v2.0/messages?p=2' },
+      },
+      { path, query: { p: '2' }, body: { items: [{ sessionId: 'C' }, { sessionId: 'B' }] } },
+    ])
+    expect(await changed(vendor)).toEqual(['A', 'C', 'B'])
+  })
+
+  test.each<[string, unknown, string[]]>([
+    [
+      'an id',
+      { sessionId: 'A_2026-11-09T01:00:00Z', sessionCreationTime: 'x', chat: { chatId: 'B' } },
+      ['A_2026-11-09T01:00:00Z'],
+    ],
+    ['the two parts of one', { sessionCreationTime: '2026-11-09T01:00:00Z', chat: { chatId: 'B' } }, ['B_2026-11-09T01:00:00Z']],
+    ['no id', { from: 'user', creationTime: '2026-11-09T01:00:00Z', chat: { chatId: 'B' } }, []],
+    ['a start that is none', { sessionCreationTime: 'soon', chat: { chatId: 'B' } }, []],
+    ['a word for nothing', { sessionId: 'null', chat: null }, []],
+    ['no object', 'x', []],
+    ['null', null, []],
+  ])('a message with %s', async (_, item, ids) => {
+    expect(await changed(await scriptedVendor([{ path, body: { items: [item] } }]))).toEqual(ids)
+  })
+
+  test.each<[string, Partial<Step>, number]>([
+    ['204', { status: 204 }, 1],
+    ['an empty list', { body: { items: [] } }, 1],
+    ['403', { status: 403, body: {} }, 1],
+    ['404', { status: 404, body: {} }, 1],
+    ['400', { status: 400, body: { errors: [{ code: 'X' }] } }, 1],
+    ['another shape', { body: { data: [] } }, 5],
+    ['a list of another kind', { body: { items: {} } }, 5],
+  ])('%s is no error: there is no hint', async (_, answer, tries) => {
+    expect(await changed(await scriptedVendor(Array.from({ length: tries }, () => ({ path, ...answer }))))).toEqual([])
+  })
+
+  test('what was found before a page is refused stays', async () => {
+    const vendor = await scriptedVendor([
+      { path, body: { items: [{ sessionId: 'A' }], nextPage: '/v2.0/messages?p=2' } },
+      { path, query: { p: '2' }, status: 400, body: { errors: [{ code: 'X' }] } },
+    ])
+    expect(await changed(vendor)).toEqual(['A'])
+  })
+
+  test('an answer that would meet the sessions too is passed on', async () => {
+    const vendor = await scriptedVendor(Array.from({ length: 5 }, () => ({ path, status: 500 })))
+    await expect(changed(vendor)).rejects.toMatchObject({ code: 'SRC_SERVER_ERROR' })
+  })
+
+  test('no more than five pages are read', async () => {
+    const vendor = await scriptedVendor(
+      Array.from({ length: 5 }, (_, n) => ({
+        path,
+        body: { items: [{ sessionId: `S${n}` }], nextPage: `/v2.0/messages?p=${n}` },
+      })),
+    )
+    expect(await changed(vendor)).toHaveLength(5)
+  })
+
+  test('an old window is asked for with long-term-search, as is one where the vendor wants it', async () => {
+    const old = { fromMs: NOW - 73 * HOUR, untilMs: NOW - 72 * HOUR }
+    const asked = { from: '2026-11-06T23:00:00.000Z', to: '2026-11-07T00:00:00.000Z', limit: '1000' }
+    const long = { path, query: { ...asked, 'long-term-search': 'true' }, body: { items: [] } }
+    expect(await changed(await scriptedVendor([long]), { window: old, nowMs: NOW })).toEqual([])
+    const wants = {
+      path,
+      query: asked,
+      status: 400,
+      body: { errors: [{ code: 'LONG_TERM_SEARCH_PARAM_REQUIRED', message: 'x' }] },
+    }
+    expect(await changed(await scriptedVendor([wants, long]), { window: old })).toEqual([])
+  })
+
+  test('v1 has no such listing, and an empty window no messages: nothing is asked', async () => {
+    expect(await changed(await scriptedVendor([]), {}, { apiVersion: 'v1' })).toEqual([])
+    expect(await changed(await scriptedVendor([]), { window: { fromMs: NOW, untilMs: NOW } })).toEqual([])
+  })
+
+  test('lie in windows of starts, near ones together', () => {
+    const at = (time: string) => T(`2026-11-09T${time}Z`)
+    expect(
+      startsOf([
+        'B_2026-11-09T12:00:00Z',
+        'A_2026-11-09T10:00:00.500Z',
+        'A_B_2026-11-09T10:01:00.400Z',
+        'no time',
+        'A_soon',
+        'C_12',
+      ]),
+    ).toEqual([
+      { fromMs: at('10:00:00.500'), untilMs: at('10:01:00.401') },
+      { fromMs: at('12:00:00'), untilMs: at('12:00:01') },
+    ])
+  })
+
+  test.each<[string, Partial<Quirks>]>([
+    ['with milliseconds', {}],
+    ['with whole seconds', { timestampPrecision: 'seconds' }],
+    ['not at all', { messageSessions: false }],
+  ])('of a world are found whole where the vendor tells them, %s', async (_, quirks) => {
+    const world = createWorld({ seed: 9, sessions: 400, fromMs: NOW - 24 * HOUR, untilMs: NOW })
+    const simulator = await startBotmakerSimulator({ world, now: () => NOW, quirks: { requestsPerSecond: 0, ...quirks } })
+    onTestFinished(() => simulator.stop())
+    const config = botmaker.config.parse({
+      accessToken: simulator.config['access.token'],
+      baseUrl: simulator.config['base.url'],
+    }) as never
+    const { http } = httpFor(botmaker.http(config), NOW)
+    const hour = { fromMs: NOW - 2 * HOUR, untilMs: NOW - HOUR }
+    const ids = await changedSessions({ config, http, window: hour, nowMs: NOW })
+    const spoken = [...world.at(NOW).between(NOW - 24 * HOUR, NOW)].filter(({ messages }) =>
+      messages.some(({ atMs }) => hour.fromMs <= atMs && atMs < hour.untilMs),
+    )
+    expect(spoken.length).toBeGreaterThan(5)
+    if (quirks.messageSessions === false) expect(ids).toEqual([])
+    const found = new Set<string>()
+    for (const window of startsOf(ids))
+      for await (const page of stream.read({
+        config,
+        scope: { name: 'acme', botId: 'acme' },
+        window,
+        resume: null,
+        nowMs: NOW,
+        http,
+      }))
+        for (const row of page.rows) found.add((row as { id: string }).id)
+    const expected = quirks.messageSessions === false ? [] : spoken.map(sessionIdOf)
+    expect([...found].filter(id => spoken.some(each => sessionIdOf(each) === id)).toSorted()).toEqual(expected.toSorted())
+  })
+})
+
 describe('credentials', () => {
   const sessions = (token: string, answer: Partial<Step>): Step => ({
     path: '/v2.0/sessions',
@@ -682,10 +1025,7 @@ describe("the world's sessions, messages and events are read whole, none twice, 
       { timestampPrecision: 'seconds', emptyPeriod: 'blank', windowEdges: 'closed', nulBytes: true, longTermAfterMs: 24 * HOUR },
     ],
     ['v1', {}],
-    [
-      'v1',
-      { pageToken: 'sticky', notReadyCalls: 7, nulls: 'everywhere', variables: 'objects', topics: 'objects', urls: 'array' },
-    ],
+    ['v1', { pageToken: 'sticky', notReadyCalls: 7, nulls: 'everywhere', variables: 'objects', topics: 'map', urls: 'array' }],
     ['v1', { booleans: 'boolean', nulls: 'null', variables: 'map', notReadyCalls: 2 }],
   ])('%s, %j', async (version, quirks) => {
     const simulator = await startBotmakerSimulator({

@@ -48,7 +48,7 @@ export function expectedOf({ world, account, quirks }: BotmakerSimulator, versio
       return words === null ? [] : [{ ...words, atMs: event.atMs }]
     })
     const contactId = contactIdOf(conversation.person, account.channelOf(conversation.person))
-    const session = { ...sessionOf(conversation, key, told, contactId), started_at: startOf(conversation, quirks) }
+    const session = { ...sessionOf(conversation, key, told, contactId, version), started_at: startOf(conversation, quirks) }
     sessions.set(key, version === 'v1' ? { ...session, is_test: null } : session)
     for (const message of conversation.messages)
       messages.set(`${key}/${message.id}`, {
@@ -70,13 +70,18 @@ function sessionOf(
   key: string,
   told: readonly { name: string; atMs: number; info: Record<string, unknown> | null }[],
   contactId: string,
+  version: 'v1' | 'v2',
 ): ExpectedSession {
   const count = (sender: string) => conversation.messages.filter(message => message.sender === sender).length
-  const firstOf = (name: string) => told.find(event => event.name === name)?.atMs ?? null
   const close = told.findLast(event => event.name === 'conversation-close')
-  const assigned = firstOf('assigned-to-agent')
-  const queued = firstOf('queue-set')
-  const withAgent = count('agent') > 0 || assigned !== null || queued !== null
+  // A person was asked for or took part at the earliest of these; a close by hand shows that one did, and not since when.
+  const witnesses = [
+    ...told.filter(({ name }) => ['queue-set', 'assigned-to-agent', 'agent-action'].includes(name)),
+    ...conversation.messages.filter(({ sender, agent, queue }) => {
+      return sender === 'agent' || (version === 'v1' && sender === 'user' && (agent !== null || queue !== null))
+    }),
+  ].map(({ atMs }) => atMs)
+  const withAgent = witnesses.length > 0 || conversation.events.some(event => event.kind === 'closed' && event.by !== null)
   const last = Math.max(...conversation.messages.map(message => message.atMs), ...told.map(event => event.atMs))
   return {
     session_key: key,
@@ -88,7 +93,7 @@ function sessionOf(
     user_id: conversation.person.id,
     channel_user_id: contactId,
     interactive: count('user') > 0,
-    transferred_at: assigned ?? queued ?? conversation.messages.find(message => message.sender === 'agent')?.atMs ?? null,
+    transferred_at: witnesses.length > 0 ? Math.min(...witnesses) : null,
     outcome: (close?.info?.['typification'] as string | undefined) ?? null,
     is_test: conversation.person.isTest,
     starting_cause: conversation.cause === 'campaign' ? 'WhatsAppTemplate' : 'Organic',

@@ -1,5 +1,6 @@
 import {
   Random,
+  type BotSpec,
   type Conversation,
   type MessageKind,
   type Person,
@@ -12,6 +13,7 @@ import type { Quirks } from './quirks.ts'
 /** One business: which bots of the world it has, and how it calls its channels. */
 export interface Account {
   readonly business: string
+  readonly bots: readonly BotSpec[]
   /** Whether the conversation is one of this business. */
   has(conversation: Conversation): boolean
   readonly channels: readonly ChannelInfo[]
@@ -44,6 +46,7 @@ export function accountOf(world: World, business: string, botIds: readonly strin
     }
   return {
     business,
+    bots,
     has: conversation => byKey.has(`${conversation.bot.id}/${conversation.channel}`),
     channels: [...byKey.values()],
     channelOf: person => byKey.get(`${person.bot.id}/${person.channel}`) as ChannelInfo,

@@ -108,7 +108,7 @@ export class Exports {
       sessionDate: new Date(startOf(conversation, this.#quirks)).toISOString(),
       botMessages: bot,
       userHasTalked: this.#quirks.booleans === 'string' ? String(user > 0) : user > 0,
-      topics: [...topics].map(topic => (this.#quirks.topics === 'strings' ? topic : { topicKey: topic })),
+      topics: this.#topics([...topics]),
       sessionId: sessionIdOf(conversation),
       platformContactId: contactIdOf(person, channel),
       userCreationTime: new Date(person.createdAtMs).toISOString(),
@@ -161,6 +161,11 @@ export class Exports {
       operator: message.agent?.name ?? nothing,
       queue: message.queue ?? nothing,
     }
+  }
+
+  #topics(topics: readonly string[]): unknown {
+    if (this.#quirks.topics === 'map') return Object.fromEntries(topics.map(topic => [topic, true]))
+    return topics.map(topic => (this.#quirks.topics === 'strings' ? topic : { topicKey: topic }))
   }
 
   #variables(conversation: Conversation): unknown {

@@ -31,6 +31,8 @@ export interface Quirks {
   readonly duplicateAcrossPages: boolean
   /** False: messages of v2 have no `id`. */
   readonly messageIds: boolean
+  /** False: `/messages` names no session (met by one client; the API description has `sessionId` and `sessionCreationTime`). */
+  readonly messageSessions: boolean
   readonly eventOrder: 'time' | 'shuffled'
   /** U+0000 within some texts. */
   readonly nulBytes: boolean
@@ -63,8 +65,8 @@ export interface Quirks {
   readonly nulls: 'urls' | 'everywhere' | 'null'
   /** v1: the documents' `varKey:varValue`, read as text, as objects of one key, or as one object. */
   readonly variables: 'strings' | 'objects' | 'map'
-  /** v1: `topicKey`, read as text or as objects. */
-  readonly topics: 'strings' | 'objects'
+  /** v1: `topicKey`, read as text, as objects, or as one object by topic. */
+  readonly topics: 'strings' | 'objects' | 'map'
   /** v1: the URL fields hold one URL, or a list. */
   readonly urls: 'string' | 'array'
 }
@@ -86,6 +88,7 @@ export const PLAIN: Quirks = {
   echoToken: false,
   duplicateAcrossPages: false,
   messageIds: true,
+  messageSessions: true,
   eventOrder: 'time',
   nulBytes: false,
   aiAnalysis: 'results',

@@ -75,6 +75,12 @@ export class Sessions {
     to.push(END)
   }
 
+  /** The session of a message, as `GET /v2.0/messages` names it: the id is made of the two parts as they are written there, so it may show whole seconds. */
+  reference(conversation: Conversation): { readonly sessionCreationTime: string; readonly sessionId: string } {
+    const sessionCreationTime = this.#time(startOf(conversation, this.#quirks))
+    return { sessionCreationTime, sessionId: `${conversation.person.id}_${sessionCreationTime}` }
+  }
+
   /** One message, as v2 tells it everywhere. */
   message(message: WorldMessage, sessionIndex: number): Record<string, unknown> {
     const { attachment } = message

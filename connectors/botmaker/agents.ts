@@ -1,0 +1,61 @@
+/**
+ * Names of agents, from `GET /agents`. Sessions and messages of v2 hold agents' ids, and only some events a name.
+ *
+ * The list is read once for each start of a task, and again a day later at the earliest, when an id comes that it does not hold. A name is an extra: where the list
+ * cannot be had (no permission, say), records go without, and it is asked for again after 15 minutes.
+ */
+import { FlowError, type Http, text } from '../../src/source/index.ts'
+import { pagesOf, rootOf } from './pages.ts'
+
+interface Known {
+  readonly names: ReadonlyMap<string, string>
+  /** Not to be read again before, epoch milliseconds. */
+  readonly againAtMs: number
+}
+
+const DAY_MS = 86_400_000
+const RETRY_MS = 15 * 60_000
+/** Some 10,000 agents. */
+const MOST_PAGES = 20
+
+/** By client, which lives as long as the task. */
+const known = new WeakMap<Http, Known>()
+
+interface Args {
+  readonly config: { readonly baseUrl?: string | undefined; readonly apiVersion: 'v1' | 'v2'; readonly includeAgents: boolean }
+  readonly http: Http
+  readonly nowMs: number
+}
+
+/** Names by id, of those that can be had. Makes a request only where one of `ids` is not known. */
+export async function agentNames({ config, http, nowMs }: Args, ids: ReadonlySet<string>): Promise<ReadonlyMap<string, string>> {
+  const before = known.get(http) ?? { names: new Map<string, string>(), againAtMs: -Infinity }
+  // v1's messages hold names themselves, and its host has no such list.
+  if (!config.includeAgents || config.apiVersion === 'v1') return before.names
+  if (nowMs < before.againAtMs || ids.isSubsetOf(new Set(before.names.keys()))) return before.names
+  let now: Known
+  try {
+    now = { names: await readNames(http, rootOf(config)), againAtMs: nowMs + DAY_MS }
+  } catch (error) {
+    if (!(error instanceof FlowError) || error.code === 'STOPPED') throw error
+    now = { names: before.names, againAtMs: nowMs + RETRY_MS }
+  }
+  known.set(http, now)
+  return now.names
+}
+
+async function readNames(http: Http, root: string): Promise<ReadonlyMap<string, string>> {
+  const names = new Map<string, string>()
+  let pages = 0
+  for await (const { items } of pagesOf({ http, root, path: '/agents', query: {} })) {
+    for (const item of items) {
+      if (typeof item !== 'object' || item === null) continue
+      const { id: givenId, name: givenName, alias } = item as Readonly<Record<string, unknown>>
+      const id = text(givenId)
+      const name = text(givenName) ?? text(alias)
+      if (id !== null && name !== null) names.set(id, name)
+    }
+    if (++pages >= MOST_PAGES) break
+  }
+  return names
+}

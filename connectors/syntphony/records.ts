@@ -1,6 +1,6 @@
 /** The records of one conversation beside its session. What has no time of its own stands at the start of the conversation, marked as estimated. */
 import { contentId, contentIds, type Draft, event, message, type SessionRef } from '../../src/source/index.ts'
-import type { Conversation, Turn } from './rows.ts'
+import { answeredAtOf, type Conversation, type Turn } from './rows.ts'
 
 /** Times are never made up from the order of messages. */
 function timeOf({ startedAtMs }: Conversation, turn: Turn) {
@@ -9,7 +9,7 @@ function timeOf({ startedAtMs }: Conversation, turn: Turn) {
 
 export function messageOf(of: SessionRef, row: Conversation, turn: Turn, seq: number): Draft {
   const { atMs, isEstimated } = timeOf(row, turn)
-  return message(of, {
+  const fields = {
     messageId: turn.id,
     sentAt: atMs,
     sentAtEstimated: isEstimated,
@@ -22,7 +22,8 @@ export function messageOf(of: SessionRef, row: Conversation, turn: Turn, seq: nu
     intent: turn.intent,
     confidence: turn.confidence,
     attributes: turn.attributes,
-  })
+  } as const
+  return message(of, fields, { answer: turn.answers, intent: turn.found })
 }
 
 /** What the engine found in a message, or that it found nothing. */
@@ -42,23 +43,45 @@ export function responseEvents(of: SessionRef, row: Conversation, turn: Turn, us
   )
 }
 
-/** Flows, tags and the rating. @param transfer The flow that handed over to a person. */
-export function rowEvents(
+/** The answers that handed the conversation over to a person, each with its time; null: not known, and the event stands at the start of the conversation. */
+export function handovers(
   of: SessionRef,
   row: Conversation,
-  transfer: string | null | undefined,
+  turns: readonly Turn[],
   userId: string | undefined,
-): Draft[] {
+): { readonly atMs: number | null; readonly draft: Draft }[] {
+  return turns.flatMap((turn, place) => {
+    if (turn.handover === null) return []
+    const atMs = answeredAtOf(turns, place)
+    const draft = event(of, {
+      eventId: contentId(row.id, 'handover', turn.id),
+      occurredAt: atMs ?? row.startedAtMs,
+      occurredAtEstimated: turn.atMs === null,
+      type: 'agent_transferred',
+      name: 'handover',
+      userId,
+      attributes: { messageId: turn.id, handover: turn.handover['handover'] },
+    })
+    return [{ atMs, draft }]
+  })
+}
+
+/** Flows, tags and the rating. @param transfer The flow that handed over to a person; null: none. */
+export function rowEvents(of: SessionRef, row: Conversation, transfer: string | null, userId: string | undefined): Draft[] {
   const ids = contentIds()
   const at = { occurredAt: row.startedAtMs, occurredAtEstimated: true, userId }
-  const flows = row.flows.map((flow, place) =>
-    event(of, { ...at, eventId: ids(row.id, 'flow', flow), type: 'flow_transition', name: flow, attributes: { place } }),
+  const flows = (row.flows ?? []).map((flow, place) =>
+    event(
+      of,
+      { ...at, eventId: ids(row.id, 'flow', flow), type: 'flow_transition', name: flow, attributes: { place } },
+      { flow },
+    ),
   )
-  const tags = row.tags.map(({ name, uuid }) =>
+  const tags = (row.tags ?? []).map(({ name, uuid }) =>
     event(of, { ...at, eventId: ids(row.id, 'tag', uuid ?? name), type: 'tag_applied', name, attributes: { uuid } }),
   )
   const rest: Draft[] = []
-  if (typeof transfer === 'string')
+  if (transfer !== null)
     rest.push(event(of, { ...at, eventId: contentId(row.id, 'transfer'), type: 'agent_transferred', name: transfer }))
   if (row.satisfaction !== null) {
     const eventId = contentId(row.id, 'satisfaction', row.satisfaction)

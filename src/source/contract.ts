@@ -76,6 +76,8 @@ export interface Stream {
   scopes?(config: never, account: string): readonly Scope[]
   /** One row. A row that does not parse goes to rejects with its issues, and its page goes on. */
   readonly row: z.ZodType
+  /** `row` with this config, where the config names the row's fields. Default: `row`. Pure. */
+  rowFor?(config: never): z.ZodType
   /**
    * Every row whose time lies in `window`, page by page. Rows outside may be yielded too (vendors differ at the edges); versions drop repeats.
    * `resume` is null at the start of a window, else what an earlier page yielded. Throws FlowError SRC_RESUME_EXPIRED when the vendor no longer

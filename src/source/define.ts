@@ -24,6 +24,7 @@ export interface StreamDefinition<C, R extends z.ZodType> {
   readonly gives?: readonly RecordKind[]
   scopes?(config: C, account: string): readonly Scope[]
   readonly row: R
+  rowFor?(config: C): z.ZodType<z.output<R>>
   read(args: Omit<ReadArgs, 'config'> & { readonly config: C }): AsyncIterable<Page>
   expand?(
     args: Omit<ExpandArgs, 'config' | 'rows'> & { readonly config: C; readonly rows: readonly z.output<R>[] },

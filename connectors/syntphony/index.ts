@@ -9,7 +9,7 @@
 import { z } from 'zod'
 import {
   defineConnector,
-  type Draft,
+  type ExpandArgs,
   FlowError,
   type Http,
   jsonOf,
@@ -31,7 +31,7 @@ import { askAll, dashboardKeys, daysEndingIn, Point, pointDraft, questionsOf } f
 import { fieldKeys } from './fields.ts'
 import { isLastPage, listed } from './paging.ts'
 import { pii } from './pii.ts'
-import { handovers, messageOf, responseEvents, rowEvents } from './records.ts'
+import { handovers, messageDrafts, rowEvents } from './records.ts'
 import {
   type ChannelInfo,
   type Conversation,
@@ -215,10 +215,11 @@ export default defineConnector({
           yield { rows: page.rows.filter(isAsked), resume: page.resume }
       },
 
-      expand: async ({ rows, ...api }) => {
+      expand: async ({ rows, reject, ...api }) => {
+        const { config } = api
         const details = await Promise.all(rows.map(row => detailsOf(api, row)))
-        const spoken = rows.filter((_, place) => details[place]?.messages?.some(message => isOfUser(message, api.config)))
-        const delivered = api.config.includeMessageList ? await deliveredIn(api, spoken) : null
+        const spoken = rows.filter((_, place) => details[place]?.messages?.some(message => isOfUser(message, config)))
+        const delivered = config.includeMessageList ? await deliveredIn(api, spoken, reject) : null
         return rows.map((row, place) => {
           const listed = delivered?.get(row.id)
           return { ...row, content: { details: details[place] ?? null, delivered: listed === undefined ? [] : listed } }
@@ -246,36 +247,37 @@ export default defineConnector({
         const isTransferred = handed.length > 0 || flow !== null
         const hasSpoken = (userMessages ?? 0) > 0
         const isServed = end.status === 'CLOSED' && hasSpoken && isCovered(row, config, ctx.transfers)
-        const drafts: Draft[] = [
-          session(of, {
-            startedAt: row.startedAtMs,
-            ...end,
-            containment: isTransferred ? 'AGENT' : isServed ? 'SELF_SERVICE' : 'UNKNOWN',
-            transferredAt: handed.find(({ atMs }) => atMs !== null)?.atMs,
-            interactive: userMessages === null ? null : hasSpoken,
-            languages: [...new Set(turns.flatMap(turn => turn.language ?? []))],
-            userId,
-            userMessages,
-            botMessages,
-            totalMessages: userMessages === null || botMessages === null ? null : userMessages + botMessages,
-            satisfaction: row.satisfaction,
-            tags: row.tags?.map(tag => ({ name: tag.name })) ?? [],
-            attributes: {
-              'org.uuid': config.orgUuid,
-              'env.uuid': config.envUuid,
-              ...details?.channel.attributes,
-              ...row.channel.attributes,
-              ...details?.attributes,
-              ...row.attributes,
-              ...(row.flows && row.flows.length > 0 && { flowsTravelledNames: row.flows }),
-              ...(row.content?.details === null && { details: 'gone' }),
-              ...(row.content?.delivered === null && { message_list: 'refused' }),
-            },
-          }),
+        const fields = {
+          startedAt: row.startedAtMs,
+          ...end,
+          containment: isTransferred ? 'AGENT' : isServed ? 'SELF_SERVICE' : 'UNKNOWN',
+          transferredAt: handed[0]?.atMs,
+          interactive: userMessages === null ? null : hasSpoken,
+          languages: [...new Set(turns.flatMap(turn => turn.language ?? []))],
+          userId,
+          userMessages,
+          botMessages,
+          totalMessages: userMessages === null || botMessages === null ? null : userMessages + botMessages,
+          satisfaction: row.satisfaction,
+          tags: row.tags?.map(tag => ({ name: tag.name })) ?? [],
+          attributes: {
+            'org.uuid': config.orgUuid,
+            'env.uuid': config.envUuid,
+            ...details?.channel.attributes,
+            ...row.channel.attributes,
+            ...details?.attributes,
+            ...row.attributes,
+            ...(row.flows && row.flows.length > 0 && { flowsTravelledNames: row.flows }),
+            ...(row.content?.details === null && { details: 'gone' }),
+            ...(row.content?.delivered === null && { message_list: 'refused' }),
+          },
+        }
+        return [
+          session(of, fields, { flow: row.flows }),
+          ...messageDrafts(of, row, turns, userId),
+          ...handed.map(({ draft }) => draft),
+          ...rowEvents(of, row, flow, userId),
         ]
-        for (const [seq, turn] of turns.entries())
-          drafts.push(messageOf(of, row, turn, seq), ...responseEvents(of, row, turn, userId))
-        return [...drafts, ...handed.map(({ draft }) => draft), ...rowEvents(of, row, flow, userId)]
       },
     },
 
@@ -439,34 +441,51 @@ type Listed = readonly Readonly<Record<string, unknown>>[]
 
 /**
  * What `messages/list` tells of each conversation, searched for by its session code. Where the vendor does not search, its first answer holds the
- * messages of all conversations of those days, and serves the others, too; that it names one of them shows it. A row that names nobody shows nothing.
+ * messages of all conversations of those days, and serves the others, too; that it names one of them shows it. A row that names no conversation belongs to
+ * nobody that we know, and is rejected.
  *
  * @returns By conversation; null: the list is refused, and was not asked for the others of its days.
  */
-async function deliveredIn(api: Api, rows: readonly Conversation[]): Promise<Map<string, Listed | null>> {
+async function deliveredIn(
+  api: Api,
+  rows: readonly Conversation[],
+  reject: ExpandArgs['reject'],
+): Promise<Map<string, Listed | null>> {
   const found = new Map<string, Listed | null>()
   const keep = ({ id }: Conversation, all: Listed | null) =>
     found.set(id, all?.filter(each => sessionCodeOf(each, api.config) === id) ?? null)
+  const ask = async (row: Conversation) => {
+    const all = await messagesOf(api, days(row), row)
+    for (const each of all ?? [])
+      if (!isNamed(each, api.config)) reject?.(each, { path: api.config.fieldSessionCode, hint: UNNAMED })
+    return all?.filter(isObject) ?? null
+  }
   // One that does not tell how long it went on may have gone on beyond midnight.
   const days = ({ startedAtMs, durationMs }: Conversation) =>
     daysQuery(daysOf({ fromMs: startedAtMs, untilMs: startedAtMs + (durationMs ?? DAY_MS) + 1 }, api.config), api.config)
   for (const group of Map.groupBy(rows, row => JSON.stringify(days(row))).values()) {
     const [first, ...rest] = group as [Conversation, ...Conversation[]]
-    const all = await messagesOf(api, days(first), first)
+    const all = await ask(first)
     keep(first, all)
     const others = new Set(all?.map(each => sessionCodeOf(each, api.config)))
     others.delete(first.id)
     const searches = all !== null && !rest.some(({ id }) => others.has(id))
-    await Promise.all(rest.map(async row => keep(row, searches ? await messagesOf(api, days(row), row) : all)))
+    await Promise.all(rest.map(async row => keep(row, searches ? await ask(row) : all)))
   }
   return found
+}
+
+const UNNAMED = 'a row of messages/list names no conversation; is field.session.code right?'
+
+function isNamed(row: unknown, config: Config): boolean {
+  return isObject(row) && sessionCodeOf(row, config) !== null
 }
 
 /**
  * All pages of one search. What the list tells is a gain, and nothing is lost without it: a page that comes again ends it, and one that is refused
  * (null) does not end the stream.
  */
-async function messagesOf(api: Api, days: Query, of: Conversation): Promise<Listed | null> {
+async function messagesOf(api: Api, days: Query, of: Conversation): Promise<readonly unknown[] | null> {
   try {
     return await messagePages(api, days, of)
   } catch (error) {
@@ -486,7 +505,7 @@ function isRefusal({ code, details }: FlowError): boolean {
   return status === 501 || (['SRC_REFUSED', 'SRC_UNAUTHORISED'].includes(code) && status !== 401)
 }
 
-async function messagePages(api: Api, days: Query, { id }: Conversation): Promise<Listed> {
+async function messagePages(api: Api, days: Query, { id }: Conversation): Promise<readonly unknown[]> {
   const { config } = api
   const query = {
     ...days,
@@ -505,7 +524,7 @@ async function messagePages(api: Api, days: Query, { id }: Conversation): Promis
     if (!isRepeated) rows.push(...answer.content)
     // A vendor whose pages begin at 1 may answer page 0 like page 1.
     const isStuck = isRepeated && !(config.pageBase === 0 && page === 1)
-    if (isStuck || isLastPage(answer, page - config.pageBase, rows.length)) return rows.filter(isObject)
+    if (isStuck || isLastPage(answer, page - config.pageBase, rows.length)) return rows
     before = content
   }
 }

@@ -362,9 +362,10 @@ function namesIn(raw: unknown): string[] {
   return listOf(raw).flatMap(each => text(isObject(each) ? each['name'] : each) ?? [])
 }
 
-/** The session that a row of the message list names. */
+/** The session that a row of the message list names; null: none, in any form that a code has. */
 export function sessionCodeOf(row: Loose, names: FieldNames = USUAL): string | null {
-  return text(row[names.fieldSessionCode] ?? row['sessionId'] ?? objectOf(row['conversation'])[names.fieldSessionCode])
+  const code = row[names.fieldSessionCode] ?? row['sessionId'] ?? objectOf(row['conversation'])[names.fieldSessionCode]
+  return typeof code === 'object' ? null : text(code)
 }
 
 function responsesOf(sessionCode: string, messageId: string, raw: unknown): Response[] {

@@ -238,6 +238,12 @@ export interface ExpandArgs {
   /** When this call began, epoch milliseconds: nothing that it tells is younger than its answers. */
   readonly nowMs: number
   readonly http: Http
+  /**
+   * Puts a row of the second call that cannot be used to rejects, as it came; the rows in hand go on. Absent where rejects are not written (`peek`, a redrive).
+   *
+   * @param fault.path The field at fault. @param fault.hint What is wrong with it, in words that hold no value of the row.
+   */
+  readonly reject?: (row: unknown, fault: { readonly path: string; readonly hint: string }) => void
 }
 
 export type RecordKind = 'session' | 'message' | 'event'

@@ -217,7 +217,8 @@ export default defineConnector({
 
       expand: async ({ rows, reject, ...api }) => {
         const { config } = api
-        const details = await Promise.all(rows.map(row => detailsOf(api, row)))
+        const schema = detailsSchema(config)
+        const details = await Promise.all(rows.map(row => detailsOf(api, row, schema)))
         const spoken = rows.filter((_, place) => details[place]?.messages?.some(message => isOfUser(message, config)))
         const delivered = config.includeMessageList ? await deliveredIn(api, spoken, reject) : null
         return rows.map((row, place) => {
@@ -423,12 +424,12 @@ function listPage(api: Api, path: string, query: Query, page: number): Promise<L
 }
 
 /** null: the vendor no longer knows the conversation. It says so by 404, or, asked twice as a list is, by nothing. */
-async function detailsOf(api: Api, { id }: Conversation): Promise<Details | null> {
+async function detailsOf(api: Api, { id }: Conversation, schema: ReturnType<typeof detailsSchema>): Promise<Details | null> {
   const { config, http } = api
   const path = config.pathConversationsDetails
   const query = path.includes('{sessionCode}') ? {} : { [config.paramSessionCode]: id }
   const options = { empty: null, shownPath: path }
-  const ask = () => http.getJson(pathOf(api, path, id), query, detailsSchema(config).nullable(), options)
+  const ask = () => http.getJson(pathOf(api, path, id), query, schema.nullable(), options)
   try {
     return await twice(ask, details => details === null)
   } catch (error) {

@@ -143,7 +143,7 @@ export const Row = rowSchema(USUAL)
  * `conversations/details`. An answer that has none of these names is no conversation without messages, but something else. The vendor's page describes
  * it as a message, so it may be the bare list. Its messages are in `messages`, whatever the vendor calls them.
  */
-export function detailsSchema(names: FieldNames) {
+function detailsUnder(names: FieldNames) {
   return z.preprocess(
     body => {
       if (Array.isArray(body)) return { messages: body as unknown[] }
@@ -159,7 +159,13 @@ export function detailsSchema(names: FieldNames) {
     ),
   )
 }
-export const Details = detailsSchema(USUAL)
+export const Details = detailsUnder(USUAL)
+
+/** The same under these names. */
+export function detailsSchema(names: FieldNames): typeof Details {
+  const isUsual = (['fieldMessages', 'fieldSessionCode', 'fieldChannel'] as const).every(name => names[name] === USUAL[name])
+  return isUsual ? Details : detailsUnder(names)
+}
 export type Details = z.output<typeof Details>
 
 /** The session's fields in the details that are not the list row's. */

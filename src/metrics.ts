@@ -109,6 +109,12 @@ export const METRICS = {
     labels: ['topic', 'reason'],
     help: 'Records not counted: invalid could not be read, late is for a minute before the retention.',
   },
+  reconciliation_count: {
+    kind: 'gauge',
+    unit: 'records',
+    labels: ['vendor', 'account', 'bot_id', 'measure', 'by'],
+    help: "What the vendor's own statistics count of a measure of a bot (by vendor), and what the series count for the same time (by own): its newest day that is over. Only where a stream reads the vendor's statistics.",
+  },
   aggregate_lag_records: {
     kind: 'gauge',
     unit: 'records',

@@ -9,7 +9,7 @@
 import { z } from 'zod'
 import {
   defineConnector,
-  type Draft,
+  type ExpandArgs,
   FlowError,
   type Http,
   jsonOf,
@@ -23,24 +23,32 @@ import {
   twice,
   type Window,
   wallOf,
+  type Zone,
   zoneOf,
 } from '../../src/source/index.ts'
 import { credentials } from './credentials.ts'
+import { askAll, dashboardKeys, daysEndingIn, Point, pointDraft, questionsOf } from './dashboards.ts'
+import { fieldKeys } from './fields.ts'
 import { isLastPage, listed } from './paging.ts'
 import { pii } from './pii.ts'
-import { messageOf, responseEvents, rowEvents } from './records.ts'
+import { handovers, messageDrafts, rowEvents } from './records.ts'
 import {
+  type ChannelInfo,
   type Conversation,
-  Details,
+  type Details,
   detailsAttributes,
+  detailsSchema,
   isObject,
+  isOfUser,
   keyOf,
   ListPage,
   Row,
+  rowSchema,
   sessionCodeOf,
   startOf,
   turnsOf,
 } from './rows.ts'
+import { channelIn, channelRule, isCovered, tellsTransfers } from './settings.ts'
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
@@ -51,6 +59,8 @@ const address = () => z.url({ protocol: /^https?$/, error: 'takes an http or htt
 const uuid = () => z.string().regex(/^[^\s/,]+$/, 'takes a UUID')
 const path = (operation: string) => z.string().min(1).default(`/eva-dashboard/org/{org}/env/{env}/bot/{bot}/${operation}`)
 const name = (usual: string) => z.string().min(1).default(usual)
+const hour = (usual: number) => z.int().min(0).max(23).default(usual)
+const word = () => z.string().regex(/^[^,]+$/, 'takes a list of names without commas')
 
 const Config = z
   .strictObject({
@@ -78,7 +88,30 @@ const Config = z
       .min(1)
       .refine(isPattern, 'takes a regular expression')
       .optional()
-      .describe('Names of flows that hand over to a person, a regular expression; absent: transfers are not known'),
+      .describe('Deprecated: flow~REGEX=agent_transferred in transfer.rules. Names of flows that hand over to a person'),
+    channelMap: z
+      .array(channelRule)
+      .default([])
+      .describe(
+        'What channels are, a list of NAME=CHANNEL: the name or key of a channel (in any case, * is any run of characters), and what it is (web, whatsapp, …). The first that fits decides; other names are looked up',
+      ),
+    channelUuids: z
+      .array(uuid())
+      .default([])
+      .describe('Only conversations of these channels, a comma list of channel keys; empty: all'),
+    tags: z
+      .array(word())
+      .default([])
+      .describe('Only conversations that went through these tags, a comma list of tag names; empty: all'),
+    untagged: z.boolean().default(false).describe('Only conversations that went through no tag'),
+    startHour: hour(0).describe('Only conversations that began in this hour of the day or later, 0 to 23, in timezone'),
+    endHour: hour(23).describe('Only conversations that began in this hour of the day or earlier, 0 to 23, in timezone'),
+    nlpResponses: z
+      .array(z.enum(['FOUND', 'NONE', 'ALL']))
+      .default([])
+      .describe(
+        'Only these user messages are asked of messages/list: FOUND, NONE or ALL; the others have no time then. Empty: not asked for',
+      ),
     includeMessageList: z
       .boolean()
       .default(true)
@@ -94,8 +127,8 @@ const Config = z
     pathMessagesList: path('messages/list').describe('Path of the list of user messages'),
     paramStartDate: name('startDate').describe('Query name of the first day'),
     paramEndDate: name('endDate').describe('Query name of the last day'),
-    paramStartHour: name('startHour').describe('Query name of the first hour of the day, always 0'),
-    paramEndHour: name('endHour').describe('Query name of the last hour of the day, always 23'),
+    paramStartHour: name('startHour').describe('Query name of the first hour of the day'),
+    paramEndHour: name('endHour').describe('Query name of the last hour of the day'),
     paramTimezone: name('timezone').describe('Query name of the zone'),
     paramPage: name('page').describe('Query name of the page number'),
     paramSize: name('size').describe('Query name of the page size'),
@@ -104,7 +137,17 @@ const Config = z
     paramSearchBy: name('searchBy').describe('Query name of what is searched by; SESSION_CODE is asked for'),
     paramSearchTerm: name('searchTerm').describe('Query name of the term that is searched for'),
     paramSessionCode: name('sessionCode').describe('Query name of the conversation, for its content'),
+    paramChannelUuids: name('channelUuids').describe('Query name of the channels; an older client sent channelUUIDs'),
+    paramTags: name('tags').describe('Query name of the tags'),
+    paramUntagged: name('untagged').describe(
+      'Query name of the filter for what went through no tag; the vendor documents no name',
+    ),
+    paramNlpResponses: name('nlpResponseFilters').describe('Query name of what the engine found'),
+    ...fieldKeys,
+    ...dashboardKeys,
   })
+  .refine(config => !config.untagged || config.tags.length === 0, { path: ['untagged'], error: 'finds nothing beside tags' })
+  .refine(config => config.startHour <= config.endHour, { path: ['startHour'], error: 'is later than end.hour' })
   .describe('One environment of one organization')
 type Config = z.output<typeof Config>
 
@@ -117,9 +160,12 @@ export default defineConnector({
     quota: { concurrency: 4, sharedBy: 'orgUuid' },
     pollIntervalMs: 60_000,
     sessionStream: 'conversations',
+    optionalStreams: ['metrics'],
     pii,
   },
   config: Config,
+
+  tellsTransfers,
 
   http: config => ({
     baseUrl: config.baseUrl.replace(/\/+$/, '').replace(/\/eva-dashboard$/, ''),
@@ -146,9 +192,10 @@ export default defineConnector({
         durableResume: false,
       },
 
-      scopes: config => [...new Set(config.botUuids)].map(bot => ({ name: bot, botId: bot })),
+      scopes: botScopes,
 
       row: Row,
+      rowFor: rowSchema,
 
       /**
        * The days that touch the window, whole. Of their rows those that began in it or a millisecond before, and those that no window of these days
@@ -157,21 +204,23 @@ export default defineConnector({
       async *read({ config, scope, window, resume, http }) {
         const api = { config, scope, http }
         const days = daysOf(window, config)
-        const query = { ...daysQuery(days, config), ...ascending(config) }
+        const query = { ...daysQuery(days, config), ...filtersQuery(config), ...ascending(config) }
         const isAsked = (row: unknown) => {
-          const atMs = startOf(row)
+          const atMs = startOf(row, config)
           if (atMs === null || atMs < days.fromMs - FARTHEST_ZONE_MS || atMs >= days.untilMs + FARTHEST_ZONE_MS) return true
           return window.fromMs - 1 <= atMs && atMs < window.untilMs
         }
         const ask = (page: number) => listPage(api, config.pathConversationsList, query, page)
-        for await (const page of listed({ base: config.pageBase, ask, keyOf }, resume))
+        for await (const page of listed({ base: config.pageBase, ask, keyOf: row => keyOf(row, config) }, resume))
           yield { rows: page.rows.filter(isAsked), resume: page.resume }
       },
 
-      expand: async ({ rows, ...api }) => {
-        const details = await Promise.all(rows.map(row => detailsOf(api, row)))
-        const spoken = rows.filter((_, place) => details[place]?.messages?.some(isOfUser))
-        const delivered = api.config.includeMessageList ? await deliveredIn(api, spoken) : null
+      expand: async ({ rows, reject, ...api }) => {
+        const { config } = api
+        const schema = detailsSchema(config)
+        const details = await Promise.all(rows.map(row => detailsOf(api, row, schema)))
+        const spoken = rows.filter((_, place) => details[place]?.messages?.some(message => isOfUser(message, config)))
+        const delivered = config.includeMessageList ? await deliveredIn(api, spoken, reject) : null
         return rows.map((row, place) => {
           const listed = delivered?.get(row.id)
           return { ...row, content: { details: details[place] ?? null, delivered: listed === undefined ? [] : listed } }
@@ -184,51 +233,112 @@ export default defineConnector({
       fingerprint: (row, ctx) => jsonOf([endOf(row, ctx).status, { ...row, content: null }]) ?? '',
 
       normalise: (row, ctx) => {
-        const turns = turnsOf(row).map(turn => ({ ...turn, atMs: realTime(turn.atMs, ctx) }))
-        const details = row.content?.details ? detailsAttributes(row.content.details) : null
+        const { config } = ctx
+        const turns = turnsOf(row, config).map(turn => ({ ...turn, atMs: realTime(turn.atMs, ctx) }))
+        const details = row.content?.details ? detailsAttributes(row.content.details, config) : null
         const language = turns.find(turn => turn.language !== null)?.language
-        const channel = row.channel.name ?? details?.channel.name ?? null
-        const of = ctx.session({ botId: ctx.scope.botId ?? '', sessionId: row.id, channel, language })
-        const userId = turns.flatMap(turn => turn.userId ?? [])[0] ?? text(row.attributes['businessKey']) ?? undefined
+        const channel = row.channel.name === null ? details?.channel : row.channel
+        const of = sessionOf(row, channel, language, ctx)
+        const userId = turns.flatMap(turn => turn.userId ?? [])[0] ?? text(row.attributes[config.fieldBusinessKey]) ?? undefined
         const botMessages = details && turns.filter(turn => !turn.isUser).length
         const userMessages = row.userMessages ?? (details && turns.length - (botMessages ?? 0))
-        const { config } = ctx
         const end = endOf(row, ctx)
-        const transfer = transferIn(row.flows, config.transferFlowPattern)
+        const handed = handovers(of, row, turns, userId)
+        const flow = transferIn(row.flows ?? [], config.transferFlowPattern)
+        const isTransferred = handed.length > 0 || flow !== null
         const hasSpoken = (userMessages ?? 0) > 0
-        const drafts: Draft[] = [
-          session(of, {
-            startedAt: row.startedAtMs,
-            ...end,
-            containment: containmentOf(transfer, end.status === 'CLOSED' && hasSpoken),
-            interactive: userMessages === null ? null : hasSpoken,
-            languages: [...new Set(turns.flatMap(turn => turn.language ?? []))],
-            userId,
-            userMessages,
-            botMessages,
-            totalMessages: userMessages === null || botMessages === null ? null : userMessages + botMessages,
-            satisfaction: row.satisfaction,
-            tags: row.tags.map(tag => ({ name: tag.name })),
-            attributes: {
-              'org.uuid': config.orgUuid,
-              'env.uuid': config.envUuid,
-              ...details?.channel.attributes,
-              ...row.channel.attributes,
-              ...details?.attributes,
-              ...row.attributes,
-              ...(row.flows.length > 0 && { flowsTravelledNames: row.flows }),
-              ...(row.content?.details === null && { details: 'gone' }),
-              ...(row.content?.delivered === null && { message_list: 'refused' }),
-            },
-          }),
+        const isServed = end.status === 'CLOSED' && hasSpoken && isCovered(row, config, ctx.transfers)
+        const fields = {
+          startedAt: row.startedAtMs,
+          ...end,
+          containment: isTransferred ? 'AGENT' : isServed ? 'SELF_SERVICE' : 'UNKNOWN',
+          transferredAt: handed[0]?.atMs,
+          interactive: userMessages === null ? null : hasSpoken,
+          languages: [...new Set(turns.flatMap(turn => turn.language ?? []))],
+          userId,
+          userMessages,
+          botMessages,
+          totalMessages: userMessages === null || botMessages === null ? null : userMessages + botMessages,
+          satisfaction: row.satisfaction,
+          tags: row.tags?.map(tag => ({ name: tag.name })) ?? [],
+          attributes: {
+            'org.uuid': config.orgUuid,
+            'env.uuid': config.envUuid,
+            ...details?.channel.attributes,
+            ...row.channel.attributes,
+            ...details?.attributes,
+            ...row.attributes,
+            ...(row.flows && row.flows.length > 0 && { flowsTravelledNames: row.flows }),
+            ...(row.content?.details === null && { details: 'gone' }),
+            ...(row.content?.delivered === null && { message_list: 'refused' }),
+          },
+        }
+        return [
+          session(of, fields, { flow: row.flows }),
+          ...messageDrafts(of, row, turns, userId),
+          ...handed.map(({ draft }) => draft),
+          ...rowEvents(of, row, flow, userId),
         ]
-        for (const [seq, turn] of turns.entries())
-          drafts.push(messageOf(of, row, turn, seq), ...responseEvents(of, row, turn, userId))
-        return [...drafts, ...rowEvents(of, row, transfer, userId)]
+      },
+    },
+
+    /** The vendor's dashboards, of days that are over. What they show of a day may change until it has settled. */
+    metrics: {
+      gives: ['event'],
+      window: {
+        longestMs: 7 * DAY_MS,
+        smallestMs: DAY_MS,
+        lagMs: 2 * HOUR_MS,
+        lookbackMs: 3 * DAY_MS,
+        lookbackIntervalMs: 6 * HOUR_MS,
+        pollIntervalMs: 15 * 60_000,
+        durableResume: false,
+      },
+      scopes: botScopes,
+      row: Point,
+      read({ config, scope, window, resume, http }) {
+        const questions = questionsOf(config, daysEndingIn(window, zoneIn(config)))
+        return askAll(questions, config, resume, ({ kind, path, resource, day: { wall } }) => {
+          const query = kind === 'summary' ? {} : { ...daysQuery(wall, config), ...filtersQuery({ ...config, untagged: false }) }
+          const asked = pathOf({ config, scope, http }, path.replaceAll('{resource}', resource ?? ''))
+          return http.getJson(asked, query, z.unknown(), { empty: null, shownPath: path })
+        })
+      },
+      identify: row => row.id,
+      fingerprint: row => jsonOf([row.value, row.more]) ?? '',
+      normalise: (row, ctx) => {
+        const { name, uuid } = row.channel
+        const channel = channelIn(ctx.config.channelMap, name, uuid) ?? name
+        return [pointDraft(row, ctx, channel, name === null && uuid === null ? comparableTo(row, ctx.config) : null)]
       },
     },
   },
 })
+
+function botScopes(config: Config): Scope[] {
+  return [...new Set(config.botUuids)].map(bot => ({ name: bot, botId: bot }))
+}
+
+/** The measure of ours that counts the same as a total of the vendor; null: none. */
+function comparableTo({ dashboard }: Point, config: Config): string | null {
+  // The dashboards do not know this filter.
+  if (config.untagged) return null
+  return { conversations: 'sessions', messages: 'messages_user' }[dashboard] ?? null
+}
+
+/** The session's identity, with the channel that `channel.map` says. */
+function sessionOf(
+  row: Conversation,
+  channel: ChannelInfo | undefined,
+  language: string | null | undefined,
+  ctx: RowContext<Config>,
+) {
+  const name = channel?.name ?? null
+  const of = ctx.session({ botId: ctx.scope.botId ?? '', sessionId: row.id, channel: name, language })
+  const uuid = text(row.channel.attributes['channel.uuid'] ?? channel?.attributes['channel.uuid'])
+  const mapped = channelIn(ctx.config.channelMap, name, uuid)
+  return mapped === null ? of : { ...of, channel: mapped }
+}
 
 interface Api {
   readonly config: Config
@@ -243,13 +353,18 @@ function pathOf({ config, scope }: Api, path: string, sessionCode = ''): string 
   )
 }
 
+function zoneIn({ timezone }: Config): Zone {
+  const zone = zoneOf(timezone)
+  if (zone === null) throw new FlowError('CFG_INVALID', { path: 'timezone', hint: 'timezone names no zone' })
+  return zone
+}
+
 /**
  * The calendar days that touch the window, `[fromMs, untilMs)` as midnights of UTC; those of the zone and those of UTC. With the millisecond before
  * the window: should the vendor's ends be exclusive, the midnight between two days is in neither, and the window that begins there asks for both.
  */
 function daysOf(window: Window, config: Config): Window {
-  const zone = zoneOf(config.timezone)
-  if (zone === null) throw new FlowError('CFG_INVALID', { path: 'timezone', hint: 'timezone names no zone' })
+  const zone = zoneIn(config)
   const dayOf = (ms: number) => Math.floor(ms / DAY_MS) * DAY_MS
   const firstMs = window.fromMs - 1
   const lastMs = Math.max(window.fromMs, window.untilMs - 1)
@@ -267,12 +382,31 @@ function daysQuery({ fromMs, untilMs }: Window, config: Config): Query {
   return {
     [config.paramStartDate]: new Date(fromMs).toISOString(),
     [config.paramEndDate]: new Date(untilMs - 1).toISOString(),
-    // They look like hours of each day, not of the two ends: never narrower than the day.
+    // They look like hours of each day, not of the two ends.
     [config.paramStartHour]: 0,
     [config.paramEndHour]: 23,
     // Whether older servers know it is not known; UTC is the documented default.
     [config.paramTimezone]: /^(utc|gmt|z|etc\/utc|[+-]00?(:?00)?)$/i.test(config.timezone) ? null : config.timezone,
   }
+}
+
+/** Which conversations are asked for, beside their days. A filter that is not set is not sent. */
+function filtersQuery(config: Config): Query {
+  return {
+    [config.paramStartHour]: config.startHour,
+    [config.paramEndHour]: config.endHour,
+    ...channelsQuery(config),
+    [config.paramTags]: joined(config.tags),
+    [config.paramUntagged]: config.untagged ? true : null,
+  }
+}
+
+function channelsQuery(config: Config): Query {
+  return { [config.paramChannelUuids]: joined(config.channelUuids) }
+}
+
+function joined(words: readonly string[]): string | null {
+  return words.length === 0 ? null : words.join(',')
 }
 
 function ascending(config: Config): Query {
@@ -292,12 +426,12 @@ function listPage(api: Api, path: string, query: Query, page: number): Promise<L
 }
 
 /** null: the vendor no longer knows the conversation. It says so by 404, or, asked twice as a list is, by nothing. */
-async function detailsOf(api: Api, { id }: Conversation): Promise<Details | null> {
+async function detailsOf(api: Api, { id }: Conversation, schema: ReturnType<typeof detailsSchema>): Promise<Details | null> {
   const { config, http } = api
   const path = config.pathConversationsDetails
   const query = path.includes('{sessionCode}') ? {} : { [config.paramSessionCode]: id }
   const options = { empty: null, shownPath: path }
-  const ask = () => http.getJson(pathOf(api, path, id), query, Details.nullable(), options)
+  const ask = () => http.getJson(pathOf(api, path, id), query, schema.nullable(), options)
   try {
     return await twice(ask, details => details === null)
   } catch (error) {
@@ -306,40 +440,55 @@ async function detailsOf(api: Api, { id }: Conversation): Promise<Details | null
   }
 }
 
-const isOfUser = (message: unknown) => isObject(message) && String(message['type']).toLowerCase() === 'user_input'
-
 type Listed = readonly Readonly<Record<string, unknown>>[]
 
 /**
  * What `messages/list` tells of each conversation, searched for by its session code. Where the vendor does not search, its first answer holds the
- * messages of all conversations of those days, and serves the others, too; that it names one of them shows it. A row that names nobody shows nothing.
+ * messages of all conversations of those days, and serves the others, too; that it names one of them shows it. A row that names no conversation belongs to
+ * nobody that we know, and is rejected.
  *
  * @returns By conversation; null: the list is refused, and was not asked for the others of its days.
  */
-async function deliveredIn(api: Api, rows: readonly Conversation[]): Promise<Map<string, Listed | null>> {
+async function deliveredIn(
+  api: Api,
+  rows: readonly Conversation[],
+  reject: ExpandArgs['reject'],
+): Promise<Map<string, Listed | null>> {
   const found = new Map<string, Listed | null>()
   const keep = ({ id }: Conversation, all: Listed | null) =>
-    found.set(id, all?.filter(each => sessionCodeOf(each) === id) ?? null)
+    found.set(id, all?.filter(each => sessionCodeOf(each, api.config) === id) ?? null)
+  const ask = async (row: Conversation) => {
+    const all = await messagesOf(api, days(row), row)
+    for (const each of all ?? [])
+      if (!isNamed(each, api.config)) reject?.(each, { path: api.config.fieldSessionCode, hint: UNNAMED })
+    return all?.filter(isObject) ?? null
+  }
   // One that does not tell how long it went on may have gone on beyond midnight.
   const days = ({ startedAtMs, durationMs }: Conversation) =>
     daysQuery(daysOf({ fromMs: startedAtMs, untilMs: startedAtMs + (durationMs ?? DAY_MS) + 1 }, api.config), api.config)
   for (const group of Map.groupBy(rows, row => JSON.stringify(days(row))).values()) {
     const [first, ...rest] = group as [Conversation, ...Conversation[]]
-    const all = await messagesOf(api, days(first), first)
+    const all = await ask(first)
     keep(first, all)
-    const others = new Set(all?.map(sessionCodeOf))
+    const others = new Set(all?.map(each => sessionCodeOf(each, api.config)))
     others.delete(first.id)
     const searches = all !== null && !rest.some(({ id }) => others.has(id))
-    await Promise.all(rest.map(async row => keep(row, searches ? await messagesOf(api, days(row), row) : all)))
+    await Promise.all(rest.map(async row => keep(row, searches ? await ask(row) : all)))
   }
   return found
+}
+
+const UNNAMED = 'a row of messages/list names no conversation; is field.session.code right?'
+
+function isNamed(row: unknown, config: Config): boolean {
+  return isObject(row) && sessionCodeOf(row, config) !== null
 }
 
 /**
  * All pages of one search. What the list tells is a gain, and nothing is lost without it: a page that comes again ends it, and one that is refused
  * (null) does not end the stream.
  */
-async function messagesOf(api: Api, days: Query, of: Conversation): Promise<Listed | null> {
+async function messagesOf(api: Api, days: Query, of: Conversation): Promise<readonly unknown[] | null> {
   try {
     return await messagePages(api, days, of)
   } catch (error) {
@@ -359,9 +508,16 @@ function isRefusal({ code, details }: FlowError): boolean {
   return status === 501 || (['SRC_REFUSED', 'SRC_UNAUTHORISED'].includes(code) && status !== 401)
 }
 
-async function messagePages(api: Api, days: Query, { id }: Conversation): Promise<Listed> {
+async function messagePages(api: Api, days: Query, { id }: Conversation): Promise<readonly unknown[]> {
   const { config } = api
-  const query = { ...days, ...ascending(config), [config.paramSearchBy]: 'SESSION_CODE', [config.paramSearchTerm]: id }
+  const query = {
+    ...days,
+    ...channelsQuery(config),
+    [config.paramNlpResponses]: joined(config.nlpResponses),
+    ...ascending(config),
+    [config.paramSearchBy]: 'SESSION_CODE',
+    [config.paramSearchTerm]: id,
+  }
   const rows: unknown[] = []
   let before = ''
   for (let page = config.pageBase; ; page++) {
@@ -371,7 +527,7 @@ async function messagePages(api: Api, days: Query, { id }: Conversation): Promis
     if (!isRepeated) rows.push(...answer.content)
     // A vendor whose pages begin at 1 may answer page 0 like page 1.
     const isStuck = isRepeated && !(config.pageBase === 0 && page === 1)
-    if (isStuck || isLastPage(answer, page - config.pageBase, rows.length)) return rows.filter(isObject)
+    if (isStuck || isLastPage(answer, page - config.pageBase, rows.length)) return rows
     before = content
   }
 }
@@ -388,16 +544,11 @@ function endOf({ startedAtMs, durationMs }: Pick<Conversation, 'startedAtMs' | '
   return { status: isOver ? 'CLOSED' : 'EXPIRED', endedAt: lastMs, endedAtEstimated: lastMs !== null } as const
 }
 
-/** The flow that handed over to a person; null: none did; undefined: nobody knows, as no pattern is configured. */
-function transferIn(flows: readonly string[], pattern: string | undefined): string | null | undefined {
-  if (pattern === undefined) return undefined
+/** The flow that handed over to a person, by the deprecated `transfer.flow.pattern`; null: none did, as far as is known. */
+function transferIn(flows: readonly string[], pattern: string | undefined): string | null {
+  if (pattern === undefined) return null
   const regex = new RegExp(pattern, 'i')
   return flows.find(flow => regex.test(flow)) ?? null
-}
-
-function containmentOf(transfer: string | null | undefined, isServed: boolean): 'AGENT' | 'SELF_SERVICE' | 'UNKNOWN' {
-  if (typeof transfer === 'string') return 'AGENT'
-  return transfer === null && isServed ? 'SELF_SERVICE' : 'UNKNOWN'
 }
 
 function isPattern(text: string): boolean {

@@ -13,11 +13,18 @@ export const pii: PiiSpec = {
       name => `session.attributes.${name}=mask`,
     ),
     'message.attributes.isNe=keep',
-    ...['translation', 'nlpResponse', 'answer', 'answerNames', 'tags', 'userMessage', 'message', 'text'].map(
+    ...['technicalText', 'translation', 'nlpResponse', 'answer', 'answerNames', 'tags', 'userMessage', 'message', 'text'].map(
       name => `message.attributes.${name}=mask`,
     ),
     ...['place', 'uuid', 'messageId'].map(name => `event.attributes.${name}=keep`),
-    'event.attributes.responseType=mask',
+    ...['responseType', 'handover'].map(name => `event.attributes.${name}=mask`),
+    // Of the dashboards' points.
+    ...['resource', 'value', 'x_value', 'bucket', 'day', 'range_start', 'range_end', 'compares_to', 'channel.uuid'].map(
+      name => `event.attributes.${name}=keep`,
+    ),
+    ...['channel.name', 'previous', 'accuracy', 'previousAccuracy', 'increased', 'increaseRate', 'firstDataSet'].map(
+      name => `event.attributes.${name}=mask`,
+    ),
   ],
   row: {
     persons: ['businessKey', 'conversation', 'user'],
@@ -28,6 +35,7 @@ export const pii: PiiSpec = {
       'userMessage',
       'answer',
       'answerNames',
+      'technicalText',
       'translation',
       'nlpResponse',
       'responseName',
@@ -57,6 +65,12 @@ export const pii: PiiSpec = {
       'confidence',
       'language',
       'detectedLanguage',
+      'dashboard',
+      'pointId',
+      'resource',
+      'day',
+      'fromMs',
+      'untilMs',
     ],
   },
 }

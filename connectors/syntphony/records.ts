@@ -1,15 +1,28 @@
 /** The records of one conversation beside its session. What has no time of its own stands at the start of the conversation, marked as estimated. */
 import { contentId, contentIds, type Draft, event, message, type SessionRef } from '../../src/source/index.ts'
-import type { Conversation, Turn } from './rows.ts'
+import { answeredAtOf, type Conversation, type Turn } from './rows.ts'
 
 /** Times are never made up from the order of messages. */
 function timeOf({ startedAtMs }: Conversation, turn: Turn) {
   return { atMs: turn.atMs ?? startedAtMs, isEstimated: turn.atMs === null }
 }
 
-export function messageOf(of: SessionRef, row: Conversation, turn: Turn, seq: number): Draft {
+/** When a rule that finds something in a turn has found it; undefined: at the turn's own time. */
+function foundAtOf(turns: readonly Turn[], seq: number): number | null | undefined {
+  return turns[seq]?.atMs === null ? answeredAtOf(turns, seq) : undefined
+}
+
+/** The messages in their order, each followed by what the engine found in it. */
+export function messageDrafts(of: SessionRef, row: Conversation, turns: readonly Turn[], userId: string | undefined): Draft[] {
+  return turns.flatMap((turn, seq) => {
+    const foundAtMs = foundAtOf(turns, seq)
+    return [messageOf(of, row, turn, seq, foundAtMs), ...responseEvents(of, row, turn, userId, foundAtMs)]
+  })
+}
+
+function messageOf(of: SessionRef, row: Conversation, turn: Turn, seq: number, foundAtMs: number | null | undefined): Draft {
   const { atMs, isEstimated } = timeOf(row, turn)
-  return message(of, {
+  const fields = {
     messageId: turn.id,
     sentAt: atMs,
     sentAtEstimated: isEstimated,
@@ -22,48 +35,79 @@ export function messageOf(of: SessionRef, row: Conversation, turn: Turn, seq: nu
     intent: turn.intent,
     confidence: turn.confidence,
     attributes: turn.attributes,
-  })
+  } as const
+  return message(of, fields, { answer: turn.answers, intent: turn.found, atMs: foundAtMs })
 }
 
 /** What the engine found in a message, or that it found nothing. */
-export function responseEvents(of: SessionRef, row: Conversation, turn: Turn, userId: string | undefined): Draft[] {
+function responseEvents(
+  of: SessionRef,
+  row: Conversation,
+  turn: Turn,
+  userId: string | undefined,
+  foundAtMs: number | null | undefined,
+): Draft[] {
   const { atMs, isEstimated } = timeOf(row, turn)
   return turn.responses.map(({ id, type, name, missed, attributes }) =>
-    event(of, {
-      eventId: id,
-      occurredAt: atMs,
-      occurredAtEstimated: isEstimated,
-      type: missed ? 'intent_missed' : 'intent_matched',
-      name: name ?? 'none',
-      language: turn.language,
-      userId,
-      attributes: { ...attributes, responseType: type, messageId: turn.id },
-    }),
+    event(
+      of,
+      {
+        eventId: id,
+        occurredAt: atMs,
+        occurredAtEstimated: isEstimated,
+        type: missed ? 'intent_missed' : 'intent_matched',
+        name: name ?? 'none',
+        language: turn.language,
+        userId,
+        attributes: { ...attributes, responseType: type, messageId: turn.id },
+      },
+      { atMs: foundAtMs },
+    ),
   )
 }
 
-/** Flows, tags and the rating. @param transfer The flow that handed over to a person. */
-export function rowEvents(
+/** The answers that handed the conversation over to a person, each with its time; null: not known, and the event stands at the start of the conversation. */
+export function handovers(
   of: SessionRef,
   row: Conversation,
-  transfer: string | null | undefined,
+  turns: readonly Turn[],
   userId: string | undefined,
-): Draft[] {
+): { readonly atMs: number | null; readonly draft: Draft }[] {
+  return turns.flatMap((turn, place) => {
+    if (turn.handover === null) return []
+    const atMs = answeredAtOf(turns, place)
+    const draft = event(of, {
+      eventId: contentId(row.id, 'handover', turn.id),
+      occurredAt: atMs ?? row.startedAtMs,
+      occurredAtEstimated: turn.atMs === null,
+      type: 'agent_transferred',
+      name: 'handover',
+      userId,
+      attributes: { messageId: turn.id, handover: turn.handover['handover'] },
+    })
+    return [{ atMs, draft }]
+  })
+}
+
+/** Flows, tags and the rating. @param transfer The flow that handed over to a person; null: none. */
+export function rowEvents(of: SessionRef, row: Conversation, transfer: string | null, userId: string | undefined): Draft[] {
   const ids = contentIds()
   const at = { occurredAt: row.startedAtMs, occurredAtEstimated: true, userId }
-  const flows = row.flows.map((flow, place) =>
-    event(of, { ...at, eventId: ids(row.id, 'flow', flow), type: 'flow_transition', name: flow, attributes: { place } }),
+  // Nobody knows when: a rule that finds a flow or tag finds it in the session.
+  const said = { atMs: null }
+  const flows = (row.flows ?? []).map((flow, place) =>
+    event(of, { ...at, eventId: ids(row.id, 'flow', flow), type: 'flow_transition', name: flow, attributes: { place } }, said),
   )
-  const tags = row.tags.map(({ name, uuid }) =>
-    event(of, { ...at, eventId: ids(row.id, 'tag', uuid ?? name), type: 'tag_applied', name, attributes: { uuid } }),
+  const tags = (row.tags ?? []).map(({ name, uuid }) =>
+    event(of, { ...at, eventId: ids(row.id, 'tag', uuid ?? name), type: 'tag_applied', name, attributes: { uuid } }, said),
   )
   const rest: Draft[] = []
-  if (typeof transfer === 'string')
-    rest.push(event(of, { ...at, eventId: contentId(row.id, 'transfer'), type: 'agent_transferred', name: transfer }))
+  if (transfer !== null)
+    rest.push(event(of, { ...at, eventId: contentId(row.id, 'transfer'), type: 'agent_transferred', name: transfer }, said))
   if (row.satisfaction !== null) {
     const eventId = contentId(row.id, 'satisfaction', row.satisfaction)
     const attributes = { value: row.satisfaction }
-    rest.push(event(of, { ...at, eventId, type: 'satisfaction', name: 'satisfaction', attributes }))
+    rest.push(event(of, { ...at, eventId, type: 'satisfaction', name: 'satisfaction', attributes }, said))
   }
   return [...flows, ...tags, ...rest]
 }

@@ -1,12 +1,12 @@
 /**
  * What the dashboard API tells, read liberally: a row must have its session code and its start, everything else may be absent, null, or a number
- * written as text. What is not known here goes to `attributes`. Names are those that a client of the API has used ("seen") or those of the
- * cockpit's columns, whose wire names are assumed; nothing here is measured.
+ * written as text. What is not known here goes to `attributes`. Names of fields are settings (`fields.ts`); nothing here is measured.
  */
 import { z } from 'zod'
 import {
   bool,
   clean,
+  contentId,
   contentIds,
   FlowError,
   instant,
@@ -18,6 +18,7 @@ import {
   texts,
   timeFault,
 } from '../../src/source/index.ts'
+import { type FieldNames, USUAL } from './fields.ts'
 
 type Loose = Readonly<Record<string, unknown>>
 
@@ -29,9 +30,10 @@ export interface Conversation {
   readonly durationMs: number | null
   readonly userMessages: number | null
   readonly satisfaction: number | null
-  /** In the order they were gone through; one that is entered again comes again. */
-  readonly flows: readonly string[]
-  readonly tags: readonly Tag[]
+  /** In the order they were gone through; one that is entered again comes again. null: the row has no such field. */
+  readonly flows: readonly string[] | null
+  /** null: the row has no such field. */
+  readonly tags: readonly Tag[] | null
   readonly channel: ChannelInfo
   readonly attributes: Loose
   /** null: not read yet. No part of what counts as a change of a row. */
@@ -70,6 +72,12 @@ export interface Turn {
   readonly language: string | null
   readonly userId: string | null
   readonly responses: readonly Response[]
+  /** Names of the answers to a message; where none is told, the text of the answer. */
+  readonly answers: readonly string[]
+  /** Names of what the engine found in it, beside `intent`. */
+  readonly found: readonly string[]
+  /** The answer hands the conversation over to a person. */
+  readonly handover: Loose | null
   readonly attributes: Loose
 }
 
@@ -84,30 +92,31 @@ export interface Response {
 }
 
 /** The time at which the row's conversation began; null where it does not say. */
-export function startOf(row: unknown): number | null {
-  return instant(objectOf(row)['conversationStartedAt'])
+export function startOf(row: unknown, names: FieldNames = USUAL): number | null {
+  return instant(objectOf(row)[names.fieldStartedAt])
 }
 
 /** What a row of `conversations/list` is known by while pages are joined. */
-export function keyOf(row: unknown): string {
-  return text(objectOf(row)['sessionCode']) ?? jsonOf(row) ?? ''
+export function keyOf(row: unknown, names: FieldNames = USUAL): string {
+  return text(objectOf(row)[names.fieldSessionCode]) ?? jsonOf(row) ?? ''
 }
 
 /** A longer conversation is none: the number means something else. A year. */
 const MOST_SECONDS = 366 * 86_400
 
-export const Row = looseObject({ sessionCode: z.unknown().optional(), conversationStartedAt: z.unknown().optional() }).transform(
-  (row, ctx): Conversation => {
-    const { sessionCode, conversationStartedAt, durationInSeconds, userMessages, satisfaction, ...more } = row
-    const { flowsTravelledNames, tags, channel, ...rest } = more
+/** One row of `conversations/list`, its fields under these names. */
+export function rowSchema(names: FieldNames) {
+  return looseObject({}).transform((row, ctx): Conversation => {
+    const { [names.fieldSessionCode]: sessionCode, [names.fieldStartedAt]: startedAt, ...counted } = row as Loose
+    const { [names.fieldDuration]: duration, [names.fieldUserMessages]: userMessages, ...rated } = counted
+    const { [names.fieldSatisfaction]: satisfaction, [names.fieldFlows]: flows, ...more } = rated
+    const { [names.fieldTags]: tags, [names.fieldChannel]: channel, ...rest } = more
     const id = text(sessionCode)
-    const startedAtMs = instant(conversationStartedAt)
-    const seconds = number(durationInSeconds)
-    if (id === null) ctx.issues.push({ code: 'custom', input: undefined, path: ['sessionCode'], message: 'is missing' })
-    if (startedAtMs === null) {
-      const message = timeFault(conversationStartedAt)
-      ctx.issues.push({ code: 'custom', input: undefined, path: ['conversationStartedAt'], message })
-    }
+    const startedAtMs = instant(startedAt)
+    const seconds = number(duration)
+    const report = (name: string, message: string) => ctx.issues.push({ code: 'custom', input: undefined, path: [name], message })
+    if (id === null) report(names.fieldSessionCode, 'is missing')
+    if (startedAtMs === null) report(names.fieldStartedAt, timeFault(startedAt))
     if (id === null || startedAtMs === null) return z.NEVER
     return {
       id,
@@ -115,37 +124,57 @@ export const Row = looseObject({ sessionCode: z.unknown().optional(), conversati
       durationMs: seconds !== null && seconds >= 0 && seconds <= MOST_SECONDS ? Math.round(seconds * 1000) : null,
       userMessages: number(userMessages),
       satisfaction: number(satisfaction),
-      flows: listOf(flowsTravelledNames).flatMap(flow => text(isObject(flow) ? flow['name'] : flow) ?? []),
-      tags: listOf(tags).flatMap(tagOf),
+      flows: flows === undefined ? null : listOf(flows).flatMap(flow => text(isObject(flow) ? flow['name'] : flow) ?? []),
+      tags: tags === undefined ? null : listOf(tags).flatMap(tagOf),
       channel: channelOf(channel),
       attributes: {
         ...rest,
-        ...unread({ durationInSeconds, userMessages, satisfaction }),
-        ...(seconds !== null && seconds > MOST_SECONDS && { durationInSeconds }),
+        ...unread({ durationInSeconds: duration, userMessages, satisfaction }),
+        ...(seconds !== null && seconds > MOST_SECONDS && { durationInSeconds: duration }),
       },
       content: null,
     }
-  },
-)
+  })
+}
+
+export const Row = rowSchema(USUAL)
 
 /**
  * `conversations/details`. An answer that has none of these names is no conversation without messages, but something else. The vendor's page describes
- * it as a message, so it may be the bare list.
+ * it as a message, so it may be the bare list. Its messages are in `messages`, whatever the vendor calls them.
  */
-export const Details = z.preprocess(
-  body => (Array.isArray(body) ? { messages: body as unknown[] } : body),
-  looseObject({ messages: z.array(z.unknown()).nullish() }).refine(
-    body =>
-      ('messages' in body || 'sessionCode' in body || 'channel' in body) &&
-      ((body.messages ?? []).length > 0 || !saysFault(body)),
-    'has none of the documented fields',
-  ),
-)
+function detailsUnder(names: FieldNames) {
+  return z.preprocess(
+    body => {
+      if (Array.isArray(body)) return { messages: body as unknown[] }
+      if (!isObject(body) || names.fieldMessages === 'messages') return body
+      const { [names.fieldMessages]: messages, messages: others, ...rest } = body
+      return { ...rest, ...(messages !== undefined && { messages }), ...(others !== undefined && { 'raw.messages': others }) }
+    },
+    looseObject({ messages: z.array(z.unknown()).nullish() }).refine(
+      body =>
+        ('messages' in body || names.fieldSessionCode in body || names.fieldChannel in body) &&
+        ((body.messages ?? []).length > 0 || !saysFault(body)),
+      'has none of the documented fields',
+    ),
+  )
+}
+export const Details = detailsUnder(USUAL)
+
+/** The same under these names. */
+export function detailsSchema(names: FieldNames): typeof Details {
+  const isUsual = (['fieldMessages', 'fieldSessionCode', 'fieldChannel'] as const).every(name => names[name] === USUAL[name])
+  return isUsual ? Details : detailsUnder(names)
+}
 export type Details = z.output<typeof Details>
 
 /** The session's fields in the details that are not the list row's. */
-export function detailsAttributes(details: Details): { readonly channel: ChannelInfo; readonly attributes: Loose } {
-  const { messages: _, sessionCode: _code, conversationStartedAt: _start, channel, ...attributes } = details
+export function detailsAttributes(
+  details: Details,
+  names: FieldNames = USUAL,
+): { readonly channel: ChannelInfo; readonly attributes: Loose } {
+  const { messages: _, [names.fieldSessionCode]: _code, [names.fieldStartedAt]: _start, ...rest } = details as Loose
+  const { [names.fieldChannel]: channel, ...attributes } = rest
   return { channel: channelOf(channel), attributes }
 }
 
@@ -155,22 +184,37 @@ export function detailsAttributes(details: Details): { readonly channel: Channel
  *
  * @throws FlowError ROW_UNMAPPABLE when a message is no object: a session that lacks some of its messages would look complete.
  */
-export function turnsOf({ id: sessionCode, content }: Conversation): Turn[] {
+export function turnsOf({ id: sessionCode, content }: Conversation, names: FieldNames = USUAL): Turn[] {
   const ids = contentIds()
   const given = new Map<string, number>()
-  const messages = inOrder(content?.details?.messages ?? [])
-  const match = matcher(content?.delivered ?? [], new Set(messages.map(message => text(objectOf(message)['messageId']))))
-  return messages.map((raw, place) => {
-    if (!isObject(raw)) throw new FlowError('ROW_UNMAPPABLE', { path: `messages.${place}`, hint: 'is no object' })
-    const { messageId, type, content: said, intent, nlpResponses, ...rest } = raw
+  const messages = inOrder(content?.details?.messages ?? [], names)
+  const idOf = (message: Loose) => text(message[names.fieldMessageId])
+  const match = matcher(content?.delivered ?? [], new Set(messages.map(message => idOf(objectOf(message)))), names)
+  const turns: Turn[] = []
+  for (const [place, raw] of messages.entries()) {
+    if (!isObject(raw)) throw new FlowError('ROW_UNMAPPABLE', { path: `${names.fieldMessages}.${place}`, hint: 'is no object' })
+    const { [names.fieldMessageId]: _id, [names.fieldMessageType]: type, [names.fieldMessageContent]: said, ...more } = raw
+    const { [names.fieldMessageIntent]: intent, [names.fieldMessageNlp]: nlp, ...rest } = more
     const words = wordsOf(said)
     const kind = text(type)
-    const isUser = kind?.toLowerCase() === 'user_input'
-    const vendorId = text(messageId)
+    const isUser = isOfUser(raw, names)
+    const vendorId = idOf(raw)
     const id = vendorId === null ? ids(sessionCode, kind, words) : withOrdinal(vendorId, given)
     const told = isUser ? match(vendorId, words) : null
-    const own = ownTimeOf(rest)
-    return {
+    const own = ownTimeOf(rest, names)
+    const responses = responsesOf(sessionCode, id, nlp)
+    const isNe = bool(rest[names.fieldMessageNe]) === true && responses.length === 0 && [null, 'none'].includes(wordOf(intent))
+    // The mark may be on what was not understood, on what the bot answered to it, or on both: it was one miss.
+    const since = isUser
+      ? []
+      : turns.slice(
+          Math.max(
+            0,
+            turns.findLastIndex(turn => turn.isUser),
+          ),
+        )
+    const isSaidBefore = since.some(turn => turn.responses.some(({ missed }) => missed))
+    turns.push({
       id,
       atMs: own === undefined ? (told?.atMs ?? null) : instant(rest[own]),
       isUser,
@@ -181,29 +225,77 @@ export function turnsOf({ id: sessionCode, content }: Conversation): Turn[] {
       confidence: told?.confidence ?? null,
       language: told?.language ?? null,
       userId: told?.userId ?? null,
-      responses: responsesOf(sessionCode, id, nlpResponses),
+      responses: isNe && !isSaidBefore ? [missedResponse(sessionCode, id)] : responses,
+      answers: [...(told?.answers ?? []), ...namesIn(rest[names.fieldAnswerNames])],
+      found: [...(told?.found ?? []), ...responses.flatMap(({ name, missed }) => (name === null || missed ? [] : name))],
+      handover: isUser ? null : handoverOf(raw, names),
       attributes: {
         ...told?.attributes,
         ...without(rest, own),
         ...(isObject(said) ? { content: said } : {}),
-        ...(nlpResponses !== null && nlpResponses !== undefined && !Array.isArray(nlpResponses) ? { nlpResponses } : {}),
+        ...(nlp !== null && nlp !== undefined && !Array.isArray(nlp) ? { nlpResponses: nlp } : {}),
       },
+    })
+  }
+  return turns
+}
+
+/** Whether the user said it. */
+export function isOfUser(message: unknown, names: FieldNames = USUAL): boolean {
+  return wordOf(objectOf(message)[names.fieldMessageType]) === 'user_input'
+}
+
+function wordOf(raw: unknown): string | null {
+  return text(raw)?.toLowerCase() ?? null
+}
+
+/**
+ * When a person was handed the conversation with this turn: its own time, else that of what the user said before it, which it answers. null: not known.
+ * What the user said before that is not asked, unless the vendor lists no such message: the time would be another one when the list shows it.
+ */
+export function answeredAtOf(turns: readonly Turn[], place: number): number | null {
+  for (const turn of turns.slice(0, place + 1).toReversed()) {
+    if (turn.atMs !== null) return turn.atMs
+    if (turn.isUser && !isAddress(turn.text)) return null
+  }
+  return null
+}
+
+/**
+ * What the vendor's message broker takes for a hand-over: an answer whose technical text is `{"type":"handover",…,"action":"connect"}`, as an object or
+ * written as JSON. With action `disconnect` the conversation goes back to the bot.
+ */
+function handoverOf(message: Loose, names: FieldNames): Loose | null {
+  const answers = [message, objectOf(message[names.fieldMessageContent]), ...listOf(message['answers']).map(objectOf)]
+  for (const answer of answers)
+    for (const technical of listOf(answer[names.fieldTechnicalText]).map(parsed)) {
+      const command = objectOf(technical)
+      if (wordOf(command['type']) === 'handover' && wordOf(command['action']) === 'connect') return command
     }
-  })
+  return null
+}
+
+function parsed(raw: unknown): unknown {
+  if (typeof raw !== 'string') return raw
+  try {
+    return JSON.parse(raw)
+  } catch {
+    return raw
+  }
 }
 
 /** Names under which a message may carry its time; none is documented. */
 const TIMES = ['deliveredAt', 'createdAt', 'date', 'timestamp'] as const
 
-function ownTimeOf(message: Loose): (typeof TIMES)[number] | undefined {
-  return TIMES.find(name => instant(message[name]) !== null)
+function ownTimeOf(message: Loose, { fieldMessageTime }: FieldNames): string | undefined {
+  return (fieldMessageTime === undefined ? TIMES : [fieldMessageTime]).find(name => instant(message[name]) !== null)
 }
 
 /** That they come in conversation order is assumed: where the time of each says that they come newest first, they are turned round. */
-function inOrder(messages: readonly unknown[]): readonly unknown[] {
+function inOrder(messages: readonly unknown[], names: FieldNames): readonly unknown[] {
   const times = messages.map(raw => {
     const message = objectOf(raw)
-    return instant(message[ownTimeOf(message) ?? ''])
+    return instant(message[ownTimeOf(message, names) ?? ''])
   })
   const isNewestFirst = times.every((atMs, place) => atMs !== null && atMs <= (times[place - 1] ?? Infinity))
   return isNewestFirst && times[0] !== times.at(-1) ? messages.toReversed() : messages
@@ -216,6 +308,8 @@ interface Delivered {
   readonly confidence: number | null
   readonly language: string | null
   readonly userId: string | null
+  readonly answers: readonly string[]
+  readonly found: readonly string[]
   readonly attributes: Loose
 }
 
@@ -223,8 +317,9 @@ interface Delivered {
 function matcher(
   rows: readonly Loose[],
   messageIds: ReadonlySet<string | null>,
+  names: FieldNames,
 ): (messageId: string | null, words: string | null) => Delivered | null {
-  const left = rows.map(deliveredOf).sort((a, b) => (a.atMs ?? Infinity) - (b.atMs ?? Infinity) || 0)
+  const left = rows.map(row => deliveredOf(row, names)).sort((a, b) => (a.atMs ?? Infinity) - (b.atMs ?? Infinity) || 0)
   return (messageId, words) => {
     const byId = messageId === null ? -1 : left.findIndex(row => row.messageId === messageId)
     const sought = (words ?? '').trim()
@@ -237,23 +332,30 @@ function matcher(
 /** Names under which a row of the message list may carry what was said; which one is not documented. */
 const WORDS = ['userMessage', 'message', 'text', 'content'] as const
 
-function deliveredOf(row: Loose): Delivered {
-  const { sessionCode: _, messageId, deliveredAt, confidence, language, businessKey, ...rest } = row
-  const { channel: _channel, tags, translation, nlpResponse, answer, answerNames, ...more } = rest
-  const said = WORDS.find(name => more[name] !== null && more[name] !== undefined)
+function deliveredOf(row: Loose, names: FieldNames): Delivered {
+  const { [names.fieldSessionCode]: _code, [names.fieldMessageId]: messageId, [names.fieldDeliveredAt]: at, ...rest } = row
+  const { [names.fieldConfidence]: confidence, [names.fieldLanguage]: language, [names.fieldBusinessKey]: key, ...most } = rest
+  const { [names.fieldChannel]: _channel, [names.fieldTags]: tags, [names.fieldTranslation]: translation, ...rather } = most
+  const { [names.fieldNlpResponse]: nlp, [names.fieldAnswer]: answer, [names.fieldAnswerNames]: answerNames, ...more } = rather
+  const { fieldUserMessage } = names
+  const said = (fieldUserMessage === undefined ? WORDS : [fieldUserMessage]).find(name => (more[name] ?? null) !== null)
   const share = number(confidence)
+  const answers = namesIn(answerNames)
+  const found = text(nlp)
   return {
     messageId: text(messageId),
     words: (wordsOf(more[said ?? '']) ?? '').trim(),
-    atMs: instant(deliveredAt),
+    atMs: instant(at),
     // 0 to 100 in the cockpit; the webhooks of the same product tell 0 to 1.
     confidence: share === null ? null : share > 1 ? Math.round(share * 1e6) / 1e8 : share,
     language: text(language) ?? text(more['detectedLanguage']),
-    userId: text(businessKey) ?? text(objectOf(more['conversation'])['businessKey']),
+    userId: text(key) ?? text(objectOf(more['conversation'])[names.fieldBusinessKey]),
+    answers: answers.length > 0 ? answers : [text(answer) ?? []].flat(),
+    found: found === null || found.toLowerCase() === 'none' ? [] : [found],
     attributes: {
       ...without(more, said),
       ...(text(translation) === null ? {} : { translation }),
-      ...(text(nlpResponse) === null ? {} : { nlpResponse }),
+      ...(found === null ? {} : { nlpResponse: nlp }),
       ...(text(answer) === null ? {} : { answer }),
       ...(listOf(answerNames).length === 0 ? {} : { answerNames }),
       ...(listOf(tags).length === 0 ? {} : { tags }),
@@ -261,9 +363,15 @@ function deliveredOf(row: Loose): Delivered {
   }
 }
 
-/** The session that a row of the message list names; the name of the field is assumed. */
-export function sessionCodeOf(row: Loose): string | null {
-  return text(row['sessionCode'] ?? row['sessionId'] ?? objectOf(row['conversation'])['sessionCode'])
+/** Names in a list of words, or of objects that have one. */
+function namesIn(raw: unknown): string[] {
+  return listOf(raw).flatMap(each => text(isObject(each) ? each['name'] : each) ?? [])
+}
+
+/** The session that a row of the message list names; null: none, in any form that a code has. */
+export function sessionCodeOf(row: Loose, names: FieldNames = USUAL): string | null {
+  const code = row[names.fieldSessionCode] ?? row['sessionId'] ?? objectOf(row['conversation'])[names.fieldSessionCode]
+  return typeof code === 'object' ? null : text(code)
 }
 
 function responsesOf(sessionCode: string, messageId: string, raw: unknown): Response[] {
@@ -276,11 +384,20 @@ function responsesOf(sessionCode: string, messageId: string, raw: unknown): Resp
   })
 }
 
+/** The engine found nothing, and says so by a mark on the message alone. */
+function missedResponse(sessionCode: string, messageId: string): Response {
+  return { id: contentId(sessionCode, messageId, 'isNe'), type: null, name: null, missed: true, attributes: {} }
+}
+
 const ATTACHED = new Set(['image', 'gif', 'video', 'audio', 'document', 'file', 'sticker'])
 
 function attachmentOf(type: string | null, words: string | null): { kind: string; url: string } | null {
   const kind = type?.toLowerCase() ?? ''
-  return ATTACHED.has(kind) && words !== null && /^https?:\/\/\S+$/.test(words) ? { kind, url: words } : null
+  return ATTACHED.has(kind) && words !== null && isAddress(words) ? { kind, url: words } : null
+}
+
+function isAddress(words: string | null): boolean {
+  return words !== null && /^https?:\/\/\S+$/.test(words)
 }
 
 function tagOf(raw: unknown): Tag[] {

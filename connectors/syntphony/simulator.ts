@@ -25,6 +25,7 @@ import {
   channelInfoOf,
   durationOf,
   flowsOf,
+  HANDOVER,
   isListed,
   type Organization,
   organizationOf,
@@ -110,6 +111,7 @@ export async function startSyntphonySimulator(options: SyntphonyOptions): Promis
       'org.uuid': organization.orgUuid,
       'env.uuid': organization.envUuid,
       'bot.uuids': organization.bots.map(({ uuid }) => uuid).join(','),
+      'transfer.rules': `answer~^${HANDOVER}$=agent_transferred`,
       ...(options.pageSize === undefined ? {} : { 'page.size': String(options.pageSize) }),
     },
     faults: server.faults,
@@ -190,6 +192,8 @@ class Api {
         return json({ estimate: this.#messages(ask).length })
       default:
     }
+    if (operation.startsWith('dashboard/') && this.#quirks.dashboards === 'none')
+      return failure(404, 'Not found', ask.request, this.#now())
     switch (operation) {
       case 'dashboard/summary':
         return this.#summary(ask)

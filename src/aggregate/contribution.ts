@@ -80,6 +80,12 @@ export interface CountedMessage extends Counted {
 export interface CountedEvent extends Counted {
   readonly event_key: string
   readonly occurred_at: number
+  readonly type: string
+}
+
+/** A vendor's own statistics, with what it says of them. */
+export interface AttributedEvent extends CountedEvent {
+  readonly attributes: Readonly<Record<string, string>>
 }
 
 /** What one revision of a session adds, so that it can be taken back exactly. Minutes may be NO_MINUTE. */

@@ -14,6 +14,7 @@ import { createIntake, type Intake } from './intake.ts'
 import type { Position } from './offsets.ts'
 import type { ProgressFeed } from './progress.ts'
 import { createPublisher } from './publish.ts'
+import { createReconciler, type Reconciler } from './reconcile.ts'
 import { claim, type ClaimParts, openOwner } from './claim.ts'
 import { restore, type RestoreParts } from './restore.ts'
 import type { PartitionState } from './state.ts'
@@ -49,6 +50,11 @@ export interface AggregateMetrics {
   firstSeen(kind: FirstSeenKind, of: FirstSeenLabels, eventTimeMs: number, n: number): void
   /** Something is counted for these labels, or was before a restart: counters of them begin at 0, so that the first increase is seen. */
   known?(of: FirstSeenLabels): void
+  /** What a vendor's own statistics count, and what we count; null: the partition is not ours any more. */
+  reconciled?(
+    of: { vendor: string; account: string; bot_id: string; measure: string },
+    counts: { vendor: number; own: number } | null,
+  ): void
   /** Records left out: `invalid` could not be read, `late` are for minutes before the retention. */
   leftOut?(topic: string | null, reason: 'invalid' | 'late', n: number): void
 }
@@ -126,11 +132,12 @@ async function own(
     )
   }
   const { marks, release } = await parts.progress.watermarksOf(partition)
+  const reconciler = createReconciler()
   const stop = new AbortController()
   const inputs = AbortSignal.any([signal, stop.signal])
   try {
     for (const [topic, next] of position.inputs) marks.passed(topic, partition, next)
-    const worker = createWorker(parts, partition, writer, state, marks, position)
+    const worker = createWorker({ ...parts, reconciler }, partition, writer, state, marks, position)
     if (changed) await worker.publish()
     metrics.restoreSeconds((clock.now() - startedMs) / 1000)
     log.info(
@@ -153,6 +160,7 @@ async function own(
     stop.abort()
     release()
     for (const topic of [names.sessions, names.messages, names.events]) metrics.lag(topic, partition, null)
+    for (const claim of reconciler.claims) metrics.reconciled?.(claim, null)
   }
 }
 
@@ -191,14 +199,14 @@ function createPulse(clock: Clock, places: readonly TopicPartition[]) {
 
 /** Batches into the state, and the state onto the topics. */
 function createWorker(
-  parts: PartitionParts,
+  parts: PartitionParts & { readonly reconciler: Reconciler },
   partition: number,
   writer: Writer,
   state: PartitionState,
   marks: Watermarks,
   start: Position,
 ) {
-  const { clock, counting, metrics } = parts
+  const { clock, counting, metrics, reconciler } = parts
   const publisher = createPublisher({ ...parts, partition })
   const inputs = new Map(start.inputs)
   let position: Position = { ...start, inputs }
@@ -233,7 +241,7 @@ function createWorker(
       state.setTime({ clockMs: clock.now(), publishedMs })
       const counted = new Map<string, number>()
       for (const chunk of batch) {
-        const unreadable = await counting.apply(chunk, state)
+        const unreadable = await counting.apply(chunk, state, claim => reconciler.note(claim))
         if (unreadable > 0) metrics.leftOut?.(chunk.topic, 'invalid', unreadable)
         counted.set(chunk.topic, (counted.get(chunk.topic) ?? 0) + chunk.records.length - unreadable)
         inputs.set(chunk.topic, chunk.next)
@@ -241,6 +249,8 @@ function createWorker(
       }
       await publish()
       for (const [topic, n] of counted) metrics.records(topic, n)
+      for (const { claim, own } of reconciler.compare(state, clock.now()))
+        metrics.reconciled?.(claim, { vendor: claim.value, own })
       for (const { topic, next, high } of batch) metrics.lag(topic, partition, Math.max(0, high - next))
     },
   }

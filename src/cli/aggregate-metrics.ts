@@ -26,6 +26,12 @@ export function aggregateMetrics(metrics: Metrics): AggregateMetrics {
       metrics.born('agent_transfers_total', labels)
       for (const sender of SENDER_LABELS) metrics.born('messages_total', { ...labels, sender })
     },
+    reconciled: ({ vendor, account, bot_id, measure }, counts) => {
+      const labels = { vendor, account, bot_id, measure }
+      for (const by of ['vendor', 'own'] as const)
+        if (counts === null) metrics.remove('reconciliation_count', { ...labels, by })
+        else metrics.set('reconciliation_count', { ...labels, by }, counts[by])
+    },
     leftOut: (topic, reason, n) => metrics.inc('aggregate_left_out_total', { topic: topic ?? 'none', reason }, n),
   }
 }

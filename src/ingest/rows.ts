@@ -6,7 +6,7 @@
  */
 import type { Clock } from '../clock.ts'
 import { asPluginError, FlowError } from '../errors.ts'
-import type { Draft, Http, Scope, Stream, Turn } from '../source/contract.ts'
+import type { Draft, ExpandArgs, Http, Scope, Stream, Turn } from '../source/contract.ts'
 import type { RowContext } from '../source/records.ts'
 import { isDeeper } from '../source/json.ts'
 import { isTooDeep, MOST_LEVELS } from './depth.ts'
@@ -40,6 +40,8 @@ export interface RowPath {
   readonly expandRows?: number
   /** Called after each `expand`. */
   readonly enriched?: () => void | Promise<void>
+  /** Takes the rows of the second call that `expand` could not use. */
+  readonly besides?: (rejects: readonly Reject[]) => void
 }
 
 /** A row with its records, or with the reason why it has none. */
@@ -131,12 +133,16 @@ export async function* mapRows(
 
 /** The optional second call, for rows that are new or changed. Same rows, same order. */
 export async function enrich(
-  { stream, config, scope, http, clock }: Pick<RowPath, 'stream' | 'config' | 'scope' | 'http' | 'clock'>,
+  { stream, config, scope, http, clock, besides }: Pick<RowPath, 'stream' | 'config' | 'scope' | 'http' | 'clock' | 'besides'>,
   rows: readonly Row[],
 ): Promise<readonly Row[]> {
   if (!stream.expand) return rows
   const given = rows.map(row => row.row as never)
-  const args = { config: config as never, scope, rows: given, nowMs: clock.now(), http }
+  const rejects: Reject[] = []
+  const reject: ExpandArgs['reject'] = (raw, { path, hint }) => {
+    rejects.push(rejectOf(raw, '', 'ROW_UNMAPPABLE', 'decode', path, hint))
+  }
+  const args = { config: config as never, scope, rows: given, nowMs: clock.now(), http, ...(besides && { reject }) }
   let richer: readonly unknown[]
   try {
     richer = await stream.expand(args)
@@ -147,6 +153,7 @@ export async function enrich(
     const got = Array.isArray(richer) ? richer.length : typeof richer
     throw new FlowError('PLUGIN_INVALID', { hint: 'expand must give as many rows as it got', given: rows.length, got })
   }
+  if (rejects.length > 0) besides?.(rejects)
   return rows.map((row, index) => ({ ...row, row: richer[index] }))
 }
 

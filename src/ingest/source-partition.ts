@@ -13,6 +13,7 @@ import { schemaText } from '../schemas.ts'
 import { type BaseConfig, quotaLimits, quotaShare } from '../source/config.ts'
 import type { Connector, Quota, RecordKind, Scope, Stream } from '../source/contract.ts'
 import type { QuotaPool } from '../source/quota.ts'
+import { instead } from '../source/watchdog.ts'
 import { formerTransactionalId, sourceTransactionalId, type TopicNames } from '../topics.ts'
 import { doorOf } from './door.ts'
 import type { Feed, Outputs } from './encode.ts'
@@ -149,8 +150,14 @@ export function partitionsOf(connector: Connector, base: BaseConfig, config: obj
       if (Buffer.byteLength(name) > MOST_SCOPE_BYTES)
         throw new FlowError('CFG_INVALID', { path: 'scope', hint: `a scope is longer than ${MOST_SCOPE_BYTES} bytes` })
     }
-    return scopes.map(scope => ({ stream, streamName, scope }))
+    const known = withRow(stream, config)
+    return scopes.map(scope => ({ stream: known, streamName, scope }))
   })
+}
+
+/** The stream with the row schema that it has with this config. */
+function withRow(stream: Stream, config: object): Stream {
+  return stream.rowFor === undefined ? stream : instead(stream, { row: stream.rowFor(config as never) })
 }
 
 /** The kinds of records that a stream of the connector gives. */

@@ -163,7 +163,8 @@ export function stagesOf(parts: StageParts): Stages {
       return rows
     },
 
-    map: (step, rows) => mapRows(path, rows, contextOf(step), row => isNew(step, row)),
+    map: (step, rows) =>
+      mapRows({ ...path, besides: rejects => rejectAll(step, rejects) }, rows, contextOf(step), row => isNew(step, row)),
 
     append(step, mapped) {
       const { row } = mapped

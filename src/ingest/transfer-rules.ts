@@ -91,6 +91,7 @@ function matchedBy(draft: Draft, rules: Transfers): Matched {
 
 /** When what the record says happened; null for a session: nothing in it says when it was transferred but `transferred_at` itself. */
 function timeOf(draft: Draft): number | null {
+  if (draft.said?.atMs !== undefined) return draft.said.atMs
   if (draft.kind === 'session') return null
   return draft.kind === 'message' ? draft.record.sent_at : draft.record.occurred_at
 }
@@ -105,9 +106,14 @@ function transferSession(draft: Draft, drafts: readonly Draft[]): void {
   }
 }
 
-function placeOf({ kind, record }: Draft, type: TransferType): string {
-  const atMs = kind === 'session' ? record.started_at : kind === 'message' ? record.sent_at : record.occurred_at
-  return `${type} ${atMs} ${record.session_key ?? record.bot_id}`
+/** The time of the record itself, where nothing else is said. */
+function recordTimeOf({ kind, record }: Draft): number {
+  return kind === 'session' ? record.started_at : kind === 'message' ? record.sent_at : record.occurred_at
+}
+
+function placeOf(draft: Draft, type: TransferType): string {
+  const { record } = draft
+  return `${type} ${timeOf(draft) ?? recordTimeOf(draft)} ${record.session_key ?? record.bot_id}`
 }
 
 /** The transfers that the connector tells itself. */
@@ -138,8 +144,11 @@ function eventOf(draft: Draft, type: TransferType, name: string, publishedId: (s
     connector: record.connector,
     revision: 1,
     observed_at: record.observed_at,
-    occurred_at: kind === 'session' ? record.started_at : kind === 'message' ? record.sent_at : record.occurred_at,
-    occurred_at_estimated: kind === 'session' || (kind === 'message' ? record.sent_at_estimated : record.occurred_at_estimated),
+    occurred_at: timeOf(draft) ?? recordTimeOf(draft),
+    occurred_at_estimated:
+      kind === 'session' ||
+      draft.said?.atMs !== undefined ||
+      (kind === 'message' ? record.sent_at_estimated : record.occurred_at_estimated),
     type,
     name,
     channel: record.channel,

@@ -84,6 +84,8 @@ export interface Stream {
   scopes?(config: never, account: string): readonly Scope[]
   /** One row. A row that does not parse goes to rejects with its issues, and its page goes on. */
   readonly row: z.ZodType
+  /** `row` with this config, where the config names the row's fields. Default: `row`. Pure. */
+  rowFor?(config: never): z.ZodType
   /**
    * Every row whose time lies in `window`, page by page. Rows outside may be yielded too (vendors differ at the edges); versions drop repeats.
    * `resume` is null at the start of a window, else what an earlier page yielded. Throws FlowError SRC_RESUME_EXPIRED when the vendor no longer
@@ -263,6 +265,12 @@ export interface ExpandArgs {
   /** When this call began, epoch milliseconds: nothing that it tells is younger than its answers. */
   readonly nowMs: number
   readonly http: Http
+  /**
+   * Puts a row of the second call that cannot be used to rejects, as it came; the rows in hand go on. Absent where rejects are not written (`peek`, a redrive).
+   *
+   * @param fault.path The field at fault. @param fault.hint What is wrong with it, in words that hold no value of the row.
+   */
+  readonly reject?: (row: unknown, fault: { readonly path: string; readonly hint: string }) => void
 }
 
 export type RecordKind = 'session' | 'message' | 'event'

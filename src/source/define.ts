@@ -44,6 +44,7 @@ interface StreamParts<C, R extends z.ZodType> {
   readonly gives?: readonly RecordKind[]
   scopes?(config: C, account: string): readonly Scope[]
   readonly row: R
+  rowFor?(config: C): z.ZodType<z.output<R>>
   expand?(
     args: Omit<ExpandArgs, 'config' | 'rows'> & { readonly config: C; readonly rows: readonly z.output<R>[] },
   ): Promise<readonly z.output<R>[]>

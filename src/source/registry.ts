@@ -63,6 +63,7 @@ const Shape = z.object({
       expandRows: z.int().min(1).optional(),
       follow: z.object({ isOpen: fn, read: fn, atOnce: z.int().min(1), longestMs: z.number().positive() }).optional(),
       derive: fn.optional(),
+      rowFor: fn.optional(),
       identify: fn,
       fingerprint: fn.optional(),
       normalise: fn,

@@ -21,6 +21,8 @@ export interface Said {
   readonly tag?: string | readonly string[] | null | undefined
   readonly answer?: string | readonly string[] | null | undefined
   readonly intent?: string | readonly string[] | null | undefined
+  /** When what a rule finds here happened, where the record's own time stands for another moment; null: nobody knows. Epoch milliseconds. */
+  readonly atMs?: number | null | undefined
 }
 
 /** The rules in force for a connector. */

@@ -103,7 +103,7 @@ export function watchedStream(stream: Stream, patienceMs?: number): Stream {
 type Expand = NonNullable<Stream['expand']>
 
 /** The object with some of its members replaced; the others run on the object itself. */
-function instead<T extends object>(of: T, members: Partial<T>): T {
+export function instead<T extends object>(of: T, members: Partial<T>): T {
   const bound = new Map<unknown, unknown>()
   // Not the object itself is the target: of one that is frozen nothing could be replaced.
   return new Proxy(Object.create(of) as T, {

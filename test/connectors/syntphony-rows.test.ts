@@ -1,8 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import syntphony from '../../connectors/syntphony/index.ts'
-import { Details, ListPage } from '../../connectors/syntphony/rows.ts'
+import { type FieldNames, USUAL } from '../../connectors/syntphony/fields.ts'
+import { Details, detailsSchema, ListPage } from '../../connectors/syntphony/rows.ts'
+import { applyTransfers } from '../../src/ingest/transfer-rules.ts'
 import type { Event, Message, Session } from '../../src/records.ts'
+import { parseConnectorConfig } from '../../src/source/config.ts'
 import { type Draft, rowContext, type Stream } from '../../src/source/index.ts'
+import { parseTransferRules } from '../../src/source/transfers.ts'
 
 const stream = syntphony.streams['conversations'] as Stream
 const T = Date.parse
@@ -21,13 +25,15 @@ interface Seen {
   readonly at?: string
   readonly lookbackMs?: number
   readonly config?: Record<string, unknown>
+  /** `transfer.rules`. */
+  readonly rules?: readonly string[]
   /** What `conversations/details` answered; absent: the conversation is gone. */
   readonly details?: unknown
   /** Rows of `messages/list`; null: it was refused. Absent: none. */
   readonly delivered?: readonly Record<string, unknown>[] | null
 }
 
-function ctxOf({ at = '2025-03-03T00:00:00Z', lookbackMs = 48 * HOUR, config = {} }: Seen) {
+function ctxOf({ at = '2025-03-03T00:00:00Z', lookbackMs = 48 * HOUR, config = {}, rules = [] }: Seen) {
   const parsed = syntphony.config.parse({ ...CONFIG, ...config })
   const scope = { name: 'b74f', botId: 'b74f' }
   return rowContext<unknown>({
@@ -38,18 +44,18 @@ function ctxOf({ at = '2025-03-03T00:00:00Z', lookbackMs = 48 * HOUR, config = {
     scope,
     observedAtMs: T(at),
     lookbackMs,
+    transfers: parseTransferRules(rules).transfers,
   })
 }
 
 /** The records of a list row with its content, and what counts as a change of it. */
 function told(row: unknown, seen: Seen = {}) {
   const ctx = ctxOf(seen)
-  const parsed = stream.row.parse(row) as Record<string, unknown>
-  const details = seen.details === undefined ? null : Details.parse(seen.details)
-  const drafts = stream.normalise(
-    { ...parsed, content: { details, delivered: seen.delivered === undefined ? [] : seen.delivered } } as never,
-    ctx,
-  )
+  const names = ctx.config as FieldNames
+  const parsed = stream.rowFor?.(ctx.config as never).parse(row) as Record<string, unknown>
+  const details = seen.details === undefined ? null : detailsSchema(names).parse(seen.details)
+  const content = { details, delivered: seen.delivered === undefined ? [] : seen.delivered }
+  const drafts = applyTransfers(stream.normalise({ ...parsed, content } as never, ctx), ctx.transfers, id => id)
   const of = (kind: Draft['kind']) => drafts.filter(draft => draft.kind === kind).map(draft => draft.record)
   return {
     session: of('session')[0] as Session,
@@ -245,20 +251,308 @@ describe('the end of a conversation', () => {
   })
 })
 
-describe('a hand-over', () => {
-  const config = { transferFlowPattern: 'agent|card block' }
+const USER = { messageId: 'm-1', type: 'USER_INPUT', content: 'hi' }
+const ASKS = { messageId: 'm-3', type: 'USER_INPUT', content: 'a person please' }
+const HANDOVER = { type: 'handover', handover: 'PORTAL', exit_command: 'exit', action: 'connect' }
+const answer = (technicalText: unknown, more: object = {}) => ({
+  messageId: 'm-4',
+  type: 'TEXT',
+  content: 'One moment',
+  technicalText,
+  ...more,
+})
+const ASKED_AT = '2025-03-02T14:47:30.250Z'
+/** The user says hi, and 42 minutes later asks for a person. */
+const talk = (...answers: object[]) => ({
+  messages: [USER, { messageId: 'm-2', type: 'TEXT', content: 'Hello!' }, ASKS, ...answers],
+})
+const list = (more: object = {}) => [
+  delivered(),
+  delivered({
+    userMessage: 'a person please',
+    deliveredAt: ASKED_AT,
+    answer: 'One moment',
+    answerNames: ['Agent handover'],
+    ...more,
+  }),
+]
+const transfersIn = (events: readonly Event[]) =>
+  events
+    .filter(({ type }) => type === 'agent_transferred' || type === 'agent_transfer_requested')
+    .map(({ type, name, occurred_at, occurred_at_estimated }) => [
+      type,
+      name,
+      new Date(occurred_at).toISOString(),
+      occurred_at_estimated,
+    ])
 
-  test('is known by the name of a flow, where the config says by which', () => {
-    const { session, events } = told(row(), { config, details: detailed() })
-    expect([session.containment, session.transferred_at]).toEqual(['AGENT', null])
-    expect(events.filter(event => event.type === 'agent_transferred').map(event => event.name)).toEqual(['Card Block'])
+describe('an answer that the message broker takes for a hand-over', () => {
+  test.each<[string, object]>([
+    ['as an object', answer(HANDOVER)],
+    ['as text', answer(JSON.stringify(HANDOVER))],
+    ['in capitals', answer({ ...HANDOVER, type: 'HANDOVER', action: 'Connect' })],
+    ['in a list', answer([{ type: 'image' }, HANDOVER])],
+    ['in what was said', answer(undefined, { content: { content: 'One moment', technicalText: HANDOVER } })],
+    [
+      'in a list of answers',
+      answer(undefined, { answers: [{ content: 'One moment', technicalText: JSON.stringify(HANDOVER) }] }),
+    ],
+  ])('%s transfers the conversation without a rule, when the user asked', (_, said) => {
+    const { session, events } = told(row(), { details: talk(said), delivered: list() })
+    expect([session.containment, session.transferred_at]).toEqual(['AGENT', T(ASKED_AT)])
+    expect(transfersIn(events)).toEqual([['agent_transferred', 'handover', ASKED_AT, true]])
+    expect(events.find(({ type }) => type === 'agent_transferred')?.attributes).toEqual({ messageId: 'm-4', handover: 'PORTAL' })
   })
 
-  test('that did not happen leaves a conversation that is over to the bot', () => {
-    const other = row({ flowsTravelledNames: ['Welcome'] })
-    expect(told(other, { config, details: detailed() }).session.containment).toBe('SELF_SERVICE')
-    expect(told(other, { config, at: '2025-03-02T14:06:00Z', details: detailed() }).session.containment).toBe('UNKNOWN')
-    expect(told(other, { details: detailed() }).session.containment).toBe('UNKNOWN')
+  test.each<[string, object]>([
+    ['back to the bot', answer({ ...HANDOVER, action: 'disconnect' })],
+    ['without an action', answer({ ...HANDOVER, action: undefined })],
+    ['of another kind', answer({ type: 'image', action: 'connect' })],
+    ['that is no JSON', answer('{"type":"handover","action":"connect"')],
+    ['that the user wrote', answer(HANDOVER, { type: 'USER_INPUT' })],
+    ['in the words of the answer', answer(null, { content: JSON.stringify(HANDOVER) })],
+  ])('%s is none', (_, said) => {
+    const { session, events } = told(row(), { details: talk(said), delivered: list() })
+    expect([session.containment, session.transferred_at, transfersIn(events)]).toEqual(['UNKNOWN', null, []])
+  })
+
+  test('is at its own time where it has one', () => {
+    const details = talk(answer(HANDOVER, { createdAt: '2025-03-02T14:47:31.000Z' }))
+    const { session, events } = told(row(), { details, delivered: list() })
+    expect(session.transferred_at).toBe(T('2025-03-02T14:47:31Z'))
+    expect(transfersIn(events)).toEqual([['agent_transferred', 'handover', '2025-03-02T14:47:31.000Z', false]])
+  })
+
+  test('has no time while the list does not show what it answers, and never the time of what was said before', () => {
+    const { session, events } = told(row(), { details: talk(answer(HANDOVER)), delivered: [delivered()] })
+    expect([session.containment, session.transferred_at]).toEqual(['AGENT', null])
+    expect(transfersIn(events)).toEqual([['agent_transferred', 'handover', '2025-03-02T14:05:11.000Z', true]])
+    const again = told(row(), { details: talk(answer(HANDOVER)), delivered: list() })
+    const idOf = (of: readonly Event[]) => of.find(({ type }) => type === 'agent_transferred')?.event_key
+    expect(idOf(again.events)).toBe(idOf(events))
+  })
+
+  test('answers what was said before a picture, which the list never shows', () => {
+    const picture = { messageId: 'p', type: 'USER_INPUT', content: 'https://files.example.com/a.jpg' }
+    const { session } = told(row(), { details: talk(picture, answer(HANDOVER)), delivered: list() })
+    expect(session.transferred_at).toBe(T(ASKED_AT))
+  })
+
+  test('does not move when the conversation goes on, or hands over again', () => {
+    const more = [{ messageId: 'm-5', type: 'USER_INPUT', content: 'again' }, answer(HANDOVER, { messageId: 'm-6' })]
+    const later = delivered({ userMessage: 'again', deliveredAt: '2025-03-02T15:00:00.000Z' })
+    const { session, events } = told(row(), { details: talk(answer(HANDOVER), ...more), delivered: [...list(), later] })
+    expect(session.transferred_at).toBe(T(ASKED_AT))
+    expect(transfersIn(events).map(([, , at]) => at)).toEqual([ASKED_AT, '2025-03-02T15:00:00.000Z'])
+  })
+
+  test('is told once where a rule finds it, too', () => {
+    const rules = ['answer~^agent handover$=agent_transferred']
+    const { session, events } = told(row(), { details: talk(answer(HANDOVER)), delivered: list(), rules })
+    expect(session.transferred_at).toBe(T(ASKED_AT))
+    expect(transfersIn(events)).toEqual([['agent_transferred', 'handover', ASKED_AT, true]])
+  })
+})
+
+describe('transfer.rules', () => {
+  test.each<[string, string, string, boolean]>([
+    ['answer~^agent handover$=agent_transferred', 'answer', ASKED_AT, false],
+    ['answer~one moment=agent_transferred', '', '', false],
+    ['intent~^talk_to_agent$=agent_transferred', 'intent', ASKED_AT, false],
+    ['message.text~a person=agent_transferred', 'message.text', ASKED_AT, false],
+    ['message.text~^one moment=agent_transferred', 'message.text', ASKED_AT, true],
+    ['event~^TALK_TO_AGENT$=agent_transferred', 'TALK_TO_AGENT', ASKED_AT, false],
+    ['attribute.technicalText~portal=agent_transferred', 'attribute.technicalText', ASKED_AT, true],
+  ])('%s finds it at the message that matched', (rule, name, at, estimated) => {
+    const nlpResponses = [{ responseType: 'INTENT', responseName: 'TALK_TO_AGENT' }]
+    const messages = talk(answer({ type: 'PORTAL' })).messages.map(each =>
+      each === ASKS ? { ...each, intent: 'TALK_TO_AGENT', nlpResponses } : each,
+    )
+    const { session, events } = told(row(), { details: { messages }, delivered: list(), rules: [rule] })
+    if (name === '') {
+      expect([session.containment, transfersIn(events)]).toEqual(['SELF_SERVICE', []])
+      return
+    }
+    expect([session.containment, session.transferred_at]).toEqual(['AGENT', T(at)])
+    expect(transfersIn(events)).toEqual([['agent_transferred', name, at, estimated]])
+  })
+
+  test('an answer without a name is known by its text', () => {
+    const rules = ['answer~one moment=agent_transferred']
+    const { session } = told(row(), { details: talk(answer(null)), delivered: list({ answerNames: null }), rules })
+    expect([session.containment, session.transferred_at]).toEqual(['AGENT', T(ASKED_AT)])
+  })
+
+  test('what the engine found is an intent, also where only the list tells it', () => {
+    const rules = ['intent~^to_agent$=agent_transferred']
+    const { session } = told(row(), { details: talk(), delivered: list({ nlpResponse: 'TO_AGENT' }), rules })
+    expect(session.transferred_at).toBe(T(ASKED_AT))
+  })
+
+  test.each([
+    ['flow~card block=agent_transferred', 'flow'],
+    ['tag~^cards$=agent_transferred', 'tag'],
+    ['event~^card block$=agent_transferred', 'Card Block'],
+  ])('%s finds what has no time: the transfer has none, and its event is at the start', (rule, name) => {
+    const { session, events } = told(row(), { details: talk(), delivered: list(), rules: [rule] })
+    expect([session.containment, session.transferred_at]).toEqual(['AGENT', null])
+    expect(transfersIn(events)).toEqual([['agent_transferred', name, '2025-03-02T14:05:11.000Z', true]])
+  })
+
+  test('one that asks for a person is an event, and says nothing of who served', () => {
+    const rules = ['answer~handover=agent_transfer_requested']
+    const { session, events } = told(row(), { details: talk(), delivered: list(), rules })
+    expect([session.containment, session.transferred_at]).toEqual(['UNKNOWN', null])
+    expect(transfersIn(events)).toEqual([['agent_transfer_requested', 'answer', ASKED_AT, false]])
+  })
+
+  test('the older key is read', () => {
+    const { session, events } = told(row(), { config: { transferFlowPattern: 'agent|card block' }, details: detailed() })
+    expect([session.containment, session.transferred_at]).toEqual(['AGENT', null])
+    expect(transfersIn(events)).toEqual([['agent_transferred', 'Card Block', '2025-03-02T14:05:11.000Z', true]])
+  })
+})
+
+describe('containment without a transfer', () => {
+  const RULES = ['flow~^agent=agent_transferred']
+  const of = (seen: Seen, over: Record<string, unknown> = {}) =>
+    told(row(over), { details: detailed(), delivered: [delivered()], ...seen }).session.containment
+
+  test('is SELF_SERVICE where a rule would have shown one, once the conversation is over', () => {
+    expect(of({ rules: RULES })).toBe('SELF_SERVICE')
+    expect(of({ config: { transferFlowPattern: '^agent' } })).toBe('SELF_SERVICE')
+    expect(of({ rules: RULES, at: '2025-03-02T14:06:00Z' })).toBe('UNKNOWN')
+    expect(of({ rules: RULES }, { userMessages: 0 })).toBe('UNKNOWN')
+  })
+
+  test.each<[string, Seen, Record<string, unknown>]>([
+    ['there is no rule', {}, {}],
+    ['rules only find who asks', { rules: ['flow~^agent=agent_transfer_requested'] }, {}],
+    ['rules look at steps, which nobody names', { rules: ['step~.=agent_transferred'] }, {}],
+    ['the row names no flows', { rules: RULES }, { flowsTravelledNames: undefined }],
+    ['the row names no tags', { rules: ['tag~^agent=agent_transferred'] }, { tags: undefined }],
+    ['the message list was refused', { rules: ['answer~^agent=agent_transferred'], delivered: null }, {}],
+    ['the message list is not read', { rules: ['answer~^agent=agent_transferred'], config: { includeMessageList: false } }, {}],
+    ['only some messages are asked for', { rules: ['answer~^agent=agent_transferred'], config: { nlpResponses: ['FOUND'] } }, {}],
+    ['the content is gone', { rules: ['message.text~^agent=agent_transferred'], details: undefined }, {}],
+  ])('is UNKNOWN where %s', (_, seen, over) => {
+    const bare = JSON.parse(JSON.stringify(row(over))) as Record<string, unknown>
+    const before = { details: detailed(), delivered: [delivered()] }
+    expect(told(bare, { ...before, ...seen }).session.containment).toBe('UNKNOWN')
+  })
+
+  test('a row that names no flows or tags at this time covers', () => {
+    expect(of({ rules: RULES }, { flowsTravelledNames: [] })).toBe('SELF_SERVICE')
+    expect(of({ rules: ['tag~^agent=agent_transferred'] }, { tags: null })).toBe('SELF_SERVICE')
+  })
+
+  test.each<[readonly string[], Record<string, unknown>, boolean]>([
+    [[], {}, false],
+    [['step~.=agent_transferred'], {}, false],
+    [['flow~.=agent_transfer_requested'], {}, false],
+    [['flow~.=agent_transferred'], {}, true],
+    [['answer~.=agent_transferred'], {}, true],
+    [['answer~.=agent_transferred'], { includeMessageList: false }, false],
+    [[], { transferFlowPattern: 'agent' }, true],
+  ])('with %j and %j the connector tells transfers: %s', (rules, config, expected) => {
+    const parsed = syntphony.config.parse({ ...CONFIG, ...config })
+    expect(syntphony.tellsTransfers?.(parsed as never, parseTransferRules(rules).transfers)).toBe(expected)
+  })
+})
+
+describe('names of fields', () => {
+  test('are those of the config; what has the usual name is kept as any other field', () => {
+    const config = { fieldSessionCode: 'conversationId', fieldFlows: 'path', fieldDuration: 'seconds', fieldMessages: 'turns' }
+    const { sessionCode: conversationId, flowsTravelledNames: path, durationInSeconds: seconds, ...rest } = row()
+    const { messages: turns, ...others } = detailed()
+    const { session, events, messages } = told(
+      { ...rest, conversationId, path, seconds, sessionCode: 'of the channel' },
+      { config, details: { ...others, turns, messages: 2 }, rules: ['flow~card=agent_transferred'] },
+    )
+    expect(session).toMatchObject({
+      session_id: conversationId,
+      ended_at: STARTED + 184_000,
+      containment: 'AGENT',
+      attributes: { sessionCode: 'of the channel', 'raw.messages': '2' },
+    })
+    expect(events.filter(({ type }) => type === 'flow_transition').map(({ name }) => name)).toEqual(['Welcome', 'Card Block'])
+    expect(messages.map(({ text }) => text)).toEqual(['hi', 'Hello!'])
+  })
+
+  test('of messages, too', () => {
+    const config = {
+      fieldMessageType: 'kind',
+      fieldMessageTime: 'saidAt',
+      fieldTechnicalText: 'tech',
+      fieldMessageContent: 'words',
+    }
+    const messages = [
+      {
+        messageId: 'a',
+        kind: 'USER_INPUT',
+        words: 'hi',
+        saidAt: '2025-03-02T14:06:00.000Z',
+        createdAt: '2025-01-01T00:00:00.000Z',
+      },
+      { messageId: 'b', kind: 'TEXT', words: 'wait', saidAt: '2025-03-02T14:06:01.000Z', tech: HANDOVER },
+    ]
+    const { session, messages: made } = told(row(), { config, details: { messages } })
+    expect(made.map(({ sender, text, sent_at }) => [sender, text, sent_at])).toEqual([
+      ['USER', 'hi', T('2025-03-02T14:06:00Z')],
+      ['BOT', 'wait', T('2025-03-02T14:06:01Z')],
+    ])
+    expect(session.transferred_at).toBe(T('2025-03-02T14:06:01Z'))
+  })
+
+  test('stand in the place of a fault', () => {
+    const schema = stream.rowFor?.({ ...USUAL, fieldStartedAt: 'begin' } as never)
+    expect(schema?.safeParse(row()).error?.issues.map(({ path, message }) => [path.join('.'), message])).toEqual([
+      ['begin', 'is missing'],
+    ])
+  })
+})
+
+describe('channel.map', () => {
+  const of = (name: unknown, channelMap: readonly string[]) =>
+    told(row({ channel: { name, uuid: 'c-1' }, satisfaction: 4 }), { config: { channelMap }, details: { messages: [USER] } })
+
+  test.each([
+    ['Main site', ['main site=web'], 'web'],
+    ['Main site', ['Main*=whatsapp', 'main site=web'], 'whatsapp'],
+    ['Línea 2 (beta)', ['*beta*=sms'], 'sms'],
+    ['Main site', ['c-1=email'], 'email'],
+    ['a=b', ['a=b=voice'], 'voice'],
+    ['Web', ['Web=other'], 'other'],
+    ['Teams', ['main=web ; TEAMS = msteams'], 'msteams'],
+    ['Teams', ['Team=web', 'eams=web'], 'msteams'],
+    ['Main site', [], 'other'],
+    [null, ['*=web'], 'web'],
+  ])('%s with %j is %s, on the session, its messages and events', (name, map, channel) => {
+    const { session, messages, events } = of(name, map)
+    expect([session.channel, session.channel_raw]).toEqual([channel, name])
+    expect(new Set([...messages, ...events].map(each => each.channel))).toEqual(new Set([channel]))
+  })
+
+  test.each([['Main site'], ['=web'], ['Main site=webb'], ['Main site=']])('%s is a fault of the config', rule => {
+    expect(syntphony.config.safeParse({ ...CONFIG, channelMap: [rule] }).success).toBe(false)
+  })
+
+  test('is read from text and from a list', () => {
+    const flat = {
+      'connector.class': 'syntphony',
+      'base.url': CONFIG.baseUrl,
+      'token.url': CONFIG.tokenUrl,
+      username: 'u',
+      password: 'p',
+    }
+    const uuids = { 'org.uuid': 'o', 'env.uuid': 'e', 'bot.uuids': 'b' }
+    const mapIn = (value: unknown) => {
+      const parsed = parseConnectorConfig('s', { ...flat, ...uuids, 'channel.map': value }, syntphony)
+      return parsed.ok ? (parsed.config as { channelMap: string[] }).channelMap : parsed.faults
+    }
+    expect(mapIn('Main site=web,Chat=sms')).toEqual(['Main site=web', 'Chat=sms'])
+    expect(mapIn(['Sales, North=web'])).toEqual(['Sales, North=web'])
+    expect(mapIn('Main site=nowhere')).toMatchObject([{ path: expect.stringContaining('channel.map') }])
   })
 })
 
@@ -401,6 +695,37 @@ describe('a message', () => {
       ['intent_missed', 'none'],
       ['intent_missed', 'none'],
       ['intent_matched', 'FAQ'],
+    ])
+  })
+
+  const NE = { isNe: true, intent: null }
+  const missesIn = (...messages: object[]) =>
+    told(row({ flowsTravelledNames: null, tags: null }), { details: { messages } }).events.map(event => [
+      event.type,
+      event.name,
+      event.attributes['messageId'],
+    ])
+
+  test.each<[string, object, unknown[][]]>([
+    ['an empty list', { ...NE, nlpResponses: [] }, [['intent_missed', 'none', 'm-1']]],
+    ['null', { ...NE, nlpResponses: null }, [['intent_missed', 'none', 'm-1']]],
+    ['nothing', NE, [['intent_missed', 'none', 'm-1']]],
+    ['nothing, and the mark as text', { isNe: 'true' }, [['intent_missed', 'none', 'm-1']]],
+    ['none', { ...NE, nlpResponses: [{ responseName: 'none' }] }, [['intent_missed', 'none', 'm-1']]],
+    ['a document', { ...NE, nlpResponses: [{ responseName: 'FAQ' }] }, [['intent_matched', 'FAQ', 'm-1']]],
+    ['an intent', { ...NE, intent: 'GREETING' }, []],
+    ['nothing, but no mark', { isNe: false, nlpResponses: [] }, []],
+  ])('that is marked as not understood, with %s found, is missed at most once', (_, over, expected) => {
+    expect(missesIn({ ...USER, ...over })).toEqual(expected)
+  })
+
+  test('that is marked on its answers is missed once, too', () => {
+    const sorry = (messageId: string) => ({ messageId, type: 'TEXT', content: 'Sorry?', ...NE })
+    expect(missesIn(USER, sorry('b'), sorry('c'))).toEqual([['intent_missed', 'none', 'b']])
+    expect(missesIn({ ...USER, ...NE }, sorry('b'))).toEqual([['intent_missed', 'none', 'm-1']])
+    expect(missesIn(USER, sorry('b'), { ...USER, messageId: 'd' }, sorry('e'))).toEqual([
+      ['intent_missed', 'none', 'b'],
+      ['intent_missed', 'none', 'e'],
     ])
   })
 

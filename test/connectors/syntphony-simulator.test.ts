@@ -280,6 +280,26 @@ describe('the content of conversations', () => {
     expect(rows.map(each => each['deliveredAt'])).toEqual(users.map(({ atMs }) => new Date(atMs).toISOString()))
   })
 
+  test.each(['object', 'text', 'none'] as const)(
+    'a hand-over is one answer with a technical text as %s, listed by its name beside what it answers',
+    async handover => {
+      const simulator = await start({ quirks: { handover } })
+      const one = known(simulator).find(({ course }) => course === 'transferred')
+      const sessionCode = sessionCodeOf(simulator.organization, one as never)
+      const details = (await ask(simulator, 'conversations/details', { sessionCode })).body
+      const handed = details.messages.filter(message => 'technicalText' in message)
+      const command = { type: 'handover', handover: 'Agent handover', exit_command: 'exit', action: 'connect' }
+      const shown = handover === 'text' ? JSON.stringify(command) : command
+      expect(handed.map(message => message['technicalText'])).toEqual(handover === 'none' ? [] : [shown])
+      const query = { ...WHOLE, ...ASCENDING, searchBy: 'SESSION_CODE', searchTerm: sessionCode, size: '100' }
+      const rows = (await ask(simulator, 'messages/list', query)).body.content
+      const asked = one?.events.find(({ kind }) => kind === 'transfer_requested')
+      const named = rows.filter(each => (each['answerNames'] as string[]).includes('Agent handover'))
+      expect(named).toHaveLength(1)
+      expect(Date.parse(named[0]?.['deliveredAt'] as string)).toBeLessThan(asked?.atMs ?? 0)
+    },
+  )
+
   test('details of what is not there, or of another bot, are 404', async () => {
     const simulator = await start()
     const other = [...world.at(UNTIL).between(0, UNTIL)].find(({ bot }) => bot.id !== simulator.organization.bots[0]?.spec.id)

@@ -1,10 +1,22 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
 import syntphony from '../../connectors/syntphony/index.ts'
 import { type Quirks, startSyntphonySimulator } from '../../connectors/syntphony/simulator.ts'
+import { applyTransfers } from '../../src/ingest/transfer-rules.ts'
 import { createWorld } from '../../src/sim/index.ts'
+import { partitionsOf } from '../../src/ingest/source-partition.ts'
+import type { Event } from '../../src/records.ts'
 import { parseConnectorConfig } from '../../src/source/config.ts'
 import { conformanceChecks, type Truth } from '../../src/conformance/index.ts'
-import { type Draft, FlowError, type Json, type Page, rowContext, type Stream, split } from '../../src/source/index.ts'
+import {
+  type Draft,
+  type ExpandArgs,
+  FlowError,
+  type Json,
+  type Page,
+  rowContext,
+  type Stream,
+  split,
+} from '../../src/source/index.ts'
 import { httpFor } from '../support/http.ts'
 import { type ScriptedVendor, type Step, scriptedVendor } from '../support/scripted-vendor.ts'
 import { subject } from '../support/subjects/syntphony.ts'
@@ -12,6 +24,32 @@ import { truthOf } from '../support/truth/syntphony.ts'
 
 const stream = syntphony.streams['conversations'] as Stream
 const T = Date.parse
+/** Settings of field names, with the name that each has without one. */
+const OTHER_KEYS = {
+  'field.session.code': 'sessionCode',
+  'field.started.at': 'conversationStartedAt',
+  'field.duration': 'durationInSeconds',
+  'field.user.messages': 'userMessages',
+  'field.satisfaction': 'satisfaction',
+  'field.flows': 'flowsTravelledNames',
+  'field.tags': 'tags',
+  'field.channel': 'channel',
+  'field.messages': 'messages',
+  'field.message.id': 'messageId',
+  'field.message.type': 'type',
+  'field.message.content': 'content',
+  'field.message.intent': 'intent',
+  'field.message.ne': 'isNe',
+  'field.message.nlp': 'nlpResponses',
+  'field.technical.text': 'technicalText',
+  'field.delivered.at': 'deliveredAt',
+  'field.user.message': 'userMessage',
+  'field.confidence': 'confidence',
+  'field.language': 'language',
+  'field.business.key': 'businessKey',
+  'field.answer.names': 'answerNames',
+}
+const OTHER_NAMES: Record<string, string> = Object.fromEntries(Object.values(OTHER_KEYS).map(usual => [usual, `other_${usual}`]))
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
 const NOW = T('2026-11-20T12:00:00Z')
@@ -45,6 +83,14 @@ describe("the world's conversations are read whole, whatever the vendor's habits
     ['page 0 is page 1', {}, { 'page.base': '0' }],
     ['fewer rows a page than asked for', { mostRows: 3 }, {}],
     ['many at one time', { startStepMs: 6 * HOUR }, {}],
+    ['a technical text that is text', { handover: 'text' }, {}],
+    ['hand-overs that the rule finds alone', { handover: 'none' }, {}],
+    ['nothing found where nothing was understood', { missed: 'empty' }, {}],
+    [
+      'other names of fields',
+      { names: OTHER_NAMES },
+      Object.fromEntries(Object.entries(OTHER_KEYS).map(([key, usual]) => [key, OTHER_NAMES[usual] as string])),
+    ],
   ])('%s', async (_, quirks, config) => {
     const simulator = await startSyntphonySimulator({ world, now: () => NOW, pageSize: 7, quirks })
     onTestFinished(() => simulator.stop())
@@ -61,15 +107,18 @@ async function readWorld(flat: Record<string, unknown>, window: { fromMs: number
   const { http } = httpFor(syntphony.http(config), NOW)
   const drafts = new Map<string, Draft>()
   for (const scope of stream.scopes?.(config, 'conformance') ?? []) {
-    const of = { vendor: 'syntphony', account: 'conformance', connector: 's', config, scope }
+    const { transfers } = parsed.base
+    const of = { vendor: 'syntphony', account: 'conformance', connector: 's', config, scope, transfers }
     const ctx = rowContext<unknown>({ ...of, observedAtMs: NOW, lookbackMs: 48 * HOUR })
     for (const piece of split({ fromMs: window.fromMs - DAY, untilMs: window.untilMs + HOUR }, DAY)) {
       const rows: unknown[] = []
       for await (const page of stream.read({ config, scope, window: piece, resume: null, nowMs: NOW, http }))
         rows.push(...page.rows)
-      const told = rows.map(row => stream.row.parse(row) as never)
+      const schema = stream.rowFor?.(config) ?? stream.row
+      const told = rows.map(row => schema.parse(row) as never)
       for (const row of (await stream.expand?.({ config, scope, rows: told, nowMs: NOW, http })) ?? [])
-        for (const draft of stream.normalise(row as never, ctx)) drafts.set(keyOf(draft), draft)
+        for (const draft of applyTransfers(stream.normalise(row as never, ctx), transfers, id => id))
+          drafts.set(keyOf(draft), draft)
     }
   }
   return [...drafts.values()]
@@ -231,6 +280,38 @@ describe('a window', () => {
       { path: '/api/bot-1/of/org-1/env-1/rows', query, body: { content: [], last: true } },
     ])
     expect((await read(vendor, { config: { ...config, baseUrl: `${vendor.url}/eva-dashboard/` } })).error).toBeNull()
+  })
+
+  test('is asked for with the filters of the config, and the message list with those that it keeps to', async () => {
+    const config = {
+      channelUuids: ['c-1', 'c-2'],
+      tags: ['cards', 'pay now'],
+      startHour: 8,
+      endHour: 17,
+      nlpResponses: ['FOUND', 'NONE'],
+      paramChannelUuids: 'channelUUIDs',
+    }
+    const day = { ...QUERY, channelUUIDs: 'c-1,c-2' }
+    const vendor = await scriptedVendor([
+      token(),
+      { path: LIST, query: { ...day, startHour: '8', endHour: '17', tags: 'cards,pay now' }, body: { content: [], last: true } },
+      { path: DETAILS, body: { messages: [{ messageId: '1', type: 'USER_INPUT', content: 'hi' }] } },
+      {
+        path: MESSAGES,
+        query: { ...day, nlpResponseFilters: 'FOUND,NONE', searchBy: 'SESSION_CODE', searchTerm: 'a' },
+        body: { content: [], last: true },
+      },
+    ])
+    const { error, config: parsed, http } = await read(vendor, { config })
+    expect(error).toBeNull()
+    const rows = [stream.row.parse(row('a', '12:00:00.000', { durationInSeconds: 60 })) as never]
+    expect(await stream.expand?.({ config: parsed, scope: SCOPE, rows, nowMs: NOW, http })).toHaveLength(1)
+  })
+
+  test('may be of what went through no tag', async () => {
+    const query = { ...QUERY, noTags: 'true' }
+    const vendor = await scriptedVendor([token(), { path: LIST, query, body: { content: [], last: true } }])
+    expect((await read(vendor, { config: { untagged: true, paramUntagged: 'noTags' } })).error).toBeNull()
   })
 
   test('without a row in 204 is believed when it was said twice', async () => {
@@ -548,10 +629,12 @@ describe('what a conversation said', () => {
     ids: readonly string[],
     config: Record<string, unknown> = {},
     more: Record<string, unknown> = { durationInSeconds: 60 },
+    reject?: ExpandArgs['reject'],
   ) {
     const { config: parsed, http } = clientOf(vendor, config)
     const rows = ids.map(id => stream.row.parse(row(id, '12:00:00.000', more)) as never)
-    const richer = (await stream.expand?.({ config: parsed, scope: SCOPE, rows, nowMs: NOW, http })) ?? []
+    const args = { config: parsed, scope: SCOPE, rows, nowMs: NOW, http, ...(reject && { reject }) }
+    const richer = (await stream.expand?.(args)) ?? []
     return richer.map(each => (each as { content: { details: unknown; delivered: unknown[] } }).content)
   }
 
@@ -576,9 +659,16 @@ describe('what a conversation said', () => {
     expect((await expanded(vendor, ['a', 'b'])).map(each => each.delivered)).toEqual([[told('a')], [told('b')]])
   })
 
-  test.each([[7], [{ of: 'a' }], [null], ['unheard of']])(
-    'is searched for in each where a row names %j, too',
-    async sessionCode => {
+  test.each<[unknown, boolean]>([
+    [7, false],
+    [{ of: 'a' }, true],
+    [null, true],
+    ['', true],
+    [undefined, true],
+    ['unheard of', false],
+  ])(
+    'is searched for in each where a row names %j, too; the row goes to rejects where that is no code: %s',
+    async (sessionCode, isRejected) => {
       const vendor = await scriptedVendor([
         token(),
         said('a', 'hi'),
@@ -586,9 +676,20 @@ describe('what a conversation said', () => {
         search('a', [told('a'), { ...told('a'), sessionCode }]),
         search('b', [told('b')]),
       ])
-      expect((await expanded(vendor, ['a', 'b'])).map(each => each.delivered)).toEqual([[told('a')], [told('b')]])
+      const rejected: unknown[] = []
+      const contents = await expanded(vendor, ['a', 'b'], {}, undefined, (row, fault) => rejected.push([row, fault.path]))
+      expect(contents.map(each => each.delivered)).toEqual([[told('a')], [told('b')]])
+      const bare = JSON.parse(JSON.stringify({ ...told('a'), sessionCode })) as unknown
+      expect(rejected).toEqual(isRejected ? [[bare, 'sessionCode']] : [])
     },
   )
+
+  test('rejects rows of the list that are no objects', async () => {
+    const vendor = await scriptedVendor([token(), said('a', 'hi'), search('a', [told('a'), 'hi', null])])
+    const rejected: unknown[] = []
+    const [content] = await expanded(vendor, ['a'], {}, undefined, row => rejected.push(row))
+    expect([content?.delivered, rejected]).toEqual([[told('a')], ['hi', null]])
+  })
 
   test('fills pages of the list, too', async () => {
     const second = search('a', [told('a', 'ho')])
@@ -702,8 +803,239 @@ describe('the config', () => {
     ['transfer.flow.pattern', '('],
     ['page.base', '2'],
     ['token.url', 'keycloak'],
+    ['end.hour', '24'],
+    ['nlp.responses', 'SOME'],
+    ['channel.uuids', 'a b'],
+    ['untagged', 'maybe'],
   ])('%s does not take %s', (key, value) => {
     const parsed = parseConnectorConfig('s', { ...given, [key]: value }, syntphony)
     expect(parsed.ok ? [] : parsed.faults.map(({ path }) => path)).toEqual([`connectors.s.${key}`])
+  })
+
+  test.each([
+    [{ untagged: 'true', tags: 'cards' }, 'untagged'],
+    [{ 'start.hour': '18', 'end.hour': '8' }, 'start.hour'],
+  ])('%j contradicts itself', (keys, path) => {
+    const parsed = parseConnectorConfig('s', { ...given, ...keys }, syntphony)
+    expect(parsed.ok ? [] : parsed.faults.map(fault => fault.path)).toEqual([`connectors.s.${path}`])
+  })
+
+  test('names the fields of rows for all that reads them', () => {
+    const parsed = parseConnectorConfig('s', { ...given, 'field.session.code': 'id' }, syntphony)
+    if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults))
+    const [partition] = partitionsOf(syntphony, parsed.base, parsed.config)
+    const { sessionCode: id, ...rest } = row('a')
+    expect(partition?.stream.row.parse({ ...rest, id })).toMatchObject({ id: 'a' })
+    expect(partition?.stream.row.safeParse(row('a')).success).toBe(false)
+  })
+})
+
+describe('the dashboards', () => {
+  const metrics = syntphony.streams['metrics'] as Stream
+  const DASHBOARD = `${ROOT}/dashboard`
+  const WEB = { uuid: 'c-1', name: 'Main site' }
+  const DAY_QUERY = { startDate: QUERY.startDate, endDate: QUERY.endDate, startHour: '0', endHour: '23' }
+  const traffic = (resource: string, total: unknown, more: Record<string, unknown> = {}): Step => ({
+    path: `${DASHBOARD}/${resource}`,
+    query: DAY_QUERY,
+    body: { resource: resource.toUpperCase(), overview: { total, previous: 9 }, channels: [{ channel: WEB, total: 3 }], ...more },
+  })
+  const graph = (resource: string, dataset: readonly unknown[]): Step => ({
+    path: `${DASHBOARD}/${resource}/graph`,
+    query: DAY_QUERY,
+    body: { resource: resource.toUpperCase(), channels: [{ channel: WEB, dataset }] },
+  })
+  const HOURS = [
+    { date: '2026-11-19T10:00:00.000Z', total: 1 },
+    { date: '2026-11-19T11:00:00.000Z', total: 2 },
+  ]
+  const all = (): Step[] => [
+    { path: `${DASHBOARD}/summary`, query: {}, body: { hasData: true, firstDataSet: '2026-01-01T00:00:00.000Z' } },
+    traffic('conversations', 12),
+    traffic('messages', 40),
+    traffic('users', 11),
+    { path: `${DASHBOARD}/accuracy`, query: DAY_QUERY, body: { accuracy: 0.9, previousAccuracy: 0.8, increased: true } },
+    graph('conversations', HOURS),
+    graph('messages', []),
+    graph('users', HOURS),
+  ]
+  /** From noon to the noon after: one day ends in it. */
+  const NIGHT = { fromMs: T('2026-11-19T12:00:00Z'), untilMs: T('2026-11-20T12:00:00Z') }
+
+  async function points(vendor: ScriptedVendor, config: Record<string, unknown> = {}, window = NIGHT, resume: Json = null) {
+    const client = clientOf(vendor, config)
+    const pages: Page[] = []
+    const args = { config: client.config, scope: SCOPE, window, resume, nowMs: NOW, http: client.http }
+    for await (const page of metrics.read(args)) pages.push(page)
+    const ctx = rowContext<unknown>({
+      vendor: 'syntphony',
+      account: 'acme',
+      connector: 's',
+      config: client.config,
+      scope: SCOPE,
+      observedAtMs: NOW,
+      lookbackMs: 3 * DAY,
+    })
+    const read = pages.flatMap(page => page.rows).map(each => metrics.row.safeParse(each))
+    const events = read
+      .flatMap(each => (each.success ? metrics.normalise(each.data as never, ctx) : []))
+      .map(({ record }) => record as Event)
+    const faults = read.flatMap(each => each.error?.issues.map(issue => issue.path.join('.')) ?? [])
+    return { pages, events, faults, ids: read.flatMap(each => (each.success ? metrics.identify(each.data as never) : [])) }
+  }
+
+  test('are read for the day that ended, and each figure is a metric point', async () => {
+    const { events, faults, ids } = await points(await scriptedVendor([token(), ...all()]), { channelMap: ['main*=web'] })
+    expect(faults).toEqual([])
+    expect(events.map(({ name, channel, attributes, occurred_at }) => [name, channel, attributes['value'], occurred_at])).toEqual(
+      [
+        ['summary', null, '1', T('2026-11-19')],
+        ['conversations', null, '12', T('2026-11-19')],
+        ['conversations', 'web', '3', T('2026-11-19')],
+        ['messages', null, '40', T('2026-11-19')],
+        ['messages', 'web', '3', T('2026-11-19')],
+        ['users', null, '11', T('2026-11-19')],
+        ['users', 'web', '3', T('2026-11-19')],
+        ['accuracy', null, '0.9', T('2026-11-19')],
+        ['conversations/graph', 'web', '1', T('2026-11-19T10:00:00Z')],
+        ['conversations/graph', 'web', '2', T('2026-11-19T11:00:00Z')],
+        ['users/graph', 'web', '1', T('2026-11-19T10:00:00Z')],
+        ['users/graph', 'web', '2', T('2026-11-19T11:00:00Z')],
+      ],
+    )
+    expect(events.every(event => event.type === 'metric_point' && event.session_key === null && event.bot_id === 'bot-1')).toBe(
+      true,
+    )
+    expect(new Set(ids).size).toBe(ids.length)
+    expect(new Set(events.map(event => event.event_key)).size).toBe(events.length)
+    expect(events[1]?.attributes).toEqual({
+      resource: 'conversations',
+      value: '12',
+      previous: '9',
+      bucket: '1d',
+      day: '2026-11-19',
+      range_start: '2026-11-19T00:00:00.000Z',
+      range_end: '2026-11-20T00:00:00.000Z',
+      compares_to: 'sessions',
+    })
+    expect(events.filter(event => event.attributes['compares_to']).map(event => event.attributes['compares_to'])).toEqual([
+      'sessions',
+      'messages_user',
+    ])
+  })
+
+  test('keep their ids when a figure changes, and that is a change', async () => {
+    const before = await points(await scriptedVendor([token(), ...all()]))
+    const changed = all()
+    changed[1] = traffic('conversations', 13)
+    const after = await points(await scriptedVendor([token(), ...changed]))
+    expect(after.ids).toEqual(before.ids)
+    const printOf = ({ pages }: typeof before) =>
+      pages.flatMap(page => page.rows).map(each => metrics.fingerprint?.(metrics.row.parse(each) as never, null as never))
+    expect(printOf(after).filter((print, place) => print !== printOf(before)[place])).toHaveLength(1)
+  })
+
+  test('are not asked for while no day has ended', async () => {
+    const vendor = await scriptedVendor([])
+    expect((await points(vendor, {}, { fromMs: NIGHT.fromMs, untilMs: T('2026-11-19T23:59:59.999Z') })).pages).toEqual([])
+    expect((await points(vendor, {}, { fromMs: T('2026-11-20T00:00:00Z'), untilMs: NIGHT.untilMs })).pages).toEqual([])
+  })
+
+  test('are of the days of the zone, and of the filters', async () => {
+    const config = { timezone: 'America/Bogota', channelUuids: ['c-1'], startHour: 8, pathSummary: '/sum/{bot}' }
+    const query = { ...DAY_QUERY, timezone: 'America/Bogota', channelUuids: 'c-1', startHour: '8' }
+    const steps = all().map(step => ({ ...step, ...(step.path.endsWith('summary') ? { path: '/sum/bot-1' } : { query }) }))
+    const { events } = await points(await scriptedVendor([token(), ...steps]), config)
+    expect(events[1]).toMatchObject({
+      occurred_at: T('2026-11-19T05:00:00Z'),
+      attributes: { range_start: '2026-11-19T05:00:00.000Z', range_end: '2026-11-20T05:00:00.000Z' },
+    })
+  })
+
+  test('go on where they stopped', async () => {
+    const { pages } = await points(await scriptedVendor([token(), ...all()]))
+    const resume = pages[5]?.resume as Json
+    const rest = await points(await scriptedVendor([token(), ...all().slice(6)]), {}, NIGHT, resume)
+    expect([rest.pages.length, rest.pages.at(-1)?.resume]).toEqual([2, null])
+    await expect(points(await scriptedVendor([]), {}, NIGHT, 'elsewhere')).rejects.toMatchObject({ code: 'SRC_RESUME_EXPIRED' })
+  })
+
+  test('that the installation lacks, or that cannot be read, go to rejects, and the others are read', async () => {
+    const steps = all()
+    steps[0] = { path: `${DASHBOARD}/summary`, status: 404, body: {} }
+    steps[1] = traffic('conversations', 'many')
+    steps[2] = { path: `${DASHBOARD}/messages`, body: { rows: [] } }
+    steps[4] = { path: `${DASHBOARD}/accuracy`, status: 204 }
+    const { events, faults } = await points(await scriptedVendor([token(), ...steps]))
+    expect(faults).toEqual(['status', 'value', 'answer', 'answer'])
+    expect(events.map(({ name }) => name)).toEqual([
+      'conversations',
+      'users',
+      'users',
+      'conversations/graph',
+      'conversations/graph',
+      'users/graph',
+      'users/graph',
+    ])
+  })
+
+  test('are read by other names of fields', async () => {
+    const config = {
+      fieldOverview: 'box',
+      fieldTotal: 'n',
+      fieldChannels: 'by',
+      fieldDataset: 'line',
+      fieldDate: 'x',
+      fieldAccuracy: 'rate',
+    }
+    const steps: Step[] = [
+      ...all().slice(0, 1),
+      ...['conversations', 'messages', 'users'].map(
+        (resource): Step => ({ path: `${DASHBOARD}/${resource}`, body: { box: { n: 5 }, by: [{ channel: WEB, n: 5 }] } }),
+      ),
+      { path: `${DASHBOARD}/accuracy`, body: { rate: 0.5 } },
+      ...['conversations', 'messages', 'users'].map(
+        (resource): Step => ({
+          path: `${DASHBOARD}/${resource}/graph`,
+          body: { by: [{ channel: WEB, line: [{ x: '2026-11-19T10:00:00Z', n: 5 }] }] },
+        }),
+      ),
+    ]
+    const { events, faults } = await points(await scriptedVendor([token(), ...steps]), config)
+    expect([faults, events.map(({ attributes }) => attributes['value'])]).toEqual([
+      [],
+      ['1', '5', '5', '5', '5', '5', '5', '0.5', '5', '5', '5'],
+    ])
+  })
+
+  test('with what went through no tag are compared with nothing: they do not know that filter', async () => {
+    const { events } = await points(await scriptedVendor([token(), ...all()]), { untagged: true })
+    expect(events.some(event => event.attributes['compares_to'])).toBe(false)
+  })
+
+  test("of the simulator count the world's conversations", async () => {
+    const world = createWorld({ seed: 5, sessions: 40, fromMs: T('2026-11-19T01:00:00Z'), untilMs: T('2026-11-19T20:00:00Z') })
+    const simulator = await startSyntphonySimulator({ world, now: () => NOW })
+    onTestFinished(() => simulator.stop())
+    const parsed = parseConnectorConfig(
+      's',
+      { 'connector.class': 'syntphony', ...simulator.config, streams: 'metrics' },
+      syntphony,
+    )
+    if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults))
+    const { http } = httpFor(syntphony.http(parsed.config as never), NOW)
+    let sum = 0
+    for (const { stream: of, scope } of partitionsOf(syntphony, parsed.base, parsed.config))
+      for await (const { rows } of of.read({
+        config: parsed.config as never,
+        scope,
+        window: NIGHT,
+        resume: null,
+        nowMs: NOW,
+        http,
+      }))
+        for (const point of rows as Record<string, unknown>[])
+          if (point['dashboard'] === 'conversations' && point['channel'] === null) sum += Number(point['value'])
+    expect(sum).toBe(40)
   })
 })

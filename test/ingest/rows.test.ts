@@ -5,7 +5,7 @@ import { FlowError } from '../../src/errors.ts'
 import { cursorKey, writeCursor } from '../../src/ingest/cursor.ts'
 import { partitionOf } from '../../src/kafka/partition.ts'
 import type { BaseConfig } from '../../src/source/config.ts'
-import { type Connector, defineConnector, event, message, type Page, session } from '../../src/source/index.ts'
+import { type Connector, defineConnector, event, type ExpandArgs, message, type Page, session } from '../../src/source/index.ts'
 import { type HandClock, handClock } from '../support/clock.ts'
 import { type MemoryKafka, memoryKafka } from '../../src/conformance/memory-kafka.ts'
 import { TINY_MANIFEST } from './tiny.ts'
@@ -35,6 +35,8 @@ interface Given {
   /** Called before each page and each expand. */
   before?: (call: 'page' | 'expand') => void
   expanding?: boolean
+  /** Rows of the second call that cannot be used. */
+  strays?: readonly unknown[]
 }
 
 function connectorOf(given: Given): Connector {
@@ -65,8 +67,9 @@ function connectorOf(given: Given): Connector {
         },
         ...(given.expanding === true
           ? {
-              async expand({ rows }: { rows: readonly z.output<typeof Row>[] }) {
+              async expand({ rows, reject }: Pick<ExpandArgs, 'reject'> & { rows: readonly z.output<typeof Row>[] }) {
                 given.before?.('expand')
+                for (const stray of given.strays ?? []) reject?.(stray, { path: 'owner', hint: 'names nobody' })
                 return rows.map(row => ({ ...row, say: [...row.say, 'expanded'] }))
               },
             }
@@ -397,6 +400,30 @@ describe('expand', () => {
     expect(progress[first]?.value).toMatchObject({ emitted: 600, pages: 0 })
     expect(cursors[first]?.backfill?.atMs).toBe(NOON - HOUR)
     expect(calls, 'rows that stand are not expanded again').toBe(4)
+  })
+})
+
+describe('a row of the second call that cannot be used', () => {
+  const strays = [{ text: 'of nobody' }, { text: 'of nobody' }, 'hi']
+
+  test('goes to rejects once, with the reason; the rows in hand are published', async () => {
+    const place = placeOf({ rows: [{ id: 'a' }, { id: 'b' }], expanding: true, strays })
+    await place.run(HOUR)
+    await place.run(HOUR)
+    const { sessions, rejects } = await place.topics()
+    expect(sessions.map(({ value }) => value.session_id)).toEqual(['a', 'b'])
+    expect(rejects.map(({ value }) => JSON.parse(String(value)) as unknown)).toEqual([{ text: 'of nobody' }, 'hi'])
+    const [reject] = rejects
+    if (!reject) return
+    expect([header(reject, '__colloquy.reason'), header(reject, '__colloquy.path')]).toEqual(['ROW_UNMAPPABLE', 'owner'])
+    expect(header(reject, '__connect.errors.exception.message')).toContain('names nobody')
+  })
+
+  test('ends the task where a reject does', async () => {
+    const place = placeOf({ rows: [{ id: 'a' }], expanding: true, strays })
+    await place.run(MINUTE, { errorsTolerance: 'none' })
+    const { sessions, rejects } = await place.topics()
+    expect([sessions, rejects]).toEqual([[], []])
   })
 })
 

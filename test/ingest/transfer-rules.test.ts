@@ -89,6 +89,25 @@ describe('a record that a rule matches', () => {
     })
   })
 
+  test('is found at the time that the connector says, where the record stands elsewhere', () => {
+    const said = { atMs: NOON + 40 * MINUTE }
+    const { events, sessions, all } = comeOf(
+      [started(), says(0, { text: 'agent' }, said)],
+      'message.text~agent=agent_transferred',
+    )
+    expect([events, sessions]).toEqual([[['agent_transferred', 40, 'message.text']], [['AGENT', 40]]])
+    expect(all.at(-1)?.record).toMatchObject({ occurred_at_estimated: true })
+    expect(all[1]?.record).toMatchObject({ sent_at: NOON })
+  })
+
+  test('at a time that nobody knows makes a transfer without a time', () => {
+    const { events, sessions } = comeOf(
+      [started(), says(3, { text: 'agent' }, { atMs: null })],
+      'message.text~agent=agent_transferred',
+    )
+    expect([events, sessions]).toEqual([[['agent_transferred', 3, 'message.text']], [['AGENT', null]]])
+  })
+
   test('of a type that only asks leaves the session as it is', () => {
     const { events, sessions } = comeOf([started(), says(7, { text: 'agent!' })], 'message.text~agent=agent_transfer_requested')
     expect(events).toEqual([['agent_transfer_requested', 7, 'message.text']])

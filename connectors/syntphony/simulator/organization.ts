@@ -76,11 +76,26 @@ export function flowsOf({ events }: Conversation): string[] {
       event.kind === 'intent' && !event.fallback
         ? `Flow ${event.topic.name}`
         : event.kind === 'transfer_requested'
-          ? 'Agent handover'
+          ? HANDOVER
           : null
     if (flow !== null && flow !== flows.at(-1)) flows.push(flow)
   }
   return flows
+}
+
+/** The name of the flow, and of the answer, that hands over to a person. */
+export const HANDOVER = 'Agent handover'
+
+/** The answer that hands the conversation over to a person: it is said when one is asked for. null: none, as far as is known. */
+export function handoverOf({ messages, events }: Conversation): WorldMessage | null {
+  const asked = events.find(({ kind }) => kind === 'transfer_requested')
+  return (asked && messages.findLast(({ sender, atMs }) => sender === 'bot' && atMs <= asked.atMs)) ?? null
+}
+
+/** Name of the answer to a message of the user; null: it has none, or there is no answer. */
+export function answerNameOf(conversation: Conversation, answer: WorldMessage | undefined): string | null {
+  if (answer !== undefined && answer.id === handoverOf(conversation)?.id) return HANDOVER
+  return answer?.topic ? `Answer ${answer.topic.id}` : null
 }
 
 export function tagsOf({ seed }: Pick<Organization, 'seed'>, { events }: Conversation): { name: string; uuid: string }[] {

@@ -41,6 +41,16 @@ export interface Quirks {
   readonly messageTypes: 'known' | 'odd'
   /** Details repeat the session code. A client did not rely on it. */
   readonly detailsCode: boolean
+  /** How the answer that hands over to a person says so: as an object or JSON text, the two forms that the vendor's broker reads, or not at all. */
+  readonly handover: 'object' | 'text' | 'none'
+  /** What details say that the engine found in a message that it did not understand. Unknown in truth. */
+  readonly missed: 'none' | 'empty'
+  /** Rows of the message list that name their conversation. Its name there is not documented. */
+  readonly listCode: 'all' | 'some' | 'none'
+  /** Fields that have another name than the one proposed. */
+  readonly names: Readonly<Record<string, string>>
+  /** Dashboards that the installation does not have: 404. */
+  readonly dashboards: 'all' | 'none'
   /** Details of every n-th conversation are gone: 404. 0: none. */
   readonly goneEvery: number
   /** Empty lists. */
@@ -82,6 +92,11 @@ export const PLAIN: Quirks = {
   messageTime: null,
   messageTypes: 'known',
   detailsCode: true,
+  handover: 'object',
+  missed: 'none',
+  listCode: 'all',
+  names: {},
+  dashboards: 'all',
   goneEvery: 0,
   emptyLists: 'array',
   numbers: 'number',

@@ -1,10 +1,13 @@
 /** Conversations and messages as the dashboard API tells them, in the dossier's field names: those a client has seen, else those proposed. */
 import type { Conversation, WorldMessage } from '../../../src/sim/index.ts'
 import {
+  answerNameOf,
   businessKeyOf,
   channelInfoOf,
   durationOf,
   flowsOf,
+  HANDOVER,
+  handoverOf,
   type Organization,
   satisfactionOf,
   sessionCodeOf,
@@ -44,7 +47,7 @@ export class Rows {
   conversation(conversation: Conversation): Row {
     const { description: _, ...channel } = channelInfoOf(this.#organization, conversation)
     const flows = flowsOf(conversation)
-    return {
+    return this.#named({
       sessionCode: sessionCodeOf(this.#organization, conversation),
       conversationStartedAt: this.#time(this.startOf(conversation)),
       durationInSeconds: this.#number(durationOf(conversation, this.startOf(conversation))),
@@ -54,56 +57,73 @@ export class Rows {
       satisfaction: this.#number(satisfactionOf(conversation)),
       ...this.#list('tags', tagsOf(this.#organization, conversation)),
       channel,
-    }
+    })
   }
 
   details(conversation: Conversation): Row {
     const { uuid: _, ...channel } = channelInfoOf(this.#organization, conversation)
-    return {
+    return this.#named({
       ...(this.#quirks.detailsCode ? { sessionCode: sessionCodeOf(this.#organization, conversation) } : {}),
       conversationStartedAt: this.#time(this.startOf(conversation)),
       channel,
       messages: conversation.messages.map(message => this.#turn(conversation, message)),
-    }
+    })
   }
 
   /** The row of the message list, of a message that is listed. */
   message(conversation: Conversation, message: WorldMessage): Row {
-    const { deliveredAtMissing, confidence } = this.#quirks
+    const { deliveredAtMissing, confidence, listCode } = this.#quirks
     const place = conversation.messages.indexOf(message)
     const answer = conversation.messages.slice(place + 1).find(({ sender }) => sender !== 'user')
     const understood = understoodIn(conversation, message)
     const share = understood?.confidence ?? 0
-    return {
-      sessionCode: sessionCodeOf(this.#organization, conversation),
+    const name = answerNameOf(conversation, answer)
+    const isNamed = listCode === 'all' || (listCode === 'some' && place > 1)
+    return this.#named({
+      ...(isNamed && { sessionCode: sessionCodeOf(this.#organization, conversation) }),
       businessKey: businessKeyOf(conversation),
       deliveredAt: deliveredAtMissing && place % 4 < 2 ? null : this.#time(message.atMs),
       userMessage: wordsOf(message),
       confidence: understood === null ? null : this.#number(confidence === 'percent' ? Math.round(share * 1000) / 10 : share),
       nlpResponse: understood?.name ?? null,
       answer: answer === undefined ? null : wordsOf(answer),
-      ...this.#list('answerNames', answer?.topic ? [`Answer ${answer.topic.id}`] : []),
+      ...this.#list('answerNames', name === null ? [] : [name]),
       channel: channelInfoOf(this.#organization, conversation).name,
       ...this.#list('tags', tagsOf(this.#organization, conversation)),
       translation: null,
       language: conversation.language,
-    }
+    })
   }
 
   #turn(conversation: Conversation, message: WorldMessage): Row {
-    const { messageTime, messageTypes } = this.#quirks
+    const { messageTime, messageTypes, missed } = this.#quirks
     const understood = understoodIn(conversation, message)
     const type = message.sender === 'user' ? 'USER_INPUT' : TYPES[message.kind]
     const odd = message.sender === 'user' ? 'User_Input' : message.kind === 'text' ? 'text' : 'carousel-v2'
-    return {
+    const isTold = understood !== null && !(understood.missed && missed === 'empty')
+    return this.#named({
       messageId: message.id,
       type: messageTypes === 'odd' ? odd : type,
       content: wordsOf(message),
       intent: understood === null || understood.missed ? null : understood.name,
       isNe: understood?.missed ?? false,
-      ...this.#list('nlpResponses', understood === null ? [] : [{ responseType: 'INTENT', responseName: understood.name }]),
+      ...this.#list('nlpResponses', isTold ? [{ responseType: 'INTENT', responseName: understood.name }] : []),
+      ...this.#technicalText(conversation, message),
       ...(messageTime === null ? {} : { [messageTime]: this.#time(message.atMs) }),
-    }
+    })
+  }
+
+  /** What the vendor's message broker reads in an answer: here only that the conversation goes to a person. */
+  #technicalText(conversation: Conversation, message: WorldMessage): Row {
+    const { handover } = this.#quirks
+    if (handover === 'none' || message.id !== handoverOf(conversation)?.id) return {}
+    const technicalText = { type: 'handover', handover: HANDOVER, exit_command: 'exit', action: 'connect' }
+    return { technicalText: handover === 'text' ? JSON.stringify(technicalText) : technicalText }
+  }
+
+  #named(row: Row): Row {
+    const { names } = this.#quirks
+    return Object.fromEntries(Object.entries(row).map(([name, value]) => [names[name] ?? name, value]))
   }
 
   #list(name: string, items: readonly unknown[]): Row {

@@ -1,6 +1,6 @@
 /**
- * What the topics must hold of a world that Syntphony has shown, worked out from the world itself and the vendor's documents, with the connector's
- * default config: no transfers, and the message list read. For details that carry no time, as far as clients have seen.
+ * What the topics must hold of a world that Syntphony has shown, worked out from the world itself and the vendor's documents, with the simulator's
+ * config: its rule for transfers, and the message list read. For details that carry no time, as far as clients have seen.
  */
 import {
   businessKeyOf,
@@ -8,6 +8,7 @@ import {
   channelInfoOf,
   durationOf,
   flowsOf,
+  handoverOf,
   isListed,
   satisfactionOf,
   sessionCodeOf,
@@ -17,7 +18,7 @@ import {
   wordsOf,
 } from '../../../connectors/syntphony/simulator.ts'
 import type { Event, Message, Session } from '../../../src/records.ts'
-import type { Conversation } from '../../../src/sim/index.ts'
+import type { Conversation, WorldMessage } from '../../../src/sim/index.ts'
 import type { Truth } from '../../../src/conformance/index.ts'
 
 const HOUR = 3_600_000
@@ -60,6 +61,7 @@ function sessionOf(simulator: SyntphonySimulator, conversation: Conversation, no
   const status = isOver ? 'CLOSED' : nowMs - startedAt >= LOOKBACK_MS ? 'EXPIRED' : 'OPEN'
   const user = conversation.messages.filter(({ sender }) => sender === 'user').length
   const language = languageOf(conversation)
+  const handover = handoverIn(simulator, conversation)
   return {
     ...identityOf(simulator, conversation, account),
     account,
@@ -69,13 +71,13 @@ function sessionOf(simulator: SyntphonySimulator, conversation: Conversation, no
     ended_at: status === 'OPEN' ? null : lastAt,
     ended_at_estimated: status !== 'OPEN',
     status,
-    containment: 'UNKNOWN',
+    containment: handover !== null ? 'AGENT' : status === 'CLOSED' && user > 0 ? 'SELF_SERVICE' : 'UNKNOWN',
     interactive: user > 0,
     channel_raw: channelInfoOf(organization, conversation).name,
     language,
     languages: language === null ? [] : [language],
     user_id: language === null ? null : businessKeyOf(conversation),
-    transferred_at: null,
+    transferred_at: handover && answeredAtOf(conversation, handover.id),
     user_messages: user,
     bot_messages: conversation.messages.length - user,
     agent_messages: null,
@@ -83,6 +85,23 @@ function sessionOf(simulator: SyntphonySimulator, conversation: Conversation, no
     satisfaction: satisfactionOf(conversation),
     tags: tagsOf(organization, conversation).map(({ name }) => ({ name, value: null, scope: null })),
   }
+}
+
+/** The answer that handed over, where it says so itself, or is listed by its name beside what the user said. */
+function handoverIn({ quirks }: SyntphonySimulator, conversation: Conversation): WorldMessage | null {
+  const handover = handoverOf(conversation)
+  if (handover === null || quirks.handover !== 'none') return handover
+  return answeredAtOf(conversation, handover.id) === null ? null : handover
+}
+
+/** An answer has no time: it was given when the user had said what it answers, if the vendor lists that. */
+function answeredAtOf({ messages }: Conversation, messageId: string): number | null {
+  const before = messages.slice(
+    0,
+    messages.findIndex(({ id }) => id === messageId),
+  )
+  const asked = before.findLast(message => message.sender === 'user' && !wordsOf(message).startsWith('http'))
+  return asked && isListed(asked) ? asked.atMs : null
 }
 
 function messagesOf(simulator: SyntphonySimulator, conversation: Conversation, account: string): Partial<Message>[] {
@@ -111,6 +130,17 @@ function eventsOf(simulator: SyntphonySimulator, conversation: Conversation, acc
   const identity = { ...identityOf(simulator, conversation, account), language, user_id: userId }
   const atStart = { ...identity, occurred_at: startedAt, occurred_at_estimated: true }
   const rating = satisfactionOf(conversation)
+  const handover = handoverIn(simulator, conversation)
+  const handedAt = handover && answeredAtOf(conversation, handover.id)
+  const handed: Partial<Event> = {
+    ...identity,
+    occurred_at: handedAt ?? startedAt,
+    occurred_at_estimated: true,
+    type: 'agent_transferred',
+    name: 'handover',
+    // By the rule: at the message of the user that the answer is listed with.
+    ...(simulator.quirks.handover === 'none' && { occurred_at_estimated: false, user_id: null, name: 'answer' }),
+  }
   const found = conversation.messages.flatMap((message): Partial<Event>[] => {
     const understood = understoodIn(conversation, message)
     if (understood === null) return []
@@ -127,6 +157,7 @@ function eventsOf(simulator: SyntphonySimulator, conversation: Conversation, acc
   })
   return [
     ...found,
+    ...(handover === null ? [] : [handed]),
     ...flowsOf(conversation).map((name): Partial<Event> => ({ ...atStart, type: 'flow_transition', name })),
     ...tagsOf(simulator.organization, conversation).map(
       ({ name }): Partial<Event> => ({ ...atStart, type: 'tag_applied', name }),

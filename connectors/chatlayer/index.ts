@@ -29,7 +29,18 @@ import {
 import { answered, isAnswer } from './answer.ts'
 import { eventsIn } from './events.ts'
 import { OWN_NAMES, pii } from './pii.ts'
-import { objectOf, Point, pointId, sorted, Thread, threadsOf, type Tracked, TrackingEvent, transitionsOf } from './rows.ts'
+import {
+  objectOf,
+  Point,
+  pointId,
+  pointMark,
+  sorted,
+  Thread,
+  threadsOf,
+  type Tracked,
+  TrackingEvent,
+  transitionsOf,
+} from './rows.ts'
 import { botOf, botScopes, recordBot, teamOf, teamScopes } from './scopes.ts'
 import { askAll, BUCKET_MS, daysEndingIn, LONGEST_MS, type Question, rangeFor, SMALLEST_MS, STATS } from './series.ts'
 
@@ -223,7 +234,7 @@ export default defineConnector({
       row: Point,
       read: ({ config, scope, window, resume, http }) => askAll(botQuestions(config, scope, window), { window, resume, http }),
       identify: row => pointId(row, null),
-      fingerprint: row => row.value,
+      fingerprint: pointMark,
       normalise: (row, ctx) => {
         const { id, version } = botOf(ctx.scope)
         return [pointDraft(row, `${id}@${version}`, recordBot(id, version), { bot_version: version }, ctx)]
@@ -246,7 +257,7 @@ export default defineConnector({
       row: Point,
       read: ({ config, scope, window, resume, http }) => askAll([teamQuestion(config, scope, window)], { window, resume, http }),
       identify: row => pointId(row, null),
-      fingerprint: row => row.value,
+      fingerprint: pointMark,
       normalise: (row, ctx) => {
         const team = teamOf(ctx.scope)
         const { bot_id: bot, bot_version: version } = row.labels

@@ -9,6 +9,7 @@ import {
   contentIds,
   FlowError,
   instant as instantIn,
+  type Json,
   jsonOf,
   looseObject,
   number,
@@ -79,6 +80,8 @@ export function keyOf(row: unknown): string {
   const given = text(id)
   const atMs = instant(timestamp)
   if (given !== null) return `${given}@${atMs === null ? '' : new Date(atMs).toISOString()}`
+  // For rejects, which differ in whatever their rows differ in.
+  if (atMs === null) return contentId(jsonOf(row))
   return contentId(canonical({ ...objectOf(row), timestamp: atMs }))
 }
 
@@ -233,6 +236,18 @@ export function pointId(point: Point, whose: string | null): string {
   const { endpoint, bucket, groupBy, stat, labels, x, place, atMs, fromMs } = point
   const where = atMs ?? (bucket === null ? `${fromMs} ${x ?? place ?? ''}` : x)
   return contentId(endpoint, whose, bucket, groupBy, stat, JSON.stringify(sorted(labels)), where)
+}
+
+/** Aggregates of a series over the range that was asked for, which move with that range. */
+const AGGREGATES: ReadonlySet<string> = new Set(['mean', 'max', 'min', 'sum'])
+
+/**
+ * What counts as a change of a point: its value, and what its series says beside readable aggregates. Without the latter a series that was malformed
+ * once would keep the fault for good, or its reject, when only the fault is mended.
+ */
+export function pointMark({ value, series }: Point): Json {
+  const odd = Object.entries(sorted(series)).filter(([name, told]) => !AGGREGATES.has(name) || number(told) === null)
+  return odd.length === 0 ? value : [value, jsonOf(odd) ?? null]
 }
 
 /**

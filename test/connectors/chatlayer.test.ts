@@ -312,6 +312,30 @@ describe('events', () => {
     expect(await read(vendor, 'events')).toMatchObject({ pages: [], error: { code: 'SRC_MALFORMED' } })
   })
 
+  test('pages of malformed rows that are all alike do not end the listing, one that never ends does', async () => {
+    const vendor = await scriptedVendor([
+      page([row('a', '06:00:00')], 'T2'),
+      page([null, null], 'T3', 'T2'),
+      page([null], 'T4', 'T3'),
+      page([row('b', '07:00:00')], undefined, 'T4'),
+    ])
+    expect((await read(vendor, 'events')).rows).toEqual([
+      expect.objectContaining({ id: 'a' }),
+      expect.objectContaining({ id: 'b' }),
+      null,
+    ])
+    const endless = await scriptedVendor(
+      Array.from({ length: 102 }, (_, at) => ({ path, body: { events: [null], next_page_token: `T${at}` } })),
+    )
+    expect(await read(endless, 'events')).toMatchObject({ pages: [], error: { code: 'SRC_MALFORMED' } })
+  })
+
+  test('rows that are no events stay apart: each is a reject of its own', async () => {
+    const odd = [null, 'x', 7, true, [], [[]], {}, { timestamp: 'yesterday' }, { attributes: null }]
+    const vendor = await scriptedVendor([page([...odd, row('a', '06:00:00')])])
+    expect((await read(vendor, 'events')).rows).toHaveLength(odd.length + 1)
+  })
+
   test('a refused token starts the window again, a refusal without a token does not', async () => {
     const vendor = await scriptedVendor([
       page([row('a', '06:00:00')], 'T2'),

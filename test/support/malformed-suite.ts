@@ -3,7 +3,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Bench, withBench } from '../../src/conformance/bench.ts'
 import type { Subject } from '../../src/conformance/index.ts'
 import type { ErrorCode } from '../../src/errors.ts'
-import { type AnswerFault, READ_AGAIN, type Reference, referenceOf, survivesAnswer, survivesRows } from './malformed.ts'
+import {
+  type AnswerFault,
+  READ_AGAIN,
+  type Reference,
+  type RowOptions,
+  referenceOf,
+  survivesAnswer,
+  survivesRows,
+} from './malformed.ts'
 import { BROKEN, ODD } from './malformed-answers.ts'
 import { drawnFaults, ROW_FAULTS } from './malformed-rows.ts'
 
@@ -25,10 +33,10 @@ export interface Of {
   readonly after?: number
   /** Streams whose rows are spoiled one by one; default: all. In the others one row of an answer is many, or the other way round. */
   readonly rowsOf?: readonly string[]
-  /** Streams where equal rows are one, so that whole rows of another kind cannot be counted. */
-  readonly equalRowsOf?: readonly string[]
-  /** Which requests answer with rows. */
-  readonly rowsAt?: RegExp
+  /** Which requests answer with rows; by stream where they differ. */
+  readonly rowsAt?: RegExp | Readonly<Record<string, RegExp>>
+  /** Streams where an element of an answer's list is a part of a row, or several rows: one is spoiled at a time. */
+  readonly alone?: Readonly<Record<string, Omit<RowOptions, 'at'>>>
 }
 
 export function malformedAnswers({
@@ -41,7 +49,7 @@ export function malformedAnswers({
   after,
   rowsAt,
   rowsOf = streams,
-  equalRowsOf = [],
+  alone = {},
 }: Of): void {
   describe.each(streams.map((stream, place) => [stream, place] as const))('%s', (stream, place) => {
     let bench: Bench
@@ -60,7 +68,7 @@ export function malformedAnswers({
       over.catch(error => opened.reject(error))
       await opened.promise
       before = await referenceOf(bench, stream)
-      again = await referenceOf(bench, stream, READ_AGAIN)
+      again = await referenceOf(bench, stream, alone[stream]?.base ?? READ_AGAIN)
     })
 
     afterAll(async () => {
@@ -79,18 +87,27 @@ export function malformedAnswers({
     })
 
     if (!rowsOf.includes(stream)) return
-    const at = rowsAt === undefined ? {} : { at: rowsAt }
-    const areCounted = !equalRowsOf.includes(stream)
-    const picked = areCounted ? [ROW_FAULTS] : []
-    test.each(picked.map(faults => [faults] as const))('rows of another kind, and values that no field has', async faults => {
-      let left: typeof ROW_FAULTS = faults
-      for (let runs = 0; left.length > 0 && runs < 3; runs++)
-        left = left.slice(await survivesRows(bench, stream, left, again, at))
-      expect(left.length).toBeLessThan(faults.length)
-    })
+    const single = alone[stream]
+    const at = rowsAt instanceof RegExp ? rowsAt : rowsAt?.[stream]
+    const options: RowOptions = { ...single, ...(at === undefined ? {} : { at }) }
+    const drawn = drawnFaults(first * 100 + place, single === undefined ? 40 : 8)
 
-    test('rows with values drawn by a seed', async () => {
-      await survivesRows(bench, stream, drawnFaults(first * 100 + place, 40), again, at)
+    if (single === undefined) {
+      test('rows of another kind, and values that no field has', async () => {
+        let left: typeof ROW_FAULTS = ROW_FAULTS
+        for (let runs = 0; left.length > 0 && runs < 3; runs++)
+          left = left.slice(await survivesRows(bench, stream, left, again, options))
+        expect(left.length).toBeLessThan(ROW_FAULTS.length)
+      })
+
+      test('rows with values drawn by a seed', async () => {
+        await survivesRows(bench, stream, drawn, again, options)
+      })
+      return
+    }
+
+    test.each([...ROW_FAULTS, ...drawn].map(fault => [fault.name, fault] as const))('a row: %s', async (_, fault) => {
+      expect(await survivesRows(bench, stream, [fault], again, options)).toBe(1)
     })
   })
 }

@@ -11,6 +11,7 @@ import { connectRegistry } from '../src/kafka/registry.ts'
 import { createLog } from '../src/log.ts'
 import { createMetrics } from '../src/metrics.ts'
 import type { BaseConfig } from '../src/source/config.ts'
+import { NO_TRANSFERS } from '../src/source/transfers.ts'
 import { startStack } from '../src/stack/stack.ts'
 import { topicNames, topicSpecs } from '../src/topics.ts'
 import { CONNECTOR, manyScopes, prefill } from '../test/support/many-scopes.ts'
@@ -74,6 +75,7 @@ if (values.child === undefined) {
     streams: ['sessions'],
     errorsTolerance: 'all',
     pii: null,
+    transfers: NO_TRANSFERS,
     quota: { perSecond: null, perMinute: null, perHour: null, concurrency: null, gapMs: null },
   }
   const beganMs = performance.now()

@@ -62,9 +62,19 @@ function connectorPage(connector: Connector): string {
       }),
     ),
     `Quota unless the config says otherwise: ${quotaText(manifest.quota)}.`,
+    transfers(connector),
     personalData(connector),
     notes,
   )
+}
+
+function transfers({ manifest: { transferRules = [] } }: Connector): string {
+  if (transferRules.length === 0) return ''
+  return [
+    '## Transfers',
+    'Unless the config has `transfer.rules`, these hold:',
+    transferRules.map(rule => `- \`${rule}\``).join('\n'),
+  ].join('\n\n')
 }
 
 function personalData({ manifest }: Connector): string {

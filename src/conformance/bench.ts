@@ -92,6 +92,7 @@ export function rowsOf(bench: Bench, name: string, scope: Scope, pages: readonly
     config: bench.config,
     scope,
     observedAtMs: bench.nowMs,
+    transfers: bench.base.transfers,
     lookbackMs: bench.base.lookbackMs ?? windowOf(of, bench.config).lookbackMs,
   })
   const { rows, rejects } = decode(

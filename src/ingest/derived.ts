@@ -201,7 +201,8 @@ export class DerivedSessions {
     home.readUntilMs = Math.max(home.readUntilMs, readUntilMs)
     tell(home.told, turn, TOLD, turn.atMs, !isNew)
     if (turn.attributes) tell(home.attributes, turn.attributes, Object.keys(turn.attributes), turn.atMs, !isNew)
-    if (turn.transferred === true) home.transferredAtMs = Math.min(home.transferredAtMs ?? Infinity, turn.atMs)
+    if (turn.transferred === true)
+      home.transferredAtMs = Math.min(home.transferredAtMs ?? Infinity, turn.transferredAtMs ?? turn.atMs)
     if (adds) {
       home.user = sum(home.user, turn.userMessages)
       home.bot = sum(home.bot, turn.botMessages)

@@ -10,6 +10,7 @@ import type { PartitionBatch, WriteRecord } from '../kafka/port.ts'
 import { mostRecordBytes } from '../kafka/room.ts'
 import { botKey, type Event, type Lane, type Message, type Session, sessionKeyOf } from '../records.ts'
 import type { Draft, RecordKind, Window } from '../source/contract.ts'
+import type { Transfers } from '../source/transfers.ts'
 import type { TopicNames } from '../topics.ts'
 import { type PartitionName, progressKey } from './cursor.ts'
 import { type Drained, spreadThread } from './derived.ts'
@@ -60,6 +61,7 @@ export interface Outputs extends PartitionName {
   readonly door: Door
   /** The kinds of records that the stream gives. */
   readonly feeds: readonly RecordKind[]
+  readonly transfers: Transfers
   /** False: a reject ends the task (`errors.tolerance: none`). */
   readonly tolerant: boolean
 }

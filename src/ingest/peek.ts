@@ -214,8 +214,9 @@ async function* rowsIn(of: Place, window: Window, by: 'window' | 'pages' = 'wind
 async function* recordsOf(look: Look, raws: readonly unknown[]): AsyncGenerator<Peeked> {
   const { stream, config, scope, clock, spec, connector, account, name, path } = look
   const { lookbackMs } = spec
+  const { transfers } = look.base
   const vendor = connector.manifest.id
-  const ctx = rowContext({ vendor, account, connector: name, config, scope, observedAtMs: clock.now(), lookbackMs })
+  const ctx = rowContext({ vendor, account, connector: name, config, scope, observedAtMs: clock.now(), lookbackMs, transfers })
   const { rows, rejects } = decode(stream, raws, ctx)
   for (const reject of rejects) yield shown(path.door, reject)
   if (path.derived === null)

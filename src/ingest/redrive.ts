@@ -122,9 +122,10 @@ async function* redriveOne(
     const open = await stillOpen(letters, to.names.rejects, options)
     const batches = new Batches(to)
     for (let at = 0; at < letters.length; at += AT_ONCE) {
-      const { vendor, account, connector } = to
+      const { vendor, account, connector, transfers } = to
       const observedAtMs = clock.now()
-      const ctx = rowContext({ vendor, account, connector, config, scope, observedAtMs, lookbackMs: spec.lookbackMs })
+      const { lookbackMs } = spec
+      const ctx = rowContext({ vendor, account, connector, config, scope, observedAtMs, lookbackMs, transfers })
       const batch = batches.open(nothingRead(cursor))
       const path = { stream, config, scope, http, clock, derived, door: to.door }
       const work = { path, ctx, cursor, spec, versions, batch }

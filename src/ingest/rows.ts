@@ -13,6 +13,7 @@ import { isTooDeep, MOST_LEVELS } from './depth.ts'
 import type { Derived, DerivedSessions } from './derived.ts'
 import { boundId, checkDraft, type Door, requireTime } from './door.ts'
 import { markOf, misfit, type Reject, rejectOf, rowIdOf, unmappable } from './reject.ts'
+import { applyTransfers, transferredAt } from './transfer-rules.ts'
 
 /** One row that fits its schema. */
 export interface Row {
@@ -95,7 +96,10 @@ function decodeOne(stream: Stream, raw: unknown, ctx: RowContext): Row | Reject 
   if (typeof id !== 'string' || id === '') return rejectOf(raw, '', 'ROW_UNMAPPABLE', 'decode', 'id', 'the row has no id')
   boundId(id, 'id')
   const said = stream.fingerprint ? stream.fingerprint(row, ctx) : row
-  return { id, row, raw, fingerprint: markOf(typeof said === 'string' ? said : JSON.stringify(said)) }
+  const content = typeof said === 'string' ? said : JSON.stringify(said)
+  // Rows that the lookback reads again are mapped anew when the rules have changed.
+  const { transfers } = ctx
+  return { id, row, raw, fingerprint: markOf(transfers.isEmpty ? content : `${transfers.hash} ${content}`) }
 }
 
 /** The field of the row that is nested too deep; empty where the row is a list. */
@@ -185,7 +189,8 @@ function* mapEach(
 
 function mapOne({ stream, derived, door }: RowPath, { row }: Row, home: Home | null, ctx: RowContext): readonly Draft[] {
   const known = home === null || derived === null ? ctx : { ...ctx, derived: derived.refer(home.session, home.turn, ctx) }
-  return door.records(stream.normalise(row as never, known))
+  const drafts = stream.normalise(row as never, known)
+  return door.records(applyTransfers(drafts, ctx.transfers, door.sessionId))
 }
 
 /** The sessions of the rows in hand. A row that will be rejected must not stretch or join any: so it is tried before, and its error kept. */
@@ -197,9 +202,9 @@ function deriveHomes({ stream }: RowPath, derived: DerivedSessions, rows: readon
       const turn = derived.turn(row.row, ctx)
       if (turn === null) continue
       requireTime(turn.atMs, ctx.observedAtMs, 'time')
-      for (const draft of stream.normalise(row.row as never, { ...ctx, derived: derived.provisional(turn, ctx) }))
-        checkDraft(draft)
-      turned.push({ row, turn })
+      const drafts = stream.normalise(row.row as never, { ...ctx, derived: derived.provisional(turn, ctx) })
+      for (const draft of drafts) checkDraft(draft)
+      turned.push({ row, turn: transferredTurn(turn, transferredAt(drafts, ctx.transfers)) })
     } catch (error) {
       homes.set(row, { error })
     }
@@ -209,4 +214,10 @@ function deriveHomes({ stream }: RowPath, derived: DerivedSessions, rows: readon
     homes.set(row, { session, turn })
   }
   return homes
+}
+
+/** The turn with what the rules found in its records, where that is earlier than what the connector says. */
+function transferredTurn(turn: Turn, atMs: number | null): Turn {
+  const knownMs = turn.transferred === true ? (turn.transferredAtMs ?? turn.atMs) : Infinity
+  return atMs === null || atMs >= knownMs ? turn : { ...turn, transferred: true, transferredAtMs: atMs }
 }

@@ -95,6 +95,7 @@ export function partsOf(
     task,
     door: doorOf(maskFor(connector, base)),
     feeds: kindsOf(connector, streamName, config),
+    transfers: base.transfers,
     tolerant: base.errorsTolerance === 'all',
   }
   return {

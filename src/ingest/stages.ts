@@ -65,9 +65,9 @@ export function stagesOf(parts: StageParts): Stages {
 
   const contextOf = ({ observedAtMs }: Step): RowContext => {
     if (pageContext?.observedAtMs !== observedAtMs) {
-      const { vendor, account, connector } = to
+      const { vendor, account, connector, transfers } = to
       const { lookbackMs } = spec
-      pageContext = rowContext({ vendor, account, connector, config, scope, observedAtMs, lookbackMs })
+      pageContext = rowContext({ vendor, account, connector, config, scope, observedAtMs, lookbackMs, transfers })
     }
     return pageContext
   }

@@ -11,6 +11,7 @@ import { without } from '../log.ts'
 import type { Connector, Quota, Scope } from './contract.ts'
 import { time } from './liberal.ts'
 import { parsePiiRules, PII_POLICIES, type PiiRules, STANDARD } from './pii.ts'
+import { parseTransferRules, type Transfers } from './transfers.ts'
 
 /** What every connector's config says; null where the file says nothing and the manifest or the stream decides. */
 export interface BaseConfig {
@@ -28,6 +29,8 @@ export interface BaseConfig {
   readonly errorsTolerance: 'all' | 'none'
   /** Rules for personal data; null: records are published as the vendor gives them. */
   readonly pii: { readonly rules: PiiRules; readonly key: string | null } | null
+  /** What means a transfer to a person: the config's rules, else those of the manifest. */
+  readonly transfers: Transfers
   readonly quota: {
     readonly perSecond: number | null
     readonly perMinute: number | null
@@ -103,6 +106,12 @@ const Base = z.object({
     .describe(
       'Key of hashes: the same value and key give the same hash, whatever the connector; rejected rows are sealed with it',
     ),
+  transferRules: z
+    .array(z.string())
+    .optional()
+    .describe(
+      "What means a transfer to a person, SOURCE~REGEX=TYPE each, such as flow~human agent=agent_transferred; a list, or text with ; between them; default: the connector's own, where it has some",
+    ),
   quotaPerSecond: limit().describe("Most requests in any second, in place of the connector's figure; 0: no limit"),
   quotaPerMinute: limit().describe("Most requests in any minute, in place of the connector's figure; 0: no limit"),
   quotaPerHour: limit().describe("Most requests in any hour, in place of the connector's figure; 0: no limit"),
@@ -156,7 +165,7 @@ export function parseConnectorConfig(
         continue
       }
     }
-    if (field.base !== undefined) baseInput[field.name] = coerce(key === 'pii.rules' ? rulesIn(raw) : raw, field.base)
+    if (field.base !== undefined) baseInput[field.name] = coerce(RULES.has(key) ? rulesIn(raw) : raw, field.base)
     if (field.vendor !== undefined) vendorInput[field.name] = coerce(raw, field.vendor)
   }
 
@@ -182,6 +191,8 @@ export function parseConnectorConfig(
   if (baseInput.name !== undefined && baseInput.name !== name) report('name', `is not ${name}`)
 
   const pii = base.success ? piiOf(base.data, connector, report) : null
+  const transfers = parseTransferRules((base.success && base.data.transferRules) || (connector.manifest.transferRules ?? []))
+  for (const fault of transfers.faults) report('transfer.rules', fault)
 
   if (!base.success || !vendor.success || faults.length > 0) {
     return {
@@ -210,6 +221,7 @@ export function parseConnectorConfig(
       streams: of.streams ? [...new Set(of.streams)] : known.filter(stream => !optional.includes(stream)),
       errorsTolerance: of.errorsTolerance,
       pii,
+      transfers: transfers.transfers,
       quota: {
         perSecond: of.quotaPerSecond ?? null,
         perMinute: of.quotaPerMinute ?? null,
@@ -231,7 +243,9 @@ function hidesThreads(rules: PiiRules): boolean {
   return REMEMBERED.some(field => rules.action('session', field) !== 'keep')
 }
 
-/** Rules as text have `;` between them, because names of attributes may hold commas. */
+/** Lists of rules: as text they have `;` between them, because names of attributes and patterns may hold commas. */
+const RULES = new Set(['pii.rules', 'transfer.rules'])
+
 function rulesIn(raw: unknown): unknown {
   return typeof raw === 'string' ? raw.split(';') : raw
 }

@@ -9,6 +9,7 @@ import type { ErrorCode } from '../errors.ts'
 import type { Event, Message, Session } from '../records.ts'
 import type { PiiSpec } from './pii.ts'
 import type { RowContext } from './records.ts'
+import type { Said, Transfers } from './transfers.ts'
 
 /** Plain JSON values, as they come from a vendor and as cursors hold them. */
 export type Json = string | number | boolean | null | Json[] | { [name: string]: Json }
@@ -22,6 +23,11 @@ export interface Connector {
   /** How requests are made. Called once per task start. */
   http(config: never): HttpSpec
   readonly streams: Readonly<Record<string, Stream>>
+  /**
+   * Whether a transfer to a person can be seen with this config and these rules. Absent: always. False: `check` says so, and the measures that count
+   * transfers are null for its bots, not 0. Pure.
+   */
+  tellsTransfers?(config: never, rules: Transfers): boolean
 }
 
 export interface Manifest {
@@ -40,6 +46,8 @@ export interface Manifest {
   readonly optionalStreams?: readonly string[]
   /** Where persons stand in the vendor's data. Absent: `pii.policy: standard` has the built-in rules only, and rejected rows are hidden but for their shape. */
   readonly pii?: PiiSpec
+  /** The vendor's own documented definition of a transfer, as rules of `transfer.rules`. Rules in the config replace all of these. */
+  readonly transferRules?: readonly string[]
 }
 
 /** The vendor's limits. Every count holds over any rolling window of its length. 0 or absent: none. */
@@ -168,6 +176,8 @@ export interface Turn {
   readonly isTest?: boolean | null
   /** True: the conversation was handed to a person with this turn: containment AGENT, `transferred_at` the first such turn. */
   readonly transferred?: boolean
+  /** When, where that is not `atMs`. Epoch milliseconds. */
+  readonly transferredAtMs?: number
   /** Kept on the session; of two values under one name the earlier turn's stays. */
   readonly attributes?: Readonly<Record<string, string>>
 }
@@ -230,11 +240,11 @@ export interface ExpandArgs {
 
 export type RecordKind = 'session' | 'message' | 'event'
 
-/** A record as a connector builds it, with `revision` 1; the framework sets the true revision. */
+/** A record as a connector builds it, with `revision` 1; the framework sets the true revision. `said` is for `transfer.rules` only. */
 export type Draft =
-  | { readonly kind: 'session'; readonly record: Session }
-  | { readonly kind: 'message'; readonly record: Message }
-  | { readonly kind: 'event'; readonly record: Event }
+  | { readonly kind: 'session'; readonly record: Session; readonly said?: Said }
+  | { readonly kind: 'message'; readonly record: Message; readonly said?: Said }
+  | { readonly kind: 'event'; readonly record: Event; readonly said?: Said }
 
 export interface HttpSpec {
   /** API root, no trailing slash. Absolute links are followed on its host only. */

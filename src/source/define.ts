@@ -17,6 +17,7 @@ import type {
   WindowSpec,
 } from './contract.ts'
 import type { RowContext } from './records.ts'
+import type { Transfers } from './transfers.ts'
 
 /** A stream as its author writes it: typed by the connector's config `C` and by its own row schema `R`. See `Stream` for what each part means. */
 export interface StreamDefinition<C, R extends z.ZodType> {
@@ -44,6 +45,7 @@ export function defineConnector<C extends z.ZodObject, R extends Record<string, 
   readonly manifest: Manifest
   readonly config: C
   http(config: z.output<C>): HttpSpec
+  tellsTransfers?(config: z.output<C>, rules: Transfers): boolean
   readonly streams: { readonly [S in keyof R]: StreamDefinition<z.output<C>, R[S]> }
 }): Connector {
   return definition

@@ -65,6 +65,7 @@ export {
   type SessionRef,
   session,
 } from './records.ts'
+export type { Said, Transfers, TransferSource, TransferType } from './transfers.ts'
 export { retryAfterMs, waitBySize } from './wait.ts'
 export { align, iso, split } from './windows.ts'
 export { instantsOf, wallOf, type Zone, zoneOf } from './zones.ts'

@@ -29,6 +29,7 @@ import {
 import { channelOf } from './channels.ts'
 import type { Draft, Scope } from './contract.ts'
 import { isPlaceholder, realTime, texts, time } from './liberal.ts'
+import { NO_TRANSFERS, type Said, type Transfers } from './transfers.ts'
 
 /** What `normalise` and `fingerprint` may know beside the row. */
 export interface RowContext<C = unknown> {
@@ -47,6 +48,8 @@ export interface RowContext<C = unknown> {
   readonly lookbackMs: number
   /** The session that the framework derived for the row in hand (`Stream.derive`), with the row's own channel and language; else null. */
   readonly derived: SessionRef | null
+  /** The rules of `transfer.rules`. The framework applies them to what `normalise` returns; a connector asks them only for what is in no draft. */
+  readonly transfers: Transfers
   /** Opens a session (or names one that another stream tells) that messages and events refer to. */
   session(of: SessionIdentity): SessionRef
 }
@@ -156,8 +159,11 @@ export type SessionDraft = Extract<Draft, { kind: 'session' }>
 export type MessageDraft = Extract<Draft, { kind: 'message' }>
 export type EventDraft = Extract<Draft, { kind: 'event' }>
 
-export function rowContext<C>(of: Omit<RowContext<C>, 'session' | 'derived'>): RowContext<C> {
-  const { vendor, account, connector, config, scope, observedAtMs, lookbackMs } = of
+/** @param of.transfers Absent: there are no rules. */
+export function rowContext<C>(
+  of: Omit<RowContext<C>, 'session' | 'derived' | 'transfers'> & { readonly transfers?: Transfers },
+): RowContext<C> {
+  const { vendor, account, connector, config, scope, observedAtMs, lookbackMs, transfers = NO_TRANSFERS } = of
   return {
     vendor,
     account,
@@ -167,6 +173,7 @@ export function rowContext<C>(of: Omit<RowContext<C>, 'session' | 'derived'>): R
     observedAtMs,
     lookbackMs,
     derived: null,
+    transfers,
     session: ({ botId, sessionId, channel, language }) => ({
       sessionKey: sessionKeyOf(vendor, account, required(sessionId, 'sessionId')),
       sessionId,
@@ -182,8 +189,12 @@ export function rowContext<C>(of: Omit<RowContext<C>, 'session' | 'derived'>): R
   }
 }
 
-/** The session itself. A stream other than the manifest's `sessionStream` must not give one. One that is CLOSED with a placeholder for an end is OPEN. */
-export function session(of: SessionRef, fields: SessionFields): SessionDraft {
+/**
+ * The session itself. A stream other than the manifest's `sessionStream` must not give one. One that is CLOSED with a placeholder for an end is OPEN.
+ *
+ * @param said What the vendor's row says of it that is in no field, for `transfer.rules`.
+ */
+export function session(of: SessionRef, fields: SessionFields, said?: Said): SessionDraft {
   const attributes = texts(fields.attributes)
   const endedAt = optionalTime(fields.endedAt, 'endedAt', of)
   const status = member(STATUS, fields.status, 'UNKNOWN', attributes, 'status_raw')
@@ -229,14 +240,16 @@ export function session(of: SessionRef, fields: SessionFields): SessionDraft {
     link: fields.link ?? null,
     attributes,
   }
-  return { kind: 'session', record }
+  return said === undefined ? { kind: 'session', record } : { kind: 'session', record, said }
 }
 
 /**
  * A message of a session. Its key is `session_key/message_id`, with `%` as `%25` and `/` as `%2F` in the session's part, so that message `2` of session `s/1` and
  * message `1/2` of session `s` are two.
+ *
+ * @param said What the vendor's row says of it that is in no field, for `transfer.rules`: the flow, step or answer that it belongs to, say.
  */
-export function message(of: SessionRef, fields: MessageFields): MessageDraft {
+export function message(of: SessionRef, fields: MessageFields, said?: Said): MessageDraft {
   const attributes = texts(fields.attributes)
   const messageId = required(fields.messageId, 'messageId')
   const record: Message = {
@@ -266,16 +279,17 @@ export function message(of: SessionRef, fields: MessageFields): MessageDraft {
     queue: fields.queue ?? null,
     attributes,
   }
-  return { kind: 'message', record }
+  return said === undefined ? { kind: 'message', record } : { kind: 'message', record, said }
 }
 
-export function event(of: SessionRef, fields: EventFields): EventDraft {
-  return eventRecord(of, of.sessionKey, of.sessionId, of.botId, of.channel, of.language, fields)
+/** @param said What the vendor's row says of it that is in no field, for `transfer.rules`. */
+export function event(of: SessionRef, fields: EventFields, said?: Said): EventDraft {
+  return eventRecord(of, of.sessionKey, of.sessionId, of.botId, of.channel, of.language, fields, said)
 }
 
 /** An event that belongs to no session, such as a point of the vendor's own statistics. */
-export function eventWithoutSession(ctx: RowContext, fields: LoneEventFields): EventDraft {
-  return eventRecord(ctx, null, null, required(fields.botId, 'botId'), channelOf(fields.channel), null, fields)
+export function eventWithoutSession(ctx: RowContext, fields: LoneEventFields, said?: Said): EventDraft {
+  return eventRecord(ctx, null, null, required(fields.botId, 'botId'), channelOf(fields.channel), null, fields, said)
 }
 
 function eventRecord(
@@ -286,6 +300,7 @@ function eventRecord(
   channel: Channel | null,
   language: string | null,
   fields: EventFields,
+  said: Said | undefined,
 ): EventDraft {
   const attributes = texts(fields.attributes)
   const eventId = required(fields.eventId, 'eventId')
@@ -310,7 +325,7 @@ function eventRecord(
     user_id: fields.userId ?? null,
     attributes,
   }
-  return { kind: 'event', record }
+  return said === undefined ? { kind: 'event', record } : { kind: 'event', record, said }
 }
 
 function tag(of: { readonly name: string; readonly value?: Maybe<string>; readonly scope?: Maybe<string> }): Tag {

@@ -12,6 +12,7 @@ import { runTask, type TaskParts } from '../../src/ingest/task.ts'
 import type { Event, Message, Progress, Session } from '../../src/records.ts'
 import { schemaText } from '../../src/schemas.ts'
 import type { BaseConfig } from '../../src/source/config.ts'
+import { NO_TRANSFERS } from '../../src/source/transfers.ts'
 import type { Connector } from '../../src/source/contract.ts'
 import type { Clock } from '../../src/clock.ts'
 import { sourceTransactionalId, topicNames } from '../../src/topics.ts'
@@ -39,6 +40,7 @@ export const base: BaseConfig = {
   streams: ['sessions'],
   errorsTolerance: 'all',
   pii: null,
+  transfers: NO_TRANSFERS,
   quota: { perSecond: null, perMinute: null, perHour: null, concurrency: null, gapMs: null },
 }
 
@@ -97,6 +99,7 @@ export function startLife(of: {
       maxBytes: of.maxBytes ?? new Map(),
       door: doorOf(maskFor(connector, config)),
       feeds: ['session', 'message', 'event'],
+      transfers: config.transfers,
       tolerant: config.errorsTolerance === 'all',
     },
     scope: { name: 'acme', botId: null },

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { configJsonSchema, parseConnectorConfig, quotaLimits, quotaShare } from '../../src/source/config.ts'
 import { defineConnector, type Manifest } from '../../src/source/index.ts'
+import { NO_TRANSFERS } from '../../src/source/transfers.ts'
 
 const Row = z.object({ id: z.string() })
 const stream = {
@@ -64,6 +65,7 @@ test('the least config gets every default', () => {
       streams: ['sessions'],
       errorsTolerance: 'all',
       pii: null,
+      transfers: NO_TRANSFERS,
       quota: { perSecond: null, perMinute: null, perHour: null, concurrency: null, gapMs: null },
     },
     config: {
@@ -369,4 +371,35 @@ describe('rules for personal data', () => {
   })
 
   test('are absent without a key of them', () => expect(pii({})).toBeNull())
+})
+
+describe('transfer.rules', () => {
+  const rulesOf = (flat: Record<string, unknown>, of = connector) => {
+    const parsed = parseConnectorConfig('acme', { ...least, ...flat }, of)
+    return parsed.ok ? parsed.base.transfers.texts : parsed.faults
+  }
+  const withDefaults = { ...connector, manifest: { ...manifest, transferRules: ['step~offload=agent_transferred'] } }
+
+  test('are a list, or one text with ; between them; commas are part of a pattern', () => {
+    const both = ['event~a,b{1,2}=agent_transferred', 'tag~x=agent_transfer_requested']
+    expect(rulesOf({ 'transfer.rules': both })).toEqual(both)
+    expect(rulesOf({ 'transfer.rules': `${both[0]}; ${both[1]};` })).toEqual(both)
+    expect(rulesOf({ 'transfer.rules': ['event~a;b=agent_transferred'] }), 'a list is taken as it is').toHaveLength(1)
+  })
+
+  test('of the config replace those of the connector, an empty list too', () => {
+    expect(rulesOf({}, withDefaults)).toEqual(['step~offload=agent_transferred'])
+    expect(rulesOf({ 'transfer.rules': 'event~x=agent_transferred' }, withDefaults)).toEqual(['event~x=agent_transferred'])
+    expect(rulesOf({ 'transfer.rules': [] }, withDefaults)).toEqual([])
+    expect(rulesOf({})).toEqual([])
+  })
+
+  test('that cannot be read are faults at their path, all at once', () => {
+    const faults = rulesOf({ 'transfer.rules': 'evnt~x=agent_transferred; event~(=agent_transferred; event~x=transfer' })
+    expect(faults).toEqual([
+      { path: 'connectors.acme.transfer.rules', message: expect.stringContaining('"evnt", which is no source') as string },
+      { path: 'connectors.acme.transfer.rules', message: expect.stringContaining('missing closing )') as string },
+      { path: 'connectors.acme.transfer.rules', message: expect.stringContaining('no type that a rule makes') as string },
+    ])
+  })
 })

@@ -101,14 +101,38 @@ export const Thread = z.object({
 })
 export type Thread = z.output<typeof Thread>
 
-/** In order of their first event. Events that belong to no conversation, or do not fit their schema, have no flow. */
-export function threadsOf(rows: readonly unknown[]): Thread[] {
+/** A row of the stream `events`: a tracking event, or a conversation whose flow is looked through for steps that hand over. */
+export const EventRow = z.unknown().transform((raw, ctx): Tracked | Thread => {
+  const { watched, timestamp } = objectOf(raw)
+  const isWatched = timestamp === undefined && isObject(watched) && 'firstMs' in watched
+  const parsed = isWatched ? Thread.safeParse(watched) : TrackingEvent.safeParse(raw)
+  if (parsed.success) return parsed.data
+  ctx.issues.push(...(parsed.error.issues.map(issue => ({ ...issue, input: undefined })) as never[]))
+  return z.NEVER
+})
+
+export function isThread(row: Tracked | Thread): row is Thread {
+  return 'firstMs' in row
+}
+
+/**
+ * In order of their first event. Events that belong to no conversation, or do not fit their schema, have no flow.
+ *
+ * @param rows In order of time.
+ * @param gapMs A longer silence parts a conversation in two.
+ */
+export function threadsOf(rows: readonly unknown[], gapMs = Infinity): Thread[] {
+  const over: Thread[] = []
   const threads = new Map<string, Thread>()
   for (const row of rows) {
     const parsed = TrackingEvent.safeParse(row)
     if (!parsed.success || parsed.data.conversationId === null) continue
     const { conversationId, atMs, userId, channelId, channelType } = parsed.data
-    const known = threads.get(conversationId)
+    let known = threads.get(conversationId)
+    if (known !== undefined && atMs - known.lastMs > gapMs) {
+      over.push(known)
+      known = undefined
+    }
     threads.set(conversationId, {
       conversationId,
       firstMs: Math.min(known?.firstMs ?? atMs, atMs),
@@ -120,7 +144,7 @@ export function threadsOf(rows: readonly unknown[]): Thread[] {
       flow: null,
     })
   }
-  return [...threads.values()]
+  return [...over, ...threads.values()].sort((a, b) => a.firstMs - b.firstMs)
 }
 
 /** One FlowTransition. */
@@ -176,6 +200,17 @@ export function transitionsOf(rows: readonly unknown[], of: readonly string[], b
   return [...new Map(transitions.map(each => [each.id, each])).values()]
 }
 
+/** Those of a flow, as the vendor answered it, that have a time. See `transitionsOf`, which refuses a flow that has others. */
+export function readableTransitions(flow: unknown, of: readonly string[], byContent: boolean): Transition[] {
+  const { transitions } = objectOf(flow)
+  const rows: unknown[] = Array.isArray(transitions) ? transitions : []
+  return transitionsOf(
+    rows.filter(row => instant(objectOf(row)['timestamp']) !== null),
+    of,
+    byContent,
+  )
+}
+
 /** `{id, type}`, or the id alone. */
 function stepOf(raw: unknown): Step {
   return isObject(raw) ? { id: text(raw['id']), type: text(raw['type']) } : { id: text(raw), type: null }
@@ -212,6 +247,8 @@ const Value = z
       ctx.issues.push({ code: 'custom', input: raw, message: 'is not a number' })
       return z.NEVER
     }),
+    /** What was asked for only; null: everything. */
+    filter: z.record(z.string(), z.array(z.string())).nullable().default(null),
     /** The range that was asked for. */
     fromMs: z.number(),
     untilMs: z.number(),
@@ -228,14 +265,15 @@ export const Point = z
 export type Point = z.output<typeof Point>
 
 /**
- * What the point is, whatever its value: endpoint, bucket, group, statistic, labels, x. A bin of a histogram is one of the day that was asked for.
+ * What the point is, whatever its value: endpoint, bucket, group, statistic, labels, x, and what was asked for only. A bin of a histogram is one of the day that was asked for.
  *
  * @param whose The bot with its version, or the team; null: unique among the points of one scope only.
  */
 export function pointId(point: Point, whose: string | null): string {
-  const { endpoint, bucket, groupBy, stat, labels, x, place, atMs, fromMs } = point
+  const { endpoint, bucket, groupBy, stat, labels, x, place, atMs, fromMs, filter } = point
   const where = atMs ?? (bucket === null ? `${fromMs} ${x ?? place ?? ''}` : x)
-  return contentId(endpoint, whose, bucket, groupBy, stat, JSON.stringify(sorted(labels)), where)
+  const of = filter === null ? [] : [JSON.stringify(sorted(filter))]
+  return contentId(endpoint, whose, bucket, groupBy, stat, JSON.stringify(sorted(labels)), where, ...of)
 }
 
 /** Aggregates of a series over the range that was asked for, which move with that range. */

@@ -2,7 +2,7 @@ import { systemClock } from '../clock.ts'
 import { asFlowError } from '../errors.ts'
 import { durabilityWarnings } from '../kafka/durability.ts'
 import type { Kafka } from '../kafka/port.ts'
-import { probesOf } from '../ingest/peek.ts'
+import { factsOf, probesOf } from '../ingest/peek.ts'
 import { createLog, errorFields } from '../log.ts'
 import { quotaPool } from '../source/quota.ts'
 import { readArgs } from './args.ts'
@@ -13,7 +13,7 @@ import { openKafka, openRegistry, readSetup, type Setup } from './setup.ts'
 const TIMEOUT_MS = 180_000
 
 /**
- * `colloquy check`: the file first, then Kafka, the registry and every stream of every vendor with its real credentials. One line a finding on stdout, `ok`, `warning` or `fault`;
+ * `colloquy check`: the file first, then Kafka, the registry and every stream of every vendor with its real credentials. One line a finding on stdout, `ok`, `info`, `warning` or `fault`;
  * all are tried, also when one fails.
  */
 export async function checkCommand(argv: string[], io: Io): Promise<number> {
@@ -55,10 +55,18 @@ export async function checkCommand(argv: string[], io: Io): Promise<number> {
   })
   const pool = quotaPool(systemClock)
   const { network } = setup
-  for (const connector of setup.connectors)
-    for (const { stream, scope, look } of probesOf({ ...connector, pool, clock: systemClock, log: quiet, signal, network }))
+  for (const connector of setup.connectors) {
+    const options = { ...connector, pool, clock: systemClock, log: quiet, signal, network }
+    const what = `connectors.${connector.name}`
+    try {
+      for (const info of (await factsOf(options)) ?? []) io.stdout(JSON.stringify({ finding: 'info', what, info }))
+    } catch (thrown) {
+      // Where the vendor does not answer, its streams say so.
+      io.stdout(JSON.stringify({ finding: 'warning', what, ...errorFields(asFlowError(thrown)) }))
+    }
+    for (const { stream, scope, look } of probesOf(options))
       await find(
-        `connectors.${connector.name}`,
+        what,
         async () => {
           const newest = await look()
           if (newest?.kind !== 'reject') return { answers: true, newest: newest?.kind ?? null }
@@ -66,6 +74,7 @@ export async function checkCommand(argv: string[], io: Io): Promise<number> {
         },
         { stream, scope },
       )
+  }
   return faults === 0 ? 0 : 1
 }
 

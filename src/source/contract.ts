@@ -28,6 +28,8 @@ export interface Connector {
    * transfers are null for its bots, not 0. Pure.
    */
   tellsTransfers?(config: never, rules: Transfers): boolean
+  /** What the account has that helps to write its config, such as names that rules may match: one line each, printed by `check`. No secrets, no persons. */
+  facts?(args: FactsArgs): Promise<readonly string[]>
 }
 
 export interface Manifest {
@@ -236,6 +238,13 @@ export interface ExpandArgs {
   /** When this call began, epoch milliseconds: nothing that it tells is younger than its answers. */
   readonly nowMs: number
   readonly http: Http
+}
+
+export interface FactsArgs {
+  readonly config: never
+  readonly http: Http
+  /** The rules in force. */
+  readonly transfers: Transfers
 }
 
 export type RecordKind = 'session' | 'message' | 'event'

@@ -191,6 +191,9 @@ const Aggregator = section({
     .describe(
       'After so long without a sign of life a process loses its partitions to others. Absent: the default of the aggregator',
     ),
+  includeTest: yesNo
+    .default(false)
+    .describe('Whether sessions of developers and tests (is_test) count in series and counters; false leaves them out'),
 })
 
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const
@@ -247,7 +250,12 @@ export interface ColloquyConfig {
   readonly plugins: readonly string[]
   readonly connectors: Readonly<Record<string, ConnectorMap>>
   /** What the file does not say is the aggregator's to decide. */
-  readonly aggregator: { readonly groupId: string; readonly retentionMs?: number; readonly sessionTimeoutMs?: number }
+  readonly aggregator: {
+    readonly groupId: string
+    readonly retentionMs?: number
+    readonly sessionTimeoutMs?: number
+    readonly includeTest: boolean
+  }
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' }
 }
 
@@ -350,6 +358,7 @@ function configOf(
     plugins,
     connectors,
     aggregator: {
+      includeTest: aggregator.includeTest,
       groupId: aggregator.groupId ?? `${topics.prefix}-aggregator`,
       ...(aggregator.retention === null ? {} : { retentionMs: aggregator.retention }),
       ...(aggregator.sessionTimeout === null ? {} : { sessionTimeoutMs: aggregator.sessionTimeout }),

@@ -60,6 +60,13 @@ export const METRICS = {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
     help: 'Time of one transaction, from its first record to the acknowledged commit.',
   },
+  transfer_delay_seconds: {
+    kind: 'histogram',
+    unit: 'seconds',
+    labels: ['connector'],
+    buckets: [5, 10, 15, 30, 45, 60, 90, 120, 180, 300, 600, 1_800, 3_600, 14_400, 43_200, 86_400],
+    help: 'Time from a transfer to an agent (transferred_at, or the time of its event) to the commit that first shows it; each session once, and only what happened after the stream was first live.',
+  },
   ingest_complete_until_timestamp_seconds: {
     kind: 'gauge',
     unit: 'seconds since the epoch',

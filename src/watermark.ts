@@ -47,7 +47,7 @@ export interface StreamFilter {
   readonly account?: readonly string[] | undefined
   readonly bot_id?: readonly string[] | undefined
   readonly connector?: readonly string[] | undefined
-  /** Only streams that give this kind of record. */
+  /** Only streams that give this kind of record; `transfer`: sessions, of which transfers to a person are known. */
   readonly feeds?: string | undefined
 }
 
@@ -93,6 +93,12 @@ interface Source {
 /** So many Progress of one source partition wait apart; beyond them the newest takes the places of the one before it over. */
 const MOST_WAITING = 64
 
+/** Whether the stream gives it. A Progress from before `transfer` was said says neither word: all that give sessions were taken to know transfers then. */
+function isFed(feeds: readonly string[], wanted: string): boolean {
+  if (feeds.length === 0 || feeds.includes(wanted)) return true
+  return wanted === 'transfer' && feeds.includes('session') && !feeds.includes('no_transfer')
+}
+
 /** @param follows Whether the reader works this partition; places elsewhere (rejects, another's partitions) are not waited for. */
 export function createWatermarks(follows: (topic: string, partition: number) => boolean): Watermarks {
   const sources = new Map<string, Source>()
@@ -117,7 +123,7 @@ export function createWatermarks(follows: (topic: string, partition: number) => 
         wanted(filter.vendor, newest.vendor) &&
         wanted(filter.account, newest.account) &&
         wanted(filter.connector, newest.connector) &&
-        (filter.feeds === undefined || newest.feeds.length === 0 || newest.feeds.includes(filter.feeds)) &&
+        (filter.feeds === undefined || isFed(newest.feeds, filter.feeds)) &&
         (newest.bot_id === null || wanted(filter.bot_id, newest.bot_id)),
     )
   }

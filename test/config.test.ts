@@ -41,7 +41,7 @@ test('the least file gets every default', () => {
     tls: {},
     plugins: [],
     connectors: {},
-    aggregator: { groupId: 'colloquy-aggregator' },
+    aggregator: { groupId: 'colloquy-aggregator', includeTest: false },
     log: { level: 'info' },
   })
 })
@@ -306,6 +306,15 @@ test.each([
   ['14d', 1_209_600_000],
 ])('retention %s is %i ms', (written, ms) => {
   expect(configOf(`${LEAST}aggregator: { retention: ${written} }`).aggregator.retentionMs).toBe(ms)
+})
+
+test.each([
+  ['', false],
+  ['includeTest: true', true],
+  ['includeTest: "true"', true],
+  ['includeTest: false', false],
+])('aggregator { %s } counts tests: %s', (written, includeTest) => {
+  expect(configOf(`${LEAST}aggregator: { ${written} }`).aggregator.includeTest).toBe(includeTest)
 })
 
 test('anchors and aliases work, and an alias bomb is refused', () => {

@@ -39,6 +39,22 @@ test('a kind of record is complete as far as the streams that give it', () => {
   expect(['session', 'message', 'event', undefined].map(feeds => marks.completeUntil({ feeds }))).toEqual([300, 300, 100, 100])
   marks.apply(progress({ stream: 'other', complete_until: 50 }))
   expect(marks.completeUntil({ feeds: 'session' }), 'a stream that does not say may give anything').toBe(50)
+  expect(marks.completeUntil({ feeds: 'transfer' })).toBe(50)
+})
+
+test('transfers are known where a stream gives sessions, unless it says that it cannot know them', () => {
+  const marks = createWatermarks(() => true)
+  const connectors = (feeds: string) => marks.streams({ feeds }).map(({ connector }) => connector)
+  marks.apply(progress({ connector: 'old', feeds: ['session', 'message', 'event'] }))
+  marks.apply(progress({ connector: 'older', feeds: [] }))
+  marks.apply(progress({ connector: 'knows', feeds: ['session', 'transfer'] }))
+  marks.apply(progress({ connector: 'cannot', feeds: ['session', 'event', 'no_transfer'] }))
+  marks.apply(progress({ connector: 'messages', feeds: ['message'] }))
+  expect(connectors('transfer')).toEqual(['old', 'older', 'knows'])
+  expect(connectors('session')).toEqual(['old', 'older', 'knows', 'cannot'])
+  // The rules were set: the next Progress says so.
+  marks.apply(progress({ connector: 'cannot', feeds: ['session', 'event', 'transfer'] }))
+  expect(connectors('transfer')).toContain('cannot')
 })
 
 describe('a Progress is believed', () => {

@@ -66,6 +66,7 @@ export interface CountedSession extends Counted {
   readonly ended_at: number | null
   readonly containment: Containment
   readonly transferred_at: number | null
+  readonly is_test: boolean | null
 }
 
 /** The fields of a Message that count. */

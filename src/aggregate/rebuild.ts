@@ -31,6 +31,8 @@ export interface RebuildOptions {
   readonly partitions: number
   readonly groupId: string
   readonly retentionMs?: number | undefined
+  /** Whether sessions of developers and tests count. Default false. */
+  readonly includeTest?: boolean | undefined
   /** Minutes before this stay as they are, epoch milliseconds; null: as far as the topics reach. */
   readonly fromMs: number | null
   readonly log: Log
@@ -70,7 +72,7 @@ export async function* rebuild(options: RebuildOptions): AsyncGenerator<Rebuilt>
     ...options,
     points: decoderFor<RestoredPoint>(registry, narrowSchema(pointSchema, POINT_FIELDS)),
     counting: createCounting(registry, names, log),
-    keeps: await keepsOf(kafka, names, options.retentionMs),
+    keeps: { ...(await keepsOf(kafka, names, options.retentionMs)), includeTest: options.includeTest ?? false },
     encoder: encoderFor<SeriesPoint>(pointSchema, await registry.register(`${names.series}-value`, pointSchema)),
     progress: createProgressFeed({ kafka, registry, names, clock, log }),
   }

@@ -12,7 +12,11 @@ const SETTINGS = ['cleanup.policy', 'retention.ms', 'segment.ms']
  * @param retentionMs What the config asks for; undefined: two years, or as long as the series topic keeps its points where that is less.
  * @throws FlowError TOPIC_MISMATCH where points would be gone before their minutes are: sessions would be taken back from minutes that are not there
  */
-export async function keepsOf(kafka: Kafka, names: TopicNames, retentionMs: number | undefined): Promise<Required<StateOptions>> {
+export async function keepsOf(
+  kafka: Kafka,
+  names: TopicNames,
+  retentionMs: number | undefined,
+): Promise<Required<Omit<StateOptions, 'includeTest'>>> {
   const counted = [names.messages, names.events, names.versions]
   const settings = await kafka.topicSettings([names.series, ...counted], SETTINGS)
   const numberOf = (topic: string, setting: string) => Number(settings.get(topic)?.get(setting) ?? -1)

@@ -46,6 +46,8 @@ export interface AggregatorOptions {
    * Default 730 days, or the topic's where that is less.
    */
   readonly retentionMs?: number
+  /** Whether sessions of developers and tests count. Default false. */
+  readonly includeTest?: boolean
   /** How long a transaction waits for more records, so that a minute is written once for many. Default 250 ms. */
   readonly lingerMs?: number
   /** Most records of one transaction, about. Default 20,000. */
@@ -120,7 +122,7 @@ async function prepare(of: AggregatorParts, report: (whyNot: WhyNot | null) => v
     clock,
     groupId: options.groupId,
     fencedWaitMs: Math.max(LEAST_FENCED_WAIT_MS, 1.5 * (options.sessionTimeoutMs ?? SESSION_TIMEOUT_MS)),
-    keeps,
+    keeps: { ...keeps, includeTest: options.includeTest ?? false },
     lingerMs: options.lingerMs ?? LINGER_MS,
     maxRecords: options.maxRecords ?? MAX_RECORDS,
     points: decoderFor<RestoredPoint>(registry, narrowSchema(pointSchema, POINT_FIELDS)),

@@ -33,7 +33,7 @@ export interface PartitionState {
   readonly sessions: RememberedSessions
   /** Messages and events that have been counted. */
   readonly counted: CountedKeys
-  /** A record of the sessions topic, in offset order: it is the session from now on. Null withdraws the session. */
+  /** A record of the sessions topic, in offset order: it is the session from now on. Null withdraws the session, and so does one of a test. */
   session(key: Buffer, session: CountedSession | null): void
   /** A record of the messages topic; the first of its key counts. @param publishedMs The record's own timestamp. */
   message(message: CountedMessage, publishedMs: number): void
@@ -120,6 +120,8 @@ export interface StateOptions {
   readonly seriesRetentionMs?: number
   /** How long after its publishing a counted key is remembered: as long as the topic holds the record. */
   readonly rememberMs?: number
+  /** Whether sessions of developers and tests (`is_test`) count. Default false. */
+  readonly includeTest?: boolean
 }
 
 /** For a recount: the first minute that the topics hold all messages and all events of. What is before is left as it is. */
@@ -129,7 +131,7 @@ export interface Reach {
 }
 
 export function createState(options: StateOptions, reach: Reach = { messages: NO_MINUTE, events: NO_MINUTE }): PartitionState {
-  const { retentionMs, seriesRetentionMs = Infinity, rememberMs = Infinity } = options
+  const { retentionMs, seriesRetentionMs = Infinity, rememberMs = Infinity, includeTest = false } = options
   const series = createSeriesTable()
   const cells = createCells()
   const sessions = createRemembered()
@@ -237,7 +239,7 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
     session(key, session) {
       const known = sessions.find(key)
       const counts = known >= 0 && sessions.revision(known) > 0
-      if (session === null) {
+      if (session === null || (session.is_test === true && !includeTest)) {
         if (counts) withdraw(known, key)
         return
       }

@@ -3,6 +3,7 @@ import { asFlowError } from '../errors.ts'
 import { durabilityWarnings } from '../kafka/durability.ts'
 import type { Kafka } from '../kafka/port.ts'
 import { factsOf, probesOf } from '../ingest/peek.ts'
+import { tellsTransfers } from '../ingest/source-partition.ts'
 import { createLog, errorFields } from '../log.ts'
 import { quotaPool } from '../source/quota.ts'
 import { readArgs } from './args.ts'
@@ -11,6 +12,8 @@ import { openKafka, openRegistry, readSetup, type Setup } from './setup.ts'
 
 /** For everything: some vendors are asked seconds apart. */
 const TIMEOUT_MS = 180_000
+const NO_TRANSFERS =
+  "nothing tells this connector which conversations went to an agent, so agent_transfers and sessions_agent of its bots are null; set transfer.rules, or the keys that the connector's page names"
 
 /**
  * `colloquy check`: the file first, then Kafka, the registry and every stream of every vendor with its real credentials. One line a finding on stdout, `ok`, `info`, `warning` or `fault`;
@@ -53,6 +56,8 @@ export async function checkCommand(argv: string[], io: Io): Promise<number> {
     await openRegistry(setup, quiet).ping()
     return { url: setup.config.registry.url }
   })
+  for (const connector of setup.connectors.filter(each => !tellsTransfers(each)))
+    io.stdout(JSON.stringify({ finding: 'warning', what: `connectors.${connector.name}`, warning: NO_TRANSFERS }))
   const pool = quotaPool(systemClock)
   const { network } = setup
   for (const connector of setup.connectors) {

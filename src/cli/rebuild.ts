@@ -27,6 +27,7 @@ export async function rebuildCommand(argv: string[], io: Io): Promise<number> {
       partitions: config.topics.partitions,
       groupId: config.aggregator.groupId,
       retentionMs: config.aggregator.retentionMs,
+      includeTest: config.aggregator.includeTest,
       fromMs,
       log: io.log,
       clock: systemClock,

@@ -20,6 +20,7 @@ import { markOf, type Reject, unmappable } from './reject.ts'
 import { HEADERS, windowText } from './rejects.ts'
 import type { Row } from './rows.ts'
 import { type InPlaceEncoder, Slab } from './slab.ts'
+import type { ShownTransfer } from './transfer-delay.ts'
 import {
   changedParts,
   contentHash,
@@ -59,12 +60,15 @@ export interface Outputs extends PartitionName {
   /** `max.message.bytes` of each topic. */
   readonly maxBytes: ReadonlyMap<string, number>
   readonly door: Door
-  /** The kinds of records that the stream gives. */
-  readonly feeds: readonly RecordKind[]
+  /** The kinds of records that the stream gives, as Progress says them. */
+  readonly feeds: readonly Feed[]
   readonly transfers: Transfers
   /** False: a reject ends the task (`errors.tolerance: none`). */
   readonly tolerant: boolean
 }
+
+/** A stream that gives sessions says beside it whether their transfers are known. */
+export type Feed = RecordKind | 'transfer' | 'no_transfer'
 
 type Kind = Draft['kind']
 const KIND_NUMBER = { session: 1, message: 2, event: 3 } as const
@@ -114,6 +118,12 @@ function headerBytes(headers: Readonly<Record<string, string>>): number {
   let bytes = 0
   for (const [name, value] of Object.entries(headers)) bytes += 6 + name.length + Buffer.byteLength(value)
   return bytes
+}
+
+/** When the record says that a person took over; null: it does not, or only about when. */
+function transferredAtOf({ kind, record }: Draft): number | null {
+  if (kind === 'session') return record.transferred_at
+  return kind === 'event' && record.type === 'agent_transferred' && !record.occurred_at_estimated ? record.occurred_at : null
 }
 
 /** The revision of a row that is not remembered. */
@@ -168,6 +178,8 @@ export class Batch {
   /** Rejects by code. */
   readonly rejects = new Map<string, number>()
   newestAtMs: number | null = null
+  /** Transfers to an agent that the records show. */
+  readonly transfers: ShownTransfer[] = []
   /** Records of all topics. */
   records = 0
 
@@ -240,6 +252,7 @@ export class Batch {
     let sessions = 0
     let messages = 0
     let events = 0
+    const shown = this.transfers.length
     let now: Known
 
     try {
@@ -295,6 +308,8 @@ export class Batch {
         const atMs = kind === 'session' ? record.started_at : kind === 'message' ? record.sent_at : record.occurred_at
         this.#staged.push({ topic, partition: this.#partitionOfBot(botId), record: { key: keyBuffer, value } })
         if (newestAtMs === null || atMs > newestAtMs) newestAtMs = atMs
+        const transferredMs = transferredAtOf(draft)
+        if (transferredMs !== null) this.transfers.push({ key, atMs: transferredMs })
         if (kind === 'session') sessions++
         else if (kind === 'message') messages++
         else events++
@@ -312,6 +327,7 @@ export class Batch {
       }
       now = this.#spread(row.id, now, known, versions, observedAtMs)
     } catch (thrown) {
+      this.transfers.length = shown
       this.reject(unmappable(row.raw, row.id, 'encode', thrown, row.fingerprint), piece, versions, cursor())
       return false
     }
@@ -384,6 +400,7 @@ export class Batch {
           continue
         }
         this.sessions++
+        if (record.transferred_at !== null) this.transfers.push({ key: sessionKey, atMs: record.transferred_at })
       }
       this.#add(topic, this.#partitionOfBot(botId), { key, value })
     }

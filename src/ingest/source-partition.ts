@@ -15,7 +15,7 @@ import type { Connector, RecordKind, Scope, Stream } from '../source/contract.ts
 import type { QuotaPool } from '../source/quota.ts'
 import { formerTransactionalId, sourceTransactionalId, type TopicNames } from '../topics.ts'
 import { doorOf } from './door.ts'
-import type { Outputs } from './encode.ts'
+import type { Feed, Outputs } from './encode.ts'
 import { maskFor } from './mask.ts'
 import type { PlanSpec } from './plan.ts'
 import type { TaskParts } from './task.ts'
@@ -94,7 +94,7 @@ export function partsOf(
     account: base.account,
     task,
     door: doorOf(maskFor(connector, base)),
-    feeds: kindsOf(connector, streamName, config),
+    feeds: feedsOf({ name, connector, base, config }, streamName),
     transfers: base.transfers,
     tolerant: base.errorsTolerance === 'all',
   }
@@ -155,6 +155,18 @@ export function kindsOf({ manifest, streams }: Connector, streamName: string, co
   const tellsSessions = manifest.sessionStream === streamName || (derive !== null && derive.publishes !== false)
   const kinds = stream?.gives ?? ['session', 'message', 'event']
   return tellsSessions ? kinds : kinds.filter(kind => kind !== 'session')
+}
+
+/** Whether it can be known which sessions went to an agent, with this config. */
+export function tellsTransfers({ connector, base, config }: Omit<ConnectorToRun, 'name'>): boolean {
+  return connector.tellsTransfers?.(config as never, base.transfers) ?? true
+}
+
+/** What Progress of the stream says that it gives. */
+export function feedsOf(of: ConnectorToRun, streamName: string): readonly Feed[] {
+  const kinds = kindsOf(of.connector, streamName, of.config)
+  if (!kinds.includes('session')) return kinds
+  return [...kinds, tellsTransfers(of) ? 'transfer' : 'no_transfer']
 }
 
 /** How time is cut for a stream: the config's figures, else the stream's, else the manifest's. */

@@ -14,6 +14,7 @@ import { place, type Reader, type Step } from './reader.ts'
 import type { Reject } from './reject.ts'
 import { decode, mapRows, type Row, type RowPath } from './rows.ts'
 import type { Stages } from './run.ts'
+import { type ShownTransfers, TransferDelay } from './transfer-delay.ts'
 import type { Versions } from './versions.ts'
 
 export type IngestMetrics = Pick<Metrics, 'inc' | 'observe' | 'set' | 'setStreamState'>
@@ -35,6 +36,8 @@ export interface StageParts extends CommitParts {
   readonly metrics: IngestMetrics
   readonly health: PartitionHealth
   readonly signal: AbortSignal
+  /** Transfers that the connector's streams have shown; absent: of this stream alone. */
+  readonly shown?: ShownTransfers | undefined
   /** Called after each commit that reports progress. */
   readonly onCommit: () => void
 }
@@ -57,6 +60,9 @@ export function stagesOf(parts: StageParts): Stages {
   let pageContext: RowContext | null = null
   /** When an open row that does not change was remembered last. */
   const remembered = new Map<string, number>()
+  const { shown, metrics } = parts
+  const liveSinceMs = spec.inOrder ? null : reader.cursor.live.atMs
+  const delay = new TransferDelay(to.connector, { metrics, shown, liveSinceMs })
   derived?.settle(atMs => watermark(reader.cursor, atMs))
   /** The cursor before the page in hand, for the rejects in it. */
   let cursorOfPage: { step: Step; text: string } | null = null
@@ -118,6 +124,7 @@ export function stagesOf(parts: StageParts): Stages {
     const beganMs = performance.now()
     await commit(parts, batch, reader.cursor, clock.now())
     count(parts, batch, (performance.now() - beganMs) / 1000)
+    delay.committed(batch.transfers, reader.isBehind, clock.now())
     closeBatch()
     if (!isProgress) return
     health.committed({

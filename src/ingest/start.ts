@@ -18,6 +18,7 @@ import { type Standby, startStandby } from './standby.ts'
 import { type ConnectorToRun, leaseOf, openShared, partitionsOf, partsOf, type SharedOptions } from './source-partition.ts'
 import type { IngestMetrics } from './stages.ts'
 import { runTask, type TaskParts } from './task.ts'
+import { ShownTransfers } from './transfer-delay.ts'
 
 export interface IngestOptions extends SharedOptions {
   readonly connectors: readonly ConnectorToRun[]
@@ -66,6 +67,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   const running = options.connectors.flatMap(of => {
     const { name, connector, base, config } = of
     const httpSpec = connector.http(config as never)
+    const shown = new ShownTransfers()
     return partitionsOf(connector, base, config).map(async (partition, index) => {
       const { place, ...parts } = partsOf(shared, of, partition, index % base.tasksMax)
       const { task } = parts.to
@@ -104,6 +106,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
         health: state,
         signal,
         standby,
+        shown,
         fault: options.fault ?? (() => {}),
         onReader: to => (reader = to),
       })

@@ -26,7 +26,7 @@ import type { PlanSpec } from './plan.ts'
 import { Reader } from './reader.ts'
 import { restore, type RestoreParts } from './restore.ts'
 import { run, type Stages } from './run.ts'
-import { type IngestMetrics, stagesOf } from './stages.ts'
+import { type IngestMetrics, type StageParts, stagesOf } from './stages.ts'
 import type { Standby } from './standby.ts'
 
 export interface TaskParts {
@@ -56,6 +56,7 @@ export interface TaskParts {
   readonly pluginPatienceMs?: number
   /** Told of the reader in use, so that its lane can set the order of requests. */
   readonly onReader: (reader: Reader) => void
+  readonly shown?: StageParts['shown']
 }
 
 const FIRST_PAUSE_MS = 1_000

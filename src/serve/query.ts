@@ -7,7 +7,7 @@ import { FlowError } from '../errors.ts'
 import { CHANNELS, MEASURES, type Measure, type TimeRange } from '../records.ts'
 import { BUCKET_MS, BUCKETS, type Bucket, type Edges, edgeSteps, isoIn, type Zone, zoneOf } from './buckets.ts'
 import { sortSteps, type Steps } from './slices.ts'
-import { LABELS, type Label, type SeriesStore, type StoredSeries } from './store.ts'
+import { LABELS, type Label, type SeriesLabels, type SeriesStore, type StoredSeries } from './store.ts'
 
 /** Most buckets of one series, of one rolling window, and most values of one answer. */
 export const MOST_POINTS = 50_000
@@ -45,12 +45,15 @@ export interface SeriesQuery {
 
 type Filters = Readonly<Partial<Record<Label, readonly string[]>>>
 
-/** The kind of record that a measure counts. */
-export type Kind = 'session' | 'message' | 'event'
+/** What a measure needs to be known: the kind of record that it counts, or sessions of which transfers to a person are known. */
+export type Kind = 'session' | 'transfer' | 'message' | 'event'
 
 /** What has been read, as `Progress` says it and our own reading has caught up with it. */
 export interface Completeness {
-  /** The streams that give this kind of record, as they are at this moment; the list does not change afterwards. */
+  /**
+   * The streams that give this kind of record, as they are at this moment; the list does not change afterwards. Those of `transfer` are streams of
+   * `session`, without those whose connector cannot know whether a session was transferred.
+   */
   streams(feeds: Kind): readonly StreamRead[]
 }
 
@@ -195,7 +198,15 @@ export function* answerQuery(query: SeriesQuery, store: SeriesStore, completenes
     for (const measure of measures) {
       const sums = new Float64Array(edges.length - 1)
       const known = new Uint8Array(edges.length - 1)
-      yield* addAll(group.series, measure, edges, sums, known)
+      const isUntold = (of: StoredSeries) => kindOf(measure) === 'transfer' && told.isUntold(of.labels)
+      yield* addAll(
+        group.series.filter(of => !isUntold(of)),
+        measure,
+        edges,
+        sums,
+        known,
+      )
+      yield* addCounted(group.series.filter(isUntold), measure, edges, sums, known)
       const read = yield* told.of(kindOf(measure), group.streams, edges)
       for (let at = 0; at < known.length; at++) if (read.marks[at] === 1) known[at] = 1
       const values = rolled(sums, known, window, first)
@@ -209,8 +220,13 @@ export function* answerQuery(query: SeriesQuery, store: SeriesStore, completenes
   const xValues: string[] = []
   for (let at = first; at < edges.length - 1; at++) if (xValues.push(isoIn(zone, edges[at] ?? 0)) % 512 === 0) yield
   const whole: (number | null)[] = []
-  for (const kind of new Set(measures.map(kindOf)))
-    whole.push((yield* told.of(kind, [streamsOf(query.filters, {})], edges)).completeUntil)
+  for (const kind of new Set(measures.map(kindOf))) {
+    const asked = [streamsOf(query.filters, {})]
+    const read = yield* told.of(kind, asked, edges)
+    // What no connector can know does not hold up what was asked for beside it.
+    if (kind === 'transfer' && read.streams === 0 && (yield* told.of('session', asked, edges)).streams > 0) continue
+    whole.push(read.completeUntil)
+  }
   return {
     data: { series, series_labels: names, x_values: xValues },
     complete_until: iso(leastOf(whole)),
@@ -321,6 +337,24 @@ function* addAll(
   }
 }
 
+/** The same for series whose zeros mean nothing: only what was counted is known. */
+function* addCounted(
+  series: readonly StoredSeries[],
+  measure: Measure,
+  edges: readonly number[],
+  sums: Float64Array,
+  known: Uint8Array,
+): Steps<void> {
+  if (series.length === 0) return
+  const counted = new Float64Array(sums.length)
+  yield* addAll(series, measure, edges, counted, new Uint8Array(known.length))
+  for (const [at, count] of counted.entries()) {
+    if (count === 0) continue
+    sums[at] = (sums[at] ?? 0) + count
+    known[at] = 1
+  }
+}
+
 const picked = (labels: Group['labels'], names: readonly Label[]): Partial<Record<Label, string>> =>
   Object.fromEntries(names.map(name => [name, labels[name] ?? '']))
 
@@ -338,6 +372,7 @@ const nameOf = (labels: Partial<Record<Label, string>>, groupBy: readonly Label[
   [...groupBy.map(label => labels[label] || '(none)'), ...(measure === null ? [] : [measure])].join(' / ')
 
 function kindOf(measure: Measure): Kind {
+  if (measure === 'agent_transfers' || measure === 'sessions_agent') return 'transfer'
   return measure === 'events' ? 'event' : measure.startsWith('messages_') ? 'message' : 'session'
 }
 
@@ -345,13 +380,26 @@ interface Read {
   /** 1 for every bucket of which some part has been read. */
   readonly marks: Uint8Array
   readonly completeUntil: number | null
+  /** How many streams were asked. */
+  readonly streams: number
 }
 
 /** What had been read when the query began. Groups of the same streams share one answer. */
 function readingOf({ measures }: SeriesQuery, completeness: Completeness) {
-  const tables = new Map([...new Set(measures.map(kindOf))].map(kind => [kind, tableOf(completeness.streams(kind))]))
+  const kinds = new Set(measures.map(kindOf))
+  if (kinds.has('transfer')) kinds.add('session')
+  const streams = new Map([...kinds].map(kind => [kind, completeness.streams(kind)]))
+  const tables = new Map([...streams].map(([kind, all]) => [kind, tableOf(all)]))
   const answers = new Map<string, Read>()
+  const botOf = (labels: Pick<SeriesLabels, 'vendor' | 'account'>, bot: string | null) =>
+    JSON.stringify([labels.vendor, labels.account, bot])
+  const botsOf = (kind: Kind) => new Set(streams.get(kind)?.map(stream => botOf(stream, stream.bot_id)))
+  const [giving, telling] = kinds.has('transfer') ? [botsOf('session'), botsOf('transfer')] : [new Set(), new Set()]
+  const has = (bots: ReadonlySet<unknown>, labels: SeriesLabels) =>
+    bots.has(botOf(labels, null)) || bots.has(botOf(labels, labels.bot_id))
   return {
+    /** Whether the bot's sessions are read, and nobody can know which of them were transferred. */
+    isUntold: (labels: SeriesLabels) => telling.size < giving.size && has(giving, labels) && !has(telling, labels),
     *of(kind: Kind, filters: readonly StreamFilter[], edges: readonly number[]): Steps<Read> {
       const key = filters.length === 1 ? `${kind}${JSON.stringify(filters[0])}` : null
       const before = key === null ? undefined : answers.get(key)
@@ -382,7 +430,7 @@ function readingOf({ measures }: SeriesQuery, completeness: Completeness) {
         open += changes[at] ?? 0
         if (open > 0) marks[at] = 1
       }
-      const read = { marks, completeUntil: leastOf(until) }
+      const read = { marks, completeUntil: leastOf(until), streams: matching.size }
       // The newest few: groups by channel all ask alike, those by bot each on their own.
       if (key !== null) answers.set(key, read)
       for (const oldest of answers.keys()) if (answers.size > MOST_KEPT) answers.delete(oldest)

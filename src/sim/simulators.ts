@@ -25,6 +25,8 @@ export interface Simulator {
   readonly url: string
   /** What a connector's config must say to read it, but `connector.class`. */
   readonly config: Readonly<Record<string, string>>
+  /** The rules of `transfer.rules` that find the transfers of this world, where the connector's own do not. Printed by `simulate` beside `config`. */
+  readonly transferRules?: readonly string[]
   readonly faults: Faults
   /** The newest requests, oldest first. */
   readonly log: readonly Logged[]
@@ -62,6 +64,15 @@ export interface Simulators {
   stop(): Promise<void>
 }
 
+/** The simulator's keys with its rules as one text, in which a `;` of a pattern is written as its code. */
+export function printedConfig({
+  config,
+  transferRules = [],
+}: Pick<Simulator, 'config' | 'transferRules'>): Record<string, string> {
+  if (transferRules.length === 0) return { ...config }
+  return { ...config, 'transfer.rules': transferRules.map(rule => rule.replaceAll(';', String.raw`\x3b`)).join('; ') }
+}
+
 /**
  * Starts the simulators of these vendors (default: all that there are), the n-th at `port + n`, or each at a free port. When one does not start,
  * those before it are stopped again.
@@ -86,5 +97,5 @@ export async function startSimulators(options: SimulatorOptions & { readonly ven
     await stop()
     throw error
   }
-  return { all, config: Object.fromEntries(all.map(({ vendor, config }) => [vendor, config])), stop }
+  return { all, config: Object.fromEntries(all.map(each => [each.vendor, printedConfig(each)])), stop }
 }

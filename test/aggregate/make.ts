@@ -82,7 +82,7 @@ export function makeSession(r: Random, id: string, revision: number, fromMs: num
     topics: [],
     tags: [],
     variables: {},
-    is_test: null,
+    is_test: r.pick([null, false, false, true]),
     link: null,
     attributes: {},
   }

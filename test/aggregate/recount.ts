@@ -11,7 +11,7 @@ type Of = Pick<Session, 'vendor' | 'account' | 'bot_id'> & { channel: string | n
 const isTime = (atMs: number | null, of: { observed_at: number }) =>
   atMs !== null && new Date(atMs).getUTCFullYear() >= 2000 && atMs - of.observed_at <= 24 * 3_600_000
 
-/** A table of these newest sessions, and of messages and events in offset order: the first record of a key counts. */
+/** A table of these newest sessions, without those of tests, and of messages and events in offset order: the first record of a key counts. */
 export function recount(sessions: Iterable<Session>, messages: Iterable<Message>, events: Iterable<Event>): Table {
   const table: Table = {}
   const count = (of: Of, atMs: number, measure: (typeof MEASURES)[number], by = 1) => {
@@ -21,6 +21,7 @@ export function recount(sessions: Iterable<Session>, messages: Iterable<Message>
     row[MEASURES.indexOf(measure)] = (row[MEASURES.indexOf(measure)] ?? 0) + by
   }
   for (const session of sessions) {
+    if (session.is_test === true) continue
     const s = {
       ...session,
       ended_at: isTime(session.ended_at, session) ? session.ended_at : null,

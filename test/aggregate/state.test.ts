@@ -110,6 +110,7 @@ const session = (of: Partial<Session> = {}): Session => ({
   transferred_at: null,
   channel: 'web',
   language: 'en',
+  is_test: null,
   ...of,
 })
 
@@ -153,6 +154,31 @@ describe('a session counts', () => {
     state.session(key(base), null)
     expect(counted(state)).toEqual({})
     state.session(key(base), session({ revision: 3, ended_at: null }))
+    expect(counted(state)).toEqual({ '10:00': { sessions: 1, sessions_self_service: 1 } })
+  })
+
+  test('not when it is of a test: taken back when it turns out so, and added when it turns out not to be', () => {
+    const [topic, state] = [new Map<string, Buffer>(), newState()]
+    const one = { '10:00': { sessions: 1, sessions_self_service: 1 } }
+    state.session(key(base), session({ ended_at: null, is_test: true }))
+    expect([counted(state), state.firstSeen(), state.changedSessions.size]).toEqual([{}, [], 0])
+    state.session(key(base), session({ ended_at: null, is_test: false, revision: 2 }))
+    expect(counted(state)).toEqual(one)
+    publishTo(topic, state)
+    state.session(key(base), session({ ended_at: null, is_test: true, revision: 3 }))
+    expect([counted(state), topic.size]).toEqual([{}, 1])
+    publishTo(topic, state)
+    expect(topic.size, 'nothing is remembered of it').toBe(0)
+    const restored = restart(topic, state)
+    restored.session(key(base), session({ ended_at: null, revision: 4 }))
+    expect(counted(restored)).toEqual(one)
+  })
+
+  test('also when it is of a test, where tests are to be counted', () => {
+    const state = createState({ retentionMs: 400 * DAY_MS, includeTest: true })
+    state.restoreTime(NOON)
+    tell(state, NOON)
+    state.session(key(base), session({ ended_at: null, is_test: true }))
     expect(counted(state)).toEqual({ '10:00': { sessions: 1, sessions_self_service: 1 } })
   })
 

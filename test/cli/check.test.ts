@@ -1,5 +1,8 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { checkCommand } from '../../src/cli/check.ts'
 import { connectRegistry } from '../../src/kafka/registry.ts'
@@ -84,4 +87,45 @@ test('a wrong registry path is told with its place and cure; tasks.max above 1 i
   const right = await check(config('/apis/ccompat/v7/', 1))
   expect(right.findings.find(({ what }) => what === 'registry')).toMatchObject({ finding: 'ok', url: `${url}/apis/ccompat/v7` })
   expect(right.findings.filter(({ finding }) => finding === 'warning')).toEqual([])
+}, 60_000)
+
+test('a connector that cannot know transfers says so: a warning, no fault', async () => {
+  const url = await registry(response => response.writeHead(404).end())
+  const folder = mkdtempSync(join(tmpdir(), 'colloquy-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  const plugin = join(folder, 'mute.ts')
+  const source = new URL('../../src/source/index.ts', import.meta.url).href
+  writeFileSync(
+    plugin,
+    `import { z } from ${JSON.stringify(import.meta.resolve('zod'))}
+import { defineConnector, session } from ${JSON.stringify(source)}
+export default defineConnector({
+  manifest: { id: 'mute', title: 'Mute', apiVersion: '1', docs: 'https://mute.example', quota: {}, pollIntervalMs: 60000, sessionStream: 's' },
+  config: z.strictObject({ hint: z.string().optional().describe('A word') }),
+  http: () => ({ baseUrl: 'http://127.0.0.1:9' }),
+  tellsTransfers: (config, rules) => config.hint !== undefined || rules.hasAny('flow'),
+  streams: { s: {
+    window: { longestMs: Infinity, lagMs: 0, lookbackMs: 0, durableResume: false },
+    row: z.object({ id: z.string() }),
+    async *read() { yield { rows: [], resume: null } },
+    identify: row => row.id,
+    normalise: () => [],
+  } },
+})
+`,
+  )
+  const found = async (keys: object) => {
+    const { code, findings } = await check({
+      registry: { url: `${url}/apis/ccompat/v7` },
+      plugins: [plugin],
+      connectors: { acme: { 'connector.class': plugin, ...keys } },
+    })
+    return { code, warnings: findings.filter(({ finding, what }) => finding === 'warning' && what === 'connectors.acme') }
+  }
+  expect((await found({})).warnings).toEqual([
+    { finding: 'warning', what: 'connectors.acme', warning: expect.stringContaining('set transfer.rules') as string },
+  ])
+  expect((await found({ hint: 'x' })).warnings).toEqual([])
+  expect((await found({ 'transfer.rules': 'flow~agent=agent_transferred' })).warnings).toEqual([])
+  expect((await found({ 'transfer.rules': 'tag~agent=agent_transferred' })).warnings).toHaveLength(1)
 }, 60_000)

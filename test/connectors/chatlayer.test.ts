@@ -7,6 +7,7 @@ import type { Event, Session } from '../../src/records.ts'
 import { createWorld } from '../../src/sim/index.ts'
 import { parseConnectorConfig } from '../../src/source/config.ts'
 import { conformanceChecks } from '../../src/conformance/index.ts'
+import { parseTransferRules } from '../../src/source/transfers.ts'
 import type { Derive } from '../../src/source/contract.ts'
 import {
   FlowError,
@@ -719,7 +720,9 @@ describe('conformance', () => {
 
 function contextOf(config: never, scope: Scope, name: string, observedAtMs: number) {
   const { lookbackMs } = windowOf(name, config)
-  return rowContext<unknown>({ vendor: 'chatlayer', account: 'acme', connector: 'acme', config, scope, observedAtMs, lookbackMs })
+  const { transfers } = parseTransferRules(chatlayer.manifest.transferRules ?? [])
+  const of = { vendor: 'chatlayer', account: 'acme', connector: 'acme', config, scope, observedAtMs, lookbackMs, transfers }
+  return rowContext<unknown>(of)
 }
 
 /** Every stream read whole, window by window, and its rows made into records, as one pass of the pipeline does. */
@@ -737,7 +740,9 @@ async function readWorld(flat: Readonly<Record<string, unknown>>, window: Window
         for await (const page of stream.read({ config: config as never, scope, window: piece, resume: null, nowMs, http }))
           for (const raw of page.rows) {
             const parsed = stream.row.parse(raw) as never
-            rows.set(stream.identify(parsed), merged(rows.get(stream.identify(parsed)), parsed))
+            const isWatched = name === 'events' && 'lastMs' in parsed
+            const id = isWatched ? `${stream.identify(parsed)} ${parsed['lastMs']}` : stream.identify(parsed)
+            rows.set(id, isWatched ? parsed : merged(rows.get(id), parsed))
           }
       const given = [...rows.values()] as never[]
       const richer = stream.expand ? await stream.expand({ config: config as never, scope, rows: given, nowMs, http }) : given
@@ -749,7 +754,10 @@ async function readWorld(flat: Readonly<Record<string, unknown>>, window: Window
         nowMs,
         contextOf(config as never, scope, name, nowMs),
       )
-      events.push(...told.events)
+      // A conversation that two windows cut is one row: the pipeline tells its events once.
+      const known = new Set(events.map(({ event_key }) => event_key))
+      const isCut = ({ event_key, type }: Event) => type === 'agent_transferred' && known.size === known.add(event_key).size
+      events.push(...told.events.filter(each => !isCut(each)))
       sessions.push(...told.sessions)
     }
   }

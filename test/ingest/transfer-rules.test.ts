@@ -6,6 +6,7 @@ import { memoryRegistry } from '../../src/conformance/topics.ts'
 import { peekConnector } from '../../src/ingest/peek.ts'
 import { redrive } from '../../src/ingest/redrive.ts'
 import { readDeadLetters } from '../../src/ingest/rejects.ts'
+import { feedsOf } from '../../src/ingest/source-partition.ts'
 import { applyTransfers, transferredAt } from '../../src/ingest/transfer-rules.ts'
 import { silentLog } from '../../src/log.ts'
 import type { BaseConfig } from '../../src/source/config.ts'
@@ -360,4 +361,16 @@ describe('over lives of a source partition', () => {
     expect(JSON.stringify(hashed)).not.toContain('34600000000')
     expect(hashed[0]?.event_id).not.toBe(plain[0]?.event_id)
   })
+})
+
+test('Progress says whether transfers can be known, where the stream gives sessions', () => {
+  const connector = connectorOf({ rows: [] })
+  const mute: Connector = { ...connector, tellsTransfers: (_config: never, given) => given.hasAny('flow') }
+  const feeds = (of: Connector, ...texts: string[]) =>
+    feedsOf({ name: 'acme', connector: of, base: { ...base, transfers: rules(...texts) }, config: {} }, 'sessions')
+  expect(feeds(connector)).toEqual(['session', 'message', 'event', 'transfer'])
+  expect(feeds(mute)).toEqual(['session', 'message', 'event', 'no_transfer'])
+  expect(feeds(mute, 'flow~x=agent_transferred').at(-1)).toBe('transfer')
+  const elsewhere = { ...mute, manifest: { ...mute.manifest, sessionStream: 'other' } }
+  expect(feeds(elsewhere), 'a stream without sessions').toEqual(['message', 'event'])
 })

@@ -48,6 +48,8 @@ export interface Life {
   readonly done: Promise<void>
   readonly health: Health
   readonly counted: ReadonlyMap<string, number>
+  /** Values of histograms, by name and labels. */
+  readonly observed: ReadonlyMap<string, readonly number[]>
   stop(): Promise<void>
 }
 
@@ -68,12 +70,16 @@ export function startLife(of: {
   const config = { ...base, ...of.base }
   const controller = new AbortController()
   const counted = new Map<string, number>()
+  const observed = new Map<string, number[]>()
   const metrics: TaskParts['metrics'] = {
     inc: (name, labels, n = 1) => {
       const key = [name, ...Object.values(labels)].join(' ')
       counted.set(key, (counted.get(key) ?? 0) + n)
     },
-    observe: () => {},
+    observe: (name, labels, value) => {
+      const key = [name, ...Object.values(labels)].join(' ')
+      observed.set(key, [...(observed.get(key) ?? []), value])
+    },
     set: () => {},
     setStreamState: () => {},
   }
@@ -124,6 +130,7 @@ export function startLife(of: {
     done,
     health,
     counted,
+    observed,
     async stop() {
       controller.abort()
       await done

@@ -31,12 +31,16 @@ export function completenessOf(
     covered: [string, string][]
     completeUntil?: string
     feeds?: string
+    /** false: gives sessions, and cannot know which of them were transferred. */
+    tells?: boolean
   }[]
 ): Completeness {
   return {
     streams: kind =>
       streams
-        .filter(({ feeds = kind }) => feeds === kind)
+        .filter(({ feeds = kind, tells = true }) =>
+          kind === 'transfer' ? tells && (feeds === kind || feeds === 'session') : feeds === kind,
+        )
         .map(({ vendor = 'botmaker', account = 'acme', bot_id = null, covered, completeUntil }) => ({
           vendor,
           account,

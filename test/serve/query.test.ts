@@ -105,6 +105,55 @@ test('a measure is as complete as the streams that tell what it counts', () => {
   expect(of('messages_user')).toEqual([[null, null, null, null], null])
 })
 
+test('transfers that no connector can know are null, not 0, in JSON and in CSV, and hold up nothing beside them', () => {
+  const at = '2026-11-01T01:00:00Z'
+  const store = storeOf({ at, sessions: 3, agent_transfers: 1 }, { at, sessions: 5, vendor: 'syntphony' })
+  const covered: [string, string][] = [['2026-11-01T00:00:00Z', '2026-11-01T03:00:00Z']]
+  const completeUntil = '2026-11-01T03:00:00Z'
+  const read = completenessOf(
+    { covered, completeUntil, feeds: 'session' },
+    { vendor: 'syntphony', covered, completeUntil, feeds: 'session', tells: false },
+  )
+  const measures = ['agent_transfers', 'sessions_agent', 'sessions'] as const
+  const query = { measure: measures.join(), bucket: '1h', group_by: 'vendor', ...day }
+  const valuesOf = (parameters: object, of = store) =>
+    ask(of, { ...query, ...parameters }, read).data.series.map(({ labels, values, sum }) => [
+      labels.vendor,
+      labels.measure,
+      values,
+      sum,
+    ])
+  expect(valuesOf({})).toEqual([
+    ['botmaker', 'agent_transfers', [0, 1, 0, null], 1],
+    ['botmaker', 'sessions_agent', [0, 0, 0, null], 0],
+    ['botmaker', 'sessions', [0, 3, 0, null], 3],
+    ['syntphony', 'agent_transfers', [null, null, null, null], null],
+    ['syntphony', 'sessions_agent', [null, null, null, null], null],
+    ['syntphony', 'sessions', [0, 5, 0, null], 5],
+  ])
+  expect(valuesOf({ group_by: '' }), 'of all bots: those that are known').toEqual([
+    [undefined, 'agent_transfers', [0, 1, 0, null], 1],
+    [undefined, 'sessions_agent', [0, 0, 0, null], 0],
+    [undefined, 'sessions', [0, 8, 0, null], 8],
+  ])
+  expect(valuesOf({ measure: 'agent_transfers', rolling: '2h', vendor: 'syntphony' })[0]?.[2]).toEqual([null, null, null, null])
+  const until = (vendor: string, measure: string) => ask(store, { ...query, vendor, measure }, read).complete_until
+  expect(until('syntphony', 'agent_transfers')).toBeNull()
+  expect(until('syntphony', 'agent_transfers,sessions')).toBe('2026-11-01T03:00:00.000Z')
+
+  const parsed = parseQuery({ ...query, format: 'csv' }, NOW)
+  const { pieces } = finish(bodyOf(parsed, finish(answerQuery(parsed, store, read))))
+  const lines = Buffer.concat([...pieces])
+    .toString()
+    .split('\r\n')
+    .filter(line => line.startsWith('2026-11-01T01'))
+  expect(lines).toEqual(['2026-11-01T01:00:00.000Z,botmaker,1,0,3', '2026-11-01T01:00:00.000Z,syntphony,,,5'])
+
+  // Counted while there were rules: a fact, which stays.
+  const counted = storeOf({ at, sessions: 5, sessions_agent: 2, vendor: 'syntphony' })
+  expect(valuesOf({ measure: 'sessions_agent' }, counted)[0]?.[2]).toEqual([null, 2, null, null])
+})
+
 test('each group is null or 0 by its own streams', () => {
   const store = storeOf(
     { at: '2026-11-01T01:00:00Z', sessions: 1 },

@@ -1,4 +1,4 @@
-/** The measures of the contract, counted from what stands on the topics: plainly, and with none of the aggregator's code. */
+/** The measures of the contract, counted from what stands on the topics, without sessions of tests: plainly, and with none of the aggregator's code. */
 import { MEASURES, type Event, type Measure, type Message, type Session } from '../../src/records.ts'
 import type { IndependentRecord } from './independent/read-topics.ts'
 
@@ -32,7 +32,7 @@ export function recount(
     }
   }
   for (const session of newest.values()) {
-    if (session === null) continue
+    if (session === null || session.is_test === true) continue
     const { channel, started_at, ended_at, transferred_at, containment } = session
     add('sessions', channel, started_at, 1)
     add(`sessions_${containment.toLowerCase()}` as Measure, channel, started_at, 1)

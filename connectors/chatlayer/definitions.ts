@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { FlowError, type Http, looseObject, number, text, type Transfers } from '../../src/source/index.ts'
 import { isAnswer } from './answer.ts'
+import { objectOf } from './rows.ts'
 import { typeOf } from './types.ts'
 
 /** A bot has some dozens of names. */
@@ -12,12 +13,6 @@ const DefinitionsPage = looseObject({
   event_definitions: z.array(z.unknown()).nullish(),
   next_page_token: z.unknown().optional(),
 }).refine(body => isAnswer(body, body.event_definitions, ['event_definitions', 'next_page_token']))
-
-const Definition = looseObject({
-  event: z.unknown().transform(text),
-  volume_30_day: z.unknown().transform(number),
-  last_seen_at: z.unknown().transform(text),
-})
 
 interface Reading {
   readonly botIds: readonly string[]
@@ -58,9 +53,9 @@ async function definitions(path: string, http: Http): Promise<unknown[] | null> 
 }
 
 function lineOf(row: unknown, bot: string, config: Reading, transfers: Transfers): string[] {
-  const parsed = Definition.safeParse(row)
-  if (!parsed.success || parsed.data.event === null) return []
-  const { event, volume_30_day: volume, last_seen_at: seen } = parsed.data
+  const told = objectOf(row)
+  const [event, volume, seen] = [text(told['event']), number(told['volume_30_day']), text(told['last_seen_at'])]
+  if (event === null) return []
   const own = typeOf(event, config)
   const types = [...new Set([...transfers.matches('event', event), ...(own === 'other' ? [] : [own])])]
   const counted = volume === null ? [] : [`${volume} in 30 days`]

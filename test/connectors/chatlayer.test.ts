@@ -555,6 +555,44 @@ describe('series', () => {
     ])
   })
 
+  test.each<[string, string | string[]]>([
+    ['comma', 'whatsapp,facebook'],
+    ['repeat', ['whatsapp', 'facebook']],
+  ])('of some channels and languages are asked for with them; messages for each alone (filter.form %s)', async (form, both) => {
+    const x_values = ['08', '09'].map(hour => `2026-11-09T${hour}:00:00Z`)
+    const window = { fromMs: T('2026-11-09T09:30:00Z'), untilMs: T('2026-11-09T10:00:00Z') }
+    const ranged = { ...asked, end_time: '2026-11-09T10:00:00.000Z' }
+    const answer = (value: number) => ({ data: { series: [{ values: [0, value] }], x_values } })
+    const vendor = await scriptedVendor([
+      { path: conversations, query: { ...ranged, channel_type: both, language: 'nl' }, body: answer(3) },
+      { path: messages, query: { ...ranged, channel_type: 'whatsapp', language: 'nl' }, body: answer(5) },
+      { path: messages, query: { ...ranged, channel_type: 'facebook', language: 'nl' }, body: answer(7) },
+    ])
+    const flat = { 'channel.type': 'whatsapp,facebook', language: 'nl', 'filter.form': form, 'series.group.by': 'none' }
+    const { rows, config, error } = await read(vendor, 'series', { flat, window })
+    expect(error).toBeNull()
+    const stream = streamOf('series')
+    const scope = scopesOf('series', config)[0] as Scope
+    const points = rows.map(raw => stream.row.parse(raw) as never)
+    const records = points
+      .flatMap(row => stream.normalise(row, contextOf(config, scope, 'series', NOW)))
+      .map(({ record }) => record as Event)
+    expect(
+      records.map(({ name, channel, language, attributes }) => [
+        name,
+        attributes['value'],
+        channel,
+        language,
+        attributes['series.filter'],
+      ]),
+    ).toEqual([
+      ['conversations', '3', null, 'nl', '{"channel_type":["whatsapp","facebook"],"language":["nl"]}'],
+      ['messages', '5', 'whatsapp', 'nl', '{"channel_type":["whatsapp"],"language":["nl"]}'],
+      ['messages', '7', 'messenger', 'nl', '{"channel_type":["facebook"],"language":["nl"]}'],
+    ])
+    expect(new Set(points.map(row => stream.identify(row))).size, 'points of other channels are other points').toBe(3)
+  })
+
   test('a bucket that ends with one window is not asked for by the next, nor missed between them', async () => {
     const x_values = ['07', '08', '09', '10', '11', '12'].map(hour => `2026-11-09T${hour}:00:00Z`)
     const body = { data: { series: [{ values: [1, 2, 3, 4, 5, 6] }], x_values } }

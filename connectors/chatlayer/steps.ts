@@ -131,7 +131,7 @@ export function watchDrafts(row: Thread, ctx: RowContext<{ sessionGapMs: number;
   const { derived, scope } = ctx
   if (derived === null) return []
   const { version } = botOf(scope)
-  return handOversIn(row, ctx).map(({ type, transition: { id, givenId, atMs, from, to, depth } }) =>
+  return handOversIn(row, ctx).map(({ type, transition: { id, givenId, atMs, from, to, depth, extra } }) =>
     event(derived, {
       eventId: `${scope.name}/step/${id}/${type}`,
       occurredAt: atMs,
@@ -139,6 +139,7 @@ export function watchDrafts(row: Thread, ctx: RowContext<{ sessionGapMs: number;
       name: to.id,
       userId: row.userId,
       attributes: {
+        ...extra,
         conversation_id: row.conversationId,
         channel_id: row.channelId,
         bot_version: version,

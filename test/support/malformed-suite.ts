@@ -92,21 +92,19 @@ export function malformedAnswers({
     const options: RowOptions = { ...single, ...(at === undefined ? {} : { at }) }
     const drawn = drawnFaults(first * 100 + place, single === undefined ? 40 : 8)
 
-    if (single === undefined) {
-      test('rows of another kind, and values that no field has', async () => {
-        let left: typeof ROW_FAULTS = ROW_FAULTS
-        for (let runs = 0; left.length > 0 && runs < 3; runs++)
-          left = left.slice(await survivesRows(bench, stream, left, again, options))
-        expect(left.length).toBeLessThan(ROW_FAULTS.length)
-      })
+    const [together, apart] = single === undefined ? [[ROW_FAULTS], []] : [[], [...ROW_FAULTS, ...drawn]]
+    test.each(together.map(faults => [faults] as const))('rows of another kind, and values that no field has', async faults => {
+      let left: typeof ROW_FAULTS = faults
+      for (let runs = 0; left.length > 0 && runs < 3; runs++)
+        left = left.slice(await survivesRows(bench, stream, left, again, options))
+      expect(left.length).toBeLessThan(faults.length)
+    })
 
-      test('rows with values drawn by a seed', async () => {
-        await survivesRows(bench, stream, drawn, again, options)
-      })
-      return
-    }
+    test.each(together.map(() => [drawn] as const))('rows with values drawn by a seed', async faults => {
+      await survivesRows(bench, stream, faults, again, options)
+    })
 
-    test.each([...ROW_FAULTS, ...drawn].map(fault => [fault.name, fault] as const))('a row: %s', async (_, fault) => {
+    test.each(apart.map(fault => [fault.name, fault] as const))('a row: %s', async (_, fault) => {
       expect(await survivesRows(bench, stream, [fault], again, options)).toBe(1)
     })
   })

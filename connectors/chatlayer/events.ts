@@ -8,6 +8,9 @@ import type { Bot } from './scopes.ts'
 /** Two streams read events, neither of which may keep more than this in memory: a window that holds more is halved, as far as it can be. */
 const MOST_EVENTS = 50_000
 
+/** Further pages that may hold nothing but malformed rows like those of earlier pages, before the listing counts as one that does not go on. */
+const MOST_BARREN = 100
+
 /** Only what paging needs. A list that is empty may be absent. */
 const EventsPage = z
   .looseObject({ events: z.array(z.unknown()).nullish(), next_page_token: z.unknown().optional() })
@@ -39,12 +42,14 @@ export async function eventsIn(of: {
   }
   const found = new Map<string, unknown>()
   const tokens = new Set<string>()
+  let barren = 0
   for (let token: string | null = null; ; ) {
     const page = await eventsPage(http, path, { ...query, page_token: token })
     const events = page.events ?? []
     const before = found.size
     for (const event of events) found.set(keyOf(event), event)
-    if (token !== null && events.length > 0 && found.size === before)
+    const isBarren = token !== null && events.length > 0 && found.size === before
+    if (isBarren && (events.some(hasTime) || ++barren > MOST_BARREN))
       throw new FlowError('SRC_MALFORMED', { path, hint: 'a further page of events holds nothing new' })
     if (found.size > MOST_EVENTS && window.untilMs - window.fromMs > of.smallestMs)
       throw new FlowError('SRC_WINDOW_TOO_LARGE', { path, events: found.size })
@@ -74,6 +79,10 @@ async function eventsPage(
       throw new FlowError('SRC_RESUME_EXPIRED', error.details, error)
     throw error
   }
+}
+
+function hasTime(event: unknown): boolean {
+  return instant(objectOf(event)['timestamp']) !== null
 }
 
 /** Those without a time come last: they are for rejects. */

@@ -13,10 +13,12 @@ import {
   defineConnector,
   type Draft,
   event,
+  EVENT_TYPES,
   type EventFields,
   eventWithoutSession,
   FlowError,
   type Http,
+  type Json,
   looseObject,
   number,
   realTime,
@@ -27,11 +29,47 @@ import {
   type Window,
 } from '../../src/source/index.ts'
 import { answered, isAnswer } from './answer.ts'
+import { eventNames } from './definitions.ts'
 import { eventsIn } from './events.ts'
 import { OWN_NAMES, pii } from './pii.ts'
-import { objectOf, Point, pointId, sorted, Thread, threadsOf, type Tracked, TrackingEvent, transitionsOf } from './rows.ts'
+import {
+  EventRow,
+  isThread,
+  objectOf,
+  Point,
+  pointId,
+  pointMark,
+  sorted,
+  Thread,
+  threadsOf,
+  type Tracked,
+  transitionsOf,
+} from './rows.ts'
 import { botOf, botScopes, recordBot, teamOf, teamScopes } from './scopes.ts'
-import { askAll, BUCKET_MS, daysEndingIn, LONGEST_MS, type Question, rangeFor, SMALLEST_MS, STATS } from './series.ts'
+import { isEventType, typeAfter, typeOf } from './types.ts'
+import {
+  refusedFlow,
+  saidBy,
+  tellsTransfers,
+  TRANSFER_RULES,
+  watchDrafts,
+  watchedRows,
+  watchesSteps,
+  watchId,
+  watchMark,
+  watchTurn,
+} from './steps.ts'
+import {
+  askAll,
+  BUCKET_MS,
+  daysEndingIn,
+  type Filter,
+  LONGEST_MS,
+  type Question,
+  rangeFor,
+  SMALLEST_MS,
+  STATS,
+} from './series.ts'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
@@ -62,10 +100,34 @@ const Config = z
     pageSize: z.int().min(1).max(100).default(100).describe('Events a page; the vendor takes more as 100'),
     eventsLagMs: z.int().min(0).default(MINUTE_MS).describe('Events are read up to now less this, milliseconds'),
     eventTypes: z
-      .array(z.string().regex(/^[^=]+=[a-z_]+$/, 'takes name=type'))
+      .array(
+        z
+          .string()
+          .regex(/^[^=].*=[a-z_]+$/, 'takes name=type')
+          .refine(pair => !/=[a-z_]+$/.test(pair) || isEventType(typeAfter(pair)), {
+            error: `ends in no type of an event; takes name=type with one of ${EVENT_TYPES.join(', ')}`,
+          }),
+      )
       .default([])
       .describe(
-        "What the bots' own events stand for, a comma list of `name=type`; an event of type agent_transferred makes its session AGENT",
+        "What the bots' own events stand for, a comma list of `name=type`, whatever the case of the name; for transfers rather use transfer.rules",
+      ),
+    transferRules: z
+      .array(z.string())
+      .optional()
+      .describe(
+        "What means a transfer to a person, SOURCE~REGEX=TYPE each; sources here: event (its name), attribute.NAME, step and flow (of events and of flows); default: the vendor's own definition, below. A rule on step asks for flows",
+      ),
+    channelType: ids()
+      .min(1)
+      .optional()
+      .describe("Series of these channels only, a comma list of the vendor's words; default: all"),
+    language: ids().min(1).optional().describe('Series of these languages only, a comma list; default: all'),
+    filterForm: z
+      .enum(['comma', 'repeat'])
+      .default('comma')
+      .describe(
+        'How several channels or languages are asked for where the documents say both: with commas, as the text has it, or with the name repeated, as the specification has it',
       ),
     sessionsDerive: z.boolean().default(true).describe('Make sessions of events; false: events belong to no session'),
     sessionGapMs: z
@@ -121,6 +183,7 @@ export default defineConnector({
     quota: { perSecond: 10, concurrency: TOGETHER, sharedBy: 'tokenId' },
     pollIntervalMs: MINUTE_MS,
     sessionStream: null,
+    transferRules: TRANSFER_RULES,
     pii,
   },
   config: Config,
@@ -131,32 +194,51 @@ export default defineConnector({
     classify: ({ status, headers, nowMs }) => (status === 429 ? rateLimited(headers, nowMs) : undefined),
   }),
 
+  tellsTransfers,
+
+  facts: ({ config, http, transfers }) => eventNames(config, http, transfers),
+
   streams: {
     events: {
       gives: ['session', 'event'],
       window: config => ({ ...EVENTS, lagMs: config.eventsLagMs, durableResume: false }),
       scopes: botScopes,
-      row: TrackingEvent,
+      row: EventRow,
 
       /** One page: the order of the listing is not known before its end. */
       async *read({ config, scope, window, http }) {
         const { smallestMs } = EVENTS
-        yield { rows: await eventsIn({ bot: botOf(scope), window, smallestMs, pageSize: config.pageSize, http }), resume: null }
+        const events = await eventsIn({ bot: botOf(scope), window, smallestMs, pageSize: config.pageSize, http })
+        const watched = watchesSteps(config) ? watchedRows(events, config.sessionGapMs) : []
+        yield { rows: [...events, ...watched], resume: null }
       },
+
+      async expand({ scope, rows, http, nowMs }) {
+        const flows = await flowsOf(rows.filter(isThread), { scope, http, nowMs })
+        return rows.map(row => (isThread(row) ? (flows.shift() as Thread) : row))
+      },
+
+      /** Many, so that a session's id is made of its first event. */
+      expandRows: 5_000,
 
       derive: config =>
         config.sessionsDerive
           ? {
               gapMs: config.sessionGapMs,
-              turn: (row, ctx: RowContext<Config>) => turnOf(row, ctx),
+              turn: (row, ctx: RowContext<Config>) =>
+                isThread(row) ? watchTurn(row, keyOf(row.conversationId, ctx.scope), ctx) : turnOf(row, ctx),
               sessionId: ({ key, firstAtMs }) => sessionIdOf(...(JSON.parse(key) as [string, string, string]), firstAtMs),
               publishes: true,
             }
           : null,
 
-      identify: row => row.id,
+      identify: row => (isThread(row) ? watchId(row) : row.id),
+
+      fingerprint: (row, ctx) => (isThread(row) ? watchMark(row, ctx.config.sessionGapMs, ctx) : (row as unknown as Json)),
 
       normalise: (row, ctx) => {
+        if (isThread(row)) return watchDrafts(row, ctx)
+        const said = saidBy(row.given)
         const bot = botOf(ctx.scope)
         const fields: EventFields = {
           eventId: `${ctx.scope.name}/${row.id}`,
@@ -167,8 +249,8 @@ export default defineConnector({
           attributes: attributesOf(row, ctx.scope),
         }
         return ctx.derived
-          ? [event(ctx.derived, fields)]
-          : [eventWithoutSession(ctx, { ...fields, botId: recordBot(bot.id, bot.version), channel: row.channelType })]
+          ? [event(ctx.derived, fields, said)]
+          : [eventWithoutSession(ctx, { ...fields, botId: recordBot(bot.id, bot.version), channel: row.channelType }, said)]
       },
     },
 
@@ -191,14 +273,7 @@ export default defineConnector({
         yield { rows: threadsOf(events), resume: null }
       },
 
-      async expand({ scope, rows, http, nowMs }) {
-        const out: Thread[] = []
-        for (let at = 0; at < rows.length; at += TOGETHER) {
-          const some = rows.slice(at, at + TOGETHER)
-          out.push(...(await Promise.all(some.map(row => withFlow(row, { scope, http, nowMs })))))
-        }
-        return out
-      },
+      expand: ({ scope, rows, http, nowMs }) => flowsOf(rows, { scope, http, nowMs }),
 
       identify: row => row.conversationId,
 
@@ -223,7 +298,7 @@ export default defineConnector({
       row: Point,
       read: ({ config, scope, window, resume, http }) => askAll(botQuestions(config, scope, window), { window, resume, http }),
       identify: row => pointId(row, null),
-      fingerprint: row => row.value,
+      fingerprint: pointMark,
       normalise: (row, ctx) => {
         const { id, version } = botOf(ctx.scope)
         return [pointDraft(row, `${id}@${version}`, recordBot(id, version), { bot_version: version }, ctx)]
@@ -246,7 +321,7 @@ export default defineConnector({
       row: Point,
       read: ({ config, scope, window, resume, http }) => askAll([teamQuestion(config, scope, window)], { window, resume, http }),
       identify: row => pointId(row, null),
-      fingerprint: row => row.value,
+      fingerprint: pointMark,
       normalise: (row, ctx) => {
         const team = teamOf(ctx.scope)
         const { bot_id: bot, bot_version: version } = row.labels
@@ -278,7 +353,7 @@ function turnOf(row: Tracked, ctx: RowContext<Config>): Turn | null {
     throw new FlowError('ROW_UNMAPPABLE', { path: 'timestamp', hint: 'timestamp is a placeholder, no time' })
   const { id, version } = botOf(scope)
   return {
-    key: threadKey(id, version, row.conversationId),
+    key: keyOf(row.conversationId, scope),
     atMs: row.atMs,
     botId: recordBot(id, version),
     channel: row.channelType,
@@ -294,10 +369,9 @@ function turnOf(row: Tracked, ctx: RowContext<Config>): Turn | null {
   }
 }
 
-/** Names are the bots' builders'; only the config can tell what they stand for. */
-function typeOf(name: string, { eventTypes }: Config): string {
-  const known = eventTypes.find(pair => pair.slice(0, pair.lastIndexOf('=')) === name)
-  return known?.slice(known.lastIndexOf('=') + 1) ?? 'other'
+function keyOf(conversationId: string, scope: Scope): string {
+  const { id, version } = botOf(scope)
+  return threadKey(id, version, conversationId)
 }
 
 /** The builder's attributes under their own names, where these are not ours. */
@@ -322,6 +396,14 @@ function attributesOf(row: Tracked, scope: Scope): Record<string, unknown> {
 const FlowAnswer = looseObject({ transitions: z.array(z.unknown()).nullish() }).refine(body =>
   isAnswer(body, body.transitions, ['transitions', 'bot_id', 'conversation_id', 'user_id']),
 )
+
+/** In the order of the rows, some at once. */
+async function flowsOf(rows: readonly Thread[], of: FlowCall): Promise<Thread[]> {
+  const out: Thread[] = []
+  for (let at = 0; at < rows.length; at += TOGETHER)
+    out.push(...(await Promise.all(rows.slice(at, at + TOGETHER).map(row => withFlow(row, of)))))
+  return out
+}
 
 /**
  * 404: the conversation is gone, or has nothing in the range. One that is refused does not keep those of the others: it is for rejects, and asked for
@@ -366,41 +448,42 @@ function flowOf(row: Thread, { scope, http, nowMs }: FlowCall): Promise<z.output
  * published before versions were dropped.
  */
 function transitionDrafts(row: Thread, ctx: RowContext<Config>): Draft[] {
-  if (row.refused !== undefined)
-    throw new FlowError('ROW_UNMAPPABLE', {
-      path: 'flow',
-      status: row.refused,
-      hint: 'the vendor refuses the flow of this conversation',
-    })
+  if (row.refused !== undefined) throw refusedFlow(row.refused)
   const { id: botId, version } = botOf(ctx.scope)
   const { transitions, bot_id: _bot, conversation_id: _conversation, user_id: userId, ...extra } = objectOf(row.flow)
   const rows = Array.isArray(transitions) ? (transitions as unknown[]) : []
   const byContent = ctx.config.flowIds === 'content'
+  /** Where the stream `events` looks for steps, it tells of them, with their session. */
+  const said = (step: string | null) => (watchesSteps(ctx.config) ? undefined : { step })
   return transitionsOf(rows, [botId, version, row.conversationId], byContent)
     .filter(({ atMs }) => row.firstMs - AROUND_MS <= atMs && atMs < row.lastMs + AROUND_MS)
     .map(({ id, givenId, atMs, from, to, depth, extra: more }) =>
-      eventWithoutSession(ctx, {
-        botId: recordBot(botId, version),
-        eventId: id,
-        occurredAt: atMs,
-        type: 'flow_transition',
-        channel: row.channelType,
-        userId: typeof userId === 'string' && userId !== '' ? userId : row.userId,
-        attributes: {
-          ...extra,
-          ...more,
-          conversation_id: row.conversationId,
-          channel_id: row.channelId,
-          bot_version: version,
-          transition_id: givenId,
-          'from_step.id': from.id,
-          'from_step.type': from.type,
-          'to_step.id': to.id,
-          'to_step.type': to.type,
-          depth,
-          drop_off: to.id === 'DROPOFF' ? true : null,
+      eventWithoutSession(
+        ctx,
+        {
+          botId: recordBot(botId, version),
+          eventId: id,
+          occurredAt: atMs,
+          type: 'flow_transition',
+          channel: row.channelType,
+          userId: typeof userId === 'string' && userId !== '' ? userId : row.userId,
+          attributes: {
+            ...extra,
+            ...more,
+            conversation_id: row.conversationId,
+            channel_id: row.channelId,
+            bot_version: version,
+            transition_id: givenId,
+            'from_step.id': from.id,
+            'from_step.type': from.type,
+            'to_step.id': to.id,
+            'to_step.type': to.type,
+            depth,
+            drop_off: to.id === 'DROPOFF' ? true : null,
+          },
         },
-      }),
+        said(to.id),
+      ),
     )
 }
 
@@ -410,11 +493,22 @@ function botQuestions(config: Config, scope: Scope, window: Window): Question[] 
   const groupBy = seriesGroupBy === 'none' ? [] : [seriesGroupBy]
   const range = rangeFor(bucket, window)
   const bucketed = { version, bucket, range, stat: null }
+  const filters = filtersOf(config)
+  const named = (key: string, filter: Filter) => [key, ...Object.entries(filter).flat(2)].join('/')
+  const isRepeated = config.filterForm === 'repeat'
   return [
-    { ...bucketed, key: 'conversations', endpoint: 'conversations', path: `${path}/conversations`, groupBy },
+    {
+      ...bucketed,
+      key: named('conversations', filters.all),
+      endpoint: 'conversations',
+      path: `${path}/conversations`,
+      groupBy,
+      filter: filters.all,
+      isRepeated,
+    },
     ...daysEndingIn(window).flatMap(day =>
       config.insightsStats.map(stat => ({
-        key: `insights/${stat}/${day.fromMs}`,
+        key: named(`insights/${stat}/${day.fromMs}`, filters.all),
         endpoint: 'conversations/insights',
         path: `${path}/conversations/insights`,
         version,
@@ -422,11 +516,30 @@ function botQuestions(config: Config, scope: Scope, window: Window): Question[] 
         groupBy: [],
         stat,
         range: day,
+        filter: filters.all,
       })),
     ),
-    // Not in the first specification; by now the bot is known, so a 404 is no misspelt id.
-    { ...bucketed, key: 'messages', endpoint: 'messages', path: `${path}/messages`, groupBy: [], mayLack: true },
+    // Not in the first specification; by now the bot is known, so a 404 is no misspelt id. Takes one channel and one language ("Filter by specific channel").
+    ...filters.each.map(filter => ({
+      ...bucketed,
+      key: named('messages', filter),
+      endpoint: 'messages',
+      path: `${path}/messages`,
+      groupBy: [],
+      mayLack: true,
+      filter,
+    })),
   ]
+}
+
+/** The config's filters together, and each channel with each language. */
+function filtersOf({ channelType, language }: Config): { readonly all: Filter; readonly each: readonly Filter[] } {
+  const all = { ...(channelType && { channel_type: channelType }), ...(language && { language }) }
+  const alone = (values: readonly string[] | undefined) => (values ?? [undefined]).map(value => value && [value])
+  const each = alone(channelType).flatMap(channel_type =>
+    alone(language).map(one => ({ ...(channel_type && { channel_type }), ...(one && { language: one }) })),
+  )
+  return { all, each }
 }
 
 function teamQuestion({ teamBucket: bucket, teamGroupBy: groupBy }: Config, scope: Scope, window: Window): Question {
@@ -453,7 +566,9 @@ function pointDraft(
   of: Readonly<Record<string, string | undefined>>,
   ctx: RowContext,
 ): Draft {
-  const { endpoint, bucket, groupBy, stat, labels, seriesLabel, x, place, value, fromMs, untilMs } = row
+  const { endpoint, bucket, groupBy, stat, labels, seriesLabel, x, place, value, fromMs, untilMs, filter } = row
+  // What is asked for of one channel is of that channel.
+  const only = (values: readonly string[] | undefined) => (values?.length === 1 ? (values[0] as string) : null)
   const atMs = realTime(row.atMs, ctx)
   const series = Object.entries(row.series).map(([name, told]) => [`series.${name}`, told] as const)
   return eventWithoutSession(ctx, {
@@ -463,8 +578,8 @@ function pointDraft(
     occurredAtEstimated: atMs === null,
     type: 'metric_point',
     name: endpoint,
-    channel: labels['channel_type'] || null,
-    language: labels['language'] || null,
+    channel: labels['channel_type'] || only(filter?.['channel_type']),
+    language: labels['language'] || only(filter?.['language']),
     attributes: {
       ...of,
       endpoint,
@@ -477,6 +592,7 @@ function pointDraft(
       labels: Object.keys(labels).length === 0 ? null : sorted(labels),
       series_label: seriesLabel,
       ...Object.fromEntries(series),
+      'series.filter': filter,
       range_start: new Date(fromMs).toISOString(),
       range_end: new Date(untilMs).toISOString(),
     },

@@ -42,6 +42,7 @@ export const pii: PiiSpec = {
     plain: [
       'flow',
       'transitions',
+      'watched',
       'fault',
       'bot_id',
       'version',
@@ -66,6 +67,7 @@ export const pii: PiiSpec = {
       'untilMs',
       'refused',
       'series',
+      'filter',
       'values',
       'path',
     ],

@@ -9,6 +9,7 @@ import {
   contentIds,
   FlowError,
   instant as instantIn,
+  type Json,
   jsonOf,
   looseObject,
   number,
@@ -79,6 +80,8 @@ export function keyOf(row: unknown): string {
   const given = text(id)
   const atMs = instant(timestamp)
   if (given !== null) return `${given}@${atMs === null ? '' : new Date(atMs).toISOString()}`
+  // For rejects, which differ in whatever their rows differ in.
+  if (atMs === null) return contentId(jsonOf(row))
   return contentId(canonical({ ...objectOf(row), timestamp: atMs }))
 }
 
@@ -98,14 +101,38 @@ export const Thread = z.object({
 })
 export type Thread = z.output<typeof Thread>
 
-/** In order of their first event. Events that belong to no conversation, or do not fit their schema, have no flow. */
-export function threadsOf(rows: readonly unknown[]): Thread[] {
+/** A row of the stream `events`: a tracking event, or a conversation whose flow is looked through for steps that hand over. */
+export const EventRow = z.unknown().transform((raw, ctx): Tracked | Thread => {
+  const { watched, timestamp } = objectOf(raw)
+  const isWatched = timestamp === undefined && isObject(watched) && 'firstMs' in watched
+  const parsed = isWatched ? Thread.safeParse(watched) : TrackingEvent.safeParse(raw)
+  if (parsed.success) return parsed.data
+  ctx.issues.push(...(parsed.error.issues.map(issue => ({ ...issue, input: undefined })) as never[]))
+  return z.NEVER
+})
+
+export function isThread(row: Tracked | Thread): row is Thread {
+  return 'firstMs' in row
+}
+
+/**
+ * In order of their first event. Events that belong to no conversation, or do not fit their schema, have no flow.
+ *
+ * @param rows In order of time.
+ * @param gapMs A longer silence parts a conversation in two.
+ */
+export function threadsOf(rows: readonly unknown[], gapMs = Infinity): Thread[] {
+  const over: Thread[] = []
   const threads = new Map<string, Thread>()
   for (const row of rows) {
     const parsed = TrackingEvent.safeParse(row)
     if (!parsed.success || parsed.data.conversationId === null) continue
     const { conversationId, atMs, userId, channelId, channelType } = parsed.data
-    const known = threads.get(conversationId)
+    let known = threads.get(conversationId)
+    if (known !== undefined && atMs - known.lastMs > gapMs) {
+      over.push(known)
+      known = undefined
+    }
     threads.set(conversationId, {
       conversationId,
       firstMs: Math.min(known?.firstMs ?? atMs, atMs),
@@ -117,7 +144,7 @@ export function threadsOf(rows: readonly unknown[]): Thread[] {
       flow: null,
     })
   }
-  return [...threads.values()]
+  return [...over, ...threads.values()].sort((a, b) => a.firstMs - b.firstMs)
 }
 
 /** One FlowTransition. */
@@ -173,6 +200,17 @@ export function transitionsOf(rows: readonly unknown[], of: readonly string[], b
   return [...new Map(transitions.map(each => [each.id, each])).values()]
 }
 
+/** Those of a flow, as the vendor answered it, that have a time. See `transitionsOf`, which refuses a flow that has others. */
+export function readableTransitions(flow: unknown, of: readonly string[], byContent: boolean): Transition[] {
+  const { transitions } = objectOf(flow)
+  const rows: unknown[] = Array.isArray(transitions) ? transitions : []
+  return transitionsOf(
+    rows.filter(row => instant(objectOf(row)['timestamp']) !== null),
+    of,
+    byContent,
+  )
+}
+
 /** `{id, type}`, or the id alone. */
 function stepOf(raw: unknown): Step {
   return isObject(raw) ? { id: text(raw['id']), type: text(raw['type']) } : { id: text(raw), type: null }
@@ -209,6 +247,8 @@ const Value = z
       ctx.issues.push({ code: 'custom', input: raw, message: 'is not a number' })
       return z.NEVER
     }),
+    /** What was asked for only; null: everything. */
+    filter: z.record(z.string(), z.array(z.string())).nullable().default(null),
     /** The range that was asked for. */
     fromMs: z.number(),
     untilMs: z.number(),
@@ -225,14 +265,27 @@ export const Point = z
 export type Point = z.output<typeof Point>
 
 /**
- * What the point is, whatever its value: endpoint, bucket, group, statistic, labels, x. A bin of a histogram is one of the day that was asked for.
+ * What the point is, whatever its value: endpoint, bucket, group, statistic, labels, x, and what was asked for only. A bin of a histogram is one of the day that was asked for.
  *
  * @param whose The bot with its version, or the team; null: unique among the points of one scope only.
  */
 export function pointId(point: Point, whose: string | null): string {
-  const { endpoint, bucket, groupBy, stat, labels, x, place, atMs, fromMs } = point
+  const { endpoint, bucket, groupBy, stat, labels, x, place, atMs, fromMs, filter } = point
   const where = atMs ?? (bucket === null ? `${fromMs} ${x ?? place ?? ''}` : x)
-  return contentId(endpoint, whose, bucket, groupBy, stat, JSON.stringify(sorted(labels)), where)
+  const of = filter === null ? [] : [JSON.stringify(sorted(filter))]
+  return contentId(endpoint, whose, bucket, groupBy, stat, JSON.stringify(sorted(labels)), where, ...of)
+}
+
+/** Aggregates of a series over the range that was asked for, which move with that range. */
+const AGGREGATES: ReadonlySet<string> = new Set(['mean', 'max', 'min', 'sum'])
+
+/**
+ * What counts as a change of a point: its value, and what its series says beside readable aggregates. Without the latter a series that was malformed
+ * once would keep the fault for good, or its reject, when only the fault is mended.
+ */
+export function pointMark({ value, series }: Point): Json {
+  const odd = Object.entries(sorted(series)).filter(([name, told]) => !AGGREGATES.has(name) || number(told) === null)
+  return odd.length === 0 ? value : [value, jsonOf(odd) ?? null]
 }
 
 /**

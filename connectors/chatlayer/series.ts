@@ -21,6 +21,9 @@ export const BUCKET_MS: Readonly<Record<Bucket, number>> = { '1h': HOUR_MS, '1d'
 
 export const STATS = ['num_conversations', 'duration_seconds', 'num_messages'] as const
 
+/** Which channels and languages a series is of; without one: all. */
+export type Filter = Readonly<Partial<Record<'channel_type' | 'language', readonly string[]>>>
+
 /** One request, and how its answer is read. */
 export interface Question {
   /** Names the question among those of its window. */
@@ -35,6 +38,9 @@ export interface Question {
   readonly range: Window
   /** 404, 405 and 501 stand for an operation that this installation lacks. */
   readonly mayLack?: boolean
+  readonly filter?: Filter
+  /** Several values of a filter are asked for by repeating its name, not with commas between them. */
+  readonly isRepeated?: boolean
 }
 
 /** The longest window: with what `rangeFor` adds, 31 days are asked for at most (none is documented), but for months. */
@@ -106,11 +112,14 @@ function tooLong(error: unknown, { bucket }: Question, { fromMs, untilMs }: Wind
 }
 
 async function ask(question: Question, http: Http): Promise<z.output<typeof SeriesAnswer>> {
-  const { path, version, bucket, groupBy, stat, range, mayLack } = question
+  const { path, version, bucket, groupBy, stat, range, mayLack, filter = {}, isRepeated = false } = question
+  const written = (values: readonly string[] | undefined) => (isRepeated ? values : values?.join(','))
   const query = {
     version,
     start_time: new Date(range.fromMs).toISOString(),
     end_time: new Date(range.untilMs).toISOString(),
+    channel_type: written(filter.channel_type),
+    language: written(filter.language),
     stat,
     bucket,
     group_by: groupBy.length === 0 ? null : groupBy.join(','),
@@ -128,7 +137,7 @@ async function ask(question: Question, http: Http): Promise<z.output<typeof Seri
  * is named like another one of its answer, is one row, for rejects.
  */
 function pointsOf({ data }: z.output<typeof SeriesAnswer>, question: Question, window: Window): unknown[] {
-  const { endpoint, bucket, groupBy, stat, range } = question
+  const { endpoint, bucket, groupBy, stat, range, filter = {} } = question
   const series = data?.series ?? []
   const xValues = listOf(data?.['x_values'])
   const seriesLabels = listOf(data?.['series_labels'])
@@ -168,6 +177,7 @@ function pointsOf({ data }: z.output<typeof SeriesAnswer>, question: Question, w
         x: typeof x === 'number' ? String(x) : x,
         place: bare && list.length > 1 ? at : null,
         value,
+        filter: Object.keys(filter).length === 0 ? null : filter,
         ...range,
       }
     })

@@ -51,6 +51,9 @@ import {
 export { PLAIN, type Quirks } from './simulator/quirks.ts'
 export { BINS, bucketsOf, histogram, measured, type Stat } from './simulator/series.ts'
 export {
+  OFFLOAD,
+  OFFLOADING_CLOSED,
+  OFFLOADING_OPENED,
   channelTypeOf,
   conversationIdOf,
   GAP_MS,
@@ -185,6 +188,8 @@ function route(request: Request, api: Api): Reply {
   switch (`${method} ${rest}`) {
     case 'GET events/stream':
       return listEvents(Object.fromEntries(request.query), [], api, bot)
+    case 'GET events/definitions':
+      return definitions(request, api, bot)
     case 'POST events/stream':
       return searchEvents(request, api, bot)
     case 'GET conversations':
@@ -245,6 +250,35 @@ function listEvents(asked: Readonly<Record<string, string>>, filters: readonly F
   return json({
     ...lists({ events: page.map(event => eventRow(event, quirks)) }, quirks),
     ...(next !== null ? { next_page_token: next } : quirks.lastToken === 'empty' ? { next_page_token: '' } : {}),
+  })
+}
+
+const MONTH_MS = 30 * 86_400_000
+
+/** Of both versions; the names that have come so far. */
+function definitions({ query }: Request, api: Api, bot: string): Reply {
+  const nowMs = api.now()
+  const place = placeOf(query.get('page_token') ?? '', nowMs, api.quirks)
+  if (place === null) return fault(400, 3, 'page_token is not valid')
+  const all = (['LIVE', 'DRAFT'] as const)
+    .flatMap(version => eventsIn({ version, fromMs: 0, untilMs: nowMs }, nowMs, api, bot))
+    .toSorted((a, b) => a.atMs - b.atMs)
+  const named = [...Map.groupBy(all, ({ event }) => event)].map(([event, some], index) => ({
+    id: `${bot}-${index}`,
+    team_id: api.team.id,
+    bot_id: bot,
+    event,
+    description: '',
+    created_at: new Date(some[0]?.atMs ?? nowMs).toISOString(),
+    last_seen_at: new Date(some.at(-1)?.atMs ?? nowMs).toISOString(),
+    volume_30_day: some.filter(({ atMs }) => atMs > nowMs - MONTH_MS).length,
+  }))
+  const size = Math.min(Number(query.get('page_size') ?? api.pageSize) || api.pageSize, api.pageSize)
+  const until = place.skip + size
+  const next = until < named.length ? seal({ skip: until, page: place.page + 1, atMs: nowMs }) : null
+  return json({
+    ...lists({ event_definitions: named.slice(place.skip, until) }, api.quirks),
+    ...(next !== null ? { next_page_token: next } : {}),
   })
 }
 
@@ -359,9 +393,12 @@ function conversationSeries(request: Request, api: Api, bot: string): Reply {
 function messageSeries(request: Request, api: Api, bot: string): Reply {
   const ranged = bucketedRange(request, ['1h', '1d', '1w'])
   if ('status' in ranged) return ranged
-  const messages = partsIn(api, bot, ranged, request).flatMap(part =>
-    part.messages.map(atMs => ({ traits: traitsOf(part, api.team), atMs })),
-  )
+  // "Filter by specific channel": one, unlike in the other series.
+  const [channel, language] = ['channel_type', 'language'].map(name => request.query.get(name) ?? '')
+  const isAsked = (part: Part) =>
+    ['', part.channelType].includes(channel as string) && ['', part.language].includes(language as string)
+  const all = partsIn(api, bot, ranged, { ...request, query: new URLSearchParams() }).filter(isAsked)
+  const messages = all.flatMap(part => part.messages.map(atMs => ({ traits: traitsOf(part, api.team), atMs })))
   return series(messages, [{}], ranged, api)
 }
 

@@ -2,7 +2,7 @@ import { systemClock } from '../clock.ts'
 import { asFlowError } from '../errors.ts'
 import { durabilityWarnings } from '../kafka/durability.ts'
 import type { Kafka } from '../kafka/port.ts'
-import { probesOf } from '../ingest/peek.ts'
+import { factsOf, probesOf } from '../ingest/peek.ts'
 import { scheduleOf } from '../ingest/schedule.ts'
 import { type ConnectorToRun, tellsTransfers } from '../ingest/source-partition.ts'
 import { createLog, errorFields } from '../log.ts'
@@ -20,7 +20,7 @@ const NO_TRANSFERS =
   "nothing tells this connector which conversations went to an agent, so agent_transfers and sessions_agent of its bots are null; set transfer.rules, or the keys that the connector's page names"
 
 /**
- * `colloquy check`: the file first, then Kafka, the registry and every stream of every vendor with its real credentials. One line a finding on stdout, `ok`, `warning` or `fault`;
+ * `colloquy check`: the file first, then Kafka, the registry and every stream of every vendor with its real credentials. One line a finding on stdout, `ok`, `info`, `warning` or `fault`;
  * all are tried, also when one fails.
  */
 export async function checkCommand(argv: string[], io: Io): Promise<number> {
@@ -64,10 +64,18 @@ export async function checkCommand(argv: string[], io: Io): Promise<number> {
     io.stdout(JSON.stringify({ finding: 'warning', what: `connectors.${connector.name}`, warning: NO_TRANSFERS }))
   const pool = quotaPool(systemClock)
   const { network } = setup
-  for (const connector of setup.connectors)
-    for (const { stream, scope, look } of probesOf({ ...connector, pool, clock: systemClock, log: quiet, signal, network }))
+  for (const connector of setup.connectors) {
+    const options = { ...connector, pool, clock: systemClock, log: quiet, signal, network }
+    const what = `connectors.${connector.name}`
+    try {
+      for (const info of (await factsOf(options)) ?? []) io.stdout(JSON.stringify({ finding: 'info', what, info }))
+    } catch (thrown) {
+      // Where the vendor does not answer, its streams say so.
+      io.stdout(JSON.stringify({ finding: 'warning', what, ...errorFields(asFlowError(thrown)) }))
+    }
+    for (const { stream, scope, look } of probesOf(options))
       await find(
-        `connectors.${connector.name}`,
+        what,
         async () => {
           const newest = await look()
           if (newest?.kind !== 'reject') return { answers: true, newest: newest?.kind ?? null }
@@ -75,6 +83,7 @@ export async function checkCommand(argv: string[], io: Io): Promise<number> {
         },
         { stream, scope },
       )
+  }
   for (const connector of setup.connectors) io.stdout(JSON.stringify(scheduleFinding(connector)))
   return faults === 0 ? 0 : 1
 }

@@ -229,7 +229,9 @@ async function reading(bench: Bench, name: string, edits: readonly Assigned[]): 
   proxy.edit = (body, path) => {
     const operation = path.replaceAll(/[^/]*\d[^/]*/g, '*')
     let touched = false
-    const { list, areRows } = rowsIn(body, stream(bench, name))
+    const found = rowsIn(body, stream(bench, name))
+    const { list } = found
+    const areRows = found.areRows && bench.vendor.partsAt?.test(path) !== true
     for (const row of list) {
       const text = JSON.stringify(row)
       rows.set(text, { operation, json: text, isRow: areRows, isTold: false })

@@ -169,8 +169,9 @@ export function parseConnectorConfig(
         continue
       }
     }
-    if (field.base !== undefined) baseInput[field.name] = coerce(RULES.has(key) ? rulesIn(raw) : raw, field.base)
-    if (field.vendor !== undefined) vendorInput[field.name] = coerce(raw, field.vendor)
+    const given = RULES.has(key) ? rulesIn(raw) : raw
+    if (field.base !== undefined) baseInput[field.name] = coerce(given, field.base)
+    if (field.vendor !== undefined) vendorInput[field.name] = coerce(given, field.vendor)
   }
 
   const base = Base.safeParse(baseInput)

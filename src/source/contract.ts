@@ -28,6 +28,8 @@ export interface Connector {
    * transfers are null for its bots, not 0. Pure.
    */
   tellsTransfers?(config: never, rules: Transfers): boolean
+  /** What the account has that helps to write its config, such as names that rules may match: one line each, printed by `check`. No secrets, no persons. */
+  facts?(args: FactsArgs): Promise<readonly string[]>
 }
 
 export interface Manifest {
@@ -271,6 +273,13 @@ export interface ExpandArgs {
    * @param fault.path The field at fault. @param fault.hint What is wrong with it, in words that hold no value of the row.
    */
   readonly reject?: (row: unknown, fault: { readonly path: string; readonly hint: string }) => void
+}
+
+export interface FactsArgs {
+  readonly config: never
+  readonly http: Http
+  /** The rules in force. */
+  readonly transfers: Transfers
 }
 
 export type RecordKind = 'session' | 'message' | 'event'

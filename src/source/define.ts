@@ -5,6 +5,7 @@ import type {
   Derive,
   Draft,
   ExpandArgs,
+  FactsArgs,
   Follow,
   FollowArgs,
   HttpSpec,
@@ -69,6 +70,7 @@ export function defineConnector<C extends z.ZodObject, R extends Record<string, 
   readonly config: C
   http(config: z.output<C>): HttpSpec
   tellsTransfers?(config: z.output<C>, rules: Transfers): boolean
+  facts?(args: Omit<FactsArgs, 'config'> & { readonly config: z.output<C> }): Promise<readonly string[]>
   readonly streams: { readonly [S in keyof R]: StreamDefinition<z.output<C>, R[S]> }
 }): Connector {
   const streams = Object.entries(definition.streams).map(([name, stream]): [string, Stream] => [name, streamOf(stream)])

@@ -1,6 +1,6 @@
 /** What a connector author needs, and nothing else. */
 export { type ErrorCode, FlowError } from '../errors.ts'
-export type { Event, Message, Session } from '../records.ts'
+export { EVENT_TYPES, type Event, type Message, type Session } from '../records.ts'
 export { channelOf } from './channels.ts'
 export { contentId, contentIds } from './content-id.ts'
 export type {
@@ -12,6 +12,7 @@ export type {
   Derive,
   Draft,
   ExpandArgs,
+  FactsArgs,
   Follow,
   FollowArgs,
   Http,

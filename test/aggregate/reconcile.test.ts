@@ -63,9 +63,19 @@ describe('a metric point', () => {
     const state = createState(KEPT)
     const told: Claim[] = []
     const events = [point(), point(ATTRIBUTES, { event_key: 'v:a:other', type: 'other' })]
-    const records = events.map((event, offset) => ({ offset, key: null, value: encoder.encode(event), timestamp: FROM, headers: {} }))
+    const records = events.map((event, offset) => ({
+      offset,
+      key: null,
+      value: encoder.encode(event),
+      timestamp: FROM,
+      headers: {},
+    }))
     const chunk = { topic: names.events, partition: 0, next: 2, high: 2, records }
-    expect(await createCounting({ ...memoryRegistry, ping: async () => {} }, names, silentLog).apply(chunk as never, state, claim => told.push(claim))).toBe(0)
+    expect(
+      await createCounting({ ...memoryRegistry, ping: async () => {} }, names, silentLog).apply(chunk as never, state, claim =>
+        told.push(claim),
+      ),
+    ).toBe(0)
     expect(told.map(({ measure, value }) => [measure, value])).toEqual([['sessions', 12]])
     expect(state.counted.size).toBe(2)
   })

@@ -129,3 +129,28 @@ export default defineConnector({
   expect((await found({ 'transfer.rules': 'flow~agent=agent_transferred' })).warnings).toEqual([])
   expect((await found({ 'transfer.rules': 'tag~agent=agent_transferred' })).warnings).toHaveLength(1)
 }, 60_000)
+
+test('prints what the connector says of its account as findings of level info, and a vendor that does not say it is a warning', async () => {
+  const registryUrl = await registry(response => response.writeHead(404).end())
+  const vendor = (definitions: (response: ServerResponse) => void) =>
+    server((request, response) => {
+      response.setHeader('content-type', 'application/json')
+      if (request.url?.includes('/events/definitions')) definitions(response)
+      else response.end('{"events":[]}')
+    })
+  const found = async (url: string) => {
+    const keys = { 'base.url': url, 'token.id': 'tid', 'token.secret': 'sec-ret', 'bot.ids': 'm98j39nl', streams: 'events' }
+    const { findings } = await check({
+      registry: { url: `${registryUrl}/apis/ccompat/v7` },
+      connectors: { acme: { 'connector.class': 'chatlayer', ...keys, 'transfer.rules': 'event~hand=agent_transferred' } },
+    })
+    return findings.filter(({ what }) => what === 'connectors.acme')
+  }
+  expect(await found(await vendor(response => response.end('{"event_definitions":[{"event":"Handover"}]}')))).toEqual([
+    { finding: 'info', what: 'connectors.acme', info: 'event "Handover" of bot m98j39nl: agent_transferred' },
+    { finding: 'info', what: 'connectors.acme', info: 'transfer.rules in force: event~hand=agent_transferred' },
+    { finding: 'ok', what: 'connectors.acme', answers: true, newest: null, stream: 'events', scope: 'm98j39nl@LIVE' },
+  ])
+  const [warning, stream] = await found(await vendor(response => response.end('{"event_definitions":7}')))
+  expect([warning?.finding, warning?.['code'], stream?.finding]).toEqual(['warning', 'SRC_MALFORMED', 'ok'])
+}, 60_000)

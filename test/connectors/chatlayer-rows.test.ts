@@ -453,6 +453,16 @@ describe('a point', () => {
     expect(marks.map(([, mark]) => mark)).toEqual(['12', '12', '13', '12'])
   })
 
+  test('of a series whose other fields are mended is a change, so that neither a fault nor a reject stays for good', async () => {
+    const { stream, ctx } = contextOf('series')
+    const [raw] = (await rowsOf(SERIES)) as [Record<string, unknown>]
+    const markOf = (series: object) => JSON.stringify(stream.fingerprint?.(stream.row.parse({ ...raw, series }) as never, ctx))
+    expect(markOf({ mean: 6, sum: '19' })).toBe('12')
+    expect(markOf({ mean: 'NaN' })).not.toBe('12')
+    expect(markOf({ more: 'x'.repeat(3_000_000) })).not.toBe('12')
+    expect(markOf({ more: 'a', unit: 'b' })).toBe(markOf({ unit: 'b', more: 'a' }))
+  })
+
   test('of another scope, endpoint, bucket, group, statistic, label or x has another id', async () => {
     const [raw] = (await rowsOf(SERIES)) as [Record<string, unknown>]
     const changes = [

@@ -7,6 +7,7 @@ import type { Event, Session } from '../../src/records.ts'
 import { createWorld } from '../../src/sim/index.ts'
 import { parseConnectorConfig } from '../../src/source/config.ts'
 import { conformanceChecks } from '../../src/conformance/index.ts'
+import { parseTransferRules } from '../../src/source/transfers.ts'
 import type { Derive } from '../../src/source/contract.ts'
 import {
   FlowError,
@@ -312,6 +313,30 @@ describe('events', () => {
     expect(await read(vendor, 'events')).toMatchObject({ pages: [], error: { code: 'SRC_MALFORMED' } })
   })
 
+  test('pages of malformed rows that are all alike do not end the listing, one that never ends does', async () => {
+    const vendor = await scriptedVendor([
+      page([row('a', '06:00:00')], 'T2'),
+      page([null, null], 'T3', 'T2'),
+      page([null], 'T4', 'T3'),
+      page([row('b', '07:00:00')], undefined, 'T4'),
+    ])
+    expect((await read(vendor, 'events')).rows).toEqual([
+      expect.objectContaining({ id: 'a' }),
+      expect.objectContaining({ id: 'b' }),
+      null,
+    ])
+    const endless = await scriptedVendor(
+      Array.from({ length: 102 }, (_, at) => ({ path, body: { events: [null], next_page_token: `T${at}` } })),
+    )
+    expect(await read(endless, 'events')).toMatchObject({ pages: [], error: { code: 'SRC_MALFORMED' } })
+  })
+
+  test('rows that are no events stay apart: each is a reject of its own', async () => {
+    const odd = [null, 'x', 7, true, [], [[]], {}, { timestamp: 'yesterday' }, { attributes: null }]
+    const vendor = await scriptedVendor([page([...odd, row('a', '06:00:00')])])
+    expect((await read(vendor, 'events')).rows).toHaveLength(odd.length + 1)
+  })
+
   test('a refused token starts the window again, a refusal without a token does not', async () => {
     const vendor = await scriptedVendor([
       page([row('a', '06:00:00')], 'T2'),
@@ -530,6 +555,44 @@ describe('series', () => {
     ])
   })
 
+  test.each<[string, string | string[]]>([
+    ['comma', 'whatsapp,facebook'],
+    ['repeat', ['whatsapp', 'facebook']],
+  ])('of some channels and languages are asked for with them; messages for each alone (filter.form %s)', async (form, both) => {
+    const x_values = ['08', '09'].map(hour => `2026-11-09T${hour}:00:00Z`)
+    const window = { fromMs: T('2026-11-09T09:30:00Z'), untilMs: T('2026-11-09T10:00:00Z') }
+    const ranged = { ...asked, end_time: '2026-11-09T10:00:00.000Z' }
+    const answer = (value: number) => ({ data: { series: [{ values: [0, value] }], x_values } })
+    const vendor = await scriptedVendor([
+      { path: conversations, query: { ...ranged, channel_type: both, language: 'nl' }, body: answer(3) },
+      { path: messages, query: { ...ranged, channel_type: 'whatsapp', language: 'nl' }, body: answer(5) },
+      { path: messages, query: { ...ranged, channel_type: 'facebook', language: 'nl' }, body: answer(7) },
+    ])
+    const flat = { 'channel.type': 'whatsapp,facebook', language: 'nl', 'filter.form': form, 'series.group.by': 'none' }
+    const { rows, config, error } = await read(vendor, 'series', { flat, window })
+    expect(error).toBeNull()
+    const stream = streamOf('series')
+    const scope = scopesOf('series', config)[0] as Scope
+    const points = rows.map(raw => stream.row.parse(raw) as never)
+    const records = points
+      .flatMap(row => stream.normalise(row, contextOf(config, scope, 'series', NOW)))
+      .map(({ record }) => record as Event)
+    expect(
+      records.map(({ name, channel, language, attributes }) => [
+        name,
+        attributes['value'],
+        channel,
+        language,
+        attributes['series.filter'],
+      ]),
+    ).toEqual([
+      ['conversations', '3', null, 'nl', '{"channel_type":["whatsapp","facebook"],"language":["nl"]}'],
+      ['messages', '5', 'whatsapp', 'nl', '{"channel_type":["whatsapp"],"language":["nl"]}'],
+      ['messages', '7', 'messenger', 'nl', '{"channel_type":["facebook"],"language":["nl"]}'],
+    ])
+    expect(new Set(points.map(row => stream.identify(row))).size, 'points of other channels are other points').toBe(3)
+  })
+
   test('a bucket that ends with one window is not asked for by the next, nor missed between them', async () => {
     const x_values = ['07', '08', '09', '10', '11', '12'].map(hour => `2026-11-09T${hour}:00:00Z`)
     const body = { data: { series: [{ values: [1, 2, 3, 4, 5, 6] }], x_values } }
@@ -695,7 +758,9 @@ describe('conformance', () => {
 
 function contextOf(config: never, scope: Scope, name: string, observedAtMs: number) {
   const { lookbackMs } = windowOf(name, config)
-  return rowContext<unknown>({ vendor: 'chatlayer', account: 'acme', connector: 'acme', config, scope, observedAtMs, lookbackMs })
+  const { transfers } = parseTransferRules(chatlayer.manifest.transferRules ?? [])
+  const of = { vendor: 'chatlayer', account: 'acme', connector: 'acme', config, scope, observedAtMs, lookbackMs, transfers }
+  return rowContext<unknown>(of)
 }
 
 /** Every stream read whole, window by window, and its rows made into records, as one pass of the pipeline does. */
@@ -713,7 +778,9 @@ async function readWorld(flat: Readonly<Record<string, unknown>>, window: Window
         for await (const page of stream.read({ config: config as never, scope, window: piece, resume: null, nowMs, http }))
           for (const raw of page.rows) {
             const parsed = stream.row.parse(raw) as never
-            rows.set(stream.identify(parsed), merged(rows.get(stream.identify(parsed)), parsed))
+            const isWatched = name === 'events' && 'lastMs' in parsed
+            const id = isWatched ? `${stream.identify(parsed)} ${parsed['lastMs']}` : stream.identify(parsed)
+            rows.set(id, isWatched ? parsed : merged(rows.get(id), parsed))
           }
       const given = [...rows.values()] as never[]
       const richer = stream.expand ? await stream.expand({ config: config as never, scope, rows: given, nowMs, http }) : given
@@ -725,7 +792,10 @@ async function readWorld(flat: Readonly<Record<string, unknown>>, window: Window
         nowMs,
         contextOf(config as never, scope, name, nowMs),
       )
-      events.push(...told.events)
+      // A conversation that two windows cut is one row: the pipeline tells its events once.
+      const known = new Set(events.map(({ event_key }) => event_key))
+      const isCut = ({ event_key, type }: Event) => type === 'agent_transferred' && known.size === known.add(event_key).size
+      events.push(...told.events.filter(each => !isCut(each)))
       sessions.push(...told.sessions)
     }
   }

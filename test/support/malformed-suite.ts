@@ -3,7 +3,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Bench, withBench } from '../../src/conformance/bench.ts'
 import type { Subject } from '../../src/conformance/index.ts'
 import type { ErrorCode } from '../../src/errors.ts'
-import { type AnswerFault, READ_AGAIN, type Reference, referenceOf, survivesAnswer, survivesRows } from './malformed.ts'
+import {
+  type AnswerFault,
+  READ_AGAIN,
+  type Reference,
+  type RowOptions,
+  referenceOf,
+  survivesAnswer,
+  survivesRows,
+} from './malformed.ts'
 import { BROKEN, ODD, SLOW } from './malformed-answers.ts'
 import { drawnFaults, ROW_FAULTS } from './malformed-rows.ts'
 
@@ -26,10 +34,10 @@ export interface Of {
   readonly after?: number
   /** Streams whose rows are spoiled one by one; default: all. In the others one row of an answer is many, or the other way round. */
   readonly rowsOf?: readonly string[]
-  /** Streams where equal rows are one, so that whole rows of another kind cannot be counted. */
-  readonly equalRowsOf?: readonly string[]
-  /** Which requests answer with rows. */
-  readonly rowsAt?: RegExp
+  /** Which requests answer with rows; by stream where they differ. */
+  readonly rowsAt?: RegExp | Readonly<Record<string, RegExp>>
+  /** Streams where an element of an answer's list is a part of a row, or several rows: one is spoiled at a time. */
+  readonly alone?: Readonly<Record<string, Omit<RowOptions, 'at'>>>
 }
 
 export function malformedAnswers({
@@ -43,7 +51,7 @@ export function malformedAnswers({
   after,
   rowsAt,
   rowsOf = streams,
-  equalRowsOf = [],
+  alone = {},
 }: Of): void {
   describe.each(streams.map((stream, place) => [stream, place] as const))('%s', (stream, place) => {
     let bench: Bench
@@ -62,7 +70,7 @@ export function malformedAnswers({
       over.catch(error => opened.reject(error))
       await opened.promise
       before = await referenceOf(bench, stream)
-      again = await referenceOf(bench, stream, READ_AGAIN)
+      again = await referenceOf(bench, stream, alone[stream]?.base ?? READ_AGAIN)
     })
 
     afterAll(async () => {
@@ -81,18 +89,25 @@ export function malformedAnswers({
     })
 
     if (!rowsOf.includes(stream)) return
-    const at = rowsAt === undefined ? {} : { at: rowsAt }
-    const areCounted = !equalRowsOf.includes(stream)
-    const picked = areCounted ? [ROW_FAULTS] : []
-    test.each(picked.map(faults => [faults] as const))('rows of another kind, and values that no field has', async faults => {
+    const single = alone[stream]
+    const at = rowsAt instanceof RegExp ? rowsAt : rowsAt?.[stream]
+    const options: RowOptions = { ...single, ...(at === undefined ? {} : { at }) }
+    const drawn = drawnFaults(first * 100 + place, single === undefined ? 40 : 8)
+
+    const [together, apart] = single === undefined ? [[ROW_FAULTS], []] : [[], [...ROW_FAULTS, ...drawn]]
+    test.each(together.map(faults => [faults] as const))('rows of another kind, and values that no field has', async faults => {
       let left: typeof ROW_FAULTS = faults
       for (let runs = 0; left.length > 0 && runs < 3; runs++)
-        left = left.slice(await survivesRows(bench, stream, left, again, at))
+        left = left.slice(await survivesRows(bench, stream, left, again, options))
       expect(left.length).toBeLessThan(faults.length)
     })
 
-    test('rows with values drawn by a seed', async () => {
-      await survivesRows(bench, stream, drawnFaults(first * 100 + place, 40), again, at)
+    test.each(together.map(() => [drawn] as const))('rows with values drawn by a seed', async faults => {
+      await survivesRows(bench, stream, faults, again, options)
+    })
+
+    test.each(apart.map(fault => [fault.name, fault] as const))('a row: %s', async (_, fault) => {
+      expect(await survivesRows(bench, stream, [fault], again, options)).toBe(1)
     })
   })
 }

@@ -179,25 +179,42 @@ function toldAs(event: WorldEvent): { event: string; attributes: Readonly<Record
   }
 }
 
-/** From step to step of the bot, each at its message; who left midway drops off when the conversation is over. */
+/** "When that plugin is reached, the user status will change to 'Offloaded'." */
+export const OFFLOAD: Step = { id: 'Send to offload provider', type: 'action' }
+/** The dialog that the bot goes on with: while agents are there, and when nobody takes over. */
+export const OFFLOADING_OPENED: Step = { id: 'Offloading opened', type: 'bot_dialog' }
+export const OFFLOADING_CLOSED: Step = { id: 'Offloading closed', type: 'bot_dialog' }
+
+/**
+ * From step to step of the bot, each at its message; a person is asked for by the action that hands over, and one of its dialogs. Who left midway drops
+ * off when the conversation is over.
+ */
 export function transitionsOf(conversation: Conversation): Transition[] {
-  const steps = conversation.messages.filter(({ sender, topic }) => sender === 'bot' && topic !== null)
-  const transitions: Transition[] = []
-  let from: Step | null = null
-  for (const message of steps) {
-    const to = { id: stepName(message), type: 'bot_dialog' }
-    transitions.push({
+  const { messages, events, course } = conversation
+  const said = messages.filter(({ sender, topic }) => sender === 'bot' && topic !== null)
+  const reached = [
+    ...said.map(message => ({
       id: `${message.id}-t`,
       messageId: message.id,
-      from,
-      to,
-      depth: transitions.length + 1,
       atMs: message.atMs,
-    })
-    from = to
+      to: { id: stepName(message), type: 'bot_dialog' },
+    })),
+    ...events
+      .filter(({ kind }) => kind === 'transfer_requested')
+      .flatMap(({ id, atMs }) => {
+        const messageId = messages.findLast(message => message.atMs <= atMs)?.id ?? ''
+        const dialog = course === 'transferred' ? OFFLOADING_OPENED : OFFLOADING_CLOSED
+        return [OFFLOAD, dialog].map((to, place) => ({ id: `${id}-o${place}`, messageId, atMs, to }))
+      }),
+  ].sort((a, b) => a.atMs - b.atMs)
+  const transitions: Transition[] = []
+  let from: Step | null = null
+  for (const step of reached) {
+    transitions.push({ ...step, from, depth: transitions.length + 1 })
+    from = step.to
   }
-  const last = conversation.messages.at(-1)
-  if (conversation.course !== 'abandoned' || last === undefined || from === null) return transitions
+  const last = messages.at(-1)
+  if (course !== 'abandoned' || last === undefined || from === null) return transitions
   const to = { id: 'DROPOFF', type: 'DROPOFF' }
   const depth = transitions.length + 1
   return [...transitions, { id: `${last.id}-d`, messageId: last.id, from, to, depth, atMs: last.atMs + GAP_MS }]

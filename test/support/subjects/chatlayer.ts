@@ -92,6 +92,8 @@ export const subject: Subject = {
       // Longer than the stream's own, so that all of the window is looked at again.
       config: { ...simulator.config, 'bot.version': versions.join(','), 'lookback.ms': 36 * HOUR },
       window: WINDOW,
+      // The flow of a conversation is a part of its row, in both streams that ask for it.
+      partsAt: /\/flow/,
       truth: atMs => truthOf(simulator, atMs, { fromMs: WINDOW.fromMs, versions }),
       refusedForQuota: () => simulator.refusedForQuota(),
       stop: () => simulator.stop(),

@@ -10,6 +10,8 @@ import {
   GAP_MS,
   histogram,
   measured,
+  OFFLOAD,
+  OFFLOADING_OPENED,
   type Part,
   partsOf,
   type Stat,
@@ -36,11 +38,13 @@ export interface Reading {
 
 export function truthOf(simulator: ChatlayerSimulator, nowMs: number, of: Reading): Truth {
   const tracked = trackedBy(simulator, nowMs, of)
+  const handOvers = handOversBy(simulator, tracked, nowMs, of)
   return {
-    sessions: sessionsOf(tracked, nowMs),
+    sessions: sessionsOf(tracked, handOvers, nowMs),
     messages: [],
     events: [
       ...tracked.map(eventOf),
+      ...handOvers.map(({ event }) => event),
       ...flowsOf(simulator, tracked, nowMs, of),
       ...pointsOf(simulator, nowMs, of).map(({ value: _value, ...point }) => point),
     ],
@@ -78,21 +82,66 @@ function eventOf({ id, event, botId, version, userId, channelType, atMs }: Track
   }
 }
 
+interface HandOver {
+  readonly thread: string
+  readonly atMs: number
+  readonly event: Partial<Event>
+}
+
+/** "Send to offload provider", and the dialog of it that says that agents are there: reached within 15 minutes of an event, where they are looked for. */
+function handOversBy(simulator: ChatlayerSimulator, tracked: readonly TrackingEvent[], nowMs: number, of: Reading): HandOver[] {
+  const { world, team, quirks } = simulator
+  const seen = Map.groupBy(tracked, threadOf)
+  return [...known(simulator, nowMs, of)].flatMap(({ index }) => {
+    const conversation = world.conversation(index)
+    const { bot, channel, person } = conversation
+    const version = team.versionOf(conversation)
+    const id = conversationIdOf(conversation, team, quirks)
+    const thread = threadOf({ botId: bot.id, version, conversationId: id })
+    const events = seen.get(thread) ?? []
+    return transitionsOf(conversation)
+      .filter(({ to, atMs }) => [OFFLOAD.id, OFFLOADING_OPENED.id].includes(to.id) && atMs <= nowMs)
+      .filter(({ atMs }) => events.some(event => Math.abs(event.atMs - atMs) <= GAP_MS))
+      .map(({ id: transition, to, atMs }) => ({
+        thread,
+        atMs,
+        event: {
+          event_id: `${encodeURIComponent(bot.id)}@${version}/step/${contentId(bot.id, version, id, transition, atMs)}/agent_transferred`,
+          bot_id: botOf(bot.id, version),
+          type: 'agent_transferred' as const,
+          name: to.id,
+          occurred_at: atMs,
+          occurred_at_estimated: false,
+          channel: channelOf(channelTypeOf(channel)),
+          user_id: person.id,
+        },
+      }))
+  })
+}
+
+function threadOf(of: { readonly botId: string; readonly version: Version; readonly conversationId: string | null }): string {
+  return JSON.stringify([of.botId, of.version, of.conversationId])
+}
+
 /** A conversation that rests for longer than 15 minutes is over. Ids are left out: they depend on which event was seen first. */
-function sessionsOf(tracked: readonly TrackingEvent[], nowMs: number): Truth['sessions'] {
+function sessionsOf(tracked: readonly TrackingEvent[], handOvers: readonly HandOver[], nowMs: number): Truth['sessions'] {
   const threads = Map.groupBy(
     tracked.filter(({ conversationId }) => conversationId !== null),
-    ({ botId, version, conversationId }) => JSON.stringify([botId, version, conversationId]),
+    threadOf,
   )
-  return [...threads.values()].flatMap(thread => {
-    const sessions: TrackingEvent[][] = []
-    for (const event of thread.toSorted((a, b) => a.atMs - b.atMs)) {
+  return [...threads].flatMap(([key, thread]) => {
+    const of = thread[0] as TrackingEvent
+    const handed = handOvers.filter(({ thread }) => thread === key).map(({ atMs }) => ({ ...of, atMs, isHandOver: true }))
+    const turns = [...thread.map(event => ({ ...event, isHandOver: false })), ...handed]
+    const sessions: (typeof turns)[] = []
+    for (const turn of turns.toSorted((a, b) => a.atMs - b.atMs)) {
       const session = sessions.at(-1)
-      if (session === undefined || event.atMs - (session.at(-1) as TrackingEvent).atMs > GAP_MS) sessions.push([event])
-      else session.push(event)
+      if (session === undefined || turn.atMs - (session.at(-1) as TrackingEvent).atMs > GAP_MS) sessions.push([turn])
+      else session.push(turn)
     }
     return sessions.map(events => {
       const [first, last] = [events[0] as TrackingEvent, events.at(-1) as TrackingEvent]
+      const transferredAtMs = events.find(({ isHandOver }) => isHandOver)?.atMs ?? null
       const over = last.atMs + GAP_MS < nowMs - EVENTS_LAG
       return {
         bot_id: botOf(first.botId, first.version),
@@ -100,7 +149,8 @@ function sessionsOf(tracked: readonly TrackingEvent[], nowMs: number): Truth['se
         ended_at: over ? last.atMs : null,
         ended_at_estimated: over,
         status: over ? ('CLOSED' as const) : ('OPEN' as const),
-        containment: 'UNKNOWN' as const,
+        containment: transferredAtMs === null ? ('UNKNOWN' as const) : ('AGENT' as const),
+        transferred_at: transferredAtMs,
         channel: channelOf(first.channelType) ?? 'other',
         channel_raw: first.channelType,
         user_id: first.userId,

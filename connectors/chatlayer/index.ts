@@ -165,7 +165,7 @@ const Config = z
 type Config = z.output<typeof Config>
 
 /** Live edge every minute. An event that shows late (back-dated by a caller of `track`) is found within a quarter of an hour, for a day. */
-const EVENTS = { longestMs: 6 * HOUR_MS, smallestMs: MINUTE_MS, lookbackMs: DAY_MS, lookbackIntervalMs: 15 * MINUTE_MS } as const
+const EVENTS = { longestMs: 6 * HOUR_MS, smallestMs: MINUTE_MS, hotMs: 5 * MINUTE_MS, lookbackMs: DAY_MS } as const
 /** Backfill: versions of rows are kept for a while after their window, which must span what flows of neighbouring windows share. */
 const FLOWS = { longestMs: 6 * HOUR_MS, smallestMs: 3 * HOUR_MS, lookbackMs: DAY_MS, lookbackIntervalMs: HOUR_MS } as const
 /** A flow is asked for from so long before the first event of its conversation to so long after the last. */
@@ -287,6 +287,7 @@ export default defineConnector({
       window: config => ({
         longestMs: LONGEST_MS[config.seriesBucket],
         smallestMs: SMALLEST_MS[config.seriesBucket],
+        settles: true,
         lagMs: config.seriesSettleMs ?? (config.seriesBucket === '1h' ? 2 * HOUR_MS : DAY_MS),
         // Insights are told by the day, whatever the bucket.
         lookbackMs: 3 * Math.max(BUCKET_MS[config.seriesBucket], DAY_MS),
@@ -310,6 +311,7 @@ export default defineConnector({
       window: config => ({
         longestMs: LONGEST_MS[config.teamBucket],
         smallestMs: SMALLEST_MS[config.teamBucket],
+        settles: true,
         lagMs: config.teamSettleMs ?? DAY_MS,
         lookbackMs: 3 * BUCKET_MS[config.teamBucket],
         lookbackIntervalMs: HOUR_MS,

@@ -186,8 +186,6 @@ export default defineConnector({
         longestMs: DAY_MS,
         lagMs: 2 * 60_000,
         lookbackMs: 48 * HOUR_MS,
-        // Conversations are listed by their start: how one goes on is seen here only.
-        lookbackIntervalMs: 5 * 60_000,
         // A page's number means other rows when rows were added or taken away meanwhile.
         durableResume: false,
       },
@@ -289,6 +287,7 @@ export default defineConnector({
         longestMs: 7 * DAY_MS,
         smallestMs: DAY_MS,
         lagMs: 2 * HOUR_MS,
+        settles: true,
         lookbackMs: 3 * DAY_MS,
         lookbackIntervalMs: 6 * HOUR_MS,
         pollIntervalMs: 15 * 60_000,

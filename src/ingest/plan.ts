@@ -31,6 +31,8 @@ export interface PlanSpec {
   readonly startAtMs: number | null
   readonly pollIntervalMs: number
   readonly lagMs: number
+  /** What is younger than the lag is not read; see `WindowSpec`. */
+  readonly settles: boolean
   readonly lookbackMs: number
   /** The longest time between two readings of a row that is older than `hotMs` and still inside the lookback. */
   readonly lookbackIntervalMs: number
@@ -80,7 +82,7 @@ export interface Sweep {
   readonly atMs: number
   /** End of the window in hand; null: none is. */
   readonly toMs: number | null
-  /** When it was begun, and where it ends. */
+  /** Where it ends: when it was begun, or the safety lag before that. */
   readonly edgeMs: number
   /** It reaches back to where live stands, so live moves with it. */
   readonly joins: boolean
@@ -323,15 +325,20 @@ function sweepSpan({ hotMs }: Pace, { lagMs, pollIntervalMs }: PlanSpec): number
 
 function newSweep(cursor: KnownCursor, pace: Pace, spec: PlanSpec, nowMs: number): Sweep | null {
   const { live, covered } = cursor
-  if (live.atMs >= nowMs || spec.keepsCursor) return null
+  const edgeMs = spec.settles ? nowMs - spec.lagMs : nowMs
+  if (live.atMs >= edgeMs || spec.keepsCursor) return null
   const hotFromMs = Math.max(nowMs - pace.hotMs, heldFrom(cursor, spec))
-  const started = { toMs: null, edgeMs: nowMs }
+  const started = { toMs: null, edgeMs }
   if (live.toMs === null && live.atMs >= nowMs - sweepSpan(pace, spec)) {
     const before = covered.find(({ from, until }) => from <= live.atMs && live.atMs <= until)
     return { ...started, atMs: Math.min(live.atMs, Math.max(hotFromMs, before?.from ?? live.atMs)), joins: true }
   }
   // Turns come in order.
-  return spec.inOrder || pace.hotMs <= 0 ? null : { ...started, atMs: Math.max(hotFromMs, live.atMs), joins: false }
+  return spec.inOrder || pace.hotMs <= 0
+    ? null
+    : hotFromMs >= edgeMs
+      ? null
+      : { ...started, atMs: Math.max(hotFromMs, live.atMs), joins: false }
 }
 
 function sweepOn(cursor: KnownCursor, pace: Pace, sweep: Sweep): Planned {
@@ -341,14 +348,14 @@ function sweepOn(cursor: KnownCursor, pace: Pace, sweep: Sweep): Planned {
   return { cursor, pace: { ...pace, sweep: { ...sweep, toMs } }, piece }
 }
 
-function afterSweptWindow(cursor: KnownCursor, pace: Pace, { window }: Piece, { lagMs }: PlanSpec) {
+function afterSweptWindow(cursor: KnownCursor, pace: Pace, { window }: Piece, { lagMs, settles }: PlanSpec) {
   const { sweep } = pace
   if (sweep === null) return { cursor, pace }
   const { fromMs, untilMs } = window
   const after = { ...pace, sweep: untilMs >= sweep.edgeMs ? null : { ...sweep, atMs: untilMs, toMs: null } }
   if (!sweep.joins) return { cursor, pace: after }
   // Rows of the safety lag before it was begun may still come.
-  const liveMs = Math.max(cursor.live.atMs, Math.min(untilMs, sweep.edgeMs - lagMs))
+  const liveMs = Math.max(cursor.live.atMs, Math.min(untilMs, settles ? sweep.edgeMs : sweep.edgeMs - lagMs))
   const read = { ...cursor, live: at(liveMs), covered: withRange(cursor.covered, { from: fromMs, until: liveMs }) }
   return { cursor: read, pace: after }
 }

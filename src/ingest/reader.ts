@@ -285,10 +285,11 @@ export class Reader {
     const { config, scope, http, spec } = this.#of
     const fromMs = (this.#named.readMs ?? nowMs - 2 * spec.pollIntervalMs) - changes.lagMs
     const window = { fromMs: Math.max(fromMs, nowMs - spec.lookbackMs), untilMs: nowMs }
-    const ids = await changes.read({ config: config as never, scope, window, nowMs, http })
+    const { ids = [], windows = [] } = await changes.read({ config: config as never, scope, window, nowMs, http })
     const times = [...new Set(ids)].flatMap(id => this.#of.timeOf(id) ?? [])
-    const old = times.filter(atMs => atMs < nowMs - this.#pace.hotMs && atMs >= nowMs - spec.lookbackMs)
-    return windowsAround(old, changes.joinMs ?? 0)
+    const named = [...windows, ...times.map(atMs => ({ fromMs: atMs, untilMs: atMs + AROUND_MS }))]
+    const isOld = ({ fromMs }: Window) => fromMs < nowMs - this.#pace.hotMs && fromMs >= nowMs - spec.lookbackMs
+    return joined(named.filter(isOld), changes.joinMs ?? 0)
   }
 
   /** Some of the open rows, by their ids; null when none is due. */
@@ -398,15 +399,15 @@ function keyOf({ lane, swept, named }: Piece): ListingKey {
 /** Vendors tell times in whole seconds, too. */
 const AROUND_MS = 1000
 
-/** Windows that hold the times, the newest first; times that are no further apart than `joinMs` are in one. */
-export function windowsAround(timesMs: readonly number[], joinMs: number): Window[] {
-  const windows: { fromMs: number; untilMs: number }[] = []
-  for (const atMs of timesMs.toSorted((a, b) => b - a)) {
-    const last = windows.at(-1)
-    if (last !== undefined && last.fromMs - atMs <= Math.max(joinMs, AROUND_MS)) last.fromMs = atMs
-    else windows.push({ fromMs: atMs, untilMs: atMs + AROUND_MS })
+/** The windows, the newest first; those that are no further apart than `apartMs` are one. */
+export function joined(windows: readonly Window[], apartMs: number): Window[] {
+  const all: { fromMs: number; untilMs: number }[] = []
+  for (const { fromMs, untilMs } of windows.toSorted((a, b) => b.fromMs - a.fromMs)) {
+    const last = all.at(-1)
+    if (last === undefined || last.fromMs - untilMs > apartMs) all.push({ fromMs, untilMs })
+    else Object.assign(last, { fromMs, untilMs: Math.max(last.untilMs, untilMs) })
   }
-  return windows
+  return all
 }
 
 /** The window, for log lines and errors. */

@@ -199,6 +199,7 @@ export function planSpecOf(
     startAtMs: base.startAtMs,
     pollIntervalMs: base.pollIntervalMs ?? window.pollIntervalMs ?? connector.manifest.pollIntervalMs,
     lagMs: window.lagMs,
+    settles: window.settles ?? false,
     lookbackMs,
     hotMs: Math.min(base.hotMs ?? window.hotMs ?? HOT_MS, lookbackMs),
     mostPerHour,

@@ -100,9 +100,9 @@ export interface Stream {
   readonly expandRows?: number
   /** For rows whose end is told: while they are open they are asked for by id, inside the lookback at each poll, and beyond it until they are done. */
   readonly follow?: Follow
-  /** A cheap listing by time of change, which names rows of this stream that are to be read again now. Wants `timeOf`. */
+  /** A cheap listing by time of change, which names rows of this stream that are to be read again now. */
   readonly changes?: Changes
-  /** The time by which `read` finds the row, epoch milliseconds. Pure. */
+  /** The time by which `read` finds the row, epoch milliseconds, where `changes` gives ids. Pure. */
   timeOf?(row: never): number
   /** For rows that tell turns of conversations where the vendor gives no sessions: the framework makes them. Null: not with this config. */
   derive?(config: never): Derive | null
@@ -121,12 +121,18 @@ export interface Stream {
  * line in the log says so.
  */
 export interface Changes {
-  /** Ids (of `identify`) of the rows that changed in the window; some that did not, or that are not known, do no harm. */
-  read(args: Omit<ReadArgs, 'resume'>): Promise<readonly string[]>
+  /** The rows that changed in the window; some that did not, or that are not known, do no harm. */
+  read(args: Omit<ReadArgs, 'resume'>): Promise<Changed>
   /** A change may appear in the listing so much later than its time, milliseconds. */
   readonly lagMs: number
   /** Rows whose times are no further apart are read in one window, milliseconds; about what a page of the stream spans. Default 0. */
   readonly joinMs?: number
+}
+
+/** Rows, by their ids (of `identify`), or by windows of `read` that hold them. */
+export interface Changed {
+  readonly ids?: readonly string[]
+  readonly windows?: readonly Window[]
 }
 
 /**
@@ -220,6 +226,8 @@ export interface WindowSpec {
   readonly smallestMs?: number
   /** Safety lag: rows may appear so much later than their time, milliseconds. What there is is read up to now; what is promised ends so long before. */
   readonly lagMs: number
+  /** What is younger than `lagMs` is no row yet but a figure that is still being made up (statistics of the hour, say), and is not read. Default false. */
+  readonly settles?: boolean
   /**
    * How young a row must be to be read again at every poll, milliseconds; 0: none. Default an hour, and not more than the lookback. The config's `hot.ms`
    * replaces it. Older rows are read again at pauses of a quarter of their age.

@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import type {
+  Changed,
   Changes,
   Connector,
   Derive,
@@ -55,7 +56,7 @@ interface StreamParts<C, R extends z.ZodType> {
     read(args: Omit<FollowArgs, 'config'> & { readonly config: C }): Promise<readonly unknown[]>
   }
   readonly changes?: Omit<Changes, 'read'> & {
-    read(args: Omit<ReadArgs, 'config' | 'resume'> & { readonly config: C }): Promise<readonly string[]>
+    read(args: Omit<ReadArgs, 'config' | 'resume'> & { readonly config: C }): Promise<Changed>
   }
   timeOf?(row: z.output<R>): number
   derive?(config: C): (Omit<Derive, 'turn'> & { turn(row: z.output<R>, ctx: RowContext<C>): Turn | null }) | null

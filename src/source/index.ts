@@ -6,6 +6,7 @@ export { contentId, contentIds } from './content-id.ts'
 export type {
   AuthArgs,
   CallOptions,
+  Changed,
   Changes,
   Classified,
   Connector,

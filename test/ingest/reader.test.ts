@@ -26,6 +26,7 @@ test('a listing that has moved is not gone on with from its place, however often
     lookbackIntervalMs: 60_000,
     hotMs: 0,
     mostPerHour: Infinity,
+    settles: false,
     keepsCursor: false,
     longestMs: 86_400_000,
     smallestMs: 1000,

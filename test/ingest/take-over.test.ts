@@ -31,6 +31,7 @@ const partsOf = (kafka: Pick<Kafka, 'openWriter' | 'readToEnd'>): RestoreParts =
     lookbackIntervalMs: 60_000,
     hotMs: 0,
     mostPerHour: Infinity,
+    settles: false,
     keepsCursor: false,
     longestMs: 3_600_000,
     smallestMs: 1000,

@@ -26,12 +26,23 @@ import {
   session,
   type Window,
 } from '../../src/source/index.ts'
-import { ANALYTICS_CHANNELS, Config } from './config.ts'
+import { Config } from './config.ts'
 import { tokenMaker } from './jwt.ts'
 import { listPage, pageSchema } from './listing.ts'
 import { FOLLOWED_MS, lookbackMs, pathOf, type Vendor, withHandOffs, withMessages } from './messages.ts'
 import { pii } from './pii.ts'
-import { type Conversation, FOLLOWED, findingIdOf, findingOf, FindingRow, Row, sessionIdOf, type Turn } from './rows.ts'
+import {
+  type Conversation,
+  FOLLOWED,
+  findingIdOf,
+  findingOf,
+  FindingRow,
+  isHandedOver,
+  Row,
+  sessionIdOf,
+  transferOf,
+  type Turn,
+} from './rows.ts'
 import { classify } from './errors.ts'
 
 const MINUTE_MS = 60_000
@@ -108,13 +119,14 @@ export default defineConnector({
 
       expandRows: MOST_IDS,
 
-      async expand({ config, scope, rows, nowMs, http }) {
+      async expand({ config, scope, rows, nowMs, http, transferredAt }) {
         const vendor = { config, botId: scope.botId, http }
         // What has a placeholder for a start is for rejects: nothing can be asked for at such a time.
         const isReal = (row: Conversation) => realTime(row.startedAtMs, { observedAtMs: nowMs }) !== null
         let sessions: readonly Conversation[] = await withOldTags(vendor, rows.filter(isReal))
         if (config.includeMessages) sessions = await withMessages(vendor, sessions, nowMs)
-        if (config.agentDetails) sessions = await withHandOffs(vendor, sessions)
+        sessions = sessions.map(row => ({ ...row, publishedTransferMs: transferredAt?.(row.id) ?? null }))
+        sessions = await withHandOffs(vendor, sessions)
         const richer = sessions.values()
         return rows.map(row => (isReal(row) ? (richer.next().value ?? row) : row))
       },
@@ -160,7 +172,8 @@ export default defineConnector({
 
       /** With the status, because that may change by time alone. */
       fingerprint: (row, ctx) => {
-        const { messages: _messages, followed: _followed, handOffAtMs: _handOffAtMs, ...content } = row
+        const { messages: _messages, followed: _followed, handOffAtMs: _handOffAtMs, ...said } = row
+        const { contact: _contact, publishedTransferMs: _publishedTransferMs, ...content } = said
         return jsonOf([endOf(row, ctx).status, content]) ?? ''
       },
 
@@ -170,19 +183,21 @@ export default defineConnector({
         const of = ctx.session({ botId, sessionId: row.id, channel: row.channel, language: row.languages[0] ?? null })
         const end = endOf(row, ctx)
         const agent = row.messages?.findLast(({ sender }) => sender === 'AGENT')
-        const handOffAtMs = realTime(row.handOffAtMs, ctx)
+        const isAgent = isHandedOver(row)
+        const transferredAt = isAgent ? transferOf(row, ctx) : null
         const drafts: Draft[] = [
           session(of, {
             startedAt: row.startedAtMs,
             ...end,
-            containment: row.containment,
+            containment: isAgent ? 'AGENT' : row.containment,
             interactive: row.interactive ?? row.messages?.some(({ sender }) => sender === 'USER'),
             languages: row.languages,
             userId: row.userId,
             channelUserId: row.messages?.find(({ channelUserId }) => channelUserId !== null)?.channelUserId,
-            transferredAt: handOffAtMs,
-            agentId: agent?.agentId,
-            agentName: agent?.agentName,
+            transferredAt,
+            queue: row.contact?.queue,
+            agentId: agent?.agentId ?? row.contact?.agentId,
+            agentName: agent?.agentName ?? row.contact?.agentName,
             ...countsOf(row, ctx),
             totalMessages: row.totalMessages,
             tasks: row.tasks,
@@ -190,6 +205,8 @@ export default defineConnector({
             isTest: row.isTest,
             attributes: {
               ...row.attributes,
+              // The vendor's word, where what happened says otherwise.
+              ...(isAgent && row.containment !== null && row.containment !== 'AGENT' && { containmentType: row.containment }),
               ...(row.botId !== null && row.botId !== botId && { botId: row.botId }),
               ...(end.endedAt !== row.endTimeMs && row.endTimeMs !== null && { end_time: new Date(row.endTimeMs).toISOString() }),
             },
@@ -211,12 +228,12 @@ export default defineConnector({
               userId: row.userId,
             }),
           )
-        if (row.containment === 'AGENT')
+        // Without a time there is no event: neither the start nor the end is when it happened.
+        if (transferredAt !== null)
           drafts.push(
             event(of, {
               eventId: `${row.id}/agent_transferred`,
-              occurredAt: handOffAtMs ?? end.endedAt ?? row.startedAtMs,
-              occurredAtEstimated: handOffAtMs === null,
+              occurredAt: transferredAt,
               type: 'agent_transferred',
               userId: row.userId,
             }),
@@ -327,7 +344,7 @@ async function* readAnalytics(args: Omit<ReadArgs, 'config'> & { readonly config
     })
   const path = pathOf({ config, botId: scope.botId, http }, 'getAnalytics')
   const { from, until } = iso({ fromMs: window.fromMs - 1, untilMs: window.untilMs + 1 })
-  const filters = { from, to: until, channel: [...(config.analyticsChannels ?? ANALYTICS_CHANNELS)] }
+  const filters = { from, to: until, channel: [...config.analyticsChannels] }
   const resume = resumeOf(args.resume, config)
   const lists = config.analyticsTypes.slice(resume.list)
   for (const [i, type] of lists.entries()) {
@@ -376,10 +393,11 @@ function endOf(row: Conversation, ctx: RowContext<Config>) {
 }
 
 /** Counts of messages that were read. Agents' messages look like the bot's unless the vendor was asked who wrote them. */
-function countsOf({ messages, containment }: Conversation, { config }: RowContext<Config>) {
+function countsOf(row: Conversation, { config }: RowContext<Config>) {
+  const { messages } = row
   if (messages === null) return {}
   const count = (sender: string) => messages.filter(turn => turn.sender === sender).length
-  const isKnown = config.agentsInfo || containment !== 'AGENT'
+  const isKnown = config.agentsInfo || !isHandedOver(row)
   return {
     userMessages: count('USER'),
     botMessages: isKnown ? count('BOT') : null,

@@ -18,7 +18,15 @@ import { botIdOf, hex, isAlert, isVisible, type Sight, sessionsBetween, type Tol
 import { type Asked, askedOf, isReply, json, Pages, rangeOf, refused } from './simulator/answers.ts'
 import { type Algorithm, App } from './simulator/auth.ts'
 import { PLAIN, type Quirks } from './simulator/quirks.ts'
-import { ANALYTICS, analyticsRow, analyticsTypeOf, detailsOf, messageRow, sessionRow } from './simulator/rows.ts'
+import {
+  ANALYTICS,
+  ANALYTICS_CHANNELS,
+  analyticsRow,
+  analyticsTypeOf,
+  detailsOf,
+  messageRow,
+  sessionRow,
+} from './simulator/rows.ts'
 
 export {
   analyticsIdOf,
@@ -32,6 +40,7 @@ export {
   tellOf,
   userIdOf,
 } from './simulator/account.ts'
+export { ANALYTICS_CHANNELS } from './simulator/rows.ts'
 export { PLAIN, type Quirks } from './simulator/quirks.ts'
 export { analyticsTypeOf, textOf } from './simulator/rows.ts'
 
@@ -39,6 +48,8 @@ const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 /** Most ids of a `sessionId` filter; duplicates count. Documented. */
 const MOST_IDS = 50
+/** Messages of conversationDetails without a `limit`. Unknown in truth. */
+const DETAILS_MESSAGES = 100
 /** A conversation speaks for two days at most; where messages are looked for, this far back begins the search. */
 const LONGEST_MS = 48 * HOUR
 
@@ -258,6 +269,8 @@ function getAnalytics({ asked, bots, api }: Call): Reply {
   if (Number.isNaN(fromMs) || Number.isNaN(toMs)) return refused(400, 'filters.from and filters.to are required')
   if (asked['limit'] === undefined) return refused(400, 'limit is required')
   const named = filters?.['channel'] as readonly string[] | undefined
+  if (named?.some(each => !ANALYTICS_CHANNELS.includes(each)))
+    return refused(400, 'filters.channel takes the accepted channels only')
   const channels = named ?? (quirks.analyticsDefault === 'rtm' ? ['rtm'] : null)
   const found: { readonly told: Told; readonly event: Told['events'][number]; readonly atMs: number }[] = []
   for (const told of sessionsBetween(fromMs - LONGEST_MS - quirks.startStepMs, toMs, sightOf(api))) {
@@ -279,7 +292,13 @@ function getAnalytics({ asked, bots, api }: Call): Reply {
 
 function conversationDetails({ asked, bots, api }: Call): Reply {
   const told = sessionOfId(String(asked['sessionId']), bots, api)
-  return told === null ? refused(404, 'There is no such session') : json(detailsOf(told, api.quirks))
+  if (told === null) return refused(404, 'There is no such session')
+  const page = { skip: numberOf(asked['skip'] ?? asked['offset'], 0), limit: numberOf(asked['limit'], DETAILS_MESSAGES) }
+  return json(detailsOf(told, api.quirks, page))
+}
+
+function numberOf(raw: unknown, absent: number): number {
+  return Math.max(0, Math.trunc(Number(raw ?? absent))) || absent
 }
 
 /** The bots of the account, with the client secrets of their apps in clear, as the vendor tells them: nobody should keep this answer. */

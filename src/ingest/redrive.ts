@@ -126,7 +126,8 @@ async function* redriveOne(
       const observedAtMs = clock.now()
       const ctx = rowContext({ vendor, account, connector, config, scope, observedAtMs, lookbackMs: spec.lookbackMs })
       const batch = batches.open(nothingRead(cursor))
-      const path = { stream, config, scope, http, clock, derived, door: to.door }
+      const transferredAt = (rowId: string) => versions.transferredAt(rowId)
+      const path = { stream, config, scope, http, clock, derived, door: to.door, transferredAt }
       const work = { path, ctx, cursor, spec, versions, batch }
       const outcomes: Redriven[] = []
       for (const letter of letters.slice(at, at + AT_ONCE)) {

@@ -37,6 +37,8 @@ export interface RowPath {
   readonly door: Door
   /** Most rows of one `expand`. Default: the stream's own figure. */
   readonly expandRows?: number
+  /** See `ExpandArgs.transferredAt`. Default: nothing is remembered. */
+  readonly transferredAt?: (rowId: string) => number | null
   /** Called after each `expand`. */
   readonly enriched?: () => void | Promise<void>
 }
@@ -125,14 +127,16 @@ export async function* mapRows(
   }
 }
 
+type EnrichPath = Pick<RowPath, 'stream' | 'config' | 'scope' | 'http' | 'clock' | 'transferredAt'>
+
 /** The optional second call, for rows that are new or changed. Same rows, same order. */
 export async function enrich(
-  { stream, config, scope, http, clock }: Pick<RowPath, 'stream' | 'config' | 'scope' | 'http' | 'clock'>,
+  { stream, config, scope, http, clock, transferredAt = () => null }: EnrichPath,
   rows: readonly Row[],
 ): Promise<readonly Row[]> {
   if (!stream.expand) return rows
   const given = rows.map(row => row.row as never)
-  const args = { config: config as never, scope, rows: given, nowMs: clock.now(), http }
+  const args = { config: config as never, scope, rows: given, nowMs: clock.now(), http, transferredAt }
   let richer: readonly unknown[]
   try {
     richer = await stream.expand(args)

@@ -226,6 +226,13 @@ export interface ExpandArgs {
   /** When this call began, epoch milliseconds: nothing that it tells is younger than its answers. */
   readonly nowMs: number
   readonly http: Http
+  /**
+   * `transferred_at` of the row's session as it was first published, epoch milliseconds; null: it has none yet, or is no longer remembered. For vendors
+   * that show a better time later: keep this one, because the time of a transfer must not move. It saves the request for it, too.
+   *
+   * @param rowId As `identify` returns it. Absent: the caller remembers nothing.
+   */
+  readonly transferredAt?: (rowId: string) => number | null
 }
 
 export type RecordKind = 'session' | 'message' | 'event'

@@ -389,16 +389,18 @@ describe('getAnalytics', () => {
       expect((await call(sim, `${BOT}/getAnalytics`, body)).status).toBe(400)
     const rtm = (await call(sim, `${BOT}/getAnalytics`, { type: 'successintent', filters, limit: 1000 })).body
     expect(new Set(rtm.result.map(row => row['channel']))).toEqual(new Set(['rtm']))
-    const some = { ...filters, channel: ['whatsapp', 'facebook'] }
+    const some = { ...filters, channel: ['rtm', 'facebook'] }
     const two = (await call(sim, `${BOT}/getAnalytics`, { type: 'successintent', filters: some, limit: 1000 })).body
-    expect(new Set(two.result.map(row => row['channel']))).toEqual(new Set(['whatsapp', 'facebook']))
+    expect(new Set(two.result.map(row => row['channel']))).toEqual(new Set(['rtm', 'facebook']))
+    const other = { type: 'successintent', filters: { ...filters, channel: ['rtm', 'whatsapp'] }, limit: 5 }
+    expect((await call(sim, `${BOT}/getAnalytics`, other)).status).toBe(400)
   })
 
   test.each(['successintent', 'failintent', 'unhandledutterance', 'successtask', 'failtask', 'performance'])(
     'has rows of %s',
     async type => {
-      const named = { ...filters, channel: ['rtm', 'whatsapp', 'facebook', 'instagram'] }
-      const { body } = await call(await start(), `${BOT}/getAnalytics`, { type, filters: named, limit: 2, skip: 0 })
+      const sim = await start({ quirks: { analyticsDefault: 'all' } })
+      const { body } = await call(sim, `${BOT}/getAnalytics`, { type, filters, limit: 2, skip: 0 })
       expect(body.result.length).toBeGreaterThan(0)
       expect(body.totalCount).toBeGreaterThanOrEqual(body.result.length)
       expect(body.result[0]).toMatchObject({
@@ -419,6 +421,15 @@ test('conversationDetails tells when an agent was asked for', async () => {
   const askedAt = of.events.find(({ kind }) => kind === 'transfer_requested')?.atMs ?? 0
   expect(body).toMatchObject({ conversationInfo: { agentHandOffTime: iso(askedAt), currentTask: 'null' } })
   expect((await call(sim, `${BOT}/conversationDetails`, { sessionId: 'x' })).status).toBe(404)
+  const history = async (more: Row) =>
+    ((await call(sim, `${BOT}/conversationDetails`, { sessionId: sessionIdOf(of), ...more })).body as unknown as Row)[
+      'conversationHistory'
+    ]
+  expect(await history({ limit: 1 })).toHaveLength(1)
+  expect(await history({})).toHaveLength(of.messages.length)
+  const other = known(UNTIL - 3 * DAY, UNTIL - DAY).find(({ course }) => course === 'solved') as Conversation
+  const none = await call(sim, `${BOT}/conversationDetails`, { sessionId: sessionIdOf(other) })
+  expect(none.body).toMatchObject({ conversationInfo: { agentHandOffTime: '' } })
 })
 
 test('the list of bots tells client secrets, and names its flag otherwise than the others', async () => {

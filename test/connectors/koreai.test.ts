@@ -2,12 +2,21 @@ import { generateKeyPairSync } from 'node:crypto'
 import { decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import koreai from '../../connectors/koreai/index.ts'
-import { type Conversation, FOLLOWED } from '../../connectors/koreai/rows.ts'
-import { type KoreaiOptions, startKoreaiSimulator } from '../../connectors/koreai/simulator.ts'
+import { type Conversation, FOLLOWED, transferOf } from '../../connectors/koreai/rows.ts'
+import { ANALYTICS_CHANNELS, type KoreaiOptions, startKoreaiSimulator } from '../../connectors/koreai/simulator.ts'
 import { createWorld } from '../../src/sim/index.ts'
 import { parseConnectorConfig, quotaLimits, quotaShare } from '../../src/source/config.ts'
 import { conformanceChecks, type Truth } from '../../src/conformance/index.ts'
-import { FlowError, type Json, type Page, rowContext, type Scope, split, type Stream } from '../../src/source/index.ts'
+import {
+  FlowError,
+  type HttpSpec,
+  type Json,
+  type Page,
+  rowContext,
+  type Scope,
+  split,
+  type Stream,
+} from '../../src/source/index.ts'
 import { httpFor } from '../support/http.ts'
 import { type ScriptedVendor, type Step, scriptedVendor } from '../support/scripted-vendor.ts'
 import { subject } from '../support/subjects/koreai.ts'
@@ -23,7 +32,7 @@ const PATH = `/api/public/bot/${BOT}`
 const sessions = koreai.streams['sessions'] as Stream
 const analytics = koreai.streams['analytics'] as Stream
 
-function clientOf(vendor: ScriptedVendor, config: Readonly<Record<string, unknown>> = {}) {
+function clientOf(vendor: ScriptedVendor, config: Readonly<Record<string, unknown>> = {}, more: Partial<HttpSpec> = {}) {
   const parsed = koreai.config.parse({
     baseUrl: vendor.url,
     clientId: 'cs-1',
@@ -32,7 +41,7 @@ function clientOf(vendor: ScriptedVendor, config: Readonly<Record<string, unknow
     pageSize: 2,
     ...config,
   })
-  const { http, clock, lines } = httpFor(koreai.http(parsed as never), NOW, vendor)
+  const { http, clock, lines } = httpFor({ ...koreai.http(parsed as never), ...more }, NOW, vendor)
   const [scope] = (sessions.scopes?.(parsed as never, 'acme') ?? []) as [Scope]
   return { http, parsed: parsed as never, clock, scope, lines }
 }
@@ -584,18 +593,141 @@ describe('messages', () => {
     await expect(expand(never, [session('a')])).rejects.toMatchObject({ code: 'SRC_MALFORMED' })
   })
 
-  test('the time of an agent transfer is asked for session by session where the config says so', async () => {
+  describe('the time of a transfer', () => {
+    const details = (sessionId: string, answer: Partial<Step>): Step =>
+      post('conversationDetails', { sessionId, limit: 1 }, answer)
+    const handOff = (agentHandOffTime: unknown) => ({ body: { conversationInfo: { agentHandOffTime } } })
+    const handed = (id: string, more: Record<string, unknown> = {}) => session(id, { containmentType: 'agent', ...more })
+    const bare = { includeMessages: false }
+    const times = async (
+      steps: readonly Step[],
+      rows: readonly Conversation[],
+      config: Record<string, unknown> = bare,
+      published: Readonly<Record<string, number>> = {},
+    ) => {
+      const { parsed, scope, http } = clientOf(await scriptedVendor(steps), config)
+      const transferredAt = (id: string) => published[id] ?? null
+      const args = { config: parsed, scope, rows: rows as never, nowMs: NOW, http, transferredAt }
+      const out = (await sessions.expand?.(args)) as Conversation[]
+      return out.map(row => transferOf(row, { observedAtMs: NOW }))
+    }
+
+    test('is asked for with one message, by default, of sessions that were handed over', async () => {
+      const steps = [details('b', handOff('2026-11-09T01:30:00.000Z')), details('c', { status: 404, body: {} })]
+      expect(await times(steps, [session('a'), handed('b'), handed('c')])).toEqual([null, T('2026-11-09T01:30:00.000Z'), null])
+    })
+
+    test.each(['', null, 'null', undefined, '0000-00-00'])('%j is none', async none => {
+      expect(await times([details('a', handOff(none))], [handed('a')])).toEqual([null])
+    })
+
+    test.each([
+      ['the tag of a voice call', { tags: { sessionTags: [{ name: 'voiceAgentTransferStart', value: '1' }] } }, true],
+      ['the tag of a chat', { tags: { sessionTags: [{ name: 'agentTransferStart', value: true }] } }, true],
+      ['a tag that says no', { tags: { sessionTags: [{ name: 'voiceAgentTransferStart', value: '0' }] } }, false],
+      ["a user's tag of that name", { tags: { userTags: [{ name: 'agentTransferStart', value: '1' }] } }, false],
+      ['another tag', { tags: { sessionTags: [{ name: 'audioCodesCallDisconnect', value: '1' }] } }, false],
+    ])('is asked for where the session has %s: %j, %s', async (_, more, isAsked) => {
+      const open = session('a', { sessionStatus: 'active', end_time: null, ...more })
+      const steps = isAsked ? [details('a', handOff('2026-11-09T01:30:00.000Z'))] : []
+      expect(await times(steps, [open])).toEqual([isAsked ? T('2026-11-09T01:30:00.000Z') : null])
+    })
+
+    const byAgent = {
+      ...said('m2', 'a', 20),
+      type: 'outgoing',
+      author: { userId: 'u-agent', firstName: 'Agent' },
+    }
+    const messagesOf = (...messages: unknown[]) =>
+      post('getMessagesV2', ask(0, ['a']), { body: { total: messages.length, moreAvailable: false, messages } })
+
+    test('is asked for where an agent wrote, and is the first such message where the platform knows none', async () => {
+      const [known, unknown] = [handOff('2026-11-09T01:15:00.000Z'), handOff('')]
+      const at = (answer: Partial<Step>) =>
+        times([messagesOf(said('m1', 'a'), byAgent), details('a', answer)], [session('a')], {})
+      expect(await at(known)).toEqual([T('2026-11-09T01:15:00.000Z')])
+      expect(await at(unknown)).toEqual([T('2026-11-09T01:20:00.000Z')])
+    })
+
+    test('is not asked for where the config says so', async () => {
+      const config = { agentDetails: false }
+      expect(await times([messagesOf(byAgent)], [session('a')], config)).toEqual([T('2026-11-09T01:20:00.000Z')])
+    })
+
+    test('stays as it was published, and is not asked for again', async () => {
+      const published = { a: T('2026-11-09T01:20:00.000Z') }
+      expect(await times([], [handed('a')], bare, published)).toEqual([published.a])
+      expect(await times([messagesOf(said('m1', 'a'))], [session('a')], {}, published)).toEqual([published.a])
+    })
+
+    test.each([401, 403, 400])(
+      'a server that refuses the call with %d is asked once for all rows, and costs no row',
+      async status => {
+        const refused = details('a', { status, body: { errors: [{ msg: 'x', code: status }] } })
+        const tries = status === 401 ? 4 : 1
+        expect(
+          await times(
+            Array.from({ length: tries }, () => refused),
+            [handed('a'), handed('b')],
+          ),
+        ).toEqual([null, null])
+      },
+    )
+
+    test('a refusal of what the config asks for is an error that names its cure', async () => {
+      const refused = details('a', { status: 403, body: {} })
+      const error: unknown = await times([refused], [handed('a')], { ...bare, agentDetails: true }).catch(
+        (thrown: unknown) => thrown,
+      )
+      expect(error).toMatchObject({
+        code: 'SRC_UNAUTHORISED',
+        details: { hint: expect.stringContaining('agent.details: false') },
+      })
+    })
+
+    test('a fault of the server is none of these: the rows come again', async () => {
+      const failed = Array.from({ length: 5 }, () => details('a', { status: 500, body: {} }))
+      await expect(times(failed, [handed('a')])).rejects.toMatchObject({ code: 'SRC_SERVER_ERROR' })
+    })
+
+    test("account-wide it is asked for in the path of the session's own bot", async () => {
+      const step = { ...details('a', handOff('2026-11-09T01:30:00.000Z')), path: '/api/public/bot/st-7/conversationDetails' }
+      const config = { ...bare, botIds: undefined }
+      expect(await times([step], [handed('a', { botId: 'st-7' })], config)).toEqual([T('2026-11-09T01:30:00.000Z')])
+    })
+  })
+
+  test('that are too large at once are asked for with half the limit, from where they stopped', async () => {
+    const large = 'x'.repeat(3000)
+    const answer = (total: number, moreAvailable: boolean, ...messages: unknown[]) => ({
+      body: { total, moreAvailable, messages },
+    })
+    const body = (skip: number, limit: number) => post('getMessagesV2', ask(skip, ['a'], { limit }))
     const vendor = await scriptedVendor([
-      post(
-        'conversationDetails',
-        { sessionId: 'b' },
-        { body: { conversationInfo: { agentHandOffTime: '2026-11-09T01:30:00.000Z' } } },
-      ),
-      post('conversationDetails', { sessionId: 'c' }, { status: 404, body: {} }),
+      { ...body(0, 4), ...answer(3, true, said('1', 'a'), said('2', 'a')) },
+      {
+        ...body(1, 4),
+        ...answer(3, false, said('2', 'a'), { ...said('3', 'a'), components: [{ cT: 'text', data: { text: large } }] }, large),
+      },
+      { ...body(1, 2), ...answer(3, false, said('2', 'a'), said('3', 'a')) },
     ])
-    const rows = [session('a'), session('b', { containmentType: 'agent' }), session('c', { containmentType: 'agent' })]
-    const config = { includeMessages: false, agentDetails: true }
-    expect((await expand(vendor, rows, config)).map(row => row.handOffAtMs)).toEqual([null, T('2026-11-09T01:30:00.000Z'), null])
+    const { parsed, scope, http } = clientOf(vendor, { messagesPageSize: 4 }, { maxBytes: 2000 })
+    const out = (await sessions.expand?.({
+      config: parsed,
+      scope,
+      rows: [session('a')] as never,
+      nowMs: NOW,
+      http,
+    })) as Conversation[]
+    expect(turns(out)).toEqual([['1', '2', '3']])
+  })
+
+  test('of which one alone is too large are an error', async () => {
+    const large = { body: { total: 1, messages: ['x'.repeat(3000)] } }
+    const vendor = await scriptedVendor([4, 2, 1].map(limit => post('getMessagesV2', ask(0, ['a'], { limit }), large)))
+    const { parsed, scope, http } = clientOf(vendor, { messagesPageSize: 4 }, { maxBytes: 2000 })
+    const work = sessions.expand?.({ config: parsed, scope, rows: [session('a')] as never, nowMs: NOW, http })
+    await expect(work).rejects.toMatchObject({ code: 'SRC_TOO_LARGE' })
   })
 
   test('session tags that a question by id leaves out are read from the instant of the start', async () => {
@@ -740,13 +872,17 @@ describe('analytics', () => {
     expect([restarted.pages.length, restarted.error?.code]).toEqual([0, 'SRC_RESUME_EXPIRED'])
   })
 
-  test('name every documented channel unless the config names others, as the vendor tells of rtm alone otherwise', async () => {
+  test('name the 24 documented channels and no other unless the config names some of them', async () => {
     const vendor = await scriptedVendor([
       { method: 'POST', path: `${PATH}/getAnalytics`, body: { totalCount: 0, moreAvailable: false, result: [] } },
     ])
     await read(vendor, { stream: analytics, config: { analyticsTypes: ['failintent'] } })
     const body = JSON.parse(vendor.requests[0]?.body ?? '{}') as { filters: { channel: string[] } }
-    expect(body.filters.channel).toEqual(expect.arrayContaining(['rtm', 'facebook', 'ivrVoice', 'korevg', 'sms']))
+    expect(body.filters.channel.toSorted()).toEqual(ANALYTICS_CHANNELS.toSorted())
+    expect(new Set(body.filters.channel).size).toBe(24)
+    const flat = { 'connector.class': 'koreai', 'base.url': 'http://v', 'client.id': 'c', 'client.secret': 's' }
+    const parsed = parseConnectorConfig('k', { ...flat, 'analytics.channels': 'rtm,whatsapp' }, koreai)
+    expect(parsed.ok ? null : parsed.faults.map(({ path }) => path)).toEqual(['connectors.k.analytics.channels'])
   })
 
   test('without a bot are a fault of the config: the vendor has no account-wide call', async () => {

@@ -46,6 +46,8 @@ export interface Quirks {
 
   /** The channel of a message: the newer `chnl`, or the older `channel`. */
   readonly messageChannel: 'chnl' | 'channel'
+  /** `agentHandOffTime` of a session that was handed over: its time, or `""` as where there was no hand-over. */
+  readonly handOff: 'known' | 'unknown'
   /** `getAnalytics` without a channel filter tells of `rtm` only (documented), or of all channels. */
   readonly analyticsDefault: 'rtm' | 'all'
 
@@ -81,6 +83,7 @@ export const PLAIN: Quirks = {
   lastPageMore: false,
   defaultLimit: 100,
   messageChannel: 'chnl',
+  handOff: 'known',
   analyticsDefault: 'rtm',
   lateMs: 0,
   startStepMs: 1,

@@ -108,6 +108,11 @@ export function textOf(message: WorldMessage): string | null {
 }
 
 export const ANALYTICS = ['successintent', 'failintent', 'successtask', 'failtask', 'performance', 'unhandledutterance'] as const
+/** The accepted words of `filters.channel`, all that are documented; how others are answered is not. */
+export const ANALYTICS_CHANNELS: readonly string[] =
+  'msteams twitter spark rtm facebook slack kore email sms ringcentral jabber yammer alexa twiliovoice telegram ivr ivrVoice smartassist line liveperson googleactions hangoutchat mattermost rcs'.split(
+    ' ',
+  )
 export type AnalyticsType = (typeof ANALYTICS)[number]
 
 /** The list that tells of an event; null: none does. */
@@ -153,21 +158,25 @@ export function analyticsRow(event: WorldEvent, told: Told, quirks: Quirks): Rec
   }
 }
 
-/** One conversation: when an agent took over, and what was said. */
-export function detailsOf(told: Told, quirks: Quirks): Record<string, unknown> {
+/** One conversation: when it was handed over (`""`: not), and what was said, by `skip` and `limit`. */
+export function detailsOf(
+  told: Told,
+  quirks: Quirks,
+  page: { readonly skip: number; readonly limit: number },
+): Record<string, unknown> {
   const handOff = told.events.find(({ kind }) => kind === 'transfer_requested')
   const { person } = told.conversation
   return {
     conversationInfo: {
       userId: told.userId,
       sessionStartTime: iso(told.startMs),
-      ...(handOff === undefined ? {} : { agentHandOffTime: iso(handOff.atMs + quirks.clockAheadMs) }),
+      agentHandOffTime: handOff === undefined || quirks.handOff === 'unknown' ? '' : iso(handOff.atMs + quirks.clockAheadMs),
       userDetails: { firstName: person.firstName, lastName: person.lastName, phoneNumber: null },
       currentTask: 'null',
       sessionId: told.sessionId,
     },
     conversationFlow: tasksOf(told.conversation),
-    conversationHistory: told.messages.map(message => {
+    conversationHistory: told.messages.slice(page.skip, page.skip + page.limit).map(message => {
       const { type, status, createdOn, components } = messageRow(message, told, { agentsInfo: false, traceId: false }, quirks)
       return { type, status, createdOn, components }
     }),

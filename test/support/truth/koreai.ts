@@ -1,10 +1,12 @@
 /** What must stand on the topics when everything a Kore.ai simulator shows has been read, computed from its world and not from what it answers. */
 import {
+  ANALYTICS_CHANNELS,
   analyticsIdOf,
   analyticsTypeOf,
   isAlert,
   type KoreaiSimulator,
   messageIdOf,
+  type Quirks,
   sessionsBetween,
   type Told,
   textOf,
@@ -41,12 +43,12 @@ export function truthOf(simulator: KoreaiSimulator, nowMs: number, options: Trut
   )
   const heard = (each: Told) => each.messages.filter(message => version === 'v1' || !isAlert(message))
   return {
-    sessions: told.map(each => sessionOf(each, heard(each), account, nowMs)),
+    sessions: told.map(each => sessionOf(each, heard(each), account, nowMs, quirks)),
     messages: told.flatMap(each =>
       heard(each).map((message, seq) => messageOf(message, seq, each, account, quirks.clockAheadMs)),
     ),
     events: told.flatMap(each => [
-      ...lifeOf(each, account),
+      ...lifeOf(each, transferOf(each, heard(each), quirks), account),
       ...each.events.flatMap(event => findingOf(event, analytics, each, account, quirks.clockAheadMs)),
     ]),
   }
@@ -56,7 +58,20 @@ const keyOf = (told: Told, account: string) => `koreai:${account}:${told.session
 const count = (messages: readonly WorldMessage[], sender: WorldMessage['sender']) =>
   messages.filter(message => message.sender === sender).length
 
-function sessionOf(told: Told, messages: readonly WorldMessage[], account: string, nowMs: number): Partial<Session> {
+/** The platform's time of the hand-over; where it tells none, the first message of an agent. */
+function transferOf(told: Told, messages: readonly WorldMessage[], { handOff, clockAheadMs }: Quirks): number | null {
+  const asked = handOff === 'known' ? told.events.find(({ kind }) => kind === 'transfer_requested') : undefined
+  const first = asked ?? messages.find(({ sender }) => sender === 'agent')
+  return first === undefined ? null : first.atMs + clockAheadMs
+}
+
+function sessionOf(
+  told: Told,
+  messages: readonly WorldMessage[],
+  account: string,
+  nowMs: number,
+  quirks: Quirks,
+): Partial<Session> {
   const { conversation } = told
   const isOld = nowMs - told.startMs >= LOOKBACK_MS + EXPIRES_MS
   const agent = messages.findLast(({ sender }) => sender === 'agent')?.agent ?? null
@@ -81,7 +96,7 @@ function sessionOf(told: Told, messages: readonly WorldMessage[], account: strin
     languages: [conversation.language],
     user_id: told.userId,
     channel_user_id: messages.length === 0 ? null : conversation.person.handle,
-    transferred_at: null,
+    transferred_at: transferOf(told, messages, quirks),
     queue: null,
     agent_id: agent?.id ?? null,
     agent_name: agent?.name ?? null,
@@ -137,20 +152,20 @@ function eventOf(
   }
 }
 
-/** Begin, end, and transfer, whose time the vendor does not tell. */
-function lifeOf(told: Told, account: string): Partial<Event>[] {
-  const happened = (type: 'session_started' | 'session_ended' | 'agent_transferred', atMs: number, isEstimated: boolean) =>
+/** Begin, end, and transfer, where its time is known. */
+function lifeOf(told: Told, transferMs: number | null, account: string): Partial<Event>[] {
+  const happened = (type: 'session_started' | 'session_ended' | 'agent_transferred', atMs: number) =>
     eventOf(told, account, {
       event_id: `${told.sessionId}/${type}`,
       type,
       name: type,
       occurred_at: atMs,
-      occurred_at_estimated: isEstimated,
+      occurred_at_estimated: false,
     })
   return [
-    happened('session_started', told.startMs, false),
-    ...(told.isClosed ? [happened('session_ended', told.lastMs, false)] : []),
-    ...(told.containment === 'agent' ? [happened('agent_transferred', told.isClosed ? told.lastMs : told.startMs, true)] : []),
+    happened('session_started', told.startMs),
+    ...(told.isClosed ? [happened('session_ended', told.lastMs)] : []),
+    ...(transferMs === null ? [] : [happened('agent_transferred', transferMs)]),
   ]
 }
 
@@ -165,6 +180,7 @@ export const FINDINGS = {
 function findingOf(event: WorldEvent, lists: readonly string[], told: Told, account: string, aheadMs: number): Partial<Event>[] {
   const list = analyticsTypeOf(event)
   if (list === null || list === 'performance' || !lists.includes(list)) return []
+  if (!ANALYTICS_CHANNELS.includes(told.channel)) return []
   return [
     eventOf(told, account, {
       event_id: `${list}/${analyticsIdOf(event)}`,

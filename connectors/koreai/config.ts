@@ -30,6 +30,10 @@ export const ANALYTICS_CHANNELS = [
   ...(['hangoutchat', 'mattermost', 'rcs'] as const),
 ] as const
 
+export const CONTAINMENT_TYPES = ['dropOff', 'selfService', 'agent'] as const
+export const SESSION_TYPES = ['interactive', 'non-interactive'] as const
+const TAG = /^(user|session):([^=]+)=(.+)$/
+
 export const Config = z
   .strictObject({
     baseUrl: z
@@ -78,6 +82,32 @@ export const Config = z
       .describe(
         'Silence that ends a session, as set in the app; the lookback reaches an hour further, and never less than a day',
       ),
+    containmentTypes: z
+      .array(z.enum(CONTAINMENT_TYPES))
+      .min(1)
+      .optional()
+      .describe(
+        `Read sessions of these kinds only, a comma list of ${CONTAINMENT_TYPES.join(', ')}, one listing each. Sessions have no kind while they are active, so a transfer shows later. Default: all`,
+      ),
+    sessionTypes: z
+      .array(z.enum(SESSION_TYPES))
+      .min(1)
+      .optional()
+      .describe(`Read sessions of these types only, a comma list of ${SESSION_TYPES.join(', ')}. Default: all`),
+    tags: z
+      .array(z.string().regex(TAG, 'takes user:NAME=VALUE or session:NAME=VALUE'))
+      .min(1)
+      .optional()
+      .describe(
+        'Read sessions (and analytics) with these tags only, a list of `user:NAME=VALUE` and `session:NAME=VALUE`; values of one name are alternatives. Default: all',
+      ),
+    userId: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        "Read sessions (and analytics) of this user only, by the platform's id, e-mail address or the enterprise's id. Default: all",
+      ),
     includeMessages: z.boolean().default(true).describe('Read the messages of sessions (scope Chat History)'),
     messagesApi: z
       .enum(['v2', 'v1'])
@@ -121,3 +151,17 @@ export const Config = z
     if (config.botIds !== undefined && new Set(config.botIds).size < config.botIds.length) refuse('botIds', 'names a bot twice')
   })
 export type Config = z.output<typeof Config>
+
+/** The documented filter by tags; undefined: none. */
+export function tagsFilter({ tags }: Pick<Config, 'tags'>) {
+  if (tags === undefined) return undefined
+  const parts = tags.map(tag => TAG.exec(tag)).filter(part => part !== null)
+  const byName = Map.groupBy(parts, ([, type, name]) => `${type}:${name}`)
+  return {
+    and: [...byName.values()].map(same => ({
+      name: same[0]?.[2] as string,
+      values: same.map(([, , , value]) => value as string),
+      type: same[0]?.[1] as string,
+    })),
+  }
+}

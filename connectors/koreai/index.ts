@@ -13,6 +13,7 @@ import {
   eventWithoutSession,
   FlowError,
   iso,
+  type Json,
   jsonOf,
   type ListPage,
   listing,
@@ -26,7 +27,7 @@ import {
   session,
   type Window,
 } from '../../src/source/index.ts'
-import { Config } from './config.ts'
+import { Config, tagsFilter } from './config.ts'
 import { tokenMaker } from './jwt.ts'
 import { listPage, pageSchema } from './listing.ts'
 import { FOLLOWED_MS, lookbackMs, pathOf, type Vendor, withHandOffs, withMessages } from './messages.ts'
@@ -108,13 +109,10 @@ export default defineConnector({
        */
       async *read({ config, scope, window, resume, http }): AsyncIterable<Page> {
         const vendor = { config, botId: scope.botId, http }
-        const pages = listing({
-          limit: config.pageSize,
-          from: placeOf(resume),
-          idOf: sessionIdOf,
-          ask: skip => sessionsPage(vendor, window, skip),
-        })
-        for await (const { rows, next } of pages) yield { rows, resume: next }
+        const lists = config.containmentTypes ?? [null]
+        const ask = (list: string | null, skip: number) => sessionsPage(vendor, window, skip, filtersOf(config, list))
+        const pages = inTurn(lists, { limit: config.pageSize, resume, idOf: sessionIdOf, ask })
+        for await (const { rows, resume: next } of pages) yield { rows, resume: next }
       },
 
       expandRows: MOST_IDS,
@@ -310,12 +308,36 @@ function scopesOf(config: Config, account: string): Scope[] {
   return config.botIds?.map(botId => ({ name: botId, botId })) ?? [{ name: account, botId: null }]
 }
 
-async function sessionsPage(vendor: Vendor, window: Window, skip: number): Promise<ListPage> {
+/** The documented filters, as the config has them. */
+interface Filters {
+  readonly query: Readonly<Record<string, string>>
+  readonly body: Readonly<Record<string, Json>>
+}
+
+const ALL: Filters = { query: {}, body: {} }
+
+function filtersOf(config: Config, containmentType: string | null): Filters {
+  const { sessionTypes, userId } = config
+  const tags = tagsFilter(config)
+  // Both types are all sessions.
+  const sessionType = new Set(sessionTypes).size === 1 ? sessionTypes?.[0] : undefined
+  return {
+    query: containmentType === null ? {} : { containmentType },
+    body: {
+      ...(sessionType !== undefined && { sessionType }),
+      ...(userId !== undefined && { userId }),
+      ...(tags !== undefined && { tags }),
+    },
+  }
+}
+
+async function sessionsPage(vendor: Vendor, window: Window, skip: number, filters = ALL): Promise<ListPage> {
   const { config, http } = vendor
   const { from, until } = iso({ fromMs: window.fromMs - 1, untilMs: window.untilMs + 1 })
-  const body = { skip, limit: config.pageSize, dateFrom: from, dateTo: until }
+  const body = { skip, limit: config.pageSize, dateFrom: from, dateTo: until, ...filters.body }
   const path = pathOf(vendor, 'getSessions', config.botPath)
-  const page = await listPage(options => http.postJson(path, { body }, SessionsPage, options))
+  const call = { query: filters.query, body }
+  const page = await listPage(options => http.postJson(path, call, SessionsPage, options))
   return config.trustTotal ? page : { ...page, total: null }
 }
 
@@ -336,7 +358,7 @@ async function withOldTags(vendor: Vendor, rows: readonly Conversation[]): Promi
 
 /** Every list in turn, each newest first under the window's end. */
 async function* readAnalytics(args: Omit<ReadArgs, 'config'> & { readonly config: Config }): AsyncIterable<Page> {
-  const { config, scope, window, http } = args
+  const { config, scope, window, resume, http } = args
   if (scope.botId === null)
     throw new FlowError('CFG_INVALID', {
       path: 'bot.ids',
@@ -344,34 +366,51 @@ async function* readAnalytics(args: Omit<ReadArgs, 'config'> & { readonly config
     })
   const path = pathOf({ config, botId: scope.botId, http }, 'getAnalytics')
   const { from, until } = iso({ fromMs: window.fromMs - 1, untilMs: window.untilMs + 1 })
-  const filters = { from, to: until, channel: [...config.analyticsChannels] }
-  const resume = resumeOf(args.resume, config)
-  const lists = config.analyticsTypes.slice(resume.list)
-  for (const [i, type] of lists.entries()) {
-    const list = resume.list + i
-    const pages = listing({
-      limit: config.pageSize,
-      from: i === 0 ? placeOf(resume.place) : null,
-      idOf: findingIdOf,
-      ask: async skip => {
-        const body = { type, filters, sort: { order: 'desc', by: 'timestamp' }, limit: config.pageSize, skip }
-        const page = await listPage(options => http.postJson(path, { body }, FindingsPage, options))
-        return config.trustTotal ? page : { ...page, total: null }
-      },
-    })
-    for await (const { rows, next } of pages) {
-      const lists = config.analyticsTypes.join()
-      const isLast = list === config.analyticsTypes.length - 1
+  const tags = tagsFilter(config)
+  const filters = {
+    from,
+    to: until,
+    channel: [...config.analyticsChannels],
+    ...(config.userId !== undefined && { userId: [config.userId] }),
+    ...(tags !== undefined && { tags }),
+  }
+  const ask = async (type: string | null, skip: number) => {
+    const body = { type, filters, sort: { order: 'desc', by: 'timestamp' }, limit: config.pageSize, skip }
+    const page = await listPage(options => http.postJson(path, { body }, FindingsPage, options))
+    return config.trustTotal ? page : { ...page, total: null }
+  }
+  const pages = inTurn(config.analyticsTypes, { limit: config.pageSize, resume, idOf: findingIdOf, ask })
+  for await (const { list, rows, resume: next } of pages)
+    yield { rows: rows.map(row => findingOf(row, list ?? '')), resume: next }
+}
+
+interface InTurn {
+  readonly limit: number
+  readonly resume: Json
+  readonly idOf: (row: unknown) => string | null
+  ask(list: string | null, skip: number): Promise<ListPage>
+}
+
+/** One listing after the other. The place is that of the listing in hand, with all their names where they have any. */
+async function* inTurn(names: readonly (string | null)[], { limit, resume, idOf, ask }: InTurn) {
+  const lists = names.join()
+  const isNamed = names[0] !== null
+  const begin = isNamed ? resumeOf(resume, lists) : { list: 0, place: resume }
+  for (const [i, name] of names.slice(begin.list).entries()) {
+    const list = begin.list + i
+    const from = i === 0 ? placeOf(begin.place) : null
+    const isLast = list === names.length - 1
+    for await (const { rows, next } of listing({ limit, from, idOf, ask: skip => ask(name, skip) })) {
       const after = next === null ? (isLast ? null : { lists, list: list + 1, place: null }) : { lists, list, place: next }
-      yield { rows: rows.map(row => findingOf(row, type)), resume: after }
+      yield { list: name, rows, resume: isNamed ? after : next }
     }
   }
 }
 
 /** A place among other lists than those of the config is none: lists that the config has now might be passed over. */
-function resumeOf(resume: unknown, config: Config): { readonly list: number; readonly place: unknown } {
+function resumeOf(resume: unknown, names: string): { readonly list: number; readonly place: unknown } {
   const { lists, list, place } = (resume ?? {}) as { lists?: unknown; list?: unknown; place?: unknown }
-  if (lists !== config.analyticsTypes.join() || typeof list !== 'number') return { list: 0, place: null }
+  if (lists !== names || typeof list !== 'number') return { list: 0, place: null }
   return { list, place: place ?? null }
 }
 

@@ -220,8 +220,19 @@ function isAskedFor(told: Told, { request, asked, bots, api }: Call): boolean {
   if (!bots.includes(told.conversation.bot)) return false
   if (containment !== null && containment !== '' && !same(told.containment, containment)) return false
   if (asked['userId'] !== undefined && asked['userId'] !== told.userId) return false
+  if (!hasTags(told, asked['tags'])) return false
   const sessionType = asked['sessionType']
   return sessionType === undefined || (sessionType === 'interactive') === told.isInteractive
+}
+
+/** `{and: [{name, values, type}]}`: of each name one of the values. */
+function hasTags({ userTags, sessionTags }: Told, filter: unknown): boolean {
+  const wanted = ((filter as { and?: unknown } | undefined)?.and ?? []) as readonly Readonly<Record<string, unknown>>[]
+  return wanted.every(({ name, values, type }) =>
+    (type === 'user' ? userTags : type === 'session' ? sessionTags : []).some(
+      tag => tag.name === name && [values].flat().map(String).includes(String(tag.value)),
+    ),
+  )
 }
 
 /** v1: at most 100, all tasks. v2: at most 10,000, without what Alert and Action tasks say. Newest first, unless `forward`. */
@@ -275,6 +286,8 @@ function getAnalytics({ asked, bots, api }: Call): Reply {
   const found: { readonly told: Told; readonly event: Told['events'][number]; readonly atMs: number }[] = []
   for (const told of sessionsBetween(fromMs - LONGEST_MS - quirks.startStepMs, toMs, sightOf(api))) {
     if (!bots.includes(told.conversation.bot) || channels?.includes(told.channel) === false) continue
+    if (filters?.['userId'] !== undefined && ![filters['userId']].flat().includes(told.userId)) continue
+    if (!hasTags(told, filters?.['tags'])) continue
     for (const event of told.events) {
       const atMs = event.atMs + quirks.clockAheadMs
       if (fromMs <= atMs && atMs < toMs && analyticsTypeOf(event) === type) found.push({ told, event, atMs })

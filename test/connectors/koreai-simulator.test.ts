@@ -191,6 +191,24 @@ describe('getSessions', () => {
     expect(one.body.total).toBe(truth.filter(told => told.userId === userId).length)
   })
 
+  test('filters by tags: of each name one of the values', async () => {
+    const sim = await start()
+    const truth = known(UNTIL - 3 * DAY, UNTIL - DAY).map(each => tellOf(each, { view: world.at(UNTIL), quirks: sim.quirks }))
+    const tagged = truth.filter(({ sessionTags }) => sessionTags.length > 0)
+    const { name, value } = tagged[0]?.sessionTags[0] ?? {}
+    const has = (each: (typeof truth)[number]) =>
+      each.sessionTags.some(tag => tag.name === name && String(tag.value) === String(value))
+    const ask = async (...and: Row[]) =>
+      (await call(sim, `${BOT}/getSessions`, { ...RANGE, limit: 1000, tags: { and } })).body.total
+    const one = { name, values: [String(value), 'no such value'], type: 'session' }
+    expect(truth.filter(has).length).toBeGreaterThan(0)
+    expect(await ask(one)).toBe(truth.filter(has).length)
+    expect(await ask({ ...one, type: 'user' })).toBe(0)
+    const country = truth.find(each => has(each) && each.userTags.length > 0)?.userTags[0]?.value
+    const both = truth.filter(each => has(each) && each.userTags.some(tag => tag.value === country))
+    expect(await ask(one, { name: 'country', values: [country], type: 'user' })).toBe(both.length)
+  })
+
   test('the row has the documented fields and no other', async () => {
     const { body } = await call(await start(), `${BOT}/getSessions`, { ...RANGE, limit: 1000 })
     const closed = body.sessions.filter(row => row['sessionStatus'] === 'closed')

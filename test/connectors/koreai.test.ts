@@ -118,6 +118,66 @@ describe('sessions', () => {
     expect((await read(vendor, { config: { botPath: 'stream' } })).error).toBeNull()
   })
 
+  describe('with filters', () => {
+    const filtered = (
+      skip: number,
+      more: Record<string, unknown>,
+      ids: readonly string[],
+      containmentType?: string,
+      total = ids.length,
+    ): Step => ({
+      ...post('getSessions', asked(skip, more), {
+        body: { total, moreAvailable: false, sessions: ids.map(sessionId => ({ sessionId })) },
+      }),
+      query: containmentType === undefined ? {} : { containmentType },
+    })
+
+    test('are asked for by type, user and tags, the values of one name as alternatives', async () => {
+      const tags = {
+        and: [
+          { name: 'plan', values: ['gold', 'a=b'], type: 'user' },
+          { name: 'plan', values: ['1'], type: 'session' },
+        ],
+      }
+      const config = { sessionTypes: ['interactive'], userId: 'u-1', tags: ['user:plan=gold', 'session:plan=1', 'user:plan=a=b'] }
+      const vendor = await scriptedVendor([filtered(0, { sessionType: 'interactive', userId: 'u-1', tags }, ['a'])])
+      expect(idsOf((await read(vendor, { config })).rows)).toEqual(['a'])
+    })
+
+    test('of both types are asked for without one', async () => {
+      const vendor = await scriptedVendor([filtered(0, {}, ['a'])])
+      expect(idsOf((await read(vendor, { config: { sessionTypes: ['interactive', 'non-interactive'] } })).rows)).toEqual(['a'])
+    })
+
+    test('of several kinds are asked for kind by kind, and go on from any page', async () => {
+      const steps = [
+        filtered(0, {}, ['a', 'b'], 'agent', 3),
+        filtered(1, {}, ['b', 'c'], 'agent', 3),
+        filtered(0, {}, ['d'], 'dropOff'),
+      ]
+      const config = { containmentTypes: ['agent', 'dropOff'] }
+      const { pages, rows } = await read(await scriptedVendor(steps), { config })
+      expect(idsOf(rows)).toEqual(['a', 'b', 'c', 'd'])
+      for (const [i, rest] of [['c', 'd'], ['d']].entries()) {
+        const resume = pages[i]?.resume ?? null
+        expect(idsOf((await read(await scriptedVendor(steps.slice(i + 1)), { config, resume })).rows)).toEqual(rest)
+      }
+      const other = await scriptedVendor([filtered(0, {}, ['e'], 'selfService')])
+      const resume = pages[1]?.resume ?? null
+      expect(idsOf((await read(other, { config: { containmentTypes: ['selfService'] }, resume })).rows)).toEqual(['e'])
+    })
+
+    test.each([
+      ['containment.types', 'agents'],
+      ['session.types', 'silent'],
+      ['tags', 'plan=gold'],
+    ])('%s does not take %j', (key, value) => {
+      const flat = { 'connector.class': 'koreai', 'base.url': 'http://v', 'client.id': 'c', 'client.secret': 's' }
+      const parsed = parseConnectorConfig('k', { ...flat, [key]: value }, koreai)
+      expect(parsed.ok ? null : parsed.faults.map(({ path }) => path)).toEqual([`connectors.k.${key}`])
+    })
+  })
+
   test('an empty page ends them although moreAvailable says true, as in a sample', async () => {
     const vendor = await scriptedVendor([page(0, ['a'], 1, true), page(0, ['a'], 1, true)])
     const { rows, error } = await read(vendor)
@@ -883,6 +943,15 @@ describe('analytics', () => {
     const flat = { 'connector.class': 'koreai', 'base.url': 'http://v', 'client.id': 'c', 'client.secret': 's' }
     const parsed = parseConnectorConfig('k', { ...flat, 'analytics.channels': 'rtm,whatsapp' }, koreai)
     expect(parsed.ok ? null : parsed.faults.map(({ path }) => path)).toEqual(['connectors.k.analytics.channels'])
+  })
+
+  test('are filtered by user and tags as sessions are', async () => {
+    const more = { userId: ['u-1'], tags: { and: [{ name: 'plan', values: ['gold'], type: 'user' }] } }
+    const step = list('failtask', 0, ['4'], false, 1)
+    const body = { ...(step.sent?.body as object), filters: { ...filters, ...more } }
+    const vendor = await scriptedVendor([{ ...step, sent: { body } }])
+    const keys = { ...config, analyticsTypes: ['failtask'], userId: 'u-1', tags: ['user:plan=gold'] }
+    expect((await read(vendor, { stream: analytics, config: keys })).rows).toHaveLength(1)
   })
 
   test('without a bot are a fault of the config: the vendor has no account-wide call', async () => {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { ALGORITHMS, claimsOf, keyOf } from './jwt.ts'
+import { ALGORITHMS, CIPHERS, claimsOf, encryptionKeyOf, keyOf } from './jwt.ts'
 
 export const ANALYTICS_LISTS = [
   'successintent',
@@ -30,6 +30,7 @@ export const ANALYTICS_CHANNELS = [
   ...(['hangoutchat', 'mattermost', 'rcs'] as const),
 ] as const
 
+export const STREAMS = ['sessions', 'analytics', 'contact-center'] as const
 export const CONTAINMENT_TYPES = ['dropOff', 'selfService', 'agent'] as const
 export const SESSION_TYPES = ['interactive', 'non-interactive'] as const
 const TAG = /^(user|session):([^=]+)=(.+)$/
@@ -62,6 +63,35 @@ export const Config = z
       .max(3600)
       .default(300)
       .describe('How long a token lives, half of it before now, for clocks that differ'),
+    jweKey: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        "The platform's public key, as the console shows it with *Enforce JWE* (JWK), or PEM: tokens are encrypted for it. Absent: they are not",
+      ),
+    jweKid: z.string().min(1).optional().describe("Id of that key, `kid` of the token's header; default: that of the JWK"),
+    jweEnc: z.enum(CIPHERS).default('A128CBC-HS256').describe('How the content of encrypted tokens is encrypted'),
+    jweContent: z
+      .enum(['jwt', 'claims'])
+      .default('jwt')
+      .describe('What is encrypted: the signed token, or its claims alone, unsigned; not documented'),
+    streams: z
+      .array(z.enum(STREAMS))
+      .min(1)
+      .default(['sessions'])
+      .describe('Streams to read. With `contact-center`, sessions have its queue, agent and time of transfer, too'),
+    accountId: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("The vendor's id of the account (24 hex digits), which stream contact-center sends in the header `accountId`"),
+    contactCenterOrder: z
+      .enum(['newest', 'any'])
+      .default('newest')
+      .describe(
+        'Order of conversations of the contact center. newest: the newest start first, as in samples, so a listing is read down to the window; any: it is read whole each time',
+      ),
     pageSize: z
       .int()
       .min(1)
@@ -148,6 +178,14 @@ export const Config = z
     }
     attempt('clientSecret', () => keyOf(config.jwtAlgorithm, config.clientSecret))
     attempt('jwtClaims', () => claimsOf(config.jwtClaims))
+    attempt('jweKey', () => config.jweKey === undefined || encryptionKeyOf(config.jweKey))
+    if (config.jweKey === undefined && config.jweKid !== undefined) refuse('jweKid', 'has no effect without jwe.key')
+    const readsContacts = config.streams.includes('contact-center')
+    if (readsContacts && config.accountId === undefined) refuse('accountId', 'is required for stream contact-center')
+    if (!readsContacts && config.accountId !== undefined)
+      refuse('accountId', 'has no effect without stream contact-center: name it in streams')
+    if (readsContacts && config.botIds === undefined)
+      refuse('botIds', 'is required for stream contact-center, which has no account-wide call')
     if (config.botIds !== undefined && new Set(config.botIds).size < config.botIds.length) refuse('botIds', 'names a bot twice')
   })
 export type Config = z.output<typeof Config>

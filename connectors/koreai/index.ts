@@ -10,6 +10,7 @@ import {
   type Draft,
   defineConnector,
   event,
+  type EventFields,
   eventWithoutSession,
   FlowError,
   iso,
@@ -28,11 +29,13 @@ import {
   type Window,
 } from '../../src/source/index.ts'
 import { Config, tagsFilter } from './config.ts'
+import { ContactRow, contactPages, withContacts } from './contact-center.ts'
 import { tokenMaker } from './jwt.ts'
 import { listPage, pageSchema } from './listing.ts'
 import { FOLLOWED_MS, lookbackMs, pathOf, type Vendor, withHandOffs, withMessages } from './messages.ts'
 import { pii } from './pii.ts'
 import {
+  type Contact,
   type Conversation,
   FOLLOWED,
   findingIdOf,
@@ -77,7 +80,7 @@ export default defineConnector({
     pollIntervalMs: 60_000,
     sessionStream: 'sessions',
     pii,
-    optionalStreams: ['analytics'],
+    optionalStreams: ['analytics', 'contact-center'],
   },
   config: Config,
 
@@ -124,6 +127,7 @@ export default defineConnector({
         let sessions: readonly Conversation[] = await withOldTags(vendor, rows.filter(isReal))
         if (config.includeMessages) sessions = await withMessages(vendor, sessions, nowMs)
         sessions = sessions.map(row => ({ ...row, publishedTransferMs: transferredAt?.(row.id) ?? null }))
+        if (config.streams.includes('contact-center')) sessions = await withContacts(vendor, sessions)
         sessions = await withHandOffs(vendor, sessions)
         const richer = sessions.values()
         return rows.map(row => (isReal(row) ? (richer.next().value ?? row) : row))
@@ -226,8 +230,8 @@ export default defineConnector({
               userId: row.userId,
             }),
           )
-        // Without a time there is no event: neither the start nor the end is when it happened.
-        if (transferredAt !== null)
+        // Without a time there is no event: neither the start nor the end is when it happened. What the contact center tells is an event of its stream.
+        if (transferredAt !== null && (row.contact?.transferredAtMs ?? null) === null)
           drafts.push(
             event(of, {
               eventId: `${row.id}/agent_transferred`,
@@ -238,6 +242,39 @@ export default defineConnector({
           )
         row.messages?.forEach((turn, seq) => drafts.push(messageOf(of, turn, seq)))
         return drafts
+      },
+    },
+
+    'contact-center': {
+      gives: ['event'],
+
+      // The listing takes no times, so one long window costs no more than a short one.
+      window: {
+        longestMs: Infinity,
+        lagMs: MINUTE_MS,
+        lookbackMs: DAY_MS,
+        lookbackIntervalMs: HOUR_MS,
+        durableResume: false,
+      },
+
+      scopes: scopesOf,
+
+      row: ContactRow,
+
+      async *read({ config, scope, window, resume, http }): AsyncIterable<Page> {
+        const vendor = { config, botId: scope.botId, http }
+        yield* contactPages(vendor, window.fromMs, resume)
+      },
+
+      identify: row => row.id,
+
+      normalise: (row, ctx) => {
+        const { sessionId, channel, language } = row
+        const botId = ctx.scope.botId ?? ctx.account
+        if (sessionId === null)
+          return contactEvents(row, fields => eventWithoutSession(ctx, { ...fields, botId, channel, language }))
+        const of = ctx.session({ botId, sessionId, channel, language })
+        return contactEvents(row, fields => event(of, fields))
       },
     },
 
@@ -278,6 +315,39 @@ export default defineConnector({
     },
   },
 })
+
+/** How a conversation of the contact center went on. Agent to agent, or to another queue, is no first transfer. */
+function contactEvents(row: Contact, make: (fields: EventFields) => Draft): Draft[] {
+  const { id, userId, queue, agentId, agentName } = row
+  const common = (part: string, atMs: number) => ({ eventId: `contact-center/${id}/${part}`, occurredAt: atMs, userId })
+  const drafts = [
+    make({
+      ...common('requested', row.startedAtMs),
+      type: 'agent_transfer_requested',
+      name: 'conversation',
+      attributes: { ...row.attributes, queue, contactCenterId: id },
+    }),
+  ]
+  if (row.transferredAtMs !== null)
+    drafts.push(
+      make({
+        ...common('transferred', row.transferredAtMs),
+        type: 'agent_transferred',
+        name: 'accepted',
+        attributes: { queue, agentId, agentName, contactCenterId: id },
+      }),
+    )
+  for (const { atMs, to, attributes } of row.transfers)
+    drafts.push(
+      make({
+        ...common(`transfer/${atMs}`, atMs),
+        type: 'agent_transfer_requested',
+        name: 'transfer',
+        attributes: { ...attributes, to, contactCenterId: id },
+      }),
+    )
+  return drafts
+}
 
 const EVENT_TYPES: ReadonlyMap<string, string> = new Map([
   ['successintent', 'intent_matched'],

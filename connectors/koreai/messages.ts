@@ -89,7 +89,7 @@ function withCure(error: unknown): unknown {
   return withHint(error, 'messages need the scope Chat History, published; include.messages: false reads sessions without them')
 }
 
-function isRefusal(error: unknown): error is FlowError {
+export function isRefusal(error: unknown): error is FlowError {
   return error instanceof FlowError && ['SRC_REFUSED', 'SRC_UNAUTHORISED'].includes(error.code)
 }
 

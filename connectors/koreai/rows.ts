@@ -20,7 +20,7 @@ import {
   timeFault,
 } from '../../src/source/index.ts'
 
-type Loose = Readonly<Record<string, unknown>>
+export type Loose = Readonly<Record<string, unknown>>
 
 /** One session. Key order is fixed, because the fingerprint is its JSON. Times are epoch milliseconds. */
 export interface Conversation {
@@ -99,7 +99,7 @@ export interface Turn {
 export const FOLLOWED = 'colloquy:followed'
 
 /** Epoch milliseconds, UTC ("Dates are GMT"): also a time without a zone, and a number, which is seconds where it is small. */
-const Instant = z.unknown().transform((raw, ctx): number => {
+export const Instant = z.unknown().transform((raw, ctx): number => {
   const ms = instant(raw)
   if (ms !== null) return ms
   ctx.issues.push({ code: 'custom', input: raw, message: timeFault(raw) })
@@ -225,7 +225,7 @@ function kindsOf(fields: Loose): Pick<Conversation, 'containment' | 'interactive
   return { containment, interactive, unknown }
 }
 
-function lettersOf(raw: unknown): string {
+export function lettersOf(raw: unknown): string {
   return (text(raw) ?? '').toLowerCase().replace(/[^a-z]/g, '')
 }
 
@@ -400,7 +400,7 @@ export function findingIdOf(row: unknown): string | null {
 }
 
 /** Fields in order of their names, without those that stand for nothing. */
-function attributes(fields: Loose): Loose {
+export function attributes(fields: Loose): Loose {
   const out: Record<string, unknown> = {}
   for (const name of Object.keys(fields).sort()) {
     const value = fields[name]
@@ -415,6 +415,6 @@ function prefixed(prefix: string, fields: Loose): Loose {
   return Object.fromEntries(Object.entries(fields).map(([name, value]) => [prefix + name, value]))
 }
 
-function isObject(value: unknown): value is Loose {
+export function isObject(value: unknown): value is Loose {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -14,7 +14,17 @@ import {
   type SimulatorPlugin,
   type World,
 } from '../../src/sim/index.ts'
-import { botIdOf, hex, isAlert, isVisible, type Sight, sessionsBetween, type Told, tellOf, uuid } from './simulator/account.ts'
+import {
+  accountId,
+  botIdOf,
+  isAlert,
+  isVisible,
+  type Sight,
+  sessionsBetween,
+  type Told,
+  tellOf,
+  uuid,
+} from './simulator/account.ts'
 import { type Asked, askedOf, isReply, json, Pages, rangeOf, refused } from './simulator/answers.ts'
 import { type Algorithm, App } from './simulator/auth.ts'
 import { PLAIN, type Quirks } from './simulator/quirks.ts'
@@ -23,14 +33,18 @@ import {
   ANALYTICS_CHANNELS,
   analyticsRow,
   analyticsTypeOf,
+  contactRow,
   detailsOf,
   messageRow,
   sessionRow,
 } from './simulator/rows.ts'
 
 export {
+  accountId,
+  agentIdOf,
   analyticsIdOf,
   botIdOf,
+  contactIdOf,
   INACTIVITY_MS,
   isAlert,
   messageIdOf,
@@ -68,6 +82,8 @@ export interface KoreaiSimulator extends Simulator {
   readonly world: World
   readonly quirks: Quirks
   readonly bots: readonly BotSpec[]
+  /** With the stream `contact-center`. */
+  readonly configContactCenter: Readonly<Record<string, string>>
   /** For the account-wide calls. */
   readonly configAccount: Readonly<Record<string, string>>
   /** How many requests exceeded a limit. */
@@ -105,14 +121,17 @@ export async function startKoreaiSimulator(options: KoreaiOptions): Promise<Kore
     'client.id': app.clientId,
     'client.secret': app.clientSecret,
     ...(algorithm === 'HS256' ? {} : { 'jwt.algorithm': algorithm }),
+    ...(app.encryptionKey === null ? {} : { 'jwe.key': app.encryptionKey }),
   }
+  const config = { ...configAccount, 'bot.ids': bots.map(botIdOf).join(',') }
   return {
     vendor: 'koreai',
     world,
     quirks,
     bots,
     url: server.url,
-    config: { ...configAccount, 'bot.ids': bots.map(botIdOf).join(',') },
+    config,
+    configContactCenter: { ...config, streams: 'sessions,contact-center', 'account.id': accountId() },
     configAccount,
     faults: server.faults,
     log: server.log,
@@ -153,7 +172,38 @@ const OPERATIONS: Readonly<Record<string, { readonly methods: readonly string[];
 /** Operations that exist account-wide. */
 const OF_ACCOUNT: ReadonlySet<string> = new Set(['getSessions', 'getMessages'])
 
+/** The contact center's conversations of a bot, newest start first. */
+const CONVERSATIONS = /^\/agentassist\/api\/v1\/public\/([^/]+)\/conversations$/
+
+function listConversations(request: Request, botId: string, api: Api): Reply {
+  if (request.headers['accountid'] !== accountId()) return refused(401, 'the header accountId is not that of the account')
+  if (api.quirks.withheld.includes('conversations'))
+    return refused(api.quirks.withheldStatus, 'The app lacks the scope of this operation')
+  const bots = api.bots.filter(bot => botIdOf(bot) === botId)
+  if (bots.length === 0) return refused(404, 'There is no such bot')
+  const { fromMs } = api.world.options
+  const rows = sessionsBetween(fromMs - LONGEST_MS, api.vendorNow() + LONGEST_MS, sightOf(api))
+    .filter(told => bots.includes(told.conversation.bot))
+    .map(told => contactRow(told, api.quirks))
+    .filter(row => row !== null)
+    .sort((a, b) => String(b['startTime']).localeCompare(String(a['startTime'])))
+  const asked = Object.fromEntries(request.query)
+  const { rows: page, total, more } = api.pages.page(rows, asked, api.pageSize, row => String(row['_id']))
+  const limit = Number(asked['limit'] ?? 10)
+  return json({
+    results: page,
+    skip: Number(asked['skip'] ?? 0),
+    limit,
+    hasMore: more,
+    totalPages: Math.ceil(total / limit),
+    totalResults: total,
+  })
+}
+
 function route(request: Request, api: Api, limits: Limits): Reply {
+  const conversations = CONVERSATIONS.exec(request.path)
+  if (conversations !== null && request.method === 'GET')
+    return limits.take('contact center', false) ?? listConversations(request, conversations[1] ?? '', api)
   const path = /^\/api\/public\/(?:(bot|stream)\/([^/]+)\/)?(\w+)$/.exec(request.path)
   const [, kind, botId, name = ''] = path ?? []
   const isBots = botId === undefined && name === 'bots' && request.method === 'GET'
@@ -324,7 +374,7 @@ function listBots(request: Request, { bots, app, world }: Api): Reply {
     availableMore: offset + limit < bots.length,
     bots: bots.slice(offset, offset + limit).map(bot => ({
       _id: botIdOf(bot),
-      accountId: hex('account', 24),
+      accountId: accountId(),
       purpose: 'customer',
       createdOn,
       createdBy: `u-${uuid('builder')}`,
@@ -363,12 +413,13 @@ class Limits {
     this.#arrivalClock = arrivalClock
   }
 
-  take(bot: string): Reply | null {
+  /** @param hourly False: only the minute counts, as in the contact center. */
+  take(bot: string, hourly = true): Reply | null {
     const { perMinute, perHour } = this.#quirks
     const limits = this.#of.get(bot) ?? { minute: new RollingLimit(perMinute, MINUTE), hour: new RollingLimit(perHour, HOUR) }
     this.#of.set(bot, limits)
     const nowMs = this.#arrivalClock()
-    if (limits.hour.take(nowMs) > 0) return this.#refuse('hourly')
+    if (hourly && limits.hour.take(nowMs) > 0) return this.#refuse('hourly')
     return limits.minute.take(nowMs) > 0 ? this.#refuse('per-minute') : null
   }
 

@@ -1,9 +1,10 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
+import { compactDecrypt, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import koreai from '../../connectors/koreai/index.ts'
 import { type Conversation, FOLLOWED, transferOf } from '../../connectors/koreai/rows.ts'
 import { ANALYTICS_CHANNELS, type KoreaiOptions, startKoreaiSimulator } from '../../connectors/koreai/simulator.ts'
+import type { Event, Session } from '../../src/records.ts'
 import { createWorld } from '../../src/sim/index.ts'
 import { parseConnectorConfig, quotaLimits, quotaShare } from '../../src/source/config.ts'
 import { conformanceChecks, type Truth } from '../../src/conformance/index.ts'
@@ -366,6 +367,48 @@ describe('the token', () => {
       await jwtVerify(tokens[0] as string, publicKey, { algorithms: [alg], currentDate: new Date(NOW) })
       expect(decodeProtectedHeader(tokens[0] as string).alg).toBe(alg)
     }
+  })
+
+  test.each(['A128CBC-HS256', 'A128GCM', 'A256GCM'])(
+    'is encrypted by %s for the key of the platform, signed within',
+    async jweEnc => {
+      const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+      const jweKey = JSON.stringify({ ...publicKey.export({ format: 'jwk' }), kid: 'k-1' })
+      const { tokens } = await once({ jweKey, jweEnc })
+      const { plaintext, protectedHeader } = await compactDecrypt(tokens[0] as string, privateKey)
+      expect(protectedHeader).toEqual({ alg: 'RSA-OAEP', enc: jweEnc, typ: 'JWT', cty: 'JWT', kid: 'k-1' })
+      const at = { currentDate: new Date(NOW) }
+      const { payload } = await jwtVerify(plaintext, Buffer.from('the-secret'), at)
+      expect(payload).toMatchObject({ appId: 'cs-1', sub: 'colloquy', jti: expect.any(String) })
+    },
+  )
+
+  test('holds its claims alone where the config says so, for a key in PEM with an id of its own', async () => {
+    const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString()
+    const { tokens } = await once({ jweKey: pem.replaceAll('\n', String.raw`\n`), jweKid: 'k-9', jweContent: 'claims' })
+    const { plaintext, protectedHeader } = await compactDecrypt(tokens[0] as string, privateKey)
+    expect(protectedHeader).toEqual({ alg: 'RSA-OAEP', enc: 'A128CBC-HS256', typ: 'JWT', kid: 'k-9' })
+    expect(JSON.parse(Buffer.from(plaintext).toString())).toMatchObject({ appId: 'cs-1', exp: NOW / 1000 + 150 })
+  })
+
+  test('is refused at the config where the key to encrypt for is none, private, too short or missing', () => {
+    const rsa = (modulusLength: number) => generateKeyPairSync('rsa', { modulusLength })
+    const short = rsa(1024).publicKey.export({ type: 'spki', format: 'pem' }).toString()
+    const secret = rsa(2048).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+    const flat = { 'connector.class': 'koreai', 'base.url': 'http://v', 'client.id': 'c', 'client.secret': 's' }
+    const faultsOf = (more: Record<string, unknown>) => {
+      const parsed = parseConnectorConfig('k', { ...flat, ...more }, koreai)
+      return parsed.ok ? null : parsed.faults.map(({ path, message }) => [path, message])
+    }
+    for (const [key, words] of [
+      ['{}', /public RSA key/],
+      ['no key', /public RSA key/],
+      [secret, /public RSA key/],
+      [short, /2048 bits/],
+    ] as const)
+      expect(faultsOf({ 'jwe.key': key })).toEqual([['connectors.k.jwe.key', expect.stringMatching(words)]])
+    expect(faultsOf({ 'jwe.kid': 'k-1' })).toEqual([['connectors.k.jwe.kid', expect.stringMatching(/no effect/)]])
   })
 
   test('is refused at the config where the key is none, too short or of another kind, without a word of it', () => {
@@ -961,6 +1004,206 @@ describe('analytics', () => {
   })
 })
 
+describe('the contact center', () => {
+  const contactCenter = koreai.streams['contact-center'] as Stream
+  const keys = { streams: ['sessions', 'contact-center'], accountId: 'acc-1', includeMessages: false }
+  const CONVERSATIONS = `/agentassist/api/v1/public/${BOT}/conversations`
+  const row = (id: string, startTime: string, more: Record<string, unknown> = {}) => ({
+    _id: id,
+    botSessionId: `s-${id}`,
+    startTime,
+    queues: [{ id: 'qu-1', name: 'Sales' }],
+    participants: [],
+    transferDetails: [],
+    ...more,
+  })
+  const conversations = (skip: number, rows: readonly unknown[], hasMore: boolean, totalResults = 9): Step => ({
+    method: 'GET',
+    path: CONVERSATIONS,
+    query: { skip: String(skip), limit: '2' },
+    sent: { headers: { accountid: 'acc-1' } },
+    body: { results: rows, skip, limit: 2, hasMore, totalResults },
+  })
+  const [A, B, C, D] = [
+    row('a', '2026-11-09T11:00:00.000Z'),
+    row('b', '2026-11-09T10:00:00.000Z'),
+    row('c', '2026-11-09T01:00:00.000Z'),
+    row('d', '2026-11-08T01:00:00.000Z'),
+  ]
+  const readContacts = (steps: readonly Step[], more: Open = {}) =>
+    scriptedVendor(steps).then(vendor => read(vendor, { stream: contactCenter, ...more, config: { ...keys, ...more.config } }))
+  const contactIds = (rows: readonly unknown[]) => rows.map(each => (each as { _id: string })._id)
+
+  test('is asked with the account, from the top down to the window, each page with the last row of the one before', async () => {
+    const { pages, rows, error } = await readContacts([
+      conversations(0, [A, B], true),
+      conversations(1, [B, C], true),
+      conversations(2, [C, D], true),
+    ])
+    expect([contactIds(rows), error, pages.at(-1)?.resume]).toEqual([['a', 'b', 'c', 'd'], null, null])
+  })
+
+  test('is read whole where its order is not known', async () => {
+    const steps = [conversations(0, [D, A], true, 3), conversations(1, [A, B], false, 3)]
+    expect(contactIds((await readContacts(steps, { config: { contactCenterOrder: 'any' } })).rows)).toEqual(['d', 'a', 'b'])
+  })
+
+  test('shows rows again where new ones came in front, and begins again where one has gone', async () => {
+    const grown = [conversations(0, [A, B], true), conversations(1, [A, B], true), conversations(2, [B, C], false)]
+    expect(contactIds((await readContacts(grown)).rows)).toEqual(['a', 'b', 'c'])
+    const gone = await readContacts([conversations(0, [A, B], true), conversations(1, [C, D], true)])
+    expect(gone.error?.code).toBe('SRC_RESUME_EXPIRED')
+    const stuck = [conversations(0, [A, B], true), conversations(1, [A, B], true), conversations(2, [A, B], true)]
+    expect((await readContacts(stuck)).error?.code).toBe('SRC_RESUME_EXPIRED')
+  })
+
+  const told = (of: unknown) => {
+    const parsed = koreai.config.parse({ baseUrl: 'http://v', clientId: 'c', clientSecret: 's', botIds: [BOT], ...keys })
+    const scope = { name: BOT, botId: BOT }
+    const ctx = rowContext<unknown>({
+      vendor: 'koreai',
+      account: 'acme',
+      connector: 'k',
+      config: parsed,
+      scope,
+      observedAtMs: NOW,
+      lookbackMs: DAY,
+    })
+    return contactCenter.normalise(contactCenter.row.parse(of) as never, ctx).map(({ record }) => record as Event)
+  }
+
+  // The first sample of the documents, shortened.
+  const sample = {
+    startSessionTime: '2023-05-25T06:56:11.959Z',
+    botSessionId: '646f068b2462fdb066850001',
+    botId: 'st-3bf09bef-f979-5489-b337-f465bd5d0001',
+    userId: 'u-f812d6e9-58ce-5a74-9d20-7011deb40001',
+    source: 'audiocodes',
+    _id: 'c-3d7265b-de0a-489d-a2eb-69ce6bde0001',
+    participants: [
+      {
+        agentId: 'u-b19cd89e-6533-59af-b491-eec9bf8f0001',
+        name: 'Agent',
+        status: 'ACTIVE',
+        assignedAt: '2023-05-25T06:58:57.984Z',
+      },
+    ],
+    transferDetails: [
+      {
+        fromAgent: null,
+        transferredType: 'OTHERS',
+        transferredTo: [{ type: 'AGENT', id: 'u-b19cd89e-6533-59af-b491-eec9bf8f0001', name: 'Agent', emailId: '' }],
+        transferredAt: '2023-05-25T06:58:57.840Z',
+      },
+    ],
+    phoneNumber: '+15550100',
+    language: 'en',
+    queues: [{ type: 'ASSIGNED', status: 'ACTIVE', id: 'qu-1', name: 'Sales', startTime: '2023-05-25T06:56:38.734Z' }],
+    startTime: '2023-05-25T06:56:38.734Z',
+    endTime: '2023-05-25T06:59:28.234Z',
+    acceptedAt: '2023-05-25T06:59:00.978Z',
+  }
+
+  test('tells when a person was asked for and when one took over, as events of the session', () => {
+    const events = told(sample)
+    expect(events.map(({ event_id, type, name, occurred_at }) => [event_id, type, name, occurred_at])).toEqual([
+      [`contact-center/${sample._id}/requested`, 'agent_transfer_requested', 'conversation', T(sample.startTime)],
+      [`contact-center/${sample._id}/transferred`, 'agent_transferred', 'accepted', T('2023-05-25T06:58:57.840Z')],
+    ])
+    for (const each of events)
+      expect(each).toMatchObject({
+        session_key: `koreai:acme:${sample.botSessionId}`,
+        channel: 'voice',
+        language: 'en',
+        user_id: sample.userId,
+        attributes: { queue: 'Sales' },
+      })
+    expect(events[1]?.attributes).toMatchObject({ agentId: 'u-b19cd89e-6533-59af-b491-eec9bf8f0001', agentName: 'Agent' })
+    expect(events[0]?.attributes).toMatchObject({
+      phoneNumber: '+15550100',
+      acceptedAt: sample.acceptedAt,
+      endTime: sample.endTime,
+    })
+  })
+
+  test('a transfer to another agent later is no first one', () => {
+    const later = { transferredAt: '2023-05-25T07:10:00.000Z', transferredTo: [{ type: 'QUEUE', id: 'qu-2', name: 'Support' }] }
+    const events = told({ ...sample, acceptedAt: '2023-05-25T06:57:00.000Z', transferDetails: [later] })
+    expect(events.slice(1).map(({ type, occurred_at, attributes }) => [type, occurred_at, attributes['to']])).toEqual([
+      ['agent_transferred', T('2023-05-25T06:57:00.000Z'), undefined],
+      ['agent_transfer_requested', T('2023-05-25T07:10:00.000Z'), 'Support'],
+    ])
+  })
+
+  test('one that nobody took is asked for only, and who let it ring is no agent of it', () => {
+    const participants = [{ ...sample.participants[0], status: 'ABANDONED' }]
+    const events = told({ ...sample, acceptedAt: undefined, transferDetails: [], participants, queues: [] })
+    expect(events.map(({ type }) => type)).toEqual(['agent_transfer_requested'])
+  })
+
+  test('one without a session is an event without one', () => {
+    expect(told({ ...sample, botSessionId: null })[0]).toMatchObject({ session_key: null, bot_id: BOT })
+  })
+
+  const openSession = (id: string, more: Record<string, unknown> = {}) =>
+    sessions.row.parse({
+      sessionId: id,
+      start_time: '2026-11-09T09:00:00.000Z',
+      sessionStatus: 'active',
+      ...more,
+    }) as Conversation
+  const joined = async (steps: readonly Step[], rows: readonly Conversation[]) => {
+    const { parsed, scope, http } = clientOf(await scriptedVendor(steps), keys)
+    const out = (await sessions.expand?.({ config: parsed, scope, rows: rows as never, nowMs: NOW, http })) as Conversation[]
+    const ctx = rowContext<unknown>({
+      vendor: 'koreai',
+      account: 'acme',
+      connector: 'k',
+      config: parsed,
+      scope,
+      observedAtMs: NOW,
+      lookbackMs: DAY,
+    })
+    return out.map(each => {
+      const records = sessions.normalise(each as never, ctx).map(({ record }) => record)
+      const { containment, queue, agent_id, agent_name, transferred_at } = records[0] as Session
+      const transfers = records.filter(record => 'event_id' in record && record.type === 'agent_transferred')
+      return [containment, queue, agent_id, agent_name, transferred_at, transfers.length]
+    })
+  }
+
+  test('gives sessions their queue, agent and time of transfer, many with one request, and no other request is made for it', async () => {
+    const acceptedAt = '2026-11-09T11:02:00.000Z'
+    const taken = { ...A, acceptedAt, participants: [{ agentId: 'u-7', name: 'Agent', status: 'ACTIVE' }] }
+    const steps = [conversations(0, [taken, B], true), conversations(1, [B, C], true)]
+    expect(await joined(steps, [openSession('s-a'), openSession('s-b'), openSession('s-x')])).toEqual([
+      ['AGENT', 'Sales', 'u-7', 'Agent', T(acceptedAt), 0],
+      ['UNKNOWN', 'Sales', null, null, null, 0],
+      ['UNKNOWN', null, null, null, null, 0],
+    ])
+  })
+
+  test('is not asked for sessions that ended without a person', async () => {
+    const closed = openSession('s-a', { sessionStatus: 'closed', containmentType: 'selfService' })
+    expect(await joined([], [closed])).toEqual([['SELF_SERVICE', null, null, null, null, 0]])
+  })
+
+  test('that refuses costs no session', async () => {
+    const refused = { ...conversations(0, [], false), status: 403, body: {} }
+    expect(await joined([refused], [openSession('s-a')])).toEqual([['UNKNOWN', null, null, null, null, 0]])
+  })
+
+  test.each([
+    [{ streams: 'sessions,contact-center', 'bot.ids': 'st-1' }, ['connectors.k.account.id']],
+    [{ streams: 'sessions,contact-center', 'account.id': 'a' }, ['connectors.k.bot.ids']],
+    [{ 'account.id': 'a' }, ['connectors.k.account.id']],
+  ])('%j is a fault of the config', (more, paths) => {
+    const flat = { 'connector.class': 'koreai', 'base.url': 'http://v', 'client.id': 'c', 'client.secret': 's' }
+    const parsed = parseConnectorConfig('k', { ...flat, ...more }, koreai)
+    expect(parsed.ok ? null : parsed.faults.map(({ path }) => path)).toEqual(paths)
+  })
+})
+
 describe('conformance', () => {
   test.each(conformanceChecks(subject).map(check => [check.name, check] as const))('%s', async (_, check) => {
     await expect(check.run()).resolves.toHaveProperty('outcome')
@@ -975,8 +1218,10 @@ async function everything(options: Partial<KoreaiOptions>, more: Readonly<Record
   const quirks = { perMinute: 0, perHour: 0, ...options.quirks }
   const simulator = await startKoreaiSimulator({ world, now: () => nowMs, pageSize: 7, messagesPageSize: 60, ...options, quirks })
   onTestFinished(() => simulator.stop())
-  const { accountWide = false, ...keys } = more
-  const flat = { 'connector.class': 'koreai', ...(accountWide === true ? simulator.configAccount : simulator.config), ...keys }
+  const { accountWide = false, contactCenter = false, ...keys } = more
+  const own =
+    accountWide === true ? simulator.configAccount : contactCenter === true ? simulator.configContactCenter : simulator.config
+  const flat = { 'connector.class': 'koreai', ...own, ...keys }
   const parsed = parseConnectorConfig('k', flat, koreai)
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults))
   const config = parsed.config as never
@@ -1032,9 +1277,12 @@ describe("the world's sessions, messages and events are read whole, whatever the
   test.each<[string, Partial<KoreaiOptions>, Readonly<Record<string, unknown>>]>([
     ['as documented', {}, {}],
     ['with analytics', {}, { streams: 'sessions,analytics' }],
+    ['with the contact center', {}, { contactCenter: true }],
+    ['where the platform tells no time of a transfer', { quirks: { handOff: 'unknown' } }, {}],
     ['account-wide, where messages come from v1', {}, { accountWide: true }],
     ['messages of v1', {}, { 'messages.api': 'v1' }],
     ['tokens that work once', { quirks: { enforceJti: true } }, {}],
+    ['encrypted tokens', { quirks: { enforceJwe: 'jwt', enforceJti: true } }, {}],
     ['RS256', { algorithm: 'RS256' }, {}],
     ['HS512', { algorithm: 'HS512' }, {}],
     ['inclusive edges, counts as text, 1 for true', { quirks: { edges: 'closed', counts: 'string', developer: 'number' } }, {}],
@@ -1049,7 +1297,11 @@ describe("the world's sessions, messages and events are read whole, whatever the
   ])('%s', async (_, options, more) => {
     const read = await everything(options, more)
     const version = more['accountWide'] === true || more['messages.api'] === 'v1' ? 'v1' : 'v2'
-    const truth = read.truthOf({ messages: version, analytics: more['streams'] === undefined ? [] : LISTS })
+    const truth = read.truthOf({
+      messages: version,
+      analytics: more['streams'] === undefined ? [] : LISTS,
+      contactCenter: more['contactCenter'] === true,
+    })
     for (const { expected, found } of compared(read, truth)) {
       expect(Object.keys(expected).length).toBeGreaterThan(50)
       expect(found).toEqual(expected)

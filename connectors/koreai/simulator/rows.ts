@@ -1,5 +1,5 @@
 import type { Conversation, WorldEvent, WorldMessage } from '../../../src/sim/index.ts'
-import { analyticsIdOf, hex, messageIdOf, type Told, uuid } from './account.ts'
+import { accountId, agentIdOf, analyticsIdOf, contactIdOf, hex, messageIdOf, type Told, uuid } from './account.ts'
 import type { Quirks } from './quirks.ts'
 
 const TAGS_BY_ID_MS = 14 * 86_400_000
@@ -62,7 +62,7 @@ export function messageRow(message: WorldMessage, told: Told, options: MessageOp
     lmodifiedOn: at,
     botId: told.botId,
     orgId: `o-${uuid('organisation')}`,
-    accountId: hex('account', 24),
+    accountId: accountId(),
     isBB: 0,
     ms: message.kind === 'template' ? 0 : message.attachment === null ? 1 : 3,
     [quirks.messageChannel]: channel,
@@ -74,7 +74,15 @@ export function messageRow(message: WorldMessage, told: Told, options: MessageOp
     resourceid: 'messagestore',
     tags: { messageTags: [], userTags: told.userTags, sessionTags: [] },
     ...(options.agentsInfo && message.agent !== null
-      ? { author: { id: message.agent.id, firstName: message.agent.name, type: 'AGENT' } }
+      ? {
+          author: {
+            _id: hex(`agent ${message.agent.id}`, 24),
+            userId: agentIdOf(message.agent),
+            firstName: message.agent.name,
+            lastName: '',
+            type: 'AGENT',
+          },
+        }
       : {}),
     ...(options.traceId && isIncoming ? { traceId: uuid(`trace ${message.id}`) } : {}),
   }
@@ -189,4 +197,52 @@ function tasksOf({ events }: Conversation): unknown[] {
       ? [{ status: 'completedTask', messageStoreId: hex(event.id, 24), taskName: event.topic.name }]
       : [],
   )
+}
+
+/** A conversation of the contact center; null where no person was asked for. Fields as in the documents' samples; how they hang together is assumed. */
+export function contactRow(told: Told, quirks: Quirks): Record<string, unknown> | null {
+  const at = (ms: number) => iso(ms + quirks.clockAheadMs)
+  const asked = told.events.find(event => event.kind === 'transfer_requested')
+  const taken = told.events.filter(event => event.kind === 'transferred')
+  if (asked?.kind !== 'transfer_requested') return null
+  const queueId = `qu-${uuid(`queue ${asked.queue}`)}`
+  const [first, ...later] = taken
+  return {
+    startSessionTime: iso(told.startMs),
+    botSessionId: told.sessionId,
+    botId: told.botId,
+    userId: told.userId,
+    orgId: `o-${uuid('organisation')}`,
+    source: told.channel,
+    _id: contactIdOf(told),
+    participants: taken.map(({ agent, atMs }) => ({
+      queueId,
+      queueName: asked.queue,
+      queueStartTime: at(asked.atMs),
+      agentId: agentIdOf(agent),
+      name: agent.name,
+      status: 'ACTIVE',
+      assignedAt: at(atMs),
+      startTimeStamp: at(atMs),
+    })),
+    transferDetails: later.map(({ agent, atMs }, i) => ({
+      fromAgent: agentIdOf(taken[i]?.agent ?? agent),
+      transferredType: 'AGENT',
+      transferredTo: [{ type: 'AGENT', id: agentIdOf(agent), name: agent.name, emailId: '' }],
+      transferredBy: agentIdOf(taken[i]?.agent ?? agent),
+      priority: 'LOW',
+      transferredAt: at(atMs),
+    })),
+    status: told.isClosed ? 'CLOSED' : first === undefined ? 'OPEN' : 'ACTIVE',
+    isDeveloper: told.conversation.person.isTest,
+    accountId: accountId(),
+    phoneNumber: told.conversation.person.handle,
+    language: told.conversation.language,
+    queues: [{ type: 'ASSIGNED', status: 'ACTIVE', id: queueId, name: asked.queue, startTime: at(asked.atMs) }],
+    startTime: at(asked.atMs),
+    ...(told.isClosed ? { endTime: iso(told.lastMs) } : {}),
+    ...(first === undefined ? {} : { acceptedAt: at(first.atMs) }),
+    notes: [],
+    skills: [],
+  }
 }

@@ -1,8 +1,10 @@
 /** What must stand on the topics when everything a Kore.ai simulator shows has been read, computed from its world and not from what it answers. */
 import {
+  agentIdOf,
   ANALYTICS_CHANNELS,
   analyticsIdOf,
   analyticsTypeOf,
+  contactIdOf,
   isAlert,
   type KoreaiSimulator,
   messageIdOf,
@@ -28,6 +30,8 @@ export interface TruthOptions {
   readonly messages?: 'v1' | 'v2'
   /** The lists that stream analytics reads. Default: none, it is not read. */
   readonly analytics?: readonly (keyof typeof FINDINGS)[]
+  /** Stream `contact-center` is read. */
+  readonly contactCenter?: boolean
   /** Sessions that start in `[fromMs, untilMs)`. Default: all. */
   readonly fromMs?: number
   readonly untilMs?: number
@@ -35,7 +39,14 @@ export interface TruthOptions {
 
 /** @param nowMs Our clock; the vendor's may differ. */
 export function truthOf(simulator: KoreaiSimulator, nowMs: number, options: TruthOptions = {}): Truth {
-  const { account = 'acme', messages: version = 'v2', analytics = [], fromMs = -Infinity, untilMs = Infinity } = options
+  const {
+    account = 'acme',
+    messages: version = 'v2',
+    analytics = [],
+    contactCenter = false,
+    fromMs = -Infinity,
+    untilMs = Infinity,
+  } = options
   const { world, quirks, bots } = simulator
   const first = Math.max(fromMs, world.options.fromMs - DAY)
   const told = sessionsBetween(first, Math.min(untilMs, nowMs + DAY), { view: world.at(nowMs), quirks }).filter(
@@ -43,12 +54,16 @@ export function truthOf(simulator: KoreaiSimulator, nowMs: number, options: Trut
   )
   const heard = (each: Told) => each.messages.filter(message => version === 'v1' || !isAlert(message))
   return {
-    sessions: told.map(each => sessionOf(each, heard(each), account, nowMs, quirks)),
+    sessions: told.map(each => ({
+      ...sessionOf(each, heard(each), account, nowMs, quirks),
+      ...(contactCenter && contactOf(each, quirks.clockAheadMs)),
+    })),
     messages: told.flatMap(each =>
       heard(each).map((message, seq) => messageOf(message, seq, each, account, quirks.clockAheadMs)),
     ),
     events: told.flatMap(each => [
-      ...lifeOf(each, transferOf(each, heard(each), quirks), account),
+      ...lifeOf(each, contactCenter && isTaken(each) ? null : transferOf(each, heard(each), quirks), account),
+      ...(contactCenter ? contactEvents(each, account, quirks.clockAheadMs) : []),
       ...each.events.flatMap(event => findingOf(event, analytics, each, account, quirks.clockAheadMs)),
     ]),
   }
@@ -98,7 +113,7 @@ function sessionOf(
     channel_user_id: messages.length === 0 ? null : conversation.person.handle,
     transferred_at: transferOf(told, messages, quirks),
     queue: null,
-    agent_id: agent?.id ?? null,
+    agent_id: agent === null ? null : agentIdOf(agent),
     agent_name: agent?.name ?? null,
     user_messages: count(messages, 'user'),
     bot_messages: count(messages, 'bot'),
@@ -131,7 +146,7 @@ function messageOf(message: WorldMessage, seq: number, told: Told, account: stri
         : [{ kind: attachment.kind === 'file' ? 'attachment' : attachment.kind, url: attachment.url, caption: null }],
     channel: channelOf(told.channel),
     language: told.conversation.language,
-    agent_id: agent?.id ?? null,
+    agent_id: agent === null ? null : agentIdOf(agent),
     agent_name: agent?.name ?? null,
   }
 }
@@ -189,5 +204,37 @@ function findingOf(event: WorldEvent, lists: readonly string[], told: Told, acco
       occurred_at: event.atMs + aheadMs,
       occurred_at_estimated: false,
     }),
+  ]
+}
+
+const isTaken = (told: Told) => told.events.some(({ kind }) => kind === 'transferred')
+
+/** What the contact center adds to the session: its queue, and the time when an agent took it. */
+function contactOf(told: Told, aheadMs: number): Partial<Session> {
+  const asked = told.events.find(({ kind }) => kind === 'transfer_requested')
+  const taken = told.events.find(({ kind }) => kind === 'transferred')
+  return {
+    ...(asked?.kind === 'transfer_requested' && { queue: asked.queue }),
+    ...(taken !== undefined && { transferred_at: taken.atMs + aheadMs }),
+  }
+}
+
+function contactEvents(told: Told, account: string, aheadMs: number): Partial<Event>[] {
+  const asked = told.events.find(({ kind }) => kind === 'transfer_requested')
+  const [first, ...later] = told.events.filter(({ kind }) => kind === 'transferred')
+  if (asked === undefined) return []
+  const id = `contact-center/${contactIdOf(told)}`
+  const at = (part: string, atMs: number, type: Event['type'], name: string) =>
+    eventOf(told, account, {
+      event_id: `${id}/${part}`,
+      type,
+      name,
+      occurred_at: atMs + aheadMs,
+      occurred_at_estimated: false,
+    })
+  return [
+    at('requested', asked.atMs, 'agent_transfer_requested', 'conversation'),
+    ...(first === undefined ? [] : [at('transferred', first.atMs, 'agent_transferred', 'accepted')]),
+    ...later.map(({ atMs }) => at(`transfer/${atMs + aheadMs}`, atMs, 'agent_transfer_requested', 'transfer')),
   ]
 }

@@ -96,8 +96,8 @@ export const Config = z
       .int()
       .min(1)
       .max(10_000)
-      .default(100)
-      .describe("Sessions (and analytics rows) a page; the vendor's most is not documented"),
+      .default(500)
+      .describe("Sessions (and analytics rows) a page; the vendor's most is not documented, and a server may give fewer"),
     trustTotal: z
       .boolean()
       .default(true)

@@ -10,6 +10,8 @@ import { attributes, type Contact, type Conversation, Instant, isHandedOver, isO
 const HOUR_MS = 3_600_000
 /** Most conversations that are looked through for the sessions of one call. */
 const MOST_ROWS = 500
+/** Conversations a page: they are long, and the newest are wanted. Samples have 10; the vendor's most is not documented. */
+const MOST_A_PAGE = 100
 
 const ConversationsPage = pageSchema('results')
 
@@ -74,12 +76,13 @@ export async function* contactPages(
 ): AsyncGenerator<{ rows: readonly unknown[]; resume: Json }> {
   const { config } = vendor
   // A page of one row has no place for the row before it.
-  const back = config.pageSize > 1 ? 1 : 0
+  const limit = Math.min(config.pageSize, MOST_A_PAGE)
+  const back = limit > 1 ? 1 : 0
   let { skip, last } = placeIn(resume)
   let repeats = 0
   for (;;) {
     const begin = Math.max(0, skip - back)
-    const page = await conversationsPage(vendor, begin)
+    const page = await conversationsPage(vendor, begin, limit)
     const checks = back > 0 && last !== null
     const known = checks ? page.rows.findIndex(row => markOf(row) === last) + 1 : 0
     if (checks && known === 0) throw shifted('the last conversation that was read is not in its place')
@@ -88,7 +91,7 @@ export async function* contactPages(
     if (repeats > 1 && page.more === true) throw shifted('the listing shows the same conversations again')
     const lastRow = rows.at(-1)
     const isOlder = config.contactCenterOrder === 'newest' && lastRow !== undefined && startOf(lastRow) < fromMs - HOUR_MS
-    const isLast = page.rows.length === 0 || isOlder || !(page.more ?? page.rows.length >= config.pageSize)
+    const isLast = page.rows.length === 0 || isOlder || !(page.more ?? page.rows.length >= limit)
     const next: Json = { skip: begin + page.rows.length, last: lastRow === undefined ? last : markOf(lastRow) }
     yield { rows, resume: isLast ? null : next }
     if (isLast) return
@@ -100,7 +103,7 @@ function shifted(hint: string): FlowError {
   return new FlowError('SRC_RESUME_EXPIRED', { hint })
 }
 
-async function conversationsPage({ config, botId, http }: Vendor, skip: number): Promise<ListPage> {
+async function conversationsPage({ config, botId, http }: Vendor, skip: number, limit: number): Promise<ListPage> {
   if (botId === null)
     throw new FlowError('CFG_INVALID', {
       path: 'bot.ids',
@@ -108,7 +111,7 @@ async function conversationsPage({ config, botId, http }: Vendor, skip: number):
     })
   const path = `/agentassist/api/v1/public/${encodeURIComponent(botId)}/conversations`
   const headers = { accountId: config.accountId ?? '' }
-  return listPage(options => http.getJson(path, { skip, limit: config.pageSize }, ConversationsPage, { ...options, headers }))
+  return listPage(options => http.getJson(path, { skip, limit }, ConversationsPage, { ...options, headers }))
 }
 
 /** The sessions with their newest conversations. A refusal is for the stream `contact-center` to report, and costs no session. */

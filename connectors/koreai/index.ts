@@ -63,6 +63,9 @@ const MOST_IDS = 50
 /** A session that is active still, this long after it left the lookback, has expired: the longest inactivity setting is 14 days. */
 const EXPIRES_MS = 14 * DAY_MS
 
+/** Asked for by id, older sessions come without their session tags: 14 days as documented, and an hour less for clocks that differ. */
+const TAGS_MS = 14 * DAY_MS - HOUR_MS
+
 export default defineConnector({
   manifest: {
     id: 'koreai',
@@ -124,7 +127,7 @@ export default defineConnector({
         const vendor = { config, botId: scope.botId, http }
         // What has a placeholder for a start is for rejects: nothing can be asked for at such a time.
         const isReal = (row: Conversation) => realTime(row.startedAtMs, { observedAtMs: nowMs }) !== null
-        let sessions: readonly Conversation[] = await withOldTags(vendor, rows.filter(isReal))
+        let sessions: readonly Conversation[] = await withOldTags(vendor, rows.filter(isReal), nowMs)
         if (config.includeMessages) sessions = await withMessages(vendor, sessions, nowMs)
         sessions = sessions.map(row => ({ ...row, publishedTransferMs: transferredAt?.(row.id) ?? null }))
         if (config.streams.includes('contact-center')) sessions = await withContacts(vendor, sessions)
@@ -412,10 +415,11 @@ async function sessionsPage(vendor: Vendor, window: Window, skip: number, filter
 }
 
 /** Asked for by id, sessions older than 14 days come without session tags (documented): those are read with the sessions of their instant. */
-async function withOldTags(vendor: Vendor, rows: readonly Conversation[]): Promise<Conversation[]> {
+async function withOldTags(vendor: Vendor, rows: readonly Conversation[], nowMs: number): Promise<Conversation[]> {
   const out: Conversation[] = []
   for (const row of rows) {
-    if (!row.followed || row.tags.some(({ scope }) => scope === 'session')) {
+    const isOld = row.startedAtMs < nowMs - TAGS_MS
+    if (!row.followed || !isOld || row.tags.some(({ scope }) => scope === 'session')) {
       out.push(row)
       continue
     }

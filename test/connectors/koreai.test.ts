@@ -833,12 +833,15 @@ describe('messages', () => {
     await expect(work).rejects.toMatchObject({ code: 'SRC_TOO_LARGE' })
   })
 
-  test('session tags that a question by id leaves out are read from the instant of the start', async () => {
+  test('session tags that a question by id leaves out after 14 days are read from the instant of the start, and not before', async () => {
     const dates = { dateFrom: '2026-11-09T00:59:59.999Z', dateTo: '2026-11-09T01:00:00.001Z' }
     const tagged = { sessionId: 'a', start_time: '2026-11-09T01:00:00.000Z', tags: { sessionTags: [{ name: 'n', value: 1 }] } }
     const vendor = await scriptedVendor([post('getSessions', asked(0, dates), { body: { total: 1, sessions: [tagged] } })])
-    const [row] = await expand(vendor, [session('a', { [FOLLOWED]: true })], { includeMessages: false })
+    const followed = session('a', { [FOLLOWED]: true })
+    const bare = { includeMessages: false }
+    const [row] = await expand(vendor, [followed], bare, T('2026-11-23T01:00:00Z'))
     expect(row?.tags).toEqual([{ name: 'n', value: '1', scope: 'session' }])
+    expect((await expand(await scriptedVendor([]), [followed], bare, T('2026-11-22T23:00:00Z')))[0]?.tags).toEqual([])
   })
 })
 

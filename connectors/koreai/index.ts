@@ -462,7 +462,7 @@ interface InTurn {
   readonly limit: number
   readonly resume: Json
   readonly idOf: (row: unknown) => string | null
-  ask(list: string | null, skip: number): Promise<ListPage>
+  readonly ask: (list: string | null, skip: number) => Promise<ListPage>
 }
 
 /** One listing after the other. The place is that of the listing in hand, with all their names where they have any. */

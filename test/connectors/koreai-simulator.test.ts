@@ -1,6 +1,7 @@
 import { SignJWT } from 'jose'
 import { afterEach, describe, expect, test } from 'vitest'
 import {
+  accountId,
   botIdOf,
   INACTIVITY_MS,
   isAlert,
@@ -62,11 +63,11 @@ async function call(
   sim: KoreaiSimulator,
   path: string,
   body?: unknown,
-  how: { method?: string; auth?: string; query?: Record<string, string> } = {},
+  how: { method?: string; auth?: string; query?: Record<string, string>; headers?: Record<string, string> } = {},
 ) {
   const answer = await fetch(`${sim.url}${path}?${new URLSearchParams(how.query)}`, {
     method: how.method ?? 'POST',
-    headers: { auth: how.auth ?? (await tokenOf(sim)), 'content-type': 'application/json' },
+    headers: { auth: how.auth ?? (await tokenOf(sim)), 'content-type': 'application/json', ...how.headers },
     ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   })
   return { status: answer.status, headers: answer.headers, body: JSON.parse(await answer.text()) as Body }
@@ -194,8 +195,7 @@ describe('getSessions', () => {
   test('filters by tags: of each name one of the values', async () => {
     const sim = await start()
     const truth = known(UNTIL - 3 * DAY, UNTIL - DAY).map(each => tellOf(each, { view: world.at(UNTIL), quirks: sim.quirks }))
-    const tagged = truth.filter(({ sessionTags }) => sessionTags.length > 0)
-    const { name, value } = tagged[0]?.sessionTags[0] ?? {}
+    const { name, value } = truth.find(({ sessionTags }) => sessionTags.length > 0)?.sessionTags[0] ?? {}
     const has = (each: (typeof truth)[number]) =>
       each.sessionTags.some(tag => tag.name === name && String(tag.value) === String(value))
     const ask = async (...and: Row[]) =>
@@ -448,6 +448,29 @@ test('conversationDetails tells when an agent was asked for', async () => {
   const other = known(UNTIL - 3 * DAY, UNTIL - DAY).find(({ course }) => course === 'solved') as Conversation
   const none = await call(sim, `${BOT}/conversationDetails`, { sessionId: sessionIdOf(other) })
   expect(none.body).toMatchObject({ conversationInfo: { agentHandOffTime: '' } })
+})
+
+describe('the contact center', () => {
+  const path = `/agentassist/api/v1/public/${botIdOf(ORDERS)}/conversations`
+  const list = (sim: KoreaiSimulator, query: Record<string, string>, accountid = accountId()) =>
+    call(sim, path, undefined, { method: 'GET', query, headers: { accountid } })
+  const asked = known(FROM, UNTIL).filter(({ events }) => events.some(({ kind }) => kind === 'transfer_requested'))
+
+  test('lists conversations that asked for a person, newest first, page by page', async () => {
+    const sim = await start()
+    const { body } = await list(sim, { skip: '0', limit: '1000' })
+    const { results, hasMore, totalResults } = body as unknown as { results: Row[]; hasMore: boolean; totalResults: number }
+    expect(new Set(results.map(row => row['botSessionId']))).toEqual(new Set(asked.map(sessionIdOf)))
+    expect([hasMore, totalResults]).toEqual([false, results.length])
+    const starts = results.map(row => String(row['startTime']))
+    expect(starts).toEqual(starts.toSorted().toReversed())
+    const second = (await list(sim, { skip: '2', limit: '3' })).body as unknown as { results: Row[]; hasMore: boolean }
+    expect([second.results, second.hasMore]).toEqual([results.slice(2, 5), true])
+  })
+
+  test('wants the account in a header', async () => {
+    expect((await list(await start(), {}, 'another')).status).toBe(401)
+  })
 })
 
 test('the list of bots tells client secrets, and names its flag otherwise than the others', async () => {

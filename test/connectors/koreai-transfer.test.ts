@@ -48,12 +48,12 @@ function place() {
   const config = koreai.config.parse({ baseUrl: 'http://v', clientId: 'c', clientSecret: 's', botIds: ['st-1'] }) as never
   const stream = koreai.streams['sessions'] as Stream
   const withConfig = <C extends object>(ctx: C) => ({ ...ctx, config })
-  const { follow: _follow, scopes: _scopes, ...rest } = stream
   const connector: Connector = {
     ...koreai,
     streams: {
       sessions: {
-        ...rest,
+        row: stream.row,
+        identify: row => stream.identify(row),
         window: { longestMs: 24 * HOUR, lagMs: 0, lookbackMs: 24 * HOUR, lookbackIntervalMs: 60_000, durableResume: true },
         async *read() {
           const row = { sessionId: 's1', botId: 'st-1', channel: 'rtm', start_time: STARTED }
@@ -74,14 +74,14 @@ function place() {
   return {
     asked,
     /** A life of an hour that is shown the session like this. */
-    async show(next: Shown) {
+    show: async (next: Shown) => {
       shown = next
       const life = startLife({ kafka, connector, clock, base: { startAtMs: NOON - 2 * HOUR } })
       onTestFinished(() => life.stop())
       await clock.sleep(HOUR)
       await life.stop()
     },
-    async told() {
+    told: async () => {
       const { sessions, events } = await topicsOf(kafka)
       const transfers = events.filter(({ value }) => value.type === 'agent_transferred')
       return {

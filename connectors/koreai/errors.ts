@@ -10,7 +10,7 @@ export const NOTHING_FOUND = 'nothing_found'
 const NOTHING = /\bno (sessions?|messages?|conversations?|records?|results?|data)( (was|were))? (found|available)\b/i
 
 /** Lists of rows: an answer that has one is no error, whatever somebody wrote in it. */
-const ROWS = ['sessions', 'messages', 'result', 'conversationInfo']
+const ROWS = ['sessions', 'messages', 'result', 'conversationInfo', 'results']
 
 const CREDENTIALS_HINT =
   'client.id, client.secret and jwt.algorithm must be those of the app, and the app must have the scope of this call, published'

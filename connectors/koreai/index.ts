@@ -10,9 +10,11 @@ import {
   type Draft,
   defineConnector,
   event,
+  type EventFields,
   eventWithoutSession,
   FlowError,
   iso,
+  type Json,
   jsonOf,
   type ListPage,
   listing,
@@ -26,12 +28,25 @@ import {
   session,
   type Window,
 } from '../../src/source/index.ts'
-import { ANALYTICS_CHANNELS, Config } from './config.ts'
+import { Config, tagsFilter } from './config.ts'
+import { ContactRow, contactPages, withContacts } from './contact-center.ts'
 import { tokenMaker } from './jwt.ts'
 import { listPage, pageSchema } from './listing.ts'
 import { FOLLOWED_MS, lookbackMs, pathOf, type Vendor, withHandOffs, withMessages } from './messages.ts'
 import { pii } from './pii.ts'
-import { type Conversation, FOLLOWED, findingIdOf, findingOf, FindingRow, Row, sessionIdOf, type Turn } from './rows.ts'
+import {
+  type Contact,
+  type Conversation,
+  FOLLOWED,
+  findingIdOf,
+  findingOf,
+  FindingRow,
+  isHandedOver,
+  Row,
+  sessionIdOf,
+  transferOf,
+  type Turn,
+} from './rows.ts'
 import { classify } from './errors.ts'
 
 const MINUTE_MS = 60_000
@@ -47,6 +62,9 @@ const QUIET_MARGIN_MS = 5 * MINUTE_MS
 const MOST_IDS = 50
 /** A session that is active still, this long after it left the lookback, has expired: the longest inactivity setting is 14 days. */
 const EXPIRES_MS = 14 * DAY_MS
+
+/** Asked for by id, older sessions come without their session tags: 14 days as documented, and an hour less for clocks that differ. */
+const TAGS_MS = 14 * DAY_MS - HOUR_MS
 
 export default defineConnector({
   manifest: {
@@ -65,7 +83,7 @@ export default defineConnector({
     pollIntervalMs: 60_000,
     sessionStream: 'sessions',
     pii,
-    optionalStreams: ['analytics'],
+    optionalStreams: ['analytics', 'contact-center'],
   },
   config: Config,
 
@@ -97,24 +115,23 @@ export default defineConnector({
        */
       async *read({ config, scope, window, resume, http }): AsyncIterable<Page> {
         const vendor = { config, botId: scope.botId, http }
-        const pages = listing({
-          limit: config.pageSize,
-          from: placeOf(resume),
-          idOf: sessionIdOf,
-          ask: skip => sessionsPage(vendor, window, skip),
-        })
-        for await (const { rows, next } of pages) yield { rows, resume: next }
+        const lists = config.containmentTypes ?? [null]
+        const ask = (list: string | null, skip: number) => sessionsPage(vendor, window, skip, filtersOf(config, list))
+        const pages = inTurn(lists, { limit: config.pageSize, resume, idOf: sessionIdOf, ask })
+        for await (const { rows, resume: next } of pages) yield { rows, resume: next }
       },
 
       expandRows: MOST_IDS,
 
-      async expand({ config, scope, rows, nowMs, http }) {
+      async expand({ config, scope, rows, nowMs, http, transferredAt }) {
         const vendor = { config, botId: scope.botId, http }
         // What has a placeholder for a start is for rejects: nothing can be asked for at such a time.
         const isReal = (row: Conversation) => realTime(row.startedAtMs, { observedAtMs: nowMs }) !== null
-        let sessions: readonly Conversation[] = await withOldTags(vendor, rows.filter(isReal))
+        let sessions: readonly Conversation[] = await withOldTags(vendor, rows.filter(isReal), nowMs)
         if (config.includeMessages) sessions = await withMessages(vendor, sessions, nowMs)
-        if (config.agentDetails) sessions = await withHandOffs(vendor, sessions)
+        sessions = sessions.map(row => ({ ...row, publishedTransferMs: transferredAt?.(row.id) ?? null }))
+        if (config.streams.includes('contact-center')) sessions = await withContacts(vendor, sessions)
+        sessions = await withHandOffs(vendor, sessions)
         const richer = sessions.values()
         return rows.map(row => (isReal(row) ? (richer.next().value ?? row) : row))
       },
@@ -160,7 +177,8 @@ export default defineConnector({
 
       /** With the status, because that may change by time alone. */
       fingerprint: (row, ctx) => {
-        const { messages: _messages, followed: _followed, handOffAtMs: _handOffAtMs, ...content } = row
+        const { messages: _messages, followed: _followed, handOffAtMs: _handOffAtMs, ...said } = row
+        const { contact: _contact, publishedTransferMs: _publishedTransferMs, ...content } = said
         return jsonOf([endOf(row, ctx).status, content]) ?? ''
       },
 
@@ -170,19 +188,21 @@ export default defineConnector({
         const of = ctx.session({ botId, sessionId: row.id, channel: row.channel, language: row.languages[0] ?? null })
         const end = endOf(row, ctx)
         const agent = row.messages?.findLast(({ sender }) => sender === 'AGENT')
-        const handOffAtMs = realTime(row.handOffAtMs, ctx)
+        const isAgent = isHandedOver(row)
+        const transferredAt = isAgent ? transferOf(row, ctx) : null
         const drafts: Draft[] = [
           session(of, {
             startedAt: row.startedAtMs,
             ...end,
-            containment: row.containment,
+            containment: isAgent ? 'AGENT' : row.containment,
             interactive: row.interactive ?? row.messages?.some(({ sender }) => sender === 'USER'),
             languages: row.languages,
             userId: row.userId,
             channelUserId: row.messages?.find(({ channelUserId }) => channelUserId !== null)?.channelUserId,
-            transferredAt: handOffAtMs,
-            agentId: agent?.agentId,
-            agentName: agent?.agentName,
+            transferredAt,
+            queue: row.contact?.queue,
+            agentId: agent?.agentId ?? row.contact?.agentId,
+            agentName: agent?.agentName ?? row.contact?.agentName,
             ...countsOf(row, ctx),
             totalMessages: row.totalMessages,
             tasks: row.tasks,
@@ -190,6 +210,8 @@ export default defineConnector({
             isTest: row.isTest,
             attributes: {
               ...row.attributes,
+              // The vendor's word, where what happened says otherwise.
+              ...(isAgent && row.containment !== null && row.containment !== 'AGENT' && { containmentType: row.containment }),
               ...(row.botId !== null && row.botId !== botId && { botId: row.botId }),
               ...(end.endedAt !== row.endTimeMs && row.endTimeMs !== null && { end_time: new Date(row.endTimeMs).toISOString() }),
             },
@@ -211,18 +233,51 @@ export default defineConnector({
               userId: row.userId,
             }),
           )
-        if (row.containment === 'AGENT')
+        // Without a time there is no event: neither the start nor the end is when it happened. What the contact center tells is an event of its stream.
+        if (transferredAt !== null && (row.contact?.transferredAtMs ?? null) === null)
           drafts.push(
             event(of, {
               eventId: `${row.id}/agent_transferred`,
-              occurredAt: handOffAtMs ?? end.endedAt ?? row.startedAtMs,
-              occurredAtEstimated: handOffAtMs === null,
+              occurredAt: transferredAt,
               type: 'agent_transferred',
               userId: row.userId,
             }),
           )
         row.messages?.forEach((turn, seq) => drafts.push(messageOf(of, turn, seq)))
         return drafts
+      },
+    },
+
+    'contact-center': {
+      gives: ['event'],
+
+      // The listing takes no times, so one long window costs no more than a short one.
+      window: {
+        longestMs: Infinity,
+        lagMs: MINUTE_MS,
+        lookbackMs: DAY_MS,
+        lookbackIntervalMs: HOUR_MS,
+        durableResume: false,
+      },
+
+      scopes: scopesOf,
+
+      row: ContactRow,
+
+      async *read({ config, scope, window, resume, http }): AsyncIterable<Page> {
+        const vendor = { config, botId: scope.botId, http }
+        yield* contactPages(vendor, window.fromMs, resume)
+      },
+
+      identify: row => row.id,
+
+      normalise: (row, ctx) => {
+        const { sessionId, channel, language } = row
+        const botId = ctx.scope.botId ?? ctx.account
+        if (sessionId === null)
+          return contactEvents(row, fields => eventWithoutSession(ctx, { ...fields, botId, channel, language }))
+        const of = ctx.session({ botId, sessionId, channel, language })
+        return contactEvents(row, fields => event(of, fields))
       },
     },
 
@@ -264,6 +319,39 @@ export default defineConnector({
   },
 })
 
+/** How a conversation of the contact center went on. Agent to agent, or to another queue, is no first transfer. */
+function contactEvents(row: Contact, make: (fields: EventFields) => Draft): Draft[] {
+  const { id, userId, queue, agentId, agentName } = row
+  const common = (part: string, atMs: number) => ({ eventId: `contact-center/${id}/${part}`, occurredAt: atMs, userId })
+  const drafts = [
+    make({
+      ...common('requested', row.startedAtMs),
+      type: 'agent_transfer_requested',
+      name: 'conversation',
+      attributes: { ...row.attributes, queue, contactCenterId: id },
+    }),
+  ]
+  if (row.transferredAtMs !== null)
+    drafts.push(
+      make({
+        ...common('transferred', row.transferredAtMs),
+        type: 'agent_transferred',
+        name: 'accepted',
+        attributes: { queue, agentId, agentName, contactCenterId: id },
+      }),
+    )
+  for (const { atMs, to, attributes } of row.transfers)
+    drafts.push(
+      make({
+        ...common(`transfer/${atMs}`, atMs),
+        type: 'agent_transfer_requested',
+        name: 'transfer',
+        attributes: { ...attributes, to, contactCenterId: id },
+      }),
+    )
+  return drafts
+}
+
 const EVENT_TYPES: ReadonlyMap<string, string> = new Map([
   ['successintent', 'intent_matched'],
   ['failintent', 'intent_missed'],
@@ -293,20 +381,45 @@ function scopesOf(config: Config, account: string): Scope[] {
   return config.botIds?.map(botId => ({ name: botId, botId })) ?? [{ name: account, botId: null }]
 }
 
-async function sessionsPage(vendor: Vendor, window: Window, skip: number): Promise<ListPage> {
+/** The documented filters, as the config has them. */
+interface Filters {
+  readonly query: Readonly<Record<string, string>>
+  readonly body: Readonly<Record<string, Json>>
+}
+
+const ALL: Filters = { query: {}, body: {} }
+
+function filtersOf(config: Config, containmentType: string | null): Filters {
+  const { sessionTypes, userId } = config
+  const tags = tagsFilter(config)
+  // Both types are all sessions.
+  const sessionType = new Set(sessionTypes).size === 1 ? sessionTypes?.[0] : undefined
+  return {
+    query: containmentType === null ? {} : { containmentType },
+    body: {
+      ...(sessionType !== undefined && { sessionType }),
+      ...(userId !== undefined && { userId }),
+      ...(tags !== undefined && { tags }),
+    },
+  }
+}
+
+async function sessionsPage(vendor: Vendor, window: Window, skip: number, filters = ALL): Promise<ListPage> {
   const { config, http } = vendor
   const { from, until } = iso({ fromMs: window.fromMs - 1, untilMs: window.untilMs + 1 })
-  const body = { skip, limit: config.pageSize, dateFrom: from, dateTo: until }
+  const body = { skip, limit: config.pageSize, dateFrom: from, dateTo: until, ...filters.body }
   const path = pathOf(vendor, 'getSessions', config.botPath)
-  const page = await listPage(options => http.postJson(path, { body }, SessionsPage, options))
+  const call = { query: filters.query, body }
+  const page = await listPage(options => http.postJson(path, call, SessionsPage, options))
   return config.trustTotal ? page : { ...page, total: null }
 }
 
 /** Asked for by id, sessions older than 14 days come without session tags (documented): those are read with the sessions of their instant. */
-async function withOldTags(vendor: Vendor, rows: readonly Conversation[]): Promise<Conversation[]> {
+async function withOldTags(vendor: Vendor, rows: readonly Conversation[], nowMs: number): Promise<Conversation[]> {
   const out: Conversation[] = []
   for (const row of rows) {
-    if (!row.followed || row.tags.some(({ scope }) => scope === 'session')) {
+    const isOld = row.startedAtMs < nowMs - TAGS_MS
+    if (!row.followed || !isOld || row.tags.some(({ scope }) => scope === 'session')) {
       out.push(row)
       continue
     }
@@ -319,7 +432,7 @@ async function withOldTags(vendor: Vendor, rows: readonly Conversation[]): Promi
 
 /** Every list in turn, each newest first under the window's end. */
 async function* readAnalytics(args: Omit<ReadArgs, 'config'> & { readonly config: Config }): AsyncIterable<Page> {
-  const { config, scope, window, http } = args
+  const { config, scope, window, resume, http } = args
   if (scope.botId === null)
     throw new FlowError('CFG_INVALID', {
       path: 'bot.ids',
@@ -327,34 +440,51 @@ async function* readAnalytics(args: Omit<ReadArgs, 'config'> & { readonly config
     })
   const path = pathOf({ config, botId: scope.botId, http }, 'getAnalytics')
   const { from, until } = iso({ fromMs: window.fromMs - 1, untilMs: window.untilMs + 1 })
-  const filters = { from, to: until, channel: [...(config.analyticsChannels ?? ANALYTICS_CHANNELS)] }
-  const resume = resumeOf(args.resume, config)
-  const lists = config.analyticsTypes.slice(resume.list)
-  for (const [i, type] of lists.entries()) {
-    const list = resume.list + i
-    const pages = listing({
-      limit: config.pageSize,
-      from: i === 0 ? placeOf(resume.place) : null,
-      idOf: findingIdOf,
-      ask: async skip => {
-        const body = { type, filters, sort: { order: 'desc', by: 'timestamp' }, limit: config.pageSize, skip }
-        const page = await listPage(options => http.postJson(path, { body }, FindingsPage, options))
-        return config.trustTotal ? page : { ...page, total: null }
-      },
-    })
-    for await (const { rows, next } of pages) {
-      const lists = config.analyticsTypes.join()
-      const isLast = list === config.analyticsTypes.length - 1
+  const tags = tagsFilter(config)
+  const filters = {
+    from,
+    to: until,
+    channel: [...config.analyticsChannels],
+    ...(config.userId !== undefined && { userId: [config.userId] }),
+    ...(tags !== undefined && { tags }),
+  }
+  const ask = async (type: string | null, skip: number) => {
+    const body = { type, filters, sort: { order: 'desc', by: 'timestamp' }, limit: config.pageSize, skip }
+    const page = await listPage(options => http.postJson(path, { body }, FindingsPage, options))
+    return config.trustTotal ? page : { ...page, total: null }
+  }
+  const pages = inTurn(config.analyticsTypes, { limit: config.pageSize, resume, idOf: findingIdOf, ask })
+  for await (const { list, rows, resume: next } of pages)
+    yield { rows: rows.map(row => findingOf(row, list ?? '')), resume: next }
+}
+
+interface InTurn {
+  readonly limit: number
+  readonly resume: Json
+  readonly idOf: (row: unknown) => string | null
+  readonly ask: (list: string | null, skip: number) => Promise<ListPage>
+}
+
+/** One listing after the other. The place is that of the listing in hand, with all their names where they have any. */
+async function* inTurn(names: readonly (string | null)[], { limit, resume, idOf, ask }: InTurn) {
+  const lists = names.join()
+  const isNamed = names[0] !== null
+  const begin = isNamed ? resumeOf(resume, lists) : { list: 0, place: resume }
+  for (const [i, name] of names.slice(begin.list).entries()) {
+    const list = begin.list + i
+    const from = i === 0 ? placeOf(begin.place) : null
+    const isLast = list === names.length - 1
+    for await (const { rows, next } of listing({ limit, from, idOf, ask: skip => ask(name, skip) })) {
       const after = next === null ? (isLast ? null : { lists, list: list + 1, place: null }) : { lists, list, place: next }
-      yield { rows: rows.map(row => findingOf(row, type)), resume: after }
+      yield { list: name, rows, resume: isNamed ? after : next }
     }
   }
 }
 
 /** A place among other lists than those of the config is none: lists that the config has now might be passed over. */
-function resumeOf(resume: unknown, config: Config): { readonly list: number; readonly place: unknown } {
+function resumeOf(resume: unknown, names: string): { readonly list: number; readonly place: unknown } {
   const { lists, list, place } = (resume ?? {}) as { lists?: unknown; list?: unknown; place?: unknown }
-  if (lists !== config.analyticsTypes.join() || typeof list !== 'number') return { list: 0, place: null }
+  if (lists !== names || typeof list !== 'number') return { list: 0, place: null }
   return { list, place: place ?? null }
 }
 
@@ -376,10 +506,11 @@ function endOf(row: Conversation, ctx: RowContext<Config>) {
 }
 
 /** Counts of messages that were read. Agents' messages look like the bot's unless the vendor was asked who wrote them. */
-function countsOf({ messages, containment }: Conversation, { config }: RowContext<Config>) {
+function countsOf(row: Conversation, { config }: RowContext<Config>) {
+  const { messages } = row
   if (messages === null) return {}
   const count = (sender: string) => messages.filter(turn => turn.sender === sender).length
-  const isKnown = config.agentsInfo || containment !== 'AGENT'
+  const isKnown = config.agentsInfo || !isHandedOver(row)
   return {
     userMessages: count('USER'),
     botMessages: isKnown ? count('BOT') : null,

@@ -20,10 +20,10 @@ type Answer = ListPage & { readonly isOpen?: true }
  */
 export function pageSchema(name: string) {
   return looseObject({ [name]: z.array(z.unknown()).nullish() }).transform((body, ctx): Answer => {
-    const { total, totalCount, moreAvailable } = body as Readonly<Record<string, unknown>>
+    const { total, totalCount, totalResults, moreAvailable, hasMore } = body as Readonly<Record<string, unknown>>
     const rows = body[name] as readonly unknown[] | null | undefined
-    const count = number(total ?? totalCount)
-    const more = bool(moreAvailable)
+    const count = number(total ?? totalCount ?? totalResults)
+    const more = bool(moreAvailable ?? hasMore)
     if (rows !== undefined && rows !== null && (rows.length > 0 || !saysFault(body))) return { rows, total: count, more }
     if (!saysFault(body) && count === 0) return { rows: [], total: 0, more, isOpen: true }
     const message = rows === undefined || rows === null ? 'is missing' : 'is empty beside an error'

@@ -4,10 +4,11 @@
  * `channelType`: the documents name `rtm` as its default for GET alone.
  */
 import { z } from 'zod'
-import { FlowError, type Http, instant, iso, listing, realTime, split, text, type Window } from '../../src/source/index.ts'
+import { FlowError, type Http, instant, iso, listing, type Place, realTime, split, type Window } from '../../src/source/index.ts'
 import type { Config } from './config.ts'
+import { NOTHING_FOUND } from './errors.ts'
 import { listPage, pageSchema } from './listing.ts'
-import { type Conversation, type Turn, turnOf } from './rows.ts'
+import { type Conversation, isHandedOver, type Turn, turnOf } from './rows.ts'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
@@ -86,8 +87,15 @@ function isUnknownCall(error: unknown): boolean {
 }
 
 function withCure(error: unknown): unknown {
-  if (!(error instanceof FlowError) || !['SRC_REFUSED', 'SRC_UNAUTHORISED'].includes(error.code)) return error
-  const hint = 'messages need the scope Chat History, published; include.messages: false reads sessions without them'
+  if (!isRefusal(error)) return error
+  return withHint(error, 'messages need the scope Chat History, published; include.messages: false reads sessions without them')
+}
+
+export function isRefusal(error: unknown): error is FlowError {
+  return error instanceof FlowError && ['SRC_REFUSED', 'SRC_UNAUTHORISED'].includes(error.code)
+}
+
+function withHint(error: FlowError, hint: string): FlowError {
   return new FlowError(error.code, { ...error.details, hint }, error)
 }
 
@@ -167,7 +175,6 @@ async function readOnce({ vendor, version, channel }: Way, ids: readonly string[
   const { config, http } = vendor
   const path = pathOf(vendor, version === 'v1' ? 'getMessages' : 'getMessagesV2')
   const most = version === 'v1' ? 100 : 10_000
-  const limit = Math.min(config.messagesPageSize ?? most, most)
   const { from, until } = iso({ fromMs: range.fromMs - 1, untilMs: range.untilMs + 1 })
   const filters = {
     sessionId: [...ids],
@@ -178,18 +185,31 @@ async function readOnce({ vendor, version, channel }: Way, ids: readonly string[
     ...(config.agentsInfo && { getAgentsInfo: true }),
   }
   const turns: Turn[] = []
-  const pages = listing({
-    limit,
-    growsAtEnd: true,
-    idOf: row => turnOf(row).id,
-    ask: async skip => {
-      const body = { ...filters, skip, limit }
-      const page = await listPage(options => http.postJson(path, { body }, MessagesPage, options))
-      return config.trustTotal ? page : { ...page, total: null }
-    },
-  })
-  for await (const { rows } of pages) turns.push(...rows.map(turnOf))
-  return turns
+  let place: Place | null = null
+  for (let limit = Math.min(config.messagesPageSize ?? most, most); ; limit = Math.ceil(limit / 2)) {
+    const atOnce = limit
+    const pages = listing({
+      limit: atOnce,
+      from: place,
+      growsAtEnd: true,
+      idOf: row => turnOf(row).id,
+      ask: async skip => {
+        const body = { ...filters, skip, limit: atOnce }
+        const page = await listPage(options => http.postJson(path, { body }, MessagesPage, options))
+        return config.trustTotal ? page : { ...page, total: null }
+      },
+    })
+    try {
+      for await (const { rows, next } of pages) {
+        turns.push(...rows.map(turnOf))
+        place = next
+      }
+      return turns
+    } catch (error) {
+      // As many messages again that are half as large may fit: it goes on where it stopped, with half the limit.
+      if (!(error instanceof FlowError) || error.code !== 'SRC_TOO_LARGE' || limit === 1) throw error
+    }
+  }
 }
 
 /** By time, keeping the vendor's order where times are equal; those without a time first, where they are found at once. */
@@ -200,19 +220,45 @@ function inOrder(turns: Turn[]): Turn[] {
 const Details = z.looseObject({ conversationInfo: z.looseObject({ agentHandOffTime: z.unknown().optional() }).nullish() })
 const NO_DETAILS: z.output<typeof Details> = {}
 
-/** The sessions, those with an agent with the time of the transfer. One request each, in the bot's own path: there is none account-wide. */
+/**
+ * The sessions, those that were handed over with the time of it. One request each, so only where no time is known: what was published once is kept. One
+ * message is asked for, because the answer always has the history. In the bot's own path, as there is none account-wide.
+ *
+ * With `agent.details` absent, a server that refuses the call is asked no more of it until the next rows come: the first message of an agent tells the time then.
+ */
 export async function withHandOffs(vendor: Vendor, sessions: readonly Conversation[]): Promise<Conversation[]> {
+  const { agentDetails } = vendor.config
+  let asks = agentDetails !== false
   const out: Conversation[] = []
   for (const session of sessions) {
-    const botId = vendor.botId ?? text(session.botId)
-    if (session.containment !== 'AGENT' || botId === null) {
+    const botId = vendor.botId ?? session.botId
+    const isLacking = session.publishedTransferMs === null && (session.contact?.transferredAtMs ?? null) === null
+    if (!asks || botId === null || !isLacking || !isHandedOver(session)) {
       out.push(session)
       continue
     }
-    const path = pathOf({ ...vendor, botId }, 'conversationDetails')
-    const body = { sessionId: session.id }
-    const details = await vendor.http.postJson(path, { body }, Details, { empty: NO_DETAILS, emptyStatus: [404] })
-    out.push({ ...session, handOffAtMs: instant(details.conversationInfo?.agentHandOffTime) })
+    try {
+      out.push({ ...session, handOffAtMs: await handOffOf({ ...vendor, botId }, session.id) })
+    } catch (error) {
+      if (!isRefusal(error)) throw error
+      if (agentDetails === true)
+        throw withHint(error, 'agent.details needs the scope Chat History, published; without it, agent.details: false')
+      asks = false
+      out.push(session)
+    }
   }
   return out
+}
+
+/** null: the vendor knows no time (`""`), or not the session. */
+async function handOffOf(vendor: Vendor, sessionId: string): Promise<number | null> {
+  const path = pathOf(vendor, 'conversationDetails')
+  const body = { sessionId, limit: 1 }
+  try {
+    const details = await vendor.http.postJson(path, { body }, Details, { empty: NO_DETAILS, emptyStatus: [404] })
+    return instant(details.conversationInfo?.agentHandOffTime)
+  } catch (error) {
+    if (error instanceof FlowError && error.details['vendorCode'] === NOTHING_FOUND) return null
+    throw error
+  }
 }

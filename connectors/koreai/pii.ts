@@ -1,6 +1,7 @@
 /**
  * Where persons stand in Kore.ai's rows: `userId`, which is also `createdBy` and `lmodifiedBy` of every message, whoever speaks; the number on the
- * channel in `channels` and `channelUId`; who answered in `author`; and tags, which bots set from what users say. Ids of sessions hold nobody.
+ * channel in `channels` and `channelUId`; who answered in `author`; and tags, which bots set from what users say. In the contact center, agents stand in
+ * `participants` and `transferDetails`, and the user in `userInfo` and `phoneNumber`. Ids of sessions and conversations hold nobody.
  */
 import type { PiiSpec } from '../../src/source/index.ts'
 
@@ -22,14 +23,38 @@ export const pii: PiiSpec = {
       'resourceid',
       'traceId',
       'author.type',
+      'type',
     ].map(name => `message.attributes.${name}=keep`),
     ...['chnl', 'channel'].map(name => `message.attributes.${name}=mask`),
-    ...['messageId', 'isAmbiguous', 'taskId', 'pinned', 'statusCode', 'responseTime'].map(
-      name => `event.attributes.${name}=keep`,
-    ),
-    ...['utterance', 'intent', 'winningIntent', 'ambiguousIntents', 'taskName', 'flow', 'nodeName', 'type', 'status'].map(
-      name => `event.attributes.${name}=mask`,
-    ),
+    ...[
+      'messageId',
+      'isAmbiguous',
+      'taskId',
+      'pinned',
+      'statusCode',
+      'responseTime',
+      'contactCenterId',
+      'startSessionTime',
+      'acceptedAt',
+      'endTime',
+      'waitTime',
+      'priority',
+      'transferredType',
+      'transferredAt',
+      'isDeveloper',
+    ].map(name => `event.attributes.${name}=keep`),
+    ...[
+      'utterance',
+      'intent',
+      'winningIntent',
+      'ambiguousIntents',
+      'taskName',
+      'flow',
+      'nodeName',
+      'type',
+      'status',
+      'queue',
+    ].map(name => `event.attributes.${name}=mask`),
   ],
   row: {
     persons: [
@@ -44,6 +69,14 @@ export const pii: PiiSpec = {
       'userTags',
       'sessionTags',
       'messageTags',
+      'participants',
+      'transferDetails',
+      'userInfo',
+      'phoneNumber',
+      'formData',
+      'agentDesktopMeta',
+      'botSIPURI',
+      'CallIDData',
     ],
     texts: [
       'text',
@@ -56,6 +89,11 @@ export const pii: PiiSpec = {
       'taskName',
       'nodeName',
       'flow',
+      'queues',
+      'notes',
+      'dispositions',
+      'keyIntentName',
+      'keyIntentUserInput',
     ],
     plain: [
       'sessionId',
@@ -90,6 +128,15 @@ export const pii: PiiSpec = {
       'noOfMessagesExchanged',
       'noOfTasksExecuted',
       'colloquy:list',
+      'botSessionId',
+      'startSessionTime',
+      'startTime',
+      'endTime',
+      'acceptedAt',
+      'createdAt',
+      'updatedAt',
+      'waitTime',
+      'source',
     ],
   },
 }

@@ -6,9 +6,21 @@
  * the others, so words are told apart by what they say. Nothing here is measured.
  */
 import { z } from 'zod'
-import { bool, clean, contentId, instant, jsonOf, looseObject, number, put, text, timeFault } from '../../src/source/index.ts'
+import {
+  bool,
+  clean,
+  contentId,
+  instant,
+  jsonOf,
+  looseObject,
+  number,
+  put,
+  realTime,
+  text,
+  timeFault,
+} from '../../src/source/index.ts'
 
-type Loose = Readonly<Record<string, unknown>>
+export type Loose = Readonly<Record<string, unknown>>
 
 /** One session. Key order is fixed, because the fingerprint is its JSON. Times are epoch milliseconds. */
 export interface Conversation {
@@ -33,8 +45,31 @@ export interface Conversation {
   readonly followed: boolean
   /** In order of time, each id once. null: not read. */
   readonly messages: readonly Turn[] | null
-  /** When an agent took over, where that was asked for and is known. */
+  /** `agentHandOffTime`, where it was asked for and is known. */
   readonly handOffAtMs: number | null
+  /** The contact center's conversation of the session, where it was asked for and there is one. */
+  readonly contact: Contact | null
+  /** `transferred_at` as it was published first: it does not move, whatever is known by now. */
+  readonly publishedTransferMs: number | null
+}
+
+/** What the contact center says of a session, from `GET conversations`. Times are epoch milliseconds. */
+export interface Contact {
+  readonly id: string
+  readonly sessionId: string | null
+  readonly startedAtMs: number
+  /** The first that an agent accepted or was handed the conversation. */
+  readonly transferredAtMs: number | null
+  /** Later ones. */
+  readonly transfers: readonly { readonly atMs: number; readonly to: string | null; readonly attributes: Loose }[]
+  readonly endedAtMs: number | null
+  readonly queue: string | null
+  readonly agentId: string | null
+  readonly agentName: string | null
+  readonly userId: string | null
+  readonly channel: string | null
+  readonly language: string | null
+  readonly attributes: Loose
 }
 
 export interface Tag {
@@ -64,7 +99,7 @@ export interface Turn {
 export const FOLLOWED = 'colloquy:followed'
 
 /** Epoch milliseconds, UTC ("Dates are GMT"): also a time without a zone, and a number, which is seconds where it is small. */
-const Instant = z.unknown().transform((raw, ctx): number => {
+export const Instant = z.unknown().transform((raw, ctx): number => {
   const ms = instant(raw)
   if (ms !== null) return ms
   ctx.issues.push({ code: 'custom', input: raw, message: timeFault(raw) })
@@ -115,8 +150,38 @@ export const Row = looseObject({ sessionId: Id, start_time: Instant }).transform
     followed: followed === true,
     messages: null,
     handOffAtMs: null,
+    contact: null,
+    publishedTransferMs: null,
   }
 })
+
+/** Session tags that the platform sets when it hands a conversation over: the first is in samples, the other is its name in text channels. */
+const TRANSFER_TAGS: ReadonlySet<string> = new Set(['voiceagenttransferstart', 'agenttransferstart'])
+
+/** Whether something says that a person was asked in: the vendor's word, its tag, its time, or a person who wrote. */
+export function isHandedOver(row: Conversation): boolean {
+  return (
+    row.containment === 'AGENT' ||
+    row.publishedTransferMs !== null ||
+    row.handOffAtMs !== null ||
+    (row.contact !== null && (row.contact.transferredAtMs !== null || row.contact.agentId !== null)) ||
+    firstAgentTurn(row) !== undefined ||
+    row.tags.some(({ name, value, scope }) => scope === 'session' && TRANSFER_TAGS.has(lettersOf(name)) && bool(value) !== false)
+  )
+}
+
+/**
+ * When the session was handed over, epoch milliseconds: what was published, else what the platform says, else the contact center, else the first message
+ * of an agent. null: not known, and nothing stands in for it.
+ */
+export function transferOf(row: Conversation, at: { readonly observedAtMs: number }): number | null {
+  const times = [row.publishedTransferMs, row.handOffAtMs, row.contact?.transferredAtMs, firstAgentTurn(row)?.atMs]
+  return times.map(atMs => realTime(atMs, at)).find(atMs => atMs !== null) ?? null
+}
+
+function firstAgentTurn({ messages }: Conversation): Turn | undefined {
+  return messages?.find(({ sender }) => sender === 'AGENT')
+}
 
 /** The id of a session row as the vendor gives it. */
 export function sessionIdOf(row: unknown): string | null {
@@ -160,7 +225,7 @@ function kindsOf(fields: Loose): Pick<Conversation, 'containment' | 'interactive
   return { containment, interactive, unknown }
 }
 
-function lettersOf(raw: unknown): string {
+export function lettersOf(raw: unknown): string {
   return (text(raw) ?? '').toLowerCase().replace(/[^a-z]/g, '')
 }
 
@@ -186,13 +251,17 @@ function tagsOf(raw: unknown, scope: Tag['scope']): Tag[] {
   })
 }
 
+/** What the platform tells its clients (typing, an agent who joins), in the place of a message's direction or of its component's type. */
+const CONTROL = 'ctrlmsg'
+
 /** Messages of one answer. Without an id they get one of what they say; `seq` is their place in order of time. */
 export function turnOf(raw: unknown): Turn {
   const row = isObject(raw) ? raw : ({ value: raw } as Loose)
   const { _id, sessionId, type, createdOn, chnl, channel, channels, lang, components, author, botId, ...rest } = row
   const parts = Array.isArray(components) ? components.filter(isObject) : []
   const way = text(type)?.toLowerCase() ?? null
-  const agent = way === 'outgoing' ? agentOf(author, text(botId)) : null
+  const isControl = way === CONTROL || (parts.length > 0 && parts.every(({ cT }) => text(cT)?.toLowerCase() === CONTROL))
+  const agent = way === 'outgoing' && !isControl ? agentOf(author, text(botId)) : null
   const atMs = instant(createdOn)
   const words = parts.flatMap(part => wordsOf(part))
   const media = parts.flatMap(part => mediaOf(part))
@@ -200,8 +269,8 @@ export function turnOf(raw: unknown): Turn {
     id: text(_id) ?? contentId(text(sessionId), atMs, way, jsonOf(components ?? null)),
     sessionId: text(sessionId),
     atMs,
-    sender: way === 'incoming' ? 'USER' : way === 'outgoing' ? (agent === null ? 'BOT' : 'AGENT') : way,
-    type: text(parts[0]?.['cT'])?.toLowerCase() ?? null,
+    sender: isControl ? 'SYSTEM' : way === 'incoming' ? 'USER' : way === 'outgoing' ? (agent === null ? 'BOT' : 'AGENT') : way,
+    type: text(parts[0]?.['cT'])?.toLowerCase() ?? (isControl ? CONTROL : null),
     text: words.length === 0 ? null : words.join('\n'),
     attachments: media,
     channelUserId:
@@ -214,6 +283,7 @@ export function turnOf(raw: unknown): Turn {
     agentName: agent?.name ?? null,
     attributes: attributes({
       ...rest,
+      ...(isControl && way !== CONTROL ? { type: way } : {}),
       ...(chnl === undefined ? {} : { chnl }),
       ...(channel === undefined ? {} : { channel }),
       channels,
@@ -275,10 +345,13 @@ function agentOf(author: unknown, botId: string | null): { id: string | null; na
     .map(text)
     .filter(word => word !== null)
     .join(' ')
+  // In samples of the contact center `userId` is the agent's id (`u-…`), and `_id` that of the note or message.
+  const ids = { userId: text(userId), agentId: text(agentId), id: text(id), _id: text(_id) }
+  const agent = Object.values(ids).find(each => each !== null) ?? null
   return {
-    id: text(agentId) ?? text(id) ?? text(_id) ?? text(userId),
+    id: agent,
     name: text(name) ?? text(fullName) ?? text(displayName) ?? text(whole),
-    rest: { ...rest, ...(agentId !== undefined && (id ?? _id ?? userId) !== undefined ? { id: id ?? _id ?? userId } : {}) },
+    rest: { ...rest, ...Object.fromEntries(Object.entries(ids).filter(([, each]) => each !== agent)) },
   }
 }
 
@@ -327,7 +400,7 @@ export function findingIdOf(row: unknown): string | null {
 }
 
 /** Fields in order of their names, without those that stand for nothing. */
-function attributes(fields: Loose): Loose {
+export function attributes(fields: Loose): Loose {
   const out: Record<string, unknown> = {}
   for (const name of Object.keys(fields).sort()) {
     const value = fields[name]
@@ -342,6 +415,6 @@ function prefixed(prefix: string, fields: Loose): Loose {
   return Object.fromEntries(Object.entries(fields).map(([name, value]) => [prefix + name, value]))
 }
 
-function isObject(value: unknown): value is Loose {
+export function isObject(value: unknown): value is Loose {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

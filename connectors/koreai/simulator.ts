@@ -14,15 +14,37 @@ import {
   type SimulatorPlugin,
   type World,
 } from '../../src/sim/index.ts'
-import { botIdOf, hex, isAlert, isVisible, type Sight, sessionsBetween, type Told, tellOf, uuid } from './simulator/account.ts'
+import {
+  accountId,
+  botIdOf,
+  isAlert,
+  isVisible,
+  type Sight,
+  sessionsBetween,
+  type Told,
+  tellOf,
+  uuid,
+} from './simulator/account.ts'
 import { type Asked, askedOf, isReply, json, Pages, rangeOf, refused } from './simulator/answers.ts'
 import { type Algorithm, App } from './simulator/auth.ts'
 import { PLAIN, type Quirks } from './simulator/quirks.ts'
-import { ANALYTICS, analyticsRow, analyticsTypeOf, detailsOf, messageRow, sessionRow } from './simulator/rows.ts'
+import {
+  ANALYTICS,
+  ANALYTICS_CHANNELS,
+  analyticsRow,
+  analyticsTypeOf,
+  contactRow,
+  detailsOf,
+  messageRow,
+  sessionRow,
+} from './simulator/rows.ts'
 
 export {
+  accountId,
+  agentIdOf,
   analyticsIdOf,
   botIdOf,
+  contactIdOf,
   INACTIVITY_MS,
   isAlert,
   messageIdOf,
@@ -32,6 +54,7 @@ export {
   tellOf,
   userIdOf,
 } from './simulator/account.ts'
+export { ANALYTICS_CHANNELS } from './simulator/rows.ts'
 export { PLAIN, type Quirks } from './simulator/quirks.ts'
 export { analyticsTypeOf, textOf } from './simulator/rows.ts'
 
@@ -39,6 +62,8 @@ const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 /** Most ids of a `sessionId` filter; duplicates count. Documented. */
 const MOST_IDS = 50
+/** Messages of conversationDetails without a `limit`. Unknown in truth. */
+const DETAILS_MESSAGES = 100
 /** A conversation speaks for two days at most; where messages are looked for, this far back begins the search. */
 const LONGEST_MS = 48 * HOUR
 
@@ -57,6 +82,8 @@ export interface KoreaiSimulator extends Simulator {
   readonly world: World
   readonly quirks: Quirks
   readonly bots: readonly BotSpec[]
+  /** With the stream `contact-center`. */
+  readonly configContactCenter: Readonly<Record<string, string>>
   /** For the account-wide calls. */
   readonly configAccount: Readonly<Record<string, string>>
   /** How many requests exceeded a limit. */
@@ -94,14 +121,17 @@ export async function startKoreaiSimulator(options: KoreaiOptions): Promise<Kore
     'client.id': app.clientId,
     'client.secret': app.clientSecret,
     ...(algorithm === 'HS256' ? {} : { 'jwt.algorithm': algorithm }),
+    ...(app.encryptionKey === null ? {} : { 'jwe.key': app.encryptionKey }),
   }
+  const config = { ...configAccount, 'bot.ids': bots.map(botIdOf).join(',') }
   return {
     vendor: 'koreai',
     world,
     quirks,
     bots,
     url: server.url,
-    config: { ...configAccount, 'bot.ids': bots.map(botIdOf).join(',') },
+    config,
+    configContactCenter: { ...config, streams: 'sessions,contact-center', 'account.id': accountId() },
     configAccount,
     faults: server.faults,
     log: server.log,
@@ -142,7 +172,38 @@ const OPERATIONS: Readonly<Record<string, { readonly methods: readonly string[];
 /** Operations that exist account-wide. */
 const OF_ACCOUNT: ReadonlySet<string> = new Set(['getSessions', 'getMessages'])
 
+/** The contact center's conversations of a bot, newest start first. */
+const CONVERSATIONS = /^\/agentassist\/api\/v1\/public\/([^/]+)\/conversations$/
+
+function listConversations(request: Request, botId: string, api: Api): Reply {
+  if (request.headers['accountid'] !== accountId()) return refused(401, 'the header accountId is not that of the account')
+  if (api.quirks.withheld.includes('conversations'))
+    return refused(api.quirks.withheldStatus, 'The app lacks the scope of this operation')
+  const bots = api.bots.filter(bot => botIdOf(bot) === botId)
+  if (bots.length === 0) return refused(404, 'There is no such bot')
+  const { fromMs } = api.world.options
+  const rows = sessionsBetween(fromMs - LONGEST_MS, api.vendorNow() + LONGEST_MS, sightOf(api))
+    .filter(told => bots.includes(told.conversation.bot))
+    .map(told => contactRow(told, api.quirks))
+    .filter(row => row !== null)
+    .sort((a, b) => String(b['startTime']).localeCompare(String(a['startTime'])))
+  const asked = Object.fromEntries(request.query)
+  const { rows: page, total, more } = api.pages.page(rows, asked, api.pageSize, row => String(row['_id']))
+  const limit = Number(asked['limit'] ?? 10)
+  return json({
+    results: page,
+    skip: Number(asked['skip'] ?? 0),
+    limit,
+    hasMore: more,
+    totalPages: Math.ceil(total / limit),
+    totalResults: total,
+  })
+}
+
 function route(request: Request, api: Api, limits: Limits): Reply {
+  const conversations = CONVERSATIONS.exec(request.path)
+  if (conversations !== null && request.method === 'GET')
+    return limits.take('contact center', false) ?? listConversations(request, conversations[1] ?? '', api)
   const path = /^\/api\/public\/(?:(bot|stream)\/([^/]+)\/)?(\w+)$/.exec(request.path)
   const [, kind, botId, name = ''] = path ?? []
   const isBots = botId === undefined && name === 'bots' && request.method === 'GET'
@@ -209,8 +270,19 @@ function isAskedFor(told: Told, { request, asked, bots, api }: Call): boolean {
   if (!bots.includes(told.conversation.bot)) return false
   if (containment !== null && containment !== '' && !same(told.containment, containment)) return false
   if (asked['userId'] !== undefined && asked['userId'] !== told.userId) return false
+  if (!hasTags(told, asked['tags'])) return false
   const sessionType = asked['sessionType']
   return sessionType === undefined || (sessionType === 'interactive') === told.isInteractive
+}
+
+/** `{and: [{name, values, type}]}`: of each name one of the values. */
+function hasTags({ userTags, sessionTags }: Told, filter: unknown): boolean {
+  const wanted = ((filter as { and?: unknown } | undefined)?.and ?? []) as readonly Readonly<Record<string, unknown>>[]
+  return wanted.every(({ name, values, type }) =>
+    (type === 'user' ? userTags : type === 'session' ? sessionTags : []).some(
+      tag => tag.name === name && [values].flat().map(String).includes(String(tag.value)),
+    ),
+  )
 }
 
 /** v1: at most 100, all tasks. v2: at most 10,000, without what Alert and Action tasks say. Newest first, unless `forward`. */
@@ -258,10 +330,14 @@ function getAnalytics({ asked, bots, api }: Call): Reply {
   if (Number.isNaN(fromMs) || Number.isNaN(toMs)) return refused(400, 'filters.from and filters.to are required')
   if (asked['limit'] === undefined) return refused(400, 'limit is required')
   const named = filters?.['channel'] as readonly string[] | undefined
+  if (named?.some(each => !ANALYTICS_CHANNELS.includes(each)))
+    return refused(400, 'filters.channel takes the accepted channels only')
   const channels = named ?? (quirks.analyticsDefault === 'rtm' ? ['rtm'] : null)
   const found: { readonly told: Told; readonly event: Told['events'][number]; readonly atMs: number }[] = []
   for (const told of sessionsBetween(fromMs - LONGEST_MS - quirks.startStepMs, toMs, sightOf(api))) {
     if (!bots.includes(told.conversation.bot) || channels?.includes(told.channel) === false) continue
+    if (filters?.['userId'] !== undefined && ![filters['userId']].flat().includes(told.userId)) continue
+    if (!hasTags(told, filters?.['tags'])) continue
     for (const event of told.events) {
       const atMs = event.atMs + quirks.clockAheadMs
       if (fromMs <= atMs && atMs < toMs && analyticsTypeOf(event) === type) found.push({ told, event, atMs })
@@ -279,7 +355,13 @@ function getAnalytics({ asked, bots, api }: Call): Reply {
 
 function conversationDetails({ asked, bots, api }: Call): Reply {
   const told = sessionOfId(String(asked['sessionId']), bots, api)
-  return told === null ? refused(404, 'There is no such session') : json(detailsOf(told, api.quirks))
+  if (told === null) return refused(404, 'There is no such session')
+  const page = { skip: numberOf(asked['skip'] ?? asked['offset'], 0), limit: numberOf(asked['limit'], DETAILS_MESSAGES) }
+  return json(detailsOf(told, api.quirks, page))
+}
+
+function numberOf(raw: unknown, absent: number): number {
+  return Math.max(0, Math.trunc(Number(raw ?? absent))) || absent
 }
 
 /** The bots of the account, with the client secrets of their apps in clear, as the vendor tells them: nobody should keep this answer. */
@@ -292,7 +374,7 @@ function listBots(request: Request, { bots, app, world }: Api): Reply {
     availableMore: offset + limit < bots.length,
     bots: bots.slice(offset, offset + limit).map(bot => ({
       _id: botIdOf(bot),
-      accountId: hex('account', 24),
+      accountId: accountId(),
       purpose: 'customer',
       createdOn,
       createdBy: `u-${uuid('builder')}`,
@@ -331,12 +413,13 @@ class Limits {
     this.#arrivalClock = arrivalClock
   }
 
-  take(bot: string): Reply | null {
+  /** @param hourly False: only the minute counts, as in the contact center. */
+  take(bot: string, hourly = true): Reply | null {
     const { perMinute, perHour } = this.#quirks
     const limits = this.#of.get(bot) ?? { minute: new RollingLimit(perMinute, MINUTE), hour: new RollingLimit(perHour, HOUR) }
     this.#of.set(bot, limits)
     const nowMs = this.#arrivalClock()
-    if (limits.hour.take(nowMs) > 0) return this.#refuse('hourly')
+    if (hourly && limits.hour.take(nowMs) > 0) return this.#refuse('hourly')
     return limits.minute.take(nowMs) > 0 ? this.#refuse('per-minute') : null
   }
 

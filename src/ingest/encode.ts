@@ -311,6 +311,7 @@ export class Batch {
         }
         items.put(itemHash, content)
         if (record.revision !== rowRevision) items.put(revisionHash, record.revision)
+        if (kind === 'session' && record.transferred_at !== null) items.putTransfer(record.transferred_at)
         const atMs = kind === 'session' ? record.started_at : kind === 'message' ? record.sent_at : record.occurred_at
         this.#staged.push({ topic, partition: this.#partitionOfBot(botId), record: { key: keyBuffer, value } })
         if (newestAtMs === null || atMs > newestAtMs) newestAtMs = atMs

@@ -127,7 +127,8 @@ async function* redriveOne(
       const { lookbackMs } = spec
       const ctx = rowContext({ vendor, account, connector, config, scope, observedAtMs, lookbackMs, transfers })
       const batch = batches.open(nothingRead(cursor))
-      const path = { stream, config, scope, http, clock, derived, door: to.door }
+      const transferredAt = (rowId: string) => versions.transferredAt(rowId)
+      const path = { stream, config, scope, http, clock, derived, door: to.door, transferredAt }
       const work = { path, ctx, cursor, spec, versions, batch, published }
       const outcomes: Redriven[] = []
       for (const letter of letters.slice(at, at + AT_ONCE)) {

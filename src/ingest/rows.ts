@@ -38,6 +38,8 @@ export interface RowPath {
   readonly door: Door
   /** Most rows of one `expand`. Default: the stream's own figure. */
   readonly expandRows?: number
+  /** See `ExpandArgs.transferredAt`. Default: nothing is remembered. */
+  readonly transferredAt?: (rowId: string) => number | null
   /** Called after each `expand`. */
   readonly enriched?: () => void | Promise<void>
   /** Takes the rows of the second call that `expand` could not use. */
@@ -131,9 +133,11 @@ export async function* mapRows(
   }
 }
 
+type EnrichPath = Pick<RowPath, 'stream' | 'config' | 'scope' | 'http' | 'clock' | 'transferredAt' | 'besides'>
+
 /** The optional second call, for rows that are new or changed. Same rows, same order. */
 export async function enrich(
-  { stream, config, scope, http, clock, besides }: Pick<RowPath, 'stream' | 'config' | 'scope' | 'http' | 'clock' | 'besides'>,
+  { stream, config, scope, http, clock, besides, transferredAt = () => null }: EnrichPath,
   rows: readonly Row[],
 ): Promise<readonly Row[]> {
   if (!stream.expand) return rows
@@ -142,7 +146,8 @@ export async function enrich(
   const reject: ExpandArgs['reject'] = (raw, { path, hint }) => {
     rejects.push(rejectOf(raw, '', 'ROW_UNMAPPABLE', 'decode', path, hint))
   }
-  const args = { config: config as never, scope, rows: given, nowMs: clock.now(), http, ...(besides && { reject }) }
+  const asked = { config: config as never, scope, rows: given, nowMs: clock.now(), http }
+  const args = { ...asked, transferredAt, ...(besides && { reject }) }
   let richer: readonly unknown[]
   try {
     richer = await stream.expand(args)

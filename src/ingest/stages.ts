@@ -52,7 +52,9 @@ const REMEMBER_MS = 86_400_000
 export function stagesOf(parts: StageParts): Stages {
   const { stream, quota, spec, to, reader, versions, derived, batches, clock, log, health, signal, fault } = parts
   const { config, scope, http } = parts
-  const path: RowPath = { stream, config, scope, http, clock, derived, door: to.door, enriched: () => fault('expanded') }
+  const transferredAt = (rowId: string) => versions.transferredAt(rowId)
+  const enriched = () => fault('expanded')
+  const path: RowPath = { stream, config, scope, http, clock, derived, door: to.door, transferredAt, enriched }
   /** Opened by the first page after a commit, closed by the commit. */
   let batch: Batch | null = parts.isNew ? batches.open(nothingRead(reader.cursor)) : null
   /** When the first read of the batch began. */

@@ -25,7 +25,7 @@ export interface Known {
   readonly botId: string
   /** Sessions of the row (by the hash of their key) that belong to another bot than `botId`; null: none, as nearly always. */
   readonly otherBots: ReadonlyMap<number, string> | null
-  /** Published sessions, messages and events, and revisions of some: 10 bytes each as latin1, 6 of the key's hash and 4 of the content's. */
+  /** Published sessions, messages and events, revisions of some, and the time of the transfer: 10 bytes each as latin1, 6 of the key's hash and 4 of the content's. */
   readonly items: string
   /** How the items are spread over records of the topic; null: they are all in the row's own record. */
   readonly parts: Parts | null
@@ -103,6 +103,11 @@ export class Versions {
 
   set(rowId: string, known: Known): void {
     this.#rows.set(rowId, known)
+  }
+
+  /** `transferred_at` of the row's session as it was first published, epoch milliseconds; null: none, or the row is not remembered. */
+  transferredAt(rowId: string): number | null {
+    return transferIn(this.#rows.get(rowId)?.items ?? '')
   }
 
   /** True when the row stands published with just this content. */
@@ -393,6 +398,13 @@ export class Items {
     this.#contents.set(keyHash, contentHash)
   }
 
+  /** When the row's session was handed over: the first time stays. Two items, because an item holds 32 bits. */
+  putTransfer(atMs: number): void {
+    if (this.#contents.has(TRANSFER_HIGH)) return
+    this.#contents.set(TRANSFER_HIGH, Math.floor(atMs / WORD))
+    this.#contents.set(TRANSFER_LOW, atMs % WORD)
+  }
+
   /** In the order in which they were first put, so that what stands in a part stays in it. */
   close(): string {
     this.#reserve(this.#contents.size * ITEM_BYTES)
@@ -427,4 +439,21 @@ export function keyHash(kind: number, key: string): number {
 
 export function contentHash(bytes: Buffer): number {
   return crc32c(bytes)
+}
+
+/** Keys of the two items that hold the time of a transfer: kinds that no record has. */
+const TRANSFER_HIGH = keyHash(16, '')
+const TRANSFER_LOW = keyHash(17, '')
+const WORD = 2 ** 32
+
+function transferIn(items: string): number | null {
+  let high: number | null = null
+  let low: number | null = null
+  const bytes = Buffer.from(items, 'latin1')
+  for (let at = 0; at < bytes.length; at += ITEM_BYTES) {
+    const key = bytes.readUIntBE(at, 6)
+    if (key === TRANSFER_HIGH) high = bytes.readUInt32BE(at + 6)
+    else if (key === TRANSFER_LOW) low = bytes.readUInt32BE(at + 6)
+  }
+  return high === null || low === null ? null : high * WORD + low
 }

@@ -28,6 +28,7 @@ const WORDS: Readonly<Record<string, Channel>> = {
   telephony: 'voice',
   twiliovoice: 'voice',
   korevg: 'voice',
+  audiocodes: 'voice',
   voicegateway: 'voice',
   teams: 'msteams',
   microsoftteams: 'msteams',

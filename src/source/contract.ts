@@ -281,6 +281,13 @@ export interface ExpandArgs {
    * @param fault.path The field at fault. @param fault.hint What is wrong with it, in words that hold no value of the row.
    */
   readonly reject?: (row: unknown, fault: { readonly path: string; readonly hint: string }) => void
+  /**
+   * `transferred_at` of the row's session as it was first published, epoch milliseconds; null: it has none yet, or is no longer remembered. For vendors
+   * that show a better time later: keep this one, because the time of a transfer must not move. It saves the request for it, too.
+   *
+   * @param rowId As `identify` returns it. Absent: the caller remembers nothing.
+   */
+  readonly transferredAt?: (rowId: string) => number | null
 }
 
 export interface FactsArgs {

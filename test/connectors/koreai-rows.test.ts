@@ -15,9 +15,11 @@ interface Seen {
   readonly botId?: string | null
   readonly stream?: 'sessions' | 'analytics'
   readonly messages?: readonly unknown[]
+  /** What `expand` adds to the row beside its messages. */
+  readonly richer?: Readonly<Record<string, unknown>>
 }
 
-function told(row: unknown, { at: given, config = {}, botId = BOT, stream: name = 'sessions', messages }: Seen = {}) {
+function told(row: unknown, { at: given, config = {}, botId = BOT, stream: name = 'sessions', messages, richer }: Seen = {}) {
   // Samples of messages and of analytics are years younger than those of sessions.
   const at = given ?? (messages !== undefined || name === 'analytics' ? '2026-12-01T00:00:00Z' : '2021-04-27T00:00:00Z')
   const stream = koreai.streams[name] as Stream
@@ -32,7 +34,7 @@ function told(row: unknown, { at: given, config = {}, botId = BOT, stream: name 
     lookbackMs: DAY,
   })
   const read = stream.row.parse(row) as object
-  const whole = (messages === undefined ? read : { ...read, messages: messages.map(turnOf) }) as never
+  const whole = (messages === undefined ? read : { ...read, messages: messages.map(turnOf), ...richer }) as never
   const drafts = stream.normalise(whole, ctx)
   const of = (kind: Draft['kind']) => drafts.filter(draft => draft.kind === kind).map(draft => draft.record)
   return {
@@ -217,17 +219,14 @@ describe('sessions', () => {
     expect(told(selfService(), { messages: [incoming()] }).session.interactive).toBe(true)
   })
 
-  test('the sample of an agent session has a transfer whose time is not told', () => {
+  test('the sample of an agent session has a transfer at a time that is not known: neither its start nor its end', () => {
     const { session, events } = told(agent())
     expect(session).toMatchObject({ containment: 'AGENT', interactive: true, transferred_at: null, tasks: 2, total_messages: 7 })
-    expect(events.find(({ type }) => type === 'agent_transferred')).toMatchObject({
-      occurred_at: session.ended_at,
-      occurred_at_estimated: true,
-      session_key: session.session_key,
-    })
+    expect(events.map(({ type }) => type)).toEqual(['session_started', 'session_ended'])
   })
 
   test('the current sample tells its status and session tags', () => {
+    expect(told({ ...current(), channel: 'audiocodes' }, { at: '2025-03-18T14:02:00Z' }).session.channel).toBe('voice')
     expect(told(current(), { at: '2025-03-18T14:02:00Z', botId: null }).session).toMatchObject({
       status: 'CLOSED',
       bot_id: 'st-89cf14ef-145e-5263-994e-5d757325xxxx',
@@ -355,14 +354,6 @@ describe('the end of a session', () => {
     expect(isOpen).toBe(true)
   })
 
-  test('an agent transfer of an active session is told at its start, which does not move', () => {
-    const { events } = told({ ...active, containmentType: 'agent' }, { at: at(HOUR) })
-    expect(events.find(({ type }) => type === 'agent_transferred')).toMatchObject({
-      occurred_at: T(active.start_time),
-      occurred_at_estimated: true,
-    })
-  })
-
   test('fourteen days after it left the lookback it has expired, and that is a change', () => {
     const before = told(active, { at: at(15 * DAY - 1) })
     const after = told(active, { at: at(15 * DAY) })
@@ -396,6 +387,73 @@ describe('the end of a session', () => {
 
   test('whether a row was asked for by its id does not count as a change', () => {
     expect(told({ ...dropOff(), [FOLLOWED]: true }).fingerprint).toBe(told(dropOff()).fingerprint)
+  })
+})
+
+describe('a hand-over', () => {
+  const open = { ...dropOff(), sessionStatus: 'active', containmentType: undefined, sessionId: '64b65f87277b464507f778c0' }
+  const start = '2023-07-18T09:46:46.000Z'
+  const row = { ...open, start_time: start, end_time: undefined }
+  const author = { userId: 'u-agent', firstName: 'Agent' }
+  const byAgent = (createdOn: string, _id = 'ms-agent') => outgoing({ _id, createdOn, author })
+  const [T1, T2] = ['2023-07-18T09:50:00.000Z', '2023-07-18T09:51:30.000Z']
+  const seen = (richer: Record<string, unknown>, more: Record<string, unknown> = {}, messages = [incoming(), byAgent(T2)]) => {
+    const { session, events } = told({ ...row, ...more }, { messages, richer, at: '2023-07-18T10:31:00Z' })
+    const { containment, transferred_at, status } = session
+    const transfers = events.filter(({ type }) => type === 'agent_transferred')
+    return {
+      session: { containment, transferred_at, status },
+      events: transfers.map(({ event_id, occurred_at, occurred_at_estimated }) => [event_id, occurred_at, occurred_at_estimated]),
+    }
+  }
+  const at = (time: string) => [[`${row.sessionId}/agent_transferred`, T(time), false]]
+
+  test("an open session with an agent's message is AGENT, at the first such message, without waiting for containmentType", () => {
+    const messages = [incoming(), byAgent(T1), byAgent(T2, 'ms-later')]
+    expect(seen({}, {}, messages)).toEqual({
+      session: { containment: 'AGENT', transferred_at: T(T1), status: 'OPEN' },
+      events: at(T1),
+    })
+  })
+
+  test("the platform's own time comes before the message", () => {
+    expect(seen({ handOffAtMs: T(T1) })).toEqual({
+      session: { containment: 'AGENT', transferred_at: T(T1), status: 'OPEN' },
+      events: at(T1),
+    })
+  })
+
+  test('what was published stays, also where the platform tells a better time later, and when the session closes', () => {
+    for (const more of [{}, { sessionStatus: 'closed', containmentType: 'agent', end_time: '2023-07-18T10:30:00.000Z' }])
+      expect(seen({ handOffAtMs: T(T1), publishedTransferMs: T(T2) }, more)).toMatchObject({
+        session: { containment: 'AGENT', transferred_at: T(T2) },
+        events: at(T2),
+      })
+  })
+
+  test('what was published stays where the vendor no longer shows the message', () => {
+    expect(seen({ publishedTransferMs: T(T2) }, {}, [incoming()])).toMatchObject({
+      session: { containment: 'AGENT', transferred_at: T(T2) },
+      events: at(T2),
+    })
+  })
+
+  test('with a tag alone it is AGENT at a time that is not known, without an event', () => {
+    const tagged = { tags: { sessionTags: [{ name: 'voiceAgentTransferStart', value: '1' }] } }
+    expect(seen({}, tagged, [incoming()])).toEqual({
+      session: { containment: 'AGENT', transferred_at: null, status: 'OPEN' },
+      events: [],
+    })
+  })
+
+  test('a time that is a placeholder, or far ahead, is none', () => {
+    for (const handOffAtMs of [T('1999-01-01T00:00:00Z'), T('2199-01-01T00:00:00Z')])
+      expect(seen({ handOffAtMs }).session.transferred_at).toBe(T(T2))
+  })
+
+  test("where an agent wrote, the vendor's other word is kept in attributes", () => {
+    const { session } = told({ ...row, containmentType: 'selfService' }, { messages: [byAgent(T2)] })
+    expect(session).toMatchObject({ containment: 'AGENT', attributes: { containmentType: 'SELF_SERVICE' } })
   })
 })
 
@@ -495,6 +553,40 @@ describe('messages', () => {
       { messages: [outgoing(), incoming()], config: { agentsInfo: false } },
     )
     expect(session).toMatchObject({ user_messages: 1, bot_messages: null, agent_messages: null })
+  })
+
+  test('the id of an author is its userId, before agentId, id and _id, which are kept', () => {
+    const ids = { _id: '646f0750d15e5a3db2ae0001', id: 'a-7', agentId: 'ag-7', userId: 'u-b19cd89e-6533-59af-b491-eec9bf8f0001' }
+    const idOf = (author: Record<string, unknown>) =>
+      told(row, { messages: [outgoing({ botId: BOT, author: { firstName: 'Agent', ...author } })] }).messages[0]
+    expect(idOf(ids)).toMatchObject({
+      agent_id: ids.userId,
+      attributes: { 'author._id': ids._id, 'author.id': 'a-7', 'author.agentId': 'ag-7' },
+    })
+    expect(idOf({ _id: ids._id, id: 'a-7', agentId: 'ag-7' })?.agent_id).toBe('ag-7')
+    expect(idOf({ _id: ids._id, id: 'a-7' })?.agent_id).toBe('a-7')
+    expect(idOf({ _id: ids._id })?.agent_id).toBe(ids._id)
+  })
+
+  test.each([
+    [
+      'by the type of its component',
+      { components: [{ _id: 'cp-1', cT: 'ctrlmsg', data: { text: 'agent joined' } }] },
+      'outgoing',
+    ],
+    ['by its own type', { type: 'ctrlmsg', components: [] }, undefined],
+    ['though it names an author', { components: [{ cT: 'ctrlmsg' }], author: { userId: 'u-1', firstName: 'Agent' } }, 'outgoing'],
+  ])("a control message, %s, is the system's, nobody's transfer, and counts for nobody", (_, more, direction) => {
+    const { session, messages, events } = told({ ...row, sessionStatus: 'active' }, { messages: [incoming(), outgoing(more)] })
+    expect(messages[1]).toMatchObject({ sender: 'SYSTEM', type: 'ctrlmsg', agent_id: null })
+    expect(messages[1]?.attributes['type']).toBe(direction)
+    expect(session).toMatchObject({ user_messages: 1, bot_messages: 0, agent_messages: 0, transferred_at: null })
+    expect([session.containment, events.some(({ type }) => type === 'agent_transferred')]).toEqual(['DROP_OFF', false])
+  })
+
+  test('a message with a control component beside others is what its direction says', () => {
+    const components = [{ cT: 'ctrlmsg' }, { cT: 'text', data: { text: 'Hello' } }]
+    expect(told(row, { messages: [outgoing({ components })] }).messages[0]).toMatchObject({ sender: 'BOT', text: 'Hello' })
   })
 
   test('several components are parts in order: texts joined by lines, media as attachments, types and ids in attributes', () => {

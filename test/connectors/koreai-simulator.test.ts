@@ -1,6 +1,7 @@
 import { SignJWT } from 'jose'
 import { afterEach, describe, expect, test } from 'vitest'
 import {
+  accountId,
   botIdOf,
   INACTIVITY_MS,
   isAlert,
@@ -62,11 +63,11 @@ async function call(
   sim: KoreaiSimulator,
   path: string,
   body?: unknown,
-  how: { method?: string; auth?: string; query?: Record<string, string> } = {},
+  how: { method?: string; auth?: string; query?: Record<string, string>; headers?: Record<string, string> } = {},
 ) {
   const answer = await fetch(`${sim.url}${path}?${new URLSearchParams(how.query)}`, {
     method: how.method ?? 'POST',
-    headers: { auth: how.auth ?? (await tokenOf(sim)), 'content-type': 'application/json' },
+    headers: { auth: how.auth ?? (await tokenOf(sim)), 'content-type': 'application/json', ...how.headers },
     ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   })
   return { status: answer.status, headers: answer.headers, body: JSON.parse(await answer.text()) as Body }
@@ -189,6 +190,23 @@ describe('getSessions', () => {
     const userId = truth[0]?.userId
     const one = await call(sim, `${BOT}/getSessions`, { ...wide, userId })
     expect(one.body.total).toBe(truth.filter(told => told.userId === userId).length)
+  })
+
+  test('filters by tags: of each name one of the values', async () => {
+    const sim = await start()
+    const truth = known(UNTIL - 3 * DAY, UNTIL - DAY).map(each => tellOf(each, { view: world.at(UNTIL), quirks: sim.quirks }))
+    const { name, value } = truth.find(({ sessionTags }) => sessionTags.length > 0)?.sessionTags[0] ?? {}
+    const has = (each: (typeof truth)[number]) =>
+      each.sessionTags.some(tag => tag.name === name && String(tag.value) === String(value))
+    const ask = async (...and: Row[]) =>
+      (await call(sim, `${BOT}/getSessions`, { ...RANGE, limit: 1000, tags: { and } })).body.total
+    const one = { name, values: [String(value), 'no such value'], type: 'session' }
+    expect(truth.filter(has).length).toBeGreaterThan(0)
+    expect(await ask(one)).toBe(truth.filter(has).length)
+    expect(await ask({ ...one, type: 'user' })).toBe(0)
+    const country = truth.find(each => has(each) && each.userTags.length > 0)?.userTags[0]?.value
+    const both = truth.filter(each => has(each) && each.userTags.some(tag => tag.value === country))
+    expect(await ask(one, { name: 'country', values: [country], type: 'user' })).toBe(both.length)
   })
 
   test('the row has the documented fields and no other', async () => {
@@ -389,16 +407,18 @@ describe('getAnalytics', () => {
       expect((await call(sim, `${BOT}/getAnalytics`, body)).status).toBe(400)
     const rtm = (await call(sim, `${BOT}/getAnalytics`, { type: 'successintent', filters, limit: 1000 })).body
     expect(new Set(rtm.result.map(row => row['channel']))).toEqual(new Set(['rtm']))
-    const some = { ...filters, channel: ['whatsapp', 'facebook'] }
+    const some = { ...filters, channel: ['rtm', 'facebook'] }
     const two = (await call(sim, `${BOT}/getAnalytics`, { type: 'successintent', filters: some, limit: 1000 })).body
-    expect(new Set(two.result.map(row => row['channel']))).toEqual(new Set(['whatsapp', 'facebook']))
+    expect(new Set(two.result.map(row => row['channel']))).toEqual(new Set(['rtm', 'facebook']))
+    const other = { type: 'successintent', filters: { ...filters, channel: ['rtm', 'whatsapp'] }, limit: 5 }
+    expect((await call(sim, `${BOT}/getAnalytics`, other)).status).toBe(400)
   })
 
   test.each(['successintent', 'failintent', 'unhandledutterance', 'successtask', 'failtask', 'performance'])(
     'has rows of %s',
     async type => {
-      const named = { ...filters, channel: ['rtm', 'whatsapp', 'facebook', 'instagram'] }
-      const { body } = await call(await start(), `${BOT}/getAnalytics`, { type, filters: named, limit: 2, skip: 0 })
+      const sim = await start({ quirks: { analyticsDefault: 'all' } })
+      const { body } = await call(sim, `${BOT}/getAnalytics`, { type, filters, limit: 2, skip: 0 })
       expect(body.result.length).toBeGreaterThan(0)
       expect(body.totalCount).toBeGreaterThanOrEqual(body.result.length)
       expect(body.result[0]).toMatchObject({
@@ -419,6 +439,38 @@ test('conversationDetails tells when an agent was asked for', async () => {
   const askedAt = of.events.find(({ kind }) => kind === 'transfer_requested')?.atMs ?? 0
   expect(body).toMatchObject({ conversationInfo: { agentHandOffTime: iso(askedAt), currentTask: 'null' } })
   expect((await call(sim, `${BOT}/conversationDetails`, { sessionId: 'x' })).status).toBe(404)
+  const history = async (more: Row) =>
+    ((await call(sim, `${BOT}/conversationDetails`, { sessionId: sessionIdOf(of), ...more })).body as unknown as Row)[
+      'conversationHistory'
+    ]
+  expect(await history({ limit: 1 })).toHaveLength(1)
+  expect(await history({})).toHaveLength(of.messages.length)
+  const other = known(UNTIL - 3 * DAY, UNTIL - DAY).find(({ course }) => course === 'solved') as Conversation
+  const none = await call(sim, `${BOT}/conversationDetails`, { sessionId: sessionIdOf(other) })
+  expect(none.body).toMatchObject({ conversationInfo: { agentHandOffTime: '' } })
+})
+
+describe('the contact center', () => {
+  const path = `/agentassist/api/v1/public/${botIdOf(ORDERS)}/conversations`
+  const list = (sim: KoreaiSimulator, query: Record<string, string>, accountid = accountId()) =>
+    call(sim, path, undefined, { method: 'GET', query, headers: { accountid } })
+  const asked = known(FROM, UNTIL).filter(({ events }) => events.some(({ kind }) => kind === 'transfer_requested'))
+
+  test('lists conversations that asked for a person, newest first, page by page', async () => {
+    const sim = await start()
+    const { body } = await list(sim, { skip: '0', limit: '1000' })
+    const { results, hasMore, totalResults } = body as unknown as { results: Row[]; hasMore: boolean; totalResults: number }
+    expect(new Set(results.map(row => row['botSessionId']))).toEqual(new Set(asked.map(sessionIdOf)))
+    expect([hasMore, totalResults]).toEqual([false, results.length])
+    const starts = results.map(row => String(row['startTime']))
+    expect(starts).toEqual(starts.toSorted().toReversed())
+    const second = (await list(sim, { skip: '2', limit: '3' })).body as unknown as { results: Row[]; hasMore: boolean }
+    expect([second.results, second.hasMore]).toEqual([results.slice(2, 5), true])
+  })
+
+  test('wants the account in a header', async () => {
+    expect((await list(await start(), {}, 'another')).status).toBe(401)
+  })
 })
 
 test('the list of bots tells client secrets, and names its flag otherwise than the others', async () => {

@@ -1,13 +1,23 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
+import { compactDecrypt, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import koreai from '../../connectors/koreai/index.ts'
-import { type Conversation, FOLLOWED } from '../../connectors/koreai/rows.ts'
-import { type KoreaiOptions, startKoreaiSimulator } from '../../connectors/koreai/simulator.ts'
+import { type Conversation, FOLLOWED, transferOf } from '../../connectors/koreai/rows.ts'
+import { ANALYTICS_CHANNELS, type KoreaiOptions, startKoreaiSimulator } from '../../connectors/koreai/simulator.ts'
+import type { Event, Session } from '../../src/records.ts'
 import { createWorld } from '../../src/sim/index.ts'
 import { parseConnectorConfig, quotaLimits, quotaShare } from '../../src/source/config.ts'
 import { conformanceChecks, type Truth } from '../../src/conformance/index.ts'
-import { FlowError, type Json, type Page, rowContext, type Scope, split, type Stream } from '../../src/source/index.ts'
+import {
+  FlowError,
+  type HttpSpec,
+  type Json,
+  type Page,
+  rowContext,
+  type Scope,
+  split,
+  type Stream,
+} from '../../src/source/index.ts'
 import { httpFor } from '../support/http.ts'
 import { type ScriptedVendor, type Step, scriptedVendor } from '../support/scripted-vendor.ts'
 import { subject } from '../support/subjects/koreai.ts'
@@ -23,7 +33,7 @@ const PATH = `/api/public/bot/${BOT}`
 const sessions = koreai.streams['sessions'] as Stream
 const analytics = koreai.streams['analytics'] as Stream
 
-function clientOf(vendor: ScriptedVendor, config: Readonly<Record<string, unknown>> = {}) {
+function clientOf(vendor: ScriptedVendor, config: Readonly<Record<string, unknown>> = {}, more: Partial<HttpSpec> = {}) {
   const parsed = koreai.config.parse({
     baseUrl: vendor.url,
     clientId: 'cs-1',
@@ -32,7 +42,7 @@ function clientOf(vendor: ScriptedVendor, config: Readonly<Record<string, unknow
     pageSize: 2,
     ...config,
   })
-  const { http, clock, lines } = httpFor(koreai.http(parsed as never), NOW, vendor)
+  const { http, clock, lines } = httpFor({ ...koreai.http(parsed as never), ...more }, NOW, vendor)
   const [scope] = (sessions.scopes?.(parsed as never, 'acme') ?? []) as [Scope]
   return { http, parsed: parsed as never, clock, scope, lines }
 }
@@ -107,6 +117,66 @@ describe('sessions', () => {
   test('of v7 come from the path of v7', async () => {
     const vendor = await scriptedVendor([{ ...page(0, ['a'], 1, false), path: `/api/public/stream/${BOT}/getSessions` }])
     expect((await read(vendor, { config: { botPath: 'stream' } })).error).toBeNull()
+  })
+
+  describe('with filters', () => {
+    const filtered = (
+      skip: number,
+      more: Record<string, unknown>,
+      ids: readonly string[],
+      containmentType?: string,
+      total = ids.length,
+    ): Step => ({
+      ...post('getSessions', asked(skip, more), {
+        body: { total, moreAvailable: false, sessions: ids.map(sessionId => ({ sessionId })) },
+      }),
+      query: containmentType === undefined ? {} : { containmentType },
+    })
+
+    test('are asked for by type, user and tags, the values of one name as alternatives', async () => {
+      const tags = {
+        and: [
+          { name: 'plan', values: ['gold', 'a=b'], type: 'user' },
+          { name: 'plan', values: ['1'], type: 'session' },
+        ],
+      }
+      const config = { sessionTypes: ['interactive'], userId: 'u-1', tags: ['user:plan=gold', 'session:plan=1', 'user:plan=a=b'] }
+      const vendor = await scriptedVendor([filtered(0, { sessionType: 'interactive', userId: 'u-1', tags }, ['a'])])
+      expect(idsOf((await read(vendor, { config })).rows)).toEqual(['a'])
+    })
+
+    test('of both types are asked for without one', async () => {
+      const vendor = await scriptedVendor([filtered(0, {}, ['a'])])
+      expect(idsOf((await read(vendor, { config: { sessionTypes: ['interactive', 'non-interactive'] } })).rows)).toEqual(['a'])
+    })
+
+    test('of several kinds are asked for kind by kind, and go on from any page', async () => {
+      const steps = [
+        filtered(0, {}, ['a', 'b'], 'agent', 3),
+        filtered(1, {}, ['b', 'c'], 'agent', 3),
+        filtered(0, {}, ['d'], 'dropOff'),
+      ]
+      const config = { containmentTypes: ['agent', 'dropOff'] }
+      const { pages, rows } = await read(await scriptedVendor(steps), { config })
+      expect(idsOf(rows)).toEqual(['a', 'b', 'c', 'd'])
+      for (const [i, rest] of [['c', 'd'], ['d']].entries()) {
+        const resume = pages[i]?.resume ?? null
+        expect(idsOf((await read(await scriptedVendor(steps.slice(i + 1)), { config, resume })).rows)).toEqual(rest)
+      }
+      const other = await scriptedVendor([filtered(0, {}, ['e'], 'selfService')])
+      const resume = pages[1]?.resume ?? null
+      expect(idsOf((await read(other, { config: { containmentTypes: ['selfService'] }, resume })).rows)).toEqual(['e'])
+    })
+
+    test.each([
+      ['containment.types', 'agents'],
+      ['session.types', 'silent'],
+      ['tags', 'plan=gold'],
+    ])('%s does not take %j', (key, value) => {
+      const flat = { 'connector.class': 'koreai', 'base.url': 'http://v', 'client.id': 'c', 'client.secret': 's' }
+      const parsed = parseConnectorConfig('k', { ...flat, [key]: value }, koreai)
+      expect(parsed.ok ? null : parsed.faults.map(({ path }) => path)).toEqual([`connectors.k.${key}`])
+    })
   })
 
   test('an empty page ends them although moreAvailable says true, as in a sample', async () => {
@@ -297,6 +367,48 @@ describe('the token', () => {
       await jwtVerify(tokens[0] as string, publicKey, { algorithms: [alg], currentDate: new Date(NOW) })
       expect(decodeProtectedHeader(tokens[0] as string).alg).toBe(alg)
     }
+  })
+
+  test.each(['A128CBC-HS256', 'A128GCM', 'A256GCM'])(
+    'is encrypted by %s for the key of the platform, signed within',
+    async jweEnc => {
+      const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+      const jweKey = JSON.stringify({ ...publicKey.export({ format: 'jwk' }), kid: 'k-1' })
+      const { tokens } = await once({ jweKey, jweEnc })
+      const { plaintext, protectedHeader } = await compactDecrypt(tokens[0] as string, privateKey)
+      expect(protectedHeader).toEqual({ alg: 'RSA-OAEP', enc: jweEnc, typ: 'JWT', cty: 'JWT', kid: 'k-1' })
+      const at = { currentDate: new Date(NOW) }
+      const { payload } = await jwtVerify(plaintext, Buffer.from('the-secret'), at)
+      expect(payload).toMatchObject({ appId: 'cs-1', sub: 'colloquy', jti: expect.any(String) })
+    },
+  )
+
+  test('holds its claims alone where the config says so, for a key in PEM with an id of its own', async () => {
+    const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString()
+    const { tokens } = await once({ jweKey: pem.replaceAll('\n', String.raw`\n`), jweKid: 'k-9', jweContent: 'claims' })
+    const { plaintext, protectedHeader } = await compactDecrypt(tokens[0] as string, privateKey)
+    expect(protectedHeader).toEqual({ alg: 'RSA-OAEP', enc: 'A128CBC-HS256', typ: 'JWT', kid: 'k-9' })
+    expect(JSON.parse(Buffer.from(plaintext).toString())).toMatchObject({ appId: 'cs-1', exp: NOW / 1000 + 150 })
+  })
+
+  test('is refused at the config where the key to encrypt for is none, private, too short or missing', () => {
+    const rsa = (modulusLength: number) => generateKeyPairSync('rsa', { modulusLength })
+    const short = rsa(1024).publicKey.export({ type: 'spki', format: 'pem' }).toString()
+    const secret = rsa(2048).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+    const flat = { 'connector.class': 'koreai', 'base.url': 'http://v', 'client.id': 'c', 'client.secret': 's' }
+    const faultsOf = (more: Record<string, unknown>) => {
+      const parsed = parseConnectorConfig('k', { ...flat, ...more }, koreai)
+      return parsed.ok ? null : parsed.faults.map(({ path, message }) => [path, message])
+    }
+    for (const [key, words] of [
+      ['{}', /public RSA key/],
+      ['no key', /public RSA key/],
+      [secret, /public RSA key/],
+      [short, /2048 bits/],
+    ] as const)
+      expect(faultsOf({ 'jwe.key': key })).toEqual([['connectors.k.jwe.key', expect.stringMatching(words)]])
+    expect(faultsOf({ 'jwe.kid': 'k-1' })).toEqual([['connectors.k.jwe.kid', expect.stringMatching(/no effect/)]])
   })
 
   test('is refused at the config where the key is none, too short or of another kind, without a word of it', () => {
@@ -584,26 +696,152 @@ describe('messages', () => {
     await expect(expand(never, [session('a')])).rejects.toMatchObject({ code: 'SRC_MALFORMED' })
   })
 
-  test('the time of an agent transfer is asked for session by session where the config says so', async () => {
-    const vendor = await scriptedVendor([
-      post(
-        'conversationDetails',
-        { sessionId: 'b' },
-        { body: { conversationInfo: { agentHandOffTime: '2026-11-09T01:30:00.000Z' } } },
-      ),
-      post('conversationDetails', { sessionId: 'c' }, { status: 404, body: {} }),
-    ])
-    const rows = [session('a'), session('b', { containmentType: 'agent' }), session('c', { containmentType: 'agent' })]
-    const config = { includeMessages: false, agentDetails: true }
-    expect((await expand(vendor, rows, config)).map(row => row.handOffAtMs)).toEqual([null, T('2026-11-09T01:30:00.000Z'), null])
+  describe('the time of a transfer', () => {
+    const details = (sessionId: string, answer: Partial<Step>): Step =>
+      post('conversationDetails', { sessionId, limit: 1 }, answer)
+    const handOff = (agentHandOffTime: unknown) => ({ body: { conversationInfo: { agentHandOffTime } } })
+    const handed = (id: string, more: Record<string, unknown> = {}) => session(id, { containmentType: 'agent', ...more })
+    const bare = { includeMessages: false }
+    const times = async (
+      steps: readonly Step[],
+      rows: readonly Conversation[],
+      config: Record<string, unknown> = bare,
+      published: Readonly<Record<string, number>> = {},
+    ) => {
+      const { parsed, scope, http } = clientOf(await scriptedVendor(steps), config)
+      const transferredAt = (id: string) => published[id] ?? null
+      const args = { config: parsed, scope, rows: rows as never, nowMs: NOW, http, transferredAt }
+      const out = (await sessions.expand?.(args)) as Conversation[]
+      return out.map(row => transferOf(row, { observedAtMs: NOW }))
+    }
+
+    test('is asked for with one message, by default, of sessions that were handed over', async () => {
+      const steps = [details('b', handOff('2026-11-09T01:30:00.000Z')), details('c', { status: 404, body: {} })]
+      expect(await times(steps, [session('a'), handed('b'), handed('c')])).toEqual([null, T('2026-11-09T01:30:00.000Z'), null])
+    })
+
+    test.each(['', null, 'null', undefined, '0000-00-00'])('%j is none', async none => {
+      expect(await times([details('a', handOff(none))], [handed('a')])).toEqual([null])
+    })
+
+    test.each([
+      ['the tag of a voice call', { tags: { sessionTags: [{ name: 'voiceAgentTransferStart', value: '1' }] } }, true],
+      ['the tag of a chat', { tags: { sessionTags: [{ name: 'agentTransferStart', value: true }] } }, true],
+      ['a tag that says no', { tags: { sessionTags: [{ name: 'voiceAgentTransferStart', value: '0' }] } }, false],
+      ["a user's tag of that name", { tags: { userTags: [{ name: 'agentTransferStart', value: '1' }] } }, false],
+      ['another tag', { tags: { sessionTags: [{ name: 'audioCodesCallDisconnect', value: '1' }] } }, false],
+    ])('is asked for where the session has %s: %j, %s', async (_, more, isAsked) => {
+      const open = session('a', { sessionStatus: 'active', end_time: null, ...more })
+      const steps = isAsked ? [details('a', handOff('2026-11-09T01:30:00.000Z'))] : []
+      expect(await times(steps, [open])).toEqual([isAsked ? T('2026-11-09T01:30:00.000Z') : null])
+    })
+
+    const byAgent = {
+      ...said('m2', 'a', 20),
+      type: 'outgoing',
+      author: { userId: 'u-agent', firstName: 'Agent' },
+    }
+    const messagesOf = (...messages: unknown[]) =>
+      post('getMessagesV2', ask(0, ['a']), { body: { total: messages.length, moreAvailable: false, messages } })
+
+    test('is asked for where an agent wrote, and is the first such message where the platform knows none', async () => {
+      const [known, unknown] = [handOff('2026-11-09T01:15:00.000Z'), handOff('')]
+      const at = (answer: Partial<Step>) =>
+        times([messagesOf(said('m1', 'a'), byAgent), details('a', answer)], [session('a')], {})
+      expect(await at(known)).toEqual([T('2026-11-09T01:15:00.000Z')])
+      expect(await at(unknown)).toEqual([T('2026-11-09T01:20:00.000Z')])
+    })
+
+    test('is not asked for where the config says so', async () => {
+      const config = { agentDetails: false }
+      expect(await times([messagesOf(byAgent)], [session('a')], config)).toEqual([T('2026-11-09T01:20:00.000Z')])
+    })
+
+    test('stays as it was published, and is not asked for again', async () => {
+      const published = { a: T('2026-11-09T01:20:00.000Z') }
+      expect(await times([], [handed('a')], bare, published)).toEqual([published.a])
+      expect(await times([messagesOf(said('m1', 'a'))], [session('a')], {}, published)).toEqual([published.a])
+    })
+
+    test.each([401, 403, 400])(
+      'a server that refuses the call with %d is asked once for all rows, and costs no row',
+      async status => {
+        const refused = details('a', { status, body: { errors: [{ msg: 'x', code: status }] } })
+        const tries = status === 401 ? 4 : 1
+        expect(
+          await times(
+            Array.from({ length: tries }, () => refused),
+            [handed('a'), handed('b')],
+          ),
+        ).toEqual([null, null])
+      },
+    )
+
+    test('a refusal of what the config asks for is an error that names its cure', async () => {
+      const refused = details('a', { status: 403, body: {} })
+      const error: unknown = await times([refused], [handed('a')], { ...bare, agentDetails: true }).catch(
+        (thrown: unknown) => thrown,
+      )
+      expect(error).toMatchObject({
+        code: 'SRC_UNAUTHORISED',
+        details: { hint: expect.stringContaining('agent.details: false') },
+      })
+    })
+
+    test('a fault of the server is none of these: the rows come again', async () => {
+      const failed = Array.from({ length: 5 }, () => details('a', { status: 500, body: {} }))
+      await expect(times(failed, [handed('a')])).rejects.toMatchObject({ code: 'SRC_SERVER_ERROR' })
+    })
+
+    test("account-wide it is asked for in the path of the session's own bot", async () => {
+      const step = { ...details('a', handOff('2026-11-09T01:30:00.000Z')), path: '/api/public/bot/st-7/conversationDetails' }
+      const config = { ...bare, botIds: undefined }
+      expect(await times([step], [handed('a', { botId: 'st-7' })], config)).toEqual([T('2026-11-09T01:30:00.000Z')])
+    })
   })
 
-  test('session tags that a question by id leaves out are read from the instant of the start', async () => {
+  test('that are too large at once are asked for with half the limit, from where they stopped', async () => {
+    const large = 'x'.repeat(3000)
+    const answer = (total: number, moreAvailable: boolean, ...messages: unknown[]) => ({
+      body: { total, moreAvailable, messages },
+    })
+    const body = (skip: number, limit: number) => post('getMessagesV2', ask(skip, ['a'], { limit }))
+    const vendor = await scriptedVendor([
+      { ...body(0, 4), ...answer(3, true, said('1', 'a'), said('2', 'a')) },
+      {
+        ...body(1, 4),
+        ...answer(3, false, said('2', 'a'), { ...said('3', 'a'), components: [{ cT: 'text', data: { text: large } }] }, large),
+      },
+      { ...body(1, 2), ...answer(3, false, said('2', 'a'), said('3', 'a')) },
+    ])
+    const { parsed, scope, http } = clientOf(vendor, { messagesPageSize: 4 }, { maxBytes: 2000 })
+    const out = (await sessions.expand?.({
+      config: parsed,
+      scope,
+      rows: [session('a')] as never,
+      nowMs: NOW,
+      http,
+    })) as Conversation[]
+    expect(turns(out)).toEqual([['1', '2', '3']])
+  })
+
+  test('of which one alone is too large are an error', async () => {
+    const large = { body: { total: 1, messages: ['x'.repeat(3000)] } }
+    const vendor = await scriptedVendor([4, 2, 1].map(limit => post('getMessagesV2', ask(0, ['a'], { limit }), large)))
+    const { parsed, scope, http } = clientOf(vendor, { messagesPageSize: 4 }, { maxBytes: 2000 })
+    const work = sessions.expand?.({ config: parsed, scope, rows: [session('a')] as never, nowMs: NOW, http })
+    await expect(work).rejects.toMatchObject({ code: 'SRC_TOO_LARGE' })
+  })
+
+  test('session tags that a question by id leaves out after 14 days are read from the instant of the start, and not before', async () => {
     const dates = { dateFrom: '2026-11-09T00:59:59.999Z', dateTo: '2026-11-09T01:00:00.001Z' }
     const tagged = { sessionId: 'a', start_time: '2026-11-09T01:00:00.000Z', tags: { sessionTags: [{ name: 'n', value: 1 }] } }
     const vendor = await scriptedVendor([post('getSessions', asked(0, dates), { body: { total: 1, sessions: [tagged] } })])
-    const [row] = await expand(vendor, [session('a', { [FOLLOWED]: true })], { includeMessages: false })
+    const followed = session('a', { [FOLLOWED]: true })
+    const bare = { includeMessages: false }
+    const [row] = await expand(vendor, [followed], bare, T('2026-11-23T01:00:00Z'))
     expect(row?.tags).toEqual([{ name: 'n', value: '1', scope: 'session' }])
+    expect((await expand(await scriptedVendor([]), [followed], bare, T('2026-11-22T23:00:00Z')))[0]?.tags).toEqual([])
   })
 })
 
@@ -740,19 +978,232 @@ describe('analytics', () => {
     expect([restarted.pages.length, restarted.error?.code]).toEqual([0, 'SRC_RESUME_EXPIRED'])
   })
 
-  test('name every documented channel unless the config names others, as the vendor tells of rtm alone otherwise', async () => {
+  test('name the 24 documented channels and no other unless the config names some of them', async () => {
     const vendor = await scriptedVendor([
       { method: 'POST', path: `${PATH}/getAnalytics`, body: { totalCount: 0, moreAvailable: false, result: [] } },
     ])
     await read(vendor, { stream: analytics, config: { analyticsTypes: ['failintent'] } })
     const body = JSON.parse(vendor.requests[0]?.body ?? '{}') as { filters: { channel: string[] } }
-    expect(body.filters.channel).toEqual(expect.arrayContaining(['rtm', 'facebook', 'ivrVoice', 'korevg', 'sms']))
+    expect(body.filters.channel.toSorted()).toEqual(ANALYTICS_CHANNELS.toSorted())
+    expect(new Set(body.filters.channel).size).toBe(24)
+    const flat = { 'connector.class': 'koreai', 'base.url': 'http://v', 'client.id': 'c', 'client.secret': 's' }
+    const parsed = parseConnectorConfig('k', { ...flat, 'analytics.channels': 'rtm,whatsapp' }, koreai)
+    expect(parsed.ok ? null : parsed.faults.map(({ path }) => path)).toEqual(['connectors.k.analytics.channels'])
+  })
+
+  test('are filtered by user and tags as sessions are', async () => {
+    const more = { userId: ['u-1'], tags: { and: [{ name: 'plan', values: ['gold'], type: 'user' }] } }
+    const step = list('failtask', 0, ['4'], false, 1)
+    const body = { ...(step.sent?.body as object), filters: { ...filters, ...more } }
+    const vendor = await scriptedVendor([{ ...step, sent: { body } }])
+    const keys = { ...config, analyticsTypes: ['failtask'], userId: 'u-1', tags: ['user:plan=gold'] }
+    expect((await read(vendor, { stream: analytics, config: keys })).rows).toHaveLength(1)
   })
 
   test('without a bot are a fault of the config: the vendor has no account-wide call', async () => {
     expect((await read(await scriptedVendor([]), { stream: analytics, config: { botIds: undefined } })).error?.code).toBe(
       'CFG_INVALID',
     )
+  })
+})
+
+describe('the contact center', () => {
+  const contactCenter = koreai.streams['contact-center'] as Stream
+  const keys = { streams: ['sessions', 'contact-center'], accountId: 'acc-1', includeMessages: false }
+  const CONVERSATIONS = `/agentassist/api/v1/public/${BOT}/conversations`
+  const row = (id: string, startTime: string, more: Record<string, unknown> = {}) => ({
+    _id: id,
+    botSessionId: `s-${id}`,
+    startTime,
+    queues: [{ id: 'qu-1', name: 'Sales' }],
+    participants: [],
+    transferDetails: [],
+    ...more,
+  })
+  const conversations = (skip: number, rows: readonly unknown[], hasMore: boolean, totalResults = 9): Step => ({
+    method: 'GET',
+    path: CONVERSATIONS,
+    query: { skip: String(skip), limit: '2' },
+    sent: { headers: { accountid: 'acc-1' } },
+    body: { results: rows, skip, limit: 2, hasMore, totalResults },
+  })
+  const [A, B, C, D] = [
+    row('a', '2026-11-09T11:00:00.000Z'),
+    row('b', '2026-11-09T10:00:00.000Z'),
+    row('c', '2026-11-09T01:00:00.000Z'),
+    row('d', '2026-11-08T01:00:00.000Z'),
+  ]
+  const readContacts = (steps: readonly Step[], more: Open = {}) =>
+    scriptedVendor(steps).then(vendor => read(vendor, { stream: contactCenter, ...more, config: { ...keys, ...more.config } }))
+  const contactIds = (rows: readonly unknown[]) => rows.map(each => (each as { _id: string })._id)
+
+  test('is asked with the account, from the top down to the window, each page with the last row of the one before', async () => {
+    const { pages, rows, error } = await readContacts([
+      conversations(0, [A, B], true),
+      conversations(1, [B, C], true),
+      conversations(2, [C, D], true),
+    ])
+    expect([contactIds(rows), error, pages.at(-1)?.resume]).toEqual([['a', 'b', 'c', 'd'], null, null])
+  })
+
+  test('is read whole where its order is not known', async () => {
+    const steps = [conversations(0, [D, A], true, 3), conversations(1, [A, B], false, 3)]
+    expect(contactIds((await readContacts(steps, { config: { contactCenterOrder: 'any' } })).rows)).toEqual(['d', 'a', 'b'])
+  })
+
+  test('shows rows again where new ones came in front, and begins again where one has gone', async () => {
+    const grown = [conversations(0, [A, B], true), conversations(1, [A, B], true), conversations(2, [B, C], false)]
+    expect(contactIds((await readContacts(grown)).rows)).toEqual(['a', 'b', 'c'])
+    const gone = await readContacts([conversations(0, [A, B], true), conversations(1, [C, D], true)])
+    expect(gone.error?.code).toBe('SRC_RESUME_EXPIRED')
+    const stuck = [conversations(0, [A, B], true), conversations(1, [A, B], true), conversations(2, [A, B], true)]
+    expect((await readContacts(stuck)).error?.code).toBe('SRC_RESUME_EXPIRED')
+  })
+
+  const told = (of: unknown) => {
+    const parsed = koreai.config.parse({ baseUrl: 'http://v', clientId: 'c', clientSecret: 's', botIds: [BOT], ...keys })
+    const scope = { name: BOT, botId: BOT }
+    const ctx = rowContext<unknown>({
+      vendor: 'koreai',
+      account: 'acme',
+      connector: 'k',
+      config: parsed,
+      scope,
+      observedAtMs: NOW,
+      lookbackMs: DAY,
+    })
+    return contactCenter.normalise(contactCenter.row.parse(of) as never, ctx).map(({ record }) => record as Event)
+  }
+
+  // The first sample of the documents, shortened.
+  const sample = {
+    startSessionTime: '2023-05-25T06:56:11.959Z',
+    botSessionId: '646f068b2462fdb066850001',
+    botId: 'st-3bf09bef-f979-5489-b337-f465bd5d0001',
+    userId: 'u-f812d6e9-58ce-5a74-9d20-7011deb40001',
+    source: 'audiocodes',
+    _id: 'c-3d7265b-de0a-489d-a2eb-69ce6bde0001',
+    participants: [
+      {
+        agentId: 'u-b19cd89e-6533-59af-b491-eec9bf8f0001',
+        name: 'Agent',
+        status: 'ACTIVE',
+        assignedAt: '2023-05-25T06:58:57.984Z',
+      },
+    ],
+    transferDetails: [
+      {
+        fromAgent: null,
+        transferredType: 'OTHERS',
+        transferredTo: [{ type: 'AGENT', id: 'u-b19cd89e-6533-59af-b491-eec9bf8f0001', name: 'Agent', emailId: '' }],
+        transferredAt: '2023-05-25T06:58:57.840Z',
+      },
+    ],
+    phoneNumber: '+15550100',
+    language: 'en',
+    queues: [{ type: 'ASSIGNED', status: 'ACTIVE', id: 'qu-1', name: 'Sales', startTime: '2023-05-25T06:56:38.734Z' }],
+    startTime: '2023-05-25T06:56:38.734Z',
+    endTime: '2023-05-25T06:59:28.234Z',
+    acceptedAt: '2023-05-25T06:59:00.978Z',
+  }
+
+  test('tells when a person was asked for and when one took over, as events of the session', () => {
+    const events = told(sample)
+    expect(events.map(({ event_id, type, name, occurred_at }) => [event_id, type, name, occurred_at])).toEqual([
+      [`contact-center/${sample._id}/requested`, 'agent_transfer_requested', 'conversation', T(sample.startTime)],
+      [`contact-center/${sample._id}/transferred`, 'agent_transferred', 'accepted', T('2023-05-25T06:58:57.840Z')],
+    ])
+    for (const each of events)
+      expect(each).toMatchObject({
+        session_key: `koreai:acme:${sample.botSessionId}`,
+        channel: 'voice',
+        language: 'en',
+        user_id: sample.userId,
+        attributes: { queue: 'Sales' },
+      })
+    expect(events[1]?.attributes).toMatchObject({ agentId: 'u-b19cd89e-6533-59af-b491-eec9bf8f0001', agentName: 'Agent' })
+    expect(events[0]?.attributes).toMatchObject({
+      phoneNumber: '+15550100',
+      acceptedAt: sample.acceptedAt,
+      endTime: sample.endTime,
+    })
+  })
+
+  test('a transfer to another agent later is no first one', () => {
+    const later = { transferredAt: '2023-05-25T07:10:00.000Z', transferredTo: [{ type: 'QUEUE', id: 'qu-2', name: 'Support' }] }
+    const events = told({ ...sample, acceptedAt: '2023-05-25T06:57:00.000Z', transferDetails: [later] })
+    expect(events.slice(1).map(({ type, occurred_at, attributes }) => [type, occurred_at, attributes['to']])).toEqual([
+      ['agent_transferred', T('2023-05-25T06:57:00.000Z'), undefined],
+      ['agent_transfer_requested', T('2023-05-25T07:10:00.000Z'), 'Support'],
+    ])
+  })
+
+  test('one that nobody took is asked for only, and who let it ring is no agent of it', () => {
+    const participants = [{ ...sample.participants[0], status: 'ABANDONED' }]
+    const events = told({ ...sample, acceptedAt: undefined, transferDetails: [], participants, queues: [] })
+    expect(events.map(({ type }) => type)).toEqual(['agent_transfer_requested'])
+  })
+
+  test('one without a session is an event without one', () => {
+    expect(told({ ...sample, botSessionId: null })[0]).toMatchObject({ session_key: null, bot_id: BOT })
+  })
+
+  const openSession = (id: string, more: Record<string, unknown> = {}) =>
+    sessions.row.parse({
+      sessionId: id,
+      start_time: '2026-11-09T09:00:00.000Z',
+      sessionStatus: 'active',
+      ...more,
+    }) as Conversation
+  const joined = async (steps: readonly Step[], rows: readonly Conversation[]) => {
+    const { parsed, scope, http } = clientOf(await scriptedVendor(steps), keys)
+    const out = (await sessions.expand?.({ config: parsed, scope, rows: rows as never, nowMs: NOW, http })) as Conversation[]
+    const ctx = rowContext<unknown>({
+      vendor: 'koreai',
+      account: 'acme',
+      connector: 'k',
+      config: parsed,
+      scope,
+      observedAtMs: NOW,
+      lookbackMs: DAY,
+    })
+    return out.map(each => {
+      const records = sessions.normalise(each as never, ctx).map(({ record }) => record)
+      const { containment, queue, agent_id, agent_name, transferred_at } = records[0] as Session
+      const transfers = records.filter(record => 'event_id' in record && record.type === 'agent_transferred')
+      return [containment, queue, agent_id, agent_name, transferred_at, transfers.length]
+    })
+  }
+
+  test('gives sessions their queue, agent and time of transfer, many with one request, and no other request is made for it', async () => {
+    const acceptedAt = '2026-11-09T11:02:00.000Z'
+    const taken = { ...A, acceptedAt, participants: [{ agentId: 'u-7', name: 'Agent', status: 'ACTIVE' }] }
+    const steps = [conversations(0, [taken, B], true), conversations(1, [B, C], true)]
+    expect(await joined(steps, [openSession('s-a'), openSession('s-b'), openSession('s-x')])).toEqual([
+      ['AGENT', 'Sales', 'u-7', 'Agent', T(acceptedAt), 0],
+      ['UNKNOWN', 'Sales', null, null, null, 0],
+      ['UNKNOWN', null, null, null, null, 0],
+    ])
+  })
+
+  test('is not asked for sessions that ended without a person', async () => {
+    const closed = openSession('s-a', { sessionStatus: 'closed', containmentType: 'selfService' })
+    expect(await joined([], [closed])).toEqual([['SELF_SERVICE', null, null, null, null, 0]])
+  })
+
+  test('that refuses costs no session', async () => {
+    const refused = { ...conversations(0, [], false), status: 403, body: {} }
+    expect(await joined([refused], [openSession('s-a')])).toEqual([['UNKNOWN', null, null, null, null, 0]])
+  })
+
+  test.each([
+    [{ streams: 'sessions,contact-center', 'bot.ids': 'st-1' }, ['connectors.k.account.id']],
+    [{ streams: 'sessions,contact-center', 'account.id': 'a' }, ['connectors.k.bot.ids']],
+    [{ 'account.id': 'a' }, ['connectors.k.account.id']],
+  ])('%j is a fault of the config', (more, paths) => {
+    const flat = { 'connector.class': 'koreai', 'base.url': 'http://v', 'client.id': 'c', 'client.secret': 's' }
+    const parsed = parseConnectorConfig('k', { ...flat, ...more }, koreai)
+    expect(parsed.ok ? null : parsed.faults.map(({ path }) => path)).toEqual(paths)
   })
 })
 
@@ -770,8 +1221,10 @@ async function everything(options: Partial<KoreaiOptions>, more: Readonly<Record
   const quirks = { perMinute: 0, perHour: 0, ...options.quirks }
   const simulator = await startKoreaiSimulator({ world, now: () => nowMs, pageSize: 7, messagesPageSize: 60, ...options, quirks })
   onTestFinished(() => simulator.stop())
-  const { accountWide = false, ...keys } = more
-  const flat = { 'connector.class': 'koreai', ...(accountWide === true ? simulator.configAccount : simulator.config), ...keys }
+  const { accountWide = false, contactCenter = false, ...keys } = more
+  const own =
+    accountWide === true ? simulator.configAccount : contactCenter === true ? simulator.configContactCenter : simulator.config
+  const flat = { 'connector.class': 'koreai', ...own, ...keys }
   const parsed = parseConnectorConfig('k', flat, koreai)
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults))
   const config = parsed.config as never
@@ -827,9 +1280,12 @@ describe("the world's sessions, messages and events are read whole, whatever the
   test.each<[string, Partial<KoreaiOptions>, Readonly<Record<string, unknown>>]>([
     ['as documented', {}, {}],
     ['with analytics', {}, { streams: 'sessions,analytics' }],
+    ['with the contact center', {}, { contactCenter: true }],
+    ['where the platform tells no time of a transfer', { quirks: { handOff: 'unknown' } }, {}],
     ['account-wide, where messages come from v1', {}, { accountWide: true }],
     ['messages of v1', {}, { 'messages.api': 'v1' }],
     ['tokens that work once', { quirks: { enforceJti: true } }, {}],
+    ['encrypted tokens', { quirks: { enforceJwe: 'jwt', enforceJti: true } }, {}],
     ['RS256', { algorithm: 'RS256' }, {}],
     ['HS512', { algorithm: 'HS512' }, {}],
     ['inclusive edges, counts as text, 1 for true', { quirks: { edges: 'closed', counts: 'string', developer: 'number' } }, {}],
@@ -844,7 +1300,11 @@ describe("the world's sessions, messages and events are read whole, whatever the
   ])('%s', async (_, options, more) => {
     const read = await everything(options, more)
     const version = more['accountWide'] === true || more['messages.api'] === 'v1' ? 'v1' : 'v2'
-    const truth = read.truthOf({ messages: version, analytics: more['streams'] === undefined ? [] : LISTS })
+    const truth = read.truthOf({
+      messages: version,
+      analytics: more['streams'] === undefined ? [] : LISTS,
+      contactCenter: more['contactCenter'] === true,
+    })
     for (const { expected, found } of compared(read, truth)) {
       expect(Object.keys(expected).length).toBeGreaterThan(50)
       expect(found).toEqual(expected)

@@ -106,6 +106,32 @@ test('memory is bounded by what is needed, however many rows have passed', () =>
   expect(versions.get('r48999'), 'what is needed stays').toBeDefined()
 })
 
+describe('the time of a transfer', () => {
+  const T1 = Date.parse('2026-11-09T01:30:00.123Z')
+  const itemsWith = (...times: readonly number[]) => {
+    const items = new Items()
+    items.open('0123456789')
+    for (const atMs of times) items.putTransfer(atMs)
+    return items.close()
+  }
+
+  test('is told to the millisecond, as it was first put', () => {
+    const versions = new Versions(name)
+    versions.set('a', { ...known, items: itemsWith(T1, T1 + 1) })
+    versions.set('b', { ...known, items: itemsWith() })
+    expect(['a', 'b', 'c'].map(id => versions.transferredAt(id))).toEqual([T1, null, null])
+  })
+
+  test('stays when the row changes again', () => {
+    const items = new Items()
+    items.open(itemsWith(T1))
+    items.putTransfer(T1 - 60_000)
+    const versions = new Versions(name)
+    versions.set('a', { ...known, items: items.close() })
+    expect(versions.transferredAt('a')).toBe(T1)
+  })
+})
+
 describe('items', () => {
   test('of one row come back whole, with the newest content of each, and none of the row before', () => {
     const items = new Items()

@@ -47,6 +47,19 @@ export function userIdOf(person: Person): string {
   return `u-${uuid(`user ${person.id}`)}`
 }
 
+/** An agent is a user of the platform, too. */
+export function agentIdOf(agent: { readonly id: string }): string {
+  return `u-${uuid(`agent ${agent.id}`)}`
+}
+
+export function contactIdOf(told: Pick<Told, 'sessionId'>): string {
+  return `c-${uuid(`contact ${told.sessionId}`)}`
+}
+
+export function accountId(): string {
+  return hex('account', 24)
+}
+
 /** An ObjectId: its first eight digits are the second of the start, as in the documents' unmasked samples. */
 export function sessionIdOf(conversation: Conversation): string {
   const second = Math.floor(conversation.startedAtMs / 1000)

@@ -1,5 +1,5 @@
 import { createPublicKey, createSecretKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { jwtVerify } from 'jose'
+import { compactDecrypt, jwtVerify } from 'jose'
 import { Random, type Reply, type Request } from '../../../src/sim/index.ts'
 import { refused } from './answers.ts'
 import type { Quirks } from './quirks.ts'
@@ -18,12 +18,20 @@ export class App {
   readonly #key: KeyObject
   readonly #quirks: Quirks
   readonly #spent = new Map<string, number>()
+  /** Where the app enforces encryption: the private half of the platform's key. */
+  readonly #decryption: KeyObject | null
+  /** The public half, as the console shows it; null: tokens are not encrypted. */
+  readonly encryptionKey: string | null
 
   constructor(seed: number, algorithm: Algorithm, quirks: Quirks) {
     const random = new Random(seed, 3, 8)
     this.#algorithm = algorithm
     this.#quirks = quirks
     this.clientId = `cs-${random.uuid()}`
+    const pair = quirks.enforceJwe === null ? null : generateKeyPairSync('rsa', { modulusLength: 2048 })
+    this.#decryption = pair?.privateKey ?? null
+    this.encryptionKey =
+      pair === null ? null : JSON.stringify({ ...pair.publicKey.export({ format: 'jwk' }), kid: 'k-simulated' })
     if (algorithm.startsWith('HS')) {
       this.clientSecret = `sim-secret-${random.id(40)}=`
       this.#key = createSecretKey(Buffer.from(this.clientSecret))
@@ -40,13 +48,24 @@ export class App {
     if (typeof token !== 'string' || token === '') return refused(401, 'the auth header is missing')
     let claims: Readonly<Record<string, unknown>>
     try {
-      claims = (await jwtVerify(token, this.#key, { algorithms: [this.#algorithm], currentDate: new Date(nowMs) })).payload
+      claims = await this.#claimsOf(token, nowMs)
     } catch (error) {
       return refused(401, `error verifying the jwt: ${error instanceof Error ? error.message : 'invalid'}`)
     }
     if (claims['appId'] !== this.clientId) return refused(401, 'error verifying the jwt: unknown appId')
     if (typeof claims['sub'] !== 'string' || claims['sub'] === '') return refused(401, 'error verifying the jwt: no sub')
     return this.#quirks.enforceJti ? this.#once(claims, nowMs) : null
+  }
+
+  async #claimsOf(token: string, nowMs: number): Promise<Readonly<Record<string, unknown>>> {
+    let words = token
+    if (this.#decryption !== null) {
+      const { plaintext, protectedHeader } = await compactDecrypt(token, this.#decryption)
+      if (protectedHeader['kid'] !== 'k-simulated') throw new Error('unknown kid')
+      words = Buffer.from(plaintext).toString()
+      if (this.#quirks.enforceJwe === 'claims') return JSON.parse(words) as Readonly<Record<string, unknown>>
+    }
+    return (await jwtVerify(words, this.#key, { algorithms: [this.#algorithm], currentDate: new Date(nowMs) })).payload
   }
 
   #once({ jti, exp }: Readonly<Record<string, unknown>>, nowMs: number): Reply | null {

@@ -13,6 +13,8 @@ export interface Quirks {
 
   /** Each `jti` works once, and `exp` is at most an hour ahead: a switch of the vendor's app. */
   readonly enforceJti: boolean
+  /** The app takes encrypted tokens only: a switch of the vendor's app. What they hold, a signed token or claims alone, is unknown in truth. */
+  readonly enforceJwe: 'jwt' | 'claims' | null
   /** Operations whose scope the app lacks, by the last part of their path, and how that is answered (unknown in truth). */
   readonly withheld: readonly string[]
   readonly withheldStatus: 401 | 403
@@ -46,6 +48,8 @@ export interface Quirks {
 
   /** The channel of a message: the newer `chnl`, or the older `channel`. */
   readonly messageChannel: 'chnl' | 'channel'
+  /** `agentHandOffTime` of a session that was handed over: its time, or `""` as where there was no hand-over. */
+  readonly handOff: 'known' | 'unknown'
   /** `getAnalytics` without a channel filter tells of `rtm` only (documented), or of all channels. */
   readonly analyticsDefault: 'rtm' | 'all'
 
@@ -67,6 +71,7 @@ export const PLAIN: Quirks = {
   rateLimitStatus: 429,
   retryAfterS: null,
   enforceJti: false,
+  enforceJwe: null,
   withheld: [],
   withheldStatus: 403,
   rows: 'current',
@@ -81,6 +86,7 @@ export const PLAIN: Quirks = {
   lastPageMore: false,
   defaultLimit: 100,
   messageChannel: 'chnl',
+  handOff: 'known',
   analyticsDefault: 'rtm',
   lateMs: 0,
   startStepMs: 1,

@@ -1,5 +1,5 @@
 import type { Conversation, WorldEvent, WorldMessage } from '../../../src/sim/index.ts'
-import { analyticsIdOf, hex, messageIdOf, type Told, uuid } from './account.ts'
+import { accountId, agentIdOf, analyticsIdOf, contactIdOf, hex, messageIdOf, type Told, uuid } from './account.ts'
 import type { Quirks } from './quirks.ts'
 
 const TAGS_BY_ID_MS = 14 * 86_400_000
@@ -62,7 +62,7 @@ export function messageRow(message: WorldMessage, told: Told, options: MessageOp
     lmodifiedOn: at,
     botId: told.botId,
     orgId: `o-${uuid('organisation')}`,
-    accountId: hex('account', 24),
+    accountId: accountId(),
     isBB: 0,
     ms: message.kind === 'template' ? 0 : message.attachment === null ? 1 : 3,
     [quirks.messageChannel]: channel,
@@ -74,7 +74,15 @@ export function messageRow(message: WorldMessage, told: Told, options: MessageOp
     resourceid: 'messagestore',
     tags: { messageTags: [], userTags: told.userTags, sessionTags: [] },
     ...(options.agentsInfo && message.agent !== null
-      ? { author: { id: message.agent.id, firstName: message.agent.name, type: 'AGENT' } }
+      ? {
+          author: {
+            _id: hex(`agent ${message.agent.id}`, 24),
+            userId: agentIdOf(message.agent),
+            firstName: message.agent.name,
+            lastName: '',
+            type: 'AGENT',
+          },
+        }
       : {}),
     ...(options.traceId && isIncoming ? { traceId: uuid(`trace ${message.id}`) } : {}),
   }
@@ -108,6 +116,11 @@ export function textOf(message: WorldMessage): string | null {
 }
 
 export const ANALYTICS = ['successintent', 'failintent', 'successtask', 'failtask', 'performance', 'unhandledutterance'] as const
+/** The accepted words of `filters.channel`, all that are documented; how others are answered is not. */
+export const ANALYTICS_CHANNELS: readonly string[] =
+  'msteams twitter spark rtm facebook slack kore email sms ringcentral jabber yammer alexa twiliovoice telegram ivr ivrVoice smartassist line liveperson googleactions hangoutchat mattermost rcs'.split(
+    ' ',
+  )
 export type AnalyticsType = (typeof ANALYTICS)[number]
 
 /** The list that tells of an event; null: none does. */
@@ -153,21 +166,25 @@ export function analyticsRow(event: WorldEvent, told: Told, quirks: Quirks): Rec
   }
 }
 
-/** One conversation: when an agent took over, and what was said. */
-export function detailsOf(told: Told, quirks: Quirks): Record<string, unknown> {
+/** One conversation: when it was handed over (`""`: not), and what was said, by `skip` and `limit`. */
+export function detailsOf(
+  told: Told,
+  quirks: Quirks,
+  page: { readonly skip: number; readonly limit: number },
+): Record<string, unknown> {
   const handOff = told.events.find(({ kind }) => kind === 'transfer_requested')
   const { person } = told.conversation
   return {
     conversationInfo: {
       userId: told.userId,
       sessionStartTime: iso(told.startMs),
-      ...(handOff === undefined ? {} : { agentHandOffTime: iso(handOff.atMs + quirks.clockAheadMs) }),
+      agentHandOffTime: handOff === undefined || quirks.handOff === 'unknown' ? '' : iso(handOff.atMs + quirks.clockAheadMs),
       userDetails: { firstName: person.firstName, lastName: person.lastName, phoneNumber: null },
       currentTask: 'null',
       sessionId: told.sessionId,
     },
     conversationFlow: tasksOf(told.conversation),
-    conversationHistory: told.messages.map(message => {
+    conversationHistory: told.messages.slice(page.skip, page.skip + page.limit).map(message => {
       const { type, status, createdOn, components } = messageRow(message, told, { agentsInfo: false, traceId: false }, quirks)
       return { type, status, createdOn, components }
     }),
@@ -180,4 +197,52 @@ function tasksOf({ events }: Conversation): unknown[] {
       ? [{ status: 'completedTask', messageStoreId: hex(event.id, 24), taskName: event.topic.name }]
       : [],
   )
+}
+
+/** A conversation of the contact center; null where no person was asked for. Fields as in the documents' samples; how they hang together is assumed. */
+export function contactRow(told: Told, quirks: Quirks): Record<string, unknown> | null {
+  const at = (ms: number) => iso(ms + quirks.clockAheadMs)
+  const asked = told.events.find(event => event.kind === 'transfer_requested')
+  const taken = told.events.filter(event => event.kind === 'transferred')
+  if (asked?.kind !== 'transfer_requested') return null
+  const queueId = `qu-${uuid(`queue ${asked.queue}`)}`
+  const [first, ...later] = taken
+  return {
+    startSessionTime: iso(told.startMs),
+    botSessionId: told.sessionId,
+    botId: told.botId,
+    userId: told.userId,
+    orgId: `o-${uuid('organisation')}`,
+    source: told.channel,
+    _id: contactIdOf(told),
+    participants: taken.map(({ agent, atMs }) => ({
+      queueId,
+      queueName: asked.queue,
+      queueStartTime: at(asked.atMs),
+      agentId: agentIdOf(agent),
+      name: agent.name,
+      status: 'ACTIVE',
+      assignedAt: at(atMs),
+      startTimeStamp: at(atMs),
+    })),
+    transferDetails: later.map(({ agent, atMs }, i) => ({
+      fromAgent: agentIdOf(taken[i]?.agent ?? agent),
+      transferredType: 'AGENT',
+      transferredTo: [{ type: 'AGENT', id: agentIdOf(agent), name: agent.name, emailId: '' }],
+      transferredBy: agentIdOf(taken[i]?.agent ?? agent),
+      priority: 'LOW',
+      transferredAt: at(atMs),
+    })),
+    status: told.isClosed ? 'CLOSED' : first === undefined ? 'OPEN' : 'ACTIVE',
+    isDeveloper: told.conversation.person.isTest,
+    accountId: accountId(),
+    phoneNumber: told.conversation.person.handle,
+    language: told.conversation.language,
+    queues: [{ type: 'ASSIGNED', status: 'ACTIVE', id: queueId, name: asked.queue, startTime: at(asked.atMs) }],
+    startTime: at(asked.atMs),
+    ...(told.isClosed ? { endTime: iso(told.lastMs) } : {}),
+    ...(first === undefined ? {} : { acceptedAt: at(first.atMs) }),
+    notes: [],
+    skills: [],
+  }
 }

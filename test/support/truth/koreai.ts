@@ -1,10 +1,14 @@
 /** What must stand on the topics when everything a Kore.ai simulator shows has been read, computed from its world and not from what it answers. */
 import {
+  agentIdOf,
+  ANALYTICS_CHANNELS,
   analyticsIdOf,
   analyticsTypeOf,
+  contactIdOf,
   isAlert,
   type KoreaiSimulator,
   messageIdOf,
+  type Quirks,
   sessionsBetween,
   type Told,
   textOf,
@@ -26,6 +30,8 @@ export interface TruthOptions {
   readonly messages?: 'v1' | 'v2'
   /** The lists that stream analytics reads. Default: none, it is not read. */
   readonly analytics?: readonly (keyof typeof FINDINGS)[]
+  /** Stream `contact-center` is read. */
+  readonly contactCenter?: boolean
   /** Sessions that start in `[fromMs, untilMs)`. Default: all. */
   readonly fromMs?: number
   readonly untilMs?: number
@@ -33,7 +39,14 @@ export interface TruthOptions {
 
 /** @param nowMs Our clock; the vendor's may differ. */
 export function truthOf(simulator: KoreaiSimulator, nowMs: number, options: TruthOptions = {}): Truth {
-  const { account = 'acme', messages: version = 'v2', analytics = [], fromMs = -Infinity, untilMs = Infinity } = options
+  const {
+    account = 'acme',
+    messages: version = 'v2',
+    analytics = [],
+    contactCenter = false,
+    fromMs = -Infinity,
+    untilMs = Infinity,
+  } = options
   const { world, quirks, bots } = simulator
   const first = Math.max(fromMs, world.options.fromMs - DAY)
   const told = sessionsBetween(first, Math.min(untilMs, nowMs + DAY), { view: world.at(nowMs), quirks }).filter(
@@ -41,12 +54,16 @@ export function truthOf(simulator: KoreaiSimulator, nowMs: number, options: Trut
   )
   const heard = (each: Told) => each.messages.filter(message => version === 'v1' || !isAlert(message))
   return {
-    sessions: told.map(each => sessionOf(each, heard(each), account, nowMs)),
+    sessions: told.map(each => ({
+      ...sessionOf(each, heard(each), account, nowMs, quirks),
+      ...(contactCenter && contactOf(each, quirks.clockAheadMs)),
+    })),
     messages: told.flatMap(each =>
       heard(each).map((message, seq) => messageOf(message, seq, each, account, quirks.clockAheadMs)),
     ),
     events: told.flatMap(each => [
-      ...lifeOf(each, account),
+      ...lifeOf(each, contactCenter && isTaken(each) ? null : transferOf(each, heard(each), quirks), account),
+      ...(contactCenter ? contactEvents(each, account, quirks.clockAheadMs) : []),
       ...each.events.flatMap(event => findingOf(event, analytics, each, account, quirks.clockAheadMs)),
     ]),
   }
@@ -56,7 +73,20 @@ const keyOf = (told: Told, account: string) => `koreai:${account}:${told.session
 const count = (messages: readonly WorldMessage[], sender: WorldMessage['sender']) =>
   messages.filter(message => message.sender === sender).length
 
-function sessionOf(told: Told, messages: readonly WorldMessage[], account: string, nowMs: number): Partial<Session> {
+/** The platform's time of the hand-over; where it tells none, the first message of an agent. */
+function transferOf(told: Told, messages: readonly WorldMessage[], { handOff, clockAheadMs }: Quirks): number | null {
+  const asked = handOff === 'known' ? told.events.find(({ kind }) => kind === 'transfer_requested') : undefined
+  const first = asked ?? messages.find(({ sender }) => sender === 'agent')
+  return first === undefined ? null : first.atMs + clockAheadMs
+}
+
+function sessionOf(
+  told: Told,
+  messages: readonly WorldMessage[],
+  account: string,
+  nowMs: number,
+  quirks: Quirks,
+): Partial<Session> {
   const { conversation } = told
   const isOld = nowMs - told.startMs >= LOOKBACK_MS + EXPIRES_MS
   const agent = messages.findLast(({ sender }) => sender === 'agent')?.agent ?? null
@@ -81,9 +111,9 @@ function sessionOf(told: Told, messages: readonly WorldMessage[], account: strin
     languages: [conversation.language],
     user_id: told.userId,
     channel_user_id: messages.length === 0 ? null : conversation.person.handle,
-    transferred_at: null,
+    transferred_at: transferOf(told, messages, quirks),
     queue: null,
-    agent_id: agent?.id ?? null,
+    agent_id: agent === null ? null : agentIdOf(agent),
     agent_name: agent?.name ?? null,
     user_messages: count(messages, 'user'),
     bot_messages: count(messages, 'bot'),
@@ -116,7 +146,7 @@ function messageOf(message: WorldMessage, seq: number, told: Told, account: stri
         : [{ kind: attachment.kind === 'file' ? 'attachment' : attachment.kind, url: attachment.url, caption: null }],
     channel: channelOf(told.channel),
     language: told.conversation.language,
-    agent_id: agent?.id ?? null,
+    agent_id: agent === null ? null : agentIdOf(agent),
     agent_name: agent?.name ?? null,
   }
 }
@@ -137,20 +167,20 @@ function eventOf(
   }
 }
 
-/** Begin, end, and transfer, whose time the vendor does not tell. */
-function lifeOf(told: Told, account: string): Partial<Event>[] {
-  const happened = (type: 'session_started' | 'session_ended' | 'agent_transferred', atMs: number, isEstimated: boolean) =>
+/** Begin, end, and transfer, where its time is known. */
+function lifeOf(told: Told, transferMs: number | null, account: string): Partial<Event>[] {
+  const happened = (type: 'session_started' | 'session_ended' | 'agent_transferred', atMs: number) =>
     eventOf(told, account, {
       event_id: `${told.sessionId}/${type}`,
       type,
       name: type,
       occurred_at: atMs,
-      occurred_at_estimated: isEstimated,
+      occurred_at_estimated: false,
     })
   return [
-    happened('session_started', told.startMs, false),
-    ...(told.isClosed ? [happened('session_ended', told.lastMs, false)] : []),
-    ...(told.containment === 'agent' ? [happened('agent_transferred', told.isClosed ? told.lastMs : told.startMs, true)] : []),
+    happened('session_started', told.startMs),
+    ...(told.isClosed ? [happened('session_ended', told.lastMs)] : []),
+    ...(transferMs === null ? [] : [happened('agent_transferred', transferMs)]),
   ]
 }
 
@@ -165,6 +195,7 @@ export const FINDINGS = {
 function findingOf(event: WorldEvent, lists: readonly string[], told: Told, account: string, aheadMs: number): Partial<Event>[] {
   const list = analyticsTypeOf(event)
   if (list === null || list === 'performance' || !lists.includes(list)) return []
+  if (!ANALYTICS_CHANNELS.includes(told.channel)) return []
   return [
     eventOf(told, account, {
       event_id: `${list}/${analyticsIdOf(event)}`,
@@ -173,5 +204,37 @@ function findingOf(event: WorldEvent, lists: readonly string[], told: Told, acco
       occurred_at: event.atMs + aheadMs,
       occurred_at_estimated: false,
     }),
+  ]
+}
+
+const isTaken = (told: Told) => told.events.some(({ kind }) => kind === 'transferred')
+
+/** What the contact center adds to the session: its queue, and the time when an agent took it. */
+function contactOf(told: Told, aheadMs: number): Partial<Session> {
+  const asked = told.events.find(({ kind }) => kind === 'transfer_requested')
+  const taken = told.events.find(({ kind }) => kind === 'transferred')
+  return {
+    ...(asked?.kind === 'transfer_requested' && { queue: asked.queue }),
+    ...(taken !== undefined && { transferred_at: taken.atMs + aheadMs }),
+  }
+}
+
+function contactEvents(told: Told, account: string, aheadMs: number): Partial<Event>[] {
+  const asked = told.events.find(({ kind }) => kind === 'transfer_requested')
+  const [first, ...later] = told.events.filter(({ kind }) => kind === 'transferred')
+  if (asked === undefined) return []
+  const id = `contact-center/${contactIdOf(told)}`
+  const at = (part: string, atMs: number, type: Event['type'], name: string) =>
+    eventOf(told, account, {
+      event_id: `${id}/${part}`,
+      type,
+      name,
+      occurred_at: atMs + aheadMs,
+      occurred_at_estimated: false,
+    })
+  return [
+    at('requested', asked.atMs, 'agent_transfer_requested', 'conversation'),
+    ...(first === undefined ? [] : [at('transferred', first.atMs, 'agent_transferred', 'accepted')]),
+    ...later.map(({ atMs }) => at(`transfer/${atMs + aheadMs}`, atMs, 'agent_transfer_requested', 'transfer')),
   ]
 }

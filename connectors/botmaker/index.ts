@@ -22,6 +22,7 @@ import {
 import { agentNames } from './agents.ts'
 import { botByRule, parseBotRules } from './bots.ts'
 import { channelWord } from './channel.ts'
+import { changedSessions, startsOf } from './changes.ts'
 import { credentials } from './credentials.ts'
 import { notReady, readExport } from './export.ts'
 import { LONG_TERM_MS, longTerm, pagesOf, rootOf, V1_ROOT, V2_ROOT } from './pages.ts'
@@ -66,6 +67,12 @@ const Config = z
     includeVariables: z.boolean().default(true).describe("v2: read the variables of the sessions' chats; billed"),
     includeOpenSessions: z.boolean().default(true).describe('v2: read sessions before they are closed'),
     includeAgents: z.boolean().default(true).describe("v2: read the list of agents once, for the names to agents' ids"),
+    changeFeed: z
+      .boolean()
+      .default(true)
+      .describe(
+        'v2: ask GET /messages at each poll which sessions somebody spoke in, so that those older than hot.ms are read again at once; billed',
+      ),
     includeAiAnalysis: z.boolean().default(false).describe("v2: read the vendor's AI analysis of sessions; billed"),
     longTermAfterMs: z
       .int()
@@ -156,6 +163,14 @@ export default defineConnector({
         if (ids.size === 0) return rows
         const names = await agentNames({ config, http, nowMs }, ids)
         return names.size === 0 ? rows : rows.map(row => withNames(row, names))
+      },
+
+      /** Sessions that somebody spoke in, by their starts, which are a part of their ids. */
+      changes: {
+        lagMs: 60_000,
+        joinMs: 15 * 60_000,
+        read: async ({ config, http, window, nowMs }) =>
+          config.changeFeed ? { windows: startsOf(await changedSessions({ config, http, window, nowMs })) } : {},
       },
 
       identify: row => row.id,

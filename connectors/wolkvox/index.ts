@@ -169,10 +169,10 @@ export default defineConnector({
       identify: row => row.id,
 
       /**
-       * What was said and when is in the id. Beside `chat_8`, nothing else is waited for: a chat's id that is filled in later would move the turn to
-       * another session, and its messages would be there twice.
+       * Everything that is published of the row. Beside `chat_8` all but the chat's id: one that is filled in later would move the turn to another session,
+       * and its messages would be there twice.
        */
-      fingerprint: (row, ctx) => (ctx.config.streams.includes('chat_8') ? row.id : (jsonOf(row) ?? '')),
+      fingerprint: (row, ctx) => jsonOf(ctx.config.streams.includes('chat_8') ? { ...row, connId: null } : row) ?? '',
 
       derive: config => {
         const publishes = !config.streams.includes('chat_8')

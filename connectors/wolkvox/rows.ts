@@ -116,8 +116,8 @@ export const CUT_OFF = 'colloquy:rows_before_the_cut'
 export const TurnRow = rowOf((cells): Turn => {
   const ordinal = cells.ordinal()
   const told = cells.told('date')
-  const [named, found] = [cells.chatId('conn_id'), cells.chatId(CHAT)]
-  const [connId, sessionId, rpId] = [named ?? found, cells.peek('session_id'), cells.chatId('rp_id')]
+  const [named, found] = [cells.keyId('conn_id'), cells.chatId(CHAT)]
+  const [connId, sessionId, rpId] = [named ?? found, cells.peek('session_id'), cells.keyId('rp_id')]
   const [query, answer] = [cells.words('customer_query'), cells.words('routing_answer')]
   if (sessionId === null && connId === null) cells.fault('session_id', 'is missing, and there is no conn_id')
   return {
@@ -136,12 +136,12 @@ export const TurnRow = rowOf((cells): Turn => {
 })
 
 export const ChatRow = rowOf((cells): Chat => {
-  const connId = cells.chatId('conn_id')
+  const connId = cells.keyId('conn_id')
   if (connId === null) cells.fault('conn_id', 'is missing')
   return {
     connId: connId ?? '',
     sessionId: cells.peek('session_id'),
-    rpId: cells.chatId('rp_id'),
+    rpId: cells.keyId('rp_id'),
     channel: cells.text('channel'),
     start: cells.told('start_date'),
     end: cells.toldIfAny('end_date'),
@@ -159,12 +159,12 @@ export const ChatRow = rowOf((cells): Chat => {
 })
 
 export const ConversationRow = rowOf((cells): Conversation => {
-  const connId = cells.chatId('conn_id')
+  const connId = cells.keyId('conn_id')
   if (connId === null) cells.fault('conn_id', 'is missing')
   const lines = linesOf(connId ?? '', cells)
   return {
     connId: connId ?? '',
-    rpId: cells.chatId(ROUTING_POINT) ?? cells.chatId('rp_id'),
+    rpId: cells.chatId(ROUTING_POINT) ?? cells.keyId('rp_id'),
     channel: lines.find(line => line.channel !== null)?.channel ?? cells.text('channel'),
     lines,
     attributes: cells.rest(),
@@ -174,7 +174,7 @@ export const ConversationRow = rowOf((cells): Conversation => {
 export const MenuOptionRow = rowOf((cells): MenuOption => {
   const ordinal = cells.ordinal()
   const told = cells.told('date')
-  const [connId, rpId, option] = [cells.chatId('conn_id'), cells.chatId('rp_id'), cells.text('cod_opc_menu')]
+  const [connId, rpId, option] = [cells.keyId('conn_id'), cells.keyId('rp_id'), cells.text('cod_opc_menu')]
   const [second, attempt] = [cells.peek('second_event'), cells.peek('attempt')]
   return {
     id: numbered(contentId('diagram_13', connId, rpId, stampOf(told), second, option, attempt), ordinal),
@@ -191,7 +191,7 @@ export const MenuOptionRow = rowOf((cells): MenuOption => {
 export const TransferRow = rowOf((cells): Transfer => {
   const ordinal = cells.ordinal()
   const told = cells.told('date')
-  const connId = cells.chatId('conn_id')
+  const connId = cells.keyId('conn_id')
   const people = ['transfer', 'receiver'].flatMap(side => ['id', 'name', 'dni'].map(what => cells.peek(`${side}_agent_${what}`)))
   const channel = cells.text('channel')
   return {
@@ -232,7 +232,7 @@ export function gathered(raws: readonly unknown[]): unknown[] {
 
 /** Null for a row that is no message. */
 function chatOfMessage(cells: Cells): string | null {
-  return cells.has('message') && !cells.has('conversation') ? cells.chatId('conn_id') : null
+  return cells.has('message') && !cells.has('conversation') ? cells.keyId('conn_id') : null
 }
 
 /** A row of `diagram_9` with the chat that it belongs to. */
@@ -324,6 +324,18 @@ class Cells {
     return id === null || /^0+$/.test(id) ? null : id
   }
 
+  /**
+   * The id of a chat or a routing point, which decide the key of a session and its partition for good: what cannot be one makes the row a reject, so that
+   * nothing hangs on it when the vendor has mended the row.
+   */
+  keyId(name: string): string | null {
+    const raw = this.#cells.get(name)
+    const id = this.chatId(name)
+    if (id === null || ((typeof raw === 'string' || Number.isInteger(raw)) && LIKE_AN_ID.test(id))) return id
+    this.fault(name, 'is no id')
+    return null
+  }
+
   /** What somebody said; `-` is no value (samples). */
   words(name: string): string | null {
     const raw = this.take(name)
@@ -375,6 +387,12 @@ class Cells {
     return out
   }
 }
+
+/**
+ * Digits, and what else ids are made of in the samples (`6736.4628.1040.1768782812.1814`, `conversations-voice-61083`); no date, and no word that programs
+ * write where they have nothing.
+ */
+const LIKE_AN_ID = /^(?!\d{4}-\d\d-\d\d|(?:nan|null|none|nil|undefined|true|false|infinity)$)[a-z0-9][\w.:@-]{0,127}$/i
 
 /** In the place of a time that could not be read; the row is a reject. */
 const NEVER: Told = { atMs: 0 }

@@ -45,6 +45,9 @@ const DIAGRAM_9 = `{"code":200,"error":null,"msg":"2 records were found","data":
 const [GREETING, HAND_OVER] = (JSON.parse(DIAGRAM_9) as { data: [Record<string, string>, Record<string, string>] }).data
 
 describe('diagram_9', () => {
+  const marksOf = (rows: readonly object[], config: Record<string, unknown> = {}) =>
+    rows.map(row => streamOf('diagram_9').fingerprint?.(streamOf('diagram_9').row.parse(row) as never, ctxOf(config)))
+
   const derived = ctxOf().session({ botId: '4471', sessionId: 'derived', channel: 'whatsapp official direct' })
 
   test('a turn is the question and the answer, with every field in its place', () => {
@@ -126,16 +129,53 @@ describe('diagram_9', () => {
   })
 
   test('a chat that is filled in later moves no turn to another session: beside chat_8 the row has not changed', () => {
-    const stream = streamOf('diagram_9')
-    const marks = (config: Record<string, unknown>) =>
-      [GREETING, { ...GREETING, conn_id: '186067617' }].map(each =>
-        stream.fingerprint?.(stream.row.parse(each) as never, ctxOf(config)),
-      )
-    const [before, after] = marks({})
+    const [before, after] = marksOf([GREETING, { ...GREETING, conn_id: '186067617' }])
     expect(after).toEqual(before)
-    const [alone, later] = marks({ streams: 'diagram_9'.split(',') })
+    const [alone, later] = marksOf([GREETING, { ...GREETING, conn_id: '186067617' }], { streams: 'diagram_9'.split(',') })
     expect(later).not.toEqual(alone)
   })
+
+  test.each<[string, object]>([
+    ['the channel', { channel: 'web' }],
+    ['the customer', { customer_id: '31' }],
+    ['a field that nobody knows', { more: 'a' }],
+  ])('%s that the vendor mends or fills in later is a change of the row: it is published anew under the same id', (_, more) => {
+    const [before, after] = marksOf([GREETING, { ...GREETING, ...more }])
+    expect(after).not.toEqual(before)
+    expect(idOf('diagram_9', { ...GREETING, ...more })).toBe(idOf('diagram_9', GREETING))
+  })
+
+  test.each(['conn_id', 'rp_id'])(
+    'what cannot be an id in %s goes to rejects: a session or a partition made of it would stay',
+    name => {
+      for (const value of [
+        [],
+        [1],
+        {},
+        { $oid: 'a' },
+        true,
+        1.5,
+        -1,
+        'NaN',
+        '9999-12-31T23:59:59Z',
+        '0000-00-00 00:00:00',
+        '\ud83d',
+        'x'.repeat(200),
+      ])
+        expect(faultsOf('diagram_9', { ...GREETING, [name]: value })).toEqual([[name, 'is no id']])
+      for (const value of [
+        '186067617',
+        4471,
+        '6736.4628.1040.1768782812.1814',
+        'conversations-voice-61083',
+        'abc-1',
+        '0',
+        '-',
+        '',
+      ])
+        expect(faultsOf('diagram_9', { ...GREETING, [name]: value })).toBeUndefined()
+    },
+  )
 
   test('the id stays when the chat, or who the customer is, is filled in later', () => {
     const later = { ...GREETING, conn_id: '186067617', customer_id: '31', customer_name: 'Ana M.' }

@@ -29,6 +29,10 @@ export interface Of {
   readonly equalRowsOf?: readonly string[]
   /** Which requests answer with rows. */
   readonly rowsAt?: RegExp
+  /** Of those, which query asks for the rows of this stream, where a stream asks for others to look something up. */
+  readonly rowsQuery?: (stream: string) => RegExp
+  /** How often rows are drawn for each stream, each time by another seed. Default 1. */
+  readonly draws?: number
 }
 
 export function malformedAnswers({
@@ -40,6 +44,8 @@ export function malformedAnswers({
   spare,
   after,
   rowsAt,
+  rowsQuery,
+  draws = 1,
   rowsOf = streams,
   equalRowsOf = [],
 }: Of): void {
@@ -79,7 +85,10 @@ export function malformedAnswers({
     })
 
     if (!rowsOf.includes(stream)) return
-    const at = rowsAt === undefined ? {} : { at: rowsAt }
+    const at = {
+      ...(rowsAt === undefined ? {} : { at: rowsAt }),
+      ...(rowsQuery === undefined ? {} : { query: rowsQuery(stream) }),
+    }
     const areCounted = !equalRowsOf.includes(stream)
     const picked = areCounted ? [ROW_FAULTS] : []
     test.each(picked.map(faults => [faults] as const))('rows of another kind, and values that no field has', async faults => {
@@ -89,8 +98,9 @@ export function malformedAnswers({
       expect(left.length).toBeLessThan(faults.length)
     })
 
-    test('rows with values drawn by a seed', async () => {
-      await survivesRows(bench, stream, drawnFaults(first * 100 + place, 40), again, at)
+    const seeds = Array.from({ length: draws }, (_, draw) => first * 100 + place + draw * 1000)
+    test.each(seeds)('rows with values drawn by seed %i', async seed => {
+      await survivesRows(bench, stream, drawnFaults(seed, 40), again, at)
     })
   })
 }

@@ -239,8 +239,10 @@ export interface RowFault {
 }
 
 export interface RowOptions {
-  /** Which answers hold the rows. */
+  /** Which answers hold the rows: tested on the path of the request. */
   readonly at?: RegExp
+  /** Of those, requests whose query says so; others show rows only to look something up. */
+  readonly query?: RegExp
 }
 
 const HOUR_MS = 3_600_000
@@ -257,7 +259,7 @@ export async function survivesRows(
   stream: string,
   faults: readonly RowFault[],
   before: Reference,
-  { at = /./ }: RowOptions = {},
+  { at = /./, query = /^/ }: RowOptions = {},
 ): Promise<number> {
   const { proxy } = bench
   const of = bench.connector.streams[stream]
@@ -272,7 +274,8 @@ export async function survivesRows(
   const edited = new Map<string, RowFault>()
   let mended = false
   proxy.spoil = (_nth, target) => {
-    if (mended || !at.test(target.split('?')[0] ?? '')) return null
+    const [path = '', asked = ''] = target.split('?')
+    if (mended || !at.test(path) || !query.test(asked)) return null
     return { kind: 'change', change: answer => editRows(answer) }
   }
   const editRows = (answer: Answer): Partial<Answer> => {

@@ -151,6 +151,8 @@ export interface Turn {
   readonly atMs: number
   /** Turns of different parts are never one session, however close; null goes with any. */
   readonly part?: string | null
+  /** A conversation of this key is known to have ended then, epoch milliseconds: the turn joins no session whose last turn is not later. */
+  readonly afterMs?: number | null
   readonly botId: string
   /** The vendor's word. */
   readonly channel: string | null

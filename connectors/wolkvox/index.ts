@@ -8,7 +8,6 @@
  */
 import { z } from 'zod'
 import {
-  contentId,
   defineConnector,
   type Draft,
   event,
@@ -22,25 +21,27 @@ import {
   type RowContext,
   session,
   type SessionRef,
-  split,
   texts,
   type Window,
   zoneOf,
 } from '../../src/source/index.ts'
+import { asksOf, belongs, chatsAround, chatsOf, openingsOf, sessionOfTurns, threadOf, turnsBefore } from './chats.ts'
+import { filesOrWords } from './files.ts'
 import { pii } from './pii.ts'
-import { classify, readReport } from './reports.ts'
+import { classify, jsonAfterWarnings, readReport } from './reports.ts'
 import {
+  type Asked,
+  asUnnamed,
   channelWord,
   type Chat,
   ChatRow,
   ConversationRow,
-  filesOrWords,
   gathered,
   isMasked,
   isTrial,
-  lettersOf,
   type Line,
   MenuOptionRow,
+  transferIn,
   TransferRow,
   type Turn,
   TurnRow,
@@ -89,7 +90,13 @@ const Config = z
       .boolean()
       .default(true)
       .describe(
-        'Ask `chat_8` for the chats of turns of `diagram_9` that tell none, in windows of the past, whose chats have closed; one more call',
+        'Where turns of `diagram_9` or chats of `chat_8` tell no chat (`conn_id` is 0 or -), ask the other report for what joins them; one more call or two, only where there are such',
+      ),
+    findTransfers: z
+      .boolean()
+      .default(true)
+      .describe(
+        'Ask `diagram_9` for turns that hand over to a person when `chat_8` is read, so that a session shows at once and not when its chat has closed; one more call each time',
       ),
     sessionGapMs: z
       .int()
@@ -98,9 +105,9 @@ const Config = z
       .describe('A silence longer than this ends a session that is made of the turns of `diagram_9`, milliseconds'),
     transferAnswers: z
       .array(z.string().min(1))
-      .default(['transfer_skill', 'transfer to skill', 'transferir a skill'])
+      .optional()
       .describe(
-        'What in `routing_answer` is no words of the bot but the hand-over to a person; letters and digits count, and which skill may follow (`transfer_skill:12`)',
+        'What in `routing_answer` is no words of the bot but the hand-over to a person, where it is not `transfer_skill` in one of its forms; letters and digits count, and which skill may follow (`transfer_skill:12`)',
       ),
     maxRowsTurns: z
       .int()
@@ -155,6 +162,7 @@ export default defineConnector({
     baseUrl: rootOf(config),
     headers: { 'wolkvox-token': config.token, ...(config.sendServer && { wolkvox_server: serverOf(config) }) },
     classify,
+    jsonIn: jsonAfterWarnings,
     // The vendor gives up a call after 60 s.
     timeoutMs: 90 * SECOND,
   }),
@@ -172,7 +180,8 @@ export default defineConnector({
        * Everything that is published of the row. Beside `chat_8` all but the chat's id: one that is filled in later would move the turn to another session,
        * and its messages would be there twice.
        */
-      fingerprint: (row, ctx) => jsonOf(ctx.config.streams.includes('chat_8') ? { ...row, connId: null } : row) ?? '',
+      fingerprint: (row, ctx) =>
+        jsonOf(ctx.config.streams.includes('chat_8') ? { ...row, connId: null, afterMs: null } : row) ?? '',
 
       derive: config => {
         const publishes = !config.streams.includes('chat_8')
@@ -180,11 +189,12 @@ export default defineConnector({
           gapMs: config.sessionGapMs,
           publishes,
           // Turns whose chat is known by another turn of their session go to that chat.
-          ...(publishes ? {} : { sessionId: ({ key, firstAtMs, part }) => part ?? contentId(key, firstAtMs) }),
+          ...(publishes ? {} : { sessionId: ({ key, firstAtMs, part }) => part ?? sessionOfTurns(key, firstAtMs) }),
           turn: (row, ctx) => ({
-            key: contentId(ctx.account, row.rpId, row.sessionId ?? row.connId),
+            key: threadOf(ctx.account, row),
             atMs: timeOfTurn(row, ctx),
             part: row.connId,
+            afterMs: row.afterMs,
             botId: botOf(row, ctx),
             channel: channelWord(row.channel),
             userMessages: saidOf(row, ctx).filter(({ sender }) => sender === 'USER').length,
@@ -192,7 +202,8 @@ export default defineConnector({
             userId: userOf(row),
             channelUserId: row.customerPhone ?? row.sessionId,
             isTest: isTrial(row.channel) ? true : null,
-            transferred: isTransfer(row.answer, ctx.config),
+            transferred: askedIn(row, ctx) !== null,
+            queue: askedIn(row, ctx)?.skill ?? null,
             attributes: texts(attributesOf(row)),
           }),
         }
@@ -209,7 +220,7 @@ export default defineConnector({
             attributes: { ...attributesOf(row), ...said.attributes },
           }),
         )
-        const isHandOver = isTransfer(row.answer, ctx.config)
+        const isHandOver = askedIn(row, ctx) !== null
         if (isHandOver || drafts.length === 0)
           drafts.push(
             event(of, {
@@ -231,45 +242,25 @@ export default defineConnector({
       window: { ...OF_CHATS, pollIntervalMs: 10 * MINUTE },
       row: ChatRow,
 
-      read: ({ config, window, http }) =>
-        readReport({ api: 'chat_8', row: ChatRow }, { http, window, timezone: config.timezone, mostRows: config.maxRows }),
+      read: readChats,
 
-      identify: row => row.connId,
-
-      normalise: (row, ctx) => {
-        const zone = zoneNamed(ctx.config.timezone)
-        const start = momentOf(row.start, zone)
-        const moment = row.end === null ? null : momentOf(row.end, zone)
-        const end = moment !== null && realTime(moment.atMs, ctx) !== null ? moment : null
-        // An end before the start comes from an hour that the clock showed twice.
-        const endedAt = end === null ? null : Math.max(end.atMs, start.atMs)
-        const withAgent = wentToAgent(row)
-        const handedAtMs = withAgent && row.timeOnChatbot !== null ? start.atMs + row.timeOnChatbot * SECOND : null
-        return [
-          session(ctx.session({ botId: botOf(row, ctx), sessionId: row.connId, channel: channelWord(row.channel) }), {
-            startedAt: start.atMs,
-            endedAt,
-            endedAtEstimated: end !== null && (end.estimated || end.atMs < start.atMs),
-            status: end === null ? 'OPEN' : 'CLOSED',
-            containment: withAgent ? 'AGENT' : containedIn(row, end !== null),
-            interactive: row.customerChars === null ? null : row.customerChars > 0,
-            userId: userOf(row),
-            channelUserId: row.customerPhone ?? row.sessionId,
-            transferredAt: handedAtMs === null ? null : Math.min(handedAtMs, endedAt ?? Infinity),
-            agentId: row.agentId,
-            agentName: row.agentName,
-            totalMessages: row.timesChatted,
-            isTest: isTrial(row.channel) ? true : null,
-            attributes: {
-              ...row.attributes,
-              go_to_agent: row.goToAgent,
-              customer_chars: row.customerChars,
-              ...(start.estimated && { started_at: 'the clock showed this twice, or never' }),
-              ...(handedAtMs !== null && { transferred_at: 'start_date + time_on_chatbot' }),
-            },
-          }),
-        ]
+      /** What turns tell of a chat that is new or changed: its session, where no id does, and when a person was asked for. */
+      async expand({ config, rows, http, nowMs }) {
+        const openings = await openingsOf(
+          rows.filter(row => row.kind === 'chat'),
+          { config, http },
+          nowMs,
+        )
+        return rows.map(row => (row.kind === 'chat' && openings.has(row) ? { ...row, opening: openings.get(row) ?? null } : row))
       },
+      expandRows: 1000,
+
+      identify: row => row.id,
+
+      /** Of a chat that is open only that it asked for a person, and that once; of others what the chat's own row says. */
+      fingerprint: row => (row.kind === 'asked' ? row.id : (jsonOf({ ...row, isUnnamed: null, opening: null }) ?? '')),
+
+      normalise: (row, ctx) => [row.kind === 'asked' ? openSession(row, ctx) : chatSession(row, ctx)],
     },
 
     chat_2: {
@@ -336,34 +327,25 @@ interface Reading {
   readonly http: Http
 }
 
-/** The live edge and its lookback are read in shorter windows than this, and most chats have closed after it. */
-const PAST_MS = 6 * HOUR
-
 /**
- * A turn may tell no chat (`0` in the vendor's sample). `chat_8` tells at which time a customer had which, but only when it has closed; so it is asked where
- * a window lies back or is long, as in a backfill, which also keeps the calls of a usual day as they are.
+ * A turn may tell no chat (`0` in the vendor's sample). `chat_8` tells at which time a customer had which, but only when it has closed; so it is asked only
+ * where there are such turns.
  */
 async function* readTurns({ nowMs, ...of }: Reading & { readonly nowMs: number }): AsyncIterable<Page> {
   const { config, window, http } = of
-  const { fromMs, untilMs } = window
-  const isPast = untilMs <= nowMs - PAST_MS || untilMs - fromMs > PAST_MS
-  const asks = isPast && config.findChats && config.streams.includes('chat_8')
+  const asks = config.findChats && config.streams.includes('chat_8')
   const how = { http, window, timezone: config.timezone, mostRows: config.maxRowsTurns }
   const spec = { api: 'diagram_9', row: TurnRow, toldOf: (row: Turn) => row.told, idOf: (row: Turn) => row.id }
   for await (const page of readReport(spec, how)) {
-    if (!asks || page.rows.every(raw => turnWithoutChat(raw) === null)) {
+    const turns = page.rows.map(turnWithoutChat)
+    if (!asks || turns.every(turn => turn === null)) {
       yield page
       continue
     }
-    // By whichever of its times a chat is selected: it lasts for less than a day.
-    const chats = Map.groupBy(
-      await chatsOf({ ...of, window: { fromMs: fromMs - DAY, untilMs: Math.min(untilMs + DAY, nowMs) } }),
-      chat => chat.sessionId,
-    )
-    const rows = page.rows.map(raw => {
-      const turn = turnWithoutChat(raw)
-      const chat = turn === null ? null : chatAt(turn, chats.get(turn.sessionId) ?? [], config)
-      return chat === null ? raw : withChat(raw, chat.connId)
+    const chats = Map.groupBy(await chatsAround(of, nowMs), chat => chat.sessionId)
+    const rows = page.rows.map((raw, place) => {
+      const turn = turns[place] ?? null
+      return turn === null ? raw : withChat(raw, belongs(turn, chats.get(turn.sessionId) ?? [], config, nowMs))
     })
     yield { ...page, rows }
   }
@@ -374,39 +356,21 @@ function turnWithoutChat(raw: unknown): Turn | null {
   return turn.success && turn.data.connId === null ? turn.data : null
 }
 
-/** The chat of this customer that was under way, or, as two reports may tell a time differently, was so within a minute. */
-function chatAt(turn: Turn, chats: readonly Chat[], { timezone }: Config): Chat | null {
-  const at = (told: Told) => momentOf(told, zoneNamed(timezone)).atMs
-  const turnMs = at(turn.told)
-  const [nearest] = chats
-    .filter(({ rpId }) => rpId === null || turn.rpId === null || rpId === turn.rpId)
-    .map(chat => ({ chat, startMs: at(chat.start), endMs: chat.end === null ? Infinity : at(chat.end) }))
-    .map(({ chat, startMs, endMs }) => ({ chat, startMs, offMs: Math.max(startMs - turnMs, turnMs - endMs, 0) }))
-    .filter(({ offMs }) => offMs <= MINUTE)
-    .sort((a, b) => a.offMs - b.offMs || b.startMs - a.startMs)
-  return nearest?.chat ?? null
-}
-
-/** For another report's rows, which come without them where `chat_8` is refused, or has more in an hour than the vendor gives at once. */
-async function chatsOf(of: Reading): Promise<Chat[]> {
+/** Chats, and turns that ask for a person in chats that are open. Turns are asked for first: a chat that closes meanwhile is told as a chat. */
+async function* readChats({ nowMs, ...of }: Reading & { readonly nowMs: number }): AsyncIterable<Page> {
   const { config, window, http } = of
-  const chats: Chat[] = []
-  try {
-    const how = { http, window, timezone: config.timezone, mostRows: config.maxRows }
-    for await (const { rows } of readReport({ api: 'chat_8', row: ChatRow }, how))
-      for (const raw of rows) {
-        const chat = ChatRow.safeParse(raw)
-        if (chat.success) chats.push(chat.data)
-      }
-    return chats
-  } catch (error) {
-    const code = error instanceof FlowError ? error.code : null
-    if (code === 'SRC_REFUSED') return []
-    if (code !== 'SRC_WINDOW_TOO_LARGE') throw error
-    const lengthMs = window.untilMs - window.fromMs
-    if (lengthMs <= HOUR) return []
-    for (const half of split(window, Math.ceil(lengthMs / 2))) chats.push(...(await chatsOf({ ...of, window: half })))
-    return chats
+  const turns = await turnsBefore(of, nowMs)
+  const isUnnamed = turns.some(({ turn }) => turn.connId === null)
+  for await (const page of readReport(
+    { api: 'chat_8', row: ChatRow },
+    { http, window, timezone: config.timezone, mostRows: config.maxRows },
+  )) {
+    const chats = page.rows.flatMap(raw => {
+      const row = ChatRow.safeParse(raw)
+      return row.success && row.data.kind === 'chat' ? [row.data] : []
+    })
+    const asked = turns.length === 0 ? [] : await asksOf(of, turns, chats, nowMs)
+    yield { ...page, rows: [...asked, ...(isUnnamed ? page.rows.map(asUnnamed) : page.rows)] }
   }
 }
 
@@ -416,7 +380,7 @@ async function* readConversations(of: Reading): AsyncIterable<Page> {
   const how = { http, window, timezone: config.timezone, mostRows: config.maxRows }
   for await (const page of readReport({ api: 'chat_2', row: ConversationRow }, how)) {
     const asks = page.rows.length > 0 && config.findBots && config.streams.includes('chat_8')
-    const bots = new Map((asks ? await chatsOf(of) : []).map(({ connId, rpId }) => [connId, rpId]))
+    const bots = new Map((asks ? await chatsOf(of) : []).map(({ id, rpId }) => [id, rpId]))
     yield { ...page, rows: gathered(page.rows).map(raw => withBot(raw, bots)) }
   }
 }
@@ -442,7 +406,7 @@ function saidOf({ id, query, answer }: Turn, { config }: Ctx) {
   const isAnswerMasked = isMasked(answer)
   const question = query ?? (isAnswerMasked ? answer : null)
   const masked = isMasked(question) ? { masked: true } : isAnswerMasked ? { routing_answer: answer } : {}
-  const bot = isAnswerMasked || isTransfer(answer, config) ? null : answer
+  const bot = isAnswerMasked || transferIn(answer, config.transferAnswers) !== null ? null : answer
   return [
     ...(question === null
       ? []
@@ -456,14 +420,75 @@ function attributesOf({ attributes, connId }: Turn): Readonly<Record<string, unk
   return { ...attributes, conn_id: connId }
 }
 
-function isTransfer(answer: string | null, { transferAnswers }: Config): boolean {
-  if (answer === null) return false
-  const letters = new Set([answer, answer.replace(TARGET, '')].map(lettersOf))
-  return transferAnswers.some(word => letters.has(lettersOf(word)))
+function askedIn({ answer }: Turn, { config }: Ctx): { readonly skill: string | null } | null {
+  return transferIn(answer, config.transferAnswers)
 }
 
-/** To whom a chat is handed, after a sign, or a number by itself. */
-const TARGET = /\s*[:=|(>#].*$|[\s_-]+\d+\s*$/s
+/** A chat that asked for a person and has not closed: a turn tells so, and the chat's row completes it. */
+function openSession({ turn, first }: Asked, ctx: Ctx): Draft {
+  const zone = zoneNamed(ctx.config.timezone)
+  const [asked, begun] = [momentOf(turn.told, zone), momentOf(first, zone)]
+  const sessionId = turn.connId ?? sessionOfTurns(threadOf(ctx.account, turn), begun.atMs)
+  return session(ctx.session({ botId: botOf(turn, ctx), sessionId, channel: channelWord(turn.channel) }), {
+    startedAt: Math.min(begun.atMs, asked.atMs),
+    status: 'OPEN',
+    containment: 'AGENT',
+    userId: userOf(turn),
+    channelUserId: turn.customerPhone ?? turn.sessionId,
+    transferredAt: asked.atMs,
+    queue: askedIn(turn, ctx)?.skill ?? null,
+    isTest: isTrial(turn.channel) ? true : null,
+    attributes: { ...attributesOf(turn), transferred_at: TOLD_BY_TURN },
+  })
+}
+
+const TOLD_BY_TURN = 'a turn of diagram_9'
+
+function chatSession(row: Chat, ctx: Ctx): Draft {
+  const zone = zoneNamed(ctx.config.timezone)
+  const { opening } = row
+  const start = momentOf(row.start, zone)
+  const moment = row.end === null ? null : momentOf(row.end, zone)
+  const end = moment !== null && realTime(moment.atMs, ctx) !== null ? moment : null
+  // An end before the start comes from an hour that the clock showed twice.
+  const endedAt = end === null ? null : Math.max(end.atMs, start.atMs)
+  const handedMs = row.wentToAgent && row.timeOnChatbot !== null ? start.atMs + row.timeOnChatbot * SECOND : null
+  const askedMs = row.wentToAgent ? (opening?.askedMs ?? handedMs) : null
+  const thread = threadOf(ctx.account, row)
+  const sessionId =
+    opening?.firstMs != null ? sessionOfTurns(thread, opening.firstMs) : (row.connId ?? sessionOfTurns(thread, start.atMs))
+  const draft = session(ctx.session({ botId: botOf(row, ctx), sessionId, channel: channelWord(row.channel) }), {
+    startedAt: start.atMs,
+    endedAt,
+    endedAtEstimated: end !== null && (end.estimated || end.atMs < start.atMs),
+    status: end === null ? 'OPEN' : 'CLOSED',
+    containment: row.wentToAgent ? 'AGENT' : containedIn(row, end !== null),
+    interactive: row.customerChars === null ? null : row.customerChars > 0,
+    userId: userOf(row),
+    channelUserId: row.customerPhone ?? row.sessionId,
+    transferredAt: askedMs === null ? null : Math.min(askedMs, endedAt ?? Infinity),
+    queue: row.wentToAgent ? (opening?.skill ?? null) : null,
+    agentId: row.agentId,
+    agentName: row.agentName,
+    totalMessages: row.timesChatted,
+    isTest: isTrial(row.channel) ? true : null,
+    attributes: {
+      ...row.attributes,
+      go_to_agent: row.goToAgent,
+      customer_chars: row.customerChars,
+      ...(sessionId !== row.connId && { conn_id: row.connId }),
+      ...(start.estimated && { started_at: 'the clock showed this twice, or never' }),
+      ...(askedMs !== null && { transferred_at: opening?.askedMs != null ? TOLD_BY_TURN : 'start_date + time_on_chatbot' }),
+    },
+  })
+  return opening?.isAskedApart ? laterRevision(draft, ctx) : draft
+}
+
+/** The session may stand published by a turn, whose row has another id: as where a row's version was forgotten, the revision is the time in seconds. */
+function laterRevision(draft: Draft, { observedAtMs }: Ctx): Draft {
+  draft.record.revision = Math.floor(observedAtMs / SECOND)
+  return draft
+}
 
 function messageOf(of: SessionRef, line: Line, seq: number, chat: Line['attributes'], ctx: Ctx): Draft {
   const { atMs, estimated } = momentOf(line.told, zoneNamed(ctx.config.timezone))
@@ -509,13 +534,6 @@ function eventOf(
     ? eventWithoutSession(ctx, { ...all, botId, channel })
     : event(ctx.session({ botId, sessionId: row.connId, channel }), all)
 }
-
-function wentToAgent({ goToAgent, agentId, timeWithAgent }: Chat): boolean {
-  const told = goToAgent?.toLowerCase()
-  return told === undefined ? agentId !== null || (timeWithAgent ?? 0) > 0 : YES.has(told)
-}
-
-const YES: ReadonlySet<string> = new Set(['yes', 'si', 'sí', 'true', '1'])
 
 /** Of a chat that stayed with the bot. Whether the customer left content or gave up, the vendor does not tell. */
 function containedIn({ goToAgent, customerChars }: Chat, isOver: boolean): string {

@@ -11,6 +11,7 @@ import {
   jsonOf,
   number,
   type Page,
+  parseJson,
   saysFault,
   text,
   twice,
@@ -201,6 +202,27 @@ export const Envelope = z.unknown().transform((body, ctx): readonly unknown[] =>
   ctx.issues.push({ code: 'custom', input: undefined, path: ['data'], message: 'is missing' })
   return z.NEVER
 })
+
+/** How PHP writes what it has to say, as text or in HTML. */
+const WARNS =
+  /^\s*(?:<br\s*\/?>\s*)*(?:<b>)?\s*(?:PHP )?(?:Warning|Notice|Deprecated|Strict Standards|Parse error|Fatal error|Recoverable fatal error)(?:<\/b>)?\s*:/i
+/** Beginnings of JSON that are tried: words of warnings may look so. */
+const MOST_TRIED = 20
+
+/** The answer behind warnings of PHP, which a server that shows its errors writes before it. */
+export function jsonAfterWarnings(text: string): unknown {
+  if (!WARNS.test(text.slice(0, 500))) return undefined
+  const begins = /(?:^|[\r\n>])[ \t]*([{[])/g
+  for (let tried = 0, found = begins.exec(text); tried < MOST_TRIED && found !== null; tried++, found = begins.exec(text)) {
+    try {
+      const value = parseJson(text.slice(begins.lastIndex - 1))
+      if (typeof value === 'object') return value
+    } catch {
+      // Words of a warning.
+    }
+  }
+  return undefined
+}
 
 /**
  * What an answer means that is no rows. A status in the body of a good answer counts as the answer's. 404 with the vendor's own words is an empty window,

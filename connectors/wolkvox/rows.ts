@@ -5,6 +5,7 @@
  */
 import { z } from 'zod'
 import { channelOf, clean, contentId, contentIds, isPlaceholder, number, put, text, timeFault } from '../../src/source/index.ts'
+import { filesOrWords, type Said } from './files.ts'
 import { type Told, toldOf } from './wall.ts'
 
 type Loose = Readonly<Record<string, unknown>>
@@ -16,6 +17,8 @@ export interface Turn {
   readonly told: Told
   /** The chat's id; null where it is not told (`0`). */
   readonly connId: string | null
+  /** When another chat of the same customer ended before it, epoch milliseconds, as far as that was looked up. */
+  readonly afterMs: number | null
   /** Customer, operation and connector: the same for all chats of a customer on a channel. Null only where `connId` is told. */
   readonly sessionId: string | null
   readonly rpId: string | null
@@ -29,7 +32,10 @@ export interface Turn {
 
 /** `chat_8`: one chat from start to close. */
 export interface Chat {
-  readonly connId: string
+  readonly kind: 'chat'
+  readonly id: string
+  /** Null where the chat has none (`-`, the vendor's sample); then it has a `sessionId`. */
+  readonly connId: string | null
   readonly sessionId: string | null
   readonly rpId: string | null
   readonly channel: string | null
@@ -40,13 +46,38 @@ export interface Chat {
   readonly timeOnChatbot: number | null
   readonly timeWithAgent: number | null
   readonly goToAgent: string | null
+  readonly wentToAgent: boolean
   readonly agentId: string | null
   readonly agentName: string | null
   readonly timesChatted: number | null
   readonly customerChars: number | null
   readonly customerId: string | null
   readonly customerPhone: string | null
+  /** Turns that tell no chat were seen when the row was read. */
+  readonly isUnnamed: boolean
+  /** Null: not looked up, or no turn was found. */
+  readonly opening: Opening | null
   readonly attributes: Attributes
+}
+
+/** A turn that asks for a person, as a row of `chat_8`, until that shows the chat. */
+export interface Asked {
+  readonly kind: 'asked'
+  readonly id: string
+  readonly turn: Turn
+  /** When the first turn of its session was. */
+  readonly first: Told
+}
+
+/** What the turns of a chat tell of it. */
+export interface Opening {
+  /** When the first turn was, where the session is named by it, epoch milliseconds; null: it is named by the chat's id. */
+  readonly firstMs: number | null
+  /** When a person was asked for; null: no turn does. */
+  readonly askedMs: number | null
+  readonly skill: string | null
+  /** The session may stand published by a row of another id (`Asked`). */
+  readonly isAskedApart: boolean
 }
 
 /** `chat_2`: one chat with what was said. */
@@ -70,12 +101,6 @@ export interface Line {
   readonly isWithBot: boolean
   readonly said: Said
   readonly attributes: Attributes
-}
-
-export interface Said {
-  readonly type: string
-  readonly text: string | null
-  readonly attachments: readonly { readonly kind: string; readonly url: string; readonly caption: string | null }[]
 }
 
 /** `diagram_13`: one menu option that was reached, in a call or a chat. */
@@ -106,6 +131,12 @@ export const ORDINAL = 'colloquy:ordinal'
 const ROUTING_POINT = 'colloquy:rp_id'
 /** Added to a row of `diagram_9` that tells no chat: the chat that it was found to belong to. */
 const CHAT = 'colloquy:conn_id'
+/** Added to a row of `diagram_9` that tells no chat: when another chat of the customer ended before it, epoch milliseconds. */
+const AFTER = 'colloquy:after'
+/** Added to a row of `chat_8`: turns without a chat's id were seen beside it. */
+const UNNAMED = 'colloquy:unnamed'
+/** In a turn that is a row of `chat_8` (`Asked`): when the first turn of its session was, as text of this module's `Told`. */
+const FIRST = 'colloquy:first'
 /** The one name in a row that `reports.ts` puts in the place of what the vendor cut off; its value is the number of rows that came. */
 export const CUT_OFF = 'colloquy:rows_before_the_cut'
 
@@ -113,17 +144,21 @@ export const CUT_OFF = 'colloquy:rows_before_the_cut'
  * No row has an id: it is made of what the row says but what may be filled in later (the chat's id, the customer's data), with an ordinal among rows that
  * are equal in this within one second. The account is not in it, because it stands in every key.
  */
-export const TurnRow = rowOf((cells): Turn => {
+export const TurnRow = rowOf(turnOf)
+
+function turnOf(cells: Cells): Turn {
   const ordinal = cells.ordinal()
   const told = cells.told('date')
   const [named, found] = [cells.keyId('conn_id'), cells.chatId(CHAT)]
   const [connId, sessionId, rpId] = [named ?? found, cells.peek('session_id'), cells.keyId('rp_id')]
+  const afterMs = cells.number(AFTER)
   const [query, answer] = [cells.words('customer_query'), cells.words('routing_answer')]
   if (sessionId === null && connId === null) cells.fault('session_id', 'is missing, and there is no conn_id')
   return {
     id: numbered(contentId('diagram_9', rpId, sessionId, stampOf(told), query, answer), ordinal),
     told,
     connId,
+    afterMs,
     sessionId,
     rpId,
     channel: cells.text('channel'),
@@ -133,33 +168,73 @@ export const TurnRow = rowOf((cells): Turn => {
     customerPhone: cells.peek('customer_phone'),
     attributes: cells.rest(),
   }
-})
+}
 
-export const ChatRow = rowOf((cells): Chat => {
+/** A chat, or a turn that stands for one that is open. */
+export const ChatRow = rowOf((cells): Chat | Asked => (cells.has(FIRST) ? askedOf(cells) : chatOf(cells)))
+
+function chatOf(cells: Cells): Chat {
   const connId = cells.keyId('conn_id')
-  if (connId === null) cells.fault('conn_id', 'is missing')
+  const [sessionId, rpId, start] = [cells.peek('session_id'), cells.keyId('rp_id'), cells.told('start_date')]
+  if (sessionId === null && connId === null) cells.fault('conn_id', 'is missing, and there is no session_id')
+  const [goToAgent, agentId] = [cells.text('go_to_agent'), cells.chatId('agent_id')]
+  const timeWithAgent = cells.seconds('time_with_agent')
   return {
-    connId: connId ?? '',
-    sessionId: cells.peek('session_id'),
-    rpId: cells.keyId('rp_id'),
+    kind: 'chat',
+    id: connId ?? idOfChat(rpId, sessionId, start),
+    connId,
+    sessionId,
+    rpId,
     channel: cells.text('channel'),
-    start: cells.told('start_date'),
+    start,
     end: cells.toldIfAny('end_date'),
     timeOnChatbot: cells.seconds('time_on_chatbot'),
-    timeWithAgent: cells.seconds('time_with_agent'),
-    goToAgent: cells.text('go_to_agent'),
-    agentId: cells.chatId('agent_id'),
+    timeWithAgent,
+    goToAgent,
+    wentToAgent: goToAgent === null ? agentId !== null || (timeWithAgent ?? 0) > 0 : YES.has(goToAgent.toLowerCase()),
+    agentId,
     agentName: cells.text('agent_name'),
     timesChatted: cells.number('times_chatted'),
     customerChars: cells.number('customer_chars'),
     customerId: cells.peek('customer_id'),
     customerPhone: cells.peek('customer_phone'),
+    isUnnamed: cells.take(UNNAMED) !== undefined,
+    opening: null,
     attributes: cells.rest(),
   }
-})
+}
+
+const YES: ReadonlySet<string> = new Set(['yes', 'si', 'sí', 'true', '1'])
+
+/** Of a chat that has no id of its own. A turn's that asks for a person is the same, where the chat begins with the first turn. */
+function idOfChat(rpId: string | null, sessionId: string | null, start: Told): string {
+  return contentId('chat_8', rpId, sessionId, stampOf(start))
+}
+
+function askedOf(cells: Cells): Asked {
+  const first = toldFrom(cells.take(FIRST))
+  const turn = turnOf(cells)
+  return { kind: 'asked', id: turn.connId ?? idOfChat(turn.rpId, turn.sessionId, first), turn, first }
+}
+
+/** Rows go through JSON where they are rejected and driven again. */
+function toldFrom(raw: unknown): Told {
+  const [, kind, ms] = /^([wa])(-?\d+)$/.exec(typeof raw === 'string' ? raw : '') ?? []
+  return kind === 'w' ? { wallMs: Number(ms) } : { atMs: Number(ms ?? 0) }
+}
+
+/** A turn as a row of `chat_8`. */
+export function asAsked(raw: unknown, first: Told): unknown {
+  return { ...(raw as Loose), [FIRST]: stampOf(first) }
+}
+
+/** A row of `chat_8` beside which turns without a chat's id were seen. */
+export function asUnnamed(raw: unknown): unknown {
+  return isObject(raw) ? { ...raw, [UNNAMED]: true } : raw
+}
 
 export const ConversationRow = rowOf((cells): Conversation => {
-  const connId = cells.keyId('conn_id')
+  const connId = chatOfRow(cells)
   if (connId === null) cells.fault('conn_id', 'is missing')
   const lines = linesOf(connId ?? '', cells)
   return {
@@ -206,7 +281,7 @@ export const TransferRow = rowOf((cells): Transfer => {
 /** A row of `chat_2` with the routing point of its chat, where that is known. */
 export function withBot(raw: unknown, bots: ReadonlyMap<string, string | null>): unknown {
   if (!isObject(raw) || bots.size === 0) return raw
-  const rpId = bots.get(new Cells(raw, () => {}).chatId('conn_id') ?? '') ?? null
+  const rpId = bots.get(chatOfRow(new Cells(raw, () => {})) ?? '') ?? null
   return rpId === null ? raw : { ...raw, [ROUTING_POINT]: rpId }
 }
 
@@ -230,14 +305,28 @@ export function gathered(raws: readonly unknown[]): unknown[] {
   })
 }
 
-/** Null for a row that is no message. */
-function chatOfMessage(cells: Cells): string | null {
-  return cells.has('message') && !cells.has('conversation') ? cells.keyId('conn_id') : null
+function chatOfRow(cells: Cells): string | null {
+  return cells.keyId('conn_id') ?? cells.keyId('chat_id') ?? chatInside(cells)
 }
 
-/** A row of `diagram_9` with the chat that it belongs to. */
-export function withChat(raw: unknown, connId: string): unknown {
-  return { ...(raw as Loose), [CHAT]: connId }
+/** Null for a row that is no message. */
+function chatOfMessage(cells: Cells): string | null {
+  return cells.has('message') && !cells.has('conversation') ? (cells.keyId('conn_id') ?? cells.keyId('chat_id')) : null
+}
+
+/** In an older form the messages name the chat (`chat_id`, met by a client), and all of them the same. */
+function chatInside(cells: Cells): string | null {
+  const ids = listOf(cells.raw('conversation')).flatMap(item => {
+    const inner = isObject(item) ? new Cells(item, () => {}) : null
+    const id = inner === null ? null : (inner.keyId('conn_id') ?? inner.keyId('chat_id'))
+    return id === null ? [] : [id]
+  })
+  return new Set(ids).size === 1 ? (ids[0] ?? null) : null
+}
+
+/** A row of `diagram_9` with the chat that it belongs to, and when another ended before it. */
+export function withChat(raw: unknown, { connId, afterMs }: { connId: string | null; afterMs: number | null }): unknown {
+  return { ...(raw as Loose), ...(connId !== null && { [CHAT]: connId }), ...(afterMs !== null && { [AFTER]: afterMs }) }
 }
 
 /** The vendor's word; without what `diagram_13` puts before it (`chat-web`) where that hides the channel. */
@@ -250,6 +339,33 @@ export function channelWord(raw: string | null): string | null {
 export function isTrial(channel: string | null): boolean {
   return channel !== null && lettersOf(channel) === 'configurationbox'
 }
+
+/**
+ * `transfer_skill` (documented), alone or with the skill behind it, also in the words of the documents ("transfer to skill", "transferir a skill"): a
+ * pattern, because nobody lists what flows write. What goes on in words without a sign is said to the customer.
+ */
+const TRANSFER =
+  /^\s*(?:transfer_+skill(?![a-z])|transfer(?:ir|encia)?[\s_-]*(?:to|a|al)?[\s_-]*skill(?=\s*$|\s*[:=|(>#,;/–—-]|[\s_-]+\d+\s*$))[\s_:=|(>#,;/–—-]*([^)\]]*)/i
+/** To whom a chat is handed, after a sign, or a number by itself. */
+const TARGET = /\s*[:=|(>#,;/–—-]\s*([^)\]]*).*$|[\s_-]+(\d+)\s*$/s
+
+/** The hand-over to a person and its skill, where the answer is one; else null. @param words What the config has in place of the vendor's word. */
+export function transferIn(answer: string | null, words?: readonly string[]): { readonly skill: string | null } | null {
+  if (answer === null || answer.length > LONGEST_TRANSFER) return null
+  if (words === undefined) {
+    const found = TRANSFER.exec(answer)
+    return found === null ? null : { skill: found[1]?.trim() || null }
+  }
+  if (words.some(word => lettersOf(word) === lettersOf(answer))) return { skill: null }
+  const target = TARGET.exec(answer)
+  const bare = target === null ? null : lettersOf(answer.slice(0, target.index))
+  return bare !== null && words.some(word => lettersOf(word) === bare)
+    ? { skill: (target?.[1] ?? target?.[2])?.trim() || null }
+    : null
+}
+
+/** A control word is short. */
+const LONGEST_TRANSFER = 500
 
 /** `MaskedText: …`: what the customer answered, masked by the bot's flow. */
 export function isMasked(words: string | null): boolean {
@@ -297,6 +413,10 @@ class Cells {
       const name = nameOf(key)
       if (text(this.#cells.get(name)) === null) this.#cells.set(name, raw[key])
     }
+  }
+
+  raw(name: string): unknown {
+    return this.#cells.get(name)
   }
 
   has(name: string): boolean {
@@ -480,37 +600,6 @@ function isBot(name: string | null): boolean {
 
 function orderOf(told: Told): number {
   return 'wallMs' in told ? told.wallMs : told.atMs
-}
-
-const KINDS: readonly (readonly [RegExp, string])[] = [
-  [/\.(jpe?g|png|gif|webp|bmp|heic)$/i, 'image'],
-  [/\.(ogg|oga|mp3|wav|m4a|aac|opus|amr)$/i, 'audio'],
-  [/\.(mp4|3gp|mov|webm|avi)$/i, 'video'],
-]
-/** Base64 without a break, too long to be words. */
-const LEAST_BASE64 = 1000
-
-/** Words; or a file, which comes as a link in HTML, or as its bytes in base64 in the place of the text (met by a client). */
-export function filesOrWords(message: string | null): Said {
-  const link = message === null ? null : /^\s*<a\s[^>]*?href\s*=\s*["']([^"']+)["'][^>]*>(.*?)(?:<\/a>\s*)?$/is.exec(message)
-  if (link !== null) {
-    const [, url = '', inner = ''] = link
-    const kind = KINDS.find(([ending]) => ending.test(url.replace(/[?#].*$/s, '')))?.[1] ?? 'file'
-    const caption = inner.replaceAll(/<[^>]*>/g, '').trim()
-    return {
-      type: kind,
-      text: null,
-      attachments: [{ kind, url: url.replaceAll('&amp;', '&'), caption: caption === '' ? null : caption }],
-    }
-  }
-  const bytes = message?.trim() ?? ''
-  const isData = /^data:[\w.+-]+\/[\w.+-]+;base64,/i.test(bytes)
-  if (isData || (bytes.length >= LEAST_BASE64 && /^[A-Za-z0-9+/\r\n]+={0,2}$/.test(bytes))) {
-    const kind = /^data:(image|audio|video)\//i.exec(bytes)?.[1]?.toLowerCase() ?? 'file'
-    const url = isData ? bytes : `data:application/octet-stream;base64,${bytes}`
-    return { type: kind, text: null, attachments: [{ kind, url, caption: null }] }
-  }
-  return { type: 'text', text: message === '' ? null : message, attachments: [] }
 }
 
 /** A list; what PHP writes for one that lacks a place (`{"0":…,"2":…}`); or one item by itself. An empty object is nothing. */

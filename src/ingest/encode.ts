@@ -266,7 +266,8 @@ export class Batch {
 
         const itemHash = kind === 'session' ? ownerHash : keyHash(KIND_NUMBER[kind], itemKey)
         const before = items.get(itemHash)
-        record.revision = firstRevision
+        // More than 1 where the connector knows that the record may stand published by another row.
+        record.revision = Math.max(firstRevision, record.revision)
         let value = this.#encode(draft)
         const content = this.#contentOf(kind, value)
         if (before === content) {

@@ -124,7 +124,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
       timeoutMs,
       signal,
     })
-    return { status: answer.status, headers: answer.headers, body: read(answer).body }
+    return { status: answer.status, headers: answer.headers, body: read(answer, spec).body }
   }
 
   /** A call of `auth`, ended where it hangs by itself. */
@@ -267,7 +267,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
       throw new FlowError('SRC_TRUNCATED', { path, status, hint: 'a part of an answer, where the whole was asked for' })
     if (status >= 300 && status < 400)
       throw new FlowError('SRC_REFUSED', { path, status, hint: 'a redirect that cannot be followed' })
-    const { body, empty, json } = read(answer)
+    const { body, empty, json } = read(answer, spec)
     const told = spec.classify?.({ status, headers, body, nowMs: clock.now() })
     if (told !== undefined) {
       const { code, waitMs: asked, ...more } = told
@@ -447,14 +447,15 @@ function tooLarge(path: string, status: number, maxBytes: number): FlowError {
   return new FlowError('SRC_TOO_LARGE', { path, status, maxBytes })
 }
 
-/** The body as JSON where it is JSON, else as text. */
-function read(answer: Answer): { body: unknown; empty: boolean; json: boolean } {
+/** The body as JSON where it is JSON, or has it in it as the vendor is known to do, else as text. */
+function read(answer: Answer, spec: HttpSpec): { body: unknown; empty: boolean; json: boolean } {
   const words = textOf(answer)
   if (words.trim() === '') return { body: undefined, empty: true, json: false }
   try {
     return { body: parseJson(words), empty: false, json: true }
   } catch {
-    return { body: words, empty: false, json: false }
+    const inner = spec.jsonIn?.(words)
+    return inner === undefined ? { body: words, empty: false, json: false } : { body: inner, empty: false, json: true }
   }
 }
 

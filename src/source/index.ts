@@ -47,6 +47,7 @@ export {
   time,
   timeFault,
 } from './liberal.ts'
+export { parseJson } from './json.ts'
 export { type ListPage, listing, type Place, placeOf } from './listing.ts'
 export { looseObject } from './loose.ts'
 export { saysFault, twice } from './nothing.ts'

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import wolkvox from '../../connectors/wolkvox/index.ts'
 import { gathered } from '../../connectors/wolkvox/rows.ts'
@@ -419,11 +420,17 @@ describe('chat_8', () => {
   })
 
   test('without an id or a start goes to rejects', () => {
-    expect(faultsOf('chat_8', { ...CHAT_8, conn_id: '0', start_date: null })).toEqual([
-      ['conn_id', 'is missing'],
+    expect(faultsOf('chat_8', { ...CHAT_8, conn_id: '0', session_id: '-', start_date: null })).toEqual([
       ['start_date', 'is missing'],
+      ['conn_id', 'is missing, and there is no session_id'],
     ])
   })
+})
+
+const bytesOf = (type: string, bytes: string) => ({
+  kind: /^(image|audio|video)/.exec(type)?.[0] ?? 'file',
+  url: `data:${type};size=${bytes.length};sha256=${createHash('sha256').update(bytes).digest('hex')},`,
+  caption: null,
 })
 
 const line = (time: string, from: string, from_name: string, to_name: string | undefined, text: string) => ({
@@ -515,15 +522,76 @@ describe('chat_2', () => {
       "<a href='https://files.example.com/a.pdf'></a>",
       { kind: 'file', url: 'https://files.example.com/a.pdf', caption: null },
     ],
+    ['bytes', 'QUJD'.repeat(300), bytesOf('application/octet-stream', 'ABC'.repeat(300))],
     [
-      'bytes',
-      'QUJD'.repeat(300),
-      { kind: 'file', url: `data:application/octet-stream;base64,${'QUJD'.repeat(300)}`, caption: null },
+      'bytes in lines',
+      `${'QUJD'.repeat(300)}\r\n${'QUJD'.repeat(19)}\r\nQUI=`,
+      bytesOf('application/octet-stream', `${'ABC'.repeat(319)}AB`),
     ],
-    ['bytes with their kind', 'data:image/png;base64,QUJD', { kind: 'image', url: 'data:image/png;base64,QUJD', caption: null }],
+    ['bytes with their kind', 'data:image/png;base64,QUJD', bytesOf('image/png', 'ABC')],
+    ['bytes with parameters', 'data:audio/ogg; codecs=opus;base64,QUJD', bytesOf('audio/ogg', 'ABC')],
+    ['an image', '<img src="data:image/jpeg;base64,QUJD">', bytesOf('image/jpeg', 'ABC')],
+    [
+      'an image in a paragraph',
+      "<p><img alt='x' src='data:image/jpeg;base64,QUJD' width=20 /></p>",
+      bytesOf('image/jpeg', 'ABC'),
+    ],
+    ['an image that breaks off', '<img src="data:image/jpeg;base64,QUJD', bytesOf('image/jpeg', 'ABC')],
+    [
+      'a voice message',
+      '<audio controls><source src="data:audio/ogg; codecs=opus;base64,QUJD" type="audio/ogg"></audio>',
+      bytesOf('audio/ogg', 'ABC'),
+    ],
   ])('a file that comes as %s is an attachment', (_, text, attachment) => {
     const { messages } = told('chat_2', { ...CHAT_2, conversation: [line('09:17:00', 'AGENT', 'Robin', 'Ana', text)] })
     expect(messages[0]).toMatchObject({ type: (attachment as { kind: string }).kind, text: null, attachments: [attachment] })
+  })
+
+  test.each<[string, string, string, object[]]>([
+    ['bytes', 'look: data:image/png;base64,QUJD and tell me', 'look: and tell me', [bytesOf('image/png', 'ABC')]],
+    ['an image', 'before <img src="data:image/png;base64,QUJD"> after', 'before after', [bytesOf('image/png', 'ABC')]],
+    [
+      'a link',
+      'the bill is <a href="https://files.example.com/bill.pdf">here</a>, thanks',
+      'the bill is here , thanks',
+      [{ kind: 'file', url: 'https://files.example.com/bill.pdf', caption: 'here' }],
+    ],
+    [
+      'two files',
+      '<img src="data:image/png;base64,QUJD"><br>both<br>data:application/pdf;base64,QUI=',
+      '<br>both<br>',
+      [bytesOf('image/png', 'ABC'), bytesOf('application/pdf', 'AB')],
+    ],
+    [
+      'a bare link, which stays among the words',
+      'see https://files.example.com/a.jpg?x=1',
+      'see https://files.example.com/a.jpg?x=1',
+      [{ kind: 'image', url: 'https://files.example.com/a.jpg?x=1', caption: null }],
+    ],
+  ])('words around %s are words, and the file is an attachment', (_, message, words, attachments) => {
+    const { messages } = told('chat_2', { ...CHAT_2, conversation: [line('09:17:00', 'AGENT', 'Robin', 'Ana', message)] })
+    expect(messages[0]).toMatchObject({ type: 'text', text: words, attachments })
+    const turn = told('diagram_9', { ...HAND_OVER, customer_query: message }).messages[0]
+    expect(turn, 'of a turn, too').toMatchObject({ sender: 'USER', text: words, attachments })
+  })
+
+  test('bytes of any size are read in little time, and no text of them is passed on', () => {
+    const bytes = 'QUJD'.repeat(2_000_000)
+    const message = `<a `.repeat(2000) + `look <img src="data:image/png;base64,${bytes}"> there`
+    const { messages } = told('chat_2', { ...CHAT_2, conversation: [line('09:17:00', 'CUSTOMER', 'Ana', 'Robin', message)] })
+    expect(messages[0]?.attachments[0]?.url).toMatch(/^data:image\/png;size=6000000;sha256=[0-9a-f]{64},$/)
+    expect(JSON.stringify(messages).length).toBeLessThan(20_000)
+  })
+
+  test('words that only look like a file stay words', () => {
+    for (const words of [
+      'data: see below',
+      'the data:, and so on',
+      'my data:image is broken',
+      '<a name="x">here</a>',
+      '<a href="#top">up</a>',
+    ])
+      expect(texts({ ...CHAT_2, conversation: [line('09:17:00', 'AGENT', 'Robin', 'Ana', words)] })).toEqual([`AGENT ${words}`])
   })
 
   test('keeps words as they were said', () => {

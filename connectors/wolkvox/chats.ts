@@ -5,7 +5,7 @@
  */
 import { contentId, FlowError, type Http, realTime, split, type Window } from '../../src/source/index.ts'
 import { readReport } from './reports.ts'
-import { asAsked, type Chat, ChatRow, type Opening, transferIn, type Turn, TurnRow } from './rows.ts'
+import { asAsked, type Chat, ChatRow, idOfAsked, type Opening, transferIn, type Turn, TurnRow } from './rows.ts'
 import { momentOf, type Told, zoneNamed } from './wall.ts'
 
 const SECOND = 1000
@@ -43,7 +43,7 @@ const BEFORE_MS = 10 * MINUTE
 /** From the start of a chat, its first turn comes within so long. */
 const FIRST_TURN_MS = 10 * MINUTE
 /** From when a chat says it was handed over, the turn that did so is not further. */
-const AROUND_TRANSFER_MS = 2 * MINUTE
+export const AROUND_TRANSFER_MS = 2 * MINUTE
 /** Lookups that lie closer are one call. */
 const APART_MS = 20 * MINUTE
 /** How often a chain of turns is followed back by one more silence. */
@@ -259,8 +259,8 @@ function firstIn(seen: Seen, turns: readonly Seen[], config: ChatConfig, ends: r
 }
 
 /**
- * What turns tell of chats: which session their messages are in, and when a person was asked for. Looked up for chats without an id, and, of those that
- * ended lately, for chats with an agent and where turns without an id were seen; the others keep what `chat_8` says.
+ * What turns tell of chats: which session their messages are in, and when a person was asked for. Looked up for chats without an id and chats with an agent,
+ * and, of those that ended lately, where turns without an id were seen; the others keep what `chat_8` says.
  */
 export async function openingsOf(
   chats: readonly Chat[],
@@ -270,33 +270,34 @@ export async function openingsOf(
   const { config } = of
   const found = new Map<Chat, Opening>()
   if (!config.streams.includes('diagram_9')) return found
-  const wanted = chats.filter(chat => {
-    const isLate = spanOf(chat, config).endMs < nowMs - LONGEST_CHAT_MS
-    if (chat.connId === null || (chat.isUnnamed && !isLate)) return config.findChats
-    return config.findTransfers && !isLate && chat.wentToAgent
-  })
+  const isLate = (chat: Chat) => spanOf(chat, config).endMs < nowMs - LONGEST_CHAT_MS
+  const wanted = chats.filter(
+    chat =>
+      (config.findChats && (chat.connId === null || (chat.isUnnamed && !isLate(chat)))) ||
+      (config.findTransfers && chat.wentToAgent),
+  )
   const turns: Seen[] = []
   for (const window of joined(wanted.flatMap(chat => windowsFor(chat, config)))) turns.push(...(await turnsOf({ ...of, window })))
   const threads = Map.groupBy(turns, ({ turn }) => turn.sessionId)
   for (const chat of wanted) {
-    const opening = openingOf(chat, threads.get(chat.sessionId) ?? [], config)
+    const opening = openingOf(chat, threads.get(chat.sessionId) ?? [], isLate(chat), config)
     if (opening !== null) found.set(chat, opening)
   }
   return found
 }
 
-function openingOf(chat: Chat, turns: readonly Seen[], config: ChatConfig): Opening | null {
+function openingOf(chat: Chat, turns: readonly Seen[], isLate: boolean, config: ChatConfig): Opening | null {
   const own = turns.filter(seen => isOf(chat, seen, config))
   const [first] = own
   if (first === undefined) return null
   const asked = own.find(({ turn }) => transferIn(turn.answer, config.transferAnswers) !== null)
-  // Where one turn tells the chat's id, so do the other reports, and what they tell stands under that.
-  const isUnnamed = chat.connId === null || own.every(({ turn }) => turn.connId === null)
+  // Where one turn tells the chat's id, the others do or go there; and turns of long ago go to the chat that they are in (`belongs`).
+  const isUnnamed = chat.connId === null || (!isLate && own.every(({ turn }) => turn.connId === null))
   return {
     firstMs: isUnnamed ? first.ms : null,
     askedMs: asked?.ms ?? null,
     skill: transferIn(asked?.turn.answer ?? null, config.transferAnswers)?.skill ?? null,
-    isAskedApart: isUnnamed && asked !== undefined && (chat.connId !== null || first.ms !== atMs(chat.start, config)),
+    formerId: asked === undefined || !isUnnamed ? null : idOfAsked(asked.turn, first.turn.told),
   }
 }
 

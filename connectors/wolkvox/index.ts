@@ -25,11 +25,22 @@ import {
   type Window,
   zoneOf,
 } from '../../src/source/index.ts'
-import { asksOf, belongs, chatsAround, chatsOf, openingsOf, sessionOfTurns, threadOf, turnsBefore } from './chats.ts'
+import {
+  AROUND_TRANSFER_MS,
+  asksOf,
+  belongs,
+  chatsAround,
+  chatsOf,
+  openingsOf,
+  sessionOfTurns,
+  threadOf,
+  turnsBefore,
+} from './chats.ts'
 import { filesOrWords } from './files.ts'
 import { pii } from './pii.ts'
-import { classify, jsonAfterWarnings, readReport } from './reports.ts'
+import { classify, jsonAfterWarnings, readInformation, readReport } from './reports.ts'
 import {
+  asReturned,
   type Asked,
   asUnnamed,
   channelWord,
@@ -41,6 +52,9 @@ import {
   isTrial,
   type Line,
   MenuOptionRow,
+  receiverOf,
+  routingPointOf,
+  type Transfer,
   transferIn,
   TransferRow,
   type Turn,
@@ -97,6 +111,12 @@ const Config = z
       .default(true)
       .describe(
         'Ask `diagram_9` for turns that hand over to a person when `chat_8` is read, so that a session shows at once and not when its chat has closed; one more call each time',
+      ),
+    findReceivers: z
+      .boolean()
+      .default(true)
+      .describe(
+        'Ask `information.php` for the routing points where `chat_11` has a transfer whose receiver may be one: such a chat goes back to the bot; one more call',
       ),
     sessionGapMs: z
       .int()
@@ -255,6 +275,9 @@ export default defineConnector({
       },
       expandRows: 1000,
 
+      /** The turn that stood for the chat while it was open. */
+      formerId: row => (row.kind === 'chat' ? (row.opening?.formerId ?? null) : null),
+
       identify: row => row.id,
 
       /** Of a chat that is open only that it asked for a person, and that once; of others what the chat's own row says. */
@@ -306,17 +329,18 @@ export default defineConnector({
       window: { ...DATED, pollIntervalMs: 15 * MINUTE },
       row: TransferRow,
 
-      read: ({ config, window, http }) =>
-        readReport(
-          { api: 'chat_11', row: TransferRow, toldOf: row => row.told, idOf: row => row.id },
-          { http, window, timezone: config.timezone, mostRows: config.maxRows },
-        ),
+      read: readTransfers,
 
       identify: row => row.id,
 
-      normalise: (row, ctx) => [
-        eventOf(row, { type: 'agent_transferred', name: 'chat transferred', attributes: row.attributes }, ctx),
-      ],
+      /** An agent passes a chat on that was handed over before: to the bot, or, as one more request, to another agent or a skill. */
+      normalise: (row, ctx) => {
+        const fields =
+          row.receiver !== null
+            ? { type: 'flow_transition', name: 'chat returned to the bot' }
+            : { type: row.isByAgent ? 'agent_transfer_requested' : 'agent_transferred', name: 'chat transferred' }
+        return [eventOf(row, { ...fields, attributes: row.attributes }, ctx)]
+      },
     },
   },
 })
@@ -371,6 +395,16 @@ async function* readChats({ nowMs, ...of }: Reading & { readonly nowMs: number }
     })
     const asked = turns.length === 0 ? [] : await asksOf(of, turns, chats, nowMs)
     yield { ...page, rows: [...asked, ...(isUnnamed ? page.rows.map(asUnnamed) : page.rows)] }
+  }
+}
+
+/** Whether the receiver is a routing point no row says: so where one may be, the operation's routing points are asked for. */
+async function* readTransfers({ config, window, http }: Reading): AsyncIterable<Page> {
+  const spec = { api: 'chat_11', row: TransferRow, toldOf: (row: Transfer) => row.told, idOf: (row: Transfer) => row.id }
+  for await (const page of readReport(spec, { http, window, timezone: config.timezone, mostRows: config.maxRows })) {
+    const asks = config.findReceivers && page.rows.some(raw => receiverOf(raw) !== null)
+    const points = new Set(asks ? (await readInformation('routing_points', http)).map(routingPointOf) : [])
+    yield { ...page, rows: page.rows.map(raw => (points.has(receiverOf(raw) ?? '') ? asReturned(raw) : raw)) }
   }
 }
 
@@ -453,11 +487,13 @@ function chatSession(row: Chat, ctx: Ctx): Draft {
   // An end before the start comes from an hour that the clock showed twice.
   const endedAt = end === null ? null : Math.max(end.atMs, start.atMs)
   const handedMs = row.wentToAgent && row.timeOnChatbot !== null ? start.atMs + row.timeOnChatbot * SECOND : null
-  const askedMs = row.wentToAgent ? (opening?.askedMs ?? handedMs) : null
+  // The turn's, because the session may stand published with it; where the two do not fit together, it was another request.
+  const isTurns = opening?.askedMs != null && Math.abs(opening.askedMs - (handedMs ?? opening.askedMs)) <= AROUND_TRANSFER_MS
+  const askedMs = !row.wentToAgent ? null : isTurns ? opening.askedMs : handedMs
   const thread = threadOf(ctx.account, row)
   const sessionId =
     opening?.firstMs != null ? sessionOfTurns(thread, opening.firstMs) : (row.connId ?? sessionOfTurns(thread, start.atMs))
-  const draft = session(ctx.session({ botId: botOf(row, ctx), sessionId, channel: channelWord(row.channel) }), {
+  return session(ctx.session({ botId: botOf(row, ctx), sessionId, channel: channelWord(row.channel) }), {
     startedAt: start.atMs,
     endedAt,
     endedAtEstimated: end !== null && (end.estimated || end.atMs < start.atMs),
@@ -478,16 +514,9 @@ function chatSession(row: Chat, ctx: Ctx): Draft {
       customer_chars: row.customerChars,
       ...(sessionId !== row.connId && { conn_id: row.connId }),
       ...(start.estimated && { started_at: 'the clock showed this twice, or never' }),
-      ...(askedMs !== null && { transferred_at: opening?.askedMs != null ? TOLD_BY_TURN : 'start_date + time_on_chatbot' }),
+      ...(askedMs !== null && { transferred_at: isTurns ? TOLD_BY_TURN : 'start_date + time_on_chatbot' }),
     },
   })
-  return opening?.isAskedApart ? laterRevision(draft, ctx) : draft
-}
-
-/** The session may stand published by a turn, whose row has another id: as where a row's version was forgotten, the revision is the time in seconds. */
-function laterRevision(draft: Draft, { observedAtMs }: Ctx): Draft {
-  draft.record.revision = Math.floor(observedAtMs / SECOND)
-  return draft
 }
 
 function messageOf(of: SessionRef, line: Line, seq: number, chat: Line['attributes'], ctx: Ctx): Draft {

@@ -30,7 +30,7 @@ export interface ReportSpec<R> {
   readonly idOf?: (row: R) => string
 }
 
-type Query = Readonly<Record<'api' | 'date_ini' | 'date_end', string>>
+type Query = Readonly<Record<string, string>>
 
 export interface ReadSpec {
   readonly http: Http
@@ -88,18 +88,28 @@ async function ask(api: string, { firstMs, lastMs }: Range, { http, window }: Re
 }
 
 /** Where `base.url` has a path of its own (a proxy's), it may be the root or what stands before it. */
-async function get(query: Query, http: Http): Promise<readonly unknown[]> {
+async function get(query: Query, http: Http, file = 'reports_manager.php'): Promise<readonly unknown[]> {
   const at = (path: string) =>
     twice(
       () => http.getJson(path, query, Envelope, { empty: NOTHING, emptyStatus: [404, 400] }),
       rows => rows === OPEN,
     )
   try {
-    return await at('/reports_manager.php')
+    return await at(`/${file}`)
   } catch (error) {
     const isElsewhere = error instanceof FlowError && error.code === 'SRC_REFUSED' && error.details.status === 404
     if (!isElsewhere || /\/api\/v\d/.test(String(error.details['path']))) throw error
-    return at('/api/v2/reports_manager.php')
+    return at(`/api/v2/${file}`)
+  }
+}
+
+/** Rows of `information.php`, which has no times; none where the token may not read it. */
+export async function readInformation(api: string, http: Http): Promise<readonly unknown[]> {
+  try {
+    return await get({ api }, http, 'information.php')
+  } catch (error) {
+    if (error instanceof FlowError && error.code === 'SRC_REFUSED') return []
+    throw error
   }
 }
 

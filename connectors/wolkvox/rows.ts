@@ -76,8 +76,8 @@ export interface Opening {
   /** When a person was asked for; null: no turn does. */
   readonly askedMs: number | null
   readonly skill: string | null
-  /** The session may stand published by a row of another id (`Asked`). */
-  readonly isAskedApart: boolean
+  /** Id of the row that a turn was (`Asked`), where it is another than the chat's. */
+  readonly formerId: string | null
 }
 
 /** `chat_2`: one chat with what was said. */
@@ -116,9 +116,13 @@ export interface MenuOption {
   readonly attributes: Attributes
 }
 
-/** `chat_11`: a chat passed on, to an agent, a skill or a routing point. */
+/** `chat_11`: a chat passed on by an agent, to an agent, a skill or a routing point. */
 export interface Transfer {
   readonly id: string
+  /** Null: an agent or a skill. */
+  readonly receiver: 'routing point' | null
+  /** False where a bot or nobody passed it on, which the documents do not have: then an agent has it for the first time. */
+  readonly isByAgent: boolean
   readonly told: Told
   readonly connId: string | null
   readonly channel: string | null
@@ -137,6 +141,8 @@ const AFTER = 'colloquy:after'
 const UNNAMED = 'colloquy:unnamed'
 /** In a turn that is a row of `chat_8` (`Asked`): when the first turn of its session was, as text of this module's `Told`. */
 const FIRST = 'colloquy:first'
+/** Added to a row of `chat_11`: the receiver is among the routing points. */
+const ROUTING_POINTS = 'colloquy:routing_point'
 /** The one name in a row that `reports.ts` puts in the place of what the vendor cut off; its value is the number of rows that came. */
 export const CUT_OFF = 'colloquy:rows_before_the_cut'
 
@@ -214,13 +220,18 @@ function idOfChat(rpId: string | null, sessionId: string | null, start: Told): s
 function askedOf(cells: Cells): Asked {
   const first = toldFrom(cells.take(FIRST))
   const turn = turnOf(cells)
-  return { kind: 'asked', id: turn.connId ?? idOfChat(turn.rpId, turn.sessionId, first), turn, first }
+  return { kind: 'asked', id: idOfAsked(turn, first), turn, first }
 }
 
 /** Rows go through JSON where they are rejected and driven again. */
 function toldFrom(raw: unknown): Told {
   const [, kind, ms] = /^([wa])(-?\d+)$/.exec(typeof raw === 'string' ? raw : '') ?? []
   return kind === 'w' ? { wallMs: Number(ms) } : { atMs: Number(ms ?? 0) }
+}
+
+/** The id of a turn as a row of `chat_8`. */
+export function idOfAsked(turn: Turn, first: Told): string {
+  return turn.connId ?? idOfChat(turn.rpId, turn.sessionId, first)
 }
 
 /** A turn as a row of `chat_8`. */
@@ -269,14 +280,40 @@ export const TransferRow = rowOf((cells): Transfer => {
   const connId = cells.keyId('conn_id')
   const people = ['transfer', 'receiver'].flatMap(side => ['id', 'name', 'dni'].map(what => cells.peek(`${side}_agent_${what}`)))
   const channel = cells.text('channel')
+  const isListed = cells.take(ROUTING_POINTS) !== undefined
+  const [giver, taker] = [cells.peek('transfer_agent_name'), cells.peek('receiver_agent_name')]
   return {
     id: numbered(contentId('chat_11', connId, stampOf(told), channel, ...people), ordinal),
+    receiver: isListed || isOfBot(taker) ? 'routing point' : null,
+    isByAgent: !isOfBot(giver) && (cells.id('transfer_agent_id') !== null || cells.peek('transfer_agent_dni') !== null),
     told,
     connId,
     channel,
     attributes: cells.rest(),
   }
 })
+
+/** Words for a routing point in the place of a name. */
+function isOfBot(name: string | null): boolean {
+  return name !== null && /^(?:chat)?bot$|^rp$|^routingpoint/.test(lettersOf(name))
+}
+
+/** A receiver without a person's number, whose id may be one of a routing point; else null. */
+export function receiverOf(raw: unknown): string | null {
+  if (!isObject(raw)) return null
+  const cells = new Cells(raw, () => {})
+  return cells.peek('receiver_agent_dni') === null ? cells.chatId('receiver_agent_id') : null
+}
+
+/** A row of `chat_11` whose receiver is a routing point. */
+export function asReturned(raw: unknown): unknown {
+  return { ...(raw as Loose), [ROUTING_POINTS]: true }
+}
+
+/** The id in a row of `information.php?api=routing_points`. */
+export function routingPointOf(raw: unknown): string | null {
+  return isObject(raw) ? new Cells(raw, () => {}).chatId('rp_id') : null
+}
 
 /** A row of `chat_2` with the routing point of its chat, where that is known. */
 export function withBot(raw: unknown, bots: ReadonlyMap<string, string | null>): unknown {
@@ -426,6 +463,12 @@ class Cells {
   /** Left among the `rest`. */
   peek(name: string): string | null {
     return text(this.#cells.get(name))?.trim() ?? null
+  }
+
+  /** As `chatId`, left among the `rest`. */
+  id(name: string): string | null {
+    const id = this.peek(name)
+    return id === null || /^0+$/.test(id) ? null : id
   }
 
   take(name: string): unknown {

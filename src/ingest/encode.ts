@@ -222,7 +222,7 @@ export class Batch {
     cursor: () => string,
     open = false,
   ): boolean {
-    const known = versions.get(row.id)
+    const known = versions.get(row.id) ?? (row.formerId === undefined ? undefined : versions.get(row.formerId))
     const rowRevision = known?.revision ?? firstRevisionOf(piece, observedAtMs)
     const firstRevision = known ? (known.hasGaps ? Math.floor(observedAtMs / 1000) : 1) : rowRevision
     const items = this.#items
@@ -266,8 +266,7 @@ export class Batch {
 
         const itemHash = kind === 'session' ? ownerHash : keyHash(KIND_NUMBER[kind], itemKey)
         const before = items.get(itemHash)
-        // More than 1 where the connector knows that the record may stand published by another row.
-        record.revision = Math.max(firstRevision, record.revision)
+        record.revision = firstRevision
         let value = this.#encode(draft)
         const content = this.#contentOf(kind, value)
         if (before === content) {

@@ -86,6 +86,8 @@ export interface Stream {
   expand?(args: ExpandArgs): Promise<readonly unknown[]>
   /** Most rows of one `expand`. Default 100. */
   readonly expandRows?: number
+  /** Asked after `expand`: the id of another row that stood for the same records until this one came; what is remembered of it goes on. Null: none. */
+  formerId?(row: never): string | null
   /** For rows that may still change when they are older than the lookback: they are asked for by id until they are done. */
   readonly follow?: Follow
   /** For rows that tell turns of conversations where the vendor gives no sessions: the framework makes them. Null: not with this config. */

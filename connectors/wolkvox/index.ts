@@ -8,6 +8,7 @@
  */
 import { z } from 'zod'
 import {
+  contentId,
   defineConnector,
   type Draft,
   event,
@@ -37,6 +38,7 @@ import {
   turnsBefore,
 } from './chats.ts'
 import { filesOrWords } from './files.ts'
+import { type Call, CallRow, type Case, CaseRow, HandledRow, type VoiceConversation, VoiceRow } from './optional.ts'
 import { pii } from './pii.ts'
 import { classify, jsonAfterWarnings, readInformation, readReport } from './reports.ts'
 import {
@@ -69,7 +71,9 @@ const MINUTE = 60 * SECOND
 const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 
-const STREAMS = ['diagram_9', 'chat_8', 'chat_2', 'diagram_13', 'chat_11'] as const
+const DEFAULT_STREAMS = ['diagram_9', 'chat_8', 'chat_2', 'diagram_13', 'chat_11'] as const
+/** Of calls, of mail and social networks, and what agents noted: what not every operation has, and what costs calls of the day. */
+const OPTIONAL_STREAMS = ['diagram_11', 'diagram_15', 'chat_1', 'chat_4'] as const
 
 const Config = z
   .strictObject({
@@ -89,10 +93,18 @@ const Config = z
       .refine(name => zoneOf(name) !== null, 'takes the name of a zone, such as America/Bogota, or an offset, such as -05:00')
       .describe("Zone of the server's clock, in which all times are asked for and told"),
     streams: z
-      .array(z.enum(STREAMS))
+      .array(z.enum([...DEFAULT_STREAMS, ...OPTIONAL_STREAMS]))
       .min(1)
-      .default([...STREAMS])
-      .describe('Reports to read. What one of them tells depends on which others are read'),
+      .default([...DEFAULT_STREAMS])
+      .describe(
+        'Reports to read; also diagram_11 and diagram_15 (calls), chat_1 (what agents noted of chats) and chat_4 (mail and social networks). What one of them tells depends on which others are read',
+      ),
+    ivrDate: z
+      .enum(['end', 'start'])
+      .default('end')
+      .describe(
+        "What `end_date_rp` of `diagram_11` is: the end of the routing point's part, as its name says, or its start, as its description says",
+      ),
     botId: z.string().min(1).optional().describe('bot_id of records whose routing point is not told. Default: the account'),
     findBots: z
       .boolean()
@@ -165,6 +177,9 @@ const DATED = {
 /** A chat shows when it has closed, which the vendor does 23 h after its beginning where nobody else did; by which time it is selected is not known. */
 const OF_CHATS = { ...DATED, lookbackMs: 26 * HOUR, lookbackIntervalMs: 3 * HOUR } as const
 
+/** Of what is dated by the end of a call. */
+const OF_CALLS = { ...DATED, pollIntervalMs: 30 * MINUTE } as const
+
 export default defineConnector({
   manifest: {
     id: 'wolkvox',
@@ -174,6 +189,7 @@ export default defineConnector({
     quota: { concurrency: 1, gapMs: 2 * SECOND, sharedBy: 'token' },
     pollIntervalMs: 5 * MINUTE,
     sessionStream: 'chat_8',
+    optionalStreams: OPTIONAL_STREAMS,
     pii,
   },
   config: Config,
@@ -189,7 +205,7 @@ export default defineConnector({
 
   streams: {
     diagram_9: {
-      window: DATED,
+      window: { ...DATED, pollIntervalMs: 10 * MINUTE },
       row: TurnRow,
 
       read: readTurns,
@@ -259,7 +275,8 @@ export default defineConnector({
 
     chat_8: {
       gives: ['session'],
-      window: { ...OF_CHATS, pollIntervalMs: 10 * MINUTE },
+      // Hand-overs are looked for with it, so it has the vendor's own pace.
+      window: OF_CHATS,
       row: ChatRow,
 
       read: readChats,
@@ -288,7 +305,7 @@ export default defineConnector({
 
     chat_2: {
       gives: ['message'],
-      window: { ...OF_CHATS, pollIntervalMs: 15 * MINUTE },
+      window: { ...OF_CHATS, pollIntervalMs: HOUR },
       row: ConversationRow,
 
       read: readConversations,
@@ -307,7 +324,7 @@ export default defineConnector({
 
     diagram_13: {
       gives: ['event'],
-      window: { ...DATED, pollIntervalMs: 15 * MINUTE },
+      window: { ...DATED, pollIntervalMs: HOUR },
       row: MenuOptionRow,
 
       read: ({ config, window, http }) =>
@@ -324,9 +341,70 @@ export default defineConnector({
       },
     },
 
+    diagram_11: {
+      gives: ['session'],
+      window: OF_CALLS,
+      row: CallRow,
+      read: ({ config, window, http }) =>
+        readReport({ api: 'diagram_11', row: CallRow }, { http, window, timezone: config.timezone, mostRows: config.maxRows }),
+      identify: row => row.connId,
+      normalise: (row, ctx) => [callSession(row, ctx)],
+    },
+
+    diagram_15: {
+      gives: ['session', 'event'],
+      window: OF_CALLS,
+      row: VoiceRow,
+      read: ({ config, window, http }) =>
+        readReport({ api: 'diagram_15', row: VoiceRow }, { http, window, timezone: config.timezone, mostRows: config.maxRows }),
+      identify: row => row.connectId,
+      normalise: (row, ctx) => [voiceConversation(row, ctx)],
+    },
+
+    chat_1: {
+      gives: ['event'],
+      window: OF_CHATS,
+      row: HandledRow,
+      read: ({ config, window, http }) =>
+        readReport({ api: 'chat_1', row: HandledRow }, { http, window, timezone: config.timezone, mostRows: config.maxRows }),
+      identify: row => row.id,
+
+      /** What the agent noted, when the chat had closed. */
+      normalise: (row, ctx) => {
+        const zone = zoneNamed(ctx.config.timezone)
+        const opened = momentOf(row.opened, zone)
+        const closed = row.closed === null ? null : momentOf(row.closed, zone)
+        const of = ctx.session({ botId: botOf({}, ctx), sessionId: row.connId, channel: channelWord(row.channel) })
+        return [
+          event(of, {
+            eventId: row.id,
+            occurredAt: closed?.atMs ?? opened.atMs + (row.duration ?? 0) * SECOND,
+            occurredAtEstimated: closed === null || closed.estimated,
+            type: row.code === null ? 'other' : 'tag_applied',
+            name: row.code ?? 'chat handled',
+            userId: row.customerId,
+            attributes: row.attributes,
+          }),
+        ]
+      },
+    },
+
+    chat_4: {
+      gives: ['session', 'message'],
+      window: { ...DATED, lookbackMs: 7 * DAY, lookbackIntervalMs: 6 * HOUR, pollIntervalMs: HOUR },
+      row: CaseRow,
+      read: ({ config, window, http }) =>
+        readReport(
+          { api: 'chat_4', row: CaseRow, more: { attach_array: 'yes', include_attachments: 'false' } },
+          { http, window, timezone: config.timezone, mostRows: config.maxRows },
+        ),
+      identify: row => row.caseId,
+      normalise: caseOf,
+    },
+
     chat_11: {
       gives: ['event'],
-      window: { ...DATED, pollIntervalMs: 15 * MINUTE },
+      window: { ...DATED, pollIntervalMs: 30 * MINUTE },
       row: TransferRow,
 
       read: readTransfers,
@@ -591,4 +669,101 @@ function serverOf({ baseUrl, server }: Config): string {
 /** YAML reads an unquoted 0010 as the number 10. */
 function digitsOf(server: string): string {
   return server.replace(/^wv/i, '').padStart(4, '0')
+}
+
+/** A call, from the routing point to its end. */
+function callSession(row: Call, ctx: Ctx): Draft {
+  const { atMs, estimated } = momentOf(row.told, zoneNamed(ctx.config.timezone))
+  const onRpMs = (row.timeOnRp ?? 0) * SECOND
+  const [startedAt, leftAt] = ctx.config.ivrDate === 'end' ? [atMs - onRpMs, atMs] : [atMs, atMs + onRpMs]
+  const totalMs = row.totalTime === null ? leftAt - startedAt + (row.timeWithAgent ?? 0) * SECOND : row.totalTime * SECOND
+  return session(ctx.session({ botId: botOf(row, ctx), sessionId: row.connId, channel: 'voice' }), {
+    startedAt,
+    endedAt: Math.max(startedAt + totalMs, leftAt),
+    endedAtEstimated: estimated || row.totalTime === null,
+    status: 'CLOSED',
+    containment: row.wentToAgent === null ? 'UNKNOWN' : row.wentToAgent ? 'AGENT' : 'SELF_SERVICE',
+    userId: row.customerId ?? row.phone,
+    channelUserId: row.phone,
+    transferredAt: row.wentToAgent === true ? leftAt : null,
+    queue: row.skillId,
+    agentId: row.agentId,
+    agentName: row.agentName,
+    outcome: row.outcome,
+    attributes: row.attributes,
+  })
+}
+
+/** A session; or, where `diagram_11` tells the sessions of calls, an event of one. */
+function voiceConversation(row: VoiceConversation, ctx: Ctx): Draft {
+  const { atMs, estimated } = momentOf(row.told, zoneNamed(ctx.config.timezone))
+  const of = ctx.session({ botId: botOf(row, ctx), sessionId: row.connectId, channel: 'voice' })
+  if (ctx.config.streams.includes('diagram_11'))
+    return event(of, {
+      eventId: contentId('diagram_15', row.connectId),
+      occurredAt: atMs,
+      occurredAtEstimated: estimated,
+      type: 'other',
+      name: 'voice conversation',
+      attributes: row.attributes,
+    })
+  return session(of, {
+    startedAt: atMs - (row.ivrTime ?? 0) * SECOND,
+    endedAt: atMs,
+    endedAtEstimated: estimated,
+    status: 'CLOSED',
+    containment: 'UNKNOWN',
+    attributes: row.attributes,
+  })
+}
+
+/** A case of mail or a social network: what was written, and the answer. Its id has a name before it, because chats have numbers, too. */
+function caseOf(row: Case, ctx: Ctx): Draft[] {
+  const zone = zoneNamed(ctx.config.timezone)
+  const created = momentOf(row.created, zone)
+  const closed = row.closed === null ? null : momentOf(row.closed, zone)
+  const isOver = closed !== null || /^(?:close|archive)/i.test(row.status ?? '')
+  const sessionId = `case-${row.caseId}`
+  const of = ctx.session({ botId: botOf({}, ctx), sessionId, channel: row.channel })
+  const drafts = [
+    session(of, {
+      startedAt: created.atMs,
+      endedAt: closed === null ? null : Math.max(closed.atMs, created.atMs),
+      endedAtEstimated: closed?.estimated ?? false,
+      status: isOver ? 'CLOSED' : 'OPEN',
+      containment: row.agentName === null ? 'UNKNOWN' : 'AGENT',
+      userId: row.from,
+      channelUserId: row.from,
+      queue: row.skillId,
+      agentName: row.agentName,
+      satisfaction: row.rating,
+      outcome: row.code,
+      attributes: { ...row.attributes, status: row.status },
+    }),
+  ]
+  if (row.body !== null)
+    drafts.push(
+      message(of, {
+        messageId: `${sessionId}/q`,
+        sentAt: created.atMs,
+        sentAtEstimated: created.estimated,
+        seq: 0,
+        sender: 'USER',
+        ...filesOrWords(row.body),
+      }),
+    )
+  if (row.answer !== null)
+    drafts.push(
+      message(of, {
+        messageId: `${sessionId}/a`,
+        sentAt: closed?.atMs ?? created.atMs,
+        // When the answer was sent no field says.
+        sentAtEstimated: true,
+        seq: 1,
+        sender: 'AGENT',
+        ...filesOrWords(row.answer),
+        agentName: row.agentName,
+      }),
+    )
+  return drafts
 }

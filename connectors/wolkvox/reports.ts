@@ -26,6 +26,8 @@ export interface ReportSpec<R> {
   readonly row: z.ZodType<R>
   /** Set where the vendor selects rows by a time that they tell: what lies outside the window is left to its own. Else every row that comes is kept. */
   readonly toldOf?: (row: R) => Told
+  /** More parameters than the window. */
+  readonly more?: Readonly<Record<string, string>>
   /** Set where rows have no id, and equal ones are told apart by an ordinal: the id without it. */
   readonly idOf?: (row: R) => string
 }
@@ -53,7 +55,7 @@ export async function* readReport<R>(spec: ReportSpec<R>, of: ReadSpec): AsyncIt
 
 async function rowsOf<R>(spec: ReportSpec<R>, range: Range, of: ReadSpec): Promise<unknown[]> {
   const isSmallest = of.window.untilMs - of.window.fromMs <= SECOND
-  const raws = await ask(spec.api, range, of)
+  const raws = await ask(spec, range, of)
   if (raws !== null && raws.length < of.mostRows) return kept(spec, raws, of)
   if (!isSmallest)
     throw new FlowError('SRC_WINDOW_TOO_LARGE', {
@@ -64,7 +66,7 @@ async function rowsOf<R>(spec: ReportSpec<R>, range: Range, of: ReadSpec): Promi
   // The second more on either side may be what is too much; where ends are exclusive, nothing comes without it.
   const secondMs = wallOf(secondsOf(of.window).firstMs, zoneNamed(of.timezone))
   const second = { firstMs: secondMs, lastMs: secondMs }
-  const alone = await ask(spec.api, second, of)
+  const alone = await ask(spec, second, of)
   if (alone !== null && alone.length > 0 && alone.length < of.mostRows) return kept(spec, alone, of)
   const shown = alone !== null && alone.length > 0 ? alone : (raws ?? [])
   return [
@@ -74,8 +76,12 @@ async function rowsOf<R>(spec: ReportSpec<R>, range: Range, of: ReadSpec): Promi
 }
 
 /** The rows of a closed range of the wall clock; null: the vendor says that they are too many, or cannot give them in time. */
-async function ask(api: string, { firstMs, lastMs }: Range, { http, window }: ReadSpec): Promise<readonly unknown[] | null> {
-  const query = { api, date_ini: digits(firstMs), date_end: digits(lastMs) }
+async function ask<R>(
+  { api, more }: ReportSpec<R>,
+  { firstMs, lastMs }: Range,
+  { http, window }: ReadSpec,
+): Promise<readonly unknown[] | null> {
+  const query = { api, ...more, date_ini: digits(firstMs), date_end: digits(lastMs) }
   try {
     return await get(query, http)
   } catch (error) {

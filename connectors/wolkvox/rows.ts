@@ -414,7 +414,7 @@ export function lettersOf(words: string): string {
   return words.toLowerCase().replaceAll(/[^a-z0-9]/g, '')
 }
 
-function rowOf<T>(read: (cells: Cells) => T): z.ZodType<T> {
+export function rowOf<T>(read: (cells: Cells) => T): z.ZodType<T> {
   return z.unknown().transform((raw, ctx): T => {
     const faults: { path: string[]; message: string }[] = []
     if (!isObject(raw)) faults.push({ path: [], message: 'is no object' })
@@ -440,7 +440,7 @@ const MISSPELT: ReadonlyMap<string, string> = new Map([
 ])
 
 /** The cells of a row by their right names; what is taken is not among the `rest`. */
-class Cells {
+export class Cells {
   readonly #cells = new Map<string, unknown>()
   readonly fault: (path: string, message: string) => void
 
@@ -565,7 +565,7 @@ function nameOf(key: string): string {
   return MISSPELT.get(name) ?? name
 }
 
-function stampOf(told: Told): string {
+export function stampOf(told: Told): string {
   return 'wallMs' in told ? `w${told.wallMs}` : `a${told.atMs}`
 }
 

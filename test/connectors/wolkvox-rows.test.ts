@@ -97,6 +97,10 @@ describe('diagram_9', () => {
     'TRANSFER TO SKILL',
     'Transferir a skill',
     'transfer_skill:12',
+    'transfer_skill - Ventas',
+    'transfer_skill_12',
+    ' Transfer_Skill – Soporte técnico',
+    'Transferencia a skill: Ventas',
     'transfer_skill 12',
     'transfer to skill (Ventas)',
   ])('%s is a hand-over', routing_answer => {
@@ -310,7 +314,57 @@ const CHAT_8 = {
   customer_email: 'ana@example.com',
 }
 
+describe('a turn that asks for a person, in the place of a chat that is open', () => {
+  const asked = (more: object = {}, first = 'w1740906920000') =>
+    told('chat_8', { ...HAND_OVER, 'colloquy:first': first, ...more })
+
+  test('is an open session of an agent, with every field in its place', () => {
+    expect(asked({ routing_answer: 'transfer_skill - Ventas' }).sessions).toMatchObject([
+      {
+        session_key: 'wolkvox:acme:186067617',
+        bot_id: '4471',
+        started_at: T('2025-03-02T14:15:20Z'),
+        ended_at: null,
+        status: 'OPEN',
+        containment: 'AGENT',
+        transferred_at: T('2025-03-02T14:15:41Z'),
+        queue: 'Ventas',
+        channel: 'whatsapp',
+        user_id: '573001112233',
+        agent_id: null,
+        attributes: { session_id: '573001112233.1040.2985', transferred_at: 'a turn of diagram_9' },
+      },
+    ])
+  })
+
+  test('has the id and the mark of its chat, whatever it says: what comes of the chat later is a change of it', () => {
+    const stream = streamOf('chat_8')
+    const [one, other, closed] = [
+      { ...HAND_OVER, 'colloquy:first': 'w1740906920000' },
+      { ...HAND_OVER, date: '2025-03-02 09:20:00', 'colloquy:first': 'w1740906930000' },
+      CHAT_8,
+    ].map(row => stream.row.parse(row) as never)
+    const markOf = (row: unknown) => stream.fingerprint?.(row as never, ctxOf())
+    expect([stream.identify(one as never), stream.identify(other as never)]).toEqual(['186067617', '186067617'])
+    expect(stream.identify(closed as never)).toBe('186067617')
+    expect(markOf(other)).toEqual(markOf(one))
+    expect(markOf(closed)).not.toEqual(markOf(one))
+  })
+})
+
 describe('chat_8', () => {
+  test('a chat without an id is a session: named by routing point, session_id and start', () => {
+    const unnamed = (more: object = {}) => told('chat_8', { ...CHAT_8, conn_id: '-', ...more }).sessions[0] as Session
+    expect(unnamed()).toMatchObject({
+      status: 'CLOSED',
+      containment: 'AGENT',
+      attributes: { session_id: '573001112233.1040.2985' },
+    })
+    expect(unnamed({ end_date: '2025-03-02 10:00:00', customer_id: '7' }).session_key).toBe(unnamed().session_key)
+    const others = [{ rp_id: '1' }, { session_id: 'x.1' }, { start_date: '2025-03-02 09:15:21' }]
+    expect(new Set([{}, ...others].map(more => unnamed(more).session_key)).size).toBe(4)
+  })
+
   const session = (more: object = {}) => told('chat_8', { ...CHAT_8, ...more }).sessions[0] as Session
 
   test('a chat is a session, with every field in its place', () => {
@@ -616,6 +670,19 @@ describe('chat_2', () => {
     expect(faultsOf('chat_2', rest)).toEqual([['conversation', 'is missing']])
   })
 
+  test('of the older form, in which the messages name the chat, is read', () => {
+    const { conn_id: _, ...chat } = CHAT_2
+    const conversation = CHAT_2.conversation.map(each => ({ ...each, chat_id: '186067617', feeling: 'neutral' }))
+    expect(told('chat_2', { ...chat, conversation }).messages.map(({ session_id }) => session_id)).toEqual(
+      told('chat_2', CHAT_2).messages.map(({ session_id }) => session_id),
+    )
+    expect(told('chat_2', { ...chat, chat_id: '186067617' }).messages[0]?.session_id).toBe('186067617')
+    const [row] = gathered(conversation.map(each => ({ ...chat, ...each })))
+    expect(told('chat_2', row).messages[0]?.session_id).toBe('186067617')
+    const two = [...conversation, { ...conversation[0], chat_id: '9' }]
+    expect(faultsOf('chat_2', { ...chat, conversation: two }), 'two chats in one').toEqual([['conn_id', 'is missing']])
+  })
+
   test('that came one message a row has every field in the same place', () => {
     const { conversation, ...chat } = CHAT_2
     const [row] = gathered(conversation.map(each => ({ ...chat, ...each })))
@@ -712,11 +779,14 @@ const CHAT_11 = {
 }
 
 describe('chat_11', () => {
-  test('a transfer is an event, with every field in its place', () => {
+  const eventsOf = (more: object = {}) =>
+    told('chat_11', { ...CHAT_11, ...more }).events.map(({ type, name }) => `${type}: ${name}`)
+
+  test('from agent to agent it is one more request of the chat, with every field in its place', () => {
     const { conn_id: _, date: __, ...attributes } = CHAT_11
     expect(told('chat_11', CHAT_11).events).toMatchObject([
       {
-        type: 'agent_transferred',
+        type: 'agent_transfer_requested',
         name: 'chat transferred',
         session_id: '186067617',
         bot_id: 'acme',
@@ -725,6 +795,32 @@ describe('chat_11', () => {
         attributes,
       },
     ])
+  })
+
+  test.each<[string, object, string]>([
+    [
+      'to a skill',
+      { receiver_agent_id: '12', receiver_agent_name: 'SKILL', receiver_agent_dni: '-' },
+      'agent_transfer_requested: chat transferred',
+    ],
+    [
+      'to a routing point that the operation is known to have',
+      { receiver_agent_id: '4471', receiver_agent_name: 'Ventas', receiver_agent_dni: '', 'colloquy:routing_point': true },
+      'flow_transition: chat returned to the bot',
+    ],
+    [
+      'to one by its name',
+      { receiver_agent_id: '4471', receiver_agent_name: 'Routing Point 4471', receiver_agent_dni: '' },
+      'flow_transition: chat returned to the bot',
+    ],
+    ['to the bot by its name', { receiver_agent_name: 'chat_bot' }, 'flow_transition: chat returned to the bot'],
+    [
+      'from nobody, which no document has: an agent has it for the first time',
+      { transfer_agent_id: '0', transfer_agent_name: 'SKILL', transfer_agent_dni: '-' },
+      'agent_transferred: chat transferred',
+    ],
+  ])('%s', (_, more, event) => {
+    expect(eventsOf(more)).toEqual([event])
   })
 
   test('is another one by any of its fields', () => {
@@ -762,5 +858,172 @@ describe('local time', () => {
 
   test('of an hour that is left out is read by the clock before, and marked', () => {
     expect(at('2026-03-29 02:30:00')).toEqual(['2026-03-29T01:30:00.000Z', true])
+  })
+})
+
+describe('diagram_11', () => {
+  const CALL = {
+    conn_id: '900',
+    time_on_rp: '00:01:00',
+    end_date_rp: '2025-03-02 09:16:00',
+    rp_id: '4480',
+    ani: '573001112233',
+    customer_id: '31',
+    time_on_skill: '00:00:20',
+    skill_id: '12',
+    skill_result: 'ANSWER',
+    go_to_agent: 'yes',
+    agent_id: '44710',
+    agent_name: 'Robin',
+    time_with_agent: '00:05:00',
+    cod_act: '3',
+    cod_act_2: '-',
+    type_interaction: 'inbound',
+    total_time: '00:06:20',
+  }
+  const call = (more: object = {}, config: Record<string, unknown> = {}) =>
+    told('diagram_11', { ...CALL, ...more }, config).sessions[0]
+
+  test('a call is a session, with every field in its place', () => {
+    expect(call()).toMatchObject({
+      session_id: '900',
+      bot_id: '4480',
+      channel: 'voice',
+      started_at: T('2025-03-02T14:15:00Z'),
+      transferred_at: T('2025-03-02T14:16:00Z'),
+      ended_at: T('2025-03-02T14:21:20Z'),
+      containment: 'AGENT',
+      queue: '12',
+      agent_id: '44710',
+      agent_name: 'Robin',
+      outcome: '3',
+      user_id: '31',
+      channel_user_id: '573001112233',
+      attributes: { type_interaction: 'inbound', skill_result: 'ANSWER', time_on_skill: '00:00:20' },
+    })
+  })
+
+  test('that stayed with the bot, says nothing of it, or is dated by its start', () => {
+    expect(call({ go_to_agent: 'no', skill_id: '-' })).toMatchObject({
+      containment: 'SELF_SERVICE',
+      transferred_at: null,
+      queue: null,
+    })
+    expect(call({ go_to_agent: '' })).toMatchObject({ containment: 'UNKNOWN', transferred_at: null })
+    expect(call({}, { ivrDate: 'start' })).toMatchObject({
+      started_at: T('2025-03-02T14:16:00Z'),
+      transferred_at: T('2025-03-02T14:17:00Z'),
+    })
+    expect(faultsOf('diagram_11', { ...CALL, conn_id: '-' })).toEqual([['conn_id', 'is missing']])
+  })
+})
+
+test('diagram_15: a conversation with a voice bot, in the form of the sample, is a session; beside diagram_11 an event of one', () => {
+  const row = {
+    conversational_id: 'conversations-voice-61083',
+    connect_id: '6736.4628.1040.1768782812.1814',
+    date: '2026-01-18 19:34:31',
+    ivr_time: '00:01:41',
+    nlp_credits: '2.887',
+    asr_time: '00:00:24',
+    tts_credits: '1856',
+  }
+  expect(told('diagram_15', row).sessions).toMatchObject([
+    {
+      session_id: '6736.4628.1040.1768782812.1814',
+      bot_id: 'conversations-voice-61083',
+      channel: 'voice',
+      started_at: T('2026-01-19T00:32:50Z'),
+      ended_at: T('2026-01-19T00:34:31Z'),
+      containment: 'UNKNOWN',
+      attributes: { nlp_credits: '2.887', asr_time: '00:00:24', tts_credits: '1856' },
+    },
+  ])
+  const beside = told('diagram_15', row, { streams: ['diagram_11', 'diagram_15'] })
+  expect(beside).toMatchObject({
+    sessions: [],
+    events: [{ type: 'other', name: 'voice conversation', session_id: row.connect_id }],
+  })
+})
+
+test('chat_1: what an agent noted of a chat is a tag of it, when it had closed', () => {
+  const row = {
+    conn_id: '186067617',
+    channel: 'whatsapp',
+    date: '2025-03-02 09:15:20',
+    chat_duration: '1800',
+    agent_id: '44710',
+    cod_act: 'TIMEOUTCHAT',
+    description_cod_act: 'Cierre',
+    skill_id: '12',
+    feeling: 'very negative',
+    customer_id: '31',
+    'agent_anwers ': '4',
+  }
+  expect(told('chat_1', row).events).toMatchObject([
+    {
+      type: 'tag_applied',
+      name: 'TIMEOUTCHAT',
+      session_id: '186067617',
+      occurred_at: T('2025-03-02T14:45:20Z'),
+      occurred_at_estimated: true,
+      user_id: '31',
+      attributes: { description_cod_act: 'Cierre', skill_id: '12', feeling: 'very negative', agent_answers: '4' },
+    },
+  ])
+  expect(told('chat_1', { ...row, date_close: '2025-03-02 09:40:00', cod_act: '-' }).events).toMatchObject([
+    { type: 'other', name: 'chat handled', occurred_at: T('2025-03-02T14:40:00Z'), occurred_at_estimated: false },
+  ])
+  expect(idOf('chat_1', { ...row, cod_act: 'later' }), 'typed late').toBe(idOf('chat_1', row))
+})
+
+test('chat_4: a case of mail or a social network is a session with what was written and the answer', () => {
+  const row = {
+    channel: 'Email',
+    agent_name: 'Robin',
+    skill_id: '12',
+    case_id: '77',
+    subject: 'Factura',
+    from: 'ana@example.com',
+    to: 'ayuda@example.com',
+    body: 'No llega',
+    answer: 'Va en camino',
+    date_creation: '2025-03-02 09:15:20',
+    close_date: '2025-03-02 10:15:20',
+    evaluation_survey: '4',
+    cod_act: '3',
+    comments: '',
+    attachments: ['https://files.example.com/a.pdf'],
+    status: 'close',
+  }
+  const { sessions, messages } = told('chat_4', row)
+  expect(sessions).toMatchObject([
+    {
+      session_id: 'case-77',
+      channel: 'email',
+      status: 'CLOSED',
+      containment: 'AGENT',
+      started_at: T('2025-03-02T14:15:20Z'),
+      ended_at: T('2025-03-02T15:15:20Z'),
+      queue: '12',
+      agent_name: 'Robin',
+      satisfaction: 4,
+      outcome: '3',
+      user_id: 'ana@example.com',
+      attributes: {
+        subject: 'Factura',
+        to: 'ayuda@example.com',
+        status: 'close',
+        attachments: '["https://files.example.com/a.pdf"]',
+      },
+    },
+  ])
+  expect(messages.map(({ sender, text, sent_at, sent_at_estimated }) => [sender, text, sent_at, sent_at_estimated])).toEqual([
+    ['USER', 'No llega', T('2025-03-02T14:15:20Z'), false],
+    ['AGENT', 'Va en camino', T('2025-03-02T15:15:20Z'), true],
+  ])
+  expect(told('chat_4', { ...row, status: 'open', close_date: '-', answer: '-', agent_name: '' })).toMatchObject({
+    sessions: [{ status: 'OPEN', ended_at: null, containment: 'UNKNOWN' }],
+    messages: [{ sender: 'USER' }],
   })
 })

@@ -4,7 +4,18 @@ import { type Agent, Random, type World } from '../../../src/sim/index.ts'
 import { type Account, BOT_NAME, type Chat, extensionOf, isNamed, knowsCustomer } from './account.ts'
 import type { Quirks } from './quirks.ts'
 
-export const REPORTS = ['diagram_9', 'chat_8', 'chat_2', 'diagram_13', 'chat_11'] as const
+/** The operation has chats alone: the reports on calls, mail and social networks have no rows. */
+export const REPORTS = [
+  'diagram_9',
+  'chat_8',
+  'chat_2',
+  'diagram_13',
+  'chat_11',
+  'chat_1',
+  'chat_4',
+  'diagram_11',
+  'diagram_15',
+] as const
 export type Report = (typeof REPORTS)[number]
 
 /** All values are text, as the vendor writes them; `conversation` of `chat_2` is the one list. */
@@ -82,6 +93,12 @@ export class Reports {
         return chat.options.filter(shows).map(option => ({ atMs: option.atMs, row: this.#option(chat, option, nowMs) }))
       case 'chat_11':
         return chat.transfers.filter(shows).map(transfer => ({ atMs: transfer.atMs, row: this.#transfer(chat, transfer) }))
+      case 'chat_1':
+        return isClosed && chat.agent !== null ? [{ atMs: chat.closedAtMs, row: this.#handled(chat, chat.agent) }] : []
+      case 'chat_4':
+      case 'diagram_11':
+      case 'diagram_15':
+        return []
       case 'chat_8':
         return isClosed || this.#quirks.chatDate === 'opening'
           ? [{ atMs: selectedAtMs, row: this.#chat(chat, isClosed, nowMs) }]
@@ -145,6 +162,31 @@ export class Reports {
       last_sender: last === undefined || last.fromName === BOT_NAME ? 'chat_bot' : last.from.toLowerCase(),
       customer_id: this.#customerId(chat, closedAtMs, nowMs),
       customer_email: this.#blank(chat.customer.email),
+    }
+  }
+
+  /** Selected by the close (met by a client), dated by the opening. `agent_anwers ` is spelt as in the sample. */
+  #handled(chat: Chat, agent: Agent): Row {
+    const { closedAtMs, openedAtMs, takenAtMs, conversation, customer } = chat
+    return {
+      conn_id: chat.connId,
+      channel: WORDS[conversation.channel]?.chat ?? conversation.channel,
+      date: this.#date(openedAtMs),
+      customer_name: customer.name,
+      customer_email: this.#blank(customer.email),
+      customer_phone: this.#blank(customer.phone),
+      agent_id: extensionOf(agent, conversation, chat.rpId),
+      agent_name: agent.name,
+      time_on_agent: this.#duration(takenAtMs ?? closedAtMs, closedAtMs),
+      chat_duration: String(Math.floor((closedAtMs - openedAtMs) / 1000)),
+      cod_act: conversation.closedAtMs === null ? 'TIMEOUTCHAT' : 'RESUELTO',
+      description_cod_act: conversation.closedAtMs === null ? 'Cierre por inactividad' : 'Caso resuelto',
+      comments: this.#blank(''),
+      customer_id: customer.id,
+      skill_id: String(Number(chat.rpId) + 1000),
+      ASA: this.#duration(openedAtMs, takenAtMs ?? openedAtMs),
+      feeling: 'neutral',
+      'agent_anwers ': String(chat.lines.filter(({ from, fromName }) => from === 'AGENT' && fromName !== BOT_NAME).length),
     }
   }
 

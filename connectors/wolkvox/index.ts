@@ -1,5 +1,5 @@
 /**
- * wolkvox Manager, API v2: chats, what was said in them, menu options and transfers, from five reports of `reports_manager.php`.
+ * wolkvox Manager, API v2: chats, what was said in them, menu options and transfers, from five reports of `reports_manager.php`, and four more by choice.
  *
  * A report takes a range of the server's local time, has no paging, and answers 404 where it has no rows. Limits: one call at a time for each token (the
  * seed; two by the response codes), a thousand calls a day for each licence, 6,000 rows of `diagram_9` and 60,000 of any other report, 31 days and 60 s a call. Chats
@@ -725,7 +725,7 @@ function caseOf(row: Case, ctx: Ctx): Draft[] {
   const isOver = closed !== null || /^(?:close|archive)/i.test(row.status ?? '')
   const sessionId = `case-${row.caseId}`
   const of = ctx.session({ botId: botOf({}, ctx), sessionId, channel: row.channel })
-  const drafts = [
+  const drafts: Draft[] = [
     session(of, {
       startedAt: created.atMs,
       endedAt: closed === null ? null : Math.max(closed.atMs, created.atMs),

@@ -1,5 +1,5 @@
 /**
- * The rows of the five reports. A schema asks only for what a record cannot do without; everything else is read liberally: all values are text, also
+ * The rows of the five reports that are read by default. A schema asks only for what a record cannot do without; everything else is read liberally: all values are text, also
  * numbers and times, `-` and blanks are nothing, names come misspelt, in capitals or with a blank behind (`chanel`, `agent_anwers `). What is not
  * known here goes to `attributes`. Fields are from the vendor's document of `diagram_9` and from its Postman collection; nothing here is measured.
  */

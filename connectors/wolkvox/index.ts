@@ -566,11 +566,12 @@ function chatSession(row: Chat, ctx: Ctx): Draft {
   const endedAt = end === null ? null : Math.max(end.atMs, start.atMs)
   const handedMs = row.wentToAgent && row.timeOnChatbot !== null ? start.atMs + row.timeOnChatbot * SECOND : null
   // The turn's, because the session may stand published with it; where the two do not fit together, it was another request.
-  const isTurns = opening?.askedMs != null && Math.abs(opening.askedMs - (handedMs ?? opening.askedMs)) <= AROUND_TRANSFER_MS
-  const askedMs = !row.wentToAgent ? null : isTurns ? opening.askedMs : handedMs
+  const turnMs = opening?.askedMs ?? null
+  const isTurns = turnMs !== null && Math.abs(turnMs - (handedMs ?? turnMs)) <= AROUND_TRANSFER_MS
+  const askedMs = row.wentToAgent ? (isTurns ? turnMs : handedMs) : null
   const thread = threadOf(ctx.account, row)
-  const sessionId =
-    opening?.firstMs != null ? sessionOfTurns(thread, opening.firstMs) : (row.connId ?? sessionOfTurns(thread, start.atMs))
+  const firstMs = opening?.firstMs ?? null
+  const sessionId = firstMs === null ? (row.connId ?? sessionOfTurns(thread, start.atMs)) : sessionOfTurns(thread, firstMs)
   return session(ctx.session({ botId: botOf(row, ctx), sessionId, channel: channelWord(row.channel) }), {
     startedAt: start.atMs,
     endedAt,

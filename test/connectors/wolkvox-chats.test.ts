@@ -78,7 +78,7 @@ async function withRows<T>(shown: readonly Shown[], run: (bench: Bench, calls: s
       stop: () => server.stop(),
     }
   }
-  return withBench({ connector: wolkvox, start: start as never }, null, bench => run(bench, calls))
+  return withBench({ connector: wolkvox, start }, null, bench => run(bench, calls))
 }
 
 interface State {

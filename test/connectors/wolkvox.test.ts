@@ -358,7 +358,7 @@ describe('chat_11', () => {
   })
   const transfers = (rows: readonly object[]) => asked('20261109085959', '20261109090500', good(rows), 'chat_11')
   const typesOf = (rows: readonly unknown[]) => {
-    const { row, normalise } = wolkvox.streams['chat_11'] as Stream
+    const stream = wolkvox.streams['chat_11'] as Stream
     const config = wolkvox.config.parse({ token: 't', server: '1' })
     const ctx = rowContext({
       vendor: 'wolkvox',
@@ -370,7 +370,8 @@ describe('chat_11', () => {
       lookbackMs: 0,
     })
     return rows.map(raw =>
-      normalise(row.parse(raw) as never, ctx)
+      stream
+        .normalise(stream.row.parse(raw) as never, ctx)
         .map(({ record }) => ('type' in record ? record.type : ''))
         .join(),
     )

@@ -1,5 +1,5 @@
 /**
- * wolkvox Manager, API v2: chats, what was said in them, menu options and transfers, from five reports of `reports_manager.php`.
+ * wolkvox Manager, API v2: chats, what was said in them, menu options and transfers, from five reports of `reports_manager.php`, and four more by choice.
  *
  * A report takes a range of the server's local time, has no paging, and answers 404 where it has no rows. Limits: one call at a time for each token (the
  * seed; two by the response codes), a thousand calls a day for each licence, 6,000 rows of `diagram_9` and 60,000 of any other report, 31 days and 60 s a call. Chats
@@ -22,25 +22,42 @@ import {
   type RowContext,
   session,
   type SessionRef,
-  split,
   texts,
   type Window,
   zoneOf,
 } from '../../src/source/index.ts'
-import { pii } from './pii.ts'
-import { classify, readReport } from './reports.ts'
 import {
+  AROUND_TRANSFER_MS,
+  asksOf,
+  belongs,
+  chatsAround,
+  chatsOf,
+  openingsOf,
+  sessionOfTurns,
+  threadOf,
+  turnsBefore,
+} from './chats.ts'
+import { filesOrWords } from './files.ts'
+import { type Call, CallRow, type Case, CaseRow, HandledRow, type VoiceConversation, VoiceRow } from './optional.ts'
+import { pii } from './pii.ts'
+import { classify, jsonAfterWarnings, readInformation, readReport } from './reports.ts'
+import {
+  asReturned,
+  type Asked,
+  asUnnamed,
   channelWord,
   type Chat,
   ChatRow,
   ConversationRow,
-  filesOrWords,
   gathered,
   isMasked,
   isTrial,
-  lettersOf,
   type Line,
   MenuOptionRow,
+  receiverOf,
+  routingPointOf,
+  type Transfer,
+  transferIn,
   TransferRow,
   type Turn,
   TurnRow,
@@ -54,7 +71,9 @@ const MINUTE = 60 * SECOND
 const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 
-const STREAMS = ['diagram_9', 'chat_8', 'chat_2', 'diagram_13', 'chat_11'] as const
+const DEFAULT_STREAMS = ['diagram_9', 'chat_8', 'chat_2', 'diagram_13', 'chat_11'] as const
+/** Of calls, of mail and social networks, and what agents noted: what not every operation has, and what costs calls of the day. */
+const OPTIONAL_STREAMS = ['diagram_11', 'diagram_15', 'chat_1', 'chat_4'] as const
 
 const Config = z
   .strictObject({
@@ -74,10 +93,18 @@ const Config = z
       .refine(name => zoneOf(name) !== null, 'takes the name of a zone, such as America/Bogota, or an offset, such as -05:00')
       .describe("Zone of the server's clock, in which all times are asked for and told"),
     streams: z
-      .array(z.enum(STREAMS))
+      .array(z.enum([...DEFAULT_STREAMS, ...OPTIONAL_STREAMS]))
       .min(1)
-      .default([...STREAMS])
-      .describe('Reports to read. What one of them tells depends on which others are read'),
+      .default([...DEFAULT_STREAMS])
+      .describe(
+        'Reports to read; also diagram_11 and diagram_15 (calls), chat_1 (what agents noted of chats) and chat_4 (mail and social networks). What one of them tells depends on which others are read',
+      ),
+    ivrDate: z
+      .enum(['end', 'start'])
+      .default('end')
+      .describe(
+        "What `end_date_rp` of `diagram_11` is: the end of the routing point's part, as its name says, or its start, as its description says",
+      ),
     botId: z.string().min(1).optional().describe('bot_id of records whose routing point is not told. Default: the account'),
     findBots: z
       .boolean()
@@ -89,7 +116,19 @@ const Config = z
       .boolean()
       .default(true)
       .describe(
-        'Ask `chat_8` for the chats of turns of `diagram_9` that tell none, in windows of the past, whose chats have closed; one more call',
+        'Where turns of `diagram_9` or chats of `chat_8` tell no chat (`conn_id` is 0 or -), ask the other report for what joins them; one more call or two, only where there are such',
+      ),
+    findTransfers: z
+      .boolean()
+      .default(true)
+      .describe(
+        'Ask `diagram_9` for turns that hand over to a person when `chat_8` is read, so that a session shows at once and not when its chat has closed; one more call each time',
+      ),
+    findReceivers: z
+      .boolean()
+      .default(true)
+      .describe(
+        'Ask `information.php` for the routing points where `chat_11` has a transfer whose receiver may be one: such a chat goes back to the bot; one more call',
       ),
     sessionGapMs: z
       .int()
@@ -98,9 +137,9 @@ const Config = z
       .describe('A silence longer than this ends a session that is made of the turns of `diagram_9`, milliseconds'),
     transferAnswers: z
       .array(z.string().min(1))
-      .default(['transfer_skill', 'transfer to skill', 'transferir a skill'])
+      .optional()
       .describe(
-        'What in `routing_answer` is no words of the bot but the hand-over to a person; letters and digits count, and which skill may follow (`transfer_skill:12`)',
+        'What in `routing_answer` is no words of the bot but the hand-over to a person, where it is not `transfer_skill` in one of its forms; letters and digits count, and which skill may follow (`transfer_skill:12`)',
       ),
     maxRowsTurns: z
       .int()
@@ -131,12 +170,17 @@ const DATED = {
   longestMs: DAY,
   smallestMs: SECOND,
   lagMs: MINUTE,
+  // A thousand calls a day: what was read is read again rarely.
+  hotMs: 0,
   lookbackMs: 2 * HOUR,
   lookbackIntervalMs: HOUR,
   durableResume: true,
 } as const
 /** A chat shows when it has closed, which the vendor does 23 h after its beginning where nobody else did; by which time it is selected is not known. */
 const OF_CHATS = { ...DATED, lookbackMs: 26 * HOUR, lookbackIntervalMs: 3 * HOUR } as const
+
+/** Of what is dated by the end of a call. */
+const OF_CALLS = { ...DATED, pollIntervalMs: 30 * MINUTE } as const
 
 export default defineConnector({
   manifest: {
@@ -147,6 +191,7 @@ export default defineConnector({
     quota: { concurrency: 1, gapMs: 2 * SECOND, sharedBy: 'token' },
     pollIntervalMs: 5 * MINUTE,
     sessionStream: 'chat_8',
+    optionalStreams: OPTIONAL_STREAMS,
     pii,
   },
   config: Config,
@@ -155,13 +200,14 @@ export default defineConnector({
     baseUrl: rootOf(config),
     headers: { 'wolkvox-token': config.token, ...(config.sendServer && { wolkvox_server: serverOf(config) }) },
     classify,
+    jsonIn: jsonAfterWarnings,
     // The vendor gives up a call after 60 s.
     timeoutMs: 90 * SECOND,
   }),
 
   streams: {
     diagram_9: {
-      window: DATED,
+      window: { ...DATED, pollIntervalMs: 10 * MINUTE },
       row: TurnRow,
 
       read: readTurns,
@@ -169,10 +215,11 @@ export default defineConnector({
       identify: row => row.id,
 
       /**
-       * What was said and when is in the id. Beside `chat_8`, nothing else is waited for: a chat's id that is filled in later would move the turn to
-       * another session, and its messages would be there twice.
+       * Everything that is published of the row. Beside `chat_8` all but the chat's id: one that is filled in later would move the turn to another session,
+       * and its messages would be there twice.
        */
-      fingerprint: (row, ctx) => (ctx.config.streams.includes('chat_8') ? row.id : (jsonOf(row) ?? '')),
+      fingerprint: (row, ctx) =>
+        jsonOf(ctx.config.streams.includes('chat_8') ? { ...row, connId: null, afterMs: null } : row) ?? '',
 
       derive: config => {
         const publishes = !config.streams.includes('chat_8')
@@ -180,11 +227,12 @@ export default defineConnector({
           gapMs: config.sessionGapMs,
           publishes,
           // Turns whose chat is known by another turn of their session go to that chat.
-          ...(publishes ? {} : { sessionId: ({ key, firstAtMs, part }) => part ?? contentId(key, firstAtMs) }),
+          ...(publishes ? {} : { sessionId: ({ key, firstAtMs, part }) => part ?? sessionOfTurns(key, firstAtMs) }),
           turn: (row, ctx) => ({
-            key: contentId(ctx.account, row.rpId, row.sessionId ?? row.connId),
+            key: threadOf(ctx.account, row),
             atMs: timeOfTurn(row, ctx),
             part: row.connId,
+            afterMs: row.afterMs,
             botId: botOf(row, ctx),
             channel: channelWord(row.channel),
             userMessages: saidOf(row, ctx).filter(({ sender }) => sender === 'USER').length,
@@ -192,7 +240,8 @@ export default defineConnector({
             userId: userOf(row),
             channelUserId: row.customerPhone ?? row.sessionId,
             isTest: isTrial(row.channel) ? true : null,
-            transferred: isTransfer(row.answer, ctx.config),
+            transferred: askedIn(row, ctx) !== null,
+            queue: askedIn(row, ctx)?.skill ?? null,
             attributes: texts(attributesOf(row)),
           }),
         }
@@ -202,14 +251,18 @@ export default defineConnector({
         const of = sessionOfTurn(row, ctx)
         const { atMs, estimated } = momentOf(row.told, zoneNamed(ctx.config.timezone))
         const drafts: Draft[] = saidOf(row, ctx).map(said =>
-          message(of, {
-            ...said,
-            sentAt: atMs,
-            sentAtEstimated: estimated,
-            attributes: { ...attributesOf(row), ...said.attributes },
-          }),
+          message(
+            of,
+            {
+              ...said,
+              sentAt: atMs,
+              sentAtEstimated: estimated,
+              attributes: { ...attributesOf(row), ...said.attributes },
+            },
+            { answer: row.answer },
+          ),
         )
-        const isHandOver = isTransfer(row.answer, ctx.config)
+        const isHandOver = askedIn(row, ctx) !== null
         if (isHandOver || drafts.length === 0)
           drafts.push(
             event(of, {
@@ -228,53 +281,37 @@ export default defineConnector({
 
     chat_8: {
       gives: ['session'],
-      window: { ...OF_CHATS, pollIntervalMs: 10 * MINUTE },
+      // Hand-overs are looked for with it, so it has the vendor's own pace.
+      window: OF_CHATS,
       row: ChatRow,
 
-      read: ({ config, window, http }) =>
-        readReport({ api: 'chat_8', row: ChatRow }, { http, window, timezone: config.timezone, mostRows: config.maxRows }),
+      read: readChats,
 
-      identify: row => row.connId,
-
-      normalise: (row, ctx) => {
-        const zone = zoneNamed(ctx.config.timezone)
-        const start = momentOf(row.start, zone)
-        const moment = row.end === null ? null : momentOf(row.end, zone)
-        const end = moment !== null && realTime(moment.atMs, ctx) !== null ? moment : null
-        // An end before the start comes from an hour that the clock showed twice.
-        const endedAt = end === null ? null : Math.max(end.atMs, start.atMs)
-        const withAgent = wentToAgent(row)
-        const handedAtMs = withAgent && row.timeOnChatbot !== null ? start.atMs + row.timeOnChatbot * SECOND : null
-        return [
-          session(ctx.session({ botId: botOf(row, ctx), sessionId: row.connId, channel: channelWord(row.channel) }), {
-            startedAt: start.atMs,
-            endedAt,
-            endedAtEstimated: end !== null && (end.estimated || end.atMs < start.atMs),
-            status: end === null ? 'OPEN' : 'CLOSED',
-            containment: withAgent ? 'AGENT' : containedIn(row, end !== null),
-            interactive: row.customerChars === null ? null : row.customerChars > 0,
-            userId: userOf(row),
-            channelUserId: row.customerPhone ?? row.sessionId,
-            transferredAt: handedAtMs === null ? null : Math.min(handedAtMs, endedAt ?? Infinity),
-            agentId: row.agentId,
-            agentName: row.agentName,
-            totalMessages: row.timesChatted,
-            isTest: isTrial(row.channel) ? true : null,
-            attributes: {
-              ...row.attributes,
-              go_to_agent: row.goToAgent,
-              customer_chars: row.customerChars,
-              ...(start.estimated && { started_at: 'the clock showed this twice, or never' }),
-              ...(handedAtMs !== null && { transferred_at: 'start_date + time_on_chatbot' }),
-            },
-          }),
-        ]
+      /** What turns tell of a chat that is new or changed: its session, where no id does, and when a person was asked for. */
+      async expand({ config, rows, http, nowMs }) {
+        const openings = await openingsOf(
+          rows.filter(row => row.kind === 'chat'),
+          { config, http },
+          nowMs,
+        )
+        return rows.map(row => (row.kind === 'chat' && openings.has(row) ? { ...row, opening: openings.get(row) ?? null } : row))
       },
+      expandRows: 1000,
+
+      /** The turn that stood for the chat while it was open. */
+      formerId: row => (row.kind === 'chat' ? (row.opening?.formerId ?? null) : null),
+
+      identify: row => row.id,
+
+      /** Of a chat that is open only that it asked for a person, and that once; of others what the chat's own row says. */
+      fingerprint: row => (row.kind === 'asked' ? row.id : (jsonOf({ ...row, isUnnamed: null, opening: null }) ?? '')),
+
+      normalise: (row, ctx) => [row.kind === 'asked' ? openSession(row, ctx) : chatSession(row, ctx)],
     },
 
     chat_2: {
       gives: ['message'],
-      window: { ...OF_CHATS, pollIntervalMs: 15 * MINUTE },
+      window: { ...OF_CHATS, pollIntervalMs: HOUR },
       row: ConversationRow,
 
       read: readConversations,
@@ -293,7 +330,7 @@ export default defineConnector({
 
     diagram_13: {
       gives: ['event'],
-      window: { ...DATED, pollIntervalMs: 15 * MINUTE },
+      window: { ...DATED, pollIntervalMs: HOUR },
       row: MenuOptionRow,
 
       read: ({ config, window, http }) =>
@@ -310,22 +347,84 @@ export default defineConnector({
       },
     },
 
-    chat_11: {
-      gives: ['event'],
-      window: { ...DATED, pollIntervalMs: 15 * MINUTE },
-      row: TransferRow,
+    diagram_11: {
+      gives: ['session'],
+      window: OF_CALLS,
+      row: CallRow,
+      read: ({ config, window, http }) =>
+        readReport({ api: 'diagram_11', row: CallRow }, { http, window, timezone: config.timezone, mostRows: config.maxRows }),
+      identify: row => row.connId,
+      normalise: (row, ctx) => [callSession(row, ctx)],
+    },
 
+    diagram_15: {
+      gives: ['session', 'event'],
+      window: OF_CALLS,
+      row: VoiceRow,
+      read: ({ config, window, http }) =>
+        readReport({ api: 'diagram_15', row: VoiceRow }, { http, window, timezone: config.timezone, mostRows: config.maxRows }),
+      identify: row => row.connectId,
+      normalise: (row, ctx) => [voiceConversation(row, ctx)],
+    },
+
+    chat_1: {
+      gives: ['event'],
+      window: OF_CHATS,
+      row: HandledRow,
+      read: ({ config, window, http }) =>
+        readReport({ api: 'chat_1', row: HandledRow }, { http, window, timezone: config.timezone, mostRows: config.maxRows }),
+      identify: row => row.id,
+
+      /** What the agent noted, when the chat had closed. */
+      normalise: (row, ctx) => {
+        const zone = zoneNamed(ctx.config.timezone)
+        const opened = momentOf(row.opened, zone)
+        const closed = row.closed === null ? null : momentOf(row.closed, zone)
+        const of = ctx.session({ botId: botOf({}, ctx), sessionId: row.connId, channel: channelWord(row.channel) })
+        return [
+          event(of, {
+            eventId: row.id,
+            occurredAt: closed?.atMs ?? opened.atMs + (row.duration ?? 0) * SECOND,
+            occurredAtEstimated: closed === null || closed.estimated,
+            type: row.code === null ? 'other' : 'tag_applied',
+            name: row.code ?? 'chat handled',
+            userId: row.customerId,
+            attributes: row.attributes,
+          }),
+        ]
+      },
+    },
+
+    chat_4: {
+      gives: ['session', 'message'],
+      window: { ...DATED, lookbackMs: 7 * DAY, lookbackIntervalMs: 6 * HOUR, pollIntervalMs: HOUR },
+      row: CaseRow,
       read: ({ config, window, http }) =>
         readReport(
-          { api: 'chat_11', row: TransferRow, toldOf: row => row.told, idOf: row => row.id },
+          { api: 'chat_4', row: CaseRow, more: { attach_array: 'yes', include_attachments: 'false' } },
           { http, window, timezone: config.timezone, mostRows: config.maxRows },
         ),
+      identify: row => row.caseId,
+      normalise: caseOf,
+    },
+
+    chat_11: {
+      gives: ['event'],
+      window: { ...DATED, pollIntervalMs: 30 * MINUTE },
+      row: TransferRow,
+
+      read: readTransfers,
 
       identify: row => row.id,
 
-      normalise: (row, ctx) => [
-        eventOf(row, { type: 'agent_transferred', name: 'chat transferred', attributes: row.attributes }, ctx),
-      ],
+      /** An agent passes a chat on that was handed over before: to the bot, or, as one more request, to another agent or a skill. */
+      normalise: (row, ctx) => {
+        const fields =
+          row.receiver !== null
+            ? { type: 'flow_transition', name: 'chat returned to the bot' }
+            : { type: row.isByAgent ? 'agent_transfer_requested' : 'agent_transferred', name: 'chat transferred' }
+        return [eventOf(row, { ...fields, attributes: row.attributes }, ctx)]
+      },
     },
   },
 })
@@ -336,34 +435,25 @@ interface Reading {
   readonly http: Http
 }
 
-/** The live edge and its lookback are read in shorter windows than this, and most chats have closed after it. */
-const PAST_MS = 6 * HOUR
-
 /**
- * A turn may tell no chat (`0` in the vendor's sample). `chat_8` tells at which time a customer had which, but only when it has closed; so it is asked where
- * a window lies back or is long, as in a backfill, which also keeps the calls of a usual day as they are.
+ * A turn may tell no chat (`0` in the vendor's sample). `chat_8` tells at which time a customer had which, but only when it has closed; so it is asked only
+ * where there are such turns.
  */
 async function* readTurns({ nowMs, ...of }: Reading & { readonly nowMs: number }): AsyncIterable<Page> {
   const { config, window, http } = of
-  const { fromMs, untilMs } = window
-  const isPast = untilMs <= nowMs - PAST_MS || untilMs - fromMs > PAST_MS
-  const asks = isPast && config.findChats && config.streams.includes('chat_8')
+  const asks = config.findChats && config.streams.includes('chat_8')
   const how = { http, window, timezone: config.timezone, mostRows: config.maxRowsTurns }
   const spec = { api: 'diagram_9', row: TurnRow, toldOf: (row: Turn) => row.told, idOf: (row: Turn) => row.id }
   for await (const page of readReport(spec, how)) {
-    if (!asks || page.rows.every(raw => turnWithoutChat(raw) === null)) {
+    const turns = page.rows.map(turnWithoutChat)
+    if (!asks || turns.every(turn => turn === null)) {
       yield page
       continue
     }
-    // By whichever of its times a chat is selected: it lasts for less than a day.
-    const chats = Map.groupBy(
-      await chatsOf({ ...of, window: { fromMs: fromMs - DAY, untilMs: Math.min(untilMs + DAY, nowMs) } }),
-      chat => chat.sessionId,
-    )
-    const rows = page.rows.map(raw => {
-      const turn = turnWithoutChat(raw)
-      const chat = turn === null ? null : chatAt(turn, chats.get(turn.sessionId) ?? [], config)
-      return chat === null ? raw : withChat(raw, chat.connId)
+    const chats = Map.groupBy(await chatsAround(of, nowMs), chat => chat.sessionId)
+    const rows = page.rows.map((raw, place) => {
+      const turn = turns[place] ?? null
+      return turn === null ? raw : withChat(raw, belongs(turn, chats.get(turn.sessionId) ?? [], config, nowMs))
     })
     yield { ...page, rows }
   }
@@ -374,39 +464,31 @@ function turnWithoutChat(raw: unknown): Turn | null {
   return turn.success && turn.data.connId === null ? turn.data : null
 }
 
-/** The chat of this customer that was under way, or, as two reports may tell a time differently, was so within a minute. */
-function chatAt(turn: Turn, chats: readonly Chat[], { timezone }: Config): Chat | null {
-  const at = (told: Told) => momentOf(told, zoneNamed(timezone)).atMs
-  const turnMs = at(turn.told)
-  const [nearest] = chats
-    .filter(({ rpId }) => rpId === null || turn.rpId === null || rpId === turn.rpId)
-    .map(chat => ({ chat, startMs: at(chat.start), endMs: chat.end === null ? Infinity : at(chat.end) }))
-    .map(({ chat, startMs, endMs }) => ({ chat, startMs, offMs: Math.max(startMs - turnMs, turnMs - endMs, 0) }))
-    .filter(({ offMs }) => offMs <= MINUTE)
-    .sort((a, b) => a.offMs - b.offMs || b.startMs - a.startMs)
-  return nearest?.chat ?? null
+/** Chats, and turns that ask for a person in chats that are open. Turns are asked for first: a chat that closes meanwhile is told as a chat. */
+async function* readChats({ nowMs, ...of }: Reading & { readonly nowMs: number }): AsyncIterable<Page> {
+  const { config, window, http } = of
+  const turns = await turnsBefore(of, nowMs)
+  const isUnnamed = turns.some(({ turn }) => turn.connId === null)
+  for await (const page of readReport(
+    { api: 'chat_8', row: ChatRow },
+    { http, window, timezone: config.timezone, mostRows: config.maxRows },
+  )) {
+    const chats = page.rows.flatMap(raw => {
+      const row = ChatRow.safeParse(raw)
+      return row.success && row.data.kind === 'chat' ? [row.data] : []
+    })
+    const asked = turns.length === 0 ? [] : await asksOf(of, turns, chats, nowMs)
+    yield { ...page, rows: [...asked, ...(isUnnamed ? page.rows.map(asUnnamed) : page.rows)] }
+  }
 }
 
-/** For another report's rows, which come without them where `chat_8` is refused, or has more in an hour than the vendor gives at once. */
-async function chatsOf(of: Reading): Promise<Chat[]> {
-  const { config, window, http } = of
-  const chats: Chat[] = []
-  try {
-    const how = { http, window, timezone: config.timezone, mostRows: config.maxRows }
-    for await (const { rows } of readReport({ api: 'chat_8', row: ChatRow }, how))
-      for (const raw of rows) {
-        const chat = ChatRow.safeParse(raw)
-        if (chat.success) chats.push(chat.data)
-      }
-    return chats
-  } catch (error) {
-    const code = error instanceof FlowError ? error.code : null
-    if (code === 'SRC_REFUSED') return []
-    if (code !== 'SRC_WINDOW_TOO_LARGE') throw error
-    const lengthMs = window.untilMs - window.fromMs
-    if (lengthMs <= HOUR) return []
-    for (const half of split(window, Math.ceil(lengthMs / 2))) chats.push(...(await chatsOf({ ...of, window: half })))
-    return chats
+/** Whether the receiver is a routing point no row says: so where one may be, the operation's routing points are asked for. */
+async function* readTransfers({ config, window, http }: Reading): AsyncIterable<Page> {
+  const spec = { api: 'chat_11', row: TransferRow, toldOf: (row: Transfer) => row.told, idOf: (row: Transfer) => row.id }
+  for await (const page of readReport(spec, { http, window, timezone: config.timezone, mostRows: config.maxRows })) {
+    const asks = config.findReceivers && page.rows.some(raw => receiverOf(raw) !== null)
+    const points = new Set(asks ? (await readInformation('routing_points', http)).map(routingPointOf) : [])
+    yield { ...page, rows: page.rows.map(raw => (points.has(receiverOf(raw) ?? '') ? asReturned(raw) : raw)) }
   }
 }
 
@@ -416,7 +498,7 @@ async function* readConversations(of: Reading): AsyncIterable<Page> {
   const how = { http, window, timezone: config.timezone, mostRows: config.maxRows }
   for await (const page of readReport({ api: 'chat_2', row: ConversationRow }, how)) {
     const asks = page.rows.length > 0 && config.findBots && config.streams.includes('chat_8')
-    const bots = new Map((asks ? await chatsOf(of) : []).map(({ connId, rpId }) => [connId, rpId]))
+    const bots = new Map((asks ? await chatsOf(of) : []).map(({ id, rpId }) => [id, rpId]))
     yield { ...page, rows: gathered(page.rows).map(raw => withBot(raw, bots)) }
   }
 }
@@ -442,7 +524,7 @@ function saidOf({ id, query, answer }: Turn, { config }: Ctx) {
   const isAnswerMasked = isMasked(answer)
   const question = query ?? (isAnswerMasked ? answer : null)
   const masked = isMasked(question) ? { masked: true } : isAnswerMasked ? { routing_answer: answer } : {}
-  const bot = isAnswerMasked || isTransfer(answer, config) ? null : answer
+  const bot = isAnswerMasked || transferIn(answer, config.transferAnswers) !== null ? null : answer
   return [
     ...(question === null
       ? []
@@ -456,14 +538,71 @@ function attributesOf({ attributes, connId }: Turn): Readonly<Record<string, unk
   return { ...attributes, conn_id: connId }
 }
 
-function isTransfer(answer: string | null, { transferAnswers }: Config): boolean {
-  if (answer === null) return false
-  const letters = new Set([answer, answer.replace(TARGET, '')].map(lettersOf))
-  return transferAnswers.some(word => letters.has(lettersOf(word)))
+function askedIn({ answer }: Turn, { config }: Ctx): { readonly skill: string | null } | null {
+  return transferIn(answer, config.transferAnswers)
 }
 
-/** To whom a chat is handed, after a sign, or a number by itself. */
-const TARGET = /\s*[:=|(>#].*$|[\s_-]+\d+\s*$/s
+/** A chat that asked for a person and has not closed: a turn tells so, and the chat's row completes it. */
+function openSession({ turn, first }: Asked, ctx: Ctx): Draft {
+  const zone = zoneNamed(ctx.config.timezone)
+  const [asked, begun] = [momentOf(turn.told, zone), momentOf(first, zone)]
+  const sessionId = turn.connId ?? sessionOfTurns(threadOf(ctx.account, turn), begun.atMs)
+  return session(ctx.session({ botId: botOf(turn, ctx), sessionId, channel: channelWord(turn.channel) }), {
+    startedAt: Math.min(begun.atMs, asked.atMs),
+    status: 'OPEN',
+    containment: 'AGENT',
+    userId: userOf(turn),
+    channelUserId: turn.customerPhone ?? turn.sessionId,
+    transferredAt: asked.atMs,
+    queue: askedIn(turn, ctx)?.skill ?? null,
+    isTest: isTrial(turn.channel) ? true : null,
+    attributes: { ...attributesOf(turn), transferred_at: TOLD_BY_TURN },
+  })
+}
+
+const TOLD_BY_TURN = 'a turn of diagram_9'
+
+function chatSession(row: Chat, ctx: Ctx): Draft {
+  const zone = zoneNamed(ctx.config.timezone)
+  const { opening } = row
+  const start = momentOf(row.start, zone)
+  const moment = row.end === null ? null : momentOf(row.end, zone)
+  const end = moment !== null && realTime(moment.atMs, ctx) !== null ? moment : null
+  // An end before the start comes from an hour that the clock showed twice.
+  const endedAt = end === null ? null : Math.max(end.atMs, start.atMs)
+  const handedMs = row.wentToAgent && row.timeOnChatbot !== null ? start.atMs + row.timeOnChatbot * SECOND : null
+  // The turn's, because the session may stand published with it; where the two do not fit together, it was another request.
+  const turnMs = opening?.askedMs ?? null
+  const isTurns = turnMs !== null && Math.abs(turnMs - (handedMs ?? turnMs)) <= AROUND_TRANSFER_MS
+  const askedMs = row.wentToAgent ? (isTurns ? turnMs : handedMs) : null
+  const thread = threadOf(ctx.account, row)
+  const firstMs = opening?.firstMs ?? null
+  const sessionId = firstMs === null ? (row.connId ?? sessionOfTurns(thread, start.atMs)) : sessionOfTurns(thread, firstMs)
+  return session(ctx.session({ botId: botOf(row, ctx), sessionId, channel: channelWord(row.channel) }), {
+    startedAt: start.atMs,
+    endedAt,
+    endedAtEstimated: end !== null && (end.estimated || end.atMs < start.atMs),
+    status: end === null ? 'OPEN' : 'CLOSED',
+    containment: row.wentToAgent ? 'AGENT' : containedIn(row, end !== null),
+    interactive: row.customerChars === null ? null : row.customerChars > 0,
+    userId: userOf(row),
+    channelUserId: row.customerPhone ?? row.sessionId,
+    transferredAt: askedMs === null ? null : Math.min(askedMs, endedAt ?? Infinity),
+    queue: row.wentToAgent ? (opening?.skill ?? null) : null,
+    agentId: row.agentId,
+    agentName: row.agentName,
+    totalMessages: row.timesChatted,
+    isTest: isTrial(row.channel) ? true : null,
+    attributes: {
+      ...row.attributes,
+      go_to_agent: row.goToAgent,
+      customer_chars: row.customerChars,
+      ...(sessionId !== row.connId && { conn_id: row.connId }),
+      ...(start.estimated && { started_at: 'the clock showed this twice, or never' }),
+      ...(askedMs !== null && { transferred_at: isTurns ? TOLD_BY_TURN : 'start_date + time_on_chatbot' }),
+    },
+  })
+}
 
 function messageOf(of: SessionRef, line: Line, seq: number, chat: Line['attributes'], ctx: Ctx): Draft {
   const { atMs, estimated } = momentOf(line.told, zoneNamed(ctx.config.timezone))
@@ -510,13 +649,6 @@ function eventOf(
     : event(ctx.session({ botId, sessionId: row.connId, channel }), all)
 }
 
-function wentToAgent({ goToAgent, agentId, timeWithAgent }: Chat): boolean {
-  const told = goToAgent?.toLowerCase()
-  return told === undefined ? agentId !== null || (timeWithAgent ?? 0) > 0 : YES.has(told)
-}
-
-const YES: ReadonlySet<string> = new Set(['yes', 'si', 'sí', 'true', '1'])
-
 /** Of a chat that stayed with the bot. Whether the customer left content or gave up, the vendor does not tell. */
 function containedIn({ goToAgent, customerChars }: Chat, isOver: boolean): string {
   return !isOver || goToAgent === null || customerChars === 0 ? 'UNKNOWN' : 'SELF_SERVICE'
@@ -544,4 +676,101 @@ function serverOf({ baseUrl, server }: Config): string {
 /** YAML reads an unquoted 0010 as the number 10. */
 function digitsOf(server: string): string {
   return server.replace(/^wv/i, '').padStart(4, '0')
+}
+
+/** A call, from the routing point to its end. */
+function callSession(row: Call, ctx: Ctx): Draft {
+  const { atMs, estimated } = momentOf(row.told, zoneNamed(ctx.config.timezone))
+  const onRpMs = (row.timeOnRp ?? 0) * SECOND
+  const [startedAt, leftAt] = ctx.config.ivrDate === 'end' ? [atMs - onRpMs, atMs] : [atMs, atMs + onRpMs]
+  const totalMs = row.totalTime === null ? leftAt - startedAt + (row.timeWithAgent ?? 0) * SECOND : row.totalTime * SECOND
+  return session(ctx.session({ botId: botOf(row, ctx), sessionId: row.connId, channel: 'voice' }), {
+    startedAt,
+    endedAt: Math.max(startedAt + totalMs, leftAt),
+    endedAtEstimated: estimated || row.totalTime === null,
+    status: 'CLOSED',
+    containment: row.wentToAgent === null ? 'UNKNOWN' : row.wentToAgent ? 'AGENT' : 'SELF_SERVICE',
+    userId: row.customerId ?? row.phone,
+    channelUserId: row.phone,
+    transferredAt: row.wentToAgent === true ? leftAt : null,
+    queue: row.skillId,
+    agentId: row.agentId,
+    agentName: row.agentName,
+    outcome: row.outcome,
+    attributes: row.attributes,
+  })
+}
+
+/** A session; or, where `diagram_11` tells the sessions of calls, an event of one. */
+function voiceConversation(row: VoiceConversation, ctx: Ctx): Draft {
+  const { atMs, estimated } = momentOf(row.told, zoneNamed(ctx.config.timezone))
+  const of = ctx.session({ botId: botOf(row, ctx), sessionId: row.connectId, channel: 'voice' })
+  if (ctx.config.streams.includes('diagram_11'))
+    return event(of, {
+      eventId: contentId('diagram_15', row.connectId),
+      occurredAt: atMs,
+      occurredAtEstimated: estimated,
+      type: 'other',
+      name: 'voice conversation',
+      attributes: row.attributes,
+    })
+  return session(of, {
+    startedAt: atMs - (row.ivrTime ?? 0) * SECOND,
+    endedAt: atMs,
+    endedAtEstimated: estimated,
+    status: 'CLOSED',
+    containment: 'UNKNOWN',
+    attributes: row.attributes,
+  })
+}
+
+/** A case of mail or a social network: what was written, and the answer. Its id has a name before it, because chats have numbers, too. */
+function caseOf(row: Case, ctx: Ctx): Draft[] {
+  const zone = zoneNamed(ctx.config.timezone)
+  const created = momentOf(row.created, zone)
+  const closed = row.closed === null ? null : momentOf(row.closed, zone)
+  const isOver = closed !== null || /^(?:close|archive)/i.test(row.status ?? '')
+  const sessionId = `case-${row.caseId}`
+  const of = ctx.session({ botId: botOf({}, ctx), sessionId, channel: row.channel })
+  const drafts: Draft[] = [
+    session(of, {
+      startedAt: created.atMs,
+      endedAt: closed === null ? null : Math.max(closed.atMs, created.atMs),
+      endedAtEstimated: closed?.estimated ?? false,
+      status: isOver ? 'CLOSED' : 'OPEN',
+      containment: row.agentName === null ? 'UNKNOWN' : 'AGENT',
+      userId: row.from,
+      channelUserId: row.from,
+      queue: row.skillId,
+      agentName: row.agentName,
+      satisfaction: row.rating,
+      outcome: row.code,
+      attributes: { ...row.attributes, status: row.status },
+    }),
+  ]
+  if (row.body !== null)
+    drafts.push(
+      message(of, {
+        messageId: `${sessionId}/q`,
+        sentAt: created.atMs,
+        sentAtEstimated: created.estimated,
+        seq: 0,
+        sender: 'USER',
+        ...filesOrWords(row.body),
+      }),
+    )
+  if (row.answer !== null)
+    drafts.push(
+      message(of, {
+        messageId: `${sessionId}/a`,
+        sentAt: closed?.atMs ?? created.atMs,
+        // When the answer was sent no field says.
+        sentAtEstimated: true,
+        seq: 1,
+        sender: 'AGENT',
+        ...filesOrWords(row.answer),
+        agentName: row.agentName,
+      }),
+    )
+  return drafts
 }

@@ -11,6 +11,7 @@ import {
   jsonOf,
   number,
   type Page,
+  parseJson,
   saysFault,
   text,
   twice,
@@ -25,11 +26,13 @@ export interface ReportSpec<R> {
   readonly row: z.ZodType<R>
   /** Set where the vendor selects rows by a time that they tell: what lies outside the window is left to its own. Else every row that comes is kept. */
   readonly toldOf?: (row: R) => Told
+  /** More parameters than the window. */
+  readonly more?: Readonly<Record<string, string>>
   /** Set where rows have no id, and equal ones are told apart by an ordinal: the id without it. */
   readonly idOf?: (row: R) => string
 }
 
-type Query = Readonly<Record<'api' | 'date_ini' | 'date_end', string>>
+type Query = Readonly<Record<string, string>>
 
 export interface ReadSpec {
   readonly http: Http
@@ -52,7 +55,7 @@ export async function* readReport<R>(spec: ReportSpec<R>, of: ReadSpec): AsyncIt
 
 async function rowsOf<R>(spec: ReportSpec<R>, range: Range, of: ReadSpec): Promise<unknown[]> {
   const isSmallest = of.window.untilMs - of.window.fromMs <= SECOND
-  const raws = await ask(spec.api, range, of)
+  const raws = await ask(spec, range, of)
   if (raws !== null && raws.length < of.mostRows) return kept(spec, raws, of)
   if (!isSmallest)
     throw new FlowError('SRC_WINDOW_TOO_LARGE', {
@@ -63,7 +66,7 @@ async function rowsOf<R>(spec: ReportSpec<R>, range: Range, of: ReadSpec): Promi
   // The second more on either side may be what is too much; where ends are exclusive, nothing comes without it.
   const secondMs = wallOf(secondsOf(of.window).firstMs, zoneNamed(of.timezone))
   const second = { firstMs: secondMs, lastMs: secondMs }
-  const alone = await ask(spec.api, second, of)
+  const alone = await ask(spec, second, of)
   if (alone !== null && alone.length > 0 && alone.length < of.mostRows) return kept(spec, alone, of)
   const shown = alone !== null && alone.length > 0 ? alone : (raws ?? [])
   return [
@@ -73,8 +76,12 @@ async function rowsOf<R>(spec: ReportSpec<R>, range: Range, of: ReadSpec): Promi
 }
 
 /** The rows of a closed range of the wall clock; null: the vendor says that they are too many, or cannot give them in time. */
-async function ask(api: string, { firstMs, lastMs }: Range, { http, window }: ReadSpec): Promise<readonly unknown[] | null> {
-  const query = { api, date_ini: digits(firstMs), date_end: digits(lastMs) }
+async function ask<R>(
+  { api, more }: ReportSpec<R>,
+  { firstMs, lastMs }: Range,
+  { http, window }: ReadSpec,
+): Promise<readonly unknown[] | null> {
+  const query = { api, ...more, date_ini: digits(firstMs), date_end: digits(lastMs) }
   try {
     return await get(query, http)
   } catch (error) {
@@ -87,18 +94,28 @@ async function ask(api: string, { firstMs, lastMs }: Range, { http, window }: Re
 }
 
 /** Where `base.url` has a path of its own (a proxy's), it may be the root or what stands before it. */
-async function get(query: Query, http: Http): Promise<readonly unknown[]> {
+async function get(query: Query, http: Http, file = 'reports_manager.php'): Promise<readonly unknown[]> {
   const at = (path: string) =>
     twice(
       () => http.getJson(path, query, Envelope, { empty: NOTHING, emptyStatus: [404, 400] }),
       rows => rows === OPEN,
     )
   try {
-    return await at('/reports_manager.php')
+    return await at(`/${file}`)
   } catch (error) {
     const isElsewhere = error instanceof FlowError && error.code === 'SRC_REFUSED' && error.details.status === 404
     if (!isElsewhere || /\/api\/v\d/.test(String(error.details['path']))) throw error
-    return at('/api/v2/reports_manager.php')
+    return at(`/api/v2/${file}`)
+  }
+}
+
+/** Rows of `information.php`, which has no times; none where the token may not read it. */
+export async function readInformation(api: string, http: Http): Promise<readonly unknown[]> {
+  try {
+    return await get({ api }, http, 'information.php')
+  } catch (error) {
+    if (error instanceof FlowError && error.code === 'SRC_REFUSED') return []
+    throw error
   }
 }
 
@@ -201,6 +218,27 @@ export const Envelope = z.unknown().transform((body, ctx): readonly unknown[] =>
   ctx.issues.push({ code: 'custom', input: undefined, path: ['data'], message: 'is missing' })
   return z.NEVER
 })
+
+/** How PHP writes what it has to say, as text or in HTML. */
+const WARNS =
+  /^\s*(?:<br\s*\/?>\s*)*(?:<b>)?\s*(?:PHP )?(?:Warning|Notice|Deprecated|Strict Standards|Parse error|Fatal error|Recoverable fatal error)(?:<\/b>)?\s*:/i
+/** Beginnings of JSON that are tried: words of warnings may look so. */
+const MOST_TRIED = 20
+
+/** The answer behind warnings of PHP, which a server that shows its errors writes before it. */
+export function jsonAfterWarnings(text: string): unknown {
+  if (!WARNS.test(text.slice(0, 500))) return undefined
+  const begins = /(?:^|[\r\n>])[ \t]*([{[])/g
+  for (let tried = 0, found = begins.exec(text); tried < MOST_TRIED && found !== null; tried++, found = begins.exec(text)) {
+    try {
+      const value = parseJson(text.slice(begins.lastIndex - 1))
+      if (typeof value === 'object') return value
+    } catch {
+      // Words of a warning.
+    }
+  }
+  return undefined
+}
 
 /**
  * What an answer means that is no rows. A status in the body of a good answer counts as the answer's. 404 with the vendor's own words is an empty window,

@@ -1,10 +1,11 @@
 /**
- * The rows of the five reports. A schema asks only for what a record cannot do without; everything else is read liberally: all values are text, also
+ * The rows of the five reports that are read by default. A schema asks only for what a record cannot do without; everything else is read liberally: all values are text, also
  * numbers and times, `-` and blanks are nothing, names come misspelt, in capitals or with a blank behind (`chanel`, `agent_anwers `). What is not
  * known here goes to `attributes`. Fields are from the vendor's document of `diagram_9` and from its Postman collection; nothing here is measured.
  */
 import { z } from 'zod'
 import { channelOf, clean, contentId, contentIds, isPlaceholder, number, put, text, timeFault } from '../../src/source/index.ts'
+import { filesOrWords, type Said } from './files.ts'
 import { type Told, toldOf } from './wall.ts'
 
 type Loose = Readonly<Record<string, unknown>>
@@ -16,6 +17,8 @@ export interface Turn {
   readonly told: Told
   /** The chat's id; null where it is not told (`0`). */
   readonly connId: string | null
+  /** When another chat of the same customer ended before it, epoch milliseconds, as far as that was looked up. */
+  readonly afterMs: number | null
   /** Customer, operation and connector: the same for all chats of a customer on a channel. Null only where `connId` is told. */
   readonly sessionId: string | null
   readonly rpId: string | null
@@ -29,7 +32,10 @@ export interface Turn {
 
 /** `chat_8`: one chat from start to close. */
 export interface Chat {
-  readonly connId: string
+  readonly kind: 'chat'
+  readonly id: string
+  /** Null where the chat has none (`-`, the vendor's sample); then it has a `sessionId`. */
+  readonly connId: string | null
   readonly sessionId: string | null
   readonly rpId: string | null
   readonly channel: string | null
@@ -40,13 +46,38 @@ export interface Chat {
   readonly timeOnChatbot: number | null
   readonly timeWithAgent: number | null
   readonly goToAgent: string | null
+  readonly wentToAgent: boolean
   readonly agentId: string | null
   readonly agentName: string | null
   readonly timesChatted: number | null
   readonly customerChars: number | null
   readonly customerId: string | null
   readonly customerPhone: string | null
+  /** Turns that tell no chat were seen when the row was read. */
+  readonly isUnnamed: boolean
+  /** Null: not looked up, or no turn was found. */
+  readonly opening: Opening | null
   readonly attributes: Attributes
+}
+
+/** A turn that asks for a person, as a row of `chat_8`, until that shows the chat. */
+export interface Asked {
+  readonly kind: 'asked'
+  readonly id: string
+  readonly turn: Turn
+  /** When the first turn of its session was. */
+  readonly first: Told
+}
+
+/** What the turns of a chat tell of it. */
+export interface Opening {
+  /** When the first turn was, where the session is named by it, epoch milliseconds; null: it is named by the chat's id. */
+  readonly firstMs: number | null
+  /** When a person was asked for; null: no turn does. */
+  readonly askedMs: number | null
+  readonly skill: string | null
+  /** Id of the row that a turn was (`Asked`), where it is another than the chat's. */
+  readonly formerId: string | null
 }
 
 /** `chat_2`: one chat with what was said. */
@@ -72,12 +103,6 @@ export interface Line {
   readonly attributes: Attributes
 }
 
-export interface Said {
-  readonly type: string
-  readonly text: string | null
-  readonly attachments: readonly { readonly kind: string; readonly url: string; readonly caption: string | null }[]
-}
-
 /** `diagram_13`: one menu option that was reached, in a call or a chat. */
 export interface MenuOption {
   readonly id: string
@@ -91,9 +116,13 @@ export interface MenuOption {
   readonly attributes: Attributes
 }
 
-/** `chat_11`: a chat passed on, to an agent, a skill or a routing point. */
+/** `chat_11`: a chat passed on by an agent, to an agent, a skill or a routing point. */
 export interface Transfer {
   readonly id: string
+  /** Null: an agent or a skill. */
+  readonly receiver: 'routing point' | null
+  /** False where a bot or nobody passed it on, which the documents do not have: then an agent has it for the first time. */
+  readonly isByAgent: boolean
   readonly told: Told
   readonly connId: string | null
   readonly channel: string | null
@@ -106,6 +135,14 @@ export const ORDINAL = 'colloquy:ordinal'
 const ROUTING_POINT = 'colloquy:rp_id'
 /** Added to a row of `diagram_9` that tells no chat: the chat that it was found to belong to. */
 const CHAT = 'colloquy:conn_id'
+/** Added to a row of `diagram_9` that tells no chat: when another chat of the customer ended before it, epoch milliseconds. */
+const AFTER = 'colloquy:after'
+/** Added to a row of `chat_8`: turns without a chat's id were seen beside it. */
+const UNNAMED = 'colloquy:unnamed'
+/** In a turn that is a row of `chat_8` (`Asked`): when the first turn of its session was, as text of this module's `Told`. */
+const FIRST = 'colloquy:first'
+/** Added to a row of `chat_11`: the receiver is among the routing points. */
+const ROUTING_POINTS = 'colloquy:routing_point'
 /** The one name in a row that `reports.ts` puts in the place of what the vendor cut off; its value is the number of rows that came. */
 export const CUT_OFF = 'colloquy:rows_before_the_cut'
 
@@ -113,17 +150,21 @@ export const CUT_OFF = 'colloquy:rows_before_the_cut'
  * No row has an id: it is made of what the row says but what may be filled in later (the chat's id, the customer's data), with an ordinal among rows that
  * are equal in this within one second. The account is not in it, because it stands in every key.
  */
-export const TurnRow = rowOf((cells): Turn => {
+export const TurnRow = rowOf(turnOf)
+
+function turnOf(cells: Cells): Turn {
   const ordinal = cells.ordinal()
   const told = cells.told('date')
-  const [named, found] = [cells.chatId('conn_id'), cells.chatId(CHAT)]
-  const [connId, sessionId, rpId] = [named ?? found, cells.peek('session_id'), cells.chatId('rp_id')]
+  const [named, found] = [cells.keyId('conn_id'), cells.chatId(CHAT)]
+  const [connId, sessionId, rpId] = [named ?? found, cells.peek('session_id'), cells.keyId('rp_id')]
+  const afterMs = cells.number(AFTER)
   const [query, answer] = [cells.words('customer_query'), cells.words('routing_answer')]
   if (sessionId === null && connId === null) cells.fault('session_id', 'is missing, and there is no conn_id')
   return {
     id: numbered(contentId('diagram_9', rpId, sessionId, stampOf(told), query, answer), ordinal),
     told,
     connId,
+    afterMs,
     sessionId,
     rpId,
     channel: cells.text('channel'),
@@ -133,38 +174,83 @@ export const TurnRow = rowOf((cells): Turn => {
     customerPhone: cells.peek('customer_phone'),
     attributes: cells.rest(),
   }
-})
+}
 
-export const ChatRow = rowOf((cells): Chat => {
-  const connId = cells.chatId('conn_id')
-  if (connId === null) cells.fault('conn_id', 'is missing')
+/** A chat, or a turn that stands for one that is open. */
+export const ChatRow = rowOf((cells): Chat | Asked => (cells.has(FIRST) ? askedOf(cells) : chatOf(cells)))
+
+function chatOf(cells: Cells): Chat {
+  const connId = cells.keyId('conn_id')
+  const [sessionId, rpId, start] = [cells.peek('session_id'), cells.keyId('rp_id'), cells.told('start_date')]
+  if (sessionId === null && connId === null) cells.fault('conn_id', 'is missing, and there is no session_id')
+  const [goToAgent, agentId] = [cells.text('go_to_agent'), cells.chatId('agent_id')]
+  const timeWithAgent = cells.seconds('time_with_agent')
   return {
-    connId: connId ?? '',
-    sessionId: cells.peek('session_id'),
-    rpId: cells.chatId('rp_id'),
+    kind: 'chat',
+    id: connId ?? idOfChat(rpId, sessionId, start),
+    connId,
+    sessionId,
+    rpId,
     channel: cells.text('channel'),
-    start: cells.told('start_date'),
+    start,
     end: cells.toldIfAny('end_date'),
     timeOnChatbot: cells.seconds('time_on_chatbot'),
-    timeWithAgent: cells.seconds('time_with_agent'),
-    goToAgent: cells.text('go_to_agent'),
-    agentId: cells.chatId('agent_id'),
+    timeWithAgent,
+    goToAgent,
+    wentToAgent: goToAgent === null ? agentId !== null || (timeWithAgent ?? 0) > 0 : YES.has(goToAgent.toLowerCase()),
+    agentId,
     agentName: cells.text('agent_name'),
     timesChatted: cells.number('times_chatted'),
     customerChars: cells.number('customer_chars'),
     customerId: cells.peek('customer_id'),
     customerPhone: cells.peek('customer_phone'),
+    isUnnamed: cells.take(UNNAMED) !== undefined,
+    opening: null,
     attributes: cells.rest(),
   }
-})
+}
+
+const YES: ReadonlySet<string> = new Set(['yes', 'si', 'sí', 'true', '1'])
+
+/** Of a chat that has no id of its own. A turn's that asks for a person is the same, where the chat begins with the first turn. */
+function idOfChat(rpId: string | null, sessionId: string | null, start: Told): string {
+  return contentId('chat_8', rpId, sessionId, stampOf(start))
+}
+
+function askedOf(cells: Cells): Asked {
+  const first = toldFrom(cells.take(FIRST))
+  const turn = turnOf(cells)
+  return { kind: 'asked', id: idOfAsked(turn, first), turn, first }
+}
+
+/** Rows go through JSON where they are rejected and driven again. */
+function toldFrom(raw: unknown): Told {
+  const [, kind, ms] = /^([wa])(-?\d+)$/.exec(typeof raw === 'string' ? raw : '') ?? []
+  return kind === 'w' ? { wallMs: Number(ms) } : { atMs: Number(ms ?? 0) }
+}
+
+/** The id of a turn as a row of `chat_8`. */
+export function idOfAsked(turn: Turn, first: Told): string {
+  return turn.connId ?? idOfChat(turn.rpId, turn.sessionId, first)
+}
+
+/** A turn as a row of `chat_8`. */
+export function asAsked(raw: unknown, first: Told): unknown {
+  return { ...(raw as Loose), [FIRST]: stampOf(first) }
+}
+
+/** A row of `chat_8` beside which turns without a chat's id were seen. */
+export function asUnnamed(raw: unknown): unknown {
+  return isObject(raw) ? { ...raw, [UNNAMED]: true } : raw
+}
 
 export const ConversationRow = rowOf((cells): Conversation => {
-  const connId = cells.chatId('conn_id')
+  const connId = chatOfRow(cells)
   if (connId === null) cells.fault('conn_id', 'is missing')
   const lines = linesOf(connId ?? '', cells)
   return {
     connId: connId ?? '',
-    rpId: cells.chatId(ROUTING_POINT) ?? cells.chatId('rp_id'),
+    rpId: cells.chatId(ROUTING_POINT) ?? cells.keyId('rp_id'),
     channel: lines.find(line => line.channel !== null)?.channel ?? cells.text('channel'),
     lines,
     attributes: cells.rest(),
@@ -174,7 +260,7 @@ export const ConversationRow = rowOf((cells): Conversation => {
 export const MenuOptionRow = rowOf((cells): MenuOption => {
   const ordinal = cells.ordinal()
   const told = cells.told('date')
-  const [connId, rpId, option] = [cells.chatId('conn_id'), cells.chatId('rp_id'), cells.text('cod_opc_menu')]
+  const [connId, rpId, option] = [cells.keyId('conn_id'), cells.keyId('rp_id'), cells.text('cod_opc_menu')]
   const [second, attempt] = [cells.peek('second_event'), cells.peek('attempt')]
   return {
     id: numbered(contentId('diagram_13', connId, rpId, stampOf(told), second, option, attempt), ordinal),
@@ -191,11 +277,15 @@ export const MenuOptionRow = rowOf((cells): MenuOption => {
 export const TransferRow = rowOf((cells): Transfer => {
   const ordinal = cells.ordinal()
   const told = cells.told('date')
-  const connId = cells.chatId('conn_id')
+  const connId = cells.keyId('conn_id')
   const people = ['transfer', 'receiver'].flatMap(side => ['id', 'name', 'dni'].map(what => cells.peek(`${side}_agent_${what}`)))
   const channel = cells.text('channel')
+  const isListed = cells.take(ROUTING_POINTS) !== undefined
+  const [giver, taker] = [cells.peek('transfer_agent_name'), cells.peek('receiver_agent_name')]
   return {
     id: numbered(contentId('chat_11', connId, stampOf(told), channel, ...people), ordinal),
+    receiver: isListed || isOfBot(taker) ? 'routing point' : null,
+    isByAgent: !isOfBot(giver) && (cells.id('transfer_agent_id') !== null || cells.peek('transfer_agent_dni') !== null),
     told,
     connId,
     channel,
@@ -203,10 +293,32 @@ export const TransferRow = rowOf((cells): Transfer => {
   }
 })
 
+/** Words for a routing point in the place of a name. */
+function isOfBot(name: string | null): boolean {
+  return name !== null && /^(?:chat)?bot$|^rp$|^routingpoint/.test(lettersOf(name))
+}
+
+/** A receiver without a person's number, whose id may be one of a routing point; else null. */
+export function receiverOf(raw: unknown): string | null {
+  if (!isObject(raw)) return null
+  const cells = new Cells(raw, () => {})
+  return cells.peek('receiver_agent_dni') === null ? cells.chatId('receiver_agent_id') : null
+}
+
+/** A row of `chat_11` whose receiver is a routing point. */
+export function asReturned(raw: unknown): unknown {
+  return { ...(raw as Loose), [ROUTING_POINTS]: true }
+}
+
+/** The id in a row of `information.php?api=routing_points`. */
+export function routingPointOf(raw: unknown): string | null {
+  return isObject(raw) ? new Cells(raw, () => {}).chatId('rp_id') : null
+}
+
 /** A row of `chat_2` with the routing point of its chat, where that is known. */
 export function withBot(raw: unknown, bots: ReadonlyMap<string, string | null>): unknown {
   if (!isObject(raw) || bots.size === 0) return raw
-  const rpId = bots.get(new Cells(raw, () => {}).chatId('conn_id') ?? '') ?? null
+  const rpId = bots.get(chatOfRow(new Cells(raw, () => {})) ?? '') ?? null
   return rpId === null ? raw : { ...raw, [ROUTING_POINT]: rpId }
 }
 
@@ -230,14 +342,28 @@ export function gathered(raws: readonly unknown[]): unknown[] {
   })
 }
 
-/** Null for a row that is no message. */
-function chatOfMessage(cells: Cells): string | null {
-  return cells.has('message') && !cells.has('conversation') ? cells.chatId('conn_id') : null
+function chatOfRow(cells: Cells): string | null {
+  return cells.keyId('conn_id') ?? cells.keyId('chat_id') ?? chatInside(cells)
 }
 
-/** A row of `diagram_9` with the chat that it belongs to. */
-export function withChat(raw: unknown, connId: string): unknown {
-  return { ...(raw as Loose), [CHAT]: connId }
+/** Null for a row that is no message. */
+function chatOfMessage(cells: Cells): string | null {
+  return cells.has('message') && !cells.has('conversation') ? (cells.keyId('conn_id') ?? cells.keyId('chat_id')) : null
+}
+
+/** In an older form the messages name the chat (`chat_id`, met by a client), and all of them the same. */
+function chatInside(cells: Cells): string | null {
+  const ids = listOf(cells.raw('conversation')).flatMap(item => {
+    const inner = isObject(item) ? new Cells(item, () => {}) : null
+    const id = inner === null ? null : (inner.keyId('conn_id') ?? inner.keyId('chat_id'))
+    return id === null ? [] : [id]
+  })
+  return new Set(ids).size === 1 ? (ids[0] ?? null) : null
+}
+
+/** A row of `diagram_9` with the chat that it belongs to, and when another ended before it. */
+export function withChat(raw: unknown, { connId, afterMs }: { connId: string | null; afterMs: number | null }): unknown {
+  return { ...(raw as Loose), ...(connId !== null && { [CHAT]: connId }), ...(afterMs !== null && { [AFTER]: afterMs }) }
 }
 
 /** The vendor's word; without what `diagram_13` puts before it (`chat-web`) where that hides the channel. */
@@ -251,6 +377,33 @@ export function isTrial(channel: string | null): boolean {
   return channel !== null && lettersOf(channel) === 'configurationbox'
 }
 
+/**
+ * `transfer_skill` (documented), alone or with the skill behind it, also in the words of the documents ("transfer to skill", "transferir a skill"): a
+ * pattern, because nobody lists what flows write. What goes on in words without a sign is said to the customer.
+ */
+const TRANSFER =
+  /^\s*(?:transfer_+skill(?![a-z])|transfer(?:ir|encia)?[\s_-]*(?:to|a|al)?[\s_-]*skill(?=\s*$|\s*[:=|(>#,;/–—-]|[\s_-]+\d+\s*$))[\s_:=|(>#,;/–—-]*([^)\]]*)/i
+/** To whom a chat is handed, after a sign, or a number by itself. */
+const TARGET = /\s*[:=|(>#,;/–—-]\s*([^)\]]*).*$|[\s_-]+(\d+)\s*$/s
+
+/** The hand-over to a person and its skill, where the answer is one; else null. @param words What the config has in place of the vendor's word. */
+export function transferIn(answer: string | null, words?: readonly string[]): { readonly skill: string | null } | null {
+  if (answer === null || answer.length > LONGEST_TRANSFER) return null
+  if (words === undefined) {
+    const found = TRANSFER.exec(answer)
+    return found === null ? null : { skill: found[1]?.trim() || null }
+  }
+  if (words.some(word => lettersOf(word) === lettersOf(answer))) return { skill: null }
+  const target = TARGET.exec(answer)
+  const bare = target === null ? null : lettersOf(answer.slice(0, target.index))
+  return bare !== null && words.some(word => lettersOf(word) === bare)
+    ? { skill: (target?.[1] ?? target?.[2])?.trim() || null }
+    : null
+}
+
+/** A control word is short. */
+const LONGEST_TRANSFER = 500
+
 /** `MaskedText: …`: what the customer answered, masked by the bot's flow. */
 export function isMasked(words: string | null): boolean {
   return words !== null && /^\s*MaskedText:/i.test(words)
@@ -261,7 +414,7 @@ export function lettersOf(words: string): string {
   return words.toLowerCase().replaceAll(/[^a-z0-9]/g, '')
 }
 
-function rowOf<T>(read: (cells: Cells) => T): z.ZodType<T> {
+export function rowOf<T>(read: (cells: Cells) => T): z.ZodType<T> {
   return z.unknown().transform((raw, ctx): T => {
     const faults: { path: string[]; message: string }[] = []
     if (!isObject(raw)) faults.push({ path: [], message: 'is no object' })
@@ -287,7 +440,7 @@ const MISSPELT: ReadonlyMap<string, string> = new Map([
 ])
 
 /** The cells of a row by their right names; what is taken is not among the `rest`. */
-class Cells {
+export class Cells {
   readonly #cells = new Map<string, unknown>()
   readonly fault: (path: string, message: string) => void
 
@@ -299,6 +452,10 @@ class Cells {
     }
   }
 
+  raw(name: string): unknown {
+    return this.#cells.get(name)
+  }
+
   has(name: string): boolean {
     return this.#cells.has(name)
   }
@@ -306,6 +463,12 @@ class Cells {
   /** Left among the `rest`. */
   peek(name: string): string | null {
     return text(this.#cells.get(name))?.trim() ?? null
+  }
+
+  /** As `chatId`, left among the `rest`. */
+  id(name: string): string | null {
+    const id = this.peek(name)
+    return id === null || /^0+$/.test(id) ? null : id
   }
 
   take(name: string): unknown {
@@ -322,6 +485,18 @@ class Cells {
   chatId(name: string): string | null {
     const id = this.text(name)
     return id === null || /^0+$/.test(id) ? null : id
+  }
+
+  /**
+   * The id of a chat or a routing point, which decide the key of a session and its partition for good: what cannot be one makes the row a reject, so that
+   * nothing hangs on it when the vendor has mended the row.
+   */
+  keyId(name: string): string | null {
+    const raw = this.#cells.get(name)
+    const id = this.chatId(name)
+    if (id === null || ((typeof raw === 'string' || Number.isInteger(raw)) && LIKE_AN_ID.test(id))) return id
+    this.fault(name, 'is no id')
+    return null
   }
 
   /** What somebody said; `-` is no value (samples). */
@@ -376,6 +551,12 @@ class Cells {
   }
 }
 
+/**
+ * Digits, and what else ids are made of in the samples (`6736.4628.1040.1768782812.1814`, `conversations-voice-61083`); no date, and no word that programs
+ * write where they have nothing.
+ */
+const LIKE_AN_ID = /^(?!\d{4}-\d\d-\d\d|(?:nan|null|none|nil|undefined|true|false|infinity)$)[a-z0-9][\w.:@-]{0,127}$/i
+
 /** In the place of a time that could not be read; the row is a reject. */
 const NEVER: Told = { atMs: 0 }
 
@@ -384,7 +565,7 @@ function nameOf(key: string): string {
   return MISSPELT.get(name) ?? name
 }
 
-function stampOf(told: Told): string {
+export function stampOf(told: Told): string {
   return 'wallMs' in told ? `w${told.wallMs}` : `a${told.atMs}`
 }
 
@@ -462,37 +643,6 @@ function isBot(name: string | null): boolean {
 
 function orderOf(told: Told): number {
   return 'wallMs' in told ? told.wallMs : told.atMs
-}
-
-const KINDS: readonly (readonly [RegExp, string])[] = [
-  [/\.(jpe?g|png|gif|webp|bmp|heic)$/i, 'image'],
-  [/\.(ogg|oga|mp3|wav|m4a|aac|opus|amr)$/i, 'audio'],
-  [/\.(mp4|3gp|mov|webm|avi)$/i, 'video'],
-]
-/** Base64 without a break, too long to be words. */
-const LEAST_BASE64 = 1000
-
-/** Words; or a file, which comes as a link in HTML, or as its bytes in base64 in the place of the text (met by a client). */
-export function filesOrWords(message: string | null): Said {
-  const link = message === null ? null : /^\s*<a\s[^>]*?href\s*=\s*["']([^"']+)["'][^>]*>(.*?)(?:<\/a>\s*)?$/is.exec(message)
-  if (link !== null) {
-    const [, url = '', inner = ''] = link
-    const kind = KINDS.find(([ending]) => ending.test(url.replace(/[?#].*$/s, '')))?.[1] ?? 'file'
-    const caption = inner.replaceAll(/<[^>]*>/g, '').trim()
-    return {
-      type: kind,
-      text: null,
-      attachments: [{ kind, url: url.replaceAll('&amp;', '&'), caption: caption === '' ? null : caption }],
-    }
-  }
-  const bytes = message?.trim() ?? ''
-  const isData = /^data:[\w.+-]+\/[\w.+-]+;base64,/i.test(bytes)
-  if (isData || (bytes.length >= LEAST_BASE64 && /^[A-Za-z0-9+/\r\n]+={0,2}$/.test(bytes))) {
-    const kind = /^data:(image|audio|video)\//i.exec(bytes)?.[1]?.toLowerCase() ?? 'file'
-    const url = isData ? bytes : `data:application/octet-stream;base64,${bytes}`
-    return { type: kind, text: null, attachments: [{ kind, url, caption: null }] }
-  }
-  return { type: 'text', text: message === '' ? null : message, attachments: [] }
 }
 
 /** A list; what PHP writes for one that lacks a place (`{"0":…,"2":…}`); or one item by itself. An empty object is nothing. */

@@ -19,7 +19,7 @@ import { Account } from './simulator/account.ts'
 import { PLAIN, type Quirks } from './simulator/quirks.ts'
 import { REPORTS, type Report, Reports, type Row } from './simulator/reports.ts'
 
-export { type Account, BOT_NAME, type Chat, extensionOf, knowsCustomer } from './simulator/account.ts'
+export { type Account, BOT_NAME, type Chat, extensionOf, isNamed, knowsCustomer } from './simulator/account.ts'
 export { PLAIN, type Quirks } from './simulator/quirks.ts'
 export { REPORTS, type Report } from './simulator/reports.ts'
 
@@ -201,7 +201,10 @@ function asReply(of: Reply | Envelope, quirks: Quirks): Reply {
     msg,
     ...(data === undefined ? {} : { data: shaped(data, quirks) }),
   }
-  return { status: quirks.errorsAs200 ? 200 : code, body: JSON.stringify(body) }
+  const warning = quirks.warnings
+    ? '<br />\n<b>Warning</b>:  Undefined array key "date" in <b>/reports.php</b> on line <b>7</b><br />\n'
+    : ''
+  return { status: quirks.errorsAs200 ? 200 : code, body: `${warning}${JSON.stringify(body)}` }
 }
 
 function shaped(data: unknown, { loneObject, misspelt }: Quirks): unknown {

@@ -1,8 +1,9 @@
 /** Checks of promptness: what happens at the vendor is on the topics within a poll or two, at a time that does not move, and the vendor is not asked too often. */
 import assert from 'node:assert/strict'
 import { scheduleOf } from '../ingest/schedule.ts'
-import { partitionsOf, planSpecOf, tellsTransfers } from '../ingest/source-partition.ts'
+import { kindsOf, partitionsOf, planSpecOf, tellsTransfers } from '../ingest/source-partition.ts'
 import type { Event, Session } from '../records.ts'
+import type { RecordKind } from '../source/contract.ts'
 import type { Bench } from './bench.ts'
 import { type Line, promptLine } from './pipeline.ts'
 import type { Read, Written, WrittenTopics } from './topics.ts'
@@ -16,19 +17,22 @@ const YOUNG_MS = 10 * MINUTE_MS
 /** What stands on the topics after the connector has read the vendor for two hours at its own pace, and how long a poll takes to come round. */
 async function watched(
   bench: Bench,
+  kind: RecordKind,
 ): Promise<{ line: Line; topics: WrittenTopics; startMs: number; untilMs: number; promptMs: number }> {
   const line = promptLine(bench)
   const startMs = line.clock.now()
   const untilMs = Math.min(startMs + WATCHED_MS, bench.vendor.window.untilMs)
   await line.live({ until: () => line.clock.now() >= untilMs })
   // Two polls, because a vendor may show a thing just after it was asked; and a minute for requests that wait for their turn.
-  const polls = specsOf(bench).map(({ pollIntervalMs }) => pollIntervalMs)
+  const polls = specsOf(bench, kind).map(({ pollIntervalMs }) => pollIntervalMs)
   return { line, topics: await line.topics(), startMs, untilMs, promptMs: 2 * Math.max(...polls) + MINUTE_MS }
 }
 
-/** Of the streams that give sessions, messages or events: all. */
-function specsOf({ connector, base, config }: Bench) {
-  return partitionsOf(connector, base, config).map(({ stream }) => planSpecOf(connector, stream, base, config))
+/** Of the streams that give records of the kind. */
+function specsOf({ connector, base, config }: Bench, kind: RecordKind) {
+  return partitionsOf(connector, base, config)
+    .filter(({ streamName }) => kindsOf(connector, streamName, config).includes(kind))
+    .map(({ stream }) => planSpecOf(connector, stream, base, config))
 }
 
 /** When each session's transfer happened, and when the first record that tells it was written. */
@@ -44,7 +48,7 @@ export function transfersOf(sessions: readonly Written<Session>[]): { key: strin
 /** A transfer is on the topics within two polls of its happening. */
 export async function transfersArePrompt(bench: Bench): Promise<void> {
   if (!tells(bench)) return
-  const { topics, startMs, untilMs, promptMs } = await watched(bench)
+  const { topics, startMs, untilMs, promptMs } = await watched(bench, 'session')
   const known = new Map(transfersOf(topics.sessions).map(each => [each.key, each]))
   const truth = bench.vendor.truth?.(untilMs).sessions ?? []
   const due = truth.flatMap(({ session_key: key, transferred_at: atMs, started_at: startedMs }) => {
@@ -67,7 +71,7 @@ export async function transfersArePrompt(bench: Bench): Promise<void> {
 /** The time of a transfer is the same on every revision, of the session and of the event. */
 export async function transfersDoNotMove(bench: Bench): Promise<void> {
   if (!tells(bench)) return
-  const { topics } = await watched(bench)
+  const { topics } = await watched(bench, 'session')
   const transfers = topics.sessions.filter(({ value }) => value !== null && value.transferred_at !== null)
   assert(transfers.length > 0, 'nobody is transferred in the two hours that are watched: nothing is checked')
   oneTimeEach(transfers, session => session.transferred_at)
@@ -97,8 +101,8 @@ function oneTimeEach<T extends Session | Event>(records: readonly Read<T>[], tim
 
 /** What is said in a session that has just begun is on the topics within two polls. */
 export async function hotRowsArePrompt(bench: Bench): Promise<void> {
-  const { topics, startMs, untilMs, promptMs } = await watched(bench)
-  const youngMs = Math.max(YOUNG_MS, ...specsOf(bench).map(({ hotMs }) => hotMs)) - promptMs
+  const { topics, startMs, untilMs, promptMs } = await watched(bench, 'message')
+  const youngMs = Math.max(YOUNG_MS, ...specsOf(bench, 'message').map(({ hotMs }) => hotMs)) - promptMs
   const began = new Map<string, number>()
   for (const { key, value } of topics.sessions) if (value !== null) began.set(key, Number(value.started_at))
   let checked = 0
@@ -123,7 +127,7 @@ export async function scheduleFits(bench: Bench): Promise<void> {
   const { fits, perHour, quotaPerHour } = scheduleOf({ name: 'conformance', connector, base, config })
   assert(fits, `${perHour} requests an hour are planned, more than a third of the ${quotaPerHour} that the quota allows`)
   const before = proxy.requests
-  const { startMs, untilMs } = await watched(bench)
+  const { startMs, untilMs } = await watched(bench, 'session')
   const seen = ((proxy.requests - before) * 3_600_000) / (untilMs - startMs)
   assert(
     quotaPerHour === null || seen <= quotaPerHour / 3,

@@ -28,6 +28,8 @@ export interface Derived {
   botId: string
   /** Of the turn that was the first when the session was first seen: what its id is made of. */
   firstAtMs: number
+  /** A conversation before it ended then: it takes no turn from before, and is never one with that. Absent: none is known. */
+  afterMs?: number
   /** Of its first and its last turn. */
   fromMs: number
   untilMs: number
@@ -353,8 +355,7 @@ export class DerivedSessions {
     this.#placed.add(turn.key)
     const part = turn.part ?? null
     let best: Derived | null = null
-    for (const of of thread)
-      if (this.#joins(of, turn.atMs, part) && (best === null || isBetter(of, best, turn.atMs, part))) best = of
+    for (const of of thread) if (this.#joins(of, turn, part) && (best === null || isBetter(of, best, turn.atMs, part))) best = of
     if (best === null) {
       best = opened(turn)
       thread.push(best)
@@ -369,8 +370,9 @@ export class DerivedSessions {
     return best
   }
 
-  #joins(of: Derived, atMs: number, part: string | null): boolean {
-    return distance(of, atMs) <= this.#of.gapMs && fits(of.part, part)
+  #joins(of: Derived, { atMs, afterMs }: Turn, part: string | null): boolean {
+    if (distance(of, atMs) > this.#of.gapMs || !fits(of.part, part)) return false
+    return of.untilMs > (afterMs ?? -Infinity) && atMs > (of.afterMs ?? -Infinity)
   }
 
   /** Two that have come within the gap of each other are one: what was published stays, of two such the one that began earlier. */
@@ -380,7 +382,7 @@ export class DerivedSessions {
       again = false
       for (const other of thread) {
         const apart = Math.max(other.fromMs - home.untilMs, home.fromMs - other.untilMs)
-        if (other === home || apart > this.#of.gapMs || !fits(other.part, home.part)) continue
+        if (other === home || apart > this.#of.gapMs || !fits(other.part, home.part) || areCut(home, other)) continue
         const [first, second] = isOlder(home, other) ? [home, other] : [other, home]
         thread.splice(thread.indexOf(second), 1)
         this.#absorb(first, second)
@@ -446,8 +448,9 @@ export class DerivedSessions {
   }
 }
 
-function opened({ key, part, botId, atMs }: Turn): Derived {
+function opened({ key, part, botId, atMs, afterMs }: Turn): Derived {
   return {
+    ...(afterMs !== undefined && afterMs !== null && { afterMs }),
     id: null,
     key,
     part: part ?? null,
@@ -478,6 +481,11 @@ function distance({ fromMs, untilMs }: Derived, atMs: number): number {
 
 function fits(a: string | null, b: string | null): boolean {
   return a === null || b === null || a === b
+}
+
+/** A conversation ended between the two. */
+function areCut(a: Derived, b: Derived): boolean {
+  return (a.afterMs ?? -Infinity) >= b.untilMs || (b.afterMs ?? -Infinity) >= a.untilMs
 }
 
 /** The same part tells more than nearness, nearness more than age. */

@@ -242,7 +242,7 @@ export class Batch {
     cursor: () => string,
     open = false,
   ): boolean {
-    const known = versions.get(row.id)
+    const known = versions.get(row.id) ?? (row.formerId === undefined ? undefined : versions.get(row.formerId))
     const rowRevision = known?.revision ?? firstRevisionOf(piece, observedAtMs)
     const firstRevision = known ? (known.hasGaps ? Math.floor(observedAtMs / 1000) : 1) : rowRevision
     const items = this.#items

@@ -24,6 +24,8 @@ export interface Row {
   readonly raw: unknown
   /** 16 bytes as latin1: what counts as a change of the row. */
   readonly fingerprint: string
+  /** What the row stands for was published under this id before (`Stream.formerId`). */
+  readonly formerId?: string
 }
 
 export interface RowPath {
@@ -159,7 +161,10 @@ export async function enrich(
     throw new FlowError('PLUGIN_INVALID', { hint: 'expand must give as many rows as it got', given: rows.length, got })
   }
   if (rejects.length > 0) besides?.(rejects)
-  return rows.map((row, index) => ({ ...row, row: richer[index] }))
+  return rows.map((row, index) => {
+    const formerId = stream.formerId?.(richer[index] as never) ?? null
+    return { ...row, row: richer[index], ...(formerId !== null && formerId !== row.id && { formerId }) }
+  })
 }
 
 function* someAtOnce({ stream, derived, expandRows }: RowPath, rows: readonly Row[], isNew: (row: Row) => boolean) {

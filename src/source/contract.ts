@@ -98,6 +98,8 @@ export interface Stream {
   expand?(args: ExpandArgs): Promise<readonly unknown[]>
   /** Most rows of one `expand`. Default 100. */
   readonly expandRows?: number
+  /** Asked after `expand`: the id of another row that stood for the same records until this one came; what is remembered of it goes on. Null: none. */
+  formerId?(row: never): string | null
   /** For rows whose end is told: while they are open they are asked for by id, inside the lookback at each poll, and beyond it until they are done. */
   readonly follow?: Follow
   /** A cheap listing by time of change, which names rows of this stream that are to be read again now. */
@@ -189,6 +191,8 @@ export interface Turn {
   readonly atMs: number
   /** Turns of different parts are never one session, however close; null goes with any. */
   readonly part?: string | null
+  /** A conversation of this key is known to have ended then, epoch milliseconds: the turn joins no session whose last turn is not later. */
+  readonly afterMs?: number | null
   readonly botId: string
   /** The vendor's word. */
   readonly channel: string | null
@@ -327,6 +331,8 @@ export interface HttpSpec {
     /** When the answer came, epoch milliseconds: for vendors that tell a time to wait until. */
     nowMs: number
   }): Classified | undefined
+  /** The JSON value in an answer that is not JSON, for vendors whose server is known to write something before it; undefined: there is none. */
+  jsonIn?(text: string): unknown
   /** Largest answer, bytes after decompression. Default 64 MiB. */
   readonly maxBytes?: number
   /** For one request, from start to the last byte, milliseconds. Default 60_000. */

@@ -51,6 +51,7 @@ interface StreamParts<C, R extends z.ZodType> {
     args: Omit<ExpandArgs, 'config' | 'rows'> & { readonly config: C; readonly rows: readonly z.output<R>[] },
   ): Promise<readonly z.output<R>[]>
   readonly expandRows?: number
+  formerId?(row: z.output<R>): string | null
   readonly follow?: Omit<Follow, 'isOpen' | 'read'> & {
     isOpen(row: z.output<R>, ctx: RowContext<C>): boolean
     read(args: Omit<FollowArgs, 'config'> & { readonly config: C }): Promise<readonly unknown[]>

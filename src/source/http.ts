@@ -127,7 +127,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
       timeoutMs,
       signal,
     })
-    return { status: answer.status, headers: answer.headers, body: read(answer).body }
+    return { status: answer.status, headers: answer.headers, body: read(answer, spec).body }
   }
 
   /** What a vendor issues may be no credentials that a header can carry: others are fetched then, and the config is not at fault. */
@@ -281,7 +281,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
       throw new FlowError('SRC_TRUNCATED', { path, status, hint: 'a part of an answer, where the whole was asked for' })
     if (status >= 300 && status < 400)
       throw new FlowError('SRC_REFUSED', { path, status, hint: 'a redirect that cannot be followed' })
-    const { body, empty, json, twice } = read(answer)
+    const { body, empty, json, twice } = read(answer, spec)
     const told = spec.classify?.({ status, headers, body, nowMs: clock.now() })
     if (told !== undefined) {
       const { code, waitMs: asked, ...more } = told
@@ -465,15 +465,16 @@ function tooLarge(path: string, status: number, maxBytes: number): FlowError {
   return new FlowError('SRC_TOO_LARGE', { path, status, maxBytes })
 }
 
-/** The body as JSON where it is JSON, else as text. */
-function read(answer: Answer): { body: unknown; empty: boolean; json: boolean; twice: string | null } {
+/** The body as JSON where it is JSON, or has it in it as the vendor is known to do, else as text. */
+function read(answer: Answer, spec: HttpSpec): { body: unknown; empty: boolean; json: boolean; twice: string | null } {
   const words = textOf(answer)
   if (words.trim() === '') return { body: undefined, empty: true, json: false, twice: null }
   try {
     const body = parseJson(words)
     return { body, empty: false, json: true, twice: ambiguousName(words, body) }
   } catch {
-    return { body: words, empty: false, json: false, twice: null }
+    const inner = spec.jsonIn?.(words)
+    return { body: inner ?? words, empty: false, json: inner !== undefined, twice: null }
   }
 }
 

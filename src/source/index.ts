@@ -51,6 +51,7 @@ export {
   timeFault,
 } from './liberal.ts'
 export type { CursorSpec, PollArgs, PolledPage } from './poll.ts'
+export { parseJson } from './json.ts'
 export { type ListPage, listing, type Place, placeOf } from './listing.ts'
 export { looseObject } from './loose.ts'
 export { saysFault, twice } from './nothing.ts'

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import wolkvox from '../../connectors/wolkvox/index.ts'
 import { gathered } from '../../connectors/wolkvox/rows.ts'
@@ -45,6 +46,9 @@ const DIAGRAM_9 = `{"code":200,"error":null,"msg":"2 records were found","data":
 const [GREETING, HAND_OVER] = (JSON.parse(DIAGRAM_9) as { data: [Record<string, string>, Record<string, string>] }).data
 
 describe('diagram_9', () => {
+  const marksOf = (rows: readonly object[], config: Record<string, unknown> = {}) =>
+    rows.map(row => streamOf('diagram_9').fingerprint?.(streamOf('diagram_9').row.parse(row) as never, ctxOf(config)))
+
   const derived = ctxOf().session({ botId: '4471', sessionId: 'derived', channel: 'whatsapp official direct' })
 
   test('a turn is the question and the answer, with every field in its place', () => {
@@ -93,6 +97,10 @@ describe('diagram_9', () => {
     'TRANSFER TO SKILL',
     'Transferir a skill',
     'transfer_skill:12',
+    'transfer_skill - Ventas',
+    'transfer_skill_12',
+    ' Transfer_Skill – Soporte técnico',
+    'Transferencia a skill: Ventas',
     'transfer_skill 12',
     'transfer to skill (Ventas)',
   ])('%s is a hand-over', routing_answer => {
@@ -126,16 +134,53 @@ describe('diagram_9', () => {
   })
 
   test('a chat that is filled in later moves no turn to another session: beside chat_8 the row has not changed', () => {
-    const stream = streamOf('diagram_9')
-    const marks = (config: Record<string, unknown>) =>
-      [GREETING, { ...GREETING, conn_id: '186067617' }].map(each =>
-        stream.fingerprint?.(stream.row.parse(each) as never, ctxOf(config)),
-      )
-    const [before, after] = marks({})
+    const [before, after] = marksOf([GREETING, { ...GREETING, conn_id: '186067617' }])
     expect(after).toEqual(before)
-    const [alone, later] = marks({ streams: 'diagram_9'.split(',') })
+    const [alone, later] = marksOf([GREETING, { ...GREETING, conn_id: '186067617' }], { streams: 'diagram_9'.split(',') })
     expect(later).not.toEqual(alone)
   })
+
+  test.each<[string, object]>([
+    ['the channel', { channel: 'web' }],
+    ['the customer', { customer_id: '31' }],
+    ['a field that nobody knows', { more: 'a' }],
+  ])('%s that the vendor mends or fills in later is a change of the row: it is published anew under the same id', (_, more) => {
+    const [before, after] = marksOf([GREETING, { ...GREETING, ...more }])
+    expect(after).not.toEqual(before)
+    expect(idOf('diagram_9', { ...GREETING, ...more })).toBe(idOf('diagram_9', GREETING))
+  })
+
+  test.each(['conn_id', 'rp_id'])(
+    'what cannot be an id in %s goes to rejects: a session or a partition made of it would stay',
+    name => {
+      for (const value of [
+        [],
+        [1],
+        {},
+        { $oid: 'a' },
+        true,
+        1.5,
+        -1,
+        'NaN',
+        '9999-12-31T23:59:59Z',
+        '0000-00-00 00:00:00',
+        '\ud83d',
+        'x'.repeat(200),
+      ])
+        expect(faultsOf('diagram_9', { ...GREETING, [name]: value })).toEqual([[name, 'is no id']])
+      for (const value of [
+        '186067617',
+        4471,
+        '6736.4628.1040.1768782812.1814',
+        'conversations-voice-61083',
+        'abc-1',
+        '0',
+        '-',
+        '',
+      ])
+        expect(faultsOf('diagram_9', { ...GREETING, [name]: value })).toBeUndefined()
+    },
+  )
 
   test('the id stays when the chat, or who the customer is, is filled in later', () => {
     const later = { ...GREETING, conn_id: '186067617', customer_id: '31', customer_name: 'Ana M.' }
@@ -269,7 +314,57 @@ const CHAT_8 = {
   customer_email: 'ana@example.com',
 }
 
+describe('a turn that asks for a person, in the place of a chat that is open', () => {
+  const asked = (more: object = {}, first = 'w1740906920000') =>
+    told('chat_8', { ...HAND_OVER, 'colloquy:first': first, ...more })
+
+  test('is an open session of an agent, with every field in its place', () => {
+    expect(asked({ routing_answer: 'transfer_skill - Ventas' }).sessions).toMatchObject([
+      {
+        session_key: 'wolkvox:acme:186067617',
+        bot_id: '4471',
+        started_at: T('2025-03-02T14:15:20Z'),
+        ended_at: null,
+        status: 'OPEN',
+        containment: 'AGENT',
+        transferred_at: T('2025-03-02T14:15:41Z'),
+        queue: 'Ventas',
+        channel: 'whatsapp',
+        user_id: '573001112233',
+        agent_id: null,
+        attributes: { session_id: '573001112233.1040.2985', transferred_at: 'a turn of diagram_9' },
+      },
+    ])
+  })
+
+  test('has the id and the mark of its chat, whatever it says: what comes of the chat later is a change of it', () => {
+    const stream = streamOf('chat_8')
+    const [one, other, closed] = [
+      { ...HAND_OVER, 'colloquy:first': 'w1740906920000' },
+      { ...HAND_OVER, date: '2025-03-02 09:20:00', 'colloquy:first': 'w1740906930000' },
+      CHAT_8,
+    ].map(row => stream.row.parse(row) as never)
+    const markOf = (row: unknown) => stream.fingerprint?.(row as never, ctxOf())
+    expect([stream.identify(one as never), stream.identify(other as never)]).toEqual(['186067617', '186067617'])
+    expect(stream.identify(closed as never)).toBe('186067617')
+    expect(markOf(other)).toEqual(markOf(one))
+    expect(markOf(closed)).not.toEqual(markOf(one))
+  })
+})
+
 describe('chat_8', () => {
+  test('a chat without an id is a session: named by routing point, session_id and start', () => {
+    const unnamed = (more: object = {}) => told('chat_8', { ...CHAT_8, conn_id: '-', ...more }).sessions[0] as Session
+    expect(unnamed()).toMatchObject({
+      status: 'CLOSED',
+      containment: 'AGENT',
+      attributes: { session_id: '573001112233.1040.2985' },
+    })
+    expect(unnamed({ end_date: '2025-03-02 10:00:00', customer_id: '7' }).session_key).toBe(unnamed().session_key)
+    const others = [{ rp_id: '1' }, { session_id: 'x.1' }, { start_date: '2025-03-02 09:15:21' }]
+    expect(new Set([{}, ...others].map(more => unnamed(more).session_key)).size).toBe(4)
+  })
+
   const session = (more: object = {}) => told('chat_8', { ...CHAT_8, ...more }).sessions[0] as Session
 
   test('a chat is a session, with every field in its place', () => {
@@ -379,11 +474,17 @@ describe('chat_8', () => {
   })
 
   test('without an id or a start goes to rejects', () => {
-    expect(faultsOf('chat_8', { ...CHAT_8, conn_id: '0', start_date: null })).toEqual([
-      ['conn_id', 'is missing'],
+    expect(faultsOf('chat_8', { ...CHAT_8, conn_id: '0', session_id: '-', start_date: null })).toEqual([
       ['start_date', 'is missing'],
+      ['conn_id', 'is missing, and there is no session_id'],
     ])
   })
+})
+
+const bytesOf = (type: string, bytes: string) => ({
+  kind: /^(image|audio|video)/.exec(type)?.[0] ?? 'file',
+  url: `data:${type};size=${bytes.length};sha256=${createHash('sha256').update(bytes).digest('hex')},`,
+  caption: null,
 })
 
 const line = (time: string, from: string, from_name: string, to_name: string | undefined, text: string) => ({
@@ -475,15 +576,76 @@ describe('chat_2', () => {
       "<a href='https://files.example.com/a.pdf'></a>",
       { kind: 'file', url: 'https://files.example.com/a.pdf', caption: null },
     ],
+    ['bytes', 'QUJD'.repeat(300), bytesOf('application/octet-stream', 'ABC'.repeat(300))],
     [
-      'bytes',
-      'QUJD'.repeat(300),
-      { kind: 'file', url: `data:application/octet-stream;base64,${'QUJD'.repeat(300)}`, caption: null },
+      'bytes in lines',
+      `${'QUJD'.repeat(300)}\r\n${'QUJD'.repeat(19)}\r\nQUI=`,
+      bytesOf('application/octet-stream', `${'ABC'.repeat(319)}AB`),
     ],
-    ['bytes with their kind', 'data:image/png;base64,QUJD', { kind: 'image', url: 'data:image/png;base64,QUJD', caption: null }],
+    ['bytes with their kind', 'data:image/png;base64,QUJD', bytesOf('image/png', 'ABC')],
+    ['bytes with parameters', 'data:audio/ogg; codecs=opus;base64,QUJD', bytesOf('audio/ogg', 'ABC')],
+    ['an image', '<img src="data:image/jpeg;base64,QUJD">', bytesOf('image/jpeg', 'ABC')],
+    [
+      'an image in a paragraph',
+      "<p><img alt='x' src='data:image/jpeg;base64,QUJD' width=20 /></p>",
+      bytesOf('image/jpeg', 'ABC'),
+    ],
+    ['an image that breaks off', '<img src="data:image/jpeg;base64,QUJD', bytesOf('image/jpeg', 'ABC')],
+    [
+      'a voice message',
+      '<audio controls><source src="data:audio/ogg; codecs=opus;base64,QUJD" type="audio/ogg"></audio>',
+      bytesOf('audio/ogg', 'ABC'),
+    ],
   ])('a file that comes as %s is an attachment', (_, text, attachment) => {
     const { messages } = told('chat_2', { ...CHAT_2, conversation: [line('09:17:00', 'AGENT', 'Robin', 'Ana', text)] })
     expect(messages[0]).toMatchObject({ type: (attachment as { kind: string }).kind, text: null, attachments: [attachment] })
+  })
+
+  test.each<[string, string, string, object[]]>([
+    ['bytes', 'look: data:image/png;base64,QUJD and tell me', 'look: and tell me', [bytesOf('image/png', 'ABC')]],
+    ['an image', 'before <img src="data:image/png;base64,QUJD"> after', 'before after', [bytesOf('image/png', 'ABC')]],
+    [
+      'a link',
+      'the bill is <a href="https://files.example.com/bill.pdf">here</a>, thanks',
+      'the bill is here , thanks',
+      [{ kind: 'file', url: 'https://files.example.com/bill.pdf', caption: 'here' }],
+    ],
+    [
+      'two files',
+      '<img src="data:image/png;base64,QUJD"><br>both<br>data:application/pdf;base64,QUI=',
+      '<br>both<br>',
+      [bytesOf('image/png', 'ABC'), bytesOf('application/pdf', 'AB')],
+    ],
+    [
+      'a bare link, which stays among the words',
+      'see https://files.example.com/a.jpg?x=1',
+      'see https://files.example.com/a.jpg?x=1',
+      [{ kind: 'image', url: 'https://files.example.com/a.jpg?x=1', caption: null }],
+    ],
+  ])('words around %s are words, and the file is an attachment', (_, message, words, attachments) => {
+    const { messages } = told('chat_2', { ...CHAT_2, conversation: [line('09:17:00', 'AGENT', 'Robin', 'Ana', message)] })
+    expect(messages[0]).toMatchObject({ type: 'text', text: words, attachments })
+    const turn = told('diagram_9', { ...HAND_OVER, customer_query: message }).messages[0]
+    expect(turn, 'of a turn, too').toMatchObject({ sender: 'USER', text: words, attachments })
+  })
+
+  test('bytes of any size are read in little time, and no text of them is passed on', () => {
+    const bytes = 'QUJD'.repeat(2_000_000)
+    const message = `<a `.repeat(2000) + `look <img src="data:image/png;base64,${bytes}"> there`
+    const { messages } = told('chat_2', { ...CHAT_2, conversation: [line('09:17:00', 'CUSTOMER', 'Ana', 'Robin', message)] })
+    expect(messages[0]?.attachments[0]?.url).toMatch(/^data:image\/png;size=6000000;sha256=[0-9a-f]{64},$/)
+    expect(JSON.stringify(messages).length).toBeLessThan(20_000)
+  })
+
+  test('words that only look like a file stay words', () => {
+    for (const words of [
+      'data: see below',
+      'the data:, and so on',
+      'my data:image is broken',
+      '<a name="x">here</a>',
+      '<a href="#top">up</a>',
+    ])
+      expect(texts({ ...CHAT_2, conversation: [line('09:17:00', 'AGENT', 'Robin', 'Ana', words)] })).toEqual([`AGENT ${words}`])
   })
 
   test('keeps words as they were said', () => {
@@ -506,6 +668,19 @@ describe('chat_2', () => {
   test('without its messages goes to rejects', () => {
     const { conversation: _, ...rest } = CHAT_2
     expect(faultsOf('chat_2', rest)).toEqual([['conversation', 'is missing']])
+  })
+
+  test('of the older form, in which the messages name the chat, is read', () => {
+    const { conn_id: _, ...chat } = CHAT_2
+    const conversation = CHAT_2.conversation.map(each => ({ ...each, chat_id: '186067617', feeling: 'neutral' }))
+    expect(told('chat_2', { ...chat, conversation }).messages.map(({ session_id }) => session_id)).toEqual(
+      told('chat_2', CHAT_2).messages.map(({ session_id }) => session_id),
+    )
+    expect(told('chat_2', { ...chat, chat_id: '186067617' }).messages[0]?.session_id).toBe('186067617')
+    const [row] = gathered(conversation.map(each => ({ ...chat, ...each })))
+    expect(told('chat_2', row).messages[0]?.session_id).toBe('186067617')
+    const two = [...conversation, { ...conversation[0], chat_id: '9' }]
+    expect(faultsOf('chat_2', { ...chat, conversation: two }), 'two chats in one').toEqual([['conn_id', 'is missing']])
   })
 
   test('that came one message a row has every field in the same place', () => {
@@ -604,11 +779,14 @@ const CHAT_11 = {
 }
 
 describe('chat_11', () => {
-  test('a transfer is an event, with every field in its place', () => {
+  const eventsOf = (more: object = {}) =>
+    told('chat_11', { ...CHAT_11, ...more }).events.map(({ type, name }) => `${type}: ${name}`)
+
+  test('from agent to agent it is one more request of the chat, with every field in its place', () => {
     const { conn_id: _, date: __, ...attributes } = CHAT_11
     expect(told('chat_11', CHAT_11).events).toMatchObject([
       {
-        type: 'agent_transferred',
+        type: 'agent_transfer_requested',
         name: 'chat transferred',
         session_id: '186067617',
         bot_id: 'acme',
@@ -617,6 +795,32 @@ describe('chat_11', () => {
         attributes,
       },
     ])
+  })
+
+  test.each<[string, object, string]>([
+    [
+      'to a skill',
+      { receiver_agent_id: '12', receiver_agent_name: 'SKILL', receiver_agent_dni: '-' },
+      'agent_transfer_requested: chat transferred',
+    ],
+    [
+      'to a routing point that the operation is known to have',
+      { receiver_agent_id: '4471', receiver_agent_name: 'Ventas', receiver_agent_dni: '', 'colloquy:routing_point': true },
+      'flow_transition: chat returned to the bot',
+    ],
+    [
+      'to one by its name',
+      { receiver_agent_id: '4471', receiver_agent_name: 'Routing Point 4471', receiver_agent_dni: '' },
+      'flow_transition: chat returned to the bot',
+    ],
+    ['to the bot by its name', { receiver_agent_name: 'chat_bot' }, 'flow_transition: chat returned to the bot'],
+    [
+      'from nobody, which no document has: an agent has it for the first time',
+      { transfer_agent_id: '0', transfer_agent_name: 'SKILL', transfer_agent_dni: '-' },
+      'agent_transferred: chat transferred',
+    ],
+  ])('%s', (_, more, event) => {
+    expect(eventsOf(more)).toEqual([event])
   })
 
   test('is another one by any of its fields', () => {
@@ -654,5 +858,172 @@ describe('local time', () => {
 
   test('of an hour that is left out is read by the clock before, and marked', () => {
     expect(at('2026-03-29 02:30:00')).toEqual(['2026-03-29T01:30:00.000Z', true])
+  })
+})
+
+describe('diagram_11', () => {
+  const CALL = {
+    conn_id: '900',
+    time_on_rp: '00:01:00',
+    end_date_rp: '2025-03-02 09:16:00',
+    rp_id: '4480',
+    ani: '573001112233',
+    customer_id: '31',
+    time_on_skill: '00:00:20',
+    skill_id: '12',
+    skill_result: 'ANSWER',
+    go_to_agent: 'yes',
+    agent_id: '44710',
+    agent_name: 'Robin',
+    time_with_agent: '00:05:00',
+    cod_act: '3',
+    cod_act_2: '-',
+    type_interaction: 'inbound',
+    total_time: '00:06:20',
+  }
+  const call = (more: object = {}, config: Record<string, unknown> = {}) =>
+    told('diagram_11', { ...CALL, ...more }, config).sessions[0]
+
+  test('a call is a session, with every field in its place', () => {
+    expect(call()).toMatchObject({
+      session_id: '900',
+      bot_id: '4480',
+      channel: 'voice',
+      started_at: T('2025-03-02T14:15:00Z'),
+      transferred_at: T('2025-03-02T14:16:00Z'),
+      ended_at: T('2025-03-02T14:21:20Z'),
+      containment: 'AGENT',
+      queue: '12',
+      agent_id: '44710',
+      agent_name: 'Robin',
+      outcome: '3',
+      user_id: '31',
+      channel_user_id: '573001112233',
+      attributes: { type_interaction: 'inbound', skill_result: 'ANSWER', time_on_skill: '00:00:20' },
+    })
+  })
+
+  test('that stayed with the bot, says nothing of it, or is dated by its start', () => {
+    expect(call({ go_to_agent: 'no', skill_id: '-' })).toMatchObject({
+      containment: 'SELF_SERVICE',
+      transferred_at: null,
+      queue: null,
+    })
+    expect(call({ go_to_agent: '' })).toMatchObject({ containment: 'UNKNOWN', transferred_at: null })
+    expect(call({}, { ivrDate: 'start' })).toMatchObject({
+      started_at: T('2025-03-02T14:16:00Z'),
+      transferred_at: T('2025-03-02T14:17:00Z'),
+    })
+    expect(faultsOf('diagram_11', { ...CALL, conn_id: '-' })).toEqual([['conn_id', 'is missing']])
+  })
+})
+
+test('diagram_15: a conversation with a voice bot, in the form of the sample, is a session; beside diagram_11 an event of one', () => {
+  const row = {
+    conversational_id: 'conversations-voice-61083',
+    connect_id: '6736.4628.1040.1768782812.1814',
+    date: '2026-01-18 19:34:31',
+    ivr_time: '00:01:41',
+    nlp_credits: '2.887',
+    asr_time: '00:00:24',
+    tts_credits: '1856',
+  }
+  expect(told('diagram_15', row).sessions).toMatchObject([
+    {
+      session_id: '6736.4628.1040.1768782812.1814',
+      bot_id: 'conversations-voice-61083',
+      channel: 'voice',
+      started_at: T('2026-01-19T00:32:50Z'),
+      ended_at: T('2026-01-19T00:34:31Z'),
+      containment: 'UNKNOWN',
+      attributes: { nlp_credits: '2.887', asr_time: '00:00:24', tts_credits: '1856' },
+    },
+  ])
+  const beside = told('diagram_15', row, { streams: ['diagram_11', 'diagram_15'] })
+  expect(beside).toMatchObject({
+    sessions: [],
+    events: [{ type: 'other', name: 'voice conversation', session_id: row.connect_id }],
+  })
+})
+
+test('chat_1: what an agent noted of a chat is a tag of it, when it had closed', () => {
+  const row = {
+    conn_id: '186067617',
+    channel: 'whatsapp',
+    date: '2025-03-02 09:15:20',
+    chat_duration: '1800',
+    agent_id: '44710',
+    cod_act: 'TIMEOUTCHAT',
+    description_cod_act: 'Cierre',
+    skill_id: '12',
+    feeling: 'very negative',
+    customer_id: '31',
+    'agent_anwers ': '4',
+  }
+  expect(told('chat_1', row).events).toMatchObject([
+    {
+      type: 'tag_applied',
+      name: 'TIMEOUTCHAT',
+      session_id: '186067617',
+      occurred_at: T('2025-03-02T14:45:20Z'),
+      occurred_at_estimated: true,
+      user_id: '31',
+      attributes: { description_cod_act: 'Cierre', skill_id: '12', feeling: 'very negative', agent_answers: '4' },
+    },
+  ])
+  expect(told('chat_1', { ...row, date_close: '2025-03-02 09:40:00', cod_act: '-' }).events).toMatchObject([
+    { type: 'other', name: 'chat handled', occurred_at: T('2025-03-02T14:40:00Z'), occurred_at_estimated: false },
+  ])
+  expect(idOf('chat_1', { ...row, cod_act: 'later' }), 'typed late').toBe(idOf('chat_1', row))
+})
+
+test('chat_4: a case of mail or a social network is a session with what was written and the answer', () => {
+  const row = {
+    channel: 'Email',
+    agent_name: 'Robin',
+    skill_id: '12',
+    case_id: '77',
+    subject: 'Factura',
+    from: 'ana@example.com',
+    to: 'ayuda@example.com',
+    body: 'No llega',
+    answer: 'Va en camino',
+    date_creation: '2025-03-02 09:15:20',
+    close_date: '2025-03-02 10:15:20',
+    evaluation_survey: '4',
+    cod_act: '3',
+    comments: '',
+    attachments: ['https://files.example.com/a.pdf'],
+    status: 'close',
+  }
+  const { sessions, messages } = told('chat_4', row)
+  expect(sessions).toMatchObject([
+    {
+      session_id: 'case-77',
+      channel: 'email',
+      status: 'CLOSED',
+      containment: 'AGENT',
+      started_at: T('2025-03-02T14:15:20Z'),
+      ended_at: T('2025-03-02T15:15:20Z'),
+      queue: '12',
+      agent_name: 'Robin',
+      satisfaction: 4,
+      outcome: '3',
+      user_id: 'ana@example.com',
+      attributes: {
+        subject: 'Factura',
+        to: 'ayuda@example.com',
+        status: 'close',
+        attachments: '["https://files.example.com/a.pdf"]',
+      },
+    },
+  ])
+  expect(messages.map(({ sender, text, sent_at, sent_at_estimated }) => [sender, text, sent_at, sent_at_estimated])).toEqual([
+    ['USER', 'No llega', T('2025-03-02T14:15:20Z'), false],
+    ['AGENT', 'Va en camino', T('2025-03-02T15:15:20Z'), true],
+  ])
+  expect(told('chat_4', { ...row, status: 'open', close_date: '-', answer: '-', agent_name: '' })).toMatchObject({
+    sessions: [{ status: 'OPEN', ended_at: null, containment: 'UNKNOWN' }],
+    messages: [{ sender: 'USER' }],
   })
 })

@@ -318,21 +318,87 @@ describe('a turn that tells no chat', () => {
   })
 
   test.each<[string, Open]>([
-    ['at the live edge', {}],
     ['where that is switched off', { window: past, config: { findChats: false } }],
     ['where chat_8 is not read', { window: past, config: { streams: ['diagram_9'] } }],
   ])('costs no call %s', async (_, open) => {
-    const isPast = open.window === past
-    const vendor = await scriptedVendor([
-      (isPast ? turns : first)(good(isPast ? unnamed : [turn('2026-11-09 09:01:00', { conn_id: '0' })])),
-    ])
-    expect((await read(vendor, { ...open, ...(!isPast && { nowMs: WINDOW.untilMs + HOUR }) })).error).toBeNull()
+    const vendor = await scriptedVendor([turns(good(unnamed))])
+    expect((await read(vendor, open)).error).toBeNull()
   })
 
   test('costs no call where every turn tells its own', async () => {
     const vendor = await scriptedVendor([turns(good([turn('2026-11-08 09:59:30')]))])
     expect((await read(vendor, { window: past })).rows).toHaveLength(1)
   })
+})
+
+test('reads an answer behind warnings of PHP, and nothing that only looks like one', async () => {
+  const json = JSON.stringify(good([turn('2026-11-09 09:01:00')]).body)
+  const warned = [
+    `<br />\n<b>Warning</b>:  Undefined array key "a" in <b>/x.php</b> on line <b>12</b><br />\n${json}`,
+    `PHP Notice:  Undefined index: [a]{b} in /x.php on line 3\n[x]\nDeprecated: y\n${json}`,
+    `<br />\n<b>Deprecated</b>: z<br /><br />\n<b>Warning</b>: a<br />${json}`,
+  ]
+  const vendor = await scriptedVendor(warned.map(raw => first({ raw })))
+  for (let times = 0; times < warned.length; times++) expect((await read(vendor)).rows).toHaveLength(1)
+  for (const raw of [`Welcome\n${json}`, `<b>Warning</b>: only words`, `<b>Warning</b>: cut\n${json.slice(0, -1)}`]) {
+    vendor.expect(...Array.from({ length: 5 }, () => first({ raw })))
+    expect((await read(vendor)).error?.code).toBe('SRC_MALFORMED')
+  }
+})
+
+describe('chat_11', () => {
+  const row = (more: object) => ({
+    conn_id: '7',
+    transfer_agent_id: '44710',
+    transfer_agent_dni: 'D1',
+    receiver_agent_id: '4471',
+    receiver_agent_dni: '',
+    date: '2026-11-09 09:01:00',
+    ...more,
+  })
+  const transfers = (rows: readonly object[]) => asked('20261109085959', '20261109090500', good(rows), 'chat_11')
+  const typesOf = (rows: readonly unknown[]) => {
+    const stream = wolkvox.streams['chat_11'] as Stream
+    const config = wolkvox.config.parse({ token: 't', server: '1' })
+    const ctx = rowContext({
+      vendor: 'wolkvox',
+      account: 'acme',
+      connector: 'w',
+      config,
+      scope: { name: 'acme', botId: null },
+      observedAtMs: NOW,
+      lookbackMs: 0,
+    })
+    return rows.map(raw =>
+      stream
+        .normalise(stream.row.parse(raw) as never, ctx)
+        .map(({ record }) => ('type' in record ? record.type : ''))
+        .join(),
+    )
+  }
+
+  test('asks for the routing points where a receiver may be one', async () => {
+    const vendor = await scriptedVendor([
+      transfers([row({}), row({ receiver_agent_id: '12', conn_id: '8' })]),
+      { path: '/api/v2/information.php', query: { api: 'routing_points' }, ...good([{ rp_id: '4471', rp_name: 'Ventas' }]) },
+    ])
+    const { rows, error } = await read(vendor, { stream: 'chat_11' })
+    expect([error, typesOf(rows)]).toEqual([null, ['flow_transition', 'agent_transfer_requested']])
+  })
+
+  test.each<[string, object, Record<string, unknown>]>([
+    ['where every receiver is a person', { receiver_agent_dni: 'D2' }, {}],
+    ['where that is switched off', {}, { findReceivers: false }],
+  ])('asks for none %s', async (_, more, config) => {
+    const vendor = await scriptedVendor([transfers([row(more)])])
+    expect(typesOf((await read(vendor, { stream: 'chat_11', config })).rows)).toEqual(['agent_transfer_requested'])
+  })
+})
+
+test('asks for cases of mail without their files', async () => {
+  const step = asked('20261109085959', '20261109090500', good([]), 'chat_4')
+  const vendor = await scriptedVendor([{ ...step, query: { ...step.query, attach_array: 'yes', include_attachments: 'false' } }])
+  expect((await read(vendor, { stream: 'chat_4' })).error).toBeNull()
 })
 
 test('puts messages of chat_2 that come one a row together by chat, and leaves chats as they are', async () => {
@@ -503,7 +569,7 @@ describe('config', () => {
   })
 
   test('refuses a zone that there is not, and a report that is not read', () => {
-    const wrong = faults({ token: 't', server: '0010', timezone: 'Bogota', streams: 'diagram_9,chat_1' })
+    const wrong = faults({ token: 't', server: '0010', timezone: 'Bogota', streams: 'diagram_9,chat_99' })
     expect(wrong.map(fault => fault.split(' ')[0])).toEqual(
       expect.arrayContaining(['connectors.w.timezone', 'connectors.w.streams']),
     )
@@ -527,7 +593,10 @@ describe('config', () => {
   })
 
   test('keeps one operation of one licence below a thousand calls a day', () => {
-    const calls = Object.entries(wolkvox.streams).map(([name, { window }]) => {
+    const byDefault = Object.entries(wolkvox.streams).filter(
+      ([name]) => wolkvox.manifest.optionalStreams?.includes(name) === false,
+    )
+    const calls = byDefault.map(([name, { window }]) => {
       const {
         pollIntervalMs = wolkvox.manifest.pollIntervalMs,
         lookbackMs,
@@ -535,9 +604,10 @@ describe('config', () => {
         longestMs,
       } = typeof window === 'function' ? window(null as never) : window
       const windows = DAY / pollIntervalMs + (DAY / lookbackIntervalMs) * Math.ceil((lookbackMs + lookbackIntervalMs) / longestMs)
-      return name === 'chat_2' ? 2 * windows : windows
+      // Beside `chat_2` the bots are asked for, beside `chat_8` the turns that hand over.
+      return name === 'chat_2' || name === 'chat_8' ? 2 * windows : windows
     })
-    expect(calls.reduce((sum, each) => sum + each, 0)).toBe(936)
+    expect(calls.reduce((sum, each) => sum + each, 0)).toBe(976)
   })
 })
 
@@ -557,6 +627,7 @@ async function readWorld(
   const scope = { name: 'acme', botId: null }
   const records = new Map<string, Draft>()
   for (const [name, stream] of Object.entries(wolkvox.streams)) {
+    if (wolkvox.manifest.optionalStreams?.includes(name) === true) continue
     const ctx = rowContext({
       vendor: 'wolkvox',
       account: 'acme',
@@ -569,15 +640,18 @@ async function readWorld(
     const windows = split({ fromMs: fromMs - DAY, untilMs: nowMs }, DAY)
     for (let window = windows.shift(); window !== undefined; window = windows.shift()) {
       try {
-        for await (const page of stream.read({ config: parsed.config as never, scope, window, resume: null, nowMs, http }))
-          for (const raw of page.rows)
-            for (const draft of stream.normalise(stream.row.parse(raw) as never, ctx)) {
+        for await (const page of stream.read({ config: parsed.config as never, scope, window, resume: null, nowMs, http })) {
+          const rows = page.rows.map(raw => stream.row.parse(raw) as never)
+          const args = { config: parsed.config as never, scope, rows, nowMs, http }
+          for (const row of (await stream.expand?.(args)) ?? rows)
+            for (const draft of stream.normalise(row as never, ctx)) {
               const { kind, record } = draft
               const key = kind === 'session' ? record.session_key : kind === 'message' ? record.message_key : record.event_key
               const before = records.get(`${kind} ${key}`)
               if (before !== undefined && kind !== 'session' && name.startsWith('diagram')) throw new Error(`${key} came twice`)
               records.set(`${kind} ${key}`, draft)
             }
+        }
       } catch (error) {
         const halves = error instanceof FlowError && error.code === 'SRC_WINDOW_TOO_LARGE' ? halve(window, SECOND) : null
         if (halves === null) throw error

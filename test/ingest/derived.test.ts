@@ -167,6 +167,33 @@ test('the first turn that tells a thing decides, whichever comes first', () => {
   ])
 })
 
+describe('a turn that is known to come after the end of another conversation', () => {
+  const after = (minutes: number, end: number) => turn(minutes, { afterMs: turn(end).atMs })
+
+  test('begins a session of its own, which takes what follows and nothing from before, also after a restart', () => {
+    const derived = new DerivedSessions(derive, place)
+    const topics = new Topics()
+    const [first, second, third] = feed(derived, [turn(0), after(10, 5), turn(12)])
+    topics.take(derived)
+    expect([second === first, third === second]).toEqual([false, true])
+    expect(topics.told).toMatchObject([
+      { from: NOON, user: 1 },
+      { from: turn(10).atMs, user: 2 },
+    ])
+    const again = topics.restarted()
+    expect(feed(again, [turn(4), after(13, 5)]), 'late ones go where they belong').toEqual([first, second])
+    topics.take(again)
+    expect(topics.withdrawn, 'the two are not made one').toEqual([])
+    expect(topics.told.map(({ user }) => user)).toEqual([2, 3])
+  })
+
+  test('joins a session that has gone on after that end', () => {
+    const derived = new DerivedSessions(derive, place)
+    const [a, b] = feed(derived, [turn(6), after(10, 5)])
+    expect(b).toBe(a)
+  })
+})
+
 describe('a turn that comes late', () => {
   test('before a session extends it backwards and leaves its id', () => {
     const derived = new DerivedSessions(derive, place)

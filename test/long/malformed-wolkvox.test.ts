@@ -7,5 +7,7 @@ malformedAnswers({
   streams: ['diagram_9', 'chat_8', 'chat_2', 'diagram_13', 'chat_11'],
   first: 0,
   after: 0,
-  rowsOf: ['chat_8', 'diagram_13', 'chat_11'],
+  means: { 'a warning of PHP before the JSON': 'good' },
+  draws: 2,
+  rowsQuery: stream => new RegExp(`api=${stream}(&|$)`),
 })

@@ -36,8 +36,14 @@ export interface Of {
   readonly rowsOf?: readonly string[]
   /** Which requests answer with rows; by stream where they differ. */
   readonly rowsAt?: RegExp | Readonly<Record<string, RegExp>>
+  /** Of those, which query asks for the rows of this stream, where a stream asks for others to look something up. */
+  readonly rowsQuery?: (stream: string) => RegExp
+  /** How often rows are drawn for each stream, each time by another seed. Default 1. */
+  readonly draws?: number
   /** Streams where an element of an answer's list is a part of a row, or several rows: one is spoiled at a time. */
   readonly alone?: Readonly<Record<string, Omit<RowOptions, 'at'>>>
+  /** Streams where equal rows are one, so that whole rows of another kind cannot be counted. */
+  readonly equalRowsOf?: readonly string[]
 }
 
 export function malformedAnswers({
@@ -50,7 +56,10 @@ export function malformedAnswers({
   spare,
   after,
   rowsAt,
+  rowsQuery,
+  draws = 1,
   rowsOf = streams,
+  equalRowsOf = [],
   alone = {},
 }: Of): void {
   describe.each(streams.map((stream, place) => [stream, place] as const))('%s', (stream, place) => {
@@ -91,21 +100,31 @@ export function malformedAnswers({
     if (!rowsOf.includes(stream)) return
     const single = alone[stream]
     const at = rowsAt instanceof RegExp ? rowsAt : rowsAt?.[stream]
-    const options: RowOptions = { ...single, ...(at === undefined ? {} : { at }) }
-    const drawn = drawnFaults(first * 100 + place, single === undefined ? 40 : 8)
+    const options: RowOptions = {
+      ...single,
+      ...(at === undefined ? {} : { at }),
+      ...(rowsQuery === undefined ? {} : { query: rowsQuery(stream) }),
+    }
+    const drawn = Array.from({ length: draws }, (_, draw) =>
+      drawnFaults(first * 100 + place + draw * 1000, single === undefined ? 40 : 8),
+    )
 
-    const [together, apart] = single === undefined ? [[ROW_FAULTS], []] : [[], [...ROW_FAULTS, ...drawn]]
-    test.each(together.map(faults => [faults] as const))('rows of another kind, and values that no field has', async faults => {
+    const counted = single === undefined && !equalRowsOf.includes(stream) ? [ROW_FAULTS] : []
+    test.each(counted.map(faults => [faults] as const))('rows of another kind, and values that no field has', async faults => {
       let left: typeof ROW_FAULTS = faults
       for (let runs = 0; left.length > 0 && runs < 3; runs++)
         left = left.slice(await survivesRows(bench, stream, left, again, options))
       expect(left.length).toBeLessThan(faults.length)
     })
 
-    test.each(together.map(() => [drawn] as const))('rows with values drawn by a seed', async faults => {
-      await survivesRows(bench, stream, faults, again, options)
-    })
+    test.each(single === undefined ? drawn.map(faults => [faults] as const) : [])(
+      'rows with values drawn by a seed',
+      async faults => {
+        await survivesRows(bench, stream, faults, again, options)
+      },
+    )
 
+    const apart = single === undefined ? [] : [...ROW_FAULTS, ...drawn.flat()]
     test.each(apart.map(fault => [fault.name, fault] as const))('a row: %s', async (_, fault) => {
       expect(await survivesRows(bench, stream, [fault], again, options)).toBe(1)
     })

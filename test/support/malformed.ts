@@ -253,7 +253,7 @@ export interface RowFault {
 }
 
 export interface RowOptions {
-  /** Which answers hold the rows. */
+  /** Which answers hold the rows: tested on the path of the request. */
   readonly at?: RegExp
   /** How many rows of the stream one element of an answer's list can be. Default: one. */
   readonly most?: (element: unknown) => number
@@ -267,6 +267,8 @@ export interface RowOptions {
   readonly againMs?: number
   /** Names of attributes that may stay as the malformed answer had them: they are not what the row is about. */
   readonly loose?: RegExp
+  /** Of those, requests whose query says so; others show rows only to look something up. */
+  readonly query?: RegExp
 }
 
 const HOUR_MS = 3_600_000
@@ -285,6 +287,7 @@ export async function survivesRows(
   before: Reference,
   {
     at = /./,
+    query = /^/,
     most = () => 1,
     silent = () => 0,
     areParts,
@@ -307,7 +310,8 @@ export async function survivesRows(
   const leftOut = new Map<string, number>()
   let mended = false
   proxy.spoil = (_nth, target) => {
-    if (mended || !at.test(target.split('?')[0] ?? '')) return null
+    const [path = '', asked = ''] = target.split('?')
+    if (mended || !at.test(path) || !query.test(asked)) return null
     return { kind: 'change', change: answer => editRows(answer) }
   }
   const editRows = (answer: Answer): Partial<Answer> => {

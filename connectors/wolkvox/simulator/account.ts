@@ -25,6 +25,8 @@ export interface Chat {
   readonly shownAtMs: number
   /** When the bot asked for a person; null: it never did. */
   readonly handedAtMs: number | null
+  /** When a person first had it; null: nobody ever. */
+  readonly takenAtMs: number | null
   /** Who spoke as a person last. */
   readonly agent: Agent | null
   readonly turns: readonly Turn[]
@@ -72,9 +74,15 @@ export interface MenuChoice extends Shown {
   readonly second: number
 }
 
-/** `chat_11` */
+/** `chat_11`: an agent passes the chat on. */
 export interface Transfer extends Shown {
-  readonly from: Agent | null
+  readonly from: Agent
+  readonly to: Agent | { readonly skill: string } | 'routing point'
+}
+
+/** Who has the chat as a person, and from when. */
+interface Taker {
+  readonly atMs: number
   readonly to: Agent
 }
 
@@ -120,15 +128,20 @@ function chatOf(conversation: Conversation, rpId: string, operation: string, qui
     return { atMs, shownAtMs: atMs + ((conversation.index + place) % 5 === 0 ? quirks.lateMs : 0) }
   }
   const byBot = handedAtMs === null ? messages : messages.filter(({ atMs }) => atMs <= handedAtMs)
+  const isNamedAtAll = quirks.chatIds === 'all' || (quirks.chatIds === 'agent' && handedAtMs !== null)
   const turns = turnsOf(byBot, handedAtMs, quirks).map((turn, place) => ({
     ...turn,
     ...told(turn.atMs, place),
-    connId: quirks.connIds === 'all' || (quirks.connIds === 'handover' && turn.answer === HAND_OVER) ? connId : '0',
+    connId:
+      isNamedAtAll && (quirks.connIds === 'all' || (quirks.connIds === 'handover' && turn.answer.startsWith(HAND_OVER)))
+        ? connId
+        : '0',
   }))
-  const transfers: Transfer[] = []
-  for (const event of events)
-    if (event.kind === 'transferred')
-      transfers.push({ ...told(event.atMs, transfers.length), from: transfers.at(-1)?.to ?? null, to: event.agent })
+  const takers: Taker[] = events.flatMap(event => (event.kind === 'transferred' ? [{ atMs: event.atMs, to: event.agent }] : []))
+  const transfers = transfersOf(conversation, takers, closedAtMs).map((transfer, place) => ({
+    ...transfer,
+    ...told(transfer.atMs, place),
+  }))
   return {
     connId,
     sessionId: `${person.handle}.${operation}.${2985 + CONNECTORS.indexOf(person.channel)}`,
@@ -139,10 +152,11 @@ function chatOf(conversation: Conversation, rpId: string, operation: string, qui
     closedAtMs,
     shownAtMs: closedAtMs + (conversation.index % 5 === 0 ? quirks.lateMs : 0),
     handedAtMs,
-    agent: transfers.at(-1)?.to ?? null,
+    takenAtMs: takers[0]?.atMs ?? null,
+    agent: takers.at(-1)?.to ?? null,
     turns,
     lines: messages.map(message => {
-      const agent = transfers.findLast(({ atMs }) => atMs <= message.atMs)?.to.name
+      const agent = takers.findLast(({ atMs }) => atMs <= message.atMs)?.to.name
       const other = agent ?? (handedAtMs !== null && message.atMs > handedAtMs ? (message.queue ?? '') : BOT_NAME)
       const name = `${person.firstName} ${person.lastName}`
       const { atMs } = message
@@ -158,6 +172,32 @@ function chatOf(conversation: Conversation, rpId: string, operation: string, qui
         second: Math.floor((atMs - startedAtMs) / 1000),
       })),
     transfers,
+  }
+}
+
+/**
+ * The report tells who passes a chat on (documented: the transferring agent; the receiving agent, skill or routing point). Of four chats that a person has, one
+ * came from a colleague, one was put back to its skill first, and one goes back to the bot when it is done.
+ */
+function transfersOf(
+  { index, bot, messages }: Conversation,
+  takers: readonly Taker[],
+  closedAtMs: number,
+): Omit<Transfer, 'shownAtMs'>[] {
+  const [first] = takers
+  if (first === undefined) return []
+  const colleague = agentsOf(bot).find(({ id }) => id !== first.to.id) ?? first.to
+  switch (index % 4) {
+    case 0:
+      return [{ atMs: first.atMs, from: colleague, to: first.to }]
+    case 1:
+      return [
+        { atMs: first.atMs, from: colleague, to: { skill: messages.find(({ queue }) => queue !== null)?.queue ?? 'general' } },
+      ]
+    case 2:
+      return [{ atMs: closedAtMs, from: takers.at(-1)?.to ?? first.to, to: 'routing point' }]
+    default:
+      return []
   }
 }
 
@@ -179,7 +219,8 @@ function turnsOf(messages: Conversation['messages'], handedAtMs: number | null, 
     }
   }
   if (asked !== null) turns.push({ atMs: asked.atMs, query: plainOf(asked), answer: '' })
-  if (handedAtMs !== null) turns.push({ atMs: handedAtMs, query: '', answer: HAND_OVER })
+  if (handedAtMs !== null)
+    turns.push({ atMs: handedAtMs, query: '', answer: quirks.skillNames ? `${HAND_OVER} - Ventas` : HAND_OVER })
   return turns.flatMap((turn, place) => {
     const masked = quirks.masked && place % 4 === 1 && turn.query !== ''
     if (masked) return [{ ...turn, query: '', answer: `MaskedText: ${'*'.repeat(turn.query.length)}` }]
@@ -210,6 +251,11 @@ function customerOf(person: Person): Customer {
 /** An agent's extension. */
 export function extensionOf(agent: Agent, { bot }: Conversation, rpId: string): string {
   return String(Number(rpId) * 10 + agentsOf(bot).findIndex(({ id }) => id === agent.id))
+}
+
+/** Whether `chat_8` shows the chat's id. */
+export function isNamed({ handedAtMs }: Chat, { chatIds }: Quirks): boolean {
+  return chatIds === 'all' || (chatIds === 'agent' && handedAtMs !== null)
 }
 
 /** Whether a row of this time shows who the customer is. */

@@ -28,6 +28,12 @@ export interface Quirks {
   readonly durations: 'clock' | 'seconds'
   /** On which turns of `diagram_9` the chat's id stands: all, the hand-over alone, or none. The sample shows `"0"`. */
   readonly connIds: 'all' | 'handover' | 'none'
+  /** Which chats of `chat_8` have an id: all, those with an agent, or none; of the others it is `-`, and no turn tells one. The sample shows `"-"`. */
+  readonly chatIds: 'all' | 'agent' | 'none'
+  /** The skill stands behind the control value: `transfer_skill - Name` (met by a client). */
+  readonly skillNames: boolean
+  /** Warnings of PHP stand before every answer (met by a client). */
+  readonly warnings: boolean
   /** Chats that stayed with the bot show in `chat_2` too. Unknown in truth; documented for chats with agents. */
   readonly botChats: boolean
   /** What the customer wrote is told masked, in `routing_answer`, on some turns. */
@@ -58,6 +64,9 @@ export const PLAIN: Quirks = {
   blank: '',
   durations: 'clock',
   connIds: 'all',
+  chatIds: 'all',
+  skillNames: false,
+  warnings: false,
   botChats: false,
   masked: false,
   twins: false,

@@ -1,10 +1,21 @@
 import { DateTime } from 'luxon'
 import type { Channel } from '../../../src/records.ts'
-import { Random, type World } from '../../../src/sim/index.ts'
-import { type Account, BOT_NAME, type Chat, extensionOf, knowsCustomer } from './account.ts'
+import { type Agent, Random, type World } from '../../../src/sim/index.ts'
+import { type Account, BOT_NAME, type Chat, extensionOf, isNamed, knowsCustomer } from './account.ts'
 import type { Quirks } from './quirks.ts'
 
-export const REPORTS = ['diagram_9', 'chat_8', 'chat_2', 'diagram_13', 'chat_11'] as const
+/** The operation has chats alone: the reports on calls, mail and social networks have no rows. */
+export const REPORTS = [
+  'diagram_9',
+  'chat_8',
+  'chat_2',
+  'diagram_13',
+  'chat_11',
+  'chat_1',
+  'chat_4',
+  'diagram_11',
+  'diagram_15',
+] as const
 export type Report = (typeof REPORTS)[number]
 
 /** All values are text, as the vendor writes them; `conversation` of `chat_2` is the one list. */
@@ -82,6 +93,12 @@ export class Reports {
         return chat.options.filter(shows).map(option => ({ atMs: option.atMs, row: this.#option(chat, option, nowMs) }))
       case 'chat_11':
         return chat.transfers.filter(shows).map(transfer => ({ atMs: transfer.atMs, row: this.#transfer(chat, transfer) }))
+      case 'chat_1':
+        return isClosed && chat.agent !== null ? [{ atMs: chat.closedAtMs, row: this.#handled(chat, chat.agent) }] : []
+      case 'chat_4':
+      case 'diagram_11':
+      case 'diagram_15':
+        return []
       case 'chat_8':
         return isClosed || this.#quirks.chatDate === 'opening'
           ? [{ atMs: selectedAtMs, row: this.#chat(chat, isClosed, nowMs) }]
@@ -117,18 +134,18 @@ export class Reports {
     const closedAtMs = isClosed ? chat.closedAtMs : nowMs
     const known = lines.filter(({ atMs }) => atMs <= nowMs)
     const handed = handedAtMs !== null && handedAtMs <= nowMs
-    const takenAtMs = chat.transfers[0]?.atMs ?? null
+    const { takenAtMs } = chat
     const chars = (matches: (line: Chat['lines'][number]) => boolean) =>
       String(known.filter(matches).reduce((sum, { text }) => sum + text.length, 0))
     const last = known.at(-1)
     const showsAgent = isClosed ? agent : null
     return {
-      conn_id: chat.connId,
+      conn_id: isNamed(chat, this.#quirks) ? chat.connId : '-',
       session_id: chat.sessionId,
       times_chatted: String(known.length),
       start_date: this.#date(openedAtMs),
       end_date: isClosed ? this.#date(closedAtMs) : this.#blank(''),
-      time_on_chatbot: this.#duration((handed ? handedAtMs : closedAtMs) - openedAtMs),
+      time_on_chatbot: this.#duration(openedAtMs, handed ? handedAtMs : closedAtMs),
       rp_id: chat.rpId,
       channel: WORDS[chat.conversation.channel]?.chat ?? chat.conversation.channel,
       go_to_agent: handed ? 'yes' : 'no',
@@ -136,15 +153,40 @@ export class Reports {
       customer_name: chat.customer.name,
       agent_id: showsAgent === null ? this.#blank('') : extensionOf(showsAgent, chat.conversation, chat.rpId),
       agent_name: this.#blank(showsAgent?.name ?? ''),
-      time_with_agent: this.#duration(takenAtMs !== null && takenAtMs <= nowMs ? closedAtMs - takenAtMs : 0),
-      total_time: this.#duration(closedAtMs - openedAtMs),
+      time_with_agent: takenAtMs !== null && takenAtMs <= nowMs ? this.#duration(takenAtMs, closedAtMs) : this.#duration(0, 0),
+      total_time: this.#duration(openedAtMs, closedAtMs),
       customer_chars: chars(({ from }) => from === 'CUSTOMER'),
       agent_chars: chars(({ from, fromName }) => from === 'AGENT' && fromName !== BOT_NAME),
       total_chars: chars(() => true),
-      asa: this.#duration(handed && takenAtMs !== null && takenAtMs <= nowMs ? takenAtMs - handedAtMs : 0),
+      asa: handed && takenAtMs !== null && takenAtMs <= nowMs ? this.#duration(handedAtMs, takenAtMs) : this.#duration(0, 0),
       last_sender: last === undefined || last.fromName === BOT_NAME ? 'chat_bot' : last.from.toLowerCase(),
       customer_id: this.#customerId(chat, closedAtMs, nowMs),
       customer_email: this.#blank(chat.customer.email),
+    }
+  }
+
+  /** Selected by the close (met by a client), dated by the opening. `agent_anwers ` is spelt as in the sample. */
+  #handled(chat: Chat, agent: Agent): Row {
+    const { closedAtMs, openedAtMs, takenAtMs, conversation, customer } = chat
+    return {
+      conn_id: chat.connId,
+      channel: WORDS[conversation.channel]?.chat ?? conversation.channel,
+      date: this.#date(openedAtMs),
+      customer_name: customer.name,
+      customer_email: this.#blank(customer.email),
+      customer_phone: this.#blank(customer.phone),
+      agent_id: extensionOf(agent, conversation, chat.rpId),
+      agent_name: agent.name,
+      time_on_agent: this.#duration(takenAtMs ?? closedAtMs, closedAtMs),
+      chat_duration: String(Math.floor((closedAtMs - openedAtMs) / 1000)),
+      cod_act: conversation.closedAtMs === null ? 'TIMEOUTCHAT' : 'RESUELTO',
+      description_cod_act: conversation.closedAtMs === null ? 'Cierre por inactividad' : 'Caso resuelto',
+      comments: this.#blank(''),
+      customer_id: customer.id,
+      skill_id: String(Number(chat.rpId) + 1000),
+      ASA: this.#duration(openedAtMs, takenAtMs ?? openedAtMs),
+      feeling: 'neutral',
+      'agent_anwers ': String(chat.lines.filter(({ from, fromName }) => from === 'AGENT' && fromName !== BOT_NAME).length),
     }
   }
 
@@ -171,7 +213,7 @@ export class Reports {
   #option(chat: Chat, { atMs, code, second }: Chat['options'][number], nowMs: number): Row {
     return {
       rp_id: chat.rpId,
-      conn_id: chat.connId,
+      conn_id: isNamed(chat, this.#quirks) ? chat.connId : '0',
       customer_id: this.#customerId(chat, atMs, nowMs),
       channel: WORDS[chat.conversation.channel]?.menu ?? chat.conversation.channel,
       telephone: this.#blank(chat.customer.phone),
@@ -182,17 +224,23 @@ export class Reports {
     }
   }
 
-  /** The first person has the chat from the bot's skill, which has no number of its own here. */
+  /** A skill and a routing point have no person's number; of a skill the name is `SKILL` (documented for `chat_9`). */
   #transfer(chat: Chat, { atMs, from, to }: Chat['transfers'][number]): Row {
-    const extension = (agent: typeof to) => extensionOf(agent, chat.conversation, chat.rpId)
+    const extension = (agent: Agent) => extensionOf(agent, chat.conversation, chat.rpId)
+    const [id, name] =
+      to === 'routing point'
+        ? [chat.rpId, chat.conversation.bot.title]
+        : 'skill' in to
+          ? [String(Number(chat.rpId) + 1000), 'SKILL']
+          : [extension(to), to.name]
     return {
       conn_id: chat.connId,
-      transfer_agent_id: from === null ? this.#blank('') : extension(from),
-      transfer_agent_name: from?.name ?? 'SKILL',
-      transfer_agent_dni: from === null ? this.#blank('') : `D${extension(from)}`,
-      receiver_agent_id: extension(to),
-      receiver_agent_name: to.name,
-      receiver_agent_dni: `D${extension(to)}`,
+      transfer_agent_id: extension(from),
+      transfer_agent_name: from.name,
+      transfer_agent_dni: `D${extension(from)}`,
+      receiver_agent_id: id,
+      receiver_agent_name: name,
+      receiver_agent_dni: to === 'routing point' || 'skill' in to ? this.#blank('') : `D${id}`,
       channel: WORDS[chat.conversation.channel]?.chat ?? chat.conversation.channel,
       date: this.#date(atMs),
     }
@@ -230,8 +278,9 @@ export class Reports {
     return DateTime.fromFormat(stamp, 'yyyyMMddHHmmss', { zone: this.#zone }).toMillis()
   }
 
-  #duration(ms: number): string {
-    const seconds = Math.max(0, Math.floor(ms / 1000))
+  /** Between two times as they are shown, in whole seconds. */
+  #duration(fromMs: number, untilMs: number): string {
+    const seconds = Math.max(0, Math.floor(untilMs / 1000) - Math.floor(fromMs / 1000))
     if (this.#quirks.durations === 'seconds') return String(seconds)
     const two = (part: number) => String(part).padStart(2, '0')
     return `${two(Math.floor(seconds / 3600))}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`

@@ -25,10 +25,13 @@ export function truthOf({ world, account, quirks }: WolkvoxSimulator, nowMs: num
     }
     for (const { atMs, code } of chat.options.filter(shows))
       events.push({ ...of, occurred_at: second(atMs), type: 'menu_option', name: code })
-    for (const { atMs } of chat.transfers.filter(shows))
-      events.push({ ...of, occurred_at: second(atMs), type: 'agent_transferred', name: 'chat transferred' })
+    for (const { atMs, to } of chat.transfers.filter(shows)) {
+      const isBack = to === 'routing point'
+      const type = isBack ? 'flow_transition' : 'agent_transfer_requested'
+      events.push({ ...of, occurred_at: second(atMs), type, name: isBack ? 'chat returned to the bot' : 'chat transferred' })
+    }
     if (!shows(chat)) continue
-    sessions.push({ ...of, ...sessionOf(chat, knowsCustomer(chat, chat.closedAtMs, nowMs, quirks)) })
+    sessions.push({ ...of, ...sessionOf(chat, knowsCustomer(chat, chat.closedAtMs, nowMs, quirks), nowMs) })
     if (chat.agent !== null) messages.push(...spoken(chat).map(said => ({ ...of, bot_id: chat.rpId, ...said })))
   }
   return { sessions, messages, events }
@@ -82,7 +85,7 @@ function cutAtSilence<T extends { readonly atMs: number }>(turns: readonly T[]):
 function toldBy({ atMs, query, answer }: Chat['turns'][number]): { messages: Partial<Message>[]; events: Partial<Event>[] } {
   const masked = answer.startsWith('MaskedText:')
   const said = { sent_at: second(atMs), type: 'text' }
-  const isHandOver = answer === 'transfer_skill'
+  const isHandOver = answer.startsWith('transfer_skill')
   return {
     messages: [
       ...(query !== '' || masked ? [{ ...said, sender: 'USER' as const, text: query || answer }] : []),
@@ -92,7 +95,7 @@ function toldBy({ atMs, query, answer }: Chat['turns'][number]): { messages: Par
   }
 }
 
-function sessionOf(chat: Chat, customerIsKnown: boolean): Partial<Session> {
+function sessionOf(chat: Chat, customerIsKnown: boolean, nowMs: number): Partial<Session> {
   const { openedAtMs, closedAtMs, handedAtMs, agent, lines, customer, sessionId, rpId, conversation } = chat
   const [started, ended] = [second(openedAtMs), second(closedAtMs)]
   const spoke = lines.some(({ from }) => from === 'CUSTOMER')
@@ -105,11 +108,18 @@ function sessionOf(chat: Chat, customerIsKnown: boolean): Partial<Session> {
     interactive: spoke,
     user_id: customerIsKnown ? customer.id : customer.phone || sessionId,
     channel_user_id: customer.phone || sessionId,
-    transferred_at: handedAtMs === null ? null : Math.min(started + second(handedAtMs - openedAtMs), ended),
+    transferred_at: handedAtMs === null ? null : Math.min(askedAt(chat, second(handedAtMs), nowMs), ended),
     agent_id: agent === null ? null : extensionOf(agent, conversation, rpId),
     agent_name: agent?.name ?? null,
     total_messages: lines.length,
   }
+}
+
+/** When the turn was that asked for a person, where it fits to what `chat_8` tells. */
+function askedAt({ turns, openedAtMs }: Chat, handedMs: number, nowMs: number): number {
+  const turn = turns.find(({ answer, shownAtMs }) => answer.startsWith('transfer_skill') && shownAtMs <= nowMs)
+  const askedMs = turn === undefined ? handedMs : second(turn.atMs)
+  return Math.abs(askedMs - handedMs) <= 120_000 && askedMs >= second(openedAtMs) - 60_000 ? askedMs : handedMs
 }
 
 /** What was said by a person, or to one. */

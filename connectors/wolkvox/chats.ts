@@ -1,0 +1,325 @@
+/**
+ * Which chat a turn of `diagram_9` belongs to, and which session a chat of `chat_8` is. A chat's id (`conn_id`) joins the two where both tell it. Where a
+ * turn tells none (`0`, the seed's sample), or a chat none (`-`, the sample of `chat_8`), what both tell does: routing point, `session_id` and time. The
+ * session of such turns is named by the first of them, so a chat looks up which one that is. Nothing here keeps anything between calls.
+ */
+import { contentId, FlowError, type Http, realTime, split, type Window } from '../../src/source/index.ts'
+import { readReport } from './reports.ts'
+import { asAsked, type Chat, ChatRow, idOfAsked, type Opening, transferIn, type Turn, TurnRow } from './rows.ts'
+import { momentOf, type Told, zoneNamed } from './wall.ts'
+
+const SECOND = 1000
+const MINUTE = 60 * SECOND
+const HOUR = 60 * MINUTE
+export const DAY = 24 * HOUR
+
+/** What of the connector's config decides here. */
+export interface ChatConfig {
+  readonly timezone: string
+  readonly streams: readonly string[]
+  readonly maxRows: number
+  readonly maxRowsTurns: number
+  readonly findChats: boolean
+  readonly findTransfers: boolean
+  readonly sessionGapMs: number
+  readonly transferAnswers?: readonly string[] | undefined
+}
+
+export interface Reading {
+  readonly config: ChatConfig
+  readonly window: Window
+  readonly http: Http
+}
+
+/** Two reports may tell the time of one thing differently. The vendor's clock is one, so what comes after an end is hardly of that chat. */
+const BEFORE_START_MS = MINUTE
+const AFTER_END_MS = 10 * SECOND
+/** A chat is closed 23 h after it began. One that ended longer ago than this was not followed live, and is told in a backfill. */
+export const LONGEST_CHAT_MS = 26 * HOUR
+/** A window that ends longer ago shows no transfer that is news. */
+const NEWS_MS = 2 * HOUR
+/** Turns before the window that tell when a chat with a transfer began. */
+const BEFORE_MS = 10 * MINUTE
+/** From the start of a chat, its first turn comes within so long. */
+const FIRST_TURN_MS = 10 * MINUTE
+/** From when a chat says it was handed over, the turn that did so is not further. */
+export const AROUND_TRANSFER_MS = 2 * MINUTE
+/** Lookups that lie closer are one call. */
+const APART_MS = 20 * MINUTE
+/** How often a chain of turns is followed back by one more silence. */
+const MOST_STEPS = 6
+
+export function atMs(told: Told, { timezone }: Pick<ChatConfig, 'timezone'>): number {
+  return momentOf(told, zoneNamed(timezone)).atMs
+}
+
+/**
+ * Chats for another report's rows, which come without them where `chat_8` is refused, or has more in an hour than the vendor gives at once.
+ *
+ * @returns What `chat_8` shows of the window: by when chats closed, as far as is known.
+ */
+export async function chatsOf(of: Reading): Promise<Chat[]> {
+  const { config, window, http } = of
+  const how = { http, timezone: config.timezone, mostRows: config.maxRows }
+  return lookUp(window, HOUR, async part => {
+    const chats: Chat[] = []
+    for await (const { rows } of readReport({ api: 'chat_8', row: ChatRow }, { ...how, window: part }))
+      for (const raw of rows) {
+        const row = ChatRow.safeParse(raw)
+        if (row.success && row.data.kind === 'chat') chats.push(row.data)
+      }
+    return chats
+  })
+}
+
+/** A turn as it was shown, and when it was, epoch milliseconds. */
+export interface Seen {
+  readonly raw: unknown
+  readonly turn: Turn
+  readonly ms: number
+}
+
+/** Turns for rows of `chat_8`, oldest first, with the same two exceptions. */
+export async function turnsOf(of: Reading): Promise<Seen[]> {
+  const { config, window, http } = of
+  const how = { http, timezone: config.timezone, mostRows: config.maxRowsTurns }
+  const spec = { api: 'diagram_9', row: TurnRow, toldOf: (row: Turn) => row.told, idOf: (row: Turn) => row.id }
+  const seen = await lookUp(window, MINUTE, async part => {
+    const found: Seen[] = []
+    for await (const { rows } of readReport(spec, { ...how, window: part }))
+      for (const raw of rows) {
+        const turn = TurnRow.safeParse(raw)
+        if (turn.success) found.push({ raw, turn: turn.data, ms: atMs(turn.data.told, config) })
+      }
+    return found
+  })
+  return seen.sort((a, b) => a.ms - b.ms)
+}
+
+async function lookUp<T>(window: Window, leastMs: number, read: (window: Window) => Promise<T[]>): Promise<T[]> {
+  try {
+    return await read(window)
+  } catch (error) {
+    const code = error instanceof FlowError ? error.code : null
+    if (code === 'SRC_REFUSED') return []
+    if (code !== 'SRC_WINDOW_TOO_LARGE') throw error
+    const lengthMs = window.untilMs - window.fromMs
+    if (lengthMs <= leastMs) return []
+    const found: T[] = []
+    for (const half of split(window, Math.ceil(lengthMs / 2))) found.push(...(await lookUp(half, leastMs, read)))
+    return found
+  }
+}
+
+/** What a turn adds when its chat is looked up: the chat's id, or when a chat of the same customer ended before it. */
+export interface Belongs {
+  readonly connId: string | null
+  readonly afterMs: number | null
+}
+
+/** The chats that turns without an id may belong to, in a window: in a backfill those around it, else those that have ended within a silence. */
+export function chatsAround(of: Reading, nowMs: number): Promise<Chat[]> {
+  const { fromMs, untilMs } = of.window
+  const window = isPast(of.window, nowMs)
+    ? { fromMs: fromMs - DAY, untilMs: Math.min(untilMs + DAY, nowMs) }
+    : { fromMs: fromMs - of.config.sessionGapMs, untilMs: nowMs }
+  return chatsOf({ ...of, window })
+}
+
+/** The live edge and its lookback are read in shorter windows than this, and most chats have closed after it. */
+const PAST_MS = 6 * HOUR
+
+function isPast({ fromMs, untilMs }: Window, nowMs: number): boolean {
+  return untilMs <= nowMs - PAST_MS || untilMs - fromMs > PAST_MS
+}
+
+/**
+ * A turn without an id goes to the chat that was under way, where that ended so long ago that it was not followed live: else its first turns may stand
+ * published under the session that is made of turns.
+ *
+ * @param chats Of the turn's `session_id`.
+ */
+export function belongs(turn: Turn, chats: readonly Chat[], config: ChatConfig, nowMs: number): Belongs {
+  const turnMs = atMs(turn.told, config)
+  const own = chats
+    .filter(({ rpId }) => rpId === null || turn.rpId === null || rpId === turn.rpId)
+    .map(chat => ({ chat, ...spanOf(chat, config) }))
+  const [nearest] = own
+    .map(each => ({ ...each, offMs: Math.max(each.startMs - turnMs, turnMs - each.endMs, 0) }))
+    .filter(({ startMs, endMs }) => isWithin(turnMs, startMs, endMs))
+    .sort((a, b) => a.offMs - b.offMs || b.startMs - a.startMs)
+  const ends = own.filter(({ chat, endMs }) => chat !== nearest?.chat && endMs < turnMs).map(({ endMs }) => endMs)
+  const isOld = nearest !== undefined && (nearest.chat.end === null ? nearest.startMs : nearest.endMs) < nowMs - LONGEST_CHAT_MS
+  return { connId: isOld ? nearest.chat.connId : null, afterMs: ends.length === 0 ? null : Math.max(...ends) }
+}
+
+function isWithin(ms: number, startMs: number, endMs: number): boolean {
+  return ms >= startMs - BEFORE_START_MS && ms <= endMs + AFTER_END_MS
+}
+
+function spanOf({ start, end }: Chat, config: ChatConfig): { startMs: number; endMs: number } {
+  return { startMs: atMs(start, config), endMs: end === null ? Infinity : atMs(end, config) }
+}
+
+/** The thread of turns of one customer with one bot. */
+export function threadOf(account: string, { rpId, sessionId, connId }: Pick<Turn, 'rpId' | 'sessionId' | 'connId'>): string {
+  return contentId(account, rpId, sessionId ?? connId)
+}
+
+/** The session of turns that tell no chat: `firstMs` is when the first of them was said. */
+export function sessionOfTurns(thread: string, firstMs: number): string {
+  return contentId(thread, firstMs)
+}
+
+/** The turns of a window that may show a transfer that is news, and those shortly before it; none where it lies back. */
+export async function turnsBefore(of: Reading, nowMs: number): Promise<Seen[]> {
+  const { config, window } = of
+  const asks = config.findTransfers && config.streams.includes('diagram_9')
+  if (!asks || window.untilMs <= nowMs - NEWS_MS) return []
+  return turnsOf({
+    ...of,
+    window: { fromMs: Math.max(window.fromMs, nowMs - LONGEST_CHAT_MS) - BEFORE_MS, untilMs: window.untilMs },
+  })
+}
+
+/**
+ * Turns that ask for a person in a window, as rows of `chat_8`: their chats show there when they have closed, up to 23 h later. None of a chat that
+ * `chat_8` shows, and none at all where it shows chats that are open: it does so by itself then.
+ *
+ * @param turns From `turnsBefore`, asked for before `chats`: so that a chat that closes meanwhile is among these.
+ */
+export async function asksOf(of: Reading, turns: readonly Seen[], chats: readonly Chat[], nowMs: number): Promise<unknown[]> {
+  const { config, window } = of
+  if (chats.some(chat => chat.end === null || atMs(chat.end, config) > window.untilMs + MINUTE)) return []
+  const isShown = (seen: Seen, shown: readonly Chat[]) => shown.some(chat => isOf(chat, seen, config))
+  let open = turns.filter(
+    seen =>
+      seen.ms >= window.fromMs &&
+      realTime(seen.ms, { observedAtMs: nowMs }) !== null &&
+      transferIn(seen.turn.answer, config.transferAnswers) !== null &&
+      !isShown(seen, chats),
+  )
+  if (open.length > 0 && window.untilMs < nowMs - MINUTE) {
+    const closed = await chatsOf({ ...of, window: { fromMs: window.untilMs, untilMs: nowMs } })
+    open = open.filter(seen => !isShown(seen, closed))
+  }
+  const asked: unknown[] = []
+  for (const seen of open) {
+    const first = seen.turn.connId === null ? await firstOf(of, seen, turns) : firstIn(seen, turns, config, [])
+    asked.push(asAsked(seen.raw, first.turn.told))
+  }
+  return asked
+}
+
+function isOf(chat: Chat, { turn, ms }: Seen, config: ChatConfig): boolean {
+  if (turn.connId !== null) return chat.connId === turn.connId
+  if (!isSameThread(chat, turn)) return false
+  const { startMs, endMs } = spanOf(chat, config)
+  return isWithin(ms, startMs, endMs)
+}
+
+type Thread = Pick<Turn, 'rpId' | 'sessionId'>
+
+function isSameThread(a: Thread, b: Thread): boolean {
+  return a.sessionId === b.sessionId && (a.rpId === b.rpId || a.rpId === null || b.rpId === null)
+}
+
+/** The first turn of the session that a turn without an id is in: back over its thread, to a silence or the end of another chat. */
+async function firstOf(of: Reading, seen: Seen, known: readonly Seen[]): Promise<Seen> {
+  const { config } = of
+  let turns = known
+  let fromMs = Math.min(...known.map(({ ms }) => ms))
+  let ends: number[] = []
+  for (let step = 0; ; step++) {
+    const first = firstIn(seen, turns, config, ends)
+    const needMs = first.ms - config.sessionGapMs
+    if (step > MOST_STEPS || (step > 0 && needMs >= fromMs)) return first
+    const chats = await chatsOf({ ...of, window: { fromMs: needMs, untilMs: step === 0 ? seen.ms : fromMs } })
+    ends = [
+      ...ends,
+      ...chats.flatMap(chat => (chat.end !== null && isSameThread(chat, seen.turn) ? [atMs(chat.end, config)] : [])),
+    ]
+    if (needMs < fromMs) {
+      turns = [...(await turnsOf({ ...of, window: { fromMs: needMs, untilMs: fromMs } })), ...turns]
+      fromMs = needMs
+    }
+  }
+}
+
+/** @param turns Oldest first. @param ends Of chats of the same thread. */
+function firstIn(seen: Seen, turns: readonly Seen[], config: ChatConfig, ends: readonly number[]): Seen {
+  let first = seen
+  for (const each of turns.toReversed()) {
+    const { turn, ms } = each
+    if (ms > first.ms || !isSameThread(turn, seen.turn) || (turn.connId !== null && turn.connId !== seen.turn.connId)) continue
+    if (first.ms - ms > config.sessionGapMs || ends.some(endMs => endMs >= ms && endMs < first.ms)) break
+    first = each
+  }
+  return first
+}
+
+/**
+ * What turns tell of chats: which session their messages are in, and when a person was asked for. Looked up for chats without an id and chats with an agent,
+ * and, of those that ended lately, where turns without an id were seen; the others keep what `chat_8` says.
+ */
+export async function openingsOf(
+  chats: readonly Chat[],
+  of: Omit<Reading, 'window'>,
+  nowMs: number,
+): Promise<ReadonlyMap<Chat, Opening>> {
+  const { config } = of
+  const found = new Map<Chat, Opening>()
+  if (!config.streams.includes('diagram_9')) return found
+  const isLate = (chat: Chat) => spanOf(chat, config).endMs < nowMs - LONGEST_CHAT_MS
+  const wanted = chats.filter(
+    chat =>
+      (config.findChats && (chat.connId === null || (chat.isUnnamed && !isLate(chat)))) ||
+      (config.findTransfers && chat.wentToAgent),
+  )
+  const turns: Seen[] = []
+  for (const window of joined(wanted.flatMap(chat => windowsFor(chat, config)))) turns.push(...(await turnsOf({ ...of, window })))
+  const threads = Map.groupBy(turns, ({ turn }) => turn.sessionId)
+  for (const chat of wanted) {
+    const opening = openingOf(chat, threads.get(chat.sessionId) ?? [], isLate(chat), config)
+    if (opening !== null) found.set(chat, opening)
+  }
+  return found
+}
+
+function openingOf(chat: Chat, turns: readonly Seen[], isLate: boolean, config: ChatConfig): Opening | null {
+  const own = turns.filter(seen => isOf(chat, seen, config))
+  const [first] = own
+  if (first === undefined) return null
+  const asked = own.find(({ turn }) => transferIn(turn.answer, config.transferAnswers) !== null)
+  // Where one turn tells the chat's id, the others do or go there; and turns of long ago go to the chat that they are in (`belongs`).
+  const isUnnamed = chat.connId === null || (!isLate && own.every(({ turn }) => turn.connId === null))
+  return {
+    firstMs: isUnnamed ? first.ms : null,
+    askedMs: asked?.ms ?? null,
+    skill: transferIn(asked?.turn.answer ?? null, config.transferAnswers)?.skill ?? null,
+    formerId: asked === undefined || !isUnnamed ? null : idOfAsked(asked.turn, first.turn.told),
+  }
+}
+
+function windowsFor(chat: Chat, config: ChatConfig): Window[] {
+  const { startMs, endMs } = spanOf(chat, config)
+  const beginning = {
+    fromMs: startMs - BEFORE_START_MS,
+    untilMs: Math.min(startMs + FIRST_TURN_MS, endMs + AFTER_END_MS + SECOND),
+  }
+  if (!chat.wentToAgent) return [beginning]
+  if (chat.timeOnChatbot === null) return [beginning, { fromMs: startMs, untilMs: startMs + HOUR }]
+  const handedMs = startMs + chat.timeOnChatbot * SECOND
+  return [beginning, { fromMs: handedMs - AROUND_TRANSFER_MS, untilMs: handedMs + AROUND_TRANSFER_MS }]
+}
+
+/** Windows that are near each other as one. */
+function joined(windows: readonly Window[]): Window[] {
+  const out: { fromMs: number; untilMs: number }[] = []
+  for (const { fromMs, untilMs } of windows.toSorted((a, b) => a.fromMs - b.fromMs)) {
+    const last = out.at(-1)
+    if (last !== undefined && fromMs <= last.untilMs + APART_MS) last.untilMs = Math.max(last.untilMs, untilMs)
+    else out.push({ fromMs, untilMs: Math.max(untilMs, fromMs + SECOND) })
+  }
+  return out.flatMap(window => split(window, DAY))
+}

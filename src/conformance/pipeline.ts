@@ -81,6 +81,8 @@ export interface LifeOptions {
   readonly metrics?: IngestMetrics
   /** `max.message.bytes` of topics; default: the broker's default. */
   readonly maxBytes?: ReadonlyMap<string, number>
+  /** Real time that it may take, in place of `LONGEST_LIFE_MS`. */
+  readonly longestMs?: number
   /** The life may also end because reading goes on for ever. */
   readonly mostRequests?: number
 }
@@ -199,7 +201,7 @@ export class Line {
       reached = true
       stopping.abort()
     })
-    const timer = setTimeout(() => giveUp('it has not come to an end'), LONGEST_LIFE_MS)
+    const timer = setTimeout(() => giveUp('it has not come to an end'), options.longestMs ?? LONGEST_LIFE_MS)
     try {
       const end = await Promise.race([ingest.done, killed.promise, given.promise])
       if (end === 'killed') return 'killed'
@@ -305,10 +307,8 @@ export async function liveStill(line: Line, bench: Bench, options: Partial<LifeO
   return line.live({ until: () => line.isRead(untilMs), deadlineMs: overAt(bench) + 2 * 86_400_000, ...options })
 }
 
-/** A line that reads the second half of the window as it comes, as production would: with the connector's own pace and quota, from its middle on. */
-export function promptLine(bench: Bench): Line {
-  const { fromMs, untilMs } = bench.vendor.window
-  const startMs = Math.round((fromMs + untilMs) / 2)
+/** A line that reads the vendor from this time on, as production would: from now, with the connector's own pace and quota. */
+export function promptLine(bench: Bench, startMs: number): Line {
   return new Line(bench, { startMs, base: { startAtMs: null, quota: OWN_QUOTA } })
 }
 

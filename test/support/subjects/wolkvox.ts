@@ -32,7 +32,12 @@ export const subject: Subject = subjectOf({}, truthOf)
 export const subjectTurns: Subject = { ...subjectOf({ streams: 'diagram_9' }, turnsTruthOf), streams: ['diagram_9'] }
 
 function subjectOf(keys: Readonly<Record<string, string>>, truth: typeof truthOf): Subject {
-  return { connector: wolkvox, start: how => start(how, keys, truth) }
+  const waiver = {
+    check: 'prompt: what is said',
+    reason: 'a thousand calls a day: turns are read every 10 minutes, and what agents say once an hour',
+    until: '2027-05-31',
+  }
+  return { connector: wolkvox, waivers: [waiver], start: how => start(how, keys, truth) }
 }
 
 async function start({ habit, now }: Start, keys: Readonly<Record<string, string>>, truth: typeof truthOf): Promise<Vendor> {

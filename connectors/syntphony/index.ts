@@ -14,6 +14,7 @@ import {
   type Http,
   jsonOf,
   number,
+  type Page,
   type Query,
   realTime,
   type RowContext,
@@ -29,6 +30,7 @@ import {
 import { credentials } from './credentials.ts'
 import { askAll, dashboardKeys, daysEndingIn, Point, pointDraft, questionsOf } from './dashboards.ts'
 import { fieldKeys } from './fields.ts'
+import { isOfNewest, newest } from './newest.ts'
 import { isLastPage, listed } from './paging.ts'
 import { pii } from './pii.ts'
 import { handovers, messageDrafts, rowEvents } from './records.ts'
@@ -54,6 +56,9 @@ const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
 /** No wall clock is farther from UTC. */
 const FARTHEST_ZONE_MS = 14 * HOUR_MS
+/** Less than the safety lag, so that only windows that are read again at the next poll end so near now. */
+const NEAR_MS = 60_000
+const LONGEST_NEWEST_MS = 6 * HOUR_MS
 
 const address = () => z.url({ protocol: /^https?$/, error: 'takes an http or https address' })
 const uuid = () => z.string().regex(/^[^\s/,]+$/, 'takes a UUID')
@@ -133,7 +138,7 @@ const Config = z
     paramPage: name('page').describe('Query name of the page number'),
     paramSize: name('size').describe('Query name of the page size'),
     paramOrderBy: name('orderBy').describe('Query name of the order; conversationStartedAt is asked for'),
-    paramDirection: name('direction').describe('Query name of the direction; ASC is asked for'),
+    paramDirection: name('direction').describe('Query name of the direction; ASC is asked for, DESC for the newest rows'),
     paramSearchBy: name('searchBy').describe('Query name of what is searched by; SESSION_CODE is asked for'),
     paramSearchTerm: name('searchTerm').describe('Query name of the term that is searched for'),
     paramSessionCode: name('sessionCode').describe('Query name of the conversation, for its content'),
@@ -196,21 +201,34 @@ export default defineConnector({
       rowFor: rowSchema,
 
       /**
-       * The days that touch the window, whole. Of their rows those that began in it or a millisecond before, and those that no window of these days
-       * would take: they tell no start, and go to rejects, or one on another day.
+       * The days that touch the window, whole, oldest first; of a window that ends now, its newest rows alone, newest first, where that is known to be all. Of
+       * their rows those that began in it or a millisecond before, and those that no window of these days would take: they tell no start, and go to
+       * rejects, or one on another day.
        */
-      async *read({ config, scope, window, resume, http }) {
+      async *read({ config, scope, window, resume, nowMs, http }) {
+        if (isOfNewest(resume))
+          throw new FlowError('SRC_RESUME_EXPIRED', { hint: 'the newest rows are read from the first page' })
         const api = { config, scope, http }
         const days = daysOf(window, config)
-        const query = { ...daysQuery(days, config), ...filtersQuery(config), ...ascending(config) }
         const isAsked = (row: unknown) => {
           const atMs = startOf(row, config)
           if (atMs === null || atMs < days.fromMs - FARTHEST_ZONE_MS || atMs >= days.untilMs + FARTHEST_ZONE_MS) return true
           return window.fromMs - 1 <= atMs && atMs < window.untilMs
         }
-        const ask = (page: number) => listPage(api, config.pathConversationsList, query, page)
-        for await (const page of listed({ base: config.pageBase, ask, keyOf: row => keyOf(row, config) }, resume))
-          yield { rows: page.rows.filter(isAsked), resume: page.resume }
+        const asked = (page: Page): Page => ({ rows: page.rows.filter(isAsked), resume: page.resume })
+        const listing = (direction: Direction) => {
+          const query = { ...daysQuery(days, config), ...filtersQuery(config), ...ordered(direction, config) }
+          const ask = (page: number) => listPage(api, config.pathConversationsList, query, page)
+          return { base: config.pageBase, ask, keyOf: (row: unknown) => keyOf(row, config) }
+        }
+        if (resume === null && isNewest(window, nowMs)) {
+          const rows = { startOf: (row: unknown) => startOf(row, config), fromMs: window.fromMs - 1, rowsLeave: config.untagged }
+          const pages = newest({ ...listing('DESC'), ...rows })
+          let next = await pages.next()
+          for (; !next.done; next = await pages.next()) yield asked(next.value)
+          if (next.value) return
+        }
+        for await (const page of listed(listing('ASC'), resume)) yield asked(page)
       },
 
       expand: async ({ rows, reject, ...api }) => {
@@ -408,12 +426,19 @@ function joined(words: readonly string[]): string | null {
   return words.length === 0 ? null : words.join(',')
 }
 
-function ascending(config: Config): Query {
+type Direction = 'ASC' | 'DESC'
+
+function ordered(direction: Direction, config: Config): Query {
   return {
     [config.paramSize]: config.pageSize,
     [config.paramOrderBy]: 'conversationStartedAt',
-    [config.paramDirection]: 'ASC',
+    [config.paramDirection]: direction,
   }
+}
+
+/** What is read at every poll. Windows that lie further back are read by their whole days, whose rows are counted. */
+function isNewest({ fromMs, untilMs }: Window, nowMs: number): boolean {
+  return untilMs >= nowMs - NEAR_MS && untilMs - fromMs <= LONGEST_NEWEST_MS
 }
 
 const NOTHING: ListPage = { content: [], last: true, total: null, pages: null, isOpen: true }
@@ -513,7 +538,7 @@ async function messagePages(api: Api, days: Query, { id }: Conversation): Promis
     ...days,
     ...channelsQuery(config),
     [config.paramNlpResponses]: joined(config.nlpResponses),
-    ...ascending(config),
+    ...ordered('ASC', config),
     [config.paramSearchBy]: 'SESSION_CODE',
     [config.paramSearchTerm]: id,
   }

@@ -310,7 +310,10 @@ class Api {
     if (value === undefined) throw new Refused(400, 'orderBy is not known')
     const direction = parameter('direction')?.toUpperCase() ?? 'DESC'
     if (direction !== 'ASC' && direction !== 'DESC') throw new Refused(400, 'direction is ASC or DESC')
-    const sign = direction === 'ASC' && this.#quirks.order === 'kept' ? 1 : -1
+    const { order } = this.#quirks
+    const codeOf = (of: Conversation) => this.#told(of).sessionCode
+    if (order === 'by_code') return found.sort((a, b) => (codeOf(a) < codeOf(b) ? -1 : 1))
+    const sign = order === 'oldest' || (order === 'kept' && direction === 'ASC') ? 1 : -1
     return found.sort((a, b) => sign * (value(a) - value(b) || a.index - b.index))
   }
 

@@ -132,6 +132,23 @@ describe('conversations/list', () => {
     })
   })
 
+  test('keeps to the direction that is asked for, newest first or oldest, or to another order, where told to', async () => {
+    const listed = async (order: 'kept' | 'ignored' | 'oldest' | 'by_code', direction: string) =>
+      codes(
+        (await ask(await start({ quirks: { order } }), 'conversations/list', { ...WHOLE, ...ASCENDING, direction, size: '500' }))
+          .body.content,
+      )
+    const all = codesOf(await start())
+    const newest = all.toReversed()
+    for (const [order, asc, desc] of [
+      ['kept', all, newest],
+      ['ignored', newest, newest],
+      ['oldest', all, all],
+      ['by_code', all.toSorted(), all.toSorted()],
+    ] as const)
+      expect([await listed(order, 'ASC'), await listed(order, 'DESC')]).toEqual([asc, desc])
+  })
+
   test('page 0 is page 1, or refused', async () => {
     const query = { ...WHOLE, page: '0', size: '5' }
     const simulator = await start()

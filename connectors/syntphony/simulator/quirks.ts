@@ -23,8 +23,8 @@ export interface Quirks {
   readonly mostRows: number
   /** Whether `searchBy` and `searchTerm` are kept to. */
   readonly search: 'kept' | 'ignored'
-  /** Whether `orderBy` and `direction` are. */
-  readonly order: 'kept' | 'ignored'
+  /** Whether `orderBy` and `direction` are. Ignored: newest first in any case; or oldest first, or by code, as another build might. */
+  readonly order: 'kept' | 'ignored' | 'oldest' | 'by_code'
   /** A row shows for the first time, or is missing for once, between the first and the second page of a bot's first listing. */
   readonly betweenPages: 'nothing' | 'row_shows' | 'row_misses'
   /** Every page is the first. */

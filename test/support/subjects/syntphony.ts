@@ -34,7 +34,7 @@ export const subject: Subject = {
     // Conversations go on for hours and may be spoken in again a day later; `changing` looks at them while they do.
     const untilMs = NOW - (habit === 'changing' ? 5 * MINUTE : 12 * HOUR)
     const window = { fromMs: Math.floor((untilMs - 30 * HOUR) / STEP_MS) * STEP_MS, untilMs }
-    const world = createWorld({ seed: 23, sessions: 24, bots: BOTS.slice(0, 2), ...window })
+    const world = createWorld({ seed: 56, sessions: 24, bots: BOTS.slice(0, 2), ...window })
     const simulator = await startSyntphonySimulator({
       world,
       now,

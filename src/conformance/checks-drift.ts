@@ -252,7 +252,12 @@ async function reading(bench: Bench, name: string, edits: readonly Assigned[]): 
   assert.equal(applied.size, left.size, 'a row that was shown before does not come again')
   const topics = await line.topics()
   const byRow = contentsByRow(line, topics, bench, name)
-  const told = [...rows.values()].map(met => ({ ...met, isTold: byRow.has(idOf(met, stream(bench, name)) ?? '') }))
+  const keys = [...byRow.keys()]
+  const isTold = (met: Met) => {
+    const id = idOf(met, stream(bench, name))
+    return id !== null && keys.some(key => key.endsWith(` ${id}`))
+  }
+  const told = [...rows.values()].map(met => ({ ...met, isTold: isTold(met) }))
   return { topics, rows: told, byRow }
 }
 

@@ -144,6 +144,7 @@ const TWINS: readonly Twin[] = [
       fingerprint: (row: RowType) => row.id,
       normalise: (row: RowType, ctx: never) => rows.normalise({ ...row, odd: `${calls++}` } as never, ctx),
     }),
+    also: ['topics'],
   },
   {
     defect: 'changes the row',
@@ -191,6 +192,7 @@ const TWINS: readonly Twin[] = [
         return rows.normalise({ id, at, kind, said } as never, ctx)
       },
     }),
+    also: ['topics', 'all the same', 'prompt'],
   },
   { defect: 'skips rows that lack a field', check: 'a field missing', connector: skips(row => row['said'] === undefined) },
   {
@@ -278,7 +280,12 @@ const TWINS: readonly Twin[] = [
     connector: withStream({ window: { ...window, lookbackMs: 4 * MINUTE } }),
     also: ['all the same'],
   },
-  { defect: 'does not see changes', check: 'changing: ', connector: withStream({ fingerprint: (row: RowType) => row.id }) },
+  {
+    defect: 'does not see changes',
+    check: 'changing: ',
+    connector: withStream({ fingerprint: (row: RowType) => row.id }),
+    also: ['topics', 'all the same', 'quota', 'prompt'],
+  },
   {
     defect: 'goes on behind the time of the last row',
     check: 'tied: ',
@@ -336,7 +343,7 @@ const TWINS: readonly Twin[] = [
     defect: 'looks back less far than rows flicker',
     check: 'shrinks: ',
     connector: withStream({ window: { ...window, lookbackMs: 1 * MINUTE } }),
-    also: ['all the same'],
+    also: ['topics', 'all the same', 'prompt', 'quota'],
   },
   {
     defect: 'ends where pages lead back',

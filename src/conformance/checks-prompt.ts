@@ -102,8 +102,11 @@ export async function hotRowsArePrompt(bench: Bench): Promise<void> {
   const began = new Map<string, number>()
   for (const { key, value } of topics.sessions) if (value !== null) began.set(key, Number(value.started_at))
   let checked = 0
+  const told = new Set<string>()
   for (const { value, writtenMs } of topics.messages) {
-    if (value === null || value.sent_at_estimated) continue
+    // Once told, a message may change at any time: a tag, say, that the vendor shows on each message of a conversation.
+    if (value === null || value.sent_at_estimated || told.has(value.message_key)) continue
+    told.add(value.message_key)
     const sentMs = Number(value.sent_at)
     const beganMs = began.get(value.session_key) ?? Infinity
     if (beganMs <= startMs || sentMs - beganMs > youngMs || sentMs > untilMs - promptMs) continue

@@ -112,9 +112,9 @@ async function measure(vendor: string, rate: number, days: number): Promise<Meas
       key !== undefined &&
       at !== undefined &&
       at !== null &&
-      Number(at) >= fromMs &&
-      Number(at) < untilMs - HOUR_MS &&
-      Number(startedAt) >= startMs
+      at >= fromMs &&
+      at < untilMs - HOUR_MS &&
+      (startedAt ?? at) >= startMs
         ? [key]
         : [],
     )

@@ -42,7 +42,7 @@ async function watched(bench: Bench, kind: RecordKind): Promise<Watched> {
 function sessionToWatch(sessions: readonly Partial<Session>[]): { startedMs: number; transferredMs: number | null } | null {
   const started = sessions.flatMap(({ started_at: startedAt, transferred_at: transferredAt }) => {
     if (startedAt === undefined) return []
-    return [{ startedMs: Number(startedAt), transferredMs: transferredAt == null ? null : Number(transferredAt) }]
+    return [{ startedMs: startedAt, transferredMs: transferredAt ?? null }]
   })
   const soon = started.filter(({ startedMs, transferredMs }) => transferredMs !== null && transferredMs - startedMs <= SOON_MS)
   const some = soon.length > 0 ? soon : started
@@ -61,7 +61,7 @@ export function transfersOf(sessions: readonly Written<Session>[]): { key: strin
   const first = new Map<string, { key: string; atMs: number; writtenMs: number }>()
   for (const { key, value, writtenMs } of sessions) {
     if (value?.transferred_at === null || value === null || first.has(key)) continue
-    first.set(key, { key, atMs: Number(value.transferred_at), writtenMs })
+    first.set(key, { key, atMs: value.transferred_at, writtenMs })
   }
   return [...first.values()]
 }
@@ -74,11 +74,9 @@ export async function transfersArePrompt(bench: Bench): Promise<void> {
   // As it is known in the end: what the vendor itself tells late is late. A truth may tell sessions without their keys; times tell them apart.
   const { vendor } = bench
   const due = (vendor.truth?.(vendor.window.untilMs).sessions ?? []).flatMap(({ transferred_at: at, started_at: startedAt }) => {
-    const atMs = Number(at ?? Number.NaN)
+    const atMs = at ?? Number.NaN
     // What began before the connector was there is not read.
-    return Number(startedAt ?? at) > startMs && atMs - Number(startedAt ?? at) <= SOON_MS && atMs < untilMs - promptMs
-      ? [atMs]
-      : []
+    return (startedAt ?? atMs) > startMs && atMs - (startedAt ?? atMs) <= SOON_MS && atMs < untilMs - promptMs ? [atMs] : []
   })
   assert(due.length > 0, 'nobody is transferred in the time that is watched: nothing is checked')
   for (const atMs of due) {
@@ -98,7 +96,7 @@ export async function transfersDoNotMove(bench: Bench): Promise<void> {
   assert(transfers.length > 0, 'nobody is transferred in the time that is watched: nothing is checked')
   oneTimeEach(transfers, session => session.transferred_at)
   oneTimeEach(
-    topics.events.filter(({ value }) => value !== null && /^agent_transfer/.test(value.type)),
+    topics.events.filter(({ value }) => value !== null && value.type.startsWith('agent_transfer')),
     event => event.occurred_at,
   )
   const seen = new Set<string>()
@@ -128,7 +126,7 @@ export async function hotRowsArePrompt(bench: Bench): Promise<void> {
   const { topics, startMs, untilMs, promptMs } = await watched(bench, kind)
   const youngMs = Math.max(YOUNG_MS, ...specsOf(bench, kind).map(({ hotMs }) => hotMs)) - promptMs
   const began = new Map<string, number>()
-  for (const { key, value } of topics.sessions) if (value !== null) began.set(key, Number(value.started_at))
+  for (const { key, value } of topics.sessions) if (value !== null) began.set(key, value.started_at)
   let checked = 0
   const met = new Set<string>()
   for (const { key, sessionKey, atMs, writtenMs } of kind === 'message' ? saidIn(topics) : happenedIn(topics)) {
@@ -148,7 +146,7 @@ function saidIn({ messages }: WrittenTopics) {
   return messages.flatMap(({ value, writtenMs }) =>
     value === null || value.sent_at_estimated
       ? []
-      : [{ key: value.message_key, sessionKey: value.session_key, atMs: Number(value.sent_at), writtenMs }],
+      : [{ key: value.message_key, sessionKey: value.session_key, atMs: value.sent_at, writtenMs }],
   )
 }
 
@@ -156,7 +154,7 @@ function happenedIn({ events }: WrittenTopics) {
   return events.flatMap(({ value, writtenMs }) =>
     value === null || value.occurred_at_estimated
       ? []
-      : [{ key: value.event_key, sessionKey: value.session_key, atMs: Number(value.occurred_at), writtenMs }],
+      : [{ key: value.event_key, sessionKey: value.session_key, atMs: value.occurred_at, writtenMs }],
   )
 }
 

@@ -112,12 +112,12 @@ export function probesOf(options: Omit<PeekOptions, 'limit'>): Probe[] {
 
 /** What the connector says of its account (`Connector.facts`); null: it says nothing. @throws FlowError of the vendor */
 export async function factsOf(options: Omit<PeekOptions, 'limit'>): Promise<readonly string[] | null> {
-  const { facts } = options.connector
+  const { connector } = options
   const [first] = placesOf(options)
-  if (facts === undefined || first === undefined) return null
+  if (connector.facts === undefined || first === undefined) return null
   const { place, close } = first.open()
   try {
-    return await facts({ config: options.config as never, http: place.http, transfers: options.base.transfers })
+    return await connector.facts({ config: options.config as never, http: place.http, transfers: options.base.transfers })
   } catch (thrown) {
     throw asPluginError(thrown, 'facts')
   } finally {

@@ -106,20 +106,15 @@ async function measure(vendor: string, rate: number, days: number): Promise<Meas
     })
     const hours = (untilMs - fromMs) / HOUR_MS
     const topics = await line.topics()
-    const told = new Map(transfersOf(topics.sessions).map(each => [each.key, each]))
+    // A truth may tell sessions without their keys; times tell them apart.
+    const told = new Map(transfersOf(topics.sessions).map(each => [each.atMs, each]))
     const truth = bench.vendor.truth?.(untilMs).sessions ?? []
-    const due = truth.flatMap(({ session_key: key, transferred_at: at, started_at: startedAt }) =>
-      key !== undefined &&
-      at !== undefined &&
-      at !== null &&
-      at >= fromMs &&
-      at < untilMs - HOUR_MS &&
-      (startedAt ?? at) >= startMs
-        ? [key]
-        : [],
+    const isDue = (atMs: number, startedMs: number) => atMs >= fromMs && atMs < untilMs - HOUR_MS && startedMs >= startMs
+    const due = truth.flatMap(({ transferred_at: at, started_at: startedAt }) =>
+      at !== undefined && at !== null && isDue(at, startedAt ?? at) ? [at] : [],
     )
-    const delays = due.flatMap(key => {
-      const found = told.get(key)
+    const delays = due.flatMap(atMs => {
+      const found = told.get(atMs)
       return found === undefined ? [] : [(found.writtenMs - found.atMs) / 1000]
     })
     delays.sort((a, b) => a - b)

@@ -32,7 +32,7 @@ afterAll(async () => {
 test('check finds every stream of every vendor good', async () => {
   const { code, stdout } = await run(['check', '--config', file.path])
   const findings = stdout.map(line => JSON.parse(line) as { finding: string; what: string; newest?: string })
-  expect(findings.filter(({ finding, newest }) => finding !== 'ok' || newest === 'reject')).toEqual([])
+  expect(findings.filter(({ finding, newest }) => !['ok', 'info'].includes(finding) || newest === 'reject')).toEqual([])
   expect(new Set(findings.map(({ what }) => what))).toEqual(
     new Set(['config', 'kafka', 'registry', ...vendors.map(vendor => `connectors.${vendor}`)]),
   )

@@ -181,27 +181,20 @@ function globOf(word: string): RegExp {
 
 function rulesOf(rules: readonly Rule[]): PiiRules {
   const fields = new Map<string, PiiAction>()
-  const ruled = new Set<string>()
   for (const kind of KINDS) {
     for (const [field, fieldKind] of Object.entries(PII_FIELDS[kind])) {
       let action: PiiAction = 'keep'
       for (const rule of rules) {
         if (rule.entry !== null || !rule.kinds.includes(kind) || !rule.field.test(field)) continue
-        if (!canTake(fieldKind, rule.action)) continue
-        action = rule.action
-        ruled.add(`${kind}.${field}`)
+        if (canTake(fieldKind, rule.action)) action = rule.action
       }
       fields.set(`${kind}.${field}`, action)
     }
   }
-  // These ids link records: hashed on one, they are hashed on all, also on those of another stream. What hides more stays, and so does a user's id that a
-  // rule keeps; a session's id is a part of keys, which could not be joined.
+  // These ids link records: hashed on one, they are hashed on all, also on those of another stream. What hides more stays.
   for (const id of ['session_id', 'user_id'])
     if (KINDS.some(kind => fields.get(`${kind}.${id}`) === 'hash'))
-      for (const kind of KINDS) {
-        const isKept = fields.get(`${kind}.${id}`) === 'keep'
-        if (isKept && (id === 'session_id' || !ruled.has(`${kind}.${id}`))) fields.set(`${kind}.${id}`, 'hash')
-      }
+      for (const kind of KINDS) if (fields.get(`${kind}.${id}`) === 'keep') fields.set(`${kind}.${id}`, 'hash')
   const entries = new Map<string, PiiAction>()
   return {
     action: (kind, field) => fields.get(`${kind}.${field}`) ?? 'keep',

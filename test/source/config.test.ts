@@ -353,10 +353,15 @@ describe('rules for personal data', () => {
   })
 
   test('follow those of the policy', () => {
-    const parsed = pii({ 'pii.policy': 'standard', 'pii.rules': 'session.user_id=keep', 'pii.key': 'k' })
-    if (parsed === null || !('rules' in parsed)) throw new Error('no rules')
-    expect(parsed.rules.action('session', 'user_id')).toBe('keep')
-    expect(parsed.rules.action('event', 'user_id')).toBe('hash')
+    const rulesAfterPolicy = (rules: string) => {
+      const parsed = pii({ 'pii.policy': 'standard', 'pii.rules': rules, 'pii.key': 'k' })
+      if (parsed === null || !('rules' in parsed)) throw new Error('no rules')
+      return parsed.rules
+    }
+    const kept = rulesAfterPolicy('*.user_id=keep')
+    expect(['session', 'event'].map(kind => kept.action(kind as 'session' | 'event', 'user_id'))).toEqual(['keep', 'keep'])
+    // Hashed on events by the policy, it is hashed wherever it stands.
+    expect(rulesAfterPolicy('session.user_id=keep').action('session', 'user_id')).toBe('hash')
   })
 
   test.each([

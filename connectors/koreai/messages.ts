@@ -4,7 +4,7 @@
  * `channelType`: the documents name `rtm` as its default for GET alone.
  */
 import { z } from 'zod'
-import { FlowError, type Http, instant, iso, listing, realTime, split, text, type Window } from '../../src/source/index.ts'
+import { FlowError, type Http, instant, inUrl, iso, listing, realTime, split, text, type Window } from '../../src/source/index.ts'
 import type { Config } from './config.ts'
 import { listPage, pageSchema } from './listing.ts'
 import { type Conversation, type Turn, turnOf } from './rows.ts'
@@ -40,9 +40,7 @@ export function lookbackMs({ inactivityMinutes }: Config): number {
 }
 
 export function pathOf({ botId }: Vendor, operation: string, kind: Config['botPath'] = 'bot'): string {
-  return botId === null
-    ? `/api/public/${operation}`
-    : `/api/public/${kind}/${encodeURIComponent(botId.toWellFormed())}/${operation}`
+  return botId === null ? `/api/public/${operation}` : `/api/public/${kind}/${inUrl(botId)}/${operation}`
 }
 
 /** How messages are asked for: by which call, and of which channel where that must be said. */

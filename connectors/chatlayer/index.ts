@@ -18,6 +18,7 @@ import {
   eventWithoutSession,
   FlowError,
   type Http,
+  inUrl,
   type Json,
   looseObject,
   number,
@@ -437,7 +438,7 @@ function flowOf(row: Thread, { scope, http, nowMs }: FlowCall): Promise<z.output
   }
   const call = (id: string) => `${path}/conversations/${id}/flow`
   const shownPath = call('{conversation_id}')
-  const ask = call(encodeURIComponent(row.conversationId.toWellFormed()))
+  const ask = call(inUrl(row.conversationId))
   return answered<z.output<typeof FlowAnswer>>(
     empty => http.getJson(ask, query, FlowAnswer, { empty, emptyStatus: [404], shownPath }),
     {},

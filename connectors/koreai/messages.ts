@@ -4,7 +4,18 @@
  * `channelType`: the documents name `rtm` as its default for GET alone.
  */
 import { z } from 'zod'
-import { FlowError, type Http, instant, iso, listing, type Place, realTime, split, type Window } from '../../src/source/index.ts'
+import {
+  FlowError,
+  type Http,
+  instant,
+  inUrl,
+  iso,
+  listing,
+  type Place,
+  realTime,
+  split,
+  type Window,
+} from '../../src/source/index.ts'
 import type { Config } from './config.ts'
 import { NOTHING_FOUND } from './errors.ts'
 import { listPage, pageSchema } from './listing.ts'
@@ -41,9 +52,7 @@ export function lookbackMs({ inactivityMinutes }: Config): number {
 }
 
 export function pathOf({ botId }: Vendor, operation: string, kind: Config['botPath'] = 'bot'): string {
-  return botId === null
-    ? `/api/public/${operation}`
-    : `/api/public/${kind}/${encodeURIComponent(botId.toWellFormed())}/${operation}`
+  return botId === null ? `/api/public/${operation}` : `/api/public/${kind}/${inUrl(botId)}/${operation}`
 }
 
 /** How messages are asked for: by which call, and of which channel where that must be said. */

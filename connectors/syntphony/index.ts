@@ -12,6 +12,7 @@ import {
   type ExpandArgs,
   FlowError,
   type Http,
+  inUrl,
   jsonOf,
   number,
   type Page,
@@ -365,9 +366,7 @@ interface Api {
 
 function pathOf({ config, scope }: Api, path: string, sessionCode = ''): string {
   const parts: Readonly<Record<string, string>> = { org: config.orgUuid, env: config.envUuid, bot: scope.name, sessionCode }
-  return path.replace(/\{(org|env|bot|sessionCode)\}/g, (_, part: string) =>
-    encodeURIComponent((parts[part] as string).toWellFormed()),
-  )
+  return path.replace(/\{(org|env|bot|sessionCode)\}/g, (_, part: string) => inUrl(parts[part] as string))
 }
 
 function zoneIn({ timezone }: Config): Zone {

@@ -225,14 +225,14 @@ const WARNS =
 /** Beginnings of JSON that are tried: words of warnings may look so. */
 const MOST_TRIED = 20
 
-/** The answer behind warnings of PHP, which a server that shows its errors writes before it. */
-export function jsonAfterWarnings(text: string): unknown {
+/** The JSON text behind warnings of PHP, which a server that shows its errors writes before it. */
+export function jsonAfterWarnings(text: string): string | undefined {
   if (!WARNS.test(text.slice(0, 500))) return undefined
   const begins = /(?:^|[\r\n>])[ \t]*([{[])/g
   for (let tried = 0, found = begins.exec(text); tried < MOST_TRIED && found !== null; tried++, found = begins.exec(text)) {
     try {
-      const value = parseJson(text.slice(begins.lastIndex - 1))
-      if (typeof value === 'object') return value
+      const json = text.slice(begins.lastIndex - 1)
+      if (typeof parseJson(json) === 'object') return json
     } catch {
       // Words of a warning.
     }

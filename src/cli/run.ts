@@ -1,5 +1,4 @@
 import { aborted } from '../abort.ts'
-import { persist } from '../persist.ts'
 import { type Aggregator, startAggregator } from '../aggregate/run.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import type { FlowError } from '../errors.ts'
@@ -9,6 +8,7 @@ import { type KafkaWatch, watchKafka } from '../kafka/probe.ts'
 import type { Registry } from '../kafka/registry.ts'
 import type { Log } from '../log.ts'
 import { createMetrics, type Metrics } from '../metrics.ts'
+import { persist } from '../persist.ts'
 import { schemaText } from '../schemas.ts'
 import { type RoleHealth, startHttp } from '../serve/http.ts'
 import { type RunningServer, startServer } from '../serve/run.ts'
@@ -22,8 +22,6 @@ import { logOf, openKafka, openRegistry, prepareTopics, readSetup, registerSchem
 
 const ROLES = ['worker', 'aggregator', 'server'] as const
 type Role = (typeof ROLES)[number]
-
-/** Short enough that the process is ready soon after Kafka or the registry is back. */
 
 /** `/readyz` tells within 10 s that Kafka is gone: 7.5 s at most, and what a busy machine takes. */
 const WATCH = { everyMs: 2_000, timeoutMs: 2_500, patienceMs: 5_000 }
@@ -56,7 +54,7 @@ class Process {
   readonly #kafka: Kafka
   readonly #registry: Registry
   #server: RunningServer | undefined
-  #ingest: Ingest | undefined
+  #ingest: Ingest | null = null
   #aggregator: Aggregator | undefined
   /** From when the topics are there. */
   #watch: KafkaWatch | undefined
@@ -122,7 +120,7 @@ class Process {
       })
       if (!this.#signal.aborted && this.#roles.has('worker')) {
         const { connectors, network } = this.#setup
-        this.#ingest = (await this.#patiently(() => startIngest({ ...roleOptions, connectors, network }))) ?? undefined
+        this.#ingest = await this.#patiently(() => startIngest({ ...roleOptions, connectors, network }))
         // A worker whose source partitions have all ended stays, for its listener says so.
         if (this.#ingest) ends.push(this.#ingest.done.then(() => aborted(this.#signal)))
       }

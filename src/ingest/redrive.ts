@@ -189,17 +189,19 @@ async function mapLetter(letter: DeadLetter, work: Work): Promise<Redriven & { r
     const message = 'the row was left out of its reject, or is sealed with another pii.key'
     return { id, outcome: 'impossible', reason: letter.reason, path: '', message }
   }
-  const { rows, rejects } = decode(path.stream, [raw], ctx)
-  const [misfit] = rejects
-  if (misfit) return rejected(letter, misfit)
+  const {
+    rows: [one],
+    rejects: [misfit],
+  } = decode(path.stream, [raw], ctx)
+  if (one === undefined) return rejected(letter, misfit as Reject)
   const piece = pieceOf(letter, cursor, spec)
   const { observedAtMs } = ctx
   // The rest of such a row was published, so versions know the row as it is: what was too large is tried all the same.
   const isPart = letter.reason === 'RECORD_TOO_LARGE'
-  const isOld = rows.some(row => isOutdated(letter, row, work))
+  const isOld = isOutdated(letter, one, work)
   const done = { id, outcome: 'mapped', reason: '', path: '', message: '' } as const
   if (isOld && (!isPart || letter.path === 'session')) return done
-  for await (const some of mapRows(path, rows, ctx, row => isPart || !versions.isUnchanged(row.id, row.fingerprint))) {
+  for await (const some of mapRows(path, [one], ctx, row => isPart || !versions.isUnchanged(row.id, row.fingerprint))) {
     for (const mapped of some) {
       if ('reject' in mapped) return rejected(letter, mapped.reject)
       const { row, drafts, home, isOpen } = mapped
@@ -224,9 +226,9 @@ async function mapLetter(letter: DeadLetter, work: Work): Promise<Redriven & { r
       }
     }
   }
-  const marks = rows.map(row => markText(row.fingerprint))
-  for (const mark of marks) published.set(mark, letter.offset)
-  return { ...done, ...(marks[0] !== undefined && { mark: marks[0] }) }
+  const mark = markText(one.fingerprint)
+  published.set(mark, letter.offset)
+  return { ...done, mark }
 }
 
 function rejected({ id }: DeadLetter, { code, path, message }: Reject): Redriven {

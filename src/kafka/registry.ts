@@ -129,7 +129,7 @@ export function connectRegistry(options: RegistryOptions): Registry {
     const body = parsed(answer.rawData() ?? '')
     const reason = wordsOf(body) ?? `HTTP ${status}`
     if (status >= 200 && status < 300) {
-      return body === null ? { is: 'foreign', reason: `HTTP ${status}, and no JSON` } : { is: 'good', body: body }
+      return body === null ? { is: 'foreign', reason: `HTTP ${status}, and no JSON` } : { is: 'good', body }
     }
     if (status === 409 || status === 422) return { is: 'refused', reason }
     if (status === 403) return { is: 'forbidden', reason }

@@ -331,8 +331,8 @@ export interface HttpSpec {
     /** When the answer came, epoch milliseconds: for vendors that tell a time to wait until. */
     nowMs: number
   }): Classified | undefined
-  /** The JSON value in an answer that is not JSON, for vendors whose server is known to write something before it; undefined: there is none. */
-  jsonIn?(text: string): unknown
+  /** The JSON text in an answer that is not JSON, for vendors whose server is known to write something before it; undefined: there is none. */
+  jsonIn?(text: string): string | undefined
   /** Largest answer, bytes after decompression. Default 64 MiB. */
   readonly maxBytes?: number
   /** For one request, from start to the last byte, milliseconds. Default 60_000. */

@@ -13,6 +13,7 @@ import { type Log, withoutSecrets } from '../log.ts'
 import { decompress } from './decompress.ts'
 import type { AuthArgs, CallOptions, Http, HttpSpec, Json, PlainFetch, Query } from './contract.ts'
 import { ambiguousName, parseJson } from './json.ts'
+import { inUrl } from './liberal.ts'
 import type { QuotaGate } from './quota.ts'
 import { boundedWaitMs, retryAfterMs } from './wait.ts'
 import { watchdog } from './watchdog.ts'
@@ -281,7 +282,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
       throw new FlowError('SRC_TRUNCATED', { path, status, hint: 'a part of an answer, where the whole was asked for' })
     if (status >= 300 && status < 400)
       throw new FlowError('SRC_REFUSED', { path, status, hint: 'a redirect that cannot be followed' })
-    const { body, empty, json, twice } = read(answer, spec)
+    const { body, words, empty, json } = read(answer, spec)
     const told = spec.classify?.({ status, headers, body, nowMs: clock.now() })
     if (told !== undefined) {
       const { code, waitMs: asked, ...more } = told
@@ -297,8 +298,9 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
     }
     if (!json)
       throw new FlowError('SRC_MALFORMED', { path, status, contentType: mediaType(headers), hint: 'the body is not JSON' })
-    if (twice !== null) {
-      const name = NAME.test(twice) ? twice : '*'
+    const ambiguous = ambiguousName(words, body)
+    if (ambiguous !== null) {
+      const name = NAME.test(ambiguous) ? ambiguous : '*'
       throw new FlowError('SRC_MALFORMED', { path, status, hint: `${name} stands twice in the answer, with different values` })
     }
     const parsed = page.safeParse(body)
@@ -466,15 +468,15 @@ function tooLarge(path: string, status: number, maxBytes: number): FlowError {
 }
 
 /** The body as JSON where it is JSON, or has it in it as the vendor is known to do, else as text. */
-function read(answer: Answer, spec: HttpSpec): { body: unknown; empty: boolean; json: boolean; twice: string | null } {
+function read(answer: Answer, spec: HttpSpec): { body: unknown; words: string; empty: boolean; json: boolean } {
   const words = textOf(answer)
-  if (words.trim() === '') return { body: undefined, empty: true, json: false, twice: null }
+  if (words.trim() === '') return { body: undefined, words, empty: true, json: false }
   try {
-    const body = parseJson(words)
-    return { body, empty: false, json: true, twice: ambiguousName(words, body) }
+    return { body: parseJson(words), words, empty: false, json: true }
   } catch {
     const inner = spec.jsonIn?.(words)
-    return { body: inner ?? words, empty: false, json: inner !== undefined, twice: null }
+    if (inner === undefined) return { body: words, words, empty: false, json: false }
+    return { body: parseJson(inner), words: inner, empty: false, json: true }
   }
 }
 
@@ -584,11 +586,6 @@ function pinned(base: URL, link: string, path: string): URL {
   url.password = ''
   url.hash = ''
   return url
-}
-
-/** A vendor's id may hold half an emoji, which no address can: it is asked for with the sign for that in its place. */
-function inUrl(text: string): string {
-  return encodeURIComponent(text.toWellFormed())
 }
 
 function queryText(query: Query): string {

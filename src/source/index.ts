@@ -39,6 +39,7 @@ export {
   clean,
   EARLIEST_MS,
   instant,
+  inUrl,
   isPlaceholder,
   jsonOf,
   LATEST_MS,

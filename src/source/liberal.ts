@@ -18,6 +18,11 @@ export function clean(raw: string): string {
   return raw.includes('\0') ? raw.replaceAll('\0', '') : raw
 }
 
+/** For paths and queries. A vendor's id may hold half an emoji, which no address can: the sign for that goes in its place. */
+export function inUrl(text: string): string {
+  return encodeURIComponent(text.toWellFormed())
+}
+
 /** A name in a map, with a sign in the place of U+0000: two names that differ must not become one. */
 export function cleanName(name: string): string {
   return name.includes('\0') ? name.replaceAll('\0', '\u2400') : name

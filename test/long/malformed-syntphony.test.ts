@@ -1,5 +1,5 @@
 /** Malformed answers of Syntphony. */
-import { tokenFaults, twiceNamed, withFields } from '../support/malformed-answers.ts'
+import { tokenFaults, totalFaults, twiceNamed, withFields } from '../support/malformed-answers.ts'
 import { malformedAnswers } from '../support/malformed-suite.ts'
 import { subject } from '../support/subjects/syntphony.ts'
 
@@ -14,11 +14,7 @@ malformedAnswers({
   own: [
     ...[
       ...twiceNamed('content'),
-      // Where there are rows it is not believed; where there are none it is an error.
-      withFields('a total that is too small', ['SRC_MALFORMED'], () => ({ totalElements: 1 })),
-      withFields('a total below zero', 'good', () => ({ totalElements: -1 })),
-      withFields('a total in words', 'good', () => ({ totalElements: 'many' })),
-      withFields('a total that is too large', ['SRC_MALFORMED', 'SRC_RESUME_EXPIRED'], () => ({ totalElements: 1_000_000 })),
+      ...totalFaults('totalElements'),
       withFields('a total that falls', ['SRC_RESUME_EXPIRED'], nth => ({ totalElements: 1_000_000 - nth })),
       withFields('a last page that never comes', ['SRC_MALFORMED', 'SRC_RESUME_EXPIRED'], () => ({
         last: false,

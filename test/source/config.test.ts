@@ -359,7 +359,7 @@ describe('rules for personal data', () => {
       return parsed.rules
     }
     const kept = rulesAfterPolicy('*.user_id=keep')
-    expect(['session', 'event'].map(kind => kept.action(kind as 'session' | 'event', 'user_id'))).toEqual(['keep', 'keep'])
+    for (const kind of ['session', 'event'] as const) expect(kept.action(kind, 'user_id')).toBe('keep')
     // Hashed on events by the policy, it is hashed wherever it stands.
     expect(rulesAfterPolicy('session.user_id=keep').action('session', 'user_id')).toBe('hash')
   })

@@ -460,6 +460,14 @@ export function withFields(name: string, becomes: AnswerFault['becomes'], fields
   }
 }
 
+/** Totals that lie, under this name. Where there are rows one that is too small is not believed; where there are none it is an error. */
+export const totalFaults = (total: string): readonly AnswerFault[] => [
+  withFields('a total that is too small', ['SRC_MALFORMED'], () => ({ [total]: 1 })),
+  withFields('a total below zero', 'good', () => ({ [total]: -1 })),
+  withFields('a total in words', 'good', () => ({ [total]: 'many' })),
+  withFields('a total that is too large', ['SRC_MALFORMED', 'SRC_RESUME_EXPIRED'], () => ({ [total]: 1_000_000 })),
+]
+
 /** What a token endpoint may answer in place of a token. */
 export function tokenFaults(at: RegExp): readonly AnswerFault[] {
   const token = (name: string, becomes: AnswerFault['becomes'], fields: object) => withFields(name, becomes, () => fields)

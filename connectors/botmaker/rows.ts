@@ -6,7 +6,21 @@
  * known here goes to `attributes`. Shapes are from the vendor's help page (v1) and from clients of the v2 API; nothing here is measured.
  */
 import { z } from 'zod'
-import { bool, clean, contentIds, instant, jsonOf, looseObject, number, put, text, timeFault } from '../../src/source/index.ts'
+import {
+  bool,
+  clean,
+  contentIds,
+  instant,
+  isObject,
+  jsonOf,
+  type Loose,
+  looseObject,
+  number,
+  objectOf,
+  put,
+  text,
+  timeFault,
+} from '../../src/source/index.ts'
 
 /** One conversation as both API versions tell it; key order is fixed, because the fingerprint is its JSON. Times are epoch milliseconds. */
 export interface Conversation {
@@ -81,7 +95,6 @@ export interface Chat {
   readonly attributes: Attributes
 }
 
-type Loose = Readonly<Record<string, unknown>>
 type Attributes = Loose
 
 /** Epoch milliseconds, UTC. A time without a zone is UTC (v1's curl sample has none and is echoed with `Z`); a number is milliseconds, or seconds where small. */
@@ -580,12 +593,4 @@ function canonical(value: unknown): string {
   if (isObject(value) && Object.values(value).every(inner => typeof inner !== 'object' || inner === null))
     return JSON.stringify(sorted(value))
   return jsonOf(value, { sorted: true }) ?? ''
-}
-
-function objectOf(value: unknown): Loose {
-  return isObject(value) ? value : {}
-}
-
-function isObject(value: unknown): value is Loose {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -1,8 +1,8 @@
 /** The names of a bot's events, from `GET /v1/bots/{bot_id}/events/definitions`, for people who write rules over them. */
 import { z } from 'zod'
-import { FlowError, type Http, looseObject, number, text, type Transfers } from '../../src/source/index.ts'
+import { FlowError, type Http, looseObject, number, objectOf, type Transfers, text } from '../../src/source/index.ts'
 import { isAnswer } from './answer.ts'
-import { objectOf } from './rows.ts'
+
 import { typeOf } from './types.ts'
 
 /** A bot has some dozens of names. */

@@ -1,8 +1,8 @@
 /** A window of `GET /v1/bots/{bot_id}/events/stream`, whole. */
 import { z } from 'zod'
-import { FlowError, type Http, text, type Window } from '../../src/source/index.ts'
+import { FlowError, type Http, objectOf, text, type Window } from '../../src/source/index.ts'
 import { answered, isAnswer } from './answer.ts'
-import { instant, keyOf, objectOf } from './rows.ts'
+import { instant, keyOf } from './rows.ts'
 import type { Bot } from './scopes.ts'
 
 /** Two streams read events, neither of which may keep more than this in memory: a window that holds more is halved, as far as it can be. */

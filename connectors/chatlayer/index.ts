@@ -10,11 +10,11 @@ import { z } from 'zod'
 import {
   type Classified,
   contentId,
-  defineConnector,
   type Draft,
-  event,
+  defineConnector,
   EVENT_TYPES,
   type EventFields,
+  event,
   eventWithoutSession,
   FlowError,
   type Http,
@@ -22,44 +22,20 @@ import {
   type Json,
   looseObject,
   number,
-  realTime,
+  objectOf,
   type RowContext,
+  realTime,
   type Scope,
   type Turn,
-  waitBySize,
   type Window,
+  waitBySize,
 } from '../../src/source/index.ts'
 import { answered, isAnswer } from './answer.ts'
 import { eventNames } from './definitions.ts'
 import { eventsIn } from './events.ts'
 import { OWN_NAMES, pii } from './pii.ts'
-import {
-  EventRow,
-  isThread,
-  objectOf,
-  Point,
-  pointId,
-  pointMark,
-  sorted,
-  Thread,
-  threadsOf,
-  type Tracked,
-  transitionsOf,
-} from './rows.ts'
+import { EventRow, isThread, Point, pointId, pointMark, sorted, Thread, type Tracked, threadsOf, transitionsOf } from './rows.ts'
 import { botOf, botScopes, recordBot, teamOf, teamScopes } from './scopes.ts'
-import { isEventType, typeAfter, typeOf } from './types.ts'
-import {
-  refusedFlow,
-  saidBy,
-  tellsTransfers,
-  TRANSFER_RULES,
-  watchDrafts,
-  watchedRows,
-  watchesSteps,
-  watchId,
-  watchMark,
-  watchTurn,
-} from './steps.ts'
 import {
   askAll,
   BUCKET_MS,
@@ -71,6 +47,19 @@ import {
   SMALLEST_MS,
   STATS,
 } from './series.ts'
+import {
+  refusedFlow,
+  saidBy,
+  TRANSFER_RULES,
+  tellsTransfers,
+  watchDrafts,
+  watchedRows,
+  watchesSteps,
+  watchId,
+  watchMark,
+  watchTurn,
+} from './steps.ts'
+import { isEventType, typeAfter, typeOf } from './types.ts'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS

@@ -9,15 +9,16 @@ import {
   contentIds,
   FlowError,
   instant as instantIn,
+  isObject,
   type Json,
   jsonOf,
+  type Loose,
   looseObject,
   number,
+  objectOf,
   text,
   timeFault,
 } from '../../src/source/index.ts'
-
-export type Loose = Readonly<Record<string, unknown>>
 
 /** One TrackingEvent. */
 export interface Tracked {
@@ -318,12 +319,4 @@ export function sorted<T>(fields: Readonly<Record<string, T>>): Readonly<Record<
 /** JSON with the names of every object in order, without fields that are null. */
 function canonical(value: unknown): string {
   return jsonOf(value, { sorted: true, withoutNulls: true }) ?? ''
-}
-
-export function objectOf(value: unknown): Loose {
-  return isObject(value) ? value : {}
-}
-
-export function isObject(value: unknown): value is Loose {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -6,9 +6,21 @@
  * are left out. It begins where a bucket would in UTC (weeks on Monday), for a vendor that counts buckets from the beginning of the range.
  */
 import { z } from 'zod'
-import { contentId, FlowError, type Http, type Json, jsonOf, number, type Page, type Window } from '../../src/source/index.ts'
+import {
+  contentId,
+  FlowError,
+  type Http,
+  isObject,
+  type Json,
+  jsonOf,
+  type Loose,
+  number,
+  objectOf,
+  type Page,
+  type Window,
+} from '../../src/source/index.ts'
 import { answered, isAnswer } from './answer.ts'
-import { instant, isObject, type Loose, objectOf, sorted, type Unreadable } from './rows.ts'
+import { instant, sorted, type Unreadable } from './rows.ts'
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS

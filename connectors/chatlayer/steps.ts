@@ -9,11 +9,11 @@ import {
   FlowError,
   type Json,
   type RowContext,
-  type TransferType,
   type Transfers,
+  type TransferType,
   type Turn,
 } from '../../src/source/index.ts'
-import { readableTransitions, type Thread, threadsOf, type Transition } from './rows.ts'
+import { readableTransitions, type Thread, type Transition, threadsOf } from './rows.ts'
 import { botOf, recordBot } from './scopes.ts'
 import { typeAfter } from './types.ts'
 

@@ -2,10 +2,21 @@
  * Conversations of the contact center (SmartAssist): who took a session over, when, and from which queue. `GET conversations` takes no times, so each reading
  * begins at the top of the listing. Its order is not documented; in the samples the newest start is first (`contact.center.order`).
  */
-import { contentId, FlowError, instant, type Json, type ListPage, looseObject, number, text } from '../../src/source/index.ts'
+import {
+  contentId,
+  FlowError,
+  instant,
+  isObject,
+  type Json,
+  type ListPage,
+  type Loose,
+  looseObject,
+  number,
+  text,
+} from '../../src/source/index.ts'
 import { listPage, pageSchema } from './listing.ts'
 import { isRefusal, type Vendor } from './messages.ts'
-import { attributes, type Contact, type Conversation, Instant, isHandedOver, isObject, lettersOf, type Loose } from './rows.ts'
+import { attributes, type Contact, type Conversation, Instant, isHandedOver, lettersOf } from './rows.ts'
 
 const HOUR_MS = 3_600_000
 /** Most conversations that are looked through for the sessions of one call. */

@@ -1,5 +1,7 @@
 /** What the vendor's own error answers mean. Texts and envelope are documented, their status codes are not: so the text decides, whatever the status. */
+
 import type { HttpSpec } from '../../src/source/index.ts'
+import { isObject } from '../../src/source/index.ts'
 
 type Classify = NonNullable<HttpSpec['classify']>
 
@@ -50,8 +52,4 @@ function errorOf(body: unknown): { words: string; code: number | null } {
   const texts = [...errors, ...parts.flatMap(part => [part['msg'], part['message'], part['error']])]
   const code = parts.map(part => Number(part['code'])).find(Number.isInteger) ?? null
   return { words: texts.filter(each => typeof each === 'string').join(' '), code }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

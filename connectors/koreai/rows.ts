@@ -11,7 +11,9 @@ import {
   clean,
   contentId,
   instant,
+  isObject,
   jsonOf,
+  type Loose,
   looseObject,
   number,
   put,
@@ -19,8 +21,6 @@ import {
   text,
   timeFault,
 } from '../../src/source/index.ts'
-
-export type Loose = Readonly<Record<string, unknown>>
 
 /** One session. Key order is fixed, because the fingerprint is its JSON. Times are epoch milliseconds. */
 export interface Conversation {
@@ -413,8 +413,4 @@ export function attributes(fields: Loose): Loose {
 
 function prefixed(prefix: string, fields: Loose): Loose {
   return Object.fromEntries(Object.entries(fields).map(([name, value]) => [prefix + name, value]))
-}
-
-export function isObject(value: unknown): value is Loose {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -10,9 +10,11 @@ import {
   FlowError,
   instant,
   instantsOf,
+  isObject,
   type Json,
   jsonOf,
   number,
+  objectOf,
   type Page,
   type RowContext,
   realTime,
@@ -23,7 +25,6 @@ import {
   wallOf,
   type Zone,
 } from '../../src/source/index.ts'
-import { isObject, objectOf } from './rows.ts'
 
 const DAY_MS = 86_400_000
 

@@ -10,17 +10,18 @@ import {
   contentIds,
   FlowError,
   instant,
+  isObject,
   jsonOf,
+  type Loose,
   looseObject,
   number,
+  objectOf,
   saysFault,
   text,
   texts,
   timeFault,
 } from '../../src/source/index.ts'
 import { type FieldNames, USUAL } from './fields.ts'
-
-type Loose = Readonly<Record<string, unknown>>
 
 /** One row of `conversations/list`; key order is fixed, because the fingerprint is its JSON. Times are epoch milliseconds. */
 export interface Conversation {
@@ -444,14 +445,6 @@ function without(fields: Loose, name: string | undefined): Loose {
 function listOf(raw: unknown): readonly unknown[] {
   if (Array.isArray(raw)) return raw as unknown[]
   return text(raw) === null ? [] : [raw]
-}
-
-export function objectOf(value: unknown): Loose {
-  return isObject(value) ? value : {}
-}
-
-export function isObject(value: unknown): value is Loose {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /**

@@ -4,19 +4,20 @@
  */
 import { z } from 'zod'
 import {
-  contentId,
   type Classified,
+  contentId,
   FlowError,
   type Http,
   jsonOf,
   number,
+  objectOf,
   type Page,
   parseJson,
   saysFault,
   text,
   twice,
-  wallOf,
   type Window,
+  wallOf,
 } from '../../src/source/index.ts'
 import { CUT_OFF, listOf, ORDINAL } from './rows.ts'
 import { digits, momentOf, type Range, rangesOf, secondsOf, type Told, zoneNamed } from './wall.ts'
@@ -333,8 +334,4 @@ function saysTooMany(words: string): boolean {
 function statusOf(given: number, code: unknown): number {
   const stated = number(code)
   return given < 300 && stated !== null && stated >= 100 && stated <= 599 ? stated : given
-}
-
-function objectOf(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}
 }

@@ -4,11 +4,22 @@
  * known here goes to `attributes`. Fields are from the vendor's document of `diagram_9` and from its Postman collection; nothing here is measured.
  */
 import { z } from 'zod'
-import { channelOf, clean, contentId, contentIds, isPlaceholder, number, put, text, timeFault } from '../../src/source/index.ts'
+import {
+  channelOf,
+  clean,
+  contentId,
+  contentIds,
+  isObject,
+  isPlaceholder,
+  type Loose,
+  number,
+  put,
+  text,
+  timeFault,
+} from '../../src/source/index.ts'
 import { filesOrWords, type Said } from './files.ts'
 import { type Told, toldOf } from './wall.ts'
 
-type Loose = Readonly<Record<string, unknown>>
 type Attributes = Loose
 
 /** `diagram_9`: one exchange with the bot. */
@@ -650,8 +661,4 @@ export function listOf(raw: unknown): readonly unknown[] {
   if (Array.isArray(raw)) return raw as unknown[]
   if (!isObject(raw)) return []
   return Object.keys(raw).every(name => /^\d+$/.test(name)) ? Object.values(raw) : [raw]
-}
-
-function isObject(value: unknown): value is Loose {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -54,7 +54,7 @@ export {
 export type { CursorSpec, PollArgs, PolledPage } from './poll.ts'
 export { parseJson } from './json.ts'
 export { type ListPage, listing, type Place, placeOf } from './listing.ts'
-export { looseObject } from './loose.ts'
+export { isObject, type Loose, looseObject, objectOf } from './loose.ts'
 export { saysFault, twice } from './nothing.ts'
 export type { PiiSpec } from './pii.ts'
 export {

@@ -1,4 +1,4 @@
-/** Rows with fields that nobody has announced. */
+/** JSON as it comes: objects whose fields nobody has announced, and values that may be no objects at all. */
 import { z } from 'zod'
 import { put } from './liberal.ts'
 
@@ -19,4 +19,17 @@ export function looseObject<Shape extends z.ZodRawShape>(shape: Shape) {
     if (Object.hasOwn(fields, '__proto__')) put(parsed.data as Record<string, unknown>, '__proto__', fields['__proto__'])
     return parsed.data
   })
+}
+
+/** An object of JSON, whose fields may be anything. */
+export type Loose = Readonly<Record<string, unknown>>
+
+/** Whether a value of JSON is an object: a list and null are none. */
+export function isObject(value: unknown): value is Loose {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** The object, or one without fields where the value is something else. */
+export function objectOf(value: unknown): Loose {
+  return isObject(value) ? value : {}
 }

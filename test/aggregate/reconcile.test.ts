@@ -87,11 +87,11 @@ describe('reconciliation', () => {
   const r = random(7)
   let own = 0
   for (let n = 0; n < 60; n++) {
-    const session = makeSession(r, `s${n}`, 1, FROM, DAY)
+    const session = { ...makeSession(r, `s${n}`, 1, FROM, DAY), is_test: false }
     state.session(Buffer.from(session.session_key), session)
     if (session.bot_id === 'bot-1') own++
   }
-  state.session(Buffer.from('v:a:s61'), { ...makeSession(r, 's61', 1, FROM + DAY, 1), bot_id: 'bot-1' })
+  state.session(Buffer.from('v:a:s61'), { ...makeSession(r, 's61', 1, FROM + DAY, 1), bot_id: 'bot-1', is_test: false })
 
   test('shows our count of the bot and time beside the claim', () => {
     const reconciler = createReconciler()

@@ -144,7 +144,7 @@ test('prints what the connector says of its account as findings of level info, a
       registry: { url: `${registryUrl}/apis/ccompat/v7` },
       connectors: { acme: { 'connector.class': 'chatlayer', ...keys, 'transfer.rules': 'event~hand=agent_transferred' } },
     })
-    return findings.filter(({ what }) => what === 'connectors.acme')
+    return findings.filter(finding => finding.what === 'connectors.acme' && !Object.hasOwn(finding, 'requestsPerHour'))
   }
   expect(await found(await vendor(response => response.end('{"event_definitions":[{"event":"Handover"}]}')))).toEqual([
     { finding: 'info', what: 'connectors.acme', info: 'event "Handover" of bot m98j39nl: agent_transferred' },

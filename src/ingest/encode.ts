@@ -63,6 +63,8 @@ export interface Outputs extends PartitionName {
   /** The kinds of records that the stream gives, as Progress says them. */
   readonly feeds: readonly Feed[]
   readonly transfers: Transfers
+  /** How long rows are read again. */
+  readonly lookbackMs: number
   /** False: a reject ends the task (`errors.tolerance: none`). */
   readonly tolerant: boolean
 }
@@ -350,6 +352,19 @@ export class Batch {
     return true
   }
 
+  /**
+   * A row that did not change. One that shows in windows long after its own (a listing that takes no times) is remembered for longer, so that it is not taken for
+   * a new one when its own have left the lookback.
+   */
+  passOver(rowId: string, { window: { untilMs }, followed }: Piece, versions: Versions): void {
+    this.unchanged++
+    const known = versions.get(rowId)
+    if (followed || known === undefined || untilMs <= known.untilMs + this.#to.lookbackMs / 2) return
+    const now = { ...known, untilMs }
+    versions.set(rowId, now)
+    this.remember(rowId, now, versions)
+  }
+
   /** Writes the row's version, also where it stands already: the topic forgets what was not written for long. */
   remember(rowId: string, known: Known, versions: Versions): void {
     this.#remember(rowId, known, undefined, versions)
@@ -439,22 +454,29 @@ export class Batch {
       })
     }
     this.refused++
-    if (!versions.reject(reject.mark, piece.window.untilMs)) {
+    const rejectedUntilMs = versions.rejectedUntil(reject.mark)
+    if (rejectedUntilMs !== undefined) {
       this.unchanged++
+      if (piece.window.untilMs > rejectedUntilMs + to.lookbackMs / 2) this.#rememberReject(reject, piece, versions)
       return false
     }
     // An id that is not known is of a row of which nothing is known either.
     const known = reject.rowId === '' ? undefined : markText(versions.get(reject.rowId)?.fingerprint ?? '')
     this.#rejected(reject, cursor, piece.window, known)
-    const key = versions.rejectKey(reject.mark)
-    if (Buffer.byteLength(key) + REJECT_BYTES <= this.#roomOf(to.names.versions)) {
-      this.#add(to.names.versions, this.#versionsPartition, {
-        key: this.#slab.text(key),
-        value: this.#slab.take(REJECT_BYTES, (buffer, at) => writeReject(reject.mark, piece.window.untilMs, buffer, at)),
-      })
-    }
+    this.#rememberReject(reject, piece, versions)
     this.rejects.set(reject.code, (this.rejects.get(reject.code) ?? 0) + 1)
     return true
+  }
+
+  #rememberReject({ mark }: Reject, { window: { untilMs } }: Piece, versions: Versions): void {
+    versions.reject(mark, untilMs)
+    const topic = this.#to.names.versions
+    const key = versions.rejectKey(mark)
+    if (Buffer.byteLength(key) + REJECT_BYTES > this.#roomOf(topic)) return
+    this.#add(topic, this.#versionsPartition, {
+      key: this.#slab.text(key),
+      value: this.#slab.take(REJECT_BYTES, (buffer, at) => writeReject(mark, untilMs, buffer, at)),
+    })
   }
 
   /** The reject's record: with less and less in it, until it fits. */

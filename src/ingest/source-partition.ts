@@ -93,6 +93,7 @@ export function partsOf(
   const { name, connector, base, config } = of
   const place = { connector: name, stream: streamName, scope: scope.name }
   const { manifest } = connector
+  const spec = planSpecOf(connector, stream, base, config, mostPerHour(of, scope))
   const to: Outputs = {
     ...place,
     ...outputs,
@@ -102,6 +103,7 @@ export function partsOf(
     door: doorOf(maskFor(connector, base)),
     feeds: feedsOf({ name, connector, base, config }, streamName),
     transfers: base.transfers,
+    lookbackMs: spec.lookbackMs,
     tolerant: base.errorsTolerance === 'all',
   }
   return {
@@ -110,7 +112,7 @@ export function partsOf(
     scope,
     stream,
     config,
-    spec: planSpecOf(connector, stream, base, config, mostPerHour(of, scope)),
+    spec,
     progress,
     decodeProgress,
     refreshLimits,

@@ -98,7 +98,7 @@ export function stagesOf(parts: StageParts): Stages {
     versions.saw(row.id, observedAtMs, stream.timeOf?.(row.row as never) ?? null)
     if (versions.isUnchanged(row.id, row.fingerprint)) {
       const batch = batchFor(piece)
-      batch.unchanged++
+      batch.passOver(row.id, piece, versions)
       if (piece.followed) remember(batch, row.id)
       return false
     }

@@ -115,11 +115,14 @@ export class Versions {
     return this.#rows.get(rowId)?.fingerprint === fingerprint
   }
 
-  /** @returns false when the same content was rejected before. */
-  reject(mark: string, untilMs: number): boolean {
-    const before = this.#rejects.get(mark)
-    this.#rejects.set(mark, Math.max(untilMs, before ?? untilMs))
-    return before === undefined
+  /** The content was rejected in a window that ends then. */
+  reject(mark: string, untilMs: number): void {
+    this.#rejects.set(mark, untilMs)
+  }
+
+  /** End of the window in which the same content was rejected; undefined: it was not, or that is forgotten. */
+  rejectedUntil(mark: string): number | undefined {
+    return this.#rejects.get(mark)
   }
 
   /** Ids of open rows that were last published from a window ending after `afterMs` and not after `untilMs`, and have not been read since `notSinceMs`. */

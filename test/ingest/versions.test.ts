@@ -74,14 +74,15 @@ test('the newest record of a row counts; a null value, and one that is not neede
 
 test('a reject is new once for one content, over a restart too', () => {
   const versions = new Versions(name)
-  expect(versions.reject(mark('a'), 50)).toBe(true)
-  expect(versions.reject(mark('a'), 50)).toBe(false)
+  expect(versions.rejectedUntil(mark('a'))).toBeUndefined()
+  versions.reject(mark('a'), 50)
+  expect(versions.rejectedUntil(mark('a'))).toBe(50)
   const value = Buffer.alloc(REJECT_BYTES)
   writeReject(mark('a'), 50, value, 0)
   const later = new Versions(name)
   later.load(recordOf(versions.rejectKey(mark('a')), value), always)
-  expect(later.reject(mark('a'), 50)).toBe(false)
-  expect(later.reject(mark('b'), 50)).toBe(true)
+  expect(later.rejectedUntil(mark('a'))).toBe(50)
+  expect(later.rejectedUntil(mark('b'))).toBeUndefined()
 })
 
 test.each([

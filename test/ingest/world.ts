@@ -107,6 +107,7 @@ export function startLife(of: {
       door: doorOf(maskFor(connector, config)),
       feeds: ['session', 'message', 'event'],
       transfers: config.transfers,
+      lookbackMs: planSpecOf(connector, stream, config, {}).lookbackMs,
       tolerant: config.errorsTolerance === 'all',
     },
     scope: { name: 'acme', botId: null },

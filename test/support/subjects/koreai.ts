@@ -1,9 +1,9 @@
 /** Kore.ai for the conformance suite: two bots with both streams, pages so small that there are many edges between them. */
 import koreai from '../../../connectors/koreai/index.ts'
-import { PLAIN, type Quirks, startKoreaiSimulator } from '../../../connectors/koreai/simulator.ts'
+import { type KoreaiSimulator, PLAIN, type Quirks, startKoreaiSimulator } from '../../../connectors/koreai/simulator.ts'
 import { createWorld } from '../../../src/sim/index.ts'
 import type { Habit, Subject } from '../../../src/conformance/index.ts'
-import { truthOf } from '../truth/koreai.ts'
+import { type TruthOptions, truthOf } from '../truth/koreai.ts'
 
 const HOUR = 3_600_000
 const WINDOW = { fromMs: Date.parse('2026-11-08T00:00:00Z'), untilMs: Date.parse('2026-11-10T00:00:00Z') }
@@ -25,33 +25,43 @@ const HABITS: Readonly<Record<Habit, Partial<Quirks>>> = {
   quota: { perMinute: PLAIN.perMinute, perHour: PLAIN.perHour },
 }
 
-export const subject: Subject = {
-  connector: koreai,
-  async start(how) {
-    const now = () => how.now()
-    const world = createWorld({ seed: 7, sessions: 28, ...WINDOW })
-    const simulator = await startKoreaiSimulator({
-      world,
-      now,
-      arrivalClock: now,
-      bots: ['orders', 'support'],
-      messagesPageSize: 30,
-      quirks: { perMinute: 0, perHour: 0, ...(how.habit === null ? {} : HABITS[how.habit]) },
-    })
-    return {
-      config: {
-        ...simulator.config,
-        streams: 'sessions,analytics',
-        'page.size': 6,
-        'analytics.types': LISTS.join(','),
-        'messages.page.size': 30,
-      },
-      window: WINDOW,
-      // By then the last conversation has been silent for so long that its session is closed.
-      nowMs: WINDOW.untilMs + 24 * HOUR,
-      truth: nowMs => truthOf(simulator, nowMs, { analytics: LISTS }),
-      refusedForQuota: () => simulator.refusedForQuota(),
-      stop: () => simulator.stop(),
-    }
-  },
+export const subject: Subject = subjectOf(
+  ({ config }) => ({ ...config, streams: 'sessions,analytics', 'analytics.types': LISTS.join(','), 'messages.page.size': 30 }),
+  { analytics: LISTS },
+)
+
+/** With the contact center, which tells queue, agent and time of a hand-over. */
+export const subjectContactCenter: Subject = {
+  ...subjectOf(({ configContactCenter }) => configContactCenter, { contactCenter: true }),
+  streams: ['contact-center'],
+}
+
+function subjectOf(
+  configOf: (simulator: KoreaiSimulator) => Readonly<Record<string, unknown>>,
+  reads: Pick<TruthOptions, 'analytics' | 'contactCenter'>,
+): Subject {
+  return {
+    connector: koreai,
+    async start(how) {
+      const now = () => how.now()
+      const world = createWorld({ seed: 7, sessions: 28, ...WINDOW })
+      const simulator = await startKoreaiSimulator({
+        world,
+        now,
+        arrivalClock: now,
+        bots: ['orders', 'support'],
+        messagesPageSize: 30,
+        quirks: { perMinute: 0, perHour: 0, ...(how.habit === null ? {} : HABITS[how.habit]) },
+      })
+      return {
+        config: { ...configOf(simulator), 'page.size': 6 },
+        window: WINDOW,
+        // By then the last conversation has been silent for so long that its session is closed.
+        nowMs: WINDOW.untilMs + 24 * HOUR,
+        truth: nowMs => truthOf(simulator, nowMs, reads),
+        refusedForQuota: () => simulator.refusedForQuota(),
+        stop: () => simulator.stop(),
+      }
+    },
+  }
 }

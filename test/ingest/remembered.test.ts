@@ -230,3 +230,14 @@ describe('whatever a row holds, the rows beside it are published', () => {
     expect(sessions.map(({ value }) => value.session_id)).toEqual(['a', 'b'])
   })
 })
+
+test('a row that a listing without times goes on showing is published once, and so is its reject, over lives longer than the lookback', async () => {
+  const place = placeOf()
+  const row = { id: 'old', messages: ['m1'] }
+  const broken = { id: 'broken', messages: 7 } as unknown as Given
+  for (let life = 0; life < 10; life++) await place.show(row, broken)
+  const topics = await place.topics()
+  expect(topics.sessions).toHaveLength(1)
+  expect(topics.messages).toHaveLength(1)
+  expect(topics.rejects).toHaveLength(1)
+})

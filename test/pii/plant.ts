@@ -43,6 +43,7 @@ export function plants(vendor: string): Plants {
         plantIn('sessions', body['sessions'], row => koreaiSession(row, of(row['sessionId']))),
         plantIn('messages', body['messages'], row => koreaiMessage(row, of(row['sessionId']))),
         plantIn('findings', body['result'], row => koreaiFinding(row, of(row['sessionId']))),
+        plantIn('contacts', body['results'], row => koreaiContact(row, of(row['botSessionId']))),
       ]
       return all.includes(true)
     },
@@ -221,6 +222,30 @@ function koreaiFinding(row: Row, { n, who }: Who): void {
     NLAnalysis: { input: said },
   })
   spoil(row, n, 'timestamp', text => (row['utterance'] = text), said)
+}
+
+function koreaiContact(row: Row, { n, who }: Who): void {
+  const { name, first, phone, said, userId, email } = who
+  const agent = { name, agentId: userId, emailId: email, queueName: said }
+  const people = Array.isArray(row['participants']) ? (row['participants'] as Row[]) : []
+  Object.assign(row, drifted(who), {
+    userId,
+    phoneNumber: phone,
+    userInfo: { firstName: first, lastName: 'Quimbolt', email },
+    formData: { question: said, mail: email },
+    agentDesktopMeta: { caller: name },
+    participants: people.map(each => ({ ...each, ...agent })),
+    transferDetails: [
+      {
+        transferredAt: row['startTime'],
+        transferredBy: userId,
+        transferredTo: [{ type: 'AGENT', id: userId, name, emailId: email }],
+      },
+    ],
+    notes: [said],
+    dispositions: [{ note: said }],
+  })
+  spoil(row, n, 'startTime', text => (row['notes'] = [text]), said)
 }
 
 function syntphonyRow(row: Row, { n, who }: Who): void {

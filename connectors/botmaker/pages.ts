@@ -5,13 +5,16 @@
  * range. For sessions it gives none; clients have met three and seven days. So the age is a key, and a vendor that wants the flag earlier says so.
  */
 import { z } from 'zod'
-import { FlowError, type Http, type Query, saysFault, text, twice } from '../../src/source/index.ts'
+import { contentId, FlowError, type Http, objectOf, type Query, saysFault, text, twice } from '../../src/source/index.ts'
 
 export const V2_ROOT = 'https://api.botmaker.com/v2.0'
 export const V1_ROOT = 'https://go.botmaker.com/api/v1.0'
 
 const DAY_MS = 86_400_000
 export const LONG_TERM_MS = 3 * DAY_MS
+
+/** Pages without rows, one after the other, until a listing is taken for one that never ends. */
+const MOST_EMPTY = 100
 
 export type Ask = readonly [path: string, query: Query]
 
@@ -63,22 +66,31 @@ export async function* pagesOf(of: {
   const { http, root, path, query, isLast = false } = of
   let next = of.next ?? null
   const seen = new Set<string>()
+  const isNew = (mark: string) => !seen.has(mark) && seen.add(mark)
+  let empty = 0
   for (;;) {
-    if (next !== null) {
-      if (seen.has(next)) throw new FlowError('SRC_MALFORMED', { hint: 'nextPage leads back to a page that was read' })
-      seen.add(next)
-    }
+    if (next !== null && !isNew(next)) throw leadsNowhere('nextPage leads back to a page that was read')
     const ask: Ask = next === null ? [path, query] : followed(root, path, next, query)
     const isLastLook = next !== null || isLast
     const page = await twice(
       () => onePage(http, ask),
       answer => answer === NOTHING && isLastLook,
     )
+    // A link may be ever new, and what it leads to not.
+    const { items } = page
+    empty = items.length === 0 ? empty + 1 : 0
+    if (items.length > 0 && !isNew(`${items.length} ${markOf(items[0])} ${markOf(items.at(-1))}`))
+      throw leadsNowhere('nextPage leads to the rows of a page that was read')
+    if (empty > MOST_EMPTY) throw leadsNowhere(`nextPage leads to ${empty} pages without rows, one after the other`)
     next = page.nextPage
     yield page
     if (next === null) return
   }
 }
+
+const leadsNowhere = (hint: string) => new FlowError('SRC_MALFORMED', { hint })
+
+const markOf = (item: unknown) => text(objectOf(item)['id']) ?? contentId(JSON.stringify(item))
 
 /** One page; with `long-term-search` where the vendor says that it is needed. A refused request is never sent again with less in it. */
 async function onePage(http: Http, [path, query]: Ask): Promise<ItemsPage> {

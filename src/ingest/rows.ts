@@ -5,7 +5,7 @@
  * Each row stands by itself: one that cannot be decoded or mapped becomes a reject with the reason, and the rows beside it go on.
  */
 import type { Clock } from '../clock.ts'
-import { asPluginError, FlowError } from '../errors.ts'
+import { asPluginError, type ErrorCode, FlowError } from '../errors.ts'
 import type { Draft, ExpandArgs, Http, Scope, Stream, Turn } from '../source/contract.ts'
 import type { RowContext } from '../source/records.ts'
 import { isDeeper } from '../source/json.ts'
@@ -137,8 +137,51 @@ export async function* mapRows(
 
 type EnrichPath = Pick<RowPath, 'stream' | 'config' | 'scope' | 'http' | 'clock' | 'transferredAt' | 'besides'>
 
-/** The optional second call, for rows that are new or changed. Same rows, same order. */
-export async function enrich(
+/** What a vendor, or the connector, may say of one row for good, though other rows are answered. */
+const OF_ONE_ROW: ReadonlySet<ErrorCode> = new Set(['SRC_REFUSED', 'SRC_MALFORMED', 'SRC_TOO_LARGE', 'BUG'])
+/** Scopes whose second calls have been answered: where nothing ever was, the fault is hardly a row's. */
+const answered = new WeakSet<Scope>()
+
+/**
+ * The optional second call, for rows that are new or changed, in their order. Where it fails for good, each row is asked for alone: one that fails by itself is a
+ * reject, and is asked for again when it is read again.
+ *
+ * @throws FlowError of the vendor, also where no row is answered; PLUGIN_INVALID
+ */
+export async function enrich(path: EnrichPath, rows: readonly Row[]): Promise<readonly Row[]> {
+  if (!path.stream.expand) return rows
+  try {
+    return await expanded(path, rows)
+  } catch (thrown) {
+    const isAloneAndFirst = rows.length === 1 && !answered.has(path.scope)
+    if (!isOfOneRow(thrown) || path.besides === undefined || isAloneAndFirst) throw thrown
+    return oneByOne(path, rows)
+  }
+}
+
+async function oneByOne(path: EnrichPath, rows: readonly Row[]): Promise<readonly Row[]> {
+  const richer: Row[] = []
+  const rejects: Reject[] = []
+  let failure: unknown
+  for (const row of rows) {
+    try {
+      richer.push(...(await expanded(path, [row])))
+    } catch (thrown) {
+      if (!isOfOneRow(thrown)) throw thrown
+      failure = thrown
+      rejects.push(unmappable(row.raw, row.id, 'decode', thrown))
+    }
+  }
+  if (richer.length === 0 && rows.length > 1) throw failure
+  path.besides?.(rejects)
+  return richer
+}
+
+function isOfOneRow(thrown: unknown): boolean {
+  return thrown instanceof FlowError && OF_ONE_ROW.has(thrown.code)
+}
+
+async function expanded(
   { stream, config, scope, http, clock, besides, transferredAt = () => null }: EnrichPath,
   rows: readonly Row[],
 ): Promise<readonly Row[]> {
@@ -156,6 +199,7 @@ export async function enrich(
   } catch (thrown) {
     throw asPluginError(thrown, 'expand')
   }
+  if (rows.length > 0) answered.add(scope)
   if (!Array.isArray(richer) || richer.length !== rows.length) {
     const got = Array.isArray(richer) ? richer.length : typeof richer
     throw new FlowError('PLUGIN_INVALID', { hint: 'expand must give as many rows as it got', given: rows.length, got })

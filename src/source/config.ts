@@ -9,7 +9,7 @@ import { asBoolean, asNumber, asText, shown, splitList, whatItTakes } from '../c
 import { nearestOf } from '../did-you-mean.ts'
 import { without } from '../log.ts'
 import type { Connector, Quota, Scope } from './contract.ts'
-import { time } from './liberal.ts'
+import { EARLIEST_MS, LATEST_MS, time } from './liberal.ts'
 import { parsePiiRules, PII_POLICIES, type PiiRules, STANDARD } from './pii.ts'
 import { parseTransferRules, type Transfers } from './transfers.ts'
 
@@ -51,8 +51,6 @@ export interface ConfigFault {
 const LONGEST_MS = 157_680_000_000
 const ms = () => z.int().min(1).max(LONGEST_MS).optional()
 const limit = () => z.int().min(0).max(LONGEST_MS).optional()
-/** What lies before is a placeholder, and would be read in windows for hours. */
-const EARLIEST_MS = Date.UTC(2000, 0, 1)
 
 /** Kept apart from the vendor's schema, so that a vendor cannot change what these mean. */
 const Base = z.object({
@@ -71,7 +69,8 @@ const Base = z.object({
     ),
   account: z
     .string()
-    .regex(/^[^:|/\s]+$/, "takes a name without ':', '|', '/' or blanks")
+    .regex(/^[^:|/\s\p{Cc}\p{Cs}]+$/u, "takes a name without ':', '|', '/' or blanks")
+    .max(200, 'takes a name of 200 letters or fewer')
     .optional()
     .describe("The customer's account at the vendor, on every record; default: the connector's name"),
   startAt: z.string().optional().describe('Backfill from this time (ISO 8601 with a zone, or a day in UTC); absent: from now'),
@@ -186,7 +185,9 @@ export function parseConnectorConfig(
     typeof startAt === 'string' ? time(/^\d{4}-\d\d-\d\d$/.test(startAt) ? `${startAt}T00:00:00Z` : startAt) : null
   if (typeof startAt === 'string' && startAtMs === null)
     report('start.at', 'takes a time with a zone, such as 2026-11-01T00:00:00Z, or a day')
-  if (startAtMs !== null && startAtMs < EARLIEST_MS) report('start.at', 'takes a time from the year 2000 on')
+  // What lies before is a placeholder, and would be read in windows for hours; what lies after is never read.
+  if (startAtMs !== null && (startAtMs < EARLIEST_MS || startAtMs > LATEST_MS))
+    report('start.at', 'takes a time from the year 2000 to 2200')
   const known = Object.keys(connector.streams)
   for (const stream of Array.isArray(streams) ? (streams as unknown[]) : [])
     if (typeof stream === 'string' && !known.includes(stream))
@@ -262,7 +263,7 @@ function piiOf(
   { manifest, streams }: Connector,
   report: (key: string, message: string) => void,
 ): BaseConfig['pii'] {
-  const own = piiRules ?? []
+  const own = (piiRules ?? []).filter(rule => rule.trim() !== '')
   for (const fault of parsePiiRules(own).faults) report('pii.rules', fault)
   const standard = piiPolicy === 'standard' ? [...STANDARD, ...(manifest.pii?.standard ?? [])] : []
   const { rules } = parsePiiRules([...standard, ...own])

@@ -295,6 +295,18 @@ describe('v2', () => {
     expect((await read(vendor)).error?.code).toBe('SRC_MALFORMED')
   })
 
+  test.each([
+    ['the same rows', [{ id: 'a' }, { id: 'b' }]],
+    ['no rows', []],
+  ])('a nextPage that is ever new, with %s, ends in an error', async (_, items) => {
+    const vendor = await scriptedVendor([])
+    const nextPage = (n: number) => `${vendor.url}/v2.0/sessions?p=${n}`
+    vendor.expect({ ...first, body: { items, nextPage: nextPage(1) } })
+    for (let n = 1; n < 150; n++)
+      vendor.expect({ path: '/v2.0/sessions', query: { p: String(n) }, body: { items, nextPage: nextPage(n + 1) } })
+    expect((await read(vendor)).error?.code).toBe('SRC_MALFORMED')
+  })
+
   test('a range that the vendor finds too long is told as such', async () => {
     const vendor = await scriptedVendor([
       { ...first, status: 400, body: { errors: [{ code: 'INVALID_DATETIME_INTERVAL', message: 'x' }] } },

@@ -37,6 +37,8 @@ interface Given {
   expanding?: boolean
   /** Rows of the second call that cannot be used. */
   strays?: readonly unknown[]
+  /** Ids of which the second call fails, and with what. */
+  refused?: ReadonlyMap<string, Error>
 }
 
 function connectorOf(given: Given): Connector {
@@ -69,6 +71,7 @@ function connectorOf(given: Given): Connector {
           ? {
               async expand({ rows, reject }: Pick<ExpandArgs, 'reject'> & { rows: readonly z.output<typeof Row>[] }) {
                 given.before?.('expand')
+                for (const { id } of rows) if (given.refused?.has(id)) throw given.refused.get(id)
                 for (const stray of given.strays ?? []) reject?.(stray, { path: 'owner', hint: 'names nobody' })
                 return rows.map(row => ({ ...row, say: [...row.say, 'expanded'] }))
               },
@@ -524,4 +527,51 @@ test('a stop finishes the page in hand and closes at once', async () => {
   await life.stop()
   expect(clock.now() - stoppedMs).toBeLessThan(5000)
   expect((await place.topics()).sessions).toHaveLength(1)
+})
+
+describe('a row of which the second call fails for good', () => {
+  const REFUSED = new FlowError('SRC_REFUSED', { status: 400 })
+
+  test.each([
+    ['SRC_REFUSED', REFUSED],
+    ['SRC_MALFORMED', new FlowError('SRC_MALFORMED', {})],
+    ['SRC_TOO_LARGE', new FlowError('SRC_TOO_LARGE', {})],
+    ['ROW_UNMAPPABLE', new TypeError('words of the row')],
+  ])('with %s is a reject, and the rows beside it are published', async (code, error) => {
+    const given: Given = { rows: [{ id: 'a' }, { id: 'b' }, { id: 'c' }], expanding: true, refused: new Map([['b', error]]) }
+    const place = placeOf(given)
+    const life = await place.run(HOUR)
+    expect(life.health.states()).toMatchObject([{ state: 'live', error: null }])
+    const { sessions, rejects } = await place.topics()
+    expect(sessions.map(({ value }) => value.session_id)).toEqual(['a', 'c'])
+    expect(rejects.map(each => [String(each.key), header(each, '__colloquy.reason')])).toEqual([['b', code]])
+    expect(JSON.stringify(rejects)).not.toContain('words of the row')
+    given.refused = new Map()
+    await place.run(HOUR)
+    expect((await place.topics()).sessions.map(({ value }) => [value.session_id, value.revision])).toContainEqual(['b', 1])
+  })
+
+  test('that comes alone is a reject, too, where others were answered', async () => {
+    const given: Given = { rows: [{ id: 'a' }], expanding: true, refused: new Map([['b', REFUSED]]) }
+    const place = placeOf(given)
+    const running = place.run(2 * HOUR)
+    await place.clock.sleep(HOUR)
+    given.rows = [{ id: 'a' }, { id: 'b' }]
+    expect((await running).health.states()).toMatchObject([{ state: 'live', error: null }])
+    expect((await place.topics()).rejects.map(({ key }) => String(key))).toEqual(['b'])
+  })
+
+  test.each([[['a']], [['a', 'b']]])(
+    'is the fault of the call where none is answered (%j): nothing is passed over',
+    async ids => {
+      const given: Given = { rows: ids.map(id => ({ id })), expanding: true, refused: new Map(ids.map(id => [id, REFUSED])) }
+      const place = placeOf(given)
+      const life = await place.run(10 * MINUTE)
+      expect(life.health.states()).toMatchObject([{ state: 'failed', error: { code: 'SRC_REFUSED' } }])
+      expect((await place.topics()).rejects).toEqual([])
+      given.refused = new Map()
+      await place.run(HOUR)
+      expect((await place.topics()).sessions).toHaveLength(ids.length)
+    },
+  )
 })

@@ -231,10 +231,14 @@ test('a secret that is empty, or holds a line break, is refused; a key in PEM ha
   expect(parse({ ...least, 'access.token': '-----BEGIN KEY-----\nabc\n-----END KEY-----' }).ok).toBe(true)
 })
 
-test('a start before the year 2000 is a placeholder', () => {
-  expect(faultsOf({ ...least, 'start.at': '1970-01-01' })).toEqual([
-    { path: 'connectors.acme.start.at', message: 'takes a time from the year 2000 on' },
+test.each(['1970-01-01', '9999-01-01'])('a start in %s is a placeholder', start => {
+  expect(faultsOf({ ...least, 'start.at': start })).toEqual([
+    { path: 'connectors.acme.start.at', message: 'takes a time from the year 2000 to 2200' },
   ])
+})
+
+test.each(['a\0b', 'half\ud83d', 'a'.repeat(201), 'a\u0085b'])('an account %j cannot be a key', account => {
+  expect(faultsOf({ ...least, account })).toMatchObject([{ path: 'connectors.acme.account' }])
 })
 
 test('a rule of the connector that throws is a fault of the config, not of the process', () => {
@@ -368,6 +372,7 @@ describe('rules for personal data', () => {
     [{ 'pii.rules': 'session.user_id=hash' }, 'connectors.acme.pii.key', /is required/],
     [{ 'pii.policy': 'standard' }, 'connectors.acme.pii.key', /is required/],
     [{ 'pii.key': 'k' }, 'connectors.acme.pii.key', /has no effect without pii.rules/],
+    [{ 'pii.key': 'k', 'pii.rules': ' ; ' }, 'connectors.acme.pii.key', /has no effect without pii.rules/],
     [{ 'pii.policy': 'strict', 'pii.key': 'k' }, 'connectors.acme.pii.policy', /standard/],
     [{ 'pii.rules': 'session.nothing=drop' }, 'connectors.acme.pii.rules', /there is no field nothing/],
     [{ 'pii.rules': ['session.user_id'] }, 'connectors.acme.pii.rules', /takes PATH=ACTION/],

@@ -1,8 +1,10 @@
 /**
  * `npm run bench:freshness [-- --vendors a,b --rates 2400,12000,60000 --days N]`: how long transfers take to the topics, and what that costs the vendor, with default
  * settings and the quota that the connector knows, over days of simulated time: time jumps when nothing is under way, so answers take none. Each vendor's simulator
- * shows a world in which so many sessions begin a day. A day of warming up comes before, so that passes over old rows are under way. Prints a block for `results.md`.
+ * shows a world in which so many sessions begin a day. A day of warming up comes before, so that passes over old rows are under way. Prints a block for `results.md`, and
+ * puts the figures into `freshness.json`, from which the connectors' pages have theirs (`npm run generate`).
  */
+import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -57,6 +59,7 @@ if (values.child === undefined) {
       process.stderr.write(`${line}\n`)
       all.push(JSON.parse(line) as Measured)
     }
+  keep(all)
   process.stdout.write(report(all))
 } else {
   const [vendor = '', rate = ''] = values.child.split(' ')
@@ -136,6 +139,16 @@ async function measure(vendor: string, rate: number, days: number): Promise<Meas
       readsPerSession: 1 + since('rereads_total') / (rate * days),
     }
   })
+}
+
+/** Those of other vendors and rates stay as they were measured. */
+function keep(all: readonly Measured[]): void {
+  const file = new URL('freshness.json', import.meta.url)
+  const standing = JSON.parse(readFileSync(file, 'utf8')) as (Measured & { measured: string })[]
+  const others = standing.filter(old => all.every(({ vendor, rate }) => old.vendor !== vendor || old.rate !== rate))
+  const now = [...others, ...all.map(of => ({ measured: dateAndCommit(), ...of }))]
+  const sorted = now.toSorted((a, b) => a.vendor.localeCompare(b.vendor) || a.rate - b.rate)
+  writeFileSync(file, `[\n${sorted.map(of => `  ${JSON.stringify(of)}`).join(',\n')}\n]\n`)
 }
 
 function report(all: readonly Measured[]): string {

@@ -7,7 +7,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { ERRORS, RETRIES } from '../src/errors.ts'
-import { kindsOf } from '../src/ingest/source-partition.ts'
+import { HOT_MS, kindsOf, LOOKBACK_INTERVAL_MS } from '../src/ingest/source-partition.ts'
 import { metricsPage } from '../src/metrics.ts'
 import { configJsonSchema, dotted } from '../src/source/config.ts'
 import type { Connector, Quota, WindowSpec } from '../src/source/contract.ts'
@@ -54,18 +54,66 @@ function connectorPage(connector: Connector): string {
             .map(kind => `${kind}s`)
             .join(', '),
           window.longestMs === Infinity ? 'of any length' : `up to ${duration(window.longestMs)}`,
-          window.lookbackMs === 0
-            ? 'no: rows do not change'
-            : `the last ${duration(window.lookbackMs)}, every ${duration(window.lookbackIntervalMs ?? 15 * 60_000)}`,
-          `now less ${duration(window.lagMs)}, every ${duration(window.pollIntervalMs ?? manifest.pollIntervalMs)}`,
+          window.lookbackMs === 0 ? 'no: rows do not change' : rereads(window),
+          readUpTo(window, window.pollIntervalMs ?? manifest.pollIntervalMs),
         ]
       }),
     ),
     `Quota unless the config says otherwise: ${quotaText(manifest.quota)}.`,
+    freshness(connector),
     transfers(connector),
     personalData(connector),
     notes,
   )
+}
+
+/** How old rows are read again: the youngest at each poll, the others by their age. */
+function rereads({ lookbackMs, hotMs = HOT_MS, lookbackIntervalMs = LOOKBACK_INTERVAL_MS }: WindowSpec): string {
+  const hot = Math.min(hotMs, lookbackMs)
+  const young = hot === 0 ? '' : `the last ${duration(hot)} at each poll`
+  if (hot >= lookbackMs) return young
+  return `${young === '' ? '' : `${young}; `}the last ${duration(lookbackMs)} by age, at most ${duration(lookbackIntervalMs)} apart`
+}
+
+function readUpTo({ lagMs, settles = false }: WindowSpec, pollIntervalMs: number): string {
+  const every = `every ${duration(pollIntervalMs)}`
+  if (settles) return `now less ${duration(lagMs)}, ${every}`
+  return lagMs === 0 ? `now, ${every}` : `now, ${every}; complete until ${duration(lagMs)} ago`
+}
+
+interface Freshness {
+  readonly measured: string
+  readonly vendor: string
+  readonly rate: number
+  readonly days: number
+  readonly transfers: number
+  readonly p50: number
+  readonly p95: number
+  readonly requestsPerHour: number
+  readonly readsPerSession: number
+}
+
+function freshness({ manifest }: Connector): string {
+  const all = JSON.parse(read('bench/freshness.json')) as Freshness[]
+  const figures = all.filter(({ vendor }) => vendor === manifest.id)
+  if (figures.length === 0) return ''
+  const whole = (value: number) => Math.round(value).toLocaleString('en-US')
+  return [
+    '## How fresh, and what it costs',
+    'From a transfer at the vendor to the commit of the record that shows it, with default settings and a vendor that answers at once; by `npm run bench:freshness`, in simulated time.',
+    table(
+      ['Sessions a day', 'p50, s', 'p95, s', 'Requests an hour', 'Reads of a session', 'Transfers', 'Measured'],
+      figures.map(of => [
+        whole(of.rate),
+        whole(of.p50),
+        whole(of.p95),
+        whole(of.requestsPerHour),
+        whole(of.readsPerSession),
+        `${whole(of.transfers)} in ${of.days === 1 ? 'a day' : `${of.days} days`}`,
+        of.measured,
+      ]),
+    ),
+  ].join('\n\n')
 }
 
 function transfers({ manifest: { transferRules = [] } }: Connector): string {

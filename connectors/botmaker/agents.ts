@@ -2,7 +2,8 @@
  * Names of agents, from `GET /agents`. Sessions and messages of v2 hold agents' ids, and only some events a name.
  *
  * The list is read once for each start of a task, and again a day later at the earliest, when an id comes that it does not hold. A name is an extra: where the list
- * cannot be had (no permission, say), records go without, and it is asked for again after 15 minutes.
+ * needs a permission that the token lacks, or has failed three times, records go without, and it is asked for again after 15 minutes. They have no second chance to get
+ * their names, so a fault that may pass is waited out before.
  */
 import { FlowError, type Http, text } from '../../src/source/index.ts'
 import { pagesOf, rootOf } from './pages.ts'
@@ -20,6 +21,9 @@ const MOST_PAGES = 20
 
 /** By client, which lives as long as the task. */
 const known = new WeakMap<Http, Known>()
+/** How often the list has failed, one time after the other, over all tasks of a connector. */
+const failed = new WeakMap<object, number>()
+const MOST_FAILURES = 3
 
 interface Args {
   readonly config: { readonly baseUrl?: string | undefined; readonly apiVersion: 'v1' | 'v2'; readonly includeAgents: boolean }
@@ -36,8 +40,12 @@ export async function agentNames({ config, http, nowMs }: Args, ids: ReadonlySet
   let now: Known
   try {
     now = { names: await readNames(http, rootOf(config)), againAtMs: nowMs + DAY_MS }
+    failed.delete(config)
   } catch (error) {
     if (!(error instanceof FlowError) || error.code === 'STOPPED') throw error
+    const failures = (failed.get(config) ?? 0) + 1
+    failed.set(config, failures)
+    if (error.code !== 'SRC_UNAUTHORISED' && failures <= MOST_FAILURES) throw new FlowError(error.code, { ...error.details, ofAllRows: true }, error)
     now = { names: before.names, againAtMs: nowMs + RETRY_MS }
   }
   known.set(http, now)

@@ -178,7 +178,7 @@ async function oneByOne(path: EnrichPath, rows: readonly Row[]): Promise<readonl
 }
 
 function isOfOneRow(thrown: unknown): boolean {
-  return thrown instanceof FlowError && OF_ONE_ROW.has(thrown.code)
+  return thrown instanceof FlowError && OF_ONE_ROW.has(thrown.code) && thrown.details.ofAllRows !== true
 }
 
 async function expanded(

@@ -710,17 +710,27 @@ describe('names of agents', () => {
     expect(await named(client, rowWith('a-2'), NOW + 24 * HOUR)).toEqual(['Ida', 'Ida'])
   })
 
-  test.each([403, 404, 400])(
-    'that the vendor refuses with %d leave the records without, and are asked for again after 15 minutes',
-    async status => {
-      const vendor = await scriptedVendor([{ path: '/v2.0/agents', status, body: { errors: [{ code: 'X' }] } }])
-      const client = clientOf(vendor)
-      expect(await named(client, rowWith('a-1'))).toEqual([null, null])
-      expect(await named(client, rowWith('a-1'), NOW + 15 * 60_000 - 1)).toEqual([null, null])
-      vendor.expect(listed({ id: 'a-1', name: 'Nora' }))
-      expect(await named(client, rowWith('a-1'), NOW + 15 * 60_000)).toEqual(['Nora', 'Nora'])
-    },
-  )
+  test.each([
+    ['403', { status: 403 }, 0],
+    ['404', { status: 404 }, 3],
+    ['400', { status: 400 }, 3],
+    ['no JSON', { body: 'no JSON' }, 3],
+  ])('where the list fails with %s, records go without, and it is asked for again after 15 minutes', async (_, how, tries) => {
+    const refusal: Step = { path: '/v2.0/agents', body: { errors: [{ code: 'X' }] }, ...how }
+    // What is no JSON is asked for five times by the client.
+    const answers = Array.from({ length: 'status' in how ? 1 : 5 }, () => refusal)
+    const vendor = await scriptedVendor([])
+    const client = clientOf(vendor)
+    for (let time = 0; time < tries; time++) {
+      vendor.expect(...answers)
+      await expect(named(client, rowWith('a-1'))).rejects.toMatchObject({ details: { ofAllRows: true } })
+    }
+    vendor.expect(...answers)
+    expect(await named(client, rowWith('a-1'))).toEqual([null, null])
+    expect(await named(client, rowWith('a-1'), NOW + 15 * 60_000 - 1)).toEqual([null, null])
+    vendor.expect(listed({ id: 'a-1', name: 'Nora' }))
+    expect(await named(client, rowWith('a-1'), NOW + 15 * 60_000)).toEqual(['Nora', 'Nora'])
+  })
 
   test.each([{ includeAgents: false }, { apiVersion: 'v1' }])('are not read with %j', async config => {
     const client = clientOf(await scriptedVendor([]), config)

@@ -11,6 +11,8 @@ describe('v2', () => {
     first: 0,
     // Clients have met it for a period without sessions; it is believed when it comes twice.
     means: { '200 without a body': null, '200 with blanks': null },
+    // What the list of agents says of a name is believed.
+    rowsAt: /sessions/,
     own: [
       ...twiceNamed('items'),
       withFields('a next page at another host', ['SRC_FOREIGN_HOST'], () => ({

@@ -15,7 +15,7 @@ malformedAnswers({
     ...[
       ...twiceNamed('content'),
       ...totalFaults('totalElements'),
-      withFields('a total that falls', ['SRC_RESUME_EXPIRED'], nth => ({ totalElements: 1_000_000 - nth })),
+      withFields('a total that falls', ['SRC_RESUME_EXPIRED', 'SRC_MALFORMED'], nth => ({ totalElements: 1_000_000 - nth })),
       withFields('a last page that never comes', ['SRC_MALFORMED', 'SRC_RESUME_EXPIRED'], () => ({
         last: false,
         totalPages: 1_000_000,

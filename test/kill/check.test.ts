@@ -3,7 +3,7 @@ import { topicNames } from '../../src/topics.ts'
 import type { IndependentRecord } from '../support/independent/read-topics.ts'
 import { checkSeries, checkTopics } from './check.ts'
 import { drawFaults, KINDS } from './faults.ts'
-import { longestSilence } from './rounds.ts'
+import { longestSilence, unready } from './rounds.ts'
 
 const names = topicNames('kill')
 
@@ -120,5 +120,27 @@ describe('the faults of a round', () => {
       Array.from({ length: 100 }, (_, round) => plan(1, round)).flatMap(faults => faults.map(({ name }) => name)),
     )
     expect([...drawn].toSorted()).toEqual(KINDS.map(({ name }) => name).toSorted())
+  })
+})
+
+describe('of the processes that are not ready', () => {
+  const worker = (name: string, ...reasons: string[]) =>
+    ({ name, role: 'worker', why: reasons.length === 0 ? null : `worker: ${reasons.join('; ')}` }) as const
+  const taken = (place: string) =>
+    `${place}: another process has taken this source partition over (transactionalId=kill-1/${place})`
+
+  test('a worker that follows one that reads needs nobody, also where each reads some', () => {
+    expect(unready([worker('elder', taken('a/x')), worker('newcomer')])).toBeNull()
+    expect(unready([worker('elder', taken('a/x')), worker('newcomer', taken('a/y'))])).toBeNull()
+  })
+
+  test('a source partition that all follow is read by nobody', () => {
+    expect(unready([worker('elder', taken('a/x'))])).toContain('elder is not ready: a/x')
+    expect(unready([worker('elder', taken('a/x'), taken('a/y')), worker('newcomer', taken('a/y'))])).toContain('a/y')
+  })
+
+  test('every other reason counts, of each role', () => {
+    expect(unready([worker('elder', 'Kafka does not answer'), worker('newcomer')])).toContain('Kafka does not answer')
+    expect(unready([{ name: 'counter', role: 'aggregator', why: 'aggregator: lag unknown' }])).toContain('lag unknown')
   })
 })

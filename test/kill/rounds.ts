@@ -26,6 +26,7 @@ const DAY_MS = 86_400_000
 const PARTITIONS = 3
 /** In this time after the last fault everything must be read, counted and served, or a person would be called. */
 const BOUND_MS = 60_000
+const FOLLOWED = /: another process has taken this source partition over /
 
 export interface RoundsOptions {
   readonly rounds: number
@@ -298,10 +299,34 @@ async function whatIsMissing(stand: Stand, { account, untilMs }: { account: stri
       if (complete_until === null || Date.parse(complete_until) <= untilMs + DAY_MS)
         return `${measure} of ${vendor} are complete until ${complete_until}`
     }
-  for (const life of stand.lives) {
-    if (life.gone()) continue
-    const ready = await fetch(`${await life.base()}/readyz`, { signal: AbortSignal.timeout(5_000) })
-    if (ready.status !== 200) return `${life.name} is not ready: ${(await ready.text()).slice(0, 300)}`
+  return unready(
+    await Promise.all(
+      stand.lives
+        .filter(life => !life.gone())
+        .map(async life => {
+          const answer = await fetch(`${await life.base()}/readyz`, { signal: AbortSignal.timeout(5_000) })
+          const { message = '' } = (await answer.json()) as { message?: string }
+          return { name: life.name, role: life.role, why: answer.status === 200 ? null : message }
+        }),
+    ),
+  )
+}
+
+/**
+ * What a person would have to see to, or null. Of two workers with one config the one that follows is not ready (`docs/decisions/0006`), and needs nobody
+ * as long as the other reads: so a source partition counts when every worker follows it.
+ */
+export function unready(
+  processes: readonly { readonly name: string; readonly role: Role; readonly why: string | null }[],
+): string | null {
+  const workers = processes.filter(({ role }) => role === 'worker')
+  for (const { name, role, why } of processes) {
+    if (why === null) continue
+    const reasons = why.replace(/^worker: /, '').split('; ')
+    const left = reasons.filter(
+      reason => role !== 'worker' || !FOLLOWED.test(reason) || workers.every(other => other.why?.includes(reason) === true),
+    )
+    if (left.length > 0) return `${name} is not ready: ${left.join('; ').slice(0, 300)}`
   }
   return null
 }

@@ -45,7 +45,8 @@ export async function agentNames({ config, http, nowMs }: Args, ids: ReadonlySet
     if (!(error instanceof FlowError) || error.code === 'STOPPED') throw error
     const failures = (failed.get(config) ?? 0) + 1
     failed.set(config, failures)
-    if (error.code !== 'SRC_UNAUTHORISED' && failures <= MOST_FAILURES) throw new FlowError(error.code, { ...error.details, ofAllRows: true }, error)
+    if (error.code !== 'SRC_UNAUTHORISED' && failures <= MOST_FAILURES)
+      throw new FlowError(error.code, { ...error.details, ofAllRows: true }, error)
     now = { names: before.names, againAtMs: nowMs + RETRY_MS }
   }
   known.set(http, now)

@@ -25,21 +25,12 @@ const PAGE_ROWS = 1000
 /** Some 5,000 messages: more in one poll's time is a backlog, and the passes read it. */
 const MOST_PAGES = 5
 
-/** Answers that say that this account cannot have the hint; what fails for a while is passed on. */
-const NO_HINT: ReadonlySet<string> = new Set([
-  'SRC_REFUSED',
-  'SRC_MALFORMED',
-  'SRC_TOO_LARGE',
-  'SRC_WINDOW_TOO_LARGE',
-  'SRC_FOREIGN_HOST',
-])
-
 /**
  * Ids of the sessions with a message in the window, each once, the newest last. Empty where the vendor does not tell them, and for v1, which has no such listing.
  *
  * An id may be written with less precision than in `/sessions` (`…_2021-01-01T00:00:00Z` for `…00.000Z`): find the session by `startsOf`.
  *
- * @throws FlowError of the vendor that would also meet the sessions (credentials, rate limit, no answer).
+ * @throws FlowError of the vendor, where it fails before it has told any.
  */
 export async function changedSessions({ config, http, window, nowMs = window.untilMs }: Args): Promise<readonly string[]> {
   if (config.apiVersion === 'v1' || window.fromMs >= window.untilMs) return []
@@ -62,7 +53,7 @@ export async function changedSessions({ config, http, window, nowMs = window.unt
       if (++pages >= MOST_PAGES) break
     }
   } catch (error) {
-    if (!(error instanceof FlowError) || !(NO_HINT.has(error.code) || error.details.status === 403)) throw error
+    if (!(error instanceof FlowError) || error.code === 'STOPPED' || ids.size === 0) throw error
   }
   return [...ids]
 }

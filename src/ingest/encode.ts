@@ -249,6 +249,8 @@ export class Batch {
     const firstRevision = known ? (known.hasGaps ? Math.floor(observedAtMs / 1000) : 1) : rowRevision
     const items = this.#items
     items.open(known?.items ?? '')
+    // Once told, the time of a transfer stays, whatever the vendor shows of it later: it would be counted in another minute.
+    const transferredMs = drafts.filter(({ kind }) => kind === 'session').length === 1 ? items.transfer() : null
     this.#staged.length = 0
     const tooLarge: Reject[] = []
     let rowBot = known?.botId
@@ -287,6 +289,9 @@ export class Batch {
           record.bot_id = botId
         }
 
+        if (kind === 'session' && transferredMs !== null && (record.transferred_at !== null || record.containment === 'AGENT'))
+          record.transferred_at = transferredMs
+
         const itemHash = kind === 'session' ? ownerHash : keyHash(KIND_NUMBER[kind], itemKey)
         const before = items.get(itemHash)
         record.revision = firstRevision
@@ -317,8 +322,8 @@ export class Batch {
         const atMs = kind === 'session' ? record.started_at : kind === 'message' ? record.sent_at : record.occurred_at
         this.#staged.push({ topic, partition: this.#partitionOfBot(botId), record: { key: keyBuffer, value } })
         if (newestAtMs === null || atMs > newestAtMs) newestAtMs = atMs
-        const transferredMs = transferredAtOf(draft)
-        if (transferredMs !== null) this.transfers.push({ key, atMs: transferredMs })
+        const shownMs = transferredAtOf(draft)
+        if (shownMs !== null) this.transfers.push({ key, atMs: shownMs })
         if (kind === 'session') sessions++
         else if (kind === 'message') messages++
         else events++

@@ -204,7 +204,7 @@ export function nothingRead({ live }: Cursor): Piece {
 }
 
 /** Since when versions of rows are held: a row of an earlier window that is not remembered may have been forgotten. */
-function heldFrom(cursor: Cursor, spec: PlanSpec): number {
+export function heldFrom(cursor: Cursor, spec: PlanSpec): number {
   return Math.max(horizon(cursor, spec), cursor.kept?.fromMs ?? -Infinity)
 }
 
@@ -378,7 +378,6 @@ export function halveWindow(cursor: KnownCursor, pace: Pace, piece: Piece, spec:
   }
   const halfMs = Math.max(spec.smallestMs, Math.ceil(lengthMs / 2))
   const halved = { ...pace, lengthMs: halfMs, calmWindows: 0 }
-  if (piece.named) return { cursor, pace: halved }
   if (piece.swept) return { cursor, pace: { ...halved, sweep: pace.sweep && { ...pace.sweep, toMs: fromMs + halfMs } } }
   // Passes go backwards: the half that is read first is the newer one.
   const half =

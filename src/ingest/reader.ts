@@ -3,7 +3,7 @@
  * end of a long window. The cursor moves only when `accept` says that the page's records are in the batch.
  */
 import type { Clock } from '../clock.ts'
-import { asFlowError, asPluginError, FlowError } from '../errors.ts'
+import { asFlowError, asPluginError, type ErrorCode, FlowError } from '../errors.ts'
 import { errorFields, type Log } from '../log.ts'
 import type { Lane } from '../records.ts'
 import type { Changes, Follow, Http, Page, Scope, Stream, Window } from '../source/contract.ts'
@@ -15,6 +15,7 @@ import {
   beginPace,
   dueAt,
   halveWindow,
+  heldFrom,
   horizon,
   isLiveRead,
   type KnownCursor,
@@ -78,6 +79,9 @@ interface Round {
 
 const NO_ROUND: Round = { ids: [], nextAtMs: -Infinity }
 
+/** Pages beside the plan's windows, until a pass or a backfill that is due gets one: there may be more open rows than a poll has time for. */
+const BESIDE_IN_A_ROW = 4
+
 /** How often one window is started again because its resume expired, before that counts as an error. */
 const MOST_RESTARTS = 3
 
@@ -95,6 +99,10 @@ export class Reader {
     nextAtMs: -Infinity,
   }
   readonly #demand: Demand
+  /** Pages of rows beside the plan's windows, one after the other. */
+  #besides = 0
+  /** What the change feed failed with last; null: it answers. */
+  #feedFault: ErrorCode | null = null
   #purpose: Purpose = 'sweep'
   #pace: Pace
   cursor: KnownCursor
@@ -127,7 +135,9 @@ export class Reader {
       this.cursor = planned.cursor
       this.#pace = planned.pace
       const { piece } = planned
-      const beside = piece?.lane === 'live' && this.#pace.livePages <= 1 ? null : await this.#beside()
+      const isPlansTurn = piece !== null && (this.#besides >= BESIDE_IN_A_ROW || (piece.lane === 'live' && this.#pace.livePages <= 1))
+      const beside = isPlansTurn ? null : await this.#beside()
+      this.#besides = beside === null ? 0 : this.#besides + 1
       if (beside !== null) return beside
       if (piece === null) return null
       this.#turnTo(piece.lane, piece.swept ? 'sweep' : piece.lane === 'lookback' ? 'passes' : 'backfill')
@@ -248,8 +258,8 @@ export class Reader {
   }
 
   /**
-   * A page of the rows that the change feed has named; null when there is none. A feed is a hint: what goes wrong with it is told, and its rows are left to
-   * the passes.
+   * A page of the rows that the change feed has named; null when there is none. A feed is a hint: whatever goes wrong with it is told once, and its rows are left
+   * to the passes.
    */
   async #changed(): Promise<Step | null> {
     const { stream, clock, log, spec } = this.#of
@@ -265,6 +275,8 @@ export class Reader {
           nextAtMs: nowMs + spec.pollIntervalMs,
         }
         this.#demand.ended('changed', spec.pollIntervalMs)
+        if (this.#feedFault !== null) log.info({}, 'the vendor tells again what has changed')
+        this.#feedFault = null
       }
       const [window] = this.#named.windows
       if (window === undefined) return null
@@ -272,10 +284,12 @@ export class Reader {
       return await this.#read({ lane: 'lookback', window, resume: null, forgotten: false, named: true })
     } catch (thrown) {
       this.#listings.delete('named')
-      this.#named = { windows: [], readMs: this.#named.readMs, nextAtMs: nowMs + spec.pollIntervalMs }
       const error = asPluginError(thrown, 'changes.read')
-      if (!['SRC_REFUSED', 'SRC_WINDOW_TOO_LARGE', 'SRC_RESUME_EXPIRED'].includes(error.code)) throw error
-      log.warn(errorFields(error), 'the vendor refused to tell what has changed; it is found by the next passes')
+      if (error.code === 'STOPPED') throw error
+      this.#named = { windows: [], readMs: this.#named.readMs, nextAtMs: clock.now() + spec.pollIntervalMs }
+      if (this.#feedFault !== error.code)
+        log.warn(errorFields(error), 'what has changed cannot be told; it is found by the next passes')
+      this.#feedFault = error.code
       return null
     }
   }
@@ -288,7 +302,9 @@ export class Reader {
     const { ids = [], windows = [] } = await changes.read({ config: config as never, scope, window, nowMs, http })
     const times = [...new Set(ids)].flatMap(id => this.#of.timeOf(id) ?? [])
     const named = [...windows, ...times.map(atMs => ({ fromMs: atMs, untilMs: atMs + AROUND_MS }))]
-    const isOld = ({ fromMs }: Window) => fromMs < nowMs - this.#pace.hotMs && fromMs >= nowMs - spec.lookbackMs
+    // Of rows from before then nothing is remembered: they would be published as new ones.
+    const sinceMs = Math.max(nowMs - spec.lookbackMs, heldFrom(this.cursor, spec))
+    const isOld = ({ fromMs }: Window) => fromMs < nowMs - this.#pace.hotMs && fromMs >= sinceMs
     return joined(named.filter(isOld), changes.joinMs ?? 0)
   }
 

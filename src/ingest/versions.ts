@@ -408,6 +408,12 @@ export class Items {
     this.#contents.set(TRANSFER_LOW, atMs % WORD)
   }
 
+  /** What `putTransfer` was told first; null: nothing. */
+  transfer(): number | null {
+    const [high, low] = [this.#contents.get(TRANSFER_HIGH), this.#contents.get(TRANSFER_LOW)]
+    return high === undefined || low === undefined ? null : high * WORD + low
+  }
+
   /** In the order in which they were first put, so that what stands in a part stays in it. */
   close(): string {
     this.#reserve(this.#contents.size * ITEM_BYTES)

@@ -119,8 +119,8 @@ export interface Stream {
 }
 
 /**
- * See `Stream.changes`. A hint, never the truth: rows that it does not name are read again all the same, by their age. Where the vendor refuses it, a
- * line in the log says so.
+ * See `Stream.changes`. A hint, never the truth: rows that it does not name are read again all the same, by their age. Where it fails, whatever with, a line in
+ * the log says so, and windows are read as if there were none.
  */
 export interface Changes {
   /** The rows that changed in the window; some that did not, or that are not known, do no harm. */

@@ -63,3 +63,110 @@ test('a listing that has moved is not gone on with from its place, however often
   expect(reader.cursor.live.toMs).not.toBeNull()
   expect(resumes.every(resume => resume === null)).toBe(true)
 })
+
+const HOUR = 3_600_000
+const SPEC: PlanSpec = {
+  startAtMs: hoursFrom(-24),
+  pollIntervalMs: 60_000,
+  lagMs: 0,
+  lookbackMs: 24 * HOUR,
+  lookbackIntervalMs: HOUR,
+  hotMs: HOUR,
+  mostPerHour: Infinity,
+  settles: false,
+  keepsCursor: false,
+  longestMs: HOUR,
+  smallestMs: 1000,
+  durableResume: true,
+  inOrder: false,
+  followMs: 0,
+}
+
+function hoursFrom(hours: number): number {
+  return NOW + hours * HOUR
+}
+
+type Kind = 'sweep' | 'pass' | 'backfill' | 'named' | 'open'
+
+/** A reader whose calls take a second each; what it reads in so many of them. */
+function reading(of: { changes?: unknown; open?: readonly string[]; from?: number }) {
+  const clock = handClock(NOW)
+  const warned: string[] = []
+  const stream = {
+    async *read() {
+      await Promise.resolve()
+      yield { rows: [], resume: null }
+    },
+    ...(of.open && { follow: { isOpen: () => true, read: async () => [], atOnce: 1, longestMs: 0 } }),
+    ...(of.changes !== undefined && { changes: { lagMs: 0, joinMs: 60_000, read: of.changes } }),
+  }
+  const reader = new Reader(
+    {
+      stream: stream as unknown as Stream,
+      config: {},
+      scope: { name: 's', botId: null },
+      http: {} as never,
+      spec: SPEC,
+      clock,
+      log: { ...silentLog, warn: (_fields: unknown, words: string) => void warned.push(words) } as never,
+      openIds: () => [...(of.open ?? [])],
+      timeOf: id => (id === 'known' ? hoursFrom(-5) : undefined),
+    },
+    beginCursor({ ...SPEC, startAtMs: of.from ?? hoursFrom(-24) }, NOW, [{ from: hoursFrom(-240), until: NOW }]),
+  )
+  return {
+    clock,
+    warned,
+    reader,
+    async pages(count: number): Promise<{ kind: Kind; fromMs: number; untilMs: number }[]> {
+      const read: { kind: Kind; fromMs: number; untilMs: number }[] = []
+      for (let page = 0; page < count; page++) {
+        const step = await reader.next()
+        clock.jump(1000)
+        if (step === null) continue
+        reader.accept(step)
+        const { lane, swept, named, followed, window } = step.piece
+        const kind = followed ? 'open' : named ? 'named' : swept ? 'sweep' : lane === 'lookback' ? 'pass' : 'backfill'
+        read.push({ kind, ...window })
+      }
+      return read
+    },
+  }
+}
+
+const kindsOf = (pages: readonly { kind: Kind }[]) => new Set(pages.map(({ kind }) => kind))
+
+test('more open rows than a poll has time for leave a page in five to passes and backfill', async () => {
+  const place = reading({ open: Array.from({ length: 5_000 }, (_, id) => `row ${id}`) })
+  const pages = await place.pages(10_000)
+  const of = (kind: Kind) => pages.filter(page => page.kind === kind).length
+  expect(of('sweep')).toBeGreaterThan(10)
+  expect(of('open')).toBeGreaterThan(600)
+  // The backfill of a day, and passes after it.
+  expect(of('backfill')).toBeGreaterThanOrEqual(24)
+  expect(of('pass')).toBeGreaterThan(20)
+})
+
+test('rows that the change feed names are read at once, by window or by id, the newest first; those that nothing is remembered of, and hot ones, are not', async () => {
+  const at = (hours: number) => ({ fromMs: hoursFrom(hours), untilMs: hoursFrom(hours) + 1 })
+  let asked = 0
+  const place = reading({
+    changes: async () => (asked++ === 0 ? { ids: ['known', 'unknown'], windows: [at(-8), at(-0.5), at(-3), at(-30)] } : {}),
+  })
+  const named = (await place.pages(200)).filter(({ kind }) => kind === 'named')
+  expect(named.map(({ fromMs }) => fromMs)).toEqual([hoursFrom(-3), hoursFrom(-5), hoursFrom(-8)])
+  expect(asked).toBeGreaterThan(2)
+})
+
+test.each([
+  ['500', new FlowError('SRC_SERVER_ERROR', { status: 500 })],
+  ['403', new FlowError('SRC_UNAUTHORISED', { status: 403 })],
+  ['429', new FlowError('SRC_RATE_LIMITED', { waitMs: 1000 })],
+  ['a fault of the connector', new TypeError('x')],
+])('a change feed that fails with %s keeps nothing from being read, and is told of once', async (_, error) => {
+  const place = reading({ changes: () => Promise.reject(error) })
+  const pages = await place.pages(4_000)
+  expect(kindsOf(pages)).toEqual(new Set(['sweep', 'pass', 'backfill']))
+  expect(place.reader.cursor.live.atMs).toBeGreaterThan(hoursFrom(0) + 300_000)
+  expect(place.warned).toEqual(['what has changed cannot be told; it is found by the next passes'])
+})

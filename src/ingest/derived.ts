@@ -262,10 +262,17 @@ export class DerivedSessions {
     return { sessions, threads }
   }
 
-  /** Forgets sessions that no turn can join any more. @param isNeeded Whether rows of windows that end then may be read again. */
-  forget(isNeeded: (untilMs: number) => boolean): void {
+  /**
+   * Forgets sessions that no turn can join any more.
+   *
+   * @param isNeeded Whether rows of windows that end then may be read again.
+   * @param seamMs Where a backfill will end: turns before it may still join sessions around it. Absent: there is none.
+   */
+  forget(isNeeded: (untilMs: number) => boolean, seamMs?: number): void {
+    const { gapMs } = this.#of
+    const isAtSeam = (of: Derived) => seamMs !== undefined && of.fromMs - gapMs <= seamMs && seamMs <= of.untilMs + gapMs
     for (const key of this.#threads.keys())
-      this.#keep(key, of => !of.over || this.#changed.has(of) || isNeeded(of.readUntilMs + this.#of.gapMs))
+      this.#keep(key, of => !of.over || this.#changed.has(of) || isNeeded(of.readUntilMs + gapMs) || isAtSeam(of))
   }
 
   #keep(key: string, isKept: (of: Derived) => boolean): void {

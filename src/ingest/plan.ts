@@ -12,8 +12,7 @@
  *   least once when it is older than the lookback: the first such pass that begins after that moment reaches back to where the one before it stood. A
  *   pass steps over the backfill window in hand, some rows of which were read before it; so it counts as begun when that window was begun. Where it
  *   finds a live window in hand that reaches back as far, it does not count at all: the next pass reaches back as far.
- * - **backfill**: from `start.at` up to the first live edge, ascending, when nothing else is due. Where sessions are derived from turns, live itself
- *   begins at `start.at`, so that turns come in order of time.
+ * - **backfill**: from `start.at` up to the first live edge, ascending, when nothing else is due.
  *
  * No lane moves past a window that was not read completely. A window in a cursor begins and ends inside one range of `covered` or between two, and on one
  * side of the time since when versions are held: so all its rows are either remembered, or were forgotten, or were never read. A sweep lies inside
@@ -41,7 +40,7 @@ export interface PlanSpec {
   readonly longestMs: number
   readonly smallestMs: number
   readonly durableResume: boolean
-  /** Time is read in one direction: live begins at `start.at`, and nothing runs ahead of it. For sessions that are derived from turns. */
+  /** Each lane reads time in one direction, so that turns mostly come in order: for sessions that are derived from them. A gap is caught up before what is newer. */
   readonly inOrder: boolean
   /** How long after it left the lookback an open row is asked for by its id, milliseconds; 0: not at all. */
   readonly followMs: number
@@ -117,7 +116,7 @@ const LIVE_PAGES_IN_A_ROW = 8
 export function beginCursor(spec: PlanSpec, nowMs: number, covered: readonly TimeRange[]): KnownCursor {
   const edgeMs = nowMs - spec.lagMs
   const startMs = spec.startAtMs ?? edgeMs
-  const liveMs = spec.inOrder || spec.keepsCursor ? startMs : Math.max(startMs, edgeMs)
+  const liveMs = spec.keepsCursor ? startMs : Math.max(startMs, edgeMs)
   return {
     startMs,
     live: at(liveMs),
@@ -232,6 +231,9 @@ export function stillNeeded(cursor: Cursor, spec: PlanSpec): (untilMs: number, o
   for (const place of [cursor.live, cursor.backfill, cursor.lookback.pass]) {
     if (place) inHand.push({ fromMs: place.atMs - edgeMs, untilMs: place.toMs ?? place.atMs })
   }
+  // Where the backfill will end, some rows were read by live, however long it takes to get there.
+  const seamMs = cursor.backfill?.untilMs
+  if (seamMs !== undefined) inHand.push({ fromMs: seamMs - edgeMs, untilMs: seamMs + edgeMs + spec.hotMs })
   return (untilMs, open = false) =>
     untilMs > keptMs ||
     (open && untilMs > keptMs - spec.followMs) ||

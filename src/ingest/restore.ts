@@ -77,7 +77,7 @@ export async function restore(parts: RestoreParts, nowMs: number, signal: AbortS
   await reads.read({ topic: names.versions, partition }, keyStartOf(to), load)
   versions.loaded()
   derived?.loaded()
-  derived?.forget(isNeeded)
+  derived?.forget(isNeeded, cursor.backfill?.untilMs)
   return {
     cursor,
     versions,

@@ -63,7 +63,9 @@ export function stagesOf(parts: StageParts): Stages {
   /** When an open row that does not change was remembered last. */
   const remembered = new Map<string, number>()
   const { shown, metrics } = parts
-  const liveSinceMs = spec.inOrder ? null : reader.cursor.live.atMs
+  // What was missed in a long time away, or is read by the vendor's own cursor from far back, is history.
+  const isFarBack = spec.keepsCursor || reader.cursor.live.atMs < clock.now() - spec.lookbackMs
+  const liveSinceMs = isFarBack ? null : reader.cursor.live.atMs
   const delay = new TransferDelay(to.connector, { metrics, shown, liveSinceMs })
   derived?.settle(atMs => watermark(reader.cursor, atMs))
   /** The cursor before the page in hand, for the rejects in it. */
@@ -196,7 +198,7 @@ export function stagesOf(parts: StageParts): Stages {
       if (derived === null) return
       contextOf(step)
       derived.settle(atMs => watermark(reader.cursor, atMs))
-      derived.forget(isNeeded)
+      derived.forget(isNeeded, reader.cursor.backfill?.untilMs)
     },
 
     isFull: ({ isBoundary }) =>

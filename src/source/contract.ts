@@ -162,7 +162,7 @@ export interface FollowArgs {
 }
 
 /**
- * Sessions made of turns by inactivity gap. The source partition is read in order of time then (live does not run ahead of a backfill), and
+ * Sessions made of turns by inactivity gap. Each lane of the source partition is read in order of time then, and
  * `normalise` finds the row's session in `ctx.derived`. Sessions live with the versions, in the same transactions, so a restart or a window
  * read again changes nothing: a row counts once.
  *

@@ -54,6 +54,14 @@ async function lives(of: {
 }
 
 describe('sessions derived from turns', () => {
+  const WINDOW = {
+    longestMs: 3 * HOUR,
+    lagMs: MINUTE,
+    lookbackMs: 2 * HOUR,
+    lookbackIntervalMs: 10 * MINUTE,
+    durableResume: true,
+  }
+
   interface Said {
     readonly id: string
     readonly key: string
@@ -63,7 +71,7 @@ describe('sessions derived from turns', () => {
     readonly bad: boolean
   }
 
-  function turnsConnector(said: readonly Said[], clock: HandClock, luck: Draw): Connector {
+  function turnsConnector(said: readonly Said[], clock: HandClock, luck: Draw, pageMs = 0, window = WINDOW): Connector {
     const Row = z.object({ id: z.string(), key: z.string(), atMs: z.number(), bad: z.boolean() })
     return defineConnector({
       manifest: { ...manifest, sessionStream: null },
@@ -71,13 +79,7 @@ describe('sessions derived from turns', () => {
       http: () => ({ baseUrl: 'http://127.0.0.1:9' }),
       streams: {
         sessions: {
-          window: {
-            longestMs: 3 * HOUR,
-            lagMs: MINUTE,
-            lookbackMs: 2 * HOUR,
-            lookbackIntervalMs: 10 * MINUTE,
-            durableResume: true,
-          },
+          window,
           row: Row,
           // In no order, a few a page.
           async *read({ window, resume }): AsyncGenerator<Page> {
@@ -87,6 +89,7 @@ describe('sessions derived from turns', () => {
             const size = luck.between(1, 10)
             for (let at = Number(resume ?? 0); ; at += size) {
               if (luck.chance(0.02)) throw new FlowError('SRC_SERVER_ERROR', { status: 500 })
+              if (pageMs > 0) await clock.sleep(pageMs)
               yield { rows: all.slice(at, at + size), resume: at + size < all.length ? at + size : null }
               if (at + size >= all.length) return
             }
@@ -160,6 +163,35 @@ describe('sessions derived from turns', () => {
       for (const of of revisions.values()) expect(of).toEqual(of.map((_, index) => index + 1))
     },
   )
+
+  test('are there while a backfill goes on for longer than the lookback, and one that lies across its end is one', async () => {
+    const luck = { ...draw(1), chance: () => false }
+    const clock = handClock(NOON, { autoAdvance: { quietMs: 1 } })
+    const kafka = memoryKafka()
+    const startAtMs = NOON - 8 * HOUR
+    const said: Said[] = []
+    for (let atMs = startAtMs; atMs < NOON + HOUR; atMs += 5 * MINUTE)
+      said.push({ id: `t${said.length}`, key: 'k0', atMs, shownMs: atMs, bad: false })
+    const window = { ...WINDOW, longestMs: 5 * MINUTE, lookbackMs: HOUR, hotMs: 0 }
+    const connector = turnsConnector(said, clock, luck, 2 * MINUTE, window)
+    const sentAt = async () => (await topicsOf(kafka)).messages.map(({ value }) => value.sent_at)
+    const first = startLife({ kafka, connector, clock, base: { startAtMs } })
+    await clock.sleep(30 * MINUTE)
+    expect(Math.max(...(await sentAt())), 'live').toBeGreaterThan(NOON + 10 * MINUTE)
+    await clock.sleep(3 * HOUR)
+    expect((await topicsOf(kafka)).cursors.at(-1)?.backfill, 'the backfill still goes on').toBeTruthy()
+    await first.stop()
+    const second = startLife({ kafka, connector, clock, base: { startAtMs } })
+    await clock.sleep(24 * HOUR)
+    await second.stop()
+    const topics = await topicsOf(kafka)
+    const newest = new Map(topics.sessions.map(({ key, value }) => [key, value]))
+    for (const key of topics.withdrawn) newest.delete(key)
+    expect([...newest.values()]).toMatchObject([
+      { started_at: startAtMs, ended_at: said.at(-1)?.atMs, user_messages: said.length, status: 'CLOSED' },
+    ])
+    expect((await sentAt()).toSorted((a, b) => a - b)).toEqual(said.map(({ atMs }) => atMs))
+  })
 })
 
 describe('an open row that has left the lookback', () => {

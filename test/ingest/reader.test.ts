@@ -59,8 +59,8 @@ test('a listing that has moved is not gone on with from its place, however often
     }
   }
   expect(error).toMatchObject({ code: 'SRC_RESUME_EXPIRED' })
-  expect(reader.cursor.live).toMatchObject({ resume: null })
-  expect(reader.cursor.live.toMs).not.toBeNull()
+  expect(reader.cursor.backfill).toMatchObject({ resume: null })
+  expect(reader.cursor.backfill?.toMs).not.toBeNull()
   expect(resumes.every(resume => resume === null)).toBe(true)
 })
 

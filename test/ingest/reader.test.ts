@@ -89,11 +89,14 @@ function hoursFrom(hours: number): number {
 type Kind = 'sweep' | 'pass' | 'backfill' | 'named' | 'open'
 
 /** A reader whose calls take a second each; what it reads in so many of them. */
-function reading(of: { changes?: unknown; open?: readonly string[]; from?: number }) {
+function reading(of: { changes?: unknown; open?: readonly string[]; spec?: Partial<PlanSpec> }) {
+  const spec = { ...SPEC, ...of.spec }
   const clock = handClock(NOW)
   const warned: string[] = []
+  const demanded: { hotMs: number; perHour: number }[] = []
   const stream = {
     async *read() {
+      reader.asked()
       await Promise.resolve()
       yield { rows: [], resume: null }
     },
@@ -106,17 +109,19 @@ function reading(of: { changes?: unknown; open?: readonly string[]; from?: numbe
       config: {},
       scope: { name: 's', botId: null },
       http: {} as never,
-      spec: SPEC,
+      spec,
       clock,
+      onDemand: (hotMs, perHour) => void demanded.push({ hotMs, perHour: sumOf(perHour) }),
       log: { ...silentLog, warn: (_fields: unknown, words: string) => void warned.push(words) } as never,
       openIds: () => [...(of.open ?? [])],
       timeOf: id => (id === 'known' ? hoursFrom(-5) : undefined),
     },
-    beginCursor({ ...SPEC, startAtMs: of.from ?? hoursFrom(-24) }, NOW, [{ from: hoursFrom(-240), until: NOW }]),
+    beginCursor(spec, NOW, [{ from: hoursFrom(-240), until: NOW }]),
   )
   return {
     clock,
     warned,
+    demanded,
     reader,
     async pages(count: number): Promise<{ kind: Kind; fromMs: number; untilMs: number }[]> {
       const read: { kind: Kind; fromMs: number; untilMs: number }[] = []
@@ -134,6 +139,7 @@ function reading(of: { changes?: unknown; open?: readonly string[]; from?: numbe
   }
 }
 
+const sumOf = (of: ReadonlyMap<unknown, number>) => [...of.values()].reduce((sum, each) => sum + each, 0)
 const kindsOf = (pages: readonly { kind: Kind }[]) => new Set(pages.map(({ kind }) => kind))
 
 test('more open rows than a poll has time for leave a page in five to passes and backfill', async () => {
@@ -169,4 +175,24 @@ test.each([
   expect(kindsOf(pages)).toEqual(new Set(['sweep', 'pass', 'backfill']))
   expect(place.reader.cursor.live.atMs).toBeGreaterThan(hoursFrom(0) + 300_000)
   expect(place.warned).toEqual(['what has changed cannot be told; it is found by the next passes'])
+})
+
+test('what is hot is shortened, visibly, where reading it at every poll would not fit the quota', async () => {
+  // Twelve windows an hour of what is hot, at sixty polls: 720 requests an hour, of which 500 are had, with the passes.
+  const place = reading({ spec: { longestMs: 300_000, mostPerHour: 500, lookbackMs: 2 * HOUR, startAtMs: null } })
+  const sweeps = (await place.pages(3_000)).filter(({ kind }) => kind === 'sweep')
+  const [first, last] = [place.demanded[0], place.demanded.at(-1)]
+  expect(first?.perHour).toBeGreaterThan(500)
+  expect(last?.hotMs).toBeLessThan(HOUR / 2)
+  expect(last?.perHour).toBeLessThanOrEqual(500)
+  expect(place.warned[0]).toContain('more would not fit the quota')
+  const reach = (page?: { fromMs: number }) => Math.round((place.clock.now() - (page?.fromMs ?? 0)) / 60_000)
+  expect(reach(sweeps.at(-1)), 'the newest sweep reads less').toBeLessThan(31)
+})
+
+test('what is hot stays as the config has it where it fits', async () => {
+  const place = reading({ spec: { longestMs: 300_000, mostPerHour: 2_000, startAtMs: null } })
+  await place.pages(1_000)
+  expect(place.demanded.at(-1)?.hotMs).toBe(HOUR)
+  expect(place.warned).toEqual([])
 })

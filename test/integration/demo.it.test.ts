@@ -23,18 +23,23 @@ test('the demo shows rising numbers and addresses that answer; Ctrl-C ends it wi
     return vendors.every(vendor => seen.has(vendor)) ? true : undefined
   })
   expect(vendors).toEqual(expect.arrayContaining(['botmaker', 'chatlayer', 'koreai', 'syntphony', 'wolkvox']))
-  await until('a transfer of every vendor has just happened, and is told', async () => {
-    const metrics = await (await fetch(`${base}/metrics`)).text()
-    const told = (vendor: string) =>
-      new RegExp(`transfer_delay_seconds_count\\{connector="demo-${vendor}"\\} [1-9]`).test(metrics)
-    const { data } = await querySeries(base, { measure: 'agent_transfers', bucket: '1h', group_by: 'vendor', from: 'now-1h' })
-    const counted = new Set(data.series.filter(({ sum }) => (sum ?? 0) > 0).map(({ labels }) => labels['vendor']))
-    return vendors.every(vendor => told(vendor) && counted.has(vendor)) ? true : undefined
-  })
+  await until(
+    'a transfer of every vendor has just happened, and is told',
+    async () => {
+      const metrics = await (await fetch(`${base}/metrics`)).text()
+      const told = (vendor: string) =>
+        new RegExp(`transfer_delay_seconds_count\\{connector="demo-${vendor}"\\} [1-9]`).test(metrics)
+      const { data } = await querySeries(base, { measure: 'agent_transfers', bucket: '1h', group_by: 'vendor', from: 'now-1h' })
+      const counted = new Set(data.series.filter(({ sum }) => (sum ?? 0) > 0).map(({ labels }) => labels['vendor']))
+      return vendors.every(vendor => told(vendor) && counted.has(vendor)) ? true : undefined
+    },
+    500,
+    180_000,
+  )
   const kafka = demo.stdout.find(line => line.startsWith('Kafka '))?.split(/\s+/)[1] ?? ''
 
   const ended = await demo.kill('SIGINT')
   expect(ended.code).toBe(0)
   for (const place of [base, `http://${kafka}`]) await expect(fetch(place)).rejects.toThrow('fetch failed')
   expect(ended.log.filter(line => line.level === 'error')).toEqual([])
-})
+}, 300_000)

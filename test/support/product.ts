@@ -104,8 +104,8 @@ export function configFile(config: object): { readonly path: string; remove(): v
 }
 
 /** Asks until the answer suits, for as long as the test may take. */
-export async function until<T>(what: string, ask: () => Promise<T | undefined>, everyMs = 100): Promise<T> {
-  const endsMs = Date.now() + 90_000
+export async function until<T>(what: string, ask: () => Promise<T | undefined>, everyMs = 100, patienceMs = 90_000): Promise<T> {
+  const endsMs = Date.now() + patienceMs
   for (;;) {
     const answer = await ask().catch(() => undefined)
     if (answer !== undefined) return answer

@@ -173,6 +173,17 @@ export default defineConnector({
         },
       },
 
+      requestsBeside: config => ({
+        perWindow: (config.containmentTypes?.length ?? 1) - 1,
+        unknown: [
+          ...(config.includeMessages ? [`messages: one request for ${MOST_IDS} new or changed sessions`] : []),
+          ...(config.agentDetails === false ? [] : ['one request for each session that is handed over, for the time of it']),
+          ...(config.streams.includes('contact-center')
+            ? [`the contact center: one request for 100 conversations, for ${MOST_IDS} new or changed sessions`]
+            : []),
+        ],
+      }),
+
       identify: row => row.id,
 
       /** With the status, because that may change by time alone. */
@@ -271,6 +282,14 @@ export default defineConnector({
         yield* contactPages(vendor, window.fromMs, resume)
       },
 
+      requestsBeside: config => ({
+        unknown: [
+          config.contactCenterOrder === 'any'
+            ? 'one request for 100 conversations, of all that the vendor has'
+            : 'one request for 100 conversations since the window began',
+        ],
+      }),
+
       identify: row => row.id,
 
       normalise: (row, ctx) => {
@@ -300,6 +319,8 @@ export default defineConnector({
       row: FindingRow,
 
       read: readAnalytics,
+
+      requestsBeside: config => ({ perWindow: config.analyticsTypes.length - 1 }),
 
       identify: row => `${row.list}/${row.id}`,
 

@@ -244,6 +244,13 @@ export default defineConnector({
         })
       },
 
+      requestsBeside: config => ({
+        unknown: [
+          `${config.includeMessageList ? 'two requests' : 'one request'} for each new or changed conversation, for its messages`,
+          `one request for ${config.pageSize} conversations of the hours or days of a window`,
+        ],
+      }),
+
       identify: row => row.id,
 
       /** With the status, because a conversation ends by time alone. */
@@ -321,6 +328,13 @@ export default defineConnector({
           const asked = pathOf({ config, scope, http }, path.replaceAll('{resource}', resource ?? ''))
           return http.getJson(asked, query, z.unknown(), { empty: null, shownPath: path })
         })
+      },
+      requestsBeside: config => {
+        const aDay = questionsOf(
+          config,
+          daysEndingIn({ fromMs: 0, untilMs: DAY_MS }, zoneIn({ ...config, timezone: 'UTC' })),
+        ).length
+        return { unknown: [`${aDay} requests for each day that ends in a window, and none for one in which no day ends`] }
       },
       identify: row => row.id,
       fingerprint: row => jsonOf([row.value, row.more]) ?? '',

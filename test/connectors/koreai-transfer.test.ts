@@ -71,7 +71,13 @@ function place(more: Readonly<Record<string, unknown>> = {}) {
       return page.parse(answerOf(operation))
     },
   } as unknown as Http
-  const config = koreai.config.parse({ baseUrl: 'http://v', clientId: 'c', clientSecret: 's', botIds: ['st-1'], ...more }) as never
+  const config = koreai.config.parse({
+    baseUrl: 'http://v',
+    clientId: 'c',
+    clientSecret: 's',
+    botIds: ['st-1'],
+    ...more,
+  }) as never
   const stream = koreai.streams['sessions'] as Stream
   const withConfig = <C extends object>(ctx: C) => ({ ...ctx, config })
   const connector: Connector = {
@@ -90,8 +96,7 @@ function place(more: Readonly<Record<string, unknown>> = {}) {
           }
           yield { rows: [{ ...row, ...state, ...end }], resume: null }
         },
-        expand: async args =>
-          (await stream.expand?.({ ...withConfig(args), scope: BOT, http })) ?? [],
+        expand: async args => (await stream.expand?.({ ...withConfig(args), scope: BOT, http })) ?? [],
         fingerprint: (row, ctx) => stream.fingerprint?.(row, withConfig(ctx)) ?? '',
         normalise: (row, ctx) => stream.normalise(row, withConfig(ctx)),
       },

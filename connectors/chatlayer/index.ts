@@ -154,7 +154,7 @@ const Config = z
   })
 type Config = z.output<typeof Config>
 
-/** Live edge every minute. An event that shows late (back-dated by a caller of `track`) is found within a quarter of an hour, for a day. */
+/** An event that shows late (back-dated by a caller of `track`) is found within a quarter of its age, up to a day. */
 const EVENTS = { longestMs: 6 * HOUR_MS, smallestMs: MINUTE_MS, hotMs: 5 * MINUTE_MS, lookbackMs: DAY_MS } as const
 /** Backfill: versions of rows are kept for a while after their window, which must span what flows of neighbouring windows share. */
 const FLOWS = { longestMs: 6 * HOUR_MS, smallestMs: 3 * HOUR_MS, lookbackMs: DAY_MS, lookbackIntervalMs: HOUR_MS } as const

@@ -173,6 +173,15 @@ export default defineConnector({
           config.changeFeed ? { windows: startsOf(await changedSessions({ config, http, window, nowMs })) } : {},
       },
 
+      requestsBeside: config =>
+        config.apiVersion === 'v1'
+          ? // An export is ordered, and fetched.
+            { asksChanges: false, perWindow: 1, unknown: ['an export is asked for again until it is ready'] }
+          : {
+              asksChanges: config.changeFeed,
+              unknown: config.includeAgents ? ['the list of agents, when one is seen that is not in it'] : [],
+            },
+
       identify: row => row.id,
 
       /** Everything but the chat, which tells how the contact is now and would change all its old sessions; with the status, because that expires by time alone. */

@@ -154,7 +154,7 @@ const Config = z
   })
 type Config = z.output<typeof Config>
 
-/** Live edge every minute. An event that shows late (back-dated by a caller of `track`) is found within a quarter of an hour, for a day. */
+/** An event that shows late (back-dated by a caller of `track`) is found within a quarter of its age, up to a day. */
 const EVENTS = { longestMs: 6 * HOUR_MS, smallestMs: MINUTE_MS, hotMs: 5 * MINUTE_MS, lookbackMs: DAY_MS } as const
 /** Backfill: versions of rows are kept for a while after their window, which must span what flows of neighbouring windows share. */
 const FLOWS = { longestMs: 6 * HOUR_MS, smallestMs: 3 * HOUR_MS, lookbackMs: DAY_MS, lookbackIntervalMs: HOUR_MS } as const
@@ -207,6 +207,17 @@ export default defineConnector({
         const flows = await flowsOf(rows.filter(isThread), { scope, http, nowMs })
         return rows.map(row => (isThread(row) ? (flows.shift() as Thread) : row))
       },
+
+      requestsBeside: config => ({
+        unknown: [
+          'one request for 100 tracking events of a window',
+          ...(watchesSteps(config)
+            ? [
+                'flows: one request for each conversation with new events, and up to five more when it rests; none without rules on step',
+              ]
+            : []),
+        ],
+      }),
 
       /** Many, so that a session's id is made of its first event. */
       expandRows: 5_000,
@@ -265,6 +276,13 @@ export default defineConnector({
 
       expand: ({ scope, rows, http, nowMs }) => flowsOf(rows, { scope, http, nowMs }),
 
+      requestsBeside: () => ({
+        unknown: [
+          'one request for 100 tracking events of a window',
+          'one request for each conversation that has rested, and one more when its events leave the lookback',
+        ],
+      }),
+
       identify: row => row.conversationId,
 
       fingerprint: (row, ctx) => [row.events, row.lastMs, ctx.observedAtMs - row.lastMs >= ctx.lookbackMs],
@@ -288,6 +306,10 @@ export default defineConnector({
       scopes: botScopes,
       row: Point,
       read: ({ config, scope, window, resume, http }) => askAll(botQuestions(config, scope, window), { window, resume, http }),
+      requestsBeside: config => ({
+        perWindow: filtersOf(config).each.length,
+        unknown: [`insights: ${config.insightsStats.length} requests for each day that ends in a window`],
+      }),
       identify: row => pointId(row, null),
       fingerprint: pointMark,
       normalise: (row, ctx) => {

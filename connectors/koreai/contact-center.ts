@@ -21,6 +21,10 @@ import { attributes, type Contact, type Conversation, Instant, isHandedOver, let
 const HOUR_MS = 3_600_000
 /** Most conversations that are looked through for the sessions of one call. */
 const MOST_ROWS = 500
+/** The same while a session is not found whose transfer was published: its queue and agent may be, too, and must not be lost. 50 requests. */
+const MOST_ROWS_PUBLISHED = 5_000
+/** A listing that has shifted is read again, so often. */
+const READINGS = 3
 /** Conversations a page: they are long, and the newest are wanted. Samples have 10; the vendor's most is not documented. */
 const MOST_A_PAGE = 100
 
@@ -125,29 +129,54 @@ async function conversationsPage({ config, botId, http }: Vendor, skip: number, 
   return listPage(options => http.getJson(path, { skip, limit }, ConversationsPage, { ...options, headers }))
 }
 
-/** The sessions with their newest conversations. A refusal is for the stream `contact-center` to report, and costs no session. */
+/**
+ * The sessions, each with its first conversation in the contact center. A refusal is reported by the stream `contact-center`, and costs no session: the
+ * session then says that its conversation was not read (`contactLack`), which is not the same as having none.
+ */
 export async function withContacts(vendor: Vendor, sessions: readonly Conversation[]): Promise<Conversation[]> {
   const wanted = sessions.filter(session => session.state !== 'closed' || isHandedOver(session))
   if (wanted.length === 0 || vendor.botId === null) return [...sessions]
+  const { found, lack } = await contactsOf(vendor, wanted)
+  const asked = new Set(wanted.map(({ id }) => id))
+  return sessions.map(session => {
+    const contact = found.get(session.id) ?? null
+    return { ...session, contact, contactLack: contact === null && asked.has(session.id) ? lack : null }
+  })
+}
+
+/** @returns By session id; `lack` says why those that were not found may be there all the same, null: the listing was read as far as it bears on them. */
+async function contactsOf(
+  vendor: Vendor,
+  wanted: readonly Conversation[],
+): Promise<{ found: ReadonlyMap<string, Contact>; lack: Conversation['contactLack'] }> {
   const fromMs = Math.min(...wanted.map(({ startedAtMs }) => startedAtMs))
+  const published = wanted.filter(({ publishedTransferMs }) => publishedTransferMs !== null)
   const found = new Map<string, Contact>()
-  let seen = 0
-  try {
-    for await (const { rows } of contactPages(vendor, fromMs)) {
-      for (const raw of rows) {
-        const contact = ContactRow.safeParse(raw)
-        // Of several the first one: with it the session left the bot.
-        const { sessionId = null, startedAtMs = 0 } = contact.data ?? {}
-        if (contact.success && sessionId !== null && !((found.get(sessionId)?.startedAtMs ?? Infinity) < startedAtMs))
-          found.set(sessionId, contact.data)
+  for (let reading = 1; ; reading++) {
+    let seen = 0
+    try {
+      for await (const { rows, resume } of contactPages(vendor, fromMs)) {
+        for (const raw of rows) keepFirst(found, ContactRow.safeParse(raw).data)
+        seen += rows.length
+        if (resume === null) break
+        const isLacking = published.some(({ id }) => !found.has(id))
+        if (seen >= (isLacking ? MOST_ROWS_PUBLISHED : MOST_ROWS)) return { found, lack: 'too far down' }
       }
-      seen += rows.length
-      if (seen >= MOST_ROWS) break
+      return { found, lack: null }
+    } catch (error) {
+      if (isRefusal(error)) return { found, lack: 'refused' }
+      if (!(error instanceof FlowError) || error.code !== 'SRC_RESUME_EXPIRED') throw error
+      if (reading === READINGS) return { found, lack: 'shifting' }
     }
-  } catch (error) {
-    if (!isRefusal(error) && !(error instanceof FlowError && error.code === 'SRC_RESUME_EXPIRED')) throw error
   }
-  return sessions.map(session => ({ ...session, contact: found.get(session.id) ?? null }))
+}
+
+/** Of several conversations of a session the first one: with it the session left the bot. */
+function keepFirst(found: Map<string, Contact>, contact: Contact | undefined): void {
+  const { sessionId = null, startedAtMs = 0 } = contact ?? {}
+  if (contact === undefined || sessionId === null) return
+  const known = found.get(sessionId)
+  if (known === undefined || startedAtMs <= known.startedAtMs) found.set(sessionId, contact)
 }
 
 function placeIn(resume: Json): { skip: number; last: string | null } {

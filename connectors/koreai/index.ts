@@ -173,12 +173,23 @@ export default defineConnector({
         },
       },
 
+      requestsBeside: config => ({
+        perWindow: (config.containmentTypes?.length ?? 1) - 1,
+        unknown: [
+          ...(config.includeMessages ? [`messages: one request for ${MOST_IDS} new or changed sessions`] : []),
+          ...(config.agentDetails === false ? [] : ['one request for each session that is handed over, for the time of it']),
+          ...(config.streams.includes('contact-center')
+            ? [`the contact center: one request for 100 conversations, for ${MOST_IDS} new or changed sessions`]
+            : []),
+        ],
+      }),
+
       identify: row => row.id,
 
       /** With the status, because that may change by time alone. */
       fingerprint: (row, ctx) => {
         const { messages: _messages, followed: _followed, handOffAtMs: _handOffAtMs, ...said } = row
-        const { contact: _contact, publishedTransferMs: _publishedTransferMs, ...content } = said
+        const { contact: _contact, contactLack: _lack, publishedTransferMs: _publishedTransferMs, ...content } = said
         return jsonOf([endOf(row, ctx).status, content]) ?? ''
       },
 
@@ -213,6 +224,7 @@ export default defineConnector({
               // The vendor's word, where what happened says otherwise.
               ...(isAgent && row.containment !== null && row.containment !== 'AGENT' && { containmentType: row.containment }),
               ...(row.botId !== null && row.botId !== botId && { botId: row.botId }),
+              ...(row.contactLack !== null && { contact_center: row.contactLack }),
               ...(end.endedAt !== row.endTimeMs && row.endTimeMs !== null && { end_time: new Date(row.endTimeMs).toISOString() }),
             },
           }),
@@ -233,8 +245,9 @@ export default defineConnector({
               userId: row.userId,
             }),
           )
-        // Without a time there is no event: neither the start nor the end is when it happened. What the contact center tells is an event of its stream.
-        if (transferredAt !== null && (row.contact?.transferredAtMs ?? null) === null)
+        // Without a time there is no event: neither the start nor the end is when it happened. Where the contact center is read, its stream publishes the
+        // event, whether or not the conversation was found here: otherwise one transfer could become two events.
+        if (transferredAt !== null && !ctx.config.streams.includes('contact-center'))
           drafts.push(
             event(of, {
               eventId: `${row.id}/agent_transferred`,
@@ -269,6 +282,14 @@ export default defineConnector({
         yield* contactPages(vendor, window.fromMs, resume)
       },
 
+      requestsBeside: config => ({
+        unknown: [
+          config.contactCenterOrder === 'any'
+            ? 'one request for 100 conversations, of all that the vendor has'
+            : 'one request for 100 conversations since the window began',
+        ],
+      }),
+
       identify: row => row.id,
 
       normalise: (row, ctx) => {
@@ -298,6 +319,8 @@ export default defineConnector({
       row: FindingRow,
 
       read: readAnalytics,
+
+      requestsBeside: config => ({ perWindow: config.analyticsTypes.length - 1 }),
 
       identify: row => `${row.list}/${row.id}`,
 

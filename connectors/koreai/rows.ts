@@ -49,6 +49,8 @@ export interface Conversation {
   readonly handOffAtMs: number | null
   /** The contact center's conversation of the session, where it was asked for and there is one. */
   readonly contact: Contact | null
+  /** Why that conversation was not read, though there may be one. null: it was, or was not asked for. */
+  readonly contactLack: 'refused' | 'too far down' | 'shifting' | null
   /** `transferred_at` as it was published first: it does not move, whatever is known by now. */
   readonly publishedTransferMs: number | null
 }
@@ -151,6 +153,7 @@ export const Row = looseObject({ sessionId: Id, start_time: Instant }).transform
     messages: null,
     handOffAtMs: null,
     contact: null,
+    contactLack: null,
     publishedTransferMs: null,
   }
 })

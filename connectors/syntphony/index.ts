@@ -232,7 +232,7 @@ export default defineConnector({
         for await (const page of listed(listing('ASC'), resume)) yield asked(page)
       },
 
-      expand: async ({ rows, reject, ...api }) => {
+      expand: async ({ rows, reject, transferredAt, ...api }) => {
         const { config } = api
         const schema = detailsSchema(config)
         const details = await Promise.all(rows.map(row => detailsOf(api, row, schema)))
@@ -240,9 +240,23 @@ export default defineConnector({
         const delivered = config.includeMessageList ? await deliveredIn(api, spoken, reject) : null
         return rows.map((row, place) => {
           const listed = delivered?.get(row.id)
-          return { ...row, content: { details: details[place] ?? null, delivered: listed === undefined ? [] : listed } }
+          return {
+            ...row,
+            content: {
+              details: details[place] ?? null,
+              delivered: listed === undefined ? [] : listed,
+              ...(transferredAt && { publishedTransferMs: transferredAt(row.id) }),
+            },
+          }
         })
       },
+
+      requestsBeside: config => ({
+        unknown: [
+          `${config.includeMessageList ? 'two requests' : 'one request'} for each new or changed conversation, for its messages`,
+          `one request for ${config.pageSize} conversations of the hours or days of a window`,
+        ],
+      }),
 
       identify: row => row.id,
 
@@ -260,16 +274,20 @@ export default defineConnector({
         const botMessages = details && turns.filter(turn => !turn.isUser).length
         const userMessages = row.userMessages ?? (details && turns.length - (botMessages ?? 0))
         const end = endOf(row, ctx)
-        const handed = handovers(of, row, turns, userId)
+        const isTimeDue = config.includeMessageList
+        const handed = handovers(of, row, turns, userId, isTimeDue)
         const flow = transferIn(row.flows ?? [], config.transferFlowPattern)
-        const isTransferred = handed.length > 0 || flow !== null
+        const knownMs = row.content?.publishedTransferMs ?? null
+        // What is not read this time says nothing against what was published.
+        const isUnread = row.content !== null && (row.content.details === null || row.content.delivered === null)
+        const isTransferred = handed.length > 0 || flow !== null || (isUnread && knownMs !== null)
         const hasSpoken = (userMessages ?? 0) > 0
         const isServed = end.status === 'CLOSED' && hasSpoken && isCovered(row, config, ctx.transfers)
         const fields = {
           startedAt: row.startedAtMs,
           ...end,
           containment: isTransferred ? 'AGENT' : isServed ? 'SELF_SERVICE' : 'UNKNOWN',
-          transferredAt: handed[0]?.atMs,
+          transferredAt: isTransferred ? (knownMs ?? handed[0]?.atMs) : null,
           interactive: userMessages === null ? null : hasSpoken,
           languages: [...new Set(turns.flatMap(turn => turn.language ?? []))],
           userId,
@@ -292,8 +310,8 @@ export default defineConnector({
         }
         return [
           session(of, fields, { flow: row.flows }),
-          ...messageDrafts(of, row, turns, userId),
-          ...handed.map(({ draft }) => draft),
+          ...messageDrafts(of, row, turns, userId, isTimeDue),
+          ...handed.flatMap(({ draft }) => draft ?? []),
           ...rowEvents(of, row, flow, userId),
         ]
       },
@@ -321,6 +339,13 @@ export default defineConnector({
           const asked = pathOf({ config, scope, http }, path.replaceAll('{resource}', resource ?? ''))
           return http.getJson(asked, query, z.unknown(), { empty: null, shownPath: path })
         })
+      },
+      requestsBeside: config => {
+        const aDay = questionsOf(
+          config,
+          daysEndingIn({ fromMs: 0, untilMs: DAY_MS }, zoneIn({ ...config, timezone: 'UTC' })),
+        ).length
+        return { unknown: [`${aDay} requests for each day that ends in a window, and none for one in which no day ends`] }
       },
       identify: row => row.id,
       fingerprint: row => jsonOf([row.value, row.more]) ?? '',

@@ -1,5 +1,5 @@
 /** The records of one conversation beside its session. What has no time of its own stands at the start of the conversation, marked as estimated. */
-import { contentId, contentIds, type Draft, event, message, type SessionRef } from '../../src/source/index.ts'
+import { contentId, contentIds, type Draft, event, message, type Said, type SessionRef } from '../../src/source/index.ts'
 import { answeredAtOf, type Conversation, type Turn } from './rows.ts'
 
 /** Times are never made up from the order of messages. */
@@ -7,20 +7,33 @@ function timeOf({ startedAtMs }: Conversation, turn: Turn) {
   return { atMs: turn.atMs ?? startedAtMs, isEstimated: turn.atMs === null }
 }
 
-/** When a rule that finds something in a turn has found it; undefined: at the turn's own time. */
-function foundAtOf(turns: readonly Turn[], seq: number): number | null | undefined {
-  return turns[seq]?.atMs === null ? answeredAtOf(turns, seq) : undefined
+/** When what a rule finds in a turn happened: see `Said`. */
+type Found = Pick<Said, 'atMs' | 'isTimeDue'>
+
+/** Without `atMs`: at the turn's own time. */
+function foundAtOf(turns: readonly Turn[], seq: number, isTimeDue: boolean): Found {
+  return turns[seq]?.atMs === null ? { atMs: answeredAtOf(turns, seq), isTimeDue } : {}
 }
 
-/** The messages in their order, each followed by what the engine found in it. */
-export function messageDrafts(of: SessionRef, row: Conversation, turns: readonly Turn[], userId: string | undefined): Draft[] {
+/**
+ * The messages in their order, each followed by what the engine found in it.
+ *
+ * @param isTimeDue A later reading may show times that are not known yet, because the message list is read.
+ */
+export function messageDrafts(
+  of: SessionRef,
+  row: Conversation,
+  turns: readonly Turn[],
+  userId: string | undefined,
+  isTimeDue: boolean,
+): Draft[] {
   return turns.flatMap((turn, seq) => {
-    const foundAtMs = foundAtOf(turns, seq)
-    return [messageOf(of, row, turn, seq, foundAtMs), ...responseEvents(of, row, turn, userId, foundAtMs)]
+    const found = foundAtOf(turns, seq, isTimeDue)
+    return [messageOf(of, row, turn, seq, found), ...responseEvents(of, row, turn, userId, found)]
   })
 }
 
-function messageOf(of: SessionRef, row: Conversation, turn: Turn, seq: number, foundAtMs: number | null | undefined): Draft {
+function messageOf(of: SessionRef, row: Conversation, turn: Turn, seq: number, found: Found): Draft {
   const { atMs, isEstimated } = timeOf(row, turn)
   const fields = {
     messageId: turn.id,
@@ -36,17 +49,11 @@ function messageOf(of: SessionRef, row: Conversation, turn: Turn, seq: number, f
     confidence: turn.confidence,
     attributes: turn.attributes,
   } as const
-  return message(of, fields, { answer: turn.answers, intent: turn.found, atMs: foundAtMs })
+  return message(of, fields, { answer: turn.answers, intent: turn.found, ...found })
 }
 
 /** What the engine found in a message, or that it found nothing. */
-function responseEvents(
-  of: SessionRef,
-  row: Conversation,
-  turn: Turn,
-  userId: string | undefined,
-  foundAtMs: number | null | undefined,
-): Draft[] {
+function responseEvents(of: SessionRef, row: Conversation, turn: Turn, userId: string | undefined, found: Found): Draft[] {
   const { atMs, isEstimated } = timeOf(row, turn)
   return turn.responses.map(({ id, type, name, missed, attributes }) =>
     event(
@@ -61,21 +68,32 @@ function responseEvents(
         userId,
         attributes: { ...attributes, responseType: type, messageId: turn.id },
       },
-      { atMs: foundAtMs },
+      found,
     ),
   )
 }
 
-/** The answers that handed the conversation over to a person, each with its time; null: not known, and the event stands at the start of the conversation. */
+interface Handover {
+  readonly atMs: number | null
+  /** null: it waits for its time. */
+  readonly draft: Draft | null
+}
+
+/**
+ * The answers that handed the conversation over to a person, each with its time; null: not known. An event without a time waits where a later reading may show it
+ * (`isTimeDue`), because the time of a transfer must not move; else it stands at the start of the conversation.
+ */
 export function handovers(
   of: SessionRef,
   row: Conversation,
   turns: readonly Turn[],
   userId: string | undefined,
-): { readonly atMs: number | null; readonly draft: Draft }[] {
-  return turns.flatMap((turn, place) => {
+  isTimeDue: boolean,
+): Handover[] {
+  return turns.flatMap((turn, place): Handover[] => {
     if (turn.handover === null) return []
     const atMs = answeredAtOf(turns, place)
+    if (atMs === null && isTimeDue) return [{ atMs, draft: null }]
     const draft = event(of, {
       eventId: contentId(row.id, 'handover', turn.id),
       occurredAt: atMs ?? row.startedAtMs,

@@ -57,6 +57,8 @@ export interface Content {
   readonly details: Details | null
   /** Rows of `messages/list` that name the conversation; null: the vendor refused the list. */
   readonly delivered: readonly Loose[] | null
+  /** `transferred_at` as it was published first, epoch milliseconds; null: it was not. Absent where nothing is remembered. */
+  readonly publishedTransferMs?: number | null
 }
 
 export interface Turn {

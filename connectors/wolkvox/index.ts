@@ -151,6 +151,13 @@ const Config = z
       .min(2)
       .default(60_000)
       .describe('An answer of another report than `diagram_9` with as many rows is taken as cut off, and the window is halved'),
+    licences: z
+      .int()
+      .min(1)
+      .optional()
+      .describe(
+        'Licences of the operation; the vendor allows 1,000 calls a day for each. For `colloquy check` alone, which warns where the streams take more than a third of that: nothing is slowed down. Absent: not known',
+      ),
     sendServer: z
       .boolean()
       .default(false)
@@ -189,6 +196,7 @@ export default defineConnector({
     apiVersion: 'v2',
     docs: 'https://www.wolkvox.com/apis-v2/9-cdr-interaction-routing-and-chatbots/',
     quota: { concurrency: 1, gapMs: 2 * SECOND, sharedBy: 'token' },
+    dailyLimit: { perUnit: 1000, unit: 'licence', key: 'licences', units: config => config.licences ?? null },
     pollIntervalMs: 5 * MINUTE,
     sessionStream: 'chat_8',
     optionalStreams: OPTIONAL_STREAMS,
@@ -211,6 +219,13 @@ export default defineConnector({
       row: TurnRow,
 
       read: readTurns,
+
+      requestsBeside: config => ({
+        unknown:
+          config.findChats && config.streams.includes('chat_8')
+            ? ['one more call of chat_8 for each window with turns that tell no chat']
+            : [],
+      }),
 
       identify: row => row.id,
 
@@ -287,6 +302,18 @@ export default defineConnector({
 
       read: readChats,
 
+      requestsBeside: config => {
+        if (!config.streams.includes('diagram_9')) return {}
+        return {
+          // Of windows that lie back, turns are not asked for.
+          perPoll: config.findTransfers ? 1 : 0,
+          unknown: [
+            ...(config.findTransfers ? ['one or two more calls of diagram_9 for chats that were handed over'] : []),
+            ...(config.findChats ? ['one or two more calls of diagram_9 and chat_8 for chats or turns that tell no chat'] : []),
+          ],
+        }
+      },
+
       /** What turns tell of a chat that is new or changed: its session, where no id does, and when a person was asked for. */
       async expand({ config, rows, http, nowMs }) {
         const openings = await openingsOf(
@@ -315,6 +342,8 @@ export default defineConnector({
       row: ConversationRow,
 
       read: readConversations,
+
+      requestsBeside: config => ({ perWindow: config.findBots && config.streams.includes('chat_8') ? 1 : 0 }),
 
       identify: row => row.connId,
 
@@ -414,6 +443,12 @@ export default defineConnector({
       row: TransferRow,
 
       read: readTransfers,
+
+      requestsBeside: config => ({
+        unknown: config.findReceivers
+          ? ['one more call for each window with a transfer whose receiver may be a routing point']
+          : [],
+      }),
 
       identify: row => row.id,
 

@@ -3,7 +3,7 @@ import { asFlowError } from '../errors.ts'
 import { durabilityWarnings } from '../kafka/durability.ts'
 import type { Kafka } from '../kafka/port.ts'
 import { factsOf, probesOf } from '../ingest/peek.ts'
-import { scheduleOf } from '../ingest/schedule.ts'
+import { type Daily, scheduleOf } from '../ingest/schedule.ts'
 import { type ConnectorToRun, tellsTransfers } from '../ingest/source-partition.ts'
 import { createLog, errorFields } from '../log.ts'
 import { quotaPool } from '../source/quota.ts'
@@ -84,16 +84,26 @@ export async function checkCommand(argv: string[], io: Io): Promise<number> {
         { stream, scope },
       )
   }
-  for (const connector of setup.connectors) io.stdout(JSON.stringify(scheduleFinding(connector)))
+  for (const connector of setup.connectors) for (const finding of scheduleFindings(connector)) io.stdout(JSON.stringify(finding))
   return faults === 0 ? 0 : 1
 }
 
-/** What reading the connector takes of the vendor, and why; a warning where that is more than its part of the quota. */
-function scheduleFinding(connector: ConnectorToRun): object {
-  const { fits, perHour: requestsPerHour, perDay: requestsPerDay, quotaPerHour, reasons } = scheduleOf(connector)
+/** What reading the connector takes of the vendor, and why; a warning where that is more than its part of the quota, or of what a day allows. */
+function scheduleFindings(connector: ConnectorToRun): object[] {
+  const { fits, perHour: requestsPerHour, perDay: requestsPerDay, quotaPerHour, reasons, daily } = scheduleOf(connector)
   const what = `connectors.${connector.name}`
   const finding = { finding: fits ? 'ok' : 'warning', what, requestsPerHour, requestsPerDay, quotaPerHour, reasons }
-  return fits ? finding : { ...finding, warning: DOES_NOT_FIT }
+  const schedule = fits ? finding : { ...finding, warning: DOES_NOT_FIT }
+  return [schedule, ...(daily === null ? [] : dailyFindings(what, requestsPerDay, daily))]
+}
+
+/** Nothing where the schedule fits into what is known to be bought. */
+function dailyFindings(what: string, requestsPerDay: number, { perUnit, unit, key, units, needed }: Daily): object[] {
+  const needs = `the schedule takes at least ${requestsPerDay} requests a day; a third of ${perUnit} for each ${unit} covers it from ${key}: ${needed} on`
+  if (units === null) return [{ finding: 'info', what, info: `${needs}. How many there are is not known: set ${key}` }]
+  if (units >= needed) return []
+  const warning = `${needs}, and the config says ${units}; raise poll.interval.ms, name fewer streams, or buy more. Nothing is slowed down by itself`
+  return [{ finding: 'warning', what: `${what}.${key}`, warning }]
 }
 
 /** What makes the topics lose records, or stop. Where Kafka does not say, because of ACLs say, that is a warning too. */

@@ -33,6 +33,7 @@ export function applyTransfers(
     const matched = matchedBy(draft, rules)
     for (const [type, name] of matched) {
       if (type === 'agent_transferred') transferSession(draft, drafts)
+      if (draft.said?.isTimeDue === true && draft.said.atMs === null) continue
       const place = placeOf(draft, type)
       const by = told.get(place)
       // The connector made this event itself, or a record of another kind did that stands for the same moment.

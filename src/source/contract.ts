@@ -48,6 +48,8 @@ export interface Manifest {
   readonly optionalStreams?: readonly string[]
   /** Where persons stand in the vendor's data. Absent: `pii.policy: standard` has the built-in rules only, and rejected rows are hidden but for their shape. */
   readonly pii?: PiiSpec
+  /** A documented limit of requests a day, where the vendor counts it by something that is bought. `check` holds the schedule against it; nothing is slowed down. */
+  readonly dailyLimit?: DailyLimit
   /** The vendor's own documented definition of a transfer, as rules of `transfer.rules`. Rules in the config replace all of these. */
   readonly transferRules?: readonly string[]
 }
@@ -66,6 +68,17 @@ export interface Quota {
    * of a scope. All streams, tasks and connectors of one process that tell the same share one quota. Absent: the connector.
    */
   readonly sharedBy?: string | SharedBy
+}
+
+export interface DailyLimit {
+  /** Requests a day for each unit. */
+  readonly perUnit: number
+  /** What is bought, for people: `licence`. */
+  readonly unit: string
+  /** The config key that says how many units there are, as the file has it: `licences`. */
+  readonly key: string
+  /** How many units the config says there are; null: not known. Pure. */
+  units(config: never): number | null
 }
 
 export interface SharedBy {
@@ -106,6 +119,8 @@ export interface Stream {
   readonly changes?: Changes
   /** The time by which `read` finds the row, epoch milliseconds, where `changes` gives ids. Pure. */
   timeOf?(row: never): number
+  /** What reading takes beside one request for each window and each poll of `changes` and `follow`, for `check` to count and name. Default: nothing. Pure. */
+  requestsBeside?(config: never): RequestsBeside
   /** For rows that tell turns of conversations where the vendor gives no sessions: the framework makes them. Null: not with this config. */
   derive?(config: never): Derive | null
   /** What the row is: stable over re-reads, unique in stream and scope. */
@@ -116,6 +131,18 @@ export interface Stream {
   fingerprint?(row: never, ctx: RowContext): Json
   /** The records in a row. Pure. Throws FlowError ROW_UNMAPPABLE (with `path`) for a row that cannot be told. */
   normalise(row: never, ctx: RowContext): readonly Draft[]
+}
+
+/** See `Stream.requestsBeside`. Figures are counted into the schedule, so they must be certain with this config. */
+export interface RequestsBeside {
+  /** Further requests for each window (further lists, look-ups). Default 0. */
+  readonly perWindow?: number
+  /** Further requests at each poll, for the window of what is new alone. Default 0. */
+  readonly perPoll?: number
+  /** false: with this config `changes` makes no request. Default true. */
+  readonly asksChanges?: boolean
+  /** What depends on the traffic and so cannot be counted before, in words: "one request for each new or changed row". */
+  readonly unknown?: readonly string[]
 }
 
 /**

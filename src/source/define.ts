@@ -3,6 +3,7 @@ import type {
   Changed,
   Changes,
   Connector,
+  DailyLimit,
   Derive,
   Draft,
   ExpandArgs,
@@ -15,6 +16,7 @@ import type {
   Page,
   ReadArgs,
   RecordKind,
+  RequestsBeside,
   Scope,
   Stream,
   Turn,
@@ -60,6 +62,7 @@ interface StreamParts<C, R extends z.ZodType> {
     read(args: Omit<ReadArgs, 'config' | 'resume'> & { readonly config: C }): Promise<Changed>
   }
   timeOf?(row: z.output<R>): number
+  requestsBeside?(config: C): RequestsBeside
   derive?(config: C): (Omit<Derive, 'turn'> & { turn(row: z.output<R>, ctx: RowContext<C>): Turn | null }) | null
   identify(row: z.output<R>): string
   fingerprint?(row: z.output<R>, ctx: RowContext<C>): Json
@@ -68,7 +71,9 @@ interface StreamParts<C, R extends z.ZodType> {
 
 /** A connector as its author writes it; types are inferred from `config` and from each stream's `row`. */
 export function defineConnector<C extends z.ZodObject, R extends Record<string, z.ZodType>>(definition: {
-  readonly manifest: Manifest
+  readonly manifest: Omit<Manifest, 'dailyLimit'> & {
+    readonly dailyLimit?: Omit<DailyLimit, 'units'> & { units(config: z.output<C>): number | null }
+  }
   readonly config: C
   http(config: z.output<C>): HttpSpec
   tellsTransfers?(config: z.output<C>, rules: Transfers): boolean

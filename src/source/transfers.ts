@@ -23,6 +23,8 @@ export interface Said {
   readonly intent?: string | readonly string[] | null | undefined
   /** When what a rule finds here happened, where the record's own time stands for another moment; null: nobody knows. Epoch milliseconds. */
   readonly atMs?: number | null | undefined
+  /** With `atMs: null`: a later reading may show the time. A rule that matches makes the session AGENT, and the event only then, so that it does not move. */
+  readonly isTimeDue?: boolean | undefined
 }
 
 /** The rules in force for a connector. */

@@ -154,3 +154,29 @@ test('prints what the connector says of its account as findings of level info, a
   const [warning, stream] = await found(await vendor(response => response.end('{"event_definitions":7}')))
   expect([warning?.finding, warning?.['code'], stream?.finding]).toEqual(['warning', 'SRC_MALFORMED', 'ok'])
 }, 60_000)
+
+test('a documented limit of requests a day: a warning where a third of it is too little, and how many units it takes where that is not known', async () => {
+  const registryUrl = await registry(response => response.writeHead(404).end())
+  // Every call of the vendor is "no rows".
+  const url = await server((_request, response) => response.writeHead(404).end('{"code":"404"}'))
+  const found = async (keys: object) => {
+    const wolkvox = {
+      'connector.class': 'wolkvox',
+      'base.url': url,
+      token: 't',
+      streams: 'diagram_13',
+      'poll.interval.ms': 120_000,
+    }
+    const { findings } = await check({
+      registry: { url: `${registryUrl}/apis/ccompat/v7` },
+      connectors: { acme: { ...wolkvox, ...keys } },
+    })
+    return findings.flatMap(({ finding, info, warning, what }) =>
+      JSON.stringify([info, warning]).includes('licence') ? [[finding, what, info ?? warning]] : [],
+    )
+  }
+  const needs = expect.stringMatching(/at least \d+ requests a day.*1000 for each licence.*licences: 3 on/) as string
+  expect(await found({})).toEqual([['info', 'connectors.acme', needs]])
+  expect(await found({ licences: 2 })).toEqual([['warning', 'connectors.acme.licences', needs]])
+  expect(await found({ licences: 3 })).toEqual([])
+}, 60_000)

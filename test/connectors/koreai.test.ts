@@ -1196,6 +1196,13 @@ describe('the contact center', () => {
     expect(await joined([refused], [openSession('s-a')])).toEqual([['UNKNOWN', null, null, null, null, 0]])
   })
 
+  test('whose listing shifts is read again, and found', async () => {
+    const again = [conversations(0, [C, B], true), conversations(1, [B, A], false)]
+    const steps = [conversations(0, [C, B], true), conversations(1, [C, D], true), ...again]
+    const any = [openSession('s-a', { start_time: '2026-11-08T00:00:00.000Z' })]
+    expect(await joined(steps, any)).toEqual([['UNKNOWN', 'Sales', null, null, null, 0]])
+  })
+
   test.each([
     [{ streams: 'sessions,contact-center', 'bot.ids': 'st-1' }, ['connectors.k.account.id']],
     [{ streams: 'sessions,contact-center', 'account.id': 'a' }, ['connectors.k.bot.ids']],

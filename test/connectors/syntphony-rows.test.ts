@@ -31,6 +31,7 @@ interface Seen {
   readonly details?: unknown
   /** Rows of `messages/list`; null: it was refused. Absent: none. */
   readonly delivered?: readonly Record<string, unknown>[] | null
+  readonly publishedTransferMs?: number
 }
 
 function ctxOf({ at = '2025-03-03T00:00:00Z', lookbackMs = 48 * HOUR, config = {}, rules = [] }: Seen) {
@@ -54,7 +55,8 @@ function told(row: unknown, seen: Seen = {}) {
   const names = ctx.config as FieldNames
   const parsed = stream.rowFor?.(ctx.config as never).parse(row) as Record<string, unknown>
   const details = seen.details === undefined ? null : detailsSchema(names).parse(seen.details)
-  const content = { details, delivered: seen.delivered === undefined ? [] : seen.delivered }
+  const { publishedTransferMs = null } = seen
+  const content = { details, delivered: seen.delivered === undefined ? [] : seen.delivered, publishedTransferMs }
   const drafts = applyTransfers(stream.normalise({ ...parsed, content } as never, ctx), ctx.transfers, id => id)
   const of = (kind: Draft['kind']) => drafts.filter(draft => draft.kind === kind).map(draft => draft.record)
   return {
@@ -326,10 +328,33 @@ describe('an answer that the message broker takes for a hand-over', () => {
   test('has no time while the list does not show what it answers, and never the time of what was said before', () => {
     const { session, events } = told(row(), { details: talk(answer(HANDOVER)), delivered: [delivered()] })
     expect([session.containment, session.transferred_at]).toEqual(['AGENT', null])
-    expect(transfersIn(events)).toEqual([['agent_transferred', 'handover', '2025-03-02T14:05:11.000Z', true]])
+    expect(transfersIn(events), 'its event waits, because it must not move').toEqual([])
     const again = told(row(), { details: talk(answer(HANDOVER)), delivered: list() })
-    const idOf = (of: readonly Event[]) => of.find(({ type }) => type === 'agent_transferred')?.event_key
-    expect(idOf(again.events)).toBe(idOf(events))
+    expect(transfersIn(again.events)).toEqual([['agent_transferred', 'handover', ASKED_AT, true]])
+  })
+
+  test('is at the start of the conversation where no list is read that could show a time', () => {
+    const { session, events } = told(row(), { details: talk(answer(HANDOVER)), config: { includeMessageList: false } })
+    expect([session.containment, session.transferred_at]).toEqual(['AGENT', null])
+    expect(transfersIn(events)).toEqual([['agent_transferred', 'handover', '2025-03-02T14:05:11.000Z', true]])
+  })
+
+  test.each<[string, Seen]>([
+    ['the list is refused', { details: talk(answer(HANDOVER)), delivered: null }],
+    ['the conversation is gone', {}],
+    ['the list lacks the message', { details: talk(answer(HANDOVER)), delivered: [delivered()] }],
+    [
+      'the list shows another time',
+      { details: talk(answer(HANDOVER)), delivered: list({ deliveredAt: '2025-03-02T14:48:00Z' }) },
+    ],
+  ])('keeps the time that was published where %s', (_, seen) => {
+    const { session } = told(row(), { ...seen, publishedTransferMs: T(ASKED_AT) })
+    expect([session.containment, session.transferred_at]).toEqual(['AGENT', T(ASKED_AT)])
+  })
+
+  test('is no transfer any more where what was read shows none', () => {
+    const { session } = told(row(), { details: talk(), delivered: list(), publishedTransferMs: T(ASKED_AT) })
+    expect([session.containment, session.transferred_at]).toEqual(['UNKNOWN', null])
   })
 
   test('answers what was said before a picture, which the list never shows', () => {
@@ -375,6 +400,21 @@ describe('transfer.rules', () => {
     }
     expect([session.containment, session.transferred_at]).toEqual(['AGENT', T(at)])
     expect(transfersIn(events)).toEqual([['agent_transferred', name, at, estimated]])
+  })
+
+  test.each([
+    ['intent~^talk_to_agent$=agent_transferred'],
+    ['message.text~a person=agent_transferred'],
+    ['event~^TALK_TO_AGENT$=agent_transferred'],
+  ])('%s makes no event while the list does not show when', rule => {
+    const nlpResponses = [{ responseType: 'INTENT', responseName: 'TALK_TO_AGENT' }]
+    const messages = talk(answer(null)).messages.map(each =>
+      each === ASKS ? { ...each, intent: 'TALK_TO_AGENT', nlpResponses } : each,
+    )
+    const { session, events } = told(row(), { details: { messages }, delivered: [delivered()], rules: [rule] })
+    expect([session.containment, session.transferred_at, transfersIn(events)]).toEqual(['AGENT', null, []])
+    const listless = told(row(), { details: { messages }, config: { includeMessageList: false }, rules: [rule] })
+    expect(transfersIn(listless.events).map(([, , at]) => at)).toEqual(['2025-03-02T14:05:11.000Z'])
   })
 
   test('an answer without a name is known by its text', () => {

@@ -643,6 +643,13 @@ describe('what a conversation said', () => {
     expect(await expanded(vendor, ['a'])).toEqual([{ details: said('a', 'hi').body, delivered: [told('a')] }])
   })
 
+  test('comes with the time of transfer as it was published', async () => {
+    const { config, http } = clientOf(await scriptedVendor([token(), said('a', 'hi'), search('a', [told('a')])]), {})
+    const rows = [stream.row.parse(row('a', '12:00:00.000', { durationInSeconds: 60 })) as never]
+    const args = { config, scope: SCOPE, rows, nowMs: NOW, http, transferredAt: (id: string) => (id === 'a' ? 7 : null) }
+    expect(await stream.expand?.(args)).toMatchObject([{ content: { publishedTransferMs: 7 } }])
+  })
+
   test('is looked for in one listing where the vendor does not search', async () => {
     const vendor = await scriptedVendor([token(), said('a', 'hi'), said('b', 'ho'), search('a', [told('a'), told('b', 'ho')])])
     expect((await expanded(vendor, ['a', 'b'])).map(each => each.delivered)).toEqual([[told('a')], [told('b', 'ho')]])

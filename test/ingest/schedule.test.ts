@@ -3,7 +3,14 @@ import { z } from 'zod'
 import { Demand, rereadPerHour } from '../../src/ingest/demand.ts'
 import { scheduleOf } from '../../src/ingest/schedule.ts'
 import { planSpecOf } from '../../src/ingest/source-partition.ts'
-import { type Connector, defineConnector, type Quota } from '../../src/source/index.ts'
+import {
+  type Connector,
+  type DailyLimit,
+  defineConnector,
+  type Quota,
+  type RequestsBeside,
+  type Stream,
+} from '../../src/source/index.ts'
 import { TINY_MANIFEST } from './tiny.ts'
 import { base } from './world.ts'
 
@@ -11,9 +18,9 @@ const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 
-function connectorOf(quota: Quota, scopes = 1): Connector {
-  return defineConnector({
-    manifest: { ...TINY_MANIFEST, quota, pollIntervalMs: MINUTE },
+function connectorOf(quota: Quota, scopes = 1, more: Partial<Stream> = {}, dailyLimit?: DailyLimit): Connector {
+  const connector = defineConnector({
+    manifest: { ...TINY_MANIFEST, quota, pollIntervalMs: MINUTE, ...(dailyLimit && { dailyLimit }) },
     config: z.strictObject({}),
     http: () => ({ baseUrl: 'http://127.0.0.1:9' }),
     streams: {
@@ -27,6 +34,7 @@ function connectorOf(quota: Quota, scopes = 1): Connector {
       },
     },
   })
+  return { ...connector, streams: { sessions: { ...(connector.streams['sessions'] as Stream), ...more } } }
 }
 
 const scheduleFor = (quota: Quota, of: Partial<typeof base> = {}, scopes = 1) =>
@@ -46,6 +54,45 @@ test('an hour takes one request a poll and one for each window of the passes, an
       why: 'the last 1h at each poll, every 1m; older rows of the last 2d by their age, every 15m to 8h',
     },
   ])
+})
+
+const scheduleOfStream = (more: Partial<Stream>, dailyLimit?: DailyLimit) =>
+  scheduleOf({ name: 'acme', connector: connectorOf({}, 1, more, dailyLimit), base, config: {} })
+const LEAST = scheduleOfStream({}).perHour
+const FOLLOW = { isOpen: () => true, read: async () => [], atOnce: 50, longestMs: DAY }
+const CHANGES = { lagMs: 0, read: async () => ({}) }
+const besides = (of: RequestsBeside): Partial<Stream> => ({ requestsBeside: () => of })
+
+test.each<[string, Partial<Stream>, number]>([
+  ['open rows by id, one a poll', { follow: FOLLOW }, LEAST + 60],
+  ['a change feed, one a poll', { changes: CHANGES }, LEAST + 60],
+  ['no change feed that the config leaves out', { changes: CHANGES, ...besides({ asksChanges: false }) }, LEAST],
+  ['what each window takes beside its own', besides({ perWindow: 1 }), LEAST * 2],
+  ['what each poll takes beside', besides({ perPoll: 2 }), LEAST + 120],
+])('an hour counts %s', (_what, more, perHour) => {
+  expect(Math.abs(scheduleOfStream(more).perHour - perHour)).toBeLessThanOrEqual(1)
+})
+
+test.each<[string, Partial<Stream>, readonly string[] | undefined]>([
+  ['nothing beside', {}, undefined],
+  ['a second call', { expand: async () => [] }, ['a second call for new or changed rows']],
+  [
+    'a second call with its own words',
+    { expand: async () => [], ...besides({ unknown: ['one for each row'] }) },
+    ['one for each row'],
+  ],
+  ['open rows', { follow: FOLLOW }, ['open rows: one request for 50 of them, of which one is counted']],
+  ['a change feed', { changes: CHANGES }, ['one window for each stretch of older rows that have changed']],
+])('the reasons say what cannot be known before: %s', (_what, more, notCounted) => {
+  expect(scheduleOfStream(more).reasons[0]?.notCounted).toEqual(notCounted)
+})
+
+test.each([[null], [4], [5]])('a documented limit of requests a day is held against a third of what %s units allow', units => {
+  const limit = { perUnit: 1000, unit: 'seat', key: 'seats', units: () => units }
+  const { perDay, daily } = scheduleOfStream({}, limit)
+  expect([perDay > 1333, perDay < 1666]).toEqual([true, true])
+  expect(daily).toEqual({ perUnit: 1000, unit: 'seat', key: 'seats', units, needed: 5 })
+  expect(scheduleOfStream({}).daily).toBeNull()
 })
 
 test.each([

@@ -62,7 +62,7 @@ export function truthOf(simulator: KoreaiSimulator, nowMs: number, options: Trut
       heard(each).map((message, seq) => messageOf(message, seq, each, account, quirks.clockAheadMs)),
     ),
     events: told.flatMap(each => [
-      ...lifeOf(each, contactCenter && isTaken(each) ? null : transferOf(each, heard(each), quirks), account),
+      ...lifeOf(each, contactCenter ? null : transferOf(each, heard(each), quirks), account),
       ...(contactCenter ? contactEvents(each, account, quirks.clockAheadMs) : []),
       ...each.events.flatMap(event => findingOf(event, analytics, each, account, quirks.clockAheadMs)),
     ]),
@@ -206,8 +206,6 @@ function findingOf(event: WorldEvent, lists: readonly string[], told: Told, acco
     }),
   ]
 }
-
-const isTaken = (told: Told) => told.events.some(({ kind }) => kind === 'transferred')
 
 /** What the contact center adds to the session: its queue, and the time when an agent took it. */
 function contactOf(told: Told, aheadMs: number): Partial<Session> {

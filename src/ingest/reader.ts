@@ -135,7 +135,8 @@ export class Reader {
       this.cursor = planned.cursor
       this.#pace = planned.pace
       const { piece } = planned
-      const isPlansTurn = piece !== null && (this.#besides >= BESIDE_IN_A_ROW || (piece.lane === 'live' && this.#pace.livePages <= 1))
+      const isPlansTurn =
+        piece !== null && (this.#besides >= BESIDE_IN_A_ROW || (piece.lane === 'live' && this.#pace.livePages <= 1))
       const beside = isPlansTurn ? null : await this.#beside()
       this.#besides = beside === null ? 0 : this.#besides + 1
       if (beside !== null) return beside

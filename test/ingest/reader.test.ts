@@ -112,7 +112,7 @@ function reading(of: { changes?: unknown; open?: readonly string[]; spec?: Parti
       spec,
       clock,
       onDemand: (hotMs, perHour) => void demanded.push({ hotMs, perHour: sumOf(perHour) }),
-      log: { ...silentLog, warn: (_fields: unknown, words: string) => void warned.push(words) } as never,
+      log: { ...silentLog, warn: (_fields: unknown, words: string) => void warned.push(words) },
       openIds: () => [...(of.open ?? [])],
       timeOf: id => (id === 'known' ? hoursFrom(-5) : undefined),
     },

@@ -63,9 +63,9 @@ export function stagesOf(parts: StageParts): Stages {
   /** When an open row that does not change was remembered last. */
   const remembered = new Map<string, number>()
   const { shown, metrics } = parts
-  // What was missed in a long time away, or is read by the vendor's own cursor from far back, is history.
+  // What happened before the first poll, or was missed in a long time away, is history.
   const isFarBack = spec.keepsCursor || reader.cursor.live.atMs < clock.now() - spec.lookbackMs
-  const liveSinceMs = isFarBack ? null : reader.cursor.live.atMs
+  const liveSinceMs = parts.isNew ? clock.now() : isFarBack ? null : reader.cursor.live.atMs
   const delay = new TransferDelay(to.connector, { metrics, shown, liveSinceMs })
   derived?.settle(atMs => watermark(reader.cursor, atMs))
   /** The cursor before the page in hand, for the rejects in it. */

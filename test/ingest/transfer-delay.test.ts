@@ -77,7 +77,13 @@ test('of a source partition: no backfill, no revision, no second record of the s
     http: () => ({ baseUrl: 'http://127.0.0.1:9' }),
     streams: {
       sessions: {
-        window: { longestMs: 24 * HOUR, lagMs: 0, lookbackMs: 6 * HOUR, lookbackIntervalMs: MINUTE, durableResume: true },
+        window: {
+          longestMs: 24 * HOUR,
+          lagMs: 2 * MINUTE,
+          lookbackMs: 6 * HOUR,
+          lookbackIntervalMs: MINUTE,
+          durableResume: true,
+        },
         row: Row,
         async *read({ window }) {
           yield { rows: rows.filter(({ at }) => window.fromMs <= at && at < window.untilMs), resume: null }
@@ -99,6 +105,8 @@ test('of a source partition: no backfill, no revision, no second record of the s
   const clock = handClock(NOON, { autoAdvance: { quietMs: 2 } })
   const kafka = memoryKafka()
   rows.push({ id: 'old', at: NOON - HOUR, handedAt: NOON - 50 * MINUTE, by: 'session event' })
+  // After the promise of the first poll, and before the poll.
+  rows.push({ id: 'just', at: NOON - 5 * MINUTE, handedAt: NOON - MINUTE, by: 'session event' })
   rows.push({ id: 'open', at: NOON - 10 * MINUTE, handedAt: null, by: 'session event' })
   const live = () => {
     const life = startLife({ kafka, connector, clock, base: { startAtMs: NOON - 2 * HOUR } })
@@ -109,7 +117,7 @@ test('of a source partition: no backfill, no revision, no second record of the s
   await clock.sleep(5 * MINUTE)
   expect(first.delays(), 'a backfill').toEqual([])
   // Handed over while it was being read, shown at the next pass.
-  Object.assign(rows[1] as object, { handedAt: NOON + 5 * MINUTE })
+  Object.assign(rows[2] as object, { handedAt: NOON + 5 * MINUTE })
   rows.push({ id: 'new', at: clock.now(), handedAt: NOON + 5 * MINUTE, by: 'event' })
   await clock.sleep(5 * MINUTE)
   const seen = first.delays()
@@ -123,7 +131,7 @@ test('of a source partition: no backfill, no revision, no second record of the s
   expect(
     (await topicsOf(kafka)).sessions.filter(({ value }) => value.user_messages === 7),
     'new revisions',
-  ).toHaveLength(3)
+  ).toHaveLength(4)
   expect(first.delays()).toHaveLength(2)
   await first.life.stop()
   const second = live()
@@ -132,7 +140,7 @@ test('of a source partition: no backfill, no revision, no second record of the s
   expect(
     (await topicsOf(kafka)).sessions.filter(({ value }) => value.user_messages === 8),
     'new revisions',
-  ).toHaveLength(3)
+  ).toHaveLength(4)
   expect(second.delays(), 'what was shown before a restart').toEqual([])
   await second.life.stop()
 })

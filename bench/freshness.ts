@@ -148,7 +148,7 @@ function keep(all: readonly Measured[]): void {
   const others = standing.filter(old => all.every(({ vendor, rate }) => old.vendor !== vendor || old.rate !== rate))
   const now = [...others, ...all.map(of => ({ measured: dateAndCommit(), ...of }))]
   const sorted = now.toSorted((a, b) => a.vendor.localeCompare(b.vendor) || a.rate - b.rate)
-  writeFileSync(file, `[\n${sorted.map(of => `  ${JSON.stringify(of)}`).join(',\n')}\n]\n`)
+  writeFileSync(file, `${JSON.stringify(sorted, null, 2)}\n`)
 }
 
 function report(all: readonly Measured[]): string {

@@ -27,7 +27,7 @@ export default defineConfig({
         test: {
           name: 'conformance',
           include: ['test/connectors/**/*.test.ts', 'connectors/**/*.test.ts', 'scripts/scaffold/*.test.ts'],
-          testTimeout: 60_000,
+          testTimeout: 120_000,
         },
       },
       { test: { name: 'integration', include: ['test/integration/**/*.it.test.ts'], ...onStack } },

@@ -5,6 +5,7 @@ import { type Check, conformanceChecks, type Subject, type Waiver } from '../../
 import {
   type Connector,
   type ErrorCode,
+  event,
   FlowError,
   message,
   type Page as PageType,
@@ -380,8 +381,19 @@ const TWINS: readonly Twin[] = [
     defect: 'takes the time of reading for that of the transfer',
     check: 'prompt: the time of a transfer',
     connector: withStream({
-      normalise: (row: RowType, ctx: RowContext) =>
-        rows.normalise({ ...row, handed: row.handed && new Date(ctx.observedAtMs).toISOString() } as never, ctx),
+      // The framework keeps the first time on the session; an event is the connector's own.
+      normalise: (row: RowType, ctx: RowContext) => [
+        ...rows.normalise(row as never, ctx),
+        ...(row.handed === null
+          ? []
+          : [
+              event(ctx.session({ botId: 'b', sessionId: row.id, channel: 'web' }), {
+                eventId: `${row.id}/handed`,
+                occurredAt: ctx.observedAtMs,
+                type: 'agent_transferred',
+              }),
+            ]),
+      ],
     }),
     options: { habit: 'changing' },
     also: ['topics', 'all the same', 'makes the same'],

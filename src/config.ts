@@ -35,6 +35,8 @@ export type LoadedConfig = (
   readonly connectorsAsWritten: Readonly<Record<string, ConnectorMap>>
   /** npm package names, and paths made absolute; also where other parts of the file are wrong. */
   readonly plugins: readonly string[]
+  /** What stands at `alerts.rules`, references resolved: the affair of `src/alert`. Undefined: nothing. Also where other parts of the file are wrong. */
+  readonly alertRules: unknown
   /** `tls.ca` as PEM text; also where other parts of the file are wrong. */
   readonly ca?: string
   /** Line of a dotted path; of its nearest parent where it is not in the file. */
@@ -122,19 +124,19 @@ const Kafka = section({
   sasl: Sasl.optional().describe('How to log in'),
 })
 
-const Registry = section({
-  url: z
+/** An address below which paths are asked for. */
+const address = (credentials: string) =>
+  z
     .url({ protocol: /^https?$/, error: 'takes an http or https address' })
-    .refine(
-      url => !URL.canParse(url) || new URL(url).username === '',
-      'takes an address without credentials: they go to registry.auth',
-    )
+    .refine(url => !URL.canParse(url) || new URL(url).username === '', `takes an address without credentials${credentials}`)
     .refine(
       url => !URL.canParse(url) || (new URL(url).search === '' && new URL(url).hash === ''),
       'takes an address without ? and #',
     )
     .transform(url => url.replace(/\/+$/, ''))
-    .describe('Address of the schema registry; it may carry a path'),
+
+const Registry = section({
+  url: address(': they go to registry.auth').describe('Address of the schema registry; it may carry a path'),
   auth: section(Login).optional().describe('Basic authentication'),
 })
 
@@ -207,6 +209,53 @@ const Aggregator = section({
     .describe('Whether sessions of developers and tests (is_test) count in series and counters; false leaves them out'),
 })
 
+const ADDRESSES = 'takes a list of http or https addresses, or text with commas'
+const ZONE = 'takes the IANA name of a time zone, such as America/Bogota'
+const zone = z.string(ZONE).refine(isZone, ZONE)
+
+const Alertmanager = section({
+  urls: z
+    .preprocess(
+      value => (typeof value === 'string' ? splitList(value) : value),
+      z.array(address(': they go to alerts.alertmanager.auth'), ADDRESSES).min(1, ADDRESSES),
+    )
+    .describe('Addresses of the Alertmanagers (v2 API), each with its route prefix; all of them are told'),
+  auth: z
+    .union(
+      [section(Login), section({ token: words().meta({ secret: true }).describe('Bearer token') })],
+      'takes {username, password} or {token}',
+    )
+    .optional()
+    .describe('How to log in, the same for all'),
+})
+
+const Alerts = section({
+  alertmanager: Alertmanager.optional().describe('Who is told. Absent: alerts are on the topic, in /v1/alerts and in the metrics only'),
+  externalUrl: address('')
+    .optional()
+    .describe('Address at which people reach this product, for the links of alerts. Default: the address that it listens on'),
+  timezone: zone.default('UTC').describe('Time zone in which hours of the week are counted'),
+  timezones: z
+    .record(z.string(), zone, 'takes a map: an account, and its time zone')
+    .default({})
+    .describe('The time zone of single accounts, by account'),
+  groupId: words().optional().describe('Consumer group of the alerters. Default: <prefix>-alerter'),
+  sessionTimeout: duration(1_000, 1_800_000)
+    .nullable()
+    .default(null)
+    .describe('After so long without a sign of life a process loses its share of the alerts to others. Absent: the default of the alerter'),
+  rules: z.unknown().optional().describe('One map a rule, by name. Absent: the rule agent-transfer-spike'),
+})
+
+function isZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name })
+    return true
+  } catch {
+    return false
+  }
+}
+
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const
 
 const LogSettings = section({
@@ -229,6 +278,7 @@ export const ConfigFile = section({
     .describe('npm packages or paths of connectors beside the built-in ones'),
   connectors: z.unknown().optional().describe('One flat map a connector, as in Kafka Connect'),
   aggregator: Aggregator.prefault({}),
+  alerts: Alerts.prefault({}),
   log: LogSettings.prefault({}),
 })
 
@@ -267,6 +317,17 @@ export interface ColloquyConfig {
     readonly sessionTimeoutMs?: number
     readonly includeTest: boolean
   }
+  readonly alerts: {
+    readonly alertmanager?: {
+      readonly urls: readonly string[]
+      readonly auth?: { readonly username: string; readonly password: string } | { readonly token: string } | undefined
+    }
+    readonly externalUrl?: string
+    readonly timezone: string
+    readonly timezones: Readonly<Record<string, string>>
+    readonly groupId: string
+    readonly sessionTimeoutMs?: number
+  }
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' }
 }
 
@@ -282,6 +343,9 @@ const SECTIONS: Readonly<Record<string, readonly string[]>> = {
   http: Object.keys(Http.shape),
   tls: Object.keys(Trust.shape),
   aggregator: Object.keys(Aggregator.shape),
+  alerts: Object.keys(Alerts.shape),
+  'alerts.alertmanager': Object.keys(Alertmanager.shape),
+  'alerts.alertmanager.auth': [...Object.keys(Login), 'token'],
   log: Object.keys(LogSettings.shape),
 }
 
@@ -296,7 +360,7 @@ type Report = (path: Path, message: string) => void
  */
 export function loadConfig(path: string, env: Environment): LoadedConfig {
   const file = resolve(path)
-  const nothing = { connectors: {}, connectorsAsWritten: {}, plugins: [], lineOf: () => undefined }
+  const nothing = { connectors: {}, connectorsAsWritten: {}, plugins: [], alertRules: undefined, lineOf: () => undefined }
   let text: string
   try {
     text = readSmallFile(file)
@@ -333,7 +397,9 @@ export function loadConfig(path: string, env: Environment): LoadedConfig {
   if (!parsed.success) for (const issue of parsed.error.issues) reportIssue(issue, [], resolved, report)
   const plugins = pluginsIn(resolved, folder)
   const ca = isRecord(tls) && typeof tls['ca'] === 'string' ? { ca: tls['ca'] } : {}
-  const found = { connectors, connectorsAsWritten, plugins, ...ca, lineOf }
+  const { alerts } = resolved as Record<string, unknown>
+  const alertRules = isRecord(alerts) ? alerts['rules'] : undefined
+  const found = { connectors, connectorsAsWritten, plugins, alertRules, ...ca, lineOf }
   if (!parsed.success || faults.length > 0) return { ok: false, faults: faults.toSorted(byLine), ...found }
   return { ok: true, config: configOf(parsed.data, file, connectors, plugins), ...found }
 }
@@ -352,7 +418,7 @@ function configOf(
   connectors: Readonly<Record<string, ConnectorMap>>,
   plugins: readonly string[],
 ): ColloquyConfig {
-  const { kafka, registry, topics, http, tls, aggregator, log } = data
+  const { kafka, registry, topics, http, tls, aggregator, alerts, log } = data
   const folder = dirname(file)
   return {
     file,
@@ -373,6 +439,14 @@ function configOf(
       groupId: aggregator.groupId ?? `${topics.prefix}-aggregator`,
       ...(aggregator.retention === null ? {} : { retentionMs: aggregator.retention }),
       ...(aggregator.sessionTimeout === null ? {} : { sessionTimeoutMs: aggregator.sessionTimeout }),
+    },
+    alerts: {
+      ...(alerts.alertmanager === undefined ? {} : { alertmanager: alerts.alertmanager }),
+      ...(alerts.externalUrl === undefined ? {} : { externalUrl: alerts.externalUrl }),
+      timezone: alerts.timezone,
+      timezones: alerts.timezones,
+      groupId: alerts.groupId ?? `${topics.prefix}-alerter`,
+      ...(alerts.sessionTimeout === null ? {} : { sessionTimeoutMs: alerts.sessionTimeout }),
     },
     log,
   }

@@ -9,7 +9,6 @@ import type { Registry } from '../kafka/registry.ts'
 import type { Log } from '../log.ts'
 import { createMetrics, type Metrics } from '../metrics.ts'
 import { persist } from '../persist.ts'
-import { schemaText } from '../schemas.ts'
 import { type RoleHealth, startHttp } from '../serve/http.ts'
 import { type RunningServer, startServer } from '../serve/run.ts'
 import type { TopicNames } from '../topics.ts'
@@ -87,10 +86,7 @@ class Process {
     if (this.#roles.has('aggregator')) bornForAggregator(this.#metrics, names)
     if (this.#roles.has('server')) bornForServer(this.#metrics, names)
     if (this.#roles.has('server'))
-      this.#server = startServer({
-        ...roleOptions,
-        schemas: { series: schemaText('series-point'), progress: schemaText('progress') },
-      })
+      this.#server = startServer(roleOptions)
     const http = await startHttp({
       ...config.http,
       log: this.#log,

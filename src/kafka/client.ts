@@ -174,7 +174,12 @@ export function connectKafka(options: KafkaOptions): Kafka {
       withAdmin(async of => {
         const found = await of.fetchOffsets({ groupId, topics: [...topics] })
         return found.flatMap(({ topic, partitions }) =>
-          partitions.map(({ partition, offset }) => ({ topic, partition, offset: Number(offset) < 0 ? null : Number(offset) })),
+          partitions.map(({ partition, offset, metadata }) => ({
+            topic,
+            partition,
+            offset: Number(offset) < 0 ? null : Number(offset),
+            metadata: metadata ?? '',
+          })),
         )
       }),
 

@@ -130,7 +130,6 @@ async function serve(of: Awaited<ReturnType<typeof world>>): Promise<{
     registry,
     names: of.names,
     partitions: PARTITIONS,
-    schemas,
     signal: ending.signal,
   })
   const http = await startHttp({

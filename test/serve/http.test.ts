@@ -3,6 +3,7 @@ import { Script } from 'node:vm'
 import { afterEach, expect, test } from 'vitest'
 import { createLog, hideSecret, silentLog } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
+import { createAlertStore } from '../../src/serve/alerts.ts'
 import { type HttpOptions, type HttpServer, type RoleHealth, type Serve, startHttp } from '../../src/serve/http.ts'
 import { createStore } from '../../src/serve/store.ts'
 import { handClock } from '../support/clock.ts'
@@ -35,7 +36,7 @@ function serveOf(of: Partial<Serve> = {}): Serve {
     covered: [['2026-11-01T00:00:00Z', '2026-11-01T03:00:00Z']],
     completeUntil: '2026-11-01T03:00:00Z',
   })
-  return { store, completeness, clusterId: 'cluster-1', unready: () => null, ...of }
+  return { store, alerts: createAlertStore(), rules: [], completeness, clusterId: 'cluster-1', unready: () => null, ...of }
 }
 
 async function get(server: HttpServer, path: string, init: RequestInit = {}) {

@@ -13,6 +13,7 @@ import { nearestOf } from './did-you-mean.ts'
 import { DURATION_FORM, parseDuration, shownDuration } from './durations.ts'
 import type { SaslOptions } from './kafka/port.ts'
 import { hideSecret, withoutSecrets } from './log.ts'
+import { DEFAULT_RULE, type Rule, RuleConfig, ruleOf } from './rules.ts'
 import { topicNames } from './topics.ts'
 
 export type { Fault } from './config-file.ts'
@@ -35,8 +36,6 @@ export type LoadedConfig = (
   readonly connectorsAsWritten: Readonly<Record<string, ConnectorMap>>
   /** npm package names, and paths made absolute; also where other parts of the file are wrong. */
   readonly plugins: readonly string[]
-  /** What stands at `alerts.rules`, references resolved: the affair of `src/alert`. Undefined: nothing. Also where other parts of the file are wrong. */
-  readonly alertRules: unknown
   /** `tls.ca` as PEM text; also where other parts of the file are wrong. */
   readonly ca?: string
   /** Line of a dotted path; of its nearest parent where it is not in the file. */
@@ -229,6 +228,11 @@ const Alertmanager = section({
     .describe('How to log in, the same for all'),
 })
 
+/** A rule's name is a label in Prometheus and Alertmanager, and part of URLs. */
+const RULE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+const RULE_NAMES =
+  'the name of a rule takes letters, digits, dots, dashes and underscores, begins with a letter or digit, and has 64 characters at most'
+
 const Alerts = section({
   alertmanager: Alertmanager.optional().describe('Who is told. Absent: alerts are on the topic, in /v1/alerts and in the metrics only'),
   externalUrl: address('')
@@ -244,7 +248,10 @@ const Alerts = section({
     .nullable()
     .default(null)
     .describe('After so long without a sign of life a process loses its share of the alerts to others. Absent: the default of the alerter'),
-  rules: z.unknown().optional().describe('One map a rule, by name. Absent: the rule agent-transfer-spike'),
+  rules: z
+    .record(z.string().regex(RULE_NAME, RULE_NAMES), RuleConfig, 'takes a map: the name of each rule, and its keys below')
+    .optional()
+    .describe('One map a rule, by name. Absent: the rule agent-transfer-spike; {}: none'),
 })
 
 function isZone(name: string): boolean {
@@ -327,6 +334,8 @@ export interface ColloquyConfig {
     readonly timezones: Readonly<Record<string, string>>
     readonly groupId: string
     readonly sessionTimeoutMs?: number
+    /** The rules in force, in the order of the file. */
+    readonly rules: readonly Rule[]
   }
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' }
 }
@@ -344,6 +353,7 @@ const SECTIONS: Readonly<Record<string, readonly string[]>> = {
   tls: Object.keys(Trust.shape),
   aggregator: Object.keys(Aggregator.shape),
   alerts: Object.keys(Alerts.shape),
+  'alerts.rules.*': Object.keys(RuleConfig.shape),
   'alerts.alertmanager': Object.keys(Alertmanager.shape),
   'alerts.alertmanager.auth': [...Object.keys(Login), 'token'],
   log: Object.keys(LogSettings.shape),
@@ -360,7 +370,7 @@ type Report = (path: Path, message: string) => void
  */
 export function loadConfig(path: string, env: Environment): LoadedConfig {
   const file = resolve(path)
-  const nothing = { connectors: {}, connectorsAsWritten: {}, plugins: [], alertRules: undefined, lineOf: () => undefined }
+  const nothing = { connectors: {}, connectorsAsWritten: {}, plugins: [], lineOf: () => undefined }
   let text: string
   try {
     text = readSmallFile(file)
@@ -397,9 +407,7 @@ export function loadConfig(path: string, env: Environment): LoadedConfig {
   if (!parsed.success) for (const issue of parsed.error.issues) reportIssue(issue, [], resolved, report)
   const plugins = pluginsIn(resolved, folder)
   const ca = isRecord(tls) && typeof tls['ca'] === 'string' ? { ca: tls['ca'] } : {}
-  const { alerts } = resolved as Record<string, unknown>
-  const alertRules = isRecord(alerts) ? alerts['rules'] : undefined
-  const found = { connectors, connectorsAsWritten, plugins, alertRules, ...ca, lineOf }
+  const found = { connectors, connectorsAsWritten, plugins, ...ca, lineOf }
   if (!parsed.success || faults.length > 0) return { ok: false, faults: faults.toSorted(byLine), ...found }
   return { ok: true, config: configOf(parsed.data, file, connectors, plugins), ...found }
 }
@@ -447,6 +455,8 @@ function configOf(
       timezones: alerts.timezones,
       groupId: alerts.groupId ?? `${topics.prefix}-alerter`,
       ...(alerts.sessionTimeout === null ? {} : { sessionTimeoutMs: alerts.sessionTimeout }),
+      rules:
+        alerts.rules === undefined ? [DEFAULT_RULE] : Object.entries(alerts.rules).map(([name, rule]) => ruleOf(name, rule)),
     },
     log,
   }
@@ -597,6 +607,10 @@ function reportIssue(issue: z.core.$ZodIssue, above: Path, input: unknown, repor
     for (const key of issue.keys) report([...at, key], `is not a key of the config${hintFor(key, at.join('.'))}`)
     return
   }
+  if (issue.code === 'invalid_key') {
+    report(at, issue.issues[0]?.message ?? issue.message)
+    return
+  }
   if (issue.code === 'invalid_union') {
     // The branch that fits best: the one that did not fail on the value as a whole.
     const branch = issue.errors.find(
@@ -626,7 +640,7 @@ function valueAt(value: unknown, at: Path): unknown {
 }
 
 function hintFor(key: string, section: string): string {
-  const known = SECTIONS[section] ?? []
+  const known = SECTIONS[section.replace(/^alerts\.rules\.[^.]+$/, 'alerts.rules.*')] ?? []
   const nearest = nearestOf(key, known)
   if (nearest !== undefined) return `; did you mean ${nearest}?`
   const home = Object.entries(SECTIONS).find(([, keys]) => keys.includes(key))

@@ -42,7 +42,7 @@ export interface FollowerOptions<F extends keyof SeriesPoint> {
   onRemoved(seriesKey: string, bucketStartMs: number): void
   /** A record that could not be read; it has been logged and is passed over. */
   onInvalid(topic: string): void
-  /** Called after each batch, and when everything has been read once. */
+  /** Called when progress has been read once, before the first point, and after each batch. */
   onBatch?(): void
   /** Another topic with the same number of partitions that is followed beside them. What `take` throws is tried again from the same chunk. */
   readonly also?: { readonly topic: string; take(chunk: Chunk): Promise<void> }
@@ -54,8 +54,8 @@ export interface Follower {
   readonly clusterId: string | null
   /** Everything that was on the topics at the start has been read. */
   readonly isReady: boolean
-  /** By partition number, the next offset to read of the series topic. */
-  readonly seriesNext: ReadonlyMap<number, number>
+  /** The next offset to read there. */
+  next(topic: string, partition: number): number
   /** Why it cannot read now, or what it still has to read; null: it follows. */
   why(): string | null
   /** Resolves when everything that was there at the start has been read. Rejects where `done` does. */
@@ -113,6 +113,7 @@ export function startFollower<F extends keyof SeriesPoint>(options: FollowerOpti
       positions.set(placeKey(chunk), { topic: chunk.topic, partition: chunk.partition, offset: chunk.next })
     }
     intake.believe(await lastOffsets(kafka, [...data].flatMap(placesOf)))
+    options.onBatch?.()
   }
 
   /** Whether everything that was there at the start has been read. */
@@ -155,7 +156,7 @@ export function startFollower<F extends keyof SeriesPoint>(options: FollowerOpti
     get isReady() {
       return isReady
     },
-    seriesNext: intake.seriesNext,
+    next: (topic, partition) => positions.get(placeKey({ topic, partition }))?.offset ?? 0,
     why() {
       if (failure) return failure.message
       if (isReady) return null
@@ -177,7 +178,6 @@ interface Intake {
   take(chunk: Chunk): Promise<void>
   /** Ends the first reading of progress: the newest of each source partition holds once all of these have been passed. */
   believe(alsoThrough: readonly { topic: string; partition: number; offset: number }[]): void
-  readonly seriesNext: ReadonlyMap<number, number>
 }
 
 function createIntake<F extends keyof SeriesPoint>(options: FollowerOptions<F>, watermarks: Watermarks): Intake {
@@ -238,7 +238,6 @@ function createIntake<F extends keyof SeriesPoint>(options: FollowerOptions<F>, 
   }
 
   return {
-    seriesNext,
     async take(chunk) {
       const { topic, partition } = chunk
       const values = () => chunk.records.map(record => record.value)

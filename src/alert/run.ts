@@ -23,7 +23,7 @@ import { schemaText } from '../schemas.ts'
 import type { TopicNames } from '../topics.ts'
 import type { Judge, JudgeOptions, SeriesKey } from './judge.ts'
 import { type Bot, measuresOf, type Reading, readingOf } from './reads.ts'
-import { claimShares, numberOf, type Share, type ShareParts } from './share.ts'
+import { claimShares, numberOf, type Offsets, type Share, type ShareParts } from './share.ts'
 
 export interface AlerterParts {
   readonly kafka: Kafka
@@ -86,8 +86,8 @@ const SESSION_TIMEOUT_MS = 10_000
 const LEAST_FENCED_WAIT_MS = 15_000
 const FIRST_WAIT_MS = 1000
 const LONGEST_WAIT_MS = 10_000
-/** So long after a judgement the next one waits for more. */
-const LINGER_MS = 500
+/** Between two judgements: what comes in meanwhile is judged together. */
+const PAUSE_MS = 1000
 /** How far the judging has come is written at least this often, when it has come further. */
 const MARKS_EVERY_MS = 60_000
 /** What stands for membership in the reasons. */
@@ -142,6 +142,7 @@ async function run(parts: AlerterParts, reasons: Map<string, WhyNot>): Promise<v
       for (const number of numbers) owned.delete(number)
       await watch?.drop(numbers)
       for (const number of numbers) reasons.delete(nameOf(number))
+      if (owned.size === 0) change()
     },
     async letGo() {
       owned.clear()
@@ -239,9 +240,9 @@ function startWatch(
     report(() => 'is being restored')
     const startedMs = clock.now()
     for (const share of await claimShares(shareParts, numbers, signal)) shares.set(share.number, share)
-    for (const share of shares.values()) showRestored(share)
+    for (const share of shares.values()) await showRestored(share)
     const intake = createIntake(parts, vendor => shares.get(numberOf(vendor, parts.partitions))?.judge)
-    let wake = Promise.withResolvers<void>()
+    let isDirty = true
     const follower = startFollower({
       ...parts,
       role: 'alerter',
@@ -252,34 +253,63 @@ function startWatch(
       onInvalid() {},
       onBatch() {
         intake.look(follower)
-        wake.resolve()
+        isDirty = true
       },
     })
     report(() => follower.why() ?? 'is being restored')
     try {
-      await Promise.race([follower.ready, follower.done, aborted(signal)])
+      await Promise.race([follower.ready, aborted(signal)])
       if (signal.aborted) return
       intake.look(follower)
       log.info({ numbers: numbers.join(','), bots: intake.bots.size, restoreMs: clock.now() - startedMs }, 'alerter has read the series')
       report(() => follower.why())
+      // By now it can only end by the signal, or with an error.
+      const following = follower.done.finally(() => stop.abort())
+      following.catch(() => {})
       const pace = createPace()
-      while (!signal.aborted) {
-        await judgeAll(intake, follower, pace)
-        await clock.sleep(LINGER_MS, signal)
-        await Promise.race([wake.promise, follower.done, aborted(signal), clock.sleep(MARKS_EVERY_MS, signal)])
-        wake = Promise.withResolvers<void>()
+      for (let judgedMs = -Infinity; !signal.aborted; ) {
+        if (isDirty || clock.now() - judgedMs >= MARKS_EVERY_MS) {
+          isDirty = false
+          judgedMs = clock.now()
+          await judgeAll(intake, follower, pace)
+        }
+        await clock.sleep(PAUSE_MS, signal)
       }
+      await following
     } finally {
       stop.abort()
       await follower.done.catch(() => {})
     }
   }
 
-  /** Alerts of rules that are no more are ended: nothing would ever end them. */
-  function showRestored({ alerts }: Share): void {
-    const all = [...alerts.values()]
+  /** What stands on the topic is shown and told again. Alerts of rules that are no more are ended: nothing else would ever end them. */
+  async function showRestored(share: Share): Promise<void> {
+    const known = new Set(parts.options.rules.map(({ name }) => name))
+    const orphans = [...share.alerts.values()].filter(({ state, rule }) => state === 'FIRING' && !known.has(rule))
+    if (orphans.length > 0) {
+      const nowMs = clock.now()
+      const ended = orphans.map(
+        (alert): Alert => ({
+          ...alert,
+          state: 'RESOLVED',
+          ends_at: Math.max(nowMs, alert.starts_at),
+          updated_at: nowMs,
+          evidence: { ...alert.evidence, ended: 'the rule is not in force any more' },
+        }),
+      )
+      await writing(share, ended, { series: 0, progress: 0 })
+    }
+    const all = [...share.alerts.values()]
     for (const alert of all) metrics?.state(alert)
-    outlet?.restore(all, vendor => all.some(alert => alert.vendor === vendor) || isOurs(vendor))
+    outlet?.restore(all, vendor => numberOf(vendor, parts.partitions) === share.number)
+  }
+
+  async function writing(share: Share, alerts: readonly Alert[], offsets: Offsets): Promise<void> {
+    failedNumber = share.number
+    const written = share.publish(alerts, offsets)
+    inHand = written.catch(() => {})
+    await written
+    failedNumber = null
   }
 
   async function judgeAll(intake: Intake, follower: Follower, pace: Pace): Promise<void> {
@@ -291,11 +321,7 @@ function startWatch(
       const verdicts = share.judge.judge(reading.reads(bots), clock.now())
       for (const rule of parts.options.rules) for (const group of intake.newGroups(share.number)) metrics?.known(rule.name, group)
       if (verdicts.length === 0 && !pace.isDue(share, clock.now())) continue
-      failedNumber = share.number
-      const publishing = publish(share, verdicts, follower)
-      inHand = publishing.catch(() => {})
-      await publishing
-      failedNumber = null
+      await publish(share, verdicts, follower)
       pace.written(share, clock.now())
       if (verdicts.length > 0 && reading.committedAt !== null)
         metrics?.evaluated(Math.max(0, clock.now() - reading.committedAt) / 1000)
@@ -306,8 +332,9 @@ function startWatch(
     const told: Alert[] = []
     for (const alert of verdicts)
       told.push(alert.state === 'FIRING' && parts.enrich !== undefined ? await parts.enrich(alert, signal) : alert)
+    if (!shares.has(share.number)) return // it was lost meanwhile
     const { names } = parts
-    await share.publish(told, {
+    await writing(share, told, {
       series: follower.next(names.series, share.number),
       progress: follower.next(names.progress, share.number),
     })

@@ -10,7 +10,7 @@ import { ownVersion } from './version.ts'
 /** Each command is loaded when it is called, so that `--help` need not wait for Kafka's client. */
 const COMMANDS: Readonly<Record<string, { readonly line: string; readonly load: () => Promise<Command> }>> = {
   run: {
-    line: 'run --config FILE [--roles worker,aggregator,server]   the long-running process',
+    line: 'run --config FILE [--roles worker,aggregator,server,alerter]   the long-running process',
     load: async () => (await import('./cli/run.ts')).runCommand,
   },
   check: {

@@ -168,6 +168,25 @@ export const METRICS = {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
     help: 'Time to answer one query for series.',
   },
+  alerts: {
+    kind: 'gauge',
+    unit: 'alerts',
+    labels: ['rule', 'state', ...BOT],
+    help: 'Alerts as they stand on the alerts topic, by state (FIRING, RESOLVED). An empty channel or bot_id: all of them together. Shown by the process that judges the vendor.',
+  },
+  alert_evaluation_delay_seconds: {
+    kind: 'histogram',
+    unit: 'seconds',
+    labels: [],
+    buckets: [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300],
+    help: 'Time from the newest commit of what was read to the alert that is written of it.',
+  },
+  alert_notifications_total: {
+    kind: 'counter',
+    unit: 'requests',
+    labels: ['alertmanager', 'outcome'],
+    help: 'Requests to Alertmanagers, by outcome (ok, failed).',
+  },
   metrics_folded_total: {
     kind: 'counter',
     unit: 'updates',

@@ -38,8 +38,8 @@ export interface AlerterParts {
   readonly metrics?: AlertMetrics
   /** Who is told of alerts beside the topic. */
   readonly outlet?: AlertOutlet
-  /** Looks for what else is known of an alert that is about to be raised. Never throws, and takes a bounded time. */
-  readonly enrich?: (alert: Alert, signal: AbortSignal) => Promise<Alert>
+  /** Looks for what else is known of alerts that are about to be raised, and adds it to their evidence. Never throws, and takes a bounded time. */
+  readonly enrich?: (alerts: readonly Alert[], signal: AbortSignal) => Promise<readonly Alert[]>
   /** Stops it: the transaction in hand is finished, the group left. */
   readonly signal: AbortSignal
 }
@@ -56,7 +56,7 @@ export interface AlerterOptions {
 
 /** What the alerter tells of itself. */
 export interface AlertMetrics {
-  /** A group of the rule is judged from now on: it is shown as not firing. */
+  /** A smallest group of the rule is judged from now on: it is shown as not firing. */
   known(rule: string, of: SeriesKey): void
   /** As it stands on the topic. */
   state(alert: Alert): void
@@ -64,8 +64,6 @@ export interface AlertMetrics {
   forget(vendors: (vendor: string) => boolean): void
   /** From the commit of what was read to the verdict on it. */
   evaluated(delaySeconds: number): void
-  /** Verdicts that were written. */
-  written(alert: Alert): void
 }
 
 export interface AlertOutlet {
@@ -329,9 +327,15 @@ function startWatch(
   }
 
   async function publish(share: Share, verdicts: readonly Alert[], follower: Follower): Promise<void> {
-    const told: Alert[] = []
-    for (const alert of verdicts)
-      told.push(alert.state === 'FIRING' && parts.enrich !== undefined ? await parts.enrich(alert, signal) : alert)
+    const raised = verdicts.filter(({ state }) => state === 'FIRING')
+    const enriched = raised.length === 0 || parts.enrich === undefined ? raised : await parts.enrich(raised, signal)
+    const byId = new Map(enriched.map(alert => [alert.alert_id, alert]))
+    const told = verdicts.map(alert => {
+      if (alert.state === 'FIRING') return byId.get(alert.alert_id) ?? alert
+      // What was found at the start stays with the alert to its end.
+      const before = byId.get(alert.alert_id) ?? share.alerts.get(alert.alert_id)
+      return { ...alert, evidence: { ...before?.evidence, ...alert.evidence } }
+    })
     if (!shares.has(share.number)) return // it was lost meanwhile
     const { names } = parts
     await writing(share, told, {
@@ -342,7 +346,6 @@ function startWatch(
       const { alert_id: id, rule, state, vendor, account, bot_id, channel, observed, expected } = alert
       log.info({ alert: id, rule, state, vendor, account, bot: bot_id, channel, observed, expected }, 'alert written')
       metrics?.state(alert)
-      metrics?.written(alert)
     }
     outlet?.tell(told)
   }

@@ -43,3 +43,8 @@ export function bornForAggregator(metrics: Births, { sessions, messages, events 
 export function bornForServer(metrics: Births, { series, progress, aggregateOffsets }: TopicNames): void {
   for (const topic of [series, progress, aggregateOffsets]) metrics.born('serve_invalid_records_total', { topic })
 }
+
+export function bornForAlerter(metrics: Births, alertmanagers: readonly string[]): void {
+  for (const url of alertmanagers)
+    for (const outcome of ['ok', 'failed']) metrics.born('alert_notifications_total', { alertmanager: new URL(url).host, outcome })
+}

@@ -4,7 +4,7 @@ import { groupsSharing, joinGroup } from './group.ts'
 import { type Cluster, createAdmin, createCluster, type Deadlines, hangUp } from './kafkajs.ts'
 import { ping, PING_DEADLINES } from './ping.ts'
 import type { GroupMember, Kafka, KafkaOptions, TopicSettings, Writer } from './port.ts'
-import { patiently, readToEnd, tail, watermarks } from './reader.ts'
+import { offsetsAt, patiently, readToEnd, tail, watermarks } from './reader.ts'
 import { alterSettings, describe, durability, ensureTopics, numberOf } from './topics.ts'
 import { openWriter, TRANSACTION_TIMEOUT_MS } from './writer.ts'
 
@@ -126,6 +126,9 @@ export function connectKafka(options: KafkaOptions): Kafka {
       }),
 
     watermarks: async places => (places.length === 0 ? [] : await withReader(cluster => watermarks(cluster, places))),
+
+    offsetsAt: async (places, timeMs) =>
+      places.length === 0 ? [] : await withReader(cluster => offsetsAt(cluster, places, Math.max(0, timeMs))),
 
     ping: async ({ topics, timeoutMs }) => {
       pinging ??= connect(PING_DEADLINES)

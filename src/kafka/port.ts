@@ -48,6 +48,9 @@ export interface Kafka {
    */
   watermarks(places: readonly TopicPartition[]): Promise<(TopicPartition & { low: number; high: number })[]>
 
+  /** The first record of each partition that was written at the time or later; null: there is none. @throws FlowError KAFKA_UNREACHABLE */
+  offsetsAt(places: readonly TopicPartition[], timeMs: number): Promise<(TopicPartition & { offset: number | null })[]>
+
   /**
    * Asks the leader of every partition of the topics where the partition ends, on a connection of its own; without topics, one broker for the
    * cluster's metadata. For `watchKafka`; one call at a time.

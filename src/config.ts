@@ -234,7 +234,9 @@ const RULE_NAMES =
   'the name of a rule takes letters, digits, dots, dashes and underscores, begins with a letter or digit, and has 64 characters at most'
 
 const Alerts = section({
-  alertmanager: Alertmanager.optional().describe('Who is told. Absent: alerts are on the topic, in /v1/alerts and in the metrics only'),
+  alertmanager: Alertmanager.optional().describe(
+    'Who is told. Absent: alerts are on the topic, in /v1/alerts and in the metrics only',
+  ),
   externalUrl: address('')
     .optional()
     .describe('Address at which people reach this product, for the links of alerts. Default: the address that it listens on'),
@@ -247,7 +249,9 @@ const Alerts = section({
   sessionTimeout: duration(1_000, 1_800_000)
     .nullable()
     .default(null)
-    .describe('After so long without a sign of life a process loses its share of the alerts to others. Absent: the default of the alerter'),
+    .describe(
+      'After so long without a sign of life a process loses its share of the alerts to others. Absent: the default of the alerter',
+    ),
   rules: z
     .record(z.string().regex(RULE_NAME, RULE_NAMES), RuleConfig, 'takes a map: the name of each rule, and its keys below')
     .optional()
@@ -455,8 +459,7 @@ function configOf(
       timezones: alerts.timezones,
       groupId: alerts.groupId ?? `${topics.prefix}-alerter`,
       ...(alerts.sessionTimeout === null ? {} : { sessionTimeoutMs: alerts.sessionTimeout }),
-      rules:
-        alerts.rules === undefined ? [DEFAULT_RULE] : Object.entries(alerts.rules).map(([name, rule]) => ruleOf(name, rule)),
+      rules: alerts.rules === undefined ? [DEFAULT_RULE] : Object.entries(alerts.rules).map(([name, rule]) => ruleOf(name, rule)),
     },
     log,
   }

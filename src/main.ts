@@ -29,6 +29,10 @@ const COMMANDS: Readonly<Record<string, { readonly line: string; readonly load: 
     line: 'plugins [ID] [--config FILE]                           list connectors, or show one and its config schema',
     load: async () => (await import('./cli/plugins.ts')).pluginsCommand,
   },
+  backtest: {
+    line: 'backtest --config FILE [--rule NAME] [--from T] [--until T] [--json]   what the alert rules would have done; writes nothing',
+    load: async () => (await import('./cli/backtest.ts')).backtestCommand,
+  },
   rebuild: {
     line: 'rebuild --config FILE [--from T]                       count the series again from the topics; no aggregator may run',
     load: async () => (await import('./cli/rebuild.ts')).rebuildCommand,

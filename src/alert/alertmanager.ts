@@ -140,7 +140,10 @@ function createLine(url: string, options: AlertmanagerOptions, alerts: ReadonlyM
           options.notified?.(target.host, 'failed')
           // Once: it may be away for long.
           if (!isAway)
-            log.warn({ alertmanager: target.host, error: reasonOf(error), alerts: batch.length }, 'alertmanager cannot be told; trying again')
+            log.warn(
+              { alertmanager: target.host, error: reasonOf(error), alerts: batch.length },
+              'alertmanager cannot be told; trying again',
+            )
           isAway = true
           await clock.sleep(waitMs, signal)
           waitMs = Math.min(2 * waitMs, LONGEST_RETRY_MS)
@@ -166,7 +169,9 @@ export function posted(alert: Alert, { baseUrl, severityOf }: Pick<AlertmanagerO
       dashboard: link,
     },
     startsAt: new Date(starts_at).toISOString(),
-    ...(state === 'RESOLVED' ? { endsAt: new Date(Math.max(starts_at, Math.min(ends_at ?? updated_at, updated_at))).toISOString() } : {}),
+    ...(state === 'RESOLVED'
+      ? { endsAt: new Date(Math.max(starts_at, Math.min(ends_at ?? updated_at, updated_at))).toISOString() }
+      : {}),
     generatorURL: link,
   }
 }

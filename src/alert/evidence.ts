@@ -59,7 +59,9 @@ export interface EvidenceParts {
 }
 
 /** For `AlerterParts.enrich`. */
-export function createEvidence(parts: EvidenceParts): (alerts: readonly Alert[], signal: AbortSignal) => Promise<readonly Alert[]> {
+export function createEvidence(
+  parts: EvidenceParts,
+): (alerts: readonly Alert[], signal: AbortSignal) => Promise<readonly Alert[]> {
   const measures = new Map(parts.rules.map(({ name, measure }) => [name, measure]))
   const sessions = decoderFor<SessionSeen>(parts.registry, narrowSchema(schemaText('session'), SESSION_FIELDS))
   const events = decoderFor<EventSeen>(parts.registry, narrowSchema(schemaText('event'), EVENT_FIELDS))
@@ -82,7 +84,10 @@ export function createEvidence(parts: EvidenceParts): (alerts: readonly Alert[],
   }
 }
 
-const withEvidence = (alert: Alert, more: Record<string, string>): Alert => ({ ...alert, evidence: { ...alert.evidence, ...more } })
+const withEvidence = (alert: Alert, more: Record<string, string>): Alert => ({
+  ...alert,
+  evidence: { ...alert.evidence, ...more },
+})
 
 type SessionMeasure = Extract<Measure, 'agent_transfers' | `sessions${string}`>
 
@@ -227,7 +232,10 @@ class Counts {
       .filter(({ count, share, usual }) => count >= LEAST_SESSIONS && share > usual)
       .sort((a, b) => b.share - b.usual - (a.share - a.usual) || b.count - a.count || (a.name < b.name ? -1 : 1))
       .slice(0, FEATURES)
-      .map(({ name, share, usual }) => `${name} ${percent(share)} of ${during}${before === 0 ? '' : ` (${percent(usual)} of ${before} before)`}`)
+      .map(
+        ({ name, share, usual }) =>
+          `${name} ${percent(share)} of ${during}${before === 0 ? '' : ` (${percent(usual)} of ${before} before)`}`,
+      )
       .join('; ')
   }
 }

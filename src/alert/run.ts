@@ -107,7 +107,9 @@ async function run(parts: AlerterParts, reasons: Map<string, WhyNot>): Promise<v
   const message = 'the alerter could not start; trying again'
   const failed = ({ message: why }: { message: string }) => reasons.set(MEMBER, () => `could not start: ${why}`)
   const schema = schemaText('alert')
-  const schemaId = await persist({ clock, log, signal, message, failed }, () => registry.register(`${names.alerts}-value`, schema))
+  const schemaId = await persist({ clock, log, signal, message, failed }, () =>
+    registry.register(`${names.alerts}-value`, schema),
+  )
   if (schemaId === null || signal.aborted) return
   const shareParts: ShareParts = { ...parts, ...options, encoder: encoderFor<Alert>(schema, schemaId) }
 
@@ -181,8 +183,7 @@ async function run(parts: AlerterParts, reasons: Map<string, WhyNot>): Promise<v
         const fenced = error.code === 'KAFKA_FENCED' ? mine.failedNumber : null
         if (fenced !== null) takenUntilMs.set(fenced, clock.now() + fencedWaitMs(options))
         const why = fenced !== null ? 'was taken over by another process' : `failed: ${error.message}`
-        for (const number of fenced === null ? numbers : [fenced])
-          if (owned.has(number)) reasons.set(nameOf(number), () => why)
+        for (const number of fenced === null ? numbers : [fenced]) if (owned.has(number)) reasons.set(nameOf(number), () => why)
         log.warn({ ...errorFields(error), waitMs }, 'alerts are not judged; their state is restored again')
         await mine.end()
         await clock.sleep(waitMs, signal)
@@ -259,7 +260,10 @@ function startWatch(
       await Promise.race([follower.ready, aborted(signal)])
       if (signal.aborted) return
       intake.look(follower)
-      log.info({ numbers: numbers.join(','), bots: intake.bots.size, restoreMs: clock.now() - startedMs }, 'alerter has read the series')
+      log.info(
+        { numbers: numbers.join(','), bots: intake.bots.size, restoreMs: clock.now() - startedMs },
+        'alerter has read the series',
+      )
       report(() => follower.why())
       // By now it can only end by the signal, or with an error.
       const following = follower.done.finally(() => stop.abort())

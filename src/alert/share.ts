@@ -72,8 +72,7 @@ export async function claimShares(parts: ShareParts, numbers: readonly number[],
     const alerts = await readAlerts(parts, signal)
     const committed = await parts.kafka.groupOffsets(parts.groupId, [parts.names.series, parts.names.progress])
     return numbers.map(number => {
-      const words = (topic: string) =>
-        committed.find(each => each.topic === topic && each.partition === number)?.metadata ?? ''
+      const words = (topic: string) => committed.find(each => each.topic === topic && each.partition === number)?.metadata ?? ''
       const own = alerts.filter(({ vendor }) => numberOf(vendor, parts.partitions) === number)
       return openShare(parts, number, writers.get(number) as Writer, own, {
         from: unpackMarks(words(parts.names.series)),

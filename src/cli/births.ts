@@ -46,5 +46,6 @@ export function bornForServer(metrics: Births, { series, progress, aggregateOffs
 
 export function bornForAlerter(metrics: Births, alertmanagers: readonly string[]): void {
   for (const url of alertmanagers)
-    for (const outcome of ['ok', 'failed']) metrics.born('alert_notifications_total', { alertmanager: new URL(url).host, outcome })
+    for (const outcome of ['ok', 'failed'])
+      metrics.born('alert_notifications_total', { alertmanager: new URL(url).host, outcome })
 }

@@ -23,7 +23,7 @@ import { alertMetrics } from './alert-metrics.ts'
 import { readArgs } from './args.ts'
 import { bornForAggregator, bornForAlerter, bornForConnectors, bornForServer } from './births.ts'
 import { type Io, refuse } from './io.ts'
-import { logOf, openKafka, openRegistry, prepareTopics, readSetup, registerSchemas, type Setup } from './setup.ts'
+import { logOf, openKafka, openRegistry, prepareTopics, readSetup, registerSchemas, type Setup, zonesOf } from './setup.ts'
 
 const ROLES = ['worker', 'aggregator', 'server', 'alerter'] as const
 type Role = (typeof ROLES)[number]
@@ -93,8 +93,7 @@ class Process {
     if (this.#roles.has('aggregator')) bornForAggregator(this.#metrics, names)
     if (this.#roles.has('server')) bornForServer(this.#metrics, names)
     if (this.#roles.has('alerter')) bornForAlerter(this.#metrics, config.alerts.alertmanager?.urls ?? [])
-    if (this.#roles.has('server'))
-      this.#server = startServer({ ...roleOptions, rules: config.alerts.rules.map(shownRule) })
+    if (this.#roles.has('server')) this.#server = startServer({ ...roleOptions, rules: config.alerts.rules.map(shownRule) })
     const http = await startHttp({
       ...config.http,
       log: this.#log,
@@ -155,7 +154,7 @@ class Process {
   /** @param ownUrl What is listened on. @returns what ends with it. */
   #startAlerter(ownUrl: string): Promise<unknown>[] {
     const { config, names, network } = this.#setup
-    const { alertmanager, externalUrl, rules, timezone, timezones } = config.alerts
+    const { alertmanager, externalUrl, rules } = config.alerts
     const severities = new Map(rules.map(({ name, severity }) => [name, severity]))
     const baseUrl = externalUrl ?? ownUrl
     const common = { log: this.#log, clock: this.#clock, signal: this.#signal }
@@ -177,7 +176,7 @@ class Process {
       enrich: createEvidence({ ...common, ...topics, rules, baseUrl }),
       options: {
         ...config.alerts,
-        zoneOf: (_vendor, account) => (Object.hasOwn(timezones, account) ? timezones[account] : undefined) ?? timezone,
+        zoneOf: zonesOf(config.alerts),
       },
       createJudge,
       metrics: alertMetrics(this.#metrics),

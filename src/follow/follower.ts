@@ -34,6 +34,8 @@ export interface FollowerOptions<F extends keyof SeriesPoint> {
   readonly clock: Clock
   /** Ends it; `done` resolves then. */
   readonly signal: AbortSignal
+  /** false: the first failure ends it. Default: what passes is tried again. */
+  readonly isPatient?: boolean
   /** The fields of a point that are decoded; the others are skipped. */
   readonly fields: readonly F[]
   /** A point in the order of its partition, repetitions and older revisions among them. */
@@ -135,7 +137,7 @@ export function startFollower<F extends keyof SeriesPoint>(options: FollowerOpti
       } catch (thrown) {
         if (signal.aborted) return
         failure = asFlowError(thrown)
-        if (failure.retry === 'never') throw failure
+        if (failure.retry === 'never' || options.isPatient === false) throw failure
         if (clock.now() - began > LONGEST_RETRY_MS) waitMs = FIRST_RETRY_MS
         log.warn({ ...errorFields(failure), waitMs }, `${role} cannot read; it tries again`)
         await clock.sleep(waitMs, signal)

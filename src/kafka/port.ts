@@ -89,7 +89,10 @@ export interface Kafka {
    */
   joinGroup(options: GroupOptions): Promise<GroupMember>
   /** Group offsets as the broker has them, and the words that were committed with them; null, and the empty string, where there is none. */
-  groupOffsets(groupId: string, topics: readonly string[]): Promise<(TopicPartition & { offset: number | null; metadata: string })[]>
+  groupOffsets(
+    groupId: string,
+    topics: readonly string[],
+  ): Promise<(TopicPartition & { offset: number | null; metadata: string })[]>
 
   /** Groups that have members who share this topic's partition numbers (`joinGroup`) right now, and `groupId` if it has any members. */
   groupsSharing(topic: string, groupId: string): Promise<string[]>

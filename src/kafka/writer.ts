@@ -484,11 +484,7 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
     return byLeader
   }
 
-  async function commitGroupOffsets(
-    tx: Open,
-    groupId: string,
-    offsets: readonly GroupOffset[],
-  ): Promise<void> {
+  async function commitGroupOffsets(tx: Open, groupId: string, offsets: readonly GroupOffset[]): Promise<void> {
     const topics = new Map<string, { partition: number; offset: string; metadata?: string }[]>()
     for (const { topic, partition, offset, metadata } of offsets) {
       const partitions = topics.get(topic) ?? []

@@ -192,8 +192,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
       void reply.header('allow', 'GET, HEAD')
       return sendError(reply, 405, `${path} takes GET only`)
     }
-    const hint =
-      !serve && SERVED.has(path) ? ': this process does not have the server role' : ''
+    const hint = !serve && SERVED.has(path) ? ': this process does not have the server role' : ''
     return sendError(reply, 404, `there is nothing at ${path.slice(0, 200)}${hint}`)
   })
 

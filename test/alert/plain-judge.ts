@@ -12,7 +12,12 @@ export function plainJudge({ rules, from = {}, memory = '' }: JudgeOptions): Jud
   const minutes = new Map<string, Map<number, Minute>>()
   const judged = new Map(Object.entries(from))
   const firing = new Map<string, Alert>()
-  const groupOf = ({ vendor, account, bot_id, channel }: Pick<Minute, 'vendor' | 'account' | 'bot_id'> & { channel: string | null }) =>
+  const groupOf = ({
+    vendor,
+    account,
+    bot_id,
+    channel,
+  }: Pick<Minute, 'vendor' | 'account' | 'bot_id'> & { channel: string | null }) =>
     `${vendor}:${account}:${bot_id}:${channel ?? ''}`
 
   return {

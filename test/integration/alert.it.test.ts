@@ -57,7 +57,8 @@ const spike = async (of: SeriesWorld, who: ReturnType<typeof bot>, minutes: read
     home(who),
     minutes.map(at => ({ at, ...who, sessions: 20, agent_transfers: transfers })),
   )
-const states = (all: readonly { rule: string; state: string; vendor: string }[]) => all.map(({ vendor, state }) => `${vendor} ${state}`)
+const states = (all: readonly { rule: string; state: string; vendor: string }[]) =>
+  all.map(({ vendor, state }) => `${vendor} ${state}`)
 
 test('an incident is written once when it is complete and once when it is over, in the partition of its bot', async () => {
   const of = await world()
@@ -104,7 +105,11 @@ test('the next process goes on where the one before stopped, and raises nothing 
   await spike(of, bot('botmaker'), [ago(7)], 0)
   await read(of, 'botmaker', ago(6))
   await vi.waitFor(
-    async () => expect((await of.alerts()).map(({ state, starts_at }) => [state, starts_at])).toEqual([['FIRING', ago(8)], ['RESOLVED', ago(8)]]),
+    async () =>
+      expect((await of.alerts()).map(({ state, starts_at }) => [state, starts_at])).toEqual([
+        ['FIRING', ago(8)],
+        ['RESOLVED', ago(8)],
+      ]),
     WAIT,
   )
 })

@@ -30,10 +30,7 @@ export async function seriesWorld({ stack, partitions, ending, create = true, lo
   const names = topicNames(prefix)
   const registry = connectRegistry({ url: stack.registry, log })
   const points = encoderFor<SeriesPoint>(schemas.series, await registry.register(`${prefix}.series-value`, schemas.series))
-  const progresses = encoderFor<Progress>(
-    schemas.progress,
-    await registry.register(`${prefix}.progress-value`, schemas.progress),
-  )
+  const progresses = encoderFor<Progress>(schemas.progress, await registry.register(`${prefix}.progress-value`, schemas.progress))
   const alerts = decoderFor<Alert>(registry, schemaText('alert'))
   const kafka = connectKafka({ brokers: stack.brokers.split(','), clientId: prefix, log })
   ending(() => kafka.close())

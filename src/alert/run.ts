@@ -317,7 +317,7 @@ function startWatch(
   async function judgeAll(intake: Intake, follower: Follower, pace: Pace): Promise<void> {
     const { reading } = intake
     if (reading === null) return
-    for (const share of [...shares.values()]) {
+    for (const share of shares.values()) {
       if (signal.aborted || !shares.has(share.number)) continue
       const bots = [...intake.bots.values()].filter(({ vendor }) => numberOf(vendor, parts.partitions) === share.number)
       const verdicts = share.judge.judge(reading.reads(bots), clock.now())

@@ -43,7 +43,7 @@ export interface FollowerOptions<F extends keyof SeriesPoint> {
   /** A point was withdrawn (a null value). */
   onRemoved(seriesKey: string, bucketStartMs: number): void
   /** A record that could not be read; it has been logged and is passed over. */
-  onInvalid(topic: string): void
+  readonly onInvalid: (topic: string) => void
   /** Called when progress has been read once, before the first point, and after each batch. */
   onBatch?(): void
   /** Another topic with the same number of partitions that is followed beside them. What `take` throws is tried again from the same chunk. */
@@ -266,7 +266,7 @@ function createIntake<F extends keyof SeriesPoint>(options: FollowerOptions<F>, 
 /** Reads what can be read; a record that cannot be is logged, counted and passed over. */
 export function eachReadable(
   chunk: Chunk,
-  { log, onInvalid }: { readonly log: Log; onInvalid(topic: string): void },
+  { log, onInvalid }: { readonly log: Log; readonly onInvalid: (topic: string) => void },
   read: (record: ReadRecord) => void,
 ): void {
   for (const record of chunk.records) {

@@ -27,7 +27,7 @@ export interface MembershipOptions {
   lost(numbers: readonly number[]): Promise<void>
   /** Lets go of all numbers, before the group is left. */
   letGo(): Promise<void>
-  report(whyNot: WhyNot): void
+  readonly report: (whyNot: WhyNot) => void
 }
 
 /** Returns when the signal has ended it. @throws FlowError that time does not mend */

@@ -24,7 +24,7 @@ const world = () => seriesWorld({ stack: inject('stack'), partitions: PARTITIONS
 const ago = (minutes: number) => Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS - minutes * MINUTE_MS
 const iso = (ms: number) => new Date(ms).toISOString()
 
-function alerter(of: SeriesWorld, parts: Partial<AlerterParts> = {}): { alerter: Alerter; stop(): Promise<void> } {
+function alerter(of: SeriesWorld, parts: Partial<AlerterParts> = {}): { alerter: Alerter; stop: () => Promise<void> } {
   const ending = new AbortController()
   const running = startAlerter({
     kafka: of.kafka,

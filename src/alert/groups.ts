@@ -1,0 +1,256 @@
+/** What the groups of a tree hold, kept up to date: expectations, the last two hours, baselines and dispersion. */
+import { COUNT_PULL, createBaseline, HISTORY_HOURS, SHARE_PULL, type SlotOf } from './baseline.ts'
+import { AGES, type Delays } from './delay.ts'
+import { type Kind, SPAN } from './detector.ts'
+import {
+  type Dispersion,
+  DISPERSION_DAYS,
+  dispersionOf,
+  noQuarters,
+  presumedRho,
+  QUARTER,
+  QUARTERS,
+  type Quarters,
+  type Rho,
+  rhoFrom,
+  together,
+} from './dispersion.ts'
+import type { Rule } from '../rules.ts'
+import type { Clock, Leaf, Node, Tree } from './tree.ts'
+
+const DAY = 1440
+/** Dispersion is measured anew so often; every hour while there is less than a day of it. */
+const DISPERSION_HOURS = 6
+
+/** Where the measures of a rule stand among those that are held. */
+export interface Columns {
+  readonly kind: Kind
+  readonly count: number
+  /** -1 for a count rule. */
+  readonly volume: number
+}
+
+const a = new Float64Array(DISPERSION_DAYS * DAY)
+const b = new Float64Array(DISPERSION_DAYS * DAY)
+
+/** Adds what the leaf's series count in `[from, from + length)`; NaN where a vendor does not tell. */
+function addUp(leaf: Leaf, column: number, from: number, length: number, into: Float64Array, scratch: Float64Array): void {
+  into.fill(0, 0, length)
+  if (column < 0) return
+  for (const minutes of leaf.series) {
+    minutes.read(from, column, scratch, length)
+    for (let i = 0; i < length; i++) into[i] = (into[i] as number) + (scratch[i] as number)
+  }
+}
+
+/** Expected count of a minute for each unit of volume: between the middles of two hours along a line, so that a slope is no staircase. */
+function rateAt(leaf: Leaf, minute: number, slotOf: SlotOf, kind: Kind): number {
+  if (leaf.baseline === null) return 0
+  const { rate } = leaf.baseline
+  const hour = Math.floor(minute / 60)
+  const part = (minute - hour * 60 + 0.5) / 60
+  const here = rate[slotOf(hour)] as number
+  const there = rate[slotOf(part < 0.5 ? hour - 1 : hour + 1)] as number
+  const mixed = here + Math.abs(part - 0.5) * (there - here)
+  return kind === 'share' ? mixed : mixed / 60
+}
+
+/** Minutes that one of the group's alerts, or one above it, has used: they raise no other. */
+function isTaken(leaf: Leaf, minute: number, rule: Rule): boolean {
+  const before = (rule.windowsMs[0] as number) / 60_000
+  for (let node: Node | null = leaf; node !== null; node = node.parent) {
+    for (const { start, end } of node.episodes) {
+      if (minute >= start - before && (end === null || minute < end + rule.refractoryMs / 60_000)) return true
+    }
+  }
+  return false
+}
+
+const isLate = (clock: Clock, leaf: Leaf, minute: number) =>
+  leaf.late.has(minute) || clock.late.some(([from, until]) => minute >= from && minute < until)
+
+/** Makes the leaf's last two hours those before the minute `end`. */
+export function refreshLeaf(
+  { clock, rule, columns, slotOf, delays }: { clock: Clock; rule: Rule; columns: Columns; slotOf: SlotOf; delays: Delays },
+  leaf: Leaf,
+  end: number,
+): void {
+  const mark = clock.mark as number
+  let from = Number.isNaN(leaf.end) ? end - SPAN : Math.min(leaf.changedFrom, leaf.end)
+  if (leaf.knownUntil !== mark && !delays.isTrivial) from = Math.min(from, end - AGES - 1)
+  from = Math.max(from, end - SPAN)
+  leaf.moveTo(end)
+  leaf.knownUntil = mark
+  const length = end - from
+  const { count, volume, expected } = leaf.recent
+  addUp(leaf, columns.count, from, length, a, scratch)
+  addUp(leaf, columns.volume, from, length, b, scratch)
+  const isQuiet = leaf.late.size === 0 && clock.late.length === 0
+  const hasEpisodes = leaf.episodes.length > 0 || [...leaf.upwards()].some(node => node.episodes.length > 0)
+  for (let i = 0; i < length; i++) {
+    const minute = from + i
+    const at = SPAN - length + i
+    const x = a[i] as number
+    const n = b[i] as number
+    const isOut = Number.isNaN(x + n) || (!isQuiet && isLate(clock, leaf, minute)) || (hasEpisodes && isTaken(leaf, minute, rule))
+    if (isOut) {
+      count[at] = 0
+      volume[at] = 0
+      expected[at] = 0
+      continue
+    }
+    count[at] = x
+    volume[at] = n
+    expected[at] =
+      columns.kind === 'share' && n === 0
+        ? 0
+        : (columns.kind === 'share' ? n : 1) * rateAt(leaf, minute, slotOf, columns.kind) * delays.share(mark - 1 - minute)
+  }
+}
+
+const scratch = new Float64Array(DISPERSION_DAYS * DAY)
+
+/** What a group counted in a range, whether or not alerts have used it; null where a vendor does not tell some of it, or some of it was known too late. */
+export function sumsOf(
+  node: Node,
+  from: number,
+  until: number,
+  of: { columns: Columns; clockOf: (leaf: Leaf) => Clock; slotOf: (leaf: Leaf) => SlotOf; delaysOf: (leaf: Leaf) => Delays },
+): { count: number; volume: number; expected: number } | null {
+  let count = 0
+  let volume = 0
+  let expected = 0
+  const length = until - from
+  for (const leaf of node.leaves) {
+    const clock = of.clockOf(leaf)
+    if (clock.mark === null) continue
+    addUp(leaf, of.columns.count, from, length, a, scratch)
+    addUp(leaf, of.columns.volume, from, length, b, scratch)
+    for (let i = 0; i < length; i++) {
+      const minute = from + i
+      if (minute >= clock.mark) break
+      const x = a[i] as number
+      const n = b[i] as number
+      if (Number.isNaN(x + n) || isLate(clock, leaf, minute)) return null
+      count += x
+      volume += n
+      const exposure = of.columns.kind === 'share' ? n : 1
+      if (exposure > 0) {
+        expected +=
+          exposure * rateAt(leaf, minute, of.slotOf(leaf), of.columns.kind) * of.delaysOf(leaf).share(clock.mark - 1 - minute)
+      }
+    }
+  }
+  return { count, volume, expected }
+}
+
+/** Baselines of the clock's leaves for the hour, and now and then the dispersion of its groups. */
+export function learnHour(clock: Clock, hour: number, columns: Columns, slotOf: SlotOf): void {
+  const isFirst = Number.isNaN(clock.hour)
+  clock.hour = hour
+  const from = hour - HISTORY_HOURS - 1
+  let count = 0
+  let volume = 0
+  for (const leaf of clock.leaves) {
+    leaf.hours.prune(from)
+    leaf.changedFrom = Number.NEGATIVE_INFINITY
+    if (columns.kind === 'count' || clock.leaves.length === 1) continue
+    for (let at = Math.max(from, leaf.hours.first); at < hour - 1; at++) {
+      count += leaf.hours.countAt(at)
+      volume += leaf.hours.volumeAt(at)
+    }
+  }
+  const above = count > 0 ? count / volume : null
+  const pull = columns.kind === 'share' ? SHARE_PULL : COUNT_PULL
+  for (const leaf of clock.leaves) {
+    leaf.baseline = createBaseline(leaf.hours, hour, slotOf, { above, rho: leaf.rho[1], pull })
+  }
+  const first = Math.min(...clock.leaves.map(leaf => leaf.hours.first))
+  if (isFirst || hour % DISPERSION_HOURS === 0 || hour - first < 24) learnDispersion(clock, hour, columns, slotOf)
+}
+
+/** Dispersion of the clock's top group and all below. */
+function learnDispersion(clock: Clock, hour: number, columns: Columns, slotOf: SlotOf): void {
+  const above = new Map<Node, Quarters>()
+  const leaves: Dispersion[] = []
+  for (const leaf of clock.leaves) {
+    const quarters = quartersOf(leaf, hour, columns, slotOf)
+    leaves.push(dispersionOf(quarters, columns.kind))
+    for (let node = leaf.parent; leaf !== clock.top && node !== null; node = node === clock.top ? null : node.parent) {
+      addQuarters(above, node, quarters)
+    }
+  }
+  const pooled = rhoFrom(together(leaves), presumedRho(columns.kind))
+  for (const [i, leaf] of clock.leaves.entries()) leaf.rho = rhoFrom(leaves[i] as Dispersion, pooled)
+  for (const [node, quarters] of above) node.rho = rhoFrom(dispersionOf(quarters, columns.kind), meanRho(node))
+}
+
+/** Dispersion of the groups above the clocks. */
+export function learnAbove(tree: Tree, hour: number, columns: Columns, slotOf: (clock: Clock) => SlotOf): void {
+  if (hour <= tree.hour || (hour % DISPERSION_HOURS !== 0 && tree.hour > hour - DISPERSION_HOURS)) return
+  tree.hour = hour
+  const above = new Map<Node, Quarters>()
+  for (const clock of tree.clocks) {
+    if (clock.top.parent === null) continue
+    for (const leaf of clock.leaves) {
+      if (leaf.baseline === null) continue
+      const quarters = quartersOf(leaf, hour, columns, slotOf(clock))
+      for (let node: Node | null = clock.top.parent; node !== null; node = node.parent) addQuarters(above, node, quarters)
+    }
+  }
+  for (const [node, quarters] of above) node.rho = rhoFrom(dispersionOf(quarters, columns.kind), meanRho(node))
+}
+
+function meanRho(node: Node): Rho {
+  const mean = (at: 0 | 1) => node.children.reduce((sum, child) => sum + child.rho[at], 0) / node.children.length
+  return [mean(0), mean(1)]
+}
+
+function addQuarters(to: Map<Node, Quarters>, node: Node, quarters: Quarters): void {
+  const sums = to.get(node) ?? noQuarters()
+  to.set(node, sums)
+  for (let i = 0; i < QUARTERS; i++) {
+    sums.count[i] = (sums.count[i] as number) + (quarters.count[i] as number)
+    sums.volume[i] = (sums.volume[i] as number) + (quarters.volume[i] as number)
+    sums.expected[i] = (sums.expected[i] as number) + (quarters.expected[i] as number)
+  }
+}
+
+/** The leaf's quarters of an hour before the hour; of each day by the level that the day before it had, which is what was known then. */
+function quartersOf(leaf: Leaf, hour: number, columns: Columns, slotOf: SlotOf): Quarters {
+  const quarters = noQuarters()
+  const until = (hour - 1) * 60
+  const from = until - DISPERSION_DAYS * DAY
+  addUp(leaf, columns.count, from, until - from, a, scratch)
+  addUp(leaf, columns.volume, from, until - from, b, scratch)
+  const begins = leaf.hours.first * 60
+  const level = leaf.baseline?.level ?? 1
+  for (let q = 0; q < QUARTERS; q++) {
+    const start = from + q * QUARTER
+    if (start < begins) continue
+    let x = 0
+    let n = 0
+    for (let i = q * QUARTER; i < (q + 1) * QUARTER; i++) {
+      if (Number.isNaN((a[i] as number) + (b[i] as number))) continue
+      x += a[i] as number
+      n += b[i] as number
+    }
+    const exposure = columns.kind === 'share' ? n : QUARTER
+    quarters.count[q] = x
+    quarters.volume[q] = n
+    quarters.expected[q] = (exposure * rateAt(leaf, start + 7, slotOf, columns.kind)) / level
+  }
+  let before = 1
+  for (let day = 0; day < DISPERSION_DAYS; day++) {
+    let x = SHARE_PULL.level
+    let e = SHARE_PULL.level
+    for (let q = day * 96; q < (day + 1) * 96; q++) {
+      const expected = quarters.expected[q] as number
+      x += Math.min(quarters.count[q] as number, expected + 3 * Math.sqrt(expected + 1))
+      e += expected
+      quarters.expected[q] = expected * before
+    }
+    before = x / e
+  }
+  return quarters
+}

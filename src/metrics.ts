@@ -91,6 +91,18 @@ export const METRICS = {
     labels: ['connector', 'stream'],
     help: 'Everything the vendor showed with an earlier time has been read and committed; the least over the scopes of the stream.',
   },
+  stream_last_success_timestamp_seconds: {
+    kind: 'gauge',
+    unit: 'seconds since the epoch',
+    labels: ['connector', 'stream'],
+    help: 'When the stream was last read and committed; the least over the scopes of the stream.',
+  },
+  task_restarts_total: {
+    kind: 'counter',
+    unit: 'restarts',
+    labels: ['connector', 'stream'],
+    help: 'How often a source partition of the stream failed and was started again.',
+  },
   stream_state: {
     kind: 'gauge',
     unit: '0 or 1',
@@ -186,6 +198,12 @@ export const METRICS = {
     unit: 'requests',
     labels: ['alertmanager', 'outcome'],
     help: 'Requests to Alertmanagers, by outcome (ok, failed).',
+  },
+  role_ready: {
+    kind: 'gauge',
+    unit: '0 or 1',
+    labels: ['role'],
+    help: 'Whether the role can do its work, as /readyz says it; taken when the page is asked for.',
   },
   metrics_folded_total: {
     kind: 'counter',

@@ -59,7 +59,7 @@ export async function backtest(parts: BacktestParts): Promise<Backtest> {
   const judge = parts.createJudge({
     rules,
     zoneOf,
-    ...(fromMs === null ? {} : { from: Object.fromEntries(history.reads.map(read => [botKey(read), fromMs])) }),
+    ...(fromMs === null ? {} : { from: Object.fromEntries(history.reads.map(read => [markKey(read), fromMs])) }),
   })
   const alerts: Alert[] = []
   for (let dayMs = Math.floor(startMs / DAY_MS) * DAY_MS; dayMs < endMs; dayMs += DAY_MS) {
@@ -142,6 +142,9 @@ async function readHistory(parts: BacktestParts): Promise<History> {
     await follower.done.catch(() => {})
   }
 }
+
+/** As `judgedUntil` of the engine names a bot. */
+const markKey = ({ vendor, account, bot_id }: Bot) => JSON.stringify([vendor, account, bot_id])
 
 const botOf = ({ vendor, account, bot_id }: SeriesKey): Bot => ({ vendor, account, bot_id })
 

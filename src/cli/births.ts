@@ -24,6 +24,7 @@ export function bornForConnectors(metrics: Births, connectors: readonly Configur
       for (const reason of REASONS) metrics.born('ingest_rejects_total', { ...labels, reason })
       metrics.born('ingest_unchanged_total', labels)
       metrics.born('rereads_total', labels)
+      metrics.born('task_restarts_total', labels)
     }
     for (let task = 0; task < base.tasksMax; task++) {
       metrics.born('kafka_connect_source_task_source_record_poll_total', { connector: name, task })

@@ -123,6 +123,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   })
 
   get('/metrics', async (_query, reply, headers) => {
+    for (const { role, ok } of options.health()) metrics.set('role_ready', { role }, ok ? 1 : 0)
     const { contentType, body } = await metrics.render(headers.accept)
     return reply.header('content-type', contentType).send(body)
   })

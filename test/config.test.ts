@@ -186,7 +186,10 @@ test.each([
     'aggregator: { retention: a while }',
     'aggregator.retention: takes a duration with its unit, such as 90s, 15m, 1h, 14d or 5y; from 1h to 100y',
   ],
-  ['alerts: { alertmanager: { urls: [] } }', 'alerts.alertmanager.urls: takes a list of http or https addresses, or text with commas'],
+  [
+    'alerts: { alertmanager: { urls: [] } }',
+    'alerts.alertmanager.urls: takes a list of http or https addresses, or text with commas',
+  ],
   [
     'alerts: { alertmanager: { urls: ["http://u:p@h"] } }',
     'alerts.alertmanager.urls.0: takes an address without credentials: they go to alerts.alertmanager.auth',

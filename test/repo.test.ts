@@ -32,7 +32,17 @@ const ALLOWED: Record<string, string[]> = {
   'src/control': ['src/ingest', 'src/source', 'src/kafka'],
   'src/stack': [],
   'src/sim': [],
-  'src/cli': ['src/source', 'src/kafka', 'src/ingest', 'src/aggregate', 'src/serve', 'src/alert', 'src/control', 'src/stack', 'src/sim'],
+  'src/cli': [
+    'src/source',
+    'src/kafka',
+    'src/ingest',
+    'src/aggregate',
+    'src/serve',
+    'src/alert',
+    'src/control',
+    'src/stack',
+    'src/sim',
+  ],
   connectors: ['src/source'],
   'connectors/simulator': ['src/sim'],
 }

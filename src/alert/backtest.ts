@@ -28,7 +28,7 @@ export interface BacktestParts {
   readonly rules: readonly Rule[]
   readonly zoneOf: (vendor: string, account: string) => string
   readonly createJudge: (options: JudgeOptions) => Judge
-  /** Epoch milliseconds; null: all there is. What lies before `fromMs` is learnt, and raises nothing. */
+  /** Epoch milliseconds; null: all there is. Alerts that would have been raised before `fromMs` are left out. */
   readonly fromMs: number | null
   readonly untilMs: number | null
   readonly log: Log
@@ -56,11 +56,7 @@ export async function backtest(parts: BacktestParts): Promise<Backtest> {
   const startMs = Math.min(Infinity, ...history.series.map(({ minutes }) => minutes[0] ?? Infinity))
   if (startMs >= endMs) return { alerts: [], fromMs: null, untilMs: null, channels: 0, channelWeeks: 0 }
 
-  const judge = parts.createJudge({
-    rules,
-    zoneOf,
-    ...(fromMs === null ? {} : { from: Object.fromEntries(history.reads.map(read => [markKey(read), fromMs])) }),
-  })
+  const judge = parts.createJudge({ rules, zoneOf })
   const alerts: Alert[] = []
   for (let dayMs = Math.floor(startMs / DAY_MS) * DAY_MS; dayMs < endMs; dayMs += DAY_MS) {
     if (signal.aborted) throw new FlowError('STOPPED')
@@ -82,7 +78,12 @@ export async function backtest(parts: BacktestParts): Promise<Backtest> {
     const bornMs = Math.min(...[first, ...rest].map(({ minutes }) => minutes[0] ?? Infinity))
     judgedMs += Math.max(0, (untilOf.get(botKey(first.key)) ?? -Infinity) - Math.max(bornMs, judgedFromMs))
   }
-  return { alerts, fromMs: judgedFromMs, untilMs: endMs, channels: channels.size, channelWeeks: judgedMs / WEEK_MS }
+  // All of the history is judged, as the alerter would have: what it raised before is known then, and not raised again.
+  const raisedBefore = new Set(
+    alerts.filter(({ state, updated_at }) => state === 'FIRING' && updated_at < judgedFromMs).map(({ alert_id }) => alert_id),
+  )
+  const shown = alerts.filter(({ alert_id }) => !raisedBefore.has(alert_id))
+  return { alerts: shown, fromMs: judgedFromMs, untilMs: endMs, channels: channels.size, channelWeeks: judgedMs / WEEK_MS }
 }
 
 interface History {
@@ -142,9 +143,6 @@ async function readHistory(parts: BacktestParts): Promise<History> {
     await follower.done.catch(() => {})
   }
 }
-
-/** As `judgedUntil` of the engine names a bot. */
-const markKey = ({ vendor, account, bot_id }: Bot) => JSON.stringify([vendor, account, bot_id])
 
 const botOf = ({ vendor, account, bot_id }: SeriesKey): Bot => ({ vendor, account, bot_id })
 

@@ -6,6 +6,7 @@
  * leave it: a channel of two days is judged by what its hours of day and its siblings show. Once there is more than a week, a single hour counts for no more
  * than the others allow, so an incident does not raise the bar. Older weeks count less, and the last days move the level, so drift is followed.
  */
+import type { Kind } from './detector.ts'
 import type { Hours } from './hours.ts'
 
 export const SLOTS = 168
@@ -17,21 +18,25 @@ const HALF_LIFE_HOURS = 3 * SLOTS
 /** How far back the level looks, and how fast it forgets. */
 const LEVEL_HOURS = SLOTS
 const LEVEL_HALF_LIFE_HOURS = 24
+/** So many counts speak for the level of the weeks. */
+export const LEVEL_PULL = 40
 /** An hour counts for no more than its expectation and so many standard deviations. */
 const CAP_SIGMAS = 3
 
 /** How strongly a level is drawn to the one above it, in counts of the measure: 1 / variance of the ratio between the two. */
-export interface Pull {
+interface Pull {
   readonly slot: number
   readonly hour: number
   readonly whole: number
-  readonly level: number
 }
 
 /** Shares: hours of the week differ from their hour of day by some 15 %, hours of day from the whole by 30 %, groups from their siblings by 50 %. */
-export const SHARE_PULL: Pull = { slot: 40, hour: 11, whole: 4, level: 40 }
+const SHARE_PULL: Pull = { slot: 40, hour: 11, whole: 4 }
 /** Counts: weekends differ from weekdays, nights from days, many times more; siblings say nothing. */
-export const COUNT_PULL: Pull = { slot: 4, hour: 1, whole: 0.5, level: 40 }
+const COUNT_PULL: Pull = { slot: 4, hour: 1, whole: 0.5 }
+
+const WEIGHTS = Float64Array.from({ length: HISTORY_HOURS + 1 }, (_, age) => 0.5 ** (age / HALF_LIFE_HOURS))
+const LEVEL_WEIGHTS = Float64Array.from({ length: LEVEL_HOURS + 1 }, (_, age) => 0.5 ** (age / LEVEL_HALF_LIFE_HOURS))
 
 export interface Baseline {
   /** Expected count for each unit of volume, by hour of the week (local time). */
@@ -61,8 +66,9 @@ export function createBaseline(
   hours: Hours,
   hour: number,
   slotOf: SlotOf,
-  { above, rho, pull }: { above: number | null; rho: number; pull: Pull },
+  { kind, above, rho }: { kind: Kind; above: number | null; rho: number },
 ): Baseline {
+  const pull = kind === 'share' ? SHARE_PULL : COUNT_PULL
   const until = hour - SETTLING_HOURS
   const from = Math.max(until - HISTORY_HOURS, Math.min(hours.first, until))
   const length = until - from
@@ -86,8 +92,8 @@ export function createBaseline(
   }
   for (let i = 0; i < length; i++) {
     const count = hours.countAt(from + i)
-    const volume = hours.volumeAt(from + i)
-    const weight = 0.5 ** ((until - from - i) / HALF_LIFE_HOURS)
+    const volume = kind === 'share' ? hours.volumeAt(from + i) : 1
+    const weight = WEIGHTS[length - i] as number
     counts[i] = count
     volumes[i] = volume
     weights[i] = weight
@@ -123,7 +129,7 @@ export function createBaseline(
         hourRate,
       )
       const expected = Math.max(hourRate, slotRate) * volume
-      const cap = expected + CAP_SIGMAS * Math.sqrt(expected * (1 + rho * (pull === COUNT_PULL ? expected : volume)) + 1)
+      const cap = expected + CAP_SIGMAS * Math.sqrt(expected * (1 + rho * (kind === 'count' ? expected : volume)) + 1)
       if (count > cap) cuts[i] = count - cap
     }
     for (let i = 0; i < length; i++) {
@@ -146,10 +152,10 @@ export function createBaseline(
     doubt[slot] = 1 / ((bySlot.count[slot] as number) + Math.min(pull.slot, hourSure) + 1e-9)
   }
 
-  let recent = pull.level
-  let expected = pull.level
+  let recent = LEVEL_PULL
+  let expected = LEVEL_PULL
   for (let i = Math.max(0, length - LEVEL_HOURS); i < length; i++) {
-    const weight = 0.5 ** ((length - i) / LEVEL_HALF_LIFE_HOURS)
+    const weight = LEVEL_WEIGHTS[length - i] as number
     recent += weight * (counts[i] as number)
     expected += weight * (volumes[i] as number) * (rate[slots[i] as number] as number)
   }

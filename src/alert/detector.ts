@@ -85,7 +85,12 @@ export function mostUnusual(
   doubtOf: () => number,
   firstEnd: number,
 ): Window | null {
-  for (let i = 0; i < SPAN; i++) {
+  const longest = limits.lengths.at(-1) as number
+  const first = Math.max(0, firstEnd - longest)
+  counts[first] = 0
+  volumes[first] = 0
+  expecteds[first] = 0
+  for (let i = first; i < SPAN; i++) {
     counts[i + 1] = (counts[i] as number) + (recent.count[i] as number)
     volumes[i + 1] = (volumes[i] as number) + (recent.volume[i] as number)
     expecteds[i + 1] = (expecteds[i] as number) + (recent.expected[i] as number)
@@ -97,6 +102,8 @@ export function mostUnusual(
     // No tail is so thin that these would be within the budget: they need no closer look.
     const leastLog = Math.log(WEEK_MINUTES / (length * limits.budget)) - 3
     for (let until = Math.max(firstEnd, SPAN - ENDS + 1, length); until <= SPAN; until++) {
+      // A window that ends with a minute without counts is no more unusual than the one that ended with the last count.
+      if (recent.count[until - 1] === 0) continue
       const from = until - length
       const count = (counts[until] as number) - (counts[from] as number)
       if (count < limits.minCount) continue

@@ -1,6 +1,6 @@
 /** What the groups of a tree hold, kept up to date: expectations, the last two hours, baselines and dispersion. */
-import { COUNT_PULL, createBaseline, HISTORY_HOURS, SHARE_PULL, type SlotOf } from './baseline.ts'
-import { AGES, type Delays } from './delay.ts'
+import { createBaseline, HISTORY_HOURS, LEVEL_PULL, type SlotOf } from './baseline.ts'
+import { AGES } from './delay.ts'
 import { type Kind, SPAN } from './detector.ts'
 import {
   type Dispersion,
@@ -19,8 +19,8 @@ import type { Rule } from '../rules.ts'
 import type { Clock, Leaf, Node, Tree } from './tree.ts'
 
 const DAY = 1440
-/** Dispersion is measured anew so often; every hour while there is less than a day of it. */
-const DISPERSION_HOURS = 6
+/** Dispersion is measured anew once a day; in the first days, when each day says much, more often. */
+const isDispersionDue = (hour: number, first: number) => hour % (hour - first < 96 ? 6 : 24) === 0
 
 /** Where the measures of a rule stand among those that are held. */
 export interface Columns {
@@ -43,16 +43,29 @@ function addUp(leaf: Leaf, column: number, from: number, length: number, into: F
   }
 }
 
-/** Expected count of a minute for each unit of volume: between the middles of two hours along a line, so that a slope is no staircase. */
-function rateAt(leaf: Leaf, minute: number, slotOf: SlotOf, kind: Kind): number {
-  if (leaf.baseline === null) return 0
-  const { rate } = leaf.baseline
-  const hour = Math.floor(minute / 60)
-  const part = (minute - hour * 60 + 0.5) / 60
-  const here = rate[slotOf(hour)] as number
-  const there = rate[slotOf(part < 0.5 ? hour - 1 : hour + 1)] as number
-  const mixed = here + Math.abs(part - 0.5) * (there - here)
-  return kind === 'share' ? mixed : mixed / 60
+/**
+ * Expected counts of minutes for each unit of volume: between the middles of two hours along a line, so that a slope is no staircase. Made for minutes that
+ * follow one another.
+ */
+function ratesOf(leaf: Leaf, slotOf: SlotOf, kind: Kind): (minute: number) => number {
+  const rate = leaf.baseline?.rate
+  const scale = kind === 'share' ? 1 : 1 / 60
+  let known = Number.NaN
+  let before = 0
+  let here = 0
+  let after = 0
+  return minute => {
+    if (rate === undefined) return 0
+    const hour = Math.floor(minute / 60)
+    if (hour !== known) {
+      known = hour
+      before = (rate[slotOf(hour - 1)] as number) * scale
+      here = (rate[slotOf(hour)] as number) * scale
+      after = (rate[slotOf(hour + 1)] as number) * scale
+    }
+    const part = (minute - hour * 60 + 0.5) / 60
+    return here + (part < 0.5 ? (0.5 - part) * (before - here) : (part - 0.5) * (after - here))
+  }
 }
 
 /** Minutes that one of the group's alerts, or one above it, has used: they raise no other. */
@@ -70,11 +83,9 @@ const isLate = (clock: Clock, leaf: Leaf, minute: number) =>
   leaf.late.has(minute) || clock.late.some(([from, until]) => minute >= from && minute < until)
 
 /** Makes the leaf's last two hours those before the minute `end`. */
-export function refreshLeaf(
-  { clock, rule, columns, slotOf, delays }: { clock: Clock; rule: Rule; columns: Columns; slotOf: SlotOf; delays: Delays },
-  leaf: Leaf,
-  end: number,
-): void {
+export function refreshLeaf(clock: Clock, leaf: Leaf, end: number, rule: Rule, columns: Columns): void {
+  const { delays, slotOf } = clock
+  const { kind } = columns
   const mark = clock.mark as number
   let from = Number.isNaN(leaf.end) ? end - SPAN : Math.min(leaf.changedFrom, leaf.end)
   if (leaf.knownUntil !== mark && !delays.isTrivial) from = Math.min(from, end - AGES - 1)
@@ -85,26 +96,20 @@ export function refreshLeaf(
   const { count, volume, expected } = leaf.recent
   addUp(leaf, columns.count, from, length, a, scratch)
   addUp(leaf, columns.volume, from, length, b, scratch)
+  const rateAt = ratesOf(leaf, slotOf, kind)
   const isQuiet = leaf.late.size === 0 && clock.late.length === 0
-  const hasEpisodes = leaf.episodes.length > 0 || [...leaf.upwards()].some(node => node.episodes.length > 0)
+  let hasEpisodes = false
+  for (let node: Node | null = leaf; node !== null; node = node.parent) hasEpisodes ||= node.episodes.length > 0
   for (let i = 0; i < length; i++) {
     const minute = from + i
     const at = SPAN - length + i
     const x = a[i] as number
     const n = b[i] as number
     const isOut = Number.isNaN(x + n) || (!isQuiet && isLate(clock, leaf, minute)) || (hasEpisodes && isTaken(leaf, minute, rule))
-    if (isOut) {
-      count[at] = 0
-      volume[at] = 0
-      expected[at] = 0
-      continue
-    }
-    count[at] = x
-    volume[at] = n
-    expected[at] =
-      columns.kind === 'share' && n === 0
-        ? 0
-        : (columns.kind === 'share' ? n : 1) * rateAt(leaf, minute, slotOf, columns.kind) * delays.share(mark - 1 - minute)
+    count[at] = isOut ? 0 : x
+    volume[at] = isOut ? 0 : n
+    const exposure = isOut ? 0 : kind === 'share' ? n : 1
+    expected[at] = exposure === 0 ? 0 : exposure * rateAt(minute) * delays.share(mark - 1 - minute)
   }
 }
 
@@ -115,17 +120,19 @@ export function sumsOf(
   node: Node,
   from: number,
   until: number,
-  of: { columns: Columns; clockOf: (leaf: Leaf) => Clock; slotOf: (leaf: Leaf) => SlotOf; delaysOf: (leaf: Leaf) => Delays },
+  columns: Columns,
+  clockOf: (leaf: Leaf) => Clock,
 ): { count: number; volume: number; expected: number } | null {
   let count = 0
   let volume = 0
   let expected = 0
   const length = until - from
   for (const leaf of node.leaves) {
-    const clock = of.clockOf(leaf)
+    const clock = clockOf(leaf)
     if (clock.mark === null) continue
-    addUp(leaf, of.columns.count, from, length, a, scratch)
-    addUp(leaf, of.columns.volume, from, length, b, scratch)
+    addUp(leaf, columns.count, from, length, a, scratch)
+    addUp(leaf, columns.volume, from, length, b, scratch)
+    const rateAt = ratesOf(leaf, clock.slotOf, columns.kind)
     for (let i = 0; i < length; i++) {
       const minute = from + i
       if (minute >= clock.mark) break
@@ -134,18 +141,15 @@ export function sumsOf(
       if (Number.isNaN(x + n) || isLate(clock, leaf, minute)) return null
       count += x
       volume += n
-      const exposure = of.columns.kind === 'share' ? n : 1
-      if (exposure > 0) {
-        expected +=
-          exposure * rateAt(leaf, minute, of.slotOf(leaf), of.columns.kind) * of.delaysOf(leaf).share(clock.mark - 1 - minute)
-      }
+      const exposure = columns.kind === 'share' ? n : 1
+      if (exposure > 0) expected += exposure * rateAt(minute) * clock.delays.share(clock.mark - 1 - minute)
     }
   }
   return { count, volume, expected }
 }
 
 /** Baselines of the clock's leaves for the hour, and now and then the dispersion of its groups. */
-export function learnHour(clock: Clock, hour: number, columns: Columns, slotOf: SlotOf): void {
+export function learnHour(clock: Clock, hour: number, columns: Columns): void {
   const isFirst = Number.isNaN(clock.hour)
   clock.hour = hour
   const from = hour - HISTORY_HOURS - 1
@@ -161,20 +165,19 @@ export function learnHour(clock: Clock, hour: number, columns: Columns, slotOf: 
     }
   }
   const above = count > 0 ? count / volume : null
-  const pull = columns.kind === 'share' ? SHARE_PULL : COUNT_PULL
   for (const leaf of clock.leaves) {
-    leaf.baseline = createBaseline(leaf.hours, hour, slotOf, { above, rho: leaf.rho[1], pull })
+    leaf.baseline = createBaseline(leaf.hours, hour, clock.slotOf, { kind: columns.kind, above, rho: leaf.rho[1] })
   }
   const first = Math.min(...clock.leaves.map(leaf => leaf.hours.first))
-  if (isFirst || hour % DISPERSION_HOURS === 0 || hour - first < 24) learnDispersion(clock, hour, columns, slotOf)
+  if (isFirst || isDispersionDue(hour, first)) learnDispersion(clock, hour, columns)
 }
 
 /** Dispersion of the clock's top group and all below. */
-function learnDispersion(clock: Clock, hour: number, columns: Columns, slotOf: SlotOf): void {
+function learnDispersion(clock: Clock, hour: number, columns: Columns): void {
   const above = new Map<Node, Quarters>()
   const leaves: Dispersion[] = []
   for (const leaf of clock.leaves) {
-    const quarters = quartersOf(leaf, hour, columns, slotOf)
+    const quarters = quartersOf(leaf, hour, columns, clock.slotOf)
     leaves.push(dispersionOf(quarters, columns.kind))
     for (let node = leaf.parent; leaf !== clock.top && node !== null; node = node === clock.top ? null : node.parent) {
       addQuarters(above, node, quarters)
@@ -186,15 +189,16 @@ function learnDispersion(clock: Clock, hour: number, columns: Columns, slotOf: S
 }
 
 /** Dispersion of the groups above the clocks. */
-export function learnAbove(tree: Tree, hour: number, columns: Columns, slotOf: (clock: Clock) => SlotOf): void {
-  if (hour <= tree.hour || (hour % DISPERSION_HOURS !== 0 && tree.hour > hour - DISPERSION_HOURS)) return
+export function learnAbove(tree: Tree, hour: number, columns: Columns): void {
+  const first = Math.min(...tree.clocks.flatMap(clock => clock.leaves.map(leaf => leaf.hours.first)))
+  if (hour <= tree.hour || !(Number.isNaN(tree.hour) || isDispersionDue(hour, first))) return
   tree.hour = hour
   const above = new Map<Node, Quarters>()
   for (const clock of tree.clocks) {
     if (clock.top.parent === null) continue
     for (const leaf of clock.leaves) {
       if (leaf.baseline === null) continue
-      const quarters = quartersOf(leaf, hour, columns, slotOf(clock))
+      const quarters = quartersOf(leaf, hour, columns, clock.slotOf)
       for (let node: Node | null = clock.top.parent; node !== null; node = node.parent) addQuarters(above, node, quarters)
     }
   }
@@ -225,6 +229,7 @@ function quartersOf(leaf: Leaf, hour: number, columns: Columns, slotOf: SlotOf):
   addUp(leaf, columns.volume, from, until - from, b, scratch)
   const begins = leaf.hours.first * 60
   const level = leaf.baseline?.level ?? 1
+  const rateAt = ratesOf(leaf, slotOf, columns.kind)
   for (let q = 0; q < QUARTERS; q++) {
     const start = from + q * QUARTER
     if (start < begins) continue
@@ -238,12 +243,12 @@ function quartersOf(leaf: Leaf, hour: number, columns: Columns, slotOf: SlotOf):
     const exposure = columns.kind === 'share' ? n : QUARTER
     quarters.count[q] = x
     quarters.volume[q] = n
-    quarters.expected[q] = (exposure * rateAt(leaf, start + 7, slotOf, columns.kind)) / level
+    quarters.expected[q] = (exposure * rateAt(start + 7)) / level
   }
   let before = 1
   for (let day = 0; day < DISPERSION_DAYS; day++) {
-    let x = SHARE_PULL.level
-    let e = SHARE_PULL.level
+    let x = LEVEL_PULL
+    let e = LEVEL_PULL
     for (let q = day * 96; q < (day + 1) * 96; q++) {
       const expected = quarters.expected[q] as number
       x += Math.min(quarters.count[q] as number, expected + 3 * Math.sqrt(expected + 1))

@@ -175,7 +175,10 @@ export function createJudge(options: JudgeOptions): Judge {
         places: plans.map(plan => {
           const tree = treeOf(plan, key.vendor)
           const leaf = tree.leafOf(key)
-          const clock = tree.clockOf(leaf)
+          const clock = tree.clockOf(leaf, account => ({
+            slotOf: slotOf(key.vendor, account),
+            delays: delaysOf(plan, key.vendor, account),
+          }))
           leaf.addSeries(name, minutes)
           leaf.changedFrom = Number.NEGATIVE_INFINITY
           places.set(leaf, clock)
@@ -226,8 +229,6 @@ export function createJudge(options: JudgeOptions): Judge {
           {
             columns: plan.columns,
             lengths: plan.lengths,
-            slotOf: account => slotOf(vendorOf(tree), account),
-            delaysOf: account => delaysOf(plan, vendorOf(tree), account),
             clockOf: leaf => places.get(leaf) as Clock,
             lateMs,
           },
@@ -333,8 +334,6 @@ function setMark(clock: Clock, bot: string, { completeUntil }: Read): void {
 interface Surroundings {
   readonly columns: Columns
   readonly lengths: readonly number[]
-  readonly slotOf: (account: string) => SlotOf
-  readonly delaysOf: (account: string) => Delays
   readonly clockOf: (leaf: Leaf) => Clock
   readonly lateMs: number
 }
@@ -344,7 +343,7 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
   const { rule, root } = tree
   const { columns, lengths, lateMs } = around
   const verdicts: Verdict[] = []
-  const slotOfLeaf = (leaf: Leaf, end: number) => around.slotOf(leaf.labels.account ?? '')(Math.floor((end - 1) / 60))
+  const slotOfLeaf = (leaf: Leaf, end: number) => around.clockOf(leaf).slotOf(Math.floor((end - 1) / 60))
 
   /** Up to where each clock may be judged now. */
   function limits(): Map<Clock, number> {
@@ -376,7 +375,7 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
     clock.seen = { mark, ...sums }
     if (seen === null || nowMs === null) return
     const shift = mark - seen.mark
-    around.delaysOf(clock.account).learn(seen.mark, mark, minute => {
+    clock.delays.learn(seen.mark, mark, minute => {
       const then = minute - (seen.mark - AGES - 1)
       return {
         was: seen.count[then] ?? 0,
@@ -411,16 +410,17 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
     const changed = new Map<Node, number>()
     const parents = new Map<Node, number>()
     for (const clock of ready) {
-      const slotOf = around.slotOf(clock.account)
       const hour = Math.floor((end - 1) / 60)
-      if (clock.hour !== hour) learnHour(clock, hour, columns, slotOf)
-      learnAbove(tree, hour, columns, each => around.slotOf(each.account))
-      const delays = around.delaysOf(clock.account)
+      if (clock.hour !== hour) {
+        learnHour(clock, hour, columns)
+        learnAbove(tree, hour, columns)
+      }
+      const { delays } = clock
       for (const leaf of clock.leaves) {
         const first = Math.max(end - SPAN, Math.min(leaf.changedFrom, Number.isNaN(leaf.end) ? end - SPAN : leaf.end))
         const isAged = leaf.knownUntil !== clock.mark && !delays.isTrivial
         if (first >= end && !isAged) continue
-        refreshLeaf({ clock, rule, columns, slotOf, delays }, leaf, end)
+        refreshLeaf(clock, leaf, end, rule, columns)
         leaf.changedFrom = Number.POSITIVE_INFINITY
         if (first < end) changed.set(leaf, first)
         const from = isAged ? Math.min(first, end - AGES - 1) : first
@@ -531,7 +531,7 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
     let all = 0
     for (const leaf of node.leaves) {
       const clock = around.clockOf(leaf)
-      const delays = around.delaysOf(clock.account)
+      const { delays } = clock
       for (let minute = range.from; minute < range.until; minute++) {
         const expected = leaf.recent.expected[minute - (leaf.end - SPAN)] ?? 0
         if (expected === 0) continue
@@ -567,12 +567,7 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
     for (const length of lengths) {
       const from = edge - length
       if (from <= start) return null
-      const sums = sumsOf(node, from, edge, {
-        columns,
-        clockOf: around.clockOf,
-        slotOf: leaf => around.slotOf(leaf.labels.account ?? ''),
-        delaysOf: leaf => around.delaysOf(leaf.labels.account ?? ''),
-      })
+      const sums = sumsOf(node, from, edge, columns, around.clockOf)
       if (sums === null) return null
       if ((ratio - 1) * sums.expected < TELLING && length < longest) continue
       return sums.count <= sums.expected * (1 + (ratio - 1) / 2) ? from : null
@@ -581,7 +576,7 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
   }
 
   function settledAge(clock: Clock): number {
-    const delays = around.delaysOf(clock.account)
+    const delays = clock.delays
     for (let age = 0; age < AGES; age++) if (delays.share(age) >= SETTLED_SHARE) return age
     return AGES
   }

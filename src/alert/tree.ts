@@ -6,7 +6,8 @@
 import { type Recent, SPAN } from './detector.ts'
 import type { Rho } from './dispersion.ts'
 import { Hours } from './hours.ts'
-import type { Baseline } from './baseline.ts'
+import type { Baseline, SlotOf } from './baseline.ts'
+import type { Delays } from './delay.ts'
 import type { Minutes } from './minutes.ts'
 import type { Alert } from '../records.ts'
 import type { Level, Rule } from '../rules.ts'
@@ -116,6 +117,8 @@ export interface Clock {
   readonly key: string
   readonly account: string
   readonly top: Node
+  readonly slotOf: SlotOf
+  readonly delays: Delays
   /** Up to where each of its bots has been read. */
   readonly marks: Map<string, number>
   readonly leaves: Leaf[]
@@ -177,7 +180,7 @@ export class Tree {
   }
 
   /** The clock of a smallest group. */
-  clockOf(leaf: Leaf): Clock {
+  clockOf(leaf: Leaf, make: (account: string) => { slotOf: SlotOf; delays: Delays }): Clock {
     const depth = Math.min(leaf.depth, this.rule.by.indexOf('bot_id') < 0 ? leaf.depth : this.rule.by.indexOf('bot_id'))
     let top: Node = leaf
     while (top.depth > depth) top = top.parent as Node
@@ -189,6 +192,7 @@ export class Tree {
         key,
         account: top.labels.account ?? '',
         top,
+        ...make(top.labels.account ?? ''),
         marks: new Map(),
         leaves: top.leaves,
         mark: null,

@@ -117,7 +117,11 @@ function alertRulesPage(): string {
   const { properties } = z.toJSONSchema(RuleConfig, { io: 'output', unrepresentable: 'any' }) as {
     properties: Record<string, Property>
   }
-  const shown = shownRule({ ...DEFAULT_RULE, budget: 0.5, burn: ruleOf('', RuleConfig.parse({ per: 'sessions', budget: 0.1 })).burn })
+  const shown = shownRule({
+    ...DEFAULT_RULE,
+    budget: 0.5,
+    burn: ruleOf('', RuleConfig.parse({ per: 'sessions', budget: 0.1 })).burn,
+  })
   const rows = Object.entries(properties).map(([key, { description = '' }]) => {
     const standard = key === 'per' || key === 'budget' ? '' : `\`${JSON.stringify(shown[key]).replaceAll('"', '')}\``
     return [`\`${key}\``, standard, description]

@@ -41,8 +41,8 @@ export function bornForAggregator(metrics: Births, { sessions, messages, events 
   metrics.born('aggregate_left_out_total', { topic: 'none', reason: 'late' })
 }
 
-export function bornForServer(metrics: Births, { series, progress, aggregateOffsets }: TopicNames): void {
-  for (const topic of [series, progress, aggregateOffsets]) metrics.born('serve_invalid_records_total', { topic })
+export function bornForServer(metrics: Births, { series, progress, aggregateOffsets, alerts }: TopicNames): void {
+  for (const topic of [series, progress, aggregateOffsets, alerts]) metrics.born('serve_invalid_records_total', { topic })
 }
 
 export function bornForAlerter(metrics: Births, alertmanagers: readonly string[]): void {

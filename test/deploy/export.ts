@@ -16,7 +16,10 @@ const startMs = Date.now()
 
 for (let at = 0; at < Number(minutes); at++) {
   await sleep(startMs + at * 60_000 - Date.now())
-  const page = await (await fetch(`${base}/metrics`)).text()
+  const page = await fetch(`${base}/metrics`).then(
+    answer => answer.text(),
+    () => '',
+  )
   for (const line of page.split('\n')) {
     const [, name = '', labels = '', value = ''] = /^([a-z_]+)(\{.*\})? (\S+)$/.exec(line) ?? []
     if (!wanted.has(name)) continue

@@ -1,17 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, inject, test, vi } from 'vitest'
+import { createJudge } from '../../src/alert/judge.ts'
 import { type Alerter, type AlerterParts, startAlerter } from '../../src/alert/run.ts'
 import { systemClock } from '../../src/clock.ts'
 import { partitionOf } from '../../src/kafka/partition.ts'
 import { silentLog } from '../../src/log.ts'
 import { DEFAULT_RULE } from '../../src/rules.ts'
 import { alertTransactionalId } from '../../src/topics.ts'
+import { historyOf } from '../alert/history.ts'
 import { plainJudge } from '../alert/plain-judge.ts'
 import { type SeriesWorld, seriesWorld } from '../support/series-world.ts'
 
 const PARTITIONS = 3
 const MINUTE_MS = 60_000
-const WAIT = { timeout: 30_000, interval: 100 }
+const WAIT = { timeout: 45_000, interval: 100 }
 
 const endings: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -166,6 +168,52 @@ test('an alert whose rule is taken out of the config is ended, as nothing else w
   const other = { ...DEFAULT_RULE, name: 'another' }
   alerter(of, { options: { groupId: `${of.names.alerts}-group`, rules: [other], zoneOf: () => 'UTC' } })
   await vi.waitFor(async () => expect(states(await of.alerts())).toEqual(['botmaker FIRING', 'botmaker RESOLVED']), WAIT)
+})
+
+/** Eight usual days of one channel up to so many minutes before now, and what comes after them. */
+async function longHistory(of: SeriesWorld, untilMs: number) {
+  await of.points(home(bot('botmaker')), historyOf({ fromMs: untilMs - 8 * 86_400_000, untilMs }))
+  await read(of, 'botmaker', untilMs)
+}
+
+test('an outage of an hour, a backfill and a rebuild of the series raise nothing, and an incident after them does', async () => {
+  const of = await world()
+  const outageMs = ago(100)
+  await longHistory(of, outageMs)
+  const { alerter: running } = alerter(of, { createJudge })
+  await ready(running)
+  // What happened in the outage becomes known at once and late: more than an hour of it with many transfers.
+  const late = { fromMs: outageMs, untilMs: ago(65), times: 6 }
+  const after = historyOf({ fromMs: outageMs, untilMs: ago(30), incident: late, seed: 2 })
+  await of.points(home(bot('botmaker')), after)
+  await read(of, 'botmaker', ago(60))
+  // A bot whose history is read from thirty days ago, with weeks in which most were handed over.
+  const old = { fromMs: ago(30 * 1440), untilMs: ago(10 * 1440) }
+  await of.points(
+    home(bot('botmaker', 'b2')),
+    historyOf({ ...old, bot_id: 'b2', sessions: 3, share: 0.05, incident: { ...old, fromMs: ago(12 * 1440), times: 12 } }),
+  )
+  // Every minute is published again with its next revision, as a rebuild does.
+  await of.points(
+    home(bot('botmaker')),
+    historyOf({ fromMs: outageMs - 8 * 86_400_000, untilMs: outageMs }).map(each => ({ ...each, revision: 2 })),
+  )
+  await read(of, 'botmaker', ago(30))
+  // Something that shows that all of it has been judged.
+  await of.points(home(bot('koreai')), historyOf({ vendor: 'koreai', fromMs: ago(3 * 1440), untilMs: ago(20) }))
+  const incident = { fromMs: ago(20), untilMs: ago(2), times: 7 }
+  await of.points(home(bot('koreai')), historyOf({ vendor: 'koreai', fromMs: ago(20), untilMs: ago(2), incident }))
+  await read(of, 'koreai', ago(2))
+  await vi.waitFor(async () => expect(states(await of.alerts())).toEqual(['koreai FIRING']), WAIT)
+  await of.points(
+    home(bot('botmaker')),
+    historyOf({ fromMs: ago(30), untilMs: ago(2), incident: { ...incident, fromMs: ago(25) } }),
+  )
+  await read(of, 'botmaker', ago(2))
+  await vi.waitFor(
+    async () => expect(new Set(states(await of.alerts()))).toEqual(new Set(['koreai FIRING', 'botmaker FIRING'])),
+    WAIT,
+  )
 })
 
 test('a stop ends the alerter at once and quietly', async () => {

@@ -11,8 +11,9 @@ export const QUARTER = 15
 /** Days back. */
 export const DISPERSION_DAYS = 12
 export const QUARTERS = DISPERSION_DAYS * 96
-/** One window counts for no more than so many standard deviations, so that an incident does not pass for noise. */
-const CAP_SIGMAS = 4
+/** One window counts for no more than so many standard deviations, as the rest of the windows show them, so that an incident does not pass for noise. */
+const CAP_SIGMAS = 3
+const ROUNDS = 4
 /** Where nothing is known: a rate that varies by 35 % at a share of 8 %. */
 const PRESUMED: Readonly<Record<Kind, number>> = { share: 0.01, count: 0.1 }
 const LEAST = 0.0003
@@ -45,7 +46,18 @@ export function dispersionOf(quarters: Quarters, kind: Kind): Dispersion {
   return { quarter: shownBy(quarters, 1, kind), hour: shownBy(quarters, 4, kind) }
 }
 
-function shownBy({ count, volume, expected }: Quarters, size: number, kind: Kind): Shown {
+function shownBy(quarters: Quarters, size: number, kind: Kind): Shown {
+  let shown: Shown = { sum: 0, weight: 0 }
+  for (let round = 0, rho = PRESUMED[kind]; round < ROUNDS; round++) {
+    shown = shownWith(quarters, size, kind, rho)
+    if (shown.weight === 0) break
+    rho = Math.min(MOST, Math.max(LEAST, shown.sum / shown.weight))
+  }
+  return shown
+}
+
+/** @param rho What one window may vary by without being cut. */
+function shownWith({ count, volume, expected }: Quarters, size: number, kind: Kind, rho: number): Shown {
   let sum = 0
   let weight = 0
   for (let i = 0; i + size <= QUARTERS; i += size) {
@@ -61,7 +73,7 @@ function shownBy({ count, volume, expected }: Quarters, size: number, kind: Kind
     const byChance = kind === 'share' ? e * Math.max(0.05, 1 - e / Math.max(n, 1)) : e
     const lever = kind === 'share' ? byChance * Math.max(0, n - 1) : e * e
     if (lever === 0) continue
-    const spread = byChance + PRESUMED[kind] * lever
+    const spread = byChance + rho * lever
     const square = Math.min((x - e) ** 2, CAP_SIGMAS ** 2 * (spread + 1))
     // Windows with many counts say more: the square of a count varies with the square of its variance.
     const trust = 1 / (2 * spread * spread + spread)

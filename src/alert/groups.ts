@@ -115,18 +115,20 @@ export function refreshLeaf(clock: Clock, leaf: Leaf, end: number, rule: Rule, c
 
 const scratch = new Float64Array(DISPERSION_DAYS * DAY)
 
-/** What a group counted in a range, whether or not alerts have used it; null where a vendor does not tell some of it, or some of it was known too late. */
-export function sumsOf(
+/**
+ * What a group counted and was expected to count in each minute of a range, whether or not alerts have used it; null where a vendor does not tell some of it, or
+ * some of it was known too late.
+ */
+export function minutesOf(
   node: Node,
   from: number,
   until: number,
   columns: Columns,
   clockOf: (leaf: Leaf) => Clock,
-): { count: number; volume: number; expected: number } | null {
-  let count = 0
-  let volume = 0
-  let expected = 0
+): { count: Float64Array; expected: Float64Array } | null {
   const length = until - from
+  const count = new Float64Array(length)
+  const expected = new Float64Array(length)
   for (const leaf of node.leaves) {
     const clock = clockOf(leaf)
     if (clock.mark === null) continue
@@ -139,13 +141,13 @@ export function sumsOf(
       const x = a[i] as number
       const n = b[i] as number
       if (Number.isNaN(x + n) || isLate(clock, leaf, minute)) return null
-      count += x
-      volume += n
+      count[i] = (count[i] as number) + x
       const exposure = columns.kind === 'share' ? n : 1
-      if (exposure > 0) expected += exposure * rateAt(minute) * clock.delays.share(clock.mark - 1 - minute)
+      if (exposure === 0) continue
+      expected[i] = (expected[i] as number) + exposure * rateAt(minute) * clock.delays.share(clock.mark - 1 - minute)
     }
   }
-  return { count, volume, expected }
+  return { count, expected }
 }
 
 /** Baselines of the clock's leaves for the hour, and now and then the dispersion of its groups. */

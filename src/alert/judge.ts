@@ -13,7 +13,7 @@ import { choose, doubtOf, held, type Range, rangeOf } from './choice.ts'
 import { AGES, Delays } from './delay.ts'
 import { lengthsBetween, type Limits, mostUnusual, onsetOf, SPAN, tailOf } from './detector.ts'
 import { presumedRho, rhoBy } from './dispersion.ts'
-import { type Columns, learnAbove, learnHour, refreshLeaf, sumsOf } from './groups.ts'
+import { type Columns, learnAbove, learnHour, minutesOf, refreshLeaf } from './groups.ts'
 import { slotsIn } from './local-time.ts'
 import { MINUTE_MS, Minutes } from './minutes.ts'
 import { type Clock, type Episode, Leaf, type Node, Tree } from './tree.ts'
@@ -86,8 +86,10 @@ const WARM_UP_HOURS = 24
 const LEAF_BUDGET = 0.7
 /** A withdrawn minute that is older was rolled up. */
 const ROLLED_UP = 7 * 1440
-/** A window may say that a rise is over when the rise would have brought so many more counts in it. */
+/** A rise is over where the usual rate explains a window e^3 times better than half of the rise does; where no window is that telling, the longest decides. */
 const TELLING = 3
+/** How far back the end of a rise is looked for, in minutes. */
+const MOST_ENDING = 720
 /** The rate is judged where at least this share of what happened is known. */
 const SETTLED_SHARE = 0.8
 
@@ -562,17 +564,38 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
   function backSince({ node, start, alert }: Episode, end: number): number | null {
     const clocks = [...new Set(node.leaves.map(around.clockOf))]
     const edge = Math.min(end, ...clocks.map(clock => (clock.mark ?? end) - settledAge(clock)))
-    const ratio = Math.max(rule.minRatio, alert.observed / Math.max(alert.expected, 1e-9))
+    const raised = Math.max(rule.minRatio, alert.observed / Math.max(alert.expected, 1e-9))
+    // Half of the excess: what was seen when the alert was raised is more than what goes on.
+    const ratio = 1 + (raised - 1) / 2
     const longest = lengths.at(-1) as number
     for (const length of lengths) {
       const from = edge - length
       if (from <= start) return null
-      const sums = sumsOf(node, from, edge, columns, around.clockOf)
-      if (sums === null) return null
-      if ((ratio - 1) * sums.expected < TELLING && length < longest) continue
-      return sums.count <= sums.expected * (1 + (ratio - 1) / 2) ? from : null
+      const minutes = minutesOf(node, from, edge, columns, around.clockOf)
+      if (minutes === null) return null
+      const count = sum(minutes.count)
+      const expected = sum(minutes.expected)
+      const isBack = expected * (ratio - 1) - count * Math.log(ratio) >= TELLING
+      if (isBack || (length === longest && count <= expected * ratio)) return endOf(node, start, from, edge, ratio)
     }
     return null
+  }
+
+  /** The minute behind the incident: up to where a raised rate explains the counts best. */
+  function endOf(node: Node, start: number, from: number, edge: number, ratio: number): number {
+    const first = Math.max(start, edge - MOST_ENDING)
+    const minutes = minutesOf(node, first, edge, columns, around.clockOf)
+    if (minutes === null) return from
+    let end = first + 1
+    let most = Number.NEGATIVE_INFINITY
+    let gain = 0
+    for (let i = 0; i < minutes.count.length; i++) {
+      gain += (minutes.count[i] as number) * Math.log(ratio) - (ratio - 1) * (minutes.expected[i] as number)
+      if (gain <= most) continue
+      most = gain
+      end = first + i + 1
+    }
+    return end
   }
 
   function settledAge(clock: Clock): number {
@@ -623,6 +646,8 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
     for (const child of node.children) forgetEpisodes(child, end)
   }
 }
+
+const sum = (values: Float64Array) => values.reduce((all, each) => all + each, 0)
 
 interface Found {
   readonly node: Node

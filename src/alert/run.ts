@@ -7,6 +7,7 @@
  *
  * When numbers are added, or a transaction fails, everything is dropped and restored from the topics: nothing in memory is repaired.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { aborted } from '../abort.ts'
 import type { Clock } from '../clock.ts'
 import { asFlowError } from '../errors.ts'
@@ -21,7 +22,7 @@ import { type Alert, botKey, type SeriesPoint } from '../records.ts'
 import { LEVELS, type Rule } from '../rules.ts'
 import { schemaText } from '../schemas.ts'
 import type { TopicNames } from '../topics.ts'
-import type { Judge, JudgeOptions, SeriesKey } from './judge.ts'
+import type { Judge, JudgeOptions, Read, SeriesKey } from './judge.ts'
 import { type Bot, measuresOf, type Reading, readingOf } from './reads.ts'
 import { claimShares, numberOf, type Offsets, type Share, type ShareParts } from './share.ts'
 
@@ -230,6 +231,7 @@ function startWatch(
   const stop = new AbortController()
   const signal = AbortSignal.any([parts.signal, stop.signal])
   const shares = new Map<number, Share>()
+  const begun = new Set<Share>()
   let failedNumber: number | null = null
   /** The publishing in hand. */
   let inHand: Promise<unknown> = Promise.resolve()
@@ -320,7 +322,7 @@ function startWatch(
     for (const share of shares.values()) {
       if (signal.aborted || !shares.has(share.number)) continue
       const bots = [...intake.bots.values()].filter(({ vendor }) => numberOf(vendor, parts.partitions) === share.number)
-      const verdicts = share.judge.judge(reading.reads(bots), clock.now())
+      const verdicts = await judgeShare(share, reading.reads(bots))
       for (const rule of parts.options.rules) for (const group of intake.newGroups(share.number)) metrics?.known(rule.name, group)
       if (verdicts.length === 0 && !pace.isDue(share, clock.now())) continue
       await publish(share, verdicts, follower)
@@ -328,6 +330,18 @@ function startWatch(
       if (verdicts.length > 0 && reading.committedAt !== null)
         metrics?.evaluated(Math.max(0, clock.now() - reading.committedAt) / 1000)
     }
+  }
+
+  /** The first time all that is usual is learnt, a vendor at a time: the aggregator of the same process has to reach its group in between. */
+  async function judgeShare(share: Share, reads: readonly Read[]): Promise<Alert[]> {
+    if (begun.has(share)) return share.judge.judge(reads, clock.now())
+    begun.add(share)
+    const verdicts: Alert[] = []
+    for (const [, ofVendor] of [...Map.groupBy(reads, ({ vendor }) => vendor)].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      verdicts.push(...share.judge.judge(ofVendor, clock.now()))
+      await nextTurn()
+    }
+    return verdicts
   }
 
   async function publish(share: Share, verdicts: readonly Alert[], follower: Follower): Promise<void> {

@@ -135,7 +135,7 @@ async function readHistory(parts: BacktestParts): Promise<History> {
     const reading = readingOf(follower.watermarks, parts.rules)
     const bots = new Map<string, Bot>([...rows.values()].map(({ key }) => [botKey(key), botOf(key)]))
     return {
-      reads: reading.reads(bots.values()),
+      reads: reading.reads(bots.values(), () => undefined),
       series: [...rows.values()].map(row => seriesOf(row, measures, (bot, measure) => reading.isUntold(bot, measure))),
     }
   } finally {

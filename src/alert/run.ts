@@ -322,8 +322,10 @@ function startWatch(
     for (const share of shares.values()) {
       if (signal.aborted || !shares.has(share.number)) continue
       const bots = [...intake.bots.values()].filter(({ vendor }) => numberOf(vendor, parts.partitions) === share.number)
-      const verdicts = await judgeShare(share, reading.reads(bots))
-      for (const rule of parts.options.rules) for (const group of intake.newGroups(share.number)) metrics?.known(rule.name, group)
+      const judgedUntil = share.judge.judgedUntil()
+      const reads = reading.reads(bots, ({ vendor, account, bot_id }) => judgedUntil[JSON.stringify([vendor, account, bot_id])])
+      const verdicts = await judgeShare(share, reads)
+      for (const group of intake.newGroups(share.number)) for (const rule of parts.options.rules) metrics?.known(rule.name, group)
       if (verdicts.length === 0 && !pace.isDue(share, clock.now())) continue
       await publish(share, verdicts, follower)
       pace.written(share, clock.now())

@@ -13,6 +13,7 @@ import { nearestOf } from './did-you-mean.ts'
 import { DURATION_FORM, parseDuration, shownDuration } from './durations.ts'
 import type { SaslOptions } from './kafka/port.ts'
 import { hideSecret, withoutSecrets } from './log.ts'
+import { DEFAULT_RULE, type Rule, RuleConfig, ruleOf } from './rules.ts'
 import { topicNames } from './topics.ts'
 
 export type { Fault } from './config-file.ts'
@@ -122,19 +123,19 @@ const Kafka = section({
   sasl: Sasl.optional().describe('How to log in'),
 })
 
-const Registry = section({
-  url: z
+/** An address below which paths are asked for. */
+const address = (credentials: string) =>
+  z
     .url({ protocol: /^https?$/, error: 'takes an http or https address' })
-    .refine(
-      url => !URL.canParse(url) || new URL(url).username === '',
-      'takes an address without credentials: they go to registry.auth',
-    )
+    .refine(url => !URL.canParse(url) || new URL(url).username === '', `takes an address without credentials${credentials}`)
     .refine(
       url => !URL.canParse(url) || (new URL(url).search === '' && new URL(url).hash === ''),
       'takes an address without ? and #',
     )
     .transform(url => url.replace(/\/+$/, ''))
-    .describe('Address of the schema registry; it may carry a path'),
+
+const Registry = section({
+  url: address(': they go to registry.auth').describe('Address of the schema registry; it may carry a path'),
   auth: section(Login).optional().describe('Basic authentication'),
 })
 
@@ -207,6 +208,64 @@ const Aggregator = section({
     .describe('Whether sessions of developers and tests (is_test) count in series and counters; false leaves them out'),
 })
 
+const ADDRESSES = 'takes a list of http or https addresses, or text with commas'
+const ZONE = 'takes the IANA name of a time zone, such as America/Bogota'
+const zone = z.string(ZONE).refine(isZone, ZONE)
+
+const Alertmanager = section({
+  urls: z
+    .preprocess(
+      value => (typeof value === 'string' ? splitList(value) : value),
+      z.array(address(': they go to alerts.alertmanager.auth'), ADDRESSES).min(1, ADDRESSES),
+    )
+    .describe('Addresses of the Alertmanagers (v2 API), each with its route prefix; all of them are told'),
+  auth: z
+    .union(
+      [section(Login), section({ token: words().meta({ secret: true }).describe('Bearer token') })],
+      'takes {username, password} or {token}',
+    )
+    .optional()
+    .describe('How to log in, the same for all'),
+})
+
+/** A rule's name is a label in Prometheus and Alertmanager, and part of URLs. */
+const RULE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+const RULE_NAMES =
+  'the name of a rule takes letters, digits, dots, dashes and underscores, begins with a letter or digit, and has 64 characters at most'
+
+const Alerts = section({
+  alertmanager: Alertmanager.optional().describe(
+    'Who is told. Absent: alerts are on the topic, in /v1/alerts and in the metrics only',
+  ),
+  externalUrl: address('')
+    .optional()
+    .describe('Address at which people reach this product, for the links of alerts. Default: the address that it listens on'),
+  timezone: zone.default('UTC').describe('Time zone in which hours of the week are counted'),
+  timezones: z
+    .record(z.string(), zone, 'takes a map: an account, and its time zone')
+    .default({})
+    .describe('The time zone of single accounts, by account'),
+  groupId: words().optional().describe('Consumer group of the alerters. Default: <prefix>-alerter'),
+  sessionTimeout: duration(1_000, 1_800_000)
+    .nullable()
+    .default(null)
+    .describe(
+      'After so long without a sign of life a process loses its share of the alerts to others. Absent: the default of the alerter',
+    ),
+  rules: z
+    .record(z.string().regex(RULE_NAME, RULE_NAMES), RuleConfig, 'takes a map: the name of each rule, and its keys below')
+    .optional()
+    .describe('One map a rule, by name. Absent: the rule agent-transfer-spike; {}: none'),
+})
+
+function isZone(name: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: name }).format(0) !== ''
+  } catch {
+    return false
+  }
+}
+
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const
 
 const LogSettings = section({
@@ -229,6 +288,7 @@ export const ConfigFile = section({
     .describe('npm packages or paths of connectors beside the built-in ones'),
   connectors: z.unknown().optional().describe('One flat map a connector, as in Kafka Connect'),
   aggregator: Aggregator.prefault({}),
+  alerts: Alerts.prefault({}),
   log: LogSettings.prefault({}),
 })
 
@@ -267,6 +327,19 @@ export interface ColloquyConfig {
     readonly sessionTimeoutMs?: number
     readonly includeTest: boolean
   }
+  readonly alerts: {
+    readonly alertmanager?: {
+      readonly urls: readonly string[]
+      readonly auth?: { readonly username: string; readonly password: string } | { readonly token: string } | undefined
+    }
+    readonly externalUrl?: string
+    readonly timezone: string
+    readonly timezones: Readonly<Record<string, string>>
+    readonly groupId: string
+    readonly sessionTimeoutMs?: number
+    /** The rules in force, in the order of the file. */
+    readonly rules: readonly Rule[]
+  }
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' }
 }
 
@@ -282,6 +355,10 @@ const SECTIONS: Readonly<Record<string, readonly string[]>> = {
   http: Object.keys(Http.shape),
   tls: Object.keys(Trust.shape),
   aggregator: Object.keys(Aggregator.shape),
+  alerts: Object.keys(Alerts.shape),
+  'alerts.rules.*': Object.keys(RuleConfig.shape),
+  'alerts.alertmanager': Object.keys(Alertmanager.shape),
+  'alerts.alertmanager.auth': [...Object.keys(Login), 'token'],
   log: Object.keys(LogSettings.shape),
 }
 
@@ -352,7 +429,7 @@ function configOf(
   connectors: Readonly<Record<string, ConnectorMap>>,
   plugins: readonly string[],
 ): ColloquyConfig {
-  const { kafka, registry, topics, http, tls, aggregator, log } = data
+  const { kafka, registry, topics, http, tls, aggregator, alerts, log } = data
   const folder = dirname(file)
   return {
     file,
@@ -373,6 +450,15 @@ function configOf(
       groupId: aggregator.groupId ?? `${topics.prefix}-aggregator`,
       ...(aggregator.retention === null ? {} : { retentionMs: aggregator.retention }),
       ...(aggregator.sessionTimeout === null ? {} : { sessionTimeoutMs: aggregator.sessionTimeout }),
+    },
+    alerts: {
+      ...(alerts.alertmanager === undefined ? {} : { alertmanager: alerts.alertmanager }),
+      ...(alerts.externalUrl === undefined ? {} : { externalUrl: alerts.externalUrl }),
+      timezone: alerts.timezone,
+      timezones: alerts.timezones,
+      groupId: alerts.groupId ?? `${topics.prefix}-alerter`,
+      ...(alerts.sessionTimeout === null ? {} : { sessionTimeoutMs: alerts.sessionTimeout }),
+      rules: alerts.rules === undefined ? [DEFAULT_RULE] : Object.entries(alerts.rules).map(([name, rule]) => ruleOf(name, rule)),
     },
     log,
   }
@@ -523,6 +609,10 @@ function reportIssue(issue: z.core.$ZodIssue, above: Path, input: unknown, repor
     for (const key of issue.keys) report([...at, key], `is not a key of the config${hintFor(key, at.join('.'))}`)
     return
   }
+  if (issue.code === 'invalid_key') {
+    report(at, issue.issues[0]?.message ?? issue.message)
+    return
+  }
   if (issue.code === 'invalid_union') {
     // The branch that fits best: the one that did not fail on the value as a whole.
     const branch = issue.errors.find(
@@ -552,7 +642,7 @@ function valueAt(value: unknown, at: Path): unknown {
 }
 
 function hintFor(key: string, section: string): string {
-  const known = SECTIONS[section] ?? []
+  const known = SECTIONS[section.replace(/^alerts\.rules\.[^.]+$/, 'alerts.rules.*')] ?? []
   const nearest = nearestOf(key, known)
   if (nearest !== undefined) return `; did you mean ${nearest}?`
   const home = Object.entries(SECTIONS).find(([, keys]) => keys.includes(key))

@@ -10,7 +10,7 @@ import { ownVersion } from './version.ts'
 /** Each command is loaded when it is called, so that `--help` need not wait for Kafka's client. */
 const COMMANDS: Readonly<Record<string, { readonly line: string; readonly load: () => Promise<Command> }>> = {
   run: {
-    line: 'run --config FILE [--roles worker,aggregator,server]   the long-running process',
+    line: 'run --config FILE [--roles worker,aggregator,server,alerter]   the long-running process',
     load: async () => (await import('./cli/run.ts')).runCommand,
   },
   check: {
@@ -28,6 +28,10 @@ const COMMANDS: Readonly<Record<string, { readonly line: string; readonly load: 
   plugins: {
     line: 'plugins [ID] [--config FILE]                           list connectors, or show one and its config schema',
     load: async () => (await import('./cli/plugins.ts')).pluginsCommand,
+  },
+  backtest: {
+    line: 'backtest --config FILE [--rule NAME] [--from T] [--until T] [--json]   what the alert rules would have done; writes nothing',
+    load: async () => (await import('./cli/backtest.ts')).backtestCommand,
   },
   rebuild: {
     line: 'rebuild --config FILE [--from T]                       count the series again from the topics; no aggregator may run',

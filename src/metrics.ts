@@ -91,6 +91,18 @@ export const METRICS = {
     labels: ['connector', 'stream'],
     help: 'Everything the vendor showed with an earlier time has been read and committed; the least over the scopes of the stream.',
   },
+  stream_last_success_timestamp_seconds: {
+    kind: 'gauge',
+    unit: 'seconds since the epoch',
+    labels: ['connector', 'stream'],
+    help: 'When the stream was last read and committed; the least over the scopes of the stream.',
+  },
+  task_restarts_total: {
+    kind: 'counter',
+    unit: 'restarts',
+    labels: ['connector', 'stream'],
+    help: 'How often a source partition of the stream failed and was started again.',
+  },
   stream_state: {
     kind: 'gauge',
     unit: '0 or 1',
@@ -167,6 +179,31 @@ export const METRICS = {
     labels: [],
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
     help: 'Time to answer one query for series.',
+  },
+  alerts: {
+    kind: 'gauge',
+    unit: 'alerts',
+    labels: ['rule', 'state', ...BOT],
+    help: 'Alerts as they stand on the alerts topic, by state (FIRING, RESOLVED). An empty channel or bot_id: all of them together. Shown by the process that judges the vendor.',
+  },
+  alert_evaluation_delay_seconds: {
+    kind: 'histogram',
+    unit: 'seconds',
+    labels: [],
+    buckets: [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300],
+    help: 'Time from the newest commit of what was read to the alert that is written of it.',
+  },
+  alert_notifications_total: {
+    kind: 'counter',
+    unit: 'requests',
+    labels: ['alertmanager', 'outcome'],
+    help: 'Requests to Alertmanagers, by outcome (ok, failed).',
+  },
+  role_ready: {
+    kind: 'gauge',
+    unit: '0 or 1',
+    labels: ['role'],
+    help: 'Whether the role can do its work, as /readyz says it; taken when the page is asked for.',
   },
   metrics_folded_total: {
     kind: 'counter',

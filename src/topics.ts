@@ -62,6 +62,11 @@ export function aggregateTransactionalId(prefix: string, partition: number): str
   return [prefix, '', 'aggregate', partition].join('/')
 }
 
+/** Transactional id of the alerter's partition number. The empty second part keeps it apart from every connector's. */
+export function alertTransactionalId(prefix: string, partition: number): string {
+  return [prefix, '', 'alert', partition].join('/')
+}
+
 /**
  * A compacted topic is cleaned only up to the segment that is being written. With the broker's defaults (7 days or 1 GiB) that is nearly everything, and
  * whoever reads such a topic to its end at a start reads every state of a cursor instead of the newest.

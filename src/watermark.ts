@@ -161,8 +161,7 @@ export function createWatermarks(follows: (topic: string, partition: number) => 
     },
 
     covered(filter = {}) {
-      const [first, ...rest] = matching(filter).map(({ believed }) => joined(believed?.covered ?? []))
-      return rest.reduce<TimeRange[]>(common, first ?? [])
+      return commonRanges(matching(filter).map(({ believed }) => believed?.covered ?? []))
     },
 
     streams: (filter = {}) =>
@@ -198,6 +197,12 @@ export function covers(ranges: readonly TimeRange[], from: number, until: number
   }
   const range = ranges[low - 1]
   return range !== undefined && until <= range.until
+}
+
+/** What all of the lists hold, in order and apart; nothing where there is no list. */
+export function commonRanges(lists: readonly (readonly TimeRange[])[]): TimeRange[] {
+  const [first, ...rest] = lists.map(joined)
+  return rest.reduce<TimeRange[]>(common, first ?? [])
 }
 
 /** Ranges in order and apart: those that touch or overlap become one, empty ones go. */

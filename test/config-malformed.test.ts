@@ -137,7 +137,10 @@ describe('a value, key or section', () => {
     ['log: {', 'plugins: acme\nlog: {', 'plugins', /list of npm packages and paths/],
     ['log: {', 'plugins: [./nothing]\nlog: {', 'plugins.0', /a path begins with/],
     ['log: {', 'plugins: [fs]\nlog: {', 'plugins.0', /npm package must be installed/],
-    ['log: {', 'alerts: {}\nlog: {', 'alerts', /is not a key/],
+    ['log: {', 'alerts: 3\nlog: {', 'alerts', /map with the keys alertmanager, externalUrl/],
+    ['log: {', 'alerts: { rules: [a] }\nlog: {', 'alerts.rules', /takes a map: the name of each rule/],
+    ['log: {', 'alerts: { rules: { a: 3 } }\nlog: {', 'alerts.rules.a', /./],
+    ['log: {', 'alerts: { rules: { a: { windows: [17s] } } }\nlog: {', 'alerts.rules.a.windows.0', /whole minutes/],
     ['log: {', 'pii: {}\nlog: {', 'pii', /is not a key/],
     ['log: {', '__proto__: { polluted: 1 }\nlog: {', '__proto__', /is not a key/],
     ['log: {', 'constructor: 1\nlog: {', 'constructor', /is not a key/],
@@ -428,6 +431,11 @@ describe('mutations of a good file', () => {
       other: { 'connector.class': 'wolkvox', 'base.url': 'https://w.example', token: 's3cret-of-wolkvox', streams: 'chat_8' },
     },
     aggregator: { retention: '400d', sessionTimeout: '10s' },
+    alerts: {
+      alertmanager: { urls: ['http://127.0.0.1:9093'], auth: { username: 'u', password: 's3cret-of-alertmanager' } },
+      timezones: { acme: 'Europe/Madrid' },
+      rules: { spike: { measure: 'agent_transfers', per: 'sessions', windows: ['15m', '1h'], severity: 'page' } },
+    },
     plugins: [],
     log: { level: 'info' },
   }

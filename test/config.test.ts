@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { loadConfig, mergeFaults } from '../src/config.ts'
 import { createLog } from '../src/log.ts'
+import { DEFAULT_RULE } from '../src/rules.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'colloquy-config-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -42,7 +43,40 @@ test('the least file gets every default', () => {
     plugins: [],
     connectors: {},
     aggregator: { groupId: 'colloquy-aggregator', includeTest: false },
+    alerts: { groupId: 'colloquy-alerter', timezone: 'UTC', timezones: {}, rules: [DEFAULT_RULE] },
     log: { level: 'info' },
+  })
+})
+
+test("the contract's example of alerts is read as it stands, and its rule is the one that holds without it", () => {
+  const { alerts } = configOf(`${LEAST}alerts:                               # absent: the rule below, written to the topic only
+  alertmanager: { urls: [http://127.0.0.1:9093] }   # v2 API; auth: {username, password} | {token}
+  rules:
+    agent-transfer-spike:
+      measure: agent_transfers        # any count measure
+      per: sessions                   # the volume it is judged against; absent: the count itself
+      by: [vendor, account, bot_id, channel]
+      windows: [15m, 1h]
+      alertsPerWeek: 0.1              # false-alarm budget of one channel in one week
+      minCount: 5                     # no alert below so many in the window
+      severity: page                  # label on the alert
+`)
+  expect(alerts.alertmanager).toEqual({ urls: ['http://127.0.0.1:9093'] })
+  expect(alerts.rules).toEqual([DEFAULT_RULE])
+})
+
+test('alerts: addresses as text with commas, log-in, zones by account, the group and no rules at all', () => {
+  const { alerts } = configOf(
+    `${LEAST}alerts: { alertmanager: { urls: "http://a:1/am/, https://b", auth: { token: t } }, externalUrl: https://c.example/, timezone: America/Bogota, timezones: { acme: Europe/Madrid }, groupId: g, sessionTimeout: 5s, rules: {} }`,
+  )
+  expect(alerts).toEqual({
+    alertmanager: { urls: ['http://a:1/am', 'https://b'], auth: { token: 't' } },
+    externalUrl: 'https://c.example',
+    timezone: 'America/Bogota',
+    timezones: { acme: 'Europe/Madrid' },
+    groupId: 'g',
+    sessionTimeoutMs: 5000,
+    rules: [],
   })
 })
 
@@ -152,6 +186,24 @@ test.each([
     'aggregator: { retention: a while }',
     'aggregator.retention: takes a duration with its unit, such as 90s, 15m, 1h, 14d or 5y; from 1h to 100y',
   ],
+  [
+    'alerts: { alertmanager: { urls: [] } }',
+    'alerts.alertmanager.urls: takes a list of http or https addresses, or text with commas',
+  ],
+  [
+    'alerts: { alertmanager: { urls: ["http://u:p@h"] } }',
+    'alerts.alertmanager.urls.0: takes an address without credentials: they go to alerts.alertmanager.auth',
+  ],
+  ['alerts: { alertmanager: { urls: [http://h], auth: { username: u } } }', 'alerts.alertmanager.auth.password: is required'],
+  ['alerts: { alertmanagers: {} }', 'alerts.alertmanagers: is not a key of the config; did you mean alertmanager?'],
+  ['alerts: { timezone: Nowhere }', 'alerts.timezone: takes the IANA name of a time zone, such as America/Bogota'],
+  ['alerts: { timezones: { a: X/Y } }', 'alerts.timezones.a: takes the IANA name of a time zone, such as America/Bogota'],
+  [
+    'alerts: { rules: { "a b": {} } }',
+    'alerts.rules.a b: the name of a rule takes letters, digits, dots, dashes and underscores, begins with a letter or digit, and has 64 characters at most',
+  ],
+  ['alerts: { rules: { a: { mincount: 1 } } }', 'alerts.rules.a.mincount: is not a key of the config; did you mean minCount?'],
+  ['alerts: { rules: { a: { per: agent_transfers } } }', 'alerts.rules.a.per: is the measure itself'],
   ['topics: { prefix: "a b" }', 'topics.prefix: takes letters, digits, dots, dashes and underscores'],
   ['connectors: { a: { x: { y: 1 } } }', 'connectors.a.x: is a map, where keys are flat: write it as x.y'],
   ['connectors: { a: { x: null } }', 'connectors.a.x: has no value: give it one, or take the key away'],

@@ -5,6 +5,7 @@
 import type { Clock } from '../clock.ts'
 import { asFlowError } from '../errors.ts'
 import type { Encoder } from '../kafka/codec.ts'
+import type { WhyNot } from '../kafka/membership.ts'
 import type { Chunk, TopicPartition, Writer } from '../kafka/port.ts'
 import { errorFields } from '../log.ts'
 import type { SeriesPoint } from '../records.ts'
@@ -74,9 +75,6 @@ const FIRST_WAIT_MS = 1_000
 const LONGEST_WAIT_MS = 10_000
 /** A broker that is well answers a fetch after half a second; a batch is published in less than this. */
 const SILENCE_MS = 8_000
-
-/** Why a partition number is not worked; null: it is. Asked whenever somebody wants to know. */
-export type WhyNot = () => string | null
 
 /** @param report Called with what tells why the number is not worked. Returns when the signal aborts. */
 export async function workPartition(

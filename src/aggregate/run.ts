@@ -5,19 +5,19 @@
  * events are tailed in batches (`intake.ts`), decoded (`decode.ts`), counted (`state.ts`) and published in one transaction with the offsets they came
  * from (`publish.ts`). `partition.ts` is the life of one number.
  */
-import { aborted } from '../abort.ts'
 import { type Clock, systemClock } from '../clock.ts'
-import { asFlowError, type FlowError } from '../errors.ts'
+import type { FlowError } from '../errors.ts'
 import { decoderFor, encoderFor } from '../kafka/codec.ts'
-import type { GroupMember, Kafka } from '../kafka/port.ts'
+import { beMember, type WhyNot } from '../kafka/membership.ts'
+import type { Kafka } from '../kafka/port.ts'
 import type { Registry } from '../kafka/registry.ts'
-import { errorFields, type Log } from '../log.ts'
+import type { Log } from '../log.ts'
 import { persist, type Persistence } from '../persist.ts'
 import type { SeriesPoint } from '../records.ts'
 import { narrowSchema, schemaText } from '../schemas.ts'
 import type { TopicNames } from '../topics.ts'
 import { createCounting } from './decode.ts'
-import { type AggregateMetrics, type PartitionParts, workPartition, type WhyNot } from './partition.ts'
+import { type AggregateMetrics, type PartitionParts, workPartition } from './partition.ts'
 import { createProgressFeed, type ProgressFeed } from './progress.ts'
 import { inputsOf } from './restore.ts'
 import { keepsOf } from './retention.ts'
@@ -101,7 +101,7 @@ async function run(of: AggregatorParts, report: Report, onProgress: (feed: Progr
   const stop = new AbortController()
   const following = parts.progress.follow(AbortSignal.any([signal, stop.signal]))
   try {
-    await beMember(of, parts, report)
+    await workShare(of, parts, report)
   } finally {
     stop.abort()
     await following
@@ -134,8 +134,8 @@ async function prepare(of: AggregatorParts, report: (whyNot: WhyNot | null) => v
 }
 
 /** In the group until stopped: works the numbers it is given, lets go of those it loses, joins again when it was thrown out. */
-async function beMember(of: AggregatorParts, parts: PartitionParts, report: Report): Promise<void> {
-  const { kafka, names, options, log, signal } = of
+async function workShare(of: AggregatorParts, parts: PartitionParts, report: Report): Promise<void> {
+  const { kafka, names, options, log, signal, clock = systemClock } = of
   const working = new Map<number, { stop: AbortController; done: Promise<void> }>()
 
   async function begin(partition: number): Promise<void> {
@@ -153,40 +153,26 @@ async function beMember(of: AggregatorParts, parts: PartitionParts, report: Repo
     report(`partition ${partition}`)(null)
   }
 
-  while (!signal.aborted) {
-    const lost = Promise.withResolvers<void>()
-    const member = await persist(persistence(of, report(MEMBER)), () =>
-      kafka.joinGroup({
-        groupId: options.groupId,
-        topics: inputsOf(names),
-        ...(options.sessionTimeoutMs === undefined ? {} : { sessionTimeoutMs: options.sessionTimeoutMs }),
-        onAssigned: async partitions => void (await Promise.all(partitions.map(begin))),
-        onRevoked: async partitions => void (await Promise.all(partitions.map(end))),
-        onLost: error => {
-          log.warn(errorFields(asFlowError(error)), 'thrown out of the group; joining again')
-          report(MEMBER)(() => 'was thrown out of its group')
-          lost.resolve()
-        },
-      }),
-    )
-    if (member !== null) {
-      report(MEMBER)(() => member.problem())
-      await Promise.race([lost.promise, aborted(signal)])
-      await leave(member)
-    }
-  }
-  await Promise.all([...working.keys()].map(end))
-
-  async function leave(member: GroupMember): Promise<void> {
-    // Numbers are let go first, so that whoever gets them finds no transaction of ours open.
-    if (signal.aborted) await Promise.all([...working.keys()].map(end))
-    await member.leave()
-  }
+  await beMember({
+    ...options,
+    kafka,
+    topics: inputsOf(names),
+    clock,
+    log,
+    signal,
+    message: NOT_STARTED,
+    gained: async numbers => void (await Promise.all(numbers.map(begin))),
+    lost: async numbers => void (await Promise.all(numbers.map(end))),
+    letGo: async () => void (await Promise.all([...working.keys()].map(end))),
+    report: report(MEMBER),
+  })
 }
+
+const NOT_STARTED = 'the aggregator could not start; trying again'
 
 function persistence({ log, signal, clock = systemClock }: AggregatorParts, report: (whyNot: WhyNot) => void): Persistence {
   const failed = ({ message }: FlowError) => report(() => `could not start: ${message}`)
-  return { clock, log, signal, message: 'the aggregator could not start; trying again', failed }
+  return { clock, log, signal, message: NOT_STARTED, failed }
 }
 
 const SILENT: AggregateMetrics = { records() {}, lag() {}, restoreSeconds() {}, firstSeen() {} }

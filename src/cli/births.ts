@@ -24,6 +24,7 @@ export function bornForConnectors(metrics: Births, connectors: readonly Configur
       for (const reason of REASONS) metrics.born('ingest_rejects_total', { ...labels, reason })
       metrics.born('ingest_unchanged_total', labels)
       metrics.born('rereads_total', labels)
+      metrics.born('task_restarts_total', labels)
     }
     for (let task = 0; task < base.tasksMax; task++) {
       metrics.born('kafka_connect_source_task_source_record_poll_total', { connector: name, task })
@@ -40,6 +41,12 @@ export function bornForAggregator(metrics: Births, { sessions, messages, events 
   metrics.born('aggregate_left_out_total', { topic: 'none', reason: 'late' })
 }
 
-export function bornForServer(metrics: Births, { series, progress, aggregateOffsets }: TopicNames): void {
-  for (const topic of [series, progress, aggregateOffsets]) metrics.born('serve_invalid_records_total', { topic })
+export function bornForServer(metrics: Births, { series, progress, aggregateOffsets, alerts }: TopicNames): void {
+  for (const topic of [series, progress, aggregateOffsets, alerts]) metrics.born('serve_invalid_records_total', { topic })
+}
+
+export function bornForAlerter(metrics: Births, alertmanagers: readonly string[]): void {
+  for (const url of alertmanagers)
+    for (const outcome of ['ok', 'failed'])
+      metrics.born('alert_notifications_total', { alertmanager: new URL(url).host, outcome })
 }

@@ -5,9 +5,10 @@ import type { Kafka } from '../kafka/port.ts'
 import { factsOf, probesOf } from '../ingest/peek.ts'
 import { type Daily, scheduleOf } from '../ingest/schedule.ts'
 import { type ConnectorToRun, tellsTransfers } from '../ingest/source-partition.ts'
-import { createLog, errorFields } from '../log.ts'
+import { createLog, errorFields, type Log } from '../log.ts'
 import { quotaPool } from '../source/quota.ts'
 import { readArgs } from './args.ts'
+import { backtestOf, figuresOf } from './backtest.ts'
 import { type Io, refuse } from './io.ts'
 import { openKafka, openRegistry, readSetup, type Setup } from './setup.ts'
 
@@ -55,6 +56,7 @@ export async function checkCommand(argv: string[], io: Io): Promise<number> {
   })
   // Of the topics that are there; `run` makes the others.
   if (brokers !== null) for (const warning of await warningsOf(kafka, setup, brokers)) io.stdout(JSON.stringify(warning))
+  if (brokers !== null) for (const finding of await lastWeekOf(setup, kafka, quiet, signal)) io.stdout(JSON.stringify(finding))
   await kafka.close()
   await find('registry', async () => {
     await openRegistry(setup, quiet).ping()
@@ -113,5 +115,35 @@ async function warningsOf(kafka: Kafka, { names }: Setup, brokers: number): Prom
     return found.map(({ topics, hint }) => ({ finding: 'warning', what: 'kafka', topics, error: hint }))
   } catch (thrown) {
     return [{ finding: 'warning', what: 'kafka', ...errorFields(asFlowError(thrown)) }]
+  }
+}
+
+const WEEK_MS = 7 * 86_400_000
+/** For reading the history; `backtest` takes as long as it takes. */
+const HISTORY_MS = 60_000
+
+/** What each alert rule would have done last week; nothing where there are no topics yet. */
+async function lastWeekOf(setup: Setup, kafka: Kafka, log: Log, signal: AbortSignal): Promise<object[]> {
+  const { rules } = setup.config.alerts
+  const fromMs = systemClock.now() - WEEK_MS
+  try {
+    if (rules.length === 0 || (await kafka.durability([setup.names.series])).length === 0) return []
+    const found = await backtestOf(setup, {
+      kafka,
+      registry: openRegistry(setup, log),
+      rules,
+      fromMs,
+      untilMs: null,
+      log,
+      signal: AbortSignal.any([signal, AbortSignal.timeout(HISTORY_MS)]),
+    })
+    if (found.fromMs === null) return []
+    return rules.map(rule => {
+      const { alerts, channels, perChannelWeek } = figuresOf(found, rule)
+      const info = `last week it would have raised ${alerts} alert${alerts === 1 ? '' : 's'} at ${channels} channels: ${perChannelWeek ?? 0} a channel and week, of ${rule.alertsPerWeek} that it may; \`colloquy backtest\` shows them`
+      return { finding: 'info', what: `alerts.rules.${rule.name}`, alerts, channels, perChannelWeek, info }
+    })
+  } catch (thrown) {
+    return [{ finding: 'warning', what: 'alerts', ...errorFields(asFlowError(thrown)) }]
   }
 }

@@ -3,6 +3,7 @@ import { systemClock } from '../clock.ts'
 import { readArgs } from './args.ts'
 import { type Io, refuse } from './io.ts'
 import { openKafka, openRegistry, prepareTopics, readSetup } from './setup.ts'
+import { notATime, timeOf } from './times.ts'
 
 /** `colloquy rebuild`: counts the series again from the topics. One JSON line a partition number on stdout. */
 export async function rebuildCommand(argv: string[], io: Io): Promise<number> {
@@ -11,8 +12,7 @@ export async function rebuildCommand(argv: string[], io: Io): Promise<number> {
   const { config: file = '', from } = args.values
   const fromMs = from === undefined ? null : timeOf(from)
   if (fromMs !== null && !Number.isFinite(fromMs)) {
-    const message = `takes a time in ISO 8601 such as 2026-11-01T00:00:00Z, or epoch milliseconds, not ${JSON.stringify(from)}`
-    return refuse(io.log, 'CALL_INVALID', [{ path: '--from', message }])
+    return refuse(io.log, 'CALL_INVALID', [{ path: '--from', message: notATime(from ?? '') }])
   }
   const read = await readSetup(file, io)
   if (!read.ok) return refuse(io.log, 'CFG_INVALID', read.faults)
@@ -38,11 +38,4 @@ export async function rebuildCommand(argv: string[], io: Io): Promise<number> {
   } finally {
     await kafka.close()
   }
-}
-
-/** NaN where it is no time. A date without a zone is UTC, as everywhere. */
-function timeOf(text: string): number {
-  if (/^\d{9,15}$/.test(text)) return Number(text)
-  if (!/^\d{4}-\d{2}-\d{2}/.test(text)) return Number.NaN
-  return Date.parse(/^\d{4}-\d{2}-\d{2}$|Z$|[+-]\d{2}:?\d{2}$/.test(text) ? text : `${text}Z`)
 }

@@ -1,5 +1,9 @@
 import { aborted } from '../abort.ts'
 import { type Aggregator, startAggregator } from '../aggregate/run.ts'
+import { type Alertmanagers, startAlertmanagers } from '../alert/alertmanager.ts'
+import { createEvidence } from '../alert/evidence.ts'
+import { createJudge } from '../alert/judge.ts'
+import { type Alerter, startAlerter } from '../alert/run.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import type { FlowError } from '../errors.ts'
 import { type Ingest, startIngest } from '../ingest/start.ts'
@@ -9,18 +13,19 @@ import type { Registry } from '../kafka/registry.ts'
 import type { Log } from '../log.ts'
 import { createMetrics, type Metrics } from '../metrics.ts'
 import { persist } from '../persist.ts'
-import { schemaText } from '../schemas.ts'
 import { type RoleHealth, startHttp } from '../serve/http.ts'
 import { type RunningServer, startServer } from '../serve/run.ts'
+import { shownRule } from '../rules.ts'
 import type { TopicNames } from '../topics.ts'
 import { ownVersion } from '../version.ts'
 import { aggregateMetrics } from './aggregate-metrics.ts'
+import { alertMetrics } from './alert-metrics.ts'
 import { readArgs } from './args.ts'
-import { bornForAggregator, bornForConnectors, bornForServer } from './births.ts'
+import { bornForAggregator, bornForAlerter, bornForConnectors, bornForServer } from './births.ts'
 import { type Io, refuse } from './io.ts'
-import { logOf, openKafka, openRegistry, prepareTopics, readSetup, registerSchemas, type Setup } from './setup.ts'
+import { logOf, openKafka, openRegistry, prepareTopics, readSetup, registerSchemas, type Setup, zonesOf } from './setup.ts'
 
-const ROLES = ['worker', 'aggregator', 'server'] as const
+const ROLES = ['worker', 'aggregator', 'server', 'alerter'] as const
 type Role = (typeof ROLES)[number]
 
 /** `/readyz` tells within 10 s that Kafka is gone: 7.5 s at most, and what a busy machine takes. */
@@ -56,6 +61,7 @@ class Process {
   #server: RunningServer | undefined
   #ingest: Ingest | null = null
   #aggregator: Aggregator | undefined
+  #alerter: Alerter | undefined
   /** From when the topics are there. */
   #watch: KafkaWatch | undefined
   /** Why the roles are not there yet. */
@@ -86,11 +92,8 @@ class Process {
     if (this.#roles.has('worker')) bornForConnectors(this.#metrics, this.#setup.connectors)
     if (this.#roles.has('aggregator')) bornForAggregator(this.#metrics, names)
     if (this.#roles.has('server')) bornForServer(this.#metrics, names)
-    if (this.#roles.has('server'))
-      this.#server = startServer({
-        ...roleOptions,
-        schemas: { series: schemaText('series-point'), progress: schemaText('progress') },
-      })
+    if (this.#roles.has('alerter')) bornForAlerter(this.#metrics, config.alerts.alertmanager?.urls ?? [])
+    if (this.#roles.has('server')) this.#server = startServer({ ...roleOptions, rules: config.alerts.rules.map(shownRule) })
     const http = await startHttp({
       ...config.http,
       log: this.#log,
@@ -132,6 +135,7 @@ class Process {
         })
         ends.push(this.#aggregator.done)
       }
+      if (!this.#signal.aborted && this.#roles.has('alerter')) ends.push(...this.#startAlerter(http.url))
       await Promise.race([aborted(this.#signal), ...ends])
     } catch (error) {
       failure = error
@@ -145,6 +149,40 @@ class Process {
     if (failure !== undefined && !onRequest) throw failure
     this.#log.info({}, 'stopped')
     return 0
+  }
+
+  /** @param ownUrl What is listened on. @returns what ends with it. */
+  #startAlerter(ownUrl: string): Promise<unknown>[] {
+    const { config, names, network } = this.#setup
+    const { alertmanager, externalUrl, rules } = config.alerts
+    const severities = new Map(rules.map(({ name, severity }) => [name, severity]))
+    const baseUrl = externalUrl ?? ownUrl
+    const common = { log: this.#log, clock: this.#clock, signal: this.#signal }
+    const alertmanagers: Alertmanagers | null =
+      alertmanager === undefined
+        ? null
+        : startAlertmanagers({
+            ...alertmanager,
+            ...common,
+            baseUrl,
+            severityOf: rule => severities.get(rule) ?? '',
+            connections: network.connections(),
+            notified: (host, outcome) => this.#metrics.inc('alert_notifications_total', { alertmanager: host, outcome }),
+          })
+    const topics = { kafka: this.#kafka, registry: this.#registry, names, partitions: config.topics.partitions }
+    this.#alerter = startAlerter({
+      ...common,
+      ...topics,
+      enrich: createEvidence({ ...common, ...topics, rules, baseUrl }),
+      options: {
+        ...config.alerts,
+        zoneOf: zonesOf(config.alerts),
+      },
+      createJudge,
+      metrics: alertMetrics(this.#metrics),
+      ...(alertmanagers === null ? {} : { outlet: alertmanagers }),
+    })
+    return [this.#alerter.done, ...(alertmanagers === null ? [] : [alertmanagers.done])]
   }
 
   /** The work, tried again for as long as Kafka or the registry are away; null when stopped meanwhile. @throws FlowError that time does not mend */
@@ -164,7 +202,8 @@ class Process {
     }
     return [...this.#roles].map(role => {
       if (role === 'server') return of(role, this.#server?.health())
-      return of(role, role === 'worker' ? this.#ingest?.ready() : this.#aggregator?.ready())
+      const running = { worker: this.#ingest, aggregator: this.#aggregator, alerter: this.#alerter }[role]
+      return of(role, running?.ready())
     })
   }
 }
@@ -175,7 +214,8 @@ function topicsOf(roles: ReadonlySet<Role>, names: TopicNames): string[] {
   const needs: Record<Role, readonly string[]> = {
     worker: [...records, names.rejects, names.progress, names.offsets, names.versions],
     aggregator: [...records, names.progress, names.series, names.aggregateState, names.aggregateOffsets],
-    server: [names.series, names.progress, names.aggregateOffsets],
+    server: [names.series, names.progress, names.aggregateOffsets, names.alerts],
+    alerter: [names.series, names.progress, names.aggregateOffsets, names.alerts],
   }
   return [...new Set([...roles].flatMap(role => needs[role]))]
 }

@@ -137,6 +137,12 @@ export function openRegistry({ config, network }: Setup, log: Log, signal?: Abor
   return connectRegistry({ ...config.registry, log, agent, ...(signal === undefined ? {} : { signal }) })
 }
 
+/** The time zone of an account, for hours of the week. */
+export function zonesOf({ timezone, timezones }: ColloquyConfig['alerts']): (vendor: string, account: string) => string {
+  const zones = new Map(Object.entries(timezones))
+  return (_vendor, account) => zones.get(account) ?? timezone
+}
+
 /** Makes or checks the topics of the contract. */
 export async function prepareTopics(setup: Setup, kafka: Kafka): Promise<void> {
   const { topics } = setup.config

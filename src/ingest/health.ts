@@ -150,6 +150,10 @@ export class Health {
     const scopes = this.states().filter(each => each.connector === of.connector && each.stream === of.stream)
     const worst = Math.max(...scopes.map(each => ORDER.indexOf(each.state)))
     this.#metrics.setStreamState(labels, ORDER[worst] ?? 'failed')
+    if (scopes.every(each => each.committedAtMs !== null)) {
+      const least = Math.min(...scopes.map(each => each.committedAtMs ?? 0))
+      this.#metrics.set('stream_last_success_timestamp_seconds', labels, least / 1000)
+    }
     if (scopes.every(each => each.completeUntilMs !== null)) {
       const least = Math.min(...scopes.map(each => each.completeUntilMs ?? 0))
       this.#metrics.set('ingest_complete_until_timestamp_seconds', labels, least / 1000)

@@ -142,6 +142,7 @@ export async function runTask(given: TaskParts): Promise<void> {
       hasAdvanced = false
       health.failed(error, waitMs === 0 ? 'catching_up' : error.code === 'SRC_RATE_LIMITED' ? 'throttled' : 'failed')
       log.error({ ...errorFields(error), againInMs: waitMs }, 'source partition failed, starts again')
+      given.metrics.inc('task_restarts_total', { connector: to.connector, stream: to.stream })
       await clock.sleep(waitMs, signal)
     }
   }

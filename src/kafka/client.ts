@@ -4,7 +4,7 @@ import { groupsSharing, joinGroup } from './group.ts'
 import { type Cluster, createAdmin, createCluster, type Deadlines, hangUp } from './kafkajs.ts'
 import { ping, PING_DEADLINES } from './ping.ts'
 import type { GroupMember, Kafka, KafkaOptions, TopicSettings, Writer } from './port.ts'
-import { patiently, readToEnd, tail, watermarks } from './reader.ts'
+import { offsetsAt, patiently, readToEnd, tail, watermarks } from './reader.ts'
 import { alterSettings, describe, durability, ensureTopics, numberOf } from './topics.ts'
 import { openWriter, TRANSACTION_TIMEOUT_MS } from './writer.ts'
 
@@ -127,6 +127,9 @@ export function connectKafka(options: KafkaOptions): Kafka {
 
     watermarks: async places => (places.length === 0 ? [] : await withReader(cluster => watermarks(cluster, places))),
 
+    offsetsAt: async (places, timeMs) =>
+      places.length === 0 ? [] : await withReader(cluster => offsetsAt(cluster, places, Math.max(0, timeMs))),
+
     ping: async ({ topics, timeoutMs }) => {
       pinging ??= connect(PING_DEADLINES)
       await ping(pinging, topics, timeoutMs)
@@ -174,7 +177,12 @@ export function connectKafka(options: KafkaOptions): Kafka {
       withAdmin(async of => {
         const found = await of.fetchOffsets({ groupId, topics: [...topics] })
         return found.flatMap(({ topic, partitions }) =>
-          partitions.map(({ partition, offset }) => ({ topic, partition, offset: Number(offset) < 0 ? null : Number(offset) })),
+          partitions.map(({ partition, offset, metadata }) => ({
+            topic,
+            partition,
+            offset: Number(offset) < 0 ? null : Number(offset),
+            metadata: metadata ?? '',
+          })),
         )
       }),
 

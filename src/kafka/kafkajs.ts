@@ -64,7 +64,7 @@ export interface Broker {
   txnOffsetCommit(
     request: ProducerIdentity & {
       groupId: string
-      topics: { topic: string; partitions: { partition: number; offset: string }[] }[]
+      topics: { topic: string; partitions: { partition: number; offset: string; metadata?: string }[] }[]
     },
   ): Promise<unknown>
   endTxn(request: ProducerIdentity & { transactionResult: boolean }): Promise<unknown>

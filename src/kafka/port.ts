@@ -48,6 +48,9 @@ export interface Kafka {
    */
   watermarks(places: readonly TopicPartition[]): Promise<(TopicPartition & { low: number; high: number })[]>
 
+  /** The first record of each partition that was written at the time or later; null: there is none. @throws FlowError KAFKA_UNREACHABLE */
+  offsetsAt(places: readonly TopicPartition[], timeMs: number): Promise<(TopicPartition & { offset: number | null })[]>
+
   /**
    * Asks the leader of every partition of the topics where the partition ends, on a connection of its own; without topics, one broker for the
    * cluster's metadata. For `watchKafka`; one call at a time.
@@ -85,8 +88,11 @@ export interface Kafka {
    * number 3 has number 3 of every topic. Nothing is fetched through the group; use `tail` and offsets of your own.
    */
   joinGroup(options: GroupOptions): Promise<GroupMember>
-  /** Group offsets as the broker has them, for tools that show lag; null where there is none. */
-  groupOffsets(groupId: string, topics: readonly string[]): Promise<(TopicPartition & { offset: number | null })[]>
+  /** Group offsets as the broker has them, and the words that were committed with them; null, and the empty string, where there is none. */
+  groupOffsets(
+    groupId: string,
+    topics: readonly string[],
+  ): Promise<(TopicPartition & { offset: number | null; metadata: string })[]>
 
   /** Groups that have members who share this topic's partition numbers (`joinGroup`) right now, and `groupId` if it has any members. */
   groupsSharing(topic: string, groupId: string): Promise<string[]>
@@ -144,8 +150,16 @@ export interface Writer {
 export interface Transaction {
   /** Sends records, split into batches below the topics' size limits, and tells the offsets they got. One entry per partition. */
   write(batches: readonly PartitionBatch[]): Promise<WrittenRange[]>
-  /** Commits group offsets with the transaction (for tools that show lag). */
-  commitGroupOffsets(groupId: string, offsets: readonly (TopicPartition & { offset: number })[]): Promise<void>
+  /**
+   * Commits group offsets with the transaction: for tools that show lag, and with `metadata` what belongs to them (4096 bytes at most, unless the broker's
+   * `offset.metadata.max.bytes` says otherwise). They expire when the group is gone for long.
+   */
+  commitGroupOffsets(groupId: string, offsets: readonly GroupOffset[]): Promise<void>
+}
+
+export interface GroupOffset extends TopicPartition {
+  readonly offset: number
+  readonly metadata?: string
 }
 
 export interface PartitionBatch extends TopicPartition {

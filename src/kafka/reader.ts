@@ -78,6 +78,23 @@ export async function watermarks(
   })
 }
 
+/** See `Kafka.offsetsAt`. */
+export async function offsetsAt(
+  cluster: Cluster,
+  places: readonly TopicPartition[],
+  timeMs: number,
+): Promise<(TopicPartition & { offset: number | null })[]> {
+  return await patiently(cluster, async () => {
+    await cluster.addMultipleTargetTopics([...new Set(places.map(place => place.topic))])
+    const { offsets, errors } = await listOffsets(cluster, places, timeMs)
+    if (errors[0] !== undefined) throw errors[0]
+    return places.map(place => {
+      const offset = offsets.get(placeKey(place)) ?? -1
+      return { ...placeOf(place), offset: offset < 0 ? null : offset }
+    })
+  })
+}
+
 /** What the leaders say, and why there is no answer for the rest. One that fails does not stop the others. */
 export async function listOffsets(
   cluster: Cluster,
@@ -94,7 +111,8 @@ export async function listOffsets(
         const broker = await cluster.findBroker({ nodeId })
         const { partitions } = await sendFramed(broker, listOffsetsRequest({ timestamp, places: of }), decodeListed, timeoutMs)
         for (const { topic, partition, errorCode, offset } of partitions) {
-          if (errorCode === 0 && offset >= 0) offsets.set(placeKey({ topic, partition }), offset)
+          // Asked for a time, −1 is an answer: everything there is older.
+          if (errorCode === 0 && (offset >= 0 || timestamp >= 0)) offsets.set(placeKey({ topic, partition }), offset)
           else errors.push(noAnswer({ topic, partition }, errorCode === 0 ? NO_LEADER : errorCode, 'no offset'))
         }
         for (const place of of) {

@@ -20,7 +20,7 @@ import {
   refused,
 } from './failures.ts'
 import { type Broker, type Cluster, hangUp, type ProducerIdentity, sendFramed } from './kafkajs.ts'
-import type { PartitionBatch, TopicPartition, Transaction, Writer, WrittenRange } from './port.ts'
+import type { GroupOffset, PartitionBatch, TopicPartition, Transaction, Writer, WrittenRange } from './port.ts'
 import { mostBatchBytes } from './room.ts'
 import {
   BATCH_OVERHEAD,
@@ -484,16 +484,12 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
     return byLeader
   }
 
-  async function commitGroupOffsets(
-    tx: Open,
-    groupId: string,
-    offsets: readonly (TopicPartition & { offset: number })[],
-  ): Promise<void> {
-    const topics = new Map<string, { partition: number; offset: string }[]>()
-    for (const { topic, partition, offset } of offsets) {
+  async function commitGroupOffsets(tx: Open, groupId: string, offsets: readonly GroupOffset[]): Promise<void> {
+    const topics = new Map<string, { partition: number; offset: string; metadata?: string }[]>()
+    for (const { topic, partition, offset, metadata } of offsets) {
       const partitions = topics.get(topic) ?? []
       topics.set(topic, partitions)
-      partitions.push({ partition, offset: String(offset) })
+      partitions.push({ partition, offset: String(offset), ...(metadata === undefined ? {} : { metadata }) })
     }
     if (topics.size === 0) return
     tx.ongoing = true

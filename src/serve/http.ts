@@ -7,6 +7,7 @@ import type { Clock } from '../clock.ts'
 import { asFlowError, FlowError } from '../errors.ts'
 import { errorFields, type Log, withoutSecrets } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import { type AlertStore, parseAlertQuery } from './alerts.ts'
 import { bodyOf, isKnown, packed } from './answer.ts'
 import { createDesk } from './desk.ts'
 import { accessOf, type Door, LONGEST_URL, openDoor } from './door.ts'
@@ -28,6 +29,9 @@ export interface RoleHealth {
 /** What the server role adds to the listener. */
 export interface Serve {
   readonly store: SeriesStore
+  readonly alerts: AlertStore
+  /** The alert rules in force with their settings, in the order of the config. */
+  readonly rules: readonly object[]
   readonly completeness: Completeness
   /** null until Kafka has been reached. */
   readonly clusterId: string | null
@@ -63,6 +67,9 @@ export interface HttpServer {
   /** Ends every connection, also those kept alive. */
   close(): Promise<void>
 }
+
+/** What only a process with the server role answers. */
+const SERVED: ReadonlySet<string> = new Set(['/', '/v1/series', '/v1/alerts', '/v1/rules', '/ui'])
 
 /** Never asked for a token: probes and scrapers have none. */
 const PUBLIC: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics'])
@@ -116,6 +123,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   })
 
   get('/metrics', async (_query, reply, headers) => {
+    for (const { role, ok } of options.health()) metrics.set('role_ready', { role }, ok ? 1 : 0)
     const { contentType, body } = await metrics.render(headers.accept)
     return reply.header('content-type', contentType).send(body)
   })
@@ -153,6 +161,19 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
       return reply.header('content-type', body.contentType).send(stream)
     })
 
+    get('/v1/alerts', (parameters, reply) => {
+      const unready = serve.unready()
+      if (unready !== null) return sendError(reply, 503, unready)
+      void reply.header('cache-control', 'private, no-cache')
+      return { data: serve.alerts.find(parseAlertQuery(parameters, options.clock.now())) }
+    })
+
+    get('/v1/rules', (parameters, reply) => {
+      const [unknown] = Object.keys(parameters)
+      if (unknown !== undefined) return sendError(reply, 400, `${unknown.slice(0, 100)} is not a parameter: /v1/rules takes none`)
+      return { data: serve.rules }
+    })
+
     get('/ui', (_query, reply) =>
       reply
         .headers({
@@ -172,8 +193,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
       void reply.header('allow', 'GET, HEAD')
       return sendError(reply, 405, `${path} takes GET only`)
     }
-    const hint =
-      !serve && (path === '/' || path === '/v1/series' || path === '/ui') ? ': this process does not have the server role' : ''
+    const hint = !serve && SERVED.has(path) ? ': this process does not have the server role' : ''
     return sendError(reply, 404, `there is nothing at ${path.slice(0, 200)}${hint}`)
   })
 

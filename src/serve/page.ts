@@ -37,6 +37,10 @@ export const page = `<!doctype html>
   td.cell output { min-width: 62px; text-align: right }
   svg { flex: 1; height: 30px; min-width: 90px; overflow: visible }
   path { fill: none; stroke-width: 1.5; vector-effect: non-scaling-stroke; stroke-linejoin: round }
+  .alerts details { background: var(--card); border: 1px solid var(--line); border-left: 4px solid var(--soft); border-radius: 10px; padding: 10px 16px; margin-bottom: 10px }
+  .alerts details.FIRING { border-left-color: var(--warn) }
+  .alerts summary { cursor: pointer } .alerts summary b { margin-right: 10px } .alerts summary span { color: var(--soft) }
+  .alerts dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; margin: 10px 0 4px; overflow-wrap: anywhere } .alerts dt { color: var(--soft) } .alerts dd { margin: 0 }
   .none { color: var(--soft); padding: 26px 16px; text-align: center }
 </style>
 </head>
@@ -47,6 +51,7 @@ export const page = `<!doctype html>
     <span id="until">reading…</span>
     <nav aria-label="Range"></nav>
   </header>
+  <section class="alerts" aria-label="Alerts"></section>
   <section class="totals"></section>
   <section class="table"><table>
     <thead><tr><th>Channel</th><th>Sessions</th><th>Messages</th><th>Agent transfers</th></tr></thead>
@@ -114,6 +119,8 @@ async function refresh() {
         }
     })
     show(channels, answer.complete_until)
+    const alerts = await fetch('/v1/alerts?' + new URLSearchParams({ from: until - length, limit: 20 }))
+    if (mine === turn && alerts.ok) showAlerts((await alerts.json()).data)
     find('#fault').textContent = ''
   } catch (error) {
     if (mine === turn) find('#fault').textContent = 'No answer: ' + error.message
@@ -137,6 +144,23 @@ function show(channels, completeUntil) {
   line.className = late > 900e3 ? 'late' : ''
   line.textContent = completeUntil === null ? 'not complete yet: some streams are still being read for the first time'
     : 'complete until ' + new Date(completeUntil).toLocaleString() + ' (' + ago(late) + ' behind)'
+}
+
+/** What fires first, then what was on in the range. Those that are open stay open. */
+function showAlerts(alerts) {
+  const open = new Set([...document.querySelectorAll('.alerts details[open]')].map(each => each.id))
+  const wanted = new URLSearchParams(location.search).get('alert')
+  const sorted = [...alerts].sort((a, b) => (a.state === 'FIRING' ? 0 : 1) - (b.state === 'FIRING' ? 0 : 1))
+  find('.alerts').replaceChildren(...sorted.map(alert => {
+    const where = [alert.vendor, alert.account, alert.bot_id, alert.channel, alert.language].filter(Boolean).join(' / ')
+    const when = alert.state === 'FIRING' ? 'for ' + ago(Date.now() - alert.starts_at) : 'until ' + new Date(alert.ends_at).toLocaleString()
+    const figures = number.format(alert.observed) + ' where ' + new Intl.NumberFormat(undefined, { maximumSignificantDigits: 3 }).format(alert.expected) + ' would be usual'
+    const details = make('details', { id: 'alert-' + alert.alert_id, class: alert.state },
+      make('summary', {}, make('b', { text: alert.rule }), where + ': ' + figures + ' ', make('span', { text: (alert.state === 'FIRING' ? 'firing ' : 'over, ') + when })),
+      make('dl', {}, ...Object.entries(alert.evidence).filter(([name]) => name !== 'link').flatMap(([name, value]) => [make('dt', { text: name }), make('dd', { text: value })])))
+    details.open = open.has(details.id) || alert.alert_id === wanted
+    return details
+  }))
 }
 
 const ago = ms => ms < 120e3 ? Math.max(0, Math.round(ms / 1e3)) + ' s' : ms < 7200e3 ? Math.round(ms / 60e3) + ' min' : ms < 172800e3 ? Math.round(ms / 3600e3) + ' h' : Math.round(ms / 86400e3) + ' d'

@@ -535,7 +535,7 @@ function summary(
 }
 
 /** Parts of a comma list. A backslash before a comma or a backslash makes it part of the value. */
-function listOf(text: string): string[] {
+export function listOf(text: string): string[] {
   const values = ['']
   for (let at = 0; at < text.length; at++) {
     const here = text[at] ?? ''
@@ -548,7 +548,7 @@ function listOf(text: string): string[] {
 }
 
 /** ISO 8601 (without an offset: in the zone of the query), epoch milliseconds, or from now on. */
-function parseTime(name: 'from' | 'until', text: string | undefined, zone: Zone, nowMs: number): number | undefined {
+export function parseTime(name: 'from' | 'until', text: string | undefined, zone: Zone, nowMs: number): number | undefined {
   if (text === undefined) return undefined
   let ms = Number.NaN
   // A plus sign that was not percent-encoded arrives as a blank.

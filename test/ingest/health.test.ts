@@ -16,7 +16,7 @@ function watched(pollIntervalMs = MINUTE) {
 }
 
 test('a stream is as its worst scope is, and complete as far as its slowest, once each scope has committed', async () => {
-  const { health, add, shown } = watched()
+  const { clock, health, add, shown } = watched()
   const one = add('one')
   const two = add('two')
   one.committed({ state: 'live', completeUntilMs: 50_000, versions: 3 })
@@ -24,6 +24,9 @@ test('a stream is as its worst scope is, and complete as far as its slowest, onc
   two.committed({ state: 'catching_up', completeUntilMs: 20_000, versions: 4 })
   const lines = await shown()
   expect(lines).toContain('colloquy_ingest_complete_until_timestamp_seconds{connector="acme",stream="sessions"} 20')
+  expect(lines).toContain(
+    `colloquy_stream_last_success_timestamp_seconds{connector="acme",stream="sessions"} ${clock.now() / 1000}`,
+  )
   expect(lines).toContain('colloquy_stream_state{connector="acme",stream="sessions",state="catching_up"} 1')
   expect(lines).toContain('colloquy_stream_state{connector="acme",stream="sessions",state="live"} 0')
   expect(health.states()).toMatchObject([

@@ -1,121 +1,23 @@
-import { randomUUID } from 'node:crypto'
-import { afterEach, beforeAll, expect, inject, test, vi } from 'vitest'
+import { afterEach, expect, inject, test, vi } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
-import { connectKafka } from '../../src/kafka/client.ts'
-import { type Encoder, encoderFor } from '../../src/kafka/codec.ts'
-import type { WriteRecord } from '../../src/kafka/port.ts'
-import { connectRegistry, type Registry } from '../../src/kafka/registry.ts'
 import { silentLog } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
-import type { Progress, SeriesPoint } from '../../src/records.ts'
-import { schemaText } from '../../src/schemas.ts'
 import { startHttp } from '../../src/serve/http.ts'
 import { type RunningServer, startServer } from '../../src/serve/run.ts'
-import { topicNames, topicSpecs } from '../../src/topics.ts'
-import { point, T } from '../serve/points.ts'
+import { point } from '../serve/points.ts'
+import { type SeriesWorld, seriesWorld } from '../support/series-world.ts'
 
 const PARTITIONS = 2
-const schemas = { series: schemaText('series-point'), progress: schemaText('progress') }
 const day = 'from=2026-11-01T00:00:00Z&until=2026-11-01T03:00:00Z'
-let registry: Registry
-let points: Encoder<SeriesPoint>
-let progresses: Encoder<Progress>
-
 const endings: (() => Promise<unknown>)[] = []
 afterEach(async () => {
   for (const end of endings.splice(0).reverse()) await end()
 })
 
-beforeAll(async () => {
-  registry = connectRegistry({ url: inject('stack').registry, log: silentLog })
-  const name = `serve-${randomUUID()}`
-  points = encoderFor(schemas.series, await registry.register(`${name}.series-value`, schemas.series))
-  progresses = encoderFor(schemas.progress, await registry.register(`${name}.progress-value`, schemas.progress))
-})
+const world = (of: { create?: boolean } = {}) =>
+  seriesWorld({ stack: inject('stack'), partitions: PARTITIONS, ending: end => endings.push(end), ...of })
 
-/** Topics of their own, written to as ingest and aggregator do. */
-async function world({ create = true } = {}) {
-  const prefix = `serve-${randomUUID().slice(0, 8)}`
-  const names = topicNames(prefix)
-  const kafka = connectKafka({ brokers: inject('stack').brokers.split(','), clientId: 'serve-test', log: silentLog })
-  endings.push(() => kafka.close())
-  const specs = topicSpecs({ prefix, partitions: PARTITIONS, replicationFactor: 1, longestLookbackMs: 0 })
-  const createTopics = () => kafka.ensureTopics(specs, { create: true })
-  const writer = kafka.openWriter({ transactionalId: prefix })
-  if (create) {
-    await createTopics()
-    await writer.fence()
-  }
-
-  /** One transaction; returns the last offset. */
-  async function write(topic: string, partition: number, ...records: WriteRecord[]): Promise<number> {
-    const [written] = await writer.transact(tx => tx.write([{ topic, partition, records }]))
-    return written?.lastOffset ?? -1
-  }
-  const text = (key: string, value: string | null): WriteRecord => ({
-    key: Buffer.from(key),
-    value: value === null ? null : Buffer.from(value),
-  })
-  const iso = (ms: number) => new Date(ms).toISOString()
-
-  return {
-    names,
-    kafka,
-    createTopics,
-    fence: () => writer.fence(),
-    write,
-    text,
-    point: (partition: number, of: Parameters<typeof point>[0]) => {
-      const made = point(of)
-      return write(names.series, partition, {
-        key: Buffer.from(`${made.series_key}@${iso(made.bucket_start)}`),
-        value: points.encode(made),
-      })
-    },
-    aborted: async (topic: string, partition: number) => {
-      const aborted = writer.transact(async tx => {
-        await tx.write([{ topic, partition, records: [text('never', 'seen')] }])
-        throw new Error('abort')
-      })
-      await expect(aborted).rejects.toThrow('abort')
-    },
-    session: (partition: number) => write(names.sessions, partition, text('a session', 'nobody here decodes it')),
-    progress: (of: Partial<Progress> & { completeUntil: string; through: Progress['through'] }) => {
-      const { completeUntil, ...rest } = of
-      const until = T(completeUntil)
-      const made: Progress = {
-        connector: 'acme',
-        stream: 'sessions',
-        scope: 'acme',
-        vendor: 'botmaker',
-        account: 'acme',
-        bot_id: null,
-        lane: 'live',
-        window_from: T('2026-11-01T00:00:00Z'),
-        window_until: until,
-        complete_until: until,
-        pages: 1,
-        rows: 1,
-        emitted: 1,
-        unchanged: 0,
-        rejected: 0,
-        newest_at: null,
-        committed_at: until,
-        covered: [{ from: T('2026-11-01T00:00:00Z'), until }],
-        feeds: [],
-        ...rest,
-      }
-      return write(names.progress, 1, {
-        key: Buffer.from(`${made.connector}/${made.stream}/${made.scope}`),
-        value: progresses.encode(made),
-      })
-    },
-    counted: (partition: number, inputs: Record<string, number>, series: number | null) =>
-      write(names.aggregateOffsets, partition, text(String(partition), JSON.stringify({ inputs, series }))),
-  }
-}
-
-async function serve(of: Awaited<ReturnType<typeof world>>): Promise<{
+async function serve(of: SeriesWorld): Promise<{
   server: RunningServer
   stop: () => Promise<void>
   get: (path: string) => Promise<{ status: number; body: Answer }>
@@ -127,10 +29,9 @@ async function serve(of: Awaited<ReturnType<typeof world>>): Promise<{
   const server = startServer({
     ...common,
     kafka: of.kafka,
-    registry,
+    registry: of.registry,
     names: of.names,
     partitions: PARTITIONS,
-    schemas,
     signal: ending.signal,
   })
   const http = await startHttp({

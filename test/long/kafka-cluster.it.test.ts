@@ -84,6 +84,7 @@ describe('TLS and a log-in', () => {
     ['describe', k => k.describe()],
     ['topics', k => topic(k)],
     ['watermarks', k => k.watermarks([{ topic: 'any', partition: 0 }])],
+    ['offsets at a time', k => k.offsetsAt([{ topic: 'any', partition: 0 }], 1)],
     ['read to the end', k => k.readToEnd({ topic: 'any', partition: 0 }, () => {})],
     ['claim', k => fencedWriter(k, unique('tx'))],
     [

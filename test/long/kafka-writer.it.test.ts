@@ -117,19 +117,19 @@ describe('a transaction', () => {
     ]).toEqual(keys)
   })
 
-  test('commits group offsets with it', async () => {
+  test('commits group offsets with it, and the words that belong to them', async () => {
     const k = kafka()
     const name = await topic(k, 2)
     const group = unique('group')
     const writer = await fencedWriter(k, unique('tx'))
     await writer.transact(async tx => {
       await tx.write([{ topic: name, partition: 0, records: [record('a')] }])
-      await tx.commitGroupOffsets(group, [{ topic: name, partition: 0, offset: 41 }])
+      await tx.commitGroupOffsets(group, [{ topic: name, partition: 0, offset: 41, metadata: 'words' }])
     })
     await until(async () => (await k.groupOffsets(group, [name])).some(({ offset }) => offset !== null))
     expect(await k.groupOffsets(group, [name])).toEqual([
-      { topic: name, partition: 0, offset: 41 },
-      { topic: name, partition: 1, offset: null },
+      { topic: name, partition: 0, offset: 41, metadata: 'words' },
+      { topic: name, partition: 1, offset: null, metadata: '' },
     ])
   })
 

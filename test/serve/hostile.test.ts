@@ -6,6 +6,7 @@ import { afterEach, expect, test } from 'vitest'
 import { createLog, silentLog } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { createDesk } from '../../src/serve/desk.ts'
+import { createAlertStore } from '../../src/serve/alerts.ts'
 import { type HttpOptions, type HttpServer, type Serve, startHttp } from '../../src/serve/http.ts'
 import { createStore } from '../../src/serve/store.ts'
 import { handClock } from '../support/clock.ts'
@@ -43,6 +44,8 @@ function storeOf(bots: number, minutes: number): Serve['store'] {
 
 const serveOf = (store: Serve['store'], of: Partial<Serve> = {}): Serve => ({
   store,
+  alerts: createAlertStore(),
+  rules: [],
   completeness: nothingRead,
   clusterId: null,
   unready: () => null,

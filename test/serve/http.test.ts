@@ -3,8 +3,10 @@ import { Script } from 'node:vm'
 import { afterEach, expect, test } from 'vitest'
 import { createLog, hideSecret, silentLog } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
+import { createAlertStore } from '../../src/serve/alerts.ts'
 import { type HttpOptions, type HttpServer, type RoleHealth, type Serve, startHttp } from '../../src/serve/http.ts'
 import { createStore } from '../../src/serve/store.ts'
+import { makeAlert } from '../alert/make.ts'
 import { handClock } from '../support/clock.ts'
 import { completenessOf, point } from './points.ts'
 
@@ -35,7 +37,7 @@ function serveOf(of: Partial<Serve> = {}): Serve {
     covered: [['2026-11-01T00:00:00Z', '2026-11-01T03:00:00Z']],
     completeUntil: '2026-11-01T03:00:00Z',
   })
-  return { store, completeness, clusterId: 'cluster-1', unready: () => null, ...of }
+  return { store, alerts: createAlertStore(), rules: [], completeness, clusterId: 'cluster-1', unready: () => null, ...of }
 }
 
 async function get(server: HttpServer, path: string, init: RequestInit = {}) {
@@ -74,6 +76,35 @@ test('it is ready when every role is, else 503 says which is not and why', async
   })
   roles[1] = { role: 'aggregator', ok: true }
   expect(await get(server, '/readyz')).toMatchObject({ status: 200, body: { status: 'ready', roles } })
+})
+
+test('alerts are answered as the topic has them, and rules with their settings', async () => {
+  const alerts = createAlertStore()
+  alerts.put(makeAlert())
+  const rules = [{ name: 'agent-transfer-spike', measure: 'agent_transfers' }]
+  const server = await start({ serve: serveOf({ alerts, rules }) })
+  expect(await get(server, '/v1/alerts?state=FIRING')).toMatchObject({ status: 200, body: { data: [makeAlert()] } })
+  expect(await get(server, '/v1/alerts?state=RESOLVED')).toMatchObject({ status: 200, body: { data: [] } })
+  expect(await get(server, '/v1/rules')).toMatchObject({ status: 200, body: { data: rules } })
+  expect(await get(server, '/v1/alerts?state=x')).toMatchObject({ status: 400, body: { error_code: 400 } })
+  expect(await get(server, '/v1/rules?x=1')).toMatchObject({ status: 400 })
+})
+
+test('while half of the topics is read, no alerts is no answer', async () => {
+  const server = await start({ serve: serveOf({ unready: () => 'the series are being read' }) })
+  expect(await get(server, '/v1/alerts')).toMatchObject({ status: 503 })
+})
+
+test('whether each role can do its work is a metric as well', async () => {
+  const server = await start({
+    health: () => [
+      { role: 'worker', ok: true },
+      { role: 'alerter', ok: false, why: 'x' },
+    ],
+  })
+  const { text } = await get(server, '/metrics')
+  expect(text).toContain('colloquy_role_ready{role="worker"} 1')
+  expect(text).toContain('colloquy_role_ready{role="alerter"} 0')
 })
 
 test('the root answers as Kafka Connect does', async () => {

@@ -68,7 +68,7 @@ test('compose gives the registry the values of the local one', () => {
 
 test('compose is whole: what is named exists, every part is watched, nothing listens beyond loopback', () => {
   const names = Object.keys(compose.services)
-  expect(names).toEqual(['kafka', 'registry', 'colloquy', 'prometheus', 'grafana'])
+  expect(names).toEqual(['kafka', 'registry', 'colloquy', 'prometheus', 'alertmanager', 'grafana'])
   for (const [name, { depends_on: needs = {}, ports, volumes, healthcheck }] of Object.entries(compose.services)) {
     for (const [needed, { condition }] of Object.entries(needs)) {
       expect(names).toContain(needed)

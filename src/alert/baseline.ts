@@ -1,0 +1,165 @@
+/**
+ * What is usual: the rate of a group for every hour of the week, with how far it may be off.
+ *
+ * A pure function of the hours that were counted in the last five weeks, so that a restart, which reads them again, comes to the same figures. An hour of
+ * the week is drawn towards the hour of the day, that towards the whole, and the whole towards the group above, each with the weight that its own counts
+ * leave it: a channel of two days is judged by what its hours of day and its siblings show. Once there is more than a week, a single hour counts for no more
+ * than the others allow, so an incident does not raise the bar. Older weeks count less, and the last days move the level, so drift is followed.
+ */
+import type { Kind } from './detector.ts'
+import type { Hours } from './hours.ts'
+
+export const SLOTS = 168
+/** So many hours back are looked at. */
+export const HISTORY_HOURS = 5 * SLOTS
+/** The newest hours, in which much may not be known yet and an incident may be under way, teach nothing. */
+const SETTLING_HOURS = 1
+const HALF_LIFE_HOURS = 3 * SLOTS
+/** How far back the level looks, and how fast it forgets. */
+const LEVEL_HOURS = SLOTS
+const LEVEL_HALF_LIFE_HOURS = 24
+/** So many counts speak for the level of the weeks. */
+export const LEVEL_PULL = 40
+/** An hour counts for no more than its expectation and so many standard deviations. */
+const CAP_SIGMAS = 3
+
+/** How strongly a level is drawn to the one above it, in counts of the measure: 1 / variance of the ratio between the two. */
+interface Pull {
+  readonly slot: number
+  readonly hour: number
+  readonly whole: number
+}
+
+/** Shares: hours of the week differ from their hour of day by some 15 %, hours of day from the whole by 30 %, groups from their siblings by 50 %. */
+const SHARE_PULL: Pull = { slot: 40, hour: 11, whole: 4 }
+/** Counts: weekends differ from weekdays, nights from days, many times more; siblings say nothing. */
+const COUNT_PULL: Pull = { slot: 4, hour: 1, whole: 0.5 }
+
+const WEIGHTS = Float64Array.from({ length: HISTORY_HOURS + 1 }, (_, age) => 0.5 ** (age / HALF_LIFE_HOURS))
+const LEVEL_WEIGHTS = Float64Array.from({ length: LEVEL_HOURS + 1 }, (_, age) => 0.5 ** (age / LEVEL_HALF_LIFE_HOURS))
+
+export interface Baseline {
+  /** Expected count for each unit of volume, by hour of the week (local time). */
+  readonly rate: Float64Array
+  /** Squared relative error of `rate`. */
+  readonly doubt: Float64Array
+  /** By how much the last days are above or below the weeks; already in `rate`. */
+  readonly level: number
+  /** Hours between the first that counted and now. */
+  readonly spanHours: number
+}
+
+/** Which hour of the week an hour since the epoch is, local time. */
+export type SlotOf = (hour: number) => number
+
+interface Sums {
+  count: number
+  volume: number
+}
+
+/**
+ * @param hour The current hour, since the epoch.
+ * @param above Rate of the group above; null: there is none.
+ * @param rho How much the rate varies from hour to hour beyond chance (see tail.ts); widens what a single hour may count for.
+ */
+export function createBaseline(
+  hours: Hours,
+  hour: number,
+  slotOf: SlotOf,
+  { kind, above, rho }: { kind: Kind; above: number | null; rho: number },
+): Baseline {
+  const pull = kind === 'share' ? SHARE_PULL : COUNT_PULL
+  const until = hour - SETTLING_HOURS
+  const from = Math.max(until - HISTORY_HOURS, Math.min(hours.first, until))
+  const length = until - from
+  const counts = new Float64Array(length)
+  const volumes = new Float64Array(length)
+  const slots = new Uint8Array(length)
+  const weights = new Float64Array(length)
+  const bySlot = { count: new Float64Array(SLOTS), volume: new Float64Array(SLOTS) }
+  const byHour = { count: new Float64Array(24), volume: new Float64Array(24) }
+  const whole: Sums = { count: 0, volume: 0 }
+
+  const add = (i: number, count: number, volume: number) => {
+    const slot = slots[i] as number
+    bySlot.count[slot] = (bySlot.count[slot] as number) + count
+    bySlot.volume[slot] = (bySlot.volume[slot] as number) + volume
+    const ofDay = slot % 24
+    byHour.count[ofDay] = (byHour.count[ofDay] as number) + count
+    byHour.volume[ofDay] = (byHour.volume[ofDay] as number) + volume
+    whole.count += count
+    whole.volume += volume
+  }
+  for (let i = 0; i < length; i++) {
+    const count = hours.countAt(from + i)
+    const volume = kind === 'share' ? hours.volumeAt(from + i) : 1
+    const weight = WEIGHTS[length - i] as number
+    counts[i] = count
+    volumes[i] = volume
+    weights[i] = weight
+    slots[i] = slotOf(from + i)
+    add(i, weight * count, weight * volume)
+  }
+
+  const drawn = (count: number, volume: number, weight: number, towards: number) => {
+    const denominator = volume + (towards > 0 ? weight / towards : 0)
+    return denominator > 0 ? (count + (towards > 0 ? weight : 0)) / denominator : 0
+  }
+  const wholeRate = () => drawn(whole.count, whole.volume, above === null ? 0 : pull.whole, above ?? 0)
+
+  if (length >= SLOTS) {
+    const all = wholeRate()
+    const cuts = new Float64Array(length)
+    for (let i = 0; i < length; i++) {
+      const count = counts[i] as number
+      const volume = volumes[i] as number
+      if (count < 2) continue
+      const slot = slots[i] as number
+      const own = weights[i] as number
+      const hourRate = drawn(
+        Math.max(0, (byHour.count[slot % 24] as number) - own * count),
+        Math.max(0, (byHour.volume[slot % 24] as number) - own * volume),
+        pull.hour,
+        all,
+      )
+      const slotRate = drawn(
+        Math.max(0, (bySlot.count[slot] as number) - own * count),
+        Math.max(0, (bySlot.volume[slot] as number) - own * volume),
+        pull.slot,
+        hourRate,
+      )
+      const expected = Math.max(hourRate, slotRate) * volume
+      const cap = expected + CAP_SIGMAS * Math.sqrt(expected * (1 + rho * (kind === 'count' ? expected : volume)) + 1)
+      if (count > cap) cuts[i] = count - cap
+    }
+    for (let i = 0; i < length; i++) {
+      const cut = cuts[i] as number
+      if (cut === 0) continue
+      counts[i] = (counts[i] as number) - cut
+      add(i, -(weights[i] as number) * cut, 0)
+    }
+  }
+
+  const all = wholeRate()
+  const rate = new Float64Array(SLOTS)
+  const doubt = new Float64Array(SLOTS)
+  const wholeSure = whole.count + (above === null ? 0 : pull.whole)
+  for (let slot = 0; slot < SLOTS; slot++) {
+    const ofDay = slot % 24
+    const hourRate = drawn(byHour.count[ofDay] as number, byHour.volume[ofDay] as number, pull.hour, all)
+    rate[slot] = drawn(bySlot.count[slot] as number, bySlot.volume[slot] as number, pull.slot, hourRate)
+    const hourSure = (byHour.count[ofDay] as number) + Math.min(pull.hour, wholeSure)
+    doubt[slot] = 1 / ((bySlot.count[slot] as number) + Math.min(pull.slot, hourSure) + 1e-9)
+  }
+
+  let recent = LEVEL_PULL
+  let expected = LEVEL_PULL
+  for (let i = Math.max(0, length - LEVEL_HOURS); i < length; i++) {
+    const weight = LEVEL_WEIGHTS[length - i] as number
+    recent += weight * (counts[i] as number)
+    expected += weight * (volumes[i] as number) * (rate[slots[i] as number] as number)
+  }
+  const level = Math.min(2, Math.max(0.5, recent / expected))
+  for (let slot = 0; slot < SLOTS; slot++) rate[slot] = (rate[slot] as number) * level
+  return { rate, doubt, level, spanHours: hour - Math.min(hours.first, hour) }
+}

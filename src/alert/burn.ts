@@ -1,0 +1,71 @@
+/** Burn-rate rules: a share against a fixed budget, over a long window (that it matters) and a short one (that it still goes on). */
+import type { BurnWindow, Rule } from '../rules.ts'
+import type { Range, Sums } from './choice.ts'
+import type { Columns } from './groups.ts'
+import type { Leaf, Node } from './tree.ts'
+
+export interface Burnt {
+  readonly range: Range
+  readonly sums: Sums
+  readonly burn: BurnWindow
+  /** How many times the budget was spent, over the long and the short window. */
+  readonly spent: readonly [long: number, short: number]
+}
+
+/** Counts of `[from, until)` over the leaves; whole hours come from the hours' sums. */
+export function countsOf(
+  leaves: readonly Leaf[],
+  from: number,
+  until: number,
+  columns: Columns,
+): { count: number; volume: number } {
+  let count = 0
+  let volume = 0
+  const firstHour = Math.ceil(from / 60)
+  const lastHour = Math.max(firstHour, Math.floor(until / 60))
+  const minutes = (leaf: Leaf, first: number, end: number) => {
+    for (const series of leaf.series) {
+      for (let minute = first; minute < end; minute++) {
+        const x = series.at(minute, columns.count)
+        const n = series.at(minute, columns.volume)
+        if (Number.isNaN(x + n)) continue
+        count += x
+        volume += n
+      }
+    }
+  }
+  for (const leaf of leaves) {
+    if (firstHour * 60 >= until) {
+      minutes(leaf, from, until)
+      continue
+    }
+    minutes(leaf, from, firstHour * 60)
+    for (let hour = firstHour; hour < lastHour; hour++) {
+      count += leaf.hours.countAt(hour)
+      volume += leaf.hours.volumeAt(hour)
+    }
+    minutes(leaf, lastHour * 60, until)
+  }
+  return { count, volume }
+}
+
+/** The first of the rule's windows over which the group overspends; null: none. Only leaves that `isFree` are counted. */
+export function overspent(node: Node, end: number, rule: Rule, columns: Columns, isFree: (leaf: Leaf) => boolean): Burnt | null {
+  const leaves = node.leaves.filter(isFree)
+  const budget = rule.budget as number
+  for (const burn of rule.burn) {
+    const range = { from: end - burn.longMs / 60_000, until: end }
+    const short = countsOf(leaves, end - burn.shortMs / 60_000, end, columns)
+    if (short.count <= burn.rate * budget * short.volume) continue
+    const long = countsOf(leaves, range.from, range.until, columns)
+    if (long.count < rule.minCount || long.volume < rule.minSessions) continue
+    if (long.count <= burn.rate * budget * long.volume) continue
+    return {
+      range,
+      sums: { ...long, expected: budget * long.volume },
+      burn,
+      spent: [long.count / (budget * long.volume), short.count / (budget * Math.max(1, short.volume))],
+    }
+  }
+  return null
+}

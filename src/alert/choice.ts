@@ -1,0 +1,89 @@
+/**
+ * Which group is told of a rise: the highest that explains it. A rise of one channel is that channel's, however many groups above it are raised by it; a rise that
+ * the other channels share is the bot's, also where no channel would be sure of it alone.
+ */
+import { type Kind, SPAN, tailOf, type Window } from './detector.ts'
+import { rhoBy } from './dispersion.ts'
+import type { Leaf, Node } from './tree.ts'
+
+/** The rest of a group shares a rise where chance alone would bring as much this seldom. Below a group that was found, and above it. */
+const SHARED_BELOW = 0.02
+const SHARED_ABOVE = 0.003
+
+/** Minutes since the epoch, half-open. */
+export interface Range {
+  readonly from: number
+  readonly until: number
+}
+
+export interface Sums {
+  readonly count: number
+  readonly volume: number
+  readonly expected: number
+}
+
+export function rangeOf(node: Node, window: Pick<Window, 'from' | 'until'>): Range {
+  return { from: node.end - SPAN + window.from, until: node.end - SPAN + window.until }
+}
+
+/** What the group holds of the range, of minutes that may be judged. */
+export function held(node: Node, { from, until }: Range): Sums {
+  const first = node.end - SPAN
+  let count = 0
+  let volume = 0
+  let expected = 0
+  for (let i = Math.max(0, from - first); i < Math.min(SPAN, until - first); i++) {
+    count += node.recent.count[i] as number
+    volume += node.recent.volume[i] as number
+    expected += node.recent.expected[i] as number
+  }
+  return { count, volume, expected }
+}
+
+const minus = (all: Sums, part: Sums): Sums => ({
+  count: all.count - part.count,
+  volume: all.volume - part.volume,
+  expected: all.expected - part.expected,
+})
+
+/** Squared relative error of the group's expectation: its leaves' errors are their own. */
+export function doubtOf(node: Node, slotOf: (leaf: Leaf) => number): number {
+  let variance = 0
+  let sum = 0
+  for (const leaf of node.leaves) {
+    if (leaf.baseline === null) continue
+    let expected = 0
+    for (let i = SPAN >> 1; i < SPAN; i++) expected += leaf.recent.expected[i] as number
+    variance += expected ** 2 * (leaf.baseline.doubt[slotOf(leaf)] as number)
+    sum += expected
+  }
+  return sum > 0 ? variance / sum ** 2 : 0
+}
+
+/** The group to tell, given one whose window was unusual. */
+export function choose(found: Node, range: Range, kind: Kind, slotOf: (leaf: Leaf) => number): Node {
+  const isShared = (node: Node, rest: Sums, limit: number) => {
+    if (rest.count <= rest.expected || rest.count < 2) return false
+    const rho = rhoBy(node.rho)(range.until - range.from)
+    return tailOf(kind, rest.count, rest.volume, rest.expected, rho, doubtOf(node, slotOf)) <= limit
+  }
+
+  let node = found
+  for (let parent = node.parent; parent !== null; parent = parent.parent) {
+    if (parent.children.length > 1 && isShared(parent, minus(held(parent, range), held(node, range)), SHARED_ABOVE)) node = parent
+  }
+  if (node !== found) return node
+
+  while (node.children.length > 0) {
+    const [first] = node.children.map(child => ({ child, sums: held(child, range) })).sort(byExcess)
+    if (first === undefined) break
+    if (node.children.length > 1 && isShared(node, minus(held(node, range), first.sums), SHARED_BELOW)) break
+    node = first.child
+  }
+  return node
+}
+
+/** Largest excess first; where equal, in the order of the labels, which sorting keeps. */
+export function byExcess(a: { sums: Sums }, b: { sums: Sums }): number {
+  return b.sums.count - b.sums.expected - (a.sums.count - a.sums.expected)
+}

@@ -1,0 +1,165 @@
+/**
+ * Whether what was counted over the last hour is more than chance explains. Pure: counts, volumes and expectations of each minute in, the most
+ * telling window out.
+ *
+ * Counts over a window are judged by their upper tail, given what was expected: beta-binomial for a share (transfers given sessions, so a campaign that
+ * brings more sessions is no alarm), negative binomial for a count. Looked at are windows of several lengths, and of each those that ended within the
+ * last hour, because what ended half an hour ago may have become known only now.
+ *
+ * The threshold comes from the budget of false alerts. A window that slides over a series crosses a tail of probability P in clusters; their rate is
+ * P · z² / length, where z is by how many standard deviations the count lies above its mean (Alm's approximation of the scan statistic; for a normal process
+ * Pickands' with the same form). So P · z² · (week / length) is how many false alerts a week a window as unusual as this one would cause, and an alert is due
+ * where that is within the budget. Windows of several lengths overlap, and so do looks at one window as it becomes known; `LOOKS` allows for them.
+ */
+import { betaBinomialTail, negativeBinomialTail } from './tail.ts'
+
+const WEEK_MINUTES = 10_080
+/** Ends of windows that are looked at, in minutes back. */
+export const ENDS = 60
+/** Longest window, in minutes. */
+export const LONGEST = 60
+/** Minutes that a judgement needs. */
+export const SPAN = ENDS + LONGEST
+/** How many times as many false alerts several lengths, and looks at a window as it becomes known, make of one look at one length. See bench/alerts. */
+const LOOKS = 2
+/** Windows between the shortest and the longest are so many times longer than the one before. */
+const STEP = 1.42
+
+export type Kind = 'share' | 'count'
+
+/** Dispersion by length of the window: correlation for a share, squared variation for a count (see tail.ts). */
+export type RhoOf = (lengthMinutes: number) => number
+
+/** The last SPAN minutes of a group; index 0 is the oldest. Minutes that must not be judged hold zeros. */
+export interface Recent {
+  readonly count: Float64Array
+  /** Sessions, for a share; ignored for a count. */
+  readonly volume: Float64Array
+  /** Expected count, allowing for what is not known yet. */
+  readonly expected: Float64Array
+}
+
+export interface Limits {
+  readonly kind: Kind
+  /** In minutes, ascending. */
+  readonly lengths: readonly number[]
+  /** False alerts a week. */
+  readonly budget: number
+  readonly minCount: number
+  readonly minRatio: number
+}
+
+export interface Window {
+  /** Half-open range of indexes of Recent. */
+  readonly from: number
+  readonly until: number
+  readonly count: number
+  readonly volume: number
+  readonly expected: number
+  readonly probability: number
+  /** How many windows as unusual as this one chance would bring in a week. */
+  readonly falsePerWeek: number
+}
+
+/** From the shortest to the longest, each some 1.4 times the one before; in whole minutes. */
+export function lengthsBetween(shortest: number, longest: number): number[] {
+  const steps = Math.max(1, Math.round(Math.log(longest / shortest) / Math.log(STEP)))
+  if (longest <= shortest) return [shortest]
+  return Array.from({ length: steps + 1 }, (_, i) => Math.round(shortest * (longest / shortest) ** (i / steps)))
+}
+
+const counts = new Float64Array(SPAN + 1)
+const volumes = new Float64Array(SPAN + 1)
+const expecteds = new Float64Array(SPAN + 1)
+
+/**
+ * The most unusual window, or null where none is due an alert.
+ *
+ * @param firstEnd Windows that end before this index were judged before, as they are now.
+ * @param doubtOf Squared relative error of the expectation; asked only where a window may matter.
+ */
+export function mostUnusual(
+  recent: Recent,
+  limits: Limits,
+  rhoOf: RhoOf,
+  doubtOf: () => number,
+  firstEnd: number,
+): Window | null {
+  const longest = limits.lengths.at(-1) as number
+  const first = Math.max(0, firstEnd - longest)
+  counts[first] = 0
+  volumes[first] = 0
+  expecteds[first] = 0
+  for (let i = first; i < SPAN; i++) {
+    counts[i + 1] = (counts[i] as number) + (recent.count[i] as number)
+    volumes[i + 1] = (volumes[i] as number) + (recent.volume[i] as number)
+    expecteds[i + 1] = (expecteds[i] as number) + (recent.expected[i] as number)
+  }
+  let best: Window | null = null
+  let doubt: number | null = null
+  for (const length of limits.lengths) {
+    const rho = rhoOf(length)
+    // No tail is so thin that these would be within the budget: they need no closer look.
+    const leastLog = Math.log(WEEK_MINUTES / (length * limits.budget)) - 3
+    for (let until = Math.max(firstEnd, SPAN - ENDS + 1, length); until <= SPAN; until++) {
+      // A window that ends with a minute without counts is no more unusual than the one that ended with the last count.
+      if (recent.count[until - 1] === 0) continue
+      const from = until - length
+      const count = (counts[until] as number) - (counts[from] as number)
+      if (count < limits.minCount) continue
+      const expected = (expecteds[until] as number) - (expecteds[from] as number)
+      if (count < limits.minRatio * expected) continue
+      const volume = (volumes[until] as number) - (volumes[from] as number)
+      const excess = count - expected
+      const spread = limits.kind === 'share' ? 1 + Math.max(0, volume - 1) * rho : 1 + expected * rho
+      if (excess * excess < 2 * expected * spread * leastLog) continue
+      const window = weighed({ from, until, count, volume, expected }, limits.kind, rho, (doubt ??= doubtOf()))
+      if (window === null || window.falsePerWeek > limits.budget) continue
+      if (best === null || window.falsePerWeek < best.falsePerWeek) best = window
+    }
+  }
+  return best
+}
+
+/** How unusual a window is; null where nothing was expected, so that nothing can be said. */
+export function weighed(
+  window: Pick<Window, 'from' | 'until' | 'count' | 'volume' | 'expected'>,
+  kind: Kind,
+  rho: number,
+  doubt: number,
+): Window | null {
+  const { count, volume, expected } = window
+  if (!(expected > 0)) return null
+  const length = Math.max(1, window.until - window.from)
+  const probability = tailOf(kind, count, volume, expected, rho, doubt)
+  const spread = kind === 'share' ? 1 + Math.max(0, volume - 1) * rho : 1 + expected * rho
+  const z2 = (count - expected) ** 2 / (count * spread)
+  return { ...window, probability, falsePerWeek: LOOKS * probability * Math.max(1, z2) * (WEEK_MINUTES / length) }
+}
+
+/** P(so many or more), with the expectation itself in doubt. */
+export function tailOf(kind: Kind, count: number, volume: number, expected: number, rho: number, doubt: number): number {
+  if (!(expected > 0)) return 1
+  if (kind === 'count') return negativeBinomialTail(count, expected, rho + doubt)
+  // Transfers may belong to sessions that began before the window: there are at least as many trials as counts.
+  const trials = Math.max(volume, count, Math.ceil(expected) + 1)
+  const p = expected / trials
+  return betaBinomialTail(count, trials, expected, Math.min(0.9, rho + (doubt * p) / (1 - p)))
+}
+
+/** Where the rise began: the index from which on a rate raised as in the window explains the counts best. */
+export function onsetOf(recent: Recent, window: Window, minRatio: number): number {
+  const ratio = Math.max(minRatio, window.count / window.expected)
+  const gain = Math.log(ratio)
+  let best = window.from
+  let most = Number.NEGATIVE_INFINITY
+  let sum = 0
+  for (let i = window.until - 1; i >= 0; i--) {
+    sum += (recent.count[i] as number) * gain - (ratio - 1) * (recent.expected[i] as number)
+    if (sum >= most && (recent.count[i] as number) > 0) {
+      most = sum
+      best = i
+    }
+  }
+  return best
+}

@@ -1,0 +1,263 @@
+/** What the groups of a tree hold, kept up to date: expectations, the last two hours, baselines and dispersion. */
+import { createBaseline, HISTORY_HOURS, LEVEL_PULL, type SlotOf } from './baseline.ts'
+import { AGES } from './delay.ts'
+import { type Kind, SPAN } from './detector.ts'
+import {
+  type Dispersion,
+  DISPERSION_DAYS,
+  dispersionOf,
+  noQuarters,
+  presumedRho,
+  QUARTER,
+  QUARTERS,
+  type Quarters,
+  type Rho,
+  rhoFrom,
+  together,
+} from './dispersion.ts'
+import type { Rule } from '../rules.ts'
+import type { Clock, Leaf, Node, Tree } from './tree.ts'
+
+const DAY = 1440
+/** Dispersion is measured anew once a day; in the first days, when each day says much, more often. */
+const isDispersionDue = (hour: number, first: number) => hour % (hour - first < 96 ? 6 : 24) === 0
+
+/** Where the measures of a rule stand among those that are held. */
+export interface Columns {
+  readonly kind: Kind
+  readonly count: number
+  /** -1 for a count rule. */
+  readonly volume: number
+}
+
+const a = new Float64Array(DISPERSION_DAYS * DAY)
+const b = new Float64Array(DISPERSION_DAYS * DAY)
+
+/** Adds what the leaf's series count in `[from, from + length)`; NaN where a vendor does not tell. */
+function addUp(leaf: Leaf, column: number, from: number, length: number, into: Float64Array, scratch: Float64Array): void {
+  into.fill(0, 0, length)
+  if (column < 0) return
+  for (const minutes of leaf.series) {
+    minutes.read(from, column, scratch, length)
+    for (let i = 0; i < length; i++) into[i] = (into[i] as number) + (scratch[i] as number)
+  }
+}
+
+/**
+ * Expected counts of minutes for each unit of volume: between the middles of two hours along a line, so that a slope is no staircase. Made for minutes that
+ * follow one another.
+ */
+function ratesOf(leaf: Leaf, slotOf: SlotOf, kind: Kind): (minute: number) => number {
+  const rate = leaf.baseline?.rate
+  const scale = kind === 'share' ? 1 : 1 / 60
+  let known = Number.NaN
+  let before = 0
+  let here = 0
+  let after = 0
+  return minute => {
+    if (rate === undefined) return 0
+    const hour = Math.floor(minute / 60)
+    if (hour !== known) {
+      known = hour
+      before = (rate[slotOf(hour - 1)] as number) * scale
+      here = (rate[slotOf(hour)] as number) * scale
+      after = (rate[slotOf(hour + 1)] as number) * scale
+    }
+    const part = (minute - hour * 60 + 0.5) / 60
+    return here + (part < 0.5 ? (0.5 - part) * (before - here) : (part - 0.5) * (after - here))
+  }
+}
+
+/** Minutes that one of the group's alerts, or one above it, has used: they raise no other. */
+function isTaken(leaf: Leaf, minute: number, rule: Rule): boolean {
+  const before = (rule.windowsMs[0] as number) / 60_000
+  for (let node: Node | null = leaf; node !== null; node = node.parent) {
+    for (const { start, end } of node.episodes) {
+      if (minute >= start - before && (end === null || minute < end + rule.refractoryMs / 60_000)) return true
+    }
+  }
+  return false
+}
+
+const isLate = (clock: Clock, leaf: Leaf, minute: number) =>
+  leaf.late.has(minute) || clock.late.some(([from, until]) => minute >= from && minute < until)
+
+/** Makes the leaf's last two hours those before the minute `end`. */
+export function refreshLeaf(clock: Clock, leaf: Leaf, end: number, rule: Rule, columns: Columns): void {
+  const { delays, slotOf } = clock
+  const { kind } = columns
+  const mark = clock.mark as number
+  let from = Number.isNaN(leaf.end) ? end - SPAN : Math.min(leaf.changedFrom, leaf.end)
+  if (leaf.knownUntil !== mark && !delays.isTrivial) from = Math.min(from, end - AGES - 1)
+  from = Math.max(from, end - SPAN)
+  leaf.moveTo(end)
+  leaf.knownUntil = mark
+  const length = end - from
+  const { count, volume, expected } = leaf.recent
+  addUp(leaf, columns.count, from, length, a, scratch)
+  addUp(leaf, columns.volume, from, length, b, scratch)
+  const rateAt = ratesOf(leaf, slotOf, kind)
+  const isQuiet = leaf.late.size === 0 && clock.late.length === 0
+  let hasEpisodes = false
+  for (let node: Node | null = leaf; node !== null; node = node.parent) hasEpisodes ||= node.episodes.length > 0
+  for (let i = 0; i < length; i++) {
+    const minute = from + i
+    const at = SPAN - length + i
+    const x = a[i] as number
+    const n = b[i] as number
+    const isOut = Number.isNaN(x + n) || (!isQuiet && isLate(clock, leaf, minute)) || (hasEpisodes && isTaken(leaf, minute, rule))
+    count[at] = isOut ? 0 : x
+    volume[at] = isOut ? 0 : n
+    const exposure = isOut ? 0 : kind === 'share' ? n : 1
+    expected[at] = exposure === 0 ? 0 : exposure * rateAt(minute) * delays.share(mark - 1 - minute)
+  }
+}
+
+const scratch = new Float64Array(DISPERSION_DAYS * DAY)
+
+/**
+ * What a group counted and was expected to count in each minute of a range, whether or not alerts have used it; null where a vendor does not tell some of it, or
+ * some of it was known too late.
+ */
+export function minutesOf(
+  node: Node,
+  from: number,
+  until: number,
+  columns: Columns,
+  clockOf: (leaf: Leaf) => Clock,
+): { count: Float64Array; expected: Float64Array } | null {
+  const length = until - from
+  const count = new Float64Array(length)
+  const expected = new Float64Array(length)
+  for (const leaf of node.leaves) {
+    const clock = clockOf(leaf)
+    if (clock.mark === null) continue
+    addUp(leaf, columns.count, from, length, a, scratch)
+    addUp(leaf, columns.volume, from, length, b, scratch)
+    const rateAt = ratesOf(leaf, clock.slotOf, columns.kind)
+    for (let i = 0; i < length; i++) {
+      const minute = from + i
+      if (minute >= clock.mark) break
+      const x = a[i] as number
+      const n = b[i] as number
+      if (Number.isNaN(x + n) || isLate(clock, leaf, minute)) return null
+      count[i] = (count[i] as number) + x
+      const exposure = columns.kind === 'share' ? n : 1
+      if (exposure === 0) continue
+      expected[i] = (expected[i] as number) + exposure * rateAt(minute) * clock.delays.share(clock.mark - 1 - minute)
+    }
+  }
+  return { count, expected }
+}
+
+/** Baselines of the clock's leaves for the hour, and now and then the dispersion of its groups. */
+export function learnHour(clock: Clock, hour: number, columns: Columns): void {
+  const isFirst = Number.isNaN(clock.hour)
+  clock.hour = hour
+  const from = hour - HISTORY_HOURS - 1
+  let count = 0
+  let volume = 0
+  for (const leaf of clock.leaves) {
+    leaf.hours.prune(from)
+    leaf.changedFrom = Number.NEGATIVE_INFINITY
+    if (columns.kind === 'count' || clock.leaves.length === 1) continue
+    for (let at = Math.max(from, leaf.hours.first); at < hour - 1; at++) {
+      count += leaf.hours.countAt(at)
+      volume += leaf.hours.volumeAt(at)
+    }
+  }
+  const above = count > 0 ? count / volume : null
+  for (const leaf of clock.leaves) {
+    leaf.baseline = createBaseline(leaf.hours, hour, clock.slotOf, { kind: columns.kind, above, rho: leaf.rho[1] })
+  }
+  const first = Math.min(...clock.leaves.map(leaf => leaf.hours.first))
+  if (isFirst || isDispersionDue(hour, first)) learnDispersion(clock, hour, columns)
+}
+
+/** Dispersion of the clock's top group and all below. */
+function learnDispersion(clock: Clock, hour: number, columns: Columns): void {
+  const above = new Map<Node, Quarters>()
+  const leaves: Dispersion[] = []
+  for (const leaf of clock.leaves) {
+    const quarters = quartersOf(leaf, hour, columns, clock.slotOf)
+    leaves.push(dispersionOf(quarters, columns.kind))
+    for (let node = leaf.parent; leaf !== clock.top && node !== null; node = node === clock.top ? null : node.parent) {
+      addQuarters(above, node, quarters)
+    }
+  }
+  const pooled = rhoFrom(together(leaves), presumedRho(columns.kind))
+  for (const [i, leaf] of clock.leaves.entries()) leaf.rho = rhoFrom(leaves[i] as Dispersion, pooled)
+  for (const [node, quarters] of above) node.rho = rhoFrom(dispersionOf(quarters, columns.kind), meanRho(node))
+}
+
+/** Dispersion of the groups above the clocks. */
+export function learnAbove(tree: Tree, hour: number, columns: Columns): void {
+  const first = Math.min(...tree.clocks.flatMap(clock => clock.leaves.map(leaf => leaf.hours.first)))
+  if (hour <= tree.hour || !(Number.isNaN(tree.hour) || isDispersionDue(hour, first))) return
+  tree.hour = hour
+  const above = new Map<Node, Quarters>()
+  for (const clock of tree.clocks) {
+    if (clock.top.parent === null) continue
+    for (const leaf of clock.leaves) {
+      if (leaf.baseline === null) continue
+      const quarters = quartersOf(leaf, hour, columns, clock.slotOf)
+      for (let node: Node | null = clock.top.parent; node !== null; node = node.parent) addQuarters(above, node, quarters)
+    }
+  }
+  for (const [node, quarters] of above) node.rho = rhoFrom(dispersionOf(quarters, columns.kind), meanRho(node))
+}
+
+function meanRho(node: Node): Rho {
+  const mean = (at: 0 | 1) => node.children.reduce((sum, child) => sum + child.rho[at], 0) / node.children.length
+  return [mean(0), mean(1)]
+}
+
+function addQuarters(to: Map<Node, Quarters>, node: Node, quarters: Quarters): void {
+  const sums = to.get(node) ?? noQuarters()
+  to.set(node, sums)
+  for (let i = 0; i < QUARTERS; i++) {
+    sums.count[i] = (sums.count[i] as number) + (quarters.count[i] as number)
+    sums.volume[i] = (sums.volume[i] as number) + (quarters.volume[i] as number)
+    sums.expected[i] = (sums.expected[i] as number) + (quarters.expected[i] as number)
+  }
+}
+
+/** The leaf's quarters of an hour before the hour; of each day by the level that the day before it had, which is what was known then. */
+function quartersOf(leaf: Leaf, hour: number, columns: Columns, slotOf: SlotOf): Quarters {
+  const quarters = noQuarters()
+  const until = (hour - 1) * 60
+  const from = until - DISPERSION_DAYS * DAY
+  addUp(leaf, columns.count, from, until - from, a, scratch)
+  addUp(leaf, columns.volume, from, until - from, b, scratch)
+  const begins = leaf.hours.first * 60
+  const level = leaf.baseline?.level ?? 1
+  const rateAt = ratesOf(leaf, slotOf, columns.kind)
+  for (let q = 0; q < QUARTERS; q++) {
+    const start = from + q * QUARTER
+    if (start < begins) continue
+    let x = 0
+    let n = 0
+    for (let i = q * QUARTER; i < (q + 1) * QUARTER; i++) {
+      if (Number.isNaN((a[i] as number) + (b[i] as number))) continue
+      x += a[i] as number
+      n += b[i] as number
+    }
+    const exposure = columns.kind === 'share' ? n : QUARTER
+    quarters.count[q] = x
+    quarters.volume[q] = n
+    quarters.expected[q] = (exposure * rateAt(start + 7)) / level
+  }
+  let before = 1
+  for (let day = 0; day < DISPERSION_DAYS; day++) {
+    let x = LEVEL_PULL
+    let e = LEVEL_PULL
+    for (let q = day * 96; q < (day + 1) * 96; q++) {
+      const expected = quarters.expected[q] as number
+      x += Math.min(quarters.count[q] as number, expected + 3 * Math.sqrt(expected + 1))
+      e += expected
+      quarters.expected[q] = expected * before
+    }
+    before = x / e
+  }
+  return quarters
+}

@@ -1,0 +1,661 @@
+/**
+ * The engine of alerts: minutes of series and marks in, records of alerts out. Pure: no Kafka, no clock, no timer.
+ *
+ * Time is event time. A bot is judged minute after minute up to where it has been read (its mark), and judged again when minutes of the last hour change. All
+ * that is learnt is a function of the minutes that are held (five weeks of hours, twelve days of minutes) and of `memory`, and alert ids are made of rule, group
+ * and start, so a process that is killed and started again goes on as if nothing had been.
+ */
+import type { Alert, Measure } from '../records.ts'
+import { LEVELS, type Rule } from '../rules.ts'
+import type { SlotOf } from './baseline.ts'
+import { overspent } from './burn.ts'
+import { choose, doubtOf, held, type Range, rangeOf } from './choice.ts'
+import { AGES, Delays } from './delay.ts'
+import { lengthsBetween, type Limits, mostUnusual, onsetOf, SPAN, tailOf } from './detector.ts'
+import { presumedRho, rhoBy } from './dispersion.ts'
+import { type Columns, learnAbove, learnHour, minutesOf, refreshLeaf } from './groups.ts'
+import { slotsIn } from './local-time.ts'
+import { MINUTE_MS, Minutes } from './minutes.ts'
+import { type Clock, type Episode, Leaf, type Node, Tree } from './tree.ts'
+import { type Finding, firing, resolved, shownNumber, shownTime } from './verdict.ts'
+
+/** A minute of a series as the topic has it now; the newest replaces the one before. Null: the vendor does not tell. */
+export interface Minute {
+  readonly vendor: string
+  readonly account: string
+  readonly bot_id: string
+  readonly channel: string
+  readonly language: string
+  /** Epoch milliseconds, a whole minute. */
+  readonly bucket_start: number
+  /** A measure that is absent counts 0. */
+  readonly values: Readonly<Partial<Record<Measure, number | null>>>
+}
+
+export type SeriesKey = Pick<Minute, 'vendor' | 'account' | 'bot_id' | 'channel' | 'language'>
+
+/** What has been read: everything of the bot before `completeUntil` (null: nothing yet), for what the rules' measures are made of. */
+export interface Read {
+  readonly vendor: string
+  readonly account: string
+  readonly bot_id: string
+  readonly completeUntil: number | null
+}
+
+/** A record of the alerts topic that must be written now, in this order. */
+export type Verdict = Alert
+
+export interface JudgeOptions {
+  readonly rules: readonly Rule[]
+  /** IANA zone of an account, for hours of the week. Default UTC. */
+  readonly zoneOf?: (vendor: string, account: string) => string
+  /** What `judgedUntil` of the process before returned: what lies before is learnt and not raised. Absent: all is judged that is not late. */
+  readonly from?: Readonly<Record<string, number>>
+  /** What `memory` of the process before returned. */
+  readonly memory?: string
+  /** Minutes that become known later than this after their time teach, but neither fire nor resolve. Default one hour. */
+  readonly lateMs?: number
+}
+
+export interface Judge {
+  /** Takes a minute in, also again with other values, also late, in any order. */
+  put(minute: Minute): void
+  /** The minute is withdrawn (a null value on the topic). One older than a week was rolled up, and stays learnt. */
+  remove(key: SeriesKey, bucketStartMs: number): void
+  /** Alerts that stand on the topic (a restart): they go on as they stand, and are not raised again. */
+  restore(alerts: readonly Alert[]): void
+  /**
+   * Judges, minute after minute in event time, all that has become judgeable since the last call by these marks, and the last hour again where minutes changed.
+   *
+   * @param reads The newest mark of each bot; a mark that does not move need not be repeated.
+   * @param nowMs When this is known: the `updated_at` of what is raised. null: a replay, in which every minute counts as known when it ends.
+   */
+  judge(reads: readonly Read[], nowMs: number | null): Verdict[]
+  /** Up to where each bot has been judged, by `JSON.stringify([vendor, account, bot_id])`: `from` of the next process. */
+  judgedUntil(): Record<string, number>
+  /** What was learnt from the order in which things became known, which the topics do not hold: `memory` of the next process. Some 1 KB an account. */
+  memory(): string
+}
+
+const LATE_MS = 3_600_000
+/** Bots of one vendor are judged together, so that one alert is raised for what they share; whoever is read so many minutes later is not waited for. */
+const WAIT = 2
+/** No alert before so many hours of a bot are known. */
+const WARM_UP_HOURS = 24
+/** Of the budget of false alerts, what the smallest groups may use; the groups above them share the rest. */
+const LEAF_BUDGET = 0.7
+/** A withdrawn minute that is older was rolled up. */
+const ROLLED_UP = 7 * 1440
+/** A rise is over where the usual rate explains a window e^3 times better than half of the rise does; where no window is that telling, the longest decides. */
+const TELLING = 3
+/** How far back the end of a rise is looked for, in minutes. */
+const MOST_ENDING = 720
+/** The rate is judged where at least this share of what happened is known. */
+const SETTLED_SHARE = 0.8
+
+interface Plan {
+  readonly rule: Rule
+  readonly columns: Columns
+  /** In minutes. */
+  readonly lengths: readonly number[]
+  readonly trees: Map<string, Tree>
+  readonly delays: Map<string, Delays>
+}
+
+interface Series {
+  readonly minutes: Minutes
+  readonly places: readonly { readonly plan: Plan; readonly leaf: Leaf; readonly clock: Clock }[]
+}
+
+interface Memory {
+  delays?: Record<string, number[][]>
+  late?: Record<string, [number, number][]>
+}
+
+export function createJudge(options: JudgeOptions): Judge {
+  const { rules, zoneOf = () => 'UTC', lateMs = LATE_MS, from = {} } = options
+  const remembered = JSON.parse(options.memory ?? '{}') as Memory
+  const measures = [...new Set(rules.flatMap(({ measure, per }) => (per === null ? [measure] : [measure, per])))]
+  const columnOf = (measure: Measure | null) => (measure === null ? -1 : measures.indexOf(measure))
+  const plans = rules.map((rule): Plan => {
+    const [shortest = 0, longest = shortest] = [rule.windowsMs[0], rule.windowsMs.at(-1)]
+    return {
+      rule,
+      columns: { kind: rule.per === null ? 'count' : 'share', count: columnOf(rule.measure), volume: columnOf(rule.per) },
+      lengths: lengthsBetween(shortest / MINUTE_MS, longest / MINUTE_MS),
+      trees: new Map(),
+      delays: new Map(),
+    }
+  })
+  const seriesByKey = new Map<string, Series>()
+  const places = new Map<Leaf, Clock>()
+  const slots = new Map<string, SlotOf>()
+  const marks = new Map<string, Read>()
+  let waiting: Alert[] = []
+  /** Of all minutes that were put. */
+  let newest = 0
+
+  const slotOf = (vendor: string, account: string): SlotOf => {
+    const zone = zoneOf(vendor, account)
+    let found = slots.get(zone)
+    if (found === undefined) slots.set(zone, (found = slotsIn(zone)))
+    return found
+  }
+
+  const delaysOf = (plan: Plan, vendor: string, account: string): Delays => {
+    const key = JSON.stringify([plan.rule.name, vendor, account])
+    let found = plan.delays.get(key)
+    if (found === undefined) plan.delays.set(key, (found = new Delays(remembered.delays?.[key])))
+    return found
+  }
+
+  const treeOf = (plan: Plan, vendor: string): Tree => {
+    let tree = plan.trees.get(vendor)
+    if (tree === undefined) plan.trees.set(vendor, (tree = new Tree(plan.rule, vendor, presumedRho(plan.columns.kind))))
+    return tree
+  }
+
+  /** A clock starts where the process before had come to. */
+  const begin = (plan: Plan, clock: Clock, key: SeriesKey) => {
+    const bot = botKeyOf(key)
+    const fromMs = from[bot]
+    if (fromMs !== undefined && !clock.marks.has(bot)) {
+      clock.judged = Math.max(clock.judged ?? 0, Math.floor(fromMs / MINUTE_MS))
+      clock.late = [...(remembered.late?.[JSON.stringify([plan.rule.name, clock.key])] ?? [])]
+    }
+    const read = marks.get(bot)
+    if (read !== undefined) setMark(clock, bot, read)
+  }
+
+  const seriesOf = (key: SeriesKey): Series => {
+    const name = LEVELS.map(level => key[level]).join('\0')
+    let series = seriesByKey.get(name)
+    if (series === undefined) {
+      const minutes = new Minutes(measures.length)
+      series = {
+        minutes,
+        places: plans.map(plan => {
+          const tree = treeOf(plan, key.vendor)
+          const leaf = tree.leafOf(key)
+          const clock = tree.clockOf(leaf, account => ({
+            slotOf: slotOf(key.vendor, account),
+            delays: delaysOf(plan, key.vendor, account),
+          }))
+          leaf.addSeries(name, minutes)
+          leaf.changedFrom = Number.NEGATIVE_INFINITY
+          places.set(leaf, clock)
+          begin(plan, clock, key)
+          return { plan, leaf, clock }
+        }),
+      }
+      seriesByKey.set(name, series)
+    }
+    return series
+  }
+
+  const attach = (alert: Alert): boolean => {
+    const plan = plans.find(({ rule }) => rule.name === alert.rule)
+    const tree = plan?.trees.get(alert.vendor)
+    if (plan === undefined || tree === undefined) return false
+    const values = plan.rule.by.map(level => alert[level]).filter((value): value is string => value !== null && value !== '')
+    // An empty language is a value of its own.
+    if (plan.rule.by.at(-1) === 'language' && alert.language === '') values.push('')
+    const node = tree.find(values)
+    if (node === null) return false
+    // The newest record of an alert is the alert.
+    node.episodes = node.episodes.filter(episode => episode.alert.alert_id !== alert.alert_id)
+    node.episodes.push({
+      alert,
+      node,
+      start: Math.floor(alert.starts_at / MINUTE_MS),
+      end: alert.ends_at === null ? null : Math.ceil(alert.ends_at / MINUTE_MS),
+    })
+    node.episodes.sort((a, b) => a.start - b.start)
+    for (const leaf of node.leaves) leaf.changedFrom = Number.NEGATIVE_INFINITY
+    return true
+  }
+
+  const judge = (reads: readonly Read[], nowMs: number | null): Verdict[] => {
+    for (const read of reads) {
+      marks.set(botKeyOf(read), read)
+      for (const plan of plans) {
+        for (const clock of plan.trees.get(read.vendor)?.clocks ?? []) if (isOf(clock, read)) setMark(clock, botKeyOf(read), read)
+      }
+    }
+    waiting = waiting.filter(alert => !attach(alert))
+    const verdicts: Verdict[] = []
+    for (const plan of plans) {
+      for (const tree of [...plan.trees.values()].sort((a, b) => (vendorOf(a) < vendorOf(b) ? -1 : 1))) {
+        const pass = createPass(
+          tree,
+          {
+            columns: plan.columns,
+            lengths: plan.lengths,
+            clockOf: leaf => places.get(leaf) as Clock,
+            lateMs,
+          },
+          nowMs,
+        )
+        verdicts.push(...pass())
+      }
+    }
+    for (const series of seriesByKey.values()) {
+      series.minutes.prune(Math.min(...series.places.map(({ clock }) => clock.judged ?? 0)) - 1440)
+    }
+    return verdicts
+  }
+
+  return {
+    put(minute) {
+      const at = Math.floor(minute.bucket_start / MINUTE_MS)
+      const series = seriesOf(minute)
+      const { minutes } = series
+      newest = Math.max(newest, at)
+      if (!minutes.isOpen(at)) return
+      const before = measures.map((_, i) => minutes.at(at, i))
+      let isChanged = false
+      for (const [i, measure] of measures.entries()) {
+        const value = minute.values[measure]
+        const now = value === null ? Number.NaN : (value ?? 0)
+        if (Object.is(now, before[i])) continue
+        minutes.set(at, i, now)
+        isChanged = true
+      }
+      if (!isChanged) return
+      for (const { plan, leaf, clock } of series.places) changed(plan, leaf, clock, at, before, minutes)
+    },
+
+    remove(key, bucketStartMs) {
+      const at = Math.floor(bucketStartMs / MINUTE_MS)
+      const known = seriesByKey.get(LEVELS.map(level => key[level]).join('\0'))
+      if (known === undefined) return
+      if (at < newest - ROLLED_UP) return
+      this.put({ ...key, bucket_start: at * MINUTE_MS, values: {} })
+    },
+
+    restore(alerts) {
+      waiting.push(...alerts)
+    },
+
+    judge,
+
+    judgedUntil() {
+      const until: Record<string, number> = { ...from }
+      const seen = new Map<string, number>()
+      for (const clock of places.values()) {
+        if (clock.judged === null) continue
+        for (const bot of clock.marks.keys()) seen.set(bot, Math.min(seen.get(bot) ?? Number.POSITIVE_INFINITY, clock.judged))
+      }
+      for (const [bot, minute] of seen) until[bot] = minute * MINUTE_MS
+      return until
+    },
+
+    memory() {
+      const memory: Required<Memory> = { delays: { ...remembered.delays }, late: {} }
+      for (const { rule, delays, trees } of plans) {
+        for (const [key, each] of delays) memory.delays[key] = each.memory()
+        for (const { clocks } of trees.values()) {
+          for (const clock of clocks) if (clock.late.length > 0) memory.late[JSON.stringify([rule.name, clock.key])] = clock.late
+        }
+      }
+      return JSON.stringify(memory)
+    },
+  }
+
+  /** A minute of a series has other values: the group's hours follow, and it will be judged again. */
+  function changed(plan: Plan, leaf: Leaf, clock: Clock, minute: number, before: readonly number[], minutes: Minutes): void {
+    const { count, volume } = plan.columns
+    const told = (x: number, n: number) => (Number.isNaN(x + n) ? [0, 0] : [x, n]) as [number, number]
+    const [wasCount, wasVolume] = told(before[count] as number, volume < 0 ? 0 : (before[volume] as number))
+    const [isCount, isVolume] = told(minutes.at(minute, count), volume < 0 ? 0 : minutes.at(minute, volume))
+    leaf.hours.add(Math.floor(minute / 60), isCount - wasCount, isVolume - wasVolume)
+    leaf.changedFrom = Math.min(leaf.changedFrom, minute)
+    if (clock.judged === null || minute >= clock.judged - lateMs / MINUTE_MS || minute < clock.judged - 2 * SPAN) return
+    leaf.late.add(minute)
+  }
+}
+
+const vendorOf = (tree: Tree) => tree.root.labels.vendor ?? ''
+const botKeyOf = ({ vendor, account, bot_id }: Pick<Read, 'vendor' | 'account' | 'bot_id'>) =>
+  JSON.stringify([vendor, account, bot_id])
+
+function isOf({ top }: Clock, read: Read): boolean {
+  const { account = read.account, bot_id = read.bot_id } = top.labels
+  return account === read.account && bot_id === read.bot_id
+}
+
+/** The clock is read as far as all of its bots are. */
+function setMark(clock: Clock, bot: string, { completeUntil }: Read): void {
+  if (completeUntil === null) clock.marks.delete(bot)
+  else clock.marks.set(bot, Math.floor(completeUntil / MINUTE_MS))
+  const least = Math.min(...clock.marks.values())
+  // What was judged once is not unread again.
+  if (clock.marks.size > 0) clock.mark = Math.max(least, clock.judged ?? least)
+}
+
+interface Surroundings {
+  readonly columns: Columns
+  readonly lengths: readonly number[]
+  readonly clockOf: (leaf: Leaf) => Clock
+  readonly lateMs: number
+}
+
+/** One pass over one tree: from where each clock was judged to where it may be judged now. */
+function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () => Verdict[] {
+  const { rule, root } = tree
+  const { columns, lengths, lateMs } = around
+  const verdicts: Verdict[] = []
+  const slotOfLeaf = (leaf: Leaf, end: number) => around.clockOf(leaf).slotOf(Math.floor((end - 1) / 60))
+
+  /** Up to where each clock may be judged now. */
+  function limits(): Map<Clock, number> {
+    const known = tree.clocks.filter(clock => clock.mark !== null)
+    const newest = Math.max(...known.map(clock => clock.mark as number))
+    const together = known.filter(clock => (clock.mark as number) >= newest - WAIT)
+    const shared = Math.min(...together.map(clock => clock.mark as number))
+    return new Map(known.map(clock => [clock, together.includes(clock) ? shared : (clock.mark as number)]))
+  }
+
+  /** What became known since the last pass teaches how late things become known. */
+  function learnDelays(clock: Clock): void {
+    const mark = clock.mark as number
+    if (clock.seen?.mark === mark) return
+    const sums = { count: new Float64Array(AGES + 1), volume: new Float64Array(AGES + 1) }
+    const first = mark - AGES - 1
+    for (const leaf of clock.leaves) {
+      for (const minutes of leaf.series) {
+        for (let i = 0; i <= AGES; i++) {
+          const x = minutes.at(first + i, columns.count)
+          const n = columns.volume < 0 ? 0 : minutes.at(first + i, columns.volume)
+          if (Number.isNaN(x + n)) continue
+          sums.count[i] = (sums.count[i] as number) + x
+          sums.volume[i] = (sums.volume[i] as number) + n
+        }
+      }
+    }
+    const { seen } = clock
+    clock.seen = { mark, ...sums }
+    if (seen === null || nowMs === null) return
+    const shift = mark - seen.mark
+    clock.delays.learn(seen.mark, mark, minute => {
+      const then = minute - (seen.mark - AGES - 1)
+      return {
+        was: seen.count[then] ?? 0,
+        wasVolume: seen.volume[then] ?? 0,
+        is: sums.count[then - shift] ?? 0,
+        isVolume: sums.volume[then - shift] ?? 0,
+      }
+    })
+  }
+
+  /** A clock that was never judged begins where its first minute lies, or where minutes are not late; late ones are only learnt. */
+  function skipLate(clock: Clock, limit: number): void {
+    const first = Math.min(...clock.leaves.map(leaf => leaf.hours.first)) * 60
+    const begun = clock.judged ?? (Number.isFinite(first) ? Math.min(first, limit) : limit)
+    const onTime = nowMs === null ? begun : Math.ceil((nowMs - lateMs) / MINUTE_MS)
+    clock.judged = Math.max(begun, Math.min(limit, onTime))
+    if (clock.judged > begun) clock.late.push([begun, clock.judged])
+    const kept = clock.judged - 2 * SPAN
+    if (clock.late.some(([, until]) => until < kept)) clock.late = clock.late.filter(([, until]) => until >= kept)
+    for (const leaf of clock.leaves) for (const minute of leaf.late) if (minute < kept) leaf.late.delete(minute)
+  }
+
+  const isWarm = (clock: Clock, hour: number) => hour - Math.min(...clock.leaves.map(leaf => leaf.hours.first)) >= WARM_UP_HOURS
+
+  const budgetOf = (node: Node) =>
+    node instanceof Leaf
+      ? rule.alertsPerWeek * LEAF_BUDGET
+      : (rule.alertsPerWeek * (1 - LEAF_BUDGET) * node.leaves.length) / Math.max(1, rule.by.length - 1)
+
+  /** Brings the clocks' groups, and all above them, up to the minute `end`. Returns the groups that changed, with the first minute that did. */
+  function refresh(ready: readonly Clock[], end: number): Map<Node, number> {
+    const changed = new Map<Node, number>()
+    const parents = new Map<Node, number>()
+    for (const clock of ready) {
+      const hour = Math.floor((end - 1) / 60)
+      if (clock.hour !== hour) {
+        learnHour(clock, hour, columns)
+        learnAbove(tree, hour, columns)
+      }
+      const { delays } = clock
+      for (const leaf of clock.leaves) {
+        const first = Math.max(end - SPAN, Math.min(leaf.changedFrom, Number.isNaN(leaf.end) ? end - SPAN : leaf.end))
+        const isAged = leaf.knownUntil !== clock.mark && !delays.isTrivial
+        if (first >= end && !isAged) continue
+        refreshLeaf(clock, leaf, end, rule, columns)
+        leaf.changedFrom = Number.POSITIVE_INFINITY
+        if (first < end) changed.set(leaf, first)
+        const from = isAged ? Math.min(first, end - AGES - 1) : first
+        for (let node = leaf.parent; node !== null; node = node.parent) {
+          parents.set(node, Math.min(from, parents.get(node) ?? Number.POSITIVE_INFINITY))
+          if (first < end) changed.set(node, Math.min(first, changed.get(node) ?? Number.POSITIVE_INFINITY))
+        }
+      }
+    }
+    for (const [node, first] of [...parents].sort(([a], [b]) => b.depth - a.depth)) {
+      node.moveTo(end)
+      node.addUp(first)
+    }
+    return changed
+  }
+
+  /** Raises what is unusual, the highest group first, until nothing is. */
+  function raise(ready: readonly Clock[], end: number, now: number): void {
+    let changed = refresh(ready, end)
+    for (let round = 0; round < 100; round++) {
+      const found = rule.budget === null ? unusual(changed, end) : overspending(changed, end)
+      if (found === null) return
+      const { node, start, finding } = found
+      const alert = firing(rule, node, start, finding, now)
+      if (node.episodes.some(episode => episode.alert.alert_id === alert.alert_id)) return
+      node.episodes.push({ alert, node, start, end: null })
+      verdicts.push(alert)
+      for (const leaf of node.leaves) leaf.changedFrom = Number.NEGATIVE_INFINITY
+      const again = refresh(
+        tree.clocks.filter(clock => ready.includes(clock)),
+        end,
+      )
+      changed = new Map([...changed, ...again])
+    }
+  }
+
+  function unusual(changed: ReadonlyMap<Node, number>, end: number): Found | null {
+    let found: { node: Node; range: Range; until: number } | null = null
+    for (const [node, first] of [...changed].sort(([a], [b]) => a.depth - b.depth)) {
+      if (found !== null && node.depth > found.node.depth) break
+      if (node.children.length === 1 && !(node instanceof Leaf)) continue
+      const limits: Limits = {
+        kind: columns.kind,
+        lengths,
+        budget: budgetOf(node),
+        minCount: rule.minCount,
+        minRatio: rule.minRatio,
+      }
+      const firstEnd = Math.max(0, first + 1 - (node.end - SPAN))
+      const doubt = () => doubtOf(node, leaf => slotOfLeaf(leaf, end))
+      const window = mostUnusual(node.recent, limits, rhoBy(node.rho), doubt, firstEnd)
+      if (window !== null && found === null) found = { node, range: rangeOf(node, window), until: window.until }
+    }
+    if (found === null) return null
+    const node = choose(found.node, found.range, columns.kind, leaf => slotOfLeaf(leaf, end))
+    const { range } = found
+    const sums = held(node, range)
+    const offset = node.end - SPAN
+    const window = { from: range.from - offset, until: range.until - offset, ...sums, probability: 1, falsePerWeek: 0 }
+    const start = offset + onsetOf(node.recent, window, rule.minRatio)
+    const rho = rhoBy(node.rho)(range.until - range.from)
+    const doubt = doubtOf(node, leaf => slotOfLeaf(leaf, end))
+    const probability = tailOf(columns.kind, sums.count, sums.volume, sums.expected, rho, doubt)
+    return { node, start, finding: { range, sums, probability, more: completeness(node, end, range) } }
+  }
+
+  function overspending(changed: ReadonlyMap<Node, number>, end: number): Found | null {
+    const isFree = (leaf: Leaf) =>
+      [...leaf.upwards()].every(node =>
+        node.episodes.every(episode => episode.end !== null && end > episode.end + rule.refractoryMs / MINUTE_MS),
+      )
+    for (const node of [...changed.keys()].sort((a, b) => a.depth - b.depth)) {
+      if (node.children.length === 1) continue
+      const burnt = overspent(node, end, rule, columns, isFree)
+      if (burnt === null) continue
+      // The highest group that overspends without its largest spender; else the spender.
+      let chosen = node
+      while (chosen.children.length > 0) {
+        const spenders = chosen.children.filter(child => overspent(child, end, rule, columns, isFree) !== null)
+        if (spenders.length !== 1) break
+        chosen = spenders[0] as Node
+      }
+      const own = overspent(chosen, end, rule, columns, isFree) ?? burnt
+      const [long, short] = own.spent
+      return {
+        node: chosen,
+        start: own.range.until - own.burn.shortMs / MINUTE_MS,
+        finding: {
+          range: own.range,
+          sums: own.sums,
+          probability: null,
+          more: {
+            budget: shownNumber(rule.budget as number),
+            spent_long: shownNumber(long),
+            spent_short: shownNumber(short),
+            burn_rate: shownNumber(own.burn.rate),
+            ...completeness(chosen, end, own.range),
+          },
+        },
+      }
+    }
+    return null
+  }
+
+  /** How much is known of what the window will have counted, and up to when everything was read. */
+  function completeness(node: Node, end: number, range: Range): Record<string, string> {
+    let known = 0
+    let all = 0
+    for (const leaf of node.leaves) {
+      const clock = around.clockOf(leaf)
+      const { delays } = clock
+      for (let minute = range.from; minute < range.until; minute++) {
+        const expected = leaf.recent.expected[minute - (leaf.end - SPAN)] ?? 0
+        if (expected === 0) continue
+        known += expected
+        all += expected / delays.share((clock.mark as number) - 1 - minute)
+      }
+    }
+    return { complete_until: shownTime(end), ...(all > 0 ? { known_share: shownNumber(known / all) } : {}) }
+  }
+
+  /** Ends the alerts whose rate has been back for a window. */
+  function resolve(ready: readonly Clock[], end: number, now: number): void {
+    const isReady = (leaf: Leaf) => ready.includes(around.clockOf(leaf))
+    for (const node of firingNodes(root)) {
+      if (!node.leaves.some(isReady)) continue
+      for (const episode of node.episodes) {
+        if (episode.end !== null) continue
+        const back = rule.budget === null ? backSince(episode, end) : unspentSince(episode, end)
+        if (back === null) continue
+        episode.end = back
+        episode.alert = resolved(episode.alert, back, now)
+        verdicts.push(episode.alert)
+      }
+    }
+  }
+
+  /** From which minute on the rate is usual again; null: it is not, or nobody can say. */
+  function backSince({ node, start, alert }: Episode, end: number): number | null {
+    const clocks = [...new Set(node.leaves.map(around.clockOf))]
+    const edge = Math.min(end, ...clocks.map(clock => (clock.mark ?? end) - settledAge(clock)))
+    const raised = Math.max(rule.minRatio, alert.observed / Math.max(alert.expected, 1e-9))
+    // Half of the excess: what was seen when the alert was raised is more than what goes on.
+    const ratio = 1 + (raised - 1) / 2
+    const longest = lengths.at(-1) as number
+    for (const length of lengths) {
+      const from = edge - length
+      if (from <= start) return null
+      const minutes = minutesOf(node, from, edge, columns, around.clockOf)
+      if (minutes === null) return null
+      const count = sum(minutes.count)
+      const expected = sum(minutes.expected)
+      const isBack = expected * (ratio - 1) - count * Math.log(ratio) >= TELLING
+      if (isBack || (length === longest && count <= expected * ratio)) return endOf(node, start, from, edge, ratio)
+    }
+    return null
+  }
+
+  /** The minute behind the incident: up to where a raised rate explains the counts best. */
+  function endOf(node: Node, start: number, from: number, edge: number, ratio: number): number {
+    const first = Math.max(start, edge - MOST_ENDING)
+    const minutes = minutesOf(node, first, edge, columns, around.clockOf)
+    if (minutes === null) return from
+    let end = first + 1
+    let most = Number.NEGATIVE_INFINITY
+    let gain = 0
+    for (let i = 0; i < minutes.count.length; i++) {
+      gain += (minutes.count[i] as number) * Math.log(ratio) - (ratio - 1) * (minutes.expected[i] as number)
+      if (gain <= most) continue
+      most = gain
+      end = first + i + 1
+    }
+    return end
+  }
+
+  function settledAge(clock: Clock): number {
+    const delays = clock.delays
+    for (let age = 0; age < AGES; age++) if (delays.share(age) >= SETTLED_SHARE) return age
+    return AGES
+  }
+
+  function unspentSince({ node, start }: Episode, end: number): number | null {
+    const shortest = Math.min(...rule.burn.map(burn => burn.shortMs)) / MINUTE_MS
+    const from = end - Math.max(shortest, (rule.windowsMs[0] as number) / MINUTE_MS)
+    if (from <= start || overspent(node, end, rule, columns, () => true) !== null) return null
+    return from
+  }
+
+  return () => {
+    const limit = limits()
+    for (const clock of limit.keys()) learnDelays(clock)
+    for (const [clock, until] of limit) skipLate(clock, until)
+    const begin = Math.min(...[...limit.keys()].map(clock => clock.judged as number))
+    const last = Math.max(...limit.values())
+    // First once more what was judged and has changed since, at the minute up to which it was judged; then minute after minute.
+    for (let end = begin; end <= last; end++) {
+      const ready = [...limit].filter(([clock, until]) => (clock.judged as number) <= end && end <= until).map(([clock]) => clock)
+      const hour = Math.floor((end - 1) / 60)
+      const due = ready.filter(clock => end > (clock.judged as number) || hasChanged(clock))
+      for (const clock of due) clock.judged = end
+      const warm = due.filter(clock => isWarm(clock, hour))
+      const now = nowMs ?? end * MINUTE_MS
+      if (warm.length === 0 || now - end * MINUTE_MS > lateMs) continue
+      forgetEpisodes(root, end)
+      resolve(warm, end, now)
+      raise(warm, end, now)
+    }
+    return verdicts
+  }
+
+  function hasChanged(clock: Clock): boolean {
+    return !Number.isNaN(clock.hour) && clock.leaves.some(leaf => leaf.changedFrom < (clock.judged as number))
+  }
+
+  /** Alerts that ended so long ago that no window reaches back to them. */
+  function forgetEpisodes(node: Node, end: number): void {
+    const keptFrom = end - 2 * SPAN - rule.refractoryMs / MINUTE_MS
+    if (node.episodes.some(episode => episode.end !== null && episode.end < keptFrom)) {
+      node.episodes = node.episodes.filter(episode => episode.end === null || episode.end >= keptFrom)
+    }
+    for (const child of node.children) forgetEpisodes(child, end)
+  }
+}
+
+const sum = (values: Float64Array) => values.reduce((all, each) => all + each, 0)
+
+interface Found {
+  readonly node: Node
+  readonly start: number
+  readonly finding: Finding
+}
+
+function* firingNodes(node: Node): Generator<Node> {
+  if (node.episodes.some(episode => episode.end === null)) yield node
+  for (const child of node.children) yield* firingNodes(child)
+}

@@ -1,0 +1,203 @@
+import { describe, expect, test } from 'vitest'
+import { createJudge, type Judge, type JudgeOptions, type Verdict } from '../../src/alert/judge.ts'
+import { DEFAULT_RULE } from '../../src/rules.ts'
+import { at, brief, type Change, type ChannelSpec, live, marksOf, MINUTE_MS, minuteOf, replay, START, world } from './world.ts'
+
+const HOUR_MS = 60 * MINUTE_MS
+const rules = [DEFAULT_RULE]
+const judgeOf = (options: Partial<JudgeOptions> = {}): Judge => createJudge({ rules, ...options })
+
+const BUSY: ChannelSpec = { bot: 'shop', channel: 'web', sessions: 6 }
+const QUIET: ChannelSpec = { bot: 'shop', channel: 'sms', sessions: 1 }
+const OTHER: ChannelSpec = { bot: 'bank', channel: 'web', sessions: 3 }
+const SPIKE: Change = { bot: 'shop', channel: 'web', from: at(9, 12), until: at(9, 13), share: 4 }
+
+/** A judge that knows what came before, and the minutes from there on. */
+function after(minutes: ReturnType<typeof world>, from: number): Judge {
+  const judge = judgeOf()
+  replay(judge, minutes, from)
+  return judge
+}
+
+test('a channel whose share of transfers rises fires once, with its figures, and is resolved when the share is back', () => {
+  const verdicts = replay(judgeOf(), world([BUSY, QUIET, OTHER], 10, [SPIKE]), at(10))
+
+  expect(brief(verdicts)).toEqual(['FIRING shop/web', 'RESOLVED shop/web'])
+  const [fired, ended] = verdicts as [Verdict, Verdict]
+  expect(fired.observed / fired.expected).toBeGreaterThan(2)
+  expect(fired.probability).toBeLessThan(1e-4)
+  expect(fired.updated_at - SPIKE.from).toBeLessThan(25 * MINUTE_MS)
+  expect(Math.abs(fired.starts_at - SPIKE.from)).toBeLessThan(10 * MINUTE_MS)
+  expect(fired.evidence).toMatchObject({
+    observed: String(fired.observed),
+    agent_transfers: String(fired.observed),
+    complete_until: new Date(fired.updated_at).toISOString(),
+    known_share: '1',
+  })
+  expect(ended.alert_id).toBe(fired.alert_id)
+  expect(Math.abs((ended.ends_at ?? 0) - SPIKE.until)).toBeLessThan(20 * MINUTE_MS)
+})
+
+test('a campaign that brings four times the sessions is no alert', () => {
+  const campaign: Change = { bot: 'shop', channel: 'web', from: at(9, 12), until: at(9, 15), sessions: 4 }
+  expect(brief(replay(judgeOf(), world([BUSY, QUIET], 10, [campaign]), at(10)))).toEqual([])
+})
+
+test('channels too small to be sure of are told of as their bot, once', () => {
+  const channels = ['web', 'sms', 'voice', 'email', 'slack', 'api', 'telegram', 'twitter', 'messenger', 'instagram']
+  const specs = channels.map(channel => ({ bot: 'shop', channel, sessions: 0.4 }))
+  const verdicts = replay(
+    judgeOf(),
+    world([...specs, OTHER], 10, [{ bot: 'shop', from: at(9, 12), until: at(9, 13), share: 5 }]),
+    at(10),
+  )
+
+  expect(brief(verdicts)).toEqual(['FIRING shop', 'RESOLVED shop'])
+  expect(verdicts[0]?.evidence['drivers']).toMatch(/^\w+: \d+ \(expected [\d.]+\); \w+: /)
+})
+
+test('what all bots of an account share is told of as the account', () => {
+  const specs = ['shop', 'bank', 'help'].flatMap(bot => [
+    { bot, channel: 'web', sessions: 2 },
+    { bot, channel: 'sms', sessions: 2 },
+  ])
+  const minutes = world([...specs, { account: 'second', bot: 'calm', channel: 'web', sessions: 3 }], 10, [
+    ...['shop', 'bank', 'help'].map(bot => ({ bot, from: at(9, 12), until: at(9, 13), share: 5 })),
+  ])
+  const [fired, ...rest] = replay(judgeOf(), minutes, at(10))
+  expect(fired).toMatchObject({ state: 'FIRING', account: 'main', bot_id: '', channel: null })
+  expect(brief(rest)).toEqual(['RESOLVED '])
+})
+
+describe('the same input gives the same alerts, bit by bit', () => {
+  const specs = [BUSY, QUIET, OTHER]
+  const minutes = world(specs, 10, [SPIKE, { bot: 'bank', from: at(9, 12, 30), until: at(9, 14), share: 5 }])
+  const whole = replay(judgeOf(), minutes, at(10))
+
+  test('there is something to compare', () => {
+    expect(whole.length).toBeGreaterThanOrEqual(4)
+  })
+
+  test('whatever the steps in which marks move', () => {
+    for (const step of [MINUTE_MS, 7 * MINUTE_MS, 24 * HOUR_MS]) expect(replay(judgeOf(), minutes, at(10), step)).toEqual(whole)
+  })
+
+  test('whatever the order in which minutes and series come', () => {
+    const judge = judgeOf()
+    for (const minute of minutes.toReversed()) judge.put(minute)
+    expect(judge.judge(marksOf(minutes)(at(10)), null)).toEqual(whole)
+  })
+
+  test('also where a minute comes several times, the newest last', () => {
+    const judge = judgeOf()
+    for (const minute of minutes) {
+      judge.put({ ...minute, values: { sessions: 1, agent_transfers: 1 } })
+      judge.put(minute)
+    }
+    expect(judge.judge(marksOf(minutes)(at(10)), null)).toEqual(whole)
+  })
+
+  test('wherever a process is killed and another goes on', () => {
+    for (const killed of [at(9, 11, 59), at(9, 12, 9), at(9, 12, 41), at(9, 13, 20), at(9, 15)]) {
+      const first = judgeOf()
+      const before = replay(first, minutes, killed, MINUTE_MS)
+      const second = judgeOf({ from: first.judgedUntil(), memory: first.memory() })
+      for (const minute of minutes) if (minute.bucket_start < killed) second.put(minute)
+      second.restore(before)
+      const rest: Verdict[] = []
+      for (let mark = killed; mark <= at(10); mark += HOUR_MS) {
+        for (const minute of minutes) if (minute.bucket_start >= mark - HOUR_MS && minute.bucket_start < mark) second.put(minute)
+        rest.push(...second.judge(marksOf(minutes)(mark), null))
+      }
+      for (const minute of minutes) if (minute.bucket_start >= at(9, 23)) second.put(minute)
+      rest.push(...second.judge(marksOf(minutes)(at(10)), null))
+      expect([...before, ...rest]).toEqual(whole)
+    }
+  })
+})
+
+describe('what is not known neither fires nor resolves', () => {
+  const minutes = world([BUSY, QUIET], 10, [SPIKE])
+
+  test('minutes before the mark only are judged', () => {
+    const judge = after(minutes, at(9, 11))
+    for (const minute of minutes) judge.put(minute)
+    expect(judge.judge(marksOf(minutes)(at(9, 12, 1)), at(9, 12, 40))).toEqual([])
+    expect(judge.judge(marksOf(minutes)(null), at(9, 12, 40))).toEqual([])
+    expect(brief(judge.judge(marksOf(minutes)(at(9, 12, 40)), at(9, 12, 40)))).toEqual(['FIRING shop/web'])
+  })
+
+  test('a vendor that does not tell transfers raises nothing, and a firing alert stays', () => {
+    const silent = minutes.map(minute =>
+      minute.bucket_start >= at(9, 12, 40) ? { ...minute, values: { ...minute.values, agent_transfers: null } } : minute,
+    )
+    expect(brief(replay(judgeOf(), silent, at(10)))).toEqual(['FIRING shop/web'])
+  })
+
+  test('a firing alert stays while nothing is read, and ends after it is read again', () => {
+    const judge = after(minutes, at(9, 12))
+    expect(brief(live(judge, minutes, at(9, 12), at(9, 12, 40)))).toEqual(['FIRING shop/web'])
+    for (let gap = 1; gap <= 40; gap++) expect(judge.judge([], at(9, 12, 40 + gap))).toEqual([])
+    const until = at(9, 14)
+    const rest = minutes.filter(minute => minute.bucket_start >= at(9, 12, 40) && minute.bucket_start < until)
+    for (const minute of rest) judge.put(minute)
+    expect(brief(judge.judge(marksOf(minutes)(until), until))).toEqual(['RESOLVED shop/web'])
+  })
+
+  test('an outage of two hours, read all at once afterwards, is no alert, whatever happened in it', () => {
+    const judge = after(minutes, at(9, 11, 55))
+    for (const minute of minutes) if (minute.bucket_start < at(9, 14, 10)) judge.put(minute)
+    expect(judge.judge(marksOf(minutes)(at(9, 14, 10)), at(9, 14, 10))).toEqual([])
+    expect(live(judge, minutes, at(9, 14, 10), at(9, 20))).toEqual([])
+  })
+
+  test('a backfill of days in which transfers rose is no alert', () => {
+    const spec: ChannelSpec = { bot: 'old', channel: 'web', sessions: 6 }
+    const old = world([spec], 9, [{ from: at(7, 12), until: at(7, 14), share: 6 }])
+    const judge = after(minutes, at(9, 15))
+    for (const minute of old) judge.put(minute)
+    const both = [...minutes, ...old]
+    expect(judge.judge(marksOf(both)(at(9, 15, 1)), at(9, 15, 1))).toEqual([])
+    expect(live(judge, both, at(9, 15, 1), at(9, 18))).toEqual([])
+  })
+
+  test('a rebuild that publishes every minute again is no alert', () => {
+    const judge = after(minutes, at(9, 15))
+    for (const minute of minutes) if (minute.bucket_start < at(9, 15)) judge.put(minute)
+    expect(judge.judge(marksOf(minutes)(at(9, 15, 1)), at(9, 15, 1))).toEqual([])
+  })
+})
+
+test('a late revision within the hour fires what was calm when it was judged', () => {
+  const minutes = world([BUSY, QUIET], 10, [SPIKE])
+  const judge = after(minutes, at(9, 12))
+  const spike = minutes.filter(minute => minute.bucket_start >= at(9, 12) && minute.bucket_start < at(9, 12, 40))
+  for (const minute of spike) judge.put({ ...minute, values: { ...minute.values, agent_transfers: 0 } })
+  const reads = marksOf(minutes)(at(9, 12, 40))
+  expect(judge.judge(reads, at(9, 12, 40))).toEqual([])
+  for (const minute of spike) judge.put(minute)
+  expect(brief(judge.judge(reads, at(9, 12, 41)))).toEqual(['FIRING shop/web'])
+})
+
+test('no alert in the first day of a bot', () => {
+  const minutes = world([BUSY], 1, [{ from: at(0, 12), until: at(0, 14), share: 6 }])
+  expect(replay(judgeOf(), minutes, at(1))).toEqual([])
+})
+
+test('an incident of last week does not raise the bar of this week', () => {
+  const again = [2, 9].map(day => ({ ...SPIKE, from: at(day, 12), until: at(day, 13), share: 5 }))
+  const verdicts = replay(judgeOf(), world([BUSY, QUIET], 10, again), at(10))
+  expect(brief(verdicts)).toEqual(['FIRING shop/web', 'RESOLVED shop/web', 'FIRING shop/web', 'RESOLVED shop/web'])
+})
+
+test('a withdrawn minute counts no more, one that was rolled up stays learnt', () => {
+  const judge = after(world([BUSY], 3), at(3))
+  const spec = { ...BUSY, language: 'en', vendor: 'acme', account: 'main', bot_id: 'shop' }
+  judge.put(minuteOf(BUSY, at(3, 0), 50, 50))
+  judge.remove(spec, at(3, 0))
+  expect(judge.judge([{ vendor: 'acme', account: 'main', bot_id: 'shop', completeUntil: at(3, 0, 5) }], at(3, 0, 5))).toEqual([])
+})
+
+test('START is a Monday, so slots of the tests are those of the week', () => {
+  expect(new Date(START).getUTCDay()).toBe(1)
+})

@@ -1,5 +1,7 @@
 /** What the demo shows: asked of the product's own HTTP API, drawn as lines. */
 import { request } from 'undici'
+import { summaryOf } from '../alert/words.ts'
+import type { Alert } from '../records.ts'
 
 export interface DemoRow {
   readonly vendor: string
@@ -16,9 +18,11 @@ export interface DemoState {
   readonly lag: number | null
   /** Every session that began earlier has been read; null where nothing has been read completely. */
   readonly completeUntil: string | null
+  /** What fires, then what is over, newest first. */
+  readonly alerts: readonly Alert[]
 }
 
-export const emptyState: DemoState = { rows: [], lag: null, completeUntil: null }
+export const emptyState: DemoState = { rows: [], lag: null, completeUntil: null, alerts: [] }
 
 /** The product's state now, or null while it does not answer. */
 export async function readState(base: string, fromMs: number, signal: AbortSignal): Promise<DemoState | null> {
@@ -35,7 +39,7 @@ export async function readState(base: string, fromMs: number, signal: AbortSigna
           rows.set(`${vendor} ${channel}`, { ...row, [column]: row[column as keyof typeof COLUMNS] + (sum ?? 0) })
         }
       }
-    return { rows: [...rows.values()], lag: await lagOf(base, signal), completeUntil }
+    return { rows: [...rows.values()], lag: await lagOf(base, signal), completeUntil, alerts: await alertsOf(base, signal) }
   } catch {
     return null // not listening yet, or going down: the table keeps what it has
   }
@@ -60,10 +64,28 @@ async function series(base: string, measure: string, fromMs: number, signal: Abo
   return (await body.json()) as SeriesAnswer
 }
 
+async function alertsOf(base: string, signal: AbortSignal): Promise<Alert[]> {
+  const { statusCode, body } = await request(`${base}/v1/alerts?limit=100`, { signal })
+  if (statusCode !== 200) throw new Error(`answered ${statusCode}: ${await body.text()}`)
+  const { data } = (await body.json()) as { data: Alert[] }
+  return data.toSorted((a, b) => Number(b.state === 'FIRING') - Number(a.state === 'FIRING'))
+}
+
 async function lagOf(base: string, signal: AbortSignal): Promise<number | null> {
   const { body } = await request(`${base}/metrics`, { signal })
   const lines = (await body.text()).split('\n').filter(line => line.startsWith('colloquy_aggregate_lag_records{'))
   return lines.length === 0 ? null : lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
+}
+
+/** Always as many lines, so that the table can be drawn in place. */
+const ALERT_LINES = 2
+
+function alertLines(alerts: readonly Alert[]): string[] {
+  const shown = alerts
+    .slice(0, ALERT_LINES)
+    .map(alert => `  ${alert.state === 'FIRING' ? 'ALERT  ' : 'was    '}${summaryOf(alert)}`)
+  if (alerts.length === 0) shown.push('  no alerts yet: there is an incident on whatsapp in the first minutes')
+  return [...shown, ...Array.from({ length: ALERT_LINES - shown.length }, () => '')]
 }
 
 /** The table as lines no longer than `width`: sessions by channel and vendor, and what else there is of each vendor. */
@@ -90,5 +112,7 @@ export function tableOf(state: DemoState, width: number): string[] {
     counted('events', 'events', rows),
     '',
     `  complete until ${completeUntil ?? '(nothing read completely yet)'}   lag ${lag === null ? '?' : number(lag)} records`,
+    '',
+    ...alertLines(state.alerts),
   ].map(each => each.slice(0, width))
 }

@@ -31,7 +31,9 @@ for (let at = 0; at < Number(minutes); at++) {
   }
   for (const values of samples.values()) while (values.length <= at) values.push('_')
 }
-const series = [...samples].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, values]) => ({ series: name, values: values.join(' ') }))
+const series = [...samples]
+  .sort(([a], [b]) => (a < b ? -1 : 1))
+  .map(([name, values]) => ({ series: name, values: values.join(' ') }))
 const evalTime = `${Number(minutes) - 1}m`
 const alertNames = [...rules.matchAll(/alert: (\w+)/g)].map(([, name]) => name)
 const file = {
@@ -53,4 +55,6 @@ const file = {
     },
   ],
 }
-process.stdout.write(`# Written by test/deploy/export.ts from a running product, with the simulators as vendors.\n${stringify(file, { lineWidth: 0 })}`)
+process.stdout.write(
+  `# Written by test/deploy/export.ts from a running product, with the simulators as vendors.\n${stringify(file, { lineWidth: 0 })}`,
+)

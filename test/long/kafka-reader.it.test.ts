@@ -298,6 +298,19 @@ describe('tailing', () => {
     expect(chunks[0]?.records.length).toBe(2)
   })
 
+  test('finds where a partition was at a time, and that nothing is newer', async () => {
+    const k = kafka()
+    const place = { topic: await topic(k), partition: 0 }
+    const writer = await fencedWriter(k, unique('a'))
+    await commit(writer, place, '0', '1')
+    const betweenMs = Date.now() + 1
+    await until(async () => Date.now() > betweenMs)
+    await commit(writer, place, '2')
+    expect(await k.offsetsAt([place], 0)).toEqual([{ ...place, offset: 0 }])
+    expect(await k.offsetsAt([place], betweenMs)).toEqual([{ ...place, offset: 3 }])
+    expect(await k.offsetsAt([place], Date.now() + 60_000)).toEqual([{ ...place, offset: null }])
+  })
+
   test('moves to the start where retention has removed its offset, and logs it', async () => {
     const { log, lines } = keptLog()
     const k = kafka({ log })

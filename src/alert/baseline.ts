@@ -45,6 +45,8 @@ export interface Baseline {
   readonly doubt: Float64Array
   /** By how much the last days are above or below the weeks; already in `rate`. */
   readonly level: number
+  /** Factor on the rate of a slot if an hour of that age had not been counted. */
+  without(slot: number, age: number, count: number, volume: number): number
   /** Hours between the first that counted and now. */
   readonly spanHours: number
 }
@@ -142,11 +144,13 @@ export function createBaseline(
 
   const all = wholeRate()
   const rate = new Float64Array(SLOTS)
+  const pulled = new Float64Array(24)
   const doubt = new Float64Array(SLOTS)
   const wholeSure = whole.count + (above === null ? 0 : pull.whole)
   for (let slot = 0; slot < SLOTS; slot++) {
     const ofDay = slot % 24
     const hourRate = drawn(byHour.count[ofDay] as number, byHour.volume[ofDay] as number, pull.hour, all)
+    pulled[ofDay] = hourRate
     rate[slot] = drawn(bySlot.count[slot] as number, bySlot.volume[slot] as number, pull.slot, hourRate)
     const hourSure = (byHour.count[ofDay] as number) + Math.min(pull.hour, wholeSure)
     doubt[slot] = 1 / ((bySlot.count[slot] as number) + Math.min(pull.slot, hourSure) + 1e-9)
@@ -161,5 +165,16 @@ export function createBaseline(
   }
   const level = Math.min(2, Math.max(0.5, recent / expected))
   for (let slot = 0; slot < SLOTS; slot++) rate[slot] = (rate[slot] as number) * level
-  return { rate, doubt, level, spanHours: hour - Math.min(hours.first, hour) }
+  const without = (slot: number, age: number, count: number, volume: number) => {
+    const weight = WEIGHTS[Math.min(HISTORY_HOURS, age)] as number
+    const all = drawn(bySlot.count[slot] as number, bySlot.volume[slot] as number, pull.slot, pulled[slot % 24] as number)
+    const rest = drawn(
+      Math.max(0, (bySlot.count[slot] as number) - weight * count),
+      Math.max(0, (bySlot.volume[slot] as number) - weight * volume),
+      pull.slot,
+      pulled[slot % 24] as number,
+    )
+    return all > 0 ? rest / all : 1
+  }
+  return { rate, doubt, level, without, spanHours: hour - Math.min(hours.first, hour) }
 }

@@ -62,7 +62,7 @@ export function overspent(node: Node, end: number, rule: Rule, columns: Columns,
     if (long.count <= burn.rate * budget * long.volume) continue
     return {
       range,
-      sums: { ...long, expected: budget * long.volume },
+      sums: { ...long, expected: budget * long.volume, due: budget * long.volume },
       burn,
       spent: [long.count / (budget * long.volume), short.count / (budget * Math.max(1, short.volume))],
     }

@@ -20,6 +20,8 @@ export interface Sums {
   readonly count: number
   readonly volume: number
   readonly expected: number
+  /** Expected once all is known. */
+  readonly due: number
 }
 
 export function rangeOf(node: Node, window: Pick<Window, 'from' | 'until'>): Range {
@@ -32,18 +34,21 @@ export function held(node: Node, { from, until }: Range): Sums {
   let count = 0
   let volume = 0
   let expected = 0
+  let due = 0
   for (let i = Math.max(0, from - first); i < Math.min(SPAN, until - first); i++) {
     count += node.recent.count[i] as number
     volume += node.recent.volume[i] as number
     expected += node.recent.expected[i] as number
+    due += node.recent.due[i] as number
   }
-  return { count, volume, expected }
+  return { count, volume, expected, due }
 }
 
 const minus = (all: Sums, part: Sums): Sums => ({
   count: all.count - part.count,
   volume: all.volume - part.volume,
   expected: all.expected - part.expected,
+  due: all.due - part.due,
 })
 
 /** Squared relative error of the group's expectation: its leaves' errors are their own. */
@@ -65,7 +70,7 @@ export function choose(found: Node, range: Range, kind: Kind, slotOf: (leaf: Lea
   const isShared = (node: Node, rest: Sums, limit: number) => {
     if (rest.count <= rest.expected || rest.count < 2) return false
     const rho = rhoBy(node.rho)(range.until - range.from)
-    return tailOf(kind, rest.count, rest.volume, rest.expected, rho, doubtOf(node, slotOf)) <= limit
+    return tailOf(kind, rest, rho, doubtOf(node, slotOf)) <= limit
   }
 
   let node = found

@@ -37,6 +37,8 @@ export interface Recent {
   readonly volume: Float64Array
   /** Expected count, allowing for what is not known yet. */
   readonly expected: Float64Array
+  /** Expected count once all is known. */
+  readonly due: Float64Array
 }
 
 export interface Limits {
@@ -56,6 +58,7 @@ export interface Window {
   readonly count: number
   readonly volume: number
   readonly expected: number
+  readonly due: number
   readonly probability: number
   /** How many windows as unusual as this one chance would bring in a week. */
   readonly falsePerWeek: number
@@ -71,6 +74,7 @@ export function lengthsBetween(shortest: number, longest: number): number[] {
 const counts = new Float64Array(SPAN + 1)
 const volumes = new Float64Array(SPAN + 1)
 const expecteds = new Float64Array(SPAN + 1)
+const dues = new Float64Array(SPAN + 1)
 
 /**
  * The most unusual window, or null where none is due an alert.
@@ -90,10 +94,12 @@ export function mostUnusual(
   counts[first] = 0
   volumes[first] = 0
   expecteds[first] = 0
+  dues[first] = 0
   for (let i = first; i < SPAN; i++) {
     counts[i + 1] = (counts[i] as number) + (recent.count[i] as number)
     volumes[i + 1] = (volumes[i] as number) + (recent.volume[i] as number)
     expecteds[i + 1] = (expecteds[i] as number) + (recent.expected[i] as number)
+    dues[i + 1] = (dues[i] as number) + (recent.due[i] as number)
   }
   let best: Window | null = null
   let doubt: number | null = null
@@ -111,9 +117,10 @@ export function mostUnusual(
       if (count < limits.minRatio * expected) continue
       const volume = (volumes[until] as number) - (volumes[from] as number)
       const excess = count - expected
-      const spread = limits.kind === 'share' ? 1 + Math.max(0, volume - 1) * rho : 1 + expected * rho
+      const due = (dues[until] as number) - (dues[from] as number)
+      const spread = spreadOf(limits.kind, volume, expected, due, rho)
       if (excess * excess < 2 * expected * spread * leastLog) continue
-      const window = weighed({ from, until, count, volume, expected }, limits.kind, rho, (doubt ??= doubtOf()))
+      const window = weighed({ from, until, count, volume, expected, due }, limits.kind, rho, (doubt ??= doubtOf()))
       if (window === null || window.falsePerWeek > limits.budget) continue
       if (best === null || window.falsePerWeek < best.falsePerWeek) best = window
     }
@@ -123,28 +130,39 @@ export function mostUnusual(
 
 /** How unusual a window is; null where nothing was expected, so that nothing can be said. */
 export function weighed(
-  window: Pick<Window, 'from' | 'until' | 'count' | 'volume' | 'expected'>,
+  window: Pick<Window, 'from' | 'until' | 'count' | 'volume' | 'expected' | 'due'>,
   kind: Kind,
   rho: number,
   doubt: number,
 ): Window | null {
-  const { count, volume, expected } = window
+  const { count, volume, expected, due } = window
   if (!(expected > 0)) return null
   const length = Math.max(1, window.until - window.from)
-  const probability = tailOf(kind, count, volume, expected, rho, doubt)
-  const spread = kind === 'share' ? 1 + Math.max(0, volume - 1) * rho : 1 + expected * rho
+  const probability = tailOf(kind, window, rho, doubt)
+  const spread = spreadOf(kind, volume, expected, due, rho)
   const z2 = (count - expected) ** 2 / (count * spread)
   return { ...window, probability, falsePerWeek: LOOKS * probability * Math.max(1, z2) * (WEEK_MINUTES / length) }
 }
 
+/** Variance beside that of chance alone. A share of which half is known yet varies, relative to itself, no more than the whole. */
+function spreadOf(kind: Kind, volume: number, expected: number, due: number, rho: number): number {
+  return kind === 'share' ? 1 + (Math.max(0, volume - 1) * rho * expected) / Math.max(expected, due) : 1 + expected * rho
+}
+
 /** P(so many or more), with the expectation itself in doubt. */
-export function tailOf(kind: Kind, count: number, volume: number, expected: number, rho: number, doubt: number): number {
+export function tailOf(
+  kind: Kind,
+  { count, volume, expected, due }: Pick<Window, 'count' | 'volume' | 'expected' | 'due'>,
+  rho: number,
+  doubt: number,
+): number {
   if (!(expected > 0)) return 1
   if (kind === 'count') return negativeBinomialTail(count, expected, rho + doubt)
   // Transfers may belong to sessions that began before the window: there are at least as many trials as counts.
   const trials = Math.max(volume, count, Math.ceil(expected) + 1)
   const p = expected / trials
-  return betaBinomialTail(count, trials, expected, Math.min(0.9, rho + (doubt * p) / (1 - p)))
+  const known = expected / Math.max(expected, due)
+  return betaBinomialTail(count, trials, expected, Math.min(0.9, rho * known + (doubt * p) / (1 - p)))
 }
 
 /** Where the rise began: the index from which on a rate raised as in the window explains the counts best. */

@@ -93,7 +93,7 @@ export function refreshLeaf(clock: Clock, leaf: Leaf, end: number, rule: Rule, c
   leaf.moveTo(end)
   leaf.knownUntil = mark
   const length = end - from
-  const { count, volume, expected } = leaf.recent
+  const { count, volume, expected, due } = leaf.recent
   addUp(leaf, columns.count, from, length, a, scratch)
   addUp(leaf, columns.volume, from, length, b, scratch)
   const rateAt = ratesOf(leaf, slotOf, kind)
@@ -109,7 +109,9 @@ export function refreshLeaf(clock: Clock, leaf: Leaf, end: number, rule: Rule, c
     count[at] = isOut ? 0 : x
     volume[at] = isOut ? 0 : n
     const exposure = isOut ? 0 : kind === 'share' ? n : 1
-    expected[at] = exposure === 0 ? 0 : exposure * rateAt(minute) * delays.share(mark - 1 - minute)
+    const all = exposure === 0 ? 0 : exposure * rateAt(minute)
+    due[at] = all
+    expected[at] = all * delays.share(mark - 1 - minute)
   }
 }
 
@@ -222,6 +224,14 @@ function addQuarters(to: Map<Node, Quarters>, node: Node, quarters: Quarters): v
   }
 }
 
+/** By how much an hour's expectation changes when the hour itself has not taught it: else it would look more usual than it is. */
+function ratioWithout(leaf: Leaf, minute: number, now: number, kind: Kind, slotOf: SlotOf): number {
+  if (leaf.baseline === null) return 1
+  const at = Math.floor(minute / 60)
+  const volume = kind === 'share' ? leaf.hours.volumeAt(at) : 1
+  return leaf.baseline.without(slotOf(at), now - at, leaf.hours.countAt(at), volume)
+}
+
 /** The leaf's quarters of an hour before the hour; of each day by the level that the day before it had, which is what was known then. */
 function quartersOf(leaf: Leaf, hour: number, columns: Columns, slotOf: SlotOf): Quarters {
   const quarters = noQuarters()
@@ -245,7 +255,7 @@ function quartersOf(leaf: Leaf, hour: number, columns: Columns, slotOf: SlotOf):
     const exposure = columns.kind === 'share' ? n : QUARTER
     quarters.count[q] = x
     quarters.volume[q] = n
-    quarters.expected[q] = (exposure * rateAt(start + 7)) / level
+    quarters.expected[q] = (exposure * rateAt(start + 7) * ratioWithout(leaf, start, hour, columns.kind, slotOf)) / level
   }
   let before = 1
   for (let day = 0; day < DISPERSION_DAYS; day++) {

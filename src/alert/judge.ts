@@ -305,7 +305,7 @@ export function createJudge(options: JudgeOptions): Judge {
   /** A minute of a series has other values: the group's hours follow, and it will be judged again. */
   function changed(plan: Plan, leaf: Leaf, clock: Clock, minute: number, before: readonly number[], minutes: Minutes): void {
     const { count, volume } = plan.columns
-    const told = (x: number, n: number) => (Number.isNaN(x + n) ? [0, 0] : [x, n]) as [number, number]
+    const told = (x: number, n: number): [number, number] => (Number.isNaN(x + n) ? [0, 0] : [x, n])
     const [wasCount, wasVolume] = told(before[count] as number, volume < 0 ? 0 : (before[volume] as number))
     const [isCount, isVolume] = told(minutes.at(minute, count), volume < 0 ? 0 : minutes.at(minute, volume))
     leaf.hours.add(Math.floor(minute / 60), isCount - wasCount, isVolume - wasVolume)
@@ -402,10 +402,11 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
 
   const isWarm = (clock: Clock, hour: number) => hour - Math.min(...clock.leaves.map(leaf => leaf.hours.first)) >= WARM_UP_HOURS
 
-  const budgetOf = (node: Node) =>
-    node instanceof Leaf
-      ? rule.alertsPerWeek * LEAF_BUDGET
-      : (rule.alertsPerWeek * (1 - LEAF_BUDGET) * node.leaves.length) / Math.max(1, rule.by.length - 1)
+  /** A smallest group that has none beside it need not share its budget. */
+  const budgetOf = (node: Node) => {
+    if (!(node instanceof Leaf)) return (rule.alertsPerWeek * (1 - LEAF_BUDGET) * node.leaves.length) / (rule.by.length - 1)
+    return rule.alertsPerWeek * (root.leaves.length > 1 ? LEAF_BUDGET : 1)
+  }
 
   /** Brings the clocks' groups, and all above them, up to the minute `end`. Returns the groups that changed, with the first minute that did. */
   function refresh(ready: readonly Clock[], end: number): Map<Node, number> {
@@ -485,7 +486,7 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
     const start = offset + onsetOf(node.recent, window, rule.minRatio)
     const rho = rhoBy(node.rho)(range.until - range.from)
     const doubt = doubtOf(node, leaf => slotOfLeaf(leaf, end))
-    const probability = tailOf(columns.kind, sums.count, sums.volume, sums.expected, rho, doubt)
+    const probability = tailOf(columns.kind, sums, rho, doubt)
     return { node, start, finding: { range, sums, probability, more: completeness(node, end, range) } }
   }
 
@@ -529,19 +530,8 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
 
   /** How much is known of what the window will have counted, and up to when everything was read. */
   function completeness(node: Node, end: number, range: Range): Record<string, string> {
-    let known = 0
-    let all = 0
-    for (const leaf of node.leaves) {
-      const clock = around.clockOf(leaf)
-      const { delays } = clock
-      for (let minute = range.from; minute < range.until; minute++) {
-        const expected = leaf.recent.expected[minute - (leaf.end - SPAN)] ?? 0
-        if (expected === 0) continue
-        known += expected
-        all += expected / delays.share((clock.mark as number) - 1 - minute)
-      }
-    }
-    return { complete_until: shownTime(end), ...(all > 0 ? { known_share: shownNumber(known / all) } : {}) }
+    const { expected, due } = held(node, range)
+    return { complete_until: shownTime(end), ...(due > 0 ? { known_share: shownNumber(expected / due) } : {}) }
   }
 
   /** Ends the alerts whose rate has been back for a window. */

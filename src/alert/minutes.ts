@@ -30,7 +30,7 @@ class Column {
         const code = data[minute] as number
         return code === 65_535 ? Number.NaN : code
       }
-      case 64:
+      default:
         return data[minute] as number
     }
   }

@@ -40,6 +40,7 @@ export class Node {
     count: new Float64Array(SPAN),
     volume: new Float64Array(SPAN),
     expected: new Float64Array(SPAN),
+    due: new Float64Array(SPAN),
   }
 
   constructor(parent: Node | null, labels: Labels, rho: Rho) {
@@ -53,7 +54,7 @@ export class Node {
   moveTo(end: number): void {
     const step = end - this.end
     if (step <= 0) return
-    for (const values of [this.recent.count, this.recent.volume, this.recent.expected]) {
+    for (const values of Object.values(this.recent) as Float64Array[]) {
       if (step < SPAN) {
         values.copyWithin(0, step)
         values.fill(0, SPAN - step)
@@ -64,11 +65,12 @@ export class Node {
 
   /** Sums the children anew over `[from, end)`. */
   addUp(from: number): void {
-    const { count, volume, expected } = this.recent
+    const { count, volume, expected, due } = this.recent
     const first = Math.max(0, from - (this.end - SPAN))
     count.fill(0, first)
     volume.fill(0, first)
     expected.fill(0, first)
+    due.fill(0, first)
     for (const child of this.children) {
       const ahead = this.end - child.end
       // Minute i of the parent is minute i + ahead of the child.
@@ -76,13 +78,14 @@ export class Node {
         count[i] = (count[i] as number) + (child.recent.count[i + ahead] as number)
         volume[i] = (volume[i] as number) + (child.recent.volume[i + ahead] as number)
         expected[i] = (expected[i] as number) + (child.recent.expected[i + ahead] as number)
+        due[i] = (due[i] as number) + (child.recent.due[i + ahead] as number)
       }
     }
   }
 
   /** Itself and all above. */
   *upwards(): Generator<Node> {
-    for (let node: Node | null = this as Node; node !== null; node = node.parent) yield node
+    for (let node: Node | null = this; node !== null; node = node.parent) yield node
   }
 }
 
@@ -184,7 +187,7 @@ export class Tree {
     const depth = Math.min(leaf.depth, this.rule.by.indexOf('bot_id') < 0 ? leaf.depth : this.rule.by.indexOf('bot_id'))
     let top: Node = leaf
     while (top.depth > depth) top = top.parent as Node
-    const key = keyOf(Object.values(top.labels) as string[])
+    const key = keyOf(Object.values(top.labels))
     const at = this.#clockKeys.indexOf(key)
     let clock = this.clocks[at]
     if (clock === undefined) {
@@ -207,7 +210,7 @@ export class Tree {
   }
 
   #entryOf(node: Node): { childKeys: string[]; leafKeys: string[] } {
-    return this.#nodes.get(keyOf(Object.values(node.labels) as string[])) as { childKeys: string[]; leafKeys: string[] }
+    return this.#nodes.get(keyOf(Object.values(node.labels))) as { childKeys: string[]; leafKeys: string[] }
   }
 }
 

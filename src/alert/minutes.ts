@@ -17,22 +17,9 @@ class Column {
   /** NaN: the vendor does not tell. */
   at(minute: number): number {
     const data = this.#data
-    switch (this.#width) {
-      case 4: {
-        const code = ((data[minute >> 1] as number) >> ((minute & 1) << 2)) & 15
-        return code === 15 ? Number.NaN : code
-      }
-      case 8: {
-        const code = data[minute] as number
-        return code === 255 ? Number.NaN : code
-      }
-      case 16: {
-        const code = data[minute] as number
-        return code === 65_535 ? Number.NaN : code
-      }
-      default:
-        return data[minute] as number
-    }
+    if (this.#width === 64) return data[minute] as number
+    const code = this.#width === 4 ? ((data[minute >> 1] as number) >> ((minute & 1) << 2)) & 15 : (data[minute] as number)
+    return code === 2 ** this.#width - 1 ? Number.NaN : code
   }
 
   set(minute: number, value: number): void {

@@ -85,7 +85,8 @@ export class Node {
 
   /** Itself and all above. */
   *upwards(): Generator<Node> {
-    for (let node: Node | null = this; node !== null; node = node.parent) yield node
+    yield this
+    if (this.parent !== null) yield* this.parent.upwards()
   }
 }
 

@@ -152,28 +152,44 @@ export function minutesOf(
   return { count, expected }
 }
 
-/** Baselines of the clock's leaves for the hour, and now and then the dispersion of its groups. */
-export function learnHour(clock: Clock, hour: number, columns: Columns): void {
-  const isFirst = Number.isNaN(clock.hour)
-  clock.hour = hour
+/** Baselines of the clock's leaves, as of the hour. */
+function learnBaselines(clock: Clock, hour: number, { kind }: Columns): void {
   const from = hour - HISTORY_HOURS - 1
   let count = 0
   let volume = 0
-  for (const leaf of clock.leaves) {
-    leaf.hours.prune(from)
-    leaf.changedFrom = Number.NEGATIVE_INFINITY
-    if (columns.kind === 'count' || clock.leaves.length === 1) continue
+  for (const leaf of kind === 'share' && clock.leaves.length > 1 ? clock.leaves : []) {
     for (let at = Math.max(from, leaf.hours.first); at < hour - 1; at++) {
       count += leaf.hours.countAt(at)
       volume += leaf.hours.volumeAt(at)
     }
   }
   const above = count > 0 ? count / volume : null
-  for (const leaf of clock.leaves) {
-    leaf.baseline = createBaseline(leaf.hours, hour, clock.slotOf, { kind: columns.kind, above, rho: leaf.rho[1] })
-  }
+  // What one hour may count for is not learnt: else a figure of today would hang on all that was ever learnt, and a restart would come to another.
+  const [, rho] = presumedRho(kind)
+  for (const leaf of clock.leaves) leaf.baseline = createBaseline(leaf.hours, hour, clock.slotOf, { kind, above, rho })
+}
+
+/** The newest hour up to `hour` in which dispersion was due. */
+function lastDue(hour: number, first: number): number {
+  let due = hour
+  while (due > first && !isDispersionDue(due, first)) due--
+  return due
+}
+
+/** Baselines of the clock's leaves for the hour, and now and then the dispersion of its groups. */
+export function learnHour(clock: Clock, hour: number, columns: Columns): void {
   const first = Math.min(...clock.leaves.map(leaf => leaf.hours.first))
-  if (isFirst || isDispersionDue(hour, first)) learnDispersion(clock, hour, columns)
+  const due = lastDue(hour, first)
+  if (Number.isNaN(clock.hour) || due > clock.hour) {
+    learnBaselines(clock, due, columns)
+    learnDispersion(clock, due, columns)
+  }
+  clock.hour = hour
+  learnBaselines(clock, hour, columns)
+  for (const leaf of clock.leaves) {
+    leaf.hours.prune(hour - HISTORY_HOURS - 49)
+    leaf.changedFrom = Number.NEGATIVE_INFINITY
+  }
 }
 
 /** Dispersion of the clock's top group and all below. */
@@ -195,16 +211,18 @@ function learnDispersion(clock: Clock, hour: number, columns: Columns): void {
 /** Dispersion of the groups above the clocks. */
 export function learnAbove(tree: Tree, hour: number, columns: Columns): void {
   const first = Math.min(...tree.clocks.flatMap(clock => clock.leaves.map(leaf => leaf.hours.first)))
-  if (hour <= tree.hour || !(Number.isNaN(tree.hour) || isDispersionDue(hour, first))) return
-  tree.hour = hour
+  const due = lastDue(hour, first)
+  if (due <= tree.hour) return
+  tree.hour = due
   const above = new Map<Node, Quarters>()
   for (const clock of tree.clocks) {
     if (clock.top.parent === null) continue
+    learnBaselines(clock, due, columns)
     for (const leaf of clock.leaves) {
-      if (leaf.baseline === null) continue
-      const quarters = quartersOf(leaf, hour, columns, clock.slotOf)
+      const quarters = quartersOf(leaf, due, columns, clock.slotOf)
       for (let node: Node | null = clock.top.parent; node !== null; node = node.parent) addQuarters(above, node, quarters)
     }
+    if (!Number.isNaN(clock.hour)) learnBaselines(clock, clock.hour, columns)
   }
   for (const [node, quarters] of above) node.rho = rhoFrom(dispersionOf(quarters, columns.kind), meanRho(node))
 }

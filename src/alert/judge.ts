@@ -441,8 +441,8 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
   }
 
   /** Raises what is unusual, the highest group first, until nothing is. */
-  function raise(ready: readonly Clock[], end: number, now: number): void {
-    let changed = refresh(ready, end)
+  function raise(first: Map<Node, number>, end: number, now: number): void {
+    let changed = first
     for (let round = 0; round < 100; round++) {
       const found = rule.budget === null ? unusual(changed, end) : overspending(changed, end)
       if (found === null) return
@@ -452,11 +452,10 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
       node.episodes.push({ alert, node, start, end: null })
       verdicts.push(alert)
       for (const leaf of node.leaves) leaf.changedFrom = Number.NEGATIVE_INFINITY
-      const again = refresh(
-        tree.clocks.filter(clock => ready.includes(clock)),
-        end,
-      )
-      changed = new Map([...changed, ...again])
+      for (const clock of tree.clocks) {
+        if (Number.isNaN(clock.hour) || !clock.leaves.some(leaf => node.leaves.includes(leaf))) continue
+        changed = new Map([...changed, ...refresh([clock], clock.judged as number)])
+      }
     }
   }
 
@@ -617,8 +616,9 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
       const now = nowMs ?? end * MINUTE_MS
       if (warm.length === 0 || now - end * MINUTE_MS > lateMs) continue
       forgetEpisodes(root, end)
+      const changed = refresh(warm, end)
       resolve(warm, end, now)
-      raise(warm, end, now)
+      raise(changed, end, now)
     }
     return verdicts
   }

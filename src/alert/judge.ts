@@ -310,7 +310,9 @@ export function createJudge(options: JudgeOptions): Judge {
     const [isCount, isVolume] = told(minutes.at(minute, count), volume < 0 ? 0 : minutes.at(minute, volume))
     leaf.hours.add(Math.floor(minute / 60), isCount - wasCount, isVolume - wasVolume)
     leaf.changedFrom = Math.min(leaf.changedFrom, minute)
-    if (clock.judged === null || minute >= clock.judged - lateMs / MINUTE_MS || minute < clock.judged - 2 * SPAN) return
+    // What is read before the first judgement is the history that the process before has judged, however old it is.
+    if (clock.judged === null || Number.isNaN(clock.hour)) return
+    if (minute >= clock.judged - lateMs / MINUTE_MS || minute < clock.judged - 2 * SPAN) return
     leaf.late.add(minute)
   }
 }

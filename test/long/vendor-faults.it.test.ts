@@ -113,7 +113,7 @@ describe.concurrent('a vendor that answers a backfill with', () => {
           }
           return body
         }
-        vendor.faults.sometimes({ kind: 'edit', edit: edit as never }, { probability: 1, path: '/v2.0/sessions' })
+        vendor.faults.sometimes({ kind: 'edit', edit }, { probability: 1, path: '/v2.0/sessions' })
       },
       async ({ history, topics }) => {
         const records = await topics()

@@ -31,7 +31,8 @@ const FAULTS: { name: string; fault: Fault; code: string; times: number }[] = [
     name: 'a next page on another host',
     fault: { kind: 'foreign_link', origin: 'http://127.0.0.2:1' },
     code: 'SRC_FOREIGN_HOST',
-    times: 1,
+    // Sweeps of what is hot, which have no next page, may come in between.
+    times: 4,
   },
 ]
 
@@ -102,11 +103,18 @@ describe.concurrent('a vendor that answers a backfill with', () => {
   test('a row with a missing field: the row is on rejects with its reason, the rest of the page is published', () =>
     readWhile(
       {},
-      ({ vendor }) =>
-        vendor.faults.next(
-          { kind: 'missing_field', rows: 'items', field: 'creationTime', row: 2 },
-          { path: '/v2.0/sessions', skip: 3 },
-        ),
+      // Of the first page that has so many rows: sweeps of what is hot find none in a world that is over, and come in between when they are due.
+      ({ vendor }) => {
+        let isSpoilt = false
+        const edit = (body: { items: Record<string, unknown>[] }) => {
+          if (!isSpoilt && body.items[2] !== undefined) {
+            isSpoilt = true
+            delete body.items[2]['creationTime']
+          }
+          return body
+        }
+        vendor.faults.sometimes({ kind: 'edit', edit }, { probability: 1, path: '/v2.0/sessions' })
+      },
       async ({ history, topics }) => {
         const records = await topics()
         const rejects = records.filter(record => record.topic === history.names.rejects)

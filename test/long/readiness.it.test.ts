@@ -94,6 +94,7 @@ test('a process whose vendor is away is ready all the same', async () => {
     ['worker', true],
     ['aggregator', true],
     ['server', true],
+    ['alerter', true],
   ])
 })
 

@@ -4,7 +4,7 @@ import { runRounds } from '../kill/rounds.ts'
 
 /** The seed's faults fall on worker, aggregator, brokers, registry and vendors; `npm run kill` runs more of them. */
 const SEED = 14
-const ROUNDS = 4
+const ROUNDS = 2
 
 /**
  * The short form of the fault harness: three brokers with TLS and SASL, five vendors, worker and aggregator as processes. A round of it that fails is tried

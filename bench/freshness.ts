@@ -109,7 +109,7 @@ async function measure(vendor: string, rate: number, days: number): Promise<Meas
     })
     const hours = (untilMs - fromMs) / HOUR_MS
     const topics = await line.topics()
-    // A truth may tell sessions without their keys; times tell them apart.
+    // A subject's truth may leave out session keys, so sessions are matched by the time of their transfer.
     const told = new Map(transfersOf(topics.sessions).map(each => [each.atMs, each]))
     const truth = bench.vendor.truth?.(untilMs).sessions ?? []
     const isDue = (atMs: number, startedMs: number) => atMs >= fromMs && atMs < untilMs - HOUR_MS && startedMs >= startMs

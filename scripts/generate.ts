@@ -8,11 +8,12 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { ERRORS, RETRIES } from '../src/errors.ts'
-import { HOT_MS, kindsOf, LOOKBACK_INTERVAL_MS } from '../src/ingest/source-partition.ts'
+import type { PlanSpec } from '../src/ingest/plan.ts'
+import { kindsOf, planSpecOf } from '../src/ingest/source-partition.ts'
 import { metricsPage } from '../src/metrics.ts'
 import { DEFAULT_RULE, RuleConfig, ruleOf, shownRule } from '../src/rules.ts'
 import { configJsonSchema, dotted } from '../src/source/config.ts'
-import type { Connector, Quota, WindowSpec } from '../src/source/contract.ts'
+import type { Connector, Quota } from '../src/source/contract.ts'
 import { PII_ACTIONS, STANDARD } from '../src/source/pii.ts'
 import { builtInConnectors } from '../src/source/registry.ts'
 
@@ -49,16 +50,16 @@ function connectorPage(connector: Connector): string {
     table(
       ['Stream', 'Gives', 'Windows', 'Read again', 'Read up to'],
       Object.entries(connector.streams).map(([name, stream]) => {
-        const window: WindowSpec =
-          typeof stream.window === 'function' ? stream.window(sampleConfig(connector) as never) : stream.window
+        const config = sampleConfig(connector)
+        const spec = planSpecOf(connector, stream, NOTHING_SET, config)
         return [
           `\`${name}\`${manifest.optionalStreams?.includes(name) ? ' (only when named in `streams`)' : ''}`,
-          kindsOf(connector, name, sampleConfig(connector))
+          kindsOf(connector, name, config)
             .map(kind => `${kind}s`)
             .join(', '),
-          window.longestMs === Infinity ? 'of any length' : `up to ${duration(window.longestMs)}`,
-          window.lookbackMs === 0 ? 'no: rows do not change' : rereads(window),
-          readUpTo(window, window.pollIntervalMs ?? manifest.pollIntervalMs),
+          spec.longestMs === Infinity ? 'of any length' : `up to ${duration(spec.longestMs)}`,
+          spec.lookbackMs === 0 ? 'no: rows do not change' : rereads(spec),
+          readUpTo(spec),
         ]
       }),
     ),
@@ -70,15 +71,17 @@ function connectorPage(connector: Connector): string {
   )
 }
 
+/** A config that leaves all paces to the connector. */
+const NOTHING_SET = { startAtMs: null, pollIntervalMs: null, lookbackMs: null, lookbackIntervalMs: null, hotMs: null }
+
 /** How old rows are read again: the youngest at each poll, the others by their age. */
-function rereads({ lookbackMs, hotMs = HOT_MS, lookbackIntervalMs = LOOKBACK_INTERVAL_MS }: WindowSpec): string {
-  const hot = Math.min(hotMs, lookbackMs)
-  const young = hot === 0 ? '' : `the last ${duration(hot)} at each poll`
-  if (hot >= lookbackMs) return young
+function rereads({ lookbackMs, hotMs, lookbackIntervalMs }: PlanSpec): string {
+  const young = hotMs === 0 ? '' : `the last ${duration(hotMs)} at each poll`
+  if (hotMs >= lookbackMs) return young
   return `${young === '' ? '' : `${young}; `}the last ${duration(lookbackMs)} by age, at most ${duration(lookbackIntervalMs)} apart`
 }
 
-function readUpTo({ lagMs, settles = false }: WindowSpec, pollIntervalMs: number): string {
+function readUpTo({ lagMs, settles, pollIntervalMs }: PlanSpec): string {
   const every = `every ${duration(pollIntervalMs)}`
   if (settles) return `now less ${duration(lagMs)}, ${every}`
   return lagMs === 0 ? `now, ${every}` : `now, ${every}; complete until ${duration(lagMs)} ago`

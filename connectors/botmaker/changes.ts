@@ -30,7 +30,7 @@ const MOST_PAGES = 5
  *
  * An id may be written with less precision than in `/sessions` (`…_2021-01-01T00:00:00Z` for `…00.000Z`): find the session by `startsOf`.
  *
- * @throws FlowError of the vendor, where it fails before it has told any.
+ * @throws FlowError of the vendor, when the call fails before any id was found.
  */
 export async function changedSessions({ config, http, window, nowMs = window.untilMs }: Args): Promise<readonly string[]> {
   if (config.apiVersion === 'v1' || window.fromMs >= window.untilMs) return []

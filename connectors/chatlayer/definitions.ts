@@ -1,8 +1,7 @@
 /** The names of a bot's events, from `GET /v1/bots/{bot_id}/events/definitions`, for people who write rules over them. */
 import { z } from 'zod'
-import { FlowError, type Http, looseObject, number, objectOf, type Transfers, text } from '../../src/source/index.ts'
+import { FlowError, type Http, inUrl, looseObject, number, objectOf, text, type Transfers } from '../../src/source/index.ts'
 import { isAnswer } from './answer.ts'
-
 import { typeOf } from './types.ts'
 
 /** A bot has some dozens of names. */
@@ -23,7 +22,7 @@ interface Reading {
 export async function eventNames(config: Reading, http: Http, transfers: Transfers): Promise<string[]> {
   const lines: string[] = []
   for (const bot of new Set(config.botIds)) {
-    const path = `/v1/bots/${encodeURIComponent(bot)}/events/definitions`
+    const path = `/v1/bots/${inUrl(bot)}/events/definitions`
     const rows = await definitions(path, http)
     if (rows === null) lines.push(`the vendor does not list the events of bot ${bot}`)
     else if (rows.length === 0) lines.push(`bot ${bot} defines no events`)

@@ -6,6 +6,7 @@ import {
   contentId,
   FlowError,
   instant,
+  inUrl,
   isObject,
   type Json,
   type ListPage,
@@ -124,7 +125,7 @@ async function conversationsPage({ config, botId, http }: Vendor, skip: number, 
       path: 'bot.ids',
       hint: 'stream contact-center needs bot.ids: the vendor has no account-wide call',
     })
-  const path = `/agentassist/api/v1/public/${encodeURIComponent(botId)}/conversations`
+  const path = `/agentassist/api/v1/public/${inUrl(botId)}/conversations`
   const headers = { accountId: config.accountId ?? '' }
   return listPage(options => http.getJson(path, { skip, limit }, ConversationsPage, { ...options, headers }))
 }

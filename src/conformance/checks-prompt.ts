@@ -71,7 +71,7 @@ export async function transfersArePrompt(bench: Bench): Promise<void> {
   if (!tells(bench)) return
   const { topics, startMs, untilMs, promptMs } = await watched(bench, 'session')
   const known = transfersOf(topics.sessions)
-  // As it is known in the end: what the vendor itself tells late is late. A truth may tell sessions without their keys; times tell them apart.
+  // As it is known in the end: what the vendor itself tells late is late. A subject's truth may leave out session keys, so sessions are matched by the time of their transfer.
   const { vendor } = bench
   const due = (vendor.truth?.(vendor.window.untilMs).sessions ?? []).flatMap(({ transferred_at: at, started_at: startedAt }) => {
     const atMs = at ?? Number.NaN

@@ -5,6 +5,7 @@
 import { FlowError } from '../errors.ts'
 import type { TimeRange } from '../records.ts'
 import type { Json } from '../source/contract.ts'
+import { isObject } from '../source/loose.ts'
 import type { Spent } from '../source/quota.ts'
 import { type Seal, unsealed } from './seal.ts'
 
@@ -295,7 +296,7 @@ function parseMap(text: string): Record<string, Primitive> {
   } catch (error) {
     throw invalid('value', 'is not JSON', error)
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('value', 'is not a JSON object')
+  if (!isObject(value)) throw invalid('value', 'is not a JSON object')
   for (const [name, each] of Object.entries(value)) {
     if (typeof each === 'object' && each !== null) throw invalid(name, 'is not a plain value')
   }

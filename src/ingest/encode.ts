@@ -249,8 +249,9 @@ export class Batch {
     const firstRevision = known ? (known.hasGaps ? Math.floor(observedAtMs / 1000) : 1) : rowRevision
     const items = this.#items
     items.open(known?.items ?? '')
-    // Once told, the time of a transfer stays, whatever the vendor shows of it later: it would be counted in another minute.
-    const transferredMs = drafts.filter(({ kind }) => kind === 'session').length === 1 ? items.transfer() : null
+    const publishedTransferMs = items.transfer()
+    // The time of a transfer stays as it was first published, whatever the vendor shows later: else it would be counted again in another minute.
+    const keepsTransfer = publishedTransferMs !== null && drafts.filter(({ kind }) => kind === 'session').length === 1
     this.#staged.length = 0
     const tooLarge: Reject[] = []
     let rowBot = known?.botId
@@ -289,8 +290,8 @@ export class Batch {
           record.bot_id = botId
         }
 
-        if (kind === 'session' && transferredMs !== null && (record.transferred_at !== null || record.containment === 'AGENT'))
-          record.transferred_at = transferredMs
+        if (kind === 'session' && keepsTransfer && (record.transferred_at !== null || record.containment === 'AGENT'))
+          record.transferred_at = publishedTransferMs
 
         const itemHash = kind === 'session' ? ownerHash : keyHash(KIND_NUMBER[kind], itemKey)
         const before = items.get(itemHash)
@@ -322,8 +323,8 @@ export class Batch {
         const atMs = kind === 'session' ? record.started_at : kind === 'message' ? record.sent_at : record.occurred_at
         this.#staged.push({ topic, partition: this.#partitionOfBot(botId), record: { key: keyBuffer, value } })
         if (newestAtMs === null || atMs > newestAtMs) newestAtMs = atMs
-        const shownMs = transferredAtOf(draft)
-        if (shownMs !== null) this.transfers.push({ key, atMs: shownMs })
+        const transferredMs = transferredAtOf(draft)
+        if (transferredMs !== null) this.transfers.push({ key, atMs: transferredMs })
         if (kind === 'session') sessions++
         else if (kind === 'message') messages++
         else events++
@@ -364,7 +365,7 @@ export class Batch {
   passOver(rowId: string, { window: { untilMs }, followed }: Piece, versions: Versions): void {
     this.unchanged++
     const known = versions.get(rowId)
-    if (followed || known === undefined || untilMs <= known.untilMs + this.#to.lookbackMs / 2) return
+    if (followed || known === undefined || !this.#isLongAfter(untilMs, known.untilMs)) return
     const now = { ...known, untilMs }
     versions.set(rowId, now)
     this.remember(rowId, now, versions)
@@ -462,7 +463,7 @@ export class Batch {
     const rejectedUntilMs = versions.rejectedUntil(reject.mark)
     if (rejectedUntilMs !== undefined) {
       this.unchanged++
-      if (piece.window.untilMs > rejectedUntilMs + to.lookbackMs / 2) this.#rememberReject(reject, piece, versions)
+      if (this.#isLongAfter(piece.window.untilMs, rejectedUntilMs)) this.#rememberReject(reject, piece, versions)
       return false
     }
     // An id that is not known is of a row of which nothing is known either.
@@ -471,6 +472,11 @@ export class Batch {
     this.#rememberReject(reject, piece, versions)
     this.rejects.set(reject.code, (this.rejects.get(reject.code) ?? 0) + 1)
     return true
+  }
+
+  /** Whether a window ends so long after the one that something was remembered from, that it has to be remembered anew. */
+  #isLongAfter(untilMs: number, rememberedUntilMs: number): boolean {
+    return untilMs > rememberedUntilMs + this.#to.lookbackMs / 2
   }
 
   #rememberReject({ mark }: Reject, { window: { untilMs } }: Piece, versions: Versions): void {

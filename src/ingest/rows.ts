@@ -153,9 +153,12 @@ export async function enrich(path: EnrichPath, rows: readonly Row[]): Promise<re
   try {
     return await expanded(path, rows)
   } catch (thrown) {
-    const isAloneAndFirst = rows.length === 1 && !answered.has(path.scope)
-    if (!isOfOneRow(thrown) || path.besides === undefined || isAloneAndFirst) throw thrown
-    return oneByOne(path, rows)
+    if (!isOfOneRow(thrown) || path.besides === undefined) throw thrown
+    const [row] = rows
+    if (rows.length > 1) return oneByOne(path, rows)
+    if (row === undefined || !answered.has(path.scope)) throw thrown
+    path.besides([rejectedBy(thrown, row)])
+    return []
   }
 }
 
@@ -169,13 +172,15 @@ async function oneByOne(path: EnrichPath, rows: readonly Row[]): Promise<readonl
     } catch (thrown) {
       if (!isOfOneRow(thrown)) throw thrown
       failure = thrown
-      rejects.push(unmappable(row.raw, row.id, 'decode', thrown))
+      rejects.push(rejectedBy(thrown, row))
     }
   }
-  if (richer.length === 0 && rows.length > 1) throw failure
+  if (richer.length === 0) throw failure
   path.besides?.(rejects)
   return richer
 }
+
+const rejectedBy = (thrown: unknown, { raw, id }: Row): Reject => unmappable(raw, id, 'decode', thrown)
 
 function isOfOneRow(thrown: unknown): boolean {
   return thrown instanceof FlowError && OF_ONE_ROW.has(thrown.code) && thrown.details.ofAllRows !== true

@@ -47,8 +47,8 @@ export interface Shared extends Pick<TaskParts, 'progress' | 'decodeProgress'> {
 }
 
 const HOUR_MS = 3_600_000
-export const LOOKBACK_INTERVAL_MS = 12 * HOUR_MS
-export const HOT_MS = HOUR_MS
+const LOOKBACK_INTERVAL_MS = 12 * HOUR_MS
+const HOT_MS = HOUR_MS
 /** What the steady state may take of the vendor's quota; the rest is for backfill, for repeats, and for others. */
 export const STEADY_PART = 1 / 3
 /** For so long the limits of topics are not asked for again. */
@@ -191,7 +191,7 @@ export function feedsOf(of: ConnectorToRun, streamName: string): readonly Feed[]
 export function planSpecOf(
   connector: Connector,
   stream: Stream,
-  base: BaseConfig,
+  base: Pick<BaseConfig, 'startAtMs' | 'pollIntervalMs' | 'lookbackMs' | 'lookbackIntervalMs' | 'hotMs'>,
   config: object,
   mostPerHour = Infinity,
 ): PlanSpec {

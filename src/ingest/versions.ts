@@ -408,10 +408,9 @@ export class Items {
     this.#contents.set(TRANSFER_LOW, atMs % WORD)
   }
 
-  /** What `putTransfer` was told first; null: nothing. */
+  /** The time that `putTransfer` kept; null: none. */
   transfer(): number | null {
-    const [high, low] = [this.#contents.get(TRANSFER_HIGH), this.#contents.get(TRANSFER_LOW)]
-    return high === undefined || low === undefined ? null : high * WORD + low
+    return timeOfWords(this.#contents.get(TRANSFER_HIGH), this.#contents.get(TRANSFER_LOW))
   }
 
   /** In the order in which they were first put, so that what stands in a part stays in it. */
@@ -456,13 +455,17 @@ const TRANSFER_LOW = keyHash(17, '')
 const WORD = 2 ** 32
 
 function transferIn(items: string): number | null {
-  let high: number | null = null
-  let low: number | null = null
+  let high: number | undefined
+  let low: number | undefined
   const bytes = Buffer.from(items, 'latin1')
   for (let at = 0; at < bytes.length; at += ITEM_BYTES) {
     const key = bytes.readUIntBE(at, 6)
     if (key === TRANSFER_HIGH) high = bytes.readUInt32BE(at + 6)
     else if (key === TRANSFER_LOW) low = bytes.readUInt32BE(at + 6)
   }
-  return high === null || low === null ? null : high * WORD + low
+  return timeOfWords(high, low)
+}
+
+function timeOfWords(high: number | undefined, low: number | undefined): number | null {
+  return high === undefined || low === undefined ? null : high * WORD + low
 }

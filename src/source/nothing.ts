@@ -3,6 +3,7 @@
  * vendor, or of something between us, looks the same. Shapes that the documents leave open are believed when they come twice.
  */
 import { bool, text } from './liberal.ts'
+import { isObject } from './loose.ts'
 
 /**
  * Asks again where the answer is nothing in a shape that the documents leave open (no body, a list that is left out). The second answer counts.
@@ -23,8 +24,8 @@ const BAD: ReadonlySet<string> = new Set(['fail', 'failed', 'failure', 'error', 
  * answers without rows: beside rows, such a word is the vendor's own affair.
  */
 export function saysFault(body: unknown): boolean {
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) return false
-  const { error, errors, status, success, ok, code, message } = body as Readonly<Record<string, unknown>>
+  if (!isObject(body)) return false
+  const { error, errors, status, success, ok, code, message } = body
   if (says(error) || says(errors)) return true
   if (BAD.has((text(status) ?? '').trim().toLowerCase()) || Number(text(status) ?? 0) >= 400) return true
   if ((success !== undefined && bool(success) === false) || (ok !== undefined && bool(ok) === false)) return true

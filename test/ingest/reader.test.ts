@@ -3,10 +3,29 @@ import type { PlanSpec } from '../../src/ingest/plan.ts'
 import { beginCursor } from '../../src/ingest/plan.ts'
 import { Reader } from '../../src/ingest/reader.ts'
 import { silentLog } from '../../src/log.ts'
+import type { TimeRange } from '../../src/records.ts'
 import { FlowError, type Json, type Stream } from '../../src/source/index.ts'
 import { handClock } from '../support/clock.ts'
 
 const NOW = Date.parse('2026-11-01T12:00:00Z')
+
+type ReaderParts = ConstructorParameters<typeof Reader>[0]
+
+function readerOf(stream: object, spec: PlanSpec, covered: readonly TimeRange[] = [], more: Partial<ReaderParts> = {}): Reader {
+  const parts: ReaderParts = {
+    stream: stream as unknown as Stream,
+    config: {},
+    scope: { name: 's', botId: null },
+    http: {} as never,
+    spec,
+    clock: handClock(NOW),
+    log: silentLog,
+    openIds: () => [],
+    timeOf: () => undefined,
+    ...more,
+  }
+  return new Reader(parts, beginCursor(spec, NOW, covered))
+}
 
 test('a listing that has moved is not gone on with from its place, however often it was begun again', async () => {
   const resumes: Json[] = []
@@ -34,21 +53,7 @@ test('a listing that has moved is not gone on with from its place, however often
     inOrder: true,
     followMs: 0,
   }
-  const clock = handClock(NOW)
-  const reader = new Reader(
-    {
-      stream: stream as unknown as Stream,
-      config: {},
-      scope: { name: 's', botId: null },
-      http: {} as never,
-      spec,
-      clock,
-      log: silentLog,
-      openIds: () => [],
-      timeOf: () => undefined,
-    },
-    beginCursor(spec, NOW, []),
-  )
+  const reader = readerOf(stream, spec)
   let error: unknown = null
   for (let pages = 0; pages < 20 && error === null; pages++) {
     try {
@@ -103,21 +108,14 @@ function reading(of: { changes?: unknown; open?: readonly string[]; spec?: Parti
     ...(of.open && { follow: { isOpen: () => true, read: async () => [], atOnce: 1, longestMs: 0 } }),
     ...(of.changes !== undefined && { changes: { lagMs: 0, joinMs: 60_000, read: of.changes } }),
   }
-  const reader = new Reader(
-    {
-      stream: stream as unknown as Stream,
-      config: {},
-      scope: { name: 's', botId: null },
-      http: {} as never,
-      spec,
-      clock,
-      onDemand: (hotMs, perHour) => void demanded.push({ hotMs, perHour: sumOf(perHour) }),
-      log: { ...silentLog, warn: (_fields: unknown, words: string) => void warned.push(words) },
-      openIds: () => [...(of.open ?? [])],
-      timeOf: id => (id === 'known' ? hoursFrom(-5) : undefined),
-    },
-    beginCursor(spec, NOW, [{ from: hoursFrom(-240), until: NOW }]),
-  )
+  const covered = [{ from: hoursFrom(-240), until: NOW }]
+  const reader = readerOf(stream, spec, covered, {
+    clock,
+    onDemand: (hotMs, perHour) => void demanded.push({ hotMs, perHour: sumOf(perHour) }),
+    log: { ...silentLog, warn: (_fields: unknown, words: string) => void warned.push(words) },
+    openIds: () => [...(of.open ?? [])],
+    timeOf: id => (id === 'known' ? hoursFrom(-5) : undefined),
+  })
   return {
     clock,
     warned,

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, expect, inject, test, vi } from 'vitest'
+import { afterEach, beforeEach, expect, inject, test, vi } from 'vitest'
 import { createJudge } from '../../src/alert/judge.ts'
 import { type Alerter, type AlerterParts, startAlerter } from '../../src/alert/run.ts'
 import { systemClock } from '../../src/clock.ts'
@@ -22,8 +22,12 @@ afterEach(async () => {
 
 const world = () => seriesWorld({ stack: inject('stack'), partitions: PARTITIONS, ending: end => endings.push(end) })
 
-/** The start of the minute so many minutes before now. */
-const ago = (minutes: number) => Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS - minutes * MINUTE_MS
+let minuteMs = 0
+beforeEach(() => {
+  minuteMs = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS
+})
+/** The start of the minute so many minutes before the one in which the test began. */
+const ago = (minutes: number) => minuteMs - minutes * MINUTE_MS
 const iso = (ms: number) => new Date(ms).toISOString()
 
 function alerter(of: SeriesWorld, parts: Partial<AlerterParts> = {}): { alerter: Alerter; stop: () => Promise<void> } {

@@ -478,6 +478,25 @@ function saslOf(sasl: z.output<typeof Sasl>, folder: string): SaslOptions {
   }
 }
 
+/**
+ * One connector's map with its references resolved, as those of the file are. What they stand for is hidden from the log.
+ *
+ * @param folder Where relative paths of `${file:…}` begin: that of the config file.
+ * @returns `faults`: by key, what cannot be resolved, in words without values.
+ */
+export function resolveMap(
+  written: ConnectorMap,
+  source: { readonly env: Environment; readonly folder: string },
+): { readonly map: ConnectorMap; readonly faults: ReadonlyMap<string, string> } {
+  const faults = new Map<string, string>()
+  const report: Report = ([key = ''], message) => {
+    if (!faults.has(String(key))) faults.set(String(key), withoutSecrets(message))
+  }
+  const map = resolveReferences(written, [], { ...source, report }) as ConnectorMap
+  hideSecrets(map)
+  return { map, faults }
+}
+
 /** `${provider:…}` in any string value. What it stands for is hidden from the log, whatever it is. */
 function resolveReferences(value: unknown, at: Path, source: { env: Environment; folder: string; report: Report }): unknown {
   if (Array.isArray(value)) return value.map((each, index) => resolveReferences(each, [...at, index], source))
@@ -558,7 +577,9 @@ function pluginsIn(value: unknown, folder: string): string[] {
 }
 
 /** Names stand in topics' keys and in transactional ids, joined by `/`, and in URLs. */
-const CONNECTOR_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
+export const CONNECTOR_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
+export const CONNECTOR_NAMES =
+  'a connector name takes letters, digits, dots, dashes and underscores, begins with a letter or digit, and has 128 characters at most'
 
 /** Each connector as one flat map of plain values and lists of them. Reports what cannot be made one. */
 function flatMaps(value: unknown, report: Report): Record<string, ConnectorMap> {
@@ -571,11 +592,7 @@ function flatMaps(value: unknown, report: Report): Record<string, ConnectorMap> 
   }
   for (const [name, entries] of Object.entries(value)) {
     const at = ['connectors', name]
-    if (!CONNECTOR_NAME.test(name))
-      report(
-        at,
-        'a connector name takes letters, digits, dots, dashes and underscores, begins with a letter or digit, and has 128 characters at most',
-      )
+    if (!CONNECTOR_NAME.test(name)) report(at, CONNECTOR_NAMES)
     if (!isRecord(entries)) {
       report(at, 'takes a flat map of keys such as connector.class')
       continue

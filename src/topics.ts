@@ -52,6 +52,16 @@ export function workerTransactionalId(prefix: string, worker: string): string {
   return [prefix, '', 'worker', worker].join('/')
 }
 
+/** Transactional id of the leader of the workers, who alone writes the configs topic. The empty second part keeps it apart from every connector's. */
+export function leaderTransactionalId(prefix: string): string {
+  return [prefix, '', 'leader'].join('/')
+}
+
+/** Transactional id with which a worker writes statuses. The empty second part keeps it apart from every connector's. */
+export function statusTransactionalId(prefix: string, worker: string): string {
+  return [prefix, '', 'status', worker].join('/')
+}
+
 /** Transactional id of a source partition up to version 0.1: two installations could share one. Fenced once, when a source partition moves over. */
 export function formerTransactionalId(prefix: string, of: { connector: string; stream: string; scope: string }): string {
   return `${prefix}-${of.connector}-${of.stream}-${of.scope}`

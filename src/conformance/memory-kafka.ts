@@ -1,5 +1,5 @@
 import { FlowError } from '../errors.ts'
-import type { Kafka, PartitionBatch, ReadRecord, WriteRecord, Writer, WrittenRange } from '../kafka/port.ts'
+import type { Chunk, Kafka, PartitionBatch, ReadRecord, WriteRecord, Writer, WrittenRange } from '../kafka/port.ts'
 
 type Outcome = 'open' | 'committed' | 'aborted'
 
@@ -10,7 +10,7 @@ interface Entry {
 }
 
 /** The part of Kafka that ingest needs, in memory: transactions that land whole or not at all, fencing by id, readers that see committed records only. */
-export interface MemoryKafka extends Pick<Kafka, 'openWriter' | 'readToEnd' | 'watermarks'> {
+export interface MemoryKafka extends Pick<Kafka, 'openWriter' | 'readToEnd' | 'watermarks' | 'tail'> {
   /** Committed records in offset order, of all partitions of the topic. */
   committed(topic: string): (ReadRecord & { partition: number })[]
   /** How the next commits end; afterwards they succeed. `lost`: committed, but the answer never came. `aborted`: the broker gave it up. */
@@ -24,6 +24,12 @@ export function memoryKafka(now: () => number = () => 0): MemoryKafka {
   const owners = new Map<string, { epoch: number; open: { outcome: Outcome } | null }>()
   const outcomes: ('lost' | 'aborted' | 'ok')[] = []
   let transactions = 0
+  /** Wakes those who tail. */
+  const wake = new Set<() => void>()
+  const ended = (transaction: { outcome: Outcome }, outcome: Outcome) => {
+    transaction.outcome = outcome
+    for (const each of wake) each()
+  }
 
   const logOf = (topic: string, partition: number) => {
     const key = `${topic}/${partition}`
@@ -50,7 +56,7 @@ export function memoryKafka(now: () => number = () => 0): MemoryKafka {
       transactionalId,
       async fence() {
         const before = owners.get(transactionalId)
-        if (before?.open) before.open.outcome = 'aborted'
+        if (before?.open) ended(before.open, 'aborted')
         epoch = (before?.epoch ?? 0) + 1
         owners.set(transactionalId, { epoch, open: null })
       },
@@ -80,18 +86,18 @@ export function memoryKafka(now: () => number = () => 0): MemoryKafka {
             spent = true
             throw new FlowError('KAFKA_ABORTED', { transactionalId })
           }
-          transaction.outcome = 'committed'
-          transactions++
           // A commit marker takes an offset too.
           for (const log of logs.values())
             if (log.at(-1)?.transaction === transaction) log.push({ record: null, timestamp: now(), transaction })
+          transactions++
+          ended(transaction, 'committed')
           if (outcome === 'lost') {
             spent = true
             throw new FlowError('KAFKA_OUTCOME_UNKNOWN', { transactionalId })
           }
           return result
         } catch (error) {
-          if (transaction.outcome === 'open') transaction.outcome = 'aborted'
+          if (transaction.outcome === 'open') ended(transaction, 'aborted')
           throw error
         } finally {
           const now = owners.get(transactionalId)
@@ -101,13 +107,52 @@ export function memoryKafka(now: () => number = () => 0): MemoryKafka {
       async close() {
         spent = true
         const now = owners.get(transactionalId)
-        if (now?.epoch === epoch && now.open) now.open.outcome = 'aborted'
+        if (now?.epoch === epoch && now.open) ended(now.open, 'aborted')
       },
+    }
+  }
+
+  /** What can be read of the partition: up to the first open transaction. */
+  function chunkFrom(topic: string, partition: number, offset: number): Chunk | null {
+    const log = logOf(topic, partition)
+    const open = log.findIndex(({ transaction }) => transaction.outcome === 'open')
+    const next = open < 0 ? log.length : open
+    if (next <= offset) return null
+    return {
+      topic,
+      partition,
+      records: readable(log.slice(0, next)).filter(record => record.offset >= offset),
+      next,
+      high: log.length,
+    }
+  }
+
+  async function* tail(
+    places: readonly { topic: string; partition: number; offset: number }[],
+    { signal }: { readonly signal: AbortSignal },
+  ): AsyncGenerator<Chunk[]> {
+    const positions = places.map(place => ({ ...place }))
+    while (!signal.aborted) {
+      const chunks = positions.flatMap(place => chunkFrom(place.topic, place.partition, place.offset) ?? [])
+      for (const place of positions)
+        place.offset = chunks.find(each => each.topic === place.topic && each.partition === place.partition)?.next ?? place.offset
+      if (chunks.length > 0) yield chunks
+      else
+        await new Promise<void>(resolve => {
+          const woken = () => {
+            wake.delete(woken)
+            signal.removeEventListener('abort', woken)
+            resolve()
+          }
+          wake.add(woken)
+          signal.addEventListener('abort', woken, { once: true })
+        })
     }
   }
 
   return {
     openWriter,
+    tail,
     async readToEnd({ topic, partition, from = 0 }, onRecord) {
       const log = logOf(topic, partition)
       for (const record of readable(log)) if (record.offset >= from) onRecord(record)

@@ -140,6 +140,10 @@ export interface Herder {
   ): Promise<readonly OffsetPlan[]>
   /** The last changes of offsets, newest first. */
   offsetHistory(name: string): Promise<readonly OffsetChange[]>
+  /** Forgets which topics the connector has written to; what it writes from now on is known again. */
+  resetTopics(name: string): Promise<void>
+  /** Sets the level of a logger on all workers. @param level null: as its parent's. */
+  setClusterLevel(logger: string, level: string | null): Promise<void>
 }
 
 /** Refused or not possible: `status` and `message` are the answer, in Kafka Connect's words where it has some. */
@@ -164,6 +168,15 @@ export interface Wanted {
   readTo(offset: number, signal: AbortSignal): Promise<void>
   /** Called after each change. @returns what ends it */
   onChange(changed: () => void): () => void
+  /** Called on every worker when tasks are to be started anew (see `isMeant` of configs.ts). @returns what ends it */
+  onRestart(asked: (restart: RestartRequest) => void): () => void
+}
+
+/** Asked for over REST, or because what a reference stands for has changed on this machine. */
+export interface RestartRequest extends Restart {
+  readonly connector: string
+  /** These tasks alone; null: as `includeTasks` and `onlyFailed` say. */
+  readonly tasks: readonly number[] | null
 }
 
 /** Statuses of all connectors and tasks, followed on the status topic; and the writing of one's own. */
@@ -173,6 +186,10 @@ export interface Statuses {
   /** Tasks with a status, by number. */
   tasksOf(name: string): readonly { readonly task: number; readonly status: Status<TaskState> }[]
   tell(of: { readonly connector: string; readonly task?: number }, status: Status | null): Promise<void>
+  /** Topics that the connector has written to, in order. */
+  topics(connector: string): readonly string[]
+  /** The task has written to these topics. Costs nothing where that is known. */
+  wrote(id: TaskId, topics: readonly string[]): void
 }
 
 /** What runs in this process. */

@@ -353,6 +353,11 @@ function fieldsOf(connector: Connector): Map<string, Field> {
   return fields
 }
 
+/** Every dotted key of the connector's config, and whether it holds a secret. */
+export function secretsByKey(connector: Connector): ReadonlyMap<string, boolean> {
+  return new Map([...fieldsOf(connector)].map(([key, { secret }]) => [key, secret]))
+}
+
 /** Whether the schema, or what it wraps, is marked `.meta({ secret: true })`. */
 export function isSecret(schema: z.core.$ZodType | undefined): boolean {
   for (let inner = schema; inner !== undefined; inner = unwrapped(inner)) {

@@ -1,0 +1,211 @@
+/**
+ * What may be asked for over REST, and what is shown of a config: secrets are references only and never leave in clear, a class is one that this
+ * installation has, and the connector's own schema decides over the rest.
+ */
+import { createHash } from 'node:crypto'
+import { CONNECTOR_NAME, CONNECTOR_NAMES, type ConnectorMap, resolveMap } from '../config.ts'
+import { SECRET_KEY } from '../config-file.ts'
+import { shown } from '../config-values.ts'
+import { asFlowError, FlowError } from '../errors.ts'
+import { type ConnectorToRun, partitionsOf } from '../ingest/source-partition.ts'
+import { hideSecret } from '../log.ts'
+import { parseConnectorConfig, secretsByKey } from '../source/config.ts'
+import type { Connector } from '../source/contract.ts'
+import { builtInIds, findConnector, type Plugins } from '../source/registry.ts'
+import { type Config, ControlError } from './port.ts'
+
+/** What this machine resolves configs with. */
+export interface Surroundings {
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Folder of the config file: relative paths begin there. */
+  readonly folder: string
+  readonly plugins: Plugins['byId']
+}
+
+export type Resolved = {
+  /** Changes with what the config and its references stand for on this machine. Never leaves this process. */
+  readonly digest: string
+} & (
+  | { readonly ok: true; readonly connector: ConnectorToRun }
+  | {
+      readonly ok: false
+      /** For a person: code, sentence, cure; without values. */
+      readonly why: string
+      /** null: of the config as a whole. */
+      readonly faults: readonly { readonly key: string | null; readonly message: string }[]
+      /** Where the class is known, though the config is wrong. */
+      readonly plugin: Connector | null
+    }
+)
+
+export const HIDDEN = '[hidden]'
+/** A whole value that is one reference. */
+const REFERENCE = /^\s*\$\{(env|file):[^${}]+\}\s*$/
+/** `https://user:password@host`. */
+const CREDENTIALS = /\/\/[^/\s@]*:[^/\s@]*@/
+const VALIDATE = '/connector-plugins/{connectorType}/config/validate'
+
+/**
+ * The connector that a map stands for, its references resolved on this machine.
+ *
+ * @param origin `rest`: the class is an id that is built in or in `plugins` of the file, and nothing else is looked for: a path would run any file of
+ *   this machine.
+ */
+export async function resolveConnector(
+  name: string,
+  written: ConnectorMap,
+  origin: 'file' | 'rest',
+  { env, folder, plugins }: Surroundings,
+): Promise<Resolved> {
+  const failed = (error: FlowError, faults: readonly { key: string | null; message: string }[], plugin: Connector | null) => {
+    const why = `${error.code}: ${error.message}\n${error.cure}`
+    return { ok: false as const, why, faults, plugin, digest: digestOf([written, why]) }
+  }
+  const wanted = written['connector.class']
+  if (typeof wanted !== 'string' || wanted.trim() === '') {
+    const message = 'is missing: it names the connector; `colloquy plugins` lists them'
+    return failed(invalid(name, `connector.class ${message}`), [{ key: 'connector.class', message }], null)
+  }
+  let plugin: Connector
+  try {
+    if (origin === 'rest') expectKnown(wanted, plugins)
+    plugin = await findConnector(wanted, folder, plugins)
+  } catch (thrown) {
+    const error = asFlowError(thrown)
+    return failed(error, [{ key: 'connector.class', message: error.message }], null)
+  }
+  const { map, faults: unresolved } = resolveMap(written, { env, folder })
+  const parsed = parseConnectorConfig(name, map, plugin)
+  const prefix = `connectors.${name}`
+  const faults = [
+    ...[...unresolved].map(([key, message]) => ({ key, message })),
+    ...(parsed.ok ? [] : parsed.faults)
+      .map(({ path, message }) => ({ key: path === prefix ? null : path.slice(prefix.length + 1), message }))
+      .filter(({ key }) => key === null || !unresolved.has(key)),
+  ]
+  if (parsed.ok) for (const secret of parsed.secrets) hideSecret(secret)
+  if (parsed.ok && faults.length === 0) {
+    const connector: ConnectorToRun = { name, connector: plugin, base: parsed.base, config: parsed.config }
+    try {
+      partitionsOf(plugin, parsed.base, parsed.config)
+      return { ok: true, connector, digest: digestOf(map) }
+    } catch (thrown) {
+      const error = asFlowError(thrown)
+      return failed(error, [{ key: null, message: error.message }], plugin)
+    }
+  }
+  return failed(
+    invalid(name, faults.map(({ key, message }) => [key, message].filter(Boolean).join(' ')).join('; ')),
+    faults,
+    plugin,
+  )
+}
+
+function expectKnown(className: string, plugins: Plugins['byId']): void {
+  const known = [...builtInIds(), ...plugins.keys()]
+  if (!known.includes(className))
+    throw new FlowError('PLUGIN_UNKNOWN', { connectorClass: shown(className), hint: `known are ${known.join(', ')}` })
+}
+
+function invalid(connector: string, hint: string): FlowError {
+  return new FlowError('CFG_INVALID', { connector, hint })
+}
+
+/**
+ * Why a config that came by REST is refused, in Kafka Connect's words; null: it is not. `[hidden]` must have been replaced by what is stored.
+ *
+ * @param config Scalars as text, `name` in it.
+ */
+export async function refuseConfig(name: string, config: Config, at: Surroundings): Promise<ControlError | null> {
+  if (!CONNECTOR_NAME.test(name)) return new ControlError(400, inWords([`name ${CONNECTOR_NAMES}`]))
+  const className = config['connector.class']
+  if (className === undefined || className.trim() === '')
+    return new ControlError(400, 'Connector config contains no connector type: give it the key connector.class')
+  const resolved = await resolveConnector(name, config, 'rest', at)
+  const plugin = resolved.ok ? resolved.connector.connector : resolved.plugin
+  if (plugin === null && !resolved.ok) {
+    const known = [...builtInIds(), ...at.plugins.keys()]
+    if (known.includes(className)) return new ControlError(400, inWords(resolved.faults.map(inOneLine)))
+    return new ControlError(
+      400,
+      `Failed to find any class that implements Connector and which name matches ${shown(className)}, available connectors are: ${known.join(', ')}`,
+    )
+  }
+  const literal = new Set(literalSecrets(config, plugin))
+  const faults = [
+    ...[...literal].map(key => `${key} is a secret: give it as a reference, \${env:NAME} or \${file:PATH}, never as it is`),
+    ...Object.entries(config)
+      .filter(([key, value]) => !literal.has(key) && CREDENTIALS.test(value))
+      .map(([key]) => `${key} holds credentials: take them out of the address`),
+    ...(resolved.ok ? [] : resolved.faults.filter(({ key }) => key === null || !literal.has(key)).map(inOneLine)),
+  ]
+  return faults.length === 0 ? null : new ControlError(400, inWords(faults))
+}
+
+function inOneLine({ key, message }: { readonly key: string | null; readonly message: string }): string {
+  return key === null ? message : `${key} ${message}`
+}
+
+function inWords(faults: readonly string[]): string {
+  return [
+    `Connector configuration is invalid and contains the following ${faults.length} error(s):`,
+    ...faults,
+    `You can also find the above list of errors at the endpoint \`${VALIDATE}\``,
+  ].join('\n')
+}
+
+/** Keys of secrets whose value is no reference. */
+export function literalSecrets(map: ConnectorMap, connector: Connector | null): string[] {
+  const isSecret = secretTest(connector)
+  return Object.entries(map).flatMap(([key, value]) => (isSecret(key) && !isReference(value) ? [key] : []))
+}
+
+/** A key that the connector does not have is a secret when it sounds like one: it is refused, but what stands there may be one. */
+function secretTest(connector: Connector | null): (key: string) => boolean {
+  const keys = connector === null ? new Map<string, boolean>() : secretsByKey(connector)
+  return key => keys.get(key) ?? SECRET_KEY.test(key)
+}
+
+function isReference(value: ConnectorMap[string]): boolean {
+  return [value].flat().every(each => typeof each === 'string' && REFERENCE.test(each))
+}
+
+/** Lists of rules are text with `;` between them; others have commas. */
+const SEMICOLONS = new Set(['pii.rules', 'transfer.rules'])
+
+/** The map as Kafka Connect shows it: text, with the name in it, and secrets that stand in it in clear as `[hidden]`. */
+export function shownConfig(name: string, written: ConnectorMap, connector: Connector | null): Config {
+  const hidden = new Set(literalSecrets(written, connector))
+  const entries = Object.entries(written).map(([key, value]) => [key, hidden.has(key) ? HIDDEN : textOf(key, value)] as const)
+  return { ...Object.fromEntries(entries), name }
+}
+
+function textOf(key: string, value: ConnectorMap[string]): string {
+  const text = Array.isArray(value)
+    ? (value as readonly unknown[])
+        .map(each => (SEMICOLONS.has(key) ? String(each) : String(each).replaceAll(',', '\\,')))
+        .join(SEMICOLONS.has(key) ? ';' : ',')
+    : String(value)
+  return text.replace(CREDENTIALS, `//${HIDDEN}@`)
+}
+
+/** The config with what is stored in the place of each `[hidden]` of a secret. */
+export function withStored(config: Config, stored: ConnectorMap | undefined, connector: Connector | null): Config {
+  const isSecret = secretTest(connector)
+  return Object.fromEntries(
+    Object.entries(config).map(([key, value]) => {
+      const kept = value === HIDDEN && isSecret(key) ? stored?.[key] : undefined
+      return [key, kept === undefined ? value : textOf(key, kept)]
+    }),
+  )
+}
+
+/** Of plain values, whatever the order of keys. */
+export function digestOf(value: unknown): string {
+  const plain = JSON.stringify(value, (_, each: unknown) =>
+    typeof each !== 'object' || each === null || Array.isArray(each)
+      ? each
+      : Object.fromEntries(Object.entries(each).toSorted(([a], [b]) => (a < b ? -1 : 1))),
+  )
+  return createHash('sha256').update(plain).digest('hex').slice(0, 16)
+}

@@ -1,0 +1,138 @@
+import { expect, test } from 'vitest'
+import { memoryKafka } from '../../src/conformance/memory-kafka.ts'
+import type { Status, TaskState } from '../../src/control/port.ts'
+import { partitionOf } from '../../src/kafka/partition.ts'
+import { NAMES, openStores, PARTITIONS, standing } from './world.ts'
+
+const status = (state: TaskState, workerId = 'one:8083', generation = 1, trace?: string): Status<TaskState> => ({
+  state,
+  workerId,
+  generation,
+  ...(trace === undefined ? {} : { trace }),
+})
+const id = (task: number, connector = 'acme') => ({ connector, task })
+
+test('a status stands on the topic in the layout of Kafka Connect, on the partition of its key', async () => {
+  const { kafka, statuses } = await openStores()
+  await Promise.all([
+    statuses.tell({ connector: 'acme' }, { state: 'STOPPED', workerId: 'one:8083', generation: 4 }),
+    statuses.tell(id(0), status('FAILED', 'one:8083', 4, 'SRC_REFUSED: no')),
+  ])
+
+  expect(standing(kafka, NAMES.status)).toEqual({
+    'status-connector-acme': { state: 'STOPPED', trace: null, worker_id: 'one:8083', generation: 4 },
+    'status-task-acme-0': { state: 'FAILED', trace: 'SRC_REFUSED: no', worker_id: 'one:8083', generation: 4 },
+  })
+  for (const { key, partition } of kafka.committed(NAMES.status)) expect(partition).toBe(partitionOf(String(key), PARTITIONS))
+})
+
+test('every worker knows what the others say, and one that starts later too', async () => {
+  const kafka = memoryKafka()
+  const one = await openStores({ kafka })
+  const two = await openStores({ kafka })
+  await one.statuses.tell({ connector: 'acme' }, { state: 'RUNNING', workerId: 'one:8083', generation: 1 })
+  await two.statuses.tell(id(10), status('PAUSED', 'two:8083'))
+  await two.statuses.tell(id(2), status('RUNNING', 'two:8083'))
+  await two.statuses.tell(id(1, 'acme-2'), status('RUNNING', 'two:8083'))
+  const three = await openStores({ kafka })
+
+  expect(three.statuses.connector('acme')).toEqual({ state: 'RUNNING', workerId: 'one:8083', generation: 1 })
+  expect(three.statuses.tasksOf('acme')).toEqual([
+    { task: 2, status: status('RUNNING', 'two:8083') },
+    { task: 10, status: status('PAUSED', 'two:8083') },
+  ])
+  expect([...three.statuses.all()]).toEqual(
+    expect.arrayContaining([
+      ['acme', { hasOwn: true, tasks: [2, 10] }],
+      ['acme-2', { hasOwn: false, tasks: [1] }],
+    ]),
+  )
+})
+
+test('what a worker says is known to it at once, and is taken back by null', async () => {
+  const { statuses } = await openStores()
+  const written = statuses.tell(id(0), status('RUNNING'))
+  expect(statuses.task(id(0))?.state).toBe('RUNNING')
+  expect(statuses.tasksOf('acme')).toHaveLength(1)
+  await written
+  const removed = statuses.tell(id(0), null)
+  expect(statuses.task(id(0))).toBeNull()
+  expect(statuses.tasksOf('acme')).toEqual([])
+  await removed
+})
+
+test('of what is said in a row the last stands, and the same again is not written', async () => {
+  const { kafka, statuses } = await openStores()
+  await Promise.all([statuses.tell(id(0), status('RUNNING')), statuses.tell(id(0), status('PAUSED'))])
+  await statuses.tell(id(0), status('PAUSED'))
+  expect(kafka.committed(NAMES.status)).toHaveLength(1)
+  expect(standing(kafka, NAMES.status)).toMatchObject({ 'status-task-acme-0': { state: 'PAUSED' } })
+})
+
+test('a worker that was left behind does not speak over its successor, but may follow itself', async () => {
+  const kafka = memoryKafka()
+  const old = await openStores({ kafka })
+  const next = await openStores({ kafka })
+  await next.statuses.tell(id(0), status('RUNNING', 'two:8083', 5))
+  await old.statuses.tell(id(9), status('RUNNING', 'one:8083', 4))
+  await expect.poll(() => old.statuses.task(id(0))?.workerId).toBe('two:8083')
+  await old.statuses.tell(id(0), status('UNASSIGNED', 'one:8083', 4))
+  await next.statuses.tell(id(0), status('PAUSED', 'two:8083', 4))
+
+  expect(standing(kafka, NAMES.status)).toMatchObject({ 'status-task-acme-0': { state: 'PAUSED', worker_id: 'two:8083' } })
+})
+
+test.each(['aborted', 'lost'] as const)('a status whose transaction was %s is written again', async outcome => {
+  const { kafka, statuses } = await openStores()
+  kafka.nextCommits(outcome)
+  await statuses.tell(id(0), status('RUNNING'))
+  expect(standing(kafka, NAMES.status)).toMatchObject({ 'status-task-acme-0': { state: 'RUNNING' } })
+})
+
+test('what tasks say while the process ends is written before it closes', async () => {
+  const { kafka, statuses, end } = await openStores()
+  void statuses.tell(id(0), status('UNASSIGNED'))
+  await end()
+  expect(standing(kafka, NAMES.status)).toMatchObject({ 'status-task-acme-0': { state: 'UNASSIGNED' } })
+})
+
+test('other records of the topic and states that are not shown are passed over', async () => {
+  const kafka = memoryKafka()
+  const writer = kafka.openWriter({ transactionalId: 'somebody' })
+  await writer.fence()
+  const record = (key: string, value: string) => ({ key: Buffer.from(key), value: Buffer.from(value) })
+  const records = [
+    record('["colloquy-worker","x"]', '{"at":1}'),
+    record('status-task-acme-0', '{"state":"DESTROYED","worker_id":"w","generation":1}'),
+    record('status-task-acme-1', '{"state":"RUNNING"}'),
+    record('status-task-acme', '{"state":"RUNNING","worker_id":"w"}'),
+    record('status-connector-acme', 'nonsense'),
+    record('status-task-acme-2', '{"state":"RUNNING","trace":null,"worker_id":"w","generation":3}'),
+  ]
+  await writer.transact(tx => tx.write([{ topic: NAMES.status, partition: 0, records }]))
+  const { statuses } = await openStores({ kafka })
+
+  expect([...statuses.all()]).toEqual([['acme', { hasOwn: false, tasks: [2] }]])
+  expect(statuses.task(id(2))).toEqual({ state: 'RUNNING', workerId: 'w', generation: 3 })
+})
+
+test('topics that a connector has written to are remembered until they are reset, and again when it writes again', async () => {
+  const kafka = memoryKafka()
+  const { statuses, end } = await openStores({ kafka })
+  statuses.wrote(id(1), ['p.sessions', 'p.messages'])
+  statuses.wrote(id(1), ['p.sessions'])
+  expect(statuses.topics('acme')).toEqual(['p.messages', 'p.sessions'])
+  await end()
+  expect(kafka.committed(NAMES.status)).toHaveLength(2)
+  expect(standing(kafka, NAMES.status)).toMatchObject({
+    'status-topic-p.sessions:connector-acme': { topic: { name: 'p.sessions', connector: 'acme', task: 1 } },
+  })
+
+  const later = await openStores({ kafka })
+  expect(later.statuses.topics('acme')).toEqual(['p.messages', 'p.sessions'])
+  await later.statuses.resetTopics('acme')
+  expect(later.statuses.topics('acme')).toEqual([])
+  expect(standing(kafka, NAMES.status)).toEqual({})
+  later.statuses.wrote(id(1), ['p.events'])
+  expect(later.statuses.topics('acme')).toEqual(['p.events'])
+})

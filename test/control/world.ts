@@ -66,7 +66,7 @@ export async function openStores(
     clock?: Clock
     onLevel?: (logger: string, level: string | null) => void
   } = {},
-): Promise<{ kafka: MemoryKafka; configs: Configs; statuses: StatusStore; end(): Promise<void> }> {
+): Promise<{ kafka: MemoryKafka; configs: Configs; statuses: StatusStore; end: () => Promise<void> }> {
   const { kafka = memoryKafka(), file = {}, clock = systemClock } = of
   const ending = new AbortController()
   const common = { kafka, prefix: PREFIX, clock, log: silentLog, signal: ending.signal }

@@ -1,0 +1,165 @@
+/** Cursors of a connector on `<prefix>-connect-offsets`: read by anybody, written in the transactions of the source partition itself. */
+import { randomUUID } from 'node:crypto'
+import { type Barrier, barrierOf } from '../ingest/barrier.ts'
+import { cursorKey, hasMoved, type PartitionName, progressKey } from '../ingest/cursor.ts'
+import { partitionOf } from '../kafka/partition.ts'
+import type { Kafka, Writer } from '../kafka/port.ts'
+import type { Progress } from '../records.ts'
+import { formerTransactionalId, sourceTransactionalId, toolTransactionalId, type TopicNames } from '../topics.ts'
+import type { SeenWindow } from './time-machine.ts'
+
+export interface OffsetsOptions {
+  readonly kafka: Pick<Kafka, 'openWriter' | 'readToEnd'>
+  readonly names: Pick<TopicNames, 'offsets' | 'progress'>
+  readonly prefix: string
+  readonly partitions: number
+  readonly decodeProgress: (value: Buffer) => Progress | Promise<Progress>
+  readonly signal: AbortSignal
+}
+
+export interface StoredOffset extends PartitionName {
+  readonly text: string
+}
+
+/** Source partitions whose transactional ids are claimed at a time. */
+const AT_ONCE = 16
+
+/** Every cursor of the connector, by its record's key, of source partitions that are not configured any more, too. */
+export async function readStored(
+  { kafka, names, partitions, signal }: OffsetsOptions,
+  connector: string,
+  on: Iterable<number> = Array.from({ length: partitions }, (_, partition) => partition),
+  barrier?: Barrier,
+): Promise<Map<string, StoredOffset>> {
+  const found = new Map<string, StoredOffset>()
+  const start = Buffer.from(`[${JSON.stringify(connector)},`)
+  for (const partition of on) {
+    const place = { topic: names.offsets, partition }
+    const past = barrier === undefined ? {} : { past: await barrier(place) }
+    await kafka.readToEnd(
+      { ...place, ...past },
+      ({ key, value }) => {
+        if (key === null || !key.subarray(0, start.length).equals(start)) return
+        const name = nameOf(key.toString())
+        if (name === null) return
+        if (value === null) found.delete(cursorKey(name))
+        else found.set(cursorKey(name), { ...name, text: value.toString() })
+      },
+      signal,
+    )
+  }
+  return new Map([...found].toSorted(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+/** null for the key of something else. */
+function nameOf(key: string): PartitionName | null {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(key)
+  } catch {
+    return null
+  }
+  if (!Array.isArray(parsed)) return null
+  const [connector, place] = parsed as unknown[]
+  if (typeof connector !== 'string' || typeof place !== 'object' || place === null) return null
+  const { stream, scope } = place as Record<string, unknown>
+  return typeof stream === 'string' && typeof scope === 'string' ? { connector, stream, scope } : null
+}
+
+/**
+ * Changes cursors: each source partition is claimed, so that whoever reads it can write no more, its cursor read, and the new one written in a transaction of
+ * its own. Somebody who claims it meanwhile makes that fail.
+ *
+ * @param change From the cursor as it stands to the new one, null for none; undefined leaves it.
+ * @throws FlowError KAFKA_FENCED, KAFKA_UNREACHABLE, …; what was written before stays.
+ */
+export async function changeStored(
+  options: OffsetsOptions,
+  places: readonly PartitionName[],
+  change: (place: PartitionName, stored: string | null) => string | null | undefined,
+): Promise<void> {
+  const { kafka, prefix, partitions } = options
+  const barrier = barrierOf(kafka, toolTransactionalId(prefix, `barrier-${randomUUID()}`))
+  try {
+    for (let at = 0; at < places.length; at += AT_ONCE) {
+      const some = places.slice(at, at + AT_ONCE).map(place => ({
+        place,
+        key: cursorKey(place),
+        partition: partitionOf(cursorKey(place), partitions),
+        writer: kafka.openWriter({ transactionalId: sourceTransactionalId(prefix, place) }),
+      }))
+      try {
+        await Promise.all(some.map(({ writer }) => writer.fence()))
+        const on = new Set(some.map(({ partition }) => partition))
+        const connectors = new Set(some.map(({ place }) => place.connector))
+        const stored = new Map<string, StoredOffset>()
+        for (const connector of connectors)
+          for (const [key, each] of await readStored(options, connector, on, barrier.ask)) stored.set(key, each)
+        await Promise.all(
+          some.map(async each => {
+            const text = stored.get(each.key)?.text ?? null
+            const next = change(each.place, text)
+            if (next !== undefined) await write(options, each, text, next)
+          }),
+        )
+      } finally {
+        await Promise.all(some.map(({ writer }) => writer.close()))
+      }
+    }
+  } finally {
+    await barrier.close()
+  }
+}
+
+async function write(
+  { kafka, names, prefix }: OffsetsOptions,
+  { place, key, partition, writer }: { place: PartitionName; key: string; partition: number; writer: Writer },
+  stored: string | null,
+  text: string | null,
+): Promise<void> {
+  // A process of version 0.1 claims it by another id.
+  if (stored !== null && !isMoved(stored)) {
+    const former = kafka.openWriter({ transactionalId: formerTransactionalId(prefix, place) })
+    try {
+      await former.fence()
+    } finally {
+      await former.close()
+    }
+  }
+  const record = { key: Buffer.from(key), value: text === null ? null : Buffer.from(text) }
+  await writer.transact(tx => tx.write([{ topic: names.offsets, partition, records: [record] }]))
+}
+
+function isMoved(text: string): boolean {
+  try {
+    return hasMoved(text)
+  } catch {
+    // A cursor that cannot be read says nothing.
+    return false
+  }
+}
+
+/** What was read of source partitions of late, by `progressKey`. */
+export async function readSeen(
+  { kafka, names, partitions, decodeProgress, signal }: OffsetsOptions,
+  places: readonly PartitionName[],
+): Promise<Map<string, SeenWindow[]>> {
+  const seen = new Map<string, SeenWindow[]>(places.map(place => [progressKey(place), []]))
+  const on = new Set([...seen.keys()].map(key => partitionOf(key, partitions)))
+  for (const partition of on) {
+    const values: { key: string; value: Buffer }[] = []
+    await kafka.readToEnd(
+      { topic: names.progress, partition },
+      ({ key, value }) => {
+        const name = key?.toString() ?? ''
+        if (value !== null && seen.has(name)) values.push({ key: name, value: Buffer.from(value) })
+      },
+      signal,
+    )
+    for (const { key, value } of values) {
+      const { window_from: fromMs, window_until: untilMs, pages, rows } = await decodeProgress(value)
+      seen.get(key)?.push({ fromMs, untilMs, pages, rows })
+    }
+  }
+  return seen
+}

@@ -1,0 +1,259 @@
+/**
+ * What a change of offsets makes of a cursor, and what it costs. Pure: cursor, change, settings and the time in, the new cursor out.
+ *
+ * Set back to a time, a source partition reads again from there up to where live stands, in its backfill lane: the live edge is read as before meanwhile,
+ * and what is known of earlier readings stays. So rows inside the lookback that have not changed are not published again, and older ones come as
+ * revisions. A stream that is read by the vendor's own cursor goes back with that.
+ */
+import { FlowError } from '../errors.ts'
+import {
+  type Cursor,
+  CURSOR_FORMAT,
+  isUntold,
+  NOTHING_SPENT,
+  readCursor,
+  readSpent,
+  withRange,
+  writeCursor,
+} from '../ingest/cursor.ts'
+import { beginCursor, completeUntil, heldFrom, notAheadOf, type PlanSpec, SKEW_MS } from '../ingest/plan.ts'
+import type { Seal } from '../ingest/seal.ts'
+import type { TimeRange } from '../records.ts'
+import { EARLIEST_MS } from '../source/liberal.ts'
+import { ControlError, type OffsetEntry } from './port.ts'
+
+/** What is asked for one source partition. */
+export type OffsetAsk =
+  | { readonly kind: 'reset' }
+  | { readonly kind: 'from'; readonly fromMs: number }
+  | { readonly kind: 'cursor'; readonly map: Readonly<Record<string, unknown>> }
+
+/** Named in cursors that are written for nobody: whoever was fenced by that may claim the source partition again. */
+const OWNER = { worker: 'offsets', released: true } as const
+
+const OWN_KEYS = new RegExp(
+  [
+    '^(?:format|start|worker|released|new|covered|requests|versions\\.from',
+    '(?:live|backfill|pass)\\.(?:from|until|to|at|began|round|resume(?:\\.json|\\.sealed)?)',
+    'lookback\\.(?:began|round|ms|pass))$',
+  ].join('|'),
+)
+
+/** @throws ControlError 400 for what is no offset, in words that say what one is. */
+export function readAsk(offset: OffsetEntry['offset'], nowMs: number): OffsetAsk {
+  if (offset === null) return { kind: 'reset' }
+  if (!('from' in offset)) return { kind: 'cursor', map: offset }
+  const others = Object.keys(offset).filter(key => key !== 'from')
+  if (others.length > 0)
+    throw new ControlError(400, `An offset has either from or the keys of a cursor, not both: ${others.join(', ')}`)
+  const fromMs = timeOf(offset['from'])
+  const takes = 'from takes a time in ISO 8601 with a zone, such as 2026-11-01T00:00:00Z, a day, or epoch milliseconds'
+  if (fromMs === null) throw new ControlError(400, takes)
+  if (fromMs < EARLIEST_MS) throw new ControlError(400, `${takes}; not before the year 2000`)
+  if (fromMs > nowMs + SKEW_MS) throw new ControlError(400, `${takes}; not in the future`)
+  return { kind: 'from', fromMs }
+}
+
+function timeOf(value: unknown): number | null {
+  const ms =
+    typeof value === 'number'
+      ? value
+      : typeof value === 'string' && /^\d{4}-\d\d-\d\d(?:T[\d:.]+(?:Z|[+-]\d\d:?\d\d))?$/.test(value)
+        ? Date.parse(value)
+        : Number.NaN
+  return Number.isSafeInteger(ms) ? ms : null
+}
+
+export interface Changed {
+  /** Value of the cursor's record; null takes it away. */
+  readonly text: string | null
+  /** false: the cursor stays as it is. */
+  readonly isChanged: boolean
+  /** What is read again. */
+  readonly rereads: TimeRange | null
+  /** Of that, what comes as revisions because versions of it are not held any more. */
+  readonly forgotten: TimeRange | null
+}
+
+/**
+ * @param stored The cursor as it stands; null: there is none.
+ * @param seal Of the connector's `pii.key`.
+ * @throws ControlError 400 for a cursor that the worker could not read, or that lies in the future.
+ */
+export function changeOffset(stored: string | null, ask: OffsetAsk, at: { spec: PlanSpec; nowMs: number; seal: Seal }): Changed {
+  const { spec, nowMs, seal } = at
+  const before = stored === null ? null : cursorOrNull(stored, nowMs, seal)
+  const spent = stored === null || before === null ? NOTHING_SPENT : readSpent(stored)
+  const changed = (text: string | null, range: TimeRange | null): Changed => {
+    const rereads = range !== null && range.from < range.until ? range : null
+    const heldMs = before === null ? Infinity : heldFrom(before, spec)
+    const until = Math.min(rereads?.until ?? 0, heldMs)
+    const forgotten = before !== null && rereads !== null && rereads.from < until ? { from: rereads.from, until } : null
+    return { text, isChanged: true, rereads, forgotten }
+  }
+  const edgeMs = before?.live.atMs ?? nowMs - spec.lagMs
+  if (ask.kind === 'reset') {
+    const range = before === null || spec.startAtMs === null ? null : { from: spec.startAtMs, until: edgeMs }
+    return { ...changed(null, range), isChanged: stored !== null }
+  }
+  if (ask.kind === 'cursor') {
+    const text = ownText(ask.map, stored, before, at)
+    const after = readCursor(text, nowMs, seal)
+    return changed(text, { from: completeUntil(after), until: edgeMs })
+  }
+  const { fromMs } = ask
+  if (before === null) {
+    // What was read before the cursor was lost is known from the progress, to whoever goes on from here.
+    const begun: Cursor = { ...beginCursor({ ...spec, startAtMs: fromMs }, nowMs, []), covered: null }
+    return changed(writeCursor(begun, spent, true, OWNER, seal), { from: fromMs, until: edgeMs })
+  }
+  const after = setBack(before, fromMs, spec, nowMs)
+  if (after === null) return { text: stored, isChanged: false, rereads: null, forgotten: null }
+  return changed(writeCursor(after.cursor, spent, isUntold(stored ?? ''), OWNER, seal), after.rereads)
+}
+
+/** null: everything from then on is still to be read. */
+function setBack(cursor: Cursor, fromMs: number, spec: PlanSpec, nowMs: number): { cursor: Cursor; rereads: TimeRange } | null {
+  const { live, backfill, covered } = cursor
+  if (fromMs >= live.atMs) return null
+  const startMs = Math.min(cursor.startMs, fromMs)
+  const again = (from: number) => ({ from, until: live.atMs })
+  if (spec.keepsCursor) {
+    const set: Cursor = { ...cursor, startMs, live: { atMs: fromMs, toMs: null, resume: null }, backfill: null }
+    return { cursor: remembering(set, cursor, spec), rereads: again(fromMs) }
+  }
+  const untilMs = Math.max(backfill?.untilMs ?? live.atMs, live.atMs)
+  if (backfill !== null && backfill.atMs <= fromMs) {
+    if (backfill.untilMs >= live.atMs) return null
+    return { cursor: { ...cursor, backfill: { ...backfill, untilMs } }, rereads: again(backfill.untilMs) }
+  }
+  // Some rows of the window in hand were published; they are to be known as such when it is read again.
+  const inHand = backfill !== null && backfill.toMs !== null ? { from: backfill.atMs, until: backfill.toMs } : null
+  const set: Cursor = {
+    ...cursor,
+    startMs,
+    backfill: { atMs: fromMs, toMs: null, resume: null, untilMs, beganMs: nowMs },
+    covered: covered === null || inHand === null ? covered : withRange(covered, inHand),
+  }
+  return { cursor: set, rereads: again(fromMs) }
+}
+
+/** Since when versions are held does not move back with the cursor: what lies before may have been published, and is known no more. */
+function remembering(after: Cursor, before: Cursor, spec: PlanSpec): Cursor {
+  const heldMs = heldFrom(before, spec)
+  if (heldFrom(after, spec) >= heldMs) return after
+  return { ...after, kept: { lookbackMs: after.kept?.lookbackMs ?? spec.lookbackMs, fromMs: heldMs } }
+}
+
+/** null for one that cannot be read: it is what a change may be meant to cure. */
+function cursorOrNull(text: string, nowMs: number, seal: Seal): Cursor | null {
+  try {
+    const cursor = readCursor(text, nowMs, seal)
+    readSpent(text)
+    return cursor
+  } catch (error) {
+    if (error instanceof FlowError) return null
+    throw error
+  }
+}
+
+/** A cursor that a person wrote, as its record's value: checked, in the format of this version, for no owner, and with what the vendor was asked of late. */
+function ownText(
+  map: Readonly<Record<string, unknown>>,
+  stored: string | null,
+  before: Cursor | null,
+  { spec, nowMs, seal }: { spec: PlanSpec; nowMs: number; seal: Seal },
+): string {
+  const known = before === null || stored === null ? {} : (JSON.parse(stored) as Record<string, unknown>)
+  const unknown = Object.keys(map).filter(key => !OWN_KEYS.test(key) && !(key in known))
+  if (unknown.length > 0) throw new ControlError(400, `The offset has keys that no cursor has: ${unknown.join(', ')}`)
+  const { requests: _, worker: __, released: ___, ...rest } = map
+  const own = {
+    ...rest,
+    format: CURSOR_FORMAT,
+    ...OWNER,
+    ...('requests' in known
+      ? { requests: known['requests'] }
+      : 'requests' in map && before === null
+        ? { requests: map['requests'] }
+        : {}),
+  }
+  try {
+    // As it was given, for a format that this version does not read.
+    const cursor = readCursor(JSON.stringify({ ...own, format: map['format'] ?? CURSOR_FORMAT }), nowMs, seal)
+    readSpent(JSON.stringify(own))
+    if (notAheadOf(cursor, spec, nowMs) !== cursor) throw new ControlError(400, 'The offset lies in the future')
+    const { kept } = before === null ? cursor : remembering(cursor, before, spec)
+    if (kept === undefined || kept.fromMs === cursor.kept?.fromMs) return JSON.stringify(own)
+    return JSON.stringify({ ...own, 'lookback.ms': kept.lookbackMs, 'versions.from': new Date(kept.fromMs).toISOString() })
+  } catch (error) {
+    if (error instanceof FlowError)
+      throw new ControlError(400, `The offset cannot be read: ${error.details.hint ?? error.message}`)
+    throw error
+  }
+}
+
+/** What was read of a source partition of late, from its Progress. */
+export interface Seen {
+  readonly spanMs: number
+  readonly rows: number
+  /** Of the fullest pages. */
+  readonly rowsOfPage: number
+}
+
+export interface SeenWindow {
+  readonly fromMs: number
+  readonly untilMs: number
+  readonly pages: number
+  readonly rows: number
+}
+
+/** A window may have been committed in several parts. null: nothing was read. */
+export function seenOf(windows: readonly SeenWindow[]): Seen | null {
+  const byWindow = Map.groupBy(
+    windows.filter(({ fromMs, untilMs, pages }) => fromMs < untilMs && pages > 0),
+    ({ fromMs, untilMs }) => `${fromMs}/${untilMs}`,
+  )
+  if (byWindow.size === 0) return null
+  const whole = [...byWindow.values()].map(parts => ({
+    spanMs: (parts[0]?.untilMs ?? 0) - (parts[0]?.fromMs ?? 0),
+    // Read again and again, each time as much.
+    rows: Math.max(...parts.map(({ rows }) => rows)),
+  }))
+  return {
+    spanMs: whole.reduce((sum, each) => sum + each.spanMs, 0),
+    rows: whole.reduce((sum, each) => sum + each.rows, 0),
+    rowsOfPage: Math.max(1, ...windows.map(({ pages, rows }) => (pages > 0 ? rows / pages : 0))),
+  }
+}
+
+/**
+ * Requests that reading a range again takes: at least one a window, pages as full as they were, and the second call for each row that is published again.
+ * null: nothing was read of late that would tell.
+ *
+ * @param expandRows Rows of one second call; null: there is none.
+ */
+export function requestsFor(
+  { rereads, forgotten }: Pick<Changed, 'rereads' | 'forgotten'>,
+  seen: Seen | null,
+  { longestMs, keepsCursor }: Pick<PlanSpec, 'longestMs' | 'keepsCursor'>,
+  expandRows: number | null,
+): number | null {
+  if (rereads === null) return 0
+  if (seen === null) return null
+  const lengthMs = rereads.until - rereads.from
+  const rowsIn = (ms: number) => (seen.rows / seen.spanMs) * ms
+  const windows = keepsCursor || !Number.isFinite(longestMs) ? 1 : Math.ceil(lengthMs / longestMs)
+  const pages = Math.max(windows, Math.ceil(rowsIn(lengthMs) / seen.rowsOfPage))
+  const again = forgotten === null || expandRows === null ? 0 : rowsIn(forgotten.until - forgotten.from) / expandRows
+  return pages + Math.ceil(again)
+}
+
+/** Assumed, where no limit of the vendor's says how fast it may be asked. */
+const SECONDS_A_REQUEST = 0.3
+
+/** How long so many requests take one after another. @param perHour What the quota leaves for them; Infinity: no limit. */
+export function secondsFor(requests: number, perHour: number): number {
+  const bySpeed = requests * SECONDS_A_REQUEST
+  return Math.ceil(Number.isFinite(perHour) && perHour > 0 ? Math.max(bySpeed, (requests * 3600) / perHour) : bySpeed)
+}

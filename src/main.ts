@@ -91,7 +91,15 @@ async function main([, entry = '', ...argv]: string[], env: NodeJS.ProcessEnv): 
   // A parent that spawned us with a channel wants us gone when it is gone, however it went.
   process.on('disconnect', onSignal)
 
-  const io: Io = { stdout: line => process.stdout.write(`${line}\n`), log, signal: stop.signal, env, entry }
+  const again = new Set<() => void>()
+  // A daemon reads its config again; what runs in a terminal ends with it.
+  process.on('SIGHUP', () => (again.size === 0 ? onSignal() : again.forEach(each => each())))
+  const onHangUp = (listener: () => void) => {
+    again.add(listener)
+    return () => void again.delete(listener)
+  }
+
+  const io: Io = { onHangUp, stdout: line => process.stdout.write(`${line}\n`), log, signal: stop.signal, env, entry }
   try {
     return await (await command.load())(rest, io)
   } catch (error) {

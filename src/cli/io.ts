@@ -10,6 +10,8 @@ export interface Io {
   readonly log: Log
   /** Aborts on SIGINT and SIGTERM: finish, clean up, return. */
   readonly signal: AbortSignal
+  /** Called on SIGHUP, for as long as somebody listens; else the process ends as on SIGTERM. @returns what ends it */
+  readonly onHangUp?: (again: () => void) => () => void
   readonly env: Readonly<Record<string, string | undefined>>
   /** The file that Node was started with, to start this binary again. */
   readonly entry: string

@@ -2,7 +2,7 @@
  * From a config file to things that run: the file, the connectors it names, Kafka, registry and schemas. What `run`, `check` and `peek` share.
  */
 import { dirname, resolve } from 'node:path'
-import { type ColloquyConfig, type Fault, type LoadedConfig, loadConfig, mergeFaults } from '../config.ts'
+import { type ColloquyConfig, type ConnectorMap, type Fault, type LoadedConfig, loadConfig, mergeFaults } from '../config.ts'
 import { shown } from '../config-values.ts'
 import { type Network, openNetwork } from '../dispatcher.ts'
 import { FlowError } from '../errors.ts'
@@ -12,7 +12,7 @@ import { connectRegistry, type Registry } from '../kafka/registry.ts'
 import { hideSecret, type Log } from '../log.ts'
 import { type BaseConfig, parseConnectorConfig } from '../source/config.ts'
 import type { Connector } from '../source/contract.ts'
-import { findConnector, loadPlugins } from '../source/registry.ts'
+import { findConnector, loadPlugins, type Plugins } from '../source/registry.ts'
 import { schemaText } from '../schemas.ts'
 import { type TopicNames, topicNames, topicSpecs } from '../topics.ts'
 import type { Io } from './io.ts'
@@ -28,6 +28,10 @@ export interface ConfiguredConnector {
 export interface Setup {
   readonly config: ColloquyConfig
   readonly connectors: readonly ConfiguredConnector[]
+  /** The connectors of the file with their references unresolved. */
+  readonly written: Readonly<Record<string, ConnectorMap>>
+  /** Connectors that the file loads by `plugins`. */
+  readonly plugins: Plugins['byId']
   readonly names: TopicNames
   /** The way to vendors and registry: proxies of the environment, `tls.ca` of the file. */
   readonly network: Network
@@ -38,14 +42,15 @@ export interface Setup {
 /** Reads the file and everything that it names; lists every fault at once, the connectors' among them. */
 export async function readSetup(path: string, io: Io): Promise<{ ok: true; setup: Setup } | { ok: false; faults: Fault[] }> {
   const loaded = loadConfig(path, io.env)
-  const { connectors, faults, warnings } = await readConnectors(path, loaded)
+  const { connectors, faults, warnings, plugins } = await readConnectors(path, loaded)
   const network = readNetwork(loaded, io)
   if (!loaded.ok || !network.ok || faults.length > 0) {
     const others = [...(network.ok ? [] : [network.fault]), ...faults]
     return { ok: false, faults: mergeFaults(loaded.ok ? [] : loaded.faults, others) }
   }
   const names = topicNames(loaded.config.topics.prefix)
-  return { ok: true, setup: { config: loaded.config, connectors, names, network: network.network, warnings } }
+  const written = loaded.connectorsAsWritten
+  return { ok: true, setup: { config: loaded.config, connectors, written, plugins, names, network: network.network, warnings } }
 }
 
 /** The connectors alone, for what needs no Kafka: of the rest of the file only what says nothing at all of Kafka and registry is let pass. */
@@ -75,7 +80,7 @@ function readNetwork(loaded: LoadedConfig, { env }: Io): { ok: true; network: Ne
 async function readConnectors(
   path: string,
   loaded: LoadedConfig,
-): Promise<{ connectors: ConfiguredConnector[]; faults: Fault[]; warnings: Fault[] }> {
+): Promise<{ connectors: ConfiguredConnector[]; faults: Fault[]; warnings: Fault[]; plugins: Plugins['byId'] }> {
   const found: Fault[] = []
   const warnings: Fault[] = []
   const placed = ({ path: at, message }: Omit<Fault, 'line'>): Fault => {
@@ -120,7 +125,7 @@ async function readConnectors(
       report({ path: `${place}.connector.class`, message: error.message })
     }
   }
-  return { connectors, faults: found, warnings }
+  return { connectors, faults: found, warnings, plugins: plugins.byId }
 }
 
 /** The log at the level of the file, unless the environment says another. */

@@ -29,7 +29,8 @@ export type Resolved = {
   | { readonly ok: true; readonly connector: ConnectorToRun }
   | {
       readonly ok: false
-      /** For a person: code, sentence, cure; without values. */
+      readonly error: FlowError
+      /** The same for a person: code, sentence, cure; without values. */
       readonly why: string
       /** null: of the config as a whole. */
       readonly faults: readonly { readonly key: string | null; readonly message: string }[]
@@ -59,7 +60,7 @@ export async function resolveConnector(
 ): Promise<Resolved> {
   const failed = (error: FlowError, faults: readonly { key: string | null; message: string }[], plugin: Connector | null) => {
     const why = `${error.code}: ${error.message}\n${error.cure}`
-    return { ok: false as const, why, faults, plugin, digest: digestOf([written, why]) }
+    return { ok: false as const, error, why, faults, plugin, digest: digestOf([written, why]) }
   }
   const wanted = written['connector.class']
   if (typeof wanted !== 'string' || wanted.trim() === '') {

@@ -11,7 +11,7 @@ import { cursorKey } from '../../src/ingest/cursor.ts'
 import { partitionOf } from '../../src/kafka/partition.ts'
 import { silentLog } from '../../src/log.ts'
 import { sourceTransactionalId } from '../../src/topics.ts'
-import { GOOD, HOUR, NAMES, openStores, PARTITIONS, PREFIX, standing, surroundings } from './world.ts'
+import { GOOD, HOUR, NAMES, openStores, PARTITIONS, PREFIX, SOON, standing, surroundings } from './world.ts'
 
 const ME = 'one:8083'
 
@@ -171,7 +171,7 @@ describe('a connector', () => {
     await herder.setTarget('acme', 'PAUSED')
     expect(await herder.put('acme', GOOD)).toEqual({ isNew: false, info: herder.info('acme') })
     expect(herder.info('acme').config).toEqual({ ...GOOD, name: 'acme' })
-    await expect.poll(() => statuses.connector('acme')?.state).toBe('PAUSED')
+    await expect.poll(() => statuses.connector('acme')?.state, SOON).toBe('PAUSED')
   })
 
   test('is changed by PATCH key by key', async () => {
@@ -240,7 +240,7 @@ describe('a connector of the file', () => {
     for (const change of [herder.put('filed', GOOD), herder.patch('filed', {}), herder.remove('filed')])
       await expect(change).rejects.toEqual(refused(409, /config file/))
     await herder.setTarget('filed', 'PAUSED')
-    await expect.poll(() => statuses.connector('filed')?.state).toBe('PAUSED')
+    await expect.poll(() => statuses.connector('filed')?.state, SOON).toBe('PAUSED')
     await herder.restartTask({ connector: 'filed', task: 1 })
     expect(restarts).toMatchObject([{ connector: 'filed', tasks: [1] }])
     expect(JSON.stringify(standing(kafka, NAMES.configs))).not.toContain('in-clear')
@@ -278,7 +278,7 @@ describe('the status', () => {
   test('is what workers say of the tasks that they have, and of others that nobody has them', async () => {
     const { herder, statuses, give } = await room()
     await herder.create('acme', { ...SCOPES, 'tasks.max': '3' }, 'RUNNING')
-    await expect.poll(() => statuses.connector('acme')?.state).toBe('RUNNING')
+    await expect.poll(() => statuses.connector('acme')?.state, SOON).toBe('RUNNING')
     give([
       { connector: 'acme', task: 0 },
       { connector: 'acme', task: 1 },
@@ -307,8 +307,8 @@ describe('the status', () => {
     await herder.create('acme', SCOPES, 'RUNNING')
     await statuses.tell({ connector: 'acme', task: 0 }, { state: 'RUNNING', workerId: ME, generation: 1 })
     await herder.setTarget('acme', 'STOPPED')
-    await expect.poll(() => herder.status('acme')).toMatchObject({ connector: { state: 'STOPPED' }, tasks: [] })
-    await expect.poll(() => statuses.tasksOf('acme')).toEqual([])
+    await expect.poll(() => herder.status('acme'), SOON).toMatchObject({ connector: { state: 'STOPPED' }, tasks: [] })
+    await expect.poll(() => statuses.tasksOf('acme'), SOON).toEqual([])
   })
 
   test('of a removed connector is not found, and gone from the topic', async () => {
@@ -318,12 +318,12 @@ describe('the status', () => {
     statuses.wrote({ connector: 'acme', task: 0 }, ['p.sessions'])
     await herder.remove('acme')
     expect(() => herder.status('acme')).toThrow(refused(404, 'No status found for connector acme'))
-    await expect.poll(() => standing(kafka, NAMES.status)).toEqual({})
+    await expect.poll(() => standing(kafka, NAMES.status), SOON).toEqual({})
   })
 
   test('of a connector that cannot be resolved is FAILED, with the code and the cure', async () => {
     const { herder, statuses } = await room({ file: { acme: { ...GOOD, 'access.token': '${env:NOWHERE}' } } })
-    await expect.poll(() => statuses.connector('acme')?.state).toBe('FAILED')
+    await expect.poll(() => statuses.connector('acme')?.state, SOON).toBe('FAILED')
     expect(herder.status('acme').connector.trace).toMatch(/^CFG_INVALID: .*NOWHERE.*\n\S+/)
   })
 })
@@ -332,7 +332,7 @@ describe('a restart', () => {
   test('tells all workers, and answers with what is restarting', async () => {
     const { herder, statuses, restarts, give } = await room()
     await herder.create('acme', SCOPES, 'RUNNING')
-    await expect.poll(() => statuses.connector('acme')?.state).toBe('RUNNING')
+    await expect.poll(() => statuses.connector('acme')?.state, SOON).toBe('RUNNING')
     give([
       { connector: 'acme', task: 0 },
       { connector: 'acme', task: 1 },

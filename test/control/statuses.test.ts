@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { memoryKafka } from '../../src/conformance/memory-kafka.ts'
 import type { Status, TaskState } from '../../src/control/port.ts'
 import { partitionOf } from '../../src/kafka/partition.ts'
-import { NAMES, openStores, PARTITIONS, standing } from './world.ts'
+import { NAMES, openStores, PARTITIONS, SOON, standing } from './world.ts'
 
 const status = (state: TaskState, workerId = 'one:8083', generation = 1, trace?: string): Status<TaskState> => ({
   state,
@@ -75,7 +75,7 @@ test('a worker that was left behind does not speak over its successor, but may f
   const next = await openStores({ kafka })
   await next.statuses.tell(id(0), status('RUNNING', 'two:8083', 5))
   await old.statuses.tell(id(9), status('RUNNING', 'one:8083', 4))
-  await expect.poll(() => old.statuses.task(id(0))?.workerId).toBe('two:8083')
+  await expect.poll(() => old.statuses.task(id(0))?.workerId, SOON).toBe('two:8083')
   await old.statuses.tell(id(0), status('UNASSIGNED', 'one:8083', 4))
   await next.statuses.tell(id(0), status('PAUSED', 'two:8083', 4))
 

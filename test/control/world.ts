@@ -18,6 +18,8 @@ export const PREFIX = 'control'
 export const NAMES = topicNames(PREFIX)
 export const PARTITIONS = 3
 export const HOUR = 3_600_000
+/** For what comes about by itself: a busy machine takes its time. */
+export const SOON = { timeout: 15_000 }
 
 /** The tiny connector with a secret, a plain key and some scopes. */
 export function plugin(vendor?: Partial<TinyVendor>, lookbackMs = 48 * HOUR): Connector {

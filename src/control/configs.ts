@@ -181,7 +181,9 @@ export function openConfigs(options: ConfigsOptions): Configs {
 
   const followed = followLog({ kafka, topic, partitions: 1, take, clock, log, signal })
   // Connectors of the file are known before the topic is.
-  void inTurn(() => rebuild(null))
+  inTurn(() => rebuild(null)).catch((thrown: unknown) =>
+    log.error(errorFields(asFlowError(thrown)), 'connectors of the file cannot be taken'),
+  )
 
   async function lead(generation: number): Promise<Writer> {
     if (leader !== null && leader.generation === generation) return leader.writer

@@ -185,9 +185,9 @@ export function openStatuses(options: StatusesOptions): StatusStore {
     tell(of, status) {
       const key = of.task === undefined ? CONNECTOR + of.connector : `${TASK}${of.connector}-${of.task}`
       const stands = of.task === undefined ? connector(of.connector) : task({ connector: of.connector, task: of.task })
-      // A worker that was left behind does not speak over its successor.
-      const isLate =
-        stands !== null && status !== null && stands.generation > status.generation && stands.workerId !== status.workerId
+      // A worker that was left behind does not speak over its successor when it ends. Whoever begins is believed: generations begin again with a new group.
+      const isEnd = of.task !== undefined && (status?.state === 'UNASSIGNED' || status?.state === 'FAILED')
+      const isLate = isEnd && stands !== null && stands.generation > status.generation && stands.workerId !== status.workerId
       if (isLate || isSame(stands, status)) return waiting.get(key)?.done.promise ?? Promise.resolve()
       told.set(key, status)
       return write(key, status && valueOf(status))

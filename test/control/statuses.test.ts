@@ -89,6 +89,17 @@ test.each(['aborted', 'lost'] as const)('a status whose transaction was %s is wr
   expect(standing(kafka, NAMES.status)).toMatchObject({ 'status-task-acme-0': { state: 'RUNNING' } })
 })
 
+test('a worker that begins is believed whatever the generation: they begin again with a new group', async () => {
+  const kafka = memoryKafka()
+  const old = await openStores({ kafka })
+  await old.statuses.tell(id(0), status('RUNNING', 'one:8083', 57))
+  const next = await openStores({ kafka })
+  await next.statuses.tell(id(0), status('RUNNING', 'two:8083', 1))
+  await next.statuses.tell(id(0), status('FAILED', 'two:8083', 1, 'no'))
+
+  expect(standing(kafka, NAMES.status)).toMatchObject({ 'status-task-acme-0': { state: 'FAILED', worker_id: 'two:8083' } })
+})
+
 test('what tasks say while the process ends is written before it closes', async () => {
   const { kafka, statuses, end } = await openStores()
   void statuses.tell(id(0), status('UNASSIGNED'))

@@ -1,0 +1,104 @@
+/** The control room of a worker process: what is wanted and how it is, followed; the config file under watch; and, once the group is there, the herder. */
+import { dirname } from 'node:path'
+import type { Clock } from '../clock.ts'
+import type { Surroundings } from '../control/check-config.ts'
+import { type Configs, openConfigs } from '../control/configs.ts'
+import { createHerder, type HerderOptions, keepStatuses } from '../control/herder.ts'
+import type { Herder, WantedConnector } from '../control/port.ts'
+import { openStatuses, type StatusStore } from '../control/statuses.ts'
+import { FlowError } from '../errors.ts'
+import type { ConnectorToRun } from '../ingest/source-partition.ts'
+import { decoderFor } from '../kafka/codec.ts'
+import type { Kafka } from '../kafka/port.ts'
+import type { Registry } from '../kafka/registry.ts'
+import type { Log } from '../log.ts'
+import type { Progress } from '../records.ts'
+import { schemaText } from '../schemas.ts'
+import { ownVersion } from '../version.ts'
+import type { Io } from './io.ts'
+import { prepareTopics, type Setup } from './setup.ts'
+import { watchFile } from './watch-file.ts'
+
+export interface ControlRoomOptions {
+  readonly setup: Setup
+  readonly io: Io
+  readonly kafka: Kafka
+  readonly registry: Pick<Registry, 'schemaById'>
+  readonly clock: Clock
+  readonly log: Log
+  readonly signal: AbortSignal
+  /** See `ConfigsOptions`. */
+  readonly onLevel?: (logger: string, level: string | null) => void
+  /** The connectors of the file have changed. */
+  readonly onFile?: (setup: Setup) => void
+}
+
+export interface ControlRoom {
+  readonly configs: Configs
+  readonly statuses: StatusStore
+  /** The connector with its references resolved on this machine, or why that cannot be. */
+  connectorOf(wanted: Pick<WantedConnector, 'name'>): ConnectorToRun | FlowError
+  /** Once, when the group is there: its leader's duties begin, and the file is watched from here on. */
+  herder(of: Pick<HerderOptions, 'workerId' | 'group' | 'whyNot' | 'clusterId' | 'tasksOf'>): Herder
+  /** When the tasks have ended: what they said last is written. Call it when the signal has aborted, or to end without it. */
+  close(): Promise<void>
+}
+
+/** Starts following at once; the topics must be there. `configs.ready` and `statuses.ready` tell when all of them has been read. */
+export function openControlRoom(options: ControlRoomOptions): ControlRoom {
+  const { setup, io, kafka, registry, clock, log } = options
+  const { prefix, partitions } = setup.config.topics
+  const ending = new AbortController()
+  const signal = AbortSignal.any([options.signal, ending.signal])
+  const surroundings: Surroundings = { env: io.env, folder: dirname(setup.config.file), plugins: setup.plugins }
+  const common = { kafka, prefix, clock, log, signal }
+  const configs = openConfigs({
+    ...common,
+    topic: setup.names.configs,
+    file: setup.written,
+    surroundings,
+    ...(options.onLevel === undefined ? {} : { onLevel: options.onLevel }),
+  })
+  const statuses = openStatuses({ ...common, topic: setup.names.status, partitions })
+  const ends: Promise<void>[] = [configs.done, statuses.done]
+  const progress = decoderFor<Progress>(registry, schemaText('progress'))
+
+  return {
+    configs,
+    statuses,
+    connectorOf: ({ name }) => {
+      const resolved = configs.resolved(name)
+      if (resolved === null) return new FlowError('PLUGIN_UNKNOWN', { connector: name })
+      return resolved.ok ? resolved.connector : resolved.error
+    },
+    herder: of => {
+      const parts = { ...common, ...of, configs, statuses }
+      ends.push(keepStatuses(parts))
+      const changed = async (now: Setup) => {
+        await prepareTopics(now, kafka)
+        await configs.reload(now.written)
+        options.onFile?.(now)
+      }
+      ends.push(watchFile({ path: setup.config.file, io, setup, changed, clock, log, signal }))
+      return createHerder({
+        ...parts,
+        names: setup.names,
+        partitions,
+        surroundings,
+        decodeProgress: async value => {
+          await progress.prepare([value])
+          return progress.decode(value)
+        },
+        // Versions are kept for the longest lookback, and must be before the connector begins.
+        prepare: connector => prepareTopics({ ...setup, connectors: [connector] }, kafka),
+        version: ownVersion(),
+      })
+    },
+    async close() {
+      await statuses.close()
+      await configs.close()
+      ending.abort()
+      await Promise.all(ends)
+    },
+  }
+}

@@ -122,8 +122,6 @@ export interface Herder {
   taskConfigs(name: string): readonly { readonly id: TaskId; readonly config: Config }[]
   /** Topics that the connector has written to. */
   topics(name: string): readonly string[]
-  /** Forgets which topics the connector has written to; they are known again as it writes. */
-  resetTopics(name: string): Promise<void>
   create(name: string, config: Config, target: TargetState): Promise<ConnectorInfo>
   /** Replaces the whole config; creates the connector where there is none. `[hidden]` for a secret key keeps what is stored. */
   put(name: string, config: Config): Promise<{ readonly isNew: boolean; readonly info: ConnectorInfo }>
@@ -142,8 +140,10 @@ export interface Herder {
   ): Promise<readonly OffsetPlan[]>
   /** The last changes of offsets, newest first. */
   offsetHistory(name: string): Promise<readonly OffsetChange[]>
-  /** Sets the level of a logger on every worker, also on those that join later. @param level As Kafka Connect spells it: `DEBUG`. */
-  setClusterLevel(logger: string, level: string): Promise<void>
+  /** Forgets which topics the connector has written to; what it writes from now on is known again. */
+  resetTopics(name: string): Promise<void>
+  /** Sets the level of a logger on all workers. @param level null: as its parent's. */
+  setClusterLevel(logger: string, level: string | null): Promise<void>
 }
 
 /** Refused or not possible: `status` and `message` are the answer, in Kafka Connect's words where it has some. */

@@ -11,8 +11,9 @@ import { type Config, ControlError } from './port.ts'
 
 /** Replaces references by what they stand for. A reference that stands for nothing is a fault of its key. */
 export type Resolve = (written: Config) => {
-  readonly values: ConnectorMap
-  readonly faults: readonly { readonly key: string; readonly message: string }[]
+  readonly map: ConnectorMap
+  /** By key. */
+  readonly faults: ReadonlyMap<string, string>
 }
 
 export interface ValidateAnswer {
@@ -170,8 +171,8 @@ function errorsOf(
   }
   if ((given['name'] ?? '') === '') missing('name')
 
-  const { values, faults } = resolve(written)
-  for (const { key, message } of faults) report(key, message)
+  const { map: values, faults } = resolve(written)
+  for (const [key, message] of faults) report(key, message)
   const name = written['name'] === undefined || written['name'] === '' ? UNNAMED : written['name']
   // A secret of any form is there, so that it is not missing.
   const parsed = parse(name, { ...values, ...Object.fromEntries([...unseen].map(key => [key, 'x'.repeat(32)])) })

@@ -189,12 +189,12 @@ export class FakeHerder implements Herder {
     return this.#of(name).history
   }
 
-  async setClusterLevel(logger: string, level: string): Promise<void> {
+  async setClusterLevel(logger: string, level: string | null): Promise<void> {
     await this.#change('setClusterLevel', logger, level)
   }
 
   async #hold(config: Config): Promise<void> {
-    const resolve = (values: Config) => ({ values, faults: [] })
+    const resolve = (map: Config) => ({ map, faults: new Map<string, string>() })
     const refusal = invalidConfig(await validate(config, { classes: this.#classes, resolve, stored: null }))
     if (refusal !== null) throw refusal
   }

@@ -43,14 +43,14 @@ const BEHIND: Readonly<Record<string, string>> = {
 }
 
 export const resolve: Resolve = written => {
-  const faults: { key: string; message: string }[] = []
-  const values = Object.create(null) as Record<string, ConnectorMap[string]>
+  const faults = new Map<string, string>()
+  const map = Object.create(null) as Record<string, ConnectorMap[string]>
   for (const [key, value] of Object.entries(written)) {
     const found = value.startsWith('${') ? BEHIND[value] : value
-    if (found === undefined) faults.push({ key, message: 'the environment has no such variable' })
-    values[key] = found ?? value
+    if (found === undefined) faults.set(key, 'the environment has no such variable')
+    map[key] = found ?? value
   }
-  return { values, faults }
+  return { map, faults }
 }
 
 /** The product's listener with the REST API over a herder in memory. Closed when the test is over. */

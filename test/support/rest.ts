@@ -8,6 +8,7 @@ import type { Resolve } from '../../src/control/validate.ts'
 import { createLog, type Log } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { type HttpOptions, startHttp } from '../../src/serve/http.ts'
+import { builtInConnectors } from '../../src/source/registry.ts'
 import { handClock } from './clock.ts'
 import { FakeHerder } from './fake-herder.ts'
 
@@ -33,6 +34,9 @@ interface RestTestOptions {
   readonly http?: Partial<HttpOptions>
   readonly rest?: Partial<RestOptions>
 }
+
+// Once, while the file is loaded: the first test would else wait for it.
+await builtInConnectors()
 
 const NOW = '2026-11-29T12:00:00Z'
 

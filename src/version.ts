@@ -10,3 +10,11 @@ export function ownVersion(): string {
     }
   return 'unknown'
 }
+
+/** The release of Kafka Connect whose REST API workers speak; tools hide commands that are newer than it. */
+const CONNECT_VERSION = '4.3.1'
+
+/** The version that Kafka Connect's tools read: theirs in front, ours behind it. */
+export function connectVersion(own: string): string {
+  return `${CONNECT_VERSION}-colloquy-${own}`
+}

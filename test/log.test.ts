@@ -63,3 +63,53 @@ test('a child may write less or more than its parent', () => {
   log.child({ a: 1 }).info({}, 'same')
   expect(lines.map(line => (JSON.parse(line) as { msg: string }).msg)).toEqual(['more', 'same'])
 })
+
+test('a line belongs to the loggers of its connector, stream and task, and the closest with a level decides', () => {
+  const lines: string[] = []
+  const log = createLog('info', line => lines.push(line))
+  const task = log.child({ connector: 'acme', stream: 'sessions', task: 1 })
+  const other = log.child({ connector: 'acme', stream: 'messages', task: 0 })
+  const written = () => {
+    lines.length = 0
+    for (const [name, each] of Object.entries({ task, other, log })) {
+      each.debug({}, `${name} debug`)
+      each.error({}, `${name} error`)
+    }
+    return lines.map(line => (JSON.parse(line) as { msg: string }).msg)
+  }
+  const errors = ['task error', 'other error', 'log error']
+  expect(written()).toEqual(errors)
+  expect(log.levels.set('task.acme-1', 'DEBUG')).toEqual(['task.acme-1'])
+  expect(written()).toEqual(['task debug', ...errors])
+  expect(log.levels.set('connector', 'TRACE')).toEqual([
+    'connector',
+    'connector.acme',
+    'connector.acme.messages',
+    'connector.acme.sessions',
+  ])
+  expect(written()).toEqual(['task debug', 'task error', 'other debug', 'other error', 'log error'])
+  log.levels.set('connector.acme', 'OFF')
+  expect(written()).toEqual(['task debug', 'task error', 'log error'])
+  expect(log.levels.get('connector.acme.messages')).toEqual({ level: 'OFF', changedAtMs: null })
+  expect(log.levels.get('connector.acm')).toBeNull()
+  // A level of the root takes those below it away.
+  expect(log.levels.set('root', 'WARN')).toContain('task.acme-1')
+  expect(log.levels.list().map(([name, { level }]) => [name, level])).toEqual([['root', 'WARN']])
+  expect(written()).toEqual(errors)
+})
+
+test('a child with a level of its own has loggers of its own; a named logger is one', () => {
+  const lines: string[] = []
+  const log = createLog('info', line => lines.push(line))
+  const own = log.child({}, { level: 'debug' })
+  const role = log.child({}, { logger: 'aggregator' }).child({ partition: 1 })
+  own.debug({}, 'own')
+  role.debug({}, 'not yet')
+  expect(log.levels.get('aggregator')).toEqual({ level: 'INFO', changedAtMs: null })
+  log.levels.set('aggregator', 'DEBUG')
+  role.debug({}, 'now')
+  own.levels.set('root', 'OFF')
+  own.error({}, 'silent')
+  log.info({}, 'still')
+  expect(lines.map(line => (JSON.parse(line) as { msg: string }).msg)).toEqual(['own', 'now', 'still'])
+})

@@ -2,11 +2,12 @@
  * The listener of a process: health and metrics in every one, series and the page where the server role runs.
  */
 import type { Socket } from 'node:net'
-import { type FastifyError, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
+import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import type { Clock } from '../clock.ts'
 import { asFlowError, FlowError } from '../errors.ts'
 import { errorFields, type Log, withoutSecrets } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import { connectVersion } from '../version.ts'
 import { type AlertStore, parseAlertQuery } from './alerts.ts'
 import { bodyOf, isKnown, packed } from './answer.ts'
 import { createDesk } from './desk.ts'
@@ -15,9 +16,6 @@ import { page } from './page.ts'
 import { answerQuery, type Completeness, parseQuery } from './query.ts'
 import { createSlices } from './slices.ts'
 import type { SeriesStore } from './store.ts'
-
-/** The release of Kafka Connect whose REST API the root path speaks; tools hide commands that are newer than it. */
-const CONNECT_VERSION = '4.3.1'
 
 /** Whether one role can do its work. `why` says what it waits for, or what is wrong. */
 export interface RoleHealth {
@@ -58,6 +56,8 @@ export interface HttpOptions {
   readonly health: () => readonly RoleHealth[]
   /** Absent: the process has no server role. */
   readonly serve?: Serve
+  /** Adds Kafka Connect's REST API, in a context of its own. Absent: the process has no worker role. */
+  readonly control?: (app: FastifyInstance) => void
 }
 
 export interface HttpServer {
@@ -69,14 +69,17 @@ export interface HttpServer {
 }
 
 /** What only a process with the server role answers. */
-const SERVED: ReadonlySet<string> = new Set(['/', '/v1/series', '/v1/alerts', '/v1/rules', '/ui'])
+const SERVED: ReadonlySet<string> = new Set(['/v1/series', '/v1/alerts', '/v1/rules', '/ui'])
+
+/** What only a process with the worker role answers; `/` is both's. */
+const CONTROLLED = /^\/(?:connectors|connector-plugins|admin\/loggers|health)(?:\/|$)/
 
 /** Never asked for a token: probes and scrapers have none. */
 const PUBLIC: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics'])
 
 /** @throws FlowError PORT_TAKEN, or CFG_INVALID where the address cannot be listened on. */
 export async function startHttp(options: HttpOptions): Promise<HttpServer> {
-  const { log, metrics, serve } = options
+  const { log, metrics, serve, control } = options
   const access = accessOf(options)
   const paths = new Set<string>()
   const doors: Door[] = []
@@ -84,7 +87,8 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     logger: false,
     forceCloseConnections: true,
     bodyLimit: MOST_BODY,
-    routerOptions: { ignoreTrailingSlash: true },
+    // Names of connectors are parts of paths, and may be longer than the 100 letters that a part has by default.
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: LONGEST_URL },
     serverFactory: handle => {
       const door = openDoor(handle)
       doors.push(door)
@@ -128,14 +132,15 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     return reply.header('content-type', contentType).send(body)
   })
 
-  if (serve) {
-    const started = `${CONNECT_VERSION}-colloquy-${options.version}`
+  if (control) void app.register(async child => control(child))
+  else if (serve)
     get('/', () => ({
-      version: started,
-      ...(options.commit === undefined ? {} : { commit: options.commit }),
+      version: connectVersion(options.version),
+      commit: options.commit ?? 'unknown',
       kafka_cluster_id: serve.clusterId,
     }))
 
+  if (serve) {
     const slices = createSlices()
     const desk = createDesk(options.clock)
 
@@ -193,7 +198,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
       void reply.header('allow', 'GET, HEAD')
       return sendError(reply, 405, `${path} takes GET only`)
     }
-    const hint = !serve && SERVED.has(path) ? ': this process does not have the server role' : ''
+    const hint = hintFor(path, { hasServer: serve !== undefined, hasWorker: control !== undefined })
     return sendError(reply, 404, `there is nothing at ${path.slice(0, 200)}${hint}`)
   })
 
@@ -247,6 +252,13 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
 }
 
 type Headers = Readonly<Partial<Record<'accept' | 'accept-encoding' | 'if-none-match', string | undefined>>>
+
+function hintFor(path: string, { hasServer, hasWorker }: { readonly hasServer: boolean; readonly hasWorker: boolean }): string {
+  if (path === '/') return ': this process has neither the worker nor the server role'
+  if (!hasServer && SERVED.has(path)) return ': this process does not have the server role'
+  if (!hasWorker && CONTROLLED.test(path)) return ': this process does not have the worker role'
+  return ''
+}
 
 /** No request of ours has a body worth more. */
 const MOST_BODY = 1_048_576

@@ -124,6 +124,11 @@ const Base = z.object({
   ),
 })
 
+/** Whether every connector has the key; as the file spells it. */
+export function isBaseKey(key: string): boolean {
+  return Object.keys(Base.shape).some(name => dotted(name) === key)
+}
+
 /** `accessToken` → `access.token`. */
 export function dotted(key: string): string {
   return key.replace(/[A-Z]/g, letter => `.${letter.toLowerCase()}`)

@@ -115,7 +115,7 @@ test('the root answers as Kafka Connect does', async () => {
     kafka_cluster_id: 'cluster-1',
   })
   const without = await start({ serve: serveOf({ clusterId: null }) })
-  expect((await get(without, '/')).body).toEqual({ version: '4.3.1-colloquy-0.1.0', kafka_cluster_id: null })
+  expect((await get(without, '/')).body).toEqual({ version: '4.3.1-colloquy-0.1.0', commit: 'unknown', kafka_cluster_id: null })
 })
 
 test('series are answered, with the time of the clock where none is given', async () => {
@@ -153,7 +153,7 @@ test('while the series are still being read there is no half answer', async () =
 
 test('without the server role there are no series, and the answer says so', async () => {
   const server = await start()
-  for (const path of ['/', '/v1/series', '/ui/']) {
+  for (const path of ['/v1/series', '/ui/']) {
     const { status, body } = await get(server, path)
     expect({ path, status, code: body['error_code'] }).toEqual({ path, status: 404, code: 404 })
     expect(body['message']).toContain('does not have the server role')

@@ -229,6 +229,17 @@ export const ERRORS = {
     cure: 'Stop what listens there, or choose another port; 0 takes a free one.',
   },
 
+  CONTROL_UNREACHABLE: {
+    retry: 'never',
+    text: 'no worker answered',
+    cure: 'Check the address (`--url`, or `http` of the file that `--config` names) and that a process with the worker role runs there.',
+  },
+  CONTROL_REFUSED: {
+    retry: 'never',
+    text: 'the worker refused the request',
+    cure: 'Do what the message says; with 401, show the token of `http.token` with `--token`, `--config` or `COLLOQUY_HTTP_TOKEN`.',
+  },
+
   QUERY_INVALID: {
     retry: 'never',
     text: 'a parameter of the request does not parse',

@@ -154,22 +154,20 @@ interface TaskId {
   readonly task: number
 }
 
+/** What the group, its worker and the tasks report. Fits the group's `observer`. */
 export interface ConnectMetrics {
   /** A connector whose status this worker reports; null: another worker does now, or the connector is gone. */
   connector(name: string, now: { readonly state: State; readonly class: string; readonly version: string } | null): void
   /** A task that this worker has; null: it has the task no more. */
-  task(id: TaskId, state: Exclude<State, 'STOPPED'> | null): void
+  status(id: TaskId, state: Exclude<State, 'STOPPED'> | null): void
   /** A start of a connector or task has succeeded or failed. */
   startup(of: 'connector' | 'task', isGood: boolean): void
   /** A rebalance of the group has begun, or ended. */
   rebalancing(isUnderWay: boolean): void
   /** The group as this worker knows it now. `unassigned`: number of tasks that are wanted and that nobody has. */
-  group(view: {
-    readonly generation: number
-    readonly leader: { readonly workerId: string } | null
-    readonly workers: number
-    readonly unassigned: number
-  }): void
+  group(view: { readonly generation: number; readonly workers: number; readonly unassigned: number }): void
+  /** The worker that leads the group; null: none is known just now. */
+  leader(workerId: string | null): void
   /** For a source partition of a task that starts to read, or starts again: its rows in hand from before are forgotten. */
   work(of: TaskId & { readonly stream: string; readonly scope: string }): TaskWork
   /** A request to the vendor failed and is repeated, or the task starts again after a failure. */
@@ -191,10 +189,11 @@ export interface TaskWork {
 /** Where nobody looks. */
 export const noConnectMetrics: ConnectMetrics = {
   connector: () => {},
-  task: () => {},
+  status: () => {},
   startup: () => {},
   rebalancing: () => {},
   group: () => {},
+  leader: () => {},
   work: () => ({ polled: () => {}, committed: () => {}, commitFailed: () => {} }),
   retried: () => {},
   failed: () => {},
@@ -458,7 +457,7 @@ export function createConnectMetrics(metrics: Metrics, clock: Clock): ConnectMet
       metrics.set('kafka_connect_connector_connector_version', { connector: name, connector_version: now.version }, 1)
     },
 
-    task(id, state) {
+    status(id, state) {
       if (state === null) return forget(id)
       const task = taskOf(id)
       if (task.states?.state === state) return
@@ -491,16 +490,19 @@ export function createConnectMetrics(metrics: Metrics, clock: Clock): ConnectMet
       rebalances.beganMs = isUnderWay ? nowMs : null
     },
 
-    group({ generation, leader: now, workers, unassigned }) {
+    group({ generation, workers, unassigned }) {
       begin()
       metrics.set('kafka_connect_worker_rebalance_epoch', {}, generation)
       metrics.set('group_workers', {}, workers)
       metrics.set('group_unassigned_tasks', {}, unassigned)
-      const name = now?.workerId ?? null
-      if (name === leader) return
+    },
+
+    leader(now) {
+      begin()
+      if (now === leader) return
       if (leader !== null) metrics.remove('kafka_connect_worker_rebalance_leader_name', { leader_name: leader })
-      if (name !== null) metrics.set('kafka_connect_worker_rebalance_leader_name', { leader_name: name }, 1)
-      leader = name
+      if (now !== null) metrics.set('kafka_connect_worker_rebalance_leader_name', { leader_name: now }, 1)
+      leader = now
     },
 
     work({ connector, task: number, stream, scope }) {

@@ -89,9 +89,9 @@ test("every metric of Kafka Connect's groups is there by the name that Strimzi's
 
 test('a task has one status at a time, counts for its connector, and is gone when this worker has it no more', async () => {
   const { connect, page } = world()
-  connect.task(id, 'RUNNING')
-  connect.task({ ...id, task: 1 }, 'RUNNING')
-  connect.task(id, 'FAILED')
+  connect.status(id, 'RUNNING')
+  connect.status({ ...id, task: 1 }, 'RUNNING')
+  connect.status(id, 'FAILED')
   const before = await page()
   expect(before.get('connector_task_status{connector="acme",task="0",status="failed"}')).toBe(1)
   expect(before.get('connector_status{connector="acme",task="0",status="failed"}')).toBe(1)
@@ -102,8 +102,8 @@ test('a task has one status at a time, counts for its connector, and is gone whe
   expect(before.get('worker_task_count')).toBe(2)
   expect(before.get('coordinator_assigned_tasks')).toBe(2)
 
-  connect.task(id, null)
-  connect.task({ ...id, task: 1 }, null)
+  connect.status(id, null)
+  connect.status({ ...id, task: 1 }, null)
   const after = await page()
   const gauges = [...after.keys()].filter(name => name.includes('acme') && !name.includes('_total{'))
   expect(gauges, 'counters stay: they never fall').toEqual([])
@@ -130,10 +130,10 @@ test('a connector has its state, class and version as long as this worker report
 
 test('the status of a connector and those of its tasks do not take each other away', async () => {
   const { connect, page } = world()
-  connect.task(id, 'RUNNING')
+  connect.status(id, 'RUNNING')
   connect.connector('acme', { state: 'RUNNING', class: 'botmaker', version: '1' })
   connect.connector('acme', { state: 'PAUSED', class: 'botmaker', version: '1' })
-  connect.task(id, 'PAUSED')
+  connect.status(id, 'PAUSED')
   expect([...(await page()).keys()].filter(name => name.startsWith('connector_status')).toSorted()).toEqual([
     'connector_status{connector="acme",task="",status="paused"}',
     'connector_status{connector="acme",task="0",status="paused"}',
@@ -142,9 +142,9 @@ test('the status of a connector and those of its tasks do not take each other aw
 
 test('running and paused time are parts of the time that the task is here', async () => {
   const { clock, connect, page } = world()
-  connect.task(id, 'RUNNING')
+  connect.status(id, 'RUNNING')
   await clock.advance(30_000)
-  connect.task(id, 'PAUSED')
+  connect.status(id, 'PAUSED')
   await clock.advance(10_000)
   const shown = await page()
   expect(shown.get(ofTask('connector_task_running_ratio'))).toBe(0.75)
@@ -263,8 +263,10 @@ test('a rebalance is told while it is under way, counted when it is over, and ti
 
 test('the group: generation, leader, workers and what nobody has', async () => {
   const { metrics, connect, page } = world()
-  connect.group({ generation: 3, leader: { workerId: 'a:8083' }, workers: 3, unassigned: 2 })
-  connect.group({ generation: 4, leader: { workerId: 'b:8083' }, workers: 2, unassigned: 1 })
+  connect.group({ generation: 3, workers: 3, unassigned: 2 })
+  connect.leader('a:8083')
+  connect.group({ generation: 4, workers: 2, unassigned: 1 })
+  connect.leader('b:8083')
   const shown = await page()
   expect(shown.get('worker_rebalance_epoch')).toBe(4)
   expect([...shown.keys()].filter(name => name.includes('leader_name'))).toEqual([
@@ -273,7 +275,7 @@ test('the group: generation, leader, workers and what nobody has', async () => {
   const { body } = await metrics.render()
   expect(body).toContain('\ncolloquy_group_workers 2\n')
   expect(body).toContain('\ncolloquy_group_unassigned_tasks 1\n')
-  connect.group({ generation: 4, leader: null, workers: 2, unassigned: 1 })
+  connect.leader(null)
   expect([...(await page()).keys()].filter(name => name.includes('leader_name'))).toEqual([])
 })
 

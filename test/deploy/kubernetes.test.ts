@@ -98,7 +98,7 @@ test('the config is one that the product takes, with a connector that can be spr
   if (!read.ok) throw new Error(JSON.stringify(read.faults))
   expect(read.setup.connectors.length).toBeGreaterThan(0)
   expect(read.setup.config.http.host).toBe('0.0.0.0')
-  const references = [...configText.matchAll(/\$\{env:(\w+)\}/g)].map(([, name]) => name)
+  const references = [...configText.matchAll(/\$\{env:(\w+)\}/g)].map(([, name = '']) => name)
   expect([...new Set(references)].toSorted()).toEqual(secretNames.toSorted())
 })
 

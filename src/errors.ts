@@ -210,7 +210,7 @@ export const ERRORS = {
   CURSOR_INVALID: {
     retry: 'never',
     text: 'the stored cursor cannot be read',
-    cure: '`colloquy stop NAME`, then `colloquy offsets NAME --from T` or `--reset` with the stream and scope that the line names, then `colloquy resume NAME`.',
+    cure: '`colloquy stop NAME --wait`, then `colloquy offsets NAME --from T` or `--reset` with the stream and scope that the line names, then `colloquy resume NAME`.',
   },
 
   STACK_FAILED: {

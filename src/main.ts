@@ -48,15 +48,15 @@ const COMMANDS: Readonly<Record<string, { readonly line: string; readonly load: 
     load: async () => (await import('./cli/control.ts')).statusCommand,
   },
   pause: {
-    line: `pause NAME… ${CONTROL}   reads no more until it is resumed; tasks stay where they are`,
+    line: `pause NAME… [--wait] ${CONTROL}   reads no more until it is resumed; tasks stay where they are`,
     load: async () => (await import('./cli/control.ts')).pauseCommand,
   },
   resume: {
-    line: `resume NAME… ${CONTROL}   goes on where it was paused or stopped`,
+    line: `resume NAME… [--wait] ${CONTROL}   goes on where it was paused or stopped`,
     load: async () => (await import('./cli/control.ts')).resumeCommand,
   },
   stop: {
-    line: `stop NAME… ${CONTROL}   takes its tasks away until it is resumed; offsets can be changed then`,
+    line: `stop NAME… [--wait] ${CONTROL}   takes its tasks away until it is resumed; offsets can be changed then`,
     load: async () => (await import('./cli/control.ts')).stopCommand,
   },
   restart: {

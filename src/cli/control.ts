@@ -3,6 +3,7 @@
  * answers for the whole group.
  */
 import { z } from 'zod'
+import { systemClock } from '../clock.ts'
 import { asFlowError, FlowError } from '../errors.ts'
 import { errorFields } from '../log.ts'
 import { type OptionSpec, type Parsed, readArgs } from './args.ts'
@@ -178,20 +179,41 @@ export const statusCommand: Command = command({}, 0, async call => {
 
 const WIDEST_REASON = 200
 
-/** pause, resume and stop: asked of each connector, done by the group soon after. */
-function target(action: 'pause' | 'resume' | 'stop', words: string): Command {
-  return command({}, 1, call =>
-    forEach(call, async name => {
-      await call.client.ask('PUT', pathOf(name, `/${action}`))
-      call.print.line({ connector: name, action })
-      call.print.text(`${oneLine(name)}  ${words}`)
-    }),
-  )
+/** pause, resume and stop: asked of each connector, done by the group soon after; with `--wait`, done when the command ends. */
+function target(action: 'pause' | 'resume' | 'stop', words: string, state: string): Command {
+  return command({ wait: { type: 'boolean' } }, 1, call => {
+    const { client, options, print } = call
+    return forEach(call, async name => {
+      await client.ask('PUT', pathOf(name, `/${action}`))
+      if (options.wait) await untilAll(call, name, state)
+      print.line({ connector: name, action, ...(options.wait ? { state } : {}) })
+      print.text(`${oneLine(name)}  ${options.wait ? `is ${state.toLowerCase()}` : words}`)
+    })
+  })
 }
 
-export const pauseCommand: Command = target('pause', 'is being paused')
-export const resumeCommand: Command = target('resume', 'is being resumed')
-export const stopCommand: Command = target('stop', 'is being stopped')
+const LOOK_MS = 500
+const LONGEST_WAIT_MS = 60_000
+
+/** Until connector and tasks are in the state; a stopped connector has no tasks. @throws FlowError CONTROL_REFUSED, saying how they are instead */
+async function untilAll({ client, io }: Call<unknown>, name: string, state: string): Promise<void> {
+  for (let waitedMs = 0; ; waitedMs += LOOK_MS) {
+    const { connector, tasks } = await get(client, pathOf(name, '/status'), Status)
+    if (connector.state === state && tasks.every(task => task.state === state)) return
+    if (waitedMs >= LONGEST_WAIT_MS) {
+      const how = [connector.state, ...tasks.map(task => `task ${task.id} ${task.state}`)].join(', ')
+      throw new FlowError('CONTROL_REFUSED', {
+        hint: `${oneLine(name)} is not ${state} after ${LONGEST_WAIT_MS / 1000} s: ${how}`,
+      })
+    }
+    await systemClock.sleep(LOOK_MS, io.signal)
+    if (io.signal.aborted) throw new FlowError('STOPPED')
+  }
+}
+
+export const pauseCommand: Command = target('pause', 'is being paused', 'PAUSED')
+export const resumeCommand: Command = target('resume', 'is being resumed', 'RUNNING')
+export const stopCommand: Command = target('stop', 'is being stopped', 'STOPPED')
 
 /** With its tasks, since a connector of ours is nothing without them. */
 export const restartCommand: Command = command(
@@ -283,12 +305,23 @@ async function alter(call: Call<OffsetOptions>, name: string): Promise<void> {
   const offset = from === undefined ? null : { from: new Date(timeOf(from)).toISOString() }
   const offsets = isWhole ? [] : (await chosenOffsets(call, name)).map(({ partition }) => ({ partition, offset }))
   if (!isWhole && offsets.length === 0) throw new FlowError('NOT_FOUND', { hint: `${oneLine(name)} has no offsets yet` })
-  const answer = isWhole ? await client.ask('DELETE', path) : await client.ask('PATCH', path, { offsets })
+  const answer = await (isWhole ? client.ask('DELETE', path) : client.ask('PATCH', path, { offsets })).catch(
+    (thrown: unknown) => {
+      throw asFlowError(thrown).details['status'] === 400 ? withCure(asFlowError(thrown), name) : thrown
+    },
+  )
   const { message, plans = [] } = formed(answer, Altered)
   for (const plan of plans) print.line({ connector: name, dryRun: isDry, ...plan })
   if (plans.length === 0) print.line({ connector: name, dryRun: isDry, message })
   else print.text(...planTable(plans.map(plan => ({ plan, before: [] }))))
   print.text(isDry ? 'nothing was changed: this was a dry run' : oneLine(message, WIDEST_REASON))
+}
+
+/** What the worker says of a connector that runs, with the command that stops it. */
+function withCure(error: FlowError, name: string): FlowError {
+  const { hint = '', status } = error.details
+  if (!hint.includes('STOPPED state')) return error
+  return new FlowError(error.code, { status, hint: `${hint}; \`colloquy stop ${oneLine(name)} --wait\` does that` })
 }
 
 async function showHistory({ client, print }: Call<OffsetOptions>, name: string): Promise<void> {

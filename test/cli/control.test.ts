@@ -161,6 +161,20 @@ describe('what is asked for', () => {
     expect(machine.json()).toEqual([expect.objectContaining({ connector: 'acme', action })])
   })
 
+  test('with --wait the command ends when connector and tasks are there', async () => {
+    let looks = 0
+    const acme = botmaker()
+    const onStatus = () => {
+      looks += 1
+      if (looks === 2) acme.state = 'STOPPED'
+      if (looks === 3) acme.tasks = []
+    }
+    const worker = await startFakeWorker({ acme: Object.assign(acme, { onStatus }) })
+    const { code, out } = await run(stopCommand, ['acme', '--wait', '--url', worker.url])
+    expect({ code, out, looks }).toEqual({ code: 0, out: ['acme  is stopped'], looks: 3 })
+    expect(worker.requests[0]).toBe('PUT /connectors/acme/stop')
+  })
+
   test('restart of what has failed, and of one task', async () => {
     const worker = await startFakeWorker({ acme: botmaker() })
     expect((await run(restartCommand, ['acme', '--failed', '--url', worker.url])).code).toBe(0)
@@ -287,7 +301,11 @@ describe('offsets', () => {
     const { code, log } = await run(offsetsCommand, ['acme', '--reset', '--url', url])
     expect(code).toBe(1)
     expect(log).toMatchObject([
-      { code: 'CONTROL_REFUSED', status: 400, error: expect.stringContaining('STOPPED state') as string },
+      {
+        code: 'CONTROL_REFUSED',
+        status: 400,
+        error: expect.stringMatching(/STOPPED state.*colloquy stop acme --wait/) as string,
+      },
     ])
   })
 

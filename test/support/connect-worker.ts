@@ -21,6 +21,8 @@ export interface FakeConnector {
   readonly isNew?: boolean
   readonly offsets: { partition: Record<string, unknown>; offset: Record<string, unknown> | null }[]
   readonly changes?: object[]
+  /** Called before its status is answered. */
+  readonly onStatus?: () => void
 }
 
 export interface FakeWorker {
@@ -73,6 +75,10 @@ export async function startFakeWorker(
     if (connector === undefined) return refuse(404, `Unknown connector ${name}`)
     const call = `${method} ${rest.join('/')}`
     if (call === 'GET ') return send(200, infoOf(name, connector))
+    if (call === 'GET status') {
+      connector.onStatus?.()
+      return send(200, statusOf(name, connector))
+    }
     if (call === 'PUT pause') return send(202)
     if (call === 'PUT resume') return send(202)
     if (call === 'PUT stop') return send(204)

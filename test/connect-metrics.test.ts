@@ -285,3 +285,10 @@ test('a process that is no worker shows counters at 0, and no gauge of a worker'
   expect([...shown].filter(([name, value]) => value !== 0 || !name.endsWith('_total'))).toEqual([])
   expect(shown.get('worker_rebalance_completed_rebalances_total')).toBe(0)
 })
+
+test('the first rows of a task are no burst: a rate is over 30 s at least', async () => {
+  const { clock, connect, page } = world()
+  connect.work(partition).polled(300, 1)
+  await clock.advance(1_000)
+  expect((await page()).get(ofTask('source_task_source_record_poll_rate'))).toBe(10)
+})

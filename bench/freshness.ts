@@ -8,6 +8,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { noConnectMetrics } from '../src/connect-metrics.ts'
 import { withBench } from '../src/conformance/bench.ts'
 import { transfersOf } from '../src/conformance/checks-prompt.ts'
 import { Line, OWN_QUOTA } from '../src/conformance/pipeline.ts'
@@ -80,7 +81,13 @@ async function measure(vendor: string, rate: number, days: number): Promise<Meas
     const key = `${name} ${String(({ stream: '', ...labels } as { stream: string | number }).stream)}`
     counted.set(key, (counted.get(key) ?? 0) + n)
   }
-  const metrics: IngestMetrics = { inc: count, observe: () => {}, set: () => {}, setStreamState: () => {} }
+  const metrics: IngestMetrics = {
+    inc: count,
+    observe: () => {},
+    set: () => {},
+    setStreamState: () => {},
+    connect: noConnectMetrics,
+  }
   const subject = {
     connector,
     async start({ now }: { now: () => number }) {

@@ -38,6 +38,8 @@ export type LoadedConfig = (
   readonly plugins: readonly string[]
   /** `tls.ca` as PEM text; also where other parts of the file are wrong. */
   readonly ca?: string
+  /** Also where other parts of the file are wrong; absent where it is wrong itself. */
+  readonly http?: ColloquyConfig['http']
   /** Line of a dotted path; of its nearest parent where it is not in the file. */
   lineOf(path: string): number | undefined
 }
@@ -410,7 +412,8 @@ export function loadConfig(path: string, env: Environment): LoadedConfig {
   if (!parsed.success) for (const issue of parsed.error.issues) reportIssue(issue, [], resolved, report)
   const plugins = pluginsIn(resolved, folder)
   const ca = isRecord(tls) && typeof tls['ca'] === 'string' ? { ca: tls['ca'] } : {}
-  const found = { connectors, connectorsAsWritten, plugins, ...ca, lineOf }
+  const http = ConfigFile.shape.http.safeParse((resolved as Record<string, unknown>)['http'])
+  const found = { connectors, connectorsAsWritten, plugins, ...ca, ...(http.success ? { http: http.data } : {}), lineOf }
   if (!parsed.success || faults.length > 0) return { ok: false, faults: faults.toSorted(byLine), ...found }
   return { ok: true, config: configOf(parsed.data, file, connectors, plugins), ...found }
 }

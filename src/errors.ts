@@ -210,7 +210,7 @@ export const ERRORS = {
   CURSOR_INVALID: {
     retry: 'never',
     text: 'the stored cursor cannot be read',
-    cure: "Write a null value under the source partition's key on `<prefix>-connect-offsets`, or a cursor in the form of the vendor's page, and restart.",
+    cure: '`colloquy stop NAME --wait`, then `colloquy offsets NAME --from T` or `--reset` with the stream and scope that the line names, then `colloquy resume NAME`.',
   },
 
   STACK_FAILED: {
@@ -227,6 +227,17 @@ export const ERRORS = {
     retry: 'never',
     text: 'the port is taken',
     cure: 'Stop what listens there, or choose another port; 0 takes a free one.',
+  },
+
+  CONTROL_UNREACHABLE: {
+    retry: 'never',
+    text: 'no worker answered',
+    cure: 'Check the address (`--url`, or `http` of the file that `--config` names) and that a process with the worker role runs there.',
+  },
+  CONTROL_REFUSED: {
+    retry: 'never',
+    text: 'the worker refused the request',
+    cure: 'Do what the message says; with 401, show the token of `http.token` with `--token`, `--config` or `COLLOQUY_HTTP_TOKEN`.',
   },
 
   QUERY_INVALID: {

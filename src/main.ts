@@ -7,6 +7,8 @@ import { failed, type Command, type Io } from './cli/io.ts'
 import { createLog, type Log, LOG_LEVELS, type LogLevel } from './log.ts'
 import { ownVersion } from './version.ts'
 
+const CONTROL = '[--url URL | --config FILE] [--token TOKEN] [--json]'
+
 /** Each command is loaded when it is called, so that `--help` need not wait for Kafka's client. */
 const COMMANDS: Readonly<Record<string, { readonly line: string; readonly load: () => Promise<Command> }>> = {
   run: {
@@ -36,6 +38,34 @@ const COMMANDS: Readonly<Record<string, { readonly line: string; readonly load: 
   rebuild: {
     line: 'rebuild --config FILE [--from T]                       count the series again from the topics; no aggregator may run',
     load: async () => (await import('./cli/rebuild.ts')).rebuildCommand,
+  },
+  connectors: {
+    line: `connectors [NAME…] ${CONTROL}   connectors of a running group, with their state`,
+    load: async () => (await import('./cli/control.ts')).connectorsCommand,
+  },
+  status: {
+    line: `status [NAME…] ${CONTROL}   connectors and tasks: their state, their worker, why they failed`,
+    load: async () => (await import('./cli/control.ts')).statusCommand,
+  },
+  pause: {
+    line: `pause NAME… [--wait] ${CONTROL}   reads no more until it is resumed; tasks stay where they are`,
+    load: async () => (await import('./cli/control.ts')).pauseCommand,
+  },
+  resume: {
+    line: `resume NAME… [--wait] ${CONTROL}   goes on where it was paused or stopped`,
+    load: async () => (await import('./cli/control.ts')).resumeCommand,
+  },
+  stop: {
+    line: `stop NAME… [--wait] ${CONTROL}   takes its tasks away until it is resumed; offsets can be changed then`,
+    load: async () => (await import('./cli/control.ts')).stopCommand,
+  },
+  restart: {
+    line: `restart NAME… [--failed | --task N] ${CONTROL}   with its tasks; only what has failed; one task`,
+    load: async () => (await import('./cli/control.ts')).restartCommand,
+  },
+  offsets: {
+    line: `offsets NAME [--from T | --reset] [--dry-run] [--stream S] [--scope S] [--history] ${CONTROL}   where it stands; back to a time or the beginning; who did so`,
+    load: async () => (await import('./cli/control.ts')).offsetsCommand,
   },
   simulate: {
     line: 'simulate [VENDOR…] [--port N] [--seed N] [--sessions N] [--live PER_MINUTE]   vendor simulators on loopback',

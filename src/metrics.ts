@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { type Clock, systemClock } from './clock.ts'
+import { CONNECT_METRICS, type ConnectMetrics, createConnectMetrics } from './connect-metrics.ts'
 
 export const METRIC_PREFIX = 'colloquy_'
 
@@ -217,20 +218,19 @@ export const METRICS = {
     labels: ['version'],
     help: 'Always 1; the version that runs.',
   },
-  kafka_connect_source_task_source_record_poll_total: {
-    kind: 'counter',
-    unit: 'records',
-    labels: ['connector', 'task'],
-    foreign: true,
-    help: 'Kafka Connect: records that the task has got from the vendor, before changes are told from repetitions.',
+  group_workers: {
+    kind: 'gauge',
+    unit: 'workers',
+    labels: [],
+    help: 'Workers of the group, as this worker knows it.',
   },
-  kafka_connect_source_task_source_record_write_total: {
-    kind: 'counter',
-    unit: 'records',
-    labels: ['connector', 'task'],
-    foreign: true,
-    help: 'Kafka Connect: records that the task has written to Kafka.',
+  group_unassigned_tasks: {
+    kind: 'gauge',
+    unit: 'tasks',
+    labels: [],
+    help: 'Tasks that are wanted and that no worker has, as this worker knows it. After 30 s they make every worker unready.',
   },
+  ...CONNECT_METRICS,
 } as const satisfies Record<string, MetricSpec>
 
 export interface MetricSpec {
@@ -260,6 +260,8 @@ export interface CounterChild {
 }
 
 export interface Metrics {
+  /** Kafka Connect's metrics of a worker. */
+  readonly connect: ConnectMetrics
   /** Adds `n` (default 1; not negative). */
   inc<N extends CounterName>(name: N, labels: LabelsOf<N>, n?: number): void
   /** Shows the counter at 0, unless it is there already: call it as soon as the labels are known, so that `increase()` sees the first increment. */
@@ -313,18 +315,19 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   for (const [key, spec] of Object.entries(METRICS) as [MetricName, MetricSpec][]) {
     const family = createFamily(spec, { maxLabelSets, clock, onFold: () => folded(key) })
     families.set(key, family)
+    const from = { family, isPlain: spec.labels.length === 0 }
     const common = { name: fullName(key), help: spec.help, labelNames: [...spec.labels], registers: [registry] }
     if (spec.kind === 'histogram') {
       histograms.set(key, new Histogram({ ...common, buckets: [...(spec.buckets ?? [])] }))
     } else if (spec.kind === 'counter') {
       const counter: Counter = new Counter({
         ...common,
-        collect: () => handOver(family, counter, (cell, to) => to.inc(cell.labels, cell.value)),
+        collect: () => handOver(from, counter, (cell, to) => to.inc(cell.labels, cell.value)),
       })
     } else {
       const gauge: Gauge = new Gauge({
         ...common,
-        collect: () => handOver(family, gauge, (cell, to) => to.set(cell.labels, cell.value)),
+        collect: () => handOver(from, gauge, (cell, to) => to.set(cell.labels, cell.value)),
       })
     }
     if (spec.kind === 'counter' && spec.labels.length === 0) family.cell({})
@@ -343,6 +346,9 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   const pages: { open?: Promise<Page>; plain?: Promise<Page> } = {}
 
   const metrics: Metrics = {
+    get connect() {
+      return connect
+    },
     inc(name, labels, n = 1) {
       if (!(n >= 0)) return
       const cell = familyOf(name).cell(labels)
@@ -378,12 +384,15 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       const isOpen = wantsOpenMetrics(accept)
       const key = isOpen ? 'open' : 'plain'
       // Scrapers that ask at the same moment get the same page: it is made once.
-      pages[key] ??= (isOpen ? openMetricsPage(registry, createdOf) : plainPage(registry))
+      pages[key] ??= connect
+        .refresh()
+        .then(() => (isOpen ? openMetricsPage(registry, createdOf) : plainPage(registry)))
         .then(body => ({ contentType: isOpen ? Registry.OPENMETRICS_CONTENT_TYPE : registry.contentType, body }))
         .finally(() => delete pages[key])
       return pages[key]
     },
   }
+  const connect = createConnectMetrics(metrics, clock)
   return metrics
 }
 
@@ -457,8 +466,14 @@ function createFamily(
   }
 }
 
-function handOver<T extends Counter | Gauge>(family: Family, to: T, give: (cell: Cell, to: T) => void): void {
+function handOver<T extends Counter | Gauge>(
+  { family, isPlain }: { family: Family; isPlain: boolean },
+  to: T,
+  give: (cell: Cell, to: T) => void,
+): void {
   to.reset()
+  // Of a metric without labels the client shows 0 before anybody has set it.
+  if (isPlain && family.cells.size === 0) to.remove()
   for (const cell of family.cells.values()) give(cell, to)
 }
 
@@ -506,7 +521,7 @@ async function openMetricsPage(registry: Registry, createdOf: (name: string, lab
     for (const { value, labels, metricName = name } of values) {
       page += `${metricName}${labelText(labels)} ${numberText(value)}\n`
       // Last of the samples of one label set.
-      if (metric.type === 'counter' || metricName.endsWith('_count'))
+      if (metric.type === 'counter' || (metric.type === 'histogram' && metricName.endsWith('_count')))
         page += `${family}_created${labelText(labels)} ${createdOf(name, labels) / 1000}\n`
     }
   }

@@ -26,10 +26,6 @@ export function bornForConnectors(metrics: Births, connectors: readonly Configur
       metrics.born('rereads_total', labels)
       metrics.born('task_restarts_total', labels)
     }
-    for (let task = 0; task < base.tasksMax; task++) {
-      metrics.born('kafka_connect_source_task_source_record_poll_total', { connector: name, task })
-      metrics.born('kafka_connect_source_task_source_record_write_total', { connector: name, task })
-    }
   }
 }
 

@@ -10,6 +10,7 @@ import { toolTransactionalId } from '../topics.ts'
 import { readArgs } from './args.ts'
 import { type Io, refuse } from './io.ts'
 import { openKafka, openRegistry, readSetup, type Setup } from './setup.ts'
+import { table } from './table.ts'
 
 const ACTIONS = ['list', 'show', 'redrive', 'discard'] as const
 type Action = (typeof ACTIONS)[number]
@@ -81,7 +82,7 @@ function callFaults(word: string | undefined, action: Action | undefined, ids: r
 
 function list(letters: readonly DeadLetter[], json: boolean, io: Io): void {
   if (json) for (const letter of letters) io.stdout(JSON.stringify(summaryOf(letter)))
-  else for (const line of table(letters)) io.stdout(line)
+  else for (const line of table(HEADS, rowsOf(letters))) io.stdout(line)
 }
 
 function summaryOf({ id, atMs, connector, stream, scope, reason, stage, path, message, key }: DeadLetter) {
@@ -89,27 +90,13 @@ function summaryOf({ id, atMs, connector, stream, scope, reason, stage, path, me
 }
 
 const COLUMNS = ['id', 'at', 'connector', 'stream', 'reason', 'path', 'message', 'row_id'] as const
-const WIDEST = 60
+const HEADS = COLUMNS.map(name => name.toUpperCase())
 
-function table(letters: readonly DeadLetter[]): string[] {
-  const cells = letters.map(letter => {
+function rowsOf(letters: readonly DeadLetter[]): string[][] {
+  return letters.map(letter => {
     const summary = summaryOf(letter)
-    return COLUMNS.map(name => oneLine(summary[name]))
+    return COLUMNS.map(name => summary[name])
   })
-  const rows = [COLUMNS.map(name => name.toUpperCase()), ...cells]
-  const widths = COLUMNS.map((_, column) => Math.max(...rows.map(row => (row[column] ?? '').length)))
-  return rows.map(row =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd(),
-  )
-}
-
-/** What a terminal can show in a cell: vendors' words may hold line ends and escape sequences. */
-function oneLine(text: string): string {
-  const plain = text.replace(/\p{C}+/gu, ' ')
-  return plain.length > WIDEST ? `${plain.slice(0, WIDEST - 1)}…` : plain
 }
 
 function show(letter: DeadLetter, json: boolean, io: Io): void {

@@ -10,6 +10,7 @@ import type { PartitionState } from '../ingest/health.ts'
 import { horizon, type PlanSpec } from '../ingest/plan.ts'
 import { partitionsOf, planSpecOf } from '../ingest/source-partition.ts'
 import { type IngestOptions, startIngest } from '../ingest/start.ts'
+import { noConnectMetrics } from '../connect-metrics.ts'
 import type { IngestMetrics } from '../ingest/stages.ts'
 import { partitionOf } from '../kafka/partition.ts'
 import type { Kafka } from '../kafka/port.ts'
@@ -55,6 +56,14 @@ export interface Watch {
   lastPage: string
   /** What `normalise` gave, by row: `stream scope id` → keys of its records. */
   readonly told: Map<string, string[]>
+}
+
+const NO_METRICS: IngestMetrics = {
+  inc: () => {},
+  observe: () => {},
+  set: () => {},
+  setStreamState: () => {},
+  connect: noConnectMetrics,
 }
 
 export interface LineOptions {
@@ -179,7 +188,7 @@ export class Line {
       ],
       clock: { now: () => clock.now(), sleep: (ms, signal) => (dead ? never() : alive(clock.sleep(ms, signal))) },
       log: options.log ?? silentLog,
-      metrics: options.metrics ?? { inc: () => {}, observe: () => {}, set: () => {}, setStreamState: () => {} },
+      metrics: options.metrics ?? NO_METRICS,
       signal: stopping.signal,
       refreshMs: Infinity,
       fault: at => (dead ? never() : fault?.(at, die)),

@@ -17,7 +17,7 @@ import type { Stages } from './run.ts'
 import { type ShownTransfers, TransferDelay } from './transfer-delay.ts'
 import type { Versions } from './versions.ts'
 
-export type IngestMetrics = Pick<Metrics, 'inc' | 'observe' | 'set' | 'setStreamState'>
+export type IngestMetrics = Pick<Metrics, 'inc' | 'observe' | 'set' | 'setStreamState' | 'connect'>
 
 export interface StageParts extends CommitParts {
   readonly stream: Stream
@@ -63,6 +63,7 @@ export function stagesOf(parts: StageParts): Stages {
   /** When an open row that does not change was remembered last. */
   const remembered = new Map<string, number>()
   const { shown, metrics } = parts
+  const work = metrics.connect.work(to)
   // What happened before the first poll, or was missed in a long time away, is history.
   const isFarBack = spec.keepsCursor || reader.cursor.live.atMs < clock.now() - spec.lookbackMs
   const liveSinceMs = parts.isNew ? clock.now() : isFarBack ? null : reader.cursor.live.atMs
@@ -126,9 +127,17 @@ export function stagesOf(parts: StageParts): Stages {
   /** @param isProgress False where only requests are recorded that led to nothing. */
   async function flush(batch: Batch, isProgress: boolean): Promise<void> {
     if (derived !== null && pageContext !== null) batch.derived(derived.drain(pageContext))
+    const { rejected: rejects } = batch
     const beganMs = performance.now()
-    await commit(parts, batch, reader.cursor, clock.now())
-    count(parts, batch, (performance.now() - beganMs) / 1000)
+    try {
+      await commit(parts, batch, reader.cursor, clock.now())
+    } catch (thrown) {
+      work.commitFailed(rejects)
+      throw thrown
+    }
+    const tookMs = performance.now() - beganMs
+    count(parts, batch, tookMs / 1000)
+    work.committed({ rows: batch.rows, records: batch.emitted, rejects, tookMs })
     delay.committed(batch.transfers, reader.isBehind, clock.now())
     closeBatch()
     if (!isProgress) return
@@ -149,8 +158,10 @@ export function stagesOf(parts: StageParts): Stages {
   return {
     async read() {
       if (batch === null) batchBeganMs = clock.now()
+      const beganMs = performance.now()
       const step = await reader.next()
       if (step === null) return null
+      if (step.pages > 0) work.polled(step.rows.length, performance.now() - beganMs)
       await fault('read')
       if (batch !== null && batch.lane !== step.piece.lane) {
         await flush(batch, true)
@@ -235,7 +246,6 @@ export function stagesOf(parts: StageParts): Stages {
 
 function count({ metrics, to }: StageParts, batch: Batch, commitSeconds: number): void {
   const labels = { connector: to.connector, stream: to.stream }
-  const taskLabels = { connector: to.connector, task: to.task }
   metrics.observe('ingest_commit_seconds', labels, commitSeconds)
   if (batch.sessions > 0) metrics.inc('ingest_records_total', { ...labels, kind: 'session' }, batch.sessions)
   if (batch.messages > 0) metrics.inc('ingest_records_total', { ...labels, kind: 'message' }, batch.messages)
@@ -243,6 +253,4 @@ function count({ metrics, to }: StageParts, batch: Batch, commitSeconds: number)
   for (const [reason, rejected] of batch.rejects) metrics.inc('ingest_rejects_total', { ...labels, reason }, rejected)
   metrics.inc('ingest_unchanged_total', labels, batch.unchanged)
   metrics.inc('rereads_total', labels, batch.unchanged + batch.changed)
-  metrics.inc('kafka_connect_source_task_source_record_poll_total', taskLabels, batch.rows)
-  metrics.inc('kafka_connect_source_task_source_record_write_total', taskLabels, batch.emitted)
 }

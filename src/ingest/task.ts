@@ -133,6 +133,7 @@ export async function runTask(given: TaskParts): Promise<void> {
       }
       if (endsForGood(error)) {
         health.failed(error, 'failed')
+        given.metrics.connect.failed(to)
         log.error(errorFields(error), 'source partition stopped')
         break
       }
@@ -143,6 +144,8 @@ export async function runTask(given: TaskParts): Promise<void> {
       health.failed(error, waitMs === 0 ? 'catching_up' : error.code === 'SRC_RATE_LIMITED' ? 'throttled' : 'failed')
       log.error({ ...errorFields(error), againInMs: waitMs }, 'source partition failed, starts again')
       given.metrics.inc('task_restarts_total', { connector: to.connector, stream: to.stream })
+      given.metrics.connect.failed(to)
+      given.metrics.connect.retried(to)
       await clock.sleep(waitMs, signal)
     }
   }

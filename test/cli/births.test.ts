@@ -39,7 +39,6 @@ test('the counters of a connector are there with 0 before its first request', as
     'task_restarts_total{connector="mine",stream="sessions"}',
   ])
     expect(lines).toContain(`colloquy_${each} 0`)
-  expect(lines).toContain('kafka_connect_source_task_source_record_write_total{connector="mine",task="0"} 0')
 })
 
 test('a bot and channel that the aggregator knows have all their counters, for every sender', async () => {

@@ -73,6 +73,8 @@ test('a wrong call names what is wrong with it, exit code 2', async () => {
       ['--port', '--sessions'],
     ],
     [['stack', '--kafka-port', 'x'], ['--kafka-port']],
+    [['pause'], ['NAME']],
+    [['offsets', 'acme', '--url', 'nowhere'], ['--url']],
   ]
   const endings = cases.map(async ([argv, paths]) => ({ argv, paths, ended: await run(argv) }))
   for (const { argv, paths, ended } of await Promise.all(endings)) {
@@ -118,7 +120,10 @@ test('an older Node is told in one line what is needed', () => {
 })
 
 test('help and version are no faults', async () => {
-  expect(await run(['--help'])).toMatchObject({ code: 0, log: [] })
+  const help = await run(['--help'])
+  expect(help).toMatchObject({ code: 0, log: [] })
+  for (const name of ['connectors', 'status', 'pause', 'resume', 'stop', 'restart', 'offsets'])
+    expect(help.stdout.some(line => line.startsWith(`  ${name} `))).toBe(true)
   const version = await run(['--version'])
   expect(version.stdout).toEqual([expect.stringMatching(/^\d+\.\d+\.\d+$/)])
 })

@@ -1,4 +1,5 @@
 import { createLog, type Log, silentLog } from '../../src/log.ts'
+import { createMetrics } from '../../src/metrics.ts'
 import { decoderFor } from '../../src/kafka/codec.ts'
 import { partitionOf } from '../../src/kafka/partition.ts'
 import { NOTHING_SPENT, readCursor } from '../../src/ingest/cursor.ts'
@@ -51,6 +52,8 @@ export interface Life {
   readonly counted: ReadonlyMap<string, number>
   /** Values of histograms, by name and labels. */
   readonly observed: ReadonlyMap<string, readonly number[]>
+  /** Sample lines of Kafka Connect's metrics. */
+  connectMetrics(): Promise<string[]>
   stop(): Promise<void>
 }
 
@@ -72,6 +75,7 @@ export function startLife(of: {
   const controller = new AbortController()
   const counted = new Map<string, number>()
   const observed = new Map<string, number[]>()
+  const connectMetrics = createMetrics({ processMetrics: false, clock })
   const metrics: TaskParts['metrics'] = {
     inc: (name, labels, n = 1) => {
       const key = [name, ...Object.values(labels)].join(' ')
@@ -83,6 +87,7 @@ export function startLife(of: {
     },
     set: () => {},
     setStreamState: () => {},
+    connect: connectMetrics.connect,
   }
   const health = new Health(clock, metrics)
   const name = { connector: 'acme-tiny', stream: 'sessions', scope: 'acme' }
@@ -133,6 +138,10 @@ export function startLife(of: {
     health,
     counted,
     observed,
+    async connectMetrics() {
+      const { body } = await connectMetrics.render()
+      return body.split('\n').filter(line => line.startsWith('kafka_connect_'))
+    },
     async stop() {
       controller.abort()
       await done

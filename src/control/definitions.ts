@@ -12,6 +12,8 @@ export interface Definition {
   readonly documentation: string
   readonly group: string
   readonly order: number
+  /** What Kafka Connect itself calls `order`; some of its tools read the one, some the other. */
+  readonly order_in_group: number
   readonly width: 'SHORT' | 'MEDIUM' | 'LONG'
   readonly display_name: string
   readonly dependents: readonly string[]
@@ -69,6 +71,7 @@ const NAME: Definition = {
   documentation: 'Globally unique name to use for this connector.',
   group: COMMON,
   order: 1,
+  order_in_group: 1,
   width: 'MEDIUM',
   display_name: 'Connector name',
   dependents: [],
@@ -98,6 +101,7 @@ export function keysOf(connector: Connector): readonly Key[] {
         documentation: property.description ?? '',
         group,
         order,
+        order_in_group: order,
         width:
           type === 'LIST' || /(^|\.)(url|class|rules)$/.test(name)
             ? 'LONG'

@@ -56,10 +56,11 @@ export async function validateFor(
   means: ValidateMeans,
 ): Promise<ValidateAnswer> {
   const className = given[CLASS] ?? null
-  // Kafka Connect's code for it.
+  // Kafka Connect's code for it, and for a class that is not there.
   if (className === null) throw new ControlError(500, 'Connector config contains no connector type')
   if (!short(className).endsWith(short(plugin)))
     throw new ControlError(400, `Included connector type ${className} does not match request type ${plugin}`)
+  if ((await means.classes.find(className)) === null) throw await unknownClass(500, className, means.classes)
   return validate(given, means)
 }
 
@@ -75,7 +76,7 @@ export async function validate(
   const className = given[CLASS] ?? ''
   if (className === '') throw new ControlError(400, 'Connector config contains no connector type')
   const connector = await classes.find(className)
-  if (connector === null) throw await unknownClass(className, classes)
+  if (connector === null) throw await unknownClass(400, className, classes)
   const keys = keysOf(connector)
   const errors = errorsOf(given, keys, {
     resolve,
@@ -125,10 +126,10 @@ export function isReference(text: string): boolean {
   return /^\$\{(?:env|file):[^{}]+\}$/.test(text.trim())
 }
 
-async function unknownClass(className: string, classes: ConnectorClasses): Promise<ControlError> {
+async function unknownClass(status: number, className: string, classes: ConnectorClasses): Promise<ControlError> {
   const there = (await classes.list()).map(each => each.className).join(', ')
   return new ControlError(
-    400,
+    status,
     `Failed to find any class that implements Connector and which name matches ${className}, available connectors are: ${there}`,
   )
 }

@@ -87,6 +87,7 @@ describe('definitions', () => {
       documentation: 'API token from Integrations > API; it selects the business account',
       group: 'Botmaker',
       order: 1,
+      order_in_group: 1,
       width: 'MEDIUM',
       display_name: 'Access token',
       dependents: [],
@@ -184,15 +185,15 @@ describe('validate', () => {
       status: 400,
       body: { error_code: 400, message: 'Included connector type botmaker does not match request type wolkvox' },
     })
+    // Kafka Connect's codes for these two.
     expect(await put('nothing', { ...CONFIG, 'connector.class': 'nothing' })).toMatchObject({
-      status: 400,
+      status: 500,
       body: {
         message: expect.stringMatching(
           /^Failed to find any class that implements Connector and which name matches nothing, /,
         ) as string,
       },
     })
-    // Kafka Connect's code.
     expect(await put('botmaker', {})).toMatchObject({
       status: 500,
       body: { error_code: 500, message: 'Connector config contains no connector type' },

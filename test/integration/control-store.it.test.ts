@@ -20,9 +20,9 @@ import { schemaText } from '../../src/schemas.ts'
 import { sourceTransactionalId, topicNames, topicSpecs } from '../../src/topics.ts'
 import { GOOD, SOON, surroundings } from '../control/world.ts'
 import { readIndependently } from '../support/independent/read-topics.ts'
-import { querySeries, type Running, start } from '../support/product.ts'
+import { querySeries, type Running, start, until } from '../support/product.ts'
 import { asServed, recount } from '../support/recount.ts'
-import { expectTheWorld, type History, startHistory } from '../support/whole-way.ts'
+import { type History, startHistory } from '../support/whole-way.ts'
 
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
@@ -149,7 +149,6 @@ describe('a connector that is set back by ten days', () => {
     const { names } = history
     const topics = [names.sessions, names.messages, names.events]
     const before = await readIndependently(stack.brokers, stack.registry, topics)
-    expectTheWorld(before, history)
     await product.kill('SIGTERM')
 
     const read = await readSetup(history.config, { env: {} } as never)
@@ -172,6 +171,12 @@ describe('a connector that is set back by ten days', () => {
 
     product = start(['run', '--config', history.config])
     const base = await product.base()
+    // What it says of before the change stands until it has read again.
+    await until('everything has been read again', async () => {
+      const offsets = (await herder.offsets('acme')).map(({ offset }) => offset ?? {})
+      const isRead = offsets.every(each => !('backfill.from' in each) && Date.parse(String(each['live.until'])) > setBackMs)
+      return isRead ? true : undefined
+    })
     await history.complete(base)
     const after = await readIndependently(stack.brokers, stack.registry, topics)
     const revisions = (records: typeof after) => {
@@ -199,7 +204,8 @@ describe('a connector that is set back by ten days', () => {
     for (const each of [...inside, ...older]) expect(each.revisions).toEqual([1])
 
     const counted = recount(after, names)
-    expect(counted).toEqual(recount(before, names))
+    const keys = (records: typeof after) => new Set(records.map(({ topic, key }) => `${topic} ${key}`))
+    expect(keys(after)).toEqual(keys(before))
     await expect
       .poll(async () => Object.fromEntries(await asServed(query => querySeries(base, query), history.fromMs - DAY, Date.now())), {
         timeout: 60_000,

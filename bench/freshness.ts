@@ -80,7 +80,7 @@ async function measure(vendor: string, rate: number, days: number): Promise<Meas
     const key = `${name} ${String(({ stream: '', ...labels } as { stream: string | number }).stream)}`
     counted.set(key, (counted.get(key) ?? 0) + n)
   }
-  const metrics: IngestMetrics = { inc: count, observe: () => {}, set: () => {}, setStreamState: () => {} }
+  const metrics: IngestMetrics = { inc: count, observe: () => {}, set: () => {}, setStreamState: () => {}, remove: () => {} }
   const subject = {
     connector,
     async start({ now }: { now: () => number }) {

@@ -179,7 +179,7 @@ export class Line {
       ],
       clock: { now: () => clock.now(), sleep: (ms, signal) => (dead ? never() : alive(clock.sleep(ms, signal))) },
       log: options.log ?? silentLog,
-      metrics: options.metrics ?? { inc: () => {}, observe: () => {}, set: () => {}, setStreamState: () => {} },
+      metrics: options.metrics ?? { inc: () => {}, observe: () => {}, set: () => {}, setStreamState: () => {}, remove: () => {} },
       signal: stopping.signal,
       refreshMs: Infinity,
       fault: at => (dead ? never() : fault?.(at, die)),

@@ -140,6 +140,10 @@ export interface Herder {
   ): Promise<readonly OffsetPlan[]>
   /** The last changes of offsets, newest first. */
   offsetHistory(name: string): Promise<readonly OffsetChange[]>
+  /** Forgets which topics the connector has written to; what it writes from now on is known again. */
+  resetTopics(name: string): Promise<void>
+  /** Sets the level of a logger on all workers. @param level null: as its parent's. */
+  setClusterLevel(logger: string, level: string | null): Promise<void>
 }
 
 /** Refused or not possible: `status` and `message` are the answer, in Kafka Connect's words where it has some. */
@@ -164,6 +168,15 @@ export interface Wanted {
   readTo(offset: number, signal: AbortSignal): Promise<void>
   /** Called after each change. @returns what ends it */
   onChange(changed: () => void): () => void
+  /** Called on every worker when tasks are to be started anew (see `isMeant` of configs.ts). @returns what ends it */
+  onRestart(asked: (restart: RestartRequest) => void): () => void
+}
+
+/** Asked for over REST, or because what a reference stands for has changed on this machine. */
+export interface RestartRequest extends Restart {
+  readonly connector: string
+  /** These tasks alone; null: as `includeTasks` and `onlyFailed` say. */
+  readonly tasks: readonly number[] | null
 }
 
 /** Statuses of all connectors and tasks, followed on the status topic; and the writing of one's own. */
@@ -173,17 +186,33 @@ export interface Statuses {
   /** Tasks with a status, by number. */
   tasksOf(name: string): readonly { readonly task: number; readonly status: Status<TaskState> }[]
   tell(of: { readonly connector: string; readonly task?: number }, status: Status | null): Promise<void>
+  /** Topics that the connector has written to, in order. */
+  topics(connector: string): readonly string[]
+  /** The task has written to these topics. Costs nothing where that is known. */
+  wrote(id: TaskId, topics: readonly string[]): void
 }
 
 /** What runs in this process. */
 export interface Runner {
-  /** Starts the task, or starts it anew where it runs with another version. Returns at once. */
-  start(id: TaskId, share: QuotaShare): void
+  /** Starts the task with the connector as it is wanted now, or starts it anew where it runs with another version. Returns at once. */
+  start(id: TaskId): void
   /** Stops it: the page in hand is finished or aborted within 5 s. Resolves when nothing of it asks a vendor or writes any more. */
   stop(id: TaskId): Promise<void>
+  /** Of each quota that is divided, the part that this process may use, by its digest; it has all of the others. In force at once. */
+  quota(shares: ReadonlyMap<string, number>): void
 }
 
-/** Of what the connector's quota allows, what this task's worker may use: 1 when all tasks of the key are on it. Shares of a key add up to 1 at most. */
-export interface QuotaShare {
-  readonly part: number
+/** How a task is that runs here, as the runner reports it whenever that changes. */
+export interface TaskReport {
+  readonly state: 'RUNNING' | 'FAILED'
+  /** Of FAILED. */
+  readonly trace?: string
+}
+
+/** What a connector's config comes to, the same on every worker. */
+export interface ConnectorTasks {
+  /** One entry for each task, by number: digests of what the vendor counts its requests by, where there are limits. */
+  readonly tasks: readonly { readonly quotas: readonly string[] }[]
+  /** By digest: on how many workers the quota can be divided at most. */
+  readonly divisible: ReadonlyMap<string, number>
 }

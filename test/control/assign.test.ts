@@ -387,7 +387,7 @@ test('over random histories every task is with one worker, nothing is given whil
   }
 })
 
-test('a thousand tasks over three workers are placed and balanced in well under a second', () => {
+test('a thousand tasks over three workers are placed and balanced within a second of computing', () => {
   const tasks = Array.from({ length: 200 }, (_, index) => tasksOf(`c${index}`, 5)).flat()
   const group = new Group(wants(tasks), 'one')
   group.settle()
@@ -398,9 +398,10 @@ test('a thousand tasks over three workers are placed and balanced in well under 
   const members: Member[] = [...group.members].map(([id, { owned, ...rest }]) => ({ id, owned: [...owned], ...rest }))
   const leader = new Leader(PATIENCE)
   leader.round(members, group.wants, 0)
-  const sinceMs = performance.now()
+  const before = process.cpuUsage()
   const plan = leader.round(members, group.wants, PATIENCE.quietMs)
-  expect(performance.now() - sinceMs).toBeLessThan(1_000)
+  const { user, system } = process.cpuUsage(before)
+  expect((user + system) / 1_000).toBeLessThan(1_000)
   expect(plan.moving.size).toBe(666)
 })
 

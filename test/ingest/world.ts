@@ -83,6 +83,7 @@ export function startLife(of: {
     },
     set: () => {},
     setStreamState: () => {},
+    remove: () => {},
   }
   const health = new Health(clock, metrics)
   const name = { connector: 'acme-tiny', stream: 'sessions', scope: 'acme' }

@@ -79,8 +79,8 @@ const SESSION_TIMEOUT_MS = 10_000
 export const PATIENCE: Patience = { quietMs: 10_000, holdMs: 7_000 }
 /** What is stopped is given up together, but nothing waits longer for what stops more slowly. */
 const GIVE_UP_TOGETHER_MS = 1_000
-/** How long it may take to say that we leave, once everything is stopped. */
-const FAREWELL_MS = 2_000
+/** How long it may take to say that we leave, while everything is stopped: a group that waits for a dead member does not hear it. */
+const FAREWELL_MS = 3_000
 /** A task that nobody has for so long makes every worker unready. */
 const UNASSIGNED_MS = 30_000
 /** So many of them are named. */
@@ -508,6 +508,7 @@ class Worker {
     this.#isLeaving = true
     const others = this.#assignment?.members.some(({ id }) => id !== this.#memberId) === true
     const over = new AbortController()
+    const patience = clock.sleep(FAREWELL_MS, over.signal)
     const heard = new Promise<void>(resolve => {
       this.onChange(() => {
         if (this.#assignment?.members.some(({ id, isLeaving }) => id === this.#memberId && isLeaving) === true) resolve()
@@ -516,7 +517,7 @@ class Worker {
     if (others) member.rejoin()
     await Promise.all([...this.#own.values()].map(({ id }) => runner.stop(id)))
     for (const { id } of this.#own.values()) this.#tell(id, { state: 'UNASSIGNED' })
-    if (others) await Promise.race([heard, clock.sleep(FAREWELL_MS, over.signal)])
+    if (others) await Promise.race([heard, patience])
     over.abort()
     this.#own.clear()
     await member.leave()

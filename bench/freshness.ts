@@ -86,6 +86,7 @@ async function measure(vendor: string, rate: number, days: number): Promise<Meas
     observe: () => {},
     set: () => {},
     setStreamState: () => {},
+    remove: () => {},
     connect: noConnectMetrics,
   }
   const subject = {

@@ -47,6 +47,11 @@ export function toolTransactionalId(prefix: string, tool: string): string {
   return [prefix, '', 'tool', tool].join('/')
 }
 
+/** Kafka Connect's `group.id`. */
+export function workerGroupId(prefix: string): string {
+  return `${prefix}-connect`
+}
+
 /** Transactional id with which a worker shows that it lives. The empty second part keeps it apart from every connector's. */
 export function workerTransactionalId(prefix: string, worker: string): string {
   return [prefix, '', 'worker', worker].join('/')

@@ -31,8 +31,6 @@ export async function checkCommand(argv: string[], io: Io): Promise<number> {
   if (!read.ok) return refuse(io.log, 'CFG_INVALID', read.faults)
   const { setup } = read
   io.stdout(JSON.stringify({ finding: 'ok', what: 'config', connectors: setup.connectors.map(({ name }) => name) }))
-  for (const { path, message, line } of setup.warnings)
-    io.stdout(JSON.stringify({ finding: 'warning', what: path, ...(line === undefined ? {} : { line }), warning: message }))
 
   const quiet = createLog('silent')
   const signal = AbortSignal.any([io.signal, AbortSignal.timeout(TIMEOUT_MS)])

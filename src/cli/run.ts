@@ -5,8 +5,8 @@ import { createEvidence } from '../alert/evidence.ts'
 import { createJudge } from '../alert/judge.ts'
 import { type Alerter, startAlerter } from '../alert/run.ts'
 import { type Clock, systemClock } from '../clock.ts'
-import type { FlowError } from '../errors.ts'
-import { type Ingest, startIngest } from '../ingest/start.ts'
+import { addressOf } from '../control/address.ts'
+import { FlowError } from '../errors.ts'
 import type { Kafka } from '../kafka/port.ts'
 import { type KafkaWatch, watchKafka } from '../kafka/probe.ts'
 import type { Registry } from '../kafka/registry.ts'
@@ -23,6 +23,8 @@ import { alertMetrics } from './alert-metrics.ts'
 import { readArgs } from './args.ts'
 import { bornForAggregator, bornForAlerter, bornForConnectors, bornForServer } from './births.ts'
 import { type Io, refuse } from './io.ts'
+import { ownStatuses, wantedOfFile } from './wanted.ts'
+import { type RunningWorker, startWorker } from './worker.ts'
 import { logOf, openKafka, openRegistry, prepareTopics, readSetup, registerSchemas, type Setup, zonesOf } from './setup.ts'
 
 const ROLES = ['worker', 'aggregator', 'server', 'alerter'] as const
@@ -42,7 +44,6 @@ export async function runCommand(argv: string[], io: Io): Promise<number> {
   if (!read.ok) return refuse(io.log, 'CFG_INVALID', read.faults)
   const roles = new Set((args.values.roles?.split(',') ?? ROLES) as Role[])
   const log = logOf(read.setup, io)
-  for (const { path, message } of read.setup.warnings) log.warn({ path }, message)
   return new Process(read.setup, roles, { ...io, log }).run()
 }
 
@@ -59,7 +60,7 @@ class Process {
   readonly #kafka: Kafka
   readonly #registry: Registry
   #server: RunningServer | undefined
-  #ingest: Ingest | null = null
+  #worker: RunningWorker | null = null
   #aggregator: Aggregator | undefined
   #alerter: Alerter | undefined
   /** From when the topics are there. */
@@ -123,9 +124,20 @@ class Process {
       })
       if (!this.#signal.aborted && this.#roles.has('worker')) {
         const { connectors, network } = this.#setup
-        this.#ingest = await this.#patiently(() => startIngest({ ...roleOptions, connectors, network }))
-        // A worker whose source partitions have all ended stays, for its listener says so.
-        if (this.#ingest) ends.push(this.#ingest.done.then(() => aborted(this.#signal)))
+        const byName = new Map(connectors.map(connector => [connector.name, connector]))
+        const prefix = config.topics.prefix
+        this.#worker = await this.#patiently(() =>
+          startWorker({
+            ...roleOptions,
+            prefix,
+            address: addressOf(http.url),
+            wanted: wantedOfFile(connectors),
+            statuses: ownStatuses(),
+            connectorOf: ({ name }) => byName.get(name) ?? new FlowError('PLUGIN_UNKNOWN', { connector: name }),
+            network,
+          }),
+        )
+        if (this.#worker) ends.push(this.#worker.done)
       }
       if (!this.#signal.aborted && this.#roles.has('aggregator')) {
         this.#aggregator = startAggregator({
@@ -202,7 +214,7 @@ class Process {
     }
     return [...this.#roles].map(role => {
       if (role === 'server') return of(role, this.#server?.health())
-      const running = { worker: this.#ingest, aggregator: this.#aggregator, alerter: this.#alerter }[role]
+      const running = { worker: this.#worker, aggregator: this.#aggregator, alerter: this.#alerter }[role]
       return of(role, running?.ready())
     })
   }

@@ -35,14 +35,12 @@ export interface Setup {
   readonly names: TopicNames
   /** The way to vendors and registry: proxies of the environment, `tls.ca` of the file. */
   readonly network: Network
-  /** What is allowed, and probably not what was meant. */
-  readonly warnings: readonly Fault[]
 }
 
 /** Reads the file and everything that it names; lists every fault at once, the connectors' among them. */
 export async function readSetup(path: string, io: Io): Promise<{ ok: true; setup: Setup } | { ok: false; faults: Fault[] }> {
   const loaded = loadConfig(path, io.env)
-  const { connectors, faults, warnings, plugins } = await readConnectors(path, loaded)
+  const { connectors, faults, plugins } = await readConnectors(path, loaded)
   const network = readNetwork(loaded, io)
   if (!loaded.ok || !network.ok || faults.length > 0) {
     const others = [...(network.ok ? [] : [network.fault]), ...faults]
@@ -50,7 +48,7 @@ export async function readSetup(path: string, io: Io): Promise<{ ok: true; setup
   }
   const names = topicNames(loaded.config.topics.prefix)
   const written = loaded.connectorsAsWritten
-  return { ok: true, setup: { config: loaded.config, connectors, written, plugins, names, network: network.network, warnings } }
+  return { ok: true, setup: { config: loaded.config, connectors, written, plugins, names, network: network.network } }
 }
 
 /** The connectors alone, for what needs no Kafka: of the rest of the file only what says nothing at all of Kafka and registry is let pass. */
@@ -80,14 +78,12 @@ function readNetwork(loaded: LoadedConfig, { env }: Io): { ok: true; network: Ne
 async function readConnectors(
   path: string,
   loaded: LoadedConfig,
-): Promise<{ connectors: ConfiguredConnector[]; faults: Fault[]; warnings: Fault[]; plugins: Plugins['byId'] }> {
+): Promise<{ connectors: ConfiguredConnector[]; faults: Fault[]; plugins: Plugins['byId'] }> {
   const found: Fault[] = []
-  const warnings: Fault[] = []
-  const placed = ({ path: at, message }: Omit<Fault, 'line'>): Fault => {
+  const report = ({ path: at, message }: Omit<Fault, 'line'>) => {
     const line = loaded.lineOf(at)
-    return { path: shown(at, 300), message, ...(line === undefined ? {} : { line }) }
+    found.push({ path: shown(at, 300), message, ...(line === undefined ? {} : { line }) })
   }
-  const report = (fault: Omit<Fault, 'line'>) => void found.push(placed(fault))
   const folder = dirname(resolve(path))
   const plugins = await loadPlugins(loaded.plugins, folder)
   for (const { index, error } of plugins.faults) report({ path: `plugins.${index}`, message: error.message })
@@ -112,20 +108,13 @@ async function readConnectors(
       if (parsed.ok) {
         for (const secret of parsed.secrets) hideSecret(secret)
         connectors.push({ name, connector, base: parsed.base, config: parsed.config })
-        if (parsed.base.tasksMax > 1)
-          warnings.push(
-            placed({
-              path: `${place}.tasks.max`,
-              message: 'is a label for now: one worker reads all source partitions of the connector, whatever it says',
-            }),
-          )
       } else parsed.faults.forEach(report)
     } catch (error) {
       if (!(error instanceof FlowError)) throw error
       report({ path: `${place}.connector.class`, message: error.message })
     }
   }
-  return { connectors, faults: found, warnings, plugins: plugins.byId }
+  return { connectors, faults: found, plugins: plugins.byId }
 }
 
 /** The log at the level of the file, unless the environment says another. */

@@ -63,6 +63,7 @@ const NO_METRICS: IngestMetrics = {
   observe: () => {},
   set: () => {},
   setStreamState: () => {},
+  remove: () => {},
   connect: noConnectMetrics,
 }
 

@@ -194,13 +194,25 @@ export interface Statuses {
 
 /** What runs in this process. */
 export interface Runner {
-  /** Starts the task, or starts it anew where it runs with another version. Returns at once. */
-  start(id: TaskId, share: QuotaShare): void
+  /** Starts the task with the connector as it is wanted now, or starts it anew where it runs with another version. Returns at once. */
+  start(id: TaskId): void
   /** Stops it: the page in hand is finished or aborted within 5 s. Resolves when nothing of it asks a vendor or writes any more. */
   stop(id: TaskId): Promise<void>
+  /** Of each quota that is divided, the part that this process may use, by its digest; it has all of the others. In force at once. */
+  quota(shares: ReadonlyMap<string, number>): void
 }
 
-/** Of what the connector's quota allows, what this task's worker may use: 1 when all tasks of the key are on it. Shares of a key add up to 1 at most. */
-export interface QuotaShare {
-  readonly part: number
+/** How a task is that runs here, as the runner reports it whenever that changes. */
+export interface TaskReport {
+  readonly state: 'RUNNING' | 'FAILED'
+  /** Of FAILED. */
+  readonly trace?: string
+}
+
+/** What a connector's config comes to, the same on every worker. */
+export interface ConnectorTasks {
+  /** One entry for each task, by number: digests of what the vendor counts its requests by, where there are limits. */
+  readonly tasks: readonly { readonly quotas: readonly string[] }[]
+  /** By digest: on how many workers the quota can be divided at most. */
+  readonly divisible: ReadonlyMap<string, number>
 }

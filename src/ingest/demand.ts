@@ -86,22 +86,32 @@ export function rereadPerHour(spec: PlanSpec, hotMs: number): number {
 }
 
 /** Shows what the source partitions of a process ask for: planned requests summed over each connector, and the least hot time over each stream's scopes. */
-export function demandBoard(metrics: Pick<Metrics, 'set'>) {
-  const told: { readonly connector: string; readonly stream: string; hotMs: number; perHour: number }[] = []
+export function demandBoard(metrics: Pick<Metrics, 'set' | 'remove'>) {
+  let told: { readonly connector: string; readonly stream: string; hotMs: number; perHour: number }[] = []
+  const show = (connector: string, stream: string) => {
+    const ours = told.filter(each => each.connector === connector)
+    const sum = ours.reduce((sum, each) => sum + each.perHour, 0)
+    if (ours.length > 0) metrics.set('requests_planned_per_hour', { connector }, sum)
+    else metrics.remove('requests_planned_per_hour', { connector })
+    const hot = ours.filter(each => each.stream === stream).map(each => each.hotMs)
+    const leastMs = Math.min(...hot)
+    if (Number.isFinite(leastMs)) metrics.set('hot_seconds', { connector, stream }, leastMs / 1000)
+    else metrics.remove('hot_seconds', { connector, stream })
+  }
   return (connector: string, stream: string) => {
     const mine = { connector, stream, hotMs: Infinity, perHour: 0 }
     told.push(mine)
-    return (hotMs: number, perHour: ReadonlyMap<Purpose, number>) => {
-      mine.hotMs = hotMs
-      mine.perHour = [...perHour.values()].reduce((sum, each) => sum + each, 0)
-      const ours = told.filter(each => each.connector === connector)
-      metrics.set(
-        'requests_planned_per_hour',
-        { connector },
-        ours.reduce((sum, each) => sum + each.perHour, 0),
-      )
-      const hot = ours.filter(each => each.stream === stream).map(each => each.hotMs)
-      metrics.set('hot_seconds', { connector, stream }, Math.min(...hot) / 1000)
+    return {
+      told: (hotMs: number, perHour: ReadonlyMap<Purpose, number>) => {
+        mine.hotMs = hotMs
+        mine.perHour = [...perHour.values()].reduce((sum, each) => sum + each, 0)
+        show(connector, stream)
+      },
+      /** It is not read here any more. */
+      end: () => {
+        told = told.filter(each => each !== mine)
+        show(connector, stream)
+      },
     }
   }
 }

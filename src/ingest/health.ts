@@ -22,7 +22,7 @@ export interface PartitionState extends PartitionName {
   readonly error: { readonly code: ErrorCode; readonly message: string; readonly atMs: number } | null
 }
 
-export type HealthMetrics = Pick<Metrics, 'set' | 'setStreamState'>
+export type HealthMetrics = Pick<Metrics, 'set' | 'setStreamState' | 'remove'>
 
 /** From good to bad. */
 const ORDER: readonly StreamState[] = ['live', 'paused', 'catching_up', 'throttled', 'stalled', 'failed']
@@ -32,7 +32,14 @@ export interface PartitionHealth extends HttpWatch {
   restored(versions: number): void
   committed(of: { state: StreamState; completeUntilMs: number; versions: number }): void
   failed(error: FlowError, state: StreamState): void
+  /** As it is now. */
+  now(): PartitionState
+  /** It is not read here any more. */
+  end(): void
 }
+
+/** The gauges of a stream that tell how it is. */
+const OF_STREAM = ['stream_state', 'stream_last_success_timestamp_seconds', 'ingest_complete_until_timestamp_seconds'] as const
 
 /**
  * When a source partition that should get on counts as stalled. Two cases, because both are known better than by commits alone:
@@ -64,15 +71,16 @@ interface Entry {
 export class Health {
   readonly #clock: Clock
   readonly #metrics: HealthMetrics
-  readonly #partitions: Entry[] = []
+  #partitions: Entry[] = []
 
   constructor(clock: Clock, metrics: HealthMetrics) {
     this.#clock = clock
     this.#metrics = metrics
   }
 
-  add(options: PartitionName & { task: number; pollIntervalMs: number }): PartitionHealth {
-    const { pollIntervalMs, ...name } = options
+  /** @param options.onChange Called after each change of its state. */
+  add(options: PartitionName & { task: number; pollIntervalMs: number; onChange?: () => void }): PartitionHealth {
+    const { pollIntervalMs, onChange, ...name } = options
     const entry: Entry = {
       state: {
         ...name,
@@ -93,7 +101,9 @@ export class Health {
     const moved = () => (entry.movedMs = steadyMs(this.#clock))
     const change = (to: Partial<PartitionState>) => {
       entry.state = { ...entry.state, ...to }
+      if (!this.#partitions.includes(entry)) return
       this.#publish(options)
+      onChange?.()
     }
     return {
       set: state => {
@@ -109,6 +119,11 @@ export class Health {
       failed: (error, state) => {
         moved()
         change({ state, error: { code: error.code, message: error.message, atMs: this.#clock.now() } })
+      },
+      now: () => entry.state,
+      end: () => {
+        this.#partitions = this.#partitions.filter(other => other !== entry)
+        this.#publish(options)
       },
       waits: () => {
         const wait = { sinceMs: steadyMs(this.#clock) }
@@ -148,6 +163,10 @@ export class Health {
   #publish(of: { connector: string; stream: string }): void {
     const labels = { connector: of.connector, stream: of.stream }
     const scopes = this.states().filter(each => each.connector === of.connector && each.stream === of.stream)
+    if (scopes.length === 0) {
+      for (const name of OF_STREAM) this.#metrics.remove(name, labels)
+      return
+    }
     const worst = Math.max(...scopes.map(each => ORDER.indexOf(each.state)))
     this.#metrics.setStreamState(labels, ORDER[worst] ?? 'failed')
     if (scopes.every(each => each.committedAtMs !== null)) {

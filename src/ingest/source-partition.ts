@@ -126,7 +126,7 @@ export function leaseOf(
   pool: QuotaPool,
   { name, connector, base, config }: ConnectorToRun,
   scope: Scope,
-  more: { willRecall?: boolean; onWaited?: (seconds: number) => void } = {},
+  more: { by?: string; willRecall?: boolean; onWaited?: (seconds: number) => void } = {},
 ) {
   const { manifest } = connector
   const shared = quotaShare(manifest, name, config, scope)

@@ -17,7 +17,7 @@ import type { Stages } from './run.ts'
 import { type ShownTransfers, TransferDelay } from './transfer-delay.ts'
 import type { Versions } from './versions.ts'
 
-export type IngestMetrics = Pick<Metrics, 'inc' | 'observe' | 'set' | 'setStreamState' | 'connect'>
+export type IngestMetrics = Pick<Metrics, 'inc' | 'observe' | 'set' | 'setStreamState' | 'remove' | 'connect'>
 
 export interface StageParts extends CommitParts {
   readonly stream: Stream

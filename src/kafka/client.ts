@@ -1,6 +1,7 @@
 import { FlowError } from '../errors.ts'
 import { isConnectionFailure, kafkaError } from './failures.ts'
-import { groupsSharing, joinGroup } from './group.ts'
+import { join } from './group.ts'
+import { groupsSharing, joinGroup } from './numbers.ts'
 import { type Cluster, createAdmin, createCluster, type Deadlines, hangUp } from './kafkajs.ts'
 import { ping, PING_DEADLINES } from './ping.ts'
 import type { GroupMember, Kafka, KafkaOptions, TopicSettings, Writer } from './port.ts'
@@ -35,6 +36,19 @@ export function connectKafka(options: KafkaOptions): Kafka {
     const cluster = createCluster(options, deadlines)
     open.add(cluster)
     return cluster
+  }
+
+  /** Left when the client is closed, if not before. */
+  function kept<T extends GroupMember>(member: T): T {
+    const leaving: T = {
+      ...member,
+      leave: async () => {
+        members.delete(leaving)
+        await member.leave()
+      },
+    }
+    members.add(leaving)
+    return leaving
   }
 
   async function drop(cluster: Cluster): Promise<void> {
@@ -160,18 +174,20 @@ export function connectKafka(options: KafkaOptions): Kafka {
 
     tail: (places, tailOptions) => tail({ connect: () => connect(), drop, log }, places, tailOptions),
 
-    joinGroup: async groupOptions => {
-      const member = await joinGroup({ connect: () => connect(), drop, log }, groupOptions)
-      const leaving: GroupMember = {
-        problem: () => member.problem(),
-        leave: async () => {
-          members.delete(leaving)
-          await member.leave()
-        },
-      }
-      members.add(leaving)
-      return leaving
-    },
+    joinGroup: async groupOptions => kept(await joinGroup({ connect: () => connect(), drop, log }, groupOptions)),
+
+    joinMembers: async of =>
+      kept(
+        await join(
+          { connect: () => connect(), drop, log },
+          {
+            ...of,
+            topics: [],
+            assign: claims => new Map([...of.assign(claims)].map(([id, data]) => [id, { partitions: {}, data }])),
+            onAssignment: ({ data }, told) => of.onAssignment(data, told),
+          },
+        ),
+      ),
 
     groupOffsets: (groupId, topics) =>
       withAdmin(async of => {

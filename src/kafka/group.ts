@@ -1,20 +1,16 @@
 /**
- * Membership in a consumer group, and nothing else of it: no fetching, no offsets. Members share partition numbers rather than partitions, so that
- * whoever has a number has it of every topic of the group.
+ * Membership in a consumer group, and nothing else of it: no fetching, no offsets. What members say of themselves and what the leader tells them are bytes;
+ * workers share tasks that way (`src/control/group.ts`), aggregators and alerters partition numbers (`numbers.ts`).
  *
- * kafkajs's consumer ties its heartbeats to fetching and stops everything at each rebalance. This one beats by a timer of its own, and
- * numbers that a member keeps through a rebalance are not interrupted; the transactional id of each number keeps two owners apart.
+ * kafkajs's consumer ties its heartbeats to fetching and stops everything at each rebalance. This one beats by a timer of its own, and a rebalance
+ * interrupts nothing of what a member keeps; the transactional id of each thing that is shared keeps two owners apart.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Admin } from 'kafkajs'
-import { FlowError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { backoffMs, codeOf, isConnectionFailure, isCoordinatorMoved, kafkaError } from './failures.ts'
 import { type Broker, type Cluster, MemberAssignment, MemberMetadata } from './kafkajs.ts'
-import type { GroupMember, GroupOptions } from './port.ts'
-import { patiently } from './reader.ts'
+import type { Membership, MembershipOptions } from './port.ts'
 
-const PROTOCOL = 'colloquy-numbers'
 const SESSION_TIMEOUT_MS = 10_000
 /** How long the group waits at a rebalance for a member that still beats but does not join. */
 const REBALANCE_TIMEOUT_MS = 10_000
@@ -36,16 +32,31 @@ export interface GroupParts {
   readonly log: Log
 }
 
-/** What a member tells the leader: what it has, and since when; so that numbers stay where they are. */
-interface Claim {
-  readonly owned: readonly number[]
-  readonly generation: number
+/** The bytes between a member and its leader, as Kafka's own tools can read them. */
+export interface Told {
+  /** By topic, for tools that show who has which partition. */
+  readonly partitions: Readonly<Record<string, readonly number[]>>
+  readonly data: Buffer
 }
 
-/** See `Kafka.joinGroup`. */
-export async function joinGroup(parts: GroupParts, options: GroupOptions): Promise<GroupMember> {
-  const { groupId, topics } = options
+/** What a membership is joined with: `MembershipOptions`, and what is asked of the cluster of its connections. */
+export interface JoinOptions extends Omit<MembershipOptions, 'assign' | 'onAssignment'> {
+  /** For tools, and for whoever looks for the groups of a topic. */
+  readonly topics: readonly string[]
+  /** Called before the first join, and on a leader before each assignment. Throws what the group cannot be joined with. */
+  readonly prepare?: (cluster: Cluster) => Promise<void>
+  readonly assign: (members: readonly { readonly id: string; readonly claim: Buffer }[]) => ReadonlyMap<string, Told>
+  readonly onAssignment: (
+    told: Told,
+    of: { readonly generation: number; readonly isLeader: boolean; readonly memberId: string },
+  ) => void
+}
+
+/** See `Kafka.joinMembers`. */
+export async function join(parts: GroupParts, options: JoinOptions): Promise<Membership> {
+  const { groupId, protocol, topics } = options
   const sessionTimeoutMs = options.sessionTimeoutMs ?? SESSION_TIMEOUT_MS
+  const rebalanceTimeoutMs = Math.max(REBALANCE_TIMEOUT_MS, sessionTimeoutMs)
   const beatMs = Math.min(Math.max(Math.floor(sessionTimeoutMs / 10), 100), 3_000)
   const log = parts.log.child({ group: groupId })
   const cluster = parts.connect()
@@ -54,102 +65,55 @@ export async function joinGroup(parts: GroupParts, options: GroupOptions): Promi
   let coordinator: Broker | null = null
   let memberId = ''
   let generation = -1
-  /** The numbers that the group gives us. */
-  let assigned: readonly number[] = []
-  /** What the callbacks have been told, changed only by `tell`. */
-  let told: ReadonlySet<number> = new Set()
-  let telling: Promise<void> = Promise.resolve()
   /** When the coordinator answered us last. */
   let answeredAtMs = Date.now()
   let isJoining = true
-
-  /** Tells the difference to what was told before. `all`: everything was lost in between, also what has been given to us again. */
-  function tell(numbers: readonly number[], all = false): void {
-    telling = telling.then(async () => {
-      const lost = [...told].filter(number => all || !numbers.includes(number))
-      if (lost.length > 0) {
-        told = new Set([...told].filter(number => !lost.includes(number)))
-        await quietly('onRevoked', () => options.onRevoked(lost))
-      }
-      const gained = numbers.filter(number => !told.has(number))
-      if (gained.length === 0 || leaving.signal.aborted) return
-      told = new Set(numbers)
-      await quietly('onAssigned', () => options.onAssigned(gained))
-    })
-  }
-
-  /** What a callback throws is its own affair: the membership goes on. */
-  async function quietly(name: string, callback: () => Promise<void>): Promise<void> {
-    try {
-      await callback()
-    } catch (error) {
-      log.error({ callback: name, error: String(error) }, 'Group callback failed')
-    }
-  }
+  /** Ends the pause between two heartbeats, to join again. */
+  let nudge = new AbortController()
+  let isNudged = false
 
   function forget(): void {
     memberId = ''
     generation = -1
-    assigned = []
-    tell([], true)
+    options.onForgotten()
   }
 
-  async function join(): Promise<void> {
+  async function joinOnce(): Promise<void> {
     coordinator = await cluster.findGroupCoordinator({ groupId, coordinatorType: 0 })
-    const claim: Claim = { owned: assigned, generation }
+    isNudged = false
     const joined = await coordinator.joinGroup({
       groupId,
       sessionTimeout: sessionTimeoutMs,
-      rebalanceTimeout: Math.max(REBALANCE_TIMEOUT_MS, sessionTimeoutMs),
+      rebalanceTimeout: rebalanceTimeoutMs,
       memberId,
       groupProtocols: [
-        { name: PROTOCOL, metadata: MemberMetadata.encode({ version: 0, topics, userData: Buffer.from(JSON.stringify(claim)) }) },
+        { name: protocol, metadata: MemberMetadata.encode({ version: 0, topics, userData: options.claim(generation) }) },
       ],
     })
     ;({ memberId } = joined)
-    const shares =
-      joined.leaderId === joined.memberId
-        ? share(
-            await numberCount(),
-            joined.members.map(member => ({ id: member.memberId, ...claimOf(member.memberMetadata) })),
-          )
-        : new Map<string, number[]>()
+    const isLeader = joined.leaderId === joined.memberId
+    if (isLeader) await options.prepare?.(cluster)
+    const told = isLeader
+      ? options.assign(joined.members.map(member => ({ id: member.memberId, claim: claimOf(member.memberMetadata) })))
+      : new Map<string, Told>()
     const { memberAssignment } = await coordinator.syncGroup({
       groupId,
       generationId: joined.generationId,
       memberId,
-      groupAssignment: [...shares].map(([id, numbers]) => ({
+      groupAssignment: [...told].map(([id, { partitions, data }]) => ({
         memberId: id,
-        memberAssignment: MemberAssignment.encode({
-          version: 0,
-          assignment: Object.fromEntries(topics.map(topic => [topic, numbers])),
-          userData: Buffer.alloc(0),
-        }),
+        memberAssignment: MemberAssignment.encode({ version: 0, assignment: partitions, userData: data }),
       })),
     })
     generation = joined.generationId
     answeredAtMs = Date.now()
     isJoining = false
-    assigned = MemberAssignment.decode(memberAssignment)?.assignment[topics[0] ?? ''] ?? []
-    log.info({ generation, numbers: assigned.join(','), leader: joined.leaderId === memberId }, 'Joined the group')
-    tell(assigned)
-  }
-
-  async function numberCount(): Promise<number> {
-    await cluster.addMultipleTargetTopics(topics)
-    const counts = topics.map(topic => cluster.findTopicPartitionMetadata(topic).length)
-    const [first = 0] = counts
-    const other = counts.findIndex(count => count !== first)
-    if (other !== -1) {
-      throw new FlowError('TOPIC_MISMATCH', {
-        hint: `${topics[0]} has ${first} partitions and ${topics[other]} has ${counts[other]}: both are read by partition number and need the same`,
-        topic: topics[other] ?? '',
-        setting: 'partitions',
-        found: counts[other] ?? 0,
-        wanted: first,
-      })
-    }
-    return first
+    const decoded = MemberAssignment.decode(memberAssignment)
+    log.debug({ generation, leader: isLeader }, 'joined the group')
+    options.onAssignment(
+      { partitions: decoded?.assignment ?? {}, data: decoded?.userData ?? Buffer.alloc(0) },
+      { generation, isLeader, memberId },
+    )
   }
 
   /** Joins, again while the group is in motion or does not answer. @throws FlowError when the group will not have us */
@@ -159,14 +123,14 @@ export async function joinGroup(parts: GroupParts, options: GroupOptions): Promi
     for (let count = 0; !leaving.signal.aborted; count++) {
       try {
         await cluster.connect()
-        await join()
+        await joinOnce()
         return
       } catch (error) {
         if (leaving.signal.aborted) return
         const code = codeOf(error)
         if (code === UNKNOWN_MEMBER || code === ILLEGAL_GENERATION) forget()
         else if (!isInMotion(error)) throw kafkaError(error, { group: groupId })
-        else if (code === null && Date.now() > lostAtMs && assigned.length > 0) forget()
+        else if (code === null && Date.now() > lostAtMs && generation >= 0) forget()
         if (code === null) await cluster.refreshMetadata().catch(() => {})
       }
       await pause(backoffMs(count + 4))
@@ -185,15 +149,16 @@ export async function joinGroup(parts: GroupParts, options: GroupOptions): Promi
     )
   }
 
-  async function pause(ms: number): Promise<void> {
-    await sleep(ms, undefined, { signal: leaving.signal }).catch(() => {})
+  async function pause(ms: number, signal: AbortSignal = leaving.signal): Promise<void> {
+    await sleep(ms, undefined, { signal }).catch(() => {})
   }
 
-  /** Beats until the group is in motion or has gone on without us; returns to join again. */
+  /** Beats until the group is in motion, has gone on without us, or we have something new to say; returns to join again. */
   async function beat(): Promise<void> {
-    while (!leaving.signal.aborted) {
-      await pause(beatMs)
-      if (leaving.signal.aborted) return
+    while (!leaving.signal.aborted && !isNudged) {
+      nudge = new AbortController()
+      await pause(beatMs, AbortSignal.any([leaving.signal, nudge.signal]))
+      if (leaving.signal.aborted || isNudged) return
       try {
         coordinator ??= await cluster.findGroupCoordinator({ groupId, coordinatorType: 0 })
         await coordinator.heartbeat({ groupId, groupGenerationId: generation, memberId })
@@ -202,14 +167,14 @@ export async function joinGroup(parts: GroupParts, options: GroupOptions): Promi
         const code = codeOf(error)
         if (code === REBALANCING) return
         if (code === UNKNOWN_MEMBER || code === ILLEGAL_GENERATION) {
-          log.warn({ kafkaCode: code }, 'The group has gone on without us; joining again')
+          log.warn({ kafkaCode: code }, 'the group has gone on without us; joining again')
           forget()
           return
         }
         if (!isCoordinatorMoved(code) && !isConnectionFailure(error)) throw kafkaError(error, { group: groupId })
         coordinator = null
         if (Date.now() - answeredAtMs > sessionTimeoutMs) {
-          log.warn({}, 'The group does not answer; others may have our partitions')
+          log.warn({}, 'the group does not answer; others may have what was ours')
           forget()
           return
         }
@@ -225,17 +190,16 @@ export async function joinGroup(parts: GroupParts, options: GroupOptions): Promi
   }
 
   try {
-    await patiently(cluster, numberCount)
+    await options.prepare?.(cluster)
     await joinPatiently()
   } catch (error) {
     leaving.abort()
     await parts.drop(cluster)
     throw error
   }
-  const staying = stay().catch(async (error: unknown) => {
+  const staying = stay().catch((error: unknown) => {
     if (leaving.signal.aborted) return
-    tell([], true)
-    await telling
+    forget()
     options.onLost(kafkaError(error))
   })
 
@@ -243,8 +207,12 @@ export async function joinGroup(parts: GroupParts, options: GroupOptions): Promi
     problem: () => {
       if (generation < 0) return 'is not in its group and joins again'
       const silentMs = Date.now() - answeredAtMs
-      const patienceMs = isJoining ? Math.max(REBALANCE_TIMEOUT_MS, sessionTimeoutMs) + REJOIN_GRACE_MS : SILENCE_MS
+      const patienceMs = isJoining ? rebalanceTimeoutMs + REJOIN_GRACE_MS : SILENCE_MS
       return silentMs > patienceMs ? `has had no answer from its group for ${Math.round(silentMs / 1000)} s` : null
+    },
+    rejoin: () => {
+      isNudged = true
+      nudge.abort()
     },
     leave: async () => {
       if (leaving.signal.aborted) return
@@ -255,69 +223,15 @@ export async function joinGroup(parts: GroupParts, options: GroupOptions): Promi
       }
       await parts.drop(cluster)
       await staying
-      tell([], true)
-      await telling
     },
   }
 }
 
-/** See `Kafka.groupsSharing`. */
-export async function groupsSharing(admin: Admin, topic: string, groupId: string): Promise<string[]> {
-  const { groups } = await admin.listGroups()
-  const listed = groups.filter(group => group.protocolType === 'consumer').map(group => group.groupId)
-  if (listed.length === 0) return []
-  const described = await admin.describeGroups(listed)
-  return described.groups
-    .filter(group => group.members.length > 0)
-    .filter(group => {
-      // While the group is in motion its members' topics are not known.
-      if (group.groupId === groupId) return true
-      return group.protocol === PROTOCOL && group.members.some(member => topicsOf(member.memberMetadata).includes(topic))
-    })
-    .map(group => group.groupId)
-}
-
-function topicsOf(metadata: Buffer): readonly string[] {
+/** What a member says of itself; nothing where it cannot be read. */
+function claimOf(metadata: Buffer): Buffer {
   try {
-    return MemberMetadata.decode(metadata).topics
+    return MemberMetadata.decode(metadata).userData
   } catch {
-    return []
+    return Buffer.alloc(0)
   }
-}
-
-function claimOf(metadata: Buffer): Claim {
-  try {
-    const claim = JSON.parse(MemberMetadata.decode(metadata).userData.toString('utf8')) as Claim
-    return { owned: claim.owned.filter(Number.isInteger), generation: claim.generation }
-  } catch {
-    return { owned: [], generation: -1 }
-  }
-}
-
-/**
- * Shares the numbers 0 … count − 1 evenly. Whoever has one keeps it as far as evenness allows; of two who claim the same, the one of the later
- * generation is right.
- */
-export function share(count: number, members: readonly ({ id: string } & Claim)[]): Map<string, number[]> {
-  const ordered = members.toSorted((a, b) => b.generation - a.generation || (a.id < b.id ? -1 : 1))
-  const least = Math.floor(count / members.length)
-  /** So many members have one more than the others. */
-  let extras = count % members.length
-  const shares = new Map(ordered.map(({ id }) => [id, [] as number[]]))
-  const free = new Set(Array.from({ length: count }, (_, number) => number))
-  for (const { id, owned } of ordered) {
-    const own = shares.get(id) ?? []
-    for (const number of owned) {
-      if (!free.has(number) || own.length > least || (own.length === least && extras === 0)) continue
-      if (own.length === least) extras--
-      own.push(number)
-      free.delete(number)
-    }
-  }
-  for (const number of free) {
-    const [smallest] = [...shares.values()].sort((a, b) => a.length - b.length)
-    smallest?.push(number)
-  }
-  for (const numbers of shares.values()) numbers.sort((a, b) => a - b)
-  return shares
 }

@@ -88,6 +88,8 @@ export interface Kafka {
    * number 3 has number 3 of every topic. Nothing is fetched through the group; use `tail` and offsets of your own.
    */
   joinGroup(options: GroupOptions): Promise<GroupMember>
+  /** Joins a consumer group whose members tell their leader, and are told by it, what they like: bytes. */
+  joinMembers(options: MembershipOptions): Promise<Membership>
   /** Group offsets as the broker has them, and the words that were committed with them; null, and the empty string, where there is none. */
   groupOffsets(
     groupId: string,
@@ -221,4 +223,29 @@ export interface GroupMember {
   /** Why it has no say in its group right now; null: it is a member, and the group has answered of late. */
   problem(): string | null
   leave(): Promise<void>
+}
+
+export interface MembershipOptions {
+  readonly groupId: string
+  /** Members of one group must name the same. */
+  readonly protocol: string
+  /** After so long without a heartbeat a member is out. Default 10 s; heartbeats come ten times as often. */
+  readonly sessionTimeoutMs?: number
+  /** What we tell the leader, asked for at each join. @param generation Of the last assignment; -1: none holds any more. */
+  readonly claim: (generation: number) => Buffer
+  /** On the leader: what each member is told, by its id. */
+  readonly assign: (members: readonly { readonly id: string; readonly claim: Buffer }[]) => ReadonlyMap<string, Buffer>
+  readonly onAssignment: (
+    data: Buffer,
+    of: { readonly generation: number; readonly isLeader: boolean; readonly memberId: string },
+  ) => void
+  /** The group has gone on without us: nothing that we were told holds any more. */
+  readonly onForgotten: () => void
+  /** The member could not stay in the group and has given up. */
+  readonly onLost: (error: Error) => void
+}
+
+export interface Membership extends GroupMember {
+  /** Joins again, with a new claim. A claim that has changed, or the leader's, makes all members join again. Returns at once. */
+  rejoin(): void
 }

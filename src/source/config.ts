@@ -64,9 +64,7 @@ const Base = z.object({
     .min(1)
     .max(1000)
     .default(1)
-    .describe(
-      'Number of tasks in metrics and status; a label until workers share source partitions: `colloquy check` warns above 1',
-    ),
+    .describe('Into how many tasks the source partitions are cut at most; workers share tasks'),
   account: z
     .string()
     .regex(/^[^:|/\s\p{Cc}\p{Cs}]+$/u, "takes a name without ':', '|', '/' or blanks")

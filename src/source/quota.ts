@@ -53,10 +53,13 @@ export interface Spent {
 /** How finely `spent` tells the requests of the last minute, and those before: that many milliseconds late at most. */
 const FINE_MS = 5_000
 const COARSE_MS = 60_000
+/** Requests that are younger are never taken for those that are recalled. */
+const RECENT_MS = 2_000
 /** How long those who share a quota wait for what one of them is to recall. */
 const RECALL_MS = 10_000
 
 interface Waiter {
+  readonly by: string | null
   readonly priority: number
   readonly sinceMs: number
   start(request: Request): void
@@ -64,6 +67,8 @@ interface Waiter {
 
 interface Request {
   readonly startMs: number
+  /** Whose it is, where that is known. */
+  readonly by: string | null
   /** By when it has arrived. */
   arrivedMs: number
 }
@@ -74,8 +79,10 @@ export function createQuota(limits: Limits, clock: Clock, onWaited: (seconds: nu
 }
 
 interface Gate extends QuotaGate {
-  /** Counts requests that were made before this process, by their steady times. */
-  recall(startsMs: readonly number[]): void
+  /** As `acquire`, for whom the request is counted. */
+  acquireFor(by: string | null, priority: number, signal: AbortSignal): Promise<() => void>
+  /** Counts requests that were made before, by their steady times, in place of what is known of the same requester. */
+  recall(by: string | null, startsMs: readonly number[]): void
   recheck(): void
 }
 
@@ -111,9 +118,9 @@ function gateOf(
     return oldest === undefined ? -Infinity : oldest.arrivedMs + lengthMs + MARGIN_MS
   }
 
-  function remember(nowMs: number): Request {
+  function remember(nowMs: number, by: string | null): Request {
     const { perSecond = 0, perMinute = 0, perHour = 0 } = rules().limits
-    const request = { startMs: nowMs, arrivedMs: nowMs + LONGEST_WAY_MS }
+    const request = { startMs: nowMs, by, arrivedMs: nowMs + LONGEST_WAY_MS }
     requests.push(request)
     const most = Math.max(perSecond, perMinute, perHour, 1)
     if (requests.length >= 2 * most) requests = requests.slice(-most)
@@ -145,7 +152,7 @@ function gateOf(
       }
       const waiter = takeNext()
       underWay++
-      const request = remember(nowMs)
+      const request = remember(nowMs, waiter.by)
       if (nowMs > waiter.sinceMs) onWaited((nowMs - waiter.sinceMs) / 1000)
       waiter.start(request)
     }
@@ -166,47 +173,54 @@ function gateOf(
     })
   }
 
-  return {
-    acquire: (priority, signal) =>
-      new Promise((resolve, reject) => {
-        if (signal.aborted) {
-          reject(new FlowError('STOPPED'))
-          return
-        }
-        const stop = () => {
-          waiters.splice(waiters.indexOf(waiter), 1)
-          reject(new FlowError('STOPPED'))
-          pump()
-        }
-        const waiter: Waiter = {
-          priority,
-          sinceMs: steadyMs(clock),
-          start: request => {
-            signal.removeEventListener('abort', stop)
-            let over = false
-            resolve(() => {
-              if (over) return
-              over = true
-              underWay--
-              request.arrivedMs = Math.min(request.arrivedMs, steadyMs(clock))
-              pump()
-            })
-          },
-        }
-        const before = waiters.findIndex(other => other.priority > priority)
-        waiters.splice(before === -1 ? waiters.length : before, 0, waiter)
-        signal.addEventListener('abort', stop, { once: true })
+  const acquireFor = (by: string | null, priority: number, signal: AbortSignal): Promise<() => void> =>
+    new Promise((resolve, reject) => {
+      if (signal.aborted) {
+        reject(new FlowError('STOPPED'))
+        return
+      }
+      const stop = () => {
+        waiters.splice(waiters.indexOf(waiter), 1)
+        reject(new FlowError('STOPPED'))
         pump()
-      }),
+      }
+      const waiter: Waiter = {
+        by,
+        priority,
+        sinceMs: steadyMs(clock),
+        start: request => {
+          signal.removeEventListener('abort', stop)
+          let over = false
+          resolve(() => {
+            if (over) return
+            over = true
+            underWay--
+            request.arrivedMs = Math.min(request.arrivedMs, steadyMs(clock))
+            pump()
+          })
+        },
+      }
+      const before = waiters.findIndex(other => other.priority > priority)
+      waiters.splice(before === -1 ? waiters.length : before, 0, waiter)
+      signal.addEventListener('abort', stop, { once: true })
+      pump()
+    })
+
+  return {
+    acquireFor,
+    acquire: (priority, signal) => acquireFor(null, priority, signal),
     holdUntil: untilMs => {
       const waitMs = Math.min(untilMs - clock.now(), LONGEST_HOLD_MS)
       if (!(waitMs > 0)) return
       heldUntilMs = Math.max(heldUntilMs, steadyMs(clock) + waitMs)
       pump()
     },
-    recall: startsMs => {
-      const before = startsMs.map(startMs => ({ startMs, arrivedMs: startMs + LONGEST_WAY_MS }))
-      requests = [...before, ...requests].sort((a, b) => a.startMs - b.startMs)
+    recall: (by, startsMs) => {
+      const before = startsMs.map(startMs => ({ startMs, by, arrivedMs: startMs + LONGEST_WAY_MS }))
+      // What is told is coarse: limits of a second need the latest as they were.
+      const sinceMs = steadyMs(clock) - RECENT_MS
+      const kept = requests.filter(request => by === null || request.by !== by || request.startMs > sinceMs)
+      requests = [...before, ...kept].sort((a, b) => a.startMs - b.startMs)
       pump()
     },
     recheck: pump,
@@ -226,38 +240,77 @@ export interface QuotaLease {
   end(): void
 }
 
+/** Names what a quota is counted by, without telling it: the value may be a secret. */
+export function quotaDigest(vendor: string, shared: string): string {
+  return createHash('sha256')
+    .update(JSON.stringify([vendor, shared]))
+    .digest('hex')
+    .slice(0, 24)
+}
+
+/** On how many processes the limits can be divided at most, so that each may make a request of every kind; null: there are no limits. */
+export function divisibleBy({ perSecond, perMinute, perHour, concurrency, gapMs }: Limits): number | null {
+  const counts = [perSecond, perMinute, perHour, concurrency].filter(count => count !== undefined && count > 0) as number[]
+  if (counts.length === 0 && !gapMs) return null
+  // The time between two requests can be kept by one process only.
+  return gapMs ? 1 : Math.max(1, Math.floor(Math.min(...counts)))
+}
+
 export interface QuotaPool {
   /**
    * The gate that everyone with the same vendor and the same value of `sharedBy` goes through. Where they name different limits, the strictest
    * holds while its lease lasts.
    *
    * @param of.shared Value of the manifest's `sharedBy` key, or the connector's name. May be a secret: only a digest of it is kept.
+   * @param of.by Who asks: what it recalls takes the place of what is known of it. Absent: nobody who comes again.
    * @param of.willRecall Whether `recall` will be called: others who share the quota wait for it, ten seconds at most. Default false.
    */
   lease(of: {
     vendor: string
     shared: string
     limits: Limits
+    by?: string
     willRecall?: boolean
     onWaited?: (seconds: number) => void
   }): QuotaLease
+  /**
+   * Of each quota that other processes use, too, the part that this one may use, by its digest (`quotaDigest`); it has all of the others. Counts are divided
+   * into whole requests, and with a part of 0 nothing is asked.
+   */
+  divide(parts: ReadonlyMap<string, number>): void
+  /**
+   * Counts what somebody else was told to have asked of a quota that is divided: a part that was given just now must not come on top of it.
+   *
+   * @param of.quota See `quotaDigest`. Nothing is counted where nobody here has a lease of it.
+   */
+  recallFor(of: { readonly quota: string; readonly by: string; readonly spent: Spent }): void
 }
 
 /** One per process: accounts are counted together however many connectors and tasks read them. */
 export function quotaPool(clock: Clock): QuotaPool {
   const shares = new Map<string, { gate: Gate; leases: Set<Lease> }>()
+  let parts: ReadonlyMap<string, number> = new Map()
   return {
-    lease: ({ vendor, shared, limits, willRecall = false, onWaited = () => {} }) => {
-      const key = createHash('sha256')
-        .update(JSON.stringify([vendor, shared]))
-        .digest('hex')
+    divide: to => {
+      parts = to
+      for (const { gate } of shares.values()) gate.recheck()
+    },
+    recallFor: ({ quota, by, spent }) => {
+      const share = shares.get(quota)
+      if (share === undefined) return
+      const { gate, leases } = share
+      gate.recall(by, new Ledger(() => rulesOf(leases, parts.get(quota) ?? 1).limits, clock).recall(spent))
+    },
+    lease: ({ vendor, shared, limits, by = null, willRecall = false, onWaited = () => {} }) => {
+      const key = quotaDigest(vendor, shared)
+      const rules = (of: Iterable<Lease>) => rulesOf(of, parts.get(key) ?? 1)
       let share = shares.get(key)
       if (share === undefined) {
         const leases = new Set<Lease>()
         share = {
           leases,
           gate: gateOf(
-            () => rulesOf(leases),
+            () => rules(leases),
             clock,
             () => {},
           ),
@@ -267,13 +320,13 @@ export function quotaPool(clock: Clock): QuotaPool {
       const { gate, leases } = share
       const mine: Lease = { limits, awaitedUntilMs: willRecall ? steadyMs(clock) + RECALL_MS : -Infinity }
       leases.add(mine)
-      const ledger = new Ledger(() => rulesOf(leases).limits, clock)
+      const ledger = new Ledger(() => rules(leases).limits, clock)
       let hasBegun = false
       return {
         gate: {
           acquire: async (priority, signal) => {
             const sinceMs = steadyMs(clock)
-            const release = await gate.acquire(priority, signal)
+            const release = await gate.acquireFor(by, priority, signal)
             const nowMs = steadyMs(clock)
             if (nowMs > sinceMs) onWaited((nowMs - sinceMs) / 1000)
             hasBegun = true
@@ -288,7 +341,7 @@ export function quotaPool(clock: Clock): QuotaPool {
           if (hasBegun) return
           hasBegun = true
           mine.awaitedUntilMs = -Infinity
-          gate.recall(ledger.recall(spent))
+          gate.recall(by, ledger.recall(spent))
         },
         end: () => {
           leases.delete(mine)
@@ -384,7 +437,7 @@ interface Lease {
 }
 
 /** The strictest of all limits, and how long to wait for what is still to be recalled, where limits are long enough for it to matter. */
-function rulesOf(leases: Iterable<Lease>): { readonly limits: Limits; readonly notBeforeMs: number } {
+function rulesOf(leases: Iterable<Lease>, part: number): { readonly limits: Limits; readonly notBeforeMs: number } {
   const least = (a: number | undefined, b: number | undefined) => (a && b ? Math.min(a, b) : a || b || 0)
   let all: Limits = {}
   let notBeforeMs = -Infinity
@@ -398,5 +451,20 @@ function rulesOf(leases: Iterable<Lease>): { readonly limits: Limits; readonly n
       gapMs: Math.max(all.gapMs ?? 0, one.gapMs ?? 0),
     }
   }
-  return { limits: all, notBeforeMs: all.perMinute || all.perHour ? notBeforeMs : -Infinity }
+  if (part <= 0) return { limits: all, notBeforeMs: Infinity }
+  return { limits: partOf(all, part), notBeforeMs: all.perMinute || all.perHour ? notBeforeMs : -Infinity }
+}
+
+/** In whole requests, one at least: parts are chosen so that these add up to no more than the whole. */
+function partOf(limits: Limits, part: number): Limits {
+  if (part >= 1) return limits
+  const some = (count: number | undefined) => (count ? Math.max(1, Math.floor(count * part + 1e-9)) : 0)
+  const { perSecond, perMinute, perHour, concurrency, gapMs = 0 } = limits
+  return {
+    perSecond: some(perSecond),
+    perMinute: some(perMinute),
+    perHour: some(perHour),
+    concurrency: some(concurrency),
+    gapMs: gapMs === 0 ? 0 : Math.ceil(gapMs / part),
+  }
 }

@@ -87,6 +87,7 @@ export function startLife(of: {
     },
     set: () => {},
     setStreamState: () => {},
+    remove: () => {},
     connect: connectMetrics.connect,
   }
   const health = new Health(clock, metrics)

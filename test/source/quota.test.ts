@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { createQuota, PRIORITY, type QuotaGate, quotaPool } from '../../src/source/quota.ts'
+import { createQuota, PRIORITY, quotaDigest, type QuotaGate, quotaPool } from '../../src/source/quota.ts'
 import { handClock } from '../support/clock.ts'
 
 const going = new AbortController().signal
@@ -366,4 +366,94 @@ test('no hold is longer than an hour, whatever was asked', async () => {
   expect(started).toBe(false)
   await clock.advance(1)
   expect(started).toBe(true)
+})
+
+describe('a quota that other processes use, too', () => {
+  const LEASE = { vendor: 'v', shared: 'token' }
+  const digest = quotaDigest('v', 'token')
+
+  test('is used to the part that was given, in whole requests, from the moment it is given', async () => {
+    const clock = handClock(0, { autoAdvance: { quietMs: 1 } })
+    const pool = quotaPool(clock)
+    pool.divide(new Map([[digest, 0.3]]))
+    const { gate } = pool.lease({ ...LEASE, limits: { perSecond: 10, perMinute: 100 } })
+    const times = await startTimes(gate, clock, 70)
+    expect([mostWithin(times, 1000), mostWithin(times, 60_000)]).toEqual([3, 30])
+    pool.divide(new Map())
+    const more = await startTimes(gate, clock, 250)
+    expect([mostWithin(more, 1000), mostWithin(more, 60_000)]).toEqual([10, 100])
+  })
+
+  test('is not used at all with a part of 0, until there is one', async () => {
+    const clock = handClock(0)
+    const pool = quotaPool(clock)
+    pool.divide(new Map([[digest, 0]]))
+    const { gate } = pool.lease({ ...LEASE, limits: { perSecond: 10 } })
+    let hasStarted = false
+    void gate.acquire(PRIORITY.live, going).then(() => (hasStarted = true))
+    await clock.advance(3_600_000)
+    expect(hasStarted).toBe(false)
+    pool.divide(new Map([[digest, 0.5]]))
+    await clock.advance(0)
+    expect(hasStarted).toBe(true)
+  })
+
+  test('what others had asked before is counted against the part', async () => {
+    const clock = handClock(3_600_000)
+    const pool = quotaPool(clock)
+    pool.divide(new Map([[digest, 0.5]]))
+    const { gate } = pool.lease({ ...LEASE, limits: { perMinute: 20 } })
+    pool.recallFor({
+      quota: digest,
+      by: 'acme/sessions/b',
+      spent: { requests: [{ atMs: clock.now() - 10_000, count: 7 }], untold: 0 },
+    })
+    pool.recallFor({
+      quota: quotaDigest('v', 'other'),
+      by: 'x',
+      spent: { requests: [{ atMs: clock.now(), count: 9 }], untold: 0 },
+    })
+    let count = 0
+    for (let i = 0; i < 10; i++) void gate.acquire(PRIORITY.live, going).then(release => (count++, release()))
+    await clock.advance(0)
+    expect(count).toBe(3)
+    await clock.advance(52_000)
+    expect(count).toBe(10)
+  })
+
+  test('another quota is not touched', async () => {
+    const clock = handClock(0, { autoAdvance: { quietMs: 1 } })
+    const pool = quotaPool(clock)
+    pool.divide(new Map([[digest, 0.1]]))
+    const { gate } = pool.lease({ ...LEASE, shared: 'another', limits: { perSecond: 10 } })
+    expect(mostWithin(await startTimes(gate, clock, 50), 1000)).toBe(10)
+  })
+})
+
+test('a task that comes again recalls its requests in place of what is known of it, so that none counts twice', async () => {
+  const clock = handClock(0)
+  const pool = quotaPool(clock)
+  const of = { vendor: 'v', shared: 'token', limits: { perHour: 20 }, by: 'acme/sessions/acme' }
+  const other = pool.lease({ ...of, by: 'acme/events/acme' })
+  const ask = async (gate: QuotaGate, count: number) => {
+    for (let i = 0; i < count; i++) (await gate.acquire(PRIORITY.live, going))()
+  }
+  const first = pool.lease(of)
+  await ask(first.gate, 8)
+  await clock.advance(60_000)
+  const spent = { ...first.spent(), untold: 0 }
+  first.end()
+  const again = pool.lease(of)
+  again.recall(spent)
+  let count = 0
+  const asking = (async () => {
+    for (;;) {
+      await ask(other.gate, 1)
+      count++
+    }
+  })()
+  void asking.catch(() => {})
+  await clock.advance(0)
+  for (let i = 0; i < 20; i++) await clock.advance(1)
+  expect(count).toBe(12)
 })

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { share } from '../../src/kafka/group.ts'
+import { share } from '../../src/kafka/numbers.ts'
 
 const fresh = { owned: [], generation: -1 }
 

@@ -1,0 +1,164 @@
+import { expect, onTestFinished, test } from 'vitest'
+import { systemClock } from '../../src/clock.ts'
+import { memoryKafka } from '../../src/conformance/memory-kafka.ts'
+import { noConnectMetrics } from '../../src/connect-metrics.ts'
+import { memoryRegistry } from '../../src/conformance/topics.ts'
+import { ERRORS, FlowError } from '../../src/errors.ts'
+import { openRunner, type TaskReport, type VersionedConnector } from '../../src/ingest/start.ts'
+import type { Kafka } from '../../src/kafka/port.ts'
+import { silentLog } from '../../src/log.ts'
+import { topicNames } from '../../src/topics.ts'
+import { draw } from './random.ts'
+import { tinyConnector, type TinyVendor } from './tiny.ts'
+import { base, PARTITIONS } from './world.ts'
+
+const NAME = 'acme-tiny'
+const ID = { connector: NAME, task: 0 }
+
+/** A runner on a Kafka in memory, with one tiny connector that is polled all the time. */
+async function bench() {
+  const clock = systemClock
+  const kafka = memoryKafka(() => clock.now())
+  const vendor: TinyVendor = { sessions: [], clock, luck: draw(1), pageRows: 10, failing: 0, longestMs: Infinity, reads: 0 }
+  const connector = tinyConnector(vendor, { longestMs: 3_600_000, lagMs: 0, lookbackMs: 3_600_000, durableResume: true })
+  const of = { name: NAME, connector, base: { ...base, pollIntervalMs: 10 }, config: {} }
+  const state: { connector: VersionedConnector | null } = { connector: { version: '1', of } }
+  const reports: TaskReport[] = []
+  const gauges = new Set<string>()
+  const ending = new AbortController()
+  const runner = await openRunner({
+    kafka: { ...kafka, maxMessageBytes: async () => new Map() } as unknown as Kafka,
+    registry: memoryRegistry,
+    names: topicNames('tiny'),
+    partitions: PARTITIONS,
+    clock,
+    log: silentLog,
+    metrics: {
+      inc: () => {},
+      observe: () => {},
+      set: name => gauges.add(name),
+      setStreamState: () => gauges.add('stream_state'),
+      remove: name => gauges.delete(name),
+      connect: noConnectMetrics,
+    },
+    signal: ending.signal,
+    isAlone: true,
+    refreshMs: Infinity,
+    connectorOf: name => (name === NAME ? state.connector : null),
+    onReport: (_id, report) => reports.push(report),
+  })
+  onTestFinished(async () => {
+    ending.abort()
+    await runner.close()
+  })
+  return { runner, kafka, vendor, state, of, reports, gauges }
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) {
+    await new Promise(resolve => {
+      setTimeout(resolve, 2)
+    })
+  }
+}
+
+/** Longer than several polls take here. */
+async function aWhile(): Promise<void> {
+  await new Promise(resolve => {
+    setTimeout(resolve, 100)
+  })
+}
+
+test('a task reads from when it is started until it is stopped, and then nothing of it is told any more', async () => {
+  const { runner, vendor, gauges } = await bench()
+  expect(runner.states()).toEqual([])
+  runner.start(ID)
+  expect(runner.ready()).toMatchObject({ ok: false, why: [`${NAME}/sessions/acme: starting`] })
+  await until(() => vendor.reads > 3)
+  expect(runner.ready().ok).toBe(true)
+  expect(runner.states()).toMatchObject([{ connector: NAME, stream: 'sessions', scope: 'acme', task: 0, restored: true }])
+  expect(gauges).toContain('stream_state')
+  await runner.stop(ID)
+  const { reads } = vendor
+  await aWhile()
+  expect(vendor.reads).toBe(reads)
+  expect(runner.states()).toEqual([])
+  expect([...gauges]).toEqual([])
+})
+
+test('it goes on at its cursor when it is started again, also when that is asked for while it stops', async () => {
+  const { runner, vendor, kafka } = await bench()
+  runner.start(ID)
+  await until(() => vendor.reads > 3)
+  const stopped = runner.stop(ID)
+  runner.start(ID)
+  await stopped
+  await until(() => runner.ready().ok && runner.states().length === 1)
+  const { reads } = vendor
+  await until(() => vendor.reads > reads)
+  const started = kafka
+    .committed('tiny-connect-offsets')
+    .map(({ value }) => (JSON.parse(String(value)) as { start: string }).start)
+  expect(new Set(started).size).toBe(1)
+  await runner.stop(ID)
+})
+
+test('a change of its connector starts it anew; starting it as it is changes nothing', async () => {
+  const { runner, vendor, state, of } = await bench()
+  runner.start(ID)
+  await until(() => vendor.reads > 1)
+  const [before] = runner.states()
+  runner.start(ID)
+  await aWhile()
+  expect(runner.states()[0]?.restored).toBe(true)
+  let reads = 0
+  const other = tinyConnector(
+    {
+      ...vendor,
+      get reads() {
+        return reads
+      },
+      set reads(to) {
+        reads = to
+      },
+    },
+    { longestMs: 3_600_000, lagMs: 0, lookbackMs: 0, durableResume: true },
+  )
+  state.connector = { version: '2', of: { ...of, connector: other } }
+  expect(reads).toBe(0)
+  runner.start(ID)
+  await until(() => reads > 1)
+  const old = vendor.reads
+  await aWhile()
+  expect(vendor.reads).toBe(old)
+  expect(runner.states()).toHaveLength(1)
+  expect(before?.connector).toBe(NAME)
+})
+
+test('a task whose vendor fails is FAILED with code and cure, and RUNNING again when it reads', async () => {
+  const { runner, vendor, reports } = await bench()
+  runner.start(ID)
+  await until(() => vendor.reads > 1)
+  vendor.failing = 1
+  await until(() => reports.at(-1)?.state === 'FAILED')
+  const [first, second] = (reports.at(-1)?.trace ?? '').split('\n')
+  expect(first).toMatch(/^SRC_SERVER_ERROR in sessions\/acme: .*[^)]\.$|^SRC_SERVER_ERROR in sessions\/acme: .*\)\.$/)
+  expect(second).toBe(ERRORS.SRC_SERVER_ERROR.cure)
+  vendor.failing = 0
+  await until(() => reports.at(-1)?.state === 'RUNNING')
+})
+
+test('a connector whose config cannot be read here fails its task, and is started when it can', async () => {
+  const { runner, vendor, state, of, reports } = await bench()
+  state.connector = { version: '1', of: new FlowError('CFG_INVALID', { path: 'access.token', hint: 'is missing' }) }
+  runner.start(ID)
+  await until(() => reports.length > 0)
+  expect(reports.at(-1)).toMatchObject({
+    state: 'FAILED',
+    trace: expect.stringContaining('CFG_INVALID in connector acme-tiny') as string,
+  })
+  state.connector = { version: '2', of }
+  runner.start(ID)
+  await until(() => vendor.reads > 1)
+  expect(reports.at(-1)).toEqual({ state: 'RUNNING' })
+})

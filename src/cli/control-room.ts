@@ -1,9 +1,10 @@
 /** The control room of a worker process: what is wanted and how it is, followed; the config file under watch; and, once the group is there, the herder. */
 import { dirname } from 'node:path'
+import { aborted } from '../abort.ts'
 import type { Clock } from '../clock.ts'
 import type { Surroundings } from '../control/check-config.ts'
 import { type Configs, openConfigs } from '../control/configs.ts'
-import { createHerder, type HerderOptions, keepStatuses } from '../control/herder.ts'
+import { createHerder, type DutiesOptions, type HerderOptions, keepStatuses } from '../control/herder.ts'
 import type { Herder, WantedConnector } from '../control/port.ts'
 import { openStatuses, type StatusStore } from '../control/statuses.ts'
 import { FlowError } from '../errors.ts'
@@ -29,19 +30,32 @@ export interface ControlRoomOptions {
   readonly signal: AbortSignal
   /** See `ConfigsOptions`. */
   readonly onLevel?: (logger: string, level: string | null) => void
-  /** The connectors of the file have changed. */
-  readonly onFile?: (setup: Setup) => void
+  readonly observer?: DutiesOptions['observer']
 }
 
 export interface ControlRoom {
   readonly configs: Configs
   readonly statuses: StatusStore
+  /** Resolves when it is known which connectors are wanted, or when the signal has aborted. */
+  readonly ready: Promise<void>
+  /** Why the stores are not followed just now; null: they are. */
+  whyNot(): string | null
   /** The connector with its references resolved on this machine, or why that cannot be. */
   connectorOf(wanted: Pick<WantedConnector, 'name'>): ConnectorToRun | FlowError
   /** Once, when the group is there: its leader's duties begin, and the file is watched from here on. */
-  herder(of: Pick<HerderOptions, 'workerId' | 'group' | 'whyNot' | 'clusterId' | 'tasksOf'>): Herder
+  herder(of: Pick<HerderOptions, 'workerId' | 'group' | 'whyNot' | 'clusterId'>): Herder
   /** When the tasks have ended: what they said last is written. Call it when the signal has aborted, or to end without it. */
   close(): Promise<void>
+}
+
+/** What configs are resolved and checked with. A class that the file has loaded by a path or package can be named by REST, too. */
+export function surroundingsOf(setup: Setup, io: Pick<Io, 'env'>): Surroundings {
+  const plugins = new Map(setup.plugins)
+  for (const { name, connector } of setup.connectors) {
+    const className = setup.config.connectors[name]?.['connector.class']
+    if (typeof className === 'string') plugins.set(className, connector)
+  }
+  return { env: io.env, folder: dirname(setup.config.file), plugins }
 }
 
 /** Starts following at once; the topics must be there. `configs.ready` and `statuses.ready` tell when all of them has been read. */
@@ -50,7 +64,7 @@ export function openControlRoom(options: ControlRoomOptions): ControlRoom {
   const { prefix, partitions } = setup.config.topics
   const ending = new AbortController()
   const signal = AbortSignal.any([options.signal, ending.signal])
-  const surroundings: Surroundings = { env: io.env, folder: dirname(setup.config.file), plugins: setup.plugins }
+  const surroundings = surroundingsOf(setup, io)
   const common = { kafka, prefix, clock, log, signal }
   const configs = openConfigs({
     ...common,
@@ -66,18 +80,19 @@ export function openControlRoom(options: ControlRoomOptions): ControlRoom {
   return {
     configs,
     statuses,
+    ready: Promise.race([configs.ready, aborted(signal)]),
+    whyNot: () => configs.why() ?? statuses.why(),
     connectorOf: ({ name }) => {
       const resolved = configs.resolved(name)
       if (resolved === null) return new FlowError('PLUGIN_UNKNOWN', { connector: name })
       return resolved.ok ? resolved.connector : resolved.error
     },
     herder: of => {
-      const parts = { ...common, ...of, configs, statuses }
-      ends.push(keepStatuses(parts))
+      const parts = { ...common, ...of, configs, statuses, version: ownVersion() }
+      ends.push(keepStatuses({ ...parts, observer: options.observer }))
       const changed = async (now: Setup) => {
         await prepareTopics(now, kafka)
         await configs.reload(now.written)
-        options.onFile?.(now)
       }
       ends.push(watchFile({ path: setup.config.file, io, setup, changed, clock, log, signal }))
       return createHerder({
@@ -91,7 +106,6 @@ export function openControlRoom(options: ControlRoomOptions): ControlRoom {
         },
         // Versions are kept for the longest lookback, and must be before the connector begins.
         prepare: connector => prepareTopics({ ...setup, connectors: [connector] }, kafka),
-        version: ownVersion(),
       })
     },
     async close() {

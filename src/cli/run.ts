@@ -6,14 +6,18 @@ import { createJudge } from '../alert/judge.ts'
 import { type Alerter, startAlerter } from '../alert/run.ts'
 import { type Clock, systemClock } from '../clock.ts'
 import { addressOf } from '../control/address.ts'
-import { FlowError } from '../errors.ts'
+import { connectorClasses } from '../control/classes.ts'
+import type { Herder } from '../control/port.ts'
+import { addControlRoutes } from '../control/rest/index.ts'
+import { resolveMap } from '../config.ts'
+import type { FlowError } from '../errors.ts'
 import type { Kafka } from '../kafka/port.ts'
 import { type KafkaWatch, watchKafka } from '../kafka/probe.ts'
 import type { Registry } from '../kafka/registry.ts'
-import type { Log } from '../log.ts'
+import { LEVEL_WORDS, type LevelWord, type Log, type LogLevels, ROOT_LOGGER } from '../log.ts'
 import { createMetrics, type Metrics } from '../metrics.ts'
 import { persist } from '../persist.ts'
-import { type RoleHealth, startHttp } from '../serve/http.ts'
+import { type HttpServer, type RoleHealth, startHttp } from '../serve/http.ts'
 import { type RunningServer, startServer } from '../serve/run.ts'
 import { shownRule } from '../rules.ts'
 import type { TopicNames } from '../topics.ts'
@@ -23,8 +27,8 @@ import { alertMetrics } from './alert-metrics.ts'
 import { readArgs } from './args.ts'
 import { bornForAggregator, bornForAlerter, bornForConnectors, bornForServer } from './births.ts'
 import { type Io, refuse } from './io.ts'
-import { ownStatuses, wantedOfFile } from './wanted.ts'
-import { type RunningWorker, startWorker } from './worker.ts'
+import { type ControlRoom, openControlRoom, surroundingsOf } from './control-room.ts'
+import { type RunningWorker, startWorker, type WorkerOptions } from './worker.ts'
 import { logOf, openKafka, openRegistry, prepareTopics, readSetup, registerSchemas, type Setup, zonesOf } from './setup.ts'
 
 const ROLES = ['worker', 'aggregator', 'server', 'alerter'] as const
@@ -51,6 +55,7 @@ export async function runCommand(argv: string[], io: Io): Promise<number> {
 class Process {
   readonly #setup: Setup
   readonly #roles: ReadonlySet<Role>
+  readonly #io: Io
   readonly #log: Log
   readonly #metrics: Metrics = createMetrics()
   readonly #clock: Clock = systemClock
@@ -60,7 +65,11 @@ class Process {
   readonly #kafka: Kafka
   readonly #registry: Registry
   #server: RunningServer | undefined
+  #room: ControlRoom | undefined
   #worker: RunningWorker | null = null
+  /** null until the worker is a member of its group. */
+  #herder: Herder | null = null
+  #clusterId: string | null = null
   #aggregator: Aggregator | undefined
   #alerter: Alerter | undefined
   /** From when the topics are there. */
@@ -71,6 +80,7 @@ class Process {
   constructor(setup: Setup, roles: ReadonlySet<Role>, io: Io) {
     this.#setup = setup
     this.#roles = roles
+    this.#io = io
     this.#log = io.log
     this.#signal = AbortSignal.any([io.signal, this.#ending.signal])
     this.#kafka = openKafka(setup, io.log)
@@ -95,6 +105,7 @@ class Process {
     if (this.#roles.has('server')) bornForServer(this.#metrics, names)
     if (this.#roles.has('alerter')) bornForAlerter(this.#metrics, config.alerts.alertmanager?.urls ?? [])
     if (this.#roles.has('server')) this.#server = startServer({ ...roleOptions, rules: config.alerts.rules.map(shownRule) })
+    const surroundings = surroundingsOf(this.#setup, this.#io)
     const http = await startHttp({
       ...config.http,
       log: this.#log,
@@ -103,6 +114,20 @@ class Process {
       version: ownVersion(),
       health: () => this.#health(),
       ...(this.#server ? { serve: this.#server.serve } : {}),
+      ...(this.#roles.has('worker')
+        ? {
+            control: app =>
+              addControlRoutes(app, {
+                herder: () => this.#herder,
+                starting: () => this.#starting,
+                classes: connectorClasses(surroundings.plugins),
+                resolve: map => resolveMap(map, surroundings),
+                clock: this.#clock,
+                log: this.#log,
+                version: ownVersion(),
+              }),
+          }
+        : {}),
     }).catch(async (error: unknown) => {
       this.#ending.abort()
       await this.#kafka.close()
@@ -113,7 +138,8 @@ class Process {
     try {
       await this.#patiently(async () => {
         await prepareTopics(this.#setup, this.#kafka)
-        await registerSchemas(this.#setup, this.#registry)
+        const [{ clusterId }] = await Promise.all([this.#kafka.describe(), registerSchemas(this.#setup, this.#registry)])
+        this.#clusterId = clusterId
       })
       this.#watch = watchKafka({
         kafka: this.#kafka,
@@ -123,20 +149,7 @@ class Process {
         ...WATCH,
       })
       if (!this.#signal.aborted && this.#roles.has('worker')) {
-        const { connectors, network } = this.#setup
-        const byName = new Map(connectors.map(connector => [connector.name, connector]))
-        const prefix = config.topics.prefix
-        this.#worker = await this.#patiently(() =>
-          startWorker({
-            ...roleOptions,
-            prefix,
-            address: addressOf(http.url),
-            wanted: wantedOfFile(connectors),
-            statuses: ownStatuses(),
-            connectorOf: ({ name }) => byName.get(name) ?? new FlowError('PLUGIN_UNKNOWN', { connector: name }),
-            network,
-          }),
-        )
+        await this.#startWorker(http, roleOptions)
         if (this.#worker) ends.push(this.#worker.done)
       }
       if (!this.#signal.aborted && this.#roles.has('aggregator')) {
@@ -155,12 +168,60 @@ class Process {
     const onRequest = this.#signal.aborted
     this.#ending.abort()
     await Promise.allSettled(ends)
+    await this.#room?.close()
     await this.#watch?.done
     await http.close()
     await this.#kafka.close()
     if (failure !== undefined && !onRequest) throw failure
     this.#log.info({}, 'stopped')
     return 0
+  }
+
+  async #startWorker({ port }: HttpServer, roleOptions: Pick<WorkerOptions, RoleOption>): Promise<void> {
+    const { config, network } = this.#setup
+    const room = openControlRoom({
+      ...roleOptions,
+      setup: this.#setup,
+      io: this.#io,
+      observer: this.#metrics.connect,
+      onLevel: (logger, level) => setLevel(this.#log.levels, logger, level),
+    })
+    this.#room = room
+    const { configs, statuses, ready } = room
+    const bear = () =>
+      bornForConnectors(
+        this.#metrics,
+        [...configs.connectors.keys()].flatMap(name => {
+          const resolved = configs.resolved(name)
+          return resolved?.ok === true ? [resolved.connector] : []
+        }),
+      )
+    configs.onChange(bear)
+    const { host } = config.http
+    const address = addressOf(`http://${host.includes(':') ? `[${host}]` : host}:${port}`)
+    const worker = await this.#patiently(() =>
+      startWorker({
+        ...roleOptions,
+        prefix: config.topics.prefix,
+        address,
+        wanted: configs,
+        known: ready,
+        statuses,
+        connectorOf: wanted => room.connectorOf(wanted),
+        observer: this.#metrics.connect,
+        network,
+      }),
+    )
+    if (worker === null) return
+    this.#worker = worker
+    const { group } = worker
+    group.onChange(() => this.#metrics.connect.leader(group.view().leader?.workerId ?? null))
+    this.#herder = room.herder({
+      workerId: address.workerId,
+      group: () => group.view(),
+      whyNot: () => group.whyNot() ?? room.whyNot(),
+      clusterId: () => this.#clusterId,
+    })
   }
 
   /** @param ownUrl What is listened on. @returns what ends with it. */
@@ -220,11 +281,19 @@ class Process {
   }
 }
 
+type RoleOption = 'kafka' | 'registry' | 'names' | 'partitions' | 'log' | 'metrics' | 'clock' | 'signal'
+
+/** As somebody has set it for all workers. @param level null: as at the top */
+function setLevel(levels: LogLevels, logger: string, level: string | null): void {
+  const word = level ?? levels.get(ROOT_LOGGER)?.level ?? 'INFO'
+  if (Object.hasOwn(LEVEL_WORDS, word)) levels.set(logger, word as LevelWord)
+}
+
 /** The topics that a role cannot do its work without. */
 function topicsOf(roles: ReadonlySet<Role>, names: TopicNames): string[] {
   const records = [names.sessions, names.messages, names.events]
   const needs: Record<Role, readonly string[]> = {
-    worker: [...records, names.rejects, names.progress, names.offsets, names.versions],
+    worker: [...records, names.rejects, names.progress, names.offsets, names.versions, names.configs, names.status],
     aggregator: [...records, names.progress, names.series, names.aggregateState, names.aggregateOffsets],
     server: [names.series, names.progress, names.aggregateOffsets, names.alerts],
     alerter: [names.series, names.progress, names.aggregateOffsets, names.alerts],

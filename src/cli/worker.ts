@@ -11,10 +11,12 @@ import type { PartitionName } from '../ingest/cursor.ts'
 import { errorFields, type Log } from '../log.ts'
 import { workerGroupId } from '../topics.ts'
 
-export interface WorkerOptions extends Omit<RunnerOptions, 'connectorOf' | 'onReport'> {
+export interface WorkerOptions extends Omit<RunnerOptions, 'connectorOf' | 'onReport' | 'onWrote'> {
   readonly prefix: string
   readonly address: Address
   readonly wanted: Wanted
+  /** When it is known which connectors are wanted: nothing is started before. */
+  readonly known: Promise<void>
   readonly statuses: Statuses
   /** The connector with its references resolved on this machine, or why that cannot be. Never throws. */
   readonly connectorOf: (connector: WantedConnector) => ConnectorToRun | FlowError
@@ -31,7 +33,7 @@ export interface RunningWorker {
 
 /** @throws FlowError REGISTRY_UNREACHABLE, REGISTRY_INCOMPATIBLE, KAFKA_UNREACHABLE; nothing runs then. */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
-  const { kafka, prefix, address, wanted, statuses, connectorOf, observer, clock, log, signal } = options
+  const { kafka, prefix, address, wanted, known, statuses, connectorOf, observer, clock, log, signal } = options
   const joined = Promise.withResolvers<WorkerGroup>()
   const runner = await openRunner({
     ...options,
@@ -40,7 +42,9 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
       return connector === undefined ? null : { version: connector.version, of: connectorOf(connector) }
     },
     onReport: (id, report) => void joined.promise.then(group => group.report(id, report)),
+    onWrote: (id, topics) => statuses.wrote(id, topics),
   })
+  await known
   const group = startGroup({
     kafka,
     groupId: workerGroupId(prefix),

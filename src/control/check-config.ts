@@ -1,9 +1,9 @@
 /**
- * What may be asked for over REST, and what is shown of a config: secrets are references only and never leave in clear, a class is one that this
- * installation has, and the connector's own schema decides over the rest.
+ * What a config comes to on this machine, and what is shown of it: secrets never leave in clear, and a class that came by REST is one that this installation
+ * has. What is refused, and in which words, stands in `validate.ts`.
  */
 import { createHash } from 'node:crypto'
-import { CONNECTOR_NAME, CONNECTOR_NAMES, type ConnectorMap, resolveMap } from '../config.ts'
+import { type ConnectorMap, resolveMap } from '../config.ts'
 import { SECRET_KEY } from '../config-file.ts'
 import { shown } from '../config-values.ts'
 import { asFlowError, FlowError } from '../errors.ts'
@@ -12,7 +12,7 @@ import { hideSecret } from '../log.ts'
 import { parseConnectorConfig, secretsByKey } from '../source/config.ts'
 import type { Connector } from '../source/contract.ts'
 import { builtInIds, findConnector, type Plugins } from '../source/registry.ts'
-import { type Config, ControlError } from './port.ts'
+import type { Config } from './port.ts'
 
 /** What this machine resolves configs with. */
 export interface Surroundings {
@@ -39,12 +39,12 @@ export type Resolved = {
     }
 )
 
+/** Stands in answers for a secret, and in requests for the one that is stored. */
 export const HIDDEN = '[hidden]'
 /** A whole value that is one reference. */
 const REFERENCE = /^\s*\$\{(env|file):[^${}]+\}\s*$/
 /** `https://user:password@host`. */
-const CREDENTIALS = /\/\/[^/\s@]*:[^/\s@]*@/
-const VALIDATE = '/connector-plugins/{connectorType}/config/validate'
+export const CREDENTIALS = /\/\/[^/\s@]*:[^/\s@]*@/
 
 /**
  * The connector that a map stands for, its references resolved on this machine.
@@ -62,7 +62,8 @@ export async function resolveConnector(
     const why = `${error.code}: ${error.message}\n${error.cure}`
     return { ok: false as const, error, why, faults, plugin, digest: digestOf([written, why]) }
   }
-  const wanted = written['connector.class']
+  const { map, faults: unresolved } = resolveMap(written, { env, folder })
+  const wanted = map['connector.class']
   if (typeof wanted !== 'string' || wanted.trim() === '') {
     const message = 'is missing: it names the connector; `colloquy plugins` lists them'
     return failed(invalid(name, `connector.class ${message}`), [{ key: 'connector.class', message }], null)
@@ -75,7 +76,6 @@ export async function resolveConnector(
     const error = asFlowError(thrown)
     return failed(error, [{ key: 'connector.class', message: error.message }], null)
   }
-  const { map, faults: unresolved } = resolveMap(written, { env, folder })
   const parsed = parseConnectorConfig(name, map, plugin)
   const prefix = `connectors.${name}`
   const faults = [
@@ -112,49 +112,6 @@ function invalid(connector: string, hint: string): FlowError {
   return new FlowError('CFG_INVALID', { connector, hint })
 }
 
-/**
- * Why a config that came by REST is refused, in Kafka Connect's words; null: it is not. `[hidden]` must have been replaced by what is stored.
- *
- * @param config Scalars as text, `name` in it.
- */
-export async function refuseConfig(name: string, config: Config, at: Surroundings): Promise<ControlError | null> {
-  if (!CONNECTOR_NAME.test(name)) return new ControlError(400, inWords([`name ${CONNECTOR_NAMES}`]))
-  const className = config['connector.class']
-  if (className === undefined || className.trim() === '')
-    return new ControlError(400, 'Connector config contains no connector type: give it the key connector.class')
-  const resolved = await resolveConnector(name, config, 'rest', at)
-  const plugin = resolved.ok ? resolved.connector.connector : resolved.plugin
-  if (plugin === null && !resolved.ok) {
-    const known = [...builtInIds(), ...at.plugins.keys()]
-    if (known.includes(className)) return new ControlError(400, inWords(resolved.faults.map(inOneLine)))
-    return new ControlError(
-      400,
-      `Failed to find any class that implements Connector and which name matches ${shown(className)}, available connectors are: ${known.join(', ')}`,
-    )
-  }
-  const literal = new Set(literalSecrets(config, plugin))
-  const faults = [
-    ...[...literal].map(key => `${key} is a secret: give it as a reference, \${env:NAME} or \${file:PATH}, never as it is`),
-    ...Object.entries(config)
-      .filter(([key, value]) => !literal.has(key) && CREDENTIALS.test(value))
-      .map(([key]) => `${key} holds credentials: take them out of the address`),
-    ...(resolved.ok ? [] : resolved.faults.filter(({ key }) => key === null || !literal.has(key)).map(inOneLine)),
-  ]
-  return faults.length === 0 ? null : new ControlError(400, inWords(faults))
-}
-
-function inOneLine({ key, message }: { readonly key: string | null; readonly message: string }): string {
-  return key === null ? message : `${key} ${message}`
-}
-
-function inWords(faults: readonly string[]): string {
-  return [
-    `Connector configuration is invalid and contains the following ${faults.length} error(s):`,
-    ...faults,
-    `You can also find the above list of errors at the endpoint \`${VALIDATE}\``,
-  ].join('\n')
-}
-
 /** Keys of secrets whose value is no reference. */
 export function literalSecrets(map: ConnectorMap, connector: Connector | null): string[] {
   const isSecret = secretTest(connector)
@@ -167,7 +124,8 @@ function secretTest(connector: Connector | null): (key: string) => boolean {
   return key => keys.get(key) ?? SECRET_KEY.test(key)
 }
 
-function isReference(value: ConnectorMap[string]): boolean {
+/** Whether it is a reference and nothing else: what a secret that is stored on a topic must be. */
+export function isReference(value: ConnectorMap[string]): boolean {
   return [value].flat().every(each => typeof each === 'string' && REFERENCE.test(each))
 }
 

@@ -3,7 +3,8 @@
  * changes are made by the leader, one after another, each of which sees the one before.
  */
 import type { Clock } from '../clock.ts'
-import type { ConnectorMap } from '../config.ts'
+import type { ConnectMetrics } from '../connect-metrics.ts'
+import { type ConnectorMap, resolveMap } from '../config.ts'
 import { asFlowError } from '../errors.ts'
 import { cursorKey, type PartitionName, progressKey } from '../ingest/cursor.ts'
 import { doorOf } from '../ingest/door.ts'
@@ -16,9 +17,10 @@ import {
   type SourcePartition,
   STEADY_PART,
 } from '../ingest/source-partition.ts'
+import { partitionsByTask } from '../ingest/tasks.ts'
 import { errorFields, type Log } from '../log.ts'
 import { quotaLimits, quotaShare } from '../source/config.ts'
-import { refuseConfig, resolveConnector, shownConfig, type Surroundings, withStored } from './check-config.ts'
+import { resolveConnector, shownConfig, type Surroundings, withStored } from './check-config.ts'
 import {
   changesKey,
   type ConfigRecord,
@@ -36,6 +38,7 @@ import { changeStored, type OffsetsOptions, readSeen, readStored, type StoredOff
 import {
   type Config,
   type ConnectorInfo,
+  type ConnectorState,
   type ConnectorStatusAnswer,
   ControlError,
   type GroupView,
@@ -51,8 +54,9 @@ import {
   type TaskState,
 } from './port.ts'
 import type { StatusStore } from './statuses.ts'
-import { type PartitionOf, plainTasks } from './tasks.ts'
+import { connectorClasses } from './classes.ts'
 import { changeOffset, type Changed, type OffsetAsk, readAsk, requestsFor, secondsFor, seenOf } from './time-machine.ts'
+import { invalidConfig, validate, wrongConfig } from './validate.ts'
 
 export interface HerderOptions extends OffsetsOptions {
   /** `host:port` of this worker's listener. */
@@ -63,10 +67,6 @@ export interface HerderOptions extends OffsetsOptions {
   readonly surroundings: Surroundings
   readonly clusterId: () => string | null
   readonly whyNot: () => string | null
-  /** The source partitions of each task, by its number. Default: even runs of them in order. */
-  readonly tasksOf?: (connector: ConnectorToRun) => readonly (readonly PartitionOf[])[]
-  /** Why a config that came by REST is refused; null: it is not. Default: `refuseConfig`. */
-  readonly refuse?: (name: string, config: Config) => Promise<ControlError | null>
   /** Makes ready what a connector needs beside its config (the retention of versions follows the longest lookback). Awaited before it is wanted. */
   readonly prepare?: (connector: ConnectorToRun) => Promise<void>
   /** Version of the product, in statuses. */
@@ -88,8 +88,6 @@ const CONFLICT = 'Cannot complete request because of a conflicting operation (e.
 
 export function createHerder(options: HerderOptions): Herder {
   const { configs, statuses, group, surroundings, workerId, clock, log, signal } = options
-  const tasksOf = options.tasksOf ?? plainTasks
-  const refuse = options.refuse ?? ((name: string, config: Config) => refuseConfig(name, config, surroundings))
   const version = options.version === undefined ? {} : { version: options.version }
 
   function wanted(name: string, message = `Connector ${name} not found`) {
@@ -104,10 +102,10 @@ export function createHerder(options: HerderOptions): Herder {
   }
 
   /** None of a stopped connector, nor of one that cannot be resolved. */
-  function tasks(name: string): readonly (readonly PartitionOf[])[] {
+  function tasks(name: string): ReturnType<typeof partitionsByTask> {
     const resolved = configs.resolved(name)
     if (configs.connectors.get(name)?.target === 'STOPPED' || resolved?.ok !== true) return []
-    return tasksOf(resolved.connector)
+    return partitionsByTask(resolved.connector)
   }
 
   function typeOf(name: string): ConnectorInfo['type'] {
@@ -205,10 +203,17 @@ export function createHerder(options: HerderOptions): Herder {
     const plugin = resolving.ok ? resolving.connector.connector : resolving.plugin
     // Of another class, the secret may be another's.
     const config = withStored(asked, stored?.['connector.class'] === className ? stored : undefined, plugin)
-    const refused = await refuse(name, config)
+    const answer = await validate(config, {
+      classes: connectorClasses(surroundings.plugins),
+      resolve: map => resolveMap(map, surroundings),
+      stored: null,
+    })
+    const refused = invalidConfig(answer)
     if (refused !== null) throw refused
     const resolved = await resolveConnector(name, config, 'rest', surroundings)
-    if (resolved.ok) await options.prepare?.(resolved.connector)
+    // What only the whole of it shows, such as two scopes of one name.
+    if (!resolved.ok) throw new ControlError(400, wrongConfig([resolved.error.details.hint ?? resolved.error.message]))
+    await options.prepare?.(resolved.connector)
     return { key: connectorKey(name), value: { properties: config } }
   }
 
@@ -494,11 +499,14 @@ export function createHerder(options: HerderOptions): Herder {
 }
 
 export interface DutiesOptions {
+  /** Told of connectors while this worker leads. */
+  readonly observer?: Pick<ConnectMetrics, 'connector' | 'startup'> | undefined
+  /** Version of the product, for the observer. */
+  readonly version?: string
   readonly workerId: string
   readonly group: () => GroupView
   readonly configs: Configs
   readonly statuses: StatusStore
-  readonly tasksOf?: HerderOptions['tasksOf']
   readonly clock: Clock
   readonly log: Log
   readonly signal: AbortSignal
@@ -512,13 +520,28 @@ const DUTY_MS = 2_000
  * leads. @returns what resolves when the signal has ended it
  */
 export async function keepStatuses(options: DutiesOptions): Promise<void> {
-  const { configs, clock, log, signal } = options
+  const { configs, clock, log, signal, observer, version = '' } = options
+  const shown = new Map<string, Reported>()
+  const show = (now: ReadonlyMap<string, Reported>) => {
+    for (const name of shown.keys()) {
+      if (now.has(name)) continue
+      shown.delete(name)
+      observer?.connector(name, null)
+    }
+    for (const [name, { state, class: className }] of now) {
+      const before = shown.get(name)
+      if (before?.state === state && before.class === className) continue
+      shown.set(name, { state, class: className })
+      observer?.connector(name, { state, class: className, version })
+      if (state === 'RUNNING' || state === 'FAILED') observer?.startup('connector', state === 'RUNNING')
+    }
+  }
   let woken = Promise.withResolvers<void>()
   const forget = configs.onChange(() => woken.resolve())
   await Promise.race([Promise.all([configs.ready, options.statuses.ready]), untilAborted(signal)])
   while (!signal.aborted) {
     try {
-      await keepOnce(options)
+      show(await keepOnce(options))
     } catch (thrown) {
       log.warn(errorFields(asFlowError(thrown)), 'statuses of connectors could not be written, trying again')
     }
@@ -528,19 +551,27 @@ export async function keepStatuses(options: DutiesOptions): Promise<void> {
   forget()
 }
 
-async function keepOnce({ workerId, group, configs, statuses, tasksOf = plainTasks }: DutiesOptions): Promise<void> {
+interface Reported {
+  readonly state: ConnectorState
+  readonly class: string
+}
+
+/** @returns what was reported: the connectors, where this worker leads */
+async function keepOnce({ workerId, group, configs, statuses }: DutiesOptions): Promise<ReadonlyMap<string, Reported>> {
   const { leader, generation } = group()
-  if (leader?.isMe !== true) return
+  const reported = new Map<string, Reported>()
+  if (leader?.isMe !== true) return reported
   const told: Promise<void>[] = []
-  for (const { name, target } of configs.connectors.values()) {
+  for (const { name, target, written } of configs.connectors.values()) {
     const resolved = configs.resolved(name)
     const isWrong = resolved?.ok === false && target !== 'STOPPED'
     const state = isWrong ? 'FAILED' : target
     const trace = isWrong ? { trace: resolved.why } : {}
+    reported.set(name, { state, class: String(written['connector.class'] ?? '') })
     const stands = statuses.connector(name)
     const isSaid = stands?.state === state && stands.trace === trace.trace && stands.workerId === workerId
     if (!isSaid) told.push(statuses.tell({ connector: name }, { state, workerId, generation, ...trace }))
-    const count = target === 'STOPPED' || resolved?.ok !== true ? 0 : tasksOf(resolved.connector).length
+    const count = target === 'STOPPED' || resolved?.ok !== true ? 0 : partitionsByTask(resolved.connector).length
     for (const { task } of statuses.tasksOf(name)) if (task >= count) told.push(statuses.tell({ connector: name, task }, null))
   }
   for (const [name, { hasOwn, tasks }] of statuses.all()) {
@@ -550,6 +581,7 @@ async function keepOnce({ workerId, group, configs, statuses, tasksOf = plainTas
     told.push(statuses.resetTopics(name))
   }
   await Promise.all(told)
+  return reported
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {

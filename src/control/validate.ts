@@ -2,9 +2,10 @@
  * Whether a config would do, key by key, in the shape of Kafka Connect's `…/config/validate`: what forms are built of, and what a connector that is
  * created or changed is held to.
  */
-import type { ConnectorMap } from '../config.ts'
+import { CONNECTOR_NAME, CONNECTOR_NAMES, type ConnectorMap } from '../config.ts'
 import { without } from '../log.ts'
 import { parseConnectorConfig } from '../source/config.ts'
+import { CREDENTIALS, HIDDEN, isReference } from './check-config.ts'
 import type { ConnectorClasses } from './classes.ts'
 import { type Definition, type Key, keysOf } from './definitions.ts'
 import { type Config, ControlError } from './port.ts'
@@ -43,8 +44,6 @@ export interface ValidateMeans {
   readonly stored: Config | null
 }
 
-/** Stands in answers for a secret, and in requests for the one that is stored. */
-export const HIDDEN = '[hidden]'
 const CLASS = 'connector.class'
 /** Faults of connectors that are still unnamed are found under this name. */
 const UNNAMED = 'unnamed'
@@ -121,11 +120,6 @@ export async function definitionsOf(classes: ConnectorClasses, plugin: string): 
   return keysOf(found.connector).map(({ definition }) => definition)
 }
 
-/** Whether the text is a reference and nothing else: what a secret that is stored on a topic must be. */
-export function isReference(text: string): boolean {
-  return /^\$\{(?:env|file):[^{}]+\}$/.test(text.trim())
-}
-
 async function unknownClass(status: number, className: string, classes: ConnectorClasses): Promise<ControlError> {
   const there = (await classes.list()).map(each => each.className).join(', ')
   return new ControlError(
@@ -151,8 +145,7 @@ function errorsOf(
   )
   const required = new Set(keys.filter(({ definition }) => definition.required).map(({ definition }) => definition.name))
   const report = (key: string, what: string) => {
-    const place = errors.get(key) ?? []
-    errors.set(key, [...place, `Invalid value for configuration ${key}: ${what}`])
+    errors.set(key, [...(errors.get(key) ?? []), `Invalid value for configuration ${key}: ${what}`])
   }
   const missing = (key: string) => errors.set(key, [`Missing required configuration "${key}" which has no default value.`])
 
@@ -170,19 +163,23 @@ function errorsOf(
       else if (stored?.[key] === undefined) report(key, `${HIDDEN} keeps what is stored, and nothing is: give a reference`)
     }
   }
-  if ((given['name'] ?? '') === '') missing('name')
+  const name = given['name'] ?? ''
+  if (name === '') missing('name')
+  else if (!CONNECTOR_NAME.test(name)) report('name', CONNECTOR_NAMES)
+  for (const [key, value] of Object.entries(written))
+    if (CREDENTIALS.test(value)) report(key, 'holds credentials: take them out of the address')
 
   const { map: values, faults } = resolve(written)
   for (const [key, message] of faults) report(key, message)
-  const name = written['name'] === undefined || written['name'] === '' ? UNNAMED : written['name']
+  const place = name === '' ? UNNAMED : name
   // A secret of any form is there, so that it is not missing.
-  const parsed = parse(name, { ...values, ...Object.fromEntries([...unseen].map(key => [key, 'x'.repeat(32)])) })
+  const parsed = parse(place, { ...values, ...Object.fromEntries([...unseen].map(key => [key, 'x'.repeat(32)])) })
   if (parsed.ok) return errors
   const behind = Object.keys(values)
     .filter(key => values[key] !== written[key])
     .flatMap(key => [values[key] ?? []].flat().map(String))
   for (const { path, message } of parsed.faults) {
-    const key = path.slice(`connectors.${name}.`.length) || CLASS
+    const key = path.slice(`connectors.${place}.`.length) || CLASS
     if (unseen.has(key) || errors.has(key)) continue
     if (message === 'is required' && (required.has(key) || passwords.has(key))) missing(key)
     // What a reference stands for is nobody's to read by REST.

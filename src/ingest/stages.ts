@@ -4,6 +4,7 @@ import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Http, Stream } from '../source/contract.ts'
 import { rowContext, type RowContext } from '../source/records.ts'
+import type { TopicNames } from '../topics.ts'
 import { commit, type CommitParts } from './commit.ts'
 import { writeCursor } from './cursor.ts'
 import type { DerivedSessions } from './derived.ts'
@@ -40,6 +41,8 @@ export interface StageParts extends CommitParts {
   readonly shown?: ShownTransfers | undefined
   /** Called after each commit that reports progress. */
   readonly onCommit: () => void
+  /** Called after each commit with the topics that have records of it. */
+  readonly onWrote?: ((topics: readonly string[]) => void) | undefined
 }
 
 /** When a batch is committed though more could be read at once. */
@@ -138,6 +141,7 @@ export function stagesOf(parts: StageParts): Stages {
     const tookMs = performance.now() - beganMs
     count(parts, batch, tookMs / 1000)
     work.committed({ rows: batch.rows, records: batch.emitted, rejects, tookMs })
+    parts.onWrote?.(topicsOf(batch, to.names))
     delay.committed(batch.transfers, reader.isBehind, clock.now())
     closeBatch()
     if (!isProgress) return
@@ -242,6 +246,14 @@ export function stagesOf(parts: StageParts): Stages {
       await clock.sleep(Math.max(1, reader.dueAt() - clock.now()), signal)
     },
   }
+}
+
+function topicsOf(batch: Batch, names: TopicNames): string[] {
+  return [
+    ...(batch.sessions > 0 ? [names.sessions] : []),
+    ...(batch.messages > 0 ? [names.messages] : []),
+    ...(batch.events > 0 ? [names.events] : []),
+  ]
 }
 
 function count({ metrics, to }: StageParts, batch: Batch, commitSeconds: number): void {

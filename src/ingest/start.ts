@@ -40,6 +40,8 @@ export interface RunnerOptions extends SharedOptions {
   readonly connectorOf: (name: string) => VersionedConnector | null
   /** Called whenever a task fails or gets on again. */
   readonly onReport?: (id: TaskId, report: TaskReport) => void
+  /** Called after each commit of a task with the topics that it has written sessions, messages and events to. */
+  readonly onWrote?: (id: TaskId, topics: readonly string[]) => void
   readonly log: Log
   readonly metrics: IngestMetrics
   readonly signal: AbortSignal
@@ -187,6 +189,7 @@ export async function openRunner(options: RunnerOptions): Promise<TaskRunner> {
   /** All source partitions of the task, until they have ended. */
   async function runAll(id: TaskId, of: ConnectorToRun | FlowError, stopping: AbortSignal, ends: Running['ends']): Promise<void> {
     const states: PartitionHealth[] = []
+    let hasStarted = false
     try {
       if (of instanceof FlowError) throw of
       const mine = cutIntoTasks(of)[id.task] ?? []
@@ -197,12 +200,15 @@ export async function openRunner(options: RunnerOptions): Promise<TaskRunner> {
       const others = Promise.withResolvers<void>()
       const more = { stopping, httpSpec, shown, states, report, ends, others: others.promise }
       const all = mine.map(partition => runOne(id, of, partition, more))
+      hasStarted = true
+      metrics.connect.startup('task', true)
       // Their leases hold requests back meanwhile.
       void recallOthers(of, mine).then(others.resolve)
       await Promise.all(all)
     } catch (thrown) {
       const error = asFlowError(thrown)
       log.error({ ...errorFields(error), ...id }, 'task cannot run')
+      if (!hasStarted) metrics.connect.startup('task', false)
       onReport(id, { state: 'FAILED', trace: traceOf(`connector ${id.connector}`, error) })
     }
   }
@@ -280,6 +286,7 @@ export async function openRunner(options: RunnerOptions): Promise<TaskRunner> {
         reader?.asked()
         metrics.inc('vendor_requests_total', { connector: name, outcome })
         metrics.observe('vendor_request_seconds', { connector: name }, seconds)
+        if (outcome !== 'ok') metrics.connect.retried({ connector: name, task })
         if (outcome === 'SRC_RATE_LIMITED') state.set('throttled')
       },
     })
@@ -299,6 +306,7 @@ export async function openRunner(options: RunnerOptions): Promise<TaskRunner> {
       shown: more.shown,
       fault: options.fault ?? (() => {}),
       onReader: to => (reader = to),
+      onWrote: topics => options.onWrote?.({ connector: name, task }, topics),
       onDemand: (hotMs, perHour) => demand.told(hotMs, perHour),
     })
     quota.end()
@@ -354,7 +362,7 @@ export async function openRunner(options: RunnerOptions): Promise<TaskRunner> {
   }
 }
 
-export interface IngestOptions extends Omit<RunnerOptions, 'connectorOf' | 'onReport'> {
+export interface IngestOptions extends Omit<RunnerOptions, 'connectorOf' | 'onReport' | 'onWrote'> {
   readonly connectors: readonly ConnectorToRun[]
 }
 

@@ -58,6 +58,7 @@ export interface TaskParts {
   readonly onReader: (reader: Reader) => void
   readonly onDemand?: NonNullable<ReaderParts['onDemand']>
   readonly shown?: StageParts['shown']
+  readonly onWrote?: StageParts['onWrote']
 }
 
 const FIRST_PAUSE_MS = 1_000

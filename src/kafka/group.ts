@@ -70,7 +70,6 @@ export async function join(parts: GroupParts, options: JoinOptions): Promise<Mem
   let isJoining = true
   /** Ends the pause between two heartbeats, to join again. */
   let nudge = new AbortController()
-  let isNudged = false
 
   function forget(): void {
     memberId = ''
@@ -80,7 +79,7 @@ export async function join(parts: GroupParts, options: JoinOptions): Promise<Mem
 
   async function joinOnce(): Promise<void> {
     coordinator = await cluster.findGroupCoordinator({ groupId, coordinatorType: 0 })
-    isNudged = false
+    nudge = new AbortController()
     const joined = await coordinator.joinGroup({
       groupId,
       sessionTimeout: sessionTimeoutMs,
@@ -155,10 +154,9 @@ export async function join(parts: GroupParts, options: JoinOptions): Promise<Mem
 
   /** Beats until the group is in motion, has gone on without us, or we have something new to say; returns to join again. */
   async function beat(): Promise<void> {
-    while (!leaving.signal.aborted && !isNudged) {
-      nudge = new AbortController()
+    while (!leaving.signal.aborted && !nudge.signal.aborted) {
       await pause(beatMs, AbortSignal.any([leaving.signal, nudge.signal]))
-      if (leaving.signal.aborted || isNudged) return
+      if (leaving.signal.aborted || nudge.signal.aborted) return
       try {
         coordinator ??= await cluster.findGroupCoordinator({ groupId, coordinatorType: 0 })
         await coordinator.heartbeat({ groupId, groupGenerationId: generation, memberId })
@@ -210,10 +208,7 @@ export async function join(parts: GroupParts, options: JoinOptions): Promise<Mem
       const patienceMs = isJoining ? rebalanceTimeoutMs + REJOIN_GRACE_MS : SILENCE_MS
       return silentMs > patienceMs ? `has had no answer from its group for ${Math.round(silentMs / 1000)} s` : null
     },
-    rejoin: () => {
-      isNudged = true
-      nudge.abort()
-    },
+    rejoin: () => nudge.abort(),
     leave: async () => {
       if (leaving.signal.aborted) return
       leaving.abort()

@@ -83,7 +83,7 @@ export async function joinGroup(parts: GroupParts, options: GroupOptions): Promi
       assigned = []
       tell([], true)
     },
-    onLost: error => void telling.then(() => options.onLost(error)),
+    onLost: why => void telling.then(() => options.onLost(why)),
   })
   return {
     problem: () => member.problem(),

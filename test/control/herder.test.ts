@@ -94,14 +94,14 @@ describe('a connector', () => {
     expect(
       later.herder.taskConfigs('acme').map(({ id, config }) => [id.task, JSON.parse(config['source.partitions'] ?? '')]),
     ).toEqual([
-      [0, [{ stream: 'sessions', scope: 'a' }]],
       [
-        1,
+        0,
         [
+          { stream: 'sessions', scope: 'a' },
           { stream: 'sessions', scope: 'b' },
-          { stream: 'sessions', scope: 'c' },
         ],
       ],
+      [1, [{ stream: 'sessions', scope: 'c' }]],
     ])
   })
 
@@ -121,16 +121,16 @@ describe('a connector', () => {
   test.each([
     [
       { 'access.token': 'in-clear' },
-      /^Connector configuration is invalid and contains the following 1 error\(s\):\naccess\.token is a secret/,
+      /^Connector configuration is invalid and contains the following 1 error\(s\):\nInvalid value for configuration access\.token: takes a reference such as \$\{env:NAME\}/,
     ],
-    [{ 'access.token': 'x${env:TOKEN}' }, /access\.token is a secret/],
-    [{ 'access.token': '[hidden]' }, /access\.token is a secret/],
+    [{ 'access.token': 'x${env:TOKEN}' }, /access\.token: takes a reference/],
+    [{ 'access.token': '[hidden]' }, /access\.token: \[hidden\] keeps what is stored, and nothing is/],
     [{ 'access.token': '' }, /access\.token/],
-    [{ 'api.key': 'in-clear' }, /api\.key is a secret.*\n?/],
-    [{ 'base.url': 'https://me:hunter2@host' }, /base\.url holds credentials/],
-    [{ 'access.token': '${env:NOWHERE}' }, /access\.token the environment has no NOWHERE/],
-    [{ 'access.token': '${vault:x}' }, /access\.token is a secret/],
-    [{ 'poll.interval.ms': 'often' }, /poll\.interval\.ms takes/],
+    [{ 'api.key': 'in-clear' }, /configuration api\.key: /],
+    [{ 'base.url': 'https://me:hunter2@host' }, /base\.url: holds credentials/],
+    [{ 'access.token': '${env:NOWHERE}' }, /access\.token: the environment has no NOWHERE/],
+    [{ 'access.token': '${vault:x}' }, /access\.token: takes a reference/],
+    [{ 'poll.interval.ms': 'often' }, /poll\.interval\.ms: takes/],
     [
       { 'tasks.max': '0', bot: 'x' },
       /2 error\(s\):\n(?:.*\n)*You can also find the above list of errors at the endpoint `\/connector-plugins\/\{connectorType\}\/config\/validate`$/,

@@ -13,7 +13,7 @@ test('the Go client of Redpanda Console takes a connector through its whole life
   const life = await liveByGoClient({
     url,
     token: 'the-token',
-    name: 'go client',
+    name: 'go-client',
     className: 'botmaker',
     config: { 'access.token': '${env:TOKEN}', account: 'acme', 'tasks.max': 2, 'include.events': false },
   })

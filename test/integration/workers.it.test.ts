@@ -129,6 +129,15 @@ describe('three workers with one config', () => {
     await Promise.all([first, third].map(ready))
   }, 300_000)
 
+  test('what the leader had is read by the other when it is killed', async () => {
+    await first.kill('SIGKILL')
+    expect(await shared('the other has all', [third])).toBe(total)
+    await ready(third)
+    first = begin()
+    expect(await shared('the two share', [first, third])).toBe(total)
+    await Promise.all([first, third].map(ready))
+  }, 300_000)
+
   test('and every session, message and event of every vendor is on the topics once', async () => {
     await until(
       'all streams are live',

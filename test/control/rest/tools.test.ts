@@ -82,30 +82,30 @@ describe('kafbat', () => {
         'PUT',
         '/connector-plugins/botmaker/config/validate',
         [200],
-        { ...CONFIG, name: 'kafbat made', account: 'acme', 'tasks.max': 2, 'include.events': false },
+        { ...CONFIG, name: 'kafbat-made', account: 'acme', 'tasks.max': 2, 'include.events': false },
       ],
-      ['POST', '/connectors', [201], { name: 'kafbat made', config: { ...CONFIG, account: 'acme', 'tasks.max': 2 } }],
+      ['POST', '/connectors', [201], { name: 'kafbat-made', config: { ...CONFIG, account: 'acme', 'tasks.max': 2 } }],
       ['GET', '/connectors?expand=status&expand=info', [200]],
-      ['GET', '/connectors/kafbat%20made', [200]],
-      ['GET', '/connectors/kafbat%20made/config', [200]],
-      ['GET', '/connectors/kafbat%20made/status', [200]],
-      ['GET', '/connectors/kafbat%20made/tasks', [200]],
-      ['GET', '/connectors/kafbat%20made/tasks/0/status', [200]],
-      ['GET', '/connectors/kafbat%20made/topics', [200]],
-      ['PUT', '/connectors/kafbat%20made/config', [200], { ...CONFIG, account: 'acme', 'tasks.max': 3, name: 'kafbat made' }],
-      ['POST', '/connectors/kafbat%20made/restart?includeTasks=false&onlyFailed=false', [204]],
-      ['POST', '/connectors/kafbat%20made/restart?includeTasks=true&onlyFailed=true', [202]],
-      ['POST', '/connectors/kafbat%20made/tasks/1/restart', [204]],
-      ['PUT', '/connectors/kafbat%20made/pause', [202]],
-      ['PUT', '/connectors/kafbat%20made/resume', [202]],
-      ['PUT', '/connectors/kafbat%20made/stop', [204]],
-      ['DELETE', '/connectors/kafbat%20made/offsets', [200]],
-      ['DELETE', '/connectors/kafbat%20made', [204]],
+      ['GET', '/connectors/kafbat-made', [200]],
+      ['GET', '/connectors/kafbat-made/config', [200]],
+      ['GET', '/connectors/kafbat-made/status', [200]],
+      ['GET', '/connectors/kafbat-made/tasks', [200]],
+      ['GET', '/connectors/kafbat-made/tasks/0/status', [200]],
+      ['GET', '/connectors/kafbat-made/topics', [200]],
+      ['PUT', '/connectors/kafbat-made/config', [200], { ...CONFIG, account: 'acme', 'tasks.max': 3, name: 'kafbat-made' }],
+      ['POST', '/connectors/kafbat-made/restart?includeTasks=false&onlyFailed=false', [204]],
+      ['POST', '/connectors/kafbat-made/restart?includeTasks=true&onlyFailed=true', [202]],
+      ['POST', '/connectors/kafbat-made/tasks/1/restart', [204]],
+      ['PUT', '/connectors/kafbat-made/pause', [202]],
+      ['PUT', '/connectors/kafbat-made/resume', [202]],
+      ['PUT', '/connectors/kafbat-made/stop', [204]],
+      ['DELETE', '/connectors/kafbat-made/offsets', [200]],
+      ['DELETE', '/connectors/kafbat-made', [204]],
     ])
     expect(bodies[3]).toMatchObject({ error_count: 0 })
     const { info, status } = (
       bodies[5] as Record<string, { info: { tasks: { task: number }[] }; status: { tasks: { id: number }[] } }>
-    )['kafbat made'] ?? { info: { tasks: [] }, status: { tasks: [] } }
+    )['kafbat-made'] ?? { info: { tasks: [] }, status: { tasks: [] } }
     expect(info.tasks.map(({ task }) => task)).toEqual([0, 1])
     expect(status.tasks.map(({ id }) => id)).toEqual([0, 1])
   })

@@ -82,8 +82,8 @@ const LATE_MS = 3_600_000
 const WAIT = 2
 /** No alert before so many hours of a bot are known. */
 const WARM_UP_HOURS = 24
-/** Of the budget of false alerts, what the smallest groups may use; the groups above them share the rest. */
-const LEAF_BUDGET = 0.7
+/** Of the budget of false alerts, what the smallest groups may use; the levels above them on which there are groups of several share the rest. */
+const LEAF_BUDGET = 0.5
 /** A withdrawn minute that is older was rolled up. */
 const ROLLED_UP = 7 * 1440
 /** A rise is over where the usual rate explains a window e^3 times better than half of the rise does; where no window is that telling, the longest decides. */
@@ -404,10 +404,11 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
 
   const isWarm = (clock: Clock, hour: number) => hour - Math.min(...clock.leaves.map(leaf => leaf.hours.first)) >= WARM_UP_HOURS
 
-  /** A smallest group that has none beside it need not share its budget. */
+  /** False alerts a week that a group may cause. A smallest group that has none beside it need not share its budget. */
+  const levels = levelsAbove(root)
   const budgetOf = (node: Node) => {
-    if (!(node instanceof Leaf)) return (rule.alertsPerWeek * (1 - LEAF_BUDGET) * node.leaves.length) / (rule.by.length - 1)
-    return rule.alertsPerWeek * (root.leaves.length > 1 ? LEAF_BUDGET : 1)
+    if (!(node instanceof Leaf)) return (rule.alertsPerWeek * (1 - LEAF_BUDGET) * node.leaves.length) / levels
+    return rule.alertsPerWeek * (levels > 0 ? LEAF_BUDGET : 1)
   }
 
   /** Brings the clocks' groups, and all above them, up to the minute `end`. Returns the groups that changed, with the first minute that did. */
@@ -479,7 +480,7 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
       if (window !== null && found === null) found = { node, range: rangeOf(node, window), until: window.until }
     }
     if (found === null) return null
-    const node = choose(found.node, found.range, columns.kind, leaf => slotOfLeaf(leaf, end))
+    const node = choose(found.node, found.range, columns.kind)
     const { range } = found
     const sums = held(node, range)
     const offset = node.end - SPAN
@@ -555,7 +556,8 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
   function backSince({ node, start, alert }: Episode, end: number): number | null {
     const clocks = [...new Set(node.leaves.map(around.clockOf))]
     const edge = Math.min(end, ...clocks.map(clock => (clock.mark ?? end) - settledAge(clock)))
-    const raised = Math.max(rule.minRatio, alert.observed / Math.max(alert.expected, 1e-9))
+    // One count of each beside: what was raised early, on few counts, was raised by less than it seemed.
+    const raised = Math.max(rule.minRatio, (alert.observed + 1) / (alert.expected + 1))
     // Half of the excess: what was seen when the alert was raised is more than what goes on.
     const ratio = 1 + (raised - 1) / 2
     const longest = lengths.at(-1) as number
@@ -645,6 +647,15 @@ interface Found {
   readonly node: Node
   readonly start: number
   readonly finding: Finding
+}
+
+/** On how many levels there are groups of several: only those are judged beside the smallest. */
+function levelsAbove(root: Node): number {
+  let count = 0
+  for (let level: readonly Node[] = [root]; level.length > 0; level = level.flatMap(({ children }) => children)) {
+    if (level.some(({ children }) => children.length > 1)) count++
+  }
+  return count
 }
 
 function* firingNodes(node: Node): Generator<Node> {

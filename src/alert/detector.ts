@@ -72,9 +72,9 @@ export interface Window {
   readonly falsePerWeek: number
 }
 
-/** From the shortest to the longest, each some twice the one before; in whole minutes. */
-export function lengthsBetween(shortest: number, longest: number): number[] {
-  const steps = Math.max(1, Math.round(Math.log(longest / shortest) / Math.log(STEP)))
+/** From the shortest to the longest, each about `step` times the one before; in whole minutes. */
+export function lengthsBetween(shortest: number, longest: number, step = STEP): number[] {
+  const steps = Math.max(1, Math.round(Math.log(longest / shortest) / Math.log(step)))
   if (longest <= shortest) return [shortest]
   return Array.from({ length: steps + 1 }, (_, i) => Math.round(shortest * (longest / shortest) ** (i / steps)))
 }

@@ -91,6 +91,8 @@ const LEAF_BUDGET = 0.5
 const ROLLED_UP = 7 * 1440
 /** A rise is over where the usual rate explains a window e^3 times better than half of the rise does; where no window is that telling, the longest decides. */
 const TELLING = 3
+/** Windows for that are about so many times longer than the one before: finer than those for a rise, because looking more often costs no false alerts. */
+const CALM_STEP = 1.42
 /** How far back the end of a rise is looked for, in minutes. */
 const MOST_ENDING = 720
 /** The rate is judged where at least this share of what happened is known. */
@@ -99,8 +101,10 @@ const SETTLED_SHARE = 0.8
 interface Plan {
   readonly rule: Rule
   readonly columns: Columns
-  /** In minutes. */
+  /** Of the windows in which a rise is looked for, in minutes. */
   readonly lengths: readonly number[]
+  /** Of those in which its end is. */
+  readonly calmLengths: readonly number[]
   readonly trees: Map<string, Tree>
   readonly delays: Map<string, Delays>
 }
@@ -126,6 +130,7 @@ export function createJudge(options: JudgeOptions): Judge {
       rule,
       columns: { kind: rule.per === null ? 'count' : 'share', count: columnOf(rule.measure), volume: columnOf(rule.per) },
       lengths: lengthsBetween(shortest / MINUTE_MS, longest / MINUTE_MS),
+      calmLengths: lengthsBetween(shortest / MINUTE_MS, longest / MINUTE_MS, CALM_STEP),
       trees: new Map(),
       delays: new Map(),
     }
@@ -234,6 +239,7 @@ export function createJudge(options: JudgeOptions): Judge {
           {
             columns: plan.columns,
             lengths: plan.lengths,
+            calmLengths: plan.calmLengths,
             clockOf: leaf => places.get(leaf) as Clock,
             lateMs,
           },
@@ -341,6 +347,7 @@ function setMark(clock: Clock, bot: string, { completeUntil }: Read): void {
 interface Surroundings {
   readonly columns: Columns
   readonly lengths: readonly number[]
+  readonly calmLengths: readonly number[]
   readonly clockOf: (leaf: Leaf) => Clock
   readonly lateMs: number
 }
@@ -348,7 +355,7 @@ interface Surroundings {
 /** One pass over one tree: from where each clock was judged to where it may be judged now. */
 function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () => Verdict[] {
   const { rule, root } = tree
-  const { columns, lengths, lateMs } = around
+  const { columns, lengths, calmLengths, lateMs } = around
   const verdicts: Verdict[] = []
   const slotOfLeaf = (leaf: Leaf, end: number) => around.clockOf(leaf).slotOf(Math.floor((end - 1) / 60))
 
@@ -565,8 +572,8 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
     const raised = Math.max(rule.minRatio, (alert.observed + 1) / (alert.expected + 1))
     // Half of the excess: what was seen when the alert was raised is more than what goes on.
     const ratio = 1 + (raised - 1) / 2
-    const longest = lengths.at(-1) as number
-    for (const length of lengths) {
+    const longest = calmLengths.at(-1) as number
+    for (const length of calmLengths) {
       const from = edge - length
       if (from <= start) return null
       const minutes = minutesOf(node, from, edge, columns, around.clockOf)

@@ -568,8 +568,7 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
   function backSince({ node, start, alert }: Episode, end: number): number | null {
     const clocks = [...new Set(node.leaves.map(around.clockOf))]
     const edge = Math.min(end, ...clocks.map(clock => (clock.mark ?? end) - settledAge(clock)))
-    // One count of each beside: what was raised early, on few counts, was raised by less than it seemed.
-    const raised = Math.max(rule.minRatio, (alert.observed + 1) / (alert.expected + 1))
+    const raised = Math.max(rule.minRatio, alert.observed / Math.max(alert.expected, 1e-9))
     // Half of the excess: what was seen when the alert was raised is more than what goes on.
     const ratio = 1 + (raised - 1) / 2
     const longest = calmLengths.at(-1) as number

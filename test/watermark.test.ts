@@ -1,33 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import type { Progress, TopicOffset } from '../src/records.ts'
 import { asPublished, covers, createWatermarks } from '../src/watermark.ts'
+import { progressOf } from './support/progress.ts'
 
 const ALL = (topic: string) => topic === 'sessions' || topic === 'messages'
 
 function progress(of: Partial<Progress> = {}): Progress {
-  return {
-    connector: 'acme',
-    stream: 'sessions',
-    scope: 'bot-1',
-    vendor: 'v',
-    account: 'a',
-    bot_id: null,
-    lane: 'live',
-    window_from: 0,
-    window_until: 0,
-    complete_until: 0,
-    pages: 0,
-    rows: 0,
-    emitted: 0,
-    unchanged: 0,
-    rejected: 0,
-    newest_at: null,
-    committed_at: 0,
-    through: [],
-    covered: [],
-    feeds: [],
-    ...of,
-  }
+  return progressOf({ connector: 'acme', scope: 'bot-1', ...of })
 }
 
 const at = (topic: string, partition: number, offset: number): TopicOffset => ({ topic, partition, offset })

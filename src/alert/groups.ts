@@ -16,7 +16,7 @@ import {
   together,
 } from './dispersion.ts'
 import type { Rule } from '../rules.ts'
-import type { Clock, Leaf, Node, Tree } from './tree.ts'
+import { type Clock, firstHourOf, type Leaf, type Node, type Tree } from './tree.ts'
 
 const DAY = 1440
 /** Dispersion is measured anew once a day; in the first days, when each day says much, more often. */
@@ -178,7 +178,7 @@ function lastDue(hour: number, first: number): number {
 
 /** Baselines of the clock's leaves for the hour, and now and then the dispersion of its groups. */
 export function learnHour(clock: Clock, hour: number, columns: Columns): void {
-  const first = Math.min(...clock.leaves.map(leaf => leaf.hours.first))
+  const first = firstHourOf(clock.leaves)
   const due = lastDue(hour, first)
   if (Number.isNaN(clock.hour) || due > clock.hour) {
     learnBaselines(clock, due, columns)
@@ -210,7 +210,7 @@ function learnDispersion(clock: Clock, hour: number, columns: Columns): void {
 
 /** Dispersion of the groups above the clocks. */
 export function learnAbove(tree: Tree, hour: number, columns: Columns): void {
-  const first = Math.min(...tree.clocks.flatMap(clock => clock.leaves.map(leaf => leaf.hours.first)))
+  const first = firstHourOf(tree.clocks.flatMap(({ leaves }) => leaves))
   const due = lastDue(hour, first)
   if (due <= tree.hour) return
   tree.hour = due

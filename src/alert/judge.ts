@@ -16,7 +16,7 @@ import { presumedRho, rhoBy } from './dispersion.ts'
 import { type Columns, learnAbove, learnHour, minutesOf, refreshLeaf } from './groups.ts'
 import { slotsIn } from './local-time.ts'
 import { MINUTE_MS, Minutes } from './minutes.ts'
-import { type Clock, type Episode, Leaf, type Node, Tree } from './tree.ts'
+import { type Clock, type Episode, firstHourOf, Leaf, type Node, Tree } from './tree.ts'
 import { type Finding, firing, resolved, shownNumber, shownTime } from './verdict.ts'
 
 /** A minute of a series as the topic has it now; the newest replaces the one before. Null: the vendor does not tell. */
@@ -402,7 +402,7 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
 
   /** A clock that was never judged begins where its first minute lies, or where minutes are not late; late ones are only learnt. */
   function skipLate(clock: Clock, limit: number): void {
-    const first = Math.min(...clock.leaves.map(leaf => leaf.hours.first)) * 60
+    const first = firstHourOf(clock.leaves) * 60
     const begun = clock.judged ?? (Number.isFinite(first) ? Math.min(first, limit) : limit)
     const onTime = nowMs === null ? begun : Math.ceil((nowMs - lateMs) / MINUTE_MS)
     clock.judged = Math.max(begun, Math.min(limit, onTime))
@@ -412,12 +412,12 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
     for (const leaf of clock.leaves) for (const minute of leaf.late) if (minute < kept) leaf.late.delete(minute)
   }
 
-  const isWarm = (clock: Clock, hour: number) => hour - Math.min(...clock.leaves.map(leaf => leaf.hours.first)) >= WARM_UP_HOURS
+  const isWarm = (clock: Clock, hour: number) => hour - firstHourOf(clock.leaves) >= WARM_UP_HOURS
 
   /** False alerts a week that a group may cause. A smallest group that has none beside it need not share its budget. */
   const levels = levelsAbove(root)
   const budgetOf = (node: Node, end: number) => {
-    const knownHours = end / 60 - node.leaves.reduce((first, { hours }) => Math.min(first, hours.first), Number.POSITIVE_INFINITY)
+    const knownHours = end / 60 - firstHourOf(node.leaves)
     const budget = rule.alertsPerWeek * Math.min(1, knownHours / GROWN_UP_HOURS)
     if (!(node instanceof Leaf)) return (budget * (1 - LEAF_BUDGET) * node.leaves.length) / levels
     return budget * (levels > 0 ? LEAF_BUDGET : 1)

@@ -336,24 +336,21 @@ function newSweep(cursor: KnownCursor, pace: Pace, spec: PlanSpec, nowMs: number
     return { ...started, fromMs: Math.min(live.atMs, Math.max(hotFromMs, before?.from ?? live.atMs)), joins: true }
   }
   // Turns come in order.
-  return spec.inOrder || pace.hotMs <= 0
-    ? null
-    : hotFromMs >= edgeMs
-      ? null
-      : { ...started, fromMs: Math.max(hotFromMs, live.atMs), joins: false }
+  if (spec.inOrder || pace.hotMs <= 0 || hotFromMs >= edgeMs) return null
+  return { ...started, fromMs: Math.max(hotFromMs, live.atMs), joins: false }
 }
 
 function sweepOn(cursor: KnownCursor, pace: Pace, spec: PlanSpec, sweep: Sweep): Planned {
-  const window = sweep.inHand ?? shortened(sweep, pace.lengthMs, spec)
+  const window = sweep.inHand ?? firstPart(sweep, pace.lengthMs, !spec.inOrder)
   const piece: Piece = { lane: 'live', window, resume: null, forgotten: false, swept: true }
   return { cursor, pace: { ...pace, sweep: { ...sweep, inHand: window } }, piece }
 }
 
 /** The part of the window that is read first. */
-function shortened({ fromMs, untilMs }: Window, lengthMs: number, { inOrder }: PlanSpec): Window {
-  return inOrder
-    ? { fromMs, untilMs: Math.min(untilMs, fromMs + lengthMs) }
-    : { fromMs: Math.max(fromMs, untilMs - lengthMs), untilMs }
+function firstPart({ fromMs, untilMs }: Window, lengthMs: number, isNewestFirst: boolean): Window {
+  return isNewestFirst
+    ? { fromMs: Math.max(fromMs, untilMs - lengthMs), untilMs }
+    : { fromMs, untilMs: Math.min(untilMs, fromMs + lengthMs) }
 }
 
 function afterSweptWindow(cursor: KnownCursor, pace: Pace, { window }: Piece, { lagMs, settles, inOrder }: PlanSpec) {
@@ -390,16 +387,11 @@ export function halveWindow(cursor: KnownCursor, pace: Pace, piece: Piece, spec:
   }
   const halfMs = Math.max(spec.smallestMs, Math.ceil(lengthMs / 2))
   const halved = { ...pace, lengthMs: halfMs, calmWindows: 0 }
-  if (piece.swept) {
-    const inHand = shortened(piece.window, halfMs, spec)
-    return { cursor, pace: { ...halved, sweep: pace.sweep && { ...pace.sweep, inHand } } }
-  }
-  // Passes go backwards: the half that is read first is the newer one.
-  const half =
-    piece.lane === 'lookback' && !spec.inOrder
-      ? { atMs: untilMs - halfMs, toMs: untilMs }
-      : { atMs: fromMs, toMs: fromMs + halfMs }
-  return { cursor: withPlace(cursor, piece.lane, { ...half, resume: null }), pace: halved }
+  const isNewestFirst = !spec.inOrder && (piece.swept === true || piece.lane === 'lookback')
+  const half = firstPart(piece.window, halfMs, isNewestFirst)
+  if (piece.swept) return { cursor, pace: { ...halved, sweep: pace.sweep && { ...pace.sweep, inHand: half } } }
+  const place = { atMs: half.fromMs, toMs: half.untilMs, resume: null }
+  return { cursor: withPlace(cursor, piece.lane, place), pace: halved }
 }
 
 function at(atMs: number): Place {

@@ -15,7 +15,8 @@ import type { GroupMember, GroupOptions } from './port.ts'
 import { patiently } from './reader.ts'
 
 const PROTOCOL = 'colloquy-numbers'
-const SESSION_TIMEOUT_MS = 10_000
+/** Default of `GroupOptions.sessionTimeoutMs`. */
+export const SESSION_TIMEOUT_MS = 10_000
 /** How long the group waits at a rebalance for a member that still beats but does not join. */
 const REBALANCE_TIMEOUT_MS = 10_000
 const LEAVE_PATIENCE_MS = 2_000

@@ -9,6 +9,7 @@ import type { Alert, Progress, SeriesPoint } from '../../src/records.ts'
 import { schemaText } from '../../src/schemas.ts'
 import { topicNames, topicSpecs } from '../../src/topics.ts'
 import { point, T } from '../serve/points.ts'
+import { progressOf } from './progress.ts'
 
 const schemas = { series: schemaText('series-point'), progress: schemaText('progress') }
 
@@ -101,28 +102,18 @@ export async function seriesWorld({ stack, partitions, ending, create = true, lo
     progress: (of: Partial<Progress> & { completeUntil: string; through: Progress['through'] }) => {
       const { completeUntil, ...rest } = of
       const until = T(completeUntil)
-      const made: Progress = {
+      const made = progressOf({
         connector: 'acme',
-        stream: 'sessions',
         scope: 'acme',
         vendor: 'botmaker',
         account: 'acme',
-        bot_id: null,
-        lane: 'live',
         window_from: T('2026-11-01T00:00:00Z'),
         window_until: until,
         complete_until: until,
-        pages: 1,
-        rows: 1,
-        emitted: 1,
-        unchanged: 0,
-        rejected: 0,
-        newest_at: null,
         committed_at: until,
         covered: [{ from: T('2026-11-01T00:00:00Z'), until }],
-        feeds: [],
         ...rest,
-      }
+      })
       return write(names.progress, 1, {
         key: Buffer.from(`${made.connector}/${made.stream}/${made.scope}`),
         value: progresses.encode(made),

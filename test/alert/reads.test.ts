@@ -15,11 +15,13 @@ type Spec = {
   bot_id?: string | null
   account?: string
   covered?: [string, string][]
+  /** Of the connector. */
+  of?: number
 }
 
 function marksOf(...streams: Spec[]) {
   const marks = createWatermarks(() => true)
-  for (const { stream, until, feeds, bot_id = null, account = 'acme', covered = [] } of streams)
+  for (const { stream, until, feeds, bot_id = null, account = 'acme', covered = [], of = null } of streams)
     marks.apply(
       progressOf({
         stream,
@@ -32,6 +34,7 @@ function marksOf(...streams: Spec[]) {
         committed_at: T('23:00'),
         covered: covered.map(([from, to]) => ({ from: T(from), until: T(to) })),
         feeds,
+        source_partitions: of,
       }),
     )
   return marks
@@ -64,6 +67,12 @@ test('transfers of a bot are untold where its sessions are read and nothing can 
   ])
   const told = readingOf(marksOf({ stream: 's', until: '10:00', feeds: ['session', 'transfer'] }), [DEFAULT_RULE])
   expect(told.isUntold(bot, 'agent_transfers')).toBe(false)
+})
+
+test('while a stream of the connector is not known yet, its bots are not read, and what is untold stays so', () => {
+  const reading = readingOf(marksOf({ stream: 's', until: '10:00', feeds: ['session', 'no_transfer'], of: 2 }), [DEFAULT_RULE])
+  expect(reading.reads([bot], never)).toEqual([{ ...bot, completeUntil: null }])
+  expect(reading.isUntold(bot, 'agent_transfers')).toBe(true)
 })
 
 describe('while a backfill runs', () => {

@@ -23,6 +23,7 @@ export function progressOf(of: Partial<Progress>): Progress {
     through: [],
     covered: [],
     feeds: [],
+    source_partitions: null,
     ...of,
   }
 }

@@ -207,6 +207,7 @@ export interface Progress {
   through: TopicOffset[]
   covered: TimeRange[]
   feeds: string[]
+  source_partitions: number | null
 }
 
 /** One minute of one series: absolute values, an upsert. Every value counts the newest revisions only. */

@@ -5,6 +5,10 @@
  * record of that transaction (`through`) in every partition that it follows, and when all earlier Progress of the same source partition
  * (connector, stream, scope) is believed too. "Nothing happened" and "not read yet" are different answers; this tells which.
  *
+ * A source partition of which no Progress has been read may give anything: each Progress tells how many the connector has (`source_partitions`), and
+ * until so many are known one stands for those that are missing. Otherwise a stream whose first commit hangs, or lies in a partition whose broker
+ * is down, would be taken for one that has nothing.
+ *
  * Nobody has read the future: a Progress that claims times well after it was written (a clock that had jumped ahead) is not believed at all, and what was
  * believed before stands until a later Progress is credible again.
  *
@@ -29,7 +33,7 @@ export interface Watermarks {
   completeUntil(filter?: StreamFilter): number | null
   /** The ranges of time that all matching streams have read completely, in order and apart. No stream: none. */
   covered(filter?: StreamFilter): TimeRange[]
-  /** Matching streams, as far as believed. */
+  /** Matching streams, as far as believed; for each connector of which some are not known yet, one that stands for them (`isKnown`). */
   streams(filter?: StreamFilter): StreamProgress[]
   /** Changes whenever an answer may have changed. */
   readonly version: number
@@ -84,6 +88,12 @@ function isCredible({ complete_until, covered, committed_at }: Progress): boolea
   return complete_until <= limitMs && covered.every(({ until }) => until <= limitMs)
 }
 
+/** Whether there is Progress of it; false: it stands for source partitions of which nothing has been read. */
+export const isKnown = ({ stream }: Pick<SourcePartition, 'stream'>): boolean => stream !== UNKNOWN
+
+/** No stream has this name. */
+const UNKNOWN = ''
+
 interface Source {
   newest: Progress
   believed: Progress | null
@@ -104,6 +114,8 @@ export function createWatermarks(follows: (topic: string, partition: number) => 
   const sources = new Map<string, Source>()
   const next = new Map<string, number>()
   let version = 0
+  /** What `missing` returned at this version. */
+  let missed: { version: number; sources: readonly Source[] } = { version, sources: [] }
 
   const isPassed = (at: TopicOffset) => (next.get(placeKey(at.topic, at.partition)) ?? 0) > at.offset
 
@@ -116,9 +128,21 @@ export function createWatermarks(follows: (topic: string, partition: number) => 
     }
   }
 
+  /** One for each connector of which fewer source partitions are known than its newest Progress says that there are. */
+  function missing(): readonly Source[] {
+    if (missed.version === version) return missed.sources
+    const stand = [...Map.groupBy(sources.values(), ({ newest }) => newest.connector).values()].flatMap(known => {
+      const { newest } = known.reduce((a, b) => (b.newest.committed_at > a.newest.committed_at ? b : a))
+      if (known.length >= (newest.source_partitions ?? 0)) return []
+      return { newest: { ...newest, stream: UNKNOWN, scope: '', bot_id: null, feeds: [] }, believed: null, waiting: [] }
+    })
+    missed = { version, sources: stand }
+    return stand
+  }
+
   function matching(filter: StreamFilter): Source[] {
     const wanted = (list: readonly string[] | undefined, value: string) => list === undefined || list.includes(value)
-    return [...sources.values()].filter(
+    return [...sources.values(), ...missing()].filter(
       ({ newest }) =>
         wanted(filter.vendor, newest.vendor) &&
         wanted(filter.account, newest.account) &&

@@ -1,33 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import type { Progress, TopicOffset } from '../src/records.ts'
 import { asPublished, covers, createWatermarks } from '../src/watermark.ts'
+import { progressOf } from './support/progress.ts'
 
 const ALL = (topic: string) => topic === 'sessions' || topic === 'messages'
 
 function progress(of: Partial<Progress> = {}): Progress {
-  return {
-    connector: 'acme',
-    stream: 'sessions',
-    scope: 'bot-1',
-    vendor: 'v',
-    account: 'a',
-    bot_id: null,
-    lane: 'live',
-    window_from: 0,
-    window_until: 0,
-    complete_until: 0,
-    pages: 0,
-    rows: 0,
-    emitted: 0,
-    unchanged: 0,
-    rejected: 0,
-    newest_at: null,
-    committed_at: 0,
-    through: [],
-    covered: [],
-    feeds: [],
-    ...of,
-  }
+  return progressOf({ connector: 'acme', scope: 'bot-1', ...of })
 }
 
 const at = (topic: string, partition: number, offset: number): TopicOffset => ({ topic, partition, offset })
@@ -55,6 +34,30 @@ test('transfers are known where a stream gives sessions, unless it says that it 
   // The rules were set: the next Progress says so.
   marks.apply(progress({ connector: 'cannot', feeds: ['session', 'event', 'transfer'] }))
   expect(connectors('transfer')).toContain('cannot')
+})
+
+test('nothing of a connector is complete until as many source partitions are known as it has', () => {
+  const marks = createWatermarks(() => true)
+  const complete = (of: Partial<Progress>) => progress({ complete_until: 100, covered: [{ from: 0, until: 100 }], ...of })
+  marks.apply(complete({ stream: 'chats', feeds: ['session'], source_partitions: 2 }))
+  marks.apply(complete({ stream: 'chats', connector: 'other', account: 'b', source_partitions: 1 }))
+  const answers = () => ({
+    account: marks.completeUntil({ account: ['a'] }),
+    event: marks.streams({ account: ['a'], feeds: 'event' }).map(({ completeUntil }) => completeUntil),
+    covered: marks.covered({ account: ['a'] }),
+    other: marks.completeUntil({ account: ['b'] }),
+  })
+  expect(answers()).toEqual({ account: null, event: [null], covered: [], other: 100 })
+  marks.apply(complete({ stream: 'flows', feeds: ['event'], complete_until: 50, source_partitions: 2 }))
+  expect(answers()).toEqual({ account: 50, event: [50], covered: [{ from: 0, until: 100 }], other: 100 })
+
+  // The config was changed: the newest commit knows how many there are now.
+  marks.apply(complete({ stream: 'flows', feeds: ['event'], committed_at: 7, source_partitions: 3 }))
+  expect(answers().account).toBeNull()
+  marks.apply(complete({ stream: 'chats', feeds: ['session'], committed_at: 8, source_partitions: 1 }))
+  expect(answers().account).toBe(100)
+  marks.forget({ connector: 'acme', stream: 'flows', scope: 'bot-1' })
+  expect(answers()).toEqual({ account: 100, event: [], covered: [{ from: 0, until: 100 }], other: 100 })
 })
 
 describe('a Progress is believed', () => {

@@ -107,8 +107,8 @@ const earsC2: Other = world => {
 }
 
 /**
- * The detector that the dossier measured: beta-binomial tail of 15 and 60 minutes against a seasonal baseline of three weeks, unaware of the delay. Its
- * dispersion is that of the world's beta noise, which it is told.
+ * The detector that the dossier measured: beta-binomial tail of 15 and 60 minutes against a seasonal baseline of three weeks, unaware of the delay. It
+ * does not learn the dispersion: it gets that of the world's beta noise.
  */
 const plain: Other = world => {
   const { transfers, sessions } = stepsOf(world)

@@ -8,7 +8,7 @@
 import { type Clock, systemClock } from '../clock.ts'
 import type { FlowError } from '../errors.ts'
 import { decoderFor, encoderFor } from '../kafka/codec.ts'
-import { beMember, type WhyNot } from '../kafka/membership.ts'
+import { beMember, fencedWaitMs, type WhyNot, whyNotAll } from '../kafka/membership.ts'
 import type { Kafka } from '../kafka/port.ts'
 import type { Registry } from '../kafka/registry.ts'
 import type { Log } from '../log.ts'
@@ -63,8 +63,6 @@ export interface Aggregator {
   readonly done: Promise<void>
 }
 
-const SESSION_TIMEOUT_MS = 10_000
-const LEAST_FENCED_WAIT_MS = 15_000
 const LINGER_MS = 250
 const MAX_RECORDS = 20_000
 
@@ -76,8 +74,8 @@ export function startAggregator(of: AggregatorParts): Aggregator {
   let progress: ProgressFeed | null = null
   return {
     ready() {
-      const all = [...reasons].map(([what, whyNot]) => ({ what, why: whyNot() })).filter(({ why }) => why !== null)
-      if (all.length > 0) return { ok: false, why: all.map(({ what, why }) => `${what} ${why}`).join('; ') }
+      const why = whyNotAll(reasons)
+      if (why !== null) return { ok: false, why }
       return progress?.ready === true ? { ok: true } : { ok: false, why: 'progress has not been read yet' }
     },
     done: run(of, report, feed => (progress = feed)),
@@ -121,7 +119,7 @@ async function prepare(of: AggregatorParts, report: (whyNot: WhyNot | null) => v
     log,
     clock,
     groupId: options.groupId,
-    fencedWaitMs: Math.max(LEAST_FENCED_WAIT_MS, 1.5 * (options.sessionTimeoutMs ?? SESSION_TIMEOUT_MS)),
+    fencedWaitMs: fencedWaitMs(options.sessionTimeoutMs),
     keeps: { ...keeps, includeTest: options.includeTest ?? false },
     lingerMs: options.lingerMs ?? LINGER_MS,
     maxRecords: options.maxRecords ?? MAX_RECORDS,

@@ -15,11 +15,12 @@ export const HISTORY_HOURS = 5 * SLOTS
 /** The newest hours, in which much may not be known yet and an incident may be under way, teach nothing. */
 const SETTLING_HOURS = 1
 const HALF_LIFE_HOURS = 3 * SLOTS
-/** How far back the level looks, and how fast it forgets. */
-const LEVEL_HOURS = SLOTS
-const LEVEL_HALF_LIFE_HOURS = 24
+/** How fast the level may forget. Which of these is used is learnt: the one that would have predicted the hours so far best. */
+const LEVEL_HALF_LIVES_HOURS = [6, 24, 120]
 /** So many counts speak for the level of the weeks. */
-export const LEVEL_PULL = 40
+const LEVEL_PULL = 40
+/** The level stays within this factor of that of the weeks. */
+const LEVEL_MOST = 2
 /** An hour counts for no more than its expectation and so many standard deviations. */
 const CAP_SIGMAS = 3
 
@@ -35,8 +36,10 @@ const SHARE_PULL: Pull = { slot: 40, hour: 11, whole: 4 }
 /** Counts: weekends differ from weekdays, nights from days, many times more; siblings say nothing. */
 const COUNT_PULL: Pull = { slot: 4, hour: 1, whole: 0.5 }
 
+/** Squared variation of an hour's own rate, presumed: 25 % from one week to the next. However many counts an hour has, it says no more of its slot than this leaves. */
+const HOUR_VARIATION = 0.06
+
 const WEIGHTS = Float64Array.from({ length: HISTORY_HOURS + 1 }, (_, age) => 0.5 ** (age / HALF_LIFE_HOURS))
-const LEVEL_WEIGHTS = Float64Array.from({ length: LEVEL_HOURS + 1 }, (_, age) => 0.5 ** (age / LEVEL_HALF_LIFE_HOURS))
 
 export interface Baseline {
   /** Expected count for each unit of volume, by hour of the week (local time). */
@@ -45,6 +48,8 @@ export interface Baseline {
   readonly doubt: Float64Array
   /** By how much the last days are above or below the weeks; already in `rate`. */
   readonly level: number
+  /** The level as it was predicted for an hour of the history, from the hours that had settled before it. */
+  levelAt(hour: number): number
   /** Factor on the rate of a slot if an hour of that age had not been counted. */
   without(slot: number, age: number, count: number, volume: number): number
   /** Hours between the first that counted and now. */
@@ -78,7 +83,7 @@ export function createBaseline(
   const volumes = new Float64Array(length)
   const slots = new Uint8Array(length)
   const weights = new Float64Array(length)
-  const bySlot = { count: new Float64Array(SLOTS), volume: new Float64Array(SLOTS) }
+  const bySlot = { count: new Float64Array(SLOTS), volume: new Float64Array(SLOTS), weight: new Float64Array(SLOTS) }
   const byHour = { count: new Float64Array(24), volume: new Float64Array(24) }
   const whole: Sums = { count: 0, volume: 0 }
 
@@ -100,6 +105,8 @@ export function createBaseline(
     volumes[i] = volume
     weights[i] = weight
     slots[i] = slotOf(from + i)
+    const slot = slots[i] as number
+    bySlot.weight[slot] = (bySlot.weight[slot] as number) + weight
     add(i, weight * count, weight * volume)
   }
 
@@ -107,6 +114,9 @@ export function createBaseline(
     const denominator = volume + (towards > 0 ? weight / towards : 0)
     return denominator > 0 ? (count + (towards > 0 ? weight : 0)) / denominator : 0
   }
+  /** How much less a slot's counts say than their number, because hours vary as well. */
+  const blur = (slot: number) =>
+    1 + (HOUR_VARIATION * (bySlot.count[slot] as number)) / Math.max(1, bySlot.weight[slot] as number)
   const wholeRate = () => drawn(whole.count, whole.volume, above === null ? 0 : pull.whole, above ?? 0)
 
   if (length >= SLOTS) {
@@ -127,7 +137,7 @@ export function createBaseline(
       const slotRate = drawn(
         Math.max(0, (bySlot.count[slot] as number) - own * count),
         Math.max(0, (bySlot.volume[slot] as number) - own * volume),
-        pull.slot,
+        pull.slot * blur(slot),
         hourRate,
       )
       const expected = Math.max(hourRate, slotRate) * volume
@@ -151,30 +161,61 @@ export function createBaseline(
     const ofDay = slot % 24
     const hourRate = drawn(byHour.count[ofDay] as number, byHour.volume[ofDay] as number, pull.hour, all)
     pulled[ofDay] = hourRate
-    rate[slot] = drawn(bySlot.count[slot] as number, bySlot.volume[slot] as number, pull.slot, hourRate)
-    const hourSure = (byHour.count[ofDay] as number) + Math.min(pull.hour, wholeSure)
-    doubt[slot] = 1 / ((bySlot.count[slot] as number) + Math.min(pull.slot, hourSure) + 1e-9)
+    const blurred = blur(slot)
+    rate[slot] = drawn(bySlot.count[slot] as number, bySlot.volume[slot] as number, pull.slot * blurred, hourRate)
+    const hourSure = (byHour.count[ofDay] as number) / blurred + Math.min(pull.hour, wholeSure)
+    doubt[slot] = 1 / ((bySlot.count[slot] as number) / blurred + Math.min(pull.slot, hourSure) + 1e-9)
   }
 
-  let recent = LEVEL_PULL
-  let expected = LEVEL_PULL
-  for (let i = Math.max(0, length - LEVEL_HOURS); i < length; i++) {
-    const weight = LEVEL_WEIGHTS[length - i] as number
-    recent += weight * (counts[i] as number)
-    expected += weight * (volumes[i] as number) * (rate[slots[i] as number] as number)
-  }
-  const level = Math.min(2, Math.max(0.5, recent / expected))
+  const levels = levelsOf(counts, i => (volumes[i] as number) * (rate[slots[i] as number] as number))
+  const level = levels[length] as number
   for (let slot = 0; slot < SLOTS; slot++) rate[slot] = (rate[slot] as number) * level
   const without = (slot: number, age: number, count: number, volume: number) => {
     const weight = WEIGHTS[Math.min(HISTORY_HOURS, age)] as number
-    const all = drawn(bySlot.count[slot] as number, bySlot.volume[slot] as number, pull.slot, pulled[slot % 24] as number)
+    const all = drawn(
+      bySlot.count[slot] as number,
+      bySlot.volume[slot] as number,
+      pull.slot * blur(slot),
+      pulled[slot % 24] as number,
+    )
     const rest = drawn(
       Math.max(0, (bySlot.count[slot] as number) - weight * count),
       Math.max(0, (bySlot.volume[slot] as number) - weight * volume),
-      pull.slot,
+      pull.slot * blur(slot),
       pulled[slot % 24] as number,
     )
     return all > 0 ? rest / all : 1
   }
-  return { rate, doubt, level, without, spanHours: hour - Math.min(hours.first, hour) }
+  const levelAt = (at: number) => levels[Math.min(length, Math.max(0, at - from - SETTLING_HOURS))] as number
+  return { rate, doubt, level, levelAt, without, spanHours: hour - Math.min(hours.first, hour) }
+}
+
+/**
+ * By how much the hours before each hour were above or below what the weeks expected, drawn towards 1; the last is for the hour that comes. Where the level wanders, a
+ * short memory predicts better, where it does not, a long one: how well each would have predicted the counts (log-likelihood of Poisson) decides.
+ */
+function levelsOf(counts: Float64Array, expectedAt: (i: number) => number): Float64Array {
+  const expected = Float64Array.from(counts, (_, i) => expectedAt(i))
+  let best = new Float64Array(counts.length + 1).fill(1)
+  let most = Number.NEGATIVE_INFINITY
+  for (const halfLife of LEVEL_HALF_LIVES_HOURS) {
+    const keep = 0.5 ** (1 / halfLife)
+    const levels = new Float64Array(counts.length + 1)
+    let recent = 0
+    let usual = 0
+    let fit = 0
+    for (let i = 0; i <= counts.length; i++) {
+      const level = Math.min(LEVEL_MOST, Math.max(1 / LEVEL_MOST, (recent + LEVEL_PULL) / (usual + LEVEL_PULL)))
+      levels[i] = level
+      if (i === counts.length) break
+      const predicted = levels[Math.max(0, i - SETTLING_HOURS)] as number
+      fit += (counts[i] as number) * Math.log(predicted) - (expected[i] as number) * predicted
+      recent = keep * (recent + (counts[i] as number))
+      usual = keep * (usual + (expected[i] as number))
+    }
+    if (fit <= most) continue
+    most = fit
+    best = levels
+  }
+  return best
 }

@@ -2,13 +2,16 @@
  * Which group is told of a rise: the highest that explains it. A rise of one channel is that channel's, however many groups above it are raised by it; a rise that
  * the other channels share is the bot's, also where no channel would be sure of it alone.
  */
-import { type Kind, SPAN, tailOf, type Window } from './detector.ts'
+import { type Kind, SPAN, spreadOf, type Window } from './detector.ts'
 import { rhoBy } from './dispersion.ts'
 import type { Leaf, Node } from './tree.ts'
 
-/** The rest of a group shares a rise where chance alone would bring as much this seldom. Below a group that was found, and above it. */
-const SHARED_BELOW = 0.02
-const SHARED_ABOVE = 0.003
+/**
+ * The rest of a group shares a rise where half of the rise explains its counts better than the usual rate does, by so much log-likelihood. Below a group that was found
+ * less is asked, because its largest part was taken out and the rest looks calmer than it is; above it, where nothing was found, twenty to one.
+ */
+const SHARED_BELOW = 1.5
+const SHARED_ABOVE = 3
 
 /** Minutes since the epoch, half-open. */
 export interface Range {
@@ -66,11 +69,14 @@ export function doubtOf(node: Node, slotOf: (leaf: Leaf) => number): number {
 }
 
 /** The group to tell, given one whose window was unusual. */
-export function choose(found: Node, range: Range, kind: Kind, slotOf: (leaf: Leaf) => number): Node {
+export function choose(found: Node, range: Range, kind: Kind): Node {
+  const { count, expected } = held(found, range)
+  // Half of the excess: the part that was seen first is raised by more than the others.
+  const ratio = 1 + (count / expected - 1) / 2
   const isShared = (node: Node, rest: Sums, limit: number) => {
     if (rest.count <= rest.expected || rest.count < 2) return false
-    const rho = rhoBy(node.rho)(range.until - range.from)
-    return tailOf(kind, rest, rho, doubtOf(node, slotOf)) <= limit
+    const spread = spreadOf(kind, rest, rhoBy(node.rho)(range.until - range.from))
+    return (rest.count * Math.log(ratio) - (ratio - 1) * rest.expected) / spread > limit
   }
 
   let node = found

@@ -1,5 +1,5 @@
 /** What the groups of a tree hold, kept up to date: expectations, the last two hours, baselines and dispersion. */
-import { createBaseline, HISTORY_HOURS, LEVEL_PULL, type SlotOf } from './baseline.ts'
+import { createBaseline, HISTORY_HOURS, type SlotOf } from './baseline.ts'
 import { AGES } from './delay.ts'
 import { type Kind, SPAN } from './detector.ts'
 import {
@@ -16,7 +16,7 @@ import {
   together,
 } from './dispersion.ts'
 import type { Rule } from '../rules.ts'
-import type { Clock, Leaf, Node, Tree } from './tree.ts'
+import { type Clock, firstHourOf, type Leaf, type Node, type Tree } from './tree.ts'
 
 const DAY = 1440
 /** Dispersion is measured anew once a day; in the first days, when each day says much, more often. */
@@ -178,7 +178,7 @@ function lastDue(hour: number, first: number): number {
 
 /** Baselines of the clock's leaves for the hour, and now and then the dispersion of its groups. */
 export function learnHour(clock: Clock, hour: number, columns: Columns): void {
-  const first = Math.min(...clock.leaves.map(leaf => leaf.hours.first))
+  const first = firstHourOf(clock.leaves)
   const due = lastDue(hour, first)
   if (Number.isNaN(clock.hour) || due > clock.hour) {
     learnBaselines(clock, due, columns)
@@ -210,7 +210,7 @@ function learnDispersion(clock: Clock, hour: number, columns: Columns): void {
 
 /** Dispersion of the groups above the clocks. */
 export function learnAbove(tree: Tree, hour: number, columns: Columns): void {
-  const first = Math.min(...tree.clocks.flatMap(clock => clock.leaves.map(leaf => leaf.hours.first)))
+  const first = firstHourOf(tree.clocks.flatMap(({ leaves }) => leaves))
   const due = lastDue(hour, first)
   if (due <= tree.hour) return
   tree.hour = due
@@ -250,7 +250,7 @@ function ratioWithout(leaf: Leaf, minute: number, now: number, kind: Kind, slotO
   return leaf.baseline.without(slotOf(at), now - at, leaf.hours.countAt(at), volume)
 }
 
-/** The leaf's quarters of an hour before the hour; of each day by the level that the day before it had, which is what was known then. */
+/** The leaf's quarters of an hour before the hour; each by the level that was predicted for its hour then. */
 function quartersOf(leaf: Leaf, hour: number, columns: Columns, slotOf: SlotOf): Quarters {
   const quarters = noQuarters()
   const until = (hour - 1) * 60
@@ -273,19 +273,8 @@ function quartersOf(leaf: Leaf, hour: number, columns: Columns, slotOf: SlotOf):
     const exposure = columns.kind === 'share' ? n : QUARTER
     quarters.count[q] = x
     quarters.volume[q] = n
-    quarters.expected[q] = (exposure * rateAt(start + 7) * ratioWithout(leaf, start, hour, columns.kind, slotOf)) / level
-  }
-  let before = 1
-  for (let day = 0; day < DISPERSION_DAYS; day++) {
-    let x = LEVEL_PULL
-    let e = LEVEL_PULL
-    for (let q = day * 96; q < (day + 1) * 96; q++) {
-      const expected = quarters.expected[q] as number
-      x += Math.min(quarters.count[q] as number, expected + 3 * Math.sqrt(expected + 1))
-      e += expected
-      quarters.expected[q] = expected * before
-    }
-    before = x / e
+    const then = (leaf.baseline?.levelAt(Math.floor(start / 60)) ?? 1) / level
+    quarters.expected[q] = exposure * rateAt(start + 7) * ratioWithout(leaf, start, hour, columns.kind, slotOf) * then
   }
   return quarters
 }

@@ -16,7 +16,7 @@ import { presumedRho, rhoBy } from './dispersion.ts'
 import { type Columns, learnAbove, learnHour, minutesOf, refreshLeaf } from './groups.ts'
 import { slotsIn } from './local-time.ts'
 import { MINUTE_MS, Minutes } from './minutes.ts'
-import { type Clock, type Episode, Leaf, type Node, Tree } from './tree.ts'
+import { type Clock, type Episode, firstHourOf, Leaf, type Node, Tree } from './tree.ts'
 import { type Finding, firing, resolved, shownNumber, shownTime } from './verdict.ts'
 
 /** A minute of a series as the topic has it now; the newest replaces the one before. Null: the vendor does not tell. */
@@ -82,12 +82,17 @@ const LATE_MS = 3_600_000
 const WAIT = 2
 /** No alert before so many hours of a bot are known. */
 const WARM_UP_HOURS = 24
-/** Of the budget of false alerts, what the smallest groups may use; the groups above them share the rest. */
-const LEAF_BUDGET = 0.7
+/** What is usual is known badly at first: the budget of a group grows with what is known of it up to so many hours. Without that, the first three weeks of the worlds of
+ * bench/alerts (seeds 600000 to 600011) raised 0.2 to 0.3 false alerts a channel-week at a budget of 0.1. */
+const GROWN_UP_HOURS = 3 * 168
+/** Of the budget of false alerts, what the smallest groups may use; the levels above them on which there are groups of several share the rest. */
+const LEAF_BUDGET = 0.5
 /** A withdrawn minute that is older was rolled up. */
 const ROLLED_UP = 7 * 1440
 /** A rise is over where the usual rate explains a window e^3 times better than half of the rise does; where no window is that telling, the longest decides. */
 const TELLING = 3
+/** Windows for that are about so many times longer than the one before: finer than those for a rise, because looking more often costs no false alerts. */
+const CALM_STEP = 1.42
 /** How far back the end of a rise is looked for, in minutes. */
 const MOST_ENDING = 720
 /** The rate is judged where at least this share of what happened is known. */
@@ -96,8 +101,10 @@ const SETTLED_SHARE = 0.8
 interface Plan {
   readonly rule: Rule
   readonly columns: Columns
-  /** In minutes. */
+  /** Of the windows in which a rise is looked for, in minutes. */
   readonly lengths: readonly number[]
+  /** Of those in which its end is. */
+  readonly calmLengths: readonly number[]
   readonly trees: Map<string, Tree>
   readonly delays: Map<string, Delays>
 }
@@ -123,6 +130,7 @@ export function createJudge(options: JudgeOptions): Judge {
       rule,
       columns: { kind: rule.per === null ? 'count' : 'share', count: columnOf(rule.measure), volume: columnOf(rule.per) },
       lengths: lengthsBetween(shortest / MINUTE_MS, longest / MINUTE_MS),
+      calmLengths: lengthsBetween(shortest / MINUTE_MS, longest / MINUTE_MS, CALM_STEP),
       trees: new Map(),
       delays: new Map(),
     }
@@ -231,6 +239,7 @@ export function createJudge(options: JudgeOptions): Judge {
           {
             columns: plan.columns,
             lengths: plan.lengths,
+            calmLengths: plan.calmLengths,
             clockOf: leaf => places.get(leaf) as Clock,
             lateMs,
           },
@@ -338,6 +347,7 @@ function setMark(clock: Clock, bot: string, { completeUntil }: Read): void {
 interface Surroundings {
   readonly columns: Columns
   readonly lengths: readonly number[]
+  readonly calmLengths: readonly number[]
   readonly clockOf: (leaf: Leaf) => Clock
   readonly lateMs: number
 }
@@ -345,7 +355,7 @@ interface Surroundings {
 /** One pass over one tree: from where each clock was judged to where it may be judged now. */
 function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () => Verdict[] {
   const { rule, root } = tree
-  const { columns, lengths, lateMs } = around
+  const { columns, lengths, calmLengths, lateMs } = around
   const verdicts: Verdict[] = []
   const slotOfLeaf = (leaf: Leaf, end: number) => around.clockOf(leaf).slotOf(Math.floor((end - 1) / 60))
 
@@ -392,7 +402,7 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
 
   /** A clock that was never judged begins where its first minute lies, or where minutes are not late; late ones are only learnt. */
   function skipLate(clock: Clock, limit: number): void {
-    const first = Math.min(...clock.leaves.map(leaf => leaf.hours.first)) * 60
+    const first = firstHourOf(clock.leaves) * 60
     const begun = clock.judged ?? (Number.isFinite(first) ? Math.min(first, limit) : limit)
     const onTime = nowMs === null ? begun : Math.ceil((nowMs - lateMs) / MINUTE_MS)
     clock.judged = Math.max(begun, Math.min(limit, onTime))
@@ -402,12 +412,15 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
     for (const leaf of clock.leaves) for (const minute of leaf.late) if (minute < kept) leaf.late.delete(minute)
   }
 
-  const isWarm = (clock: Clock, hour: number) => hour - Math.min(...clock.leaves.map(leaf => leaf.hours.first)) >= WARM_UP_HOURS
+  const isWarm = (clock: Clock, hour: number) => hour - firstHourOf(clock.leaves) >= WARM_UP_HOURS
 
-  /** A smallest group that has none beside it need not share its budget. */
-  const budgetOf = (node: Node) => {
-    if (!(node instanceof Leaf)) return (rule.alertsPerWeek * (1 - LEAF_BUDGET) * node.leaves.length) / (rule.by.length - 1)
-    return rule.alertsPerWeek * (root.leaves.length > 1 ? LEAF_BUDGET : 1)
+  /** False alerts a week that a group may cause. A smallest group that has none beside it need not share its budget. */
+  const levels = levelsAbove(root)
+  const budgetOf = (node: Node, end: number) => {
+    const knownHours = end / 60 - firstHourOf(node.leaves)
+    const budget = rule.alertsPerWeek * Math.min(1, knownHours / GROWN_UP_HOURS)
+    if (!(node instanceof Leaf)) return (budget * (1 - LEAF_BUDGET) * node.leaves.length) / levels
+    return budget * (levels > 0 ? LEAF_BUDGET : 1)
   }
 
   /** Brings the clocks' groups, and all above them, up to the minute `end`. Returns the groups that changed, with the first minute that did. */
@@ -469,7 +482,7 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
       const limits: Limits = {
         kind: columns.kind,
         lengths,
-        budget: budgetOf(node),
+        budget: budgetOf(node, end),
         minCount: rule.minCount,
         minRatio: rule.minRatio,
       }
@@ -479,7 +492,7 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
       if (window !== null && found === null) found = { node, range: rangeOf(node, window), until: window.until }
     }
     if (found === null) return null
-    const node = choose(found.node, found.range, columns.kind, leaf => slotOfLeaf(leaf, end))
+    const node = choose(found.node, found.range, columns.kind)
     const { range } = found
     const sums = held(node, range)
     const offset = node.end - SPAN
@@ -558,8 +571,8 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
     const raised = Math.max(rule.minRatio, alert.observed / Math.max(alert.expected, 1e-9))
     // Half of the excess: what was seen when the alert was raised is more than what goes on.
     const ratio = 1 + (raised - 1) / 2
-    const longest = lengths.at(-1) as number
-    for (const length of lengths) {
+    const longest = calmLengths.at(-1) as number
+    for (const length of calmLengths) {
       const from = edge - length
       if (from <= start) return null
       const minutes = minutesOf(node, from, edge, columns, around.clockOf)
@@ -645,6 +658,15 @@ interface Found {
   readonly node: Node
   readonly start: number
   readonly finding: Finding
+}
+
+/** On how many levels there are groups of several: only those are judged beside the smallest. */
+function levelsAbove(root: Node): number {
+  let count = 0
+  for (let level: readonly Node[] = [root]; level.length > 0; level = level.flatMap(({ children }) => children)) {
+    if (level.some(({ children }) => children.length > 1)) count++
+  }
+  return count
 }
 
 function* firingNodes(node: Node): Generator<Node> {

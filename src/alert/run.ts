@@ -13,7 +13,7 @@ import type { Clock } from '../clock.ts'
 import { asFlowError } from '../errors.ts'
 import { type Follower, startFollower } from '../follow/follower.ts'
 import { encoderFor } from '../kafka/codec.ts'
-import { beMember, type WhyNot } from '../kafka/membership.ts'
+import { beMember, fencedWaitMs, type WhyNot, whyNotAll } from '../kafka/membership.ts'
 import type { Kafka } from '../kafka/port.ts'
 import type { Registry } from '../kafka/registry.ts'
 import { errorFields, type Log } from '../log.ts'
@@ -81,8 +81,6 @@ export interface Alerter {
   readonly done: Promise<void>
 }
 
-const SESSION_TIMEOUT_MS = 10_000
-const LEAST_FENCED_WAIT_MS = 15_000
 const FIRST_WAIT_MS = 1000
 const LONGEST_WAIT_MS = 10_000
 /** Between two judgements: what comes in meanwhile is judged together. */
@@ -96,8 +94,8 @@ export function startAlerter(parts: AlerterParts): Alerter {
   const reasons = new Map<string, WhyNot>([[MEMBER, () => 'has not joined its group yet']])
   return {
     ready() {
-      const all = [...reasons].map(([what, whyNot]) => ({ what, why: whyNot() })).filter(({ why }) => why !== null)
-      return all.length === 0 ? { ok: true } : { ok: false, why: all.map(({ what, why }) => `${what} ${why}`).join('; ') }
+      const why = whyNotAll(reasons)
+      return why === null ? { ok: true } : { ok: false, why }
     },
     done: run(parts, reasons),
   }
@@ -182,7 +180,7 @@ async function run(parts: AlerterParts, reasons: Map<string, WhyNot>): Promise<v
         if (signal.aborted) break
         const error = asFlowError(thrown)
         const fenced = error.code === 'KAFKA_FENCED' ? mine.failedNumber : null
-        if (fenced !== null) takenUntilMs.set(fenced, clock.now() + fencedWaitMs(options))
+        if (fenced !== null) takenUntilMs.set(fenced, clock.now() + fencedWaitMs(options.sessionTimeoutMs))
         const why = fenced !== null ? 'was taken over by another process' : `failed: ${error.message}`
         for (const number of fenced === null ? numbers : [fenced]) if (owned.has(number)) reasons.set(nameOf(number), () => why)
         log.warn({ ...errorFields(error), waitMs }, 'alerts are not judged; their state is restored again')
@@ -203,11 +201,6 @@ async function run(parts: AlerterParts, reasons: Map<string, WhyNot>): Promise<v
 }
 
 const nameOf = (number: number) => `number ${number}`
-
-/** Longer than the group takes to tell a member that it was given up; sooner, a member that does not know of its loss would fence its successor. */
-function fencedWaitMs({ sessionTimeoutMs = SESSION_TIMEOUT_MS }: AlerterOptions): number {
-  return Math.max(LEAST_FENCED_WAIT_MS, 1.5 * sessionTimeoutMs)
-}
 
 interface Watch {
   /** Lets go of numbers: what is being written is finished. */

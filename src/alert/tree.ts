@@ -108,6 +108,11 @@ export class Leaf extends Node {
   }
 }
 
+/** The first hour of which any of them knows something; Infinity: none does. */
+export function firstHourOf(leaves: readonly Leaf[]): number {
+  return leaves.reduce((first, { hours }) => Math.min(first, hours.first), Number.POSITIVE_INFINITY)
+}
+
 /** Puts the item where its key belongs. */
 export function insert<T>(keys: string[], items: T[], key: string, item: T): void {
   let at = 0

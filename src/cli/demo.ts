@@ -11,6 +11,7 @@ import { stringify } from 'yaml'
 import { systemClock } from '../clock.ts'
 import { FlowError } from '../errors.ts'
 import { errorFields, type Log } from '../log.ts'
+import { DEFAULT_RULE } from '../rules.ts'
 import { whenOrphaned } from '../stack/orphan.ts'
 import { freePort } from '../stack/ports.ts'
 import { startStack } from '../stack/stack.ts'
@@ -123,6 +124,8 @@ function configOf(
     kafka: { brokers: [stack.brokers] },
     registry: { url: stack.registry },
     http: { host: '127.0.0.1', port },
+    // Quicker than in life: a newcomer does not wait for a quarter of an hour.
+    alerts: { rules: { [DEFAULT_RULE.name]: { measure: DEFAULT_RULE.measure, per: DEFAULT_RULE.per, windows: ['5m', '1h'] } } },
     connectors: Object.fromEntries(
       Object.entries(simulators).map(([vendor, keys]) => [
         `demo-${vendor}`,

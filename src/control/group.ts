@@ -8,6 +8,7 @@
 import { aborted } from '../abort.ts'
 import { type Clock, steadyMs } from '../clock.ts'
 import { asFlowError } from '../errors.ts'
+import { SESSION_TIMEOUT_MS } from '../kafka/group.ts'
 import type { Kafka, Membership } from '../kafka/port.ts'
 import { errorFields, type Log } from '../log.ts'
 import { persist } from '../persist.ts'
@@ -74,8 +75,6 @@ export interface WorkerGroup {
 }
 
 const PROTOCOL = 'colloquy-tasks'
-/** A dead worker is out after this; a second for the heartbeat, a second to start, and its tasks run elsewhere. */
-const SESSION_TIMEOUT_MS = 10_000
 export const PATIENCE: Patience = { quietMs: 10_000, holdMs: 7_000 }
 /** What is stopped is given up together, but nothing waits longer for what stops more slowly. */
 const GIVE_UP_TOGETHER_MS = 1_000

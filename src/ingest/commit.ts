@@ -75,5 +75,6 @@ function progressOf({ to, scope }: CommitParts, batch: Batch, cursor: KnownCurso
     through: [],
     covered: cursor.covered.map(({ from, until }) => ({ from, until })),
     feeds: [...to.feeds],
+    source_partitions: to.sourcePartitions,
   }
 }

@@ -62,6 +62,8 @@ export interface Outputs extends PartitionName {
   readonly door: Door
   /** The kinds of records that the stream gives, as Progress says them. */
   readonly feeds: readonly Feed[]
+  /** Streams times scopes that the connector reads. */
+  readonly sourcePartitions: number
   readonly transfers: Transfers
   /** How long rows are read again. */
   readonly lookbackMs: number

@@ -11,7 +11,7 @@ import type { PartitionName } from './cursor.ts'
 export interface PartitionState extends PartitionName {
   readonly task: number
   readonly state: StreamState
-  /** False until cursor and versions were read for the first time. */
+  /** False until cursor and versions were read for the first time, and the readers of the topics know of the source partition. */
   readonly restored: boolean
   /** Everything the vendor showed with an earlier time is committed; null before the first commit. */
   readonly completeUntilMs: number | null

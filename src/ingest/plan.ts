@@ -1,7 +1,7 @@
 /**
  * Which window is read next. Pure: cursor, pace, settings and the time in, the next piece of work out. Three lanes share a source partition:
  *
- * - **live**: what the vendor shows now. At each poll a **sweep** reads `[now − hot, now)`: new rows, and again the hot ones, which may have changed.
+ * - **live**: what the vendor shows now. At each poll a **sweep** reads `[now − hot, now)`, newest first: new rows, and again the hot ones, which may have changed.
  *   What is promised (`live.until`, `complete_until`) stays the safety lag behind the time at which a window was begun, because rows appear late. A sweep
  *   moves the promise only where it joins what was read before; it is kept in no cursor, since it is short. Where live is further behind than what is hot,
  *   the gap is read in windows of its own, which are kept, and sweeps go on beside them, so that people see the newest first.
@@ -75,12 +75,12 @@ export interface Pace {
   readonly livePages: number
 }
 
-/** One reading of `[now − hot, now)`, in windows. */
+/** One reading of `[now − hot, now)`, in windows, the newest first. */
 export interface Sweep {
-  /** Everything in it before this is read. */
-  readonly atMs: number
-  /** End of the window in hand; null: none is. */
-  readonly toMs: number | null
+  /** What is left of it is `[fromMs, untilMs)`. */
+  readonly fromMs: number
+  readonly untilMs: number
+  readonly inHand: Window | null
   /** Where it ends: when it was begun, or the safety lag before that. */
   readonly edgeMs: number
   /** It reaches back to where live stands, so live moves with it. */
@@ -248,7 +248,7 @@ export function next(cursor: KnownCursor, pace: Pace, spec: PlanSpec, nowMs: num
   const lane = dueLane(started, begun.pace, spec)
   const turned = { ...begun.pace, livePages: lane === 'live' ? begun.pace.livePages + 1 : 0 }
   if (lane === null) return { cursor: started, pace: turned, piece: null }
-  if (lane === 'live' && turned.sweep !== null) return sweepOn(started, turned, turned.sweep)
+  if (lane === 'live' && turned.sweep !== null) return sweepOn(started, turned, spec, turned.sweep)
   const place = placeOf(started, lane)
   if (place.toMs !== null) return { cursor: started, pace: turned, piece: pieceOf(started, spec, lane, place.toMs) }
   const { fromMs, untilMs } = newWindow(started, turned, spec, lane)
@@ -330,35 +330,42 @@ function newSweep(cursor: KnownCursor, pace: Pace, spec: PlanSpec, nowMs: number
   const edgeMs = spec.settles ? nowMs - spec.lagMs : nowMs
   if (live.atMs >= edgeMs || spec.keepsCursor) return null
   const hotFromMs = Math.max(nowMs - pace.hotMs, heldFrom(cursor, spec))
-  const started = { toMs: null, edgeMs }
+  const started = { untilMs: edgeMs, inHand: null, edgeMs }
   if (live.toMs === null && live.atMs >= nowMs - sweepSpan(pace, spec)) {
     const before = covered.find(({ from, until }) => from <= live.atMs && live.atMs <= until)
-    return { ...started, atMs: Math.min(live.atMs, Math.max(hotFromMs, before?.from ?? live.atMs)), joins: true }
+    return { ...started, fromMs: Math.min(live.atMs, Math.max(hotFromMs, before?.from ?? live.atMs)), joins: true }
   }
   // Turns come in order.
-  return spec.inOrder || pace.hotMs <= 0
-    ? null
-    : hotFromMs >= edgeMs
-      ? null
-      : { ...started, atMs: Math.max(hotFromMs, live.atMs), joins: false }
+  if (spec.inOrder || pace.hotMs <= 0 || hotFromMs >= edgeMs) return null
+  return { ...started, fromMs: Math.max(hotFromMs, live.atMs), joins: false }
 }
 
-function sweepOn(cursor: KnownCursor, pace: Pace, sweep: Sweep): Planned {
-  const toMs = sweep.toMs ?? Math.min(sweep.atMs + pace.lengthMs, sweep.edgeMs)
-  const window = { fromMs: sweep.atMs, untilMs: toMs }
+function sweepOn(cursor: KnownCursor, pace: Pace, spec: PlanSpec, sweep: Sweep): Planned {
+  const window = sweep.inHand ?? firstPart(sweep, pace.lengthMs, !spec.inOrder)
   const piece: Piece = { lane: 'live', window, resume: null, forgotten: false, swept: true }
-  return { cursor, pace: { ...pace, sweep: { ...sweep, toMs } }, piece }
+  return { cursor, pace: { ...pace, sweep: { ...sweep, inHand: window } }, piece }
 }
 
-function afterSweptWindow(cursor: KnownCursor, pace: Pace, { window }: Piece, { lagMs, settles }: PlanSpec) {
+/** The part of the window that is read first. */
+function firstPart({ fromMs, untilMs }: Window, lengthMs: number, isNewestFirst: boolean): Window {
+  return isNewestFirst
+    ? { fromMs: Math.max(fromMs, untilMs - lengthMs), untilMs }
+    : { fromMs, untilMs: Math.min(untilMs, fromMs + lengthMs) }
+}
+
+function afterSweptWindow(cursor: KnownCursor, pace: Pace, { window }: Piece, { lagMs, settles, inOrder }: PlanSpec) {
   const { sweep } = pace
   if (sweep === null) return { cursor, pace }
-  const { fromMs, untilMs } = window
-  const after = { ...pace, sweep: untilMs >= sweep.edgeMs ? null : { ...sweep, atMs: untilMs, toMs: null } }
-  if (!sweep.joins) return { cursor, pace: after }
+  const left = inOrder ? { fromMs: window.untilMs } : { untilMs: window.fromMs }
+  const rest: Sweep = { ...sweep, ...left, inHand: null }
+  const isOver = rest.fromMs >= rest.untilMs
+  const after = { ...pace, sweep: isOver ? null : rest }
+  // Newest first: until it is over, there is a gap between live and what was read.
+  if (!sweep.joins || !(isOver || inOrder)) return { cursor, pace: after }
+  const readMs = isOver ? sweep.edgeMs : window.untilMs
   // Rows of the safety lag before it was begun may still come.
-  const liveMs = Math.max(cursor.live.atMs, Math.min(untilMs, settles ? sweep.edgeMs : sweep.edgeMs - lagMs))
-  const read = { ...cursor, live: at(liveMs), covered: withRange(cursor.covered, { from: fromMs, until: liveMs }) }
+  const liveMs = Math.max(cursor.live.atMs, Math.min(readMs, settles ? sweep.edgeMs : sweep.edgeMs - lagMs))
+  const read = { ...cursor, live: at(liveMs), covered: withRange(cursor.covered, { from: sweep.fromMs, until: liveMs }) }
   return { cursor: read, pace: after }
 }
 
@@ -380,13 +387,11 @@ export function halveWindow(cursor: KnownCursor, pace: Pace, piece: Piece, spec:
   }
   const halfMs = Math.max(spec.smallestMs, Math.ceil(lengthMs / 2))
   const halved = { ...pace, lengthMs: halfMs, calmWindows: 0 }
-  if (piece.swept) return { cursor, pace: { ...halved, sweep: pace.sweep && { ...pace.sweep, toMs: fromMs + halfMs } } }
-  // Passes go backwards: the half that is read first is the newer one.
-  const half =
-    piece.lane === 'lookback' && !spec.inOrder
-      ? { atMs: untilMs - halfMs, toMs: untilMs }
-      : { atMs: fromMs, toMs: fromMs + halfMs }
-  return { cursor: withPlace(cursor, piece.lane, { ...half, resume: null }), pace: halved }
+  const isNewestFirst = !spec.inOrder && (piece.swept === true || piece.lane === 'lookback')
+  const half = firstPart(piece.window, halfMs, isNewestFirst)
+  if (piece.swept) return { cursor, pace: { ...halved, sweep: pace.sweep && { ...pace.sweep, inHand: half } } }
+  const place = { atMs: half.fromMs, toMs: half.untilMs, resume: null }
+  return { cursor: withPlace(cursor, piece.lane, place), pace: halved }
 }
 
 function at(atMs: number): Place {
@@ -406,7 +411,7 @@ function isCatchUpDue({ live }: KnownCursor, pace: Pace, spec: PlanSpec): boolea
 
 /** Live is due, and has not just had its turn. */
 function isLiveFirst(cursor: KnownCursor, pace: Pace, spec: PlanSpec): boolean {
-  const isInHand = (pace.sweep === null ? cursor.live.toMs : pace.sweep.toMs) !== null
+  const isInHand = (pace.sweep === null ? cursor.live.toMs : pace.sweep.inHand) !== null
   const hadItsTurn = pace.livePages > 0 && (!isInHand || pace.livePages >= LIVE_PAGES_IN_A_ROW)
   return isLiveDue(cursor, pace, spec) && !hadItsTurn
 }

@@ -101,7 +101,10 @@ export function partsOf(
     account: base.account,
     task,
     door: doorOf(maskFor(connector, base)),
-    feeds: feedsOf({ name, connector, base, config }, streamName),
+    feeds: feedsOf(of, streamName),
+    sourcePartitions: sharersOf(of)
+      .values()
+      .reduce((all, count) => all + count, 0),
     transfers: base.transfers,
     lookbackMs: spec.lookbackMs,
     tolerant: base.errorsTolerance === 'all',
@@ -224,20 +227,24 @@ export function requestsPerHour({ perSecond, perMinute, perHour, gapMs }: Omit<Q
 /** By connector: the source partitions of each share of the quota. */
 const sharers = new WeakMap<ConnectorToRun, ReadonlyMap<string, number>>()
 
+function sharersOf(of: ConnectorToRun): ReadonlyMap<string, number> {
+  const known = sharers.get(of)
+  if (known !== undefined) return known
+  const counted = new Map<string, number>()
+  for (const { scope } of partitionsOf(of.connector, of.base, of.config)) {
+    const share = shareOf(of, scope)
+    counted.set(share, (counted.get(share) ?? 0) + 1)
+  }
+  sharers.set(of, counted)
+  return counted
+}
+
+const shareOf = ({ name, connector, config }: ConnectorToRun, scope: Scope) => quotaShare(connector.manifest, name, config, scope)
+
 /** The part of the quota's requests an hour that one of those who share it may ask for in the steady state. */
 function mostPerHour(of: ConnectorToRun, scope: Scope): number {
-  const { name, connector, base, config } = of
-  const shareOf = (each: Scope) => quotaShare(connector.manifest, name, config, each)
-  let counts = sharers.get(of)
-  if (counts === undefined) {
-    const counted = new Map<string, number>()
-    for (const partition of partitionsOf(connector, base, config)) {
-      const share = shareOf(partition.scope)
-      counted.set(share, (counted.get(share) ?? 0) + 1)
-    }
-    sharers.set(of, (counts = counted))
-  }
-  return (requestsPerHour(quotaLimits(connector.manifest, base)) * STEADY_PART) / (counts.get(shareOf(scope)) ?? 1)
+  const limits = quotaLimits(of.connector.manifest, of.base)
+  return (requestsPerHour(limits) * STEADY_PART) / (sharersOf(of).get(shareOf(of, scope)) ?? 1)
 }
 
 /** The work, but once for all that ask within some seconds. */

@@ -181,9 +181,10 @@ async function own(parts: Parts, onCommit: () => void): Promise<Owned> {
     )
     const stages = stagesOf({ ...parts, signal, writer, reader, versions, derived, batches: new Batches(to), isNew, onCommit })
     parts.onReader(reader)
+    // Before its first Progress nobody else knows of the source partition, so it is not ready either.
+    if (isNew) await stages.commit()
     health.restored(versions.size)
     log.info({ isNew, versions: versions.size, liveUntil: new Date(cursor.live.atMs).toISOString() }, 'source partition started')
-    if (isNew) await stages.commit()
     return { writer, reader, stages, signal, release }
   } catch (thrown) {
     release()

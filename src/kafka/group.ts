@@ -11,7 +11,8 @@ import { backoffMs, codeOf, isConnectionFailure, isCoordinatorMoved, kafkaError 
 import { type Broker, type Cluster, MemberAssignment, MemberMetadata } from './kafkajs.ts'
 import type { Membership, MembershipOptions } from './port.ts'
 
-const SESSION_TIMEOUT_MS = 10_000
+/** Default of `MembershipOptions.sessionTimeoutMs`: a dead member is out after this; a second for the heartbeat, a second to start, and its work runs elsewhere. */
+export const SESSION_TIMEOUT_MS = 10_000
 /** How long the group waits at a rebalance for a member that still beats but does not join. */
 const REBALANCE_TIMEOUT_MS = 10_000
 const LEAVE_PATIENCE_MS = 2_000

@@ -4,10 +4,27 @@ import type { Clock } from '../clock.ts'
 import { asFlowError } from '../errors.ts'
 import { errorFields, type Log } from '../log.ts'
 import { persist } from '../persist.ts'
+import { SESSION_TIMEOUT_MS } from './group.ts'
 import type { Kafka } from './port.ts'
 
 /** Why something is not able to work; null: it is. Asked whenever somebody wants to know. */
 export type WhyNot = () => string | null
+
+/** Why not all of them are able to work, by what each reason is about; null: all are. */
+export function whyNotAll(reasons: ReadonlyMap<string, WhyNot>): string | null {
+  const all = [...reasons].map(([what, whyNot]) => ({ what, why: whyNot() })).filter(({ why }) => why !== null)
+  return all.length === 0 ? null : all.map(({ what, why }) => `${what} ${why}`).join('; ')
+}
+
+const LEAST_FENCED_WAIT_MS = 15_000
+
+/**
+ * How long a fenced owner of a number waits before it claims it again: longer than the group takes to tell a member that it was given up. Sooner, a member
+ * that does not know of its loss would fence its successor.
+ */
+export function fencedWaitMs(sessionTimeoutMs: number = SESSION_TIMEOUT_MS): number {
+  return Math.max(LEAST_FENCED_WAIT_MS, 1.5 * sessionTimeoutMs)
+}
 
 export interface MembershipOptions {
   readonly kafka: Pick<Kafka, 'joinGroup'>

@@ -20,7 +20,7 @@ export interface WorldOptions {
   /** Default `untilMs`, and never before it. */
   readonly liveFromMs?: number
   readonly bots?: readonly BotSpec[]
-  /** Default: two hours on one channel in the history, and three minutes soon after `liveFromMs`. */
+  /** Default: two hours on one channel in the history, and nine minutes on it soon after `liveFromMs`. */
   readonly incidents?: readonly Incident[]
   /** Share of conversations that ask for a person, outside incidents. */
   readonly transferShare?: number
@@ -374,7 +374,8 @@ function withDefaults(options: WorldOptions): Required<WorldOptions> {
     transferShare: 0.65,
     volume: 1.8,
   }
-  const soon: Incident = { ...usual, fromMs: liveFromMs + 4 * MINUTE, untilMs: liveFromMs + 7 * MINUTE }
+  // Long and strong enough for an alert within minutes: transfers become known some minutes after their session began.
+  const soon: Incident = { ...usual, fromMs: liveFromMs + MINUTE, untilMs: liveFromMs + 10 * MINUTE, transferShare: 0.85 }
   return {
     ...options,
     livePerMinute,

@@ -42,6 +42,30 @@ const who = (r: Random) => {
   return { vendor: 'v', account: 'a', bot_id, connector: 'c', channel: r.pick(CHANNELS), language: r.pick(LANGUAGES) }
 }
 
+/** A session of which the vendor tells nothing beyond what is counted. */
+export const NOTHING_TOLD = {
+  channel_raw: null,
+  languages: [],
+  user_id: null,
+  channel_user_id: null,
+  queue: null,
+  agent_id: null,
+  agent_name: null,
+  user_messages: null,
+  bot_messages: null,
+  agent_messages: null,
+  total_messages: null,
+  tasks: null,
+  satisfaction: null,
+  outcome: null,
+  starting_cause: null,
+  topics: [],
+  tags: [],
+  variables: {},
+  link: null,
+  attributes: {},
+} satisfies Partial<Session>
+
 /** One revision of the session `s<number>`. Revisions share nothing but the bot: every one may move the session to other minutes and series. */
 export function makeSession(r: Random, id: string, revision: number, fromMs: number, spanMs: number): Session {
   const started_at = fromMs + r.int(spanMs)
@@ -50,6 +74,7 @@ export function makeSession(r: Random, id: string, revision: number, fromMs: num
   // All revisions of a session keep its bot, as the contract has it.
   const bot_id = `bot-${Number(id.slice(1)) % 5}`
   return {
+    ...NOTHING_TOLD,
     ...of,
     bot_id,
     channel: of.channel ?? 'other',
@@ -63,28 +88,8 @@ export function makeSession(r: Random, id: string, revision: number, fromMs: num
     status: ended_at === null ? 'OPEN' : 'CLOSED',
     containment: r.pick<Containment>(CONTAINMENTS),
     interactive: null,
-    channel_raw: null,
-    languages: [],
-    user_id: null,
-    channel_user_id: null,
     transferred_at: r.chance(0.3) ? started_at + r.int(300_000) : null,
-    queue: null,
-    agent_id: null,
-    agent_name: null,
-    user_messages: null,
-    bot_messages: null,
-    agent_messages: null,
-    total_messages: null,
-    tasks: null,
-    satisfaction: null,
-    outcome: null,
-    starting_cause: null,
-    topics: [],
-    tags: [],
-    variables: {},
     is_test: r.pick([null, false, false, true]),
-    link: null,
-    attributes: {},
   }
 }
 

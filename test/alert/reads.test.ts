@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { readingOf } from '../../src/alert/reads.ts'
 import { DEFAULT_RULE, type Rule } from '../../src/rules.ts'
 import { createWatermarks } from '../../src/watermark.ts'
+import { progressOf } from '../support/progress.ts'
 
 const T = (clock: string) => Date.parse(`2026-11-01T${clock}:00Z`)
 const never = () => undefined
@@ -14,33 +15,28 @@ type Spec = {
   bot_id?: string | null
   account?: string
   covered?: [string, string][]
+  /** Of the connector. */
+  of?: number
 }
 
 function marksOf(...streams: Spec[]) {
   const marks = createWatermarks(() => true)
-  for (const { stream, until, feeds, bot_id = null, account = 'acme', covered = [] } of streams)
-    marks.apply({
-      connector: 'acme',
-      stream,
-      scope: bot_id ?? account,
-      vendor: 'botmaker',
-      account,
-      bot_id,
-      lane: 'live',
-      window_from: 0,
-      window_until: T(until),
-      complete_until: T(until),
-      pages: 1,
-      rows: 1,
-      emitted: 1,
-      unchanged: 0,
-      rejected: 0,
-      newest_at: null,
-      committed_at: T('23:00'),
-      through: [],
-      covered: covered.map(([from, to]) => ({ from: T(from), until: T(to) })),
-      feeds,
-    })
+  for (const { stream, until, feeds, bot_id = null, account = 'acme', covered = [], of = null } of streams)
+    marks.apply(
+      progressOf({
+        stream,
+        scope: bot_id ?? account,
+        vendor: 'botmaker',
+        account,
+        bot_id,
+        window_until: T(until),
+        complete_until: T(until),
+        committed_at: T('23:00'),
+        covered: covered.map(([from, to]) => ({ from: T(from), until: T(to) })),
+        feeds,
+        source_partitions: of,
+      }),
+    )
   return marks
 }
 
@@ -73,16 +69,23 @@ test('transfers of a bot are untold where its sessions are read and nothing can 
   expect(told.isUntold(bot, 'agent_transfers')).toBe(false)
 })
 
+test('while a stream of the connector is not known yet, its bots are not read, and what is untold stays so', () => {
+  const reading = readingOf(marksOf({ stream: 's', until: '10:00', feeds: ['session', 'no_transfer'], of: 2 }), [DEFAULT_RULE])
+  expect(reading.reads([bot], never)).toEqual([{ ...bot, completeUntil: null }])
+  expect(reading.isUntold(bot, 'agent_transfers')).toBe(true)
+})
+
 describe('while a backfill runs', () => {
   const feeds = ['session', 'transfer']
+  const covered: [string, string][] = [
+    ['00:00', '02:00'],
+    ['09:00', '10:00'],
+  ]
   const backfilling = marksOf({
     stream: 's',
     until: '02:00',
     feeds,
-    covered: [
-      ['00:00', '02:00'],
-      ['09:00', '10:00'],
-    ],
+    covered,
   })
   const until = (judged: string | null, marks = backfilling, rules: Rule[] = [DEFAULT_RULE]) =>
     readingOf(marks, rules).reads([bot], () => (judged === null ? undefined : T(judged)))[0]?.completeUntil
@@ -101,10 +104,7 @@ describe('while a backfill runs', () => {
         stream: 's',
         until: '02:00',
         feeds,
-        covered: [
-          ['00:00', '02:00'],
-          ['09:00', '10:00'],
-        ],
+        covered,
       },
       {
         stream: 't',

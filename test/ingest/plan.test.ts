@@ -176,15 +176,18 @@ describe('a sweep', () => {
     const first = next(read, beginPace(short), short, NOON + MINUTE)
     expect(afterPage(first.cursor, first.piece as Piece, 'page 2', short)).toBe(first.cursor)
     let { cursor, pace } = afterWindow(first.cursor, first.pace, first.piece as Piece, short, NOON + MINUTE)
+    expect(cursor, 'before live and what was read there is a gap').toBe(first.cursor)
     expect(writeCursor(cursor)).not.toContain('.to')
     const rest = readAll(cursor, pace, short, NOON + 3 * MINUTE)
     ;({ cursor, pace } = rest)
-    expect(windows(rest.pieces)).toEqual([
-      ['live', -39 * MINUTE, -19 * MINUTE],
+    expect(windows([first.piece as Piece, ...rest.pieces]), 'the newest first').toEqual([
       ['live', -19 * MINUTE, MINUTE],
+      ['live', -39 * MINUTE, -19 * MINUTE],
+      ['live', -59 * MINUTE, -39 * MINUTE],
     ])
     expect(cursor.live.atMs, 'the safety lag before it began').toBe(NOON)
-    expect(readAll(cursor, pace, short, NOON + 4 * MINUTE).pieces[0]?.window.fromMs).toBe(NOON - 56 * MINUTE)
+    expect(cursor.covered).toEqual([{ from: NOON - DAY, until: NOON }])
+    expect(readAll(cursor, pace, short, NOON + 4 * MINUTE).pieces.at(-1)?.window.fromMs).toBe(NOON - 56 * MINUTE)
   })
 
   test('does not reach back beyond what the source partition is to hold, nor over a hole in what was read', () => {
@@ -223,9 +226,20 @@ describe('a sweep', () => {
     const first = next(read, beginPace(of), of, NOON + MINUTE)
     const halved = halveWindow(first.cursor, first.pace, first.piece as Piece, of, new FlowError('SRC_WINDOW_TOO_LARGE'))
     expect(windows(readAll(halved.cursor, halved.pace, of, NOON + MINUTE).pieces)).toEqual([
-      ['live', -59 * MINUTE, -29 * MINUTE],
       ['live', -29 * MINUTE, MINUTE],
+      ['live', -59 * MINUTE, -29 * MINUTE],
     ])
+  })
+
+  test('where turns come in order is read from its beginning, and live moves with each window', () => {
+    const ordered = { ...of, inOrder: true, hotMs: 0, longestMs: 2 * MINUTE }
+    const first = next(read, beginPace(ordered), ordered, NOON + 3 * MINUTE)
+    expect(first.piece).toMatchObject({ swept: true, window: { fromMs: NOON, untilMs: NOON + 2 * MINUTE } })
+    const half = halveWindow(first.cursor, first.pace, first.piece as Piece, ordered, new FlowError('SRC_WINDOW_TOO_LARGE'))
+    const again = next(half.cursor, half.pace, ordered, NOON + 3 * MINUTE)
+    expect(again.piece?.window).toEqual({ fromMs: NOON, untilMs: NOON + MINUTE })
+    const { cursor } = afterWindow(again.cursor, again.pace, again.piece as Piece, ordered, NOON + 3 * MINUTE)
+    expect(cursor.live.atMs).toBe(NOON + MINUTE)
   })
 })
 

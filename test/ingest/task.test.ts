@@ -208,6 +208,25 @@ describe('a connector that hangs', () => {
   })
 })
 
+test('a source partition whose first Progress is not committed yet is not ready', async () => {
+  const clock = handClock(NOON, { autoAdvance: { quietMs: 1 } })
+  const commits = Promise.withResolvers<void>()
+  const life = startLife({
+    kafka: memoryKafka(),
+    connector: connectorThat({ async *read() {} }),
+    clock,
+    base: { startAtMs: NOON - 10 * HOUR },
+    fault: at => (at === 'progressed' ? commits.promise : undefined),
+  })
+  const isReady = () => life.health.states().map(({ restored }) => restored)
+  await clock.sleep(HOUR)
+  expect(isReady()).toEqual([false])
+  commits.resolve()
+  await clock.sleep(HOUR)
+  expect(isReady()).toEqual([true])
+  await life.stop()
+})
+
 test('after a clock that was ahead is set right, the live edge is due within its interval', async () => {
   const clock = handClock(NOON)
   const connector = connectorThat({

@@ -112,6 +112,7 @@ export function startLife(of: {
       maxBytes: of.maxBytes ?? new Map(),
       door: doorOf(maskFor(connector, config)),
       feeds: ['session', 'message', 'event'],
+      sourcePartitions: 1,
       transfers: config.transfers,
       lookbackMs: planSpecOf(connector, stream, config, {}).lookbackMs,
       tolerant: config.errorsTolerance === 'all',

@@ -4,11 +4,11 @@ import { type AggregateMetrics, type Aggregator, type AggregatorParts, startAggr
 import { systemClock } from '../../src/clock.ts'
 import { partitionOf } from '../../src/kafka/partition.ts'
 import type { WrittenRange } from '../../src/kafka/port.ts'
-import type { Progress } from '../../src/records.ts'
 import { aggregateTransactionalId } from '../../src/topics.ts'
 import type { Harness, Item } from '../aggregate/harness.ts'
 import { harness } from '../aggregate/harness.ts'
 import { makeEvent, makeMessage, makeSession, type Random, random } from '../aggregate/make.ts'
+import { progressOf } from '../support/progress.ts'
 
 const HOUR_MS = 3_600_000
 const closing: (() => Promise<void>)[] = []
@@ -218,30 +218,6 @@ test('a session that was withdrawn while nobody counted, and whose null is gone 
 const lastOf = ({ topic, partition, lastOffset }: WrittenRange) => ({ topic, partition, offset: lastOffset })
 
 describe('complete', () => {
-  const progress = (of: Partial<Progress>): Progress => ({
-    connector: 'c',
-    stream: 'sessions',
-    scope: 'all',
-    vendor: 'v',
-    account: 'a',
-    bot_id: null,
-    lane: 'live',
-    window_from: 0,
-    window_until: 0,
-    complete_until: 0,
-    pages: 1,
-    rows: 1,
-    emitted: 1,
-    unchanged: 0,
-    rejected: 0,
-    newest_at: null,
-    committed_at: 0,
-    through: [],
-    covered: [],
-    feeds: [],
-    ...of,
-  })
-
   test('stands in a point that is written when its minute has been read by every stream', async () => {
     const h = await start()
     const r = random(16)
@@ -251,7 +227,7 @@ describe('complete', () => {
     })
     aggregate(h)
     await h.feed([at('10:00:00', 'a')], through =>
-      progress({
+      progressOf({
         through: through.map(lastOf),
         committed_at: T('10:01:00'),
         covered: [{ from: T('09:00:00'), until: T('10:01:00') }],
@@ -282,28 +258,14 @@ test('a connector that is removed (a null Progress) holds nothing back any longe
     const id = randomBytes(4).toString('hex')
     return { kind: 'event', record: { ...makeEvent(r, id, T('10:00:00'), 1), bot_id: 'bot-1', channel: 'web', language: 'en' } }
   }
-  const read = (connector: string, until: number): Progress => ({
-    connector,
-    stream: 's',
-    scope: 'all',
-    vendor: 'v',
-    account: 'a',
-    bot_id: null,
-    lane: 'live',
-    window_from: 0,
-    window_until: 0,
-    complete_until: until,
-    pages: 1,
-    rows: 1,
-    emitted: 1,
-    unchanged: 0,
-    rejected: 0,
-    newest_at: null,
-    committed_at: T('11:00:00'),
-    through: [],
-    covered: [{ from: T('09:00:00'), until }],
-    feeds: [],
-  })
+  const read = (connector: string, until: number) =>
+    progressOf({
+      connector,
+      stream: 's',
+      complete_until: until,
+      committed_at: T('11:00:00'),
+      covered: [{ from: T('09:00:00'), until }],
+    })
   await h.feed([one()], () => read('stays', T('10:30:00')))
   await h.feed([one()], () => read('goes', T('09:30:00')))
   aggregate(h)

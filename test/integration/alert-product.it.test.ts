@@ -3,9 +3,11 @@ import type { Alert, Progress, Session } from '../../src/records.ts'
 import { Random } from '../../src/sim/random.ts'
 import { freePort } from '../../src/stack/ports.ts'
 import { type Harness, harness, type Item } from '../aggregate/harness.ts'
+import { NOTHING_TOLD } from '../aggregate/make.ts'
 import { ago, MINUTE_MS } from '../alert/history.ts'
 import { startAlertmanager } from '../support/alertmanager.ts'
 import { configFile, run, type Running, start, until } from '../support/product.ts'
+import { progressOf } from '../support/progress.ts'
 
 const PARTITIONS = 2
 const DAYS = 3
@@ -36,6 +38,7 @@ function sessionsOf(fromMs: number, untilMs: number, incident: { fromMs: number;
 
 function sessionAt(id: string, startedAt: number, isTransferred: boolean, queue: string): Session {
   return {
+    ...NOTHING_TOLD,
     session_key: `acme-chat:acme:${id}`,
     vendor: 'acme-chat',
     account: 'acme',
@@ -51,60 +54,26 @@ function sessionAt(id: string, startedAt: number, isTransferred: boolean, queue:
     containment: isTransferred ? 'AGENT' : 'SELF_SERVICE',
     interactive: true,
     channel: 'whatsapp',
-    channel_raw: null,
     language: 'es',
-    languages: [],
-    user_id: null,
-    channel_user_id: null,
     transferred_at: isTransferred ? startedAt : null,
     queue: isTransferred ? queue : null,
-    agent_id: null,
-    agent_name: null,
-    user_messages: null,
-    bot_messages: null,
-    agent_messages: null,
-    total_messages: null,
-    tasks: null,
-    satisfaction: null,
-    outcome: null,
-    starting_cause: null,
-    topics: [],
-    tags: [],
-    variables: {},
     is_test: false,
-    link: null,
-    attributes: {},
   }
 }
 
 const progressUntil =
   (untilMs: number) =>
-  (through: Progress['through'] | { topic: string; partition: number; lastOffset: number }[]): Progress => ({
-    connector: 'acme',
-    stream: 'sessions',
-    scope: 'acme',
-    vendor: 'acme-chat',
-    account: 'acme',
-    bot_id: null,
-    lane: 'live',
-    window_from: 0,
-    window_until: untilMs,
-    complete_until: untilMs,
-    pages: 1,
-    rows: 1,
-    emitted: 1,
-    unchanged: 0,
-    rejected: 0,
-    newest_at: null,
-    committed_at: untilMs,
-    through: through.map(place => ({
-      topic: place.topic,
-      partition: place.partition,
-      offset: 'lastOffset' in place ? place.lastOffset : place.offset,
-    })),
-    covered: [{ from: 0, until: untilMs }],
-    feeds: ['session', 'transfer'],
-  })
+  (through: readonly { topic: string; partition: number; lastOffset: number }[]): Progress =>
+    progressOf({
+      vendor: 'acme-chat',
+      account: 'acme',
+      window_until: untilMs,
+      complete_until: untilMs,
+      committed_at: untilMs,
+      through: through.map(({ topic, partition, lastOffset }) => ({ topic, partition, offset: lastOffset })),
+      covered: [{ from: 0, until: untilMs }],
+      feeds: ['session', 'transfer'],
+    })
 
 async function product(h: Harness, alertmanager: string): Promise<{ running: Running; base: string; path: string }> {
   const config = configFile({

@@ -233,6 +233,7 @@ describe('the registry', () => {
       through: [],
       covered: [],
       feeds: [],
+      source_partitions: null,
     } satisfies Progress
     const decoder = decoderFor<Progress & { later: number }>(r, wider)
     const bytes = encoderFor<Progress>(PROGRESS, before).encode(progress)

@@ -9,6 +9,7 @@ import type { Alert, Progress, SeriesPoint } from '../../src/records.ts'
 import { schemaText } from '../../src/schemas.ts'
 import { topicNames, topicSpecs } from '../../src/topics.ts'
 import { point, T } from '../serve/points.ts'
+import { progressOf } from './progress.ts'
 
 const schemas = { series: schemaText('series-point'), progress: schemaText('progress') }
 
@@ -53,6 +54,40 @@ export async function seriesWorld({ stack, partitions, ending, create = true, lo
   })
   const iso = (ms: number) => new Date(ms).toISOString()
 
+  /** Many points of one partition in one transaction. Returns the last offset. */
+  const writePoints = (partition: number, all: readonly Parameters<typeof point>[0][]) =>
+    write(
+      names.series,
+      partition,
+      ...all.map(point).map(made => ({
+        key: Buffer.from(`${made.series_key}@${iso(made.bucket_start)}`),
+        value: points.encode(made),
+      })),
+    )
+  const session = (partition: number) => write(names.sessions, partition, text('a session', 'nobody here decodes it'))
+  const progress = (of: Partial<Progress> & { completeUntil: string; through: Progress['through'] }) => {
+    const { completeUntil, ...rest } = of
+    const until = T(completeUntil)
+    const made = progressOf({
+      connector: 'acme',
+      scope: 'acme',
+      vendor: 'botmaker',
+      account: 'acme',
+      window_from: T('2026-11-01T00:00:00Z'),
+      window_until: until,
+      complete_until: until,
+      committed_at: until,
+      covered: [{ from: T('2026-11-01T00:00:00Z'), until }],
+      ...rest,
+    })
+    return write(names.progress, 1, {
+      key: Buffer.from(`${made.connector}/${made.stream}/${made.scope}`),
+      value: progresses.encode(made),
+    })
+  }
+  const counted = (partition: number, inputs: Record<string, number>, series: number | null) =>
+    write(names.aggregateOffsets, partition, text(String(partition), JSON.stringify({ inputs, series })))
+
   return {
     names,
     registry,
@@ -62,16 +97,7 @@ export async function seriesWorld({ stack, partitions, ending, create = true, lo
     fence: () => writer.fence(),
     write,
     text,
-    /** Many points of one partition in one transaction. Returns the last offset. */
-    points: (partition: number, all: readonly Parameters<typeof point>[0][]) =>
-      write(
-        names.series,
-        partition,
-        ...all.map(point).map(made => ({
-          key: Buffer.from(`${made.series_key}@${iso(made.bucket_start)}`),
-          value: points.encode(made),
-        })),
-      ),
+    points: writePoints,
     /** Every record of the alerts topic, by partition in order of offset. */
     async alerts(): Promise<(Alert & { partition: number })[]> {
       const found: (Alert & { partition: number })[] = []
@@ -83,13 +109,7 @@ export async function seriesWorld({ stack, partitions, ending, create = true, lo
       }
       return found
     },
-    point: (partition: number, of: Parameters<typeof point>[0]) => {
-      const made = point(of)
-      return write(names.series, partition, {
-        key: Buffer.from(`${made.series_key}@${iso(made.bucket_start)}`),
-        value: points.encode(made),
-      })
-    },
+    point: (partition: number, of: Parameters<typeof point>[0]) => writePoints(partition, [of]),
     aborted: async (topic: string, partition: number) => {
       const aborted = writer.transact(async tx => {
         await tx.write([{ topic, partition, records: [text('never', 'seen')] }])
@@ -97,38 +117,15 @@ export async function seriesWorld({ stack, partitions, ending, create = true, lo
       })
       await aborted.catch(() => {})
     },
-    session: (partition: number) => write(names.sessions, partition, text('a session', 'nobody here decodes it')),
-    progress: (of: Partial<Progress> & { completeUntil: string; through: Progress['through'] }) => {
-      const { completeUntil, ...rest } = of
-      const until = T(completeUntil)
-      const made: Progress = {
-        connector: 'acme',
-        stream: 'sessions',
-        scope: 'acme',
-        vendor: 'botmaker',
-        account: 'acme',
-        bot_id: null,
-        lane: 'live',
-        window_from: T('2026-11-01T00:00:00Z'),
-        window_until: until,
-        complete_until: until,
-        pages: 1,
-        rows: 1,
-        emitted: 1,
-        unchanged: 0,
-        rejected: 0,
-        newest_at: null,
-        committed_at: until,
-        covered: [{ from: T('2026-11-01T00:00:00Z'), until }],
-        feeds: [],
-        ...rest,
-      }
-      return write(names.progress, 1, {
-        key: Buffer.from(`${made.connector}/${made.stream}/${made.scope}`),
-        value: progresses.encode(made),
-      })
+    session,
+    progress,
+    counted,
+    /** What was read before `completeUntil` and what was counted of it, so that followers believe the one only when the other has arrived. */
+    async read(partition: number, completeUntil: string, all: readonly Parameters<typeof point>[0][]) {
+      const offset = await session(partition)
+      await progress({ completeUntil, through: [{ topic: names.sessions, partition, offset }] })
+      const series = await writePoints(partition, all)
+      await counted(partition, { [names.sessions]: offset + 1 }, series)
     },
-    counted: (partition: number, inputs: Record<string, number>, series: number | null) =>
-      write(names.aggregateOffsets, partition, text(String(partition), JSON.stringify({ inputs, series }))),
   }
 }

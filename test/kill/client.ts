@@ -35,6 +35,23 @@ export function connectKafka(options: KafkaOptions): Kafka {
           return groupOptions.onRevoked(partitions)
         },
       }),
+    joinMembers: async memberOptions => {
+      const membership = await kafka.joinMembers({
+        ...memberOptions,
+        onAssignment: (data, of) => {
+          at('assigned')
+          memberOptions.onAssignment(data, of)
+        },
+      })
+      return {
+        ...membership,
+        // What it no longer has was stopped.
+        rejoin: () => {
+          at('revoked')
+          membership.rejoin()
+        },
+      }
+    },
   }
 }
 

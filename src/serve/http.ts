@@ -13,7 +13,7 @@ import { createDesk } from './desk.ts'
 import { accessOf, type Door, LONGEST_URL, openDoor } from './door.ts'
 import { page } from './page.ts'
 import { answerQuery, type Completeness, parseQuery } from './query.ts'
-import { createSlices } from './slices.ts'
+import { createSlices } from '../slices.ts'
 import type { SeriesStore } from './store.ts'
 
 /** The release of Kafka Connect whose REST API the root path speaks; tools hide commands that are newer than it. */

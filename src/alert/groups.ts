@@ -16,6 +16,7 @@ import {
   together,
 } from './dispersion.ts'
 import type { Rule } from '../rules.ts'
+import type { Steps } from '../slices.ts'
 import { type Clock, firstHourOf, type Leaf, type Node, type Tree } from './tree.ts'
 
 const DAY = 1440
@@ -209,7 +210,7 @@ function learnDispersion(clock: Clock, hour: number, columns: Columns): void {
 }
 
 /** Dispersion of the groups above the clocks. */
-export function learnAbove(tree: Tree, hour: number, columns: Columns): void {
+export function* learnAbove(tree: Tree, hour: number, columns: Columns): Steps<void> {
   const first = firstHourOf(tree.clocks.flatMap(({ leaves }) => leaves))
   const due = lastDue(hour, first)
   if (due <= tree.hour) return
@@ -223,6 +224,7 @@ export function learnAbove(tree: Tree, hour: number, columns: Columns): void {
       for (let node: Node | null = clock.top.parent; node !== null; node = node.parent) addQuarters(above, node, quarters)
     }
     if (!Number.isNaN(clock.hour)) learnBaselines(clock, clock.hour, columns)
+    yield
   }
   for (const [node, quarters] of above) node.rho = rhoFrom(dispersionOf(quarters, columns.kind), meanRho(node))
 }

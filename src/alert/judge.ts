@@ -7,6 +7,7 @@
  */
 import type { Alert, Measure } from '../records.ts'
 import { LEVELS, type Rule } from '../rules.ts'
+import { finish, type Steps } from '../slices.ts'
 import type { SlotOf } from './baseline.ts'
 import { overspent } from './burn.ts'
 import { choose, doubtOf, held, type Range, rangeOf } from './choice.ts'
@@ -71,6 +72,8 @@ export interface Judge {
    * @param nowMs When this is known: the `updated_at` of what is raised. null: a replay, in which every minute counts as known when it ends.
    */
   judge(reads: readonly Read[], nowMs: number | null): Verdict[]
+  /** The same in steps, for a process with other work. What is put or removed between two steps waits for the end, so the verdicts are those of `judge`. One at a time. */
+  judging(reads: readonly Read[], nowMs: number | null): Steps<Verdict[]>
   /** Up to where each bot has been judged, by `JSON.stringify([vendor, account, bot_id])`: `from` of the next process. */
   judgedUntil(): Record<string, number>
   /** What was learnt from the order in which things became known, which the topics do not hold: `memory` of the next process. Some 1 KB an account. */
@@ -142,6 +145,8 @@ export function createJudge(options: JudgeOptions): Judge {
   let waiting: Alert[] = []
   /** Of all minutes that were put. */
   let newest = 0
+  /** What came while a judging is under way; null: none is. */
+  let later: (() => void)[] | null = null
 
   const slotOf = (vendor: string, account: string): SlotOf => {
     const zone = zoneOf(vendor, account)
@@ -223,7 +228,16 @@ export function createJudge(options: JudgeOptions): Judge {
     return true
   }
 
-  const judge = (reads: readonly Read[], nowMs: number | null): Verdict[] => {
+  function* judging(reads: readonly Read[], nowMs: number | null): Steps<Verdict[]> {
+    const waited: (() => void)[] = []
+    later = waited
+    const verdicts = yield* judged(reads, nowMs)
+    later = null
+    for (const take of waited) take()
+    return verdicts
+  }
+
+  function* judged(reads: readonly Read[], nowMs: number | null): Steps<Verdict[]> {
     for (const read of reads) {
       marks.set(botKeyOf(read), read)
       for (const plan of plans) {
@@ -245,7 +259,7 @@ export function createJudge(options: JudgeOptions): Judge {
           },
           nowMs,
         )
-        verdicts.push(...pass())
+        verdicts.push(...(yield* pass()))
       }
     }
     for (const series of seriesByKey.values()) {
@@ -256,6 +270,10 @@ export function createJudge(options: JudgeOptions): Judge {
 
   return {
     put(minute) {
+      if (later !== null) {
+        later.push(() => this.put(minute))
+        return
+      }
       const at = Math.floor(minute.bucket_start / MINUTE_MS)
       const series = seriesOf(minute)
       const { minutes } = series
@@ -275,6 +293,10 @@ export function createJudge(options: JudgeOptions): Judge {
     },
 
     remove(key, bucketStartMs) {
+      if (later !== null) {
+        later.push(() => this.remove(key, bucketStartMs))
+        return
+      }
       const at = Math.floor(bucketStartMs / MINUTE_MS)
       const known = seriesByKey.get(LEVELS.map(level => key[level]).join('\0'))
       if (known === undefined) return
@@ -286,7 +308,8 @@ export function createJudge(options: JudgeOptions): Judge {
       waiting.push(...alerts)
     },
 
-    judge,
+    judge: (reads, nowMs) => finish(judging(reads, nowMs)),
+    judging,
 
     judgedUntil() {
       const until: Record<string, number> = { ...from }
@@ -353,7 +376,7 @@ interface Surroundings {
 }
 
 /** One pass over one tree: from where each clock was judged to where it may be judged now. */
-function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () => Verdict[] {
+function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () => Steps<Verdict[]> {
   const { rule, root } = tree
   const { columns, lengths, calmLengths, lateMs } = around
   const verdicts: Verdict[] = []
@@ -424,15 +447,16 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
   }
 
   /** Brings the clocks' groups, and all above them, up to the minute `end`. Returns the groups that changed, with the first minute that did. */
-  function refresh(ready: readonly Clock[], end: number): Map<Node, number> {
+  function* refresh(ready: readonly Clock[], end: number): Steps<Map<Node, number>> {
     const changed = new Map<Node, number>()
     const parents = new Map<Node, number>()
     for (const clock of ready) {
       const hour = Math.floor((end - 1) / 60)
       if (clock.hour !== hour) {
         learnHour(clock, hour, columns)
-        learnAbove(tree, hour, columns)
+        yield* learnAbove(tree, hour, columns)
       }
+      yield
       const { delays } = clock
       for (const leaf of clock.leaves) {
         const first = Math.max(end - SPAN, Math.min(leaf.changedFrom, Number.isNaN(leaf.end) ? end - SPAN : leaf.end))
@@ -456,10 +480,10 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
   }
 
   /** Raises what is unusual, the highest group first, until nothing is. */
-  function raise(first: Map<Node, number>, end: number, now: number): void {
+  function* raise(first: Map<Node, number>, end: number, now: number): Steps<void> {
     let changed = first
     for (let round = 0; round < 100; round++) {
-      const found = rule.budget === null ? unusual(changed, end) : overspending(changed, end)
+      const found = rule.budget === null ? yield* unusual(changed, end) : overspending(changed, end)
       if (found === null) return
       const { node, start, finding } = found
       const alert = firing(rule, node, start, finding, now)
@@ -469,12 +493,12 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
       for (const leaf of node.leaves) leaf.changedFrom = Number.NEGATIVE_INFINITY
       for (const clock of tree.clocks) {
         if (Number.isNaN(clock.hour) || !clock.leaves.some(leaf => node.leaves.includes(leaf))) continue
-        changed = new Map([...changed, ...refresh([clock], clock.judged as number)])
+        changed = new Map([...changed, ...(yield* refresh([clock], clock.judged as number))])
       }
     }
   }
 
-  function unusual(changed: ReadonlyMap<Node, number>, end: number): Found | null {
+  function* unusual(changed: ReadonlyMap<Node, number>, end: number): Steps<Found | null> {
     let found: { node: Node; range: Range; until: number } | null = null
     for (const [node, first] of [...changed].sort(([a], [b]) => a.depth - b.depth)) {
       if (found !== null && node.depth > found.node.depth) break
@@ -490,6 +514,7 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
       const doubt = () => doubtOf(node, leaf => slotOfLeaf(leaf, end))
       const window = mostUnusual(node.recent, limits, rhoBy(node.rho), doubt, firstEnd)
       if (window !== null && found === null) found = { node, range: rangeOf(node, window), until: window.until }
+      yield
     }
     if (found === null) return null
     const node = choose(found.node, found.range, columns.kind)
@@ -615,9 +640,12 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
     return from
   }
 
-  return () => {
+  return function* () {
     const limit = limits()
-    for (const clock of limit.keys()) learnDelays(clock)
+    for (const clock of limit.keys()) {
+      learnDelays(clock)
+      yield
+    }
     for (const [clock, until] of limit) skipLate(clock, until)
     const begin = Math.min(...[...limit.keys()].map(clock => clock.judged as number))
     const last = Math.max(...limit.values())
@@ -631,9 +659,9 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
       const now = nowMs ?? end * MINUTE_MS
       if (warm.length === 0 || now - end * MINUTE_MS > lateMs) continue
       forgetEpisodes(root, end)
-      const changed = refresh(warm, end)
+      const changed = yield* refresh(warm, end)
       resolve(warm, end, now)
-      raise(changed, end, now)
+      yield* raise(changed, end, now)
     }
     return verdicts
   }

@@ -7,7 +7,6 @@
  *
  * When numbers are added, or a transaction fails, everything is dropped and restored from the topics: nothing in memory is repaired.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { aborted } from '../abort.ts'
 import type { Clock } from '../clock.ts'
 import { asFlowError } from '../errors.ts'
@@ -21,8 +20,9 @@ import { persist } from '../persist.ts'
 import { type Alert, botKey, type SeriesPoint } from '../records.ts'
 import { LEVELS, type Rule } from '../rules.ts'
 import { schemaText } from '../schemas.ts'
+import { createSlices } from '../slices.ts'
 import type { TopicNames } from '../topics.ts'
-import type { Judge, JudgeOptions, Read, SeriesKey } from './judge.ts'
+import type { Judge, JudgeOptions, SeriesKey } from './judge.ts'
 import { type Bot, measuresOf, type Reading, readingOf } from './reads.ts'
 import { claimShares, numberOf, type Offsets, type Share, type ShareParts } from './share.ts'
 
@@ -224,7 +224,7 @@ function startWatch(
   const stop = new AbortController()
   const signal = AbortSignal.any([parts.signal, stop.signal])
   const shares = new Map<number, Share>()
-  const begun = new Set<Share>()
+  const slices = createSlices()
   let failedNumber: number | null = null
   /** The publishing in hand. */
   let inHand: Promise<unknown> = Promise.resolve()
@@ -317,7 +317,7 @@ function startWatch(
       const bots = [...intake.bots.values()].filter(({ vendor }) => numberOf(vendor, parts.partitions) === share.number)
       const judgedUntil = share.judge.judgedUntil()
       const reads = reading.reads(bots, ({ vendor, account, bot_id }) => judgedUntil[JSON.stringify([vendor, account, bot_id])])
-      const verdicts = await judgeShare(share, reads)
+      const verdicts = await slices.run(share.judge.judging(reads, clock.now()), signal)
       for (const group of intake.newGroups(share.number)) for (const rule of parts.options.rules) metrics?.known(rule.name, group)
       if (verdicts.length === 0 && !pace.isDue(share, clock.now())) continue
       await publish(share, verdicts, follower)
@@ -325,18 +325,6 @@ function startWatch(
       if (verdicts.length > 0 && reading.committedAt !== null)
         metrics?.evaluated(Math.max(0, clock.now() - reading.committedAt) / 1000)
     }
-  }
-
-  /** The first time all that is usual is learnt, a vendor at a time: the aggregator of the same process has to reach its group in between. */
-  async function judgeShare(share: Share, reads: readonly Read[]): Promise<Alert[]> {
-    if (begun.has(share)) return share.judge.judge(reads, clock.now())
-    begun.add(share)
-    const verdicts: Alert[] = []
-    for (const [, ofVendor] of [...Map.groupBy(reads, ({ vendor }) => vendor)].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      verdicts.push(...share.judge.judge(ofVendor, clock.now()))
-      await nextTurn()
-    }
-    return verdicts
   }
 
   async function publish(share: Share, verdicts: readonly Alert[], follower: Follower): Promise<void> {

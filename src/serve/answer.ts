@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { constants, createBrotliCompress, createGzip } from 'node:zlib'
 import type { SeriesAnswer, SeriesQuery } from './query.ts'
-import type { Steps } from './slices.ts'
+import type { Steps } from '../slices.ts'
 
 export interface Body {
   readonly contentType: string

@@ -4,7 +4,7 @@
  * calendar: a day may have 23 or 25 hours, and its first quarter 5 or 7.
  */
 import { IANAZone } from 'luxon'
-import { finish, type Steps } from './slices.ts'
+import { finish, type Steps } from '../slices.ts'
 
 export const BUCKETS = ['1m', '5m', '15m', '30m', '1h', '6h', '12h', '1d', '1w', '1M'] as const
 export type Bucket = (typeof BUCKETS)[number]

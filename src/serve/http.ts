@@ -14,7 +14,7 @@ import { createDesk } from './desk.ts'
 import { accessOf, type Door, LONGEST_URL, openDoor } from './door.ts'
 import { page } from './page.ts'
 import { answerQuery, type Completeness, parseQuery } from './query.ts'
-import { createSlices } from './slices.ts'
+import { createSlices } from '../slices.ts'
 import type { SeriesStore } from './store.ts'
 
 /** Whether one role can do its work. `why` says what it waits for, or what is wrong. */

@@ -6,7 +6,7 @@ import { DateTime } from 'luxon'
 import { FlowError } from '../errors.ts'
 import { CHANNELS, MEASURES, type Measure, type TimeRange } from '../records.ts'
 import { BUCKET_MS, BUCKETS, type Bucket, type Edges, edgeSteps, isoIn, type Zone, zoneOf } from './buckets.ts'
-import { sortSteps, type Steps } from './slices.ts'
+import { sortSteps, type Steps } from '../slices.ts'
 import { LABELS, type Label, type SeriesLabels, type SeriesStore, type StoredSeries } from './store.ts'
 
 /** Most buckets of one series, of one rolling window, and most values of one answer. */

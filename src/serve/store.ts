@@ -3,7 +3,7 @@
  * only ever was 0 takes no room, and counts take four bytes until one needs more.
  */
 import { MEASURES, type Measure, type SeriesPoint } from '../records.ts'
-import type { Steps } from './slices.ts'
+import type { Steps } from '../slices.ts'
 
 export const LABELS = ['vendor', 'account', 'bot_id', 'channel', 'language'] as const
 export type Label = (typeof LABELS)[number]

@@ -113,6 +113,27 @@ describe('the same input gives the same alerts, bit by bit', () => {
     expect(judge.judge(marksOf(minutes)(at(10)), null)).toEqual(whole)
   })
 
+  test('also where it is judged in steps, and minutes come and go between them', () => {
+    const judge = judgeOf()
+    const reads = marksOf(minutes)
+    const verdicts: Verdict[] = []
+    const [first] = minutes
+    let steps = 0
+    for (const minute of minutes) if (minute.bucket_start < at(9, 12, 40)) judge.put(minute)
+    for (const mark of [at(9, 12, 40), at(10)]) {
+      const judging = judge.judging(reads(mark), null)
+      let step = judging.next()
+      for (const minute of minutes) if (minute.bucket_start >= at(9, 12, 40)) judge.put(minute)
+      if (first !== undefined) judge.remove(first, SPIKE.from)
+      for (; step.done !== true; step = judging.next()) steps++
+      verdicts.push(...step.value)
+      for (const minute of minutes) if (minute.bucket_start === SPIKE.from) judge.put(minute)
+    }
+    expect(verdicts).toEqual(whole)
+    // Days of three channels: a step is at most a minute of one bot.
+    expect(steps).toBeGreaterThan(2 * 1440)
+  })
+
   test('wherever a process is killed and another goes on', () => {
     for (const killed of [at(9, 12, 9), at(9, 12, 41), at(9, 13, 20)]) {
       const first = judgeOf()

@@ -29,6 +29,10 @@ export function plainJudge({ rules, from = {}, memory = '' }: JudgeOptions): Jud
     restore(alerts) {
       for (const alert of alerts) if (alert.state === 'FIRING') firing.set(groupOf(alert), alert)
     },
+    *judging(reads, nowMs) {
+      yield
+      return this.judge(reads, nowMs)
+    },
     judge(reads, nowMs) {
       const verdicts: Alert[] = []
       for (const { completeUntil, ...bot } of reads) {

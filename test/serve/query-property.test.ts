@@ -7,7 +7,7 @@ import { expect, test } from 'vitest'
 import { MEASURES, type Measure, type SeriesPoint } from '../../src/records.ts'
 import { BUCKETS, type Bucket } from '../../src/serve/buckets.ts'
 import { answerQuery, parseQuery, type StreamRead } from '../../src/serve/query.ts'
-import { finish } from '../../src/serve/slices.ts'
+import { finish } from '../../src/slices.ts'
 import { createStore, LABELS, type Label } from '../../src/serve/store.ts'
 import { point, seeded, T } from './points.ts'
 

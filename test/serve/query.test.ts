@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { FlowError } from '../../src/errors.ts'
 import { bodyOf } from '../../src/serve/answer.ts'
 import { answerQuery, type Completeness, parseQuery } from '../../src/serve/query.ts'
-import { finish } from '../../src/serve/slices.ts'
+import { finish } from '../../src/slices.ts'
 import { createStore } from '../../src/serve/store.ts'
 import { completenessOf, nothingRead, point, seeded, T } from './points.ts'
 

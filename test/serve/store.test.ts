@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Measure } from '../../src/records.ts'
-import { finish } from '../../src/serve/slices.ts'
+import { finish } from '../../src/slices.ts'
 import { createStore } from '../../src/serve/store.ts'
 import { point, seeded, T } from './points.ts'
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { createSlices, finish, sortSteps, type Steps } from '../../src/serve/slices.ts'
-import { seeded } from './points.ts'
+import { createSlices, finish, sortSteps, type Steps } from '../src/slices.ts'
+import { seeded } from './serve/points.ts'
 
 /** Work of so many steps that each take the time given. */
 function* spin(steps: number, stepMs: number, onStep: (step: number) => void = () => {}): Steps<string> {

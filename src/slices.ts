@@ -1,8 +1,8 @@
 /**
- * Long work in short slices. The aggregator of the same process must reach its group's coordinator in time, so no query may hold the event loop:
+ * Long work in short slices. The aggregator of the same process must reach its group's coordinator in time, so no query and no judging of alerts may hold the event loop:
  * work is written as a generator that yields often, and run a few milliseconds at a time, one slice in each turn of the loop, whoever waits longest first.
  */
-import { FlowError } from '../errors.ts'
+import { FlowError } from './errors.ts'
 
 /** Work that can pause at every `yield`; a step between two takes well below a millisecond. */
 export type Steps<T> = Generator<void, T, void>

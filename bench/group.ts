@@ -288,7 +288,8 @@ function pause(ms: number): Promise<void> {
 
 function report(): string {
   const slowest = assigning.map(({ shape, step, ms }) => `| ${shape} | ${step} | ${spread(ms, 1)} |`)
-  const life = (what: string, of: (life: Life) => readonly number[], digits = 0) => `| ${what} | ${spread(lives.flatMap(of), digits)} |`
+  const life = (what: string, of: (life: Life) => readonly number[], digits = 0) =>
+    `| ${what} | ${spread(lives.flatMap(of), digits)} |`
   return `
 ## ${dateAndCommit()}: ${figure(connectors)} connectors with ${scopes} scopes each on ${workers} workers
 

@@ -8,10 +8,12 @@
 import type { Kafka, ReadRecord, TopicPartition, Writer } from '../kafka/port.ts'
 import type { Barrier } from './barrier.ts'
 
+export type Newest = Pick<ReadRecord, 'value' | 'headers'>
+
 /** What a source partition reads at its start. */
 export interface Reads {
-  /** Value of the newest record with this key; null where there is none, or it was taken away. */
-  newest(place: TopicPartition, key: string): Promise<Buffer | null>
+  /** The newest record with this key. Its value is null where there is none, or it was taken away. */
+  newest(place: TopicPartition, key: string): Promise<Newest>
   /** Every record whose key is a JSON array that begins with these three strings, in offset order. @param start Such as `["a","b","c",`. */
   read(place: TopicPartition, start: string, onRecord: (record: ReadRecord) => void): Promise<void>
 }
@@ -35,7 +37,17 @@ interface Line<T> {
 
 interface Wanted {
   readonly key: string
-  value: Buffer | null
+  found: Newest
+}
+
+const NONE: Newest = { value: null, headers: {} }
+
+/** Beyond the moment at which it is read. */
+function kept({ value, headers }: ReadRecord): Newest {
+  return {
+    value: value && Buffer.from(value),
+    headers: Object.fromEntries(Object.entries(headers).map(([name, each]) => [name, Buffer.from(each)])),
+  }
 }
 
 interface Reading {
@@ -48,12 +60,12 @@ export function ownReads(kafka: Pick<Kafka, 'readToEnd'>, signal?: AbortSignal, 
   return {
     async newest(place, key) {
       const keyBytes = Buffer.from(key)
-      let value: Buffer | null = null
+      let found = NONE
       const take = (record: ReadRecord) => {
-        if (record.key?.equals(keyBytes) === true) value = record.value && Buffer.from(record.value)
+        if (record.key?.equals(keyBytes) === true) found = kept(record)
       }
       await kafka.readToEnd(await past(place, barrier), take, signal)
-      return value
+      return found
     },
     async read(place, start, onRecord) {
       const startBytes = Buffer.from(start)
@@ -96,10 +108,10 @@ export class SharedReads implements Reads {
     return { ...writer, fence: () => this.#fence(() => writer.fence()) }
   }
 
-  async newest(place: TopicPartition, key: string): Promise<Buffer | null> {
-    const wanted: Wanted = { key, value: null }
+  async newest(place: TopicPartition, key: string): Promise<Newest> {
+    const wanted: Wanted = { key, found: NONE }
     await this.#ask(this.#cursors, place, wanted)
-    return wanted.value
+    return wanted.found
   }
 
   read(place: TopicPartition, start: string, onRecord: (record: ReadRecord) => void): Promise<void> {
@@ -192,7 +204,8 @@ export class SharedReads implements Reads {
         const of = key === undefined ? undefined : wanted.get(key)
         if (key === undefined || of === undefined) return
         found.add(key)
-        for (const each of of) each.value = record.value && Buffer.from(record.value)
+        const newest = kept(record)
+        for (const each of of) each.found = newest
       }
       await this.#kafka.readToEnd({ ...end, from }, take, this.#signal)
       if (from <= low || found.size === wanted.size) return

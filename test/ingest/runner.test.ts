@@ -1,17 +1,27 @@
-import { expect, onTestFinished, test } from 'vitest'
-import { systemClock } from '../../src/clock.ts'
-import { memoryKafka } from '../../src/conformance/memory-kafka.ts'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { z } from 'zod'
+import { type Clock, systemClock } from '../../src/clock.ts'
+import { type MemoryKafka, memoryKafka } from '../../src/conformance/memory-kafka.ts'
 import { noConnectMetrics } from '../../src/connect-metrics.ts'
-import { memoryRegistry } from '../../src/conformance/topics.ts'
+import { decodeProgress, memoryRegistry } from '../../src/conformance/topics.ts'
+import { changeStored } from '../../src/control/offsets.ts'
 import { ERRORS, FlowError } from '../../src/errors.ts'
-import { openRunner, type TaskReport, type VersionedConnector } from '../../src/ingest/start.ts'
+import { cursorKey, type PartitionName, spentOf } from '../../src/ingest/cursor.ts'
+import type { ConnectorToRun } from '../../src/ingest/source-partition.ts'
+import { openRunner, type RunnerOptions, type TaskReport, type VersionedConnector } from '../../src/ingest/start.ts'
+import { partitionOf } from '../../src/kafka/partition.ts'
 import type { Kafka } from '../../src/kafka/port.ts'
 import { silentLog } from '../../src/log.ts'
+import { createMetrics } from '../../src/metrics.ts'
+import { serve } from '../../src/sim/index.ts'
+import { defineConnector } from '../../src/source/index.ts'
+import { quotaDigest } from '../../src/source/quota.ts'
 import { topicNames } from '../../src/topics.ts'
 import { draw } from './random.ts'
-import { tinyConnector, type TinyVendor } from './tiny.ts'
+import { TINY_MANIFEST, tinyConnector, TinyRow, type TinyVendor } from './tiny.ts'
 import { base, PARTITIONS } from './world.ts'
 
+const NAMES = topicNames('tiny')
 const NAME = 'acme-tiny'
 const ID = { connector: NAME, task: 0 }
 
@@ -25,14 +35,7 @@ async function bench() {
   const state: { connector: VersionedConnector | null } = { connector: { version: '1', of } }
   const reports: TaskReport[] = []
   const gauges = new Set<string>()
-  const ending = new AbortController()
-  const runner = await openRunner({
-    kafka: { ...kafka, maxMessageBytes: async () => new Map() } as unknown as Kafka,
-    registry: memoryRegistry,
-    names: topicNames('tiny'),
-    partitions: PARTITIONS,
-    clock,
-    log: silentLog,
+  const runner = await open(kafka, {
     metrics: {
       inc: () => {},
       observe: () => {},
@@ -41,17 +44,96 @@ async function bench() {
       remove: name => gauges.delete(name),
       connect: noConnectMetrics,
     },
+    connectorOf: name => (name === NAME ? state.connector : null),
+    onReport: (_id, report) => reports.push(report),
+  })
+  return { runner, kafka, vendor, state, of, reports, gauges }
+}
+
+async function open(
+  kafka: MemoryKafka,
+  options: Pick<RunnerOptions, 'connectorOf'> & Partial<Pick<RunnerOptions, 'clock' | 'metrics' | 'onReport' | 'allConnectors'>>,
+) {
+  const ending = new AbortController()
+  const runner = await openRunner({
+    kafka: { ...kafka, maxMessageBytes: async () => new Map() } as unknown as Kafka,
+    registry: memoryRegistry,
+    names: NAMES,
+    partitions: PARTITIONS,
+    clock: systemClock,
+    log: silentLog,
+    metrics: createMetrics({ processMetrics: false }),
     signal: ending.signal,
     isAlone: true,
     refreshMs: Infinity,
-    connectorOf: name => (name === NAME ? state.connector : null),
-    onReport: (_id, report) => reports.push(report),
+    ...options,
   })
   onTestFinished(async () => {
     ending.abort()
     await runner.close()
   })
-  return { runner, kafka, vendor, state, of, reports, gauges }
+  return runner
+}
+
+/** A vendor that has nothing to show, and counts how often it is asked. */
+async function emptyVendor() {
+  const asked = { count: 0, /** So many answers are a fault of the server. */ faults: 0 }
+  const { url, stop } = await serve({
+    handler: () => {
+      asked.count++
+      asked.faults--
+      if (asked.faults >= 0) return { status: 500 }
+      return { status: 200, headers: { 'content-type': 'application/json' }, body: '[]' }
+    },
+  })
+  onTestFinished(stop)
+  /** It is asked at each poll, ten milliseconds after the one before, as far as the quota allows. */
+  const connector = (name: string, perHour: number, scopes: readonly string[]) => {
+    const window = { longestMs: 3_600_000, lagMs: 0, lookbackMs: 3_600_000, durableResume: true }
+    const config = { token: 'of both' }
+    return {
+      name,
+      config,
+      base: { ...base, pollIntervalMs: 10, tasksMax: scopes.length },
+      connector: defineConnector({
+        manifest: { ...TINY_MANIFEST, quota: { perHour, sharedBy: 'token' } },
+        config: z.strictObject({ token: z.string() }),
+        http: () => ({ baseUrl: url }),
+        streams: {
+          sessions: {
+            window,
+            scopes: () => scopes.map(scope => ({ name: scope, botId: null })),
+            row: TinyRow,
+            async *read({ http }) {
+              yield { rows: await http.getJson('/', {}, z.array(z.unknown())), resume: null }
+            },
+            identify: row => row.id,
+            normalise: () => [],
+          },
+        },
+      }),
+    }
+  }
+  return { asked, connector, quota: quotaDigest(TINY_MANIFEST.id, JSON.stringify('of both')) }
+}
+
+/** How many requests the newest cursor of a source partition tells of. */
+function toldOf(kafka: MemoryKafka, name: PartitionName): number {
+  const newest = kafka.committed(NAMES.offsets).findLast(({ key }) => String(key) === cursorKey(name))
+  return newest === undefined ? 0 : spentOf(newest).requests.reduce((sum, { count }) => sum + count, 0)
+}
+
+/** As a worker leaves it that has asked so often of late. */
+async function putSpent(kafka: MemoryKafka, name: PartitionName, count: number): Promise<void> {
+  const nowMs = Date.now()
+  const [key, value] = [
+    cursorKey(name),
+    { 'live.until': new Date(nowMs).toISOString(), requests: `${new Date(nowMs).toISOString()}*${count}` },
+  ]
+  const writer = kafka.openWriter({ transactionalId: `of ${key}` })
+  await writer.fence()
+  const records = [{ key: Buffer.from(key), value: Buffer.from(JSON.stringify(value)) }]
+  await writer.transact(tx => tx.write([{ topic: NAMES.offsets, partition: partitionOf(key, PARTITIONS), records }]))
 }
 
 async function until(condition: () => boolean): Promise<void> {
@@ -161,4 +243,114 @@ test('a connector whose config cannot be read here fails its task, and is starte
   runner.start(ID)
   await until(() => vendor.reads > 1)
   expect(reports.at(-1)).toEqual({ state: 'RUNNING' })
+})
+
+describe('what the vendor counts by one key', () => {
+  const versioned =
+    (...all: ConnectorToRun[]) =>
+    (name: string): VersionedConnector | null => {
+      const of = all.find(each => each.name === name)
+      return of === undefined ? null : { version: '1', of }
+    }
+  const placeOf = (connector: string, scope: string) => ({ connector, stream: 'sessions', scope })
+  /** Sees when a quota is used up: its next turn is an hour away. */
+  function hourglass() {
+    const glass = { isEmpty: false }
+    const sleep: Clock['sleep'] = (ms, signal) => {
+      glass.isEmpty ||= ms > 3_000_000 && ms < 3_700_000
+      return systemClock.sleep(ms, signal)
+    }
+    return { clock: { ...systemClock, sleep }, usedUp: () => until(() => glass.isEmpty) }
+  }
+
+  test('what a task elsewhere was told to have asked counts against the part that is here', async () => {
+    const kafka = memoryKafka(() => Date.now())
+    const { asked, connector, quota } = await emptyVendor()
+    const { clock, usedUp } = hourglass()
+    await putSpent(kafka, placeOf(NAME, 'b'), 3)
+    const runner = await open(kafka, { clock, connectorOf: versioned(connector(NAME, 10, ['a', 'b'])) })
+    runner.quota(new Map([[quota, 0.5]]))
+    runner.start(ID)
+    await usedUp()
+    expect(asked.count).toBe(2)
+  })
+
+  test('so does what another connector has asked that shares the key', async () => {
+    const kafka = memoryKafka(() => Date.now())
+    const { asked, connector, quota } = await emptyVendor()
+    const { clock, usedUp } = hourglass()
+    const [of, other] = [connector(NAME, 10, ['a']), connector('acme-other', 10, ['a'])]
+    await putSpent(kafka, placeOf(other.name, 'a'), 3)
+    const runner = await open(kafka, { clock, connectorOf: versioned(of, other), allConnectors: () => [other, of] })
+    runner.quota(new Map([[quota, 0.5]]))
+    runner.start(ID)
+    await usedUp()
+    expect(asked.count).toBe(2)
+  })
+
+  test('nothing is asked before that is known', async () => {
+    const kafka = memoryKafka(() => Date.now())
+    const { asked, connector, quota } = await emptyVendor()
+    const { clock, usedUp } = hourglass()
+    const partition = (scope: string) => partitionOf(cursorKey(placeOf(NAME, scope)), PARTITIONS)
+    const other = Array.from({ length: 50 }, (_, index) => `b${index}`).find(scope => partition(scope) !== partition('a')) ?? ''
+    await putSpent(kafka, placeOf(NAME, other), 3)
+    const slow: MemoryKafka = {
+      ...kafka,
+      readToEnd: async (place, ...rest) => {
+        if (place.topic === NAMES.offsets && place.partition === partition(other)) await aWhile()
+        await kafka.readToEnd(place, ...rest)
+      },
+    }
+    const runner = await open(slow, { clock, connectorOf: versioned(connector(NAME, 10, ['a', other])) })
+    runner.quota(new Map([[quota, 0.5]]))
+    runner.start(ID)
+    await usedUp()
+    expect(asked.count).toBe(2)
+  })
+
+  test('is counted by the worker that comes next, also after the cursor was reset, once or again', async () => {
+    const kafka = memoryKafka(() => Date.now())
+    const { asked, connector } = await emptyVendor()
+    const { clock, usedUp } = hourglass()
+    const place = placeOf(NAME, 'a')
+    const first = await open(kafka, { connectorOf: versioned(connector(NAME, 3, ['a'])) })
+    first.start(ID)
+    await until(() => toldOf(kafka, place) === 3)
+    await first.stop(ID)
+
+    const { signal } = new AbortController()
+    const offsets = { kafka, names: NAMES, prefix: 'tiny', partitions: PARTITIONS, decodeProgress, signal }
+    for (let again = 0; again < 2; again++) await changeStored(offsets, [place], () => null)
+    // As tools of Kafka Connect know a reset.
+    const newest = kafka.committed(NAMES.offsets).at(-1)
+    expect([String(newest?.key), newest?.value]).toEqual([cursorKey(place), null])
+
+    const next = await open(kafka, { clock, connectorOf: versioned(connector(NAME, 5, ['a'])) })
+    next.start(ID)
+    await usedUp()
+    expect(asked.count).toBe(5)
+  })
+})
+
+test('starts of tasks, those that fail, and requests that are repeated are in the metrics of Kafka Connect', async () => {
+  const metrics = createMetrics({ processMetrics: false })
+  const { asked, connector } = await emptyVendor()
+  const of = connector(NAME, 0, ['a'])
+  const wrong = new FlowError('CFG_INVALID', { path: 'access.token', hint: 'is missing' })
+  const runner = await open(memoryKafka(), { metrics, connectorOf: name => ({ version: '1', of: name === NAME ? of : wrong }) })
+  const shown = async () =>
+    (await metrics.render()).body
+      .split('\n')
+      .filter(line => /^kafka_connect_(worker_task_startup_\w+_total|task_error_total_retries)/.test(line))
+  asked.faults = 1
+  runner.start(ID)
+  await until(() => asked.count > 2)
+  runner.start({ connector: 'wrong', task: 0 })
+  expect((await shown()).toSorted()).toEqual([
+    `kafka_connect_task_error_total_retries{connector="${NAME}",task="0"} 1`,
+    'kafka_connect_worker_task_startup_attempts_total 2',
+    'kafka_connect_worker_task_startup_failure_total 1',
+    'kafka_connect_worker_task_startup_success_total 1',
+  ])
 })

@@ -298,7 +298,8 @@ describe('what the vendor counts by one key', () => {
     const slow: MemoryKafka = {
       ...kafka,
       readToEnd: async (place, ...rest) => {
-        if (place.topic === NAMES.offsets && place.partition === partition(other)) await aWhile()
+        // Longer than reads wait for each other.
+        if (place.topic === NAMES.offsets && place.partition === partition(other)) await systemClock.sleep(3_000)
         await kafka.readToEnd(place, ...rest)
       },
     }

@@ -1,6 +1,5 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { z } from 'zod'
-import { type Clock, systemClock } from '../../src/clock.ts'
+import { systemClock } from '../../src/clock.ts'
 import { type MemoryKafka, memoryKafka } from '../../src/conformance/memory-kafka.ts'
 import { noConnectMetrics } from '../../src/connect-metrics.ts'
 import { decodeProgress, memoryRegistry } from '../../src/conformance/topics.ts'
@@ -13,15 +12,11 @@ import { partitionOf } from '../../src/kafka/partition.ts'
 import type { Kafka } from '../../src/kafka/port.ts'
 import { silentLog } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
-import { serve } from '../../src/sim/index.ts'
-import { defineConnector } from '../../src/source/index.ts'
-import { quotaDigest } from '../../src/source/quota.ts'
-import { topicNames } from '../../src/topics.ts'
 import { draw } from './random.ts'
-import { TINY_MANIFEST, tinyConnector, TinyRow, type TinyVendor } from './tiny.ts'
-import { base, PARTITIONS } from './world.ts'
+import { emptyVendor, hourglass, putSpent, until } from './empty-vendor.ts'
+import { tinyConnector, type TinyVendor } from './tiny.ts'
+import { base, names, PARTITIONS } from './world.ts'
 
-const NAMES = topicNames('tiny')
 const NAME = 'acme-tiny'
 const ID = { connector: NAME, task: 0 }
 
@@ -58,7 +53,7 @@ async function open(
   const runner = await openRunner({
     kafka: { ...kafka, maxMessageBytes: async () => new Map() } as unknown as Kafka,
     registry: memoryRegistry,
-    names: NAMES,
+    names,
     partitions: PARTITIONS,
     clock: systemClock,
     log: silentLog,
@@ -75,73 +70,10 @@ async function open(
   return runner
 }
 
-/** A vendor that has nothing to show, and counts how often it is asked. */
-async function emptyVendor() {
-  const asked = { count: 0, /** So many answers are a fault of the server. */ faults: 0 }
-  const { url, stop } = await serve({
-    handler: () => {
-      asked.count++
-      asked.faults--
-      if (asked.faults >= 0) return { status: 500 }
-      return { status: 200, headers: { 'content-type': 'application/json' }, body: '[]' }
-    },
-  })
-  onTestFinished(stop)
-  /** It is asked at each poll, ten milliseconds after the one before, as far as the quota allows. */
-  const connector = (name: string, perHour: number, scopes: readonly string[]) => {
-    const window = { longestMs: 3_600_000, lagMs: 0, lookbackMs: 3_600_000, durableResume: true }
-    const config = { token: 'of both' }
-    return {
-      name,
-      config,
-      base: { ...base, pollIntervalMs: 10, tasksMax: scopes.length },
-      connector: defineConnector({
-        manifest: { ...TINY_MANIFEST, quota: { perHour, sharedBy: 'token' } },
-        config: z.strictObject({ token: z.string() }),
-        http: () => ({ baseUrl: url }),
-        streams: {
-          sessions: {
-            window,
-            scopes: () => scopes.map(scope => ({ name: scope, botId: null })),
-            row: TinyRow,
-            async *read({ http }) {
-              yield { rows: await http.getJson('/', {}, z.array(z.unknown())), resume: null }
-            },
-            identify: row => row.id,
-            normalise: () => [],
-          },
-        },
-      }),
-    }
-  }
-  return { asked, connector, quota: quotaDigest(TINY_MANIFEST.id, JSON.stringify('of both')) }
-}
-
 /** How many requests the newest cursor of a source partition tells of. */
 function toldOf(kafka: MemoryKafka, name: PartitionName): number {
-  const newest = kafka.committed(NAMES.offsets).findLast(({ key }) => String(key) === cursorKey(name))
+  const newest = kafka.committed(names.offsets).findLast(({ key }) => String(key) === cursorKey(name))
   return newest === undefined ? 0 : spentOf(newest).requests.reduce((sum, { count }) => sum + count, 0)
-}
-
-/** As a worker leaves it that has asked so often of late. */
-async function putSpent(kafka: MemoryKafka, name: PartitionName, count: number): Promise<void> {
-  const nowMs = Date.now()
-  const [key, value] = [
-    cursorKey(name),
-    { 'live.until': new Date(nowMs).toISOString(), requests: `${new Date(nowMs).toISOString()}*${count}` },
-  ]
-  const writer = kafka.openWriter({ transactionalId: `of ${key}` })
-  await writer.fence()
-  const records = [{ key: Buffer.from(key), value: Buffer.from(JSON.stringify(value)) }]
-  await writer.transact(tx => tx.write([{ topic: NAMES.offsets, partition: partitionOf(key, PARTITIONS), records }]))
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) {
-    await new Promise(resolve => {
-      setTimeout(resolve, 2)
-    })
-  }
 }
 
 /** Longer than several polls take here. */
@@ -253,16 +185,6 @@ describe('what the vendor counts by one key', () => {
       return of === undefined ? null : { version: '1', of }
     }
   const placeOf = (connector: string, scope: string) => ({ connector, stream: 'sessions', scope })
-  /** Sees when a quota is used up: its next turn is an hour away. */
-  function hourglass() {
-    const glass = { isEmpty: false }
-    const sleep: Clock['sleep'] = (ms, signal) => {
-      glass.isEmpty ||= ms > 3_000_000 && ms < 3_700_000
-      return systemClock.sleep(ms, signal)
-    }
-    return { clock: { ...systemClock, sleep }, usedUp: () => until(() => glass.isEmpty) }
-  }
-
   test('what a task elsewhere was told to have asked counts against the part that is here', async () => {
     const kafka = memoryKafka(() => Date.now())
     const { asked, connector, quota } = await emptyVendor()
@@ -299,7 +221,7 @@ describe('what the vendor counts by one key', () => {
       ...kafka,
       readToEnd: async (place, ...rest) => {
         // Longer than reads wait for each other.
-        if (place.topic === NAMES.offsets && place.partition === partition(other)) await systemClock.sleep(3_000)
+        if (place.topic === names.offsets && place.partition === partition(other)) await systemClock.sleep(3_000)
         await kafka.readToEnd(place, ...rest)
       },
     }
@@ -321,10 +243,10 @@ describe('what the vendor counts by one key', () => {
     await first.stop(ID)
 
     const { signal } = new AbortController()
-    const offsets = { kafka, names: NAMES, prefix: 'tiny', partitions: PARTITIONS, decodeProgress, signal }
+    const offsets = { kafka, names, prefix: 'tiny', partitions: PARTITIONS, decodeProgress, signal }
     for (let again = 0; again < 2; again++) await changeStored(offsets, [place], () => null)
     // As tools of Kafka Connect know a reset.
-    const newest = kafka.committed(NAMES.offsets).at(-1)
+    const newest = kafka.committed(names.offsets).at(-1)
     expect([String(newest?.key), newest?.value]).toEqual([cursorKey(place), null])
 
     const next = await open(kafka, { clock, connectorOf: versioned(connector(NAME, 5, ['a'])) })

@@ -108,7 +108,7 @@ function wantsOf({ quotaOf, divisible }: Shape): Wants {
 
 /** The slowest round of each step, milliseconds. */
 function live(wants: Wants): Map<string, number> {
-  const leader = new Leader(PATIENCE)
+  const leader = new Leader({ ...PATIENCE, youngMs: 0 })
   const slowest = new Map<string, number>()
   let members: Member[] = []
   let nowMs = 0

@@ -75,7 +75,7 @@ export interface WorkerGroup {
 }
 
 const PROTOCOL = 'colloquy-tasks'
-export const PATIENCE: Patience = { quietMs: 10_000, holdMs: 7_000 }
+export const PATIENCE: Patience = { quietMs: 10_000, holdMs: 7_000, youngMs: 10_000 }
 /** What is stopped is given up together, but nothing waits longer for what stops more slowly. */
 const GIVE_UP_TOGETHER_MS = 1_000
 /** How long it may take to say that we leave, while everything is stopped: a group that waits for a dead member does not hear it. */

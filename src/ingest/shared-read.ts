@@ -5,6 +5,7 @@
  * The order that exactly-once needs holds for each of them: a round begins after all that take part in it have asked, which they do when they have
  * fenced, and reads to the high watermark as it is then. Who asks while a round is under way waits for the next.
  */
+import { FlowError } from '../errors.ts'
 import type { Kafka, ReadRecord, TopicPartition, Writer } from '../kafka/port.ts'
 import type { Barrier } from './barrier.ts'
 
@@ -103,9 +104,13 @@ export class SharedReads implements Reads {
     this.#signal = signal
   }
 
-  /** The writer with a fence that rounds wait for, so that all that start together read together. */
-  gathering(writer: Writer): Writer {
-    return { ...writer, fence: () => this.#fence(() => writer.fence()) }
+  /**
+   * The writer with a fence that rounds wait for, so that all that start together read together.
+   *
+   * @param stop Whoever is stopped while others are fenced first does not fence any more: by then somebody else may be the owner. The fence rejects with STOPPED.
+   */
+  gathering(writer: Writer, stop: AbortSignal): Writer {
+    return { ...writer, fence: () => this.#fence(() => writer.fence(), stop) }
   }
 
   async newest(place: TopicPartition, key: string): Promise<Newest> {
@@ -118,17 +123,40 @@ export class SharedReads implements Reads {
     return this.#ask(this.#versions, place, { start, onRecord })
   }
 
-  async #fence(fence: () => Promise<void>): Promise<void> {
+  async #fence(fence: () => Promise<void>, stop: AbortSignal): Promise<void> {
     this.#fencing++
-    if (this.#fencing > MOST_FENCES) await new Promise<void>(resolve => this.#fences.push(resolve))
     try {
-      await fence()
+      if (this.#fencing > MOST_FENCES) await this.#turnToFence(stop)
+      try {
+        if (stop.aborted) throw new FlowError('STOPPED')
+        await fence()
+      } finally {
+        this.#fences.shift()?.()
+      }
     } finally {
       this.#fencing--
       this.#lastMs = performance.now()
-      this.#fences.shift()?.()
       this.#soon(0)
     }
+  }
+
+  #turnToFence(stop: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const begin = () => {
+        stop.removeEventListener('abort', leave)
+        resolve()
+      }
+      const leave = () => {
+        this.#fences.splice(this.#fences.indexOf(begin), 1)
+        reject(new FlowError('STOPPED'))
+      }
+      if (stop.aborted) {
+        reject(new FlowError('STOPPED'))
+        return
+      }
+      this.#fences.push(begin)
+      stop.addEventListener('abort', leave, { once: true })
+    })
   }
 
   #ask<T>(lines: Map<string, Line<T>>, place: TopicPartition, of: T): Promise<void> {

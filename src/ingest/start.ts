@@ -123,10 +123,10 @@ export async function openRunner(options: RunnerOptions): Promise<TaskRunner> {
   const shared = await openShared(options)
   const barrier = options.isAlone ? undefined : barrierOf(kafka, toolTransactionalId(shared.prefix, `barrier-${randomUUID()}`))
   const reads = new SharedReads(kafka, signal, barrier?.ask)
-  const gathered: TaskParts['kafka'] = {
+  const gathered = (until: AbortSignal): TaskParts['kafka'] => ({
     readToEnd: (place, onRecord, stop) => kafka.readToEnd(place, onRecord, stop),
-    openWriter: options => reads.gathering(kafka.openWriter(options)),
-  }
+    openWriter: options => reads.gathering(kafka.openWriter(options), until),
+  })
   /** Aborts when nothing is to run any more. */
   const closing = new AbortController()
   const following = { kafka, names, prefix: shared.prefix, partitions, clock, log, signal: closing.signal }
@@ -294,7 +294,7 @@ export async function openRunner(options: RunnerOptions): Promise<TaskRunner> {
     await Promise.race([more.others, aborted(stop)])
     await runTask({
       ...parts,
-      kafka: gathered,
+      kafka: gathered(stop),
       reads,
       http,
       quota,

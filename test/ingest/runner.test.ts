@@ -117,6 +117,37 @@ test('it goes on at its cursor when it is started again, also when that is asked
   await runner.stop(ID)
 })
 
+test('what is stopped before it was its turn to claim a source partition claims it no more: another worker may have it by then', async () => {
+  const kafka = memoryKafka(() => Date.now())
+  const { connector } = await emptyVendor()
+  const of = connector(
+    NAME,
+    0,
+    Array.from({ length: 30 }, (_, index) => `bot ${index}`),
+  )
+  const claimed: string[] = []
+  const slow = Promise.withResolvers<void>()
+  const openWriter: MemoryKafka['openWriter'] = options => {
+    const writer = kafka.openWriter(options)
+    const fence = async () => {
+      claimed.push(options.transactionalId)
+      await slow.promise
+      await writer.fence()
+    }
+    return { ...writer, fence }
+  }
+  const one = { ...of, base: { ...of.base, tasksMax: 1 } }
+  const runner = await open({ ...kafka, openWriter }, { connectorOf: () => ({ version: '1', of: one }) })
+  runner.start(ID)
+  await until(() => claimed.length > 0)
+  const before = claimed.length
+  const stopped = runner.stop(ID)
+  slow.resolve()
+  await stopped
+  expect(before).toBeLessThan(30)
+  expect(claimed).toHaveLength(before)
+})
+
 test('a change of its connector starts it anew; starting it as it is changes nothing', async () => {
   const { runner, vendor, state, of } = await bench()
   runner.start(ID)

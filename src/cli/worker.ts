@@ -11,7 +11,7 @@ import type { PartitionName } from '../ingest/cursor.ts'
 import { errorFields, type Log } from '../log.ts'
 import { workerGroupId } from '../topics.ts'
 
-export interface WorkerOptions extends Omit<RunnerOptions, 'connectorOf' | 'onReport' | 'onWrote'> {
+export interface WorkerOptions extends Omit<RunnerOptions, 'connectorOf' | 'allConnectors' | 'onReport' | 'onWrote'> {
   readonly prefix: string
   readonly address: Address
   readonly wanted: Wanted
@@ -41,6 +41,11 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
       const connector = wanted.connectors.get(name)
       return connector === undefined ? null : { version: connector.version, of: connectorOf(connector) }
     },
+    allConnectors: () =>
+      [...wanted.connectors.values()].flatMap(each => {
+        const of = connectorOf(each)
+        return of instanceof FlowError ? [] : [of]
+      }),
     onReport: (id, report) => void joined.promise.then(group => group.report(id, report)),
     onWrote: (id, topics) => statuses.wrote(id, topics),
   })

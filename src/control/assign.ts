@@ -3,7 +3,8 @@
  *
  * Incremental: a task that somebody has is on nobody else's list before that one has given it up, so a move takes two rounds: taken away in the first,
  * given in the second. Tasks that nobody has are given at once, but for those of a worker that left on purpose: they wait a little for the worker that comes in
- * its place. Tasks move for balance only when the group has been quiet for a while, so that a rolling deploy moves each task once.
+ * its place. Tasks move for balance only when the group has been quiet for a while, so that a rolling deploy moves each task once; in a group that has just begun
+ * they do so at once, because workers that are started together do not join in the same moment.
  *
  * Tasks whose requests the vendor counts together (a key) are kept on one worker where they fit, and on no more workers than the quota can be divided into.
  */
@@ -40,6 +41,8 @@ export interface Patience {
   readonly quietMs: number
   /** How long the tasks of a worker that left on purpose wait for another. */
   readonly holdMs: number
+  /** For so long a group is young: its tasks move for balance at once. */
+  readonly youngMs: number
 }
 
 export interface Plan {
@@ -82,6 +85,8 @@ export class Leader {
   #intended: ReadonlyMap<string, string>
   #population = ''
   #quietSinceMs = -Infinity
+  /** When the group began; null: this leader has seen no round yet. */
+  #beganMs: number | null = null
 
   constructor(patience: Patience, remembered: Remembered = NOTHING_REMEMBERED) {
     this.#patience = patience
@@ -97,6 +102,8 @@ export class Leader {
       this.#population = population
       this.#quietSinceMs = nowMs
     }
+    // Of a group that was there before this leader, members have something, or had.
+    this.#beganMs ??= members.every(({ generation, owned }) => generation < 0 && owned.length === 0) ? nowMs : -Infinity
     const board = new Board(members, wants)
     const deadlineMs = this.#holding(board, members, nowMs)
     for (const key of board.free) {
@@ -110,7 +117,8 @@ export class Leader {
     })
     for (const key of this.#left.keys()) if (board.isPlaced(key)) this.#left.delete(key)
 
-    const isQuiet = nowMs >= this.#quietSinceMs + this.#patience.quietMs
+    const isYoung = nowMs < this.#beganMs + this.#patience.youngMs
+    const isQuiet = isYoung || nowMs >= this.#quietSinceMs + this.#patience.quietMs
     const asPlaced = board.lists()
     // What is still to be placed decides the balance, too.
     const hasWaiting = board.moving.size > 0 || board.held.size > 0

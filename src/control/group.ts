@@ -75,7 +75,7 @@ export interface WorkerGroup {
 }
 
 const PROTOCOL = 'colloquy-tasks'
-export const PATIENCE: Patience = { quietMs: 10_000, holdMs: 7_000 }
+export const PATIENCE: Patience = { quietMs: 10_000, holdMs: 7_000, youngMs: 10_000 }
 /** What is stopped is given up together, but nothing waits longer for what stops more slowly. */
 const GIVE_UP_TOGETHER_MS = 1_000
 /** How long it may take to say that we leave, while everything is stopped: a group that waits for a dead member does not hear it. */
@@ -291,6 +291,7 @@ class Worker {
   /** On the leader. */
   #assign(members: readonly { readonly id: string; readonly claim: Buffer }[]): ReadonlyMap<string, Buffer> {
     const { wanted, clock, patience = PATIENCE } = this.#options
+    const beganMs = steadyMs(clock)
     const before = this.#assignment
     this.#leader ??= new Leader(patience, {
       left: new Map(Object.entries(before?.held ?? {})),
@@ -333,6 +334,7 @@ class Worker {
       intended: Object.fromEntries([...plan.moving].filter((move): move is [string, string] => move[1] !== null)),
     }
     this.#assigned = JSON.stringify(wants.tasks)
+    const data = pack(assignment)
     this.#log.info(
       {
         workers: known.length,
@@ -340,11 +342,11 @@ class Worker {
         moving: plan.moving.size,
         held: plan.held.size,
         againInMs: plan.againInMs,
+        tookMs: Math.round(steadyMs(clock) - beganMs),
       },
       'tasks assigned',
     )
     this.#roundIn(plan.againInMs)
-    const data = pack(assignment)
     return new Map(claims.map(({ id }) => [id, data]))
   }
 

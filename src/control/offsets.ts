@@ -1,9 +1,9 @@
 /** Cursors of a connector on `<prefix>-connect-offsets`: read by anybody, written in the transactions of the source partition itself. */
 import { randomUUID } from 'node:crypto'
 import { type Barrier, barrierOf } from '../ingest/barrier.ts'
-import { cursorKey, hasMoved, type PartitionName, progressKey } from '../ingest/cursor.ts'
+import { cursorKey, hasMoved, type PartitionName, progressKey, REQUESTS_HEADER, requestsOf } from '../ingest/cursor.ts'
 import { partitionOf } from '../kafka/partition.ts'
-import type { Kafka, Writer } from '../kafka/port.ts'
+import type { Kafka, Writer, WriteRecord } from '../kafka/port.ts'
 import type { Progress } from '../records.ts'
 import { formerTransactionalId, sourceTransactionalId, toolTransactionalId, type TopicNames } from '../topics.ts'
 import type { SeenWindow } from './time-machine.ts'
@@ -21,29 +21,45 @@ export interface StoredOffset extends PartitionName {
   readonly text: string
 }
 
+/** A cursor as it stands, or what is left of it. */
+interface Standing extends PartitionName {
+  /** null: it was reset. */
+  readonly text: string | null
+  /** What the vendor was asked of late, in the words of a cursor; null: nothing is known. */
+  readonly requests: string | null
+}
+
 /** Source partitions whose transactional ids are claimed at a time. */
 const AT_ONCE = 16
 
 /** Every cursor of the connector, by its record's key, of source partitions that are not configured any more, too. */
-export async function readStored(
-  { kafka, names, partitions, signal }: OffsetsOptions,
+export async function readStored(options: OffsetsOptions, connector: string): Promise<Map<string, StoredOffset>> {
+  const all = Array.from({ length: options.partitions }, (_, partition) => partition)
+  const standing = await readStanding(options, connector, all)
+  return new Map([...standing].flatMap(([key, { text, ...name }]) => (text === null ? [] : [[key, { ...name, text }] as const])))
+}
+
+/** Those that were reset, too. */
+async function readStanding(
+  { kafka, names, signal }: OffsetsOptions,
   connector: string,
-  on: Iterable<number> = Array.from({ length: partitions }, (_, partition) => partition),
+  on: Iterable<number>,
   barrier?: Barrier,
-): Promise<Map<string, StoredOffset>> {
-  const found = new Map<string, StoredOffset>()
+): Promise<Map<string, Standing>> {
+  const found = new Map<string, Standing>()
   const start = Buffer.from(`[${JSON.stringify(connector)},`)
   for (const partition of on) {
     const place = { topic: names.offsets, partition }
     const past = barrier === undefined ? {} : { past: await barrier(place) }
     await kafka.readToEnd(
       { ...place, ...past },
-      ({ key, value }) => {
+      ({ key, value, headers }) => {
         if (key === null || !key.subarray(0, start.length).equals(start)) return
         const name = nameOf(key.toString())
         if (name === null) return
-        if (value === null) found.delete(cursorKey(name))
-        else found.set(cursorKey(name), { ...name, text: value.toString() })
+        const text = value?.toString() ?? null
+        const requests = text === null ? (headers[REQUESTS_HEADER]?.toString() ?? null) : requestsOf(text)
+        found.set(cursorKey(name), { ...name, text, requests })
       },
       signal,
     )
@@ -92,14 +108,14 @@ export async function changeStored(
         await Promise.all(some.map(({ writer }) => writer.fence()))
         const on = new Set(some.map(({ partition }) => partition))
         const connectors = new Set(some.map(({ place }) => place.connector))
-        const stored = new Map<string, StoredOffset>()
+        const standing = new Map<string, Standing>()
         for (const connector of connectors)
-          for (const [key, each] of await readStored(options, connector, on, barrier.ask)) stored.set(key, each)
+          for (const [key, each] of await readStanding(options, connector, on, barrier.ask)) standing.set(key, each)
         await Promise.all(
           some.map(async each => {
-            const text = stored.get(each.key)?.text ?? null
-            const next = change(each.place, text)
-            if (next !== undefined) await write(options, each, text, next)
+            const before = standing.get(each.key) ?? { text: null, requests: null }
+            const next = change(each.place, before.text)
+            if (next !== undefined) await write(options, each, before, next)
           }),
         )
       } finally {
@@ -114,11 +130,11 @@ export async function changeStored(
 async function write(
   { kafka, names, prefix }: OffsetsOptions,
   { place, key, partition, writer }: { place: PartitionName; key: string; partition: number; writer: Writer },
-  stored: string | null,
+  before: Pick<Standing, 'text' | 'requests'>,
   text: string | null,
 ): Promise<void> {
   // A process of version 0.1 claims it by another id.
-  if (stored !== null && !isMoved(stored)) {
+  if (before.text !== null && !isMoved(before.text)) {
     const former = kafka.openWriter({ transactionalId: formerTransactionalId(prefix, place) })
     try {
       await former.fence()
@@ -126,8 +142,18 @@ async function write(
       await former.close()
     }
   }
-  const record = { key: Buffer.from(key), value: text === null ? null : Buffer.from(text) }
-  await writer.transact(tx => tx.write([{ topic: names.offsets, partition, records: [record] }]))
+  const records = [{ key: Buffer.from(key), ...valueOf(before, text) }]
+  await writer.transact(tx => tx.write([{ topic: names.offsets, partition, records }]))
+}
+
+/**
+ * A reset has the null value by which tools of Kafka Connect know one. What the vendor was asked of late goes on in a header, because it counts it whatever is
+ * read again; and from there into the cursor that comes after the reset.
+ */
+function valueOf({ text: before, requests }: Pick<Standing, 'text' | 'requests'>, text: string | null): Omit<WriteRecord, 'key'> {
+  if (text === null) return { value: null, ...(requests === null ? {} : { headers: { [REQUESTS_HEADER]: requests } }) }
+  if (before !== null || requests === null) return { value: Buffer.from(text) }
+  return { value: Buffer.from(JSON.stringify({ ...(JSON.parse(text) as object), requests })) }
 }
 
 function isMoved(text: string): boolean {

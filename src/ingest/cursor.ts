@@ -3,6 +3,7 @@
  * JSON map of primitives, times in ISO 8601, so that people and offset tools can read it and set it back.
  */
 import { FlowError } from '../errors.ts'
+import type { ReadRecord } from '../kafka/port.ts'
 import type { TimeRange } from '../records.ts'
 import type { Json } from '../source/contract.ts'
 import { isObject } from '../source/loose.ts'
@@ -160,11 +161,45 @@ export function writeCursor(
  * @throws FlowError CURSOR_INVALID
  */
 export function readSpent(text: string): Spent {
+  return spentIn(String(parseMap(text)['requests'] ?? ''))
+}
+
+/** Header of a cursor's record whose value is null, a reset: what `requests` of the cursor said. The vendor counts it whatever is read again. */
+export const REQUESTS_HEADER = 'requests'
+
+/**
+ * What a cursor's record says of requests, also that of a reset.
+ *
+ * @throws FlowError CURSOR_INVALID, but never for a reset
+ */
+export function spentOf({ value, headers }: Pick<ReadRecord, 'value' | 'headers'>): Spent {
+  if (value !== null) return readSpent(value.toString())
+  try {
+    return spentIn(headers[REQUESTS_HEADER]?.toString() ?? '')
+  } catch {
+    return NOTHING_SPENT
+  }
+}
+
+/** Whether the record says anything of requests: one that is missing, or was taken away by other tools, does not. */
+export function saysSpent({ value, headers }: Pick<ReadRecord, 'value' | 'headers'>): boolean {
+  return value !== null || REQUESTS_HEADER in headers
+}
+
+/** `requests` of a cursor, as the header of its reset has it; null where there is none, or it cannot be read. */
+export function requestsOf(text: string): string | null {
+  try {
+    const { requests, untold } = readSpent(text)
+    return requests.length === 0 && untold === 0 ? null : String(parseMap(text)['requests'])
+  } catch {
+    return null
+  }
+}
+
+function spentIn(text: string): Spent {
   const requests: { atMs: number; count: number }[] = []
   let untold = 0
-  for (const part of String(parseMap(text)['requests'] ?? '')
-    .split(' ')
-    .filter(Boolean)) {
+  for (const part of text.split(' ').filter(Boolean)) {
     const [, at, count] = /^([^*+]*)[*+](\d{1,6})$/.exec(part) ?? []
     const atMs = Date.parse(at ?? '')
     if (at === '') untold = Number(count)

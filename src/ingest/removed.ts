@@ -90,7 +90,7 @@ async function unconfigured({ kafka, names, partitions, configured, signal }: Re
 
 async function cursorOf({ kafka, names, partitions, signal }: Removal, name: PartitionName): Promise<string | null> {
   const key = cursorKey(name)
-  const value = await ownReads(kafka, signal).newest({ topic: names.offsets, partition: partitionOf(key, partitions) }, key)
+  const { value } = await ownReads(kafka, signal).newest({ topic: names.offsets, partition: partitionOf(key, partitions) }, key)
   return value?.toString() ?? null
 }
 

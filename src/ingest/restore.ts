@@ -7,18 +7,7 @@ import type { Log } from '../log.ts'
 import type { Progress, TimeRange } from '../records.ts'
 import type { Stream } from '../source/contract.ts'
 import type { Spent } from '../source/quota.ts'
-import {
-  type Cursor,
-  cursorKey,
-  hasMoved,
-  isUntold,
-  NOTHING_SPENT,
-  progressKey,
-  readCursor,
-  readSpent,
-  withRange,
-  writeCursor,
-} from './cursor.ts'
+import { type Cursor, cursorKey, hasMoved, isUntold, progressKey, readCursor, spentOf, withRange, writeCursor } from './cursor.ts'
 import { DerivedSessions } from './derived.ts'
 import type { Outputs } from './encode.ts'
 import { beginCursor, type KnownCursor, notAheadOf, type PlanSpec, stillNeeded, underLookback } from './plan.ts'
@@ -83,7 +72,7 @@ export async function restore(parts: RestoreParts, nowMs: number, signal: AbortS
     versions,
     derived,
     isNew: text === null || isUntold(text),
-    spent: text === null ? NOTHING_SPENT : readSpent(text),
+    spent: found.spent,
   }
 }
 
@@ -91,25 +80,27 @@ interface Found {
   readonly cursor: KnownCursor
   /** As it stands on the topic; null: there is none. */
   readonly text: string | null
+  readonly spent: Spent
   readonly isAhead: boolean
 }
 
 async function cursorOf(parts: RestoreParts, reads: Reads, nowMs: number): Promise<Found> {
   const { to, spec } = parts
   const key = cursorKey(to)
-  const value = await reads.newest({ topic: to.names.offsets, partition: to.partitionOf(key, to.partitions) }, key)
-  const text = value?.toString() ?? null
+  const record = await reads.newest({ topic: to.names.offsets, partition: to.partitionOf(key, to.partitions) }, key)
+  const text = record.value?.toString() ?? null
   if (text === null) {
     const covered = await coveredBefore(parts, reads)
     const begun = beginCursor(spec, nowMs, covered)
     // What was never read has no versions to be lost.
     const kept = { lookbackMs: spec.lookbackMs, fromMs: -Infinity }
-    return { cursor: covered.length > 0 ? underLookback(begun, spec, nowMs) : { ...begun, kept }, text, isAhead: false }
+    const cursor = covered.length > 0 ? underLookback(begun, spec, nowMs) : { ...begun, kept }
+    return { cursor, text, spent: spentOf(record), isAhead: false }
   }
   const stored: Cursor = readCursor(text, nowMs, to.door.seal)
   const known: KnownCursor = { ...stored, covered: stored.covered ?? (await coveredBefore(parts, reads)) }
   const cursor = notAheadOf(known, spec, nowMs)
-  return { cursor: underLookback(cursor, spec, nowMs), text, isAhead: cursor !== known }
+  return { cursor: underLookback(cursor, spec, nowMs), text, spent: spentOf(record), isAhead: cursor !== known }
 }
 
 /**
@@ -125,8 +116,7 @@ async function takeOver(parts: RestoreParts, transactionalId: string, reads: Rea
     const found = await cursorOf(parts, reads, nowMs)
     if (hasMoved(found.text)) return found
     const key = cursorKey(to)
-    const spent = found.text === null ? NOTHING_SPENT : readSpent(found.text)
-    const text = writeCursor(found.cursor, spent, found.text === null, null, to.door.seal)
+    const text = writeCursor(found.cursor, found.spent, found.text === null, null, to.door.seal)
     const record = { key: Buffer.from(key), value: Buffer.from(text) }
     await writer.transact(tx =>
       tx.write([{ topic: to.names.offsets, partition: to.partitionOf(key, to.partitions), records: [record] }]),
@@ -144,7 +134,7 @@ async function takeOver(parts: RestoreParts, transactionalId: string, reads: Rea
  */
 async function coveredBefore({ to, decodeProgress }: RestoreParts, reads: Reads): Promise<readonly TimeRange[]> {
   const key = progressKey(to)
-  const value = await reads.newest({ topic: to.names.progress, partition: to.partitionOf(key, to.partitions) }, key)
+  const { value } = await reads.newest({ topic: to.names.progress, partition: to.partitionOf(key, to.partitions) }, key)
   if (value === null) return []
   const { covered } = await decodeProgress(value)
   return covered.reduce<readonly TimeRange[]>((ranges, { from, until }) => withRange(ranges, { from, until }), [])

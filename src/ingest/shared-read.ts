@@ -5,13 +5,16 @@
  * The order that exactly-once needs holds for each of them: a round begins after all that take part in it have asked, which they do when they have
  * fenced, and reads to the high watermark as it is then. Who asks while a round is under way waits for the next.
  */
+import { FlowError } from '../errors.ts'
 import type { Kafka, ReadRecord, TopicPartition, Writer } from '../kafka/port.ts'
 import type { Barrier } from './barrier.ts'
 
+export type Newest = Pick<ReadRecord, 'value' | 'headers'>
+
 /** What a source partition reads at its start. */
 export interface Reads {
-  /** Value of the newest record with this key; null where there is none, or it was taken away. */
-  newest(place: TopicPartition, key: string): Promise<Buffer | null>
+  /** The newest record with this key. Its value is null where there is none, or it was taken away. */
+  newest(place: TopicPartition, key: string): Promise<Newest>
   /** Every record whose key is a JSON array that begins with these three strings, in offset order. @param start Such as `["a","b","c",`. */
   read(place: TopicPartition, start: string, onRecord: (record: ReadRecord) => void): Promise<void>
 }
@@ -35,7 +38,17 @@ interface Line<T> {
 
 interface Wanted {
   readonly key: string
-  value: Buffer | null
+  found: Newest
+}
+
+const NONE: Newest = { value: null, headers: {} }
+
+/** Beyond the moment at which it is read. */
+function kept({ value, headers }: ReadRecord): Newest {
+  return {
+    value: value && Buffer.from(value),
+    headers: Object.fromEntries(Object.entries(headers).map(([name, each]) => [name, Buffer.from(each)])),
+  }
 }
 
 interface Reading {
@@ -48,12 +61,12 @@ export function ownReads(kafka: Pick<Kafka, 'readToEnd'>, signal?: AbortSignal, 
   return {
     async newest(place, key) {
       const keyBytes = Buffer.from(key)
-      let value: Buffer | null = null
+      let found = NONE
       const take = (record: ReadRecord) => {
-        if (record.key?.equals(keyBytes) === true) value = record.value && Buffer.from(record.value)
+        if (record.key?.equals(keyBytes) === true) found = kept(record)
       }
       await kafka.readToEnd(await past(place, barrier), take, signal)
-      return value
+      return found
     },
     async read(place, start, onRecord) {
       const startBytes = Buffer.from(start)
@@ -91,32 +104,59 @@ export class SharedReads implements Reads {
     this.#signal = signal
   }
 
-  /** The writer with a fence that rounds wait for, so that all that start together read together. */
-  gathering(writer: Writer): Writer {
-    return { ...writer, fence: () => this.#fence(() => writer.fence()) }
+  /**
+   * The writer with a fence that rounds wait for, so that all that start together read together.
+   *
+   * @param stop Whoever is stopped while others are fenced first does not fence any more: by then somebody else may be the owner. The fence rejects with STOPPED.
+   */
+  gathering(writer: Writer, stop: AbortSignal): Writer {
+    return { ...writer, fence: () => this.#fence(() => writer.fence(), stop) }
   }
 
-  async newest(place: TopicPartition, key: string): Promise<Buffer | null> {
-    const wanted: Wanted = { key, value: null }
+  async newest(place: TopicPartition, key: string): Promise<Newest> {
+    const wanted: Wanted = { key, found: NONE }
     await this.#ask(this.#cursors, place, wanted)
-    return wanted.value
+    return wanted.found
   }
 
   read(place: TopicPartition, start: string, onRecord: (record: ReadRecord) => void): Promise<void> {
     return this.#ask(this.#versions, place, { start, onRecord })
   }
 
-  async #fence(fence: () => Promise<void>): Promise<void> {
+  async #fence(fence: () => Promise<void>, stop: AbortSignal): Promise<void> {
     this.#fencing++
-    if (this.#fencing > MOST_FENCES) await new Promise<void>(resolve => this.#fences.push(resolve))
     try {
-      await fence()
+      if (this.#fencing > MOST_FENCES) await this.#turnToFence(stop)
+      try {
+        if (stop.aborted) throw new FlowError('STOPPED')
+        await fence()
+      } finally {
+        this.#fences.shift()?.()
+      }
     } finally {
       this.#fencing--
       this.#lastMs = performance.now()
-      this.#fences.shift()?.()
       this.#soon(0)
     }
+  }
+
+  #turnToFence(stop: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const begin = () => {
+        stop.removeEventListener('abort', leave)
+        resolve()
+      }
+      const leave = () => {
+        this.#fences.splice(this.#fences.indexOf(begin), 1)
+        reject(new FlowError('STOPPED'))
+      }
+      if (stop.aborted) {
+        reject(new FlowError('STOPPED'))
+        return
+      }
+      this.#fences.push(begin)
+      stop.addEventListener('abort', leave, { once: true })
+    })
   }
 
   #ask<T>(lines: Map<string, Line<T>>, place: TopicPartition, of: T): Promise<void> {
@@ -192,7 +232,8 @@ export class SharedReads implements Reads {
         const of = key === undefined ? undefined : wanted.get(key)
         if (key === undefined || of === undefined) return
         found.add(key)
-        for (const each of of) each.value = record.value && Buffer.from(record.value)
+        const newest = kept(record)
+        for (const each of of) each.found = newest
       }
       await this.#kafka.readToEnd({ ...end, from }, take, this.#signal)
       if (from <= low || found.size === wanted.size) return

@@ -7,12 +7,12 @@ import { asFlowError, type ErrorCode, ERRORS, FlowError } from '../errors.ts'
 import { partitionOf } from '../kafka/partition.ts'
 import { errorFields, type Log } from '../log.ts'
 import { quotaShare } from '../source/config.ts'
-import type { HttpSpec } from '../source/contract.ts'
+import type { HttpSpec, Scope } from '../source/contract.ts'
 import { createHttp } from '../source/http.ts'
 import { toolTransactionalId } from '../topics.ts'
 import { PRIORITY, quotaDigest, quotaPool } from '../source/quota.ts'
 import type { Fault } from './commit.ts'
-import { cursorKey, type PartitionName, progressKey, readSpent } from './cursor.ts'
+import { cursorKey, type PartitionName, progressKey, saysSpent, spentOf } from './cursor.ts'
 import { barrierOf } from './barrier.ts'
 import { demandBoard } from './demand.ts'
 import { Health, type PartitionHealth, type PartitionState } from './health.ts'
@@ -38,6 +38,8 @@ import { ShownTransfers } from './transfer-delay.ts'
 export interface RunnerOptions extends SharedOptions {
   /** The connector as it is wanted now, or what is wrong with it; null: there is none of this name. Never throws. */
   readonly connectorOf: (name: string) => VersionedConnector | null
+  /** All connectors that workers may run: some may share a quota with those of another name. Default: none but the one that is started. */
+  readonly allConnectors?: () => readonly ConnectorToRun[]
   /** Called whenever a task fails or gets on again. */
   readonly onReport?: (id: TaskId, report: TaskReport) => void
   /** Called after each commit of a task with the topics that it has written sessions, messages and events to. */
@@ -121,10 +123,10 @@ export async function openRunner(options: RunnerOptions): Promise<TaskRunner> {
   const shared = await openShared(options)
   const barrier = options.isAlone ? undefined : barrierOf(kafka, toolTransactionalId(shared.prefix, `barrier-${randomUUID()}`))
   const reads = new SharedReads(kafka, signal, barrier?.ask)
-  const gathered: TaskParts['kafka'] = {
+  const gathered = (until: AbortSignal): TaskParts['kafka'] => ({
     readToEnd: (place, onRecord, stop) => kafka.readToEnd(place, onRecord, stop),
-    openWriter: options => reads.gathering(kafka.openWriter(options)),
-  }
+    openWriter: options => reads.gathering(kafka.openWriter(options), until),
+  })
   /** Aborts when nothing is to run any more. */
   const closing = new AbortController()
   const following = { kafka, names, prefix: shared.prefix, partitions, clock, log, signal: closing.signal }
@@ -213,25 +215,24 @@ export async function openRunner(options: RunnerOptions): Promise<TaskRunner> {
     }
   }
 
-  /** What tasks elsewhere have asked of quotas that are divided counts against our part, too: they had more of it before. */
+  /**
+   * What tasks elsewhere have asked of quotas that are divided counts against our part, too: they had more of it before. Also tasks of other connectors, where
+   * those share the quota.
+   */
   async function recallOthers(of: ConnectorToRun, mine: readonly SourcePartition[]): Promise<void> {
-    const digestOf = ({ scope }: SourcePartition) =>
-      quotaDigest(of.connector.manifest.id, quotaShare(of.connector.manifest, of.name, of.config, scope))
-    const quotas = new Set(mine.map(digestOf).filter(quota => divided.has(quota)))
+    const quotas = new Set(mine.map(({ scope }) => digestOf(of, scope)).filter(quota => divided.has(quota)))
     if (quotas.size === 0) return
+    const all = new Map([...(options.allConnectors?.() ?? []), of].map(each => [each.name, each]))
     const here = new Set(health.states().map(progressKey))
-    const elsewhere = partitionsOf(of.connector, of.base, of.config)
-      .map(partition => ({
-        quota: digestOf(partition),
-        name: { connector: of.name, stream: partition.streamName, scope: partition.scope.name },
-      }))
+    const elsewhere = [...all.values()]
+      .flatMap(each => [...countedOf(each)])
       .filter(({ quota, name }) => quotas.has(quota) && !here.has(progressKey(name)))
     try {
       await Promise.all(
         elsewhere.map(async ({ quota, name }) => {
           const key = cursorKey(name)
           const cursor = await reads.newest({ topic: names.offsets, partition: partitionOf(key, partitions) }, key)
-          if (cursor !== null) pool.recallFor({ quota, by: progressKey(name), spent: readSpent(cursor.toString()) })
+          if (saysSpent(cursor)) pool.recallFor({ quota, by: progressKey(name), spent: spentOf(cursor) })
         }),
       )
     } catch (thrown) {
@@ -293,7 +294,7 @@ export async function openRunner(options: RunnerOptions): Promise<TaskRunner> {
     await Promise.race([more.others, aborted(stop)])
     await runTask({
       ...parts,
-      kafka: gathered,
+      kafka: gathered(stop),
       reads,
       http,
       quota,
@@ -362,7 +363,7 @@ export async function openRunner(options: RunnerOptions): Promise<TaskRunner> {
   }
 }
 
-export interface IngestOptions extends Omit<RunnerOptions, 'connectorOf' | 'onReport' | 'onWrote'> {
+export interface IngestOptions extends Omit<RunnerOptions, 'connectorOf' | 'allConnectors' | 'onReport' | 'onWrote'> {
   readonly connectors: readonly ConnectorToRun[]
 }
 
@@ -392,6 +393,35 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
       .then(() => runner.close())
       .then(() => withdrawn),
   }
+}
+
+interface Counted {
+  readonly name: PartitionName
+  /** What the vendor counts its requests by. */
+  readonly quota: string
+}
+
+const counted = new WeakMap<ConnectorToRun, readonly Counted[]>()
+
+/** The source partitions of a connector; none where its config is wrong. */
+function countedOf(of: ConnectorToRun): readonly Counted[] {
+  const known = counted.get(of)
+  if (known !== undefined) return known
+  let found: readonly Counted[] = []
+  try {
+    found = partitionsOf(of.connector, of.base, of.config).map(({ streamName, scope }) => ({
+      name: { connector: of.name, stream: streamName, scope: scope.name },
+      quota: digestOf(of, scope),
+    }))
+  } catch {
+    // It has no tasks either.
+  }
+  counted.set(of, found)
+  return found
+}
+
+function digestOf({ name, connector, config }: ConnectorToRun, scope: Scope): string {
+  return quotaDigest(connector.manifest.id, quotaShare(connector.manifest, name, config, scope))
 }
 
 /** FAILED as soon as one of its source partitions has failed: the others go on. */

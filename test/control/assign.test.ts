@@ -1,8 +1,17 @@
 import { describe, expect, test } from 'vitest'
-import { Leader, type Member, type Plan, sharesOf, type TaskToPlace, taskKey, type Wants } from '../../src/control/assign.ts'
+import {
+  Leader,
+  type Member,
+  type Patience,
+  type Plan,
+  sharesOf,
+  type TaskToPlace,
+  taskKey,
+  type Wants,
+} from '../../src/control/assign.ts'
 import { draw } from '../ingest/random.ts'
 
-const PATIENCE = { quietMs: 10_000, holdMs: 7_000 }
+const PATIENCE = { quietMs: 10_000, holdMs: 7_000, youngMs: 0 }
 
 /** Tasks of a connector, each counted by these quotas. */
 function tasksOf(connector: string, count: number, ...quotas: string[]): TaskToPlace[] {
@@ -19,6 +28,7 @@ const wants = (tasks: readonly TaskToPlace[], divisible: Record<string, number> 
  */
 class Group {
   nowMs = 0
+  patience: Patience = PATIENCE
   wants: Wants
   plan: Plan | null = null
   /** Rounds since the last `settle`. */
@@ -62,7 +72,7 @@ class Group {
     if (first === undefined) return false
     if (this.#leader?.id !== first) {
       const remembered = { left: this.plan?.held ?? new Map(), intended: intendedOf(this.plan) }
-      this.#leader = { id: first, of: new Leader(PATIENCE, remembered) }
+      this.#leader = { id: first, of: new Leader(this.patience, remembered) }
     }
     this.#generation++
     const members = [...this.members].map(([id, { owned, ...rest }]): Member => ({ id, owned: [...owned], ...rest }))
@@ -141,6 +151,37 @@ describe('giving tasks to workers', () => {
     group.settle()
     expect(group.counts()).toEqual([5, 5])
     expect([...group.given.values()].filter(times => times > 1)).toEqual([2, 2, 2])
+  })
+
+  test('those that come soon after the first one of a new group get their share at once', () => {
+    const group = new Group(wants(tasksOf('a', 9)), 'one')
+    group.patience = { ...PATIENCE, youngMs: 5_000 }
+    group.round()
+    group.nowMs += 300
+    group.join('two')
+    group.settle(0)
+    expect(group.counts()).toEqual([4, 5])
+    group.nowMs += 4_699
+    group.join('three')
+    group.settle(0)
+    expect(group.counts()).toEqual([3, 3, 3])
+    group.nowMs += 1
+    group.join('four')
+    group.settle(0)
+    expect(group.has('four')).toEqual([])
+    expect(group.plan?.againInMs).toBe(PATIENCE.quietMs)
+  })
+
+  test('a group whose leader has died is no new one', () => {
+    const group = new Group(wants(tasksOf('a', 9)), 'one', 'two')
+    group.patience = { ...PATIENCE, youngMs: 5_000 }
+    group.settle()
+    group.nowMs += 60_000
+    group.die('one')
+    group.settle(0)
+    group.join('three')
+    group.settle(0)
+    expect([group.has('two').length, group.has('three').length]).toEqual([9, 0])
   })
 
   test('what a dead worker had is given to the others at once, and nothing else moves', () => {

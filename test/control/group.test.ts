@@ -21,6 +21,8 @@ class World {
   readonly clock: HandClock = handClock()
   readonly group = new MemoryGroup()
   readonly calls: string[] = []
+  /** The group is an old one, unless the test says otherwise. */
+  youngMs = 0
   readonly statuses = new Map<string, Status<TaskState>>()
   readonly #tasks: Record<string, ConnectorTasks>
   readonly #targets = new Map<string, TargetState>()
@@ -133,6 +135,7 @@ class World {
       wanted,
       statuses,
       runner,
+      patience: { ...PATIENCE, youngMs: this.youngMs },
       tasksOf: connector => this.#tasks[connector.name] ?? { tasks: [], divisible: new Map() },
       clock: this.clock,
       log: silentLog,
@@ -198,6 +201,13 @@ describe('the group of workers', () => {
     expect(world.calls.filter(call => call.includes('stopped'))).toHaveLength(2)
     expect(moved.map(key => world.stateOf(key))).toEqual(moved.map(() => 'RUNNING on two'))
     expect(two.group.view()).toEqual({ ...one.group.view(), leader: { workerId: 'one', url: 'http://one', isMe: false } })
+  })
+
+  test('workers that are started one after another share the tasks as soon as the last one is there', async () => {
+    const world = new World({ a: 6 })
+    world.youngMs = PATIENCE.youngMs
+    const workers = [await world.worker('one'), await world.worker('two'), await world.worker('three')]
+    expect(workers.map(({ running }) => running.size)).toEqual([2, 2, 2])
   })
 
   test('what has stopped does not wait for what stops more slowly than a second', async () => {

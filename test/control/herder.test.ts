@@ -262,6 +262,44 @@ describe('while the group is in motion', () => {
     expect(herder.info('acme').name).toBe('acme')
   })
 
+  /** A change that takes its time, and another that waits for it. */
+  async function waiting() {
+    const [begun, slow] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const prepare = () => {
+      begun.resolve()
+      return slow.promise
+    }
+    const made = await room({ prepare })
+    const [first, second] = [made.herder.create('first', GOOD, 'RUNNING'), made.herder.create('second', GOOD, 'RUNNING')]
+    // Who looks at it later is not to be surprised.
+    second.catch(() => {})
+    await begun.promise
+    return { ...made, first, second, goOn: () => slow.resolve() }
+  }
+
+  test('a change that waits while the group is in motion is made when its turn comes, if its worker leads still', async () => {
+    const { herder, lead, first, second, goOn } = await waiting()
+    lead({ generation: 2 })
+    goOn()
+    await Promise.all([first, second])
+    expect(herder.names()).toEqual(['first', 'second'])
+  })
+
+  test.each([
+    ['knows of no leader', null, /rebalance was underway/],
+    ['leads no more', { workerId: 'two:8083', url: 'http://two:8083', isMe: false }, /conflicting operation/],
+  ])('a change that waits until its worker %s gets 409, and is made when it is asked for again', async (_, leader, message) => {
+    const { herder, lead, first, second, goOn } = await waiting()
+    const before = { workerId: ME, url: `http://${ME}`, isMe: true }
+    lead({ leader, generation: 2 })
+    goOn()
+    await first
+    await expect(second).rejects.toEqual(refused(409, message))
+    expect(herder.names()).toEqual(['first'])
+    lead({ leader: before, generation: 3 })
+    expect(await herder.create('second', GOOD, 'RUNNING')).toMatchObject({ name: 'second' })
+  })
+
   test('a leader that was replaced without knowing it gets 409, and changes nothing', async () => {
     const kafka = memoryKafka()
     const old = await room({ kafka })
@@ -448,6 +486,20 @@ describe('offsets', () => {
     expect(Object.keys(await cursors(herder))).toEqual(['a', 'b', 'c'])
     await herder.alterOffsets('acme', null, how)
     expect(await cursors(herder)).toEqual({ a: null, b: null, c: null })
+  })
+
+  test('that are reset are null, as tools of Kafka Connect know it, and what the vendor was asked of late goes on with them', async () => {
+    const { herder, kafka } = await stopped()
+    const requests = `${new Date(NOW).toISOString()}*7 +2`
+    await putCursor(kafka, 'a', JSON.stringify({ ...(JSON.parse(cursor(NOW - HOUR)) as object), requests }))
+    const newest = () => kafka.committed(NAMES.offsets).findLast(({ key }) => String(key) === cursorKey(place('a')))
+    await herder.alterOffsets('acme', null, how)
+    expect(newest()).toMatchObject({ value: null, headers: { requests: Buffer.from(requests) } })
+    expect((await cursors(herder))['a']).toBeNull()
+    await herder.alterOffsets('acme', [{ partition: of('a'), offset: { from: NOW - 9 * HOUR } }], how)
+    expect((await cursors(herder))['a']).toMatchObject({ requests, 'backfill.from': new Date(NOW - 9 * HOUR).toISOString() })
+    await herder.alterOffsets('acme', [{ partition: of('b'), offset: null }], how)
+    expect(kafka.committed(NAMES.offsets).at(-1)).toMatchObject({ value: null, headers: {} })
   })
 
   test('the history says who changed what and when, newest first, and survives a restart', async () => {

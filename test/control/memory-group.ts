@@ -13,8 +13,16 @@ export class MemoryGroup {
   #generation = 0
   #joined = 0
   #round: Promise<void> | null = null
+  #held: Promise<void> = Promise.resolve()
   /** Rounds so far. */
   rounds = 0
+
+  /** Rounds last until the function is called that is returned. */
+  hold(): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#held = promise
+    return resolve
+  }
 
   /** What a worker joins by. `throwOut` makes the group go on without it: it does nothing about that before `thaw`. */
   client(): { kafka: Pick<Kafka, 'joinMembers'>; throwOut: () => void; thaw: () => void } {
@@ -62,6 +70,7 @@ export class MemoryGroup {
   #soon(): Promise<void> {
     this.#round ??= (async () => {
       await nextTurn()
+      await this.#held
       this.#round = null
       const [leader] = this.#members
       if (leader === undefined) return

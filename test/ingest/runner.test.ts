@@ -1,16 +1,21 @@
-import { expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
-import { memoryKafka } from '../../src/conformance/memory-kafka.ts'
+import { type MemoryKafka, memoryKafka } from '../../src/conformance/memory-kafka.ts'
 import { noConnectMetrics } from '../../src/connect-metrics.ts'
-import { memoryRegistry } from '../../src/conformance/topics.ts'
+import { decodeProgress, memoryRegistry } from '../../src/conformance/topics.ts'
+import { changeStored } from '../../src/control/offsets.ts'
 import { ERRORS, FlowError } from '../../src/errors.ts'
-import { openRunner, type TaskReport, type VersionedConnector } from '../../src/ingest/start.ts'
+import { cursorKey, type PartitionName, spentOf } from '../../src/ingest/cursor.ts'
+import type { ConnectorToRun } from '../../src/ingest/source-partition.ts'
+import { openRunner, type RunnerOptions, type TaskReport, type VersionedConnector } from '../../src/ingest/start.ts'
+import { partitionOf } from '../../src/kafka/partition.ts'
 import type { Kafka } from '../../src/kafka/port.ts'
 import { silentLog } from '../../src/log.ts'
-import { topicNames } from '../../src/topics.ts'
+import { createMetrics } from '../../src/metrics.ts'
 import { draw } from './random.ts'
+import { emptyVendor, hourglass, putSpent, until } from './empty-vendor.ts'
 import { tinyConnector, type TinyVendor } from './tiny.ts'
-import { base, PARTITIONS } from './world.ts'
+import { base, names, PARTITIONS } from './world.ts'
 
 const NAME = 'acme-tiny'
 const ID = { connector: NAME, task: 0 }
@@ -25,14 +30,7 @@ async function bench() {
   const state: { connector: VersionedConnector | null } = { connector: { version: '1', of } }
   const reports: TaskReport[] = []
   const gauges = new Set<string>()
-  const ending = new AbortController()
-  const runner = await openRunner({
-    kafka: { ...kafka, maxMessageBytes: async () => new Map() } as unknown as Kafka,
-    registry: memoryRegistry,
-    names: topicNames('tiny'),
-    partitions: PARTITIONS,
-    clock,
-    log: silentLog,
+  const runner = await open(kafka, {
     metrics: {
       inc: () => {},
       observe: () => {},
@@ -41,25 +39,41 @@ async function bench() {
       remove: name => gauges.delete(name),
       connect: noConnectMetrics,
     },
+    connectorOf: name => (name === NAME ? state.connector : null),
+    onReport: (_id, report) => reports.push(report),
+  })
+  return { runner, kafka, vendor, state, of, reports, gauges }
+}
+
+async function open(
+  kafka: MemoryKafka,
+  options: Pick<RunnerOptions, 'connectorOf'> & Partial<Pick<RunnerOptions, 'clock' | 'metrics' | 'onReport' | 'allConnectors'>>,
+) {
+  const ending = new AbortController()
+  const runner = await openRunner({
+    kafka: { ...kafka, maxMessageBytes: async () => new Map() } as unknown as Kafka,
+    registry: memoryRegistry,
+    names,
+    partitions: PARTITIONS,
+    clock: systemClock,
+    log: silentLog,
+    metrics: createMetrics({ processMetrics: false }),
     signal: ending.signal,
     isAlone: true,
     refreshMs: Infinity,
-    connectorOf: name => (name === NAME ? state.connector : null),
-    onReport: (_id, report) => reports.push(report),
+    ...options,
   })
   onTestFinished(async () => {
     ending.abort()
     await runner.close()
   })
-  return { runner, kafka, vendor, state, of, reports, gauges }
+  return runner
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) {
-    await new Promise(resolve => {
-      setTimeout(resolve, 2)
-    })
-  }
+/** How many requests the newest cursor of a source partition tells of. */
+function toldOf(kafka: MemoryKafka, name: PartitionName): number {
+  const newest = kafka.committed(names.offsets).findLast(({ key }) => String(key) === cursorKey(name))
+  return newest === undefined ? 0 : spentOf(newest).requests.reduce((sum, { count }) => sum + count, 0)
 }
 
 /** Longer than several polls take here. */
@@ -101,6 +115,37 @@ test('it goes on at its cursor when it is started again, also when that is asked
     .map(({ value }) => (JSON.parse(String(value)) as { start: string }).start)
   expect(new Set(started).size).toBe(1)
   await runner.stop(ID)
+})
+
+test('what is stopped before it was its turn to claim a source partition claims it no more: another worker may have it by then', async () => {
+  const kafka = memoryKafka(() => Date.now())
+  const { connector } = await emptyVendor()
+  const of = connector(
+    NAME,
+    0,
+    Array.from({ length: 30 }, (_, index) => `bot ${index}`),
+  )
+  const claimed: string[] = []
+  const slow = Promise.withResolvers<void>()
+  const openWriter: MemoryKafka['openWriter'] = options => {
+    const writer = kafka.openWriter(options)
+    const fence = async () => {
+      claimed.push(options.transactionalId)
+      await slow.promise
+      await writer.fence()
+    }
+    return { ...writer, fence }
+  }
+  const one = { ...of, base: { ...of.base, tasksMax: 1 } }
+  const runner = await open({ ...kafka, openWriter }, { connectorOf: () => ({ version: '1', of: one }) })
+  runner.start(ID)
+  await until(() => claimed.length > 0)
+  const before = claimed.length
+  const stopped = runner.stop(ID)
+  slow.resolve()
+  await stopped
+  expect(before).toBeLessThan(30)
+  expect(claimed).toHaveLength(before)
 })
 
 test('a change of its connector starts it anew; starting it as it is changes nothing', async () => {
@@ -161,4 +206,105 @@ test('a connector whose config cannot be read here fails its task, and is starte
   runner.start(ID)
   await until(() => vendor.reads > 1)
   expect(reports.at(-1)).toEqual({ state: 'RUNNING' })
+})
+
+describe('what the vendor counts by one key', () => {
+  const versioned =
+    (...all: ConnectorToRun[]) =>
+    (name: string): VersionedConnector | null => {
+      const of = all.find(each => each.name === name)
+      return of === undefined ? null : { version: '1', of }
+    }
+  const placeOf = (connector: string, scope: string) => ({ connector, stream: 'sessions', scope })
+  test('what a task elsewhere was told to have asked counts against the part that is here', async () => {
+    const kafka = memoryKafka(() => Date.now())
+    const { asked, connector, quota } = await emptyVendor()
+    const { clock, usedUp } = hourglass()
+    await putSpent(kafka, placeOf(NAME, 'b'), 3)
+    const runner = await open(kafka, { clock, connectorOf: versioned(connector(NAME, 10, ['a', 'b'])) })
+    runner.quota(new Map([[quota, 0.5]]))
+    runner.start(ID)
+    await usedUp()
+    expect(asked.count).toBe(2)
+  })
+
+  test('so does what another connector has asked that shares the key', async () => {
+    const kafka = memoryKafka(() => Date.now())
+    const { asked, connector, quota } = await emptyVendor()
+    const { clock, usedUp } = hourglass()
+    const [of, other] = [connector(NAME, 10, ['a']), connector('acme-other', 10, ['a'])]
+    await putSpent(kafka, placeOf(other.name, 'a'), 3)
+    const runner = await open(kafka, { clock, connectorOf: versioned(of, other), allConnectors: () => [other, of] })
+    runner.quota(new Map([[quota, 0.5]]))
+    runner.start(ID)
+    await usedUp()
+    expect(asked.count).toBe(2)
+  })
+
+  test('nothing is asked before that is known', async () => {
+    const kafka = memoryKafka(() => Date.now())
+    const { asked, connector, quota } = await emptyVendor()
+    const { clock, usedUp } = hourglass()
+    const partition = (scope: string) => partitionOf(cursorKey(placeOf(NAME, scope)), PARTITIONS)
+    const other = Array.from({ length: 50 }, (_, index) => `b${index}`).find(scope => partition(scope) !== partition('a')) ?? ''
+    await putSpent(kafka, placeOf(NAME, other), 3)
+    const slow: MemoryKafka = {
+      ...kafka,
+      readToEnd: async (place, ...rest) => {
+        // Longer than reads wait for each other.
+        if (place.topic === names.offsets && place.partition === partition(other)) await systemClock.sleep(3_000)
+        await kafka.readToEnd(place, ...rest)
+      },
+    }
+    const runner = await open(slow, { clock, connectorOf: versioned(connector(NAME, 10, ['a', other])) })
+    runner.quota(new Map([[quota, 0.5]]))
+    runner.start(ID)
+    await usedUp()
+    expect(asked.count).toBe(2)
+  })
+
+  test('is counted by the worker that comes next, also after the cursor was reset, once or again', async () => {
+    const kafka = memoryKafka(() => Date.now())
+    const { asked, connector } = await emptyVendor()
+    const { clock, usedUp } = hourglass()
+    const place = placeOf(NAME, 'a')
+    const first = await open(kafka, { connectorOf: versioned(connector(NAME, 3, ['a'])) })
+    first.start(ID)
+    await until(() => toldOf(kafka, place) === 3)
+    await first.stop(ID)
+
+    const { signal } = new AbortController()
+    const offsets = { kafka, names, prefix: 'tiny', partitions: PARTITIONS, decodeProgress, signal }
+    for (let again = 0; again < 2; again++) await changeStored(offsets, [place], () => null)
+    // As tools of Kafka Connect know a reset.
+    const newest = kafka.committed(names.offsets).at(-1)
+    expect([String(newest?.key), newest?.value]).toEqual([cursorKey(place), null])
+
+    const next = await open(kafka, { clock, connectorOf: versioned(connector(NAME, 5, ['a'])) })
+    next.start(ID)
+    await usedUp()
+    expect(asked.count).toBe(5)
+  })
+})
+
+test('starts of tasks, those that fail, and requests that are repeated are in the metrics of Kafka Connect', async () => {
+  const metrics = createMetrics({ processMetrics: false })
+  const { asked, connector } = await emptyVendor()
+  const of = connector(NAME, 0, ['a'])
+  const wrong = new FlowError('CFG_INVALID', { path: 'access.token', hint: 'is missing' })
+  const runner = await open(memoryKafka(), { metrics, connectorOf: name => ({ version: '1', of: name === NAME ? of : wrong }) })
+  const shown = async () =>
+    (await metrics.render()).body
+      .split('\n')
+      .filter(line => /^kafka_connect_(worker_task_startup_\w+_total|task_error_total_retries)/.test(line))
+  asked.faults = 1
+  runner.start(ID)
+  await until(() => asked.count > 2)
+  runner.start({ connector: 'wrong', task: 0 })
+  expect((await shown()).toSorted()).toEqual([
+    `kafka_connect_task_error_total_retries{connector="${NAME}",task="0"} 1`,
+    'kafka_connect_worker_task_startup_attempts_total 2',
+    'kafka_connect_worker_task_startup_failure_total 1',
+    'kafka_connect_worker_task_startup_success_total 1',
+  ])
 })

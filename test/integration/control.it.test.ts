@@ -121,6 +121,7 @@ describe('a worker without connectors', () => {
   })
 
   test('reads what a connector gives that is created over REST, with its secret from the environment', async () => {
+    ship.simulator.faults.next({ kind: 'status', status: 500 })
     const created = await ask('POST', '/connectors', { name: 'acme', config: config() })
     expect(created.status, JSON.stringify(created.body)).toBe(201)
     expect(created.body.config['access.token']).toBe('${env:BOTMAKER_TOKEN}')
@@ -133,6 +134,11 @@ describe('a worker without connectors', () => {
     })
     const metrics = await (await fetch(`${base}/metrics`)).text()
     expect(metrics).toMatch(/kafka_connect_connector_task_status\{[^}]*connector="acme"[^}]*status="running"[^}]*\} 1/)
+    expect(metrics).toMatch(/^kafka_connect_worker_connector_startup_success_total 1$/m)
+    expect(metrics).toMatch(/^kafka_connect_worker_task_startup_success_total 1$/m)
+    expect(metrics).toMatch(/^kafka_connect_worker_rebalance_leader_name\{leader_name="127\.0\.0\.1:\d+"\} 1$/m)
+    // The request that the vendor failed at.
+    expect(metrics).toMatch(/^kafka_connect_task_error_total_retries\{connector="acme",task="0"\} [1-9]/m)
   }, 300_000)
 
   test('pauses, resumes and stops it', async () => {

@@ -35,6 +35,7 @@ const WELL_MS = 60_000
 const READ_MS = 30 * 60_000
 const START_MS = 120_000
 const LOOK_MS = 100
+const TELL_MS = 15_000
 
 /** Six bots, so that there are more than forty source partitions. */
 const SIX_BOTS = [...BOTS, ...BOTS.map(bot => ({ ...bot, id: `${bot.id}-2`, title: `${bot.title} 2` }))]
@@ -223,20 +224,29 @@ async function runIn(options: GroupOptions, atEnd: (end: () => unknown) => void)
     for (const { vendor } of fleet)
       for (const measure of ['sessions', 'events']) {
         const { complete_until } = await ask({ measure, vendor, bucket: '1d' })
-        if (complete_until === null || Date.parse(complete_until) <= untilMs + DAY_MS) left.push(`${measure} of ${vendor}`)
+        if (complete_until === null || Date.parse(complete_until) <= untilMs + DAY_MS)
+          left.push(`${measure} of ${vendor} (complete until ${complete_until})`)
       }
     return left
   }
   const lastFaultMs = Date.now()
   const leftAtLastFault = await unread().catch(() => [] as string[])
-  const wholeBefore = fleet.map(({ vendor }) => vendor).filter(vendor => !leftAtLastFault.some(left => left.endsWith(vendor)))
+  const wholeBefore = fleet.map(({ vendor }) => vendor).filter(vendor => !leftAtLastFault.some(left => left.includes(` of ${vendor} `)))
   const why = await until('all is well', WELL_MS, () => unwell(there(), told)).catch((error: unknown) => String(error))
-  if (typeof why === 'string') hands.push(why)
+  if (typeof why === 'string') {
+    hands.push(why)
+    say(why)
+  }
   const wellMs = Date.now() - lastFaultMs
   say(`all well ${wellMs} ms after the last fault; left to read: ${leftAtLastFault.join(', ')}`)
+  let toldMs = 0
   await until('all is read', READ_MS, async () => {
     await statuses.readOn()
     const left = await unread()
+    if (Date.now() - toldMs > TELL_MS) {
+      toldMs = Date.now()
+      say(`left to read: ${left.join(', ')}`)
+    }
     return left.length === 0 ? null : left.join(', ')
   }).catch((error: unknown) => hands.push(String(error)))
   const readMs = Date.now()

@@ -25,6 +25,7 @@ const { values } = parseArgs({
 if (values.group) {
   const result = await runGroup({
     faults: Number(values.faults),
+    ...(process.env['COLLOQUY_STACK'] ? { stack: JSON.parse(process.env['COLLOQUY_STACK']) as { brokers: string; registry: string } } : {}),
     seed: Number(values.seed),
     env: process.env,
     say: line => process.stderr.write(`${line}\n`),

@@ -1,6 +1,9 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
+import { z } from 'zod'
 import { systemClock } from '../../src/clock.ts'
-import { memoryKafka } from '../../src/conformance/memory-kafka.ts'
+import { type MemoryKafka, memoryKafka } from '../../src/conformance/memory-kafka.ts'
 import { noConnectMetrics } from '../../src/connect-metrics.ts'
 import { memoryRegistry } from '../../src/conformance/topics.ts'
 import { ERRORS, FlowError } from '../../src/errors.ts'
@@ -8,21 +11,23 @@ import { openRunner, type TaskReport, type VersionedConnector } from '../../src/
 import type { Kafka } from '../../src/kafka/port.ts'
 import { silentLog } from '../../src/log.ts'
 import { topicNames } from '../../src/topics.ts'
+import { type Connector, defineConnector, type Quota, type WindowSpec } from '../../src/source/index.ts'
 import { draw } from './random.ts'
-import { tinyConnector, type TinyVendor } from './tiny.ts'
+import { TINY_MANIFEST, tinyConnector, type TinyVendor } from './tiny.ts'
 import { base, PARTITIONS } from './world.ts'
 
 const NAME = 'acme-tiny'
 const ID = { connector: NAME, task: 0 }
 
 /** A runner on a Kafka in memory, with one tiny connector that is polled all the time. */
-async function bench() {
+async function bench(of: { inDoubt?: () => boolean; quota?: Quota; kafka?: MemoryKafka } = {}) {
   const clock = systemClock
-  const kafka = memoryKafka(() => clock.now())
+  const kafka = of.kafka ?? memoryKafka(() => clock.now())
   const vendor: TinyVendor = { sessions: [], clock, luck: draw(1), pageRows: 10, failing: 0, longestMs: Infinity, reads: 0 }
-  const connector = tinyConnector(vendor, { longestMs: 3_600_000, lagMs: 0, lookbackMs: 3_600_000, durableResume: true })
-  const of = { name: NAME, connector, base: { ...base, pollIntervalMs: 10 }, config: {} }
-  const state: { connector: VersionedConnector | null } = { connector: { version: '1', of } }
+  const window = { longestMs: 3_600_000, lagMs: 0, lookbackMs: 3_600_000, durableResume: true }
+  const connector = of.quota === undefined ? tinyConnector(vendor, window) : await askingConnector(vendor, window, of.quota)
+  const wanted = { name: NAME, connector, base: { ...base, pollIntervalMs: 10 }, config: {} }
+  const state: { connector: VersionedConnector | null } = { connector: { version: '1', of: wanted } }
   const reports: TaskReport[] = []
   const gauges = new Set<string>()
   const ending = new AbortController()
@@ -46,12 +51,44 @@ async function bench() {
     refreshMs: Infinity,
     connectorOf: name => (name === NAME ? state.connector : null),
     onReport: (_id, report) => reports.push(report),
+    ...(of.inDoubt && { inDoubt: of.inDoubt }),
   })
   onTestFinished(async () => {
     ending.abort()
     await runner.close()
   })
-  return { runner, kafka, vendor, state, of, reports, gauges }
+  return { runner, kafka, vendor, state, of: wanted, reports, gauges }
+}
+
+/** Asks its vendor over HTTP, so under its quota; `vendor.reads` counts what came. */
+async function askingConnector(vendor: TinyVendor, window: WindowSpec, quota: Quota): Promise<Connector> {
+  const server = createServer((_request, answer) => {
+    vendor.reads++
+    answer.setHeader('content-type', 'application/json')
+    answer.end('{}')
+  })
+  await new Promise<void>(resolve => {
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  onTestFinished(() => void server.close())
+  const { port } = server.address() as AddressInfo
+  return defineConnector({
+    manifest: { ...TINY_MANIFEST, quota },
+    config: z.strictObject({}),
+    http: () => ({ baseUrl: `http://127.0.0.1:${port}` }),
+    streams: {
+      sessions: {
+        window,
+        row: z.object({ id: z.string() }),
+        async *read({ http }) {
+          await http.getJson('/sessions', {}, z.object({}))
+          yield { rows: [], resume: null }
+        },
+        identify: row => row.id,
+        normalise: () => [],
+      },
+    },
+  })
 }
 
 async function until(condition: () => boolean): Promise<void> {
@@ -161,4 +198,28 @@ test('a connector whose config cannot be read here fails its task, and is starte
   runner.start(ID)
   await until(() => vendor.reads > 1)
   expect(reports.at(-1)).toEqual({ state: 'RUNNING' })
+})
+
+test('a vendor is asked nothing while another worker may have the task, and again when that is settled', async () => {
+  let inDoubt = true
+  const { runner, vendor } = await bench({ quota: {}, inDoubt: () => inDoubt })
+  runner.start(ID)
+  await until(() => runner.ready().ok)
+  await aWhile()
+  expect(vendor.reads).toBe(0)
+  inDoubt = false
+  await until(() => vendor.reads > 1)
+})
+
+test('a source partition that is new is read at once; one that comes from elsewhere, when what was asked there counts no longer', async () => {
+  const first = await bench({ quota: { gapMs: 3_600_000 } })
+  first.runner.start(ID)
+  await until(() => first.vendor.reads > 0)
+  await until(() => first.kafka.committed('tiny.progress').length > 1)
+  await first.runner.stop(ID)
+  const second = await bench({ quota: { gapMs: 1_500 }, kafka: first.kafka })
+  const sinceMs = performance.now()
+  second.runner.start(ID)
+  await until(() => second.vendor.reads > 0)
+  expect(performance.now() - sinceMs).toBeGreaterThanOrEqual(1_500)
 })

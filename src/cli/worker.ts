@@ -11,7 +11,7 @@ import type { PartitionName } from '../ingest/cursor.ts'
 import { errorFields, type Log } from '../log.ts'
 import { workerGroupId } from '../topics.ts'
 
-export interface WorkerOptions extends Omit<RunnerOptions, 'connectorOf' | 'allConnectors' | 'onReport' | 'onWrote'> {
+export interface WorkerOptions extends Omit<RunnerOptions, 'connectorOf' | 'allConnectors' | 'onReport' | 'onWrote' | 'inDoubt'> {
   readonly prefix: string
   readonly address: Address
   readonly wanted: Wanted
@@ -35,8 +35,10 @@ export interface RunningWorker {
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
   const { kafka, prefix, address, wanted, known, statuses, connectorOf, observer, clock, log, signal } = options
   const joined = Promise.withResolvers<WorkerGroup>()
+  let inDoubt = () => false
   const runner = await openRunner({
     ...options,
+    inDoubt: () => inDoubt(),
     connectorOf: name => {
       const connector = wanted.connectors.get(name)
       return connector === undefined ? null : { version: connector.version, of: connectorOf(connector) }
@@ -63,6 +65,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     log,
     signal,
   })
+  inDoubt = () => group.inDoubt()
   joined.resolve(group)
   const whole = async () => {
     try {

@@ -44,6 +44,8 @@ export interface RunnerOptions extends SharedOptions {
   readonly onReport?: (id: TaskId, report: TaskReport) => void
   /** Called after each commit of a task with the topics that it has written sessions, messages and events to. */
   readonly onWrote?: (id: TaskId, topics: readonly string[]) => void
+  /** Whether other workers may have been given what runs here: the vendors are asked nothing meanwhile. Default: never. */
+  readonly inDoubt?: () => boolean
   readonly log: Log
   readonly metrics: IngestMetrics
   readonly signal: AbortSignal
@@ -132,7 +134,7 @@ export async function openRunner(options: RunnerOptions): Promise<TaskRunner> {
   const following = { kafka, names, prefix: shared.prefix, partitions, clock, log, signal: closing.signal }
   const standby = options.isAlone ? undefined : startStandby(following)
   const health = new Health(clock, metrics)
-  const pool = quotaPool(clock)
+  const pool = quotaPool(clock, options.inDoubt)
   let divided: ReadonlyMap<string, number> = new Map()
   const demandOf = demandBoard(metrics)
   const places = new Map<string, Place>()

@@ -169,7 +169,7 @@ async function own(parts: Parts, onCommit: () => void): Promise<Owned> {
   try {
     await writer.fence()
     const { cursor, versions, derived, isNew, spent } = await restore(parts, clock.now(), signal)
-    quota.recall(spent)
+    quota.recall(isNew ? null : spent)
     await fault('restored')
     const reader = new Reader(
       {

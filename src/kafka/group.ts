@@ -10,6 +10,7 @@ import type { Log } from '../log.ts'
 import { backoffMs, codeOf, isConnectionFailure, isCoordinatorMoved, kafkaError } from './failures.ts'
 import { type Broker, type Cluster, MemberAssignment, MemberMetadata } from './kafkajs.ts'
 import type { Membership, MembershipOptions } from './port.ts'
+import { Standstill } from './standstill.ts'
 
 /** Default of `MembershipOptions.sessionTimeoutMs`: a dead member is out after this; a second for the heartbeat, a second to start, and its work runs elsewhere. */
 export const SESSION_TIMEOUT_MS = 10_000
@@ -69,6 +70,8 @@ export async function join(parts: GroupParts, options: JoinOptions): Promise<Mem
   /** When the coordinator answered us last. */
   let answeredAtMs = Date.now()
   let isJoining = true
+  const standstill = new Standstill(sessionTimeoutMs / 2)
+  const looking = setInterval(() => standstill.look(), beatMs).unref()
   /** Ends the pause between two heartbeats, to join again. */
   let nudge = new AbortController()
 
@@ -96,6 +99,7 @@ export async function join(parts: GroupParts, options: JoinOptions): Promise<Mem
     const told = isLeader
       ? options.assign(joined.members.map(member => ({ id: member.memberId, claim: claimOf(member.memberMetadata) })))
       : new Map<string, Told>()
+    const askedAtMs = standstill.look()
     const { memberAssignment } = await coordinator.syncGroup({
       groupId,
       generationId: joined.generationId,
@@ -107,6 +111,7 @@ export async function join(parts: GroupParts, options: JoinOptions): Promise<Mem
     })
     generation = joined.generationId
     answeredAtMs = Date.now()
+    standstill.answered(askedAtMs)
     isJoining = false
     const decoded = MemberAssignment.decode(memberAssignment)
     log.debug({ generation, leader: isLeader }, 'joined the group')
@@ -160,8 +165,10 @@ export async function join(parts: GroupParts, options: JoinOptions): Promise<Mem
       if (leaving.signal.aborted || nudge.signal.aborted) return
       try {
         coordinator ??= await cluster.findGroupCoordinator({ groupId, coordinatorType: 0 })
+        const askedAtMs = standstill.look()
         await coordinator.heartbeat({ groupId, groupGenerationId: generation, memberId })
         answeredAtMs = Date.now()
+        standstill.answered(askedAtMs)
       } catch (error) {
         const code = codeOf(error)
         if (code === REBALANCING) return
@@ -193,6 +200,7 @@ export async function join(parts: GroupParts, options: JoinOptions): Promise<Mem
     await joinPatiently()
   } catch (error) {
     leaving.abort()
+    clearInterval(looking)
     await parts.drop(cluster)
     throw error
   }
@@ -209,10 +217,12 @@ export async function join(parts: GroupParts, options: JoinOptions): Promise<Mem
       const patienceMs = isJoining ? rebalanceTimeoutMs + REJOIN_GRACE_MS : SILENCE_MS
       return silentMs > patienceMs ? `has had no answer from its group for ${Math.round(silentMs / 1000)} s` : null
     },
+    inDoubt: () => standstill.inDoubt || (!isJoining && Date.now() - answeredAtMs >= sessionTimeoutMs),
     rejoin: () => nudge.abort(),
     leave: async () => {
       if (leaving.signal.aborted) return
       leaving.abort()
+      clearInterval(looking)
       if (memberId !== '' && coordinator !== null) {
         const left = coordinator.leaveGroup({ groupId, memberId }).catch(() => {})
         await Promise.race([left, sleep(LEAVE_PATIENCE_MS, undefined, { ref: false })])

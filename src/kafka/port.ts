@@ -246,6 +246,8 @@ export interface MembershipOptions {
 }
 
 export interface Membership extends GroupMember {
+  /** Whether the group may have gone on without us unheard, as after a standstill of the process: until it answers again. */
+  inDoubt(): boolean
   /** Joins again, with a new claim. A claim that has changed, or the leader's, makes all members join again. Returns at once. */
   rejoin(): void
 }

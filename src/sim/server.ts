@@ -40,6 +40,8 @@ export interface Logged {
   readonly method: string
   readonly path: string
   readonly query: Readonly<Record<string, string>>
+  /** When the answer was over, or the client gone; null: it is under way. */
+  readonly overMs: number | null
 }
 
 export interface ServeOptions {
@@ -69,10 +71,20 @@ export async function serve(options: ServeOptions): Promise<Served> {
     const url = new URL(incoming.url ?? '/', origin)
     const method = incoming.method ?? 'GET'
     traffic.arrived(url.pathname, arrivalClock())
-    log.push({ atMs: arrivalClock(), method, path: url.pathname, query: Object.fromEntries(url.searchParams) })
+    const logged: { -readonly [K in keyof Logged]: Logged[K] } = {
+      atMs: arrivalClock(),
+      method,
+      path: url.pathname,
+      query: Object.fromEntries(url.searchParams),
+      overMs: null,
+    }
+    log.push(logged)
     if (log.length > KEPT_IN_LOG) log.shift()
     let bytes = 0
-    outgoing.on('close', () => traffic.answered(outgoing.headersSent ? outgoing.statusCode : null, bytes))
+    outgoing.on('close', () => {
+      logged.overMs = arrivalClock()
+      traffic.answered(outgoing.headersSent ? outgoing.statusCode : null, bytes)
+    })
     const answer = async () => {
       const body = await bodyOf(incoming)
       const fault = faults.take(method, url.pathname)

@@ -57,6 +57,8 @@ const COARSE_MS = 60_000
 const RECENT_MS = 2_000
 /** How long those who share a quota wait for what one of them is to recall. */
 const RECALL_MS = 10_000
+/** Who may not be in the group any more asks so often whether it is. */
+const DOUBT_MS = 100
 
 interface Waiter {
   readonly by: string | null
@@ -86,11 +88,15 @@ interface Gate extends QuotaGate {
   recheck(): void
 }
 
-/** @param rules What holds now: the limits, and a time before which nothing starts. */
+/**
+ * @param rules What holds now: the limits, and a time before which nothing starts.
+ * @param inDoubt Whether others may have been given what is asked for here: nothing starts then.
+ */
 function gateOf(
   rules: () => { readonly limits: Limits; readonly notBeforeMs: number },
   clock: Clock,
   onWaited: (seconds: number) => void,
+  inDoubt: () => boolean = () => false,
 ): Gate {
   /** Past requests and those under way, by their start, oldest first, no more than the largest count needs. */
   let requests: Request[] = []
@@ -145,7 +151,7 @@ function gateOf(
     const concurrency = rules().limits.concurrency || Infinity
     while (waiters.length > 0 && underWay < concurrency) {
       const nowMs = steadyMs(clock)
-      const readyMs = readyAtMs()
+      const readyMs = inDoubt() ? nowMs + DOUBT_MS : readyAtMs()
       if (readyMs > nowMs) {
         setAlarm(readyMs, nowMs)
         return
@@ -234,8 +240,11 @@ export interface QuotaLease {
   spent(): Spent
   /** Whether so much was asked since `spent` told it that it should tell again, lest a process that is killed leaves too much untold. */
   isDue(): boolean
-  /** Counts what `spent` told of an earlier process. Only before the first request: after it, what stands on the topics is this process's own. */
-  recall(spent: Spent): void
+  /**
+   * Counts what `spent` told of an earlier process; null: there was none. Only before the first request: after it, what stands on the topics is this
+   * process's own.
+   */
+  recall(spent: Spent | null): void
   /** When the task stops. */
   end(): void
 }
@@ -286,41 +295,60 @@ export interface QuotaPool {
   recallFor(of: { readonly quota: string; readonly by: string; readonly spent: Spent }): void
 }
 
-/** One per process: accounts are counted together however many connectors and tasks read them. */
-export function quotaPool(clock: Clock): QuotaPool {
-  const shares = new Map<string, { gate: Gate; leases: Set<Lease> }>()
+interface Share {
+  readonly gate: Gate
+  readonly leases: Set<Lease>
+  part: number
+  /** Since when there is more of it than before, steady. */
+  raisedMs: number
+}
+
+/**
+ * One per process: accounts are counted together however many connectors and tasks read them.
+ *
+ * @param inDoubt Whether others may have been given what is read here, as after a standstill: nothing is asked then.
+ */
+export function quotaPool(clock: Clock, inDoubt: () => boolean = () => false): QuotaPool {
+  const shares = new Map<string, Share>()
   let parts: ReadonlyMap<string, number> = new Map()
   return {
     divide: to => {
       parts = to
-      for (const { gate } of shares.values()) gate.recheck()
+      for (const [key, share] of shares) {
+        const part = parts.get(key) ?? 1
+        if (part > share.part) share.raisedMs = steadyMs(clock)
+        share.part = part
+        share.gate.recheck()
+      }
     },
     recallFor: ({ quota, by, spent }) => {
       const share = shares.get(quota)
       if (share === undefined) return
       const { gate, leases } = share
-      gate.recall(by, new Ledger(() => rulesOf(leases, parts.get(quota) ?? 1).limits, clock).recall(spent))
+      gate.recall(by, new Ledger(() => rulesOf(leases, share).limits, clock).recall(spent))
     },
     lease: ({ vendor, shared, limits, by = null, willRecall = false, onWaited = () => {} }) => {
       const key = quotaDigest(vendor, shared)
-      const rules = (of: Iterable<Lease>) => rulesOf(of, parts.get(key) ?? 1)
       let share = shares.get(key)
       if (share === undefined) {
-        const leases = new Set<Lease>()
-        share = {
-          leases,
-          gate: gateOf(
-            () => rules(leases),
-            clock,
-            () => {},
-          ),
-        }
-        shares.set(key, share)
+        const mine: Omit<Share, 'gate'> = { leases: new Set(), part: parts.get(key) ?? 1, raisedMs: -Infinity }
+        const gate = gateOf(
+          () => rulesOf(mine.leases, mine),
+          clock,
+          () => {},
+          inDoubt,
+        )
+        shares.set(key, (share = Object.assign(mine, { gate })))
       }
       const { gate, leases } = share
-      const mine: Lease = { limits, awaitedUntilMs: willRecall ? steadyMs(clock) + RECALL_MS : -Infinity }
+      const nowMs = steadyMs(clock)
+      const mine: Lease = {
+        limits,
+        sinceMs: willRecall ? nowMs : -Infinity,
+        awaitedUntilMs: willRecall ? nowMs + RECALL_MS : -Infinity,
+      }
       leases.add(mine)
-      const ledger = new Ledger(() => rules(leases).limits, clock)
+      const ledger = new Ledger(() => rulesOf(leases, share).limits, clock)
       let hasBegun = false
       return {
         gate: {
@@ -341,7 +369,10 @@ export function quotaPool(clock: Clock): QuotaPool {
           if (hasBegun) return
           hasBegun = true
           mine.awaitedUntilMs = -Infinity
-          gate.recall(by, ledger.recall(spent))
+          if (spent === null) {
+            mine.sinceMs = -Infinity
+            gate.recheck()
+          } else gate.recall(by, ledger.recall(spent))
         },
         end: () => {
           leases.delete(mine)
@@ -432,17 +463,24 @@ function inSteps(startsMs: readonly number[], nowMs: number): Spent['requests'] 
 
 interface Lease {
   readonly limits: Limits
+  /** Until then others may have asked, for all that is told: nobody tells of the last second. Steady. */
+  sinceMs: number
   /** Until then it may still recall what was asked before. */
   awaitedUntilMs: number
 }
 
-/** The strictest of all limits, and how long to wait for what is still to be recalled, where limits are long enough for it to matter. */
-function rulesOf(leases: Iterable<Lease>, part: number): { readonly limits: Limits; readonly notBeforeMs: number } {
+/** The strictest of all limits, and how long to wait for what others asked before, as far as limits still count it. */
+function rulesOf(
+  leases: Iterable<Lease>,
+  { part, raisedMs }: Pick<Share, 'part' | 'raisedMs'>,
+): { readonly limits: Limits; readonly notBeforeMs: number } {
   const least = (a: number | undefined, b: number | undefined) => (a && b ? Math.min(a, b) : a || b || 0)
   let all: Limits = {}
-  let notBeforeMs = -Infinity
-  for (const { limits: one, awaitedUntilMs } of leases) {
-    notBeforeMs = Math.max(notBeforeMs, awaitedUntilMs)
+  let awaitedUntilMs = -Infinity
+  let sinceMs = raisedMs
+  for (const { limits: one, ...lease } of leases) {
+    awaitedUntilMs = Math.max(awaitedUntilMs, lease.awaitedUntilMs)
+    sinceMs = Math.max(sinceMs, lease.sinceMs)
     all = {
       perSecond: least(all.perSecond, one.perSecond),
       perMinute: least(all.perMinute, one.perMinute),
@@ -452,7 +490,12 @@ function rulesOf(leases: Iterable<Lease>, part: number): { readonly limits: Limi
     }
   }
   if (part <= 0) return { limits: all, notBeforeMs: Infinity }
-  return { limits: partOf(all, part), notBeforeMs: all.perMinute || all.perHour ? notBeforeMs : -Infinity }
+  const brieflyMs = Math.max(all.perSecond ? 1000 : 0, all.gapMs ?? 0)
+  const notBeforeMs = Math.max(
+    brieflyMs > 0 ? sinceMs + brieflyMs + MARGIN_MS : -Infinity,
+    all.perMinute || all.perHour ? awaitedUntilMs : -Infinity,
+  )
+  return { limits: partOf(all, part), notBeforeMs }
 }
 
 /** In whole requests, one at least: parts are chosen so that these add up to no more than the whole. */

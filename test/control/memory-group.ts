@@ -58,6 +58,7 @@ export class MemoryGroup {
   #membership(member: InGroup): Membership {
     return {
       problem: () => (this.#members.includes(member) ? null : 'is not in its group'),
+      inDoubt: () => false,
       rejoin: () => void this.#soon(),
       leave: async () => {
         this.#members = this.#members.filter(each => each !== member)

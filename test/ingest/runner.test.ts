@@ -1,4 +1,7 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { z } from 'zod'
 import { systemClock } from '../../src/clock.ts'
 import { type MemoryKafka, memoryKafka } from '../../src/conformance/memory-kafka.ts'
 import { noConnectMetrics } from '../../src/connect-metrics.ts'
@@ -12,22 +15,24 @@ import { partitionOf } from '../../src/kafka/partition.ts'
 import type { Kafka } from '../../src/kafka/port.ts'
 import { silentLog } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
+import { type Connector, defineConnector, type Quota, type WindowSpec } from '../../src/source/index.ts'
 import { draw } from './random.ts'
 import { emptyVendor, hourglass, putSpent, until } from './empty-vendor.ts'
-import { tinyConnector, type TinyVendor } from './tiny.ts'
+import { TINY_MANIFEST, tinyConnector, type TinyVendor } from './tiny.ts'
 import { base, names, PARTITIONS } from './world.ts'
 
 const NAME = 'acme-tiny'
 const ID = { connector: NAME, task: 0 }
 
 /** A runner on a Kafka in memory, with one tiny connector that is polled all the time. */
-async function bench() {
+async function bench(of: { inDoubt?: () => boolean; quota?: Quota; kafka?: MemoryKafka } = {}) {
   const clock = systemClock
-  const kafka = memoryKafka(() => clock.now())
+  const kafka = of.kafka ?? memoryKafka(() => clock.now())
   const vendor: TinyVendor = { sessions: [], clock, luck: draw(1), pageRows: 10, failing: 0, longestMs: Infinity, reads: 0 }
-  const connector = tinyConnector(vendor, { longestMs: 3_600_000, lagMs: 0, lookbackMs: 3_600_000, durableResume: true })
-  const of = { name: NAME, connector, base: { ...base, pollIntervalMs: 10 }, config: {} }
-  const state: { connector: VersionedConnector | null } = { connector: { version: '1', of } }
+  const window = { longestMs: 3_600_000, lagMs: 0, lookbackMs: 3_600_000, durableResume: true }
+  const connector = of.quota === undefined ? tinyConnector(vendor, window) : await askingConnector(vendor, window, of.quota)
+  const wanted = { name: NAME, connector, base: { ...base, pollIntervalMs: 10 }, config: {} }
+  const state: { connector: VersionedConnector | null } = { connector: { version: '1', of: wanted } }
   const reports: TaskReport[] = []
   const gauges = new Set<string>()
   const runner = await open(kafka, {
@@ -41,13 +46,15 @@ async function bench() {
     },
     connectorOf: name => (name === NAME ? state.connector : null),
     onReport: (_id, report) => reports.push(report),
+    ...(of.inDoubt && { inDoubt: of.inDoubt }),
   })
-  return { runner, kafka, vendor, state, of, reports, gauges }
+  return { runner, kafka, vendor, state, of: wanted, reports, gauges }
 }
 
 async function open(
   kafka: MemoryKafka,
-  options: Pick<RunnerOptions, 'connectorOf'> & Partial<Pick<RunnerOptions, 'clock' | 'metrics' | 'onReport' | 'allConnectors'>>,
+  options: Pick<RunnerOptions, 'connectorOf'> &
+    Partial<Pick<RunnerOptions, 'clock' | 'metrics' | 'onReport' | 'allConnectors' | 'inDoubt'>>,
 ) {
   const ending = new AbortController()
   const runner = await openRunner({
@@ -68,6 +75,37 @@ async function open(
     await runner.close()
   })
   return runner
+}
+
+/** Asks its vendor over HTTP, so under its quota; `vendor.reads` counts what came. */
+async function askingConnector(vendor: TinyVendor, window: WindowSpec, quota: Quota): Promise<Connector> {
+  const server = createServer((_request, answer) => {
+    vendor.reads++
+    answer.setHeader('content-type', 'application/json')
+    answer.end('{}')
+  })
+  await new Promise<void>(resolve => {
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  onTestFinished(() => void server.close())
+  const { port } = server.address() as AddressInfo
+  return defineConnector({
+    manifest: { ...TINY_MANIFEST, quota },
+    config: z.strictObject({}),
+    http: () => ({ baseUrl: `http://127.0.0.1:${port}` }),
+    streams: {
+      sessions: {
+        window,
+        row: z.object({ id: z.string() }),
+        async *read({ http }) {
+          await http.getJson('/sessions', {}, z.object({}))
+          yield { rows: [], resume: null }
+        },
+        identify: row => row.id,
+        normalise: () => [],
+      },
+    },
+  })
 }
 
 /** How many requests the newest cursor of a source partition tells of. */
@@ -307,4 +345,28 @@ test('starts of tasks, those that fail, and requests that are repeated are in th
     'kafka_connect_worker_task_startup_failure_total 1',
     'kafka_connect_worker_task_startup_success_total 1',
   ])
+})
+
+test('a vendor is asked nothing while another worker may have the task, and again when that is settled', async () => {
+  let inDoubt = true
+  const { runner, vendor } = await bench({ quota: {}, inDoubt: () => inDoubt })
+  runner.start(ID)
+  await until(() => runner.ready().ok)
+  await aWhile()
+  expect(vendor.reads).toBe(0)
+  inDoubt = false
+  await until(() => vendor.reads > 1)
+})
+
+test('a source partition that is new is read at once; one that comes from elsewhere, when what was asked there counts no longer', async () => {
+  const first = await bench({ quota: { gapMs: 3_600_000 } })
+  first.runner.start(ID)
+  await until(() => first.vendor.reads > 0)
+  await until(() => first.kafka.committed('tiny.progress').length > 1)
+  await first.runner.stop(ID)
+  const second = await bench({ quota: { gapMs: 1_500 }, kafka: first.kafka })
+  const sinceMs = performance.now()
+  second.runner.start(ID)
+  await until(() => second.vendor.reads > 0)
+  expect(performance.now() - sinceMs).toBeGreaterThanOrEqual(1_500)
 })

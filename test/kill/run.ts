@@ -4,6 +4,9 @@
  */
 import { parseArgs } from 'node:util'
 import { KINDS } from './faults.ts'
+import { dateAndCommit, machine } from '../../bench/report.ts'
+import { runGroup } from './group.ts'
+import { groupReport } from './group-report.ts'
 import { report } from './report.ts'
 import { runRounds } from './rounds.ts'
 
@@ -14,8 +17,28 @@ const { values } = parseArgs({
     from: { type: 'string', default: '1' },
     only: { type: 'string' },
     logs: { type: 'string' },
+    group: { type: 'boolean', default: false },
+    faults: { type: 'string', default: '20' },
+    sessions: { type: 'string' },
   },
 })
+if (values.group) {
+  const result = await runGroup({
+    faults: Number(values.faults),
+    ...(process.env['COLLOQUY_STACK']
+      ? { stack: JSON.parse(process.env['COLLOQUY_STACK']) as { brokers: string; registry: string } }
+      : {}),
+    seed: Number(values.seed),
+    env: process.env,
+    say: line => process.stderr.write(`${line}\n`),
+    ...(values.only === undefined ? {} : { only: values.only.split(',') }),
+    ...(values.sessions === undefined ? {} : { sessions: Number(values.sessions) }),
+    ...(values.logs === undefined ? {} : { logs: values.logs }),
+  })
+  const { text, good } = groupReport(result, `${dateAndCommit()}; ${machine(result.kafka)}`)
+  process.stdout.write(`${JSON.stringify({ ...result, faults: Object.fromEntries(result.faults) })}\n${text}\n`)
+  process.exit(good ? 0 : 1)
+}
 const wanted = values.only?.split(',')
 const kinds = wanted === undefined ? KINDS : KINDS.filter(({ name }) => wanted.includes(name))
 if (kinds.length === 0 || kinds.length < (wanted?.length ?? 0)) {

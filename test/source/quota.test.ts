@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { createQuota, PRIORITY, quotaDigest, type QuotaGate, quotaPool } from '../../src/source/quota.ts'
+import { createQuota, PRIORITY, quotaDigest, type QuotaGate, type QuotaLease, quotaPool } from '../../src/source/quota.ts'
 import { handClock } from '../support/clock.ts'
 
 const going = new AbortController().signal
@@ -277,7 +277,7 @@ describe('the pool', () => {
     expect(brief.spent()).toEqual({ requests: [], untold: 0 })
   })
 
-  test('waits until all who share it have recalled, ten seconds at most, and not where only seconds are limited', async () => {
+  test('waits until all who share it have recalled, ten seconds at most, and not so long where only seconds are limited', async () => {
     const clock = handClock(0)
     const pool = quotaPool(clock)
     const of = (shared: string, limits: { perMinute?: number; perSecond?: number }) =>
@@ -302,7 +302,7 @@ describe('the pool', () => {
     await clock.advance(50)
     ended.end()
     await clock.advance(20_000)
-    expect(started).toEqual(['one 100', 'brief 100', 'last 150', 'quick 10100'])
+    expect(started).toEqual(['one 100', 'last 150', 'brief 1120', 'quick 10100'])
     lost.end()
   })
 
@@ -394,8 +394,30 @@ describe('a quota that other processes use, too', () => {
     await clock.advance(3_600_000)
     expect(hasStarted).toBe(false)
     pool.divide(new Map([[digest, 0.5]]))
-    await clock.advance(0)
+    await clock.advance(1_019)
+    expect(hasStarted).toBe(false)
+    await clock.advance(1)
     expect(hasStarted).toBe(true)
+  })
+
+  test('is not used at once where the part grows: others have just used the rest; and at once where it shrinks', async () => {
+    const clock = handClock(0)
+    const pool = quotaPool(clock)
+    pool.divide(new Map([[digest, 0.5]]))
+    const { gate } = pool.lease({ ...LEASE, limits: { perSecond: 4 } })
+    const starts: number[] = []
+    const ask = () => void gate.acquire(PRIORITY.live, going).then(release => (starts.push(clock.now()), release()))
+    pool.divide(new Map([[digest, 1]]))
+    ask()
+    await clock.advance(1_019)
+    expect(starts).toEqual([])
+    await clock.advance(1)
+    expect(starts).toEqual([1_020])
+    await clock.advance(10_000)
+    pool.divide(new Map([[digest, 0.25]]))
+    ask()
+    await clock.advance(0)
+    expect(starts).toEqual([1_020, 11_020])
   })
 
   test('what others had asked before is counted against the part', async () => {
@@ -456,4 +478,46 @@ test('a task that comes again recalls its requests in place of what is known of 
   await clock.advance(0)
   for (let i = 0; i < 20; i++) await clock.advance(1)
   expect(count).toBe(12)
+})
+
+describe('a task that others may have had until now', () => {
+  const asked = async (limits: Parameters<typeof createQuota>[0], spent: Parameters<QuotaLease['recall']>[0]) => {
+    const clock = handClock(0)
+    const lease = quotaPool(clock).lease({ vendor: 'v', shared: 'token', limits, willRecall: true })
+    const starts: number[] = []
+    void lease.gate.acquire(PRIORITY.live, going).then(release => (starts.push(clock.now()), release()))
+    lease.recall(spent)
+    await clock.advance(60_000)
+    return starts
+  }
+  const NOTHING = { requests: [], untold: 0 }
+
+  test.each([
+    [{ perSecond: 5 }, 1_020],
+    [{ gapMs: 2_000 }, 2_020],
+    [{ perSecond: 1, gapMs: 500 }, 1_020],
+  ])('asks nothing for as long as what they asked last counts, which nobody tells: %j', async (limits, atMs) => {
+    expect(await asked(limits, NOTHING)).toEqual([atMs])
+  })
+
+  test('asks at once where nothing is counted by seconds', async () => {
+    expect(await asked({ perMinute: 60, concurrency: 1 }, NOTHING)).toEqual([0])
+  })
+
+  test('asks at once where nobody had it', async () => {
+    expect(await asked({ perSecond: 1, gapMs: 2_000, perMinute: 60 }, null)).toEqual([0])
+  })
+})
+
+test('nothing is asked while others may have been given what is here, and asking goes on when that is settled', async () => {
+  const clock = handClock(0)
+  let inDoubt = true
+  const { gate } = quotaPool(clock, () => inDoubt).lease({ vendor: 'v', shared: 'token', limits: {} })
+  let hasStarted = false
+  void gate.acquire(PRIORITY.live, going).then(() => (hasStarted = true))
+  await clock.advance(30_000)
+  expect(hasStarted).toBe(false)
+  inDoubt = false
+  await clock.advance(100)
+  expect(hasStarted).toBe(true)
 })

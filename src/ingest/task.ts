@@ -169,7 +169,9 @@ async function own(parts: Parts, onCommit: () => void): Promise<Owned> {
   try {
     await writer.fence()
     const { cursor, versions, derived, isNew, spent } = await restore(parts, clock.now(), signal)
-    quota.recall(isNew ? null : spent)
+    // Of a cursor that was reset, what was asked before counts on.
+    const isUnasked = isNew && spent.requests.length === 0 && spent.untold === 0
+    quota.recall(isUnasked ? null : spent)
     await fault('restored')
     const reader = new Reader(
       {

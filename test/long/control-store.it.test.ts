@@ -168,6 +168,7 @@ describe('a connector that is set back by ten days', () => {
       expect(seconds).toBeGreaterThan(0)
     }
     expect(await herder.alterOffsets('acme', changes, { dryRun: false, by: 'test' })).toEqual(dry)
+    await herder.setTarget('acme', 'RUNNING')
 
     product = start(['run', '--config', history.config])
     const base = await product.base()

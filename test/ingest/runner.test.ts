@@ -253,7 +253,7 @@ describe('what the vendor counts by one key', () => {
       readToEnd: async (place, ...rest) => {
         // Longer than reads wait for each other.
         if (place.topic === names.offsets && place.partition === partition(other)) await systemClock.sleep(3_000)
-        await kafka.readToEnd(place, ...rest)
+        return kafka.readToEnd(place, ...rest)
       },
     }
     const runner = await open(slow, { clock, connectorOf: versioned(connector(NAME, 10, ['a', other])) })

@@ -204,7 +204,7 @@ async function measureLife(prefix: string): Promise<Life> {
       if (cursors.read.size >= tasks && asked.size >= tasks) when.read ??= seconds()
       const isSettled = last !== undefined && last.moving === 0 && last.againInMs === null
       if (isSettled && isReady && when.read !== undefined) when.settled ??= seconds()
-      await pause(100)
+      await pause(250)
     }
     const pids = children.map(child => child.process.pid ?? 0)
     return {

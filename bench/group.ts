@@ -204,7 +204,7 @@ async function measureLife(prefix: string): Promise<Life> {
       if (cursors.read.size >= tasks && asked.size >= tasks) when.read ??= seconds()
       const isSettled = last !== undefined && last.moving === 0 && last.againInMs === null
       if (isSettled && isReady && when.read !== undefined) when.settled ??= seconds()
-      await pause(100)
+      await pause(250)
     }
     const pids = children.map(child => child.process.pid ?? 0)
     return {
@@ -300,7 +300,7 @@ scope with a quota of its own, read from a server that lists nothing. Server, br
 | --- | --- |
 ${[
   life('All workers ready, seconds after their processes began', ({ readyS }) => [readyS], 1),
-  life('Every source partition has committed once, seconds', ({ committedS }) => [committedS], 1),
+  life('Every source partition has a cursor, seconds', ({ committedS }) => [committedS], 1),
   life('Every source partition has committed what it read, seconds', ({ readS }) => [readS], 1),
   life('and nothing moves for balance any more, seconds', ({ settledS }) => [settledS], 1),
   life('An assignment by the leader, ms', ({ assignMs }) => assignMs, 1),

@@ -244,6 +244,9 @@ class Recent {
   }
 }
 
+/** Told with a label for the state, 1 where it is. */
+const STATUSES = ['kafka_connect_connector_status', 'kafka_connect_connector_task_status'] as const
+
 /** The state of a task, and how long each has lasted. */
 class States {
   readonly #sinceMs: number
@@ -387,10 +390,19 @@ export function createConnectMetrics(metrics: Metrics, clock: Clock): ConnectMet
   }
 
   function forget({ connector, task }: TaskId): void {
-    if (!tasks.delete(`${task}/${connector}`)) return
+    const key = `${task}/${connector}`
+    hideStatus(tasks.get(key))
+    if (!tasks.delete(key)) return
     for (const [name, { kind, labels }] of Object.entries(CONNECT_METRICS))
-      if (kind === 'gauge' && (labels as readonly string[]).includes('task'))
+      if (kind === 'gauge' && (labels as readonly string[]).includes('task') && !(labels as readonly string[]).includes('status'))
         metrics.remove(name as TaskGauge, { connector, task })
+  }
+
+  /** Named whole, so that those of all other tasks need not be looked at. */
+  function hideStatus(task: Task | undefined): void {
+    if (task === undefined || task.states === null) return
+    const status = task.states.state.toLowerCase()
+    for (const name of STATUSES) metrics.remove(name, { ...task.id, status })
   }
 
   function showStartups(of: 'connector' | 'task'): void {
@@ -461,12 +473,10 @@ export function createConnectMetrics(metrics: Metrics, clock: Clock): ConnectMet
       if (state === null) return forget(id)
       const task = taskOf(id)
       if (task.states?.state === state) return
+      hideStatus(task)
       if (task.states === null) task.states = new States(state, steady())
       else task.states.change(state, steady())
-      for (const name of ['kafka_connect_connector_status', 'kafka_connect_connector_task_status'] as const) {
-        metrics.remove(name, { ...task.id })
-        metrics.set(name, { ...task.id, status: state.toLowerCase() }, 1)
-      }
+      for (const name of STATUSES) metrics.set(name, { ...task.id, status: state.toLowerCase() }, 1)
     },
 
     startup(of, isGood) {

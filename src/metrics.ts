@@ -299,6 +299,8 @@ interface Cell {
   /** Epoch milliseconds. */
   readonly createdMs: number
   value: number
+  /** Keys of label values, as they came, by which it is found. */
+  readonly raw: string[]
 }
 
 export const fullName = (name: MetricName): string =>
@@ -415,7 +417,7 @@ function createFamily(
   const seen = new Map<string, Cell>()
 
   const open = (key: string, labels: Record<string, string>): Cell => {
-    const cell = { labels, createdMs: clock.now(), value: 0 }
+    const cell = { labels, createdMs: clock.now(), value: 0, raw: [] }
     cells.set(key, cell)
     return cell
   }
@@ -454,14 +456,28 @@ function createFamily(
         return spec.kind === 'gauge' ? undefined : foldedInto(clean)
       }
       cell ??= open(key, clean)
-      if (seen.size < 2 * maxLabelSets) seen.set(raw, cell)
+      if (seen.size < 2 * maxLabelSets) {
+        seen.set(raw, cell)
+        cell.raw.push(raw)
+      }
       return cell
     },
     createdOf: labels => cells.get(keyOf(labels))?.createdMs,
     remove(labels) {
-      const wanted = Object.entries(labels).map(([name, value]) => [name, cleanLabel(value ?? '')] as const)
-      const goes = (cell: Cell) => wanted.every(([name, value]) => cell.labels[name] === value)
-      for (const map of [cells, seen]) for (const [key, cell] of map) if (goes(cell)) map.delete(key)
+      const wanted = Object.fromEntries(Object.entries(labels).map(([name, value]) => [name, cleanLabel(value ?? '')]))
+      const drop = (key: string, cell: Cell) => {
+        cells.delete(key)
+        for (const raw of cell.raw) seen.delete(raw)
+      }
+      // All labels are one cell: the others need not be looked at.
+      if (spec.labels.every(name => name in wanted)) {
+        const key = keyOf(wanted)
+        const cell = cells.get(key)
+        if (cell) drop(key, cell)
+        return
+      }
+      const names = Object.keys(wanted)
+      for (const [key, cell] of cells) if (names.every(name => cell.labels[name] === wanted[name])) drop(key, cell)
     },
   }
 }

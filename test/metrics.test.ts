@@ -156,6 +156,28 @@ test('the state of a stream is 1 once, and goes with its connector', async () =>
   expect(await of('b')).toHaveLength(STREAM_STATES.length)
 })
 
+test.each([
+  ['by all of its labels', { topic: 'a,b', partition: 1 }],
+  ['by some of them', { partition: 1 }],
+])('a gauge that is taken away %s is gone by every spelling of it, and is shown again when it is set', async (_, labels) => {
+  const metrics = createMetrics(quiet)
+  const clean = cleanLabel('a,b')
+  const spellings = [
+    { topic: 'a,b', partition: 1 },
+    { topic: clean, partition: 1 },
+  ]
+  for (const spelling of spellings) metrics.set('aggregate_lag_records', spelling, 5)
+  metrics.set('aggregate_lag_records', { topic: clean, partition: 2 }, 6)
+  metrics.remove('aggregate_lag_records', labels)
+  const shown = () => samples(metrics, 'colloquy_aggregate_lag_records')
+  expect(await shown()).toEqual([`colloquy_aggregate_lag_records{topic="${clean}",partition="2"} 6`])
+  for (const spelling of spellings) {
+    metrics.set('aggregate_lag_records', spelling, 7)
+    expect(await shown()).toContain(`colloquy_aggregate_lag_records{topic="${clean}",partition="1"} 7`)
+    metrics.remove('aggregate_lag_records', labels)
+  }
+})
+
 test('OpenMetrics is written when it is asked for, and plain pages after it still have their _total', async () => {
   const metrics = createMetrics()
   metrics.inc('aggregate_records_total', { topic: 't' }, 3)

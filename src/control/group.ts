@@ -118,6 +118,8 @@ class Worker {
   #memberId = ''
   #generation = -1
   #assignment: Assignment | null = null
+  /** Tasks that the assignment gives us. */
+  #mine: ReadonlySet<string> = new Set()
   #turn = 0
   #isLeaving = false
   /** Why we are no member. */
@@ -238,9 +240,17 @@ class Worker {
 
   /** Every task that somebody should have. */
   #wants(): Wants {
+    const of = this.#options.wanted.connectors
+    if (this.#wantsNow?.of !== of) this.#wantsNow = { of, wants: this.#wantsOf(of) }
+    return this.#wantsNow.wants
+  }
+
+  #wantsNow: { readonly of: Wanted['connectors']; readonly wants: Wants } | null = null
+
+  #wantsOf(connectors: Wanted['connectors']): Wants {
     const tasks: TaskToPlace[] = []
     const divisible = new Map<string, number>()
-    for (const connector of this.#options.wanted.connectors.values()) {
+    for (const connector of connectors.values()) {
       if (connector.target === 'STOPPED') continue
       const of = this.#tasksOf(connector)
       of.tasks.forEach(({ quotas }, task) => {
@@ -383,10 +393,8 @@ class Worker {
     this.#memberId = memberId
     this.#assignment = assignment
     const mine = assignment?.members.find(({ id }) => id === memberId)
-    this.#log.info(
-      { generation, leader: isLeader, tasks: mine === undefined ? 0 : keysIn(mine.tasks).length },
-      'joined the group',
-    )
+    this.#mine = new Set(mine === undefined ? [] : keysIn(mine.tasks))
+    this.#log.info({ generation, leader: isLeader, tasks: this.#mine.size }, 'joined the group')
     const shares = Object.entries(assignment?.shares ?? {}).map(([quota, parts]) => [quota, parts[memberId] ?? 1] as const)
     this.#options.runner.quota(new Map(shares))
     this.#options.observer?.rebalancing(false)
@@ -397,6 +405,7 @@ class Worker {
 
   #forget(): void {
     this.#assignment = null
+    this.#mine = new Set()
     this.#generation = -1
     this.#leader = null
     this.#alarm.abort()
@@ -420,20 +429,21 @@ class Worker {
   /** Makes what runs here what should run here. */
   #work(): void {
     if (this.#isLeaving) return
-    const mine = this.#assignment?.members.find(({ id }) => id === this.#memberId)
-    const keys = new Set(mine === undefined ? [] : keysIn(mine.tasks))
-    for (const [key, own] of this.#own) if (!keys.has(key) || this.#wantedFor(own.id) === null) this.#stop(key, own)
-    for (const key of keys) {
-      const id = idOf(key)
-      const connector = this.#wantedFor(id)
-      if (connector === null) continue
-      let own = this.#own.get(key)
-      if (own?.isStopping === true) continue
-      const isNew = own === undefined
-      if (own === undefined) this.#own.set(key, (own = { id, isStopping: false, isPaused: false, report: { state: 'RUNNING' } }))
-      if (connector.target === 'PAUSED') this.#pause(own, isNew)
-      else this.#start(own, isNew)
-    }
+    for (const [key, own] of this.#own) if (!this.#mine.has(key) || this.#wantedFor(own.id) === null) this.#stop(key, own)
+    for (const key of this.#mine) this.#begin(key)
+  }
+
+  /** Makes a task that we have been given run, or pause, as it is wanted. */
+  #begin(key: string): void {
+    const id = idOf(key)
+    const connector = this.#wantedFor(id)
+    if (connector === null || this.#isLeaving) return
+    let own = this.#own.get(key)
+    if (own?.isStopping === true) return
+    const isNew = own === undefined
+    if (own === undefined) this.#own.set(key, (own = { id, isStopping: false, isPaused: false, report: { state: 'RUNNING' } }))
+    if (connector.target === 'PAUSED') this.#pause(own, isNew)
+    else this.#start(own, isNew)
   }
 
   #start(own: Own, isNew: boolean): void {
@@ -467,7 +477,8 @@ class Worker {
       if (this.#wantedFor(own.id) === null) this.#tell(own.id, null)
       // Who was thrown out of the group does not know who has it now.
       else if (this.#assignment !== null) this.#tell(own.id, { state: 'UNASSIGNED' })
-      this.#work()
+      // We may have been given it again meanwhile.
+      if (this.#mine.has(key)) this.#begin(key)
       this.#giveUp()
     })
   }

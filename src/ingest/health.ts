@@ -71,7 +71,9 @@ interface Entry {
 export class Health {
   readonly #clock: Clock
   readonly #metrics: HealthMetrics
-  #partitions: Entry[] = []
+  readonly #partitions = new Set<Entry>()
+  /** By connector and stream: a change of one looks at no others, however many there are. */
+  readonly #byStream = new Map<string, Set<Entry>>()
 
   constructor(clock: Clock, metrics: HealthMetrics) {
     this.#clock = clock
@@ -97,11 +99,14 @@ export class Health {
       asks: new Set(),
       unansweredMs: null,
     }
-    this.#partitions.push(entry)
+    this.#partitions.add(entry)
+    const stream = streamKey(name)
+    const siblings = this.#byStream.get(stream) ?? new Set()
+    this.#byStream.set(stream, siblings.add(entry))
     const moved = () => (entry.movedMs = steadyMs(this.#clock))
     const change = (to: Partial<PartitionState>) => {
       entry.state = { ...entry.state, ...to }
-      if (!this.#partitions.includes(entry)) return
+      if (!this.#partitions.has(entry)) return
       this.#publish(options)
       onChange?.()
     }
@@ -122,7 +127,9 @@ export class Health {
       },
       now: () => entry.state,
       end: () => {
-        this.#partitions = this.#partitions.filter(other => other !== entry)
+        this.#partitions.delete(entry)
+        siblings.delete(entry)
+        if (siblings.size === 0 && this.#byStream.get(stream) === siblings) this.#byStream.delete(stream)
         this.#publish(options)
       },
       waits: () => {
@@ -147,8 +154,12 @@ export class Health {
   }
 
   states(): readonly PartitionState[] {
+    return this.#shown(this.#partitions)
+  }
+
+  #shown(entries: Iterable<Entry>): readonly PartitionState[] {
     const nowMs = steadyMs(this.#clock)
-    return this.#partitions.map(entry => {
+    return Array.from(entries, entry => {
       const state = shownState(entry, nowMs)
       return state === entry.state.state ? entry.state : { ...entry.state, state }
     })
@@ -156,13 +167,12 @@ export class Health {
 
   /** Updates the metrics with what has become stalled; call it now and then. */
   refresh(): void {
-    const streams = new Map(this.#partitions.map(({ state }) => [JSON.stringify([state.connector, state.stream]), state]))
-    for (const state of streams.values()) this.#publish(state)
+    for (const [{ state } = { state: null }] of this.#byStream.values()) if (state !== null) this.#publish(state)
   }
 
   #publish(of: { connector: string; stream: string }): void {
     const labels = { connector: of.connector, stream: of.stream }
-    const scopes = this.states().filter(each => each.connector === of.connector && each.stream === of.stream)
+    const scopes = this.#shown(this.#byStream.get(streamKey(of)) ?? [])
     if (scopes.length === 0) {
       for (const name of OF_STREAM) this.#metrics.remove(name, labels)
       return
@@ -178,6 +188,10 @@ export class Health {
       this.#metrics.set('ingest_complete_until_timestamp_seconds', labels, least / 1000)
     }
   }
+}
+
+function streamKey({ connector, stream }: { connector: string; stream: string }): string {
+  return `${connector}/${stream}`
 }
 
 function shownState({ state: { state }, pollIntervalMs, movedMs, waits, asks, unansweredMs }: Entry, nowMs: number): StreamState {

@@ -15,7 +15,7 @@ import { base, names, PARTITIONS } from './world.ts'
 /** A vendor that has nothing to show, and counts how often it is asked. */
 export async function emptyVendor() {
   const asked = { count: 0, /** So many answers are a fault of the server. */ faults: 0 }
-  const served = await serve({
+  const server = await serve({
     handler: () => {
       asked.count++
       asked.faults--
@@ -23,7 +23,7 @@ export async function emptyVendor() {
       return { status: 200, headers: { 'content-type': 'application/json' }, body: '[]' }
     },
   })
-  onTestFinished(() => served.stop())
+  onTestFinished(() => server.stop())
   /** It is asked at each poll, ten milliseconds after the one before, as far as the quota allows. */
   const connector = (name: string, perHour: number, scopes: readonly string[]): ConnectorToRun => {
     const window = { longestMs: 3_600_000, lagMs: 0, lookbackMs: 3_600_000, durableResume: true }
@@ -35,7 +35,7 @@ export async function emptyVendor() {
       connector: defineConnector({
         manifest: { ...TINY_MANIFEST, quota: { perHour, sharedBy: 'token' } },
         config: z.strictObject({ token: z.string() }),
-        http: () => ({ baseUrl: served.url }),
+        http: () => ({ baseUrl: server.url }),
         streams: {
           sessions: {
             window,

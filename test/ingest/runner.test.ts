@@ -20,7 +20,7 @@ const NAME = 'acme-tiny'
 const ID = { connector: NAME, task: 0 }
 
 /** A runner on a Kafka in memory, with one tiny connector that is polled all the time. */
-async function bench(of: { inDoubt?: () => boolean; quota?: Quota; kafka?: MemoryKafka } = {}) {
+async function bench(of: { certainSinceMs?: () => number; quota?: Quota; kafka?: MemoryKafka } = {}) {
   const clock = systemClock
   const kafka = of.kafka ?? memoryKafka(() => clock.now())
   const vendor: TinyVendor = { sessions: [], clock, luck: draw(1), pageRows: 10, failing: 0, longestMs: Infinity, reads: 0 }
@@ -51,7 +51,7 @@ async function bench(of: { inDoubt?: () => boolean; quota?: Quota; kafka?: Memor
     refreshMs: Infinity,
     connectorOf: name => (name === NAME ? state.connector : null),
     onReport: (_id, report) => reports.push(report),
-    ...(of.inDoubt && { inDoubt: of.inDoubt }),
+    ...(of.certainSinceMs && { certainSinceMs: of.certainSinceMs }),
   })
   onTestFinished(async () => {
     ending.abort()
@@ -201,13 +201,13 @@ test('a connector whose config cannot be read here fails its task, and is starte
 })
 
 test('a vendor is asked nothing while another worker may have the task, and again when that is settled', async () => {
-  let inDoubt = true
-  const { runner, vendor } = await bench({ quota: {}, inDoubt: () => inDoubt })
+  let sinceMs = Infinity
+  const { runner, vendor } = await bench({ quota: {}, certainSinceMs: () => sinceMs })
   runner.start(ID)
   await until(() => runner.ready().ok)
   await aWhile()
   expect(vendor.reads).toBe(0)
-  inDoubt = false
+  sinceMs = performance.now()
   await until(() => vendor.reads > 1)
 })
 

@@ -23,8 +23,8 @@ describe('requests held to the limits of a vendor', () => {
     expect(broken(at(3_599_999, 59_999, 999, 500, 0), limits)).toEqual(found)
   })
 
-  test('one that comes too soon after another is found', () => {
-    expect(broken(at(0, 1000, 1999, 2999), { gapMs: 1000 })).toEqual([1999])
+  test('one that comes too soon after another is found, but for what the way of a request may vary', () => {
+    expect(broken(at(0, 1000, 1700, 2399), { gapMs: 1000 })).toEqual([2399])
   })
 
   test('what may be one too many only because it was noticed late is not found', () => {
@@ -36,10 +36,10 @@ describe('requests held to the limits of a vendor', () => {
       breaksOf(at(...times.map(ms => zeroMs + ms)), limits, atMs => stalls.earliest(atMs)).length
     // From 1 to 500 nothing was noticed, and from 505 to 1600.
     expect(found([498, 1_002], { gapMs: 1_000 })).toBe(0)
-    expect(found([508, 1_002], { gapMs: 1_000 })).toBe(0)
+    expect(found([508, 702], { gapMs: 1_000 })).toBe(0)
     expect(found([1_604, 2_600], { perSecond: 1 })).toBe(0)
     expect(found([1_700, 2_600], { perSecond: 1 })).toBe(1)
-    expect(found([512, 1_400], { gapMs: 1_000 })).toBe(1)
+    expect(found([1_700, 2_300], { gapMs: 1_000 })).toBe(1)
     const late = [{ atMs: zeroMs + 503, overMs: zeroMs + 1_602 }, ...at(zeroMs + 700)]
     expect(breaksOf(late, { concurrency: 1 }, atMs => stalls.earliest(atMs))).toEqual([])
     expect(breaksOf(late, { concurrency: 1 })).toHaveLength(1)

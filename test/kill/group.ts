@@ -60,7 +60,7 @@ const oneKey = () => 'all'
 const VENDORS: Readonly<Record<string, Vendor>> = {
   botmaker: { tasksMax: 1, pollMs: 5_000, pageRows: 1, limits: { perSecond: 1, concurrency: 1 }, keyOf: oneKey },
   // More tasks than a third of all, so that its quota is divided.
-  chatlayer: { tasksMax: 14, pollMs: 8_000, pageRows: 1, limits: { perSecond: 10, concurrency: 4 }, keyOf: oneKey },
+  chatlayer: { tasksMax: 14, pollMs: 10_000, pageRows: 2, limits: { perSecond: 10, concurrency: 4 }, keyOf: oneKey },
   koreai: {
     tasksMax: 6,
     pollMs: 10_000,
@@ -76,7 +76,7 @@ const VENDORS: Readonly<Record<string, Vendor>> = {
     // Whoever gives out tokens is another.
     keyOf: ({ path }) => (path.startsWith('/auth/') ? null : 'all'),
   },
-  wolkvox: { tasksMax: 5, pollMs: 10_000, pageRows: 1, limits: { concurrency: 1, gapMs: 1_000 }, keyOf: oneKey },
+  wolkvox: { tasksMax: 5, pollMs: 10_000, pageRows: 6, limits: { concurrency: 1, gapMs: 1_000 }, keyOf: oneKey },
 }
 
 export interface GroupOptions {
@@ -291,7 +291,7 @@ async function settle(
     const now = await unread(stand)
     if (Date.now() - toldMs > TELL_MS) {
       toldMs = Date.now()
-      options.say(`left to read: ${now.join(', ')}`)
+      options.say(`left to read: ${now.join(', ')}; asked until now: ${askedOf(stand)}`)
     }
     return now.length === 0 ? null : now.join(', ')
   }).catch((error: unknown) => hands.push(String(error)))
@@ -301,6 +301,12 @@ async function settle(
       hands.push(`${life.name} ended by itself with code ${code}: ${life.lines.slice(-2).join(' ').slice(0, 600)}`)
   }
   return { readMs: Date.now(), wellMs, wholeBefore }
+}
+
+/** Requests of each vendor. */
+function askedOf({ counters }: Stand): string {
+  const count = (counter: Counter) => [...counter.requests().values()].reduce((all, { length }) => all + length, 0)
+  return [...counters].map(([vendor, counter]) => `${vendor} ${count(counter)}`).join(', ')
 }
 
 async function ask({ lives }: Stand, query: Record<string, string>): Promise<SeriesAnswer> {

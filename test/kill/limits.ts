@@ -16,6 +16,9 @@ export interface Asked {
   readonly overMs: number | null
 }
 
+/** The time between two requests is counted from start to start, and one may be longer on its way than the next. */
+const WAY_MS = 300
+
 export interface Break {
   readonly atMs: number
   /** Such as `2 in 900 ms, 1 in 1000 ms allowed`. */
@@ -44,7 +47,7 @@ export function breaksOf(requests: readonly Asked[], limits: Limits, earliest: (
     }
     const last = sorted[index - 1]
     const gapMs = last === undefined ? Infinity : atMs - earliest(last.atMs)
-    if (limits.gapMs && gapMs < limits.gapMs) breaks.push({ atMs, what: `after ${gapMs} ms, ${limits.gapMs} ms wanted` })
+    if (limits.gapMs && gapMs < limits.gapMs - WAY_MS) breaks.push({ atMs, what: `after ${gapMs} ms, ${limits.gapMs} ms wanted` })
     underWay = underWay.filter(other => other.overMs === null || earliest(other.overMs) > atMs)
     underWay.push({ atMs, overMs })
     if (limits.concurrency && underWay.length > limits.concurrency)

@@ -11,7 +11,8 @@ import type { PartitionName } from '../ingest/cursor.ts'
 import { errorFields, type Log } from '../log.ts'
 import { workerGroupId } from '../topics.ts'
 
-export interface WorkerOptions extends Omit<RunnerOptions, 'connectorOf' | 'allConnectors' | 'onReport' | 'onWrote' | 'inDoubt'> {
+export interface WorkerOptions
+  extends Omit<RunnerOptions, 'connectorOf' | 'allConnectors' | 'onReport' | 'onWrote' | 'certainSinceMs'> {
   readonly prefix: string
   readonly address: Address
   readonly wanted: Wanted
@@ -35,10 +36,10 @@ export interface RunningWorker {
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
   const { kafka, prefix, address, wanted, known, statuses, connectorOf, observer, clock, log, signal } = options
   const joined = Promise.withResolvers<WorkerGroup>()
-  let inDoubt = () => false
+  let certainSinceMs = () => -Infinity
   const runner = await openRunner({
     ...options,
-    inDoubt: () => inDoubt(),
+    certainSinceMs: () => certainSinceMs(),
     connectorOf: name => {
       const connector = wanted.connectors.get(name)
       return connector === undefined ? null : { version: connector.version, of: connectorOf(connector) }
@@ -65,7 +66,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     log,
     signal,
   })
-  inDoubt = () => group.inDoubt()
+  certainSinceMs = () => group.certainSinceMs()
   joined.resolve(group)
   const whole = async () => {
     try {

@@ -66,8 +66,8 @@ export interface WorkerGroup {
   onChange(changed: () => void): () => void
   /** Why this worker, or the group as a whole, is not able to work; null: it is. */
   whyNot(): string | null
-  /** Whether the group may have given to others what runs here: the vendors are asked nothing meanwhile. */
-  inDoubt(): boolean
+  /** See `Membership.certainSinceMs`. */
+  certainSinceMs(): number
   /** A task that runs here is in another state than before. */
   report(id: TaskId, report: TaskReport): void
   /** Whether a process is a worker of this group. */
@@ -93,7 +93,7 @@ export function startGroup(options: WorkerGroupOptions): WorkerGroup {
     view: () => worker.view(),
     onChange: changed => worker.onChange(changed),
     whyNot: () => worker.whyNot(),
-    inDoubt: () => worker.inDoubt(),
+    certainSinceMs: () => worker.certainSinceMs(),
     report: (id, report) => worker.report(id, report),
     hasProcess: name => worker.hasProcess(name),
     done: worker.run(),
@@ -212,8 +212,8 @@ class Worker {
     return `no worker has had ${old.length} of the tasks for ${UNASSIGNED_MS / 1000} s: ${old.slice(0, MOST_NAMED).join(', ')}${more}`
   }
 
-  inDoubt(): boolean {
-    return this.#member?.inDoubt() === true
+  certainSinceMs(): number {
+    return this.#member?.certainSinceMs() ?? -Infinity
   }
 
   #unassigned(): TaskId[] {

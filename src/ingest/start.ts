@@ -44,8 +44,8 @@ export interface RunnerOptions extends SharedOptions {
   readonly onReport?: (id: TaskId, report: TaskReport) => void
   /** Called after each commit of a task with the topics that it has written sessions, messages and events to. */
   readonly onWrote?: (id: TaskId, topics: readonly string[]) => void
-  /** Whether other workers may have been given what runs here: the vendors are asked nothing meanwhile. Default: never. */
-  readonly inDoubt?: () => boolean
+  /** Since when it is certain that no other worker has what runs here: see `quotaPool`. Default: always. */
+  readonly certainSinceMs?: () => number
   readonly log: Log
   readonly metrics: IngestMetrics
   readonly signal: AbortSignal
@@ -134,7 +134,7 @@ export async function openRunner(options: RunnerOptions): Promise<TaskRunner> {
   const following = { kafka, names, prefix: shared.prefix, partitions, clock, log, signal: closing.signal }
   const standby = options.isAlone ? undefined : startStandby(following)
   const health = new Health(clock, metrics)
-  const pool = quotaPool(clock, options.inDoubt)
+  const pool = quotaPool(clock, options.certainSinceMs)
   let divided: ReadonlyMap<string, number> = new Map()
   const demandOf = demandBoard(metrics)
   const places = new Map<string, Place>()

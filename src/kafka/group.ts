@@ -19,6 +19,8 @@ const REBALANCE_TIMEOUT_MS = 10_000
 const LEAVE_PATIENCE_MS = 2_000
 /** A coordinator that is well answers a heartbeat at once; it is asked at least every 3 s. */
 const SILENCE_MS = 7_000
+/** Whoever did not run for so long asks the group before it goes on. */
+const STILL_MS = 1_000
 /** A rebalance may take as long as the group waits for its members, and a little more. */
 const REJOIN_GRACE_MS = 3_000
 
@@ -70,8 +72,8 @@ export async function join(parts: GroupParts, options: JoinOptions): Promise<Mem
   /** When the coordinator answered us last. */
   let answeredAtMs = Date.now()
   let isJoining = true
-  const standstill = new Standstill(sessionTimeoutMs / 2)
-  const looking = setInterval(() => standstill.look(), beatMs).unref()
+  const standstill = new Standstill(STILL_MS)
+  const looking = setInterval(() => standstill.look(), STILL_MS / 5).unref()
   /** Ends the pause between two heartbeats, to join again. */
   let nudge = new AbortController()
 
@@ -217,7 +219,7 @@ export async function join(parts: GroupParts, options: JoinOptions): Promise<Mem
       const patienceMs = isJoining ? rebalanceTimeoutMs + REJOIN_GRACE_MS : SILENCE_MS
       return silentMs > patienceMs ? `has had no answer from its group for ${Math.round(silentMs / 1000)} s` : null
     },
-    inDoubt: () => standstill.inDoubt || (!isJoining && Date.now() - answeredAtMs >= sessionTimeoutMs),
+    certainSinceMs: () => (!isJoining && Date.now() - answeredAtMs >= sessionTimeoutMs ? Infinity : standstill.certainSinceMs()),
     rejoin: () => nudge.abort(),
     leave: async () => {
       if (leaving.signal.aborted) return

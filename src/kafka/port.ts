@@ -246,8 +246,11 @@ export interface MembershipOptions {
 }
 
 export interface Membership extends GroupMember {
-  /** Whether the group may have gone on without us unheard, as after a standstill of the process: until it answers again. */
-  inDoubt(): boolean
+  /**
+   * Since when the process has run without a standstill as a member of its group, by `performance.now()`; -Infinity: always. Infinity: the group may have
+   * gone on without us unheard, until it answers again.
+   */
+  certainSinceMs(): number
   /** Joins again, with a new claim. A claim that has changed, or the leader's, makes all members join again. Returns at once. */
   rejoin(): void
 }

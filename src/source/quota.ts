@@ -57,7 +57,7 @@ const COARSE_MS = 60_000
 const RECENT_MS = 2_000
 /** How long those who share a quota wait for what one of them is to recall. */
 const RECALL_MS = 10_000
-/** Who may not be in the group any more asks so often whether it is. */
+/** What is not certain is looked at again after so long. */
 const DOUBT_MS = 100
 
 interface Waiter {
@@ -80,6 +80,12 @@ export function createQuota(limits: Limits, clock: Clock, onWaited: (seconds: nu
   return gateOf(() => ({ limits, notBeforeMs: -Infinity }), clock, onWaited)
 }
 
+/** What holds now: the limits, and a time before which nothing starts. */
+interface Rules {
+  readonly limits: Limits
+  readonly notBeforeMs: number
+}
+
 interface Gate extends QuotaGate {
   /** As `acquire`, for whom the request is counted. */
   acquireFor(by: string | null, priority: number, signal: AbortSignal): Promise<() => void>
@@ -88,16 +94,7 @@ interface Gate extends QuotaGate {
   recheck(): void
 }
 
-/**
- * @param rules What holds now: the limits, and a time before which nothing starts.
- * @param inDoubt Whether others may have been given what is asked for here: nothing starts then.
- */
-function gateOf(
-  rules: () => { readonly limits: Limits; readonly notBeforeMs: number },
-  clock: Clock,
-  onWaited: (seconds: number) => void,
-  inDoubt: () => boolean = () => false,
-): Gate {
+function gateOf(rules: () => Rules, clock: Clock, onWaited: (seconds: number) => void): Gate {
   /** Past requests and those under way, by their start, oldest first, no more than the largest count needs. */
   let requests: Request[] = []
   let underWay = 0
@@ -151,7 +148,7 @@ function gateOf(
     const concurrency = rules().limits.concurrency || Infinity
     while (waiters.length > 0 && underWay < concurrency) {
       const nowMs = steadyMs(clock)
-      const readyMs = inDoubt() ? nowMs + DOUBT_MS : readyAtMs()
+      const readyMs = readyAtMs()
       if (readyMs > nowMs) {
         setAlarm(readyMs, nowMs)
         return
@@ -306,11 +303,18 @@ interface Share {
 /**
  * One per process: accounts are counted together however many connectors and tasks read them.
  *
- * @param inDoubt Whether others may have been given what is read here, as after a standstill: nothing is asked then.
+ * @param certainSinceMs Since when no other process can have had what is read here, and nothing that was begun before is still to be sent, steady; Infinity:
+ * that is not certain now, so that nothing is asked.
  */
-export function quotaPool(clock: Clock, inDoubt: () => boolean = () => false): QuotaPool {
+export function quotaPool(clock: Clock, certainSinceMs: () => number = () => -Infinity): QuotaPool {
   const shares = new Map<string, Share>()
   let parts: ReadonlyMap<string, number> = new Map()
+  function rules({ leases, part, raisedMs }: Omit<Share, 'gate'>): Rules {
+    const sinceMs = certainSinceMs()
+    if (sinceMs === Infinity) return { ...rulesOf(leases, part, raisedMs), notBeforeMs: steadyMs(clock) + DOUBT_MS }
+    return rulesOf(leases, part, Math.max(raisedMs, sinceMs))
+  }
+
   return {
     divide: to => {
       parts = to
@@ -324,8 +328,8 @@ export function quotaPool(clock: Clock, inDoubt: () => boolean = () => false): Q
     recallFor: ({ quota, by, spent }) => {
       const share = shares.get(quota)
       if (share === undefined) return
-      const { gate, leases } = share
-      gate.recall(by, new Ledger(() => rulesOf(leases, share).limits, clock).recall(spent))
+      const { gate } = share
+      gate.recall(by, new Ledger(() => rules(share).limits, clock).recall(spent))
     },
     lease: ({ vendor, shared, limits, by = null, willRecall = false, onWaited = () => {} }) => {
       const key = quotaDigest(vendor, shared)
@@ -333,10 +337,9 @@ export function quotaPool(clock: Clock, inDoubt: () => boolean = () => false): Q
       if (share === undefined) {
         const mine: Omit<Share, 'gate'> = { leases: new Set(), part: parts.get(key) ?? 1, raisedMs: -Infinity }
         const gate = gateOf(
-          () => rulesOf(mine.leases, mine),
+          () => rules(mine),
           clock,
           () => {},
-          inDoubt,
         )
         shares.set(key, (share = Object.assign(mine, { gate })))
       }
@@ -348,7 +351,7 @@ export function quotaPool(clock: Clock, inDoubt: () => boolean = () => false): Q
         awaitedUntilMs: willRecall ? nowMs + RECALL_MS : -Infinity,
       }
       leases.add(mine)
-      const ledger = new Ledger(() => rulesOf(leases, share).limits, clock)
+      const ledger = new Ledger(() => rules(share).limits, clock)
       let hasBegun = false
       return {
         gate: {
@@ -469,11 +472,12 @@ interface Lease {
   awaitedUntilMs: number
 }
 
-/** The strictest of all limits, and how long to wait for what others asked before, as far as limits still count it. */
-function rulesOf(
-  leases: Iterable<Lease>,
-  { part, raisedMs }: Pick<Share, 'part' | 'raisedMs'>,
-): { readonly limits: Limits; readonly notBeforeMs: number } {
+/**
+ * The strictest of all limits, and how long to wait for what was asked before, as far as limits still count it.
+ *
+ * @param raisedMs Until then more may have been asked than is known here.
+ */
+function rulesOf(leases: Iterable<Lease>, part: number, raisedMs: number): Rules {
   const least = (a: number | undefined, b: number | undefined) => (a && b ? Math.min(a, b) : a || b || 0)
   let all: Limits = {}
   let awaitedUntilMs = -Infinity

@@ -58,7 +58,7 @@ export class MemoryGroup {
   #membership(member: InGroup): Membership {
     return {
       problem: () => (this.#members.includes(member) ? null : 'is not in its group'),
-      inDoubt: () => false,
+      certainSinceMs: () => -Infinity,
       rejoin: () => void this.#soon(),
       leave: async () => {
         this.#members = this.#members.filter(each => each !== member)

@@ -25,7 +25,7 @@ const NAME = 'acme-tiny'
 const ID = { connector: NAME, task: 0 }
 
 /** A runner on a Kafka in memory, with one tiny connector that is polled all the time. */
-async function bench(of: { inDoubt?: () => boolean; quota?: Quota; kafka?: MemoryKafka } = {}) {
+async function bench(of: { certainSinceMs?: () => number; quota?: Quota; kafka?: MemoryKafka } = {}) {
   const clock = systemClock
   const kafka = of.kafka ?? memoryKafka(() => clock.now())
   const vendor: TinyVendor = { sessions: [], clock, luck: draw(1), pageRows: 10, failing: 0, longestMs: Infinity, reads: 0 }
@@ -46,7 +46,7 @@ async function bench(of: { inDoubt?: () => boolean; quota?: Quota; kafka?: Memor
     },
     connectorOf: name => (name === NAME ? state.connector : null),
     onReport: (_id, report) => reports.push(report),
-    ...(of.inDoubt && { inDoubt: of.inDoubt }),
+    ...(of.certainSinceMs && { certainSinceMs: of.certainSinceMs }),
   })
   return { runner, kafka, vendor, state, of: wanted, reports, gauges }
 }
@@ -54,7 +54,7 @@ async function bench(of: { inDoubt?: () => boolean; quota?: Quota; kafka?: Memor
 async function open(
   kafka: MemoryKafka,
   options: Pick<RunnerOptions, 'connectorOf'> &
-    Partial<Pick<RunnerOptions, 'clock' | 'metrics' | 'onReport' | 'allConnectors' | 'inDoubt'>>,
+    Partial<Pick<RunnerOptions, 'clock' | 'metrics' | 'onReport' | 'allConnectors' | 'certainSinceMs'>>,
 ) {
   const ending = new AbortController()
   const runner = await openRunner({
@@ -348,13 +348,13 @@ test('starts of tasks, those that fail, and requests that are repeated are in th
 })
 
 test('a vendor is asked nothing while another worker may have the task, and again when that is settled', async () => {
-  let inDoubt = true
-  const { runner, vendor } = await bench({ quota: {}, inDoubt: () => inDoubt })
+  let sinceMs = Infinity
+  const { runner, vendor } = await bench({ quota: {}, certainSinceMs: () => sinceMs })
   runner.start(ID)
   await until(() => runner.ready().ok)
   await aWhile()
   expect(vendor.reads).toBe(0)
-  inDoubt = false
+  sinceMs = performance.now()
   await until(() => vendor.reads > 1)
 })
 

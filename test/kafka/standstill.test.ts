@@ -2,37 +2,37 @@ import { expect, test } from 'vitest'
 import { Standstill } from '../../src/kafka/standstill.ts'
 
 function standing() {
-  let nowMs = 1_000_000
-  const standstill = new Standstill(5_000, () => nowMs)
+  let nowMs = 1_000
+  const standstill = new Standstill(1_000, () => nowMs)
   return { standstill, pass: (ms: number) => (nowMs += ms) }
 }
 
-test('a process that looks often enough is in no doubt', () => {
+test('a process that looks often enough never stood still', () => {
   const { standstill, pass } = standing()
-  for (let second = 0; second < 60; second++) {
-    pass(4_999)
-    expect(standstill.inDoubt).toBe(false)
+  for (let look = 0; look < 60; look++) {
+    pass(999)
+    expect(standstill.certainSinceMs()).toBe(-Infinity)
   }
 })
 
-test('one that stood still is in doubt until the group answers what it is asked afterwards', () => {
+test('one that stood still is uncertain until the group answers what it is asked afterwards, and certain since it ran again', () => {
   const { standstill, pass } = standing()
-  pass(1_000)
+  pass(500)
   const beforeMs = standstill.look()
-  pass(5_000)
-  expect(standstill.inDoubt).toBe(true)
-  standstill.answered(beforeMs)
   pass(1_000)
-  expect(standstill.inDoubt).toBe(true)
+  expect(standstill.certainSinceMs()).toBe(Infinity)
+  standstill.answered(beforeMs)
+  pass(300)
+  expect(standstill.certainSinceMs()).toBe(Infinity)
   standstill.answered(standstill.look())
-  expect(standstill.inDoubt).toBe(false)
+  expect(standstill.certainSinceMs()).toBe(2_500)
 })
 
 test('whoever looks first when it runs again hears of it', () => {
   const { standstill, pass } = standing()
   pass(20_000)
   const askedAtMs = standstill.look()
-  expect(standstill.inDoubt).toBe(true)
+  expect(standstill.certainSinceMs()).toBe(Infinity)
   standstill.answered(askedAtMs)
-  expect(standstill.inDoubt).toBe(false)
+  expect(standstill.certainSinceMs()).toBe(21_000)
 })

@@ -74,7 +74,7 @@ const KINDS: readonly Kind[] = [
     },
   },
   {
-    name: 'added, or one of four stopped',
+    name: 'added or taken away',
     weight: 2,
     draw: random => {
       const lot = random.int(0, 1_000)
@@ -112,6 +112,7 @@ async function end(fleet: Fleet, worker: Life): Promise<void> {
 export function drawGroupFaults(seed: number, count: number, only?: readonly string[]): GroupFault[] {
   const random = new Random(seed, 0, SALT)
   const kinds = only === undefined ? KINDS : KINDS.filter(({ name }) => only.includes(name))
+  if (kinds.length < (only?.length ?? 1)) throw new Error(`faults of a group are ${KINDS.map(({ name }) => name).join('; ')}`)
   return Array.from({ length: count }, () => {
     const kind = random.weighted(kinds)
     return { name: kind.name, afterMs: random.int(5_000, 20_000), run: kind.draw(random) }

@@ -5,7 +5,7 @@ import type { GroupReport } from './group.ts'
 const MOST_SILENT_MS = 30_000
 const MOST_SILENT_P95_MS = 15_000
 
-export function groupReport(of: GroupReport, head = ''): { text: string; good: boolean } {
+export function groupReport(of: GroupReport): { text: string; good: boolean } {
   const seconds = (ms: number) => (ms / 1000).toFixed(1)
   const figures = ({ count, medianMs, p95Ms, maxMs }: GroupReport['silence']) =>
     `median ${seconds(medianMs)} s, p95 ${seconds(p95Ms)} s, longest ${seconds(maxMs)} s (${count})`
@@ -13,8 +13,6 @@ export function groupReport(of: GroupReport, head = ''): { text: string; good: b
   const kinds = [...of.faults].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([kind, tried]) => `${kind} ${tried}`)
   const rolls = of.rolls.map(({ tasks, moves, most }) => `${tasks} tasks in ${moves} moves, ${most} at most for one`)
   const text = [
-    head,
-    '',
     '| What | |',
     '| --- | --- |',
     `| Faults (seed ${of.seed}) | ${count} in ${Math.round(of.tookMs / 60_000)} min |`,

@@ -16,14 +16,14 @@ import { startStack } from '../../src/stack/stack.ts'
 import { topicNames } from '../../src/topics.ts'
 import { launch, type Ship, startOf } from '../support/fleet.ts'
 import { readIndependently } from '../support/independent/read-topics.ts'
-import { querySeries } from '../support/product.ts'
+import { querySeries, type SeriesAnswer } from '../support/product.ts'
 import { asServed, recount } from '../support/recount.ts'
 import { checkSeries, checkTopics, type Finding, sum } from './check.ts'
 import { pause } from './cluster.ts'
 import { type Life, type Role, startLife } from './crew.ts'
 import { atPace } from './faults.ts'
 import { drawGroupFaults, type Fleet, WORKERS } from './group-faults.ts'
-import { breaksOf, Counter, type Limits } from './limits.ts'
+import { breaksOf, Counter, type Limits, Stalls } from './limits.ts'
 import { figuresOf, type Gap, gapsOf, movesIn, ownerAt, type Placed, placeOf } from './silence.ts'
 
 const DAY_MS = 86_400_000
@@ -36,6 +36,11 @@ const READ_MS = 30 * 60_000
 const START_MS = 120_000
 const LOOK_MS = 100
 const TELL_MS = 15_000
+/** A task that moves at the end of a roll has moved some seconds later. */
+const AFTER_ROLL_MS = 5_000
+const LEAST_SESSIONS = 40
+const SESSIONS_A_FAULT = 12
+const MOST_SHOWN = 5
 
 /** Six bots, so that there are more than forty source partitions. */
 const SIX_BOTS = [...BOTS, ...BOTS.map(bot => ({ ...bot, id: `${bot.id}-2`, title: `${bot.title} 2` }))]
@@ -55,7 +60,7 @@ const oneKey = () => 'all'
 const VENDORS: Readonly<Record<string, Vendor>> = {
   botmaker: { tasksMax: 1, pollMs: 5_000, pageRows: 1, limits: { perSecond: 1, concurrency: 1 }, keyOf: oneKey },
   // More tasks than a third of all, so that its quota is divided.
-  chatlayer: { tasksMax: 14, pollMs: 8_000, pageRows: 1, limits: { perSecond: 10, concurrency: 4 }, keyOf: oneKey },
+  chatlayer: { tasksMax: 14, pollMs: 10_000, pageRows: 2, limits: { perSecond: 10, concurrency: 4 }, keyOf: oneKey },
   koreai: {
     tasksMax: 6,
     pollMs: 10_000,
@@ -71,7 +76,7 @@ const VENDORS: Readonly<Record<string, Vendor>> = {
     // Whoever gives out tokens is another.
     keyOf: ({ path }) => (path.startsWith('/auth/') ? null : 'all'),
   },
-  wolkvox: { tasksMax: 5, pollMs: 10_000, pageRows: 1, limits: { concurrency: 1, gapMs: 1_000 }, keyOf: oneKey },
+  wolkvox: { tasksMax: 5, pollMs: 10_000, pageRows: 6, limits: { concurrency: 1, gapMs: 1_000 }, keyOf: oneKey },
 }
 
 export interface GroupOptions {
@@ -90,7 +95,6 @@ export interface GroupOptions {
 
 export interface GroupReport {
   readonly seed: number
-  readonly kafka: string
   readonly sourcePartitions: number
   readonly tasks: number
   readonly faults: ReadonlyMap<string, number>
@@ -113,43 +117,83 @@ export interface GroupReport {
   readonly tookMs: number
 }
 
+/** Everything that lasts over the faults. */
+interface Stand {
+  readonly options: GroupOptions
+  readonly stack: { readonly brokers: string; readonly registry: string }
+  readonly names: ReturnType<typeof topicNames>
+  readonly fleet: readonly Ship[]
+  /** When the vendors' world was over. */
+  readonly untilMs: number
+  readonly startAtMs: number
+  readonly counters: ReadonlyMap<string, Counter>
+  readonly stalls: Stalls
+  readonly lives: readonly Life[]
+  readonly begin: (role: Role) => Life
+  readonly statuses: ReturnType<typeof followStatuses>
+}
+
+/** What was done, and when. */
+interface Done {
+  readonly hands: string[]
+  readonly tried: Map<string, number>
+  readonly hits: { readonly atMs: number; readonly worker: string; readonly fault: string }[]
+  readonly rolls: { readonly fromMs: number; readonly untilMs: number }[]
+}
+
+type AtEnd = (end: () => unknown) => void
+
 export async function runGroup(options: GroupOptions): Promise<GroupReport> {
   const ended: (() => unknown)[] = []
   try {
-    return await runIn(options, end => ended.push(end))
+    const startedMs = Date.now()
+    const stand = await startAll(options, end => ended.push(end))
+    const tasks = await formed(stand)
+    const fromMs = Date.now()
+    const done: Done = { hands: [], tried: new Map(), hits: [], rolls: [] }
+    await inject(stand, done)
+    const settled = await settle(stand, done)
+    const report: GroupReport = {
+      ...(await examine(stand, done, { tasks, fromMs, readMs: settled.readMs })),
+      wholeBefore: settled.wholeBefore,
+      wellMs: settled.wellMs,
+      tookMs: Date.now() - startedMs,
+    }
+    if (options.logs !== undefined) writeLogs(options.logs, stand, done, report)
+    for (const life of there(stand)) await life.terminate()
+    return report
   } finally {
     for (const end of ended.reverse()) await end()
   }
 }
 
-async function runIn(options: GroupOptions, atEnd: (end: () => unknown) => void): Promise<GroupReport> {
-  const { seed, say, env, faults: count } = options
-  const startedMs = Date.now()
+async function startAll(options: GroupOptions, atEnd: AtEnd): Promise<Stand> {
+  const { seed, env, faults } = options
   const scratch = throwAwayFolder(join(tmpdir(), `colloquy-kill-group-${process.pid}-${randomBytes(4).toString('hex')}`))
   atEnd(() => scratch.remove())
-  const own = options.stack === undefined ? await startStack({ log: silentLog, env }) : null
-  if (own !== null) atEnd(() => own.stop())
-  const stack = options.stack ?? (own as NonNullable<typeof own>)
+  let { stack } = options
+  if (stack === undefined) {
+    const own = await startStack({ log: silentLog, env })
+    atEnd(() => own.stop())
+    stack = own
+  }
   const prefix = `group-${seed}-${randomBytes(3).toString('hex')}`
-  const names = topicNames(prefix)
-
-  const untilMs = startedMs - 3 * DAY_MS
-  const sessions = options.sessions ?? 40 + 12 * count
+  const untilMs = Date.now() - 3 * DAY_MS
+  const sessions = options.sessions ?? LEAST_SESSIONS + SESSIONS_A_FAULT * faults
   const world = createWorld({ seed, sessions, fromMs: untilMs - DAY_MS, untilMs, bots: SIX_BOTS })
-  const fleet = (
-    await Promise.all(
-      Object.entries(VENDORS).map(([vendor, { pageRows }]) => launch({ world, account: ACCOUNT, pageRows }, [vendor])),
-    )
-  ).flat()
+  const ships = Object.entries(VENDORS).map(([vendor, { pageRows }]) => launch({ world, account: ACCOUNT, pageRows }, [vendor]))
+  const fleet = (await Promise.all(ships)).flat()
   atEnd(() => Promise.all(fleet.map(({ simulator }) => simulator.stop())))
   fleet.forEach(atPace)
+  const stalls = new Stalls()
+  atEnd(() => stalls.stop())
   const counters = new Map(fleet.map(({ vendor, simulator }) => [vendor, new Counter(simulator, of(vendor).keyOf)]))
   const looking = setInterval(() => {
     for (const counter of counters.values()) counter.look()
   }, LOOK_MS)
   atEnd(() => clearInterval(looking))
-  const config = writeConfig(join(scratch.path, 'group.yaml'), { stack, prefix, fleet, startAtMs: startOf(world) })
 
+  const config = writeConfig(join(scratch.path, 'group.yaml'), { stack, prefix, fleet, startAtMs: startOf(world) })
   const lives: Life[] = []
   atEnd(() => Promise.all(lives.map(life => life.kill())))
   const begin = (role: Role): Life => {
@@ -159,178 +203,188 @@ async function runIn(options: GroupOptions, atEnd: (end: () => unknown) => void)
   }
   for (const role of ['aggregator', 'server'] as const) begin(role)
   for (let worker = 0; worker < WORKERS; worker++) begin('worker')
-  const there = () => lives.filter(life => !life.gone())
-  const workers = () => there().filter(({ role }) => role === 'worker')
-  const told = () => Promise.any(workers().map(askStatus))
-
-  await until('the workers share the tasks', START_MS, async () => {
-    const why = await unwell(there(), told)
-    if (why !== null) return why
-    const connectors = Map.groupBy(await told(), ({ worker }) => worker)
-    const alone = [...connectors].find(([, tasks]) => new Set(tasks.map(({ connector }) => connector)).size < 2)
-    return connectors.size < WORKERS
-      ? `${connectors.size} workers have tasks`
-      : alone === undefined
-        ? null
-        : `${alone[0]} has one connector`
-  })
-  const tasks = await partitionsByTask(workers()[0] as Life, await told())
-  const places = [...tasks.values()].flat()
+  const names = topicNames(prefix)
   const statuses = followStatuses(stack.brokers, names.status)
   atEnd(() => statuses.stop())
-  await statuses.readOn()
-  say(`${WORKERS} workers share ${tasks.size} tasks of ${places.length} source partitions after ${Date.now() - startedMs} ms`)
+  return { options, stack, names, fleet, untilMs, startAtMs: startOf(world), counters, stalls, lives, begin, statuses }
+}
 
-  const hands: string[] = []
-  const hits: { readonly atMs: number; readonly worker: string; readonly fault: string }[] = []
-  const rolls: { readonly fromMs: number; readonly untilMs: number }[] = []
-  const tried = new Map<string, number>()
-  const ending = new Set<Life>()
-  const idOf = new Map<Life, string>()
+const there = ({ lives }: Stand) => lives.filter(life => !life.gone())
+const workersOf = (stand: Stand) => there(stand).filter(({ role }) => role === 'worker')
+/** The answer of whichever worker is the first to have one. */
+const told = (stand: Stand) => Promise.any(workersOf(stand).map(askStatus))
+
+/** Waits until every worker has tasks of several connectors. @returns the source partitions of each task */
+async function formed(stand: Stand): Promise<ReadonlyMap<string, readonly string[]>> {
+  const startedMs = Date.now()
+  await until('the workers share the tasks', START_MS, async () => {
+    const why = await unwell(stand)
+    if (why !== null) return why
+    const byWorker = Map.groupBy(await told(stand), ({ worker }) => worker)
+    const alone = [...byWorker].find(([, tasks]) => new Set(tasks.map(({ connector }) => connector)).size < 2)
+    if (byWorker.size < WORKERS) return `${byWorker.size} workers have tasks`
+    return alone === undefined ? null : `${alone[0]} has tasks of one connector`
+  })
+  const tasks = await partitionsByTask(workersOf(stand)[0] as Life, await told(stand))
+  const places = [...tasks.values()].flat()
+  stand.options.say(
+    `${WORKERS} workers share ${tasks.size} tasks of ${places.length} source partitions after ${Date.now() - startedMs} ms`,
+  )
+  return tasks
+}
+
+async function inject(stand: Stand, { hands, tried, hits, rolls }: Done): Promise<void> {
+  const { options, lives, begin, statuses } = stand
+  /** Struck, and not there again. */
+  const away = new Set<Life>()
+  const ids = new Map<Life, string>()
+  const learn = (life: Life) =>
+    life.base().then(
+      base => void ids.set(life, new URL(base).host),
+      () => {},
+    )
+  await Promise.all(lives.map(learn))
   const scene = (fault: string): Fleet => ({
-    workers: () => workers().filter(life => !ending.has(life)),
+    workers: () => workersOf(stand).filter(life => !away.has(life)),
     begin: () => {
       const life = begin('worker')
-      void life.base().then(
-        base => idOf.set(life, new URL(base).host),
-        () => {},
-      )
+      void learn(life)
       return life
     },
     hit: life => {
-      ending.add(life)
-      hits.push({ atMs: Date.now(), worker: idOf.get(life) ?? '', fault })
+      away.add(life)
+      hits.push({ atMs: Date.now(), worker: ids.get(life) ?? '', fault })
     },
     complain: what => void hands.push(what),
   })
-  for (const life of lives) idOf.set(life, new URL(await life.base()).host)
-  const fromMs = Date.now()
-  for (const [index, { name, afterMs, run }] of drawGroupFaults(seed, count, options.only).entries()) {
+  for (const [index, { name, afterMs, run }] of drawGroupFaults(options.seed, options.faults, options.only).entries()) {
     await pause(afterMs)
-    await statuses.readOn()
     const beganMs = Date.now()
     tried.set(name, (tried.get(name) ?? 0) + 1)
     await run(scene(`${index + 1} ${name}`))
-    // What was frozen is there again.
-    for (const life of ending) if (!life.gone()) ending.delete(life)
-    if (name === 'rolled') rolls.push({ fromMs: beganMs, untilMs: Date.now() + 5_000 })
-    say(`${index + 1} ${name}, ${((Date.now() - beganMs) / 1000).toFixed(1)} s; ${workers().length} workers`)
+    // Who was frozen is there again.
+    away.clear()
+    if (name === 'rolled') rolls.push({ fromMs: beganMs, untilMs: Date.now() + AFTER_ROLL_MS })
+    await statuses.readOn()
+    options.say(`${index + 1} ${name}, ${((Date.now() - beganMs) / 1000).toFixed(1)} s; ${workersOf(stand).length} workers`)
   }
+}
 
-  const server = lives.find(({ role }) => role === 'server') as Life
-  const ask = async (query: Record<string, string>) => querySeries(await server.base(), query)
-  const unread = async () => {
-    const left: string[] = []
-    for (const { vendor } of fleet)
-      for (const measure of ['sessions', 'events']) {
-        const { complete_until } = await ask({ measure, vendor, bucket: '1d' })
-        if (complete_until === null || Date.parse(complete_until) <= untilMs + DAY_MS)
-          left.push(`${measure} of ${vendor} (complete until ${complete_until})`)
-      }
-    return left
-  }
-  const lastFaultMs = Date.now()
-  const leftAtLastFault = await unread().catch(() => [] as string[])
-  const wholeBefore = fleet
-    .map(({ vendor }) => vendor)
-    .filter(vendor => !leftAtLastFault.some(left => left.includes(` of ${vendor} `)))
-  const why = await until('all is well', WELL_MS, () => unwell(there(), told)).catch((error: unknown) => String(error))
-  if (typeof why === 'string') {
-    hands.push(why)
-    say(why)
-  }
-  const wellMs = Date.now() - lastFaultMs
-  say(`all well ${wellMs} ms after the last fault; left to read: ${leftAtLastFault.join(', ')}`)
+/** Waits, and does nothing else, until all is well and everything is read. */
+async function settle(
+  stand: Stand,
+  { hands }: Done,
+): Promise<{ readonly readMs: number; readonly wellMs: number; readonly wholeBefore: readonly string[] }> {
+  const { fleet, options, statuses } = stand
+  const lastMs = Date.now()
+  const left = await unread(stand).catch(() => [] as string[])
+  const wholeBefore = fleet.map(({ vendor }) => vendor).filter(vendor => !left.some(each => each.includes(` of ${vendor} `)))
+  await until('all is well', WELL_MS, () => unwell(stand)).catch((error: unknown) => {
+    hands.push(String(error))
+    options.say(String(error))
+  })
+  const wellMs = Date.now() - lastMs
+  options.say(`all well ${wellMs} ms after the last fault; left to read: ${left.join(', ')}`)
   let toldMs = 0
   await until('all is read', READ_MS, async () => {
     await statuses.readOn()
-    const left = await unread()
+    const now = await unread(stand)
     if (Date.now() - toldMs > TELL_MS) {
       toldMs = Date.now()
-      say(`left to read: ${left.join(', ')}`)
+      options.say(`left to read: ${now.join(', ')}; asked until now: ${askedOf(stand)}`)
     }
-    return left.length === 0 ? null : left.join(', ')
+    return now.length === 0 ? null : now.join(', ')
   }).catch((error: unknown) => hands.push(String(error)))
-  const readMs = Date.now()
-  for (const life of lives) {
+  for (const life of stand.lives) {
     const code = life.unasked()
     if (code !== null)
       hands.push(`${life.name} ended by itself with code ${code}: ${life.lines.slice(-2).join(' ').slice(0, 600)}`)
   }
+  return { readMs: Date.now(), wellMs, wholeBefore }
+}
 
-  const records = await readIndependently(stack.brokers, stack.registry, [
-    names.sessions,
-    names.messages,
-    names.events,
-    names.rejects,
-    names.progress,
-  ])
+/** Requests of each vendor. */
+function askedOf({ counters }: Stand): string {
+  const count = (counter: Counter) => [...counter.requests().values()].reduce((all, { length }) => all + length, 0)
+  return [...counters].map(([vendor, counter]) => `${vendor} ${count(counter)}`).join(', ')
+}
+
+async function ask({ lives }: Stand, query: Record<string, string>): Promise<SeriesAnswer> {
+  const server = lives.find(({ role }) => role === 'server') as Life
+  return querySeries(await server.base(), query)
+}
+
+/** What is not known to be complete as far as the world goes. */
+async function unread(stand: Stand): Promise<string[]> {
+  const left: string[] = []
+  for (const { vendor } of stand.fleet)
+    for (const measure of ['sessions', 'events']) {
+      const { complete_until } = await ask(stand, { measure, vendor, bucket: '1d' })
+      if (complete_until === null || Date.parse(complete_until) <= stand.untilMs + DAY_MS)
+        left.push(`${measure} of ${vendor} (complete until ${complete_until})`)
+    }
+  return left
+}
+
+async function examine(
+  stand: Stand,
+  { hands, tried, hits, rolls }: Done,
+  {
+    tasks,
+    fromMs,
+    readMs,
+  }: { readonly tasks: ReadonlyMap<string, readonly string[]>; readonly fromMs: number; readonly readMs: number },
+): Promise<Omit<GroupReport, 'wholeBefore' | 'wellMs' | 'tookMs'>> {
+  const { stack, names, fleet, counters, stalls, statuses, startAtMs, options } = stand
+  const { sessions, messages, events, rejects, progress } = names
+  const records = await readIndependently(stack.brokers, stack.registry, [sessions, messages, events, rejects, progress])
   const truths = new Map(fleet.map(({ vendor, truth }) => [vendor, truth(readMs)]))
-  const served = await asServed(ask, startOf(world) - DAY_MS, Date.now())
-  const finding = sum([checkTopics(records, { names, account: ACCOUNT, truths }), checkSeries(served, recount(records, names))])
+  const served = await asServed(query => ask(stand, query), startAtMs - DAY_MS, Date.now())
   await statuses.readOn()
-  const gaps = gapsOf(records, { progress: names.progress, places, fromMs, untilMs: readMs })
+  const places = [...tasks.values()].flat()
+  const gaps = gapsOf(records, { progress, places, fromMs, untilMs: readMs })
   const struck = new Map<Gap, string>()
   for (const { atMs, worker, fault } of hits)
-    for (const [task, places] of tasks)
+    for (const [task, mine] of tasks)
       if (ownerAt(statuses.placed, task, atMs) === worker)
-        for (const gap of gaps) if (places.includes(gap.place) && gap.fromMs <= atMs && atMs < gap.untilMs) struck.set(gap, fault)
-  const lengthOf = ({ fromMs, untilMs }: Gap) => untilMs - fromMs
-  const longest = gaps.toSorted((a, b) => lengthOf(b) - lengthOf(a)).slice(0, 5)
-  const breaks = fleet.flatMap(({ vendor }) =>
-    [...(counters.get(vendor)?.requests() ?? [])].flatMap(([key, requests]) =>
-      breaksOf(requests, of(vendor).limits).map(({ atMs, what }) => {
-        const hit = hits.findLast(each => each.atMs <= atMs)
-        return `${vendor} ${key} ${new Date(atMs).toISOString()}: ${what}${hit === undefined ? '' : ` (${atMs - hit.atMs} ms after ${hit.fault} of ${hit.worker})`}`
-      }),
-    ),
+        for (const gap of gaps) if (mine.includes(gap.place) && gap.fromMs <= atMs && atMs < gap.untilMs) struck.set(gap, fault)
+  const longest = gaps.toSorted((a, b) => lengthOf(b) - lengthOf(a)).slice(0, MOST_SHOWN)
+  const requests = [...counters].flatMap(([vendor, counter]) =>
+    [...counter.requests()].map(([key, asked]) => ({ vendor, key, asked })),
   )
-  const report: GroupReport = {
-    seed,
-    kafka: own?.info.kafkaVersion ?? '',
+  return {
+    seed: options.seed,
     sourcePartitions: places.length,
     tasks: tasks.size,
     faults: tried,
-    finding,
+    finding: sum([checkTopics(records, { names, account: ACCOUNT, truths }), checkSeries(served, recount(records, names))]),
     hands,
-    requests: [...counters.values()]
-      .flatMap(counter => [...counter.requests().values()])
-      .reduce((all, { length }) => all + length, 0),
-    breaks,
+    requests: requests.reduce((all, { asked }) => all + asked.length, 0),
+    breaks: requests.flatMap(({ vendor, key, asked }) =>
+      breaksOf(asked, of(vendor).limits, atMs => stalls.earliest(atMs)).map(({ atMs, what }) => {
+        const hit = hits.findLast(each => each.atMs <= atMs)
+        const after = hit === undefined ? '' : `, ${atMs - hit.atMs} ms after ${hit.fault}`
+        return `${vendor} (${key}) at ${new Date(atMs).toISOString()}${after}: ${what}`
+      }),
+    ),
     silence: figuresOf(gaps.map(lengthOf)),
     struck: figuresOf([...struck.keys()].map(lengthOf)),
     longest: longest.map(
       gap => `${gap.place}: ${lengthOf(gap)} ms from ${new Date(gap.fromMs).toISOString()} (${struck.get(gap) ?? 'no fault'})`,
     ),
-    rolls: rolls.map(({ fromMs, untilMs }) => {
-      const moves = [...movesIn(statuses.placed, fromMs, untilMs).values()]
+    rolls: rolls.map(roll => {
+      const moves = [...movesIn(statuses.placed, roll.fromMs, roll.untilMs).values()]
       return { tasks: moves.length, moves: moves.reduce((all, some) => all + some, 0), most: Math.max(0, ...moves) }
     }),
-    wholeBefore,
-    wellMs,
     records: records.length,
-    tookMs: Date.now() - startedMs,
   }
-  if (options.logs !== undefined) {
-    mkdirSync(options.logs, { recursive: true })
-    for (const life of lives) writeFileSync(join(options.logs, `${life.name}.log`), `${life.lines.join('\n')}\n`)
-    writeFileSync(
-      join(options.logs, 'placed.json'),
-      JSON.stringify(
-        {
-          hits,
-          idOf: [...idOf].map(([life, id]) => [life.name, id]),
-          placed: statuses.placed,
-          gaps: gaps.filter(gap => lengthOf(gap) > 10_000),
-        },
-        null,
-        1,
-      ),
-    )
-    writeFileSync(join(options.logs, 'report.json'), JSON.stringify(report, null, 2))
-  }
-  for (const life of there()) await life.terminate()
-  return report
+}
+
+function writeLogs(folder: string, { lives, statuses }: Stand, { hits }: Done, report: GroupReport): void {
+  mkdirSync(folder, { recursive: true })
+  for (const life of lives) writeFileSync(join(folder, `${life.name}.log`), `${life.lines.join('\n')}\n`)
+  writeFileSync(join(folder, 'placed.json'), JSON.stringify({ hits, placed: statuses.placed }, null, 1))
+  writeFileSync(join(folder, 'report.json'), JSON.stringify({ ...report, faults: Object.fromEntries(report.faults) }, null, 2))
 }
 
 function of(vendor: string): Vendor {
@@ -393,15 +447,15 @@ async function askStatus(life: Life): Promise<TaskStatus[]> {
 }
 
 /** Why a person would have to look, or null: every process is ready, and every task runs on a worker that is there. */
-async function unwell(lives: readonly Life[], told: () => Promise<readonly TaskStatus[]>): Promise<string | null> {
+async function unwell(stand: Stand): Promise<string | null> {
   const ids = new Set<string>()
-  for (const life of lives) {
+  for (const life of there(stand)) {
     const base = await within(life.base(), 2_000)
     const answer = await fetch(`${base}/readyz`, { signal: AbortSignal.timeout(5_000) })
     if (answer.status !== 200) return `${life.name} is not ready: ${(await answer.text()).slice(0, 400)}`
     if (life.role === 'worker') ids.add(new URL(base).host)
   }
-  const tasks = await told()
+  const tasks = await told(stand)
   const bad = tasks.find(({ state, worker }) => state !== 'RUNNING' || !ids.has(worker))
   if (bad !== undefined) return `task ${bad.task} of ${bad.connector} is ${bad.state} on ${bad.worker}`
   return tasks.length === 0 ? 'there are no tasks' : null
@@ -422,7 +476,7 @@ async function partitionsByTask(life: Life, tasks: readonly TaskStatus[]): Promi
   return byTask
 }
 
-const STATUS = 'status-task-'
+const STATUS_OF_TASK = 'status-task-'
 
 /** Which worker said when that it runs which task. */
 function followStatuses(
@@ -439,9 +493,9 @@ function followStatuses(
         const from = next.get(partition) ?? 0
         const end = await kafka.readToEnd({ topic, partition, from }, ({ timestamp, key, value }) => {
           const name = key?.toString() ?? ''
-          if (!name.startsWith(STATUS) || value === null) return
+          if (!name.startsWith(STATUS_OF_TASK) || value === null) return
           const { state, worker_id: worker } = JSON.parse(value.toString()) as { state: string; worker_id: string }
-          if (state === 'RUNNING') placed.push({ atMs: timestamp, task: name.slice(STATUS.length), worker })
+          if (state === 'RUNNING') placed.push({ atMs: timestamp, task: name.slice(STATUS_OF_TASK.length), worker })
         })
         next.set(partition, end)
       }
@@ -461,6 +515,8 @@ async function until(what: string, patienceMs: number, look: () => Promise<strin
     await pause(500)
   }
 }
+
+const lengthOf = ({ fromMs, untilMs }: Gap) => untilMs - fromMs
 
 async function within<T>(work: Promise<T>, ms: number): Promise<T> {
   return Promise.race([

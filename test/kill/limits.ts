@@ -10,25 +10,27 @@ export interface Limits {
   readonly gapMs?: number
 }
 
+/** When a request came, and when its answer was over, as it was noticed; null: it is under way. */
 export interface Asked {
   readonly atMs: number
   readonly overMs: number | null
 }
 
+/** The time between two requests is counted from start to start, and one may be longer on its way than the next. */
+const WAY_MS = 300
+
 export interface Break {
   readonly atMs: number
-  /** Such as `2 in 1000 ms, 1 allowed`. */
+  /** Such as `2 in 900 ms, 1 in 1000 ms allowed`. */
   readonly what: string
 }
 
 /**
- * So much later may a request be noticed than the one after it, because the simulators share a process: of the time between two, not of counts, for a client
- * counts a second from when it had the answer.
+ * Every request that was one too many beyond doubt.
+ *
+ * @param earliest What is noticed at a time has happened after this one.
  */
-const NOTICED_MS = 60
-
-/** Every request that was one too many. */
-export function breaksOf(requests: readonly Asked[], limits: Limits): Break[] {
+export function breaksOf(requests: readonly Asked[], limits: Limits, earliest: (atMs: number) => number = atMs => atMs): Break[] {
   const sorted = requests.toSorted((a, b) => a.atMs - b.atMs)
   const breaks: Break[] = []
   const windows = [
@@ -36,25 +38,59 @@ export function breaksOf(requests: readonly Asked[], limits: Limits): Break[] {
     [limits.perMinute, 60_000],
     [limits.perHour, 3_600_000],
   ] as const
-  for (const [index, { atMs }] of sorted.entries()) {
-    for (const [count, lengthMs] of windows) {
-      const before = count ? sorted[index - count] : undefined
-      if (before !== undefined && atMs - before.atMs < lengthMs)
-        breaks.push({ atMs, what: `${(count ?? 0) + 1} in ${atMs - before.atMs} ms, ${count} in ${lengthMs} ms allowed` })
+  let underWay: Asked[] = []
+  for (const [index, { atMs, overMs }] of sorted.entries()) {
+    for (const [count = 0, lengthMs] of windows) {
+      const before = count === 0 ? undefined : sorted[index - count]
+      const spanMs = before === undefined ? Infinity : atMs - earliest(before.atMs)
+      if (spanMs < lengthMs) breaks.push({ atMs, what: `${count + 1} in ${spanMs} ms, ${count} in ${lengthMs} ms allowed` })
     }
-    const gapMs = atMs - (sorted[index - 1]?.atMs ?? -Infinity)
-    if (limits.gapMs && gapMs < limits.gapMs - NOTICED_MS)
-      breaks.push({ atMs, what: `after ${gapMs} ms, ${limits.gapMs} ms wanted` })
-  }
-  if (limits.concurrency) {
-    let underWay: Asked[] = []
-    for (const request of sorted) {
-      underWay = [...underWay.filter(({ overMs }) => (overMs ?? Infinity) > request.atMs), request]
-      if (underWay.length > limits.concurrency)
-        breaks.push({ atMs: request.atMs, what: `${underWay.length} at once, ${limits.concurrency} allowed` })
-    }
+    const last = sorted[index - 1]
+    const gapMs = last === undefined ? Infinity : atMs - earliest(last.atMs)
+    if (limits.gapMs && gapMs < limits.gapMs - WAY_MS) breaks.push({ atMs, what: `after ${gapMs} ms, ${limits.gapMs} ms wanted` })
+    underWay = underWay.filter(other => other.overMs === null || earliest(other.overMs) > atMs)
+    underWay.push({ atMs, overMs })
+    if (limits.concurrency && underWay.length > limits.concurrency)
+      breaks.push({ atMs, what: `${underWay.length} at once, ${limits.concurrency} allowed` })
   }
   return breaks
+}
+
+const TICK_MS = 5
+
+/**
+ * When this process, in which the simulators run, had no time to notice anything: what it notices just after that may have happened at any moment of it.
+ * So a busy machine is not taken for a worker that asks too much.
+ */
+export class Stalls {
+  readonly #stalls: { readonly fromMs: number; readonly untilMs: number }[] = []
+  readonly #timer: NodeJS.Timeout
+  #tickMs = Date.now()
+
+  constructor() {
+    this.#timer = setInterval(() => this.tick(Date.now()), TICK_MS)
+  }
+
+  tick(nowMs: number): void {
+    if (nowMs - this.#tickMs > 2 * TICK_MS) this.#stalls.push({ fromMs: this.#tickMs, untilMs: nowMs })
+    this.#tickMs = nowMs
+  }
+
+  /** What is noticed at this time has happened after that. */
+  earliest(atMs: number): number {
+    let low = 0
+    let high = this.#stalls.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.#stalls[middle]?.untilMs ?? 0) + 2 * TICK_MS < atMs) low = middle + 1
+      else high = middle
+    }
+    return Math.min(this.#stalls[low]?.fromMs ?? Infinity, atMs - 2 * TICK_MS)
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+  }
 }
 
 /** Keeps what a simulator logs, by what the vendor counts it by. */

@@ -1,10 +1,13 @@
 /**
  * `npm run kill -- [--rounds N] [--seed S] [--from ROUND] [--only KIND,…] [--logs DIR]`: rounds of faults on three brokers, a line each, then a block for
  * `bench/results.md`. Exits 1 when something was lost, came twice, or needed a person. `--from 17 --rounds 1` tries round 17 of the seed alone.
+ *
+ * `npm run kill -- --group [--faults N] [--seed S] [--only KIND,…] [--sessions N] [--logs DIR]`: workers of one group instead; a JSON line and a block.
  */
 import { parseArgs } from 'node:util'
 import { KINDS } from './faults.ts'
 import { dateAndCommit, machine } from '../../bench/report.ts'
+import { KAFKA_VERSION } from '../../src/stack/values.ts'
 import { runGroup } from './group.ts'
 import { groupReport } from './group-report.ts'
 import { report } from './report.ts'
@@ -23,20 +26,20 @@ const { values } = parseArgs({
   },
 })
 if (values.group) {
+  const { COLLOQUY_STACK: given } = process.env
   const result = await runGroup({
     faults: Number(values.faults),
-    ...(process.env['COLLOQUY_STACK']
-      ? { stack: JSON.parse(process.env['COLLOQUY_STACK']) as { brokers: string; registry: string } }
-      : {}),
     seed: Number(values.seed),
     env: process.env,
     say: line => process.stderr.write(`${line}\n`),
-    ...(values.only === undefined ? {} : { only: values.only.split(',') }),
-    ...(values.sessions === undefined ? {} : { sessions: Number(values.sessions) }),
-    ...(values.logs === undefined ? {} : { logs: values.logs }),
+    ...(given && { stack: JSON.parse(given) as { brokers: string; registry: string } }),
+    ...(values.only !== undefined && { only: values.only.split(',') }),
+    ...(values.sessions !== undefined && { sessions: Number(values.sessions) }),
+    ...(values.logs !== undefined && { logs: values.logs }),
   })
-  const { text, good } = groupReport(result, `${dateAndCommit()}; ${machine(result.kafka)}`)
-  process.stdout.write(`${JSON.stringify({ ...result, faults: Object.fromEntries(result.faults) })}\n${text}\n`)
+  const { text, good } = groupReport(result)
+  process.stdout.write(`${JSON.stringify({ ...result, faults: Object.fromEntries(result.faults) })}\n`)
+  process.stdout.write(`${dateAndCommit()}\n\n${machine(KAFKA_VERSION)}\n\n${text}\n`)
   process.exit(good ? 0 : 1)
 }
 const wanted = values.only?.split(',')

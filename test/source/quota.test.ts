@@ -511,13 +511,26 @@ describe('a task that others may have had until now', () => {
 
 test('nothing is asked while others may have been given what is here, and asking goes on when that is settled', async () => {
   const clock = handClock(0)
-  let inDoubt = true
-  const { gate } = quotaPool(clock, () => inDoubt).lease({ vendor: 'v', shared: 'token', limits: {} })
+  let sinceMs = Infinity
+  const { gate } = quotaPool(clock, () => sinceMs).lease({ vendor: 'v', shared: 'token', limits: {} })
   let hasStarted = false
   void gate.acquire(PRIORITY.live, going).then(() => (hasStarted = true))
   await clock.advance(30_000)
   expect(hasStarted).toBe(false)
-  inDoubt = false
+  sinceMs = 20_000
   await clock.advance(100)
   expect(hasStarted).toBe(true)
+})
+
+test('what was begun before a standstill may be sent only after it, so it counts from then on', async () => {
+  const clock = handClock(0)
+  let sinceMs = -Infinity
+  const { gate } = quotaPool(clock, () => sinceMs).lease({ vendor: 'v', shared: 'token', limits: { gapMs: 2_000 } })
+  ;(await gate.acquire(PRIORITY.live, going))()
+  await clock.advance(20_000)
+  sinceMs = 19_500
+  const starts: number[] = []
+  void gate.acquire(PRIORITY.live, going).then(() => starts.push(clock.now()))
+  await clock.advance(5_000)
+  expect(starts).toEqual([21_520])
 })

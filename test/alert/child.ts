@@ -28,7 +28,8 @@ const alerter = startAlerter({
   names,
   partitions,
   options: { ...options, rules: [DEFAULT_RULE], zoneOf: () => 'UTC' },
-  createJudge,
+  // What became known before we were there is judged too, as a backtest judges it.
+  createJudge: options => createJudge({ ...options, lateMs: 6 * 3_600_000 }),
   clock: systemClock,
   log,
   signal: stop.signal,

@@ -125,7 +125,8 @@ export async function seriesWorld({ stack, partitions, ending, create = true, lo
       const offset = await session(partition)
       await progress({ completeUntil, through: [{ topic: names.sessions, partition, offset }] })
       const series = await writePoints(partition, all)
-      await counted(partition, { [names.sessions]: offset + 1 }, series)
+      // Past the record and the marker of its transaction.
+      await counted(partition, { [names.sessions]: offset + 2 }, series)
     },
   }
 }

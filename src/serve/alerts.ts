@@ -7,6 +7,7 @@ import {
   filtersOf,
   invalidParameter,
   listOfTexts,
+  listOfWords,
   readParameters,
   time,
   timeParameter,
@@ -61,15 +62,7 @@ export function createAlertStore(): AlertStore {
 }
 
 export const AlertParameters = z.object({
-  state: z
-    .array(
-      z.preprocess(
-        value => (typeof value === 'string' ? value.trim().toUpperCase() : value),
-        z.enum(ALERT_STATES, `takes one or more, as a comma list, of ${ALERT_STATES.join(', ')}`),
-      ),
-    )
-    .optional()
-    .describe('Only alerts in these states, as a comma list'),
+  state: listOfWords(ALERT_STATES).optional().describe('Only alerts in these states, as a comma list'),
   rule: listOfTexts()
     .optional()
     .describe('Only alerts of these rules, as a comma list')
@@ -96,10 +89,18 @@ export const AlertParameters = z.object({
 
 /** @throws FlowError QUERY_INVALID that names the parameter and what it takes. */
 export function parseAlertQuery(parameters: Readonly<Record<string, unknown>>, nowMs: number): AlertQuery {
-  const given = readParameters('/v1/alerts', AlertParameters, parameters)
+  const { state, ...others } = parameters
+  const upper = [state ?? []].flat().map(each => (typeof each === 'string' ? each.toUpperCase() : each))
+  const given = readParameters('/v1/alerts', AlertParameters, { ...others, state: upper })
   const fromMs = timeParameter('from', given.from, UTC, nowMs) ?? -Infinity
   const untilMs = timeParameter('until', given.until, UTC, nowMs) ?? Infinity
   if (fromMs >= untilMs) throw invalidParameter('from', 'must lie before until')
-  const { state: states = null, rule: rules = null, limit } = given
-  return { states, rules, filters: filtersOf(given), fromMs, untilMs, limit }
+  return {
+    states: given.state ?? null,
+    rules: given.rule?.map(rule => rule.trim()) ?? null,
+    filters: filtersOf(given),
+    fromMs,
+    untilMs,
+    limit: given.limit,
+  }
 }

@@ -21,8 +21,23 @@ export interface Body {
 const VALUES_A_STEP = 4096
 const PIECE = 65_536
 
-export function* bodyOf(query: SeriesQuery, answer: SeriesAnswer): Steps<Body> {
-  const parts = partsOf(query, answer)
+export function bodyOf(query: SeriesQuery, answer: SeriesAnswer): Steps<Body> {
+  return body(query.format === 'csv' ? 'text/csv; charset=utf-8' : JSON_TYPE, partsOf(query, answer))
+}
+
+/** `{"data": […]}`. */
+export function listBody(items: readonly unknown[]): Steps<Body> {
+  return body(JSON_TYPE, listParts(items))
+}
+
+/** A value of bounded size as JSON. */
+export function jsonBody(value: unknown): Steps<Body> {
+  return body(JSON_TYPE, [JSON.stringify(value)])
+}
+
+const JSON_TYPE = 'application/json; charset=utf-8'
+
+function* body(contentType: string, parts: Iterable<string>): Steps<Body> {
   const pieces: Buffer[] = []
   const hash = createHash('sha256')
   let length = 0
@@ -40,12 +55,13 @@ export function* bodyOf(query: SeriesQuery, answer: SeriesAnswer): Steps<Body> {
     yield
   }
   flush()
-  return {
-    contentType: query.format === 'csv' ? 'text/csv; charset=utf-8' : 'application/json; charset=utf-8',
-    pieces,
-    length,
-    etag: `W/"${hash.digest('base64url').slice(0, 27)}"`,
-  }
+  return { contentType, pieces, length, etag: `W/"${hash.digest('base64url').slice(0, 27)}"` }
+}
+
+function* listParts(items: readonly unknown[]): Generator<string> {
+  yield '{"data":['
+  for (const [at, item] of items.entries()) yield (at === 0 ? '' : ',') + JSON.stringify(item)
+  yield ']}'
 }
 
 function partsOf(query: SeriesQuery, answer: SeriesAnswer): Generator<string> {

@@ -1,6 +1,6 @@
 /**
  * Parameters of a query, read by a zod schema: the same schema checks them, fills in defaults, and becomes their part of `/openapi.json`. A parameter whose
- * schema is an array takes a comma list, the parameter again, or both; any other takes one value. An empty parameter is as absent.
+ * schema is an array takes a comma list, the parameter again, or both; any other takes one value, a number in decimal digits. An empty parameter is as absent.
  */
 import { DateTime } from 'luxon'
 import { z } from 'zod'
@@ -31,7 +31,7 @@ export function readParameters<S extends z.ZodObject>(
   const given: Record<string, unknown> = {}
   for (const name of known) {
     const values = [parameters[name]].flat().filter((value): value is string => typeof value === 'string' && value.trim() !== '')
-    if (values.length > 0) given[name] = isList(schema.shape[name]) ? values.flatMap(listOf) : single(name, values)
+    if (values.length > 0) given[name] = valueOf(name, schema.shape[name] as z.ZodType, values)
   }
   const result = schema.safeParse(given)
   if (result.success) return result.data
@@ -45,11 +45,24 @@ function single(name: string, [value = '', ...more]: readonly string[]): string 
   return value.trim()
 }
 
-/** Whether a parameter with this schema takes a comma list. */
-export function isList(schema: unknown): boolean {
-  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault) return isList(schema.unwrap())
-  return schema instanceof z.ZodArray
+/** What the schema is given to check. No schema here transforms what it checks: defaults and examples would be lost from the document. */
+function valueOf(name: string, schema: z.ZodType, values: readonly string[]): unknown {
+  const inner = unwrapped(schema)
+  if (!(inner instanceof z.ZodArray)) {
+    const text = single(name, values)
+    return inner instanceof z.ZodNumber && /^\d{1,9}$/.test(text) ? Number(text) : text
+  }
+  const all = values.flatMap(listOf)
+  // People write a blank after a comma. Texts of vendors may have blanks of their own.
+  return inner.element instanceof z.ZodEnum ? all.map(value => value.trim()) : all
 }
+
+function unwrapped(schema: z.core.$ZodType): z.core.$ZodType {
+  return schema instanceof z.ZodOptional || schema instanceof z.ZodDefault ? unwrapped(schema.unwrap()) : schema
+}
+
+/** Whether a parameter with this schema takes a comma list. */
+export const isList = (schema: z.core.$ZodType): boolean => unwrapped(schema) instanceof z.ZodArray
 
 /** Parts of a comma list. A backslash before a comma or a backslash makes it part of the value. */
 export function listOf(text: string): string[] {
@@ -64,29 +77,22 @@ export function listOf(text: string): string[] {
   return values
 }
 
-const trimmed = (value: unknown) => (typeof value === 'string' ? value.trim() : value)
-
 export const oneOf = <const T extends readonly [string, ...string[]]>(known: T) =>
   z.enum(known, `is not known; it takes one of ${known.join(', ')}`)
 
 export const listOfWords = <const T extends readonly [string, ...string[]]>(known: T) => {
   const takes = `takes one or more, as a comma list, of ${known.join(', ')}`
   return z
-    .array(z.preprocess(trimmed, z.enum(known, takes)), {
+    .array(z.enum(known, takes), {
       error: issue => (issue.input === undefined ? `is required; it ${takes}` : takes),
     })
     .max(MOST_LISTED, `takes at most ${MOST_LISTED} values`)
 }
 
-export const listOfTexts = () =>
-  z.array(z.preprocess(trimmed, z.string())).max(MOST_LISTED, `takes at most ${MOST_LISTED} values`)
+export const listOfTexts = () => z.array(z.string()).max(MOST_LISTED, `takes at most ${MOST_LISTED} values`)
 
 /** A whole number. */
-export const count = (least: number, most: number, takes: string) =>
-  z.preprocess(
-    value => (typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : value),
-    z.int(takes).min(least, takes).max(most, takes),
-  )
+export const count = (least: number, most: number, takes: string) => z.int(takes).min(least, takes).max(most, takes)
 
 const LISTED = `as a comma list; \\, is a comma that belongs to a value`
 
@@ -96,7 +102,7 @@ export const labelFilters = {
   account: valuesOf('acme').describe(`Only these accounts, ${LISTED}`),
   bot_id: valuesOf('bot-1').describe(`Only these bots, ${LISTED}`),
   channel: z
-    .array(z.preprocess(trimmed, z.enum(CHANNELS, `takes a comma list of ${CHANNELS.join(', ')}`)))
+    .array(z.enum(CHANNELS, `takes a comma list of ${CHANNELS.join(', ')}`))
     .max(MOST_LISTED, `takes at most ${MOST_LISTED} values`)
     .optional()
     .describe('Only these channels, as a comma list'),

@@ -582,7 +582,13 @@ test('a rate is that of all sessions of a bucket, a group and the whole range, a
 
 test('a rate over a rolling window is that of the window, and mean, min and max are of the values shown', () => {
   const [series] = ask(busy(), { ...threeHours, measure: 'transfer_rate', rolling: '2h', bot_id: 'b1' }).data.series
-  expect(series).toMatchObject({ values: [1 / 4, 9 / 20, 8 / 16], sum: 9 / 20, mean: (1 / 4 + 9 / 20 + 1 / 2) / 3, min: 1 / 4, max: 1 / 2 })
+  expect(series).toMatchObject({
+    values: [1 / 4, 9 / 20, 8 / 16],
+    sum: 9 / 20,
+    mean: (1 / 4 + 9 / 20 + 1 / 2) / 3,
+    min: 1 / 4,
+    max: 1 / 2,
+  })
 })
 
 test('top by a rate shows the highest, those without a value last, and the rest is one rate', () => {

@@ -33,7 +33,7 @@ export interface Ask {
   /** Aborts when the client has gone or has its answer. */
   readonly gone: AbortSignal
   /** Called when an answer has taken too long: ends the connection. */
-  onOverdue(): void
+  readonly onOverdue: () => void
 }
 
 /** Why there is no answer now: 503. */

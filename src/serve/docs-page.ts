@@ -60,11 +60,11 @@ function parameterTable(parameters: readonly Parameter[]): string {
 /** Values, default and examples of a parameter. */
 function takes({ schema }: Parameter): string {
   const words = wordsOf(schema)
-  const initial = schema['default']
+  const initial = inQuery(schema['default'] ?? '')
   const examples = (schema['examples'] as unknown[] | undefined) ?? []
   return [
     ...(words.length > 0 ? [words.map(code).join(', ')] : []),
-    ...(initial === undefined || String(initial) === '' ? [] : [`default ${code(initial)}`]),
+    ...(initial === '' ? [] : [`default ${code(initial)}`]),
     ...(examples.length > 0 ? [`such as ${examples.map(example => code(inQuery(example))).join(', ')}`] : []),
   ].join('; ')
 }

@@ -75,13 +75,12 @@ export function* answerQuery(query: SeriesQuery, store: SeriesStore, completenes
       const { columns, known } = yield* gather(spec)
       const read = yield* reading.of(spec.kind, group.streams, edges)
       for (let at = 0; at < known.length; at++) if (read.marks[at] === 1) known[at] = 1
-      const values = rolled(spec, columns, known, window, first)
-      yield
+      const values = yield* rolled(spec, columns, known, window, first)
       const labels = measures.length === 1 ? group.labels : { ...group.labels, measure }
       series.push({
         labels,
         values,
-        sum: known.includes(1, first) ? total(spec, columns, first) : null,
+        sum: known.includes(1, first) ? yield* total(spec, columns, first) : null,
         ...summary(values),
         complete_until: iso(read.completeUntil),
       })
@@ -185,7 +184,7 @@ function* topOf(query: SeriesQuery, { edges, first }: Edges, groups: Group[], re
     yield
     // A channel that is called `other` itself can only be part of the rest: two series with one name would be told from each other by nobody.
     if (groupBy.every(label => group.labels[label] === OTHER)) intoRest(group)
-    else sized.push({ group, size: total(spec, columns, 0) ?? -1 })
+    else sized.push({ group, size: (yield* total(spec, columns, 0)) ?? -1 })
   }
   const sorted = yield* sortSteps(sized, (a, b) => b.size - a.size)
   for (const { group } of sorted.slice(top)) intoRest(group)
@@ -284,13 +283,13 @@ const nameOf = (labels: Partial<Record<Label, string>>, groupBy: readonly Label[
   [...groupBy.map(label => labels[label] || '(none)'), ...(measure === null ? [] : [measure])].join(' / ')
 
 /** From bucket `first` on, the measure over the `window` buckets up to each; null where nothing is known of any of them. */
-function rolled(
+function* rolled(
   spec: MeasureSpec,
   columns: readonly Float64Array[],
   known: Uint8Array,
   window: number,
   first: number,
-): (number | null)[] {
+): Steps<(number | null)[]> {
   const values: (number | null)[] = []
   const sums = columns.map(() => 0)
   let count = 0
@@ -302,19 +301,25 @@ function rolled(
       sums[n] = (sums[n] ?? 0) + (column[at] ?? 0) - (at >= window ? (column[at - window] ?? 0) : 0)
     }
     if (at >= first) values.push(count > 0 ? valueOf(spec, sums) : null)
+    if (at % BUCKETS_A_STEP === BUCKETS_A_STEP - 1) yield
   }
   return values
 }
 
 /** The measure over all buckets from `first` on; a count of nothing is 0. */
-function total(spec: MeasureSpec, columns: readonly Float64Array[], first: number): number | null {
-  const sums = columns.map(column => {
+function* total(spec: MeasureSpec, columns: readonly Float64Array[], first: number): Steps<number | null> {
+  const sums: number[] = []
+  for (const column of columns) {
     let sum = 0
     for (let at = first; at < column.length; at++) sum += column[at] ?? 0
-    return sum
-  })
+    sums.push(sum)
+    if (column.length > BUCKETS_A_STEP) yield
+  }
   return valueOf(spec, sums)
 }
+
+/** Buckets that are worked on between two pauses. */
+const BUCKETS_A_STEP = 8192
 
 function summary(values: readonly (number | null)[]): Pick<AnsweredSeries, 'mean' | 'min' | 'max'> {
   let sum = 0

@@ -16,9 +16,8 @@ export async function startWorld(of: { token?: string } = {}): Promise<{ server:
   const store = createStore()
   for (let hour = 0; hour < 48; hour++) {
     const at = T(NOW) - (hour + 1) * 3_600_000
-    store.put(
-      point({ at, sessions: 4, agent_transfers: hour % 3, sessions_agent: 1, sessions_self_service: 3, messages_user: 9 }),
-    )
+    const sessions = { sessions: 4, sessions_agent: 1, sessions_self_service: 3, sessions_ended: 2, duration_ms: 90_000 }
+    store.put(point({ at, agent_transfers: hour % 3, messages_user: 9, ...sessions }))
     store.put(point({ at, vendor: 'syntphony', bot_id: 'b,2', channel: 'voice', language: '', sessions: 2, events: 1 }))
   }
   const read = { covered: [['2026-10-25T00:00:00Z', NOW]] as [string, string][], completeUntil: NOW, feeds: 'session' }

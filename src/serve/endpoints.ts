@@ -173,7 +173,7 @@ export const ENDPOINTS = {
     calls: [
       { call: '/v1/labels/channel', shows: 'All channels' },
       {
-        call: '/v1/labels/bot_id?vendor=botmaker&measure=agent_transfers&from=now-7d',
+        call: '/v1/labels/bot_id?vendor=acme-chat&measure=agent_transfers&from=now-7d',
         shows: 'Bots of a vendor that transferred somebody in the last week',
       },
     ],

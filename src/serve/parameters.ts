@@ -98,7 +98,7 @@ const LISTED = `as a comma list; \\, is a comma that belongs to a value`
 
 /** Filters by label: each takes the values that the label may have. */
 export const labelFilters = {
-  vendor: valuesOf('botmaker').describe(`Only these vendors, ${LISTED}`),
+  vendor: valuesOf('acme-chat').describe(`Only these vendors, ${LISTED}`),
   account: valuesOf('acme').describe(`Only these accounts, ${LISTED}`),
   bot_id: valuesOf('bot-1').describe(`Only these bots, ${LISTED}`),
   channel: z

@@ -199,7 +199,16 @@ test('a token is asked for, and a Host that is not ours is refused', async () =>
   const statusOf = async (path: string, headers: Record<string, string> = {}) =>
     (await fetch(guarded.url + path, { headers })).status
   for (const path of ['/healthz', '/readyz', '/metrics', '/metrics/']) expect([path, await statusOf(path)]).toEqual([path, 200])
-  for (const path of ['/', '/ui/', '/v1/series?measure=events', '/nothing', '/healthz/x']) {
+  for (const path of [
+    '/',
+    '/ui/',
+    '/docs/',
+    '/openapi.json',
+    '/v1/series?measure=events',
+    '/v1/labels',
+    '/nothing',
+    '/healthz/x',
+  ]) {
     expect([path, await statusOf(path)]).toEqual([path, 401])
     expect([path, await statusOf(path, { authorization: 'Bearer open-sesame' })]).not.toEqual([path, 401])
   }

@@ -23,7 +23,7 @@ export async function startWorld(of: { token?: string } = {}): Promise<{ server:
   const read = { covered: [['2026-10-25T00:00:00Z', NOW]] as [string, string][], completeUntil: NOW, feeds: 'session' }
   const alerts = createAlertStore()
   alerts.put(makeAlert({ starts_at: T(NOW) - 3_600_000 }))
-  alerts.put(makeAlert({ alert_id: 'pooled', starts_at: T(NOW) - 7_200_000, channel: null, language: 'es', probability: 0.001 }))
+  alerts.put(makeAlert({ alert_id: 'pooled', starts_at: T(NOW) - 7_200_000, channel: null, probability: null }))
   const burn = RuleConfig.parse({ measure: 'sessions_drop_off', per: 'sessions', budget: 0.1 })
   const serve: Serve = {
     store,

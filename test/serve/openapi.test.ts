@@ -174,6 +174,6 @@ test('the docs page needs no script and nothing from elsewhere, and has every pa
   const form = /<form method="get">.*?formaction="\/v1\/series".*?<\/form>/s.exec(html)?.[0] ?? ''
   const names = [...form.matchAll(/name="(\w+)"/g)].map(([, name]) => name ?? '')
   expect(names).toEqual(operations[0]?.parameters.map(({ name }) => name))
-  const sent = new URLSearchParams(names.map(name => [name, name === 'measure' ? 'sessions' : '']))
+  const sent = new URLSearchParams(Object.fromEntries(names.map(name => [name, name === 'measure' ? 'sessions' : ''])))
   await ask(`/v1/series?${sent}`, '/v1/series', 200)
 })

@@ -13,7 +13,8 @@ import { schemaText } from '../schemas.ts'
 import type { TopicNames } from '../topics.ts'
 import type { Watermarks } from '../watermark.ts'
 import { type AlertStore, createAlertStore } from './alerts.ts'
-import type { RoleHealth, Serve } from './http.ts'
+import type { Serve } from './api.ts'
+import type { RoleHealth } from './http.ts'
 import { createStore, LABELS } from './store.ts'
 
 export interface ServerOptions {

@@ -7,6 +7,7 @@ import type { Decoder } from '../kafka/codec.ts'
 import type { Kafka, ReadRecord, TopicPartition } from '../kafka/port.ts'
 import type { Log } from '../log.ts'
 import type { TopicNames } from '../topics.ts'
+import { blankContribution } from './contribution.ts'
 import type { Counting } from './decode.ts'
 import { type Position, readOffsets, type StoredPosition } from './offsets.ts'
 import { createRemembered, type RememberedSessions } from './remembered.ts'
@@ -231,7 +232,7 @@ async function presentSessions(
   signal: AbortSignal,
 ): Promise<RememberedSessions> {
   const sessions = createRemembered()
-  const present = { revision: 1, series: 0, started: 0, ended: 0, durationMs: 0, transfer: 0, containment: 0 }
+  const present = { ...blankContribution(), revision: 1 }
   await kafka.readToEnd(
     { topic: names.sessions, partition },
     ({ key, value }) => {

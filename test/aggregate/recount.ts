@@ -1,6 +1,8 @@
 /** The table of measures written a second time, as slowly and plainly as the contract tells it: what the aggregator is held to. */
 import type { Event, Measure, Message, Session, SeriesPoint } from '../../src/records.ts'
 import { MEASURES } from '../../src/records.ts'
+import { hash128 } from '../../src/aggregate/hash.ts'
+import { eachBin } from '../../src/duration-sketch.ts'
 
 /** By `series key@minute`, the measures in the order of MEASURES. */
 export type Table = Record<string, number[]>
@@ -47,6 +49,71 @@ export function recount(sessions: Iterable<Session>, messages: Iterable<Message>
     count(m, m.sent_at, other ? 'messages_other' : (`messages_${m.sender.toLowerCase()}` as 'messages_user'))
   }
   for (const e of events) if (isFirst(`event ${e.event_key}`) && isTime(e.occurred_at, e)) count(e, e.occurred_at, 'events')
+  return table
+}
+
+const GAMMA = 1.01 / 0.99
+
+/** Of one minute: how many durations are in each bin, and the users' hashes. Null: there is nothing to know. */
+export interface Sketches {
+  readonly durations: Readonly<Record<string, number>> | null
+  readonly users: readonly string[] | null
+}
+
+/** By `series key@minute`, what the sketches of these newest sessions hold. */
+export function recountSketches(sessions: Iterable<Session>): Record<string, Sketches> {
+  const table: Record<string, { durations: Record<string, number> | null; users: Set<string> | null }> = {}
+  const rowOf = (of: Of, atMs: number) => {
+    const minute = new Date(Math.floor(atMs / 60_000) * 60_000).toISOString()
+    return (table[`${[of.vendor, of.account, of.bot_id, of.channel, of.language ?? ''].join('|')}@${minute}`] ??= {
+      durations: null,
+      users: null,
+    })
+  }
+  const words = new Int32Array(4)
+  for (const s of sessions) {
+    if (s.is_test === true) continue
+    const started = isTime(s.started_at, s)
+    if (started) {
+      const row = rowOf(s, s.started_at)
+      row.users ??= new Set()
+      if (s.user_id !== null) {
+        hash128(Buffer.from(s.user_id), words)
+        const bytes = Buffer.alloc(8)
+        bytes.writeInt32BE(words[0] ?? 0, 0)
+        bytes.writeInt32BE(words[1] ?? 0, 4)
+        row.users.add(bytes.toString('hex'))
+      }
+    }
+    if (s.ended_at !== null && isTime(s.ended_at, s)) {
+      const row = rowOf(s, s.ended_at)
+      row.durations ??= {}
+      if (!started) continue
+      const ms = Math.max(0, s.ended_at - s.started_at)
+      const bin = ms === 0 ? 'zero' : Math.ceil(Math.log(ms) / Math.log(GAMMA))
+      row.durations[bin] = (row.durations[bin] ?? 0) + 1
+    }
+  }
+  return Object.fromEntries(
+    Object.entries(table).map(([at, { durations, users }]) => [at, { durations, users: users && [...users].toSorted() }]),
+  )
+}
+
+/** The same form from points. */
+export function sketchesOf(
+  points: Iterable<Pick<SeriesPoint, 'series_key' | 'bucket_start' | 'duration_sketch' | 'users_sketch'>>,
+): Record<string, Sketches> {
+  const table: Record<string, Sketches> = {}
+  for (const { series_key, bucket_start, duration_sketch, users_sketch } of points) {
+    const key = `${series_key}@${new Date(bucket_start).toISOString()}`
+    const durations: Record<string, number> = {}
+    if (duration_sketch !== null) eachBin(duration_sketch, (bin, count) => (durations[bin === -1 ? 'zero' : bin] = count))
+    const users: string[] = []
+    // Minutes of a test have few users: each is there by itself.
+    for (let at = 3; at < (users_sketch?.length ?? 0); at += 8) users.push(users_sketch?.toString('hex', at, at + 8) ?? '')
+    if (duration_sketch === null && users_sketch === null) delete table[key]
+    else table[key] = { durations: duration_sketch && durations, users: users_sketch && users.toSorted() }
+  }
   return table
 }
 

@@ -1,16 +1,17 @@
 /**
  * How long sessions lasted, as a DDSketch with a relative accuracy of 1 %: `duration_sketch` of a SeriesPoint.
  *
- * The bytes are the message `DDSketch` of Datadog's ddsketch.proto, so their Python and JavaScript libraries read them as they are. Field by field:
+ * The bytes are the message `DDSketch` of Datadog's ddsketch.proto, in the meaning of their Java and Go libraries. Field by field:
  *
  * | field | what |
  * | --- | --- |
  * | 1 `mapping` | `gamma` (1) = 1.02020…, a double. `indexOffset` 0 and `interpolation` NONE are left out, as proto3 does |
- * | 2 `positiveValues` | bin i counts durations d with γ^(i-1) < d ≤ γ^i milliseconds. Either `binCounts` (1), a map of sint32 to double, or `contiguousBinCounts` (2, packed doubles) from `contiguousBinIndexOffset` (3, sint32) on, whichever is shorter |
+ * | 2 `positiveValues` | bin i counts durations from γ^i up to γ^(i+1) milliseconds. Either `binCounts` (1), a map of sint32 to double, or `contiguousBinCounts` (2, packed doubles) from `contiguousBinIndexOffset` (3, sint32) on, whichever is shorter |
  * | 4 `zeroCount` | durations of 0 ms, a double; left out when 0 |
  *
- * Bins only ever count, and none is merged into another, so the sketch of a set of durations is one and the same in whatever order they came. The
- * value of bin i is 2γ^i / (1 + γ). Datadog's Java and Go libraries begin bin i at γ^i instead: their quantiles of these bytes are one bin, 2 %, too high.
+ * Bins only ever count, and none is merged into another, so the sketch of a set of durations is one and the same in whatever order they came. The value of bin i is
+ * 1.01 γ^i. (Datadog's Python and JavaScript libraries leave `binCounts` out when they read, and take bin i for the one that ends at γ^i: parse the message with
+ * them, and count yourself.)
  */
 import { FlowError } from './errors.ts'
 
@@ -27,12 +28,12 @@ export const ZERO_BIN = -1
 /** @param durationMs Whole milliseconds. @returns `ZERO_BIN` when not above 0. */
 export function binOf(durationMs: number): number {
   if (durationMs <= 0) return ZERO_BIN
-  return Math.min(BINS - 1, Math.max(0, Math.ceil(Math.log2(durationMs) * BINS_PER_DOUBLING)))
+  return Math.min(BINS - 1, Math.max(0, Math.floor(Math.log2(durationMs) * BINS_PER_DOUBLING)))
 }
 
 /** What a duration of this bin is taken for, milliseconds: at most 1 % from each of them. */
 export function valueOf(bin: number): number {
-  return bin === ZERO_BIN ? 0 : (2 / (1 + GAMMA)) * 2 ** (bin / BINS_PER_DOUBLING)
+  return bin === ZERO_BIN ? 0 : (1 + ACCURACY) * 2 ** (bin / BINS_PER_DOUBLING)
 }
 
 /** Counts by bin, to be added up, read and written. */
@@ -61,7 +62,8 @@ export function createDurations(): Durations {
   /** Every bin that counts something is in `[low, high]`; some in between may have become 0 again. */
   let low = BINS
   let high = -1
-  const bytes = Buffer.alloc(MOST_BYTES)
+  /** Made when it is needed: most are only added up. */
+  let bytes = Buffer.alloc(0)
   let at = 0
 
   function varint(value: number): void {
@@ -134,6 +136,7 @@ export function createDurations(): Durations {
       for (let bin = low; bin <= high; bin++) if (counts[bin] !== 0) take(bin, counts[bin] as number)
     },
     encode() {
+      if (bytes.length === 0) bytes = Buffer.alloc(MOST_BYTES)
       narrow()
       at = 0
       bytes[at++] = 0x0a

@@ -28,7 +28,7 @@ export function createCellSketches(cells: CellTable, sessions: RememberedSession
       durations.clear()
       let found = 0
       for (let session = members.first(cell, ENDED); session >= 0; session = members.next(session, ENDED)) {
-        found++
+        if (++found > wanted) return null
         const durationMs = sessions.durationMs(session)
         if (durationMs >= 0) durations.add(binOf(durationMs), 1)
       }
@@ -42,9 +42,8 @@ export function createCellSketches(cells: CellTable, sessions: RememberedSession
       let found = 0
       for (let session = members.first(cell, STARTED); session >= 0; session = members.next(session, STARTED)) {
         const user = sessions.user(session, hash)
-        if (user === USER.unkept) return null
+        if (++found > wanted || user === USER.unkept) return null
         if (user === USER.known) users.add(hash[0] as number, hash[1] as number)
-        found++
       }
       return found === wanted ? users.encode() : null
     },

@@ -246,12 +246,12 @@ async function presentSessions(
 }
 
 /** @param take What becomes of each point; it is restored by default. */
-export async function restorePoints(
-  parts: Pick<RestoreParts, 'kafka' | 'names' | 'points' | 'log'>,
+export async function restorePoints<P extends RestoredPoint>(
+  parts: Pick<RestoreParts, 'kafka' | 'names' | 'log'> & { readonly points: Decoder<P> },
   partition: number,
   state: PartitionState,
   signal: AbortSignal,
-  take: (point: RestoredPoint) => void = point => state.restorePoint(point),
+  take: (point: P) => void = point => state.restorePoint(point),
 ): Promise<void> {
   const { names, points, log } = parts
   const topic = names.series

@@ -14,6 +14,7 @@ import type { TopicNames } from '../topics.ts'
 import type { Watermarks } from '../watermark.ts'
 import { type AlertStore, createAlertStore } from './alerts.ts'
 import type { RoleHealth, Serve } from './http.ts'
+import { SKETCHES } from './sketch-pool.ts'
 import { createStore, LABELS } from './store.ts'
 
 export interface ServerOptions {
@@ -51,7 +52,7 @@ export function startServer(options: ServerOptions): RunningServer {
   const follower = startFollower({
     ...options,
     role: 'server',
-    fields: ['series_key', ...LABELS, 'bucket_start', 'revision', ...MEASURES],
+    fields: ['series_key', ...LABELS, 'bucket_start', 'revision', ...MEASURES, ...SKETCHES],
     onPoint(point) {
       pointsRead.inc()
       store.put(point)

@@ -90,7 +90,7 @@ export function recountSketches(sessions: Iterable<Session>): Record<string, Ske
       row.durations ??= {}
       if (!started) continue
       const ms = Math.max(0, s.ended_at - s.started_at)
-      const bin = ms === 0 ? 'zero' : Math.ceil(Math.log(ms) / Math.log(GAMMA))
+      const bin = ms === 0 ? 'zero' : Math.floor(Math.log(ms) / Math.log(GAMMA))
       row.durations[bin] = (row.durations[bin] ?? 0) + 1
     }
   }

@@ -1,17 +1,8 @@
 /**
  * How long sessions lasted, as a DDSketch with a relative accuracy of 1 %: `duration_sketch` of a SeriesPoint.
  *
- * The bytes are the message `DDSketch` of Datadog's ddsketch.proto, in the meaning of their Java and Go libraries. Field by field:
- *
- * | field | what |
- * | --- | --- |
- * | 1 `mapping` | `gamma` (1) = 1.02020…, a double. `indexOffset` 0 and `interpolation` NONE are left out, as proto3 does |
- * | 2 `positiveValues` | bin i counts durations from γ^i up to γ^(i+1) milliseconds. Either `binCounts` (1), a map of sint32 to double, or `contiguousBinCounts` (2, packed doubles) from `contiguousBinIndexOffset` (3, sint32) on, whichever is shorter |
- * | 4 `zeroCount` | durations of 0 ms, a double; left out when 0 |
- *
- * Bins only ever count, and none is merged into another, so the sketch of a set of durations is one and the same in whatever order they came. The value of bin i is
- * 1.01 γ^i. (Datadog's Python and JavaScript libraries leave `binCounts` out when they read, and take bin i for the one that ends at γ^i: parse the message with
- * them, and count yourself.)
+ * The bytes are the message `DDSketch` of Datadog's ddsketch.proto; docs/sketches.md has them field by field. Bins only ever count, and none is merged
+ * into another, so the sketch of a set of durations is one and the same in whatever order they came.
  */
 import { FlowError } from './errors.ts'
 

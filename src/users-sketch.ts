@@ -1,21 +1,7 @@
 /**
  * Which users had sessions, as a HyperLogLog of their `user_id`: `users_sketch` of a SeriesPoint.
  *
- * The bytes are those of Aggregate Knowledge's storage specification 1.0.0, which PostgreSQL's extension `hll` reads as they are (`hll_union_agg`,
- * `hll_cardinality`), with 2^14 registers of 5 bits: a standard error of 0.8 %.
- *
- * | byte | what |
- * | --- | --- |
- * | 0 | 0x11 empty, 0x12 explicit, 0x13 sparse, 0x14 full |
- * | 1 | 0x8e: registers of 5 bits, 2^14 of them |
- * | 2 | 0x49: explicit up to 256 users, then sparse |
- * | 3 … explicit | each user's 64 bits, big-endian, ascending as signed numbers |
- * | 3 … sparse | 19 bits for each register that is not 0, in ascending order: 14 its number, 5 its value; the last byte filled up with zeros |
- * | 3 … full | 5 bits a register |
- *
- * Full where sparse would be longer. A user's 64 bits are the first two words, h1 and h2, of MurmurHash3 x86 128 with seed 0 over the UTF-8 of the `user_id`, h1 the high
- * one. The register is the low 14 bits, its value 1 plus the number of zeros below the lowest 1 of the other 50 bits, at most 31. The same set of users
- * makes the same bytes.
+ * The bytes are those of Aggregate Knowledge's storage specification 1.0.0; docs/sketches.md has them byte by byte. The same set of users makes the same bytes.
  */
 import { FlowError } from './errors.ts'
 

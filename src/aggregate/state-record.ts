@@ -8,7 +8,7 @@
  * | 2 | int32 revision |
  * | 6, 10, 14 | int32 minute of the epoch in which it started, ended, was handed over; -2^31: not |
  * | 18 | float64 duration, milliseconds |
- * | 26 | with 0x10 only: 8 bytes, the hash of the user (`src/users-sketch.ts`) |
+ * | 26 | with 0x10 only: 8 bytes, the hash of the user (docs/sketches.md) |
  * | 26 or 34 | series key, UTF-8 |
  */
 import { FlowError } from '../errors.ts'

@@ -6,7 +6,7 @@ import type { PartitionState, RestoredPoint } from '../../src/aggregate/state.ts
 import { createState } from '../../src/aggregate/state.ts'
 import { type Event, MEASURES, type Message, type SeriesPoint, type Session } from '../../src/records.ts'
 import { makeEvent, makeMessage, makeSession, type Random, random } from './make.ts'
-import { recount, recountSketches, sketchesOf, tableOf } from './recount.ts'
+import { recount, tableOf } from './recount.ts'
 
 const T = (time: string) => Date.parse(`2026-11-01T${time}Z`)
 const DAY_MS = 86_400_000
@@ -419,8 +419,6 @@ test.each(Array.from({ length: 300 }, (_, i) => i + 1))(
     // What is before the retention of 400 days is late, and counted nowhere.
     const inTime = Object.entries(recount(newest.values(), messages, events)).filter(([at]) => at.includes('@2026'))
     expect(tableOf(pointsOf(state))).toEqual(Object.fromEntries(inTime))
-    const sketches = Object.entries(recountSketches(newest.values())).filter(([at]) => at.includes('@2026'))
-    expect(sketchesOf(pointsOf(state))).toEqual(Object.fromEntries(sketches))
   },
 )
 

@@ -32,8 +32,8 @@ export interface Durations {
   /** @param by May be negative: what was added is taken away again. */
   add(bin: number, by: number): void
   readonly count: number
-  /** The duration at rank q × (count - 1), milliseconds; null when there is none. @param q 0 to 1 */
-  quantile(q: number): number | null
+  /** The durations at the ranks q × (count - 1), milliseconds; null when there are none. @param qs 0 to 1, ascending */
+  quantiles(qs: readonly number[]): (number | null)[]
   /** Calls back for every bin that counts something, in ascending order. */
   each(take: (bin: number, count: number) => void): void
   /** As bytes; valid until the next call. */
@@ -110,17 +110,17 @@ export function createDurations(): Durations {
     get count() {
       return total
     },
-    quantile(q) {
-      if (total <= 0) return null
-      const rank = q * (total - 1)
-      let below = zeros
-      if (below > rank) return 0
+    quantiles(qs) {
+      if (total <= 0) return qs.map(() => null)
       narrow()
-      for (let bin = low; bin < high; bin++) {
-        below += counts[bin] as number
-        if (below > rank) return valueOf(bin)
+      const found: number[] = []
+      let below = zeros
+      for (let bin = ZERO_BIN; found.length < qs.length; bin = Math.max(low, bin + 1)) {
+        if (bin !== ZERO_BIN) below += counts[bin] as number
+        while (found.length < qs.length && (below > (qs[found.length] as number) * (total - 1) || bin >= high))
+          found.push(valueOf(bin))
       }
-      return valueOf(high)
+      return found
     },
     each(take) {
       if (zeros !== 0) take(ZERO_BIN, zeros)

@@ -25,14 +25,21 @@ test('every quantile is within 1 % of the duration of that rank', () => {
     const sketch = sketchOf(durations)
     for (const q of [0, 0.01, 0.5, 0.9, 0.95, 0.99, 1]) {
       const exact = sorted[Math.floor(q * (sorted.length - 1))] as number
-      expect(Math.abs((sketch.quantile(q) ?? NaN) - exact), `${q} of seed ${seed}`).toBeLessThanOrEqual(exact * 0.01 + 1e-9)
+      expect(Math.abs((sketch.quantiles([q])[0] ?? NaN) - exact), `${q} of seed ${seed}`).toBeLessThanOrEqual(exact * 0.01 + 1e-9)
     }
   }
 })
 
+test('quantiles that are asked for together are those that are asked for one by one', () => {
+  const r = random(9)
+  const sketch = sketchOf(Array.from({ length: 200 }, () => (r.chance(0.3) ? 0 : anyDuration(r))))
+  const qs = [0, 0.2, 0.5, 0.5, 0.9, 0.99, 1]
+  expect(sketch.quantiles(qs)).toEqual(qs.flatMap(q => sketch.quantiles([q])))
+})
+
 test('of nothing there is no quantile, and of what lasted no time it is 0', () => {
-  expect(sketchOf([]).quantile(0.5)).toBeNull()
-  expect([sketchOf([0, 0, 1000]).quantile(0.5), sketchOf([0, -5]).quantile(1)]).toEqual([0, 0])
+  expect(sketchOf([]).quantiles([0.5, 1])).toEqual([null, null])
+  expect([sketchOf([0, 0, 1000]).quantiles([0, 0.5]), sketchOf([0, -5]).quantiles([1])]).toEqual([[0, 0], [0]])
 })
 
 test('a bin begins at its power of gamma, and a duration that no session can have goes to the last', () => {

@@ -67,6 +67,7 @@ export async function demoCommand(argv: string[], io: Io): Promise<number> {
       `${base}/ui/           console page`,
       `${base}/v1/series?measure=sessions&bucket=1h&group_by=vendor,channel`,
       `${base}/v1/alerts     alerts`,
+      `${base}/docs/         what else can be asked`,
       `${base}/metrics       Prometheus`,
       `Kafka ${up.value.brokers}   registry ${up.value.registry}`,
     ]

@@ -1,15 +1,23 @@
 /** `/v1/alerts`: the alerts as the topic has them, in memory, and what can be asked of them. */
-import { FlowError } from '../errors.ts'
+import { z } from 'zod'
 import { type Alert, ALERT_STATES } from '../records.ts'
-import { LABELS, type Label } from './store.ts'
-import { listOf, parseTime } from './query.ts'
-import { zoneOf } from './buckets.ts'
+import {
+  count,
+  type Filters,
+  filtersOf,
+  invalidParameter,
+  listOfTexts,
+  listOfWords,
+  readParameters,
+  time,
+  timeParameter,
+  UTC,
+} from './parameters.ts'
+import { LABELS } from './store.ts'
 
 /** Most alerts of one answer, and how many it has where `limit` does not say. */
 const MOST_ALERTS = 10_000
 const DEFAULT_ALERTS = 1000
-const MOST_LISTED = 1000
-const LONGEST_VALUE = 100
 
 export interface AlertStore {
   /** Takes an alert in; it replaces what was known of its id. */
@@ -23,7 +31,7 @@ export interface AlertStore {
 export interface AlertQuery {
   readonly states: readonly string[] | null
   readonly rules: readonly string[] | null
-  readonly filters: Readonly<Partial<Record<Label, readonly string[]>>>
+  readonly filters: Filters
   /** Alerts that were on at some time in `[fromMs, untilMs)`. */
   readonly fromMs: number
   readonly untilMs: number
@@ -53,51 +61,46 @@ export function createAlertStore(): AlertStore {
   }
 }
 
-const PARAMETERS = ['state', 'rule', 'from', 'until', ...LABELS, 'limit'] as const
+export const AlertParameters = z.object({
+  state: listOfWords(ALERT_STATES).optional().describe('Only alerts in these states, as a comma list'),
+  rule: listOfTexts()
+    .optional()
+    .describe('Only alerts of these rules, as a comma list')
+    .meta({ examples: [['agent-transfer-spike']] }),
+  from: time()
+    .optional()
+    .describe(
+      'Only alerts that were on at or after this time. ISO 8601 (without an offset: in UTC), epoch milliseconds, or counted from now',
+    ),
+  until: time().optional().describe('Only alerts that began before this time, in the same forms'),
+  vendor: listOfTexts().optional().describe('Only alerts of these vendors, as a comma list'),
+  account: listOfTexts().optional().describe('Only alerts of these accounts, as a comma list'),
+  bot_id: listOfTexts()
+    .optional()
+    .describe('Only alerts of these bots, as a comma list; an empty value (`,`) stands for alerts of a whole account'),
+  channel: listOfTexts()
+    .optional()
+    .describe('Only alerts of these channels, as a comma list; an empty value (`,`) stands for alerts of all channels'),
+  language: listOfTexts().optional().describe('Only alerts of these languages, as a comma list'),
+  limit: count(1, MOST_ALERTS, `takes a whole number from 1 to ${MOST_ALERTS}`)
+    .default(DEFAULT_ALERTS)
+    .describe('Most alerts of the answer'),
+})
 
 /** @throws FlowError QUERY_INVALID that names the parameter and what it takes. */
 export function parseAlertQuery(parameters: Readonly<Record<string, unknown>>, nowMs: number): AlertQuery {
-  for (const name of Object.keys(parameters)) {
-    if (!(PARAMETERS as readonly string[]).includes(name))
-      throw invalid(name.slice(0, LONGEST_VALUE), `is not a parameter of /v1/alerts; known are ${PARAMETERS.join(', ')}`)
-  }
-  const all = (name: (typeof PARAMETERS)[number]): string[] =>
-    [parameters[name]].flat().filter((value): value is string => typeof value === 'string' && value.trim() !== '')
-  const list = (name: (typeof PARAMETERS)[number]): string[] | null => {
-    const values = all(name).flatMap(listOf)
-    if (values.length > MOST_LISTED) throw invalid(name, `takes at most ${MOST_LISTED} values`)
-    return values.length === 0 ? null : values
-  }
-  const once = (name: (typeof PARAMETERS)[number]): string | undefined => {
-    const [value, ...more] = all(name)
-    if (more.length > 0) throw invalid(name, 'is given more than once, and takes one value')
-    if (value !== undefined && value.length > LONGEST_VALUE) throw invalid(name, `takes at most ${LONGEST_VALUE} characters`)
-    return value?.trim()
-  }
-  const states = list('state')?.map(state => state.trim().toUpperCase()) ?? null
-  if (states?.some(state => !(ALERT_STATES as readonly string[]).includes(state)) === true)
-    throw invalid('state', `takes one or more, as a comma list, of ${ALERT_STATES.join(', ')}`)
-  const zone = zoneOf('UTC')
-  if (!zone) throw new FlowError('BUG', { hint: 'there is no UTC' })
-  const fromMs = parseTime('from', once('from'), zone, nowMs) ?? -Infinity
-  const untilMs = parseTime('until', once('until'), zone, nowMs) ?? Infinity
-  if (fromMs >= untilMs) throw invalid('from', 'must lie before until')
-  const limit = once('limit')
-  if (limit !== undefined && !(/^[1-9]\d{0,4}$/.test(limit) && Number(limit) <= MOST_ALERTS))
-    throw invalid('limit', `takes a whole number from 1 to ${MOST_ALERTS}`)
-  const filters = LABELS.flatMap(label => {
-    const values = list(label)
-    return values === null ? [] : [[label, values.map(value => value.trim())] as const]
-  })
+  const { state, ...others } = parameters
+  const upper = [state ?? []].flat().map(each => (typeof each === 'string' ? each.toUpperCase() : each))
+  const given = readParameters('/v1/alerts', AlertParameters, { ...others, state: upper })
+  const fromMs = timeParameter('from', given.from, UTC, nowMs) ?? -Infinity
+  const untilMs = timeParameter('until', given.until, UTC, nowMs) ?? Infinity
+  if (fromMs >= untilMs) throw invalidParameter('from', 'must lie before until')
   return {
-    states,
-    rules: list('rule')?.map(rule => rule.trim()) ?? null,
-    filters: Object.fromEntries(filters),
+    states: given.state ?? null,
+    rules: given.rule?.map(rule => rule.trim()) ?? null,
+    filters: filtersOf(given),
     fromMs,
     untilMs,
-    limit: limit === undefined ? DEFAULT_ALERTS : Number(limit),
+    limit: given.limit,
   }
 }
-
-const invalid = (parameter: string, hint: string): FlowError =>
-  new FlowError('QUERY_INVALID', { parameter, hint: `${parameter} ${hint}` })

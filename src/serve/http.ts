@@ -8,33 +8,19 @@ import { asFlowError, FlowError } from '../errors.ts'
 import { errorFields, type Log, withoutSecrets } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { connectVersion } from '../version.ts'
-import { type AlertStore, parseAlertQuery } from './alerts.ts'
-import { bodyOf, isKnown, packed } from './answer.ts'
-import { createDesk } from './desk.ts'
+import { createApi, type Serve } from './api.ts'
+import { type Body, isKnown, jsonBody, packed } from './answer.ts'
+import { docsPage } from './docs-page.ts'
 import { accessOf, type Door, LONGEST_URL, openDoor } from './door.ts'
+import { openApiDocument } from './openapi.ts'
 import { page } from './page.ts'
-import { answerQuery, type Completeness, parseQuery } from './query.ts'
-import { createSlices } from './slices.ts'
-import type { SeriesStore } from './store.ts'
+import { finish } from './slices.ts'
 
 /** Whether one role can do its work. `why` says what it waits for, or what is wrong. */
 export interface RoleHealth {
   readonly role: string
   readonly ok: boolean
   readonly why?: string
-}
-
-/** What the server role adds to the listener. */
-export interface Serve {
-  readonly store: SeriesStore
-  readonly alerts: AlertStore
-  /** The alert rules in force with their settings, in the order of the config. */
-  readonly rules: readonly object[]
-  readonly completeness: Completeness
-  /** null until Kafka has been reached. */
-  readonly clusterId: string | null
-  /** Why series cannot be answered yet: half of them would look like fewer conversations. null: they can. */
-  unready(): string | null
 }
 
 export interface HttpOptions {
@@ -69,7 +55,7 @@ export interface HttpServer {
 }
 
 /** What only a process with the server role answers. */
-const SERVED: ReadonlySet<string> = new Set(['/v1/series', '/v1/alerts', '/v1/rules', '/ui'])
+const SERVED = /^\/(?:v1\/.*|ui|docs|openapi\.json)$/
 
 /** What only a process with the worker role answers; `/` is both's. */
 const CONTROLLED = /^\/(?:connectors|connector-plugins|admin\/loggers|health)(?:\/|$)/
@@ -81,7 +67,8 @@ const PUBLIC: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics'])
 export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   const { log, metrics, serve, control } = options
   const access = accessOf(options)
-  const paths = new Set<string>()
+  /** Paths that take GET only. */
+  const paths: RegExp[] = []
   const doors: Door[] = []
   const app = fastify({
     logger: false,
@@ -110,10 +97,17 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   })
   const get = (
     path: string,
-    answer: (query: Readonly<Record<string, unknown>>, reply: FastifyReply, headers: Headers) => unknown,
+    answer: (
+      query: Readonly<Record<string, unknown>>,
+      reply: FastifyReply,
+      headers: Headers,
+      inPath: Readonly<Record<string, string>>,
+    ) => unknown,
   ): void => {
-    paths.add(path)
-    app.get(path, async (request, reply) => answer(request.query as Record<string, unknown>, reply, request.headers))
+    paths.push(new RegExp(`^${path.replaceAll('.', '\\.').replaceAll(/:\w+/g, '[^/]+')}$`))
+    app.get(path, async (request, reply) =>
+      answer(request.query as Record<string, unknown>, reply, request.headers, request.params as Record<string, string>),
+    )
   }
 
   get('/healthz', () => ({ status: 'ok' }))
@@ -141,62 +135,41 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     }))
 
   if (serve) {
-    const slices = createSlices()
-    const desk = createDesk(options.clock)
+    const api = createApi({ serve, clock: options.clock, metrics })
+    for (const [path, answer] of Object.entries(api)) {
+      get(path.replaceAll(/\{(\w+)\}/g, ':$1'), async (parameters, reply, headers, inPath) => {
+        const gone = new AbortController()
+        reply.raw.once('close', () => gone.abort())
+        if (reply.raw.destroyed) gone.abort()
+        const answered = await answer({ parameters, inPath, gone: gone.signal, onOverdue: () => reply.raw.socket?.destroy() })
+        if ('refused' in answered) {
+          if (answered.retryAfterS !== undefined) void reply.header('retry-after', String(answered.retryAfterS))
+          return sendError(reply, 503, answered.refused)
+        }
+        return sendBody(reply, answered, headers)
+      })
+    }
 
-    get('/v1/series', async (parameters, reply, headers) => {
-      const unready = serve.unready()
-      if (unready !== null) return sendError(reply, 503, unready)
-      const query = parseQuery(parameters, options.clock.now())
-      const gone = new AbortController()
-      reply.raw.once('close', () => gone.abort())
-      if (reply.raw.destroyed) gone.abort()
-      if (!(await desk.admit(gone.signal, () => reply.raw.socket?.destroy()))) {
-        void reply.header('retry-after', '1')
-        return sendError(reply, 503, 'too many queries wait already; ask again')
-      }
-      const began = performance.now()
-      const answer = await slices.run(answerQuery(query, serve.store, serve.completeness), gone.signal)
-      const body = await slices.run(bodyOf(query, answer), gone.signal)
-      metrics.observe('serve_query_seconds', {}, (performance.now() - began) / 1000)
-      void reply.headers({ etag: body.etag, vary: 'accept-encoding', 'cache-control': 'private, no-cache' })
-      if (isKnown(body.etag, headers['if-none-match'])) return reply.code(304).send()
-      const { encoding, stream } = packed(body, headers['accept-encoding'])
-      void (encoding === null ? reply.header('content-length', body.length) : reply.header('content-encoding', encoding))
-      return reply.header('content-type', body.contentType).send(stream)
-    })
+    const document = finish(jsonBody(openApiDocument(options.version)))
+    get('/openapi.json', (_query, reply, headers) => sendBody(reply, document, headers))
 
-    get('/v1/alerts', (parameters, reply) => {
-      const unready = serve.unready()
-      if (unready !== null) return sendError(reply, 503, unready)
-      void reply.header('cache-control', 'private, no-cache')
-      return { data: serve.alerts.find(parseAlertQuery(parameters, options.clock.now())) }
-    })
-
-    get('/v1/rules', (parameters, reply) => {
-      const [unknown] = Object.keys(parameters)
-      if (unknown !== undefined) return sendError(reply, 400, `${unknown.slice(0, 100)} is not a parameter: /v1/rules takes none`)
-      return { data: serve.rules }
-    })
+    const docs = docsPage(options.version)
+    get('/docs', (_query, reply) => sendPage(reply, docs, "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'"))
 
     get('/ui', (_query, reply) =>
-      reply
-        .headers({
-          'content-type': 'text/html; charset=utf-8',
-          'content-security-policy':
-            "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:",
-          'x-content-type-options': 'nosniff',
-          'cache-control': 'no-cache',
-        })
-        .send(page),
+      sendPage(
+        reply,
+        page,
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:",
+      ),
     )
   }
 
   app.setNotFoundHandler((request, reply) => {
     const path = pathOf(request)
-    if (paths.has(path)) {
+    if (paths.some(each => each.test(path))) {
       void reply.header('allow', 'GET, HEAD')
-      return sendError(reply, 405, `${path} takes GET only`)
+      return sendError(reply, 405, `${path.slice(0, 200)} takes GET only`)
     }
     const hint = hintFor(path, { hasServer: serve !== undefined, hasWorker: control !== undefined })
     return sendError(reply, 404, `there is nothing at ${path.slice(0, 200)}${hint}`)
@@ -255,13 +228,33 @@ type Headers = Readonly<Partial<Record<'accept' | 'accept-encoding' | 'if-none-m
 
 function hintFor(path: string, { hasServer, hasWorker }: { readonly hasServer: boolean; readonly hasWorker: boolean }): string {
   if (path === '/') return ': this process has neither the worker nor the server role'
-  if (!hasServer && SERVED.has(path)) return ': this process does not have the server role'
+  if (!hasServer && SERVED.test(path)) return ': this process does not have the server role'
   if (!hasWorker && CONTROLLED.test(path)) return ': this process does not have the worker role'
   return ''
 }
 
 /** No request of ours has a body worth more. */
 const MOST_BODY = 1_048_576
+
+/** The bytes, packed as the client can take them, or that it has them already. */
+function sendBody(reply: FastifyReply, body: Body, headers: Headers): FastifyReply {
+  void reply.headers({ etag: body.etag, vary: 'accept-encoding', 'cache-control': 'private, no-cache' })
+  if (isKnown(body.etag, headers['if-none-match'])) return reply.code(304).send()
+  const { encoding, stream } = packed(body, headers['accept-encoding'])
+  void (encoding === null ? reply.header('content-length', body.length) : reply.header('content-encoding', encoding))
+  return reply.header('content-type', body.contentType).send(stream)
+}
+
+function sendPage(reply: FastifyReply, html: string, policy: string): FastifyReply {
+  return reply
+    .headers({
+      'content-type': 'text/html; charset=utf-8',
+      'content-security-policy': policy,
+      'x-content-type-options': 'nosniff',
+      'cache-control': 'no-cache',
+    })
+    .send(html)
+}
 
 function sendError(reply: FastifyReply, status: number, message: string): FastifyReply {
   return reply.code(status).send({ error_code: status, message: withoutSecrets(message) })

@@ -26,10 +26,17 @@ export interface SketchAnswer {
 const BUCKETS_AT_ONCE = 64
 /** What a word of a sketch costs, in minutes that are only added up. */
 const WORD_COST = 10
+/** What it costs to read a value out of what a bucket holds. */
+const BUCKET_COST = 100
 
 /** What a query of this series in `[fromMs, untilMs)` costs, in minutes and buckets that are looked at. */
 export function sketchCost(sketch: Sketch, series: StoredSeries, fromMs: number, untilMs: number): number {
   return series.sketchWordsIn(sketch, fromMs, untilMs) * WORD_COST
+}
+
+/** The same of the buckets of a group: what each holds is looked through once. */
+export function sketchBucketsCost(buckets: number): number {
+  return buckets * BUCKET_COST
 }
 
 export interface SketchReader {
@@ -123,7 +130,7 @@ function rollingDurations(window: number, atOnce: number): Rolling {
   }
 
   const valuesOf = ({ durations, unknown }: Counted) =>
-    SKETCH_VALUES.duration_sketch.map(q => (unknown > 0 ? null : durations.quantile(q)))
+    unknown > 0 ? SKETCH_VALUES.duration_sketch.map(() => null) : durations.quantiles(SKETCH_VALUES.duration_sketch)
 
   function roll(bucket: Counted): void {
     const bins: number[] = []

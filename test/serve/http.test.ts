@@ -4,7 +4,8 @@ import { afterEach, expect, test } from 'vitest'
 import { createLog, hideSecret, silentLog } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { createAlertStore } from '../../src/serve/alerts.ts'
-import { type HttpOptions, type HttpServer, type RoleHealth, type Serve, startHttp } from '../../src/serve/http.ts'
+import type { Serve } from '../../src/serve/api.ts'
+import { type HttpOptions, type HttpServer, type RoleHealth, startHttp } from '../../src/serve/http.ts'
 import { createStore } from '../../src/serve/store.ts'
 import { makeAlert } from '../alert/make.ts'
 import { handClock } from '../support/clock.ts'
@@ -92,7 +93,7 @@ test('alerts are answered as the topic has them, and rules with their settings',
 
 test('while half of the topics is read, no alerts is no answer', async () => {
   const server = await start({ serve: serveOf({ unready: () => 'the series are being read' }) })
-  expect(await get(server, '/v1/alerts')).toMatchObject({ status: 503 })
+  for (const path of ['/v1/alerts', '/v1/labels/channel']) expect(await get(server, path)).toMatchObject({ status: 503 })
 })
 
 test('whether each role can do its work is a metric as well', async () => {
@@ -153,7 +154,7 @@ test('while the series are still being read there is no half answer', async () =
 
 test('without the server role there are no series, and the answer says so', async () => {
   const server = await start()
-  for (const path of ['/v1/series', '/ui/']) {
+  for (const path of ['/v1/series', '/v1/labels/channel', '/openapi.json', '/docs/', '/ui/']) {
     const { status, body } = await get(server, path)
     expect({ path, status, code: body['error_code'] }).toEqual({ path, status: 404, code: 404 })
     expect(body['message']).toContain('does not have the server role')
@@ -166,7 +167,7 @@ test('unknown paths, wrong methods and broken requests have the one shape of err
     status: 404,
     body: { error_code: 404, message: 'there is nothing at /nothing' },
   })
-  for (const path of ['/v1/series', '/v1/series/', '/metrics']) {
+  for (const path of ['/v1/series', '/v1/series/', '/v1/labels/channel', '/openapi.json', '/metrics']) {
     for (const method of ['POST', 'DELETE']) {
       const answer = await get(server, path, { method, body: 'a body', headers: { 'content-type': 'text/strange' } })
       expect({ path, method, status: answer.status, code: answer.body['error_code'] }).toEqual({

@@ -1,5 +1,5 @@
 import { MEASURES, type Measure, type SeriesPoint } from '../../src/records.ts'
-import type { Completeness } from '../../src/serve/query.ts'
+import type { Completeness } from '../../src/serve/reading.ts'
 
 export const T = (iso: string): number => Date.parse(iso)
 

@@ -6,7 +6,9 @@ import { DateTime } from 'luxon'
 import { expect, test } from 'vitest'
 import { MEASURES, type Measure, type SeriesPoint } from '../../src/records.ts'
 import { BUCKETS, type Bucket } from '../../src/serve/buckets.ts'
-import { answerQuery, parseQuery, type StreamRead } from '../../src/serve/query.ts'
+import { answerQuery } from '../../src/serve/query.ts'
+import type { StreamRead } from '../../src/serve/reading.ts'
+import { parseQuery } from '../../src/serve/series-query.ts'
 import { finish } from '../../src/serve/slices.ts'
 import { createStore, LABELS, type Label } from '../../src/serve/store.ts'
 import { point, seeded, T } from './points.ts'
@@ -41,7 +43,28 @@ const VALUES: Record<Label, readonly string[]> = {
   channel: ['web', 'voice', 'other'],
   language: ['', 'es', 'pt-BR'],
 }
-const WORDS: readonly Measure[] = ['sessions', 'messages_user', 'events', 'duration_ms', 'agent_transfers']
+type Word = Measure | 'transfer_rate' | 'containment_rate' | 'duration_avg_ms'
+const WORDS: readonly Word[] = [
+  'sessions',
+  'messages_user',
+  'events',
+  'duration_ms',
+  'agent_transfers',
+  'transfer_rate',
+  'containment_rate',
+  'duration_avg_ms',
+]
+/** What a measure is made of: numerator and denominator, each a list of counts that are added; a count has no denominator. */
+const PARTS: Record<string, [Measure[], Measure[]]> = {
+  transfer_rate: [['agent_transfers'], ['sessions']],
+  containment_rate: [
+    ['sessions_self_service', 'sessions_drop_off'],
+    ['sessions_self_service', 'sessions_drop_off', 'sessions_agent'],
+  ],
+  duration_avg_ms: [['duration_ms'], ['sessions_ended']],
+}
+const isOfTransfers = (word: Word) => ['agent_transfers', 'transfer_rate', 'containment_rate'].includes(word)
+const sumOf = (each: SeriesPoint, of: Measure[]) => of.reduce((sum, measure) => sum + each[measure], 0)
 
 const points: SeriesPoint[] = Array.from({ length: 2500 }, (_, n) =>
   point({
@@ -126,7 +149,7 @@ function startsOf(bucket: Bucket, zone: string, fromMs: number, untilMs: number)
 }
 
 interface Asked {
-  measures: Measure[]
+  measures: Word[]
   bucket: Bucket
   zone: string
   fromMs: number
@@ -152,6 +175,15 @@ function naive(asked: Asked) {
     if (!groups.has(key)) groups.set(key, { labels, members: [labels], points: [] })
     groups.get(key)?.points.push(each)
   }
+  const kindOf = (word: Word) =>
+    word === 'events' ? 'event' : word.startsWith('messages_') ? 'message' : isOfTransfers(word) ? 'transfer' : 'session'
+  const isOfBot = (each: SeriesPoint) => (stream: StreamRead) =>
+    stream.vendor === each.vendor && stream.account === each.account && (stream.bot_id ?? each.bot_id) === each.bot_id
+  /** Its sessions are read, and nobody can know which were transferred. */
+  const isUntold = (each: SeriesPoint) => {
+    const own = streams.filter(isOfBot(each))
+    return own.some(isFed('session')) && !own.some(isFed('transfer'))
+  }
   let ordered = [...groups.values()].sort((a, b) => {
     for (const label of groupBy)
       if (a.labels[label] !== b.labels[label]) return (a.labels[label] as string) < (b.labels[label] as string) ? -1 : 1
@@ -160,10 +192,15 @@ function naive(asked: Asked) {
   const bucketOf = new Map([...newest.values()].map(each => [each, all.findLastIndex(start => start <= each.bucket_start)]))
   const isShown = new Set(shown)
   if (top !== null && groupBy.length > 0 && ordered.length > top) {
-    const sizeOf = (group: Group) =>
-      group.points
-        .filter(each => isShown.has(bucketOf.get(each) ?? -1))
-        .reduce((sum, each) => sum + each[measures[0] as Measure], 0)
+    const sizeOf = (group: Group) => {
+      const [word] = measures as [Word]
+      const all = group.points.filter(each => isShown.has(bucketOf.get(each) ?? -1))
+      const parts = PARTS[word]
+      if (!parts) return all.reduce((sum, each) => sum + each[word as Measure], 0)
+      const told = all.filter(each => !isOfTransfers(word) || !isUntold(each))
+      const [above, below] = parts.map(part => told.reduce((sum, each) => sum + sumOf(each, part), 0)) as [number, number]
+      return below === 0 ? -1 : above / below
+    }
     const isOther = (group: Group) => groupBy.every(label => group.labels[label] === 'other')
     const largest = ordered
       .filter(group => !isOther(group))
@@ -182,22 +219,7 @@ function naive(asked: Asked) {
     ]
   }
 
-  const kindOf = (measure: Measure) =>
-    measure === 'events'
-      ? 'event'
-      : measure.startsWith('messages_')
-        ? 'message'
-        : measure === 'agent_transfers'
-          ? 'transfer'
-          : 'session'
-  const isOfBot = (each: SeriesPoint) => (stream: StreamRead) =>
-    stream.vendor === each.vendor && stream.account === each.account && (stream.bot_id ?? each.bot_id) === each.bot_id
-  /** Its sessions are read, and nobody can know which were transferred. */
-  const isUntold = (each: SeriesPoint) => {
-    const own = streams.filter(isOfBot(each))
-    return own.some(isFed('session')) && !own.some(isFed('transfer'))
-  }
-  const streamsOf = (measure: Measure, members: Record<string, string>[]) =>
+  const streamsOf = (measure: Word, members: Record<string, string>[]) =>
     streams.filter(
       stream =>
         isFed(kindOf(measure))(stream) &&
@@ -216,30 +238,35 @@ function naive(asked: Asked) {
   const series = ordered.flatMap(group =>
     measures.map(measure => {
       const read = streamsOf(measure, group.members)
-      const counted = new Map<number, number>()
+      const isMade = measure in PARTS
+      const [above, below] = PARTS[measure] ?? [[measure as Measure], []]
+      /** By bucket, what is above the line of the fraction and what is below. */
+      const counted = new Map<number, [number, number]>()
       for (const each of group.points) {
-        if (measure === 'agent_transfers' && isUntold(each)) {
-          const at = bucketOf.get(each) ?? -1
-          if (each[measure] > 0) counted.set(at, (counted.get(at) ?? 0) + each[measure])
-          continue
-        }
+        if (isOfTransfers(measure) && isUntold(each) && (isMade || sumOf(each, above) === 0)) continue
         const at = bucketOf.get(each) ?? -1
-        counted.set(at, (counted.get(at) ?? 0) + each[measure])
+        const [over, under] = counted.get(at) ?? [0, 0]
+        counted.set(at, [over + sumOf(each, above), under + sumOf(each, below)])
       }
-      const sums = all.map((start, i) => {
+      const sums = all.map((start, i): [number, number] | null => {
         const end = all[i + 1] ?? Infinity
         const isRead = read.some(({ covered }) => covered.some(({ from, until }) => from < until && from < end && until > start))
-        return counted.get(i) ?? (isRead ? 0 : null)
+        return counted.get(i) ?? (isRead ? [0, 0] : null)
       })
-      const total = (values: (number | null)[]) =>
-        values.every(value => value === null) ? null : values.reduce<number>((sum, value) => sum + (value ?? 0), 0)
+      const total = (of: ([number, number] | null)[]) => {
+        const parts = of.filter(each => each !== null)
+        if (parts.length === 0) return null
+        const [over, under] = parts.reduce((a, b) => [a[0] + b[0], a[1] + b[1]], [0, 0])
+        if (!isMade) return over
+        return under === 0 ? null : over / under
+      }
       const values = shown.map(i => total(sums.slice(Math.max(0, i - window + 1), i + 1)))
       const numbers = values.filter(value => value !== null)
       return {
         labels: measures.length === 1 ? group.labels : { ...group.labels, measure },
         values,
         sum: total(shown.map(i => sums[i] ?? null)),
-        mean: numbers.length === 0 ? null : (total(values) as number) / numbers.length,
+        mean: numbers.length === 0 ? null : numbers.reduce((sum, value) => sum + value, 0) / numbers.length,
         min: numbers.length === 0 ? null : Math.min(...numbers),
         max: numbers.length === 0 ? null : Math.max(...numbers),
         complete_until: least(read),
@@ -248,9 +275,7 @@ function naive(asked: Asked) {
   )
   // A measure that no stream is known to give is not complete, and then nor are all of them together.
   const whole = measures
-    .filter(
-      measure => measure !== 'agent_transfers' || streamsOf(measure, [{}]).length > 0 || streamsOf('sessions', [{}]).length === 0,
-    )
+    .filter(measure => !isOfTransfers(measure) || streamsOf(measure, [{}]).length > 0 || streamsOf('sessions', [{}]).length === 0)
     .map(measure => least(streamsOf(measure, [{}])))
   return {
     series,

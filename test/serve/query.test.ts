@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest'
 import { FlowError } from '../../src/errors.ts'
 import { bodyOf } from '../../src/serve/answer.ts'
-import { answerQuery, type Completeness, parseQuery } from '../../src/serve/query.ts'
+import { answerQuery } from '../../src/serve/query.ts'
+import type { Completeness } from '../../src/serve/reading.ts'
+import { parseQuery } from '../../src/serve/series-query.ts'
 import { finish } from '../../src/serve/slices.ts'
 import { createStore } from '../../src/serve/store.ts'
 import { completenessOf, nothingRead, point, seeded, T } from './points.ts'
@@ -353,6 +355,8 @@ test.each([
   [{ from: 'yesterday' }, 'from', 'ISO 8601'],
   [{ from: '2026-13-01' }, 'from', 'ISO 8601'],
   [{ until: '12' }, 'until', 'ISO 8601'],
+  [{ shape: 'columns' }, 'shape', 'series, rows'],
+  [{ top: '10000' }, 'top', 'largest'],
   [{ from: '2026-11-02', until: '2026-11-01' }, 'from', 'before until'],
   [{ from: '2026-11-02', until: '2026-11-02' }, 'from', 'before until'],
   [{ tz: 'Mars/Olympus' }, 'tz', 'IANA'],
@@ -541,4 +545,155 @@ test('a query does a bounded number of things between two pauses', () => {
     expect(most).toBeGreaterThan(0)
     expect(most).toBeLessThanOrEqual(65)
   }
+})
+
+/** Two bots over three hours; the first has no session in the third hour. */
+const busy = () =>
+  storeOf(
+    { at: '2026-11-01T00:10:00Z', sessions: 4, agent_transfers: 1, sessions_agent: 1, sessions_drop_off: 1, sessions_unknown: 2 },
+    { at: '2026-11-01T01:10:00Z', sessions: 16, agent_transfers: 8, sessions_ended: 2, duration_ms: 5000 },
+    { at: '2026-11-01T02:10:00Z', messages_user: 1 },
+    { at: '2026-11-01T00:10:00Z', bot_id: 'b2', sessions: 2, agent_transfers: 2, sessions_self_service: 6, sessions_agent: 2 },
+    { at: '2026-11-01T02:10:00Z', bot_id: 'b2', sessions: 10, sessions_ended: 8, duration_ms: 100 },
+  )
+const threeHours = { bucket: '1h', from: '2026-11-01T00:00:00Z', until: '2026-11-01T03:00:00Z' }
+const allRead = completenessOf({
+  covered: [['2026-11-01T00:00:00Z', '2026-11-01T03:00:00Z']],
+  completeUntil: '2026-11-01T03:00:00Z',
+})
+
+test('a rate is that of all sessions of a bucket, a group and the whole range, and null where there were none', () => {
+  const rate = (parameters: object, store = busy()) =>
+    ask(store, { ...threeHours, measure: 'transfer_rate', ...parameters }, allRead).data.series.map(series => ({
+      values: series.values,
+      sum: series.sum,
+    }))
+  expect(rate({})).toEqual([{ values: [3 / 6, 8 / 16, 0], sum: 11 / 32 }])
+  expect(rate({ group_by: 'bot_id' })).toEqual([
+    { values: [1 / 4, 8 / 16, null], sum: 9 / 20 },
+    { values: [1, null, 0], sum: 2 / 12 },
+  ])
+  expect(rate({ measure: 'containment_rate' }), 'unknown ones are in neither part').toEqual([
+    { values: [7 / 10, null, null], sum: 7 / 10 },
+  ])
+  expect(rate({ measure: 'duration_avg_ms' })).toEqual([{ values: [null, 2500, 12.5], sum: 510 }])
+  expect(rate({}, createStore()), 'read, and no session').toEqual([{ values: [null, null, null], sum: null }])
+})
+
+test('a rate over a rolling window is that of the window, and mean, min and max are of the values shown', () => {
+  const [series] = ask(busy(), { ...threeHours, measure: 'transfer_rate', rolling: '2h', bot_id: 'b1' }).data.series
+  expect(series).toMatchObject({
+    values: [1 / 4, 9 / 20, 8 / 16],
+    sum: 9 / 20,
+    mean: (1 / 4 + 9 / 20 + 1 / 2) / 3,
+    min: 1 / 4,
+    max: 1 / 2,
+  })
+})
+
+test('top by a rate shows the highest, those without a value last, and the rest is one rate', () => {
+  const store = storeOf(
+    { at: '2026-11-01T00:10:00Z', channel: 'web', sessions: 100, agent_transfers: 1 },
+    { at: '2026-11-01T00:10:00Z', channel: 'voice', sessions: 2, agent_transfers: 2 },
+    { at: '2026-11-01T00:10:00Z', channel: 'sms', sessions: 20, agent_transfers: 5 },
+    { at: '2026-11-01T00:10:00Z', channel: 'api', messages_user: 1 },
+  )
+  const top = (n: string) =>
+    ask(store, { ...threeHours, measure: 'transfer_rate', group_by: 'channel', top: n }).data.series.map(({ labels, sum }) => [
+      labels.channel,
+      sum,
+    ])
+  expect(top('1')).toEqual([
+    ['voice', 1],
+    ['other', 6 / 120],
+  ])
+  expect(top('3')).toEqual([
+    ['voice', 1],
+    ['sms', 1 / 4],
+    ['web', 1 / 100],
+    ['other', null],
+  ])
+})
+
+test('bots whose transfers nobody can know are in no part of a rate', () => {
+  const at = '2026-11-01T01:00:00Z'
+  const store = storeOf(
+    { at, sessions: 4, agent_transfers: 1, sessions_self_service: 3, sessions_agent: 1 },
+    { at, sessions: 5, vendor: 'syntphony', sessions_drop_off: 5, agent_transfers: 1, sessions_ended: 1, duration_ms: 7 },
+  )
+  const covered: [string, string][] = [['2026-11-01T00:00:00Z', '2026-11-01T03:00:00Z']]
+  const read = completenessOf(
+    { covered, completeUntil: '2026-11-01T03:00:00Z', feeds: 'session' },
+    { vendor: 'syntphony', covered, completeUntil: '2026-11-01T02:00:00Z', feeds: 'session', tells: false },
+  )
+  const query = { ...threeHours, measure: 'sessions,transfer_rate,containment_rate,duration_avg_ms,agent_transfers' }
+  const sums = (parameters: object) => ask(store, { ...query, ...parameters }, read).data.series.map(({ sum }) => sum)
+  expect(sums({})).toEqual([9, 1 / 4, 3 / 4, 7, 2])
+  expect(sums({ vendor: 'syntphony' })).toEqual([5, null, null, 7, 1])
+  const { data } = ask(store, { ...query, group_by: 'vendor' }, read)
+  expect(data.series.map(({ labels, complete_until }) => [labels.vendor, labels.measure, complete_until])).toContainEqual([
+    'syntphony',
+    'transfer_rate',
+    null,
+  ])
+  expect(ask(store, { ...threeHours, measure: 'transfer_rate' }, read).complete_until).toBe('2026-11-01T03:00:00.000Z')
+})
+
+test('epoch seconds are refused with what to write in their place', () => {
+  for (const [name, text, meant] of [
+    ['from', '1793491200', '1793491200000'],
+    ['until', '17934912000', '17934912000000'],
+  ] as const) {
+    expect(() => parseQuery({ measure: 'events', [name]: text }, NOW)).toThrow(
+      `${name} takes epoch milliseconds, and ${text} looks like seconds: ${meant}`,
+    )
+  }
+  expect(parseQuery({ measure: 'events', from: '1793491200000' }, NOW).fromMs).toBe(1_793_491_200_000)
+})
+
+function textOf(store: ReturnType<typeof createStore>, parameters: Record<string, string>): string {
+  const query = parseQuery(parameters, NOW)
+  return Buffer.concat([...finish(bodyOf(query, finish(answerQuery(query, store, allRead)))).pieces]).toString()
+}
+
+test('rows have their time, labels and value, in the order of time', () => {
+  const twoHours = { ...threeHours, from: '2026-11-01T01:00:00Z', tz: 'Europe/Madrid', shape: 'rows' }
+  expect(JSON.parse(textOf(busy(), { ...twoHours, measure: 'transfer_rate', group_by: 'bot_id,language' }))).toEqual([
+    { time: '2026-11-01T02:00:00.000+01:00', bot_id: 'b1', language: 'es', value: 0.5 },
+    { time: '2026-11-01T02:00:00.000+01:00', bot_id: 'b2', language: 'es', value: null },
+    { time: '2026-11-01T03:00:00.000+01:00', bot_id: 'b1', language: 'es', value: null },
+    { time: '2026-11-01T03:00:00.000+01:00', bot_id: 'b2', language: 'es', value: 0 },
+  ])
+  expect(textOf(busy(), { ...threeHours, measure: 'events', shape: 'rows', until: '2026-11-01T01:00:00Z' })).toBe(
+    '[{"time":"2026-11-01T00:00:00.000Z","value":0}]',
+  )
+  const none = { ...threeHours, measure: 'events', shape: 'rows', group_by: 'channel', channel: 'voice' }
+  expect(textOf(busy(), none), 'no series').toBe('[]')
+  expect(
+    textOf(storeOf({ at: '2026-11-01T01:10:00Z', bot_id: 'a,"b"', sessions: 3 }), {
+      ...twoHours,
+      measure: 'sessions,events',
+      group_by: 'bot_id',
+      until: '2026-11-01T02:00:00Z',
+      format: 'csv',
+      tz: 'UTC',
+    }).split('\r\n'),
+  ).toEqual([
+    'time,bot_id,measure,value',
+    '2026-11-01T01:00:00.000Z,"a,""b""",sessions,3',
+    '2026-11-01T01:00:00.000Z,"a,""b""",events,0',
+    '',
+  ])
+})
+
+test('many rows are written in pieces, none lost, and too many are refused before they are made', () => {
+  const store = createStore()
+  for (let n = 0; n < 700; n++) store.put(point({ at: '2026-11-01T00:00:00Z', bot_id: `b${n}`, events: n }))
+  const month = { measure: 'events', group_by: 'bot_id', from: '2026-10-25', until: '2026-11-01T01:00:00Z', shape: 'rows' }
+  const rows = JSON.parse(textOf(store, { ...month, bucket: '6h' })) as { time: string; bot_id: string; value: number }[]
+  expect(rows.length).toBe(700 * 29)
+  expect(rows.reduce((sum, { value }) => sum + value, 0)).toBe((700 * 699) / 2)
+  expect(rows.every(({ time }, at) => at === 0 || time >= (rows[at - 1]?.time ?? ''))).toBe(true)
+  expect(() => ask(store, { ...month, bucket: '15m' })).toThrow('at most 250000 rows')
+  expect(ask(store, { ...month, bucket: '15m', shape: 'series' }).data.series).toHaveLength(700)
 })

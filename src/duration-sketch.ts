@@ -113,14 +113,15 @@ export function createDurations(): Durations {
     quantiles(qs) {
       if (total <= 0) return qs.map(() => null)
       narrow()
-      const found: number[] = []
-      let below = zeros
-      for (let bin = ZERO_BIN; found.length < qs.length; bin = Math.max(low, bin + 1)) {
-        if (bin !== ZERO_BIN) below += counts[bin] as number
-        while (found.length < qs.length && (below > (qs[found.length] as number) * (total - 1) || bin >= high))
-          found.push(valueOf(bin))
-      }
-      return found
+      const ranks = qs.map(q => q * (total - 1))
+      let [bin, upTo] = [ZERO_BIN, zeros]
+      return ranks.map(rank => {
+        while (upTo <= rank && bin < high) {
+          bin = Math.max(low, bin + 1)
+          upTo += counts[bin] as number
+        }
+        return valueOf(bin)
+      })
     },
     each(take) {
       if (zeros !== 0) take(ZERO_BIN, zeros)

@@ -149,7 +149,7 @@ export function contributionOf(session: CountedSession, series: number): Contrib
   const ended = isRealTime(ended_at, observed_at)
   const transferredMs = transferAt(session)
   const hasUser = session.user_id !== null && session.user_id !== ''
-  if (hasUser) hashUser(session.user_id as string)
+  if (hasUser) hashUser(session.user_id)
   return {
     // 0 means that a session counts nowhere.
     revision: Math.max(1, session.revision),

@@ -163,7 +163,7 @@ function rollingDurations(window: number, atOnce: number): Rolling {
     pass(at, isAsked) {
       const bucket = filled[at] as Counted
       if (isAsked) {
-        bucket.durations.each(asked.durations.add)
+        bucket.durations.each((bin, count) => asked.durations.add(bin, count))
         addKnown(asked, bucket)
       }
       if (window > 1) roll(bucket)

@@ -111,7 +111,7 @@ function sketchesOf({ duration_sketch, users_sketch }: Pick<SeriesPoint, 'durati
 }
 
 const textOf = ({ durations, users }: Sketches = { durations: null, users: null }): string =>
-  JSON.stringify([durations && Object.entries(durations).toSorted(), users])
+  JSON.stringify([durations && Object.entries(durations).toSorted(([a], [b]) => a.localeCompare(b)), users])
 
 /** The same form from points; points that hold nothing but zeros are left out. */
 export function tableOf(

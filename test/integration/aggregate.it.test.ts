@@ -150,7 +150,11 @@ describe('an installation of before there were sketches', () => {
       const contributions = state.filter(({ key }) => key !== null && chunkOfKey(key) === null)
       const age = (records: WriteRecord[], old: (value: Buffer) => Buffer) =>
         records.map(({ key, value }) => ({ key, value: value && old(value) }))
-      await h.feedRaw(h.names.series, partition, age(points, h.aged))
+      await h.feedRaw(
+        h.names.series,
+        partition,
+        age(points, point => h.aged(point)),
+      )
       await h.feedRaw(h.names.aggregateState, partition, age(contributions, aged))
     }
 

@@ -112,7 +112,7 @@ process.stdout.write(
     cpuUsPerRecord: (user + system) / records,
     records,
     points,
-    writtenPerRecord: written / (records / 0.9),
+    writtenPerRecord: written / batches.reduce((sum, batch) => sum + batch.length, 0),
     tableBytesPerSession: tables / SESSIONS,
   })}\n`,
 )

@@ -5,6 +5,7 @@
  * event counts once, at the first record of its key. Everything here is pure; who adds, takes back and remembers is `state.ts`.
  */
 import type { Channel, Containment, Sender } from '../records.ts'
+import { hash128 } from './hash.ts'
 
 /** Place of each count in a cell, in the order of `MEASURES`; `duration_ms` is a sum and stands beside them, because it outgrows 32 bits. */
 export const COUNT = {
@@ -66,6 +67,7 @@ export interface CountedSession extends Counted {
   readonly ended_at: number | null
   readonly containment: Containment
   readonly transferred_at: number | null
+  readonly user_id: string | null
   readonly is_test: boolean | null
 }
 
@@ -101,6 +103,44 @@ export interface Contribution {
   transfer: number
   /** The count of this session's containment: one of COUNT.sessions_self_service … sessions_unknown. */
   containment: number
+  /** Whether the session says who its user was: one of USER. */
+  user: number
+  /** The first two words of the hash of `user_id`; 0 when `user` is not USER.known. */
+  userHigh: number
+  userLow: number
+}
+
+export const USER = {
+  /** The session has no `user_id`. */
+  none: 0,
+  known: 1,
+  /** Counted by a version that did not keep it. */
+  unkept: 2,
+} as const
+
+/** A contribution to be filled in by whoever reads one. */
+export function blankContribution(): Contribution {
+  return {
+    revision: 0,
+    series: 0,
+    started: 0,
+    ended: 0,
+    durationMs: 0,
+    transfer: 0,
+    containment: 0,
+    user: USER.none,
+    userHigh: 0,
+    userLow: 0,
+  }
+}
+
+const hash = new Int32Array(4)
+let scratch = Buffer.allocUnsafeSlow(1024)
+
+/** Leaves the hash of a `user_id` in `hash`. */
+function hashUser(userId: string): void {
+  if (userId.length * 3 > scratch.length) scratch = Buffer.allocUnsafeSlow(userId.length * 3)
+  hash128(scratch.subarray(0, scratch.write(userId)), hash)
 }
 
 export function contributionOf(session: CountedSession, series: number): Contribution {
@@ -108,6 +148,8 @@ export function contributionOf(session: CountedSession, series: number): Contrib
   const started = isRealTime(started_at, observed_at)
   const ended = isRealTime(ended_at, observed_at)
   const transferredMs = transferAt(session)
+  const hasUser = session.user_id !== null && session.user_id !== ''
+  if (hasUser) hashUser(session.user_id)
   return {
     // 0 means that a session counts nowhere.
     revision: Math.max(1, session.revision),
@@ -117,6 +159,9 @@ export function contributionOf(session: CountedSession, series: number): Contrib
     durationMs: started && ended ? Math.max(0, ended_at - started_at) : 0,
     transfer: transferredMs === null ? NO_MINUTE : minuteOf(transferredMs),
     containment: containmentCount(session.containment),
+    user: hasUser ? USER.known : USER.none,
+    userHigh: hasUser ? (hash[0] as number) : 0,
+    userLow: hasUser ? (hash[1] as number) : 0,
   }
 }
 
@@ -135,7 +180,10 @@ export function sameCounts(a: Contribution, b: Contribution): boolean {
     a.ended === b.ended &&
     a.durationMs === b.durationMs &&
     a.transfer === b.transfer &&
-    a.containment === b.containment
+    a.containment === b.containment &&
+    a.user === b.user &&
+    a.userHigh === b.userHigh &&
+    a.userLow === b.userLow
   )
 }
 

@@ -13,7 +13,7 @@
  */
 import { FlowError } from '../errors.ts'
 import { grown } from './cells.ts'
-import { hash128 } from './remembered.ts'
+import { hash128 } from './hash.ts'
 
 export type CountedKind = 'message' | 'event'
 

@@ -26,7 +26,14 @@ export interface Counting {
 export function createCounting(registry: Registry, names: TopicNames, log: Log): Counting {
   const narrow = <T>(name: SchemaName, fields: string[]): Decoder<T> =>
     decoderFor<T>(registry, narrowSchema(schemaText(name), [...WHO, ...fields]))
-  const sessions = narrow<CountedSession>('session', ['started_at', 'ended_at', 'containment', 'transferred_at', 'is_test'])
+  const sessions = narrow<CountedSession>('session', [
+    'started_at',
+    'ended_at',
+    'containment',
+    'transferred_at',
+    'user_id',
+    'is_test',
+  ])
   const messages = narrow<CountedMessage>('message', ['message_key', 'sent_at', 'sender'])
   const events = narrow<CountedEvent>('event', ['event_key', 'occurred_at', 'type'])
   const points = narrow<AttributedEvent>('event', ['event_key', 'occurred_at', 'type', 'attributes'])

@@ -11,11 +11,10 @@ import type { TopicNames } from '../topics.ts'
 import type { Watermarks } from '../watermark.ts'
 import { covers } from '../watermark.ts'
 import { createArena } from './arena.ts'
-import type { Contribution } from './contribution.ts'
-import { COUNT, startOfMinute } from './contribution.ts'
+import { blankContribution, COUNT, startOfMinute } from './contribution.ts'
 import { chunkKey } from './counted.ts'
 import { offsetsKey, type Position, writeOffsets } from './offsets.ts'
-import { STATE_HEAD, writeStateRecord } from './state-record.ts'
+import { stateRecordBytes, writeStateRecord } from './state-record.ts'
 import type { PartitionState } from './state.ts'
 
 export interface Publisher {
@@ -44,7 +43,7 @@ export function createPublisher(to: {
   const arena = createArena()
 
   function* pointsOf(state: PartitionState, marks: Watermarks): Iterable<WriteRecord> {
-    const { cells, series } = state
+    const { cells, series, sketches } = state
     const updatedAt = clock.now()
     const ranges = new Map<number, TimeRange[]>()
     for (const cell of cells.dirty()) {
@@ -81,8 +80,8 @@ export function createPublisher(to: {
         messages_agent: cells.count(cell, COUNT.messages_agent),
         messages_other: cells.count(cell, COUNT.messages_other),
         events: cells.count(cell, COUNT.events),
-        duration_sketch: null,
-        users_sketch: null,
+        duration_sketch: sketches.durations(cell),
+        users_sketch: sketches.users(cell),
       })
       yield { key: arena.text(`${key}@${new Date(start).toISOString()}`), value }
     }
@@ -91,7 +90,7 @@ export function createPublisher(to: {
   function* stateOf(state: PartitionState): Iterable<WriteRecord> {
     const { sessions, series } = state
     const keys = new Map<number, Buffer>()
-    const of: Contribution = { revision: 0, series: 0, started: 0, ended: 0, durationMs: 0, transfer: 0, containment: 0 }
+    const of = blankContribution()
     for (const [session, key] of state.changedSessions) {
       if (sessions.revision(session) === 0) {
         yield { key, value: null }
@@ -103,7 +102,7 @@ export function createPublisher(to: {
         seriesKey = Buffer.from(series.get(of.series).key)
         keys.set(of.series, seriesKey)
       }
-      const value = arena.take(STATE_HEAD + seriesKey.length)
+      const value = arena.take(stateRecordBytes(of, seriesKey))
       writeStateRecord(value, 0, of, sessions.wasTransferTold(session), seriesKey)
       yield { key, value }
     }

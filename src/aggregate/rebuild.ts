@@ -6,11 +6,11 @@
  */
 import type { Clock } from '../clock.ts'
 import { asFlowError, FlowError } from '../errors.ts'
-import { decoderFor, encoderFor } from '../kafka/codec.ts'
+import { type Decoder, decoderFor, type Encoder, encoderFor } from '../kafka/codec.ts'
 import type { Kafka, Writer } from '../kafka/port.ts'
 import type { Registry } from '../kafka/registry.ts'
 import type { Log } from '../log.ts'
-import { MEASURES, type SeriesPoint } from '../records.ts'
+import { type Measure, MEASURES, type SeriesPoint } from '../records.ts'
 import { narrowSchema, schemaText } from '../schemas.ts'
 import type { TopicNames } from '../topics.ts'
 import { claim, openOwner } from './claim.ts'
@@ -46,7 +46,7 @@ export interface Rebuilt {
   readonly sessions: number
   /** Messages and events, each key once. */
   readonly keys: number
-  /** Minutes whose counts were wrong. */
+  /** Minutes whose counts or sketches were wrong or missing. */
   readonly points: number
   /** By topic, the time from which on it was counted again; null: from its start. */
   readonly from: Readonly<Record<string, string | null>>
@@ -70,7 +70,7 @@ export async function* rebuild(options: RebuildOptions): AsyncGenerator<Rebuilt>
   const pointSchema = schemaText('series-point')
   const parts = {
     ...options,
-    points: decoderFor<RestoredPoint>(registry, narrowSchema(pointSchema, POINT_FIELDS)),
+    points: decoderFor<PublishedPoint>(registry, narrowSchema(pointSchema, [...POINT_FIELDS, ...SKETCHES])),
     counting: createCounting(registry, names, log),
     keeps: { ...(await keepsOf(kafka, names, options.retentionMs)), includeTest: options.includeTest ?? false },
     encoder: encoderFor<SeriesPoint>(pointSchema, await registry.register(`${names.series}-value`, pointSchema)),
@@ -101,8 +101,14 @@ export async function* rebuild(options: RebuildOptions): AsyncGenerator<Rebuilt>
   }
 }
 
-type Parts = RebuildOptions &
-  RestoreParts & { readonly encoder: Parameters<typeof createPublisher>[0]['encoder']; readonly progress: ProgressFeed }
+const SKETCHES = ['duration_sketch', 'users_sketch'] as const
+type PublishedPoint = RestoredPoint & Pick<SeriesPoint, (typeof SKETCHES)[number]>
+
+interface Parts extends RebuildOptions, RestoreParts {
+  readonly points: Decoder<PublishedPoint>
+  readonly encoder: Encoder<SeriesPoint>
+  readonly progress: ProgressFeed
+}
 
 async function rebuildPartition(parts: Parts, partition: number, writer: Writer): Promise<Rebuilt> {
   const { kafka, names, clock, log, signal } = parts
@@ -111,20 +117,18 @@ async function rebuildPartition(parts: Parts, partition: number, writer: Writer)
   for (const topic of inputsOf(names)) reach.set(topic, await reachOf(parts, { topic, partition }, stored))
   const reachIn = (topic: string) => reach.get(topic) ?? NO_MINUTE
 
-  const was = createState(parts.keeps)
   const state = createState(parts.keeps, { messages: reachIn(names.messages), events: reachIn(names.events) })
   const storedMs = stored?.timeMs ?? null
-  if (storedMs !== null) for (const each of [was, state]) each.restoreTime(Math.min(storedMs, clock.now()))
+  if (storedMs !== null) state.restoreTime(Math.min(storedMs, clock.now()))
   await restorePoints(parts, partition, state, signal, point => {
     const minute = minuteOf(point.bucket_start)
-    was.restorePoint(point)
     state.restorePoint(point, {
       sessions: minute < reachIn(names.sessions),
       messages: minute < reachIn(names.messages),
       events: minute < reachIn(names.events),
     })
   })
-  for (const each of [was, state]) each.setTime({ clockMs: clock.now(), publishedMs: clock.now() })
+  state.setTime({ clockMs: clock.now(), publishedMs: clock.now() })
 
   const chunks = await readContributions(parts, partition, state, reachIn(names.sessions))
   const adoptKeys = state.counted.replace(chunks)
@@ -140,7 +144,7 @@ async function rebuildPartition(parts: Parts, partition: number, writer: Writer)
   await readInput(parts, { topic: names.aggregateState, partition }, signal, async records => {
     for (const { key, value } of records) if (key !== null && chunkOfKey(key) === null) state.compare(key, value)
   })
-  touchWhatDiffers(state, was)
+  await touchWhatDiffers(parts, partition, state)
   state.forgetSeen()
 
   const ends = await kafka.watermarks([names.series, names.aggregateState].map(topic => ({ topic, partition })))
@@ -221,17 +225,28 @@ function cut(contribution: Contribution, until: number): void {
   if (Math.max(contribution.started, contribution.ended, contribution.transfer) === NO_MINUTE) contribution.revision = 0
 }
 
-/** Only what is wrong on the series topic is written. */
-function touchWhatDiffers({ cells, series }: PartitionState, was: PartitionState): void {
+/** Only what is wrong on the series topic is written: it is read once more, and its newest points are held against what has been counted. */
+async function touchWhatDiffers(parts: Parts, partition: number, state: PartitionState): Promise<void> {
+  const { cells, series, sketches } = state
+  const valueOf = (cell: number, measure: Measure) =>
+    measure === 'duration_ms' ? cells.durationMs(cell) : cells.count(cell, COUNT[measure])
+  const touch = (cell: number) => cells.addDuration(cell, 0)
+  /** A sketch that cannot be drawn, because its sessions were counted before the state was lost, stays as it is on the topic. */
+  const hasOther = (drawn: Buffer | null, published: Buffer | null) => drawn !== null && published?.equals(drawn) !== true
+
   cells.clean()
-  for (let cell = 0; cell < cells.size; cell++) {
-    const before = was.cells.find(was.series.idOfKey(series.get(cells.seriesOf(cell)).key), cells.minuteOf(cell))
-    const differs = MEASURES.some(measure => {
-      if (measure === 'duration_ms') return cells.durationMs(cell) !== (before < 0 ? 0 : was.cells.durationMs(before))
-      return cells.count(cell, COUNT[measure]) !== (before < 0 ? 0 : was.cells.count(before, COUNT[measure]))
-    })
-    if (differs) cells.addDuration(cell, 0)
-  }
+  for (let cell = 0; cell < cells.size; cell++)
+    if (cells.revision(cell) === 0 && MEASURES.some(measure => valueOf(cell, measure) !== 0)) touch(cell)
+  await restorePoints(parts, partition, state, parts.signal, point => {
+    const cell = cells.find(series.idOf(point), minuteOf(point.bucket_start))
+    if (cell < 0 || cells.revision(cell) !== point.revision) return
+    if (
+      MEASURES.some(measure => valueOf(cell, measure) !== point[measure]) ||
+      hasOther(sketches.durations(cell), point.duration_sketch) ||
+      hasOther(sketches.users(cell), point.users_sketch)
+    )
+      touch(cell)
+  })
 }
 
 function isoOf(minute: number): string {

@@ -1,12 +1,13 @@
 /**
  * What every session has been counted as, so that a new revision can take it back: a hash table in typed arrays, keyed by 128 bits of the session key.
  *
- * A session costs 53 to 106 bytes (the table doubles), all of it outside the JavaScript heap; 1 million cost 56 MB. The key itself is not kept (100 bytes more a
+ * A session costs 61 to 122 bytes (the table doubles), all of it outside the JavaScript heap; 1 million cost 64 MB. The key itself is not kept (100 bytes more a
  * session); that two of 100 million keys share 128 bits has a chance of 1 to 10^23.
  */
 import type { Contribution } from './contribution.ts'
 import { NO_MINUTE } from './contribution.ts'
 import { grown } from './cells.ts'
+import { hash128 } from './hash.ts'
 
 export interface RememberedSessions {
   /** The number of a session, or -1. Numbers hold until the next `forgetBefore`. */
@@ -14,6 +15,10 @@ export interface RememberedSessions {
   /** The number of a session, made when new; a new one has revision 0 and counts nowhere. */
   at(key: Uint8Array): number
   read(session: number, into: Contribution): Contribution
+  /** Milliseconds from its start to its end; -1 when it has no start. */
+  durationMs(session: number): number
+  /** One of USER; when it is USER.known, the hash of the user is in `into`, the high word first. */
+  user(session: number, into: Int32Array): number
   /** 0: counts nowhere (never seen, or withdrawn). */
   revision(session: number): number
   put(session: number, contribution: Contribution): void
@@ -29,6 +34,9 @@ export interface RememberedSessions {
 }
 
 const TOLD = 0x80
+/** The low bits are the containment. */
+const CONTAINMENT = 0x07
+const USER_SHIFT = 3
 
 export function createRemembered(initial = 1024): RememberedSessions {
   let capacity = initial
@@ -41,7 +49,9 @@ export function createRemembered(initial = 1024): RememberedSessions {
   let ended = new Int32Array(capacity)
   let transfers = new Int32Array(capacity)
   let durations = new Float64Array(capacity)
-  let flags = new Uint8Array(capacity) // containment in the low bits
+  let flags = new Uint8Array(capacity) // containment, user, told
+  let userHighs = new Int32Array(capacity)
+  let userLows = new Int32Array(capacity)
   let size = 0
   const hash = new Int32Array(4)
 
@@ -85,6 +95,8 @@ export function createRemembered(initial = 1024): RememberedSessions {
     transfers = grown(transfers, to)
     durations = grown(durations, to)
     flags = grown(flags, to)
+    userHighs = grown(userHighs, to)
+    userLows = grown(userLows, to)
     index = new Int32Array(to * 2)
     mask = index.length - 1
     for (let session = 0; session < size; session++) {
@@ -93,6 +105,9 @@ export function createRemembered(initial = 1024): RememberedSessions {
       index[slot] = session + 1
     }
   }
+
+  const userOf = (session: number) => ((flags[session] as number) & ~TOLD) >> USER_SHIFT
+  const columns = () => [revisions, serieses, started, ended, transfers, durations, flags, userHighs, userLows]
 
   return {
     find(key) {
@@ -107,8 +122,17 @@ export function createRemembered(initial = 1024): RememberedSessions {
       into.ended = ended[session] as number
       into.durationMs = durations[session] as number
       into.transfer = transfers[session] as number
-      into.containment = (flags[session] as number) & ~TOLD
+      into.containment = (flags[session] as number) & CONTAINMENT
+      into.user = userOf(session)
+      into.userHigh = userHighs[session] as number
+      into.userLow = userLows[session] as number
       return into
+    },
+    durationMs: session => (started[session] === NO_MINUTE ? -1 : (durations[session] as number)),
+    user(session, into) {
+      into[0] = userHighs[session] as number
+      into[1] = userLows[session] as number
+      return userOf(session)
     },
     revision: session => revisions[session] as number,
     put(session, contribution) {
@@ -118,7 +142,9 @@ export function createRemembered(initial = 1024): RememberedSessions {
       ended[session] = contribution.ended
       durations[session] = contribution.durationMs
       transfers[session] = contribution.transfer
-      flags[session] = ((flags[session] as number) & TOLD) | contribution.containment
+      userHighs[session] = contribution.userHigh
+      userLows[session] = contribution.userLow
+      flags[session] = ((flags[session] as number) & TOLD) | (contribution.user << USER_SHIFT) | contribution.containment
     },
     withdraw(session) {
       revisions[session] = 0
@@ -130,14 +156,14 @@ export function createRemembered(initial = 1024): RememberedSessions {
     },
     wasTransferTold: session => ((flags[session] as number) & TOLD) !== 0,
     forgetBefore(minute) {
+      const all = columns()
       let kept = 0
       for (let session = 0; session < size; session++) {
         const newest = Math.max(started[session] as number, ended[session] as number, transfers[session] as number)
         if (revisions[session] === 0 || newest < minute || newest === NO_MINUTE) continue
         if (kept < session) {
           hashes.copyWithin(kept * 4, session * 4, session * 4 + 4)
-          for (const column of [revisions, serieses, started, ended, transfers, durations, flags])
-            column.copyWithin(kept, session, session + 1)
+          for (const column of all) column.copyWithin(kept, session, session + 1)
         }
         kept++
       }
@@ -145,95 +171,14 @@ export function createRemembered(initial = 1024): RememberedSessions {
       size = kept
       let fitting = capacity
       while (fitting > initial && fitting / 4 >= size) fitting /= 2
-      for (const column of [revisions, serieses, started, ended, transfers, durations, flags]) column.fill(0, size)
+      for (const column of all) column.fill(0, size)
       resize(fitting)
     },
     get size() {
       return size
     },
     get bytes() {
-      const columns = [index, hashes, revisions, serieses, started, ended, transfers, durations, flags]
-      return columns.reduce((sum, column) => sum + column.byteLength, 0)
+      return [index, hashes, ...columns()].reduce((sum, column) => sum + column.byteLength, 0)
     },
   }
-}
-
-/** MurmurHash3 x86 128 with seed 0. Only in memory: nothing on a topic depends on it. */
-export function hash128(bytes: Uint8Array, into: Int32Array): void {
-  const length = bytes.length
-  const blocks = length & ~15
-  let h1 = 0
-  let h2 = 0
-  let h3 = 0
-  let h4 = 0
-  for (let at = 0; at < blocks; at += 16) {
-    h1 = (rotate(h1 ^ mix(word(bytes, at), C1, 15, C2), 19) + h2) | 0
-    h1 = (Math.imul(h1, 5) + 0x561ccd1b) | 0
-    h2 = (rotate(h2 ^ mix(word(bytes, at + 4), C2, 16, C3), 17) + h3) | 0
-    h2 = (Math.imul(h2, 5) + 0x0bcaa747) | 0
-    h3 = (rotate(h3 ^ mix(word(bytes, at + 8), C3, 17, C4), 15) + h4) | 0
-    h3 = (Math.imul(h3, 5) + 0x96cd1c35) | 0
-    h4 = (rotate(h4 ^ mix(word(bytes, at + 12), C4, 18, C1), 13) + h1) | 0
-    h4 = (Math.imul(h4, 5) + 0x32ac3b17) | 0
-  }
-  if (blocks < length) {
-    h1 ^= mix(lastWord(bytes, blocks), C1, 15, C2)
-    if (length - blocks > 4) h2 ^= mix(lastWord(bytes, blocks + 4), C2, 16, C3)
-    if (length - blocks > 8) h3 ^= mix(lastWord(bytes, blocks + 8), C3, 17, C4)
-    if (length - blocks > 12) h4 ^= mix(lastWord(bytes, blocks + 12), C4, 18, C1)
-  }
-  h1 ^= length
-  h2 ^= length
-  h3 ^= length
-  h4 ^= length
-  h1 = (h1 + h2 + h3 + h4) | 0
-  h2 = finish((h2 + h1) | 0)
-  h3 = finish((h3 + h1) | 0)
-  h4 = finish((h4 + h1) | 0)
-  h1 = finish(h1)
-  h1 = (h1 + h2 + h3 + h4) | 0
-  into[0] = h1
-  into[1] = h2 + h1
-  into[2] = h3 + h1
-  into[3] = h4 + h1
-}
-
-const C1 = 0x239b961b
-const C2 = 0xab0e9789
-const C3 = 0x38b34ae5
-const C4 = 0xa1e38b93
-
-function word(bytes: Uint8Array, at: number): number {
-  return (
-    (bytes[at] as number) |
-    ((bytes[at + 1] as number) << 8) |
-    ((bytes[at + 2] as number) << 16) |
-    ((bytes[at + 3] as number) << 24)
-  )
-}
-
-function lastWord(bytes: Uint8Array, at: number): number {
-  const left = bytes.length - at
-  return (
-    (bytes[at] as number) |
-    (left > 1 ? (bytes[at + 1] as number) << 8 : 0) |
-    (left > 2 ? (bytes[at + 2] as number) << 16 : 0) |
-    (left > 3 ? (bytes[at + 3] as number) << 24 : 0)
-  )
-}
-
-function mix(k: number, by: number, bits: number, then: number): number {
-  return Math.imul(rotate(Math.imul(k, by), bits), then)
-}
-
-function rotate(x: number, bits: number): number {
-  return (x << bits) | (x >>> (32 - bits))
-}
-
-function finish(h: number): number {
-  let x = h ^ (h >>> 16)
-  x = Math.imul(x, 0x85ebca6b)
-  x ^= x >>> 13
-  x = Math.imul(x, 0xc2b2ae35)
-  return x ^ (x >>> 16)
 }

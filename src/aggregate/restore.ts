@@ -7,6 +7,7 @@ import type { Decoder } from '../kafka/codec.ts'
 import type { Kafka, ReadRecord, TopicPartition } from '../kafka/port.ts'
 import type { Log } from '../log.ts'
 import type { TopicNames } from '../topics.ts'
+import { blankContribution } from './contribution.ts'
 import type { Counting } from './decode.ts'
 import { type Position, readOffsets, type StoredPosition } from './offsets.ts'
 import { createRemembered, type RememberedSessions } from './remembered.ts'
@@ -231,7 +232,7 @@ async function presentSessions(
   signal: AbortSignal,
 ): Promise<RememberedSessions> {
   const sessions = createRemembered()
-  const present = { revision: 1, series: 0, started: 0, ended: 0, durationMs: 0, transfer: 0, containment: 0 }
+  const present = { ...blankContribution(), revision: 1 }
   await kafka.readToEnd(
     { topic: names.sessions, partition },
     ({ key, value }) => {
@@ -245,12 +246,12 @@ async function presentSessions(
 }
 
 /** @param take What becomes of each point; it is restored by default. */
-export async function restorePoints(
-  parts: Pick<RestoreParts, 'kafka' | 'names' | 'points' | 'log'>,
+export async function restorePoints<P extends RestoredPoint>(
+  parts: Pick<RestoreParts, 'kafka' | 'names' | 'log'> & { readonly points: Decoder<P> },
   partition: number,
   state: PartitionState,
   signal: AbortSignal,
-  take: (point: RestoredPoint) => void = point => state.restorePoint(point),
+  take: (point: P) => void = point => state.restorePoint(point),
 ): Promise<void> {
   const { names, points, log } = parts
   const topic = names.series

@@ -1,6 +1,6 @@
 /**
  * Everything the aggregator knows of one partition number, as plain state: which minutes hold what, what every session was counted as, and which
- * messages and events have been counted.
+ * messages and events have been counted. The sketches of a minute are no state: they are drawn from the sessions that it counts.
  *
  * No time, no Kafka. Records go in, in the order of their topics; changed cells, sessions and keys come out. The table is that of a recount: of the newest
  * record of each session and of the first record of each message and event, in offset order. Revisions decide nothing.
@@ -8,8 +8,10 @@
 import { MEASURES, type SeriesPoint } from '../records.ts'
 import type { CellTable } from './cells.ts'
 import { createCells } from './cells.ts'
+import { type CellSketches, createCellSketches } from './cell-sketches.ts'
 import type { Contribution, CountedEvent, CountedMessage, CountedSession } from './contribution.ts'
 import {
+  blankContribution,
   COUNT,
   contributionOf,
   isRealTime,
@@ -21,16 +23,18 @@ import {
   transferAt,
 } from './contribution.ts'
 import { chunkOfKey, type CountedKeys, createCounted } from './counted.ts'
+import { createMembers, ENDED, STARTED } from './members.ts'
 import type { RememberedSessions } from './remembered.ts'
 import { createRemembered } from './remembered.ts'
 import type { SeriesTable } from './series.ts'
 import { createSeriesTable } from './series.ts'
-import { readStateRecord, STATE_HEAD, writeStateRecord } from './state-record.ts'
+import { readStateRecord, stateRecordBytes, writeStateRecord } from './state-record.ts'
 
 export interface PartitionState {
   readonly series: SeriesTable
   readonly cells: CellTable
   readonly sessions: RememberedSessions
+  readonly sketches: CellSketches
   /** Messages and events that have been counted. */
   readonly counted: CountedKeys
   /** A record of the sessions topic, in offset order: it is the session from now on. Null withdraws the session, and so does one of a test. */
@@ -138,7 +142,11 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
   const counted = createCounted()
   const changedSessions = new Map<number, Buffer>()
   const seen = new Map<number, { atMs: number; n: number }>()
-  const old: Contribution = { revision: 0, series: 0, started: 0, ended: 0, durationMs: 0, transfer: 0, containment: 0 }
+  const members = createMembers()
+  const sketches = createCellSketches(cells, sessions, members)
+  const old = blankContribution()
+  /** Whether `members` are those of the cells and sessions as they are. Both are renumbered and restored without them. */
+  let areLinked = true
   let horizon = NO_MINUTE
   let timeMs: number | null = null
   let newestMinute = NO_MINUTE
@@ -153,16 +161,33 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
     return cell
   }
 
-  function add(of: Contribution): void {
+  function link(): void {
+    if (areLinked) return
+    areLinked = true
+    members.clear()
+    const of = blankContribution()
+    for (let session = 0; session < sessions.size; session++) {
+      if (sessions.revision(session) === 0) continue
+      sessions.read(session, of)
+      const start = cells.find(of.series, of.started)
+      if (start >= 0) members.add(start, STARTED, session)
+      const end = cells.find(of.series, of.ended)
+      if (end >= 0) members.add(end, ENDED, session)
+    }
+  }
+
+  function add(of: Contribution, session: number): void {
     const start = cellOf(of.series, of.started)
     if (start >= 0) {
       cells.add(start, COUNT.sessions, 1)
       cells.add(start, of.containment, 1)
+      members.add(start, STARTED, session)
     } else if (of.started !== NO_MINUTE) late++
     const end = of.ended === of.started ? start : cellOf(of.series, of.ended)
     if (end >= 0) {
       cells.add(end, COUNT.sessions_ended, 1)
       cells.addDuration(end, of.durationMs)
+      members.add(end, ENDED, session)
     }
     const transfer = cellOf(of.series, of.transfer)
     if (transfer >= 0) cells.add(transfer, COUNT.agent_transfers, 1)
@@ -172,10 +197,12 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
    * Takes a contribution back where it stands. A cell that is not there any more (its topic did not hold it as long as the contribution) is not made for it,
    * and no count falls below zero.
    */
-  function takeBack(of: Contribution): void {
+  function takeBack(of: Contribution, session: number): void {
     const start = cells.find(of.series, of.started)
+    if (start >= 0) members.remove(start, STARTED, session)
     if (start >= 0 && take(start, COUNT.sessions)) take(start, of.containment)
     const end = cells.find(of.series, of.ended)
+    if (end >= 0) members.remove(end, ENDED, session)
     if (end >= 0 && take(end, COUNT.sessions_ended)) {
       // Older versions counted negative durations.
       const counted = of.durationMs < 0 ? of.durationMs : Math.min(of.durationMs, Math.max(0, cells.durationMs(end)))
@@ -192,7 +219,7 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
   }
 
   function withdraw(session: number, key: Buffer): void {
-    takeBack(sessions.read(session, old))
+    takeBack(sessions.read(session, old), session)
     sessions.withdraw(session)
     changedSessions.set(session, key)
   }
@@ -200,7 +227,7 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
   function recordOf(session: number): Buffer {
     const contribution = sessions.read(session, old)
     const seriesKey = Buffer.from(series.get(contribution.series).key)
-    const record = Buffer.allocUnsafe(STATE_HEAD + seriesKey.length)
+    const record = Buffer.allocUnsafe(stateRecordBytes(contribution, seriesKey))
     writeStateRecord(record, 0, contribution, sessions.wasTransferTold(session), seriesKey)
     return record
   }
@@ -227,6 +254,7 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
     horizon = next
     cells.forgetBefore(horizon)
     sessions.forgetBefore(horizon)
+    areLinked = false
   }
 
   return {
@@ -235,8 +263,13 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
     sessions,
     counted,
     changedSessions,
+    get sketches() {
+      link()
+      return sketches
+    },
 
     session(key, session) {
+      link()
       const known = sessions.find(key)
       const counts = known >= 0 && sessions.revision(known) > 0
       if (session === null || (session.is_test === true && !includeTest)) {
@@ -254,8 +287,8 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
       const number = sessions.at(key)
       const changes = !counts || !sameCounts(sessions.read(number, old), next)
       if (changes) {
-        if (counts) takeBack(old)
-        add(next)
+        if (counts) takeBack(old, number)
+        add(next, number)
       }
       if (known < 0) see(0, next.series, session.started_at)
       // A session that was handed over, taken back and handed over again is told once.
@@ -337,10 +370,12 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
       if (value === null) {
         const known = sessions.find(key)
         if (known >= 0) sessions.withdraw(known)
+        areLinked = false
         return
       }
       const { contribution, told } = readStateRecord(value, series)
       part?.(contribution)
+      areLinked = false
       const number = sessions.at(key)
       sessions.put(number, contribution)
       if (told) sessions.tellTransfer(number)
@@ -368,6 +403,7 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
         ...ofMessages.map(n => (keep.messages ? n : 0)),
         keep.events ? point.events : 0,
       ]
+      areLinked = false
       cells.restore(cell, point.revision, counts, keep.sessions ? point.duration_ms : 0)
     },
 

@@ -110,6 +110,6 @@ export function* labelValues(query: ValueQuery, store: SeriesStore, completeness
 
 /** The measures with what they mean; `additive`: values of several buckets or series may be added up. */
 export const MEASURE_LIST = SERIES_MEASURES.map(name => {
-  const { unit, meaning, of } = MEASURE_TABLE[name]
-  return { name, unit, meaning, additive: of === undefined }
+  const { unit, meaning, of, sketch } = MEASURE_TABLE[name]
+  return { name, unit, meaning, additive: of === undefined && sketch === undefined }
 })

@@ -1,8 +1,11 @@
 /**
  * What `/v1/series` can be asked for: the counts of the points as they are, and measures that are made of sums of them. A measure is made once all sums
- * are known, so that a rate over a day, a group or a rolling window is that of all its sessions, not a mean of rates.
+ * are known, so that a rate over a day, a group or a rolling window is that of all its sessions, not a mean of rates. Percentiles and users come of sketches, which are
+ * merged instead (`sketches.ts`).
  */
 import type { Measure } from '../records.ts'
+import type { Sketch } from './sketch-pool.ts'
+import { SKETCH_VALUES } from './sketches.ts'
 
 /** What a measure needs to be known: the kind of record that it counts, or sessions of which transfers to a person are known. */
 export type Kind = 'session' | 'transfer' | 'message' | 'event'
@@ -18,6 +21,8 @@ export interface MeasureSpec {
    * Absent: the sum of its one column. Such values add up over buckets and series.
    */
   readonly of?: (...sums: number[]) => number | null
+  /** The measure is read out of a sketch: which of `SKETCH_VALUES`. Its column only says whether there is something to count. */
+  readonly sketch?: { readonly name: Sketch; readonly at: number }
 }
 
 const ratio = (part: number, whole: number): number | null => (whole === 0 ? null : part / whole)
@@ -76,9 +81,31 @@ const MADE = {
   },
 } satisfies Record<string, MeasureSpec & { of: (...sums: [number, number, number]) => number | null }>
 
-export type SeriesMeasure = keyof typeof COUNTS | keyof typeof MADE
+const percentile = (quantile: (typeof SKETCH_VALUES.duration_sketch)[number]): MeasureSpec => ({
+  unit: 'ms',
+  meaning: `Time from start to end that ${quantile * 100} % of the sessions with an end do not exceed, within 1 %, at their end`,
+  kind: 'session',
+  columns: ['sessions_ended'],
+  sketch: { name: 'duration_sketch', at: SKETCH_VALUES.duration_sketch.indexOf(quantile) },
+})
 
-export const MEASURE_TABLE: Readonly<Record<SeriesMeasure, MeasureSpec>> = { ...COUNTS, ...MADE }
+const SKETCHED = {
+  duration_p50_ms: percentile(0.5),
+  duration_p90_ms: percentile(0.9),
+  duration_p95_ms: percentile(0.95),
+  duration_p99_ms: percentile(0.99),
+  users: {
+    unit: 'count',
+    meaning: 'Different users (user_id) of sessions, at their start: exact up to some thousands, else within about 1 %',
+    kind: 'session',
+    columns: ['sessions'],
+    sketch: { name: 'users_sketch', at: 0 },
+  },
+} satisfies Record<string, MeasureSpec>
+
+export type SeriesMeasure = keyof typeof COUNTS | keyof typeof MADE | keyof typeof SKETCHED
+
+export const MEASURE_TABLE: Readonly<Record<SeriesMeasure, MeasureSpec>> = { ...COUNTS, ...MADE, ...SKETCHED }
 
 export const SERIES_MEASURES = Object.keys(MEASURE_TABLE) as SeriesMeasure[]
 

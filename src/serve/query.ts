@@ -7,7 +7,9 @@ import { type Edges, edgeSteps, isoIn } from './buckets.ts'
 import { MEASURE_TABLE, type MeasureSpec, type SeriesMeasure, valueOf } from './measures.ts'
 import { invalidParameter } from './parameters.ts'
 import { type Completeness, leastOf, type Reading, readingOf, type StreamFilter, streamsOf } from './reading.ts'
-import { columnsOf, MOST_POINTS, type SeriesQuery } from './series-query.ts'
+import { columnsOf, MOST_POINTS, type SeriesQuery, sketchesOf } from './series-query.ts'
+import type { Sketch } from './sketch-pool.ts'
+import { createSketchReader, type SketchAnswer, sketchBucketsCost, sketchCost } from './sketches.ts'
 import { sortSteps, type Steps } from '../slices.ts'
 import { LABELS, type Label, type SeriesStore, type StoredSeries } from './store.ts'
 
@@ -68,19 +70,27 @@ export function* answerQuery(query: SeriesQuery, store: SeriesStore, completenes
   const series: AnsweredSeries[] = []
   const names: string[] = []
   const iso = (atMs: number | null) => (atMs === null ? null : isoIn(zone, atMs))
+  const sketches = createSketchReader(cut, window)
   for (const group of groups) {
     const gather = yield* gathererOf(group.series, reading, edges)
+    const sketched = new Map<Sketch, readonly SketchAnswer[]>()
     for (const measure of measures) {
       const spec = MEASURE_TABLE[measure]
       const { columns, known } = yield* gather(spec)
       const read = yield* reading.of(spec.kind, group.streams, edges)
       for (let at = 0; at < known.length; at++) if (read.marks[at] === 1) known[at] = 1
-      const values = yield* rolled(spec, columns, known, window, first)
+      const { sketch } = spec
+      if (sketch && !sketched.has(sketch.name)) sketched.set(sketch.name, yield* sketches.read(sketch.name, group.series))
+      const answer = sketch && sketched.get(sketch.name)?.[sketch.at]
+      const summed = yield* rolled(spec, columns, known, window, first)
+      // What was not read is null, whatever sketches there are.
+      const values = answer ? answer.values.map((value, at) => (summed[at] === null ? null : value)) : summed
+      const whole = answer ? answer.whole : yield* total(spec, columns, first)
       const labels = measures.length === 1 ? group.labels : { ...group.labels, measure }
       series.push({
         labels,
         values,
-        sum: known.includes(1, first) ? yield* total(spec, columns, first) : null,
+        sum: known.includes(1, first) ? whole : null,
         ...summary(values),
         complete_until: iso(read.completeUntil),
       })
@@ -120,6 +130,8 @@ interface Group {
 function* groupsOf(query: SeriesQuery, store: SeriesStore, edges: readonly number[]): Steps<Group[]> {
   const { groupBy, filters, window } = query
   const columns = columnsOf(query).size
+  const sketches = [...sketchesOf(query)]
+  const [beginMs = 0, endMs = 0] = [edges[0], edges.at(-1)]
   const wanted = LABELS.flatMap(label => (filters[label] ? [{ label, values: new Set(filters[label]) }] : []))
   const groups = new Map<string, Group>()
   const groupFor = (labels: Group['labels']): Group => {
@@ -129,7 +141,7 @@ function* groupsOf(query: SeriesQuery, store: SeriesStore, edges: readonly numbe
       const own = picked(labels, groupBy)
       group = { labels: own, streams: [streamsOf(filters, own)], series: [] }
       groups.set(key, group)
-      afford(edges.length)
+      afford(edges.length * columns + sketches.length * sketchBucketsCost(edges.length))
     }
     return group
   }
@@ -137,7 +149,7 @@ function* groupsOf(query: SeriesQuery, store: SeriesStore, edges: readonly numbe
   let visited = 0
   const afford = (more: number) => {
     scanned += more
-    if (scanned * columns <= MOST_SCANNED) return
+    if (scanned <= MOST_SCANNED) return
     const name = window > 1 && window > edges.length / 2 ? 'rolling' : groups.size > 1 ? 'group_by' : 'from'
     throw invalidParameter(
       name,
@@ -149,7 +161,8 @@ function* groupsOf(query: SeriesQuery, store: SeriesStore, edges: readonly numbe
     if (++visited % 512 === 0) yield
     if (!wanted.every(({ label, values }) => values.has(series.labels[label]))) continue
     groupFor(series.labels).series.push(series)
-    afford(series.cellsIn(edges[0] ?? 0, edges.at(-1) ?? 0))
+    afford(series.cellsIn(beginMs, endMs) * columns)
+    for (const sketch of sketches) afford(sketchCost(sketch, series, beginMs, endMs))
   }
   if (groups.size > MOST_SERIES && query.top === null)
     throw invalidParameter(
@@ -171,6 +184,7 @@ function* topOf(query: SeriesQuery, { edges, first }: Edges, groups: Group[], re
   const spec = MEASURE_TABLE[query.measures[0] ?? 'sessions']
   if (top === null || groupBy.length === 0 || groups.length <= top) return groups
   const range = [edges[first] ?? 0, edges.at(-1) ?? 0]
+  const sketches = createSketchReader({ edges: range, first: 0 }, 1)
   const sized: { group: Group; size: number }[] = []
   const rest: Group = { labels: Object.fromEntries(groupBy.map(label => [label, OTHER])), streams: [], series: [] }
   const streams: StreamFilter[] = []
@@ -179,12 +193,18 @@ function* topOf(query: SeriesQuery, { edges, first }: Edges, groups: Group[], re
     for (const each of group.streams) streams.push(each)
   }
   for (const group of groups) {
-    const gather = yield* gathererOf(group.series, reading, range)
-    const { columns } = yield* gather(spec)
+    const { sketch } = spec
+    let size: number | null
+    if (sketch) size = (yield* sketches.read(sketch.name, group.series))[sketch.at]?.whole ?? null
+    else {
+      const gather = yield* gathererOf(group.series, reading, range)
+      const { columns } = yield* gather(spec)
+      size = yield* total(spec, columns, 0)
+    }
     yield
     // A channel that is called `other` itself can only be part of the rest: two series with one name would be told from each other by nobody.
     if (groupBy.every(label => group.labels[label] === OTHER)) intoRest(group)
-    else sized.push({ group, size: (yield* total(spec, columns, 0)) ?? -1 })
+    else sized.push({ group, size: size ?? -1 })
   }
   const sorted = yield* sortSteps(sized, (a, b) => b.size - a.size)
   for (const { group } of sorted.slice(top)) intoRest(group)

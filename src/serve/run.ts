@@ -15,6 +15,7 @@ import type { Watermarks } from '../watermark.ts'
 import { type AlertStore, createAlertStore } from './alerts.ts'
 import type { Serve } from './api.ts'
 import type { RoleHealth } from './http.ts'
+import { SKETCHES } from './sketch-pool.ts'
 import { createStore, LABELS } from './store.ts'
 
 export interface ServerOptions {
@@ -52,7 +53,7 @@ export function startServer(options: ServerOptions): RunningServer {
   const follower = startFollower({
     ...options,
     role: 'server',
-    fields: ['series_key', ...LABELS, 'bucket_start', 'revision', ...MEASURES],
+    fields: ['series_key', ...LABELS, 'bucket_start', 'revision', ...MEASURES, ...SKETCHES],
     onPoint(point) {
       pointsRead.inc()
       store.put(point)

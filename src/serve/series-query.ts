@@ -129,6 +129,10 @@ function windowOf(text: string | undefined, bucket: Bucket): number {
   return window
 }
 
+/** Sketches of the points that the query looks at, each once. */
+export const sketchesOf = ({ measures }: Pick<SeriesQuery, 'measures'>) =>
+  new Set(measures.flatMap(measure => MEASURE_TABLE[measure].sketch?.name ?? []))
+
 /** Columns of the points that the query looks at, each once. */
 export const columnsOf = ({ measures }: Pick<SeriesQuery, 'measures'>) =>
   new Set(measures.flatMap(measure => MEASURE_TABLE[measure].columns))

@@ -1,8 +1,9 @@
 /**
  * The series as the topic tells them, in memory: each series holds its minutes in order in typed arrays, one column a measure. A column that
- * only ever was 0 takes no room, and counts take four bytes until one needs more.
+ * only ever was 0 takes no room, and counts take four bytes until one needs more. Sketches are in a pool beside them (`sketch-pool.ts`).
  */
 import { MEASURES, type Measure, type SeriesPoint } from '../records.ts'
+import { createSketchPool, NO_SKETCH, type Sketch, SKETCHES, type SketchPool } from './sketch-pool.ts'
 import type { Steps } from '../slices.ts'
 
 export const LABELS = ['vendor', 'account', 'bot_id', 'channel', 'language'] as const
@@ -13,7 +14,7 @@ const MINUTE_MS = 60_000
 const FIRST_CAPACITY = 8
 
 /** What the store takes of a point. */
-export type PointValues = Pick<SeriesPoint, 'series_key' | Label | 'bucket_start' | 'revision' | Measure>
+export type PointValues = Pick<SeriesPoint, 'series_key' | Label | 'bucket_start' | 'revision' | Measure | Sketch>
 
 export interface SeriesStore {
   /**
@@ -45,7 +46,21 @@ export interface StoredSeries {
    * @param present Set to 1 for every bucket in which the series has a minute, also one that counts 0.
    */
   addInto(measure: Measure, edges: ArrayLike<number>, sums: Float64Array, present: Uint8Array): Steps<void>
+  /** Hands the sketch of each minute that counts sessions of its kind to its bucket. As `addInto`. */
+  sketchesInto(sketch: Sketch, edges: ArrayLike<number>, take: TakeSketch): Steps<void>
+  /** How many words the sketches of the minutes in `[fromMs, untilMs)` hold, about. */
+  sketchWordsIn(sketch: Sketch, fromMs: number, untilMs: number): number
 }
+
+/**
+ * @param counted Sessions of the minute that the sketch speaks for.
+ * @param words Where the sketch is, from `place` on (`sketch-pool.ts`): valid until this returns.
+ * @param place `NO_SKETCH`: the minute has none; it was written by an older version.
+ */
+export type TakeSketch = (bucket: number, counted: number, words: Uint32Array, place: number) => void
+
+/** The measure that says how many sessions a sketch speaks for. */
+const COUNTED: Readonly<Record<Sketch, Measure>> = { duration_sketch: 'sessions_ended', users_sketch: 'sessions' }
 
 /** Minutes that are added between two pauses. */
 const CELLS_A_STEP = 4096
@@ -99,6 +114,8 @@ function createSeries(of: PointValues): Stored {
   let minutes = new Int32Array(FIRST_CAPACITY)
   let revisions = new Uint32Array(FIRST_CAPACITY)
   const columns: (Column | null)[] = MEASURES.map(() => null)
+  /** Of each sketch its place in the pool, beside `minutes`; null while there is none. */
+  const sketches = new Map<Sketch, { places: Uint32Array; readonly pool: SketchPool }>()
 
   function grow(): void {
     const capacity = Math.ceil(minutes.length * 1.5)
@@ -108,12 +125,14 @@ function createSeries(of: PointValues): Stored {
       if (column)
         columns[index] = widened(column, column instanceof Uint32Array ? new Uint32Array(capacity) : new Float64Array(capacity))
     }
+    for (const column of sketches.values()) column.places = widened(column.places, new Uint32Array(capacity))
   }
 
   /** Moves everything from `at` on by one place, towards the end (`by` 1) or over `at` (`by` -1). */
   function shift(at: number, by: 1 | -1): void {
     const from = by === 1 ? at : at + 1
     for (const array of [minutes, revisions, ...columns]) array?.copyWithin(from + by, from, size)
+    for (const { places } of sketches.values()) places.copyWithin(from + by, from, size)
   }
 
   function write(index: number, at: number, value: number): void {
@@ -127,6 +146,47 @@ function createSeries(of: PointValues): Stored {
     columns[index] = column
   }
 
+  function writeSketch(sketch: Sketch, at: number, value: SeriesPoint[Sketch], isNew: boolean): void {
+    let column = sketches.get(sketch)
+    if (column === undefined) {
+      if (value === null) return
+      column = { places: new Uint32Array(minutes.length), pool: createSketchPool(sketch) }
+      sketches.set(sketch, column)
+    }
+    const { places, pool } = column
+    if (!isNew) pool.free(places[at] as number)
+    places[at] = pool.put(value)
+    if (pool.isLoose) pool.move(places, size)
+  }
+
+  /** Calls back for the minutes `[from, to)` of each bucket, in order, at most so many as fit between two pauses. */
+  function* eachRun(edges: ArrayLike<number>, take: (bucket: number, from: number, to: number) => void): Steps<void> {
+    const buckets = edges.length - 1
+    let bucket = 0
+    /** The next minute to take: a place in the arrays would not hold over a pause. */
+    let next = Math.ceil((edges[0] ?? 0) / MINUTE_MS)
+    for (;;) {
+      const start = lowerBound(minutes, size, next)
+      const end = Math.min(size, start + CELLS_A_STEP)
+      for (let at = start; at < end; ) {
+        const time = (minutes[at] as number) * MINUTE_MS
+        if (time >= (edges[bucket + 1] as number)) bucket = bucketOf(edges, bucket + 1, time)
+        if (bucket >= buckets) return
+        const from = at
+        const limit = (edges[bucket + 1] as number) / MINUTE_MS
+        do at++
+        while (at < end && (minutes[at] as number) < limit)
+        take(bucket, from, at)
+      }
+      if (end >= size) return
+      next = (minutes[end - 1] as number) + 1
+      yield
+    }
+  }
+
+  const cellsIn = (fromMs: number, untilMs: number) =>
+    lowerBound(minutes, size, Math.ceil(untilMs / MINUTE_MS)) - lowerBound(minutes, size, Math.ceil(fromMs / MINUTE_MS))
+
   return {
     key: of.series_key,
     labels: { vendor: of.vendor, account: of.account, bot_id: of.bot_id, channel: of.channel, language: of.language },
@@ -136,7 +196,8 @@ function createSeries(of: PointValues): Stored {
     put(point) {
       const minute = Math.floor(point.bucket_start / MINUTE_MS)
       const at = lowerBound(minutes, size, minute)
-      if (at < size && minutes[at] === minute) {
+      const isNew = at === size || minutes[at] !== minute
+      if (!isNew) {
         if (point.revision <= (revisions[at] ?? 0)) return false
       } else {
         if (size === minutes.length) grow()
@@ -146,42 +207,48 @@ function createSeries(of: PointValues): Stored {
       }
       revisions[at] = point.revision
       for (const [index, measure] of MEASURES.entries()) write(index, at, point[measure])
+      for (const sketch of SKETCHES) writeSketch(sketch, at, point[sketch], isNew)
       return true
     },
     remove(bucketStartMs) {
       const minute = Math.floor(bucketStartMs / MINUTE_MS)
       const at = lowerBound(minutes, size, minute)
       if (at >= size || minutes[at] !== minute) return false
+      for (const { places, pool } of sketches.values()) pool.free(places[at] as number)
       shift(at, -1)
       size -= 1
       return true
     },
-    cellsIn: (fromMs, untilMs) =>
-      lowerBound(minutes, size, Math.ceil(untilMs / MINUTE_MS)) - lowerBound(minutes, size, Math.ceil(fromMs / MINUTE_MS)),
-    *addInto(measure, edges, sums, present) {
+    cellsIn,
+    addInto(measure, edges, sums, present) {
       const index = MEASURES.indexOf(measure)
-      const buckets = edges.length - 1
-      let bucket = 0
-      /** The next minute to take: a place in the arrays would not hold over a pause. */
-      let from = Math.ceil((edges[0] ?? 0) / MINUTE_MS)
-      for (;;) {
+      return eachRun(edges, (bucket, from, to) => {
+        present[bucket] = 1
         const column = columns[index]
-        const start = lowerBound(minutes, size, from)
-        const end = Math.min(size, start + CELLS_A_STEP)
-        for (let at = start; at < end; at++) {
-          const time = (minutes[at] ?? 0) * MINUTE_MS
-          if (time >= (edges[bucket + 1] ?? 0)) bucket = bucketOf(edges, bucket + 1, time)
-          if (bucket >= buckets) return
-          present[bucket] = 1
-          if (column) sums[bucket] = (sums[bucket] ?? 0) + (column[at] ?? 0)
+        if (!column) return
+        let sum = 0
+        for (let at = from; at < to; at++) sum += column[at] as number
+        sums[bucket] = (sums[bucket] as number) + sum
+      })
+    },
+    sketchesInto(sketch, edges, take) {
+      const index = MEASURES.indexOf(COUNTED[sketch])
+      return eachRun(edges, (bucket, from, to) => {
+        const { places, pool } = sketches.get(sketch) ?? {}
+        for (let at = from; at < to; at++) {
+          const counted = columns[index]?.[at] ?? 0
+          if (counted > 0) take(bucket, counted, pool?.words ?? NO_WORDS, places?.[at] ?? NO_SKETCH)
         }
-        if (end >= size) return
-        from = (minutes[end - 1] ?? 0) + 1
-        yield
-      }
+      })
+    },
+    sketchWordsIn(sketch, fromMs, untilMs) {
+      const words = sketches.get(sketch)?.pool.size ?? 0
+      return size === 0 ? 0 : Math.ceil((words * cellsIn(fromMs, untilMs)) / size)
     },
   }
 }
+
+const NO_WORDS = new Uint32Array(1)
 
 /** The bucket, from `low` on, in which a time at or after `edges[low]` lies; the number of buckets where it lies behind all. */
 function bucketOf(edges: ArrayLike<number>, low: number, time: number): number {

@@ -38,6 +38,8 @@ export interface Harness {
   table(): Promise<Table>
   /** A point of the same minute in its next revision, with counts that are wrong. */
   spoilt(point: Buffer): Buffer
+  /** A point of the same minute in its next revision, as a version without sketches would write it. */
+  aged(point: Buffer): Buffer
   /** The same from what was fed. */
   expected(): Table
   close(): Promise<void>
@@ -174,6 +176,11 @@ export async function harness(stack: { brokers: string; registry: string }, part
         messages_bot: messages_bot + 5,
         events: 0,
       })
+    },
+
+    aged(point) {
+      const right = decoder.decode(point)
+      return seriesPoints.encode({ ...right, revision: right.revision + 1, duration_sketch: null, users_sketch: null })
     },
 
     async table() {

@@ -89,6 +89,7 @@ export function makeSession(r: Random, id: string, revision: number, fromMs: num
     containment: r.pick<Containment>(CONTAINMENTS),
     interactive: null,
     transferred_at: r.chance(0.3) ? started_at + r.int(300_000) : null,
+    user_id: r.chance(0.2) ? null : `user-${r.int(8)}`,
     is_test: r.pick([null, false, false, true]),
   }
 }

@@ -1,18 +1,22 @@
 import { describe, expect, test } from 'vitest'
-import { COUNT, minuteOf, startOfMinute } from '../../src/aggregate/contribution.ts'
+import { blankContribution, COUNT, minuteOf, startOfMinute } from '../../src/aggregate/contribution.ts'
 import { chunkKey, createCounted } from '../../src/aggregate/counted.ts'
-import { STATE_HEAD, writeStateRecord } from '../../src/aggregate/state-record.ts'
+import { stateRecordBytes, writeStateRecord } from '../../src/aggregate/state-record.ts'
 import type { PartitionState, RestoredPoint } from '../../src/aggregate/state.ts'
 import { createState } from '../../src/aggregate/state.ts'
-import { type Event, MEASURES, type Message, type Session } from '../../src/records.ts'
+import { type Event, MEASURES, type Message, type SeriesPoint, type Session } from '../../src/records.ts'
 import { makeEvent, makeMessage, makeSession, type Random, random } from './make.ts'
 import { recount, tableOf } from './recount.ts'
 
 const T = (time: string) => Date.parse(`2026-11-01T${time}Z`)
 const DAY_MS = 86_400_000
 
+type Published = RestoredPoint & Pick<SeriesPoint, 'series_key' | 'duration_sketch' | 'users_sketch'>
+
+const copyOf = (bytes: Buffer | null) => bytes && Buffer.from(bytes)
+
 /** The state's cells as the points that would be published. */
-function pointsOf(state: PartitionState): (RestoredPoint & { series_key: string })[] {
+function pointsOf(state: PartitionState): Published[] {
   return Array.from({ length: state.cells.size }, (_, cell) => {
     const { key, ...series } = state.series.get(state.cells.seriesOf(cell))
     const measures = MEASURES.map(m => [
@@ -25,6 +29,8 @@ function pointsOf(state: PartitionState): (RestoredPoint & { series_key: string 
       bucket_start: startOfMinute(state.cells.minuteOf(cell)),
       revision: state.cells.revision(cell),
       ...(Object.fromEntries(measures) as Record<(typeof MEASURES)[number], number>),
+      duration_sketch: copyOf(state.sketches.durations(cell)),
+      users_sketch: copyOf(state.sketches.users(cell)),
     }
   })
 }
@@ -36,17 +42,9 @@ function publishTo(topic: Map<string, Buffer>, state: PartitionState): void {
       topic.delete(key.toString())
       continue
     }
-    const contribution = state.sessions.read(session, {
-      revision: 0,
-      series: 0,
-      started: 0,
-      ended: 0,
-      durationMs: 0,
-      transfer: 0,
-      containment: 0,
-    })
+    const contribution = state.sessions.read(session, blankContribution())
     const series = Buffer.from(state.series.get(contribution.series).key)
-    const value = Buffer.alloc(STATE_HEAD + series.length)
+    const value = Buffer.alloc(stateRecordBytes(contribution, series))
     writeStateRecord(value, 0, contribution, state.sessions.wasTransferTold(session), series)
     topic.set(key.toString(), value)
   }

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
 import { createCells } from '../../src/aggregate/cells.ts'
-import { createRemembered, hash128 } from '../../src/aggregate/remembered.ts'
+import { blankContribution, USER } from '../../src/aggregate/contribution.ts'
+import { hash128 } from '../../src/aggregate/hash.ts'
+import { createRemembered } from '../../src/aggregate/remembered.ts'
 import { createSeriesTable, seriesKey, seriesParts } from '../../src/aggregate/series.ts'
 import { random } from './make.ts'
 
@@ -48,17 +50,23 @@ test('a million sessions take well under 200 MB, and each is found again', () =>
       durationMs: i,
       transfer: i + 2,
       containment: 1 + (i % 4),
+      user: i % 2 === 0 ? USER.known : USER.unkept,
+      userHigh: i,
+      userLow: -i,
     }
     sessions.put(sessions.at(bytes(key)), contribution)
   }
   expect(sessions.size).toBe(1_000_000)
   expect(sessions.bytes).toBeLessThan(70e6)
-  const into = { revision: 0, series: 0, started: 0, ended: 0, durationMs: 0, transfer: 0, containment: 0 }
+  const into = blankContribution()
   for (const i of [0, 1, 499_999, 999_999]) {
     expect(sessions.read(sessions.find(bytes(keys[i] as string)), into)).toMatchObject({
       started: i,
       durationMs: i,
       containment: 1 + (i % 4),
+      user: i % 2 === 0 ? USER.known : USER.unkept,
+      userHigh: i,
+      userLow: 0 - i,
     })
   }
   expect(sessions.find(bytes('botmaker:acme:unknown'))).toBe(-1)

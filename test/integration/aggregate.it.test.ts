@@ -2,8 +2,10 @@ import { randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, inject, test } from 'vitest'
 import { type AggregateMetrics, type Aggregator, type AggregatorParts, startAggregator } from '../../src/aggregate/run.ts'
 import { systemClock } from '../../src/clock.ts'
+import { chunkOfKey } from '../../src/aggregate/counted.ts'
+import { rebuild } from '../../src/aggregate/rebuild.ts'
 import { partitionOf } from '../../src/kafka/partition.ts'
-import type { WrittenRange } from '../../src/kafka/port.ts'
+import type { WriteRecord, WrittenRange } from '../../src/kafka/port.ts'
 import { aggregateTransactionalId } from '../../src/topics.ts'
 import type { Harness, Item } from '../aggregate/harness.ts'
 import { harness } from '../aggregate/harness.ts'
@@ -113,6 +115,65 @@ test('who starts again goes on where it stopped, writes nothing twice, and takes
   await feedAll(h, r, items.slice(150))
   await h.caughtUp()
   expect(await h.table()).toEqual(h.expected())
+})
+
+describe('an installation of before there were sketches', () => {
+  const recordsOf = async (h: Harness, topic: string, partition: number) => {
+    const newest = new Map<string, WriteRecord>()
+    await h.kafka.readToEnd({ topic, partition }, ({ key, value }) => {
+      newest.set(String(key), { key: key && Buffer.from(key), value: value && Buffer.from(value) })
+    })
+    return [...newest.values()].filter(({ value }) => value !== null)
+  }
+
+  /** A contribution in layout 1: without the user. */
+  const aged = (value: Buffer): Buffer => {
+    const flags = value[1] as number
+    const old = Buffer.concat([value.subarray(0, 26), value.subarray((flags & 0x10) === 0 ? 26 : 34)])
+    old[0] = 1
+    old[1] = flags & ~0x30
+    return old
+  }
+
+  test('is counted on from; what it wrote has no users until rebuild has counted it again', async () => {
+    const h = await start()
+    const r = random(19)
+    const items = history(r, 80, T('00:00:00'))
+    const first = aggregate(h)
+    await feedAll(h, r, items.slice(0, 150))
+    await h.caughtUp()
+    await first.stop()
+    await h.points() // from now on the points' schema is known
+    for (let partition = 0; partition < h.partitions; partition++) {
+      const points = await recordsOf(h, h.names.series, partition)
+      const state = await recordsOf(h, h.names.aggregateState, partition)
+      const contributions = state.filter(({ key }) => key !== null && chunkOfKey(key) === null)
+      const age = (records: WriteRecord[], old: (value: Buffer) => Buffer) =>
+        records.map(({ key, value }) => ({ key, value: value && old(value) }))
+      await h.feedRaw(
+        h.names.series,
+        partition,
+        age(points, point => h.aged(point)),
+      )
+      await h.feedRaw(h.names.aggregateState, partition, age(contributions, aged))
+    }
+
+    const second = aggregate(h)
+    await feedAll(h, r, items.slice(150))
+    await h.caughtUp()
+    await second.stop()
+    const countsOf = (table: Awaited<ReturnType<Harness['table']>>) =>
+      Object.fromEntries(Object.entries(table).map(([at, row]) => [at, row.slice(0, -1)]))
+    expect(countsOf(await h.table())).toEqual(countsOf(h.expected()))
+    expect(await h.table()).not.toEqual(h.expected())
+
+    const signal = new AbortController().signal
+    const rebuilding = rebuild({ ...h, groupId: h.names.series, fromMs: null, clock: systemClock, signal })
+    let written = 0
+    for await (const { points } of rebuilding) written += points
+    expect(await h.table()).toEqual(h.expected())
+    expect(written).toBeGreaterThan(0)
+  })
 })
 
 test('counters of what is new count nothing again after a restart', async () => {

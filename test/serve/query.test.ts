@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { binOf, createDurations } from '../../src/duration-sketch.ts'
 import { FlowError } from '../../src/errors.ts'
 import { bodyOf } from '../../src/serve/answer.ts'
 import { answerQuery } from '../../src/serve/query.ts'
@@ -6,6 +7,7 @@ import type { Completeness } from '../../src/serve/reading.ts'
 import { parseQuery } from '../../src/serve/series-query.ts'
 import { finish } from '../../src/slices.ts'
 import { createStore } from '../../src/serve/store.ts'
+import { createUsers } from '../../src/users-sketch.ts'
 import { completenessOf, nothingRead, point, seeded, T } from './points.ts'
 
 const NOW = T('2026-11-02T12:34:56Z')
@@ -696,4 +698,79 @@ test('many rows are written in pieces, none lost, and too many are refused befor
   expect(rows.every(({ time }, at) => at === 0 || time >= (rows[at - 1]?.time ?? ''))).toBe(true)
   expect(() => ask(store, { ...month, bucket: '15m' })).toThrow('at most 250000 rows')
   expect(ask(store, { ...month, bucket: '15m', shape: 'series' }).data.series).toHaveLength(700)
+})
+
+describe('percentiles and users', () => {
+  const durations = (...ms: number[]) => {
+    const sketch = createDurations()
+    for (const each of ms) sketch.add(binOf(each), 1)
+    return { sessions_ended: ms.length, duration_sketch: Buffer.from(sketch.encode()) }
+  }
+  const users = (...ids: number[]) => {
+    const sketch = createUsers()
+    for (const id of ids) sketch.add(id, id)
+    return { sessions: ids.length, users_sketch: Buffer.from(sketch.encode()) }
+  }
+  const store = () =>
+    storeOf(
+      { at: '2026-11-01T00:10:00Z', bot_id: 'b1', ...durations(1_000, 2_000, 3_000), ...users(1, 2, 2) },
+      { at: '2026-11-01T01:10:00Z', bot_id: 'b1', ...durations(50_000), ...users(2, 3) },
+      { at: '2026-11-01T01:20:00Z', bot_id: 'b2', ...durations(60_000, 70_000), ...users(1, 9, 8, 7) },
+    )
+  const asked = (parameters: object, of = store()) =>
+    ask(of, { ...threeHours, ...parameters }, allRead).data.series.map(({ labels, values, sum }) => {
+      const rounded = (value: number | null) => value && Number(value.toPrecision(1))
+      return { ...labels, values: values.map(rounded), sum: rounded(sum) }
+    })
+
+  test('are of all sessions of a bucket, group, window and range: who came in two of them is one user', () => {
+    expect(asked({ measure: 'users' })).toEqual([{ values: [2, 6, 0], sum: 6 }])
+    expect(asked({ measure: 'users', group_by: 'bot_id' })).toEqual([
+      { bot_id: 'b1', values: [2, 2, 0], sum: 3 },
+      { bot_id: 'b2', values: [0, 4, 0], sum: 4 },
+    ])
+    expect(asked({ measure: 'users', rolling: '2h' })).toEqual([{ values: [2, 6, 6], sum: 6 }])
+    expect(asked({ measure: 'duration_p50_ms' })).toEqual([{ values: [2_000, 60_000, null], sum: 3_000 }])
+    expect(asked({ measure: 'duration_p99_ms,duration_p50_ms', group_by: 'bot_id', bot_id: 'b1' })).toEqual([
+      { bot_id: 'b1', measure: 'duration_p99_ms', values: [2_000, 50_000, null], sum: 3_000 },
+      { bot_id: 'b1', measure: 'duration_p50_ms', values: [2_000, 50_000, null], sum: 2_000 },
+    ])
+  })
+
+  test('stand beside counts, and top sorts by what they are over the whole range', () => {
+    expect(asked({ measure: 'users,sessions', group_by: 'bot_id', top: '1' })).toEqual([
+      { bot_id: 'b2', measure: 'users', values: [0, 4, 0], sum: 4 },
+      { bot_id: 'b2', measure: 'sessions', values: [0, 4, 0], sum: 4 },
+      { bot_id: 'other', measure: 'users', values: [2, 2, 0], sum: 3 },
+      { bot_id: 'other', measure: 'sessions', values: [3, 2, 0], sum: 5 },
+    ])
+    expect(asked({ measure: 'duration_p50_ms', group_by: 'bot_id', top: '1' }).map(({ bot_id }) => bot_id)).toEqual([
+      'b2',
+      'other',
+    ])
+  })
+
+  test('are null where nothing has been read, and where an older version counted', () => {
+    const unread = completenessOf({ covered: [['2026-11-01T00:00:00Z', '2026-11-01T01:00:00Z']] })
+    const values = (measure: string, of = store(), read = unread) =>
+      ask(of, { ...threeHours, measure }, read).data.series[0]?.values.map(value => value !== null)
+    expect(values('users')).toEqual([true, true, false])
+    expect(values('users', createStore(), allRead)).toEqual([true, true, true])
+    expect(values('duration_p90_ms', createStore(), allRead)).toEqual([false, false, false])
+    const older = storeOf({ at: '2026-11-01T00:10:00Z', sessions: 3, sessions_ended: 3 })
+    expect([values('users', older, allRead), values('duration_p90_ms', older, allRead)]).toEqual([
+      [false, true, true],
+      [false, false, false],
+    ])
+  })
+
+  test('of more sketches than a query may look at are refused before they are read', () => {
+    const many = createStore()
+    const ids = Array.from({ length: 250 }, (_, i) => i + 1)
+    const crowd = users(...ids)
+    for (let at = 0; at < 22_000; at++) many.put(point({ at: T('2026-11-01T00:00:00Z') + at * 60_000, ...crowd }))
+    const day = { from: '2026-11-01', until: '2026-12-01', bucket: '1d' }
+    expect(() => ask(many, { ...day, measure: 'users' }, allRead)).toThrow(expect.objectContaining({ code: 'QUERY_INVALID' }))
+    expect(ask(many, { ...day, measure: 'users', until: '2026-11-02' }, allRead).data.series[0]?.sum).toBe(250)
+  })
 })

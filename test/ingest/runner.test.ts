@@ -7,6 +7,7 @@ import { type MemoryKafka, memoryKafka } from '../../src/conformance/memory-kafk
 import { noConnectMetrics } from '../../src/connect-metrics.ts'
 import { memoryRegistry } from '../../src/conformance/topics.ts'
 import { ERRORS, FlowError } from '../../src/errors.ts'
+import { readSpent } from '../../src/ingest/cursor.ts'
 import { openRunner, type TaskReport, type VersionedConnector } from '../../src/ingest/start.ts'
 import type { Kafka } from '../../src/kafka/port.ts'
 import { silentLog } from '../../src/log.ts'
@@ -222,4 +223,16 @@ test('a source partition that is new is read at once; one that comes from elsewh
   second.runner.start(ID)
   await until(() => second.vendor.reads > 0)
   expect(performance.now() - sinceMs).toBeGreaterThanOrEqual(1_500)
+})
+
+test('a task that is stopped tells all it has asked, so that the next one presumes nothing more', async () => {
+  const { runner, vendor, kafka } = await bench({ quota: { perMinute: 6_000 } })
+  const spent = () => readSpent(String(kafka.committed('tiny-connect-offsets').at(-1)?.value))
+  runner.start(ID)
+  await until(() => vendor.reads > 3)
+  await until(() => spent().requests.length > 0)
+  expect(spent().untold).toBeGreaterThan(0)
+  await runner.stop(ID)
+  expect(spent().untold).toBe(0)
+  expect(spent().requests.reduce((all, { count }) => all + count, 0)).toBe(vendor.reads)
 })

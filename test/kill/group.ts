@@ -67,7 +67,7 @@ const VENDORS: Readonly<Record<string, Vendor>> = {
     tasksMax: 6,
     pollMs: 10_000,
     pageRows: 1,
-    limits: { perSecond: 2, perMinute: 120, perHour: 7_200 },
+    limits: { perSecond: 2, perMinute: 180, perHour: 7_200 },
     keyOf: ({ path }) => /\/(?:bot|stream)\/([^/]+)\//.exec(path)?.[1] ?? 'account',
   },
   syntphony: {
@@ -78,7 +78,7 @@ const VENDORS: Readonly<Record<string, Vendor>> = {
     // Whoever gives out tokens is another.
     keyOf: ({ path }) => (path.startsWith('/auth/') ? null : 'all'),
   },
-  wolkvox: { tasksMax: 5, pollMs: 10_000, pageRows: 6, limits: { concurrency: 1, gapMs: 1_000 }, keyOf: oneKey },
+  wolkvox: { tasksMax: 5, pollMs: 10_000, pageRows: 6, limits: { concurrency: 1, gapMs: 500 }, keyOf: oneKey },
 }
 
 export interface GroupOptions {

@@ -17,7 +17,7 @@ export interface GroupFault {
   readonly name: string
   /** From the end of the one before. */
   readonly afterMs: number
-  run(fleet: Fleet): Promise<void>
+  readonly run: (fleet: Fleet) => Promise<void>
 }
 
 const SALT = 12

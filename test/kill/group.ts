@@ -131,7 +131,7 @@ interface Stand {
   readonly counters: ReadonlyMap<string, Counter>
   readonly stalls: Stalls
   readonly lives: readonly Life[]
-  begin(role: Role): Life
+  readonly begin: (role: Role) => Life
   readonly statuses: ReturnType<typeof followStatuses>
 }
 

@@ -293,6 +293,7 @@ export async function openRunner(options: RunnerOptions): Promise<TaskRunner> {
         if (outcome === 'SRC_RATE_LIMITED') state.set('throttled')
       },
     })
+    stop.addEventListener('abort', () => quota.settle(), { once: true })
     await Promise.race([more.others, aborted(stop)])
     await runTask({
       ...parts,

@@ -242,6 +242,8 @@ export interface QuotaLease {
    * process's own.
    */
   recall(spent: Spent | null): void
+  /** When nothing more is asked through it: what `spent` tells from now on is all, so that whoever has the task next need presume nothing. */
+  settle(): void
   /** When the task stops. */
   end(): void
 }
@@ -368,6 +370,7 @@ export function quotaPool(clock: Clock, certainSinceMs: () => number = () => -In
         },
         spent: () => ledger.spent(),
         isDue: () => ledger.isDue(),
+        settle: () => ledger.settle(),
         recall: spent => {
           if (hasBegun) return
           hasBegun = true
@@ -394,6 +397,9 @@ class Ledger {
   #sinceTold = 0
   /** Most requests from one telling to the next. */
   #most = 0
+  /** As it was told last. */
+  #untold = 0
+  #isSettled = false
 
   constructor(limits: () => Limits, clock: Clock) {
     this.#limits = limits
@@ -410,10 +416,10 @@ class Ledger {
     this.#forget()
     this.#most = Math.max(this.#most, this.#sinceTold)
     this.#sinceTold = 0
-    const untold = this.#mayBeUntold(Math.max(this.#most, Math.floor(this.#aMinute() / 6)))
+    this.#untold = this.#isSettled ? 0 : this.#mayBeUntold(Math.max(this.#most, Math.floor(this.#aMinute() / 6)))
     const aheadMs = this.#clock.now() - steadyMs(this.#clock)
     const epochMs = this.#startsMs.map(startMs => startMs + aheadMs)
-    return { requests: inSteps(epochMs, this.#clock.now()), untold }
+    return { requests: inSteps(epochMs, this.#clock.now()), untold: this.#untold }
   }
 
   /** Never so much that a process that is killed again and again would do nothing but wait. */
@@ -421,7 +427,12 @@ class Ledger {
     return Math.min(count, Math.floor(this.#aMinute() / 2))
   }
 
+  settle(): void {
+    this.#isSettled = true
+  }
+
   isDue(): boolean {
+    if (this.#isSettled) return this.#sinceTold > 0 || this.#untold > 0
     return this.#sinceTold > 0 && this.#sinceTold >= this.#aMinute() / 12
   }
 

@@ -8,7 +8,7 @@ import { noConnectMetrics } from '../../src/connect-metrics.ts'
 import { decodeProgress, memoryRegistry } from '../../src/conformance/topics.ts'
 import { changeStored } from '../../src/control/offsets.ts'
 import { ERRORS, FlowError } from '../../src/errors.ts'
-import { cursorKey, type PartitionName, spentOf } from '../../src/ingest/cursor.ts'
+import { cursorKey, type PartitionName, readSpent, spentOf } from '../../src/ingest/cursor.ts'
 import type { ConnectorToRun } from '../../src/ingest/source-partition.ts'
 import { openRunner, type RunnerOptions, type TaskReport, type VersionedConnector } from '../../src/ingest/start.ts'
 import { partitionOf } from '../../src/kafka/partition.ts'
@@ -369,4 +369,16 @@ test('a source partition that is new is read at once; one that comes from elsewh
   second.runner.start(ID)
   await until(() => second.vendor.reads > 0)
   expect(performance.now() - sinceMs).toBeGreaterThanOrEqual(1_500)
+})
+
+test('a task that is stopped tells all it has asked, so that the next one presumes nothing more', async () => {
+  const { runner, vendor, kafka } = await bench({ quota: { perMinute: 6_000 } })
+  const spent = () => readSpent(String(kafka.committed('tiny-connect-offsets').at(-1)?.value))
+  runner.start(ID)
+  await until(() => vendor.reads > 3)
+  await until(() => spent().requests.length > 0)
+  expect(spent().untold).toBeGreaterThan(0)
+  await runner.stop(ID)
+  expect(spent().untold).toBe(0)
+  expect(spent().requests.reduce((all, { count }) => all + count, 0)).toBe(vendor.reads)
 })

@@ -33,13 +33,15 @@ const ACCOUNT = 'group'
 const WELL_MS = 60_000
 /** What was not read yet may take so long, as the limits of the vendors have it. */
 const READ_MS = 30 * 60_000
-const START_MS = 120_000
+const START_MS = 600_000
 const LOOK_MS = 100
 const TELL_MS = 15_000
+/** What a fault has done shows within this time. */
+const AFTER_FAULTS_MS = 30_000
 /** A task that moves at the end of a roll has moved some seconds later. */
 const AFTER_ROLL_MS = 5_000
 const LEAST_SESSIONS = 40
-const SESSIONS_A_FAULT = 12
+const SESSIONS_A_FAULT = 4
 const MOST_SHOWN = 5
 
 /** Six bots, so that there are more than forty source partitions. */
@@ -65,7 +67,7 @@ const VENDORS: Readonly<Record<string, Vendor>> = {
     tasksMax: 6,
     pollMs: 10_000,
     pageRows: 1,
-    limits: { perSecond: 1, perMinute: 60, perHour: 3_600 },
+    limits: { perSecond: 2, perMinute: 180, perHour: 7_200 },
     keyOf: ({ path }) => /\/(?:bot|stream)\/([^/]+)\//.exec(path)?.[1] ?? 'account',
   },
   syntphony: {
@@ -76,7 +78,7 @@ const VENDORS: Readonly<Record<string, Vendor>> = {
     // Whoever gives out tokens is another.
     keyOf: ({ path }) => (path.startsWith('/auth/') ? null : 'all'),
   },
-  wolkvox: { tasksMax: 5, pollMs: 10_000, pageRows: 6, limits: { concurrency: 1, gapMs: 1_000 }, keyOf: oneKey },
+  wolkvox: { tasksMax: 5, pollMs: 10_000, pageRows: 6, limits: { concurrency: 1, gapMs: 500 }, keyOf: oneKey },
 }
 
 export interface GroupOptions {
@@ -154,7 +156,7 @@ export async function runGroup(options: GroupOptions): Promise<GroupReport> {
     await inject(stand, done)
     const settled = await settle(stand, done)
     const report: GroupReport = {
-      ...(await examine(stand, done, { tasks, fromMs, readMs: settled.readMs })),
+      ...(await examine(stand, done, { tasks, fromMs, ...settled })),
       wholeBefore: settled.wholeBefore,
       wellMs: settled.wellMs,
       tookMs: Date.now() - startedMs,
@@ -270,11 +272,16 @@ async function inject(stand: Stand, { hands, tried, hits, rolls }: Done): Promis
   }
 }
 
+interface Settled {
+  /** When the last fault was over. */
+  readonly lastMs: number
+  readonly wellMs: number
+  readonly readMs: number
+  readonly wholeBefore: readonly string[]
+}
+
 /** Waits, and does nothing else, until all is well and everything is read. */
-async function settle(
-  stand: Stand,
-  { hands }: Done,
-): Promise<{ readonly readMs: number; readonly wellMs: number; readonly wholeBefore: readonly string[] }> {
+async function settle(stand: Stand, { hands }: Done): Promise<Settled> {
   const { fleet, options, statuses } = stand
   const lastMs = Date.now()
   const left = await unread(stand).catch(() => [] as string[])
@@ -300,7 +307,7 @@ async function settle(
     if (code !== null)
       hands.push(`${life.name} ended by itself with code ${code}: ${life.lines.slice(-2).join(' ').slice(0, 600)}`)
   }
-  return { readMs: Date.now(), wellMs, wholeBefore }
+  return { lastMs, readMs: Date.now(), wellMs, wholeBefore }
 }
 
 /** Requests of each vendor. */
@@ -332,8 +339,10 @@ async function examine(
   {
     tasks,
     fromMs,
+    lastMs,
+    wellMs,
     readMs,
-  }: { readonly tasks: ReadonlyMap<string, readonly string[]>; readonly fromMs: number; readonly readMs: number },
+  }: Settled & { readonly tasks: ReadonlyMap<string, readonly string[]>; readonly fromMs: number },
 ): Promise<Omit<GroupReport, 'wholeBefore' | 'wellMs' | 'tookMs'>> {
   const { stack, names, fleet, counters, stalls, statuses, startAtMs, options } = stand
   const { sessions, messages, events, rejects, progress } = names
@@ -342,7 +351,12 @@ async function examine(
   const served = await asServed(query => ask(stand, query), startAtMs - DAY_MS, Date.now())
   await statuses.readOn()
   const places = [...tasks.values()].flat()
-  const gaps = gapsOf(records, { progress, places, fromMs, untilMs: readMs })
+  const gaps = gapsOf(records, {
+    progress,
+    places,
+    fromMs,
+    untilMs: Math.min(readMs, lastMs + Math.max(wellMs, AFTER_FAULTS_MS)),
+  })
   const struck = new Map<Gap, string>()
   for (const { atMs, worker, fault } of hits)
     for (const [task, mine] of tasks)

@@ -264,6 +264,34 @@ describe('the pool', () => {
     expect(starts.map(ms => Math.floor(ms / 1000))).toEqual([10, 10, 61, 61, 61, 69, 69, 71, 71, 71])
   })
 
+  test('presumes nothing when this one was stopped, and told so', async () => {
+    const clock = handClock(0)
+    const first = quotaPool(clock).lease({ vendor: 'acme', shared: 'x', limits: { perMinute: 12 } })
+    await startTimes(first.gate, clock, 3)
+    expect(first.spent().untold).toBe(3)
+    expect(first.isDue()).toBe(false)
+    first.settle()
+    expect(first.isDue()).toBe(true)
+    const spent = first.spent()
+    expect(spent).toEqual({ requests: [{ atMs: 0, count: 3 }], untold: 0 })
+    expect(first.isDue()).toBe(false)
+    const second = quotaPool(clock).lease({ vendor: 'acme', shared: 'x', limits: { perMinute: 12 }, willRecall: true })
+    second.recall(spent)
+    let count = 0
+    for (let i = 0; i < 12; i++) void second.gate.acquire(0, going).then(release => (count++, release()))
+    await clock.advance(0)
+    expect(count).toBe(9)
+  })
+
+  test('has nothing more to tell where only seconds are limited', async () => {
+    const clock = handClock(0)
+    const lease = quotaPool(clock).lease({ vendor: 'acme', shared: 'x', limits: { perSecond: 5 } })
+    await startTimes(lease.gate, clock, 3)
+    lease.spent()
+    lease.settle()
+    expect(lease.isDue()).toBe(false)
+  })
+
   test('recalls nothing after its first request, and tells nothing where only seconds are limited', async () => {
     const clock = handClock(0)
     const pool = quotaPool(clock)

@@ -62,7 +62,7 @@ const oneKey = () => 'all'
 const VENDORS: Readonly<Record<string, Vendor>> = {
   botmaker: { tasksMax: 1, pollMs: 5_000, pageRows: 1, limits: { perSecond: 1, concurrency: 1 }, keyOf: oneKey },
   // More tasks than a third of all, so that its quota is divided.
-  chatlayer: { tasksMax: 14, pollMs: 10_000, pageRows: 2, limits: { perSecond: 10, concurrency: 4 }, keyOf: oneKey },
+  chatlayer: { tasksMax: 14, pollMs: 10_000, pageRows: 10, limits: { perSecond: 20, concurrency: 4 }, keyOf: oneKey },
   koreai: {
     tasksMax: 6,
     pollMs: 10_000,
@@ -74,7 +74,7 @@ const VENDORS: Readonly<Record<string, Vendor>> = {
     tasksMax: 6,
     pollMs: 8_000,
     pageRows: 2,
-    limits: { perSecond: 5, concurrency: 4 },
+    limits: { perSecond: 8, concurrency: 4 },
     // Whoever gives out tokens is another.
     keyOf: ({ path }) => (path.startsWith('/auth/') ? null : 'all'),
   },

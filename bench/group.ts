@@ -284,7 +284,7 @@ function pause(ms: number): Promise<void> {
   })
 }
 
-// ---- Told ----
+// ---- Report ----
 
 function report(): string {
   const slowest = assigning.map(({ shape, step, ms }) => `| ${shape} | ${step} | ${spread(ms, 1)} |`)

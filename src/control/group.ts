@@ -133,6 +133,8 @@ class Worker {
   /** Tasks that nobody has, and since when, steady. */
   readonly #unassignedMs = new Map<string, number>()
   readonly #tasks = new WeakMap<WantedConnector, ConnectorTasks>()
+  /** As long as the same is wanted. */
+  #wantsNow: { readonly of: Wanted['connectors']; readonly wants: Wants } | null = null
 
   constructor(options: WorkerGroupOptions) {
     this.#options = options
@@ -244,8 +246,6 @@ class Worker {
     if (this.#wantsNow?.of !== of) this.#wantsNow = { of, wants: this.#wantsOf(of) }
     return this.#wantsNow.wants
   }
-
-  #wantsNow: { readonly of: Wanted['connectors']; readonly wants: Wants } | null = null
 
   #wantsOf(connectors: Wanted['connectors']): Wants {
     const tasks: TaskToPlace[] = []

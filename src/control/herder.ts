@@ -14,12 +14,13 @@ import {
   partitionsOf,
   planSpecOf,
   requestsPerHour,
+  shareOf,
   type SourcePartition,
   STEADY_PART,
 } from '../ingest/source-partition.ts'
 import { partitionsByTask } from '../ingest/tasks.ts'
 import { errorFields, type Log } from '../log.ts'
-import { quotaLimits, quotaShare } from '../source/config.ts'
+import { quotaLimits } from '../source/config.ts'
 import { resolveConnector, shownConfig, type Surroundings, withStored } from './check-config.ts'
 import {
   changesKey,
@@ -383,7 +384,7 @@ export function createHerder(options: HerderOptions): Herder {
         timesOf(connector, place).spec,
         expandRows,
       )
-      const share = partition === undefined ? '' : quotaShare(plugin.manifest, name, config, partition.scope)
+      const share = partition === undefined ? '' : shareOf(connector, partition.scope)
       return { place, requests, share }
     })
     const ofShare = Map.groupBy(counted, ({ share }) => share)

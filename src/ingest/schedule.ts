@@ -1,10 +1,10 @@
 /** What reading a connector takes of its vendor in the steady state, from the config alone: for `check`, before anything has been measured. */
 import { shownDuration } from '../durations.ts'
-import { quotaLimits, quotaShare } from '../source/config.ts'
+import { quotaLimits } from '../source/config.ts'
 import type { Stream } from '../source/contract.ts'
 import { ageGroups } from './ageing.ts'
 import type { PlanSpec } from './plan.ts'
-import { type ConnectorToRun, partitionsOf, planSpecOf, requestsPerHour, STEADY_PART } from './source-partition.ts'
+import { type ConnectorToRun, partitionsOf, planSpecOf, requestsPerHour, shareOf, STEADY_PART } from './source-partition.ts'
 
 export interface Schedule {
   /** Requests an hour, at least: each window takes one and what the stream says of it, and more where it has more than a page. */
@@ -44,13 +44,13 @@ export interface Daily {
 const HOUR_MS = 3_600_000
 
 export function scheduleOf(of: ConnectorToRun): Schedule {
-  const { name, connector, base, config } = of
+  const { connector, base, config } = of
   const allowed = requestsPerHour(quotaLimits(connector.manifest, base))
   const byShare = new Map<string, number>()
   const byStream = new Map<string, Reason>()
   for (const { stream, streamName, scope } of partitionsOf(connector, base, config)) {
     const { perHour, ...reason } = leastOf(stream, planSpecOf(connector, stream, base, config), config)
-    const share = quotaShare(connector.manifest, name, config, scope)
+    const share = shareOf(of, scope)
     byShare.set(share, (byShare.get(share) ?? 0) + perHour)
     const before = byStream.get(streamName)
     byStream.set(streamName, {

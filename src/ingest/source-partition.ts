@@ -12,9 +12,10 @@ import type { Event, Message, Progress, Session } from '../records.ts'
 import { schemaText } from '../schemas.ts'
 import { type BaseConfig, quotaLimits, quotaShare } from '../source/config.ts'
 import type { Connector, Quota, RecordKind, Scope, Stream } from '../source/contract.ts'
-import type { QuotaPool } from '../source/quota.ts'
+import { quotaDigest, type QuotaPool } from '../source/quota.ts'
 import { instead } from '../source/watchdog.ts'
 import { formerTransactionalId, sourceTransactionalId, type TopicNames } from '../topics.ts'
+import type { PartitionName } from './cursor.ts'
 import { doorOf } from './door.ts'
 import type { Feed, Outputs } from './encode.ts'
 import { maskFor } from './mask.ts'
@@ -102,9 +103,7 @@ export function partsOf(
     task,
     door: doorOf(maskFor(connector, base)),
     feeds: feedsOf(of, streamName),
-    sourcePartitions: sharersOf(of)
-      .values()
-      .reduce((all, count) => all + count, 0),
+    sourcePartitions: countsOf(of).partitions.length,
     transfers: base.transfers,
     lookbackMs: spec.lookbackMs,
     tolerant: base.errorsTolerance === 'all',
@@ -127,13 +126,12 @@ export function partsOf(
 /** The source partition's share of the quota. */
 export function leaseOf(
   pool: QuotaPool,
-  { name, connector, base, config }: ConnectorToRun,
+  of: ConnectorToRun,
   scope: Scope,
   more: { by?: string; willRecall?: boolean; onWaited?: (seconds: number) => void } = {},
 ) {
-  const { manifest } = connector
-  const shared = quotaShare(manifest, name, config, scope)
-  return pool.lease({ vendor: manifest.id, shared, limits: quotaLimits(manifest, base), ...more })
+  const { manifest } = of.connector
+  return pool.lease({ vendor: manifest.id, shared: shareOf(of, scope), limits: quotaLimits(manifest, of.base), ...more })
 }
 
 export interface SourcePartition {
@@ -224,27 +222,43 @@ export function requestsPerHour({ perSecond, perMinute, perHour, gapMs }: Omit<Q
   return Math.min(each(perSecond, 3600), each(perMinute, 60), each(perHour, 1), gapMs ? HOUR_MS / gapMs : Infinity)
 }
 
-/** By connector: the source partitions of each share of the quota. */
-const sharers = new WeakMap<ConnectorToRun, ReadonlyMap<string, number>>()
-
-function sharersOf(of: ConnectorToRun): ReadonlyMap<string, number> {
-  const known = sharers.get(of)
-  if (known !== undefined) return known
-  const counted = new Map<string, number>()
-  for (const { scope } of partitionsOf(of.connector, of.base, of.config)) {
-    const share = shareOf(of, scope)
-    counted.set(share, (counted.get(share) ?? 0) + 1)
-  }
-  sharers.set(of, counted)
-  return counted
+/** What the vendor counts the scope's requests by. May be a secret. */
+export function shareOf({ name, connector, config }: ConnectorToRun, scope: Scope): string {
+  return quotaShare(connector.manifest, name, config, scope)
 }
 
-const shareOf = ({ name, connector, config }: ConnectorToRun, scope: Scope) => quotaShare(connector.manifest, name, config, scope)
+/** The same as workers tell it each other. */
+export function quotaOf(of: ConnectorToRun, scope: Scope): string {
+  return quotaDigest(of.connector.manifest.id, shareOf(of, scope))
+}
+
+interface Counts {
+  readonly partitions: readonly { readonly name: PartitionName; readonly quota: string }[]
+  /** How many source partitions share each quota. */
+  readonly sharers: ReadonlyMap<string, number>
+}
+
+const counts = new WeakMap<ConnectorToRun, Counts>()
+
+/** All source partitions of the connector, and what their requests are counted by. @throws FlowError CFG_INVALID */
+export function countsOf(of: ConnectorToRun): Counts {
+  const known = counts.get(of)
+  if (known !== undefined) return known
+  const sharers = new Map<string, number>()
+  const partitions = partitionsOf(of.connector, of.base, of.config).map(({ streamName, scope }) => {
+    const quota = quotaOf(of, scope)
+    sharers.set(quota, (sharers.get(quota) ?? 0) + 1)
+    return { name: { connector: of.name, stream: streamName, scope: scope.name }, quota }
+  })
+  const counted = { partitions, sharers }
+  counts.set(of, counted)
+  return counted
+}
 
 /** The part of the quota's requests an hour that one of those who share it may ask for in the steady state. */
 function mostPerHour(of: ConnectorToRun, scope: Scope): number {
   const limits = quotaLimits(of.connector.manifest, of.base)
-  return (requestsPerHour(limits) * STEADY_PART) / (sharersOf(of).get(shareOf(of, scope)) ?? 1)
+  return (requestsPerHour(limits) * STEADY_PART) / (countsOf(of).sharers.get(quotaOf(of, scope)) ?? 1)
 }
 
 /** The work, but once for all that ask within some seconds. */

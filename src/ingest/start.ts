@@ -6,11 +6,10 @@ import type { Network } from '../dispatcher.ts'
 import { asFlowError, type ErrorCode, ERRORS, FlowError } from '../errors.ts'
 import { partitionOf } from '../kafka/partition.ts'
 import { errorFields, type Log } from '../log.ts'
-import { quotaShare } from '../source/config.ts'
-import type { HttpSpec, Scope } from '../source/contract.ts'
+import type { HttpSpec } from '../source/contract.ts'
 import { createHttp } from '../source/http.ts'
 import { toolTransactionalId } from '../topics.ts'
-import { PRIORITY, quotaDigest, quotaPool } from '../source/quota.ts'
+import { PRIORITY, quotaPool } from '../source/quota.ts'
 import type { Fault } from './commit.ts'
 import { cursorKey, type PartitionName, progressKey, saysSpent, spentOf } from './cursor.ts'
 import { barrierOf } from './barrier.ts'
@@ -22,10 +21,11 @@ import { withdrawRemoved } from './removed.ts'
 import { SharedReads } from './shared-read.ts'
 import {
   type ConnectorToRun,
+  countsOf,
   leaseOf,
   openShared,
-  partitionsOf,
   partsOf,
+  quotaOf,
   type SharedOptions,
   type SourcePartition,
 } from './source-partition.ts'
@@ -222,12 +222,12 @@ export async function openRunner(options: RunnerOptions): Promise<TaskRunner> {
    * those share the quota.
    */
   async function recallOthers(of: ConnectorToRun, mine: readonly SourcePartition[]): Promise<void> {
-    const quotas = new Set(mine.map(({ scope }) => digestOf(of, scope)).filter(quota => divided.has(quota)))
+    const quotas = new Set(mine.map(({ scope }) => quotaOf(of, scope)).filter(quota => divided.has(quota)))
     if (quotas.size === 0) return
     const all = new Map([...(options.allConnectors?.() ?? []), of].map(each => [each.name, each]))
     const here = new Set(health.states().map(progressKey))
     const elsewhere = [...all.values()]
-      .flatMap(each => [...countedOf(each)])
+      .flatMap(partitionsCounted)
       .filter(({ quota, name }) => quotas.has(quota) && !here.has(progressKey(name)))
     try {
       await Promise.all(
@@ -398,33 +398,13 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   }
 }
 
-interface Counted {
-  readonly name: PartitionName
-  /** What the vendor counts its requests by. */
-  readonly quota: string
-}
-
-const counted = new WeakMap<ConnectorToRun, readonly Counted[]>()
-
-/** The source partitions of a connector; none where its config is wrong. */
-function countedOf(of: ConnectorToRun): readonly Counted[] {
-  const known = counted.get(of)
-  if (known !== undefined) return known
-  let found: readonly Counted[] = []
+/** None of a connector whose config is wrong: it has no tasks either. */
+function partitionsCounted(of: ConnectorToRun): ReturnType<typeof countsOf>['partitions'] {
   try {
-    found = partitionsOf(of.connector, of.base, of.config).map(({ streamName, scope }) => ({
-      name: { connector: of.name, stream: streamName, scope: scope.name },
-      quota: digestOf(of, scope),
-    }))
+    return countsOf(of).partitions
   } catch {
-    // It has no tasks either.
+    return []
   }
-  counted.set(of, found)
-  return found
-}
-
-function digestOf({ name, connector, config }: ConnectorToRun, scope: Scope): string {
-  return quotaDigest(connector.manifest.id, quotaShare(connector.manifest, name, config, scope))
 }
 
 /** FAILED as soon as one of its source partitions has failed: the others go on. */

@@ -2,17 +2,17 @@
  * Which source partitions make a task. From the config alone, so that every worker comes to the same: `tasks.max` of them at most, scopes that share a
  * quota together as far as that goes.
  */
-import { quotaLimits, quotaShare } from '../source/config.ts'
-import { divisibleBy, quotaDigest } from '../source/quota.ts'
-import { type ConnectorToRun, partitionsOf, type SourcePartition } from './source-partition.ts'
+import { quotaLimits } from '../source/config.ts'
+import { divisibleBy } from '../source/quota.ts'
+import { type ConnectorToRun, partitionsOf, quotaOf, shareOf, type SourcePartition } from './source-partition.ts'
 
 /** The source partitions of each task, by its number. @throws FlowError CFG_INVALID */
 export function cutIntoTasks(of: ConnectorToRun): readonly (readonly SourcePartition[])[] {
-  const { name, connector, base, config } = of
+  const { connector, base, config } = of
   const partitions = partitionsOf(connector, base, config)
   // The streams of a scope side by side, in the order of the scopes.
   const byScope = [...Map.groupBy(partitions, ({ scope }) => scope.name).values()].flat()
-  const groups = [...Map.groupBy(byScope, ({ scope }) => quotaShare(connector.manifest, name, config, scope)).values()]
+  const groups = [...Map.groupBy(byScope, ({ scope }) => shareOf(of, scope)).values()]
   const count = Math.min(base.tasksMax, partitions.length)
   return groups.length >= count ? wholeGroups(groups, count) : cutGroups(groups, count)
 }
@@ -46,13 +46,11 @@ export function quotasOf(of: ConnectorToRun): {
   readonly tasks: readonly { readonly quotas: readonly string[] }[]
   readonly divisible: ReadonlyMap<string, number>
 } {
-  const { name, connector, base, config } = of
-  const { manifest } = connector
-  const most = divisibleBy(quotaLimits(manifest, base))
+  const most = divisibleBy(quotaLimits(of.connector.manifest, of.base))
   const divisible = new Map<string, number>()
   const tasks = cutIntoTasks(of).map(partitions => {
     if (most === null) return { quotas: [] }
-    const shared = partitions.map(({ scope }) => quotaDigest(manifest.id, quotaShare(manifest, name, config, scope)))
+    const shared = partitions.map(({ scope }) => quotaOf(of, scope))
     for (const digest of shared) divisible.set(digest, most)
     return { quotas: [...new Set(shared)] }
   })

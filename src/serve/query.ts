@@ -249,12 +249,14 @@ function* gathererOf(
   return function* gather(spec) {
     const isToldOnly = spec.kind === 'transfer' && untold.length > 0
     const columns: Float64Array[] = []
-    let known = new Uint8Array(edges.length - 1)
+    let everywhere: Uint8Array = new Uint8Array(edges.length - 1)
     for (const column of spec.columns) {
       const { sums, present } = yield* add(column, isToldOnly)
       columns.push(sums)
-      known = new Uint8Array(present)
+      everywhere = present
     }
+    // It is added to, and the sums are kept for other measures.
+    const known = new Uint8Array(everywhere)
     const [counted] = columns
     // A rate of a bot whose transfers cannot be known has no value, whatever was counted once.
     if (!isToldOnly || spec.of !== undefined || counted === undefined) return { columns, known }

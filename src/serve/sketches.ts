@@ -100,6 +100,13 @@ interface Known {
   unknown: number
 }
 
+/** @returns whether there is a sketch of what is counted */
+function countIn(to: Known, counted: number, place: number): boolean {
+  to.counted += counted
+  if (place === NO_SKETCH) to.unknown += counted
+  return place !== NO_SKETCH
+}
+
 function addKnown(to: Known, more: Known, sign: 1 | -1 = 1): void {
   to.counted += sign * more.counted
   to.unknown += sign * more.unknown
@@ -149,11 +156,7 @@ function rollingDurations(window: number, atOnce: number): Rolling {
   return {
     take(at, counted, words, place) {
       const bucket = filled[at] as Counted
-      bucket.counted += counted
-      if (place === NO_SKETCH) {
-        bucket.unknown += counted
-        return
-      }
+      if (!countIn(bucket, counted, place)) return
       const end = place + 1 + entryWords('duration_sketch', words[place] as number)
       for (let word = place + 1; word < end; word++) {
         const entry = words[word] as number
@@ -201,11 +204,7 @@ function rollingUsers(window: number, atOnce: number): Rolling {
   return {
     take(at, counted, words, place) {
       const bucket = filled[at] as Counted
-      bucket.counted += counted
-      if (place === NO_SKETCH) {
-        bucket.unknown += counted
-        return
-      }
+      if (!countIn(bucket, counted, place)) return
       const head = words[place] as number
       const end = place + 1 + entryWords('users_sketch', head)
       if ((head & 1) === 0) {

@@ -347,7 +347,8 @@ async function examine(
   const { stack, names, fleet, counters, stalls, statuses, startAtMs, options } = stand
   const { sessions, messages, events, rejects, progress } = names
   const records = await readIndependently(stack.brokers, stack.registry, [sessions, messages, events, rejects, progress])
-  const truths = new Map(fleet.map(({ vendor, truth }) => [vendor, truth(readMs)]))
+  const nowMs = Date.now()
+  const truths = new Map(fleet.map(({ vendor, truth }) => [vendor, { due: truth(fromMs), shown: truth(nowMs) }]))
   const served = await asServed(query => ask(stand, query), startAtMs - DAY_MS, Date.now())
   await statuses.readOn()
   const places = [...tasks.values()].flat()

@@ -70,23 +70,16 @@ export function checkTopics(
         ...repeats(topics.events, event => event.event_key),
       ],
     })
-    const compare = <T extends object>(kind: keyof Truth, found: readonly T[]) => {
-      const { missing } = differences<T>(kind, due[kind] as readonly Partial<T>[], found)
-      const { extra } = differences<T>(kind, shown[kind] as readonly Partial<T>[], found)
+    const found = {
+      sessions: newest(topics.sessions, session => session.session_key),
+      messages: newest(topics.messages, message => message.message_key),
+      events: newest(topics.events, event => event.event_key),
+    }
+    for (const kind of ['sessions', 'messages', 'events'] as const) {
+      const { missing } = differences<object>(kind, due[kind], found[kind])
+      const { extra } = differences<object>(kind, shown[kind], found[kind])
       add(`${vendor}, ${kind} (${due[kind].length})`, { lost: missing, twice: extra })
     }
-    compare<Session>(
-      'sessions',
-      newest(topics.sessions, session => session.session_key),
-    )
-    compare<Message>(
-      'messages',
-      newest(topics.messages, message => message.message_key),
-    )
-    compare<Event>(
-      'events',
-      newest(topics.events, event => event.event_key),
-    )
   }
   return { lost, twice, details }
 }

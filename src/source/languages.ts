@@ -64,7 +64,7 @@ function named(word: string): string | null {
 }
 
 function* twoLetters(): Generator<string> {
-  const letters = [...'abcdefghijklmnopqrstuvwxyz']
+  const letters = 'abcdefghijklmnopqrstuvwxyz'
   for (const first of letters) for (const second of letters) yield first + second
 }
 

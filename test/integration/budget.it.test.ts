@@ -133,5 +133,5 @@ test('where there are more bots than series, too, the rest of each partition is 
   ).toBe(true)
   const rest = new Set(points.map(({ bot_id }) => bot_id).filter(bot => bot.startsWith('other')))
   const partitions = [...rest].map(bot_id => partitionOf(botKey({ vendor: 'v', account: 'a', bot_id }), PARTITIONS))
-  expect(partitions.toSorted()).toEqual([0, 1, 2])
+  expect(new Set(partitions)).toEqual(new Set([0, 1, 2]))
 })

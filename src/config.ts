@@ -208,6 +208,12 @@ const Aggregator = section({
   includeTest: yesNo
     .default(false)
     .describe('Whether sessions of developers and tests (is_test) count in series and counters; false leaves them out'),
+  maxSeries: whole(1, 1_000_000)
+    .nullable()
+    .default(null)
+    .describe(
+      'Most series of an account, at least one a partition; what is beyond counts in series of "other". Absent: the default of the aggregator, 10000',
+    ),
 })
 
 const ADDRESSES = 'takes a list of http or https addresses, or text with commas'
@@ -328,6 +334,7 @@ export interface ColloquyConfig {
     readonly retentionMs?: number
     readonly sessionTimeoutMs?: number
     readonly includeTest: boolean
+    readonly maxSeries?: number
   }
   readonly alerts: {
     readonly alertmanager?: {
@@ -410,12 +417,22 @@ export function loadConfig(path: string, env: Environment): LoadedConfig {
 
   const parsed = ConfigFile.safeParse(resolved)
   if (!parsed.success) for (const issue of parsed.error.issues) reportIssue(issue, [], resolved, report)
+  else reportBudget(parsed.data, report)
   const plugins = pluginsIn(resolved, folder)
   const ca = isRecord(tls) && typeof tls['ca'] === 'string' ? { ca: tls['ca'] } : {}
   const http = ConfigFile.shape.http.safeParse((resolved as Record<string, unknown>)['http'])
   const found = { connectors, connectorsAsWritten, plugins, ...ca, ...(http.success ? { http: http.data } : {}), lineOf }
   if (!parsed.success || faults.length > 0) return { ok: false, faults: faults.toSorted(byLine), ...found }
   return { ok: true, config: configOf(parsed.data, file, connectors, plugins), ...found }
+}
+
+/** Each partition has a share of the budget of series, of at least one. */
+function reportBudget({ aggregator: { maxSeries }, topics: { partitions } }: z.output<typeof ConfigFile>, report: Report): void {
+  if (maxSeries !== null && maxSeries < partitions)
+    report(
+      ['aggregator', 'maxSeries'],
+      `is less than topics.partitions, ${partitions}: each partition needs at least one series of an account`,
+    )
 }
 
 /** Faults of the file and those found elsewhere (in connectors) as one list, by line; a path that has a fault already gets no second one. */
@@ -453,6 +470,7 @@ function configOf(
       groupId: aggregator.groupId ?? `${topics.prefix}-aggregator`,
       ...(aggregator.retention === null ? {} : { retentionMs: aggregator.retention }),
       ...(aggregator.sessionTimeout === null ? {} : { sessionTimeoutMs: aggregator.sessionTimeout }),
+      ...(aggregator.maxSeries === null ? {} : { maxSeries: aggregator.maxSeries }),
     },
     alerts: {
       ...(alerts.alertmanager === undefined ? {} : { alertmanager: alerts.alertmanager }),

@@ -122,6 +122,12 @@ export const METRICS = {
     labels: ['topic', 'reason'],
     help: 'Records not counted: invalid could not be read, late is for a minute before the retention.',
   },
+  series_folded_total: {
+    kind: 'counter',
+    unit: 'records',
+    labels: ['vendor', 'account'],
+    help: 'Sessions, messages and events that are counted in a series of `other`, because their account has reached aggregator.maxSeries. A session counts with each of its revisions.',
+  },
   reconciliation_count: {
     kind: 'gauge',
     unit: 'records',

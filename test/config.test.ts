@@ -380,6 +380,25 @@ test.each([
   expect(configOf(`${LEAST}aggregator: { ${written} }`).aggregator.includeTest).toBe(includeTest)
 })
 
+test.each([
+  ['maxSeries: 500', 500],
+  ['maxSeries: "1000000"', 1_000_000],
+  ['', undefined],
+])('aggregator { %s } allows an account %s series', (written, maxSeries) => {
+  expect(configOf(`${LEAST}aggregator: { ${written} }`).aggregator.maxSeries).toBe(maxSeries)
+})
+
+test.each([
+  ['maxSeries: 0', 'aggregator.maxSeries'],
+  ['maxSeries: -1', 'aggregator.maxSeries'],
+  ['maxSeries: 1.5', 'aggregator.maxSeries'],
+  ['maxSeries: all', 'aggregator.maxSeries'],
+  ['maxSeries: 1000001', 'aggregator.maxSeries'],
+  ['maxSeries: 5', 'topics.partitions, 6'],
+])('aggregator { %s } is refused', (written, says) => {
+  expect(faultsOf(`${LEAST}aggregator: { ${written} }`)).toEqual([expect.stringContaining(says)])
+})
+
 test('anchors and aliases work, and an alias bomb is refused', () => {
   const config = configOf(`${LEAST}connectors:\n  a: &base { connector.class: x }\n  b: *base\n`)
   expect(config.connectors['b']).toEqual({ 'connector.class': 'x' })

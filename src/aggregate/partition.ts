@@ -18,6 +18,7 @@ import { createPublisher } from './publish.ts'
 import { createReconciler, type Reconciler } from './reconcile.ts'
 import { claim, type ClaimParts, openOwner } from './claim.ts'
 import { restore, type RestoreParts } from './restore.ts'
+import type { Folded } from './series.ts'
 import type { PartitionState } from './state.ts'
 
 export interface PartitionParts extends RestoreParts, ClaimParts {
@@ -56,6 +57,8 @@ export interface AggregateMetrics {
     of: { vendor: string; account: string; bot_id: string; measure: string },
     counts: { vendor: number; own: number } | null,
   ): void
+  /** Records committed that count in a coarser series, because their account has no room for their own. */
+  folded?(of: { vendor: string; account: string }, n: number): void
   /** Records left out: `invalid` could not be read, `late` are for minutes before the retention. */
   leftOut?(topic: string | null, reason: 'invalid' | 'late', n: number): void
 }
@@ -195,6 +198,9 @@ function createPulse(clock: Clock, places: readonly TopicPartition[]) {
   }
 }
 
+const MOST_SERIES =
+  'the account has as many series as this partition number may have of it: further ones are counted as `other`; look for a field with free text, or raise aggregator.maxSeries'
+
 /** Batches into the state, and the state onto the topics. */
 function createWorker(
   parts: PartitionParts & { readonly reconciler: Reconciler },
@@ -210,6 +216,17 @@ function createWorker(
   let position: Position = { ...start, inputs }
   let publishedMs = -Infinity
   let announced = 0
+  const warned = new Set<string>()
+
+  function tellFolded(folded: readonly Folded[]): void {
+    for (const { vendor, account, n } of folded) {
+      metrics.folded?.({ vendor, account }, n)
+      const key = JSON.stringify([vendor, account])
+      if (warned.has(key)) continue
+      warned.add(key)
+      parts.log.warn({ vendor, account, share: parts.budgetOf(partition).series }, MOST_SERIES)
+    }
+  }
 
   function announce(): void {
     for (; announced < state.series.size; announced++) {
@@ -222,11 +239,13 @@ function createWorker(
     announce()
     const seen = state.firstSeen()
     const { late } = state
+    const { folded } = state.series
     position = await publisher.publish(writer, state, position, marks)
     for (const { kind, series: id, sender, atMs, n } of seen) {
       const { vendor, account, bot_id, channel } = state.series.get(id)
       metrics.firstSeen(kind, { vendor, account, bot_id, channel, ...(sender === undefined ? {} : { sender }) }, atMs, n)
     }
+    tellFolded(folded)
     if (late > 0) metrics.leftOut?.(null, 'late', late)
   }
 

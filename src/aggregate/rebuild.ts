@@ -13,6 +13,7 @@ import type { Log } from '../log.ts'
 import { type Measure, MEASURES, type SeriesPoint } from '../records.ts'
 import { narrowSchema, schemaText } from '../schemas.ts'
 import type { TopicNames } from '../topics.ts'
+import { budgetsOf, MAX_SERIES } from './budget.ts'
 import { claim, openOwner } from './claim.ts'
 import { COUNT, type Contribution, minuteOf, NO_MINUTE } from './contribution.ts'
 import { chunkOfKey } from './counted.ts'
@@ -33,6 +34,8 @@ export interface RebuildOptions {
   readonly retentionMs?: number | undefined
   /** Whether sessions of developers and tests count. Default false. */
   readonly includeTest?: boolean | undefined
+  /** Most series of an account, as the aggregator has it. */
+  readonly maxSeries?: number | undefined
   /** Minutes before this stay as they are, epoch milliseconds; null: as far as the topics reach. */
   readonly fromMs: number | null
   readonly log: Log
@@ -73,6 +76,7 @@ export async function* rebuild(options: RebuildOptions): AsyncGenerator<Rebuilt>
     points: decoderFor<PublishedPoint>(registry, narrowSchema(pointSchema, [...POINT_FIELDS, ...SKETCHES])),
     counting: createCounting(registry, names, log),
     keeps: { ...(await keepsOf(kafka, names, options.retentionMs)), includeTest: options.includeTest ?? false },
+    budgetOf: budgetsOf(options.maxSeries ?? MAX_SERIES, options.partitions),
     encoder: encoderFor<SeriesPoint>(pointSchema, await registry.register(`${names.series}-value`, pointSchema)),
     progress: createProgressFeed({ kafka, registry, names, clock, log }),
   }
@@ -117,7 +121,11 @@ async function rebuildPartition(parts: Parts, partition: number, writer: Writer)
   for (const topic of inputsOf(names)) reach.set(topic, await reachOf(parts, { topic, partition }, stored))
   const reachIn = (topic: string) => reach.get(topic) ?? NO_MINUTE
 
-  const state = createState(parts.keeps, { messages: reachIn(names.messages), events: reachIn(names.events) })
+  const state = createState(
+    parts.keeps,
+    { messages: reachIn(names.messages), events: reachIn(names.events) },
+    parts.budgetOf(partition),
+  )
   const storedMs = stored?.timeMs ?? null
   if (storedMs !== null) state.restoreTime(Math.min(storedMs, clock.now()))
   await restorePoints(parts, partition, state, signal, point => {

@@ -7,6 +7,7 @@ import type { Decoder } from '../kafka/codec.ts'
 import type { Kafka, ReadRecord, TopicPartition } from '../kafka/port.ts'
 import type { Log } from '../log.ts'
 import type { TopicNames } from '../topics.ts'
+import type { Budget } from './budget.ts'
 import { blankContribution } from './contribution.ts'
 import type { Counting } from './decode.ts'
 import { type Position, readOffsets, type StoredPosition } from './offsets.ts'
@@ -19,6 +20,8 @@ export interface RestoreParts {
   readonly points: Decoder<RestoredPoint>
   readonly counting: Counting
   readonly keeps: Required<StateOptions>
+  /** Of series, by partition number. */
+  readonly budgetOf: (partition: number) => Budget
   readonly log: Log
 }
 
@@ -54,7 +57,7 @@ export async function restore(
   signal: AbortSignal,
 ): Promise<Restored> {
   const { kafka, names, log } = parts
-  const state = createState(parts.keeps)
+  const state = createState(parts.keeps, undefined, parts.budgetOf(partition))
   const starts = await kafka.watermarks(inputsOf(names).map(topic => ({ topic, partition })))
   const inputs = new Map(starts.map(({ topic, low }) => [topic, stored?.inputs.get(topic) ?? low]))
   if (stored === null) {

@@ -16,6 +16,7 @@ import { persist, type Persistence } from '../persist.ts'
 import type { SeriesPoint } from '../records.ts'
 import { narrowSchema, schemaText } from '../schemas.ts'
 import type { TopicNames } from '../topics.ts'
+import { budgetsOf, MAX_SERIES } from './budget.ts'
 import { createCounting } from './decode.ts'
 import { type AggregateMetrics, type PartitionParts, workPartition } from './partition.ts'
 import { createProgressFeed, type ProgressFeed } from './progress.ts'
@@ -48,6 +49,11 @@ export interface AggregatorOptions {
   readonly retentionMs?: number
   /** Whether sessions of developers and tests count. Default false. */
   readonly includeTest?: boolean
+  /**
+   * Most series of an account, at least one for each partition number: each number has an equal share. What is beyond is counted in series of `other`.
+   * Default 10,000.
+   */
+  readonly maxSeries?: number
   /** How long a transaction waits for more records, so that a minute is written once for many. Default 250 ms. */
   readonly lingerMs?: number
   /** Most records of one transaction, about. Default 20,000. */
@@ -106,13 +112,14 @@ async function run(of: AggregatorParts, report: Report, onProgress: (feed: Progr
   }
 }
 
-/** Schema, decoders and retention. Null when stopped before it could. @throws FlowError TOPIC_MISMATCH: a retention that the topics cannot keep */
+/** Schema, decoders, retention and budget. Null when stopped before it could. @throws FlowError TOPIC_MISMATCH, CFG_INVALID: a retention or a budget that does not fit the topics */
 async function prepare(of: AggregatorParts, report: (whyNot: WhyNot | null) => void): Promise<PartitionParts | null> {
   const { kafka, registry, names, options, log, signal, clock = systemClock } = of
   const pointSchema = schemaText('series-point')
   const schemaId = await persist(persistence(of, report), () => registry.register(`${names.series}-value`, pointSchema))
   const keeps = await persist(persistence(of, report), () => keepsOf(kafka, names, options.retentionMs))
-  if (schemaId === null || keeps === null || signal.aborted) return null
+  const partitions = await persist(persistence(of, report), () => kafka.partitionCount(names.sessions))
+  if (schemaId === null || keeps === null || partitions === null || signal.aborted) return null
   return {
     kafka,
     names,
@@ -121,6 +128,7 @@ async function prepare(of: AggregatorParts, report: (whyNot: WhyNot | null) => v
     groupId: options.groupId,
     fencedWaitMs: fencedWaitMs(options.sessionTimeoutMs),
     keeps: { ...keeps, includeTest: options.includeTest ?? false },
+    budgetOf: budgetsOf(options.maxSeries ?? MAX_SERIES, partitions),
     lingerMs: options.lingerMs ?? LINGER_MS,
     maxRecords: options.maxRecords ?? MAX_RECORDS,
     points: decoderFor<RestoredPoint>(registry, narrowSchema(pointSchema, POINT_FIELDS)),

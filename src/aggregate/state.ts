@@ -6,6 +6,7 @@
  * record of each session and of the first record of each message and event, in offset order. Revisions decide nothing.
  */
 import { MEASURES, type SeriesPoint } from '../records.ts'
+import { type Budget, NO_BUDGET } from './budget.ts'
 import type { CellTable } from './cells.ts'
 import { createCells } from './cells.ts'
 import { type CellSketches, createCellSketches } from './cell-sketches.ts'
@@ -128,15 +129,21 @@ export interface StateOptions {
   readonly includeTest?: boolean
 }
 
+/** The series of a contribution that is not placed yet. */
+const NOWHERE = -1
+
 /** For a recount: the first minute that the topics hold all messages and all events of. What is before is left as it is. */
 export interface Reach {
   readonly messages: number
   readonly events: number
 }
 
-export function createState(options: StateOptions, reach: Reach = { messages: NO_MINUTE, events: NO_MINUTE }): PartitionState {
+const EVERYTHING: Reach = { messages: NO_MINUTE, events: NO_MINUTE }
+
+/** @param budget Of series, for each account; none by default. */
+export function createState(options: StateOptions, reach: Reach = EVERYTHING, budget: Budget = NO_BUDGET): PartitionState {
   const { retentionMs, seriesRetentionMs = Infinity, rememberMs = Infinity, includeTest = false } = options
-  const series = createSeriesTable()
+  const series = createSeriesTable(budget)
   const cells = createCells()
   const sessions = createRemembered()
   const counted = createCounted()
@@ -276,7 +283,7 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
         if (counts) withdraw(known, key)
         return
       }
-      const next = contributionOf(session, series.idOf(session))
+      const next = contributionOf(session, NOWHERE)
       const newest = Math.max(next.started, next.ended, next.transfer)
       if (newest < horizon || newest === NO_MINUTE) {
         // Nothing of it can be counted: taken back where it still is, and not remembered.
@@ -284,6 +291,8 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
         if (counts) withdraw(known, key)
         return
       }
+      // Only of what is counted, and so on the topic: a series that is not there after a restart takes no room.
+      next.series = series.placeOf(session)
       const number = sessions.at(key)
       const changes = !counts || !sameCounts(sessions.read(number, old), next)
       if (changes) {
@@ -304,11 +313,13 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
       if (!isRealTime(message.sent_at, message.observed_at)) return
       const minute = minuteOf(message.sent_at)
       if (minute < reach.messages) return
-      const of = series.idOf(message)
-      const cell = cellOf(of, minute)
+      if (minute < horizon) {
+        late++
+        return
+      }
+      const of = series.placeOf(message)
       const sender = messageCount(message.sender)
-      if (cell < 0) late++
-      else cells.add(cell, sender, 1)
+      cells.add(cellOf(of, minute), sender, 1)
       see(2 + sender - COUNT.messages_user, of, message.sent_at)
     },
 
@@ -317,9 +328,8 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
       if (!isRealTime(event.occurred_at, event.observed_at)) return
       const minute = minuteOf(event.occurred_at)
       if (minute < reach.events) return
-      const cell = cellOf(series.idOf(event), minute)
-      if (cell < 0) late++
-      else cells.add(cell, COUNT.events, 1)
+      if (minute < horizon) late++
+      else cells.add(cellOf(series.placeOf(event), minute), COUNT.events, 1)
     },
 
     firstSeen: () =>
@@ -342,6 +352,7 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
       changedSessions.clear()
       seen.clear()
       late = 0
+      series.forgetFolded()
     },
 
     setTime({ clockMs, publishedMs }) {
@@ -417,6 +428,7 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
     forgetSeen() {
       seen.clear()
       late = 0
+      series.forgetFolded()
     },
   }
 }

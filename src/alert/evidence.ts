@@ -190,9 +190,12 @@ function isOf({ vendor, account, bot_id, channel, language }: Alert, session: Se
     (account === '' || session.account === account) &&
     (bot_id === '' || session.bot_id === bot_id) &&
     (channel === null || session.channel === channel) &&
-    (language === null || (session.language ?? '') === language)
+    (language === null || language === FOLDED || (session.language ?? '') === language)
   )
 }
+
+/** Stands for the languages that have no series of their own; which these are the sessions do not say. */
+const FOLDED = 'other'
 
 const CONTAINED: Readonly<Partial<Record<Measure, string>>> = {
   sessions_self_service: 'SELF_SERVICE',

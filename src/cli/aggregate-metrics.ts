@@ -25,6 +25,7 @@ export function aggregateMetrics(metrics: Metrics): AggregateMetrics {
       metrics.born('sessions_total', labels)
       metrics.born('agent_transfers_total', labels)
       for (const sender of SENDER_LABELS) metrics.born('messages_total', { ...labels, sender })
+      metrics.born('series_folded_total', { vendor, account })
     },
     reconciled: ({ vendor, account, bot_id, measure }, counts) => {
       const labels = { vendor, account, bot_id, measure }
@@ -32,6 +33,7 @@ export function aggregateMetrics(metrics: Metrics): AggregateMetrics {
         if (counts === null) metrics.remove('reconciliation_count', { ...labels, by })
         else metrics.set('reconciliation_count', { ...labels, by }, counts[by])
     },
+    folded: ({ vendor, account }, n) => metrics.inc('series_folded_total', { vendor, account }, n),
     leftOut: (topic, reason, n) => metrics.inc('aggregate_left_out_total', { topic: topic ?? 'none', reason }, n),
   }
 }

@@ -28,6 +28,7 @@ export async function rebuildCommand(argv: string[], io: Io): Promise<number> {
       groupId: config.aggregator.groupId,
       retentionMs: config.aggregator.retentionMs,
       includeTest: config.aggregator.includeTest,
+      maxSeries: config.aggregator.maxSeries,
       fromMs,
       log: io.log,
       clock: systemClock,

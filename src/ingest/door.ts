@@ -2,11 +2,12 @@
  * The one door: every record and every rejected row passes here before anybody else sees it, in worker, `peek`, `check` and redrive alike.
  *
  * What leaves is well-formed Unicode without NUL (strict readers refuse the rest), has no placeholder for a time, has ids and labels of bounded
- * length, and is masked by the connector's policy.
+ * length and languages as BCP 47 tags, and is masked by the connector's policy.
  */
 import { FlowError } from '../errors.ts'
 import type { Event, Message, Session } from '../records.ts'
 import type { Draft } from '../source/contract.ts'
+import { languageOf } from '../source/languages.ts'
 import { clean, cleanName, realTime } from '../source/liberal.ts'
 import type { Mask } from './mask.ts'
 
@@ -35,13 +36,14 @@ export function checkDraft(draft: Draft): void {
   if (draft.kind === 'session') checkSession(draft.record)
   else if (draft.kind === 'message') checkMessage(draft.record)
   else checkEvent(draft.record)
+  normaliseLanguage(draft.record)
   bound(draft)
 }
 
 /** Longest id of a row, bot, session, message or event, UTF-8 bytes: they become keys, here and downstream. */
 export const MOST_ID_BYTES = 1024
-/** Longest channel and language, UTF-8 bytes: they become labels of series. */
-const MOST_LABEL_BYTES = 128
+/** Longest channel, UTF-8 bytes: it becomes a label of series. */
+const MOST_CHANNEL_BYTES = 128
 
 /** @throws FlowError ROW_UNMAPPABLE for an id that is too long to be a key. */
 function bound({ kind, record }: Draft): void {
@@ -49,13 +51,34 @@ function bound({ kind, record }: Draft): void {
   if (record.session_id !== null) boundId(record.session_id, 'session_id')
   if (kind === 'message') boundId(record.message_id, 'message_id')
   if (kind === 'event') boundId(record.event_id, 'event_id')
-  if (record.language !== null && isLong(record.language, MOST_LABEL_BYTES)) {
-    record.attributes['language'] = record.language
-    record.language = null
-  }
-  if (record.channel === null || !isLong(record.channel, MOST_LABEL_BYTES)) return
+  if (record.channel === null || !isLong(record.channel, MOST_CHANNEL_BYTES)) return
   record.attributes['channel'] = record.channel
   record.channel = 'other'
+}
+
+/** Attributes that hold what the vendor wrote for `language`, and for `languages` as a JSON array, where the tags say less than that. */
+export const LANGUAGE_RAW = 'language_raw'
+export const LANGUAGES_RAW = 'languages_raw'
+
+/** `language` and `languages` as BCP 47 tags; what is no language is left out. Done again, it changes nothing. */
+function normaliseLanguage(record: Draft['record']): void {
+  const { language } = record
+  if (language !== null) {
+    const { tag, isSame } = languageOf(language)
+    if (tag !== language) record.language = tag
+    if (!isSame) record.attributes[LANGUAGE_RAW] ??= language
+  }
+  if ('languages' in record) normaliseLanguages(record, language)
+}
+
+function normaliseLanguages(record: Session, language: string | null): void {
+  const { languages } = record
+  const read = languages.map(languageOf)
+  if (read.every(({ tag }, i) => tag === languages[i])) return
+  record.languages = [...new Set(read.flatMap(({ tag }) => tag ?? []))]
+  // What stands in `language_raw` is not said twice.
+  if (read.some(({ isSame }, i) => !isSame && languages[i] !== language))
+    record.attributes[LANGUAGES_RAW] ??= JSON.stringify(languages)
 }
 
 /** @throws FlowError ROW_UNMAPPABLE */

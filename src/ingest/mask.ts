@@ -18,6 +18,7 @@ import {
 import type { BaseConfig } from '../source/config.ts'
 import type { Connector, Draft, RecordKind } from '../source/contract.ts'
 import type { PiiAction, PiiRules, PiiSpec } from '../source/pii.ts'
+import { LANGUAGE_RAW, LANGUAGES_RAW } from './door.ts'
 import { maskText } from './free-text.ts'
 import { type Seal, sealOf, unsealed } from './seal.ts'
 
@@ -333,7 +334,18 @@ function maskSession(record: Session, act: Act): void {
       .split(',')
       .map(id => act.id('session_id', id))
       .join(',')
+  maskRaw(record.attributes, LANGUAGE_RAW, 'language', act)
+  maskRaw(record.attributes, LANGUAGES_RAW, 'languages', act)
   record.attributes = act.entries('attributes', record.attributes)
+}
+
+/** What a vendor wrote for a field is hidden as the field is. */
+function maskRaw(attributes: Record<string, string>, name: string, field: string, act: Act): void {
+  const raw = attributes[name]
+  if (raw === undefined) return
+  const shown = act.name(field, raw)
+  if (shown === null) delete attributes[name]
+  else attributes[name] = shown
 }
 
 function maskMessage(record: Message, act: Act): void {
@@ -348,6 +360,7 @@ function maskMessage(record: Message, act: Act): void {
   record.agent_id = act.name('agent_id', record.agent_id)
   record.agent_name = act.name('agent_name', record.agent_name)
   record.queue = act.text('queue', record.queue)
+  maskRaw(record.attributes, LANGUAGE_RAW, 'language', act)
   record.attributes = act.entries('attributes', record.attributes)
 }
 
@@ -361,6 +374,7 @@ function maskEvent(record: Event, act: Act): void {
   record.name = act.text('name', record.name) ?? ''
   record.language = act.name('language', record.language)
   record.user_id = act.name('user_id', record.user_id)
+  maskRaw(record.attributes, LANGUAGE_RAW, 'language', act)
   record.attributes = act.entries('attributes', record.attributes)
 }
 

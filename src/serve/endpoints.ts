@@ -166,7 +166,7 @@ export const ENDPOINTS = {
     operationId: 'labelValues',
     summary: 'Values of a label',
     description:
-      'The values that a label has in any series with a point in the range, sorted. Records without a language have the empty one.',
+      'The values that a label has in any series with a point in the range, sorted. Records without a language have the empty one. `other` stands for what has no series of its own, because its account has reached aggregator.maxSeries; as a channel also for one that is not known.',
     inPath: LabelPath,
     parameters: ValueParameters,
     answers: { [JSON_TYPE]: { LabelValues } },

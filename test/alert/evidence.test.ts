@@ -57,6 +57,14 @@ test('only sessions of the group, of its time, and that were transferred count',
   expect(commonOf(pooled, 'agent_transfers', seen(others))['example_sessions']?.split(', ')).toHaveLength(2)
 })
 
+test('an alert of the languages that have no series of their own is about sessions of any language of its bot and channel', () => {
+  const sessions = [session('es', 1), session('slang', 2, { language: 'fr' }), session('elsewhere', 3, { channel: 'web' })]
+  const keysOf = (language: string) =>
+    commonOf(makeAlert({ ...alert, language }), 'agent_transfers', seen(sessions))['example_sessions']
+  expect(keysOf('other')).toBe('botmaker:acme:slang, botmaker:acme:es')
+  expect(keysOf('es')).toBe('botmaker:acme:es')
+})
+
 test('a session that was handed over without a time counts at its end', () => {
   const ended = session('x', 0, { transferred_at: null, started_at: AT - 3_600_000, ended_at: AT + MINUTE_MS })
   expect(commonOf(alert, 'agent_transfers', seen([ended]))).toEqual({ example_sessions: 'botmaker:acme:x' })

@@ -133,3 +133,49 @@ describe('a placeholder for a time', () => {
     expect(only(draft).record).toMatchObject({ ended_at: NOON + DAY, transferred_at: Date.UTC(2000) })
   })
 })
+
+describe('a language', () => {
+  const of = (language: string | null) => ctx.session({ botId: 'bot', sessionId: 'a', channel: 'web', language })
+  const recordsOf = (language: string | null) =>
+    door.records([
+      session(of(language), { startedAt: NOON }),
+      message(of(language), { messageId: '1', sentAt: NOON }),
+      event(of(language), { eventId: '1', occurredAt: NOON, type: 'other' }),
+    ])
+
+  test.each(['es_CO', 'ES-co', 'es-CO'])('%s leaves as the tag es-CO, the same on session, messages and events', language => {
+    const records = recordsOf(language).map(({ record }) => [record.language, record.attributes])
+    expect(records).toEqual(Array.from({ length: 3 }, () => ['es-CO', {}]))
+  })
+
+  test.each([
+    ['spa', 'es'],
+    ['whatever they speak', null],
+    ['é'.repeat(2500), null],
+  ])('%s stays beside the tag that stands for it', (language, tag) => {
+    const records = recordsOf(language).map(({ record }) => [record.language, record.attributes])
+    expect(records).toEqual(Array.from({ length: 3 }, () => [tag, { language_raw: language }]))
+  })
+
+  test('stays null where there is none', () => {
+    expect(recordsOf(null).map(({ record }) => [record.language, record.attributes])).toEqual([
+      [null, {}],
+      [null, {}],
+      [null, {}],
+    ])
+  })
+
+  test('in a list stands once, and what is none stays beside', () => {
+    const languages = (given: string[]) => only(session(of('es'), { startedAt: NOON, languages: given })).record
+    expect(languages(['es_CO', 'ES-CO', 'pt'])).toMatchObject({ languages: ['es-CO', 'pt'], attributes: {} })
+    expect(languages(['es', 'slang', 'eng'])).toMatchObject({
+      languages: ['es', 'en'],
+      attributes: { languages_raw: '["es","slang","eng"]' },
+    })
+  })
+
+  test('leaves a second time as it left the first', () => {
+    const drafts = recordsOf('spa')
+    expect(door.records(structuredClone(drafts) as Draft[])).toEqual(drafts)
+  })
+})

@@ -171,3 +171,27 @@ describe('a seal', () => {
     expect(doorWith(['*.text=mask'], null).shownId('S-4711')).toBe('S-4711')
   })
 })
+
+test('what a vendor wrote for a language is hidden as the language is', () => {
+  const rowsOf = (...rules: string[]) => {
+    const of = ctx.session({ botId: 'bot', sessionId: '1', channel: 'web', language: 'the slang of Ana' })
+    const drafts = [
+      session(of, { startedAt: NOON, languages: ['the slang of Ana', 'the slang of Eva'] }),
+      message(of, { messageId: '1', sentAt: NOON }),
+      event(of, { eventId: '1', occurredAt: NOON, type: 'other' }),
+    ]
+    return doorWith(rules)
+      .records(drafts)
+      .map(({ record }) => record.attributes)
+  }
+  const both = '["the slang of Ana","the slang of Eva"]'
+  const raw = { language_raw: 'the slang of Ana' }
+  expect(rowsOf()).toEqual([{ ...raw, languages_raw: both }, raw, raw])
+  expect(rowsOf('*.language=drop', 'session.languages=mask')).toEqual([{ languages_raw: '[masked]' }, {}, {}])
+  const hashed = { language_raw: hashOf('the slang of Ana') }
+  expect(rowsOf('*.language=hash', 'session.languages=hash')).toEqual([
+    { ...hashed, languages_raw: hashOf(both) },
+    hashed,
+    hashed,
+  ])
+})

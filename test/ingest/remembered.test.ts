@@ -168,6 +168,52 @@ describe('a session record', () => {
   })
 })
 
+describe('the language of a session', () => {
+  test('in another spelling is nothing new', async () => {
+    const place = placeOf()
+    await place.show({ id: 'a', language: 'es-CO', messages: ['m'] })
+    await place.show({ id: 'a', language: 'es_co', messages: ['m'] })
+    await place.show({ id: 'a', language: 'es_MX', messages: ['m'] })
+    const { sessions, messages } = await place.topics()
+    const said = [
+      [1, 'es-CO'],
+      [2, 'es-MX'],
+    ]
+    expect(sessions.map(({ value }) => [value.revision, value.language])).toEqual(said)
+    expect(messages.map(({ value }) => [value.revision, value.language])).toEqual(said)
+  })
+
+  test('as a version wrote it that did not normalise it stays until the row changes', async () => {
+    const place = placeOf()
+    await place.show({ id: 'a', language: 'es_CO', messages: ['m'] })
+    await forgeContents(place.kafka)
+    await place.show({ id: 'a', language: 'es_CO', messages: ['m'] })
+    expect((await place.topics()).sessions, 'nothing is published for the sake of the spelling').toHaveLength(1)
+    await place.show({ id: 'a', language: 'es_CO', messages: ['m'], outcome: 'good' })
+    const { sessions, messages } = await place.topics()
+    expect(sessions.map(({ value }) => [value.revision, value.language, value.outcome])).toEqual([
+      [1, 'es-CO', null],
+      [2, 'es-CO', 'good'],
+    ])
+    expect(messages.map(({ value }) => value.revision)).toEqual([1, 2])
+  })
+
+  /** What is remembered of the rows, as if their records had said something else. */
+  async function forgeContents(kafka: ReturnType<typeof memoryKafka>): Promise<void> {
+    const { versions } = await topicsOf(kafka)
+    const writer = kafka.openWriter({ transactionalId: 'somebody' })
+    await writer.fence()
+    for (const { key, value, partition } of versions) {
+      if (value === null) continue
+      const forged = Buffer.from(value)
+      // The items come last: 6 bytes of a key and 4 of a content each.
+      for (let at = forged.length - 4; at >= forged.length - 20; at -= 10) forged.writeUInt32BE(4_711, at)
+      await writer.transact(tx => tx.write([{ topic: names.versions, partition, records: [{ key, value: forged }] }]))
+    }
+    await writer.close()
+  }
+})
+
 describe('whatever a row holds, the rows beside it are published', () => {
   const long = (bytes: number) => 'é'.repeat(bytes / 2)
   const deep = () => JSON.parse(`${'['.repeat(6000)}${']'.repeat(6000)}`) as unknown
@@ -202,7 +248,7 @@ describe('whatever a row holds, the rows beside it are published', () => {
     const place = placeOf()
     await place.show({ id: 'a', language: long(5000) })
     const { sessions } = await place.topics()
-    expect(sessions.map(({ value }) => [value.language, value.attributes['language']?.length])).toEqual([[null, 2500]])
+    expect(sessions.map(({ value }) => [value.language, value.attributes['language_raw']?.length])).toEqual([[null, 2500]])
   })
 
   test.each([1024, 1500, 3000, 10_000])('topics that take %i bytes a record hold up nothing', async limit => {

@@ -77,17 +77,23 @@ interface Open {
   readonly window?: Window
   readonly resume?: Json
   readonly scope?: number
+  readonly again?: boolean
+  readonly nowMs?: number
 }
 
 /** Reads a window of a stream whole; pages, and the error that ended it. */
-async function read(vendor: ScriptedVendor, name: string, { flat, window = WINDOW, resume = null, scope = 0 }: Open = {}) {
+async function read(
+  vendor: ScriptedVendor,
+  name: string,
+  { flat, window = WINDOW, resume = null, scope = 0, again = false, nowMs }: Open = {},
+) {
   const client = clientOf(vendor, flat)
   const { config, http, clock } = client
   const pages: Page[] = []
   const of = scopesOf(name, config)[scope] as Scope
   try {
-    for await (const page of streamOf(name).read({ config, scope: of, window, resume, nowMs: clock.now(), http }))
-      pages.push(page)
+    const args = { config, scope: of, window, resume, again, nowMs: nowMs ?? clock.now(), http }
+    for await (const page of streamOf(name).read(args)) pages.push(page)
     return { ...client, pages, rows: pages.flatMap(page => page.rows), error: null }
   } catch (thrown) {
     if (!(thrown instanceof FlowError)) throw thrown
@@ -380,6 +386,49 @@ describe('events', () => {
   })
 })
 
+describe('a window that was read before', () => {
+  const path = '/v1/bots/m98j39nl/events/stream'
+  const end = '2026-11-09T12:00:00Z'
+  const said = (id: string, at: string) => row(`${id}${at}`, at, { conversation_id: id })
+  const listed = [said('c-1', '11:50:00'), said('c-2', '11:50:00'), said('c-2', '12:04:59'), said('c-3', '12:01:00')]
+  const asked = (until: string) => ({
+    query: { version: 'LIVE', start_time: '2026-11-09T05:59:59.999Z', end_time: until, page_size: '100' },
+    path,
+    body: { events: listed },
+  })
+  const threads = (rows: readonly unknown[]) =>
+    rows.flatMap(each => {
+      const { watched = each } = each as { watched?: unknown }
+      const { conversationId } = watched as { conversationId?: string }
+      return conversationId ?? []
+    })
+
+  test.each(['events', 'flow'])('shows no conversation that goes on after it: %s', async name => {
+    // A silence of fifteen minutes ends a session, so nothing that comes later goes on with one of the window.
+    const vendor = await scriptedVendor([asked('2026-11-09T12:15:00.000Z')])
+    const { rows } = await read(vendor, name, { again: true })
+    expect(threads(rows)).toEqual(['c-1'])
+    if (name === 'events') expect(idsOf(rows.slice(0, -1))).toEqual(['c-111:50:00', 'c-211:50:00'])
+  })
+
+  test('is not looked beyond now', async () => {
+    const vendor = await scriptedVendor([asked('2026-11-09T12:05:00.000Z')])
+    const { rows } = await read(vendor, 'events', { again: true, nowMs: T(end) + 5 * MINUTE })
+    expect(threads(rows)).toEqual(['c-1'])
+  })
+
+  test.each(['events', 'flow'])('is unlike one that may be new, where each part of a conversation counts: %s', async name => {
+    const vendor = await scriptedVendor([{ ...asked('2026-11-09T12:00:00.000Z') }])
+    expect(threads((await read(vendor, name)).rows)).toEqual(['c-1', 'c-2'])
+  })
+
+  test('is looked at no further where no rule looks at steps', async () => {
+    const vendor = await scriptedVendor([asked('2026-11-09T12:00:00.000Z')])
+    const flat = { 'transfer.rules': 'event~x=agent_transferred' }
+    expect(threads((await read(vendor, 'events', { again: true, flat })).rows)).toEqual([])
+  })
+})
+
 describe('flow', () => {
   const events = '/v1/bots/m98j39nl/events/stream'
   const thread = (id: string, at: string) =>
@@ -419,18 +468,32 @@ describe('flow', () => {
     ])
   })
 
-  test('a conversation counts as changed when it has more events, and once when they have become old', async () => {
+  test('sessions of one conversation are rows of their own, that go on with each event', async () => {
+    const rowsOf = async (...times: string[]) => {
+      const vendor = await scriptedVendor([{ path: events, body: { events: times.map(at => thread('c-1', at)) } }])
+      const { rows } = await read(vendor, 'flow')
+      return rows.map(each => [streamOf('flow').identify(each as never), streamOf('flow').sharedId?.(each as never)])
+    }
+    const [first, second] = await rowsOf('10:00:00', '10:05:00', '10:20:01')
+    expect(await rowsOf('10:05:00')).toEqual([first])
+    expect(first?.[0]).not.toBe(second?.[0])
+    const [longer] = await rowsOf('10:00:00', '10:05:00', '10:20:00')
+    expect(longer?.[0]).not.toBe(first?.[0])
+    expect([first?.[1], second?.[1], longer?.[1]]).toEqual(['c-1', 'c-1', 'c-1'])
+  })
+
+  test('a conversation counts as changed when it has rested, and once more when it has become old', async () => {
     const { config } = parse({})
     const [scope] = scopesOf('flow', config as never) as [Scope]
-    const mark = (events: number, lastMs: number, nowMs: number) =>
+    const mark = (nowMs: number) =>
       JSON.stringify(
         streamOf('flow').fingerprint?.(
-          { conversationId: 'c', firstMs: 0, lastMs, events } as never,
+          { conversationId: 'c', firstMs: 0, lastMs: NOW, events: 2 } as never,
           contextOf(config as never, scope, 'flow', nowMs),
         ),
       )
-    expect(mark(2, NOW, NOW)).toBe(mark(2, NOW, NOW + HOUR))
-    expect(new Set([mark(2, NOW, NOW), mark(3, NOW, NOW), mark(2, NOW + 1, NOW), mark(2, NOW, NOW + DAY)]).size).toBe(4)
+    const marks = Array.from({ length: 26 * 4 }, (_, quarter) => mark(NOW + quarter * 15 * MINUTE))
+    expect(marks.flatMap((each, quarter) => (each === marks[quarter - 1] ? [] : [quarter / 4]))).toEqual([0, 0.25, 24])
   })
 
   const conversation = {

@@ -841,9 +841,7 @@ async function readWorld(flat: Readonly<Record<string, unknown>>, window: Window
         for await (const page of stream.read({ config: config as never, scope, window: piece, resume: null, nowMs, http }))
           for (const raw of page.rows) {
             const parsed = stream.row.parse(raw) as never
-            const isWatched = name === 'events' && 'lastMs' in parsed
-            const id = isWatched ? `${stream.identify(parsed)} ${parsed['lastMs']}` : stream.identify(parsed)
-            rows.set(id, isWatched ? parsed : merged(rows.get(id), parsed))
+            rows.set(stream.identify(parsed), parsed)
           }
       const given = [...rows.values()] as never[]
       const richer = stream.expand ? await stream.expand({ config: config as never, scope, rows: given, nowMs, http }) : given
@@ -855,21 +853,11 @@ async function readWorld(flat: Readonly<Record<string, unknown>>, window: Window
         nowMs,
         contextOf(config as never, scope, name, nowMs),
       )
-      // A conversation that two windows cut is one row: the pipeline tells its events once.
-      const known = new Set(events.map(({ event_key }) => event_key))
-      const isCut = ({ event_key, type }: Event) => type === 'agent_transferred' && known.size === known.add(event_key).size
-      events.push(...told.events.filter(each => !isCut(each)))
+      events.push(...told.events)
       sessions.push(...told.sessions)
     }
   }
   return { events, sessions }
-}
-
-/** A conversation that has events in two windows is asked for in both: here once, for all of them. */
-function merged(known: unknown, more: object): object {
-  const before = known as { firstMs?: number; lastMs?: number } | undefined
-  if (before?.firstMs === undefined) return more
-  return { ...more, firstMs: before.firstMs }
 }
 
 function recordsOf(
@@ -880,22 +868,28 @@ function recordsOf(
   nowMs: number,
   ctx: ReturnType<typeof contextOf>,
 ) {
+  // What several views of one thing show, the pipeline publishes once.
+  const shown = new Set<string>()
+  const normalised = (row: never, of: typeof ctx) =>
+    stream
+      .normalise(row, of)
+      .map(({ record }) => record as Event)
+      .filter(({ event_key }) => shown.size < shown.add(`${stream.sharedId?.(row) ?? stream.identify(row)} ${event_key}`).size)
   const derive: Derive | null = stream.derive?.(config) ?? null
-  if (derive === null)
-    return { events: rows.flatMap(each => stream.normalise(each, ctx)).map(({ record }) => record as Event), sessions: [] }
+  if (derive === null) return { events: rows.flatMap(each => normalised(each, ctx)), sessions: [] }
   const derived = new DerivedSessions(derive, { connector: 'acme', stream: 'events', scope: scope.name })
   const turned = rows.map(each => ({ each, turn: derive.turn(each, ctx) }))
   const withTurn = turned.flatMap(({ each, turn }) => (turn === null ? [] : [{ each, turn }]))
   const homes = derived.assign(withTurn.map(({ turn }) => turn))
-  const events = turned.filter(({ turn }) => turn === null).flatMap(({ each }) => stream.normalise(each, ctx))
+  const events = turned.filter(({ turn }) => turn === null).flatMap(({ each }) => normalised(each, ctx))
   for (const [place, { each, turn }] of withTurn.entries()) {
     const home = homes[place] as (typeof homes)[number]
-    events.push(...stream.normalise(each, { ...ctx, derived: derived.refer(home, turn, ctx) } as never))
+    events.push(...normalised(each, { ...ctx, derived: derived.refer(home, turn, ctx) } as never))
     derived.count(home, turn, { isNew: true, firstRevision: 1, readUntilMs: turn.atMs })
   }
   derived.settle(() => nowMs - MINUTE)
   const sessions = derived.drain(ctx).sessions.flatMap(({ record }) => (record === null ? [] : [record]))
-  return { events: events.map(({ record }) => record as Event), sessions }
+  return { events, sessions }
 }
 
 /** The records by the fields that the truth names, in an order of their own. */

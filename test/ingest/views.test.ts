@@ -71,5 +71,5 @@ test('each view is asked for when its own mark moves, and records that several s
     ['y', 1],
   ])
   // Windows that were read before are read as such, others are not.
-  expect([...vendor.again].toSorted()).toEqual([false, true])
+  expect(vendor.again).toEqual(new Set([false, true]))
 })

@@ -263,7 +263,7 @@ export default defineConnector({
 
     flow: {
       gives: ['event'],
-      /** A conversation is asked for when it has been idle for as long as ends it, and once more when its events leave the lookback. */
+      /** A conversation is complete when it has been idle for as long as ends it. */
       window: config => ({
         ...FLOWS,
         lagMs: config.sessionGapMs + config.eventsLagMs,
@@ -285,7 +285,7 @@ export default defineConnector({
       requestsBeside: () => ({
         unknown: [
           'one request for 100 tracking events of a window',
-          'one request for each conversation that has rested, and one more when its events leave the lookback',
+          'one request for each conversation with new events, one for each that has rested, and one more when its events leave the lookback',
         ],
       }),
 

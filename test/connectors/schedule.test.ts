@@ -81,7 +81,7 @@ test.each<[string, Connector, string, Readonly<Record<string, string>>, string]>
   ],
   ['Syntphony', syntphony, 'metrics', { streams: 'conversations,metrics' }, '8 requests for each day that ends in a window'],
   ['Chatlayer', chatlayer, 'events', {}, 'flows: one request for each conversation with new events'],
-  ['Chatlayer', chatlayer, 'flow', {}, 'one request for each conversation that has rested'],
+  ['Chatlayer', chatlayer, 'flow', {}, 'one for each that has rested'],
   ['Chatlayer', chatlayer, 'series', {}, 'requests for each day that ends in a window'],
   ['wolkvox', wolkvox, 'chat_8', {}, 'diagram_9 for chats that were handed over'],
   ['wolkvox', wolkvox, 'diagram_9', {}, 'with turns that tell no chat'],

@@ -192,8 +192,8 @@ test('a schedule that does not fit the quota is a warning beside its figures; on
   expect(fitting.schedule).toMatchObject([
     { finding: 'ok', what: 'connectors.acme', quotaPerHour: 36_000, reasons: [{ stream: 'events', scopes: 1, why }] },
   ])
-  const { requestsPerHour, requestsPerDay } = fitting.schedule[0] ?? {}
-  expect(Number(requestsPerDay)).toBeGreaterThan(23 * Number(requestsPerHour))
+  const requestsPerHour = Number(fitting.schedule[0]?.['requestsPerHour'])
+  expect(Number(fitting.schedule[0]?.['requestsPerDay'])).toBeGreaterThan(23 * requestsPerHour)
   expect(fitting.schedule[0]).not.toHaveProperty('warning')
   const tight = await found({ 'quota.per.hour': 200 })
   const warning = expect.stringContaining('more than a third of the quota') as string

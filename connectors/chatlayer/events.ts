@@ -1,8 +1,8 @@
-/** A window of `GET /v1/bots/{bot_id}/events/stream`, whole. */
+/** A window of `GET /v1/bots/{bot_id}/events/stream`, whole; and the conversations in it. */
 import { z } from 'zod'
 import { FlowError, type Http, objectOf, text, type Window } from '../../src/source/index.ts'
 import { answered, isAnswer } from './answer.ts'
-import { instant, keyOf } from './rows.ts'
+import { instant, keyOf, type Thread, threadsOf } from './rows.ts'
 import type { Bot } from './scopes.ts'
 
 /** Two streams read events, neither of which may keep more than this in memory: a window that holds more is halved, as far as it can be. */
@@ -62,6 +62,35 @@ export async function eventsIn(of: {
   return inOrder([...found], window)
 }
 
+/**
+ * The events of a window, and the sessions that they are of: conversations, cut where one rested for longer than `gapMs`.
+ *
+ * Of a window that is read again, only sessions whose last event lies in it. Others go on after its end, and a window that holds that end shows them; so events are
+ * listed up to `gapMs` further, to tell the two apart. In a window that may never have been read, each part of a session counts: no other window has it.
+ */
+export async function sessionsIn(of: {
+  readonly bot: Bot
+  readonly window: Window
+  readonly again: boolean
+  readonly gapMs: number
+  readonly nowMs: number
+  readonly smallestMs: number
+  readonly pageSize: number
+  readonly http: Http
+}): Promise<{ readonly events: unknown[]; readonly sessions: Thread[] }> {
+  const { window, again, gapMs, nowMs, smallestMs } = of
+  const untilMs = again ? Math.max(window.untilMs, Math.min(window.untilMs + gapMs, nowMs)) : window.untilMs
+  const listed = await eventsIn({
+    ...of,
+    window: { fromMs: window.fromMs, untilMs },
+    smallestMs: smallestMs + untilMs - window.untilMs,
+  })
+  return {
+    events: listed.filter(event => !(timeOf(event) >= window.untilMs && timeOf(event) < untilMs)),
+    sessions: threadsOf(listed, gapMs).filter(({ lastMs }) => lastMs < window.untilMs),
+  }
+}
+
 /** The vendor's answer to a token that it no longer knows is not documented; a request that it took without one can only be refused for it. */
 async function eventsPage(
   http: Http,
@@ -82,13 +111,18 @@ async function eventsPage(
 }
 
 function hasTime(event: unknown): boolean {
-  return instant(objectOf(event)['timestamp']) !== null
+  return timeOf(event) !== Infinity
+}
+
+/** Epoch milliseconds; Infinity: it has none. */
+function timeOf(event: unknown): number {
+  return instant(objectOf(event)['timestamp']) ?? Infinity
 }
 
 /** Those without a time come last: they are for rejects. */
 function inOrder(found: readonly (readonly [key: string, event: unknown])[], { fromMs, untilMs }: Window): unknown[] {
   return found
-    .map(([key, event]) => ({ key, event, atMs: instant(objectOf(event)['timestamp']) ?? Infinity }))
+    .map(([key, event]) => ({ key, event, atMs: timeOf(event) }))
     .filter(({ atMs }) => atMs === Infinity || (fromMs <= atMs && atMs < untilMs))
     .sort((a, b) => (a.atMs === b.atMs ? (a.key < b.key ? -1 : 1) : a.atMs - b.atMs))
     .map(({ event }) => event)

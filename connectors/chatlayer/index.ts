@@ -32,9 +32,9 @@ import {
 } from '../../src/source/index.ts'
 import { answered, isAnswer } from './answer.ts'
 import { eventNames } from './definitions.ts'
-import { eventsIn } from './events.ts'
+import { eventsIn, sessionsIn } from './events.ts'
 import { OWN_NAMES, pii } from './pii.ts'
-import { EventRow, isThread, Point, pointId, pointMark, sorted, Thread, type Tracked, threadsOf, transitionsOf } from './rows.ts'
+import { EventRow, isThread, Point, pointId, pointMark, sorted, Thread, type Tracked, transitionsOf, viewId } from './rows.ts'
 import { botOf, botScopes, recordBot, teamOf, teamScopes } from './scopes.ts'
 import {
   askAll,
@@ -53,10 +53,11 @@ import {
   TRANSFER_RULES,
   tellsTransfers,
   watchDrafts,
-  watchedRows,
+  watchedRow,
   watchesSteps,
   watchId,
   watchMark,
+  watchSharedId,
   watchTurn,
 } from './steps.ts'
 import { isEventType, typeAfter, typeOf } from './types.ts'
@@ -196,11 +197,14 @@ export default defineConnector({
       row: EventRow,
 
       /** One page: the order of the listing is not known before its end. */
-      async *read({ config, scope, window, http }) {
-        const { smallestMs } = EVENTS
-        const events = await eventsIn({ bot: botOf(scope), window, smallestMs, pageSize: config.pageSize, http })
-        const watched = watchesSteps(config) ? watchedRows(events, config.sessionGapMs) : []
-        yield { rows: [...events, ...watched], resume: null }
+      async *read({ config, scope, window, again = false, nowMs, http }) {
+        const of = { bot: botOf(scope), window, smallestMs: EVENTS.smallestMs, pageSize: config.pageSize, http }
+        if (!watchesSteps(config)) {
+          yield { rows: await eventsIn(of), resume: null }
+          return
+        }
+        const { events, sessions } = await sessionsIn({ ...of, again, gapMs: config.sessionGapMs, nowMs })
+        yield { rows: [...events, ...sessions.map(watchedRow)], resume: null }
       },
 
       async expand({ scope, rows, http, nowMs }) {
@@ -235,6 +239,8 @@ export default defineConnector({
 
       identify: row => (isThread(row) ? watchId(row) : row.id),
 
+      sharedId: row => (isThread(row) ? watchSharedId(row) : row.id),
+
       fingerprint: (row, ctx) => (isThread(row) ? watchMark(row, ctx.config.sessionGapMs, ctx) : (row as unknown as Json)),
 
       normalise: (row, ctx) => {
@@ -257,7 +263,7 @@ export default defineConnector({
 
     flow: {
       gives: ['event'],
-      /** A conversation is asked for when it has been idle for as long as ends it, and once more when its events leave the lookback. */
+      /** A conversation is complete when it has been idle for as long as ends it. */
       window: config => ({
         ...FLOWS,
         lagMs: config.sessionGapMs + config.eventsLagMs,
@@ -268,10 +274,10 @@ export default defineConnector({
       row: Thread,
 
       /** The conversations that have events in the window: there is no other list of them. */
-      async *read({ config, scope, window, http }) {
-        const { smallestMs } = FLOWS
-        const events = await eventsIn({ bot: botOf(scope), window, smallestMs, pageSize: config.pageSize, http })
-        yield { rows: threadsOf(events), resume: null }
+      async *read({ config, scope, window, again = false, nowMs, http }) {
+        const { sessionGapMs: gapMs, pageSize } = config
+        const of = { bot: botOf(scope), window, again, gapMs, nowMs, smallestMs: FLOWS.smallestMs, pageSize, http }
+        yield { rows: (await sessionsIn(of)).sessions, resume: null }
       },
 
       expand: ({ scope, rows, http, nowMs }) => flowsOf(rows, { scope, http, nowMs }),
@@ -279,13 +285,17 @@ export default defineConnector({
       requestsBeside: () => ({
         unknown: [
           'one request for 100 tracking events of a window',
-          'one request for each conversation that has rested, and one more when its events leave the lookback',
+          'one request for each conversation with new events, one for each that has rested, and one more when its events leave the lookback',
         ],
       }),
 
-      identify: row => row.conversationId,
+      identify: viewId,
 
-      fingerprint: (row, ctx) => [row.events, row.lastMs, ctx.observedAtMs - row.lastMs >= ctx.lookbackMs],
+      /** One for all of a conversation, so that a transition is published once, whichever session shows it. */
+      sharedId: row => row.conversationId,
+
+      /** Asked for when there are new events, when it has rested, and when these leave the lookback. */
+      fingerprint: (row, ctx) => [ctx.config.sessionGapMs, ctx.lookbackMs].map(ms => ctx.observedAtMs - row.lastMs >= ms),
 
       normalise: (row, ctx) => transitionDrafts(row, ctx),
     },

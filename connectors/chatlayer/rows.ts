@@ -116,6 +116,11 @@ export function isThread(row: Tracked | Thread): row is Thread {
   return 'firstMs' in row
 }
 
+/** Of one session of a thread, as far as it has come: a window that is read again shows the same, others beside it show others. */
+export function viewId({ conversationId, lastMs }: Thread): string {
+  return JSON.stringify([conversationId, lastMs])
+}
+
 /**
  * In order of their first event. Events that belong to no conversation, or do not fit their schema, have no flow.
  *

@@ -13,7 +13,7 @@ import {
   type TransferType,
   type Turn,
 } from '../../src/source/index.ts'
-import { readableTransitions, type Thread, type Transition, threadsOf } from './rows.ts'
+import { readableTransitions, type Thread, type Transition, viewId } from './rows.ts'
 import { botOf, recordBot } from './scopes.ts'
 import { typeAfter } from './types.ts'
 
@@ -68,13 +68,18 @@ export function saidBy(given: Readonly<Record<string, unknown>>): { flow: string
   return { flow: textsOf(FLOW_ATTRIBUTES), step: textsOf(STEP_ATTRIBUTES) }
 }
 
-/** As rows of the stream `events`: each conversation that has events in the window, cut where its session is. */
-export function watchedRows(events: readonly unknown[], gapMs: number): { readonly watched: Thread }[] {
-  return threadsOf(events, gapMs).map(watched => ({ watched }))
+/** As a row of the stream `events`. */
+export function watchedRow(watched: Thread): { readonly watched: Thread } {
+  return { watched }
 }
 
-/** One row for all of a conversation, so that a step is published once, however the windows cut it. */
-export function watchId({ conversationId }: Thread): string {
+/** A row for each session of a conversation, and for how far it has come: what has been asked of one says nothing of the others. */
+export function watchId(row: Thread): string {
+  return `flow ${viewId(row)}`
+}
+
+/** One for all of a conversation, so that a step is published once, whichever session shows it. */
+export function watchSharedId({ conversationId }: Thread): string {
   return `flow ${conversationId}`
 }
 
@@ -83,8 +88,9 @@ function agesMs(gapMs: number): number[] {
   return [...[1, 2, 4, 8].map(minutes => minutes * MINUTE_MS).filter(ms => ms < gapMs), gapMs + MINUTE_MS]
 }
 
+/** Changes when the flow is to be asked for again. */
 export function watchMark({ lastMs }: Thread, gapMs: number, { observedAtMs }: RowContext): Json {
-  return [lastMs, agesMs(gapMs).filter(ms => observedAtMs - lastMs >= ms).length]
+  return agesMs(gapMs).filter(ms => observedAtMs - lastMs >= ms).length
 }
 
 interface HandOver {

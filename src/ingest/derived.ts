@@ -40,6 +40,7 @@ export interface Derived {
   user: number | null
   bot: number | null
   agent: number | null
+  /** Of the earliest turn that told one when it was published first; it stays then. */
   transferredAtMs: number | null
   /** Ids of sessions that were merged into this one after they were published. */
   merged: string[]
@@ -127,6 +128,8 @@ export class DerivedSessions {
   /** Keys of the turns assigned since the last `drain`. */
   readonly #placed = new Set<string>()
   readonly #open = new Set<Derived>()
+  /** Sessions whose transfer is not published yet: until then the earliest turn that tells one decides when it was. Once published, its time stays. */
+  readonly #handedOver = new Set<Derived>()
   #withdrawn: Derived[] = []
   #isOver: (untilMs: number) => boolean = () => false
   readonly #keyStart: string
@@ -203,8 +206,10 @@ export class DerivedSessions {
     home.readUntilMs = Math.max(home.readUntilMs, readUntilMs)
     tell(home.told, turn, TOLD, turn.atMs, !isNew)
     if (turn.attributes) tell(home.attributes, turn.attributes, Object.keys(turn.attributes), turn.atMs, !isNew)
-    if (turn.transferred === true)
+    if (turn.transferred === true && !this.#isTransferPublished(home)) {
       home.transferredAtMs = Math.min(home.transferredAtMs ?? Infinity, turn.transferredAtMs ?? turn.atMs)
+      this.#handedOver.add(home)
+    }
     if (adds) {
       home.user = sum(home.user, turn.userMessages)
       home.bot = sum(home.bot, turn.botMessages)
@@ -256,6 +261,7 @@ export class DerivedSessions {
     for (const key of this.#placed) this.#keep(key, of => of.turns > 0)
     this.#withdrawn = []
     this.#changed.clear()
+    this.#handedOver.clear()
     this.#written.clear()
     this.#placed.clear()
     this.#into.clear()
@@ -411,7 +417,7 @@ export class DerivedSessions {
     of.bot = sum(of.bot, gone.bot)
     of.agent = sum(of.agent, gone.agent)
     of.turns += gone.turns
-    if (gone.transferredAtMs !== null) of.transferredAtMs = Math.min(of.transferredAtMs ?? Infinity, gone.transferredAtMs)
+    this.#absorbTransfer(of, gone)
     merge(of.told, gone.told)
     merge(of.attributes, gone.attributes)
     if (gone.turns > 0 && gone.id !== null) of.merged = [gone.id, ...gone.merged, ...of.merged].slice(0, MOST_MERGED)
@@ -423,6 +429,22 @@ export class DerivedSessions {
       this.#changed.add(of)
       this.#written.add(of.key)
     }
+  }
+
+  /** A published time stays, before all that of the session that goes on. */
+  #absorbTransfer(of: Derived, gone: Derived): void {
+    if (gone.transferredAtMs === null || this.#isTransferPublished(of)) return
+    if (this.#isTransferPublished(gone)) {
+      of.transferredAtMs = gone.transferredAtMs
+      this.#handedOver.delete(of)
+      return
+    }
+    of.transferredAtMs = Math.min(of.transferredAtMs ?? Infinity, gone.transferredAtMs)
+    this.#handedOver.add(of)
+  }
+
+  #isTransferPublished(of: Derived): boolean {
+    return of.transferredAtMs !== null && !this.#handedOver.has(of)
   }
 
   #resolve(of: Derived): Derived {

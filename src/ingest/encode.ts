@@ -246,7 +246,8 @@ export class Batch {
     cursor: () => string,
     open = false,
   ): boolean {
-    const known = versions.get(row.id) ?? (row.formerId === undefined ? undefined : versions.get(row.formerId))
+    const rememberedId = row.sharedId ?? row.id
+    const known = versions.get(rememberedId) ?? (row.formerId === undefined ? undefined : versions.get(row.formerId))
     const rowRevision = known?.revision ?? firstRevisionOf(piece, observedAtMs)
     const firstRevision = known ? (known.hasGaps ? Math.floor(observedAtMs / 1000) : 1) : rowRevision
     const items = this.#items
@@ -340,9 +341,10 @@ export class Batch {
         parts: null,
         hasGaps: known?.hasGaps ?? false,
         untilMs: known && piece.followed ? known.untilMs : Math.max(piece.window.untilMs, known?.untilMs ?? piece.window.untilMs),
-        open,
+        // Asked for by id are rows.
+        open: open && rememberedId === row.id,
       }
-      now = this.#spread(row.id, now, known, versions, observedAtMs)
+      now = this.#spread(rememberedId, now, known, versions, observedAtMs)
     } catch (thrown) {
       this.transfers.length = shown
       this.reject(unmappable(row.raw, row.id, 'encode', thrown, row.fingerprint), piece, versions, cursor())
@@ -354,8 +356,9 @@ export class Batch {
     this.sessions += sessions
     this.messages += messages
     this.events += events
-    versions.set(row.id, now)
-    this.#remember(row.id, now, known, versions)
+    versions.set(rememberedId, now)
+    this.#remember(rememberedId, now, known, versions)
+    if (rememberedId !== row.id) this.#rememberView(row.id, { ...now, open }, piece, versions)
     for (const reject of tooLarge) this.reject(reject, piece, versions, cursor())
     return true
   }
@@ -390,6 +393,15 @@ export class Batch {
       throw new FlowError('ROW_UNMAPPABLE', { path: 'id', hint })
     }
     return spreadOut
+  }
+
+  /** One of several views of what is remembered elsewhere: that it says this, and nothing of what was published. */
+  #rememberView(rowId: string, shared: Known, { window, followed }: Piece, versions: Versions): void {
+    const before = versions.get(rowId)
+    const untilMs = before === undefined ? window.untilMs : followed ? before.untilMs : Math.max(window.untilMs, before.untilMs)
+    const view: Known = { ...shared, otherBots: null, items: '', parts: null, hasGaps: false, untilMs }
+    versions.set(rowId, view)
+    this.#remember(rowId, view, before, versions)
   }
 
   #remember(rowId: string, now: Known, before: Known | undefined, versions: Versions): void {

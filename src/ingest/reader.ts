@@ -392,9 +392,10 @@ export class Reader {
     if (open && open.piece.window.fromMs === piece.window.fromMs && open.piece.window.untilMs === piece.window.untilMs)
       return open
     const { stream, config, scope, http, clock, advance } = this.#of
-    const { window, resume } = piece
+    const { window, resume, lane } = piece
     if (resume === null) advance?.windowBegins(piece)
-    const pages = stream.read({ config: config as never, scope, window, resume, nowMs: clock.now(), http })
+    const again = lane === 'lookback'
+    const pages = stream.read({ config: config as never, scope, window, resume, again, nowMs: clock.now(), http })
     const listing = { piece, pages: pages[Symbol.asyncIterator](), resumed: resume !== null, count: 0, ahead: null }
     this.#listings.set(keyOf(piece), listing)
     return listing

@@ -26,6 +26,8 @@ export interface Row {
   readonly fingerprint: string
   /** What the row stands for was published under this id before (`Stream.formerId`). */
   readonly formerId?: string
+  /** What was published of it is remembered under this id (`Stream.sharedId`); absent: under its own. */
+  readonly sharedId?: string
 }
 
 export interface RowPath {
@@ -101,11 +103,14 @@ function decodeOne(stream: Stream, raw: unknown, ctx: RowContext): Row | Reject 
   const id: unknown = stream.identify(row)
   if (typeof id !== 'string' || id === '') return rejectOf(raw, '', 'ROW_UNMAPPABLE', 'decode', 'id', 'the row has no id')
   boundId(id, 'id')
+  const sharedId = stream.sharedId?.(row)
+  if (sharedId !== undefined) boundId(sharedId, 'id')
   const said = stream.fingerprint ? stream.fingerprint(row, ctx) : row
   const content = typeof said === 'string' ? said : JSON.stringify(said)
   // Rows that the lookback reads again are mapped anew when the rules have changed.
   const { transfers } = ctx
-  return { id, row, raw, fingerprint: markOf(transfers.isEmpty ? content : `${transfers.hash} ${content}`) }
+  const fingerprint = markOf(transfers.isEmpty ? content : `${transfers.hash} ${content}`)
+  return { id, row, raw, fingerprint, ...(sharedId !== undefined && { sharedId }) }
 }
 
 /** The field of the row that is nested too deep; empty where the row is a list. */

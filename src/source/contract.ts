@@ -126,6 +126,11 @@ export interface Stream {
   /** What the row is: stable over re-reads, unique in stream and scope. */
   identify(row: never): string
   /**
+   * For rows that are several views of one thing (the sessions of one thread, say), each with a mark of its own, that may show the same records: an id for all of
+   * these views, which is no row's id. What was published of any of them is remembered under it, so that no record is published twice. Absent: rows share nothing. Pure.
+   */
+  sharedId?(row: never): string
+  /**
    * What counts as a change of the row, as text or as a JSON value that is hashed: leave out what changes without meaning. Default: the whole row.
    */
   fingerprint?(row: never, ctx: RowContext): Json
@@ -151,7 +156,7 @@ export interface RequestsBeside {
  */
 export interface Changes {
   /** The rows that changed in the window; some that did not, or that are not known, do no harm. */
-  read(args: Omit<ReadArgs, 'resume'>): Promise<Changed>
+  read(args: Omit<ReadArgs, 'resume' | 'again'>): Promise<Changed>
   /** A change may appear in the listing so much later than its time, milliseconds. */
   readonly lagMs: number
   /** Rows whose times are no further apart are read in one window, milliseconds; about what a page of the stream spans. Default 0. */
@@ -235,7 +240,10 @@ export interface Turn {
   readonly agentId?: string | null
   readonly agentName?: string | null
   readonly isTest?: boolean | null
-  /** True: the conversation was handed to a person with this turn: containment AGENT, `transferred_at` the first such turn. */
+  /**
+   * True: the conversation was handed to a person with this turn: containment AGENT, `transferred_at` the first such turn. Once published, that time stays, also where
+   * an earlier turn of the kind comes late.
+   */
   readonly transferred?: boolean
   /** When, where that is not `atMs`. Epoch milliseconds. */
   readonly transferredAtMs?: number
@@ -294,6 +302,8 @@ export interface ReadArgs {
   readonly scope: Scope
   readonly window: Window
   readonly resume: Json
+  /** true: all of the window was read before, and is read again for what has changed since. Absent or false: it may hold rows that were never read. */
+  readonly again?: boolean
   /** When this read began, epoch milliseconds: for vendors that treat old windows otherwise. */
   readonly nowMs: number
   readonly http: Http

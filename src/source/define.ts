@@ -59,12 +59,13 @@ interface StreamParts<C, R extends z.ZodType> {
     read(args: Omit<FollowArgs, 'config'> & { readonly config: C }): Promise<readonly unknown[]>
   }
   readonly changes?: Omit<Changes, 'read'> & {
-    read(args: Omit<ReadArgs, 'config' | 'resume'> & { readonly config: C }): Promise<Changed>
+    read(args: Omit<ReadArgs, 'config' | 'resume' | 'again'> & { readonly config: C }): Promise<Changed>
   }
   timeOf?(row: z.output<R>): number
   requestsBeside?(config: C): RequestsBeside
   derive?(config: C): (Omit<Derive, 'turn'> & { turn(row: z.output<R>, ctx: RowContext<C>): Turn | null }) | null
   identify(row: z.output<R>): string
+  sharedId?(row: z.output<R>): string
   fingerprint?(row: z.output<R>, ctx: RowContext<C>): Json
   normalise(row: z.output<R>, ctx: RowContext<C>): readonly Draft[]
 }

@@ -6,7 +6,7 @@
  * ended.
  */
 import { FlowError } from '../errors.ts'
-import type { FollowArgs, Http, Stream } from './contract.ts'
+import type { Changes, FollowArgs, Http, Stream } from './contract.ts'
 
 /** How long a call of a connector may do nothing that we know of. All that it has to do beside asking us is quick. */
 export const PLUGIN_PATIENCE_MS = 60_000
@@ -73,7 +73,7 @@ export function watchdog(patienceMs = PLUGIN_PATIENCE_MS): Watchdog {
 }
 
 /**
- * The stream with `read`, `expand` and `follow.read` under watch; each throws PLUGIN_HUNG where it hangs. Everything else is the stream's own, wherever
+ * The stream with `read`, `expand`, `follow.read` and `changes.read` under watch; each throws PLUGIN_HUNG where it hangs. Everything else is the stream's own, wherever
  * it has it from (a prototype, a getter, a private field).
  */
 export function watchedStream(stream: Stream, patienceMs?: number): Stream {
@@ -97,10 +97,17 @@ export function watchedStream(stream: Stream, patienceMs?: number): Stream {
   if (stream.expand) replaced.expand = watchedCall('expand', async args => await (stream.expand as Expand)(args))
   const { follow } = stream
   const asked = follow && watchedCall('follow.read', async (args: FollowArgs) => await follow.read(args))
-  return instead(stream, { ...replaced, ...(follow && asked ? { follow: instead(follow, { read: asked }) } : {}) })
+  const { changes } = stream
+  const told = changes && watchedCall('changes.read', async (args: ChangesArgs) => await changes.read(args))
+  return instead(stream, {
+    ...replaced,
+    ...(follow && asked ? { follow: instead(follow, { read: asked }) } : {}),
+    ...(changes && told ? { changes: instead(changes, { read: told }) } : {}),
+  })
 }
 
 type Expand = NonNullable<Stream['expand']>
+type ChangesArgs = Parameters<Changes['read']>[0]
 
 /** The object with some of its members replaced; the others run on the object itself. */
 export function instead<T extends object>(of: T, members: Partial<T>): T {

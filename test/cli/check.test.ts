@@ -173,3 +173,30 @@ test('a documented limit of requests a day: a warning where a third of it is too
   expect(await found({ licences: 2 })).toEqual([['warning', 'connectors.acme.licences', needs]])
   expect(await found({ licences: 3 })).toEqual([])
 }, 60_000)
+
+test('a schedule that does not fit the quota is a warning beside its figures; one that fits is not', async () => {
+  const registryUrl = await registry(response => response.writeHead(404).end())
+  const url = await server((_request, response) =>
+    response.setHeader('content-type', 'application/json').end('{"events":[],"event_definitions":[]}'),
+  )
+  const keys = { 'base.url': url, 'token.id': 'tid', 'token.secret': 'sec-ret', 'bot.ids': 'm98j39nl', streams: 'events' }
+  const found = async (more: object) => {
+    const { code, findings } = await check({
+      registry: { url: `${registryUrl}/apis/ccompat/v7` },
+      connectors: { acme: { 'connector.class': 'chatlayer', ...keys, ...more } },
+    })
+    return { code, schedule: findings.filter(finding => Object.hasOwn(finding, 'requestsPerHour')) }
+  }
+  const why = expect.stringContaining('the last 5m at each poll, every 1m') as string
+  const fitting = await found({})
+  expect(fitting.schedule).toMatchObject([
+    { finding: 'ok', what: 'connectors.acme', quotaPerHour: 36_000, reasons: [{ stream: 'events', scopes: 1, why }] },
+  ])
+  const requestsPerHour = Number(fitting.schedule[0]?.['requestsPerHour'])
+  expect(Number(fitting.schedule[0]?.['requestsPerDay'])).toBeGreaterThan(23 * requestsPerHour)
+  expect(fitting.schedule[0]).not.toHaveProperty('warning')
+  const tight = await found({ 'quota.per.hour': 200 })
+  const warning = expect.stringContaining('more than a third of the quota') as string
+  expect(tight.schedule).toMatchObject([{ finding: 'warning', requestsPerHour, quotaPerHour: 200, warning }])
+  expect(tight.code, 'nothing is wrong with the config').toBe(fitting.code)
+}, 60_000)

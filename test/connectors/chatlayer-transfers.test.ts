@@ -283,7 +283,13 @@ describe('a step of a flow', () => {
     const marks = Array.from({ length: 24 * 60 }, (_, minute) => markAt(NOW, NOW + minute * MINUTE))
     const asked = marks.flatMap((mark, minute) => (mark === marks[minute - 1] ? [] : [minute]))
     expect(asked).toEqual([0, 1, 2, 4, 8, 16])
-    expect(markAt(NOW + MINUTE, NOW + 2 * MINUTE)).not.toBe(markAt(NOW, NOW + 2 * MINUTE))
+    const idAt = (lastMs: number) => {
+      const row = stream.row.parse({ watched: { ...thread, lastMs } }) as never
+      return [stream.identify(row), stream.sharedId?.(row)]
+    }
+    const [[before, shared], [after, sharedAfter]] = [idAt(NOW), idAt(NOW + MINUTE)]
+    expect(before).not.toBe(after)
+    expect([shared, sharedAfter]).toEqual(['flow c-1', 'flow c-1'])
   })
 })
 

@@ -77,17 +77,23 @@ interface Open {
   readonly window?: Window
   readonly resume?: Json
   readonly scope?: number
+  readonly again?: boolean
+  readonly nowMs?: number
 }
 
 /** Reads a window of a stream whole; pages, and the error that ended it. */
-async function read(vendor: ScriptedVendor, name: string, { flat, window = WINDOW, resume = null, scope = 0 }: Open = {}) {
+async function read(
+  vendor: ScriptedVendor,
+  name: string,
+  { flat, window = WINDOW, resume = null, scope = 0, again = false, nowMs }: Open = {},
+) {
   const client = clientOf(vendor, flat)
   const { config, http, clock } = client
   const pages: Page[] = []
   const of = scopesOf(name, config)[scope] as Scope
   try {
-    for await (const page of streamOf(name).read({ config, scope: of, window, resume, nowMs: clock.now(), http }))
-      pages.push(page)
+    const args = { config, scope: of, window, resume, again, nowMs: nowMs ?? clock.now(), http }
+    for await (const page of streamOf(name).read(args)) pages.push(page)
     return { ...client, pages, rows: pages.flatMap(page => page.rows), error: null }
   } catch (thrown) {
     if (!(thrown instanceof FlowError)) throw thrown
@@ -380,6 +386,49 @@ describe('events', () => {
   })
 })
 
+describe('a window that was read before', () => {
+  const path = '/v1/bots/m98j39nl/events/stream'
+  const end = '2026-11-09T12:00:00Z'
+  const said = (id: string, at: string) => row(`${id}${at}`, at, { conversation_id: id })
+  const listed = [said('c-1', '11:50:00'), said('c-2', '11:50:00'), said('c-2', '12:04:59'), said('c-3', '12:01:00')]
+  const asked = (until: string) => ({
+    query: { version: 'LIVE', start_time: '2026-11-09T05:59:59.999Z', end_time: until, page_size: '100' },
+    path,
+    body: { events: listed },
+  })
+  const threads = (rows: readonly unknown[]) =>
+    rows.flatMap(each => {
+      const { watched = each } = each as { watched?: unknown }
+      const { conversationId } = watched as { conversationId?: string }
+      return conversationId ?? []
+    })
+
+  test.each(['events', 'flow'])('shows no conversation that goes on after it: %s', async name => {
+    // A silence of fifteen minutes ends a session, so nothing that comes later goes on with one of the window.
+    const vendor = await scriptedVendor([asked('2026-11-09T12:15:00.000Z')])
+    const { rows } = await read(vendor, name, { again: true })
+    expect(threads(rows)).toEqual(['c-1'])
+    if (name === 'events') expect(idsOf(rows.slice(0, -1))).toEqual(['c-111:50:00', 'c-211:50:00'])
+  })
+
+  test('is not looked beyond now', async () => {
+    const vendor = await scriptedVendor([asked('2026-11-09T12:05:00.000Z')])
+    const { rows } = await read(vendor, 'events', { again: true, nowMs: T(end) + 5 * MINUTE })
+    expect(threads(rows)).toEqual(['c-1'])
+  })
+
+  test.each(['events', 'flow'])('is unlike one that may be new, where each part of a conversation counts: %s', async name => {
+    const vendor = await scriptedVendor([{ ...asked('2026-11-09T12:00:00.000Z') }])
+    expect(threads((await read(vendor, name)).rows)).toEqual(['c-1', 'c-2'])
+  })
+
+  test('is looked at no further where no rule looks at steps', async () => {
+    const vendor = await scriptedVendor([asked('2026-11-09T12:00:00.000Z')])
+    const flat = { 'transfer.rules': 'event~x=agent_transferred' }
+    expect(threads((await read(vendor, 'events', { again: true, flat })).rows)).toEqual([])
+  })
+})
+
 describe('flow', () => {
   const events = '/v1/bots/m98j39nl/events/stream'
   const thread = (id: string, at: string) =>
@@ -419,18 +468,32 @@ describe('flow', () => {
     ])
   })
 
-  test('a conversation counts as changed when it has more events, and once when they have become old', async () => {
+  test('sessions of one conversation are rows of their own, that go on with each event', async () => {
+    const rowsOf = async (...times: string[]) => {
+      const vendor = await scriptedVendor([{ path: events, body: { events: times.map(at => thread('c-1', at)) } }])
+      const { rows } = await read(vendor, 'flow')
+      return rows.map(each => [streamOf('flow').identify(each as never), streamOf('flow').sharedId?.(each as never)])
+    }
+    const [first, second] = await rowsOf('10:00:00', '10:05:00', '10:20:01')
+    expect(await rowsOf('10:05:00')).toEqual([first])
+    expect(first?.[0]).not.toBe(second?.[0])
+    const [longer] = await rowsOf('10:00:00', '10:05:00', '10:20:00')
+    expect(longer?.[0]).not.toBe(first?.[0])
+    expect([first?.[1], second?.[1], longer?.[1]]).toEqual(['c-1', 'c-1', 'c-1'])
+  })
+
+  test('a conversation counts as changed when it has rested, and once more when it has become old', async () => {
     const { config } = parse({})
     const [scope] = scopesOf('flow', config as never) as [Scope]
-    const mark = (events: number, lastMs: number, nowMs: number) =>
+    const mark = (nowMs: number) =>
       JSON.stringify(
         streamOf('flow').fingerprint?.(
-          { conversationId: 'c', firstMs: 0, lastMs, events } as never,
+          { conversationId: 'c', firstMs: 0, lastMs: NOW, events: 2 } as never,
           contextOf(config as never, scope, 'flow', nowMs),
         ),
       )
-    expect(mark(2, NOW, NOW)).toBe(mark(2, NOW, NOW + HOUR))
-    expect(new Set([mark(2, NOW, NOW), mark(3, NOW, NOW), mark(2, NOW + 1, NOW), mark(2, NOW, NOW + DAY)]).size).toBe(4)
+    const marks = Array.from({ length: 26 * 4 }, (_, quarter) => mark(NOW + quarter * 15 * MINUTE))
+    expect(marks.flatMap((each, quarter) => (each === marks[quarter - 1] ? [] : [quarter / 4]))).toEqual([0, 0.25, 24])
   })
 
   const conversation = {
@@ -778,9 +841,7 @@ async function readWorld(flat: Readonly<Record<string, unknown>>, window: Window
         for await (const page of stream.read({ config: config as never, scope, window: piece, resume: null, nowMs, http }))
           for (const raw of page.rows) {
             const parsed = stream.row.parse(raw) as never
-            const isWatched = name === 'events' && 'lastMs' in parsed
-            const id = isWatched ? `${stream.identify(parsed)} ${parsed['lastMs']}` : stream.identify(parsed)
-            rows.set(id, isWatched ? parsed : merged(rows.get(id), parsed))
+            rows.set(stream.identify(parsed), parsed)
           }
       const given = [...rows.values()] as never[]
       const richer = stream.expand ? await stream.expand({ config: config as never, scope, rows: given, nowMs, http }) : given
@@ -792,21 +853,11 @@ async function readWorld(flat: Readonly<Record<string, unknown>>, window: Window
         nowMs,
         contextOf(config as never, scope, name, nowMs),
       )
-      // A conversation that two windows cut is one row: the pipeline tells its events once.
-      const known = new Set(events.map(({ event_key }) => event_key))
-      const isCut = ({ event_key, type }: Event) => type === 'agent_transferred' && known.size === known.add(event_key).size
-      events.push(...told.events.filter(each => !isCut(each)))
+      events.push(...told.events)
       sessions.push(...told.sessions)
     }
   }
   return { events, sessions }
-}
-
-/** A conversation that has events in two windows is asked for in both: here once, for all of them. */
-function merged(known: unknown, more: object): object {
-  const before = known as { firstMs?: number; lastMs?: number } | undefined
-  if (before?.firstMs === undefined) return more
-  return { ...more, firstMs: before.firstMs }
 }
 
 function recordsOf(
@@ -817,22 +868,28 @@ function recordsOf(
   nowMs: number,
   ctx: ReturnType<typeof contextOf>,
 ) {
+  // What several views of one thing show, the pipeline publishes once.
+  const shown = new Set<string>()
+  const normalised = (row: never, of: typeof ctx) =>
+    stream
+      .normalise(row, of)
+      .map(({ record }) => record as Event)
+      .filter(({ event_key }) => shown.size < shown.add(`${stream.sharedId?.(row) ?? stream.identify(row)} ${event_key}`).size)
   const derive: Derive | null = stream.derive?.(config) ?? null
-  if (derive === null)
-    return { events: rows.flatMap(each => stream.normalise(each, ctx)).map(({ record }) => record as Event), sessions: [] }
+  if (derive === null) return { events: rows.flatMap(each => normalised(each, ctx)), sessions: [] }
   const derived = new DerivedSessions(derive, { connector: 'acme', stream: 'events', scope: scope.name })
   const turned = rows.map(each => ({ each, turn: derive.turn(each, ctx) }))
   const withTurn = turned.flatMap(({ each, turn }) => (turn === null ? [] : [{ each, turn }]))
   const homes = derived.assign(withTurn.map(({ turn }) => turn))
-  const events = turned.filter(({ turn }) => turn === null).flatMap(({ each }) => stream.normalise(each, ctx))
+  const events = turned.filter(({ turn }) => turn === null).flatMap(({ each }) => normalised(each, ctx))
   for (const [place, { each, turn }] of withTurn.entries()) {
     const home = homes[place] as (typeof homes)[number]
-    events.push(...stream.normalise(each, { ...ctx, derived: derived.refer(home, turn, ctx) } as never))
+    events.push(...normalised(each, { ...ctx, derived: derived.refer(home, turn, ctx) } as never))
     derived.count(home, turn, { isNew: true, firstRevision: 1, readUntilMs: turn.atMs })
   }
   derived.settle(() => nowMs - MINUTE)
   const sessions = derived.drain(ctx).sessions.flatMap(({ record }) => (record === null ? [] : [record]))
-  return { events: events.map(({ record }) => record as Event), sessions }
+  return { events, sessions }
 }
 
 /** The records by the fields that the truth names, in an order of their own. */

@@ -81,7 +81,7 @@ test.each<[string, Connector, string, Readonly<Record<string, string>>, string]>
   ],
   ['Syntphony', syntphony, 'metrics', { streams: 'conversations,metrics' }, '8 requests for each day that ends in a window'],
   ['Chatlayer', chatlayer, 'events', {}, 'flows: one request for each conversation with new events'],
-  ['Chatlayer', chatlayer, 'flow', {}, 'one request for each conversation that has rested'],
+  ['Chatlayer', chatlayer, 'flow', {}, 'one for each that has rested'],
   ['Chatlayer', chatlayer, 'series', {}, 'requests for each day that ends in a window'],
   ['wolkvox', wolkvox, 'chat_8', {}, 'diagram_9 for chats that were handed over'],
   ['wolkvox', wolkvox, 'diagram_9', {}, 'with turns that tell no chat'],
@@ -105,3 +105,19 @@ test("wolkvox' thousand calls a day for each licence are held against the schedu
   expect(scheduleWith(wolkvox, { licences: '2' }).perDay).toBe(scheduleWith(wolkvox).perDay)
   expect(scheduleWith(koreai).daily).toBeNull()
 })
+
+test.each([botmaker, chatlayer, koreai, syntphony, wolkvox])(
+  '$manifest.id: default settings take so many requests an hour and a day for reasons, and fit its quota, but not one that is less than three times as large',
+  connector => {
+    const { perHour, perDay, quotaPerHour, reasons, fits } = scheduleWith(connector)
+    expect(fits).toBe(true)
+    expect(perHour * 3).toBeLessThanOrEqual(quotaPerHour ?? Infinity)
+    expect(Math.abs(perDay - perHour * 24)).toBeLessThan(24)
+    const sum = reasons.reduce((all, reason) => all + reason.perHour, 0)
+    expect(sum - perHour, 'each stream is rounded up').toBeGreaterThanOrEqual(0)
+    expect(sum - perHour).toBeLessThanOrEqual(reasons.length)
+    for (const { why } of reasons) expect(why).toMatch(/ every \d/)
+    const tight = scheduleWith(connector, { 'quota.per.hour': String(3 * perHour - 6) })
+    expect([tight.fits, tight.quotaPerHour]).toEqual([false, 3 * perHour - 6])
+  },
+)

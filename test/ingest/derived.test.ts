@@ -51,6 +51,8 @@ class Topics {
         this.withdrawn.push(sessionKey)
         this.sessions.delete(sessionKey)
       } else {
+        const before = this.sessions.get(sessionKey)?.transferred_at ?? null
+        if (before !== null) expect(record.transferred_at, 'the time of a published transfer moved').toBe(before)
         this.sessions.set(sessionKey, record)
         this.revisions.set(sessionKey, [...(this.revisions.get(sessionKey) ?? []), record.revision])
       }
@@ -158,13 +160,57 @@ describe('turns that come in order', () => {
 test('the first turn that tells a thing decides, whichever comes first', () => {
   const derived = new DerivedSessions(derive, place)
   const topics = new Topics()
-  feed(derived, [turn(5, { channel: 'sms', userId: 'late', transferred: true, attributes: { a: '2', b: '2' } })])
+  feed(derived, [turn(5, { channel: 'sms', userId: 'late', attributes: { a: '2', b: '2' } })])
   topics.take(derived)
-  feed(derived, [turn(0, { channel: 'web', transferred: true, attributes: { a: '1' } })])
+  feed(derived, [turn(0, { channel: 'web', attributes: { a: '1' } })])
   topics.take(derived)
   expect([...topics.sessions.values()]).toMatchObject([
-    { channel: 'web', user_id: 'late', transferred_at: NOON, containment: 'AGENT', attributes: { a: '1', b: '2' }, revision: 2 },
+    { channel: 'web', user_id: 'late', attributes: { a: '1', b: '2' }, revision: 2 },
   ])
+})
+
+describe('the time of a transfer', () => {
+  const handed = (minutes: number) => turn(minutes, { transferred: true })
+  const transfers = ({ sessions }: Topics) => [...sessions.values()].map(({ transferred_at: atMs }) => atMs)
+
+  test('is that of the earliest turn that tells one, until it is published', () => {
+    const derived = new DerivedSessions(derive, place)
+    const topics = new Topics()
+    feed(derived, [handed(5)])
+    feed(derived, [handed(2)])
+    topics.take(derived)
+    expect(transfers(topics)).toEqual([handed(2).atMs])
+  })
+
+  test.each([false, true])('stays once it is published, though an earlier turn comes late (after a restart: %s)', isRestarted => {
+    const derived = new DerivedSessions(derive, place)
+    const topics = new Topics()
+    feed(derived, [handed(5)])
+    topics.take(derived)
+    const after = isRestarted ? topics.restarted() : derived
+    feed(after, [handed(0), turn(7)])
+    topics.take(after)
+    expect(transfers(topics)).toEqual([handed(5).atMs])
+    expect([...topics.sessions.values()]).toMatchObject([{ started_at: NOON, containment: 'AGENT', user_messages: 3 }])
+  })
+
+  test.each<[string, number, boolean, number, boolean, number]>([
+    ['that goes on, where that is published', 2, true, 18, true, 2],
+    ['that is withdrawn, where only that is published', 2, false, 18, true, 18],
+    ['that is earlier, where none is published', 2, false, 18, false, 2],
+  ])('of two sessions that become one is the one of the session %s', (_, a, isToldA, b, isToldB, kept) => {
+    const derived = new DerivedSessions(derive, place)
+    const topics = new Topics()
+    const parts = [handed(a), handed(b)]
+    feed(derived, [
+      { ...handed(a), transferred: isToldA },
+      { ...handed(b), transferred: isToldB },
+    ])
+    topics.take(derived)
+    feed(derived, [...parts.filter((_, i) => ![isToldA, isToldB][i]), turn(10)])
+    topics.take(derived)
+    expect(transfers(topics)).toEqual([handed(kept).atMs])
+  })
 })
 
 describe('a turn that is known to come after the end of another conversation', () => {
@@ -353,7 +399,8 @@ test.each(Array.from({ length: 40 }, (_, seed) => [seed]))(
     // Some of the threads are more than one record takes.
     const topics = new Topics(luck.one([1_000_000, 400, 150]))
     let derived = new DerivedSessions(derive, place)
-    const rest = luck.chance(0.3) ? turns.toSorted((a, b) => a.atMs - b.atMs) : shuffled(turns, luck)
+    const isInOrder = luck.chance(0.3)
+    const rest = isInOrder ? turns.toSorted((a, b) => a.atMs - b.atMs) : shuffled(turns, luck)
     while (rest.length > 0) {
       feed(derived, rest.splice(0, luck.between(1, 12)))
       if (luck.chance(0.5)) continue
@@ -363,7 +410,12 @@ test.each(Array.from({ length: 40 }, (_, seed) => [seed]))(
     }
     derived.settle(() => Infinity)
     topics.take(derived)
-    expect(topics.told).toEqual(clusters(turns))
+    // Which of several transfers was published first depends on the order; that there is one does not.
+    const comparable = (sessions: readonly { transferred: number | null }[]) =>
+      isInOrder ? sessions : sessions.map(each => ({ ...each, transferred: each.transferred !== null }))
+    expect(comparable(topics.told)).toEqual(comparable(clusters(turns)))
+    const handed = new Set(turns.flatMap(each => (each.transferred === true ? [each.atMs] : [])))
+    for (const { transferred } of topics.told) if (transferred !== null) expect(handed).toContain(transferred)
     for (const revisions of topics.revisions.values()) expect(revisions).toEqual(revisions.map((_, i) => i + 1))
   },
 )

@@ -106,12 +106,14 @@ describe('a connector of others', () => {
       ...good,
       manifest: { ...good.manifest, id: 'Acme Chat', docs: 'nowhere' },
       http: undefined,
-      streams: { rows: { ...good.streams.rows, normalise: 'no', window: { lagMs: -1 } } },
+      streams: {
+        rows: { ...good.streams.rows, normalise: 'no', window: { lagMs: -1 }, changes: { lagMs: 0 }, sharedId: 'id' },
+      },
     }
     const { code, hint } = await faultOf(() => checked(bad, 'bad'))
     expect(code).toBe('PLUGIN_INVALID')
-    for (const place of ['manifest.id', 'manifest.docs', 'http', 'streams.rows.normalise', 'streams.rows.window'])
-      expect(hint).toContain(place)
+    const rows = ['normalise', 'window', 'changes.read', 'sharedId'].map(name => `streams.rows.${name}`)
+    for (const place of ['manifest.id', 'manifest.docs', 'http', ...rows]) expect(hint).toContain(place)
 
     const odd = {
       ...good,

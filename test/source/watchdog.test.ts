@@ -106,12 +106,14 @@ describe('a stream under watch', () => {
       read: () => ({ [Symbol.asyncIterator]: () => ({ next: never }) }),
       expand: never,
       follow: { isOpen: () => true, read: never, atOnce: 1, longestMs: 1 },
+      changes: { read: never, lagMs: 0 },
     }
     const stream = watchedStream(hanging, 5)
     const calls = {
       read: stream.read(readArgs)[Symbol.asyncIterator]().next(),
       expand: stream.expand?.({ ...args, rows: [] }),
       'follow.read': stream.follow?.read({ ...args, ids: [] }),
+      'changes.read': stream.changes?.read({ ...args, window: { fromMs: 0, untilMs: 1 } }),
     }
     const told = Object.entries(calls).map(([call, ending]) =>
       expect(ending).rejects.toMatchObject({ code: 'PLUGIN_HUNG', details: { call } }),

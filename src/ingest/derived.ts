@@ -40,7 +40,7 @@ export interface Derived {
   user: number | null
   bot: number | null
   agent: number | null
-  /** Of the earliest turn that told one when it was published first; it stays then. */
+  /** Of the earliest turn with a transfer that was known when the session was first published with one; then it stays. */
   transferredAtMs: number | null
   /** Ids of sessions that were merged into this one after they were published. */
   merged: string[]
@@ -128,7 +128,7 @@ export class DerivedSessions {
   /** Keys of the turns assigned since the last `drain`. */
   readonly #placed = new Set<string>()
   readonly #open = new Set<Derived>()
-  /** Sessions whose transfer is not published yet: until then the earliest turn that tells one decides when it was. Once published, its time stays. */
+  /** Sessions whose transfer is not published yet: the earliest turn with a transfer decides its time. Once published, the time stays. */
   readonly #handedOver = new Set<Derived>()
   #withdrawn: Derived[] = []
   #isOver: (untilMs: number) => boolean = () => false

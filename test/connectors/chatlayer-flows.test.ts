@@ -71,7 +71,7 @@ test('the flow of each session of a thread is asked for while it is young, and n
     const isYoung = ({ id, atMs }: Ask) => timesOf(id).some(saidMs => saidMs <= atMs && saidMs > atMs - YOUNG_MS)
     expect(asked.filter(ask => !isYoung(ask))).toEqual([])
     const most = [...said.keys()].reduce((sum, id) => sum + mostAsks(timesOf(id)), 0)
-    expect(asked.length, 'no ask tells what another has told').toBeLessThanOrEqual(most)
+    expect(asked.length, 'no flow is asked for twice for one reason').toBeLessThanOrEqual(most)
     const keys = topics.events.flatMap(({ value }) => (value?.type === 'agent_transferred' ? [value.event_key] : []))
     expect(new Set(keys).size, 'each transfer is published once').toBe(keys.length)
   })

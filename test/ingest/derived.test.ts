@@ -173,7 +173,7 @@ describe('the time of a transfer', () => {
   const handed = (minutes: number) => turn(minutes, { transferred: true })
   const transfers = ({ sessions }: Topics) => [...sessions.values()].map(({ transferred_at: atMs }) => atMs)
 
-  test('is that of the earliest turn that tells one, until it is published', () => {
+  test('is that of the earliest turn with a transfer, until it is published', () => {
     const derived = new DerivedSessions(derive, place)
     const topics = new Topics()
     feed(derived, [handed(5)])

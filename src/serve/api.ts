@@ -2,7 +2,16 @@
 import type { Clock } from '../clock.ts'
 import type { Metrics } from '../metrics.ts'
 import { type AlertStore, parseAlertQuery } from './alerts.ts'
-import { type Body, bodyOf, listBody } from './answer.ts'
+import { type Body, bodyOf, listBody, seriesBody } from './answer.ts'
+import {
+  answerBots,
+  type Asked,
+  type BotQuery,
+  parseConversations,
+  parseInsights,
+  parseMessages,
+  parseTeam,
+} from './bot-analytics.ts'
 import { createDesk } from './desk.ts'
 import { labelValues, MEASURE_LIST, parseValueQuery } from './discovery.ts'
 import { ENDPOINTS, type EndpointPath } from './endpoints.ts'
@@ -81,6 +90,13 @@ export function createApi({
       return run(ask, listBody(items()))
     }
 
+  /** Series in the words of the bots' analytics API. */
+  const bots = (parse: (asked: Asked) => BotQuery): Answer =>
+    whenReady(async ask => {
+      const query = parse({ ...ask, nowMs: clock.now() })
+      return atDesk(ask, async () => run(ask, seriesBody(await run(ask, answerBots(query, serve.store, serve.completeness)))))
+    })
+
   return {
     '/v1/series': whenReady(async ask => {
       const query = parseQuery(ask.parameters, clock.now())
@@ -104,5 +120,10 @@ export function createApi({
     '/v1/alerts': whenReady(async ask => run(ask, listBody(serve.alerts.find(parseAlertQuery(ask.parameters, clock.now()))))),
 
     '/v1/rules': fixed('/v1/rules', () => serve.rules),
+
+    '/v1/bots/{bot_id}/conversations': bots(parseConversations),
+    '/v1/bots/{bot_id}/conversations/insights': bots(parseInsights),
+    '/v1/bots/{bot_id}/messages': bots(parseMessages),
+    '/v1/teams/{team_id}/conversations': bots(parseTeam),
   }
 }

@@ -10,6 +10,7 @@ import type { Metrics } from '../metrics.ts'
 import { connectVersion } from '../version.ts'
 import { createApi, type Serve } from './api.ts'
 import { type Body, isKnown, jsonBody, packed } from './answer.ts'
+import { botError, isBotPath } from './bot-analytics.ts'
 import { docsPage } from './docs-page.ts'
 import { accessOf, type Door, LONGEST_URL, openDoor } from './door.ts'
 import { openApiDocument } from './openapi.ts'
@@ -257,7 +258,10 @@ function sendPage(reply: FastifyReply, html: string, policy: string): FastifyRep
 }
 
 function sendError(reply: FastifyReply, status: number, message: string): FastifyReply {
-  return reply.code(status).send({ error_code: status, message: withoutSecrets(message) })
+  const told = withoutSecrets(message)
+  return reply
+    .code(status)
+    .send(isBotPath(pathOf(reply.request)) ? botError(status, told) : { error_code: status, message: told })
 }
 
 /** The path without slashes at its end. */

@@ -7,7 +7,8 @@ import { inQuery } from '../../src/serve/docs-page.ts'
 import { ENDPOINTS, type Endpoint } from '../../src/serve/endpoints.ts'
 import type { HttpServer } from '../../src/serve/http.ts'
 import { openApiDocument } from '../../src/serve/openapi.ts'
-import { startWorld } from './world.ts'
+import { point, T } from './points.ts'
+import { NOW, startWorld } from './world.ts'
 
 interface Operation {
   operationId: string
@@ -22,7 +23,10 @@ const operations = Object.entries(document.paths).map(([path, { get }]) => ({ pa
 
 let server: HttpServer
 beforeAll(async () => {
-  ;({ server } = await startWorld())
+  const world = await startWorld()
+  // The bot of the examples.
+  world.serve.store.put(point({ at: T(NOW) - 3_600_000, bot_id: 'bot-1', sessions: 2 }))
+  ;({ server } = world)
 })
 afterAll(() => server.close())
 
@@ -59,10 +63,15 @@ function validatorOf(path: string, status: number, type: string): ValidateFuncti
 }
 const pointed = (part: string) => encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1'))
 
+/** Parameters of one value that may be any. */
+const ANY_TEXT: ReadonlySet<string> = new Set(['version'])
+
 /** A call with what is required, and these parameters beside it. */
 function callOf({ path, parameters }: (typeof operations)[number], given: Record<string, string> = {}): string {
   const required = Object.fromEntries(
-    parameters.filter(each => each.required).map(({ name, schema }) => [name, String((schema.enum ?? schema.items?.enum)?.[0])]),
+    parameters
+      .filter(each => each.required)
+      .map(({ name, schema }) => [name, String((schema.enum ?? schema.items?.enum ?? schema.examples)?.[0])]),
   )
   const all = { ...required, ...given }
   const query = new URLSearchParams(Object.entries(all).filter(([name]) => !path.includes(`{${name}}`)))
@@ -86,6 +95,10 @@ test('every path and parameter has a name, a meaning and its answers', () => {
     '/v1/measures',
     '/v1/alerts',
     '/v1/rules',
+    '/v1/bots/{bot_id}/conversations',
+    '/v1/bots/{bot_id}/conversations/insights',
+    '/v1/bots/{bot_id}/messages',
+    '/v1/teams/{team_id}/conversations',
   ])
   expect(new Set(operations.map(({ operationId }) => operationId)).size).toBe(operations.length)
   for (const { path, parameters, responses } of operations) {
@@ -125,6 +138,7 @@ describe.each(operations)('$path', operation => {
         await ask(callOf(operation, { ...others, [name]: value }), path, 200)
       }
       if (place === 'path') await ask(callOf(operation, { [name]: 'nonsense' }), path, 404)
+      else if (ANY_TEXT.has(name)) await ask(callOf(operation, { [name]: '~nonsense~' }), path, 200)
       else if (schema.type !== 'array' || schema.items?.enum) {
         const { message } = (await ask(callOf(operation, { [name]: '~nonsense~' }), path, 400)) as { message: string }
         expect(message.startsWith(`${name} `)).toBe(true)

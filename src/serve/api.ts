@@ -1,20 +1,24 @@
 /** The work behind each path of `/v1`: reads its parameters, and answers from what the server keeps. */
 import type { Clock } from '../clock.ts'
+import { FlowError } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
 import { type AlertStore, parseAlertQuery } from './alerts.ts'
-import { type Body, bodyOf, listBody, seriesBody } from './answer.ts'
+import { type Body, bodyOf, jsonBody, listBody, seriesBody } from './answer.ts'
 import {
   answerBots,
   type Asked,
   type BotQuery,
+  expectKnown,
   parseConversations,
   parseInsights,
   parseMessages,
   parseTeam,
 } from './bot-analytics.ts'
+import { findFlow, parseFlow, questionsOf } from './bot-flow.ts'
 import { createDesk } from './desk.ts'
 import { labelValues, MEASURE_LIST, parseValueQuery } from './discovery.ts'
 import { ENDPOINTS, type EndpointPath } from './endpoints.ts'
+import type { EventIndex } from './event-index.ts'
 import { readParameters } from './parameters.ts'
 import { answerQuery } from './query.ts'
 import type { Completeness } from './reading.ts'
@@ -29,6 +33,8 @@ export interface Serve {
   /** The alert rules in force with their settings, in the order of the config. */
   readonly rules: readonly object[]
   readonly completeness: Completeness
+  /** Finds events of a conversation on their topic. */
+  readonly events: EventIndex
   /** null until Kafka has been reached. */
   readonly clusterId: string | null
   /** Why series cannot be answered yet: half of them would look like fewer conversations. null: they can. */
@@ -124,6 +130,17 @@ export function createApi({
     '/v1/bots/{bot_id}/conversations': bots(parseConversations),
     '/v1/bots/{bot_id}/conversations/insights': bots(parseInsights),
     '/v1/bots/{bot_id}/messages': bots(parseMessages),
+    // Not at the desk, where it would keep out what is answered from memory: one conversation is looked for at a time.
+    '/v1/bots/{bot_id}/conversations/{conversation_id}/flow': whenReady(async ask => {
+      const query = parseFlow({ ...ask, nowMs: clock.now() })
+      await run(ask, expectKnown({ what: 'bot', id: query.botId }, serve.store, serve.completeness))
+      const questions = await run(ask, questionsOf(query, serve.store, serve.completeness, serve.events.partitions))
+      const flow = await findFlow(query, questions, serve.events, ask.gone).catch((error: unknown) => {
+        if (error instanceof FlowError && error.code === 'KAFKA_UNREACHABLE') return { refused: error.message }
+        throw error
+      })
+      return 'refused' in flow ? { ...flow, retryAfterS: 1 } : run(ask, jsonBody(flow))
+    }),
     '/v1/teams/{team_id}/conversations': bots(parseTeam),
   }
 }

@@ -59,7 +59,7 @@ export const TeamPath = z.object({
 export const version = z
   .string('is required; it takes LIVE or DRAFT')
   .describe('`DRAFT`: the draft of the bot, where the vendor tells them apart. Anything else: the bot as people meet it')
-  .meta({ examples: ['LIVE', 'DRAFT'] })
+  .meta({ examples: ['LIVE'] })
 export const range = {
   start_time: time()
     .describe('Begin. ISO 8601 (without an offset: in UTC), epoch milliseconds, or counted from now')

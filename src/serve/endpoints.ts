@@ -15,6 +15,7 @@ import {
   TeamParameters,
   TeamPath,
 } from './bot-analytics.ts'
+import { ConversationPath, Flow, FlowParameters } from './bot-flow.ts'
 import { LabelPath, MEASURE_LIST, ValueParameters } from './discovery.ts'
 import { SERIES_MEASURES } from './measures.ts'
 import { SeriesParameters } from './series-query.ts'
@@ -254,6 +255,22 @@ export const ENDPOINTS = {
       {
         call: '/v1/bots/bot-1/conversations/insights?version=LIVE&start_time=now-7d&end_time=now&stat=duration_seconds',
         shows: 'Time that conversations of the last week took',
+      },
+    ],
+  },
+  '/v1/bots/{bot_id}/conversations/{conversation_id}/flow': {
+    path: '/v1/bots/{bot_id}/conversations/{conversation_id}/flow',
+    operationId: 'conversationFlow',
+    summary: 'The path of one conversation',
+    description: `Transitions of a conversation, from its events, for as long as their topic keeps them: \`flow_transition\` and \`menu_option\`, or, where it has neither, intents, tasks and what hands over to a person. Much to look through is answered 503 after 10 s; the next request goes on from there. ${AS_THEIRS}`,
+    inPath: ConversationPath,
+    parameters: FlowParameters,
+    answers: { [JSON_TYPE]: { Flow } },
+    errors: { BotError },
+    calls: [
+      {
+        call: '/v1/bots/bot-1/conversations/conversation-1/flow?version=LIVE&start_time=now-2d&end_time=now',
+        shows: 'The path of a conversation of the last two days',
       },
     ],
   },

@@ -11,7 +11,7 @@ import { type HttpOptions, type HttpServer, startHttp } from '../../src/serve/ht
 import { createStore } from '../../src/serve/store.ts'
 import { answerBots, type Asked, type BotQuery, parseConversations, parseTeam } from '../../src/serve/bot-analytics.ts'
 import { handClock } from '../support/clock.ts'
-import { completenessOf, point } from './points.ts'
+import { completenessOf, noEvents, point } from './points.ts'
 
 /** A Wednesday. */
 const NOW = '2026-11-04T12:00:00Z'
@@ -52,6 +52,7 @@ function serveOf(points: typeof POINTS, of: Partial<Serve> = {}): Serve {
       { ...read, vendor: 'syntphony', completeUntil: COMPLETE },
       { ...read, vendor: 'wolkvox', account: 'quiet', bot_id: 'silent' },
     ),
+    events: noEvents,
     clusterId: null,
     unready: () => null,
     ...of,

@@ -9,7 +9,7 @@ import { type HttpOptions, type HttpServer, type RoleHealth, startHttp } from '.
 import { createStore } from '../../src/serve/store.ts'
 import { makeAlert } from '../alert/make.ts'
 import { handClock } from '../support/clock.ts'
-import { completenessOf, point } from './points.ts'
+import { completenessOf, noEvents, point } from './points.ts'
 
 const open: HttpServer[] = []
 afterEach(async () => {
@@ -38,7 +38,16 @@ function serveOf(of: Partial<Serve> = {}): Serve {
     covered: [['2026-11-01T00:00:00Z', '2026-11-01T03:00:00Z']],
     completeUntil: '2026-11-01T03:00:00Z',
   })
-  return { store, alerts: createAlertStore(), rules: [], completeness, clusterId: 'cluster-1', unready: () => null, ...of }
+  return {
+    store,
+    alerts: createAlertStore(),
+    rules: [],
+    completeness,
+    events: noEvents,
+    clusterId: 'cluster-1',
+    unready: () => null,
+    ...of,
+  }
 }
 
 async function get(server: HttpServer, path: string, init: RequestInit = {}) {

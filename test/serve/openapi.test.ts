@@ -7,7 +7,8 @@ import { inQuery } from '../../src/serve/docs-page.ts'
 import { ENDPOINTS, type Endpoint } from '../../src/serve/endpoints.ts'
 import type { HttpServer } from '../../src/serve/http.ts'
 import { openApiDocument } from '../../src/serve/openapi.ts'
-import { point, T } from './points.ts'
+import type { IndexedEvent } from '../../src/serve/event-index.ts'
+import { noEvents, point, T } from './points.ts'
 import { NOW, startWorld } from './world.ts'
 
 interface Operation {
@@ -21,9 +22,23 @@ type Schema = { type?: string; enum?: unknown[]; items?: Schema; examples?: unkn
 const document = openApiDocument('0.1.0') as { paths: Record<string, { get: Operation }> }
 const operations = Object.entries(document.paths).map(([path, { get }]) => ({ path, ...get }))
 
+/** Of the conversation of the examples. */
+const EVENT: IndexedEvent = {
+  event_key: 'botmaker:acme:e1',
+  session_key: 'botmaker:acme:conversation-1',
+  bot_id: 'bot-1',
+  session_id: 'conversation-1',
+  event_id: 'e1',
+  occurred_at: T(NOW) - 3_600_000,
+  type: 'flow_transition',
+  name: 'Welcome',
+  user_id: null,
+  attributes: { message_id: 'message-1' },
+}
+
 let server: HttpServer
 beforeAll(async () => {
-  const world = await startWorld()
+  const world = await startWorld({ events: { ...noEvents, find: async () => [EVENT] } })
   // The bot of the examples.
   world.serve.store.put(point({ at: T(NOW) - 3_600_000, bot_id: 'bot-1', sessions: 2 }))
   ;({ server } = world)
@@ -64,7 +79,7 @@ function validatorOf(path: string, status: number, type: string): ValidateFuncti
 const pointed = (part: string) => encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1'))
 
 /** Parameters of one value that may be any. */
-const ANY_TEXT: ReadonlySet<string> = new Set(['version'])
+const ANY_TEXT: ReadonlySet<string> = new Set(['version', 'message_id'])
 
 /** A call with what is required, and these parameters beside it. */
 function callOf({ path, parameters }: (typeof operations)[number], given: Record<string, string> = {}): string {
@@ -97,6 +112,7 @@ test('every path and parameter has a name, a meaning and its answers', () => {
     '/v1/rules',
     '/v1/bots/{bot_id}/conversations',
     '/v1/bots/{bot_id}/conversations/insights',
+    '/v1/bots/{bot_id}/conversations/{conversation_id}/flow',
     '/v1/bots/{bot_id}/messages',
     '/v1/teams/{team_id}/conversations',
   ])

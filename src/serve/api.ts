@@ -136,7 +136,8 @@ export function createApi({
       await run(ask, expectKnown({ what: 'bot', id: query.botId }, serve.store, serve.completeness))
       const questions = await run(ask, questionsOf(query, serve.store, serve.completeness, serve.events.partitions))
       const flow = await findFlow(query, questions, serve.events, ask.gone).catch((error: unknown) => {
-        if (error instanceof FlowError && error.code === 'KAFKA_UNREACHABLE') return { refused: error.message }
+        // Also what Kafka refuses: rights on the events topic, which nothing else here needs.
+        if (error instanceof FlowError && /^(?:KAFKA|REGISTRY)_/.test(error.code)) return { refused: error.message }
         throw error
       })
       return 'refused' in flow ? { ...flow, retryAfterS: 1 } : run(ask, jsonBody(flow))

@@ -14,7 +14,9 @@ import { type Bucket, edgeSteps } from './buckets.ts'
 import type { SeriesMeasure } from './measures.ts'
 import {
   type Filters,
+  filtersOf,
   invalidParameter,
+  labelFilters,
   listOfTexts,
   listOfWords,
   oneOf,
@@ -46,7 +48,9 @@ type GroupKey = (typeof TEAM_GROUPS)[number]
 export const BotPath = z.object({
   bot_id: z
     .string()
-    .describe('The bot, of whichever vendor. Bots of several vendors or accounts with one id are answered together')
+    .describe(
+      'The bot, of whichever vendor. Bots of several vendors or accounts with one id are answered together, unless `vendor` or `account` says which',
+    )
     .meta({ examples: ['bot-1'] }),
 })
 export const TeamPath = z.object({
@@ -87,6 +91,11 @@ const filters = {
     .describe('Only these languages, as a comma list, or the parameter again')
     .meta({ examples: [['es', 'en']] }),
 }
+/** Not of that API: which of several bots with one id is meant. */
+export const owners = {
+  vendor: labelFilters.vendor.describe('Only bots of these vendors, as a comma list; ours, not of that API'),
+  account: labelFilters.account.describe('Only bots of these accounts, as a comma list; ours, not of that API'),
+}
 const bucketParameter = oneOf(['1h', '1d', '1w'])
   .optional()
   .describe('Length of the buckets, shorter than the range. Absent: `1d`, or `1h` where the range is not longer than a day')
@@ -97,8 +106,9 @@ export const ConversationsParameters = z.object({
   ...filters,
   bucket: bucketParameter,
   group_by: oneOf(['channel_type', 'language']).optional().describe('One series for each. Absent: one series'),
+  ...owners,
 })
-export const MessagesParameters = z.object({ version, ...range, ...filters, bucket: bucketParameter })
+export const MessagesParameters = z.object({ version, ...range, ...filters, bucket: bucketParameter, ...owners })
 export const InsightsParameters = z.object({
   version,
   ...range,
@@ -106,6 +116,7 @@ export const InsightsParameters = z.object({
     '`num_conversations`: conversations, by the day of their start. `duration_seconds`: the time that they took, in whole seconds, of those with an end, by the day of their end. `num_messages`: their messages, by the day',
   ),
   ...filters,
+  ...owners,
 })
 export const TeamParameters = z.object({
   ...range,
@@ -116,6 +127,7 @@ export const TeamParameters = z.object({
       'One series for each combination, as a comma list. `bot_version` is LIVE or DRAFT; campaigns are not known here, and are empty',
     )
     .meta({ examples: [['bot_id'], ['channel_type', 'language']] }),
+  vendor: owners.vendor,
 })
 
 /** Whole numbers: the document has int32. */
@@ -199,7 +211,13 @@ export function parseTeam({ inPath, parameters, nowMs }: Asked): BotQuery {
   const given = readParameters('/v1/teams/{team_id}/conversations', TeamParameters, parameters)
   const id = inPath['team_id'] ?? ''
   const groupBy = [...new Set(given.group_by)]
-  const query = queryOf({ given, nowMs, groupBy, measures: ['sessions'], filters: { account: [id] } })
+  const query = queryOf({
+    given,
+    nowMs,
+    groupBy,
+    measures: ['sessions'],
+    filters: { ...filtersOf({ vendor: given.vendor }), account: [id] },
+  })
   return { query, groupBy, unit: 1, whose: { what: 'team', id } }
 }
 
@@ -220,19 +238,21 @@ interface OfBot extends Of {
     readonly version: string
     readonly channel_type?: readonly string[] | undefined
     readonly language?: readonly string[] | undefined
+    readonly vendor?: readonly string[] | undefined
+    readonly account?: readonly string[] | undefined
   }
   readonly unit?: number
 }
 
 function botQuery(inPath: Asked['inPath'], { unit = 1, ...of }: OfBot): BotQuery {
   const id = inPath['bot_id'] ?? ''
-  const { version: asked, channel_type: channels, language: languages } = of.given
+  const { version: asked, channel_type: channels, language, vendor, account } = of.given
   const query = queryOf({
     ...of,
     filters: {
+      ...filtersOf({ language, vendor, account }),
       bot_id: [recordBot(id, asked)],
       ...(channels && { channel: [...new Set(channels.map(word => channelOf(word) ?? ''))] }),
-      ...(languages && { language: [...new Set(languages.flatMap(word => [word, word.trim()]))] }),
     },
   })
   return { query, groupBy: of.groupBy, unit, whose: { what: 'bot', id } }

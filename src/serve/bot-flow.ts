@@ -10,9 +10,9 @@ import { FlowError } from '../errors.ts'
 import { partitionOf } from '../kafka/partition.ts'
 import { botKey, type EventType, sessionKeyOf } from '../records.ts'
 import type { Steps } from '../slices.ts'
-import { type Asked, BotPath, range, rangeOf, recordBot, version } from './bot-analytics.ts'
+import { type Asked, BotPath, owners, range, rangeOf, recordBot, version } from './bot-analytics.ts'
 import { CONVERSATION, type EventIndex, type EventQuestion, type IndexedEvent } from './event-index.ts'
-import { invalidParameter, readParameters } from './parameters.ts'
+import { type Filters, filtersOf, invalidParameter, readParameters } from './parameters.ts'
 import type { Completeness } from './reading.ts'
 import type { SeriesStore } from './store.ts'
 
@@ -36,6 +36,7 @@ export const FlowParameters = z.object({
     .optional()
     .describe('Only transitions of this message, where the vendor says which message made them')
     .meta({ examples: ['message-1'] }),
+  ...owners,
 })
 
 const Step = z.object({ id: z.string(), type: z.string() })
@@ -65,6 +66,8 @@ export interface FlowQuery {
   readonly untilMs: number
   /** null: of all messages. */
   readonly messageId: string | null
+  /** Whose bots may be meant. */
+  readonly owners: Filters
 }
 
 /** `/v1/bots/{bot_id}/conversations/{conversation_id}/flow`. @throws FlowError QUERY_INVALID that names the parameter and what it takes */
@@ -77,23 +80,27 @@ export function parseFlow({ inPath, parameters, nowMs }: Asked): FlowQuery {
     recordBot: recordBot(botId, given.version),
     ...rangeOf(given, nowMs),
     messageId: given.message_id ?? null,
+    owners: filtersOf({ vendor: given.vendor, account: given.account }),
   }
 }
+
+const ownerOf = ({ vendor, account }: { vendor: string; account: string }): string => JSON.stringify([vendor, account])
 
 /** Most accounts that may have a bot of one id. */
 const MOST_OWNERS = 100
 
 /** What to look for, one question a partition: whose bot it is, only the series and streams can say. */
 export function* questionsOf(
-  { recordBot: bot_id, conversationId, fromMs }: FlowQuery,
+  { recordBot: bot_id, conversationId, fromMs, owners: asked }: FlowQuery,
   store: SeriesStore,
   completeness: Completeness,
   partitions: number,
 ): Steps<EventQuestion[]> {
-  const owners = new Map<string, { vendor: string; account: string }>()
+  const found = new Map<string, { vendor: string; account: string }>()
   const own = ({ vendor, account }: { vendor: string; account: string }) => {
-    owners.set(JSON.stringify([vendor, account]), { vendor, account })
-    if (owners.size > MOST_OWNERS) throw invalidParameter('bot_id', `is the id of bots of more than ${MOST_OWNERS} accounts`)
+    if (!(asked.vendor?.includes(vendor) ?? true) || !(asked.account?.includes(account) ?? true)) return
+    found.set(ownerOf({ vendor, account }), { vendor, account })
+    if (found.size > MOST_OWNERS) throw invalidParameter('bot_id', `is the id of bots of more than ${MOST_OWNERS} accounts`)
   }
   for (const kind of ['session', 'event'] as const)
     for (const stream of completeness.streams(kind)) if (stream.bot_id === bot_id) own(stream)
@@ -102,7 +109,7 @@ export function* questionsOf(
     if (at % 512 === 511) yield
   }
   const questions = new Map<number, string[]>()
-  for (const { vendor, account } of owners.values()) {
+  for (const { vendor, account } of found.values()) {
     const partition = partitionOf(botKey({ vendor, account, bot_id }), partitions)
     const wanted = questions.get(partition) ?? [conversationId]
     wanted.push(sessionKeyOf(vendor, account, conversationId))
@@ -140,8 +147,9 @@ export async function findFlow(
   return flowOf(query, events)
 }
 
-function isOf({ recordBot: bot, conversationId }: FlowQuery, event: IndexedEvent): boolean {
-  const { bot_id, session_id, session_key, attributes } = event
+function isOf({ recordBot: bot, conversationId, owners: asked }: FlowQuery, event: IndexedEvent): boolean {
+  const { vendor, account, bot_id, session_id, session_key, attributes } = event
+  if (!(asked.vendor?.includes(vendor) ?? true) || !(asked.account?.includes(account) ?? true)) return false
   return bot_id === bot && [session_id, session_key, attributes[CONVERSATION]].includes(conversationId)
 }
 
@@ -168,10 +176,8 @@ export function flowOf(query: FlowQuery, events: readonly IndexedEvent[]): Flow 
       hint: `there is no event of the conversation ${conversationId.slice(0, 100)} in this range; events are kept for as long as their topic keeps them`,
     })
   }
-  const own = within.filter(isOwnStep)
-  const steps = (own.length > 0 ? own : within.filter(({ type }) => OTHER_STEPS.has(type))).toSorted(
-    (a, b) => a.occurred_at - b.occurred_at || placeOf(a) - placeOf(b),
-  )
+  const path = pathOf(within)
+  const steps = path.steps.toSorted((a, b) => a.occurred_at - b.occurred_at || placeOf(a) - placeOf(b))
   let before = NO_STEP
   const transitions = steps.map(({ event_id, type, name, occurred_at, attributes }, at) => {
     const toId = attributes['to_step.id']
@@ -193,11 +199,27 @@ export function flowOf(query: FlowQuery, events: readonly IndexedEvent[]): Flow 
   return {
     bot_id: botId,
     conversation_id: conversationId,
-    user_id: within.findLast(({ user_id }) => user_id !== null)?.user_id ?? '',
+    user_id: path.of.findLast(({ user_id }) => user_id !== null)?.user_id ?? '',
     transitions: transitions
       .filter(({ message }) => messageId === null || message === messageId)
       .map(({ transition }) => transition),
   }
+}
+
+/**
+ * Two vendors may have a conversation of one id. The one that is answered is the first, by vendor and account, that has steps of its own, else that has others, else the
+ * first.
+ *
+ * @param events Not empty.
+ */
+function pathOf(events: readonly IndexedEvent[]): {
+  readonly of: readonly IndexedEvent[]
+  readonly steps: readonly IndexedEvent[]
+} {
+  const owned = [...Map.groupBy(events, ownerOf)].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, own]) => own)
+  for (const isStep of [isOwnStep, ({ type }: IndexedEvent) => OTHER_STEPS.has(type)])
+    for (const own of owned) if (own.some(isStep)) return { of: own, steps: own.filter(isStep) }
+  return { of: owned[0] ?? [], steps: [] }
 }
 
 const NO_STEP = { id: '', type: '' }

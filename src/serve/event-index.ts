@@ -39,6 +39,8 @@ const BLOCKS_A_STEP = 256
 const FIELDS = [
   'event_key',
   'session_key',
+  'vendor',
+  'account',
   'bot_id',
   'session_id',
   'event_id',

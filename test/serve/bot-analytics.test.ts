@@ -202,6 +202,17 @@ describe('conversations of a bot', () => {
     expect((await ask('/v1/bots/b2/conversations', { ...two, version: 'DRAFT' })).body.data.series[0]?.sum).toBe(0)
   })
 
+  test('of several bots with one id, vendor and account say which', async () => {
+    const sum = async (query: Record<string, string>) => (await bot('conversations', query)).body.data.series[0]?.sum
+    expect(await sum({ vendor: 'syntphony' })).toBe(10)
+    expect(await sum({ vendor: 'botmaker', account: 'acme' })).toBe(16)
+    expect(await sum({ account: 'other' })).toBe(0)
+    expect((await team({ bucket: '1d', vendor: 'syntphony' })).body.data.series[0]?.sum).toBe(10)
+    expect((await bot('messages', { vendor: 'syntphony' })).body.data.series[0]?.sum).toBe(20)
+    const stat = { stat: 'num_conversations', vendor: 'syntphony,botmaker' }
+    expect((await bot('conversations/insights', stat)).body.data.series[0]?.sum).toBe(26)
+  })
+
   test('times may have an offset, be epoch milliseconds or counted from now', async () => {
     const offset = { start_time: '2026-11-02T01:00:00+01:00', end_time: String(Date.parse('2026-11-04T00:00:00Z')) }
     expect((await bot('conversations', offset)).body.data.series[0]?.sum).toBe(26)

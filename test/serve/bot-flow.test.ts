@@ -20,6 +20,8 @@ const eventOf = ({ at, ...of }: Partial<IndexedEvent> & { at: string }): Indexed
   return {
     event_key: `botmaker:acme:${event_id}`,
     session_key: 'botmaker:acme:s1',
+    vendor: 'botmaker',
+    account: 'acme',
     bot_id: 'b1',
     session_id: 's1',
     event_id,
@@ -153,6 +155,21 @@ test('a conversation is named by session_id, session_key, or the vendor’s conv
   await expect(find(events, queryOf({ end_time: '2026-11-01T10:00:00Z' }))).rejects.toMatchObject({ code: 'NOT_FOUND' })
 })
 
+test('of two vendors with a conversation of one id, the one that has a path is answered, or the one that is asked for', async () => {
+  const theirs = { vendor: 'acme-chat', account: 'acme' }
+  const events = [
+    eventOf({ at: '10:00:00', name: 'theirs', type: 'intent_matched', user_id: 'their user', ...theirs }),
+    eventOf({ at: '10:00:01', name: 'ours', user_id: 'our user' }),
+  ]
+  expect(await find(events)).toMatchObject({ user_id: 'our user', transitions: [{ to_step: { id: 'ours' } }] })
+  const asked = await find(events, queryOf({ vendor: 'acme-chat' }))
+  expect(asked).toMatchObject({ user_id: 'their user', transitions: [{ to_step: { id: 'theirs' } }] })
+  const both = events.map(event => ({ ...event, type: 'menu_option' as const }))
+  expect(steps(await find(both))).toEqual(['>theirs'])
+  expect(steps(await find(both, queryOf({ account: 'other,acme', vendor: 'botmaker' })))).toEqual(['>ours'])
+  await expect(find(events, queryOf({ account: 'other' }))).rejects.toMatchObject({ code: 'NOT_FOUND' })
+})
+
 test('the path of a session that was made of a part of a conversation is that of the conversation in the range', async () => {
   const conversation = { conversation_id: 'c7' }
   const events = [
@@ -184,6 +201,8 @@ test('each owner of a bot is asked for at the partition where its records are', 
   for (const { wanted, fromMs } of questions) expect([wanted[0], fromMs]).toEqual(['s1', T(range.start_time)])
   const draft = finish(questionsOf(queryOf({ version: 'DRAFT' }), store, nothingRead, 64))
   expect(draft).toEqual([])
+  const one = finish(questionsOf(queryOf({ vendor: 'botmaker', account: 'other' }), store, completeness, 64))
+  expect(one.map(({ wanted }) => wanted)).toEqual([['s1', 'botmaker:other:s1']])
   const crowd = createStore()
   for (let n = 0; n < 101; n++) crowd.put(point({ at: NOW, account: `a${n}`, events: 1 }))
   expect(() => finish(questionsOf(queryOf(), crowd, nothingRead, 3))).toThrow(
@@ -237,11 +256,13 @@ test('over HTTP: the flow, and each fault in the form of the API', async () => {
   const busy = await get({ ...noEvents, find: async () => ({ refused: 'it takes longer' }) }, '/v1/bots/b1/conversations/s1/flow')
   expect(busy).toMatchObject(form(14, 503, /^it takes longer$/))
   expect(busy.headers.get('retry-after')).toBe('1')
-  const gone: EventIndex = {
-    ...noEvents,
-    find: async () => {
-      throw new FlowError('KAFKA_UNREACHABLE', { hint: 'nobody answers' })
-    },
+  for (const code of ['KAFKA_UNREACHABLE', 'KAFKA_REFUSED', 'REGISTRY_UNREACHABLE'] as const) {
+    const gone: EventIndex = {
+      ...noEvents,
+      find: async () => {
+        throw new FlowError(code, { hint: 'nobody answers' })
+      },
+    }
+    expect(await get(gone, '/v1/bots/b1/conversations/s1/flow')).toMatchObject(form(14, 503, /nobody answers/))
   }
-  expect(await get(gone, '/v1/bots/b1/conversations/s1/flow')).toMatchObject(form(14, 503, /Kafka did not answer/))
 })

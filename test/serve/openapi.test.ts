@@ -26,6 +26,8 @@ const operations = Object.entries(document.paths).map(([path, { get }]) => ({ pa
 const EVENT: IndexedEvent = {
   event_key: 'botmaker:acme:e1',
   session_key: 'botmaker:acme:conversation-1',
+  vendor: 'botmaker',
+  account: 'acme',
   bot_id: 'bot-1',
   session_id: 'conversation-1',
   event_id: 'e1',

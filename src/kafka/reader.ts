@@ -26,10 +26,14 @@ const MAX_WAIT_MS = 500
 const BYTES_PER_PARTITION = 1024 * 1024
 /** Bytes of one fetch over all partitions. */
 const FETCH_BYTES = 16 * 1024 * 1024
-/** Bytes that `readToEnd` asks for at a time. */
-const WHOLE_BYTES = 4 * 1024 * 1024
-/** The same of `readRange`: what is taken apart at once must not hold the event loop. */
-const RANGE_BYTES = 512 * 1024
+interface FetchLimits {
+  readonly maxWaitMs: number
+  readonly maxBytesPerPartition: number
+}
+/** What `readToEnd` asks for at a time. */
+const WHOLE: FetchLimits = { maxWaitMs: MAX_WAIT_MS, maxBytesPerPartition: 4 * 1024 * 1024 }
+/** The same of `readRange`: what is taken apart at once must not hold the event loop, and nothing is waited for. */
+const RANGE: FetchLimits = { maxWaitMs: 0, maxBytesPerPartition: 512 * 1024 }
 /** How long a fetch may take, beyond what the broker may hold it. The cluster takes 9 s to move what a broker led that hangs. */
 const FETCH_TIMEOUT_MS = 8_000
 const LIST_TIMEOUT_MS = 5_000
@@ -184,11 +188,7 @@ async function pause(ms: number, signal: AbortSignal | undefined): Promise<void>
   await sleep(ms, undefined, signal === undefined ? {} : { signal }).catch(() => {})
 }
 
-async function fetchFrom(
-  broker: Broker,
-  places: readonly Position[],
-  options: { maxWaitMs: number; maxBytesPerPartition: number },
-): Promise<Fetched> {
+async function fetchFrom(broker: Broker, places: readonly Position[], options: FetchLimits): Promise<Fetched> {
   const request = fetchRequest({
     maxWaitMs: options.maxWaitMs,
     maxBytes: Math.max(FETCH_BYTES, options.maxBytesPerPartition),
@@ -266,7 +266,7 @@ export async function readRange(
   const position: Position = { topic, partition, offset: from }
   while (position.offset < until) {
     if (signal?.aborted === true) throw new FlowError('STOPPED', { topic, partition })
-    const fetched = await patiently(cluster, async () => await fetchPast(cluster, position, until, RANGE_BYTES), { signal })
+    const fetched = await patiently(cluster, async () => await fetchPast(cluster, position, until, RANGE), { signal })
     if (fetched.errorCode === OFFSET_OUT_OF_RANGE) {
       const { low } = await watermarksOf(cluster, position, signal)
       if (low <= position.offset) return position.offset
@@ -283,8 +283,8 @@ export async function readRange(
 }
 
 /** A fetch from a leader that knows of everything up to `high`: one that was frozen does not know yet that another leads, and ends earlier. */
-async function fetchPast(cluster: Cluster, position: Position, high: number, bytes?: number): Promise<FetchedPartition> {
-  const fetched = await fetchOne(cluster, position, bytes)
+async function fetchPast(cluster: Cluster, position: Position, high: number, limits = WHOLE): Promise<FetchedPartition> {
+  const fetched = await fetchOne(cluster, position, limits)
   if (fetched.errorCode === 0 && fetched.high < high) throw noAnswer(position, NOT_LEADER, 'the leader has moved')
   return fetched
 }
@@ -295,15 +295,12 @@ async function watermarksOf(cluster: Cluster, place: TopicPartition, signal: Abo
   return found
 }
 
-async function fetchOne(cluster: Cluster, position: Position, bytes = WHOLE_BYTES): Promise<FetchedPartition> {
+async function fetchOne(cluster: Cluster, position: Position, limits: FetchLimits): Promise<FetchedPartition> {
   const { byLeader, without } = await leadersOf(cluster, [position])
   const [nodeId] = byLeader.keys()
   if (nodeId === undefined) throw without.get(position)
   const broker = await cluster.findBroker({ nodeId })
-  const { errorCode, partitions } = await fetchFrom(broker, [position], {
-    maxWaitMs: MAX_WAIT_MS,
-    maxBytesPerPartition: bytes,
-  })
+  const { errorCode, partitions } = await fetchFrom(broker, [position], limits)
   const [fetched] = partitions
   // A broker whose quota we have used up answers so.
   if (fetched === undefined) throw noAnswer(position, errorCode === 0 ? NO_LEADER : errorCode, 'no answer to the fetch')

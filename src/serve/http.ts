@@ -189,7 +189,9 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
       if (request.is404) return sendError(reply, 404, 'there is nothing here that takes this request')
       return sendError(reply, status, error.message)
     }
-    log.error({ ...errorFields(asFlowError(error)), path: pathOf(request).slice(0, 200) }, 'a request failed')
+    // As the route has it: a part of the address may be the id of a conversation, and that a phone number.
+    const path = request.routeOptions.url ?? pathOf(request).slice(0, 200)
+    log.error({ ...errorFields(asFlowError(error)), path }, 'a request failed')
     return sendError(reply, 500, 'the request failed for a fault of ours; the log has more')
   })
 

@@ -4,7 +4,7 @@
  */
 import { createServer } from 'node:net'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
-import { partsOf, startChatlayerSimulator, transitionsOf } from '../../connectors/chatlayer/simulator.ts'
+import { type startChatlayerSimulator, transitionsOf } from '../../connectors/chatlayer/simulator.ts'
 import { transitionsOf as transitionsIn } from '../../connectors/chatlayer/rows.ts'
 import type { Event, Message, Session } from '../../src/records.ts'
 import { createWorld } from '../../src/sim/index.ts'
@@ -104,9 +104,8 @@ beforeAll(async () => {
     { 'connector.class': vendor, 'start.at': startAt, 'poll.interval.ms': 500, ...keys },
   ])
   product(prefixes.first, { port, token: TOKEN, connectors: Object.fromEntries(connectors) as object })
-  const week = { start_time: 'now-7d', end_time: 'now', bucket: '1d' }
-  await complete('the vendors have been read', () => get(`/v1/teams/${ACCOUNT}/conversations`, week))
-
+  const all = { measure: 'sessions,messages_user,events', bucket: '1d', from: 'now-30d' }
+  await complete('the vendors have been read', () => get('/v1/series', all))
   const asked = { measure: 'messages_user', from: 'now-30d' }
   const { data: talking } = await get<{ data: string[] }>('/v1/labels/bot_id', asked)
   bots = [world.bots[0]?.id ?? '', ...talking.slice(0, 2)]
@@ -214,8 +213,11 @@ test('the flow of each conversation is the one that its vendor has', async () =>
     const flow = await get<{ bot_id: string; user_id: string; transitions: object[] }>(
       `/v1/bots/${conversation.bot.id}/conversations/${conversation.id}/flow`,
       { ...asked, vendor: 'chatlayer' },
-    ).catch(() => null)
-    // What the vendor tracks no event of, nobody can know of.
+    ).catch((error: Error) => {
+      // What the vendor tracks no event of, nobody can know of.
+      if (error.message.includes(' 404: ')) return null
+      throw error
+    })
     if (flow === null) continue
     compared++
     const theirs = transitionsOf(conversation)
@@ -225,7 +227,6 @@ test('the flow of each conversation is the one that its vendor has', async () =>
     expect(readAgain.map(({ givenId, atMs, to, depth }) => [givenId, atMs, to, depth])).toEqual(
       theirs.map(({ id, atMs, to, depth }) => [id, atMs, to, String(depth)]),
     )
-    expect(partsOf(conversation, team).length).toBeGreaterThan(0)
   }
   expect(compared).toBeGreaterThan(6)
 })

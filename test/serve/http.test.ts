@@ -226,6 +226,21 @@ test('a fault of ours is 500, without its inside', async () => {
   expect(lines.join('')).toContain('inner-words')
 })
 
+test('a failed request is logged by its route: ids in its address may be phone numbers', async () => {
+  const lines: string[] = []
+  const events: Serve['events'] = {
+    ...noEvents,
+    find: async () => {
+      throw new Error('broken')
+    },
+  }
+  const server = await start({ serve: serveOf({ events }), log: createLog('info', line => lines.push(line)) })
+  const path = '/v1/bots/b1/conversations/channel:34600111222/flow?version=LIVE&start_time=now-1h&end_time=now'
+  expect(await get(server, path)).toMatchObject({ status: 500, body: { code: 13, error_code: 500 } })
+  expect(lines.join('')).toContain('/v1/bots/:bot_id/conversations/:conversation_id/flow')
+  expect(lines.join('')).not.toContain('34600111222')
+})
+
 test('the page needs nothing from elsewhere, and asks only for what exists', async () => {
   const server = await start({ serve: serveOf() })
   for (const path of ['/ui', '/ui/']) {

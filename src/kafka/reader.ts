@@ -33,7 +33,7 @@ interface FetchLimits {
 /** What `readToEnd` asks for at a time. */
 const WHOLE: FetchLimits = { maxWaitMs: MAX_WAIT_MS, maxBytesPerPartition: 4 * 1024 * 1024 }
 /** The same of `readRange`: what is taken apart at once must not hold the event loop, and nothing is waited for. */
-const RANGE: FetchLimits = { maxWaitMs: 0, maxBytesPerPartition: 512 * 1024 }
+const RANGE: FetchLimits = { maxWaitMs: 0, maxBytesPerPartition: 256 * 1024 }
 /** How long a fetch may take, beyond what the broker may hold it. The cluster takes 9 s to move what a broker led that hangs. */
 const FETCH_TIMEOUT_MS = 8_000
 const LIST_TIMEOUT_MS = 5_000

@@ -24,9 +24,9 @@ const operations = Object.entries(document.paths).map(([path, { get }]) => ({ pa
 
 /** Of the conversation of the examples. */
 const EVENT: IndexedEvent = {
-  event_key: 'botmaker:acme:e1',
-  session_key: 'botmaker:acme:conversation-1',
-  vendor: 'botmaker',
+  event_key: 'acme-chat:acme:e1',
+  session_key: 'acme-chat:acme:conversation-1',
+  vendor: 'acme-chat',
   account: 'acme',
   bot_id: 'bot-1',
   session_id: 'conversation-1',
@@ -42,7 +42,7 @@ let server: HttpServer
 beforeAll(async () => {
   const world = await startWorld({ events: { ...noEvents, find: async () => [EVENT] } })
   // The bot of the examples.
-  world.serve.store.put(point({ at: T(NOW) - 3_600_000, bot_id: 'bot-1', sessions: 2 }))
+  world.serve.store.put(point({ at: T(NOW) - 3_600_000, vendor: 'acme-chat', bot_id: 'bot-1', sessions: 2 }))
   ;({ server } = world)
 })
 afterAll(() => server.close())
@@ -180,8 +180,8 @@ test('the pages for people show the calls, and each call that a document shows i
   expect(calls.length).toBeGreaterThan(3)
   for (const call of calls) {
     const [given = ''] = call.split('?')
-    const path = given.startsWith('/v1/labels/') ? '/v1/labels/{name}' : given
-    await ask(call, path, 200)
+    const path = Object.keys(document.paths).find(each => new RegExp(`^${each.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(given))
+    await ask(call, path ?? given, 200)
   }
 })
 

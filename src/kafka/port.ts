@@ -78,7 +78,7 @@ export interface Kafka {
 
   /**
    * Reads the records of one partition in `[from, until)`. Ends early, and does not wait, where a transaction begins that is open now. What retention has
-   * removed is passed over. Up to a quarter of a MiB is handed over at once.
+   * removed is passed over. Up to a quarter of a MiB, or one batch, is handed over at once.
    *
    * @param place `until` is at most the high watermark.
    * @returns the next offset to read from, `until` at most.

@@ -268,9 +268,10 @@ export async function readRange(
     if (signal?.aborted === true) throw new FlowError('STOPPED', { topic, partition })
     const fetched = await patiently(cluster, async () => await fetchPast(cluster, position, until, RANGE), { signal })
     if (fetched.errorCode === OFFSET_OUT_OF_RANGE) {
-      const { low } = await watermarksOf(cluster, position, signal)
-      if (low <= position.offset) return position.offset
-      position.offset = Math.min(low, until)
+      const { low, high } = await watermarksOf(cluster, position, signal)
+      // Lost with its leader: there is nothing to read on.
+      if (high < until) return position.offset
+      position.offset = Math.min(Math.max(low, position.offset), until)
       continue
     }
     const { next, isOpen } = take(fetched, position.offset, true, record => {

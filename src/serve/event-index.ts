@@ -157,8 +157,8 @@ export function createEventIndex({ kafka, registry, topic, partitions, clock, li
       )
     }
     const hashes = new Set(wanted.map(each => murmur2(Buffer.from(each))))
-    /** By offset. */
-    const found = new Map<number, ReadRecord>()
+    /** By offset; copies, because a record keeps all that was fetched with it. */
+    const found = new Map<number, Buffer>()
     for (let number = first; number < first + count; number++) {
       if (number % BLOCKS_A_STEP === 0) await pause()
       try {
@@ -169,13 +169,15 @@ export function createEventIndex({ kafka, registry, topic, partitions, clock, li
         throw new FlowError('STOPPED', { hint }, thrown)
       }
     }
-    return decoded([...found.values()])
+    return decoded(found)
 
     async function lookThrough(number: number): Promise<void> {
       const key = `${partition}/${number}`
       const begin = number * limits.block
       const end = Math.min(begin + limits.block, high)
-      const known = blocks.get(key) ?? { until: begin, hashes: NO_HASHES }
+      const before = blocks.get(key)
+      // A topic that has lost its end says other things from there on.
+      const known = before !== undefined && before.until <= high ? before : { until: begin, hashes: NO_HASHES }
       // What is known is read again only where there is something of it.
       if (holds(known.hashes, hashes)) await read(begin, known.until, () => {})
       if (known.until >= end) return keep(key, known)
@@ -190,7 +192,7 @@ export function createEventIndex({ kafka, registry, topic, partitions, clock, li
       const meets = (name: Buffer, record: ReadRecord) => {
         const hash = murmur2(name)
         meet(hash)
-        if (hashes.has(hash)) found.set(record.offset, record)
+        if (hashes.has(hash) && record.value !== null) found.set(record.offset, Buffer.from(record.value))
         if (found.size > limits.mostEvents)
           throw invalidParameter('start_time', `asks for more than ${limits.mostEvents} events; take a shorter range`)
       }
@@ -228,12 +230,11 @@ export function createEventIndex({ kafka, registry, topic, partitions, clock, li
     }
   }
 
-  /** The newest of each event. */
-  async function decoded(records: readonly ReadRecord[]): Promise<IndexedEvent[]> {
-    await decoder.prepare(records.map(({ value }) => value))
+  /** The newest of each event. @param values By offset. */
+  async function decoded(values: ReadonlyMap<number, Buffer>): Promise<IndexedEvent[]> {
+    await decoder.prepare([...values.values()])
     const events = new Map<string, IndexedEvent>()
-    for (const { value } of records.toSorted((a, b) => a.offset - b.offset)) {
-      if (value === null) continue
+    for (const [, value] of [...values].sort(([a], [b]) => a - b)) {
       try {
         const event = decoder.decode(value)
         events.set(event.event_key, event)

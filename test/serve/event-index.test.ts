@@ -154,6 +154,26 @@ test('what was published more than an hour before the range is not looked at', a
   expect(await ids(index(), ['acme-chat:acme:s1'], START + 9 * HOUR)).toEqual([])
 })
 
+test('a topic that has lost its end is looked through again', async () => {
+  const { index, kafka, write } = await world()
+  await write([eventOf({ event_id: 'e1', session_id: 's1' })])
+  let isLost = false
+  const one = index(
+    {},
+    {
+      kafka: {
+        ...kafka,
+        readRange: (place, onRecord, signal) => kafka.readRange({ ...place, partition: isLost ? 0 : 1 }, onRecord, signal),
+        watermarks: async ([place]) => [{ topic: 'events', partition: place?.partition ?? 0, low: 0, high: isLost ? 1 : 2 }],
+      },
+    },
+  )
+  expect(await ids(one, ['acme-chat:acme:s1'])).toEqual(['e1'])
+  isLost = true
+  await write([eventOf({ event_id: 'e2', session_id: 's2' })], 0)
+  expect(await ids(one, ['acme-chat:acme:s2'])).toEqual(['e2'])
+})
+
 test('what does not fit the memory is forgotten, and read again', async () => {
   const { index, write, read } = await world()
   for (let n = 0; n < 20; n++)

@@ -393,10 +393,12 @@ async function examine(
   }
 }
 
-function writeLogs(folder: string, { lives, statuses }: Stand, { hits }: Done, report: GroupReport): void {
+function writeLogs(folder: string, { lives, statuses, counters }: Stand, { hits }: Done, report: GroupReport): void {
   mkdirSync(folder, { recursive: true })
   for (const life of lives) writeFileSync(join(folder, `${life.name}.log`), `${life.lines.join('\n')}\n`)
   writeFileSync(join(folder, 'placed.json'), JSON.stringify({ hits, placed: statuses.placed }, null, 1))
+  const asked = [...counters].map(([vendor, counter]) => [vendor, Object.fromEntries(counter.requests())])
+  writeFileSync(join(folder, 'requests.json'), JSON.stringify(Object.fromEntries(asked)))
   writeFileSync(join(folder, 'report.json'), JSON.stringify({ ...report, faults: Object.fromEntries(report.faults) }, null, 2))
 }
 

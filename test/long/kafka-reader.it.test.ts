@@ -382,6 +382,9 @@ describe('tailing', () => {
     expect(await k.watermarks([place])).toEqual([{ ...place, low: 2, high: 5 }])
     expect((await tailed(k, [{ ...place, offset: 0 }], 2)).values).toEqual(['2', '3'])
     expect(await valuesOf(k, { ...place, from: 0 })).toEqual(['2', '3'])
+    const ranged: string[] = []
+    const range = (until: number) => k.readRange({ ...place, from: 0, until }, one => ranged.push(textOf(one)))
+    expect([await range(1), await range(3), ranged]).toEqual([1, 3, ['2']])
     expect(lines).toEqual([expect.objectContaining({ level: 'warn', topic: place.topic, partition: 0, wanted: 0, from: 2 })])
   })
 

@@ -10,7 +10,7 @@ interface Entry {
 }
 
 /** The part of Kafka that ingest needs, in memory: transactions that land whole or not at all, fencing by id, readers that see committed records only. */
-export interface MemoryKafka extends Pick<Kafka, 'openWriter' | 'readToEnd' | 'watermarks' | 'tail'> {
+export interface MemoryKafka extends Pick<Kafka, 'openWriter' | 'readToEnd' | 'readRange' | 'offsetsAt' | 'watermarks' | 'tail'> {
   /** Committed records in offset order, of all partitions of the topic. */
   committed(topic: string): (ReadRecord & { partition: number })[]
   /** How the next commits end; afterwards they succeed. `lost`: committed, but the answer never came. `aborted`: the broker gave it up. */
@@ -158,6 +158,17 @@ export function memoryKafka(now: () => number = () => 0): MemoryKafka {
       for (const record of readable(log)) if (record.offset >= from) onRecord(record)
       return log.length
     },
+    async readRange({ topic, partition, from, until }, onRecord, signal) {
+      if (signal?.aborted === true) throw new FlowError('STOPPED', { topic, partition })
+      const chunk = chunkFrom(topic, partition, from)
+      for (const record of chunk?.records ?? []) if (record.offset < until) onRecord(record)
+      return Math.min(chunk?.next ?? from, until)
+    },
+    offsetsAt: async (places, timeMs) =>
+      places.map(({ topic, partition }) => {
+        const offset = logOf(topic, partition).findIndex(({ timestamp }) => timestamp >= timeMs)
+        return { topic, partition, offset: offset < 0 ? null : offset }
+      }),
     watermarks: async places =>
       places.map(({ topic, partition }) => ({ topic, partition, low: 0, high: logOf(topic, partition).length })),
     committed: topic =>

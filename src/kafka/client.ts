@@ -5,7 +5,7 @@ import { groupsSharing, joinGroup } from './numbers.ts'
 import { type Cluster, createAdmin, createCluster, type Deadlines, hangUp } from './kafkajs.ts'
 import { ping, PING_DEADLINES } from './ping.ts'
 import type { GroupMember, Kafka, KafkaOptions, TopicSettings, Writer } from './port.ts'
-import { offsetsAt, patiently, readToEnd, tail, watermarks } from './reader.ts'
+import { offsetsAt, patiently, readRange, readToEnd, tail, watermarks } from './reader.ts'
 import { alterSettings, describe, durability, ensureTopics, numberOf } from './topics.ts'
 import { openWriter, TRANSACTION_TIMEOUT_MS } from './writer.ts'
 
@@ -171,6 +171,8 @@ export function connectKafka(options: KafkaOptions): Kafka {
     },
 
     readToEnd: (place, onRecord, signal) => withReader(cluster => readToEnd(cluster, place, onRecord, signal)),
+
+    readRange: (place, onRecord, signal) => withReader(cluster => readRange(cluster, place, onRecord, signal)),
 
     tail: (places, tailOptions) => tail({ connect: () => connect(), drop, log }, places, tailOptions),
 

@@ -6,7 +6,8 @@ export function partitionOf(key: string, partitions: number): number {
   return (murmur2(Buffer.from(key)) & 0x7fffffff) % partitions
 }
 
-function murmur2(data: Buffer): number {
+/** A hash of 32 bits, signed. */
+export function murmur2(data: Buffer): number {
   const { length } = data
   const whole = length - (length % 4)
   let hash = SEED ^ length

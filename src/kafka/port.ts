@@ -77,6 +77,20 @@ export interface Kafka {
   ): Promise<number>
 
   /**
+   * Reads the records of one partition in `[from, until)`. Ends early, and does not wait, where a transaction begins that is open now. What retention has
+   * removed is passed over. Up to a quarter of a MiB, or one batch, is handed over at once.
+   *
+   * @param place `until` is at most the high watermark.
+   * @returns the next offset to read from, `until` at most.
+   * @throws FlowError KAFKA_UNREACHABLE, STOPPED when the signal aborts
+   */
+  readRange(
+    place: TopicPartition & { readonly from: number; readonly until: number },
+    onRecord: (record: ReadRecord) => void,
+    signal?: AbortSignal,
+  ): Promise<number>
+
+  /**
    * Reads the given partitions from the given offsets on, for ever, without a consumer group (assign mode). Each iteration hands out what one
    * fetch brought, per partition; `next` is the offset to go on from (control and aborted records skipped), so a chunk can have no records and
    * still move on. An offset that retention has removed is moved to the partition's start, and logged. Ends quietly when the signal aborts.

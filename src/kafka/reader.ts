@@ -26,8 +26,14 @@ const MAX_WAIT_MS = 500
 const BYTES_PER_PARTITION = 1024 * 1024
 /** Bytes of one fetch over all partitions. */
 const FETCH_BYTES = 16 * 1024 * 1024
-/** Bytes that `readToEnd` asks for at a time. */
-const WHOLE_BYTES = 4 * 1024 * 1024
+interface FetchLimits {
+  readonly maxWaitMs: number
+  readonly maxBytesPerPartition: number
+}
+/** What `readToEnd` asks for at a time. */
+const WHOLE: FetchLimits = { maxWaitMs: MAX_WAIT_MS, maxBytesPerPartition: 4 * 1024 * 1024 }
+/** The same of `readRange`: what is taken apart at once must not hold the event loop, and nothing is waited for. */
+const RANGE: FetchLimits = { maxWaitMs: 0, maxBytesPerPartition: 256 * 1024 }
 /** How long a fetch may take, beyond what the broker may hold it. The cluster takes 9 s to move what a broker led that hangs. */
 const FETCH_TIMEOUT_MS = 8_000
 const LIST_TIMEOUT_MS = 5_000
@@ -182,11 +188,7 @@ async function pause(ms: number, signal: AbortSignal | undefined): Promise<void>
   await sleep(ms, undefined, signal === undefined ? {} : { signal }).catch(() => {})
 }
 
-async function fetchFrom(
-  broker: Broker,
-  places: readonly Position[],
-  options: { maxWaitMs: number; maxBytesPerPartition: number },
-): Promise<Fetched> {
+async function fetchFrom(broker: Broker, places: readonly Position[], options: FetchLimits): Promise<Fetched> {
   const request = fetchRequest({
     maxWaitMs: options.maxWaitMs,
     maxBytes: Math.max(FETCH_BYTES, options.maxBytesPerPartition),
@@ -249,9 +251,41 @@ export async function readToEnd(
   return offset
 }
 
+export interface ReadRange extends TopicPartition {
+  readonly from: number
+  readonly until: number
+}
+
+/** See `Kafka.readRange`. */
+export async function readRange(
+  cluster: Cluster,
+  { topic, partition, from, until }: ReadRange,
+  onRecord: (record: ReadRecord) => void,
+  signal?: AbortSignal,
+): Promise<number> {
+  const position: Position = { topic, partition, offset: from }
+  while (position.offset < until) {
+    if (signal?.aborted === true) throw new FlowError('STOPPED', { topic, partition })
+    const fetched = await patiently(cluster, async () => await fetchPast(cluster, position, until, RANGE), { signal })
+    if (fetched.errorCode === OFFSET_OUT_OF_RANGE) {
+      const { low, high } = await watermarksOf(cluster, position, signal)
+      // Lost with its leader: there is nothing to read on.
+      if (high < until) return position.offset
+      position.offset = Math.min(Math.max(low, position.offset), until)
+      continue
+    }
+    const { next, isOpen } = take(fetched, position.offset, true, record => {
+      if (record.offset < until) onRecord(record)
+    })
+    if (next === position.offset && !isOpen) return next
+    position.offset = next
+  }
+  return until
+}
+
 /** A fetch from a leader that knows of everything up to `high`: one that was frozen does not know yet that another leads, and ends earlier. */
-async function fetchPast(cluster: Cluster, position: Position, high: number): Promise<FetchedPartition> {
-  const fetched = await fetchOne(cluster, position)
+async function fetchPast(cluster: Cluster, position: Position, high: number, limits = WHOLE): Promise<FetchedPartition> {
+  const fetched = await fetchOne(cluster, position, limits)
   if (fetched.errorCode === 0 && fetched.high < high) throw noAnswer(position, NOT_LEADER, 'the leader has moved')
   return fetched
 }
@@ -262,15 +296,12 @@ async function watermarksOf(cluster: Cluster, place: TopicPartition, signal: Abo
   return found
 }
 
-async function fetchOne(cluster: Cluster, position: Position): Promise<FetchedPartition> {
+async function fetchOne(cluster: Cluster, position: Position, limits: FetchLimits): Promise<FetchedPartition> {
   const { byLeader, without } = await leadersOf(cluster, [position])
   const [nodeId] = byLeader.keys()
   if (nodeId === undefined) throw without.get(position)
   const broker = await cluster.findBroker({ nodeId })
-  const { errorCode, partitions } = await fetchFrom(broker, [position], {
-    maxWaitMs: MAX_WAIT_MS,
-    maxBytesPerPartition: WHOLE_BYTES,
-  })
+  const { errorCode, partitions } = await fetchFrom(broker, [position], limits)
   const [fetched] = partitions
   // A broker whose quota we have used up answers so.
   if (fetched === undefined) throw noAnswer(position, errorCode === 0 ? NO_LEADER : errorCode, 'no answer to the fetch')

@@ -25,6 +25,21 @@ export function bodyOf(query: SeriesQuery, answer: SeriesAnswer): Steps<Body> {
   return body(query.format === 'csv' ? 'text/csv; charset=utf-8' : JSON_TYPE, partsOf(query, answer))
 }
 
+/** Series in the shape that they have. */
+export function seriesBody(answer: AnySeries): Steps<Body> {
+  return body(JSON_TYPE, jsonParts(answer))
+}
+
+/** What series of any shape have in common: their values may be many. */
+interface AnySeries {
+  readonly data: {
+    readonly series: readonly { readonly labels: object; readonly values: readonly (number | null)[] }[]
+    readonly series_labels: readonly string[]
+    readonly x_values: readonly string[]
+  }
+  readonly complete_until: string | null
+}
+
 /** `{"data": […]}`. */
 export function listBody(items: readonly unknown[]): Steps<Body> {
   return body(JSON_TYPE, listParts(items))
@@ -69,7 +84,7 @@ function partsOf(query: SeriesQuery, answer: SeriesAnswer): Generator<string> {
   return query.format === 'csv' ? csvParts(query, answer) : jsonParts(answer)
 }
 
-function* jsonParts({ data, complete_until }: SeriesAnswer): Generator<string> {
+function* jsonParts({ data, complete_until }: AnySeries): Generator<string> {
   yield '{"data":{"series":['
   for (const [index, { labels, values, ...rest }] of data.series.entries()) {
     yield `${index === 0 ? '' : ','}{"labels":${JSON.stringify(labels)},"values":`

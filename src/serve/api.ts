@@ -1,11 +1,24 @@
 /** The work behind each path of `/v1`: reads its parameters, and answers from what the server keeps. */
 import type { Clock } from '../clock.ts'
+import { FlowError } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
 import { type AlertStore, parseAlertQuery } from './alerts.ts'
-import { type Body, bodyOf, listBody } from './answer.ts'
+import { type Body, bodyOf, jsonBody, listBody, seriesBody } from './answer.ts'
+import {
+  answerBots,
+  type Asked,
+  type BotQuery,
+  expectKnown,
+  parseConversations,
+  parseInsights,
+  parseMessages,
+  parseTeam,
+} from './bot-analytics.ts'
+import { findFlow, parseFlow, questionsOf } from './bot-flow.ts'
 import { createDesk } from './desk.ts'
 import { labelValues, MEASURE_LIST, parseValueQuery } from './discovery.ts'
 import { ENDPOINTS, type EndpointPath } from './endpoints.ts'
+import type { EventIndex } from './event-index.ts'
 import { readParameters } from './parameters.ts'
 import { answerQuery } from './query.ts'
 import type { Completeness } from './reading.ts'
@@ -20,6 +33,8 @@ export interface Serve {
   /** The alert rules in force with their settings, in the order of the config. */
   readonly rules: readonly object[]
   readonly completeness: Completeness
+  /** Finds events of a conversation on their topic. */
+  readonly events: EventIndex
   /** null until Kafka has been reached. */
   readonly clusterId: string | null
   /** Why series cannot be answered yet: half of them would look like fewer conversations. null: they can. */
@@ -81,6 +96,13 @@ export function createApi({
       return run(ask, listBody(items()))
     }
 
+  /** Series in the words of the bots' analytics API. */
+  const bots = (parse: (asked: Asked) => BotQuery): Answer =>
+    whenReady(async ask => {
+      const query = parse({ ...ask, nowMs: clock.now() })
+      return atDesk(ask, async () => run(ask, seriesBody(await run(ask, answerBots(query, serve.store, serve.completeness)))))
+    })
+
   return {
     '/v1/series': whenReady(async ask => {
       const query = parseQuery(ask.parameters, clock.now())
@@ -104,5 +126,22 @@ export function createApi({
     '/v1/alerts': whenReady(async ask => run(ask, listBody(serve.alerts.find(parseAlertQuery(ask.parameters, clock.now()))))),
 
     '/v1/rules': fixed('/v1/rules', () => serve.rules),
+
+    '/v1/bots/{bot_id}/conversations': bots(parseConversations),
+    '/v1/bots/{bot_id}/conversations/insights': bots(parseInsights),
+    '/v1/bots/{bot_id}/messages': bots(parseMessages),
+    // Not at the desk, where it would keep out what is answered from memory: one conversation is looked for at a time.
+    '/v1/bots/{bot_id}/conversations/{conversation_id}/flow': whenReady(async ask => {
+      const query = parseFlow({ ...ask, nowMs: clock.now() })
+      await run(ask, expectKnown({ what: 'bot', id: query.botId }, serve.store, serve.completeness))
+      const questions = await run(ask, questionsOf(query, serve.store, serve.completeness, serve.events.partitions))
+      const flow = await findFlow(query, questions, serve.events, ask.gone).catch((error: unknown) => {
+        // Also what Kafka refuses: rights on the events topic, which nothing else here needs.
+        if (error instanceof FlowError && /^(?:KAFKA|REGISTRY)_/.test(error.code)) return { refused: error.message }
+        throw error
+      })
+      return 'refused' in flow ? { ...flow, retryAfterS: 1 } : run(ask, jsonBody(flow))
+    }),
+    '/v1/teams/{team_id}/conversations': bots(parseTeam),
   }
 }

@@ -19,7 +19,7 @@ export function docsPage(version: string): string {
 <main>
 <h1>Colloquy: API <small>${escaped(version)}</small></h1>
 <p>Every path takes GET. For programs the same is at <a href="/openapi.json">/openapi.json</a>; what the series show is on the <a href="/ui/">console page</a>.
-Errors are <code>{"error_code": 400, "message": "…"}</code>, and the message names the parameter and what it takes. With <code>http.token</code>, requests carry
+Errors are <code>{"error_code": 400, "message": "…"}</code>, below <code>/v1/bots</code> and <code>/v1/teams</code> with <code>code</code> and <code>details</code> beside them, and the message names the parameter and what it takes. With <code>http.token</code>, requests carry
 <code>Authorization: Bearer TOKEN</code>, or Basic with the token as password. Answers have an <code>ETag</code>, and are packed with br or gzip where the client takes that.</p>
 <nav><ul>${endpoints.map(({ path, operationId, summary }) => `<li><a href="#${operationId}"><code>${escaped(path)}</code></a> ${escaped(summary)}</li>`).join('')}</ul></nav>
 ${endpoints.map(section).join('\n')}
@@ -82,11 +82,13 @@ function formOf({ path, inPath }: Endpoint, parameters: readonly Parameter[]): s
       return `<label>${name} ${input}</label>`
     })
   // A form has one address: one for each value that the part of the path may have.
-  const [part] = Object.keys(inPath.shape)
+  const [part, ...more] = Object.keys(inPath.shape)
   const places =
     part === undefined
       ? [path]
       : wordsOf(parameters.find(({ name }) => name === part)?.schema ?? {}).map(word => path.replace(`{${part}}`, String(word)))
+  // A part that may be anything cannot be filled in without a script: the calls above show how.
+  if (places.length === 0 || more.length > 0) return ''
   const buttons = places.map(place => `<button formaction="${escaped(place)}">GET ${escaped(place)}</button>`)
   return `<details><summary>Try it</summary><form method="get">${inputs.join('')}<div>${buttons.join('')}</div></form></details>`
 }

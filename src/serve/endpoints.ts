@@ -5,6 +5,17 @@
 import { z } from 'zod'
 import { type Alert, ALERT_STATES, CHANNELS } from '../records.ts'
 import { AlertParameters } from './alerts.ts'
+import {
+  BotError,
+  BotPath,
+  BotSeries,
+  ConversationsParameters,
+  InsightsParameters,
+  MessagesParameters,
+  TeamParameters,
+  TeamPath,
+} from './bot-analytics.ts'
+import { ConversationPath, Flow, FlowParameters } from './bot-flow.ts'
 import { LabelPath, MEASURE_LIST, ValueParameters } from './discovery.ts'
 import { SERIES_MEASURES } from './measures.ts'
 import { SeriesParameters } from './series-query.ts'
@@ -20,6 +31,8 @@ export interface Endpoint {
   readonly parameters: z.ZodObject
   /** Kinds of answers by content type; each has a name of its own in the document. */
   readonly answers: Readonly<Record<string, Readonly<Record<string, z.ZodType>>>>
+  /** The shape of its errors, where it is not `ErrorAnswer`. */
+  readonly errors?: Readonly<Record<string, z.ZodType>>
   /** Calls that show it, from the path on, with what they are for. Each is tried by a test. */
   readonly calls: readonly { readonly call: string; readonly shows: string }[]
 }
@@ -123,6 +136,8 @@ export const ErrorAnswer = z.object({ error_code: z.int(), message: z.string() }
 
 const NONE = z.object({})
 const JSON_TYPE = 'application/json'
+const AS_THEIRS =
+  'Takes and answers what the Analytics API 1.0.0 of Sinch does, for bots of every vendor; an account is what is a team there. Basic authentication takes the token as password.'
 
 export const ENDPOINTS = {
   '/v1/series': {
@@ -210,6 +225,86 @@ export const ENDPOINTS = {
     parameters: NONE,
     answers: { [JSON_TYPE]: { Rules } },
     calls: [{ call: '/v1/rules', shows: 'All rules' }],
+  },
+  '/v1/bots/{bot_id}/conversations': {
+    path: '/v1/bots/{bot_id}/conversations',
+    operationId: 'botConversations',
+    summary: 'Conversations of a bot over time',
+    description: `Sessions at their start, counted in the range alone. ${AS_THEIRS}`,
+    inPath: BotPath,
+    parameters: ConversationsParameters,
+    answers: { [JSON_TYPE]: { BotSeries } },
+    errors: { BotError },
+    calls: [
+      {
+        call: '/v1/bots/bot-1/conversations?version=LIVE&start_time=now-7d&end_time=now&bucket=1d&group_by=channel_type',
+        shows: 'Conversations of the last week by the day and channel',
+      },
+    ],
+  },
+  '/v1/bots/{bot_id}/conversations/insights': {
+    path: '/v1/bots/{bot_id}/conversations/insights',
+    operationId: 'botInsights',
+    summary: 'A statistic of the conversations of a bot',
+    description: `One value a day, UTC, of what is in the range. ${AS_THEIRS}`,
+    inPath: BotPath,
+    parameters: InsightsParameters,
+    answers: { [JSON_TYPE]: { BotSeries } },
+    errors: { BotError },
+    calls: [
+      {
+        call: '/v1/bots/bot-1/conversations/insights?version=LIVE&start_time=now-7d&end_time=now&stat=duration_seconds',
+        shows: 'Time that conversations of the last week took',
+      },
+    ],
+  },
+  '/v1/bots/{bot_id}/conversations/{conversation_id}/flow': {
+    path: '/v1/bots/{bot_id}/conversations/{conversation_id}/flow',
+    operationId: 'conversationFlow',
+    summary: 'The path of one conversation',
+    description: `Transitions of a conversation, from its events, for as long as their topic keeps them: \`flow_transition\` and \`menu_option\`, or, where it has neither, intents, tasks and what hands over to a person. Much to look through is answered 503 after 10 s; the next request goes on from there. ${AS_THEIRS}`,
+    inPath: ConversationPath,
+    parameters: FlowParameters,
+    answers: { [JSON_TYPE]: { Flow } },
+    errors: { BotError },
+    calls: [
+      {
+        call: '/v1/bots/bot-1/conversations/conversation-1/flow?version=LIVE&start_time=now-2d&end_time=now',
+        shows: 'The path of a conversation of the last two days',
+      },
+    ],
+  },
+  '/v1/bots/{bot_id}/messages': {
+    path: '/v1/bots/{bot_id}/messages',
+    operationId: 'botMessages',
+    summary: 'Messages of a bot over time',
+    description: `Messages of users, bots, agents and the system, at their time, counted in the range alone. ${AS_THEIRS}`,
+    inPath: BotPath,
+    parameters: MessagesParameters,
+    answers: { [JSON_TYPE]: { BotSeries } },
+    errors: { BotError },
+    calls: [
+      {
+        call: '/v1/bots/bot-1/messages?version=LIVE&start_time=now-24h&end_time=now&bucket=1h&channel_type=web',
+        shows: 'Messages of the last day on the web by the hour',
+      },
+    ],
+  },
+  '/v1/teams/{team_id}/conversations': {
+    path: '/v1/teams/{team_id}/conversations',
+    operationId: 'teamConversations',
+    summary: 'Conversations of an account over time',
+    description: `Sessions of all bots of an account, their drafts too, at their start, counted in the range alone. ${AS_THEIRS}`,
+    inPath: TeamPath,
+    parameters: TeamParameters,
+    answers: { [JSON_TYPE]: { BotSeries } },
+    errors: { BotError },
+    calls: [
+      {
+        call: '/v1/teams/acme/conversations?start_time=now-30d&end_time=now&bucket=1w&group_by=bot_id,channel_type',
+        shows: 'Conversations of the last 30 days by the week, bot and channel',
+      },
+    ],
   },
 } as const satisfies Record<string, Endpoint>
 

@@ -10,6 +10,7 @@ import type { Metrics } from '../metrics.ts'
 import { connectVersion } from '../version.ts'
 import { createApi, type Serve } from './api.ts'
 import { type Body, isKnown, jsonBody, packed } from './answer.ts'
+import { botError, isBotPath } from './bot-analytics.ts'
 import { docsPage } from './docs-page.ts'
 import { accessOf, type Door, LONGEST_URL, openDoor } from './door.ts'
 import { openApiDocument } from './openapi.ts'
@@ -188,7 +189,9 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
       if (request.is404) return sendError(reply, 404, 'there is nothing here that takes this request')
       return sendError(reply, status, error.message)
     }
-    log.error({ ...errorFields(asFlowError(error)), path: pathOf(request).slice(0, 200) }, 'a request failed')
+    // As the route has it: a part of the address may be the id of a conversation, and that a phone number.
+    const path = request.routeOptions.url ?? pathOf(request).slice(0, 200)
+    log.error({ ...errorFields(asFlowError(error)), path }, 'a request failed')
     return sendError(reply, 500, 'the request failed for a fault of ours; the log has more')
   })
 
@@ -257,7 +260,10 @@ function sendPage(reply: FastifyReply, html: string, policy: string): FastifyRep
 }
 
 function sendError(reply: FastifyReply, status: number, message: string): FastifyReply {
-  return reply.code(status).send({ error_code: status, message: withoutSecrets(message) })
+  const told = withoutSecrets(message)
+  return reply
+    .code(status)
+    .send(isBotPath(pathOf(reply.request)) ? botError(status, told) : { error_code: status, message: told })
 }
 
 /** The path without slashes at its end. */

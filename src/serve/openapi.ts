@@ -24,7 +24,7 @@ export function openApiDocument(version: string): JsonSchema {
       title: 'Colloquy',
       version,
       description:
-        'Chatbot conversations from any vendor as series of measures. Every path takes GET and HEAD; errors are `{"error_code", "message"}`.',
+        'Chatbot conversations from any vendor as series of measures. Every path takes GET and HEAD; errors are `{"error_code", "message"}`, below `/v1/bots` and `/v1/teams` with `code` and `details` beside them.',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
@@ -37,25 +37,29 @@ export function openApiDocument(version: string): JsonSchema {
         basic: { type: 'http', scheme: 'basic', description: 'Any user name, with the token as password' },
       },
       schemas: Object.fromEntries(
-        [...endpoints.flatMap(({ answers }) => Object.values(answers)), { Error: ErrorAnswer }].flatMap(named =>
-          Object.entries(named).map(([name, schema]) => [name, jsonSchemaOf(schema)]),
+        [...endpoints.flatMap(({ answers, errors = {} }) => [...Object.values(answers), errors]), { Error: ErrorAnswer }].flatMap(
+          named => Object.entries(named).map(([name, schema]) => [name, jsonSchemaOf(schema)]),
         ),
       ),
-      responses: {
-        Invalid: error('A parameter does not parse; the message names it and what it takes'),
-        Unauthorised: error('`http.token` is set, and the request does not carry it'),
-        NotFound: error('There is nothing of this name'),
-        Unready: error(
-          'Not everything has been read since the start, or too many queries wait; `Retry-After` says when to ask again',
-        ),
-      },
+      responses: Object.fromEntries(Object.entries(FAULTS).map(([name, description]) => [name, error(description, 'Error')])),
     },
   }
 }
 
+const FAULTS = {
+  Invalid: 'A parameter does not parse; the message names it and what it takes',
+  Unauthorised: '`http.token` is set, and the request does not carry it',
+  NotFound: 'There is nothing of this name',
+  Unready: 'Not everything has been read since the start, or too many queries wait; `Retry-After` says when to ask again',
+} as const
+
+const refersTo = (name: string) => ({ $ref: `#/components/schemas/${name}` })
+
 function operationOf(endpoint: Endpoint): JsonSchema {
-  const { operationId, summary, description, inPath, answers, calls } = endpoint
-  const refersTo = (name: string) => ({ $ref: `#/components/schemas/${name}` })
+  const { operationId, summary, description, inPath, answers, errors, calls } = endpoint
+  const [ownError] = Object.keys(errors ?? {})
+  const fault = (name: keyof typeof FAULTS) =>
+    ownError === undefined ? { $ref: `#/components/responses/${name}` } : error(FAULTS[name], ownError)
   return {
     operationId,
     summary,
@@ -77,10 +81,10 @@ function operationOf(endpoint: Endpoint): JsonSchema {
         ),
       },
       304: { description: 'The answer is that of `If-None-Match`' },
-      400: { $ref: '#/components/responses/Invalid' },
-      401: { $ref: '#/components/responses/Unauthorised' },
-      ...(Object.keys(inPath.shape).length > 0 ? { 404: { $ref: '#/components/responses/NotFound' } } : {}),
-      503: { $ref: '#/components/responses/Unready' },
+      400: fault('Invalid'),
+      401: fault('Unauthorised'),
+      ...(Object.keys(inPath.shape).length > 0 ? { 404: fault('NotFound') } : {}),
+      503: fault('Unready'),
     },
     'x-codeSamples': calls.map(({ call, shows }) => ({ lang: 'Shell', label: shows, source: `curl '${SHOWN_BASE}${call}'` })),
   }
@@ -111,7 +115,7 @@ function jsonSchemaOf(schema: z.core.$ZodType): JsonSchema {
   return json
 }
 
-const error = (description: string) => ({
+const error = (description: string, schema: string) => ({
   description,
-  content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } },
+  content: { 'application/json': { schema: refersTo(schema) } },
 })

@@ -77,8 +77,10 @@ export function listOf(text: string): string[] {
   return values
 }
 
-export const oneOf = <const T extends readonly [string, ...string[]]>(known: T) =>
-  z.enum(known, `is not known; it takes one of ${known.join(', ')}`)
+export const oneOf = <const T extends readonly [string, ...string[]]>(known: T) => {
+  const takes = `it takes one of ${known.join(', ')}`
+  return z.enum(known, { error: issue => (issue.input === undefined ? `is required; ${takes}` : `is not known; ${takes}`) })
+}
 
 export const listOfWords = <const T extends readonly [string, ...string[]]>(known: T) => {
   const takes = `takes one or more, as a comma list, of ${known.join(', ')}`
@@ -142,7 +144,7 @@ export const UTC: Zone = { name: 'UTC', offsetMs: () => 0 }
 /** A time as text; `timeOf` says which, once zone and now are known. */
 export const time = () =>
   z
-    .string()
+    .string(`is required; it ${TAKES_TIME}`)
     .superRefine((text, report) => {
       const seconds = asSeconds(text)
       if (seconds !== null)

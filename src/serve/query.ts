@@ -3,11 +3,11 @@
  * has a budget that is known before it begins.
  */
 import type { Measure } from '../records.ts'
-import { type Edges, edgeSteps, isoIn } from './buckets.ts'
+import { type Edges, isoIn } from './buckets.ts'
 import { MEASURE_TABLE, type MeasureSpec, type SeriesMeasure, valueOf } from './measures.ts'
 import { invalidParameter } from './parameters.ts'
 import { type Completeness, leastOf, type Reading, readingOf, type StreamFilter, streamsOf } from './reading.ts'
-import { columnsOf, MOST_POINTS, type SeriesQuery, sketchesOf } from './series-query.ts'
+import { columnsOf, edgesIn, type SeriesQuery, sketchesOf } from './series-query.ts'
 import type { Sketch } from './sketch-pool.ts'
 import { createSketchReader, type SketchAnswer, sketchBucketsCost, sketchCost } from './sketches.ts'
 import { sortSteps, type Steps } from '../slices.ts'
@@ -55,7 +55,7 @@ export function* answerQuery(query: SeriesQuery, store: SeriesStore, completenes
     specs.map(({ kind }) => kind),
     completeness,
   )
-  const cut = yield* edgeSteps(query.bucket, zone, query.fromMs, query.untilMs, window - 1, MOST_POINTS)
+  const cut = yield* edgesIn(query)
   const { edges, first } = cut
   const groups = yield* topOf(query, cut, yield* groupsOf(query, store, edges), reading)
   const points = edges.length - 1 - first

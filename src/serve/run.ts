@@ -14,6 +14,7 @@ import type { TopicNames } from '../topics.ts'
 import type { Watermarks } from '../watermark.ts'
 import { type AlertStore, createAlertStore } from './alerts.ts'
 import type { Serve } from './api.ts'
+import { createEventIndex } from './event-index.ts'
 import type { RoleHealth } from './http.ts'
 import { SKETCHES } from './sketch-pool.ts'
 import { createStore, LABELS } from './store.ts'
@@ -76,6 +77,7 @@ export function startServer(options: ServerOptions): RunningServer {
       alerts,
       rules: options.rules ?? [],
       completeness: { streams: feeds => follower.watermarks.streams({ feeds }) },
+      events: createEventIndex({ ...options, topic: names.events }),
       get clusterId() {
         return follower.clusterId
       },

@@ -1,6 +1,7 @@
 /** `/v1/series`: what can be asked, as the schema that checks the request and documents it, and what a question is once it is read. */
 import { z } from 'zod'
-import { BUCKET_MS, BUCKETS, type Bucket, isoIn, type Zone } from './buckets.ts'
+import type { Steps } from '../slices.ts'
+import { BUCKET_MS, BUCKETS, type Bucket, type Edges, edgeSteps, isoIn, type Zone } from './buckets.ts'
 import { MEASURE_TABLE, SERIES_MEASURES, type SeriesMeasure } from './measures.ts'
 import {
   count,
@@ -21,6 +22,7 @@ import { LABELS, type Label } from './store.ts'
 /** Most buckets of one series, and of one rolling window. */
 export const MOST_POINTS = 50_000
 
+const MINUTE_MS = 60_000
 const DAY_MS = 86_400_000
 const FORMATS = ['json', 'csv'] as const
 const SHAPES = ['series', 'rows'] as const
@@ -83,6 +85,8 @@ export interface SeriesQuery {
   readonly top: number | null
   readonly shape: (typeof SHAPES)[number]
   readonly format: (typeof FORMATS)[number]
+  /** Only minutes that begin in the range count in its first and last bucket. Absent: every bucket that the range touches is whole. */
+  readonly isCut?: boolean
 }
 
 /** @throws FlowError QUERY_INVALID that names the parameter and what it takes. */
@@ -113,6 +117,16 @@ export function parseQuery(parameters: Readonly<Record<string, unknown>>, nowMs:
     shape: given.shape,
     format: given.format,
   }
+}
+
+/** The edges of the query's buckets. */
+export function* edgesIn({ bucket, zone, fromMs, untilMs, window, isCut }: SeriesQuery): Steps<Edges> {
+  const found = yield* edgeSteps(bucket, zone, fromMs, untilMs, window - 1, MOST_POINTS)
+  if (isCut !== true) return found
+  // A minute counts where it begins, and edges lie on whole minutes.
+  const minuteFrom = (ms: number) => Math.ceil(ms / MINUTE_MS) * MINUTE_MS
+  const edges = found.edges.map(edge => Math.min(Math.max(edge, minuteFrom(fromMs)), minuteFrom(untilMs)))
+  return { edges, first: found.first }
 }
 
 /** How many buckets one value stands for. */

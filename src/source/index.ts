@@ -1,7 +1,7 @@
 /** What a connector author needs, and nothing else. */
 export { type ErrorCode, FlowError } from '../errors.ts'
 export { EVENT_TYPES, type Event, type Message, type Session } from '../records.ts'
-export { channelOf } from './channels.ts'
+export { channelOf } from '../channels.ts'
 export { contentId, contentIds } from './content-id.ts'
 export type {
   AuthArgs,

@@ -26,7 +26,7 @@ import {
   type SessionStatus,
   type Tag,
 } from '../records.ts'
-import { channelOf } from './channels.ts'
+import { channelOf } from '../channels.ts'
 import type { Draft, Scope } from './contract.ts'
 import { isPlaceholder, realTime, texts, time } from './liberal.ts'
 import { NO_TRANSFERS, type Said, type Transfers } from './transfers.ts'

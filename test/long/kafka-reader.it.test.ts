@@ -128,6 +128,62 @@ describe('records of aborted transactions are never handed out', () => {
   })
 })
 
+describe('reading a range', () => {
+  test('gives the committed records in it, and passes over markers and what was aborted', async () => {
+    const k = kafka()
+    const place = { topic: await topic(k), partition: 0 }
+    const writer = await fencedWriter(k, unique('a'))
+    await commit(writer, place, '0', '1', '2')
+    const aborted = await openTransaction(writer)
+    await aborted.write(place, 'never')
+    await aborted.end('abort')
+    await commit(writer, place, '6')
+    const found: string[] = []
+    const read = (from: number, until: number) => k.readRange({ ...place, from, until }, one => found.push(textOf(one)))
+    expect(await read(1, 2)).toBe(2)
+    expect(found.splice(0)).toEqual(['1'])
+    expect(await read(2, 8)).toBe(8)
+    expect(found.splice(0)).toEqual(['2', '6'])
+    expect(await read(3, 6)).toBe(6)
+    expect(await read(5, 5)).toBe(5)
+    expect(found).toEqual([])
+  })
+
+  test('ends where an open transaction begins, and does not wait for it', async () => {
+    const k = kafka()
+    const place = { topic: await topic(k), partition: 0 }
+    const writer = await fencedWriter(k, unique('a'))
+    await commit(writer, place, '0')
+    const open = await openTransaction(await fencedWriter(k, unique('b')))
+    await open.write(place, '2')
+    await commit(writer, place, '3')
+    const found: string[] = []
+    const read = (from: number) => k.readRange({ ...place, from, until: 5 }, one => found.push(textOf(one)))
+    expect(await read(0)).toBe(2)
+    expect(found.splice(0)).toEqual(['0'])
+    await open.end('commit')
+    // The markers are written after the commit has been answered.
+    for (let next = 2; next < 5; ) next = await read(next)
+    expect(found).toEqual(['2', '3'])
+  })
+
+  test('hands over many records in pieces, all of them and none beyond, and stops when told to', async () => {
+    const k = kafka()
+    const place = { topic: await topic(k), partition: 0 }
+    const writer = await fencedWriter(k, unique('a'))
+    // 3 MB: several fetches.
+    for (let n = 0; n < 6; n++)
+      await commit(writer, place, ...Array.from({ length: 100 }, (_, i) => `${n * 101 + i} ${'x'.repeat(5000)}`))
+    const found: number[] = []
+    expect(await k.readRange({ ...place, from: 50, until: 550 }, one => found.push(one.offset))).toBe(550)
+    const expected = Array.from({ length: 606 }, (_, offset) => offset).filter(offset => offset % 101 !== 100)
+    expect(found).toEqual(expected.filter(offset => offset >= 50 && offset < 550))
+    await expect(k.readRange({ ...place, from: 0, until: 550 }, () => {}, AbortSignal.abort())).rejects.toMatchObject({
+      code: 'STOPPED',
+    })
+  })
+})
+
 describe('reading to the end', () => {
   test('of a partition that ends with markers, or holds nothing else, comes to an end', async () => {
     const k = kafka()
@@ -326,6 +382,9 @@ describe('tailing', () => {
     expect(await k.watermarks([place])).toEqual([{ ...place, low: 2, high: 5 }])
     expect((await tailed(k, [{ ...place, offset: 0 }], 2)).values).toEqual(['2', '3'])
     expect(await valuesOf(k, { ...place, from: 0 })).toEqual(['2', '3'])
+    const ranged: string[] = []
+    const range = (until: number) => k.readRange({ ...place, from: 0, until }, one => ranged.push(textOf(one)))
+    expect([await range(1), await range(3), ranged]).toEqual([1, 3, ['2']])
     expect(lines).toEqual([expect.objectContaining({ level: 'warn', topic: place.topic, partition: 0, wanted: 0, from: 2 })])
   })
 

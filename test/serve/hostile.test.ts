@@ -11,7 +11,7 @@ import type { Serve } from '../../src/serve/api.ts'
 import { type HttpOptions, type HttpServer, startHttp } from '../../src/serve/http.ts'
 import { createStore } from '../../src/serve/store.ts'
 import { handClock } from '../support/clock.ts'
-import { nothingRead, point, T } from './points.ts'
+import { noEvents, nothingRead, point, T } from './points.ts'
 
 const endings: (() => unknown)[] = []
 afterEach(async () => {
@@ -48,6 +48,7 @@ const serveOf = (store: Serve['store'], of: Partial<Serve> = {}): Serve => ({
   alerts: createAlertStore(),
   rules: [],
   completeness: nothingRead,
+  events: noEvents,
   clusterId: null,
   unready: () => null,
   ...of,

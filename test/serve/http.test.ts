@@ -9,7 +9,7 @@ import { type HttpOptions, type HttpServer, type RoleHealth, startHttp } from '.
 import { createStore } from '../../src/serve/store.ts'
 import { makeAlert } from '../alert/make.ts'
 import { handClock } from '../support/clock.ts'
-import { completenessOf, point } from './points.ts'
+import { completenessOf, noEvents, point } from './points.ts'
 
 const open: HttpServer[] = []
 afterEach(async () => {
@@ -38,7 +38,16 @@ function serveOf(of: Partial<Serve> = {}): Serve {
     covered: [['2026-11-01T00:00:00Z', '2026-11-01T03:00:00Z']],
     completeUntil: '2026-11-01T03:00:00Z',
   })
-  return { store, alerts: createAlertStore(), rules: [], completeness, clusterId: 'cluster-1', unready: () => null, ...of }
+  return {
+    store,
+    alerts: createAlertStore(),
+    rules: [],
+    completeness,
+    events: noEvents,
+    clusterId: 'cluster-1',
+    unready: () => null,
+    ...of,
+  }
 }
 
 async function get(server: HttpServer, path: string, init: RequestInit = {}) {
@@ -215,6 +224,21 @@ test('a fault of ours is 500, without its inside', async () => {
   expect([status, body['error_code']]).toEqual([500, 500])
   expect(text).not.toContain('inner-words')
   expect(lines.join('')).toContain('inner-words')
+})
+
+test('a failed request is logged by its route: ids in its address may be phone numbers', async () => {
+  const lines: string[] = []
+  const events: Serve['events'] = {
+    ...noEvents,
+    find: async () => {
+      throw new Error('broken')
+    },
+  }
+  const server = await start({ serve: serveOf({ events }), log: createLog('info', line => lines.push(line)) })
+  const path = '/v1/bots/b1/conversations/channel:34600111222/flow?version=LIVE&start_time=now-1h&end_time=now'
+  expect(await get(server, path)).toMatchObject({ status: 500, body: { code: 13, error_code: 500 } })
+  expect(lines.join('')).toContain('/v1/bots/:bot_id/conversations/:conversation_id/flow')
+  expect(lines.join('')).not.toContain('34600111222')
 })
 
 test('the page needs nothing from elsewhere, and asks only for what exists', async () => {

@@ -7,7 +7,9 @@ import { inQuery } from '../../src/serve/docs-page.ts'
 import { ENDPOINTS, type Endpoint } from '../../src/serve/endpoints.ts'
 import type { HttpServer } from '../../src/serve/http.ts'
 import { openApiDocument } from '../../src/serve/openapi.ts'
-import { startWorld } from './world.ts'
+import type { IndexedEvent } from '../../src/serve/event-index.ts'
+import { noEvents, point, T } from './points.ts'
+import { NOW, startWorld } from './world.ts'
 
 interface Operation {
   operationId: string
@@ -20,9 +22,28 @@ type Schema = { type?: string; enum?: unknown[]; items?: Schema; examples?: unkn
 const document = openApiDocument('0.1.0') as { paths: Record<string, { get: Operation }> }
 const operations = Object.entries(document.paths).map(([path, { get }]) => ({ path, ...get }))
 
+/** Of the conversation of the examples. */
+const EVENT: IndexedEvent = {
+  event_key: 'acme-chat:acme:e1',
+  session_key: 'acme-chat:acme:conversation-1',
+  vendor: 'acme-chat',
+  account: 'acme',
+  bot_id: 'bot-1',
+  session_id: 'conversation-1',
+  event_id: 'e1',
+  occurred_at: T(NOW) - 3_600_000,
+  type: 'flow_transition',
+  name: 'Welcome',
+  user_id: null,
+  attributes: { message_id: 'message-1' },
+}
+
 let server: HttpServer
 beforeAll(async () => {
-  ;({ server } = await startWorld())
+  const world = await startWorld({ events: { ...noEvents, find: async () => [EVENT] } })
+  // The bot of the examples.
+  world.serve.store.put(point({ at: T(NOW) - 3_600_000, vendor: 'acme-chat', bot_id: 'bot-1', sessions: 2 }))
+  ;({ server } = world)
 })
 afterAll(() => server.close())
 
@@ -59,10 +80,15 @@ function validatorOf(path: string, status: number, type: string): ValidateFuncti
 }
 const pointed = (part: string) => encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1'))
 
+/** Parameters of one value that may be any. */
+const ANY_TEXT: ReadonlySet<string> = new Set(['version', 'message_id'])
+
 /** A call with what is required, and these parameters beside it. */
 function callOf({ path, parameters }: (typeof operations)[number], given: Record<string, string> = {}): string {
   const required = Object.fromEntries(
-    parameters.filter(each => each.required).map(({ name, schema }) => [name, String((schema.enum ?? schema.items?.enum)?.[0])]),
+    parameters
+      .filter(each => each.required)
+      .map(({ name, schema }) => [name, String((schema.enum ?? schema.items?.enum ?? schema.examples)?.[0])]),
   )
   const all = { ...required, ...given }
   const query = new URLSearchParams(Object.entries(all).filter(([name]) => !path.includes(`{${name}}`)))
@@ -86,6 +112,11 @@ test('every path and parameter has a name, a meaning and its answers', () => {
     '/v1/measures',
     '/v1/alerts',
     '/v1/rules',
+    '/v1/bots/{bot_id}/conversations',
+    '/v1/bots/{bot_id}/conversations/insights',
+    '/v1/bots/{bot_id}/conversations/{conversation_id}/flow',
+    '/v1/bots/{bot_id}/messages',
+    '/v1/teams/{team_id}/conversations',
   ])
   expect(new Set(operations.map(({ operationId }) => operationId)).size).toBe(operations.length)
   for (const { path, parameters, responses } of operations) {
@@ -125,6 +156,7 @@ describe.each(operations)('$path', operation => {
         await ask(callOf(operation, { ...others, [name]: value }), path, 200)
       }
       if (place === 'path') await ask(callOf(operation, { [name]: 'nonsense' }), path, 404)
+      else if (ANY_TEXT.has(name)) await ask(callOf(operation, { [name]: '~nonsense~' }), path, 200)
       else if (schema.type !== 'array' || schema.items?.enum) {
         const { message } = (await ask(callOf(operation, { [name]: '~nonsense~' }), path, 400)) as { message: string }
         expect(message.startsWith(`${name} `)).toBe(true)
@@ -148,8 +180,8 @@ test('the pages for people show the calls, and each call that a document shows i
   expect(calls.length).toBeGreaterThan(3)
   for (const call of calls) {
     const [given = ''] = call.split('?')
-    const path = given.startsWith('/v1/labels/') ? '/v1/labels/{name}' : given
-    await ask(call, path, 200)
+    const path = Object.keys(document.paths).find(each => new RegExp(`^${each.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(given))
+    await ask(call, path ?? given, 200)
   }
 })
 

@@ -1,4 +1,5 @@
 import { MEASURES, type Measure, type SeriesPoint } from '../../src/records.ts'
+import type { EventIndex } from '../../src/serve/event-index.ts'
 import type { Completeness } from '../../src/serve/reading.ts'
 
 export const T = (iso: string): number => Date.parse(iso)
@@ -50,6 +51,9 @@ export function completenessOf(
         })),
   }
 }
+
+/** Of a topic without events. */
+export const noEvents: EventIndex = { partitions: 1, bytes: 0, find: async () => [] }
 
 export const nothingRead = completenessOf()
 

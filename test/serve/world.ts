@@ -7,12 +7,19 @@ import { type HttpServer, startHttp } from '../../src/serve/http.ts'
 import { createStore } from '../../src/serve/store.ts'
 import { makeAlert } from '../alert/make.ts'
 import { handClock } from '../support/clock.ts'
-import { completenessOf, point, T } from './points.ts'
+import type { EventIndex } from '../../src/serve/event-index.ts'
+import { completenessOf, noEvents, point, T } from './points.ts'
 
 export const NOW = '2026-11-02T00:00:00Z'
 
 /** A server with two days of two bots, one of them of a vendor that cannot know transfers, with alerts and rules of each kind. */
-export async function startWorld(of: { token?: string } = {}): Promise<{ server: HttpServer; serve: Serve }> {
+export async function startWorld({
+  events = noEvents,
+  ...of
+}: {
+  token?: string
+  events?: EventIndex
+} = {}): Promise<{ server: HttpServer; serve: Serve }> {
   const store = createStore()
   for (let hour = 0; hour < 48; hour++) {
     const at = T(NOW) - (hour + 1) * 3_600_000
@@ -30,6 +37,7 @@ export async function startWorld(of: { token?: string } = {}): Promise<{ server:
     alerts,
     rules: [DEFAULT_RULE, ruleOf('count', RuleConfig.parse({ measure: 'events' })), ruleOf('burn', burn)].map(shownRule),
     completeness: completenessOf(read, { ...read, vendor: 'syntphony', tells: false }),
+    events,
     clusterId: null,
     unready: () => null,
   }

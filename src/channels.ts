@@ -1,4 +1,4 @@
-import { CHANNELS, type Channel } from '../records.ts'
+import { CHANNELS, type Channel } from './records.ts'
 
 /** Vendors' words, lower case, letters and digits only, that name a channel of ours by another name. */
 const WORDS: Readonly<Record<string, Channel>> = {

@@ -80,7 +80,7 @@ const writer: Writer = {
   transact: work => work(transaction),
   async close() {},
 }
-const state = createState({ retentionMs: 400 * DAY_MS })
+const state = createState({ retention: { minutesMs: 14 * DAY_MS, hoursMs: 400 * DAY_MS, daysMs: 1825 * DAY_MS } })
 const counting = createCounting(registry, names, silentLog)
 const publisher = createPublisher({
   names,

@@ -17,17 +17,17 @@ export interface Position {
 }
 
 export interface StoredPosition extends Position {
-  /** 1: written by a version that did not remember which messages and events it had counted. */
-  readonly layout: 1 | 2
+  /** 1: written by a version that did not remember which messages and events it had counted. 2: by one that had minutes only. */
+  readonly layout: 1 | 2 | 3
 }
 
 export function offsetsKey(partition: number): Buffer {
   return Buffer.from(String(partition))
 }
 
-/** JSON `{"inputs":{"<topic>":nextOffset,…},"series":lastOffset|null,"state":lastOffset|null,"time":ms|null,"group":"…","layout":2}`. */
+/** JSON `{"inputs":{"<topic>":nextOffset,…},"series":lastOffset|null,"state":lastOffset|null,"time":ms|null,"group":"…","layout":3}`. */
 export function writeOffsets({ inputs, series, state, timeMs, groupId }: Omit<Position, 'next'>): Buffer {
-  const record = { inputs: Object.fromEntries(inputs), series, state, time: timeMs, group: groupId, layout: 2 }
+  const record = { inputs: Object.fromEntries(inputs), series, state, time: timeMs, group: groupId, layout: 3 }
   return Buffer.from(JSON.stringify(record))
 }
 
@@ -45,7 +45,7 @@ export function readOffsets(value: Buffer): StoredPosition {
     const offsets = Object.entries(inputs as Record<string, unknown>)
     if (!offsets.every(([, offset]) => Number.isSafeInteger(offset)) || ![series, state].every(isOffset) || !isOffset(time))
       throw new Error()
-    if (layout !== 1 && layout !== 2) throw new Error('written by a newer version of Colloquy')
+    if (layout !== 1 && layout !== 2 && layout !== 3) throw new Error('written by a newer version of Colloquy')
     return {
       inputs: new Map(offsets as [string, number][]),
       series: series as number | null,

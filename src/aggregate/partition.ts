@@ -32,6 +32,7 @@ export interface PartitionParts extends RestoreParts, ClaimParts {
   readonly progress: ProgressFeed
   readonly metrics: AggregateMetrics
   readonly maxRecords: number
+  readonly rollUpCells: number
   readonly lingerMs: number
 }
 
@@ -56,7 +57,7 @@ export interface AggregateMetrics {
     of: { vendor: string; account: string; bot_id: string; measure: string },
     counts: { vendor: number; own: number } | null,
   ): void
-  /** Records left out: `invalid` could not be read, `late` are for minutes before the retention. */
+  /** Records left out: `invalid` could not be read, `late` are for days before the retention. */
   leftOut?(topic: string | null, reason: 'invalid' | 'late', n: number): void
 }
 
@@ -148,7 +149,9 @@ async function own(
     const intake = createIntake(tail, { ...parts, signal: inputs })
     const whyNot = () => pulse.problem(intake)
     working(whyNot)
-    for (let batch = await intake.next(); batch !== null; batch = await intake.next()) {
+    /** While there are days to roll up, a silent topic is not waited for. */
+    const next = () => intake.next(state.due > 0 ? parts.lingerMs : undefined)
+    for (let batch = await next(); batch !== null; batch = await next()) {
       pulse.begins()
       await worker.work(batch)
       pulse.ends()
@@ -204,12 +207,13 @@ function createWorker(
   marks: Watermarks,
   start: Position,
 ) {
-  const { clock, counting, metrics, reconciler } = parts
+  const { clock, counting, metrics, reconciler, log } = parts
   const publisher = createPublisher({ ...parts, partition })
   const inputs = new Map(start.inputs)
   let position: Position = { ...start, inputs }
   let publishedMs = -Infinity
   let announced = 0
+  let rolled = 0
 
   function announce(): void {
     for (; announced < state.series.size; announced++) {
@@ -230,6 +234,18 @@ function createWorker(
     if (late > 0) metrics.leftOut?.(null, 'late', late)
   }
 
+  /** A part of what is due; a line in the log says when it begins and when it is done. */
+  function rollUp(): void {
+    if (state.due === 0) return
+    if (rolled === 0) log.info({ days: state.due }, 'days of series are being rolled up')
+    const before = state.due
+    state.rollUp(parts.rollUpCells)
+    rolled += before - state.due
+    if (state.due > 0) return
+    log.info({ days: rolled }, 'days of series rolled up')
+    rolled = 0
+  }
+
   announce()
   return {
     publish,
@@ -245,6 +261,7 @@ function createWorker(
         inputs.set(chunk.topic, chunk.next)
         marks.passed(chunk.topic, partition, chunk.next)
       }
+      rollUp()
       await publish()
       for (const [topic, n] of counted) metrics.records(topic, n)
       for (const { claim, own } of reconciler.compare(state, clock.now()))

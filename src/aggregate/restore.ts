@@ -1,11 +1,12 @@
 /**
- * The state of one partition number from its topics: offsets, contributions and counted keys, minutes. Called after fencing, so that all of them are of
+ * The state of one partition number from its topics: offsets, contributions and counted keys, points of minutes, hours and days. Called after fencing, so that all of them are of
  * the same transactions: everything committed before is below the high watermark, and nobody can commit after.
  */
 import { asFlowError, FlowError } from '../errors.ts'
 import type { Decoder } from '../kafka/codec.ts'
 import type { Kafka, ReadRecord, TopicPartition } from '../kafka/port.ts'
 import type { Log } from '../log.ts'
+import { type PointKey, readPointKey } from '../point-key.ts'
 import type { TopicNames } from '../topics.ts'
 import { blankContribution } from './contribution.ts'
 import type { Counting } from './decode.ts'
@@ -76,7 +77,14 @@ export async function restore(
     signal,
   )
   state.restored()
-  await restorePoints(parts, partition, state, signal)
+  await readPoints(
+    parts,
+    partition,
+    signal,
+    point => state.restorePoint(point),
+    key => state.restoreWithdrawal(key),
+  )
+  state.restoredPoints()
   for (const key of gone) state.session(key, null)
   if (gone.length > 0) log.info({ partition, sessions: gone.length }, 'sessions were withdrawn while nobody counted')
   if (stored.layout === 1) await migrate(parts, partition, state, inputs, signal)
@@ -245,20 +253,24 @@ async function presentSessions(
   return sessions
 }
 
-/** @param take What becomes of each point; it is restored by default. */
-export async function restorePoints<P extends RestoredPoint>(
+/** Reads the series of a partition number. @param take Is called with each point. @param withdraw Is called with the key of each that was withdrawn. */
+export async function readPoints<P extends RestoredPoint>(
   parts: Pick<RestoreParts, 'kafka' | 'names' | 'log'> & { readonly points: Decoder<P> },
   partition: number,
-  state: PartitionState,
   signal: AbortSignal,
-  take: (point: P) => void = point => state.restorePoint(point),
+  take: (point: P) => void,
+  withdraw: (key: PointKey) => void,
 ): Promise<void> {
   const { names, points, log } = parts
   const topic = names.series
   await readInput(parts, { topic, partition }, signal, async records => {
     await points.prepare(records.map(record => record.value))
-    for (const { value, offset } of records) {
-      if (value === null) continue
+    for (const { key, value, offset } of records) {
+      if (value === null) {
+        const withdrawn = key && readPointKey(key.toString())
+        if (withdrawn) withdraw(withdrawn)
+        continue
+      }
       try {
         take(points.decode(value))
       } catch (thrown) {

@@ -86,7 +86,7 @@ export function createCells(initial = 1024): CellTable {
       resize(capacity * 2)
       return at(series, bucket)
     }
-    const cell = free.pop() ?? end++
+    const cell = free.length === 0 ? end++ : (free.pop() as number)
     index[-1 - found] = cell + 1
     serieses[cell] = series
     buckets[cell] = bucket

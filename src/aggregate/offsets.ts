@@ -12,6 +12,8 @@ export interface Position {
   readonly timeMs: number | null
   /** Consumer group of the aggregator that wrote it; null: written by an older version. */
   readonly groupId: string | null
+  /** Offset of the record that says so; null: there is none. */
+  readonly at: number | null
   /** Where the next record of the offsets topic goes, unless somebody else has written; null: not known. */
   readonly next: number | null
 }
@@ -26,7 +28,7 @@ export function offsetsKey(partition: number): Buffer {
 }
 
 /** JSON `{"inputs":{"<topic>":nextOffset,…},"series":lastOffset|null,"state":lastOffset|null,"time":ms|null,"group":"…","layout":3}`. */
-export function writeOffsets({ inputs, series, state, timeMs, groupId }: Omit<Position, 'next'>): Buffer {
+export function writeOffsets({ inputs, series, state, timeMs, groupId }: Omit<Position, 'next' | 'at'>): Buffer {
   const record = { inputs: Object.fromEntries(inputs), series, state, time: timeMs, group: groupId, layout: 3 }
   return Buffer.from(JSON.stringify(record))
 }
@@ -52,6 +54,7 @@ export function readOffsets(value: Buffer): StoredPosition {
       state: state as number | null,
       timeMs: time as number | null,
       groupId: typeof group === 'string' ? group : null,
+      at: null,
       next: null,
       layout,
     }

@@ -16,6 +16,7 @@ import { isDay, minutesIn, sizeOf, startOf } from './buckets.ts'
 import { blankContribution, COUNT } from './contribution.ts'
 import { chunkKey } from './counted.ts'
 import { offsetsKey, type Position, writeOffsets } from './offsets.ts'
+import type { Stored } from './restore.ts'
 import { stateRecordBytes, writeStateRecord } from './state-record.ts'
 import type { PartitionState } from './state.ts'
 
@@ -28,6 +29,14 @@ export interface Publisher {
    * @throws FlowError KAFKA_ABORTED when somebody else has written to the offsets topic since `position` was read
    */
   publish(writer: Writer, state: PartitionState, position: Position, marks: Watermarks): Promise<Position & { points: number }>
+  /**
+   * What became of the transaction that failed, from what the offsets topic says after the number has been claimed again. When it was committed, the state is
+   * to be cleaned; else all of it is still to be published.
+   *
+   * @param position As it was given to `publish`.
+   * @returns the position as it stands on the topics; null: somebody else has written since.
+   */
+  outcome(position: Position, stored: Stored): { isCommitted: boolean; position: Position } | null
 }
 
 const MINUTE_MS = 60_000
@@ -43,6 +52,8 @@ export function createPublisher(to: {
 }): Publisher {
   const { names, partition, groupId, encoder, clock } = to
   const arena = createArena()
+  /** The newest transaction that is not known to have been committed. */
+  let attempt: { readonly position: Position; readonly record: Buffer } | null = null
 
   /**
    * Who reads one record after the other counts every instant once: hours come before the day beside them, and both before the withdrawals of what they were
@@ -79,6 +90,7 @@ export function createPublisher(to: {
       }
       const bucket = cells.bucketOf(cell)
       const start = startOf(bucket)
+      const size = sizeOf(bucket)
       const value = arena.encode(encoder, {
         series_key: key,
         vendor,
@@ -87,7 +99,7 @@ export function createPublisher(to: {
         channel,
         language,
         bucket_start: start,
-        bucket: sizeOf(bucket),
+        bucket: size,
         revision: cells.revision(cell) + 1,
         complete: covers(covered, start, start + minutesIn(bucket) * MINUTE_MS),
         updated_at: updatedAt,
@@ -107,7 +119,7 @@ export function createPublisher(to: {
         duration_sketch: sketches.durations(cell),
         users_sketch: sketches.users(cell),
       })
-      return { key: arena.text(pointKey(key, start, sizeOf(bucket))), value }
+      return { key: arena.text(pointKey(key, start, size)), value }
     }
   }
 
@@ -155,15 +167,18 @@ export function createPublisher(to: {
   return {
     async publish(writer, state, position, marks) {
       const points = state.cells.dirty().length
+      attempt = null
       const published = await writer.transact(async tx => {
         const next = {
-          inputs: position.inputs,
+          inputs: new Map(position.inputs),
           series: await write(tx, names.series, seriesOf(state, marks), position.series),
           state: await write(tx, names.aggregateState, stateOf(state), position.state),
           timeMs: state.timeMs,
           groupId,
         }
-        const offsets: WriteRecord = { key: offsetsKey(partition), value: writeOffsets(next) }
+        const record = writeOffsets(next)
+        attempt = { position: { ...next, at: null, next: null }, record }
+        const offsets: WriteRecord = { key: offsetsKey(partition), value: record }
         const [written] = await tx.write([{ topic: names.aggregateOffsets, partition, records: [offsets] }])
         const at = written?.firstOffset ?? null
         // Transactional ids keep two owners apart where both use the same. This holds also against an older version, whose ids are others.
@@ -181,10 +196,17 @@ export function createPublisher(to: {
           [...position.inputs].map(([topic, offset]) => ({ topic, partition, offset })),
         )
         // Behind the record comes the marker of the commit.
-        return { ...next, next: at === null ? null : at + 2 }
+        return { ...next, at, next: at === null ? null : at + 2 }
       })
+      attempt = null
       state.clean()
       return { ...published, points }
+    },
+
+    outcome(position, { record, at, next }) {
+      if (at === position.at) return { isCommitted: false, position: { ...position, next } }
+      if (attempt === null || record?.equals(attempt.record) !== true) return null
+      return { isCommitted: true, position: { ...attempt.position, at, next } }
     },
   }
 }

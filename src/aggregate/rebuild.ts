@@ -118,7 +118,7 @@ interface Parts extends RebuildOptions, RestoreParts {
 
 async function rebuildPartition(parts: Parts, partition: number, writer: Writer): Promise<Rebuilt> {
   const { kafka, names, clock, log, signal } = parts
-  const { stored, next } = await claim(parts, partition, writer, signal)
+  const { stored, at, next } = await claim(parts, partition, writer, signal)
   const reach = new Map<string, number>()
   for (const topic of inputsOf(names)) reach.set(topic, await reachOf(parts, { topic, partition }, stored))
   const rolledUp = [...reach.values()].some(minute => minute !== NO_MINUTE) ? await rolledUpDays(parts, partition) : new Set()
@@ -179,6 +179,7 @@ async function rebuildPartition(parts: Parts, partition: number, writer: Writer)
         state: held(names.aggregateState, stored?.state ?? null),
         timeMs: state.timeMs,
         groupId: parts.groupId,
+        at,
         next,
       },
       marks,

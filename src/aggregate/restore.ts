@@ -35,7 +35,7 @@ export interface Restored {
  * A null on the sessions topic stays there for `delete.retention.ms`, a day by default. Whoever was away for longer may have missed one, and looks
  * through the topic for sessions that are no more.
  */
-const NULLS_LAST_MS = 20 * 3_600_000
+export const NULLS_LAST_MS = 20 * 3_600_000
 /** Bytes of one fetch while a whole partition is read. */
 const READ_BYTES = 4 * 1024 * 1024
 
@@ -50,7 +50,7 @@ const REBUILD =
 export async function restore(
   parts: RestoreParts,
   partition: number,
-  { stored, writtenMs, next }: Stored,
+  { stored, writtenMs, at, next }: Stored,
   nowMs: number,
   signal: AbortSignal,
 ): Promise<Restored> {
@@ -60,7 +60,7 @@ export async function restore(
   const inputs = new Map(starts.map(({ topic, low }) => [topic, stored?.inputs.get(topic) ?? low]))
   if (stored === null) {
     await refuseWhatIsCounted(parts, partition, signal)
-    return { state, position: { inputs, series: null, state: null, timeMs: null, groupId: null, next }, changed: false }
+    return { state, position: { inputs, series: null, state: null, timeMs: null, groupId: null, at, next }, changed: false }
   }
   await refuseLost(parts, partition, stored)
   // A clock that was wrong when the time was written, and is right now, moves the horizon back.
@@ -89,7 +89,7 @@ export async function restore(
   if (gone.length > 0) log.info({ partition, sessions: gone.length }, 'sessions were withdrawn while nobody counted')
   if (stored.layout === 1) await migrate(parts, partition, state, inputs, signal)
   state.forgetSeen()
-  return { state, position: { ...stored, inputs, next }, changed: state.changedSessions.size > 0 || stored.layout === 1 }
+  return { state, position: { ...stored, inputs, at, next }, changed: state.changedSessions.size > 0 || stored.layout === 1 }
 }
 
 /** What the offsets topic says of a partition number. */
@@ -97,6 +97,9 @@ export interface Stored {
   /** null: nothing. */
   readonly stored: StoredPosition | null
   readonly writtenMs: number
+  /** The newest record itself, and its offset; null: there is none. */
+  readonly record: Buffer | null
+  readonly at: number | null
   /** Where the next record goes. */
   readonly next: number
 }
@@ -112,8 +115,12 @@ export async function readStored(
     record => (last = record.value === null ? null : record),
     signal,
   )
-  const { value, timestamp } = (last ?? { value: null, timestamp: 0 }) as Pick<ReadRecord, 'value' | 'timestamp'>
-  return { stored: value === null ? null : readOffsets(value), writtenMs: timestamp, next }
+  const { value, timestamp, offset } = (last ?? { value: null, timestamp: 0, offset: null }) as {
+    value: Buffer | null
+    timestamp: number
+    offset: number | null
+  }
+  return { stored: value === null ? null : readOffsets(value), writtenMs: timestamp, record: value, at: offset, next }
 }
 
 /** @throws FlowError AGGREGATE_LOST where there are no offsets, but series or contributions that they belonged to */

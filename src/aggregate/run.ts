@@ -52,7 +52,7 @@ export interface AggregatorOptions {
   readonly lingerMs?: number
   /** Most records of one transaction, about. Default 20,000. */
   readonly maxRecords?: number
-  /** Minutes and hours that one transaction rolls up, about. Default 5,000. */
+  /** Minutes and hours that one transaction rolls up, about. Default 2,000. */
   readonly rollUpCells?: number
   /** After so long without a sign of life the group gives a member's numbers to others. Default 10 s. */
   readonly sessionTimeoutMs?: number
@@ -68,7 +68,7 @@ export interface Aggregator {
 const LINGER_MS = 250
 const MAX_RECORDS = 20_000
 /** So that live counting waits for tens of milliseconds at most. */
-const ROLL_UP_CELLS = 5_000
+const ROLL_UP_CELLS = 2_000
 
 export function startAggregator(of: AggregatorParts): Aggregator {
   /** By what is not able to work, the reason. */

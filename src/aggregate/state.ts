@@ -171,17 +171,27 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
   const old = blankContribution()
   /** Whether `members` are those of the cells and sessions as they are. Both are renumbered and restored without them. */
   let areLinked = true
+  /** From this minute on, every instant counts in its minute. */
+  let recentFrom = tiers.recentFrom
   let timeMs: number | null = null
   let newestMinute = NO_MINUTE
   let keysForgottenOn = 0
   let nowMs = 0
   let late = 0
 
-  /** The cell to add to; -1: the minute is none, or before the horizon. */
+  /**
+   * The cell to add to; -1: the minute is none, or before the horizon. Most of what is counted is of the last days: it is found in its minute without asking
+   * for its tier.
+   */
   function cellOf(of: number, minute: number): number {
-    const cell = tiers.at(of, minute)
+    const cell = minute >= recentFrom ? cells.at(of, minute) : tiers.at(of, minute)
     if (cell >= 0 && minute > newestMinute) newestMinute = minute
     return cell
+  }
+
+  /** The same where something is counted already; -1: there is no such cell. */
+  function countedIn(of: number, minute: number): number {
+    return minute >= recentFrom ? cells.find(of, minute) : tiers.find(of, minute)
   }
 
   function unlink(): void {
@@ -203,34 +213,37 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
     }
   }
 
-  /** Counts in a cell, and in the day beside it where it is an hour. */
-  function tally(cell: number, count: number, by: number): void {
+  /** Counts in the cell of a minute, and in the day beside that cell where the minute has been rolled up to its hour. */
+  function tally(cell: number, minute: number, count: number, by: number): void {
     cells.add(cell, count, by)
+    if (minute >= recentFrom) return
     const day = tiers.beside(cell)
     if (day >= 0) cells.add(day, count, Math.max(by, -cells.count(day, count)))
   }
 
-  function tallyDuration(cell: number, byMs: number): void {
+  function tallyDuration(cell: number, minute: number, byMs: number): void {
     cells.addDuration(cell, byMs)
+    if (minute >= recentFrom) return
     const day = tiers.beside(cell)
     if (day >= 0) cells.addDuration(day, byMs)
   }
 
   function add(of: Contribution, session: number): void {
-    const start = cellOf(of.series, of.started)
+    const { started, ended, transfer } = of
+    const start = cellOf(of.series, started)
     if (start >= 0) {
-      tally(start, COUNT.sessions, 1)
-      tally(start, of.containment, 1)
+      tally(start, started, COUNT.sessions, 1)
+      tally(start, started, of.containment, 1)
       members.add(start, STARTED, session)
-    } else if (of.started !== NO_MINUTE) late++
-    const end = of.ended === of.started ? start : cellOf(of.series, of.ended)
+    } else if (started !== NO_MINUTE) late++
+    const end = ended === started ? start : cellOf(of.series, ended)
     if (end >= 0) {
-      tally(end, COUNT.sessions_ended, 1)
-      tallyDuration(end, of.durationMs)
+      tally(end, ended, COUNT.sessions_ended, 1)
+      tallyDuration(end, ended, of.durationMs)
       members.add(end, ENDED, session)
     }
-    const transfer = cellOf(of.series, of.transfer)
-    if (transfer >= 0) tally(transfer, COUNT.agent_transfers, 1)
+    const transferred = cellOf(of.series, transfer)
+    if (transferred >= 0) tally(transferred, transfer, COUNT.agent_transfers, 1)
   }
 
   /**
@@ -238,23 +251,24 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
    * and no count falls below zero.
    */
   function takeBack(of: Contribution, session: number): void {
-    const start = tiers.find(of.series, of.started)
+    const { started, ended, transfer } = of
+    const start = countedIn(of.series, started)
     if (start >= 0) members.remove(start, STARTED, session)
-    if (start >= 0 && take(start, COUNT.sessions)) take(start, of.containment)
-    const end = tiers.find(of.series, of.ended)
+    if (start >= 0 && take(start, started, COUNT.sessions)) take(start, started, of.containment)
+    const end = countedIn(of.series, ended)
     if (end >= 0) members.remove(end, ENDED, session)
-    if (end >= 0 && take(end, COUNT.sessions_ended)) {
+    if (end >= 0 && take(end, ended, COUNT.sessions_ended)) {
       // Older versions counted negative durations.
       const counted = of.durationMs < 0 ? of.durationMs : Math.min(of.durationMs, Math.max(0, cells.durationMs(end)))
-      tallyDuration(end, -counted)
+      tallyDuration(end, ended, -counted)
     }
-    const transfer = tiers.find(of.series, of.transfer)
-    if (transfer >= 0) take(transfer, COUNT.agent_transfers)
+    const transferred = countedIn(of.series, transfer)
+    if (transferred >= 0) take(transferred, transfer, COUNT.agent_transfers)
   }
 
-  function take(cell: number, count: number): boolean {
+  function take(cell: number, minute: number, count: number): boolean {
     if (cells.count(cell, count) <= 0) return false
-    tally(cell, count, -1)
+    tally(cell, minute, count, -1)
     return true
   }
 
@@ -295,6 +309,7 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
       hours: dayOf(toMs - retention.hoursMs),
       days: Math.max(held, dayOf(toMs - retention.daysMs)),
     })
+    recentFrom = tiers.recentFrom
     if (tiers.firstMinute === before) return
     sessions.forgetBefore(tiers.firstMinute)
     unlink()
@@ -351,7 +366,7 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
       const cell = cellOf(of, minute)
       const sender = messageCount(message.sender)
       if (cell < 0) late++
-      else tally(cell, sender, 1)
+      else tally(cell, minute, sender, 1)
       see(2 + sender - COUNT.messages_user, of, message.sent_at)
     },
 
@@ -362,7 +377,7 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
       if (minute < reach.events) return
       const cell = cellOf(series.idOf(event), minute)
       if (cell < 0) late++
-      else tally(cell, COUNT.events, 1)
+      else tally(cell, minute, COUNT.events, 1)
     },
 
     firstSeen: () =>
@@ -491,7 +506,10 @@ export function createState(options: StateOptions, reach: Reach = { messages: NO
       }
     },
 
-    restoredPoints: () => tiers.restored(),
+    restoredPoints() {
+      tiers.restored()
+      recentFrom = tiers.recentFrom
+    },
 
     compare(key, value) {
       const known = sessions.find(key)

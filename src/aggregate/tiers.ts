@@ -19,6 +19,8 @@ export interface Tiers {
   locate(series: number, minute: number): number
   /** The cell of the day that counts what this cell of an hour counts; -1 for minutes and days. */
   beside(cell: number): number
+  /** From this minute on, every instant counts in its minute. It changes with `move` and `restored`. */
+  readonly recentFrom: number
   /** The first minute that is counted at all. */
   readonly firstMinute: number
   /** Horizons only move forward. Only with nothing changed. @returns whether one did */
@@ -72,7 +74,6 @@ export function createTiers(cells: CellTable, members: Members): Tiers {
     return day < minutesFrom || inHours.has(key) ? HOUR : MINUTE
   }
 
-  /** From this minute on, every instant counts in its minute. */
   let recentFrom = 0
 
   /** The bucket that an instant counts in; null: none. */
@@ -196,6 +197,9 @@ export function createTiers(cells: CellTable, members: Members): Tiers {
       const bucket = cells.bucketOf(cell)
       if (isMinute(bucket) || isDay(bucket)) return -1
       return cells.find(cells.seriesOf(cell), dayBucket(dayOf(bucket)))
+    },
+    get recentFrom() {
+      return recentFrom
     },
     get firstMinute() {
       return daysFrom * DAY_MINUTES

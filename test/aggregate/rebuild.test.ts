@@ -6,19 +6,10 @@ import { encoderFor } from '../../src/kafka/codec.ts'
 import type { Kafka, WriteRecord } from '../../src/kafka/port.ts'
 import { silentLog } from '../../src/log.ts'
 import type { SeriesPoint } from '../../src/records.ts'
-import { type SchemaName, schemaText } from '../../src/schemas.ts'
+import { feed, registry, write } from './inputs.ts'
 import { makeMessage, random } from './make.ts'
 import { compared } from './series-reader.ts'
 import { DAY_MS, event, expectedOf, names, pointSchema, session, SHORT, type Step, tick, world, type World } from './world.ts'
-
-const SCHEMAS: readonly SchemaName[] = ['series-point', 'session', 'message', 'event', 'progress']
-const registry = {
-  register: async (_: string, text: string) => SCHEMAS.findIndex(name => schemaText(name) === text) + 1,
-  schemaById: async (id: number) => schemaText(SCHEMAS[id - 1] ?? 'session'),
-  ping: async () => {},
-}
-const encoder = <T extends object>(name: SchemaName) => encoderFor<T>(schemaText(name), SCHEMAS.indexOf(name) + 1)
-const encoders = { session: encoder('session'), message: encoder('message'), event: encoder('event') }
 
 const T = (time: string) => Date.parse(`2026-${time}Z`)
 const NOW = T('11-20T12:00:00')
@@ -42,25 +33,6 @@ function history(): Step[] {
   return [...steps, tick(NOW)]
 }
 
-/** Puts records on a topic. */
-async function write(w: World, topic: string, records: readonly WriteRecord[]): Promise<void> {
-  const writer = w.kafka.openWriter({ transactionalId: 'feeder' })
-  await writer.fence()
-  await writer.transact(async tx => void (await tx.write([{ topic, partition: 0, records }])))
-}
-
-async function feed(w: World, steps: readonly Step[]): Promise<void> {
-  for (const step of steps) {
-    if (step.kind === 'withdrawal') await write(w, names.sessions, [{ key: Buffer.from(step.key), value: null }])
-    else if (step.kind === 'session')
-      await write(w, names.sessions, [{ key: Buffer.from(step.record.session_key), value: encoders.session.encode(step.record) }])
-    else {
-      const { kind, record } = step
-      await write(w, kind === 'event' ? names.events : names.messages, [{ key: null, value: encoders[kind].encode(record) }])
-    }
-  }
-}
-
 async function rebuilt(w: World, retention: Retention = SHORT, fromMs: number | null = null): Promise<Rebuilt> {
   const kafka = {
     ...w.kafka,
@@ -79,7 +51,7 @@ async function rebuilt(w: World, retention: Retention = SHORT, fromMs: number | 
 async function counted(steps: readonly Step[], rollUp = Infinity): Promise<World> {
   const w = await world()
   w.nowMs = NOW
-  await feed(w, steps)
+  await feed(w.kafka, steps)
   await w.batch(steps, 0)
   await w.batch([], rollUp)
   return w
@@ -98,7 +70,7 @@ async function spoil(w: World): Promise<void> {
           },
         ],
   )
-  await write(w, names.series, wrong)
+  await write(w.kafka, names.series, wrong)
 }
 
 async function expectRight(w: World, steps: readonly Step[], fromMs = T('11-08T00:00:00')): Promise<void> {
@@ -130,7 +102,7 @@ test('rolls up what is due, and what came in for it is counted', async () => {
   expect(w.state.due).toBeGreaterThan(10)
   await w.read()
   const more = [event('more', T('11-09T10:00:00')), session('s1', 999, T('11-14T10:00:00'))]
-  await feed(w, more)
+  await feed(w.kafka, more)
   await rebuilt(w)
   await expectRight(w, [...steps, ...more])
   await w.restart()
@@ -143,7 +115,7 @@ test('makes series that are not there, which are rolled up as all others', async
   const steps = history()
   const w = await world()
   w.nowMs = NOW
-  await feed(w, steps)
+  await feed(w.kafka, steps)
   await rebuilt(w)
   await w.restart()
   await w.batch([])
@@ -157,7 +129,7 @@ test('from a time in the middle of a day that was rolled up leaves all of that d
   // The world counts steps, and the topics must not end before what it says that it has counted.
   const none = { key: Buffer.from('v:a:none'), value: null }
   await write(
-    w,
+    w.kafka,
     names.sessions,
     steps.map(() => none),
   )

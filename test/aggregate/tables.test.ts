@@ -88,6 +88,16 @@ test.each([
   expect(readPointKey(key)).toEqual({ seriesKey, startMs, bucket })
 })
 
+test('keys of points of one hour, of many and of years far away are as a date is written', () => {
+  const r = random(9)
+  const starts = Array.from({ length: 500 }, () => r.pick([0, 1_795_000_000_000, 100_000_000_000_000]) + r.int(200) * 60_000)
+  const wrong = starts.filter(
+    ms =>
+      pointKey('s', Math.floor(ms / 60_000) * 60_000, '1m') !== `s@${new Date(Math.floor(ms / 60_000) * 60_000).toISOString()}`,
+  )
+  expect(wrong).toEqual([])
+})
+
 test.each(['', 'v|a|b|web|', 'v|a|b|web|@', 'v|a|b|web|@yesterday', 'v|a|b|web|@2026-11-30T10:00:00.000Z@1w'])(
   '%j is no key of a point',
   key => expect(readPointKey(key)).toBeNull(),

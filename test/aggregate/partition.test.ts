@@ -34,6 +34,8 @@ function start() {
   const restores: number[] = []
   const whyNots: string[] = []
   const counts: Record<string, number> = {}
+  /** How much later it is than by the clock of the brokers. */
+  const passed = { ms: 0 }
   let seriesReads = 0
 
   async function overtake(): Promise<void> {
@@ -93,7 +95,7 @@ function start() {
     keeps: { retention: SHORT, seriesRetentionMs: Infinity, rememberMs: Infinity, includeTest: false },
     log: silentLog,
     fencedWaitMs: 10,
-    clock: { now: Date.now, sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 5), signal) },
+    clock: { now: () => Date.now() + passed.ms, sleep: (ms, signal) => systemClock.sleep(Math.min(ms, 5), signal) },
     encoder: encoderFor<SeriesPoint>(pointSchema, 1),
     progress: { watermarksOf: async () => ({ marks: createWatermarks(() => true), release: () => {} }) } as never,
     metrics: {
@@ -122,6 +124,7 @@ function start() {
     restores,
     whyNots,
     counts,
+    passed,
     get seriesReads() {
       return seriesReads
     },
@@ -223,6 +226,21 @@ describe('a transaction that fails costs its batch and no more', () => {
     const { shown, should } = await h.shown(batches.flat())
     expect(shown).toEqual(should)
     expect(h.seriesReads).toBe(1)
+  })
+
+  test('but when the last commit was 20 hours ago, all of the state is read again: withdrawals may be gone from their topic', async () => {
+    const h = start()
+    const r = random(1)
+    const batches = [batchOf(r, 0), batchOf(r, 100)]
+    await feed(h.kafka, batches[0] ?? [])
+    await h.caughtUp()
+    h.passed.ms = 21 * 3_600_000
+    h.faults.push('aborted')
+    await feed(h.kafka, batches[1] ?? [])
+    await expect.poll(() => h.restores.length, { timeout: 10_000 }).toBe(2)
+    await h.caughtUp()
+    const { shown, should } = await h.shown(batches.flat())
+    expect(shown).toEqual(should)
   })
 
   test('and who was fenced meanwhile reads all of it again when it has the number again', async () => {

@@ -179,5 +179,5 @@ describe('killed with SIGKILL', () => {
     const { shown, should } = compared(reader, h.expected(), 0)
     expect(shown).toEqual(should)
     expect(new Set([...shown.values()].map(({ form }) => form))).toEqual(new Set(['minutes', 'hours', 'day']))
-  }, 300_000)
+  }, 600_000)
 })

@@ -80,7 +80,7 @@ const writer: Writer = {
   transact: work => work(transaction),
   async close() {},
 }
-const state = createState({ retentionMs: 400 * DAY_MS })
+const state = createState({ retention: { minutesMs: 14 * DAY_MS, hoursMs: 400 * DAY_MS, daysMs: 1825 * DAY_MS } })
 const counting = createCounting(registry, names, silentLog)
 const publisher = createPublisher({
   names,
@@ -101,7 +101,15 @@ for (const [n, batch] of batches.entries()) {
   }
   for (const [topic, of] of Map.groupBy(batch, input => input.topic))
     await counting.apply({ topic, partition: 0, records: of.map(({ record }) => record), next: 0, high: 0 }, state)
-  const position = { inputs: new Map<string, number>(), series: null, state: null, timeMs: null, groupId: null, next: null }
+  const position = {
+    inputs: new Map<string, number>(),
+    series: null,
+    state: null,
+    timeMs: null,
+    groupId: null,
+    at: null,
+    next: null,
+  }
   points += (await publisher.publish(writer, state, position, marks)).points
   records += batch.length
 }

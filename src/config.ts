@@ -193,12 +193,34 @@ const Http = section({
     .describe('Host names that requests may carry beside those of the loopback, where there is no token'),
 })
 
+const kept = (what: string) => duration(86_400_000, 3_153_600_000_000).nullable().default(null).describe(what)
+const TIERS = ['minutes', 'hours', 'days'] as const
+
+const RETENTION_FORM =
+  'takes a map with the keys minutes, hours and days, such as { minutes: 14d, hours: 400d, days: 5y }; a single duration, which said how far back everything was kept, is days'
+
+const Retention = z
+  .strictObject(
+    {
+      minutes: kept('How far back minutes are kept; what is older is rolled up to hours. Absent: the default of the aggregator'),
+      hours: kept('How far back hours are kept; what is older is rolled up to days. Absent: the default of the aggregator'),
+      days: kept('How far back days are kept; what is older is not counted. Absent: the default of the aggregator'),
+    },
+    { error: issue => (issue.code === 'invalid_type' ? RETENTION_FORM : undefined) },
+  )
+  .check(({ value, issues }) => {
+    for (const [i, coarse] of TIERS.entries()) {
+      const fine = TIERS.slice(0, i).findLast(tier => value[tier] !== null)
+      if (fine === undefined || value[coarse] === null || (value[fine] ?? 0) <= value[coarse]) continue
+      issues.push({ code: 'custom', input: value[coarse], path: [coarse], message: `must not be less than ${fine}` })
+    }
+  })
+
 const Aggregator = section({
   groupId: words().optional().describe('Consumer group of the aggregators. Default: <prefix>-aggregator'),
-  retention: duration(3_600_000, 3_153_600_000_000)
-    .nullable()
-    .default(null)
-    .describe('How far back minutes are kept and counted. Absent: the default of the aggregator'),
+  retention: Retention.default({ minutes: null, hours: null, days: null }).describe(
+    'How far back minutes, hours and days are kept, none longer than the next',
+  ),
   sessionTimeout: duration(1_000, 1_800_000)
     .nullable()
     .default(null)
@@ -331,7 +353,7 @@ export interface ColloquyConfig {
   /** What the file does not say is the aggregator's to decide. */
   readonly aggregator: {
     readonly groupId: string
-    readonly retentionMs?: number
+    readonly retention: { readonly minutesMs?: number; readonly hoursMs?: number; readonly daysMs?: number }
     readonly sessionTimeoutMs?: number
     readonly includeTest: boolean
     readonly maxSeries?: number
@@ -468,7 +490,7 @@ function configOf(
     aggregator: {
       includeTest: aggregator.includeTest,
       groupId: aggregator.groupId ?? `${topics.prefix}-aggregator`,
-      ...(aggregator.retention === null ? {} : { retentionMs: aggregator.retention }),
+      retention: retentionOf(aggregator.retention),
       ...(aggregator.sessionTimeout === null ? {} : { sessionTimeoutMs: aggregator.sessionTimeout }),
       ...(aggregator.maxSeries === null ? {} : { maxSeries: aggregator.maxSeries }),
     },
@@ -482,6 +504,14 @@ function configOf(
       rules: alerts.rules === undefined ? [DEFAULT_RULE] : Object.entries(alerts.rules).map(([name, rule]) => ruleOf(name, rule)),
     },
     log,
+  }
+}
+
+function retentionOf({ minutes, hours, days }: z.output<typeof Retention>): ColloquyConfig['aggregator']['retention'] {
+  return {
+    ...(minutes === null ? {} : { minutesMs: minutes }),
+    ...(hours === null ? {} : { hoursMs: hours }),
+    ...(days === null ? {} : { daysMs: days }),
   }
 }
 

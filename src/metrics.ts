@@ -120,7 +120,7 @@ export const METRICS = {
     kind: 'counter',
     unit: 'records',
     labels: ['topic', 'reason'],
-    help: 'Records not counted: invalid could not be read, late is for a minute before the retention.',
+    help: 'Records not counted: invalid could not be read, late is for a time before the retention.',
   },
   series_folded_total: {
     kind: 'counter',

@@ -210,7 +210,7 @@ export interface Progress {
   source_partitions: number | null
 }
 
-/** One minute of one series: absolute values, an upsert. Every value counts the newest revisions only. */
+/** One minute, hour or day of one series: absolute values, an upsert. Every value counts the newest revisions only. */
 export interface SeriesPoint {
   series_key: string
   vendor: string

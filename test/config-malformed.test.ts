@@ -36,7 +36,7 @@ connectors:
     connector.class: botmaker
     access.token: s3cret-of-vendor
     poll.interval.ms: 60000
-aggregator: { retention: 400d }
+aggregator: { retention: { days: 400d } }
 log: { level: info }
 `
 
@@ -128,11 +128,14 @@ describe('a value, key or section', () => {
     ['  partitions: 6', '  partitions: yes', 'topics.partitions', /whole number/],
     ['  partitions: 6', '  create: ja', 'topics.create', /true or false/],
     ['port: 0', 'port: 70000', 'http.port', /from 0 to 65535/],
-    ['retention: 400d', 'retention: 400', 'aggregator.retention', /with its unit, such as 90s/],
-    ['retention: 400d', 'retention: -400d', 'aggregator.retention', /with its unit/],
-    ['retention: 400d', 'retention: 1s', 'aggregator.retention', /from 1h to 100y/],
-    ['retention: 400d', 'retention: 400d, sessionTimeout: 2h', 'aggregator.sessionTimeout', /from 1s to 30m/],
-    ['aggregator: { retention: 400d }', 'aggregator: [a]', 'aggregator', /map with the keys groupId, retention/],
+    ['days: 400d', 'days: 400', 'aggregator.retention.days', /with its unit, such as 90s/],
+    ['days: 400d', 'days: -400d', 'aggregator.retention.days', /with its unit/],
+    ['days: 400d', 'days: 1s', 'aggregator.retention.days', /from 1d to 100y/],
+    ['days: 400d', 'days: 400d, hours: 401d', 'aggregator.retention.days', /must not be less than hours/],
+    ['{ days: 400d }', '400d', 'aggregator.retention', /minutes, hours and days.*a single duration/],
+    ['{ days: 400d }', '{ weeks: 4 }', 'aggregator.retention.weeks', /is not a key/],
+    ['{ days: 400d }', '{ days: 400d }, sessionTimeout: 2h', 'aggregator.sessionTimeout', /from 1s to 30m/],
+    ['aggregator: { retention: { days: 400d } }', 'aggregator: [a]', 'aggregator', /map with the keys groupId, retention/],
     ['level: info', 'level: loud', 'log.level', /one of debug, info, warn, error/],
     ['log: {', 'plugins: acme\nlog: {', 'plugins', /list of npm packages and paths/],
     ['log: {', 'plugins: [./nothing]\nlog: {', 'plugins.0', /a path begins with/],
@@ -335,7 +338,7 @@ test('all faults are listed at once, also beside a key that stands twice', async
         .replace('  partitions: 6', '  partitions: 6\n  partitions: y')
         .replace('s3cret-of-vendor', '${env:NO_SUCH}')
         .replace('level: info', 'level: loud')
-        .replace('retention: 400d', 'retention: x'),
+        .replace('days: 400d', 'days: x'),
     ),
   )
   expectCivil(ended)
@@ -343,7 +346,7 @@ test('all faults are listed at once, also beside a key that stands twice', async
     ['topics.partitions', 9],
     ['http.port', 10],
     ['connectors.acme.access.token', 14],
-    ['aggregator.retention', 16],
+    ['aggregator.retention.days', 16],
     ['log.level', 17],
   ])
 })
@@ -430,7 +433,7 @@ describe('mutations of a good file', () => {
       },
       other: { 'connector.class': 'wolkvox', 'base.url': 'https://w.example', token: 's3cret-of-wolkvox', streams: 'chat_8' },
     },
-    aggregator: { retention: '400d', sessionTimeout: '10s' },
+    aggregator: { retention: { days: '400d' }, sessionTimeout: '10s' },
     alerts: {
       alertmanager: { urls: ['http://127.0.0.1:9093'], auth: { username: 'u', password: 's3cret-of-alertmanager' } },
       timezones: { acme: 'Europe/Madrid' },

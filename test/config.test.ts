@@ -42,7 +42,7 @@ test('the least file gets every default', () => {
     tls: {},
     plugins: [],
     connectors: {},
-    aggregator: { groupId: 'colloquy-aggregator', includeTest: false },
+    aggregator: { groupId: 'colloquy-aggregator', includeTest: false, retention: {} },
     alerts: { groupId: 'colloquy-alerter', timezone: 'UTC', timezones: {}, rules: [DEFAULT_RULE] },
     log: { level: 'info' },
   })
@@ -183,9 +183,16 @@ test.each([
   ['http: { token: }', 'http.token: takes text: set the variable or file that it comes from, or take the key away'],
   ['registry:', 'registry: is required'],
   [
-    'aggregator: { retention: a while }',
-    'aggregator.retention: takes a duration with its unit, such as 90s, 15m, 1h, 14d or 5y; from 1h to 100y',
+    'aggregator: { retention: { days: a while } }',
+    'aggregator.retention.days: takes a duration with its unit, such as 90s, 15m, 1h, 14d or 5y; from 1d to 100y',
   ],
+  [
+    'aggregator: { retention: 400d }',
+    'aggregator.retention: takes a map with the keys minutes, hours and days, such as { minutes: 14d, hours: 400d, days: 5y }; a single duration, which said how far back everything was kept, is days',
+  ],
+  ['aggregator: { retention: { minutes: 15d, hours: 2w } }', 'aggregator.retention.hours: must not be less than minutes'],
+  ['aggregator: { retention: { hours: 15d, days: 2w } }', 'aggregator.retention.days: must not be less than hours'],
+  ['aggregator: { retention: { minutes: 15d, days: 2w } }', 'aggregator.retention.days: must not be less than minutes'],
   [
     'alerts: { alertmanager: { urls: [] } }',
     'alerts.alertmanager.urls: takes a list of http or https addresses, or text with commas',
@@ -363,12 +370,21 @@ test('numbers that would not read back as written stay text: they are ids', () =
 
 test.each([
   ['90d', 7_776_000_000],
-  ['1.5h', 5_400_000],
+  ['1.5d', 129_600_000],
   ['2 w', 1_209_600_000],
   ['5y', 157_680_000_000],
   ['14d', 1_209_600_000],
-])('retention %s is %i ms', (written, ms) => {
-  expect(configOf(`${LEAST}aggregator: { retention: ${written} }`).aggregator.retentionMs).toBe(ms)
+])('a retention of %s is %i ms', (written, ms) => {
+  expect(configOf(`${LEAST}aggregator: { retention: { days: ${written} } }`).aggregator.retention).toEqual({ daysMs: ms })
+})
+
+test('the retention has three tiers; the aggregator decides those that are absent', () => {
+  const retention = (written: string) => configOf(`${LEAST}${written}`).aggregator.retention
+  expect(retention('')).toEqual({})
+  expect(retention('aggregator: { retention: { minutes: 30d, hours: 1y } }')).toEqual({
+    minutesMs: 30 * 86_400_000,
+    hoursMs: 365 * 86_400_000,
+  })
 })
 
 test.each([

@@ -27,7 +27,7 @@ export function openOwner(parts: ClaimParts, partition: number, transactionTimeo
 export async function claim(parts: ClaimParts, partition: number, writer: Writer, signal: AbortSignal): Promise<Stored> {
   await writer.fence()
   const stored = await readStored(parts, partition, signal)
-  if (stored.stored?.layout === 2) return stored
+  if (stored.stored !== null && stored.stored.layout > 1) return stored
   const older = parts.kafka.openWriter({ transactionalId: `${prefixOf(parts.names)}-aggregate-${parts.groupId}-${partition}` })
   try {
     await older.fence()

@@ -9,8 +9,10 @@ export interface Intake {
   /**
    * What has come since the last call, at least one chunk, of which none need have a record: the position counts also where only markers and aborted
    * records were passed, for others wait until it has reached the end. Null when the signal has aborted. @throws what the tail throws
+   *
+   * @param patienceMs Nothing may come for so long, then the batch is empty. Without it there is no end to waiting.
    */
-  next(): Promise<Chunk[] | null>
+  next(patienceMs?: number): Promise<Chunk[] | null>
   /** A batch is full and waits to be taken; fetching pauses. */
   readonly isFull: boolean
 }
@@ -68,8 +70,13 @@ export function createIntake(tail: AsyncIterable<Chunk[]>, options: IntakeOption
       return isFull()
     },
 
-    async next() {
-      while (isEmpty() && !isOver()) await wait(null)
+    async next(patienceMs) {
+      const startedMs = clock.now()
+      while (isEmpty() && !isOver()) {
+        const leftMs = patienceMs === undefined ? null : startedMs + patienceMs - clock.now()
+        if (leftMs !== null && leftMs <= 0) return signal.aborted ? null : []
+        await wait(leftMs)
+      }
       const untilMs = clock.now() + lingerMs
       for (let now = clock.now(); !isFull() && !isOver() && now < untilMs; now = clock.now()) await wait(untilMs - now)
       if (signal.aborted) return null

@@ -1,6 +1,6 @@
 /**
  * Which sessions count in which cell, by where they started and by where they ended: a sketch cannot be taken back from, so that of a cell is drawn
- * anew from these. Lists through typed arrays, 16 to 32 bytes a session and 8 to 16 a cell; in and out of a list takes no longer when it is long.
+ * anew from these. A session is in the list of the finest cell that counts it, and not in that of the day beside its hour. Lists through typed arrays, 16 to 32 bytes a session and 8 to 16 a cell; in and out of a list takes no longer when it is long.
  */
 import { grown } from './cells.ts'
 

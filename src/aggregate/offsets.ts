@@ -12,22 +12,24 @@ export interface Position {
   readonly timeMs: number | null
   /** Consumer group of the aggregator that wrote it; null: written by an older version. */
   readonly groupId: string | null
+  /** Offset of the record that says so; null: there is none. */
+  readonly at: number | null
   /** Where the next record of the offsets topic goes, unless somebody else has written; null: not known. */
   readonly next: number | null
 }
 
 export interface StoredPosition extends Position {
-  /** 1: written by a version that did not remember which messages and events it had counted. */
-  readonly layout: 1 | 2
+  /** 1: written by a version that did not remember which messages and events it had counted. 2: by one that had minutes only. */
+  readonly layout: 1 | 2 | 3
 }
 
 export function offsetsKey(partition: number): Buffer {
   return Buffer.from(String(partition))
 }
 
-/** JSON `{"inputs":{"<topic>":nextOffset,…},"series":lastOffset|null,"state":lastOffset|null,"time":ms|null,"group":"…","layout":2}`. */
-export function writeOffsets({ inputs, series, state, timeMs, groupId }: Omit<Position, 'next'>): Buffer {
-  const record = { inputs: Object.fromEntries(inputs), series, state, time: timeMs, group: groupId, layout: 2 }
+/** JSON `{"inputs":{"<topic>":nextOffset,…},"series":lastOffset|null,"state":lastOffset|null,"time":ms|null,"group":"…","layout":3}`. */
+export function writeOffsets({ inputs, series, state, timeMs, groupId }: Omit<Position, 'next' | 'at'>): Buffer {
+  const record = { inputs: Object.fromEntries(inputs), series, state, time: timeMs, group: groupId, layout: 3 }
   return Buffer.from(JSON.stringify(record))
 }
 
@@ -45,13 +47,14 @@ export function readOffsets(value: Buffer): StoredPosition {
     const offsets = Object.entries(inputs as Record<string, unknown>)
     if (!offsets.every(([, offset]) => Number.isSafeInteger(offset)) || ![series, state].every(isOffset) || !isOffset(time))
       throw new Error()
-    if (layout !== 1 && layout !== 2) throw new Error('written by a newer version of Colloquy')
+    if (layout !== 1 && layout !== 2 && layout !== 3) throw new Error('written by a newer version of Colloquy')
     return {
       inputs: new Map(offsets as [string, number][]),
       series: series as number | null,
       state: state as number | null,
       timeMs: time as number | null,
       groupId: typeof group === 'string' ? group : null,
+      at: null,
       next: null,
       layout,
     }

@@ -1,9 +1,12 @@
 /**
- * One partition number from its assignment to its loss: fence, restore, then batch after batch. Whatever fails, what was committed stands; the state
- * in memory is dropped and restored, never repaired.
+ * One partition number from its assignment to its loss: fence, restore, then batch after batch. Whatever fails, what was committed stands.
+ *
+ * When Kafka or the registry fails, the state in memory is kept: it holds what was committed and what is still to be published. The number is claimed again,
+ * and the offsets topic says whether the last transaction was committed. After any other failure, and when somebody else has written meanwhile, the state is
+ * dropped and restored, never repaired.
  */
 import type { Clock } from '../clock.ts'
-import { asFlowError } from '../errors.ts'
+import { asFlowError, type FlowError } from '../errors.ts'
 import type { Encoder } from '../kafka/codec.ts'
 import type { WhyNot } from '../kafka/membership.ts'
 import type { Chunk, TopicPartition, Writer } from '../kafka/port.ts'
@@ -17,7 +20,7 @@ import type { ProgressFeed } from './progress.ts'
 import { createPublisher } from './publish.ts'
 import { createReconciler, type Reconciler } from './reconcile.ts'
 import { claim, type ClaimParts, openOwner } from './claim.ts'
-import { restore, type RestoreParts } from './restore.ts'
+import { NULLS_LAST_MS, restore, type RestoreParts, type Stored } from './restore.ts'
 import type { Folded } from './series.ts'
 import type { PartitionState } from './state.ts'
 
@@ -33,6 +36,7 @@ export interface PartitionParts extends RestoreParts, ClaimParts {
   readonly progress: ProgressFeed
   readonly metrics: AggregateMetrics
   readonly maxRecords: number
+  readonly rollUpCells: number
   readonly lingerMs: number
 }
 
@@ -59,7 +63,7 @@ export interface AggregateMetrics {
   ): void
   /** Records committed that count in a coarser series, because their account has no room for their own. */
   folded?(of: { vendor: string; account: string }, n: number): void
-  /** Records left out: `invalid` could not be read, `late` are for minutes before the retention. */
+  /** Records left out: `invalid` could not be read, `late` are for days before the retention. */
   leftOut?(topic: string | null, reason: 'invalid' | 'late', n: number): void
 }
 
@@ -122,7 +126,7 @@ async function own(
   signal: AbortSignal,
   working: (whyNot: WhyNot) => void,
 ): Promise<void> {
-  const { kafka, names, clock, metrics, log } = parts
+  const { names, clock, metrics, log } = parts
   const startedMs = clock.now()
   const stored = await claim(parts, partition, writer, signal)
   const { state, position, changed } = await restore(parts, partition, stored, startedMs, signal)
@@ -134,34 +138,104 @@ async function own(
   }
   const { marks, release } = await parts.progress.watermarksOf(partition)
   const reconciler = createReconciler()
-  const stop = new AbortController()
-  const inputs = AbortSignal.any([signal, stop.signal])
   try {
     for (const [topic, next] of position.inputs) marks.passed(topic, partition, next)
-    const worker = createWorker({ ...parts, reconciler }, partition, writer, state, marks, position)
-    if (changed) await worker.publish()
+    const worker = createWorker({ ...parts, reconciler }, partition, state, marks, position)
+    if (changed) await worker.publish(writer)
     metrics.restoreSeconds((clock.now() - startedMs) / 1000)
     log.info(
       { cells: state.cells.size, sessions: state.sessions.size, keys: state.counted.size, restoreMs: clock.now() - startedMs },
       'partition number restored',
     )
-    const places = [...position.inputs].map(([topic, offset]) => ({ topic, partition, offset }))
+    await workOn({ ...parts, worker }, partition, writer, signal, working)
+  } finally {
+    release()
+    for (const topic of [names.sessions, names.messages, names.events]) metrics.lag(topic, partition, null)
+    for (const claim of reconciler.claims) metrics.reconciled?.(claim, null)
+  }
+}
+
+/** Failures after which the state in memory is as good as before: what was not committed is still to be published. */
+const PASSING: ReadonlySet<string> = new Set([
+  'KAFKA_OUTCOME_UNKNOWN',
+  'KAFKA_ABORTED',
+  'KAFKA_UNREACHABLE',
+  'REGISTRY_UNREACHABLE',
+])
+
+/** Batch after batch, with another writer after each failure that passes. Returns when the signal aborts. */
+async function workOn(
+  parts: PartitionParts & { readonly worker: Worker },
+  partition: number,
+  first: Writer,
+  signal: AbortSignal,
+  working: (whyNot: WhyNot) => void,
+): Promise<void> {
+  const { clock, worker, log } = parts
+  let writer = first
+  let waitMs = FIRST_WAIT_MS
+  /** What failed last; null: nothing, or it is over. */
+  let failure: FlowError | null = null
+  let isOurs = true
+  try {
+    while (!signal.aborted) {
+      try {
+        if (failure !== null) {
+          writer = openOwner(parts, partition)
+          isOurs = await worker.resume(writer, await claim(parts, partition, writer, signal))
+          if (!isOurs) throw failure
+          log.info({ code: failure.code }, 'partition number goes on with the state that it had')
+          failure = null
+        }
+        await tailOn(parts, partition, writer, signal, whyNot => {
+          waitMs = FIRST_WAIT_MS
+          working(whyNot)
+        })
+      } catch (thrown) {
+        if (signal.aborted) return
+        const error = asFlowError(thrown)
+        if (!isOurs || !PASSING.has(error.code)) throw error
+        failure = error
+        working(() => `failed: ${error.message}`)
+        log.warn({ ...errorFields(error), waitMs }, 'batch failed; the partition number is claimed again, its state is kept')
+        await writer.close()
+        await clock.sleep(waitMs, signal)
+        waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)
+      }
+    }
+  } finally {
+    await writer.close()
+  }
+}
+
+/** Batch after batch from where the worker is. Returns when the signal aborts. @throws whatever fails */
+async function tailOn(
+  parts: PartitionParts & { readonly worker: Worker },
+  partition: number,
+  writer: Writer,
+  signal: AbortSignal,
+  working: (whyNot: WhyNot) => void,
+): Promise<void> {
+  const { kafka, clock, worker } = parts
+  const stop = new AbortController()
+  const inputs = AbortSignal.any([signal, stop.signal])
+  try {
+    const places = [...worker.inputs].map(([topic, offset]) => ({ topic, partition, offset }))
     const pulse = createPulse(clock, places)
     const tail = kafka.tail(places, { signal: inputs, onAnswer: answered => pulse.answered(answered) })
     const intake = createIntake(tail, { ...parts, signal: inputs })
     const whyNot = () => pulse.problem(intake)
     working(whyNot)
-    for (let batch = await intake.next(); batch !== null; batch = await intake.next()) {
+    /** While there are days to roll up, a silent topic is not waited for. */
+    const next = () => intake.next(worker.isRollingUp ? parts.lingerMs : undefined)
+    for (let batch = await next(); batch !== null; batch = await next()) {
       pulse.begins()
-      await worker.work(batch)
+      await worker.work(writer, batch)
       pulse.ends()
       working(whyNot)
     }
   } finally {
     stop.abort()
-    release()
-    for (const topic of [names.sessions, names.messages, names.events]) metrics.lag(topic, partition, null)
-    for (const claim of reconciler.claims) metrics.reconciled?.(claim, null)
   }
 }
 
@@ -201,21 +275,39 @@ function createPulse(clock: Clock, places: readonly TopicPartition[]) {
 const MOST_SERIES =
   'the account has as many series as this partition number may have of it: further ones are counted as `other`; look for a field with free text, or raise aggregator.maxSeries'
 
+interface Worker {
+  /** By topic, the next offset to read. */
+  readonly inputs: ReadonlyMap<string, number>
+  readonly isRollingUp: boolean
+  work(writer: Writer, batch: readonly Chunk[]): Promise<void>
+  publish(writer: Writer): Promise<void>
+  /**
+   * Goes on after a failure: what was not committed is published.
+   *
+   * @param writer Has claimed the number.
+   * @param stored As read after that.
+   * @returns false where the state cannot be that of the topics: somebody else has written since, or the last transaction is too long ago.
+   */
+  resume(writer: Writer, stored: Stored): Promise<boolean>
+}
+
 /** Batches into the state, and the state onto the topics. */
 function createWorker(
   parts: PartitionParts & { readonly reconciler: Reconciler },
   partition: number,
-  writer: Writer,
   state: PartitionState,
   marks: Watermarks,
   start: Position,
-) {
-  const { clock, counting, metrics, reconciler } = parts
+): Worker {
+  const { clock, counting, metrics, reconciler, log } = parts
   const publisher = createPublisher({ ...parts, partition })
   const inputs = new Map(start.inputs)
+  /** By topic, records that have been applied and not committed. */
+  const applied = new Map<string, number>()
   let position: Position = { ...start, inputs }
   let publishedMs = -Infinity
   let announced = 0
+  let rolled = 0
   const warned = new Set<string>()
 
   function tellFolded(folded: readonly Folded[]): void {
@@ -224,7 +316,7 @@ function createWorker(
       const key = JSON.stringify([vendor, account])
       if (warned.has(key)) continue
       warned.add(key)
-      parts.log.warn({ vendor, account, share: parts.budgetOf(partition).series }, MOST_SERIES)
+      log.warn({ vendor, account, share: parts.budgetOf(partition).series }, MOST_SERIES)
     }
   }
 
@@ -235,40 +327,82 @@ function createWorker(
     }
   }
 
-  async function publish(): Promise<void> {
-    announce()
+  /** What the state has seen, to be reported once it is committed. */
+  function news(): () => void {
     const seen = state.firstSeen()
     const { late } = state
     const { folded } = state.series
-    position = await publisher.publish(writer, state, position, marks)
-    for (const { kind, series: id, sender, atMs, n } of seen) {
-      const { vendor, account, bot_id, channel } = state.series.get(id)
-      metrics.firstSeen(kind, { vendor, account, bot_id, channel, ...(sender === undefined ? {} : { sender }) }, atMs, n)
+    return () => {
+      for (const { kind, series: id, sender, atMs, n } of seen) {
+        const { vendor, account, bot_id, channel } = state.series.get(id)
+        metrics.firstSeen(kind, { vendor, account, bot_id, channel, ...(sender === undefined ? {} : { sender }) }, atMs, n)
+      }
+      tellFolded(folded)
+      if (late > 0) metrics.leftOut?.(null, 'late', late)
+      for (const [topic, n] of applied) metrics.records(topic, n)
+      applied.clear()
     }
-    tellFolded(folded)
-    if (late > 0) metrics.leftOut?.(null, 'late', late)
+  }
+
+  async function publish(writer: Writer): Promise<void> {
+    announce()
+    const report = news()
+    const { points: _, ...published } = await publisher.publish(writer, state, position, marks)
+    position = { ...published, inputs }
+    report()
+  }
+
+  /** A part of what is due; a line in the log says when it begins and when it is done. */
+  function rollUp(): void {
+    if (state.due === 0) return
+    if (rolled === 0) log.info({ days: state.due }, 'days of series are being rolled up')
+    const before = state.due
+    state.rollUp(parts.rollUpCells)
+    rolled += before - state.due
+    if (state.due > 0) return
+    log.info({ days: rolled }, 'days of series rolled up')
+    rolled = 0
   }
 
   announce()
   return {
+    inputs,
+    get isRollingUp() {
+      return state.due > 0
+    },
     publish,
 
-    async work(batch: readonly Chunk[]): Promise<void> {
+    async work(writer, batch) {
       for (const { records } of batch) for (const { timestamp } of records) publishedMs = Math.max(publishedMs, timestamp)
       state.setTime({ clockMs: clock.now(), publishedMs })
-      const counted = new Map<string, number>()
       for (const chunk of batch) {
         const unreadable = await counting.apply(chunk, state, claim => reconciler.note(claim))
         if (unreadable > 0) metrics.leftOut?.(chunk.topic, 'invalid', unreadable)
-        counted.set(chunk.topic, (counted.get(chunk.topic) ?? 0) + chunk.records.length - unreadable)
+        applied.set(chunk.topic, (applied.get(chunk.topic) ?? 0) + chunk.records.length - unreadable)
         inputs.set(chunk.topic, chunk.next)
         marks.passed(chunk.topic, partition, chunk.next)
       }
-      await publish()
-      for (const [topic, n] of counted) metrics.records(topic, n)
+      rollUp()
+      await publish(writer)
       for (const { claim, own } of reconciler.compare(state, clock.now()))
         metrics.reconciled?.(claim, { vendor: claim.value, own })
       for (const { topic, next, high } of batch) metrics.lag(topic, partition, Math.max(0, high - next))
+    },
+
+    async resume(writer, stored) {
+      // What was withdrawn while nobody counted may be gone from its topic.
+      if (stored.at !== null && clock.now() - stored.writtenMs > NULLS_LAST_MS) return false
+      const outcome = publisher.outcome(position, stored)
+      if (outcome === null) return false
+      position = { ...outcome.position, inputs }
+      if (outcome.isCommitted) {
+        const report = news()
+        state.clean()
+        report()
+      }
+      // Of a batch that was cut short by its failure, all that was applied.
+      await publish(writer)
+      return true
     },
   }
 }

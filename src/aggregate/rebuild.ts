@@ -10,10 +10,12 @@ import { type Decoder, decoderFor, type Encoder, encoderFor } from '../kafka/cod
 import type { Kafka, Writer } from '../kafka/port.ts'
 import type { Registry } from '../kafka/registry.ts'
 import type { Log } from '../log.ts'
+import { isBucketSize } from '../point-key.ts'
 import { type Measure, MEASURES, type SeriesPoint } from '../records.ts'
 import { narrowSchema, schemaText } from '../schemas.ts'
 import type { TopicNames } from '../topics.ts'
 import { budgetsOf, MAX_SERIES } from './budget.ts'
+import { bucketOf, DAY_MINUTES, dayOf } from './buckets.ts'
 import { claim, openOwner } from './claim.ts'
 import { COUNT, type Contribution, minuteOf, NO_MINUTE } from './contribution.ts'
 import { chunkOfKey } from './counted.ts'
@@ -21,9 +23,9 @@ import { createCounting } from './decode.ts'
 import type { StoredPosition } from './offsets.ts'
 import { createProgressFeed, type ProgressFeed } from './progress.ts'
 import { createPublisher } from './publish.ts'
-import { firstRecord, inputsOf, readInput, type RestoreParts, restorePoints } from './restore.ts'
+import { firstRecord, inputsOf, readInput, type RestoreParts, readPoints } from './restore.ts'
 import { keepsOf } from './retention.ts'
-import { createState, type PartitionState, POINT_FIELDS, type RestoredPoint } from './state.ts'
+import { createState, type PartitionState, POINT_FIELDS, type RestoredPoint, type Retention } from './state.ts'
 
 export interface RebuildOptions {
   readonly kafka: Kafka
@@ -31,12 +33,16 @@ export interface RebuildOptions {
   readonly names: TopicNames
   readonly partitions: number
   readonly groupId: string
-  readonly retentionMs?: number | undefined
+  /** What the config says of it; the rest is decided as for the aggregator. */
+  readonly retention?: Partial<Retention> | undefined
   /** Whether sessions of developers and tests count. Default false. */
   readonly includeTest?: boolean | undefined
   /** Most series of an account, as the aggregator has it. */
   readonly maxSeries?: number | undefined
-  /** Minutes before this stay as they are, epoch milliseconds; null: as far as the topics reach. */
+  /**
+   * What happened before this stays as it is, epoch milliseconds; null: as far as the topics reach. Where minutes have been rolled up, whole days stay: that
+   * of this time too.
+   */
   readonly fromMs: number | null
   readonly log: Log
   readonly clock: Clock
@@ -49,7 +55,7 @@ export interface Rebuilt {
   readonly sessions: number
   /** Messages and events, each key once. */
   readonly keys: number
-  /** Minutes whose counts or sketches were wrong or missing. */
+  /** Minutes, hours and days whose counts or sketches were wrong or missing. */
   readonly points: number
   /** By topic, the time from which on it was counted again; null: from its start. */
   readonly from: Readonly<Record<string, string | null>>
@@ -75,7 +81,7 @@ export async function* rebuild(options: RebuildOptions): AsyncGenerator<Rebuilt>
     ...options,
     points: decoderFor<PublishedPoint>(registry, narrowSchema(pointSchema, [...POINT_FIELDS, ...SKETCHES])),
     counting: createCounting(registry, names, log),
-    keeps: { ...(await keepsOf(kafka, names, options.retentionMs)), includeTest: options.includeTest ?? false },
+    keeps: { ...(await keepsOf(kafka, names, options.retention)), includeTest: options.includeTest ?? false },
     budgetOf: budgetsOf(options.maxSeries ?? MAX_SERIES, options.partitions),
     encoder: encoderFor<SeriesPoint>(pointSchema, await registry.register(`${names.series}-value`, pointSchema)),
     progress: createProgressFeed({ kafka, registry, names, clock, log }),
@@ -116,9 +122,11 @@ interface Parts extends RebuildOptions, RestoreParts {
 
 async function rebuildPartition(parts: Parts, partition: number, writer: Writer): Promise<Rebuilt> {
   const { kafka, names, clock, log, signal } = parts
-  const { stored, next } = await claim(parts, partition, writer, signal)
+  const { stored, at, next } = await claim(parts, partition, writer, signal)
   const reach = new Map<string, number>()
   for (const topic of inputsOf(names)) reach.set(topic, await reachOf(parts, { topic, partition }, stored))
+  const rolledUp = [...reach.values()].some(minute => minute !== NO_MINUTE) ? await rolledUpDays(parts, partition) : new Set()
+  for (const [topic, minute] of reach) if (rolledUp.has(dayOf(minute))) reach.set(topic, startOfNextDay(minute))
   const reachIn = (topic: string) => reach.get(topic) ?? NO_MINUTE
 
   const state = createState(
@@ -128,15 +136,23 @@ async function rebuildPartition(parts: Parts, partition: number, writer: Writer)
   )
   const storedMs = stored?.timeMs ?? null
   if (storedMs !== null) state.restoreTime(Math.min(storedMs, clock.now()))
-  await restorePoints(parts, partition, state, signal, point => {
-    const minute = minuteOf(point.bucket_start)
-    state.restorePoint(point, {
-      sessions: minute < reachIn(names.sessions),
-      messages: minute < reachIn(names.messages),
-      events: minute < reachIn(names.events),
-    })
-  })
+  await readPoints(
+    parts,
+    partition,
+    signal,
+    point => {
+      const minute = minuteOf(point.bucket_start)
+      state.restorePoint(point, {
+        sessions: minute < reachIn(names.sessions),
+        messages: minute < reachIn(names.messages),
+        events: minute < reachIn(names.events),
+      })
+    },
+    key => state.restoreWithdrawal(key),
+  )
+  state.restoredPoints()
   state.setTime({ clockMs: clock.now(), publishedMs: clock.now() })
+  state.rollUp(Infinity)
 
   const chunks = await readContributions(parts, partition, state, reachIn(names.sessions))
   const adoptKeys = state.counted.replace(chunks)
@@ -171,6 +187,7 @@ async function rebuildPartition(parts: Parts, partition: number, writer: Writer)
         state: held(names.aggregateState, stored?.state ?? null),
         timeMs: state.timeMs,
         groupId: parts.groupId,
+        at,
         next,
       },
       marks,
@@ -196,6 +213,25 @@ async function reachOf(
   const first = await firstRecord(kafka, place, signal)
   const held = first === null ? NEVER : (Math.floor(minuteOf(first.timestamp) / HOUR_MINUTES) + 1) * HOUR_MINUTES
   return Math.max(from, held)
+}
+
+/** Days, counted from 1970, of which some series has hours or the whole: they stay as they are, or are counted again from their start. */
+async function rolledUpDays(parts: Parts, partition: number): Promise<Set<number>> {
+  const days = new Set<number>()
+  await readPoints(
+    parts,
+    partition,
+    parts.signal,
+    point => {
+      if (point.bucket !== '1m') days.add(dayOf(minuteOf(point.bucket_start)))
+    },
+    () => {},
+  )
+  return days
+}
+
+function startOfNextDay(minute: number): number {
+  return minute % DAY_MINUTES === 0 ? minute : (dayOf(minute) + 1) * DAY_MINUTES
 }
 
 /**
@@ -238,23 +274,35 @@ async function touchWhatDiffers(parts: Parts, partition: number, state: Partitio
   const { cells, series, sketches } = state
   const valueOf = (cell: number, measure: Measure) =>
     measure === 'duration_ms' ? cells.durationMs(cell) : cells.count(cell, COUNT[measure])
-  const touch = (cell: number) => cells.addDuration(cell, 0)
+  /** What is withdrawn is not written once more. What was made to be rolled up at once is: readers look for hours before the day. */
+  const withdrawn = new Set(state.retired.filter(cell => cells.revision(cell) > 0))
+  const touch = (cell: number) => {
+    if (!withdrawn.has(cell)) cells.addDuration(cell, 0)
+  }
   /** A sketch that cannot be drawn, because its sessions were counted before the state was lost, stays as it is on the topic. */
   const hasOther = (drawn: Buffer | null, published: Buffer | null) => drawn !== null && published?.equals(drawn) !== true
 
-  cells.clean()
-  for (let cell = 0; cell < cells.size; cell++)
+  cells.forgetChanges()
+  cells.each(cell => {
     if (cells.revision(cell) === 0 && MEASURES.some(measure => valueOf(cell, measure) !== 0)) touch(cell)
-  await restorePoints(parts, partition, state, parts.signal, point => {
-    const cell = cells.find(series.idOf(point), minuteOf(point.bucket_start))
-    if (cell < 0 || cells.revision(cell) !== point.revision) return
-    if (
-      MEASURES.some(measure => valueOf(cell, measure) !== point[measure]) ||
-      hasOther(sketches.durations(cell), point.duration_sketch) ||
-      hasOther(sketches.users(cell), point.users_sketch)
-    )
-      touch(cell)
   })
+  await readPoints(
+    parts,
+    partition,
+    parts.signal,
+    point => {
+      if (!isBucketSize(point.bucket)) return
+      const cell = cells.find(series.idOf(point), bucketOf(point.bucket, minuteOf(point.bucket_start)))
+      if (cell < 0 || cells.revision(cell) !== point.revision) return
+      if (
+        MEASURES.some(measure => valueOf(cell, measure) !== point[measure]) ||
+        hasOther(sketches.durations(cell), point.duration_sketch) ||
+        hasOther(sketches.users(cell), point.users_sketch)
+      )
+        touch(cell)
+    },
+    () => {},
+  )
 }
 
 function isoOf(minute: number): string {

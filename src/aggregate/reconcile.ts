@@ -27,7 +27,7 @@ export interface Compared {
 export interface Reconciler {
   note(claim: Claim): void
   /** The claims that are new, or were compared longest ago, with our count; some at a time, because each adds up many minutes. */
-  compare(state: Pick<PartitionState, 'series' | 'cells'>, nowMs: number): Compared[]
+  compare(state: Pick<PartitionState, 'series' | 'count'>, nowMs: number): Compared[]
   readonly claims: readonly Claim[]
 }
 
@@ -79,16 +79,13 @@ export function createReconciler(): Reconciler {
 
 function ownCount(
   { vendor, account, bot_id, measure, fromMs, untilMs }: Claim,
-  of: Pick<PartitionState, 'series' | 'cells'>,
+  of: Pick<PartitionState, 'series' | 'count'>,
 ): number {
   let sum = 0
   for (let id = 0; id < of.series.size; id++) {
     const series = of.series.get(id)
     if (series.bot_id !== bot_id || series.vendor !== vendor || series.account !== account) continue
-    for (let minute = minuteOf(fromMs); minute < minuteOf(untilMs); minute++) {
-      const cell = of.cells.find(id, minute)
-      if (cell >= 0) sum += of.cells.count(cell, COUNT[measure])
-    }
+    sum += of.count(id, COUNT[measure], minuteOf(fromMs), minuteOf(untilMs))
   }
   return sum
 }

@@ -1,11 +1,12 @@
 /**
- * The state of one partition number from its topics: offsets, contributions and counted keys, minutes. Called after fencing, so that all of them are of
+ * The state of one partition number from its topics: offsets, contributions and counted keys, points of minutes, hours and days. Called after fencing, so that all of them are of
  * the same transactions: everything committed before is below the high watermark, and nobody can commit after.
  */
 import { asFlowError, FlowError } from '../errors.ts'
 import type { Decoder } from '../kafka/codec.ts'
 import type { Kafka, ReadRecord, TopicPartition } from '../kafka/port.ts'
 import type { Log } from '../log.ts'
+import { type PointKey, readPointKey } from '../point-key.ts'
 import type { TopicNames } from '../topics.ts'
 import type { Budget } from './budget.ts'
 import { blankContribution } from './contribution.ts'
@@ -37,7 +38,7 @@ export interface Restored {
  * A null on the sessions topic stays there for `delete.retention.ms`, a day by default. Whoever was away for longer may have missed one, and looks
  * through the topic for sessions that are no more.
  */
-const NULLS_LAST_MS = 20 * 3_600_000
+export const NULLS_LAST_MS = 20 * 3_600_000
 /** Bytes of one fetch while a whole partition is read. */
 const READ_BYTES = 4 * 1024 * 1024
 
@@ -52,7 +53,7 @@ const REBUILD =
 export async function restore(
   parts: RestoreParts,
   partition: number,
-  { stored, writtenMs, next }: Stored,
+  { stored, writtenMs, at, next }: Stored,
   nowMs: number,
   signal: AbortSignal,
 ): Promise<Restored> {
@@ -62,7 +63,7 @@ export async function restore(
   const inputs = new Map(starts.map(({ topic, low }) => [topic, stored?.inputs.get(topic) ?? low]))
   if (stored === null) {
     await refuseWhatIsCounted(parts, partition, signal)
-    return { state, position: { inputs, series: null, state: null, timeMs: null, groupId: null, next }, changed: false }
+    return { state, position: { inputs, series: null, state: null, timeMs: null, groupId: null, at, next }, changed: false }
   }
   await refuseLost(parts, partition, stored)
   // A clock that was wrong when the time was written, and is right now, moves the horizon back.
@@ -79,12 +80,19 @@ export async function restore(
     signal,
   )
   state.restored()
-  await restorePoints(parts, partition, state, signal)
+  await readPoints(
+    parts,
+    partition,
+    signal,
+    point => state.restorePoint(point),
+    key => state.restoreWithdrawal(key),
+  )
+  state.restoredPoints()
   for (const key of gone) state.session(key, null)
   if (gone.length > 0) log.info({ partition, sessions: gone.length }, 'sessions were withdrawn while nobody counted')
   if (stored.layout === 1) await migrate(parts, partition, state, inputs, signal)
   state.forgetSeen()
-  return { state, position: { ...stored, inputs, next }, changed: state.changedSessions.size > 0 || stored.layout === 1 }
+  return { state, position: { ...stored, inputs, at, next }, changed: state.changedSessions.size > 0 || stored.layout === 1 }
 }
 
 /** What the offsets topic says of a partition number. */
@@ -92,6 +100,9 @@ export interface Stored {
   /** null: nothing. */
   readonly stored: StoredPosition | null
   readonly writtenMs: number
+  /** The newest record itself, and its offset; null: there is none. */
+  readonly record: Buffer | null
+  readonly at: number | null
   /** Where the next record goes. */
   readonly next: number
 }
@@ -107,8 +118,12 @@ export async function readStored(
     record => (last = record.value === null ? null : record),
     signal,
   )
-  const { value, timestamp } = (last ?? { value: null, timestamp: 0 }) as Pick<ReadRecord, 'value' | 'timestamp'>
-  return { stored: value === null ? null : readOffsets(value), writtenMs: timestamp, next }
+  const { value, timestamp, offset } = (last ?? { value: null, timestamp: 0, offset: null }) as {
+    value: Buffer | null
+    timestamp: number
+    offset: number | null
+  }
+  return { stored: value === null ? null : readOffsets(value), writtenMs: timestamp, record: value, at: offset, next }
 }
 
 /** @throws FlowError AGGREGATE_LOST where there are no offsets, but series or contributions that they belonged to */
@@ -248,20 +263,24 @@ async function presentSessions(
   return sessions
 }
 
-/** @param take What becomes of each point; it is restored by default. */
-export async function restorePoints<P extends RestoredPoint>(
+/** Reads the series of a partition number. @param take Is called with each point. @param withdraw Is called with the key of each that was withdrawn. */
+export async function readPoints<P extends RestoredPoint>(
   parts: Pick<RestoreParts, 'kafka' | 'names' | 'log'> & { readonly points: Decoder<P> },
   partition: number,
-  state: PartitionState,
   signal: AbortSignal,
-  take: (point: P) => void = point => state.restorePoint(point),
+  take: (point: P) => void,
+  withdraw: (key: PointKey) => void,
 ): Promise<void> {
   const { names, points, log } = parts
   const topic = names.series
   await readInput(parts, { topic, partition }, signal, async records => {
     await points.prepare(records.map(record => record.value))
-    for (const { value, offset } of records) {
-      if (value === null) continue
+    for (const { key, value, offset } of records) {
+      if (value === null) {
+        const withdrawn = key && readPointKey(key.toString())
+        if (withdrawn) withdraw(withdrawn)
+        continue
+      }
       try {
         take(points.decode(value))
       } catch (thrown) {

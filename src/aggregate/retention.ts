@@ -2,20 +2,26 @@
 import { FlowError } from '../errors.ts'
 import type { Kafka } from '../kafka/port.ts'
 import type { TopicNames } from '../topics.ts'
-import type { StateOptions } from './state.ts'
+import type { Retention, StateOptions } from './state.ts'
 
 const DAY_MS = 86_400_000
-const RETENTION_MS = 730 * DAY_MS
+const DEFAULTS: Retention = { minutesMs: 14 * DAY_MS, hoursMs: 400 * DAY_MS, daysMs: 1_825 * DAY_MS }
+const KEYS = [
+  ['days', 'daysMs'],
+  ['hours', 'hoursMs'],
+  ['minutes', 'minutesMs'],
+] as const
 const SETTINGS = ['cleanup.policy', 'retention.ms', 'segment.ms']
 
 /**
- * @param retentionMs What the config asks for; undefined: two years, or as long as the series topic keeps its points where that is less.
- * @throws FlowError TOPIC_MISMATCH where points would be gone before their minutes are: sessions would be taken back from minutes that are not there
+ * @param wanted What the config says. What it does not say is the default, or what it takes to be no less than a finer tier, no more than a coarser one, and
+ *   no more than the series topic keeps.
+ * @throws FlowError TOPIC_MISMATCH where points would be gone before what they count is: sessions would be taken back from buckets that are not there
  */
 export async function keepsOf(
   kafka: Kafka,
   names: TopicNames,
-  retentionMs: number | undefined,
+  wanted: Partial<Retention> = {},
 ): Promise<Required<Omit<StateOptions, 'includeTest'>>> {
   const counted = [names.messages, names.events, names.versions]
   const settings = await kafka.topicSettings([names.series, ...counted], SETTINGS)
@@ -26,23 +32,36 @@ export async function keepsOf(
     return deletes && ms >= 0 ? ms : Infinity
   }
   const seriesRetentionMs = keptMs(names.series)
-  if (retentionMs !== undefined && retentionMs > seriesRetentionMs) {
+  for (const [key, tier] of KEYS) {
+    const ms = wanted[tier]
+    if (ms === undefined || ms <= seriesRetentionMs) continue
     throw new FlowError('TOPIC_MISMATCH', {
       hint:
-        `aggregator.retention is ${days(retentionMs)}, but ${names.series} keeps its points for ${days(seriesRetentionMs)}: ` +
-        `set aggregator.retention to ${days(seriesRetentionMs)} or less, or raise retention.ms of the topic with kafka-configs.sh --alter`,
+        `aggregator.retention.${key} is ${days(ms)}, but ${names.series} keeps its points for ${days(seriesRetentionMs)}: ` +
+        `set aggregator.retention.${key} to ${days(seriesRetentionMs)} or less, or raise retention.ms of the topic with kafka-configs.sh --alter`,
       topic: names.series,
       setting: 'retention.ms',
       found: seriesRetentionMs,
-      wanted: retentionMs,
+      wanted: ms,
     })
   }
-  const keptMinutesMs = retentionMs ?? Math.min(RETENTION_MS, seriesRetentionMs)
+  const retention = retentionOf(wanted, seriesRetentionMs)
   // The segment that is being written is not deleted before it is closed. A topic that is not there keeps nothing.
   const holdsMs = counted
     .filter(topic => settings.has(topic))
     .map(topic => keptMs(topic) + Math.max(0, numberOf(topic, 'segment.ms')))
-  return { retentionMs: keptMinutesMs, seriesRetentionMs, rememberMs: Math.min(keptMinutesMs, Math.max(0, ...holdsMs)) + DAY_MS }
+  return {
+    retention,
+    seriesRetentionMs,
+    rememberMs: Math.min(retention.daysMs, Math.max(0, ...holdsMs)) + DAY_MS,
+  }
+}
+
+/** @param mostMs What the series topic keeps. */
+function retentionOf(wanted: Partial<Retention>, mostMs: number): Retention {
+  const daysMs = wanted.daysMs ?? Math.min(mostMs, Math.max(DEFAULTS.daysMs, wanted.hoursMs ?? 0, wanted.minutesMs ?? 0))
+  const hoursMs = wanted.hoursMs ?? Math.min(daysMs, Math.max(DEFAULTS.hoursMs, wanted.minutesMs ?? 0))
+  return { minutesMs: wanted.minutesMs ?? Math.min(hoursMs, DEFAULTS.minutesMs), hoursMs, daysMs }
 }
 
 function days(ms: number): string {

@@ -22,7 +22,7 @@ import { type AggregateMetrics, type PartitionParts, workPartition } from './par
 import { createProgressFeed, type ProgressFeed } from './progress.ts'
 import { inputsOf } from './restore.ts'
 import { keepsOf } from './retention.ts'
-import { POINT_FIELDS, type RestoredPoint } from './state.ts'
+import { POINT_FIELDS, type RestoredPoint, type Retention } from './state.ts'
 
 export type { AggregateMetrics, FirstSeenKind, FirstSeenLabels } from './partition.ts'
 
@@ -43,10 +43,10 @@ export interface AggregatorOptions {
   /** Processes with one group id share the work. Two groups on the same topics take it from each other, again and again: use one. */
   readonly groupId: string
   /**
-   * How far back minutes are kept and counted; what comes in for a minute before that is left out. At most the retention of the series topic.
-   * Default 730 days, or the topic's where that is less.
+   * How far back minutes, hours and days are kept, none more than the retention of the series topic. What comes in for a day before that of days is left out.
+   * Default 14 days, 400 days and five years, or the topic's where that is less.
    */
-  readonly retentionMs?: number
+  readonly retention?: Partial<Retention>
   /** Whether sessions of developers and tests count. Default false. */
   readonly includeTest?: boolean
   /**
@@ -58,6 +58,8 @@ export interface AggregatorOptions {
   readonly lingerMs?: number
   /** Most records of one transaction, about. Default 20,000. */
   readonly maxRecords?: number
+  /** Minutes and hours that one transaction rolls up, about. Default 2,000. */
+  readonly rollUpCells?: number
   /** After so long without a sign of life the group gives a member's numbers to others. Default 10 s. */
   readonly sessionTimeoutMs?: number
 }
@@ -71,6 +73,8 @@ export interface Aggregator {
 
 const LINGER_MS = 250
 const MAX_RECORDS = 20_000
+/** So that live counting waits for tens of milliseconds at most. */
+const ROLL_UP_CELLS = 2_000
 
 export function startAggregator(of: AggregatorParts): Aggregator {
   /** By what is not able to work, the reason. */
@@ -117,7 +121,7 @@ async function prepare(of: AggregatorParts, report: (whyNot: WhyNot | null) => v
   const { kafka, registry, names, options, log, signal, clock = systemClock } = of
   const pointSchema = schemaText('series-point')
   const schemaId = await persist(persistence(of, report), () => registry.register(`${names.series}-value`, pointSchema))
-  const keeps = await persist(persistence(of, report), () => keepsOf(kafka, names, options.retentionMs))
+  const keeps = await persist(persistence(of, report), () => keepsOf(kafka, names, options.retention))
   const partitions = await persist(persistence(of, report), () => kafka.partitionCount(names.sessions))
   if (schemaId === null || keeps === null || partitions === null || signal.aborted) return null
   return {
@@ -131,6 +135,7 @@ async function prepare(of: AggregatorParts, report: (whyNot: WhyNot | null) => v
     budgetOf: budgetsOf(options.maxSeries ?? MAX_SERIES, partitions),
     lingerMs: options.lingerMs ?? LINGER_MS,
     maxRecords: options.maxRecords ?? MAX_RECORDS,
+    rollUpCells: options.rollUpCells ?? ROLL_UP_CELLS,
     points: decoderFor<RestoredPoint>(registry, narrowSchema(pointSchema, POINT_FIELDS)),
     counting: createCounting(registry, names, log),
     encoder: encoderFor<SeriesPoint>(pointSchema, schemaId),

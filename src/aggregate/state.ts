@@ -1,12 +1,14 @@
 /**
- * Everything the aggregator knows of one partition number, as plain state: which minutes hold what, what every session was counted as, and which
- * messages and events have been counted. The sketches of a minute are no state: they are drawn from the sessions that it counts.
+ * Everything the aggregator knows of one partition number, as plain state: which minutes, hours and days hold what, what every session was counted as, and
+ * which messages and events have been counted. The sketches of a cell are no state: they are drawn from the sessions that it counts.
  *
  * No time, no Kafka. Records go in, in the order of their topics; changed cells, sessions and keys come out. The table is that of a recount: of the newest
  * record of each session and of the first record of each message and event, in offset order. Revisions decide nothing.
  */
+import { isBucketSize, type PointKey } from '../point-key.ts'
 import { MEASURES, type SeriesPoint } from '../records.ts'
 import { type Budget, NO_BUDGET } from './budget.ts'
+import { bucketOf, DAY_HOURS, DAY_MINUTES, firstMinute, HOUR_MINUTES } from './buckets.ts'
 import type { CellTable } from './cells.ts'
 import { createCells } from './cells.ts'
 import { type CellSketches, createCellSketches } from './cell-sketches.ts'
@@ -30,6 +32,7 @@ import { createRemembered } from './remembered.ts'
 import type { SeriesTable } from './series.ts'
 import { createSeriesTable } from './series.ts'
 import { readStateRecord, stateRecordBytes, writeStateRecord } from './state-record.ts'
+import { createTiers } from './tiers.ts'
 
 export interface PartitionState {
   readonly series: SeriesTable
@@ -48,21 +51,30 @@ export interface PartitionState {
   readonly changedSessions: ReadonlyMap<number, Buffer>
   /** What was seen for the first time within an hour of its own time, since `clean`. */
   firstSeen(): FirstSeen[]
-  /** What was left out since `clean`, because its minute is before the horizon. */
+  /** What was left out since `clean`, because its day is before the horizon. */
   readonly late: number
+  /** Cells that were rolled up since `clean`: each is to be withdrawn from the series topic, in this order and behind all points. */
+  readonly retired: readonly number[]
   /** Everything that changed has been published. */
   clean(): void
   /**
-   * Tells the time. Call it with nothing changed since `clean`. The horizon is the retention before it, and moves in steps of a day; what lies before
-   * leaves memory, and what comes in for it later is left out and counted as late.
+   * Tells the time. Call it with nothing changed since `clean`. The horizons of minutes, hours and days are their retention before it, and move in steps of a
+   * day; a day of a series that comes to lie before one is due to be rolled up. What comes in for a day before the horizon of days is left out and counted as
+   * late.
    *
-   * No clock moves it alone: it follows the least of the local clock, the time of publishing of the newest record, and the newest time that a vendor gave.
+   * No clock moves them alone: they follow the least of the local clock, the time of publishing of the newest record, and the newest time that a vendor gave.
    */
   setTime(of: { clockMs: number; publishedMs: number }): void
-  /** The time that the horizon stands for, epoch milliseconds; null: not known yet. */
+  /** The time that the horizons stand for, epoch milliseconds; null: not known yet. */
   readonly timeMs: number | null
-  /** Puts the horizon where it was for this time. */
+  /** Puts the horizons where they were for this time. */
   restoreTime(timeMs: number): void
+  /** How many days of a series are due to be rolled up. Each is rolled up by `rollUp`, or by what comes in for it. */
+  readonly due: number
+  /** Rolls up the oldest days that are due, as much as is about so many cells. */
+  rollUp(mostCells: number): void
+  /** What was counted in the buckets that start in these minutes, `until` exclusive. */
+  count(series: number, count: number, from: number, until: number): number
   /**
    * A record of the state topic: a session's contribution, or a chunk of counted keys. Call `restored` after the last one.
    *
@@ -70,8 +82,12 @@ export interface PartitionState {
    */
   restoreRecord(key: Buffer, value: Buffer | null, part?: (contribution: Contribution) => void): void
   restored(): void
-  /** Takes a point over unless a newer one of its minute was; any order will do. @param keep Which of its counts; all by default. */
+  /** Takes a point over unless a newer one of its bucket was; any order will do. @param keep Which of its counts; all by default. */
   restorePoint(point: RestoredPoint, keep?: Keep): void
+  /** A point was withdrawn after those that have been restored. With an hour, all hours of its day are: they are rolled up together. */
+  restoreWithdrawal(key: PointKey): void
+  /** Call it after the last point. */
+  restoredPoints(): void
   /** The state topic has this of the session: its contribution is written anew only where it is another. A session that is not known stays as it is. */
   compare(key: Buffer, value: Buffer | null): void
   /** What restoring and migrating saw is nothing new, and what it left out had been left out before. */
@@ -107,6 +123,7 @@ export const POINT_FIELDS = [
   'channel',
   'language',
   'bucket_start',
+  'bucket',
   'revision',
   ...MEASURES,
 ] as const
@@ -114,13 +131,19 @@ export type RestoredPoint = Pick<SeriesPoint, (typeof POINT_FIELDS)[number]>
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 86_400_000
-const DAY_MINUTES = 1_440
 const ALL: Keep = { sessions: true, messages: true, events: true }
 const KINDS = 2 + SENDER_LABELS.length
 
+/** How far back each tier is kept, milliseconds, none less than the one before it. */
+export interface Retention {
+  readonly minutesMs: number
+  readonly hoursMs: number
+  /** What happened before that is not counted. */
+  readonly daysMs: number
+}
+
 export interface StateOptions {
-  /** How far back minutes are kept and counted. */
-  readonly retentionMs: number
+  readonly retention: Retention
   /** Points older than this may be gone from the series topic; Infinity: none is. */
   readonly seriesRetentionMs?: number
   /** How long after its publishing a counted key is remembered: as long as the topic holds the record. */
@@ -142,7 +165,7 @@ const EVERYTHING: Reach = { messages: NO_MINUTE, events: NO_MINUTE }
 
 /** @param budget Of series, for each account; none by default. */
 export function createState(options: StateOptions, reach: Reach = EVERYTHING, budget: Budget = NO_BUDGET): PartitionState {
-  const { retentionMs, seriesRetentionMs = Infinity, rememberMs = Infinity, includeTest = false } = options
+  const { retention, seriesRetentionMs = Infinity, rememberMs = Infinity, includeTest = false } = options
   const series = createSeriesTable(budget)
   const cells = createCells()
   const sessions = createRemembered()
@@ -151,53 +174,83 @@ export function createState(options: StateOptions, reach: Reach = EVERYTHING, bu
   const seen = new Map<number, { atMs: number; n: number }>()
   const members = createMembers()
   const sketches = createCellSketches(cells, sessions, members)
+  const tiers = createTiers(cells, members)
   const old = blankContribution()
   /** Whether `members` are those of the cells and sessions as they are. Both are renumbered and restored without them. */
   let areLinked = true
-  let horizon = NO_MINUTE
+  /** From this minute on, every instant counts in its minute. */
+  let recentFrom = tiers.recentFrom
   let timeMs: number | null = null
   let newestMinute = NO_MINUTE
   let keysForgottenOn = 0
   let nowMs = 0
   let late = 0
 
-  /** The cell to add to; -1: the minute is none, or before the horizon. */
+  /**
+   * The cell to add to; -1: the minute is none, or before the horizon. Most of what is counted is of the last days: it is found in its minute without asking
+   * for its tier.
+   */
   function cellOf(of: number, minute: number): number {
-    const cell = cells.at(of, minute)
+    const cell = minute >= recentFrom ? cells.at(of, minute) : tiers.at(of, minute)
     if (cell >= 0 && minute > newestMinute) newestMinute = minute
     return cell
+  }
+
+  /** The same where something is counted already; -1: there is no such cell. */
+  function countedIn(of: number, minute: number): number {
+    return minute >= recentFrom ? cells.find(of, minute) : tiers.find(of, minute)
+  }
+
+  function unlink(): void {
+    if (areLinked) members.clear()
+    areLinked = false
   }
 
   function link(): void {
     if (areLinked) return
     areLinked = true
-    members.clear()
     const of = blankContribution()
     for (let session = 0; session < sessions.size; session++) {
       if (sessions.revision(session) === 0) continue
       sessions.read(session, of)
-      const start = cells.find(of.series, of.started)
+      const start = tiers.locate(of.series, of.started)
       if (start >= 0) members.add(start, STARTED, session)
-      const end = cells.find(of.series, of.ended)
+      const end = tiers.locate(of.series, of.ended)
       if (end >= 0) members.add(end, ENDED, session)
     }
   }
 
+  /** Counts in the cell of a minute, and in the day beside that cell where the minute has been rolled up to its hour. */
+  function tally(cell: number, minute: number, count: number, by: number): void {
+    cells.add(cell, count, by)
+    if (minute >= recentFrom) return
+    const day = tiers.beside(cell)
+    if (day >= 0) cells.add(day, count, Math.max(by, -cells.count(day, count)))
+  }
+
+  function tallyDuration(cell: number, minute: number, byMs: number): void {
+    cells.addDuration(cell, byMs)
+    if (minute >= recentFrom) return
+    const day = tiers.beside(cell)
+    if (day >= 0) cells.addDuration(day, byMs)
+  }
+
   function add(of: Contribution, session: number): void {
-    const start = cellOf(of.series, of.started)
+    const { started, ended, transfer } = of
+    const start = cellOf(of.series, started)
     if (start >= 0) {
-      cells.add(start, COUNT.sessions, 1)
-      cells.add(start, of.containment, 1)
+      tally(start, started, COUNT.sessions, 1)
+      tally(start, started, of.containment, 1)
       members.add(start, STARTED, session)
-    } else if (of.started !== NO_MINUTE) late++
-    const end = of.ended === of.started ? start : cellOf(of.series, of.ended)
+    } else if (started !== NO_MINUTE) late++
+    const end = ended === started ? start : cellOf(of.series, ended)
     if (end >= 0) {
-      cells.add(end, COUNT.sessions_ended, 1)
-      cells.addDuration(end, of.durationMs)
+      tally(end, ended, COUNT.sessions_ended, 1)
+      tallyDuration(end, ended, of.durationMs)
       members.add(end, ENDED, session)
     }
-    const transfer = cellOf(of.series, of.transfer)
-    if (transfer >= 0) cells.add(transfer, COUNT.agent_transfers, 1)
+    const transferred = cellOf(of.series, transfer)
+    if (transferred >= 0) tally(transferred, transfer, COUNT.agent_transfers, 1)
   }
 
   /**
@@ -205,23 +258,24 @@ export function createState(options: StateOptions, reach: Reach = EVERYTHING, bu
    * and no count falls below zero.
    */
   function takeBack(of: Contribution, session: number): void {
-    const start = cells.find(of.series, of.started)
+    const { started, ended, transfer } = of
+    const start = countedIn(of.series, started)
     if (start >= 0) members.remove(start, STARTED, session)
-    if (start >= 0 && take(start, COUNT.sessions)) take(start, of.containment)
-    const end = cells.find(of.series, of.ended)
+    if (start >= 0 && take(start, started, COUNT.sessions)) take(start, started, of.containment)
+    const end = countedIn(of.series, ended)
     if (end >= 0) members.remove(end, ENDED, session)
-    if (end >= 0 && take(end, COUNT.sessions_ended)) {
+    if (end >= 0 && take(end, ended, COUNT.sessions_ended)) {
       // Older versions counted negative durations.
       const counted = of.durationMs < 0 ? of.durationMs : Math.min(of.durationMs, Math.max(0, cells.durationMs(end)))
-      cells.addDuration(end, -counted)
+      tallyDuration(end, ended, -counted)
     }
-    const transfer = cells.find(of.series, of.transfer)
-    if (transfer >= 0) take(transfer, COUNT.agent_transfers)
+    const transferred = countedIn(of.series, transfer)
+    if (transferred >= 0) take(transferred, transfer, COUNT.agent_transfers)
   }
 
-  function take(cell: number, count: number): boolean {
+  function take(cell: number, minute: number, count: number): boolean {
     if (cells.count(cell, count) <= 0) return false
-    cells.add(cell, count, -1)
+    tally(cell, minute, count, -1)
     return true
   }
 
@@ -253,15 +307,19 @@ export function createState(options: StateOptions, reach: Reach = EVERYTHING, bu
   function moveHorizon(toMs: number): void {
     if (toMs <= (timeMs ?? -Infinity)) return
     timeMs = toMs
-    const kept = Math.floor(minuteOf(toMs - retentionMs) / DAY_MINUTES)
+    const dayOf = (ms: number) => Math.floor(minuteOf(ms) / DAY_MINUTES)
     // The first day of the topic's retention may be half gone.
     const held = seriesRetentionMs === Infinity ? -Infinity : Math.ceil(minuteOf(toMs - seriesRetentionMs) / DAY_MINUTES)
-    const next = Math.max(kept, held) * DAY_MINUTES
-    if (next <= horizon) return
-    horizon = next
-    cells.forgetBefore(horizon)
-    sessions.forgetBefore(horizon)
-    areLinked = false
+    const before = tiers.firstMinute
+    tiers.move({
+      minutes: dayOf(toMs - retention.minutesMs),
+      hours: dayOf(toMs - retention.hoursMs),
+      days: Math.max(held, dayOf(toMs - retention.daysMs)),
+    })
+    recentFrom = tiers.recentFrom
+    if (tiers.firstMinute === before) return
+    sessions.forgetBefore(tiers.firstMinute)
+    unlink()
   }
 
   return {
@@ -285,7 +343,7 @@ export function createState(options: StateOptions, reach: Reach = EVERYTHING, bu
       }
       const next = contributionOf(session, NOWHERE)
       const newest = Math.max(next.started, next.ended, next.transfer)
-      if (newest < horizon || newest === NO_MINUTE) {
+      if (newest < tiers.firstMinute || newest === NO_MINUTE) {
         // Nothing of it can be counted: taken back where it still is, and not remembered.
         if (newest !== NO_MINUTE) late++
         if (counts) withdraw(known, key)
@@ -313,13 +371,13 @@ export function createState(options: StateOptions, reach: Reach = EVERYTHING, bu
       if (!isRealTime(message.sent_at, message.observed_at)) return
       const minute = minuteOf(message.sent_at)
       if (minute < reach.messages) return
-      if (minute < horizon) {
+      if (minute < tiers.firstMinute) {
         late++
         return
       }
       const of = series.placeOf(message)
       const sender = messageCount(message.sender)
-      cells.add(cellOf(of, minute), sender, 1)
+      tally(cellOf(of, minute), minute, sender, 1)
       see(2 + sender - COUNT.messages_user, of, message.sent_at)
     },
 
@@ -328,8 +386,8 @@ export function createState(options: StateOptions, reach: Reach = EVERYTHING, bu
       if (!isRealTime(event.occurred_at, event.observed_at)) return
       const minute = minuteOf(event.occurred_at)
       if (minute < reach.events) return
-      if (minute < horizon) late++
-      else cells.add(cellOf(series.placeOf(event), minute), COUNT.events, 1)
+      if (minute < tiers.firstMinute) late++
+      else tally(cellOf(series.placeOf(event), minute), minute, COUNT.events, 1)
     },
 
     firstSeen: () =>
@@ -346,8 +404,13 @@ export function createState(options: StateOptions, reach: Reach = EVERYTHING, bu
       return late
     },
 
+    get retired() {
+      return tiers.retired
+    },
+
     clean() {
       cells.clean()
+      tiers.clean()
       counted.clean()
       changedSessions.clear()
       seen.clear()
@@ -364,6 +427,7 @@ export function createState(options: StateOptions, reach: Reach = EVERYTHING, bu
         counted.forgetBefore(knownMs - rememberMs)
       }
       if (newestMinute !== NO_MINUTE) moveHorizon(Math.min(knownMs, startOfMinute(newestMinute + 1)))
+      if (cells.fit()) unlink()
     },
 
     get timeMs() {
@@ -371,6 +435,25 @@ export function createState(options: StateOptions, reach: Reach = EVERYTHING, bu
     },
 
     restoreTime: moveHorizon,
+
+    get due() {
+      return tiers.due
+    },
+
+    rollUp(mostCells) {
+      if (tiers.due === 0) return
+      link()
+      tiers.rollUp(mostCells)
+    },
+
+    count(of, count, from, until) {
+      let sum = 0
+      for (let minute = from; minute < until; minute++) {
+        const cell = tiers.locate(of, minute)
+        if (cell >= 0 && firstMinute(cells.bucketOf(cell)) === minute) sum += cells.count(cell, count)
+      }
+      return sum
+    },
 
     restoreRecord(key, value, part) {
       const chunk = chunkOfKey(key)
@@ -381,12 +464,12 @@ export function createState(options: StateOptions, reach: Reach = EVERYTHING, bu
       if (value === null) {
         const known = sessions.find(key)
         if (known >= 0) sessions.withdraw(known)
-        areLinked = false
+        unlink()
         return
       }
       const { contribution, told } = readStateRecord(value, series)
       part?.(contribution)
-      areLinked = false
+      unlink()
       const number = sessions.at(key)
       sessions.put(number, contribution)
       if (told) sessions.tellTransfer(number)
@@ -397,8 +480,11 @@ export function createState(options: StateOptions, reach: Reach = EVERYTHING, bu
     restorePoint(point, keep = ALL) {
       const of = series.idOf(point)
       const minute = minuteOf(point.bucket_start)
-      const cell = cellOf(of, minute)
-      if (cell < 0 || cells.revision(cell) >= point.revision) return
+      const { bucket } = point
+      if (minute < 0 || !isBucketSize(bucket)) return
+      if (minute > newestMinute) newestMinute = minute
+      const cell = cells.at(of, bucketOf(bucket, minute))
+      if (cells.revision(cell) >= point.revision) return
       const ofSessions = [
         point.sessions,
         point.sessions_self_service,
@@ -414,8 +500,26 @@ export function createState(options: StateOptions, reach: Reach = EVERYTHING, bu
         ...ofMessages.map(n => (keep.messages ? n : 0)),
         keep.events ? point.events : 0,
       ]
-      areLinked = false
+      unlink()
       cells.restore(cell, point.revision, counts, keep.sessions ? point.duration_ms : 0)
+    },
+
+    restoreWithdrawal({ seriesKey, startMs, bucket }) {
+      const of = series.idOfKey(seriesKey)
+      const minute = minuteOf(startMs)
+      if (minute < 0) return
+      const first = bucket === '1h' ? Math.floor(minute / DAY_MINUTES) * DAY_MINUTES : minute
+      const hours = bucket === '1h' ? DAY_HOURS : 1
+      unlink()
+      for (let hour = 0; hour < hours; hour++) {
+        const cell = cells.find(of, bucketOf(bucket, first + hour * HOUR_MINUTES))
+        if (cell >= 0) cells.remove(cell)
+      }
+    },
+
+    restoredPoints() {
+      tiers.restored()
+      recentFrom = tiers.recentFrom
     },
 
     compare(key, value) {

@@ -26,7 +26,7 @@ export async function rebuildCommand(argv: string[], io: Io): Promise<number> {
       names,
       partitions: config.topics.partitions,
       groupId: config.aggregator.groupId,
-      retentionMs: config.aggregator.retentionMs,
+      retention: config.aggregator.retention,
       includeTest: config.aggregator.includeTest,
       maxSeries: config.aggregator.maxSeries,
       fromMs,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { type Budget, budgetsOf } from '../../src/aggregate/budget.ts'
-import { blankContribution, COUNT, startOfMinute } from '../../src/aggregate/contribution.ts'
+import { sizeOf, startOf } from '../../src/aggregate/buckets.ts'
+import { blankContribution, COUNT } from '../../src/aggregate/contribution.ts'
 import { chunkKey } from '../../src/aggregate/counted.ts'
 import { createSeriesTable, seriesKey } from '../../src/aggregate/series.ts'
 import { stateRecordBytes, writeStateRecord } from '../../src/aggregate/state-record.ts'
@@ -170,8 +171,10 @@ interface Topics {
 
 const newTopics = (): Topics => ({ points: new Map(), contributions: new Map() })
 
+const KEPT_MS = 400 * DAY_MS
+
 function newState(of: Budget): PartitionState {
-  const state = createState({ retentionMs: 400 * DAY_MS }, undefined, of)
+  const state = createState({ retention: { minutesMs: KEPT_MS, hoursMs: KEPT_MS, daysMs: KEPT_MS } }, undefined, of)
   state.restoreTime(NOON)
   state.setTime({ clockMs: NOON, publishedMs: NOON })
   return state
@@ -189,12 +192,13 @@ function count(state: PartitionState, step: Step): void {
 /** What changed in the state, as one transaction leaves it on the topics. */
 function publish(topics: Topics, state: PartitionState): void {
   for (const cell of state.cells.dirty()) {
-    const revision = state.cells.raiseRevision(cell)
+    const revision = state.cells.revision(cell) + 1
     const { key, ...series } = state.series.get(state.cells.seriesOf(cell))
-    const bucket_start = startOfMinute(state.cells.minuteOf(cell))
+    const bucket = state.cells.bucketOf(cell)
+    const bucket_start = startOf(bucket)
     const valueOf = (m: Measure) => (m === 'duration_ms' ? state.cells.durationMs(cell) : state.cells.count(cell, COUNT[m]))
     const measures = Object.fromEntries(MEASURES.map(m => [m, valueOf(m)])) as Record<Measure, number>
-    topics.points.set(`${key}@${bucket_start}`, { ...series, bucket_start, revision, ...measures })
+    topics.points.set(`${key}@${bucket_start}`, { ...series, bucket: sizeOf(bucket), bucket_start, revision, ...measures })
   }
   for (const [session, key] of state.changedSessions) {
     if (state.sessions.revision(session) === 0) {
@@ -217,6 +221,7 @@ function restart({ points, contributions }: Topics, of: Budget): PartitionState 
   for (const [key, value] of contributions) state.restoreRecord(Buffer.from(key), value)
   state.restored()
   for (const point of points.values()) state.restorePoint(point)
+  state.restoredPoints()
   state.forgetSeen()
   return state
 }
@@ -225,6 +230,7 @@ function restart({ points, contributions }: Topics, of: Budget): PartitionState 
 function rebuilt({ points }: Topics, of: Budget, steps: readonly Step[]): Topics {
   const state = newState(of)
   for (const point of points.values()) state.restorePoint(point, { sessions: false, messages: false, events: false })
+  state.restoredPoints()
   const newest = newestOf(steps)
   for (const record of newest.values()) count(state, { kind: 'session', record })
   for (const kind of ['message', 'event'] as const) for (const step of steps) if (step.kind === kind) count(state, step)

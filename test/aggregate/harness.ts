@@ -32,6 +32,8 @@ export interface Harness {
   feedRaw(topic: string, partition: number, records: readonly WriteRecord[]): Promise<void>
   /** Until the aggregator has passed all that was fed, told by its own offsets. */
   caughtUp(): Promise<void>
+  /** Every record of the series topic, oldest first by partition; null: the point of this key is withdrawn. */
+  records(): Promise<{ key: string; point: SeriesPoint | null }[]>
   /** Every point on the series topic, oldest first by partition. */
   points(): Promise<SeriesPoint[]>
   /** The series topic as a table; fails when the revisions of a point do not rise strictly. */
@@ -99,16 +101,16 @@ export async function harness(stack: { brokers: string; registry: string }, part
     else newest.set(item.record.session_key, item.record)
   }
 
-  async function points(): Promise<SeriesPoint[]> {
-    const values: Buffer[] = []
+  async function records(): Promise<{ key: string; point: SeriesPoint | null }[]> {
+    const read: { key: string; value: Buffer | null }[] = []
     for (let partition = 0; partition < partitions; partition++) {
-      await kafka.readToEnd({ topic: names.series, partition }, ({ value }) => {
-        if (value !== null) values.push(value)
-      })
+      await kafka.readToEnd({ topic: names.series, partition }, ({ key, value }) => read.push({ key: String(key), value }))
     }
-    await decoder.prepare(values)
-    return values.map(value => decoder.decode(value))
+    await decoder.prepare(read.map(({ value }) => value))
+    return read.map(({ key, value }) => ({ key, point: value && decoder.decode(value) }))
   }
+
+  const points = async () => (await records()).flatMap(({ point }) => (point === null ? [] : [point]))
 
   return {
     kafka,
@@ -164,6 +166,7 @@ export async function harness(stack: { brokers: string; registry: string }, part
       stop.abort()
     },
 
+    records,
     points,
 
     spoilt(point) {

@@ -69,11 +69,25 @@ test('a fetch that brought nothing but markers makes a batch too, after the ling
   expect(await batch).toEqual([{ topic: 't', partition: 0, records: [], next: 0, high: 0 }])
 })
 
+test('with patience, a batch is empty when nothing has come for so long, and what comes later is in the next', async () => {
+  const { clock, tail, intake } = begin()
+  const batch = intake.next(100)
+  await clock.asleep(1)
+  await clock.advance(100)
+  expect(await batch).toEqual([])
+  tail.give(1)
+  const next = intake.next(100)
+  await clock.asleep(1)
+  await clock.advance(250)
+  expect(offsets(await next)).toEqual([1])
+})
+
 test('stopping ends it, and what the tail throws is passed on', async () => {
   const stopped = begin()
   const waiting = stopped.intake.next()
   stopped.stop.abort()
   expect(await waiting).toBeNull()
+  expect(await stopped.intake.next(100)).toBeNull()
 
   const failed = begin()
   const failing = failed.intake.next()

@@ -12,7 +12,7 @@ import { makeEvent, makeSession, random } from './make.ts'
 
 const DAY = 86_400_000
 const FROM = Date.parse('2026-11-01T05:00:00Z')
-const KEPT = { retentionMs: Infinity }
+const KEPT = { retention: { minutesMs: Infinity, hoursMs: Infinity, daysMs: Infinity } }
 const names = topicNames('colloquy')
 
 const ATTRIBUTES = {

@@ -126,3 +126,28 @@ export function tableOf(
   }
   return table
 }
+
+type Merged = [durations: [string, number][] | null, users: string[] | null]
+
+/** A table of minutes as one of hours or days, in UTC. */
+export function coarser(table: Table, size: '1m' | '1h' | '1d'): Table {
+  if (size === '1m') return table
+  const rolled: Record<string, { row: number[]; durations: Map<string, number> | null; users: Set<string> | null }> = {}
+  for (const [at, cells] of Object.entries(table)) {
+    const start = at.lastIndexOf('@') + 1
+    const time = at.slice(start)
+    const key = at.slice(0, start) + (size === '1h' ? `${time.slice(0, 13)}:00:00.000Z` : `${time.slice(0, 10)}T00:00:00.000Z`)
+    const into = (rolled[key] ??= { row: MEASURES.map(() => 0), durations: null, users: null })
+    const [durations, users] = JSON.parse(String(cells.at(-1))) as Merged
+    for (const [i] of MEASURES.entries()) into.row[i] = (into.row[i] ?? 0) + Number(cells[i])
+    if (durations !== null) into.durations ??= new Map()
+    for (const [bin, n] of durations ?? []) into.durations?.set(bin, (into.durations.get(bin) ?? 0) + n)
+    if (users !== null) into.users = new Set([...(into.users ?? []), ...users])
+  }
+  return Object.fromEntries(
+    Object.entries(rolled).map(([key, { row, durations, users }]) => [
+      key,
+      [...row, textOf({ durations: durations && Object.fromEntries(durations), users: users && [...users].toSorted() })],
+    ]),
+  )
+}

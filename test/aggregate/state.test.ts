@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { blankContribution, COUNT, minuteOf, startOfMinute } from '../../src/aggregate/contribution.ts'
+import { sizeOf, startOf } from '../../src/aggregate/buckets.ts'
+import { blankContribution, COUNT, minuteOf } from '../../src/aggregate/contribution.ts'
 import { chunkKey, createCounted } from '../../src/aggregate/counted.ts'
 import { stateRecordBytes, writeStateRecord } from '../../src/aggregate/state-record.ts'
 import type { PartitionState, RestoredPoint } from '../../src/aggregate/state.ts'
@@ -17,7 +18,9 @@ const copyOf = (bytes: Buffer | null) => bytes && Buffer.from(bytes)
 
 /** The state's cells as the points that would be published. */
 function pointsOf(state: PartitionState): Published[] {
-  return Array.from({ length: state.cells.size }, (_, cell) => {
+  const held: number[] = []
+  state.cells.each(cell => held.push(cell))
+  return held.map(cell => {
     const { key, ...series } = state.series.get(state.cells.seriesOf(cell))
     const measures = MEASURES.map(m => [
       m,
@@ -26,7 +29,8 @@ function pointsOf(state: PartitionState): Published[] {
     return {
       series_key: key,
       ...series,
-      bucket_start: startOfMinute(state.cells.minuteOf(cell)),
+      bucket_start: startOf(state.cells.bucketOf(cell)),
+      bucket: sizeOf(state.cells.bucketOf(cell)),
       revision: state.cells.revision(cell),
       ...(Object.fromEntries(measures) as Record<(typeof MEASURES)[number], number>),
       duration_sketch: copyOf(state.sketches.durations(cell)),
@@ -53,15 +57,23 @@ function publishTo(topic: Map<string, Buffer>, state: PartitionState): void {
     if (value === null) topic.delete(chunk)
     else topic.set(chunk, value)
   }
-  for (const cell of state.cells.dirty()) state.cells.raiseRevision(cell)
   state.clean()
 }
 
+/** Minutes are kept so long, and nothing else. */
+const kept = (ms: number) => ({ minutesMs: ms, hoursMs: ms, daysMs: ms })
+
 function newState(nowMs = T('12:00:00'), retentionMs = 400 * DAY_MS): PartitionState {
-  const state = createState({ retentionMs })
+  const state = createState({ retention: kept(retentionMs) })
   state.restoreTime(nowMs)
   tell(state, nowMs)
   return state
+}
+
+/** What is due to go, goes. */
+function endDue(state: PartitionState): void {
+  state.rollUp(Infinity)
+  state.clean()
 }
 
 /** All three clocks say the same, as far as a vendor has said anything. */
@@ -73,6 +85,7 @@ function restart(topic: ReadonlyMap<string, Buffer>, state: PartitionState | nul
   for (const [k, value] of topic) restored.restoreRecord(Buffer.from(k), value)
   restored.restored()
   for (const point of state === null ? [] : pointsOf(state)) restored.restorePoint(point)
+  restored.restoredPoints()
   return restored
 }
 
@@ -173,7 +186,7 @@ describe('a session counts', () => {
   })
 
   test('also when it is of a test, where tests are to be counted', () => {
-    const state = createState({ retentionMs: 400 * DAY_MS, includeTest: true })
+    const state = createState({ retention: kept(400 * DAY_MS), includeTest: true })
     state.restoreTime(NOON)
     tell(state, NOON)
     state.session(key(base), session({ ended_at: null, is_test: true }))
@@ -236,7 +249,7 @@ describe('a message and an event count', () => {
 
   test('again when they are published anew after the topic has forgotten them', () => {
     const topic = new Map<string, Buffer>()
-    const state = createState({ retentionMs: 400 * DAY_MS, rememberMs: 14 * DAY_MS })
+    const state = createState({ retention: kept(400 * DAY_MS), rememberMs: 14 * DAY_MS })
     for (let i = 0; i < 300; i++) state.message(message({ message_key: `k${i}` }), NOON)
     publishTo(topic, state)
     tell(state, NOON + 13 * DAY_MS)
@@ -424,7 +437,11 @@ test.each(Array.from({ length: 300 }, (_, i) => i + 1))(
 
 describe('the horizon', () => {
   const early = { started_at: T('10:00:00') - 3 * DAY_MS, ended_at: null, observed_at: T('10:00:00') - 3 * DAY_MS }
-  const has = (state: PartitionState) => state.cells.size
+  /** What is not due to go. */
+  const has = (state: PartitionState) => {
+    endDue(state)
+    return state.cells.size
+  }
 
   test.each([
     ['the local clock alone', { clockMs: NOON + 9_000 * DAY_MS, publishedMs: NOON }],
@@ -434,7 +451,7 @@ describe('the horizon', () => {
       { clockMs: NOON + 9_000 * DAY_MS, publishedMs: NOON + 9_000 * DAY_MS },
     ],
   ])('is not moved by %s', (_, times) => {
-    const state = createState({ retentionMs: 5 * DAY_MS })
+    const state = createState({ retention: kept(5 * DAY_MS) })
     state.session(Buffer.from('early'), session(early))
     state.session(key(base), session())
     state.clean()
@@ -445,7 +462,7 @@ describe('the horizon', () => {
   })
 
   test('is not moved by a vendor and a local clock that are wrong together, nor are counted keys forgotten', () => {
-    const state = createState({ retentionMs: 5 * DAY_MS, rememberMs: 14 * DAY_MS })
+    const state = createState({ retention: kept(5 * DAY_MS), rememberMs: 14 * DAY_MS })
     const aheadMs = NOON + 365 * DAY_MS
     for (let i = 0; i < 300; i++) state.event(event({ event_key: `${i}`, occurred_at: T('10:00:00') - 2 * DAY_MS }), NOON)
     state.event(event({ event_key: 'ahead', occurred_at: aheadMs, observed_at: aheadMs }), NOON)
@@ -457,7 +474,7 @@ describe('the horizon', () => {
   })
 
   test('moves when all three agree', () => {
-    const state = createState({ retentionMs: 2 * DAY_MS })
+    const state = createState({ retention: kept(2 * DAY_MS) })
     state.session(Buffer.from('early'), session(early))
     state.session(key(base), session())
     state.clean()
@@ -466,12 +483,12 @@ describe('the horizon', () => {
   })
 
   test('lies inside what the series topic keeps, also on its first day', () => {
-    const state = createState({ retentionMs: 3 * DAY_MS, seriesRetentionMs: 3 * DAY_MS })
+    const state = createState({ retention: kept(3 * DAY_MS), seriesRetentionMs: 3 * DAY_MS })
     state.restoreTime(NOON)
     // The topic may have dropped what is older than noon three days ago.
     for (const [i, hours] of [71, 59].entries())
       state.event(event({ event_key: `${i}`, occurred_at: NOON - hours * 3_600_000 }), NOON)
-    expect([state.late, has(state)]).toEqual([1, 1])
+    expect([state.late, state.cells.size]).toEqual([1, 1])
   })
 })
 
@@ -483,6 +500,7 @@ describe('retention', () => {
       state.session(Buffer.from(`s${day}`), session({ started_at, ended_at: null, observed_at: started_at }))
       state.clean()
       tell(state, started_at)
+      endDue(state)
     }
     expect(state.cells.size).toBe(31) // 30 days and the day in hand: the horizon moves by whole days
     expect(state.sessions.size).toBe(state.cells.size)
@@ -504,6 +522,7 @@ describe('retention', () => {
     state.session(key(base), session())
     state.clean()
     state.restoreTime(T('12:00:00') + DAY_MS)
+    endDue(state)
     expect(state.sessions.size).toBe(1)
     state.session(key(base), session({ revision: 2, ended_at: null }))
     expect(counted(state)).toEqual({ '10:00': { sessions: 1, sessions_self_service: 1 } })
@@ -570,6 +589,7 @@ describe('points are restored', () => {
     channel: 'web',
     language: '',
     bucket_start: T('10:00:00'),
+    bucket: '1m',
     revision,
     sessions,
   })

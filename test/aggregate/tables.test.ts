@@ -1,41 +1,107 @@
 import { expect, test } from 'vitest'
+import { bucketOf, DAY_MINUTES, dayOf, minutesIn, sizeOf, startOf } from '../../src/aggregate/buckets.ts'
 import { createCells } from '../../src/aggregate/cells.ts'
 import { blankContribution, USER } from '../../src/aggregate/contribution.ts'
 import { hash128 } from '../../src/aggregate/hash.ts'
 import { createRemembered } from '../../src/aggregate/remembered.ts'
 import { createSeriesTable, seriesKey, seriesParts } from '../../src/aggregate/series.ts'
+import { pointKey, readPointKey } from '../../src/point-key.ts'
 import { random } from './make.ts'
 
-test('cells hold what a plain map holds, through growth and forgetting', () => {
+test('cells hold what a plain map holds, through growth, removal and shrinking', () => {
   const r = random(7)
   const cells = createCells(16)
   const plain = new Map<string, number>()
-  for (let horizon = 0; horizon < 5000; horizon += 1000) {
-    cells.forgetBefore(horizon)
-    for (const at of plain.keys()) if (Number(at.split('/')[1]) < horizon) plain.delete(at)
+  for (let from = 0; from < 5000; from += 1000) {
+    cells.each(cell => {
+      const at = `${cells.seriesOf(cell)}/${cells.bucketOf(cell)}`
+      if (cells.bucketOf(cell) >= from && r.chance(0.7)) return
+      cells.remove(cell)
+      plain.delete(at)
+    })
+    if (r.chance(0.5)) cells.fit()
     for (let i = 0; i < 5000; i++) {
-      const [series, minute] = [r.int(50), horizon + r.int(2000)]
-      cells.add(cells.at(series, minute), 3, 1)
-      plain.set(`${series}/${minute}`, (plain.get(`${series}/${minute}`) ?? 0) + 1)
+      const [series, bucket] = [r.int(50), (from + r.int(2000)) * (r.chance(0.1) ? -1 : 1)]
+      cells.add(cells.at(series, bucket), 3, 1)
+      plain.set(`${series}/${bucket}`, (plain.get(`${series}/${bucket}`) ?? 0) + 1)
     }
     expect(new Set(cells.dirty()).size).toBe(cells.dirty().length)
     cells.clean()
-    const held = Array.from(
-      { length: cells.size },
-      (_, c) => [`${cells.seriesOf(c)}/${cells.minuteOf(c)}`, cells.count(c, 3)] as const,
-    )
-    expect(new Map(held)).toEqual(plain)
+    const held = new Map<string, number>()
+    cells.each(cell => held.set(`${cells.seriesOf(cell)}/${cells.bucketOf(cell)}`, cells.count(cell, 3)))
+    expect([held, cells.size]).toEqual([plain, plain.size])
+    const wrong = [...plain].filter(([at, n]) => {
+      const [series, bucket] = at.split('/').map(Number) as [number, number]
+      return cells.count(cells.find(series, bucket), 3) !== n || cells.find(series + 50, bucket) !== -1
+    })
+    expect(wrong).toEqual([])
   }
 })
 
-test('a cell that was forgotten leaves nothing behind in the place it had', () => {
+test('a cell that was removed leaves nothing behind in the place it had', () => {
   const cells = createCells(16)
-  for (let minute = 0; minute < 10; minute++) cells.raiseRevision(cells.at(1, minute))
-  cells.forgetBefore(8)
-  expect(cells.at(1, 5)).toBe(-1)
+  for (let minute = 0; minute < 10; minute++) {
+    const cell = cells.at(1, minute)
+    cells.add(cell, 0, 7)
+    cells.addDuration(cell, 7)
+  }
+  cells.clean()
+  for (let minute = 0; minute < 8; minute++) cells.remove(cells.find(1, minute))
+  expect(cells.find(1, 5)).toBe(-1)
   const fresh = cells.at(1, 20)
   expect([cells.revision(fresh), cells.count(fresh, 0), cells.durationMs(fresh)]).toEqual([0, 0, 0])
+  expect([cells.size, cells.revision(cells.find(1, 9))]).toEqual([3, 1])
 })
+
+test('the table gives memory back when three quarters of it are free, and holds what it held', () => {
+  const cells = createCells(16)
+  for (let minute = 0; minute < 1000; minute++) cells.add(cells.at(1, minute), 0, minute)
+  cells.clean()
+  const before = cells.bytes
+  expect(cells.fit()).toBe(false)
+  for (let minute = 0; minute < 900; minute++) cells.remove(cells.find(1, minute))
+  expect([cells.fit(), cells.bytes < before / 3, cells.size]).toEqual([true, true, 100])
+  expect(cells.count(cells.find(1, 950), 0)).toBe(950)
+})
+
+test('a bucket says its size, its start and its day again', () => {
+  const minute = Math.floor(Date.parse('2026-11-30T23:59:00Z') / 60_000)
+  const shown = (['1m', '1h', '1d'] as const).map(size => {
+    const bucket = bucketOf(size, minute)
+    return [sizeOf(bucket), new Date(startOf(bucket)).toISOString(), minutesIn(bucket), dayOf(bucket) * DAY_MINUTES <= minute]
+  })
+  expect(shown).toEqual([
+    ['1m', '2026-11-30T23:59:00.000Z', 1, true],
+    ['1h', '2026-11-30T23:00:00.000Z', 60, true],
+    ['1d', '2026-11-30T00:00:00.000Z', 1440, true],
+  ])
+})
+
+test.each([
+  ['v|a|b|web|', '1m', 'v|a|b|web|@2026-11-30T10:00:00.000Z'],
+  ['v|a|b@1h|web|', '1h', 'v|a|b@1h|web|@2026-11-30T10:00:00.000Z@1h'],
+  ['v|a|b|web|x@1d', '1m', 'v|a|b|web|x@1d@2026-11-30T10:00:00.000Z'],
+  ['v|a|b|web|', '1d', 'v|a|b|web|@2026-11-30T10:00:00.000Z@1d'],
+] as const)('the key of a point of %s in %s is %s, and says its parts again', (seriesKey, bucket, key) => {
+  const startMs = Date.parse('2026-11-30T10:00:00Z')
+  expect(pointKey(seriesKey, startMs, bucket)).toBe(key)
+  expect(readPointKey(key)).toEqual({ seriesKey, startMs, bucket })
+})
+
+test('keys of points of one hour, of many and of years far away are as a date is written', () => {
+  const r = random(9)
+  const starts = Array.from({ length: 500 }, () => r.pick([0, 1_795_000_000_000, 100_000_000_000_000]) + r.int(200) * 60_000)
+  const wrong = starts.filter(
+    ms =>
+      pointKey('s', Math.floor(ms / 60_000) * 60_000, '1m') !== `s@${new Date(Math.floor(ms / 60_000) * 60_000).toISOString()}`,
+  )
+  expect(wrong).toEqual([])
+})
+
+test.each(['', 'v|a|b|web|', 'v|a|b|web|@', 'v|a|b|web|@yesterday', 'v|a|b|web|@2026-11-30T10:00:00.000Z@1w'])(
+  '%j is no key of a point',
+  key => expect(readPointKey(key)).toBeNull(),
+)
 
 test('a million sessions take well under 200 MB, and each is found again', () => {
   const sessions = createRemembered()

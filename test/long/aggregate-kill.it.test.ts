@@ -6,6 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, inject, test } from 'vitest'
 import type { Harness, Item } from '../aggregate/harness.ts'
 import { harness } from '../aggregate/harness.ts'
+import type { AggregatorParts } from '../../src/aggregate/run.ts'
+import { compared, createSeriesReader } from '../aggregate/series-reader.ts'
 import { makeEvent, makeMessage, makeSession, type Random, random } from '../aggregate/make.ts'
 
 const script = fileURLToPath(new URL('../aggregate/child.ts', import.meta.url))
@@ -24,8 +26,8 @@ interface Child {
   kill(): Promise<void>
 }
 
-function child(h: Harness): Child {
-  const options = { groupId: h.names.series, lingerMs: 5, maxRecords: 60, sessionTimeoutMs: 1_000 }
+function child(h: Harness, more: Partial<AggregatorParts['options']> = {}): Child {
+  const options = { groupId: h.names.series, lingerMs: 5, maxRecords: 60, sessionTimeoutMs: 1_000, ...more }
   const args = JSON.stringify({ ...inject('stack'), names: h.names, options })
   const process_: ChildProcess = spawn(process.execPath, [script, args], { stdio: ['pipe', 'pipe', 'inherit'] })
   const ended = new Promise<void>(resolve => process_.once('exit', () => resolve()))
@@ -53,22 +55,29 @@ function child(h: Harness): Child {
   return made
 }
 
-/** Feeds until stopped, so that there is input whenever a process dies. */
-function feeding(h: Harness, r: Random): { stop(): Promise<void> } {
+/** Keys of messages and events are those of their feed. */
+let feeds = 0
+
+/** Two hours of records. */
+const early = () => ({ fromMs: Date.parse('2026-11-01T00:00:00Z'), spanMs: 7_200_000 })
+
+/** Feeds until stopped, so that there is input whenever a process dies. @param when Says in which time the next transaction's records happened. */
+function feeding(h: Harness, r: Random, when: () => { fromMs: number; spanMs: number } = early): { stop(): Promise<void> } {
+  const feed = ++feeds
   const stopping = new AbortController()
   const revisions = new Map<string, number>()
   const before: Item[] = []
   async function run(): Promise<void> {
     for (let i = 0; !stopping.signal.aborted; i++) {
+      const { fromMs: at, spanMs } = when()
       const items: Item[] = Array.from({ length: 1 + r.int(60) }, (_, j) => {
         const id = `s${r.int(3_000)}`
         const revision = (revisions.get(id) ?? 0) + 1
-        const at = Date.parse('2026-11-01T00:00:00Z')
-        if (j % 3 === 1) return { kind: 'message', record: makeMessage(r, `${i}-${j}`, at, 7_200_000) }
-        if (j % 3 === 2) return { kind: 'event', record: makeEvent(r, `${i}-${j}`, at, 7_200_000) }
+        if (j % 3 === 1) return { kind: 'message', record: makeMessage(r, `${feed}-${i}-${j}`, at, spanMs) }
+        if (j % 3 === 2) return { kind: 'event', record: makeEvent(r, `${feed}-${i}-${j}`, at, spanMs) }
         // Now and then the numbering of a session begins anew.
         revisions.set(id, r.chance(0.1) ? 0 : revision)
-        return { kind: r.chance(0.05) ? 'withdrawal' : 'session', record: makeSession(r, id, revision, at, 7_200_000) }
+        return { kind: r.chance(0.05) ? 'withdrawal' : 'session', record: makeSession(r, id, revision, at, spanMs) }
       })
       const counting = items.filter(({ kind }) => kind === 'message' || kind === 'event')
       await h.feed([...items, ...counting.flatMap(() => (before.length > 0 && r.chance(0.3) ? [r.pick(before)] : []))])
@@ -121,4 +130,54 @@ describe('killed with SIGKILL', () => {
     await h.caughtUp()
     expect(await h.table()).toEqual(h.expected())
   }, 120_000)
+
+  test('around roll-ups, every minute, hour and day is that of a recount, and each instant is in one of them', async () => {
+    const h = await start()
+    const r = random(23)
+    const DAY_MS = 24 * 3_600_000
+    const nowMs = Date.now()
+    const today = Math.floor(nowMs / DAY_MS) * DAY_MS
+    const retention = { minutesMs: DAY_MS, hoursMs: 3 * DAY_MS, daysMs: 30 * DAY_MS }
+    const options = { retention, rollUpCells: 100 }
+    // Six days come in as minutes, one after the other, while time stands still.
+    let days = 6
+    const filling = feeding(h, r, () => ({ fromMs: today - days-- * DAY_MS, spanMs: DAY_MS }))
+    await expect.poll(() => days, { timeout: 60_000 }).toBeLessThan(3)
+    await filling.stop()
+    const filler = child(h, { ...options, retention: { minutesMs: 30 * DAY_MS, hoursMs: 30 * DAY_MS, daysMs: 30 * DAY_MS } })
+    await h.caughtUp()
+    await filler.kill()
+    const rolledUp = async () => (await h.records()).filter(({ key, point }) => point === null && key.endsWith('Z')).length
+    expect(await rolledUp()).toBe(0)
+
+    // Then it is today, with late revisions of all those days.
+    const feed = feeding(h, r, () =>
+      r.chance(0.5) ? { fromMs: nowMs - 3_600_000, spanMs: 3_600_000 } : { fromMs: today - 6 * DAY_MS, spanMs: 6 * DAY_MS },
+    )
+    const seen: number[] = []
+    for (let life = 0; life < 6; life++) {
+      const running = child(h, options)
+      await running.transactions(1)
+      await sleep(randomInt(0, 400))
+      await running.kill()
+      seen.push(await rolledUp())
+    }
+    await feed.stop()
+    child(h, options)
+    await h.caughtUp()
+    const horizons = { '1m': today - DAY_MS, '1h': today - 3 * DAY_MS, '1d': today - 30 * DAY_MS }
+    const left = async () =>
+      [...new Map((await h.records()).map(({ key, point }) => [key, point]))].filter(
+        ([, point]) => point !== null && point.bucket_start < horizons[point.bucket as '1m'],
+      ).length
+    await expect.poll(left, { timeout: 60_000 }).toBe(0)
+    expect(seen[0], 'the first was killed in the middle of rolling up').toBeLessThan(seen.at(-1) ?? 0)
+
+    const reader = createSeriesReader()
+    for (const { key, point } of await h.records()) reader.apply(key, point)
+    expect(reader.disagreements()).toEqual([])
+    const { shown, should } = compared(reader, h.expected(), 0)
+    expect(shown).toEqual(should)
+    expect(new Set([...shown.values()].map(({ form }) => form))).toEqual(new Set(['minutes', 'hours', 'day']))
+  }, 600_000)
 })

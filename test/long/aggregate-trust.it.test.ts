@@ -225,12 +225,12 @@ test('whoever writes offsets beside the owner makes it read its state again inst
 describe('refuses', () => {
   test('a retention that is longer than that of the series topic, and says what to do', async () => {
     const h = await start(1)
-    const running = aggregate(h, { retentionMs: 1826 * 24 * HOUR_MS })
+    const running = aggregate(h, { retention: { daysMs: 1826 * 24 * HOUR_MS } })
     await expect(running.done).rejects.toMatchObject({
       code: 'TOPIC_MISMATCH',
-      message: expect.stringContaining('set aggregator.retention to 1825d or less') as string,
+      message: expect.stringContaining('set aggregator.retention.days to 1825d or less') as string,
     })
-    await isReady(aggregate(h, { retentionMs: 1825 * 24 * HOUR_MS }))
+    await isReady(aggregate(h, { retention: { daysMs: 1825 * 24 * HOUR_MS } }))
   })
 
   test('to count when the offsets are lost: history is not turned into zeros, and rebuild is the cure', async () => {

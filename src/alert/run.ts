@@ -243,7 +243,8 @@ function startWatch(
       signal,
       fields: ['series_key', ...LEVELS, 'bucket_start', 'bucket', ...measuresOf(parts.options.rules)],
       onPoint: point => intake.put(point),
-      onRemoved: (seriesKey, bucketStartMs) => intake.remove(seriesKey, bucketStartMs),
+      // What was rolled up stays learnt, and what has ended is forgotten as it ages.
+      onRemoved() {},
       onInvalid() {},
       onBatch() {
         intake.look(follower)
@@ -407,7 +408,6 @@ function createPace(): Pace {
 
 interface Intake {
   put(point: PointOf): void
-  remove(seriesKey: string, bucketStartMs: number): void
   /** Looks at the marks again where they have changed. */
   look(follower: Follower): void
   /** The bots of which there is any minute, by bot key. */
@@ -456,19 +456,17 @@ function createIntake(parts: AlerterParts, judgeOf: (vendor: string) => Judge | 
       reading = readingOf(watermarks, parts.options.rules)
     },
     put(point) {
-      // Hours and days are sums of minutes that were judged long ago.
-      if (point.bucket !== '1m') return
+      // Days say nothing of the hour of the week.
+      if (point.bucket !== '1m' && point.bucket !== '1h') return
       const judge = judgeOf(point.vendor)
       if (judge === undefined) return
       const key = keyOf(point)
       const values = Object.fromEntries(
         measures.map(measure => [measure, reading?.isUntold(key, measure) === true ? null : (point[measure] ?? 0)]),
       )
-      judge.put({ ...key, bucket_start: point.bucket_start, values })
-    },
-    remove(seriesKey, bucketStartMs) {
-      const key = keys.get(seriesKey)
-      if (key !== undefined && Number.isFinite(bucketStartMs)) judgeOf(key.vendor)?.remove(key, bucketStartMs)
+      const taken = { ...key, bucket_start: point.bucket_start, values }
+      if (point.bucket === '1m') judge.put(taken)
+      else judge.putHour(taken)
     },
   }
 }

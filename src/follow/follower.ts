@@ -40,8 +40,8 @@ export interface FollowerOptions<F extends keyof SeriesPoint> {
   readonly fields: readonly F[]
   /** A point in the order of its partition, repetitions and older revisions among them. */
   onPoint(point: Pick<SeriesPoint, F>): void
-  /** A point was withdrawn (a null value). */
-  onRemoved(seriesKey: string, bucketStartMs: number): void
+  /** The null of a point: it was rolled up, or its time has ended. `bucket` is its length, as in `SeriesPoint`. */
+  onRemoved(seriesKey: string, bucketStartMs: number, bucket: string): void
   /** A record that could not be read; it has been logged and is passed over. */
   readonly onInvalid: (topic: string) => void
   /** Called when progress has been read once, before the first point, and after each batch. */
@@ -211,9 +211,8 @@ function createIntake<F extends keyof SeriesPoint>(options: FollowerOptions<F>, 
       options.onPoint(points.decode(record.value))
       return
     }
-    const key = record.key?.toString() ?? ''
-    const at = key.lastIndexOf('@')
-    options.onRemoved(key.slice(0, at), Date.parse(key.slice(at + 1)))
+    const { seriesKey, bucketStartMs, bucket } = pointOfKey(record.key?.toString() ?? '')
+    if (Number.isFinite(bucketStartMs)) options.onRemoved(seriesKey, bucketStartMs, bucket)
   }
 
   function takeProgress(record: ReadRecord): void {
@@ -261,6 +260,12 @@ function createIntake<F extends keyof SeriesPoint>(options: FollowerOptions<F>, 
       first = null
     },
   }
+}
+
+/** What a key of the series topic names: `series_key@bucket_start` is a minute, with `@1h` or `@1d` behind it an hour or a day. A series key may have any of these signs. */
+export function pointOfKey(key: string): { seriesKey: string; bucketStartMs: number; bucket: string } {
+  const [, seriesKey = '', start = '', bucket = '1m'] = /^(.*)@(\d{4}-[^@]*)(?:@(1[hd]))?$/su.exec(key) ?? []
+  return { seriesKey, bucketStartMs: Date.parse(start), bucket }
 }
 
 /** Reads what can be read; a record that cannot be is logged, counted and passed over. */

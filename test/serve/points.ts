@@ -1,5 +1,6 @@
 import { MEASURES, type Measure, type SeriesPoint } from '../../src/records.ts'
 import type { Completeness } from '../../src/serve/reading.ts'
+import type { SeriesSnapshot, SeriesStore } from '../../src/serve/store.ts'
 
 export const T = (iso: string): number => Date.parse(iso)
 
@@ -25,6 +26,8 @@ export function point(of: Partial<SeriesPoint> & { at: string | number }): Serie
 /** Streams as the server believes them: each with its account and what it has read. */
 export function completenessOf(
   ...streams: {
+    /** Empty: it stands for source partitions that are not known yet. */
+    stream?: string
     vendor?: string
     account?: string
     bot_id?: string | null
@@ -41,7 +44,8 @@ export function completenessOf(
         .filter(({ feeds = kind, tells = true }) =>
           kind === 'transfer' ? tells && (feeds === kind || feeds === 'session') : feeds === kind,
         )
-        .map(({ vendor = 'botmaker', account = 'acme', bot_id = null, covered, completeUntil }) => ({
+        .map(({ stream = 'conversations', vendor = 'botmaker', account = 'acme', bot_id = null, covered, completeUntil }) => ({
+          stream,
           vendor,
           account,
           bot_id,
@@ -50,6 +54,10 @@ export function completenessOf(
         })),
   }
 }
+
+/** All series of a store as they are. */
+export const snapshotsOf = (store: SeriesStore): SeriesSnapshot[] =>
+  store.series.map(series => series.snapshot(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY))
 
 export const nothingRead = completenessOf()
 

@@ -12,7 +12,7 @@ export class Tier {
     const slot = cell - number * CHUNK_CELLS
     let at = this.#find(number)
     if (this.#chunks[at]?.number !== number) this.#chunks.splice(at, 0, new Chunk(number))
-    else if (values.revision <= (this.#chunks[at] as Chunk).revision(slot)) return false
+    else if (values.revision <= this.#chunks[at].revision(slot)) return false
     const chunk = this.#own(at)
     this.size -= chunk.size
     chunk.put(slot, values)

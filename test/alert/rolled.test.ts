@@ -168,6 +168,26 @@ test('a replay judges minutes, not hours: nothing fires in what was rolled up, a
   ])
 })
 
+test('a window that reaches into hours that were rolled up is judged by its minutes alone', () => {
+  const horizon = at(18)
+  const campaign: Change = { bot: 'shop', channel: 'web', from: horizon, until: at(18, 1), sessions: 8 }
+  const all = world([BUSY], 19, [campaign], 3)
+  const judge = createJudge({ rules: [ruleOf('sessions', RuleConfig.parse({ measure: 'sessions' }))] })
+  for (const hour of hoursOf(all.filter(minute => minute.bucket_start < horizon))) judge.putHour(hour)
+  const rest = all.filter(minute => minute.bucket_start >= horizon)
+  const verdicts: Verdict[] = []
+  for (let now = horizon + MINUTE_MS; now <= at(18, 0, 14); now += MINUTE_MS) {
+    for (const minute of rest) if (minute.bucket_start === now - MINUTE_MS) judge.put(minute)
+    verdicts.push(...judge.judge(marksOf(rest)(now), null))
+  }
+  const [fired] = verdicts
+  const until = Date.parse(fired?.evidence['window_until'] ?? '')
+  expect(Date.parse(fired?.evidence['window_from'] ?? '')).toBeLessThan(horizon)
+  expect((fired?.updated_at ?? 0) - horizon).toBeLessThan(5 * MINUTE_MS)
+  // At midnight there are .6 sessions a minute.
+  expect((fired?.expected ?? 0) / ((until - horizon) / MINUTE_MS)).toBeLessThan(0.75)
+})
+
 test('a late revision of a rolled hour changes what is usual by its difference, and is not judged', () => {
   const hour = (sessions: number, transfers: number): Hour => ({ ...minuteOf(BUSY, at(5, 12), sessions, transfers) })
   const rateOf = (...puts: Hour[]) => {

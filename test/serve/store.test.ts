@@ -117,14 +117,17 @@ test('a series that changes while it is added up is added up as it was', () => {
 describe('points of half a year in one series cost the same in whatever order they come', () => {
   /** Elements of arrays that are moved or copied for each point: what a point costs beyond its own values. */
   function movedFor(days: number, order: (minutes: number[]) => number[]): number {
-    const arrays = Object.getPrototypeOf(Uint8Array.prototype) as Uint8Array
+    const arrays = Object.getPrototypeOf(Uint8Array.prototype) as {
+      copyWithin: (this: Uint8Array, to: number, from: number, until?: number) => Uint8Array
+      set: (this: Uint8Array, from: ArrayLike<number>, at?: number) => void
+    }
     const { copyWithin, set } = arrays
     let moved = 0
-    arrays.copyWithin = function (this: Uint8Array, to: number, from: number, until?: number) {
+    arrays.copyWithin = function (to, from, until) {
       moved += (until ?? this.length) - from
       return copyWithin.call(this, to, from, until)
     }
-    arrays.set = function (this: Uint8Array, from: ArrayLike<number>, at?: number) {
+    arrays.set = function (from, at) {
       moved += from.length
       set.call(this, from, at)
     }

@@ -60,7 +60,7 @@ export async function seriesWorld({ stack, partitions, ending, create = true, lo
       names.series,
       partition,
       ...all.map(point).map(made => ({
-        key: Buffer.from(`${made.series_key}@${iso(made.bucket_start)}`),
+        key: Buffer.from(`${made.series_key}@${iso(made.bucket_start)}${made.bucket === '1m' ? '' : `@${made.bucket}`}`),
         value: points.encode(made),
       })),
     )

@@ -36,9 +36,7 @@ export function memoryTopics(random: () => number = () => 1): MemoryTopics {
   const kafka: Pick<Kafka, 'describe' | 'watermarks' | 'readToEnd' | 'tail'> = {
     describe: () => Promise.resolve({ clusterId: 'memory', brokers: 1 }),
     watermarks: places =>
-      Promise.resolve(
-        places.map(place => ({ ...place, low: 0, high: place.partition === 0 ? logOf(place.topic).length : 0 })),
-      ),
+      Promise.resolve(places.map(place => ({ ...place, low: 0, high: place.partition === 0 ? logOf(place.topic).length : 0 }))),
     readToEnd({ topic, partition }, onRecord) {
       const log = partition === 0 ? logOf(topic) : []
       for (const record of log) onRecord(record)

@@ -114,12 +114,12 @@ function unusualBy(times: Float64Array, counts: Float64Array): Float64Array {
   const expected = new Float64Array(counts.length)
   const shown = lengths.map(() => ({ sum: 0, weight: 0 }))
   let hour = Number.NaN
-  let baseline = createBaseline(hours, 0, slotOf, { kind: 'share', above: null, rho: 0.01 })
+  let { baseline } = createBaseline(hours, 0, slotOf, { kind: 'share', above: null, rho: 0.01 })
   for (let i = 0; i < counts.length; i++) {
     const now = Math.floor((times[i] as number) / HOUR_MS)
     if (now !== hour) {
       hour = now
-      baseline = createBaseline(hours, now, slotOf, { kind: 'share', above: null, rho: 0.01 })
+      ;({ baseline } = createBaseline(hours, now, slotOf, { kind: 'share', above: null, rho: 0.01 }))
     }
     expected[i] = baseline.rate[slotOf(now)] as number
     for (const [l, length] of lengths.entries()) {

@@ -4,6 +4,7 @@
  * the lowest that keeps the budget of false alerts on the seeds for calibration, which ours does without.
  */
 import { betaBinomialTail } from '../../src/alert/tail.ts'
+import { oracle } from './oracle.ts'
 import { addTo, noScore, type Score } from './score.ts'
 import { LEARNT, LENGTH, WEEK, type World } from './world.ts'
 
@@ -14,7 +15,11 @@ const DAY_STEPS = 288
 const REFRACTORY = 60
 
 /** How alarming each step of five minutes is; higher is more. Zero and less never alarms. */
-export type Other = (world: World) => Float64Array
+export interface Other {
+  (world: World): Float64Array
+  /** Minutes after an alert without another; 60 where absent. */
+  readonly refractory?: number
+}
 
 interface Steps {
   readonly known: Float64Array
@@ -170,10 +175,11 @@ export const OTHERS: Readonly<Record<string, Other>> = {
   'week over week': weekOverWeek,
   'ElastAlert spike': elastAlertSpike,
   'EARS C2': earsC2,
+  'ours with nothing left to learn (no detector: it is given the truth)': oracle,
 }
 
 /** Minutes at which a detector raises alerts; polls that pause hold them back. */
-function alertsAt(world: World, score: Float64Array, threshold: number): { at: number }[] {
+function alertsAt(world: World, score: Float64Array, threshold: number, refractory: number): { at: number }[] {
   const out: { at: number }[] = []
   let quietUntil = 0
   for (let i = LEARNT / STEP; i < STEPS; i++) {
@@ -181,15 +187,20 @@ function alertsAt(world: World, score: Float64Array, threshold: number): { at: n
     const at = (i + 1) * STEP
     if (at < quietUntil || world.polls[at - 1] === 0) continue
     out.push({ at })
-    quietUntil = at + REFRACTORY
+    quietUntil = at + refractory
   }
   return out
 }
 
-function scoreOf(worlds: readonly World[], scores: readonly Float64Array[], threshold: number): Score {
+function scoreOf(
+  { refractory = REFRACTORY }: Other,
+  worlds: readonly World[],
+  scores: readonly Float64Array[],
+  threshold: number,
+): Score {
   const score = noScore()
   for (const [i, world] of worlds.entries()) {
-    addTo(score, world.happenings, alertsAt(world, scores[i] as Float64Array, threshold), world.channels.length)
+    addTo(score, world.happenings, alertsAt(world, scores[i] as Float64Array, threshold, refractory), world.channels.length)
   }
   return score
 }
@@ -204,7 +215,7 @@ export function calibrated(other: Other, worlds: readonly World[], alertsPerWeek
   let high = values.length
   while (low < high) {
     const middle = (low + high) >> 1
-    const { falseAlerts, channelWeeks } = scoreOf(worlds, scores, values[middle] as number)
+    const { falseAlerts, channelWeeks } = scoreOf(other, worlds, scores, values[middle] as number)
     if (falseAlerts <= alertsPerWeek * channelWeeks) high = middle
     else low = middle + 1
   }
@@ -212,5 +223,5 @@ export function calibrated(other: Other, worlds: readonly World[], alertsPerWeek
 }
 
 export function scored(other: Other, worlds: readonly World[], threshold: number): Score {
-  return scoreOf(worlds, worlds.map(other), threshold)
+  return scoreOf(other, worlds, worlds.map(other), threshold)
 }

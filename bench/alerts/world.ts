@@ -27,21 +27,30 @@ export interface Channel {
   readonly sessions: Uint16Array
   /** By the minute in which the session began. */
   readonly transfers: Uint16Array
+  /** The share of transfers that is usual in a minute: the mean of the noise, without incidents. What no detector can see. */
+  readonly usual: Float64Array
   /** Each transfer: minute of its session's start, minute in which it became known; ascending by the latter. */
   readonly known: readonly (readonly [start: number, known: number])[]
 }
 
 export interface World {
+  readonly noise: Noise
   readonly channels: readonly Channel[]
   readonly happenings: readonly Happening[]
   /** Minutes that end with a poll. */
   readonly polls: Uint8Array
 }
 
-const BUCKET = 5
+export const BUCKET = 5
 const HAPPENING = 60
-const LATEST = 20
+/** Minutes from a session's start until its transfer is known, at most; every delay up to it is equally likely. */
+export const LATEST = 20
 const SHARE = 0.08
+/** Of beta noise: the share of each five minutes is drawn anew. */
+export const CONCENTRATION = 60
+/** Of drifting noise: standard deviation of the log-odds, once for what lasts days and once for what lasts `FAST` minutes. */
+export const DRIFT = 0.25
+export const FAST = 60
 
 /**
  * @param mean Sessions in five minutes, over the week.
@@ -51,7 +60,12 @@ export function createWorld(noise: Noise, mean: number, channels: number, seed: 
   const random = new Random(seed, Math.round(mean * 10) + channels * 1000, noise === 'beta-binomial' ? 11 : 12)
   const happenings = happeningsOf(random)
   const polls = pollsOf(random)
-  return { happenings, polls, channels: Array.from({ length: channels }, () => channelOf(random, noise, mean, happenings)) }
+  return {
+    noise,
+    happenings,
+    polls,
+    channels: Array.from({ length: channels }, () => channelOf(random, noise, mean, happenings)),
+  }
 }
 
 function happeningsOf(random: Random): Happening[] {
@@ -84,25 +98,29 @@ function pollsOf(random: Random): Uint8Array {
 function channelOf(random: Random, noise: Noise, mean: number, happenings: readonly Happening[]): Channel {
   const sessions = new Uint16Array(LENGTH)
   const transfers = new Uint16Array(LENGTH)
+  const usualOf = new Float64Array(LENGTH)
   const known: [number, number][] = []
   const share = SHARE * (0.85 + 0.3 * random.next())
   const phase = random.next()
   const sharePhase = random.next()
-  let slow = 0.25 * normal(random)
-  let fast = 0.25 * normal(random)
+  let slow = DRIFT * normal(random)
+  let fast = DRIFT * normal(random)
   const keepSlow = Math.exp(-BUCKET / (3 * DAY))
-  const keepFast = Math.exp(-BUCKET / 60)
+  const keepFast = Math.exp(-BUCKET / FAST)
   for (let start = 0; start < LENGTH; start += BUCKET) {
     const day = start / DAY
     const weekend = Math.floor(day) % 7 >= 5 ? 0.7 : 1.12
     const volume = mean * weekend * (1 + 0.6 * Math.sin(2 * Math.PI * (day + phase))) * (gamma(random, 8) / 8)
     const usual = share * (1 + 0.2 * Math.sin(2 * Math.PI * (day + sharePhase)))
-    slow = keepSlow * slow + 0.25 * Math.sqrt(1 - keepSlow ** 2) * normal(random)
-    fast = keepFast * fast + 0.25 * Math.sqrt(1 - keepFast ** 2) * normal(random)
+    slow = keepSlow * slow + DRIFT * Math.sqrt(1 - keepSlow ** 2) * normal(random)
+    fast = keepFast * fast + DRIFT * Math.sqrt(1 - keepFast ** 2) * normal(random)
     const rate =
       noise === 'beta-binomial'
-        ? beta(random, 60 * usual, 60 * (1 - usual))
+        ? beta(random, CONCENTRATION * usual, CONCENTRATION * (1 - usual))
         : 1 / (1 + Math.exp(-(Math.log(usual / (1 - usual)) + slow + fast)))
+    // The mean of a logistic of a normal variable, to the second order of its variance.
+    const drifted = usual + DRIFT ** 2 * usual * (1 - usual) * (1 - 2 * usual)
+    usualOf.fill(noise === 'beta-binomial' ? usual : drifted, start, start + BUCKET)
     for (let minute = start; minute < start + BUCKET; minute++) {
       const now = happenings.find(each => minute >= each.from && minute < each.until)
       const n = poisson(random, (volume / BUCKET) * (now?.kind === 'decoy' ? now.factor : 1))
@@ -116,5 +134,5 @@ function channelOf(random: Random, noise: Noise, mean: number, happenings: reado
     }
   }
   known.sort((a, b) => a[1] - b[1] || a[0] - b[0])
-  return { sessions, transfers, known }
+  return { sessions, transfers, usual: usualOf, known }
 }

@@ -48,12 +48,16 @@ export interface Baseline {
   readonly doubt: Float64Array
   /** By how much the last days are above or below the weeks; already in `rate`. */
   readonly level: number
+  /** Hours between the first that counted and now. */
+  readonly spanHours: number
+}
+
+/** What was expected of the hours that a baseline was made of. Several times larger than the baseline, so it is not kept with it. */
+export interface Past {
   /** The level as it was predicted for an hour of the history, from the hours that had settled before it. */
   levelAt(hour: number): number
   /** Factor on the rate of a slot if an hour of that age had not been counted. */
   without(slot: number, age: number, count: number, volume: number): number
-  /** Hours between the first that counted and now. */
-  readonly spanHours: number
 }
 
 /** Which hour of the week an hour since the epoch is, local time. */
@@ -74,7 +78,7 @@ export function createBaseline(
   hour: number,
   slotOf: SlotOf,
   { kind, above, rho }: { kind: Kind; above: number | null; rho: number },
-): Baseline {
+): { readonly baseline: Baseline; readonly past: Past } {
   const pull = kind === 'share' ? SHARE_PULL : COUNT_PULL
   const until = hour - SETTLING_HOURS
   const from = Math.max(until - HISTORY_HOURS, Math.min(hours.first, until))
@@ -187,7 +191,7 @@ export function createBaseline(
     return all > 0 ? rest / all : 1
   }
   const levelAt = (at: number) => levels[Math.min(length, Math.max(0, at - from - SETTLING_HOURS))] as number
-  return { rate, doubt, level, levelAt, without, spanHours: hour - Math.min(hours.first, hour) }
+  return { baseline: { rate, doubt, level, spanHours: hour - Math.min(hours.first, hour) }, past: { levelAt, without } }
 }
 
 /**

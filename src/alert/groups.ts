@@ -1,5 +1,5 @@
 /** What the groups of a tree hold, kept up to date: expectations, the last two hours, baselines and dispersion. */
-import { createBaseline, HISTORY_HOURS, type SlotOf } from './baseline.ts'
+import { createBaseline, HISTORY_HOURS, type Past, type SlotOf } from './baseline.ts'
 import { AGES } from './delay.ts'
 import { type Kind, SPAN } from './detector.ts'
 import {
@@ -153,8 +153,8 @@ export function minutesOf(
   return { count, expected }
 }
 
-/** Baselines of the clock's leaves, as of the hour. */
-function learnBaselines(clock: Clock, hour: number, { kind }: Columns): void {
+/** Baselines of the clock's leaves, as of the hour. @returns what they were made of, in the order of the leaves */
+function learnBaselines(clock: Clock, hour: number, { kind }: Columns): Past[] {
   const from = hour - HISTORY_HOURS - 1
   let count = 0
   let volume = 0
@@ -167,7 +167,11 @@ function learnBaselines(clock: Clock, hour: number, { kind }: Columns): void {
   const above = count > 0 ? count / volume : null
   // What one hour may count for is not learnt: else a figure of today would hang on all that was ever learnt, and a restart would come to another.
   const [, rho] = presumedRho(kind)
-  for (const leaf of clock.leaves) leaf.baseline = createBaseline(leaf.hours, hour, clock.slotOf, { kind, above, rho })
+  return clock.leaves.map(leaf => {
+    const { baseline, past } = createBaseline(leaf.hours, hour, clock.slotOf, { kind, above, rho })
+    leaf.baseline = baseline
+    return past
+  })
 }
 
 /** The newest hour up to `hour` in which dispersion was due. */
@@ -182,8 +186,7 @@ export function learnHour(clock: Clock, hour: number, columns: Columns): void {
   const first = firstHourOf(clock.leaves)
   const due = lastDue(hour, first)
   if (Number.isNaN(clock.hour) || due > clock.hour) {
-    learnBaselines(clock, due, columns)
-    learnDispersion(clock, due, columns)
+    learnDispersion(clock, due, columns, learnBaselines(clock, due, columns))
   }
   clock.hour = hour
   learnBaselines(clock, hour, columns)
@@ -194,11 +197,11 @@ export function learnHour(clock: Clock, hour: number, columns: Columns): void {
 }
 
 /** Dispersion of the clock's top group and all below. */
-function learnDispersion(clock: Clock, hour: number, columns: Columns): void {
+function learnDispersion(clock: Clock, hour: number, columns: Columns, pasts: readonly Past[]): void {
   const above = new Map<Node, Quarters>()
   const leaves: Dispersion[] = []
-  for (const leaf of clock.leaves) {
-    const quarters = quartersOf(leaf, hour, columns, clock.slotOf)
+  for (const [i, leaf] of clock.leaves.entries()) {
+    const quarters = quartersOf(leaf, pasts[i] as Past, hour, columns, clock.slotOf)
     leaves.push(dispersionOf(quarters, columns.kind))
     for (let node = leaf.parent; leaf !== clock.top && node !== null; node = node === clock.top ? null : node.parent) {
       addQuarters(above, node, quarters)
@@ -218,9 +221,9 @@ export function* learnAbove(tree: Tree, hour: number, columns: Columns): Steps<v
   const above = new Map<Node, Quarters>()
   for (const clock of tree.clocks) {
     if (clock.top.parent === null) continue
-    learnBaselines(clock, due, columns)
-    for (const leaf of clock.leaves) {
-      const quarters = quartersOf(leaf, due, columns, clock.slotOf)
+    const pasts = learnBaselines(clock, due, columns)
+    for (const [i, leaf] of clock.leaves.entries()) {
+      const quarters = quartersOf(leaf, pasts[i] as Past, due, columns, clock.slotOf)
       for (let node: Node | null = clock.top.parent; node !== null; node = node.parent) addQuarters(above, node, quarters)
     }
     if (!Number.isNaN(clock.hour)) learnBaselines(clock, clock.hour, columns)
@@ -245,15 +248,14 @@ function addQuarters(to: Map<Node, Quarters>, node: Node, quarters: Quarters): v
 }
 
 /** By how much an hour's expectation changes when the hour itself has not taught it: else it would look more usual than it is. */
-function ratioWithout(leaf: Leaf, minute: number, now: number, kind: Kind, slotOf: SlotOf): number {
-  if (leaf.baseline === null) return 1
+function ratioWithout(leaf: Leaf, past: Past, minute: number, now: number, kind: Kind, slotOf: SlotOf): number {
   const at = Math.floor(minute / 60)
   const volume = kind === 'share' ? leaf.hours.volumeAt(at) : 1
-  return leaf.baseline.without(slotOf(at), now - at, leaf.hours.countAt(at), volume)
+  return past.without(slotOf(at), now - at, leaf.hours.countAt(at), volume)
 }
 
 /** The leaf's quarters of an hour before the hour, as far as minutes show them; each by the level that was predicted for its hour then. */
-function quartersOf(leaf: Leaf, hour: number, columns: Columns, slotOf: SlotOf): Quarters {
+function quartersOf(leaf: Leaf, past: Past, hour: number, columns: Columns, slotOf: SlotOf): Quarters {
   const quarters = noQuarters()
   const until = (hour - 1) * 60
   const from = until - DISPERSION_DAYS * DAY
@@ -275,8 +277,8 @@ function quartersOf(leaf: Leaf, hour: number, columns: Columns, slotOf: SlotOf):
     const exposure = columns.kind === 'share' ? n : QUARTER
     quarters.count[q] = x
     quarters.volume[q] = n
-    const then = (leaf.baseline?.levelAt(Math.floor(start / 60)) ?? 1) / level
-    quarters.expected[q] = exposure * rateAt(start + 7) * ratioWithout(leaf, start, hour, columns.kind, slotOf) * then
+    const then = past.levelAt(Math.floor(start / 60)) / level
+    quarters.expected[q] = exposure * rateAt(start + 7) * ratioWithout(leaf, past, start, hour, columns.kind, slotOf) * then
   }
   return quarters
 }

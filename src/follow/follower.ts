@@ -12,6 +12,7 @@ import { lastOffsets } from '../kafka/ends.ts'
 import type { Chunk, Kafka, ReadRecord, TopicPartition } from '../kafka/port.ts'
 import type { Registry } from '../kafka/registry.ts'
 import { errorFields, type Log } from '../log.ts'
+import { type BucketSize, readPointKey } from '../point-key.ts'
 import type { Progress, SeriesPoint } from '../records.ts'
 import { narrowSchema, schemaText } from '../schemas.ts'
 import type { TopicNames } from '../topics.ts'
@@ -41,7 +42,7 @@ export interface FollowerOptions<F extends keyof SeriesPoint> {
   /** A point in the order of its partition, repetitions and older revisions among them. */
   onPoint(point: Pick<SeriesPoint, F>): void
   /** The null of a point: it was rolled up, or its time has ended. `bucket` is its length, as in `SeriesPoint`. */
-  onRemoved(seriesKey: string, bucketStartMs: number, bucket: string): void
+  onRemoved(seriesKey: string, bucketStartMs: number, bucket: BucketSize): void
   /** A record that could not be read; it has been logged and is passed over. */
   readonly onInvalid: (topic: string) => void
   /** Called when progress has been read once, before the first point, and after each batch. */
@@ -211,8 +212,8 @@ function createIntake<F extends keyof SeriesPoint>(options: FollowerOptions<F>, 
       options.onPoint(points.decode(record.value))
       return
     }
-    const { seriesKey, bucketStartMs, bucket } = pointOfKey(record.key?.toString() ?? '')
-    if (Number.isFinite(bucketStartMs)) options.onRemoved(seriesKey, bucketStartMs, bucket)
+    const key = readPointKey(record.key?.toString() ?? '')
+    if (key !== null) options.onRemoved(key.seriesKey, key.startMs, key.bucket)
   }
 
   function takeProgress(record: ReadRecord): void {
@@ -260,12 +261,6 @@ function createIntake<F extends keyof SeriesPoint>(options: FollowerOptions<F>, 
       first = null
     },
   }
-}
-
-/** What a key of the series topic names: `series_key@bucket_start` is a minute, with `@1h` or `@1d` behind it an hour or a day. A series key may have any of these signs. */
-export function pointOfKey(key: string): { seriesKey: string; bucketStartMs: number; bucket: string } {
-  const [, seriesKey = '', start = '', bucket = '1m'] = /^(.*)@(\d{4}-[^@]*)(?:@(1[hd]))?$/su.exec(key) ?? []
-  return { seriesKey, bucketStartMs: Date.parse(start), bucket }
 }
 
 /** Reads what can be read; a record that cannot be is logged, counted and passed over. */

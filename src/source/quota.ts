@@ -59,6 +59,8 @@ const RECENT_MS = 2_000
 const RECALL_MS = 10_000
 /** What is not certain is looked at again after so long. */
 const DOUBT_MS = 100
+/** The clocks of two workers differ by so much at most, where a limit of a second bounds what one of them may have asked. */
+const SKEW_MS = 2_000
 
 interface Waiter {
   readonly by: string | null
@@ -297,6 +299,7 @@ export interface QuotaPool {
 interface Share {
   readonly gate: Gate
   readonly leases: Set<Lease>
+  readonly presumed: Presumed
   part: number
   /** Since when there is more of it than before, steady. */
   raisedMs: number
@@ -311,7 +314,7 @@ interface Share {
 export function quotaPool(clock: Clock, certainSinceMs: () => number = () => -Infinity): QuotaPool {
   const shares = new Map<string, Share>()
   let parts: ReadonlyMap<string, number> = new Map()
-  function rules({ leases, part, raisedMs }: Omit<Share, 'gate'>): Rules {
+  function rules({ leases, part, raisedMs }: Pick<Share, 'leases' | 'part' | 'raisedMs'>): Rules {
     const sinceMs = certainSinceMs()
     if (sinceMs === Infinity) return { ...rulesOf(leases, part, raisedMs), notBeforeMs: steadyMs(clock) + DOUBT_MS }
     return rulesOf(leases, part, Math.max(raisedMs, sinceMs))
@@ -330,14 +333,20 @@ export function quotaPool(clock: Clock, certainSinceMs: () => number = () => -In
     recallFor: ({ quota, by, spent }) => {
       const share = shares.get(quota)
       if (share === undefined) return
-      const { gate } = share
-      gate.recall(by, new Ledger(() => rules(share).limits, clock).recall(spent))
+      const { gate, presumed } = share
+      gate.recall(by, new Ledger(() => rules(share).limits, clock).recall(spent, presumed.of(by, spent)))
     },
     lease: ({ vendor, shared, limits, by = null, willRecall = false, onWaited = () => {} }) => {
       const key = quotaDigest(vendor, shared)
       let share = shares.get(key)
       if (share === undefined) {
-        const mine: Omit<Share, 'gate'> = { leases: new Set(), part: parts.get(key) ?? 1, raisedMs: -Infinity }
+        const leases = new Set<Lease>()
+        const mine: Omit<Share, 'gate'> = {
+          leases,
+          presumed: new Presumed(() => rulesOf(leases, 1, -Infinity).limits, clock),
+          part: parts.get(key) ?? 1,
+          raisedMs: -Infinity,
+        }
         const gate = gateOf(
           () => rules(mine),
           clock,
@@ -345,7 +354,7 @@ export function quotaPool(clock: Clock, certainSinceMs: () => number = () => -In
         )
         shares.set(key, (share = Object.assign(mine, { gate })))
       }
-      const { gate, leases } = share
+      const { gate, leases, presumed } = share
       const nowMs = steadyMs(clock)
       const mine: Lease = {
         limits,
@@ -378,7 +387,7 @@ export function quotaPool(clock: Clock, certainSinceMs: () => number = () => -In
           if (spent === null) {
             mine.sinceMs = -Infinity
             gate.recheck()
-          } else gate.recall(by, ledger.recall(spent))
+          } else gate.recall(by, ledger.recall(spent, presumed.of(by, spent)))
         },
         end: () => {
           leases.delete(mine)
@@ -436,12 +445,15 @@ class Ledger {
     return this.#sinceTold > 0 && this.#sinceTold >= this.#aMinute() / 12
   }
 
-  /** @returns When they started, steady; those of a clock that was ahead, and those that nobody was told of, now. */
-  recall({ requests, untold }: Spent): readonly number[] {
+  /**
+   * @param presumed So many at most were made without a record.
+   * @returns When they started, steady; those of a clock that was ahead, and those without a record, now.
+   */
+  recall({ requests, untold }: Spent, presumed: number): readonly number[] {
     const nowMs = this.#clock.now()
     const aheadMs = nowMs - steadyMs(this.#clock)
     this.#most = this.#mayBeUntold(untold)
-    this.#startsMs = [...requests, { atMs: nowMs, count: this.#most }].flatMap(({ atMs, count }) =>
+    this.#startsMs = [...requests, { atMs: nowMs, count: Math.min(this.#most, presumed) }].flatMap(({ atMs, count }) =>
       Array.from({ length: count }, () => Math.min(atMs, nowMs) - aheadMs),
     )
     this.#forget()
@@ -463,6 +475,45 @@ class Ledger {
   #aMinute(): number {
     const { perMinute, perHour } = this.#limits()
     return perMinute || (perHour ?? 0) / 60
+  }
+}
+
+/**
+ * What may have been asked beyond what is known, of one quota. Workers that are killed leave it open for each of their source partitions, but all of these
+ * together were held to the limit of a second, or to the gap between two requests, since the last request that they recorded.
+ */
+class Presumed {
+  readonly #limits: () => Limits
+  readonly #clock: Clock
+  /** So many between the two times, epoch milliseconds. */
+  #before: { readonly by: string | null; readonly sinceMs: number; readonly untilMs: number; readonly count: number }[] = []
+
+  /** @param limits Of the whole quota, whoever has which part of it. */
+  constructor(limits: () => Limits, clock: Clock) {
+    this.#limits = limits
+    this.#clock = clock
+  }
+
+  /** How many requests without a record to presume for a source partition, beside those that were presumed for others. What was presumed for itself is void. */
+  of(by: string | null, { requests, untold }: Spent): number {
+    const untilMs = this.#clock.now()
+    // The newest time is rounded up, but not beyond that of the recording.
+    const sinceMs = Math.max(...requests.map(({ atMs }) => atMs))
+    this.#before = this.#before.filter(each => (each.by === null || each.by !== by) && each.untilMs > untilMs - LONGEST_HOLD_MS)
+    const beside = this.#before.filter(each => each.untilMs >= sinceMs)
+    const earliestMs = Math.min(sinceMs, ...beside.map(each => each.sinceMs))
+    const most = this.#mostWithin(untilMs - earliestMs + SKEW_MS) - beside.reduce((sum, { count }) => sum + count, 0)
+    const count = Math.max(0, Math.min(untold, most))
+    if (count > 0) this.#before.push({ by, sinceMs, untilMs, count })
+    return count
+  }
+
+  #mostWithin(lengthMs: number): number {
+    const { perSecond, gapMs } = this.#limits()
+    return Math.min(
+      perSecond ? perSecond * (Math.ceil(lengthMs / 1000) + 1) : Infinity,
+      gapMs ? Math.ceil(lengthMs / gapMs) + 1 : Infinity,
+    )
   }
 }
 

@@ -20,8 +20,8 @@ function levelsOf(timesAt: (hour: number) => number): { hour: number; level: num
     const normal = Array.from({ length: 12 }, () => random.next()).reduce((all, each) => all + each, -6)
     hours.add(hour, Math.max(0, Math.round(mean + Math.sqrt(mean) * normal)), SESSIONS)
   }
-  const baseline = createBaseline(hours, END, slotOf, { kind: 'share', above: null, rho: 0.01 })
-  return Array.from({ length: 168 }, (_, i) => ({ hour: END - 168 + i, level: baseline.levelAt(END - 168 + i) }))
+  const { past } = createBaseline(hours, END, slotOf, { kind: 'share', above: null, rho: 0.01 })
+  return Array.from({ length: 168 }, (_, i) => ({ hour: END - 168 + i, level: past.levelAt(END - 168 + i) }))
 }
 
 test('where the level wanders, it is followed within hours', () => {
@@ -41,7 +41,7 @@ test('one week in which a slot had thrice its counts moves the slot by less than
   const hours = new Hours()
   const odd = END - 168 + 5
   for (let hour = FIRST; hour < END; hour++) hours.add(hour, (hour === odd ? 1.5 : 1) * SESSIONS * SHARE, SESSIONS)
-  const { rate } = createBaseline(hours, END, slotOf, { kind: 'share', above: null, rho: 0.01 })
+  const { rate } = createBaseline(hours, END, slotOf, { kind: 'share', above: null, rho: 0.01 }).baseline
   const moved = (rate[slotOf(odd)] as number) / SHARE - 1
   expect(moved).toBeGreaterThan(0.02)
   // By its counts alone: half of what was above, times the week's part of three, times 96 counts against a pull of 40.

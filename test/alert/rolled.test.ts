@@ -50,9 +50,9 @@ const until = at(21, 12)
 const of = (day: number) => minutes.filter(({ bucket_start }) => bucket_start >= at(day) && bucket_start < at(day + 1))
 
 /** Live from `FROM` on; `meanwhile` is called before each hour. */
-function onwards(judge: Judge, meanwhile: (now: number) => void = () => {}): Verdict[] {
+function onwards(judge: Judge, meanwhile: (now: number) => void = () => {}, end = until): Verdict[] {
   const verdicts: Verdict[] = []
-  for (let now = FROM; now < until; now += HOUR_MS) {
+  for (let now = FROM; now < end; now += HOUR_MS) {
     meanwhile(now)
     verdicts.push(...live(judge, minutes, now, now + HOUR_MS))
   }
@@ -194,7 +194,7 @@ test('a late revision of a rolled hour changes what is usual by its difference, 
     const judge = judgeOf()
     for (const each of before) if (each.bucket_start < at(5) || each.bucket_start >= at(6)) judge.put(each)
     for (const each of puts) judge.putHour(each)
-    return onwards(judge).map(({ expected, state, starts_at }) => [state, starts_at, expected])
+    return onwards(judge, () => {}, at(20, 14)).map(({ expected, state, starts_at }) => [state, starts_at, expected])
   }
   expect(rateOf(hour(500, 400), hour(300, 24))).toEqual(rateOf(hour(300, 24)))
   expect(rateOf(hour(300, 24))).not.toEqual(rateOf(hour(300, 240)))

@@ -22,8 +22,8 @@ function session(id: string, revision = 1, fields: object = {}, account = 'r1'):
   return { topic: names.sessions, partition: 0, offset: 0, key, value }
 }
 
-const truth = (...ids: string[]) =>
-  new Map([['acme', { sessions: ids.map(session_id => ({ session_id })), messages: [], events: [] }]])
+const truthOf = (ids: readonly string[]) => ({ sessions: ids.map(session_id => ({ session_id })), messages: [], events: [] })
+const truth = (...ids: string[]) => new Map([['acme', { due: truthOf(ids), shown: truthOf(ids) }]])
 const check = (records: readonly IndependentRecord[], truths = truth('a', 'b')) => {
   const { lost, twice } = checkTopics(records, { names, account: 'r1', truths })
   return { lost, twice }
@@ -36,6 +36,14 @@ describe('what a round is held to', () => {
 
   test('a session that is not on the topic is lost', () => {
     expect(check([session('a')])).toEqual({ lost: 1, twice: 0 })
+  })
+
+  test('what the vendor shows only since the round began may be on the topic, and need not', () => {
+    const truths = new Map([['acme', { due: truthOf(['a']), shown: truthOf(['a', 'b']) }]])
+    expect(check([session('a')], truths)).toEqual({ lost: 0, twice: 0 })
+    expect(check([session('a'), session('b')], truths)).toEqual({ lost: 0, twice: 0 })
+    expect(check([session('b')], truths)).toEqual({ lost: 1, twice: 0 })
+    expect(check([session('a'), session('c')], truths)).toEqual({ lost: 0, twice: 1 })
   })
 
   test('a session whose newest revision was withdrawn is lost', () => {

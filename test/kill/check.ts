@@ -14,11 +14,19 @@ export interface Finding {
   readonly details: readonly string[]
 }
 
+/** A vendor's truth at two times: what it shows goes on while it is read, such as a point for each hour that ends. */
+export interface Truths {
+  /** When reading was asked for: this must be on the topics. */
+  readonly due: Truth
+  /** When the topics were read: no more than this may be on them. */
+  readonly shown: Truth
+}
+
 const SHOWN = 3
 
 export function checkTopics(
   records: readonly IndependentRecord[],
-  of: { readonly names: TopicNames; readonly account: string; readonly truths: ReadonlyMap<string, Truth> },
+  of: { readonly names: TopicNames; readonly account: string; readonly truths: ReadonlyMap<string, Truths> },
 ): Finding {
   const { names, account, truths } = of
   const details: string[] = []
@@ -39,7 +47,7 @@ export function checkTopics(
   const strangers = told.filter(record => accountOf(record) !== account)
   add('accounts of earlier rounds', { twice: strangers.map(({ topic, offset, key }) => `${topic}@${offset} ${key}`) })
 
-  for (const [vendor, truth] of truths) {
+  for (const [vendor, { due, shown }] of truths) {
     const read = <T>(topic: string): Read<T>[] =>
       told
         .filter(record => record.topic === topic && vendorOf(record) === vendor && accountOf(record) === account)
@@ -62,25 +70,16 @@ export function checkTopics(
         ...repeats(topics.events, event => event.event_key),
       ],
     })
-    const compare = <T extends object>(kind: string, expected: readonly Partial<T>[], found: readonly T[]) => {
-      const { missing, extra } = differences(kind, expected, found)
-      add(`${vendor}, ${kind} (${expected.length})`, { lost: missing, twice: extra })
+    const found = {
+      sessions: newest(topics.sessions, session => session.session_key),
+      messages: newest(topics.messages, message => message.message_key),
+      events: newest(topics.events, event => event.event_key),
     }
-    compare<Session>(
-      'sessions',
-      truth.sessions,
-      newest(topics.sessions, session => session.session_key),
-    )
-    compare<Message>(
-      'messages',
-      truth.messages,
-      newest(topics.messages, message => message.message_key),
-    )
-    compare<Event>(
-      'events',
-      truth.events,
-      newest(topics.events, event => event.event_key),
-    )
+    for (const kind of ['sessions', 'messages', 'events'] as const) {
+      const { missing } = differences<object>(kind, due[kind], found[kind])
+      const { extra } = differences<object>(kind, shown[kind], found[kind])
+      add(`${vendor}, ${kind} (${due[kind].length})`, { lost: missing, twice: extra })
+    }
   }
   return { lost, twice, details }
 }

@@ -216,16 +216,14 @@ const workersOf = (stand: Stand) => there(stand).filter(({ role }) => role === '
 /** The answer of whichever worker is the first to have one. */
 const told = (stand: Stand) => Promise.any(workersOf(stand).map(askStatus))
 
-/** Waits until every worker has tasks of several connectors. @returns the source partitions of each task */
+/** Waits until every worker has tasks. @returns the source partitions of each task */
 async function formed(stand: Stand): Promise<ReadonlyMap<string, readonly string[]>> {
   const startedMs = Date.now()
   await until('the workers share the tasks', START_MS, async () => {
     const why = await unwell(stand)
     if (why !== null) return why
     const byWorker = Map.groupBy(await told(stand), ({ worker }) => worker)
-    const alone = [...byWorker].find(([, tasks]) => new Set(tasks.map(({ connector }) => connector)).size < 2)
-    if (byWorker.size < WORKERS) return `${byWorker.size} workers have tasks`
-    return alone === undefined ? null : `${alone[0]} has tasks of one connector`
+    return byWorker.size < WORKERS ? `${byWorker.size} workers have tasks` : null
   })
   const tasks = await partitionsByTask(workersOf(stand)[0] as Life, await told(stand))
   const places = [...tasks.values()].flat()
@@ -347,7 +345,8 @@ async function examine(
   const { stack, names, fleet, counters, stalls, statuses, startAtMs, options } = stand
   const { sessions, messages, events, rejects, progress } = names
   const records = await readIndependently(stack.brokers, stack.registry, [sessions, messages, events, rejects, progress])
-  const truths = new Map(fleet.map(({ vendor, truth }) => [vendor, truth(readMs)]))
+  const nowMs = Date.now()
+  const truths = new Map(fleet.map(({ vendor, truth }) => [vendor, { due: truth(fromMs), shown: truth(nowMs) }]))
   const served = await asServed(query => ask(stand, query), startAtMs - DAY_MS, Date.now())
   await statuses.readOn()
   const places = [...tasks.values()].flat()
@@ -394,10 +393,12 @@ async function examine(
   }
 }
 
-function writeLogs(folder: string, { lives, statuses }: Stand, { hits }: Done, report: GroupReport): void {
+function writeLogs(folder: string, { lives, statuses, counters }: Stand, { hits }: Done, report: GroupReport): void {
   mkdirSync(folder, { recursive: true })
   for (const life of lives) writeFileSync(join(folder, `${life.name}.log`), `${life.lines.join('\n')}\n`)
   writeFileSync(join(folder, 'placed.json'), JSON.stringify({ hits, placed: statuses.placed }, null, 1))
+  const asked = [...counters].map(([vendor, counter]) => [vendor, Object.fromEntries(counter.requests())])
+  writeFileSync(join(folder, 'requests.json'), JSON.stringify(Object.fromEntries(asked)))
   writeFileSync(join(folder, 'report.json'), JSON.stringify({ ...report, faults: Object.fromEntries(report.faults) }, null, 2))
 }
 

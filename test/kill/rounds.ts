@@ -210,7 +210,7 @@ async function runRound(stand: Stand, round: number): Promise<RoundResult> {
       if (code !== null)
         hands.push(`${life.name} ended by itself with code ${code}: ${life.lines.slice(-2).join(' ').slice(0, 600)}`)
     }
-    const { finding, records } = await examine(stand, { account, fleet, fromMs: startOf(world) })
+    const { finding, records } = await examine(stand, { account, fleet, startedMs })
     const silence = longestSilence(records, { names, account, fromMs: startedMs, untilMs: Date.now(), outages })
     if (options.logs !== undefined && (finding.details.length > 0 || hands.length > 0)) writeLogs(stand, round, why)
     await endRound(stand, scene)
@@ -344,7 +344,7 @@ async function asker(
 /** Reads what the round put on the topics with a reader that is not ours, and holds it to vendors and series. */
 async function examine(
   stand: Stand,
-  of: { account: string; fleet: readonly Ship[]; fromMs: number },
+  of: { account: string; fleet: readonly Ship[]; startedMs: number },
 ): Promise<{ finding: Finding; records: readonly IndependentRecord[] }> {
   const { cluster, names, totals } = stand
   const { sessions, messages, events, rejects, progress } = names
@@ -356,7 +356,7 @@ async function examine(
   })
   const records = await stand.follower.readOn()
   const nowMs = Date.now()
-  const truths = new Map(of.fleet.map(({ vendor, truth }) => [vendor, truth(nowMs)]))
+  const truths = new Map(of.fleet.map(({ vendor, truth }) => [vendor, { due: truth(of.startedMs), shown: truth(nowMs) }]))
   const onTopics = checkTopics(records, { names, account: of.account, truths })
   const counted = recount(records, names)
   for (const [key, value] of counted) totals.set(key, (totals.get(key) ?? 0) + value)

@@ -264,6 +264,63 @@ describe('the pool', () => {
     expect(starts.map(ms => Math.floor(ms / 1000))).toEqual([10, 10, 61, 61, 61, 69, 69, 71, 71, 71])
   })
 
+  describe('of what a worker that was killed has not recorded', () => {
+    const limits = { perSecond: 2, perMinute: 180 }
+    /** What is asked at once, until a minute is used up: the rest of it is what was presumed. */
+    const left = async (lease: QuotaLease, clock: ReturnType<typeof handClock>) => {
+      let count = 0
+      for (let i = 0; i < 180; i++) void lease.gate.acquire(0, going).then(release => (count++, release()))
+      await clock.advance(1_000)
+      return count
+    }
+    const many = { perSecond: 10_000, perMinute: 180 }
+    const spent = { requests: [{ atMs: 100_000, count: 1 }], untold: 90 }
+
+    test('presumes no more than the limit of a second allowed since the last request that is known', async () => {
+      const clock = handClock(110_000)
+      const lease = quotaPool(clock).lease({ vendor: 'acme', shared: 'x', limits, by: 'a', willRecall: true })
+      lease.recall(spent)
+      // Ten seconds, two for clocks that differ, and one for how a second is cut.
+      expect(lease.spent().requests).toEqual([
+        { atMs: 100_000, count: 1 },
+        { atMs: 110_000, count: 26 },
+      ])
+    })
+
+    test('presumes that for all its source partitions together, and once more for what comes again', async () => {
+      const clock = handClock(110_000)
+      const pool = quotaPool(clock)
+      const lease = (by: string) => pool.lease({ vendor: 'acme', shared: 'x', limits, by, willRecall: true })
+      const presumedFor = (by: string) => {
+        const mine = lease(by)
+        mine.recall(spent)
+        const { requests } = mine.spent()
+        return requests.find(({ atMs }) => atMs > 100_000)?.count ?? 0
+      }
+      expect([presumedFor('a'), presumedFor('b'), presumedFor('a')]).toEqual([26, 0, 26])
+      await clock.advance(5_000)
+      expect(presumedFor('c')).toBe(10)
+    })
+
+    test('presumes all of it where no second is limited', async () => {
+      const clock = handClock(110_000)
+      const lease = quotaPool(clock).lease({ vendor: 'acme', shared: 'x', limits: { perMinute: 180 }, by: 'a', willRecall: true })
+      lease.recall(spent)
+      expect(await left(lease, clock)).toBe(180 - 91)
+      const fast = quotaPool(clock).lease({ vendor: 'acme', shared: 'x', limits: many, by: 'a', willRecall: true })
+      fast.recall({ ...spent, requests: [{ atMs: clock.now(), count: 1 }] })
+      expect(fast.spent().requests).toEqual([{ atMs: clock.now(), count: 91 }])
+    })
+
+    test('presumes no more than the gap between two requests allowed', () => {
+      const clock = handClock(110_000)
+      const slow = { perMinute: 180, gapMs: 1_000 }
+      const lease = quotaPool(clock).lease({ vendor: 'acme', shared: 'x', limits: slow, by: 'a', willRecall: true })
+      lease.recall(spent)
+      expect(lease.spent().requests.at(-1)).toEqual({ atMs: 110_000, count: 13 })
+    })
+  })
+
   test('presumes nothing when this one was stopped, and told so', async () => {
     const clock = handClock(0)
     const first = quotaPool(clock).lease({ vendor: 'acme', shared: 'x', limits: { perMinute: 12 } })

@@ -1,6 +1,7 @@
 /** Topics in memory, for those who only read them: enough of the Kafka port and of the registry for a follower. */
 import { encoderFor } from '../../src/kafka/codec.ts'
 import type { Chunk, Kafka, ReadRecord, TopicPartition } from '../../src/kafka/port.ts'
+import { type BucketSize, pointKey } from '../../src/point-key.ts'
 import type { Progress, SeriesPoint } from '../../src/records.ts'
 import { schemaText } from '../../src/schemas.ts'
 import { topicNames } from '../../src/topics.ts'
@@ -30,8 +31,7 @@ export function memoryTopics(random: () => number = () => 1): MemoryTopics {
     logs.set(topic, log)
     log.push({ offset: log.length, key: Buffer.from(key), value, timestamp: Date.parse('2100-01-01'), headers: {} } as ReadRecord)
   }
-  const keyOf = ({ series_key, bucket_start, bucket }: SeriesPoint) =>
-    `${series_key}@${new Date(bucket_start).toISOString()}${bucket === '1m' ? '' : `@${bucket}`}`
+  const keyOf = ({ series_key, bucket_start, bucket }: SeriesPoint) => pointKey(series_key, bucket_start, bucket as BucketSize)
 
   const kafka: Pick<Kafka, 'describe' | 'watermarks' | 'readToEnd' | 'tail'> = {
     describe: () => Promise.resolve({ clusterId: 'memory', brokers: 1 }),

@@ -24,9 +24,9 @@ const pointOf = ({ vendor, bot_id, bucket_start, values }: Pick<Minute, 'vendor'
   agent_transfers: values.agent_transfers ?? 0,
 })
 
-function write(topics: MemoryTopics): void {
-  for (const minute of minutes) topics.point(pointOf(minute))
-  topics.progress(
+async function write(topics: MemoryTopics): Promise<void> {
+  await topics.points(minutes.map(pointOf))
+  await topics.progress(
     progressOf({
       connector: 'acme',
       stream: 'chats',
@@ -45,19 +45,17 @@ function write(topics: MemoryTopics): void {
 }
 
 /** Behind its minutes, the hours and the day of a day, and then the nulls; as far as the roll-up has come. */
-function rollUp(topics: MemoryTopics, day: number, isDone: boolean): void {
+async function rollUp(topics: MemoryTopics, day: number, isDone: boolean): Promise<void> {
   const own = minutes.filter(({ bucket_start }) => bucket_start >= at(day) && bucket_start < at(day + 1))
-  const sum = (all: readonly Minute[], start: number, bucket: string) =>
-    topics.point({
-      ...pointOf({ vendor: 'acme', bot_id: 'shop', bucket_start: start, values: {} }),
-      bucket,
-      sessions: all.reduce((total, { values }) => total + (values.sessions ?? 0), 0),
-      agent_transfers: all.reduce((total, { values }) => total + (values.agent_transfers ?? 0), 0),
-    })
+  const sum = (all: readonly Minute[], start: number, bucket: string) => ({
+    ...pointOf({ vendor: 'acme', bot_id: 'shop', bucket_start: start, values: {} }),
+    bucket,
+    sessions: all.reduce((total, { values }) => total + (values.sessions ?? 0), 0),
+    agent_transfers: all.reduce((total, { values }) => total + (values.agent_transfers ?? 0), 0),
+  })
   const hourOf = ({ bucket_start }: Minute) => Math.floor(bucket_start / HOUR_MS) * HOUR_MS
-  for (const [start, all] of Map.groupBy(own, hourOf)) sum(all, start, '1h')
-  sum(own, at(day), '1d')
-  if (isDone) for (const { bucket_start } of own) topics.ended({ at: bucket_start, vendor: 'acme', bot_id: 'shop' })
+  const hours = [...Map.groupBy(own, hourOf)].map(([start, all]) => sum(all, start, '1h'))
+  await topics.points([...hours, sum(own, at(day), '1d')], isDone ? own.map(pointOf) : [])
 }
 
 const run = (topics: MemoryTopics, of: { fromMs?: number } = {}): Promise<Backtest> =>
@@ -75,17 +73,17 @@ const run = (topics: MemoryTopics, of: { fromMs?: number } = {}): Promise<Backte
   })
 
 test('a backtest judges minutes; hours teach it what is usual, and it says from when on they are all there is', async () => {
-  const plain = memoryTopics()
-  write(plain)
+  const plain = await memoryTopics()
+  await write(plain)
   const whole = await run(plain)
   expect([whole.fromMs, whole.taughtFromMs]).toEqual([minutes[0]?.bucket_start, null])
   expect(brief(whole.alerts)).toEqual(expect.arrayContaining(['FIRING shop/web', 'RESOLVED shop/web']))
   expect(whole.alerts.some(({ starts_at }) => starts_at < at(6))).toBe(true)
 
   for (const isDone of [true, false]) {
-    const topics = memoryTopics()
-    write(topics)
-    for (let day = 0; day < 6; day++) rollUp(topics, day, isDone || day < 5)
+    const topics = await memoryTopics()
+    await write(topics)
+    for (let day = 0; day < 6; day++) await rollUp(topics, day, isDone || day < 5)
     const rolled = await run(topics)
     const first = minutes.find(({ bucket_start }) => bucket_start >= at(6))?.bucket_start
     expect([rolled.fromMs, rolled.taughtFromMs, rolled.untilMs]).toEqual([first, at(0), whole.untilMs])
@@ -98,8 +96,8 @@ test('a backtest judges minutes; hours teach it what is usual, and it says from 
 })
 
 test('where only hours are left, there is nothing to judge', async () => {
-  const topics = memoryTopics()
-  write(topics)
-  for (let day = 0; day < DAYS; day++) rollUp(topics, day, true)
+  const topics = await memoryTopics()
+  await write(topics)
+  for (let day = 0; day < DAYS; day++) await rollUp(topics, day, true)
   expect(await run(topics)).toMatchObject({ alerts: [], fromMs: null, untilMs: null, taughtFromMs: at(0) })
 })

@@ -14,16 +14,19 @@ const HOUR = 3_600_000
 
 test('a server reads minutes, hours, days and their nulls, in whatever chunks they come', async () => {
   for (const seed of [1, 2, 3]) {
-    const topics = memoryTopics(seeded(seed))
+    const topics = await memoryTopics(seeded(seed))
     // The key of this bot's minutes looks like that of an hour.
     const bot_id = 'b@1h'
-    for (let n = 0; n < 48 * 60; n++) topics.point({ at: DAY + n * 60_000, bot_id, sessions: 1 })
-    for (let hour = 0; hour < 24; hour++) topics.point({ at: DAY + hour * HOUR, bot_id, bucket: '1h', sessions: 60 })
-    topics.point({ at: DAY, bot_id, bucket: '1d', sessions: 1440 })
-    for (let n = 0; n < 1440; n++) topics.ended({ at: DAY + n * 60_000, bot_id })
+    const minutes = Array.from({ length: 2880 }, (_, n) => ({ at: DAY + n * 60_000, bot_id, sessions: 1 }))
+    const hours = Array.from({ length: 24 }, (_, n) => ({ at: DAY + n * HOUR, bot_id, bucket: '1h', sessions: 60 }))
+    const day = { at: DAY, bot_id, bucket: '1d', sessions: 1440 }
+    await topics.points(minutes)
+    await topics.points([...hours, day], minutes.slice(0, 1440))
     // Late, into the hour and the day.
-    topics.point({ at: DAY + 3 * HOUR, bot_id, bucket: '1h', revision: 2, sessions: 65 })
-    topics.point({ at: DAY, bot_id, bucket: '1d', revision: 2, sessions: 1445 })
+    await topics.points([
+      { ...hours[3], at: DAY + 3 * HOUR, revision: 2, sessions: 65 },
+      { ...day, revision: 2, sessions: 1445 },
+    ])
 
     const ending = new AbortController()
     const server = startServer({
@@ -45,7 +48,7 @@ test('a server reads minutes, hours, days and their nulls, in whatever chunks th
     expect(new Set(ask('15m')?.values.slice(0, 96))).toEqual(new Set([null]))
     expect(new Set(ask('15m')?.values.slice(96))).toEqual(new Set([15]))
 
-    for (let hour = 0; hour < 24; hour++) topics.ended({ at: DAY + hour * HOUR, bot_id, bucket: '1h' })
+    await topics.points([], hours)
     while (store.cells > 1441) await new Promise(resolve => setTimeout(resolve, 5))
     expect([ask('1d')?.values, ask('1h')?.values[3]]).toEqual([[1445, 1440], null])
     ending.abort()

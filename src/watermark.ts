@@ -94,6 +94,32 @@ export const isKnown = ({ stream }: Pick<SourcePartition, 'stream'>): boolean =>
 /** No stream has this name. */
 const UNKNOWN = ''
 
+type OfBot = Pick<StreamProgress, 'vendor' | 'account' | 'bot_id'>
+
+export interface Untold {
+  /** Whether sessions of the bot are read, and nobody can know which of them were transferred to a person: where transfers are 0, that means nothing. */
+  of(bot: OfBot): boolean
+  /** Whether there may be such bots at all. */
+  readonly hasAny: boolean
+}
+
+/**
+ * The bots whose transfers cannot be known. What stands for source partitions that are not known yet (`isKnown`) speaks for no bot: it would seem to give transfers.
+ *
+ * @param sessions The streams that give sessions.
+ * @param transfers Those of them that give transfers as well.
+ */
+export function untoldOf(
+  sessions: readonly (OfBot & Pick<StreamProgress, 'stream'>)[],
+  transfers: readonly (OfBot & Pick<StreamProgress, 'stream'>)[],
+): Untold {
+  const keyOf = ({ vendor, account }: OfBot, bot: string | null) => JSON.stringify([vendor, account, bot])
+  const botsOf = (streams: typeof sessions) => new Set(streams.filter(isKnown).map(stream => keyOf(stream, stream.bot_id)))
+  const [giving, telling] = [botsOf(sessions), botsOf(transfers)]
+  const has = (bots: ReadonlySet<string>, bot: OfBot) => bots.has(keyOf(bot, null)) || bots.has(keyOf(bot, bot.bot_id))
+  return { of: bot => has(giving, bot) && !has(telling, bot), hasAny: telling.size < giving.size }
+}
+
 interface Source {
   newest: Progress
   believed: Progress | null

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Progress, TopicOffset } from '../src/records.ts'
-import { asPublished, covers, createWatermarks } from '../src/watermark.ts'
+import { asPublished, covers, createWatermarks, untoldOf } from '../src/watermark.ts'
 import { progressOf } from './support/progress.ts'
 
 const ALL = (topic: string) => topic === 'sessions' || topic === 'messages'
@@ -34,6 +34,18 @@ test('transfers are known where a stream gives sessions, unless it says that it 
   // The rules were set: the next Progress says so.
   marks.apply(progress({ connector: 'cannot', feeds: ['session', 'event', 'transfer'] }))
   expect(connectors('transfer')).toContain('cannot')
+})
+
+test('transfers of a bot cannot be known where its sessions are read and no stream gives them, also while streams are missing', () => {
+  const marks = createWatermarks(() => true)
+  const untold = () => untoldOf(marks.streams({ feeds: 'session' }), marks.streams({ feeds: 'transfer' }))
+  const bot = (bot_id: string) => ({ vendor: progress({}).vendor, account: progress({}).account, bot_id })
+  expect([untold().of(bot('b1')), untold().hasAny]).toEqual([false, false])
+  marks.apply(progress({ stream: 'sessions', bot_id: null, feeds: ['session', 'no_transfer'], source_partitions: 2 }))
+  expect([untold().of(bot('b1')), untold().hasAny]).toEqual([true, true])
+  marks.apply(progress({ stream: 'desk', bot_id: 'b1', feeds: ['session', 'transfer'], source_partitions: 2 }))
+  expect([untold().of(bot('b1')), untold().of(bot('b2'))]).toEqual([false, true])
+  expect(untold().of({ ...bot('b1'), account: 'another' })).toBe(false)
 })
 
 test('nothing of a connector is complete until as many source partitions are known as it has', () => {

@@ -1,5 +1,7 @@
 /**
  * What the rules would have done: the history of the series topic, replayed in event time through the same engine as live. Reads the topics, writes nothing.
+ *
+ * Minutes are judged. What was rolled up into hours teaches what is usual, and cannot be judged any more.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Clock } from '../clock.ts'
@@ -15,9 +17,10 @@ import type { Judge, JudgeOptions, Read, SeriesKey } from './judge.ts'
 import { type Bot, measuresOf, readingOf } from './reads.ts'
 
 const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 86_400_000
 const WEEK_MS = 7 * DAY_MS
-/** A minute that was withdrawn. */
+/** A minute that was rolled up, or has ended. */
 const GONE = -1
 
 export interface BacktestParts {
@@ -42,6 +45,8 @@ export interface Backtest {
   /** Half-open range of time that was judged; null: there is nothing to judge. */
   readonly fromMs: number | null
   readonly untilMs: number | null
+  /** Since when there are hours that only taught, epoch milliseconds; null: all of the history is there by the minute. */
+  readonly taughtFromMs: number | null
   /** Smallest groups (vendor, account, bot, channel), and the weeks that all of them were judged, together. */
   readonly channels: number
   readonly channelWeeks: number
@@ -54,7 +59,9 @@ export async function backtest(parts: BacktestParts): Promise<Backtest> {
   const until = (read: Read) => Math.min(read.completeUntil ?? -Infinity, parts.untilMs ?? Infinity)
   const endMs = Math.max(-Infinity, ...history.reads.map(until))
   const startMs = Math.min(Infinity, ...history.series.map(({ minutes }) => minutes[0] ?? Infinity))
-  if (startMs >= endMs) return { alerts: [], fromMs: null, untilMs: null, channels: 0, channelWeeks: 0 }
+  const firstHourMs = Math.min(Infinity, ...history.series.map(each => each.firstHourMs))
+  const taughtFromMs = Number.isFinite(firstHourMs) ? firstHourMs : null
+  if (startMs >= endMs) return { alerts: [], fromMs: null, untilMs: null, taughtFromMs, channels: 0, channelWeeks: 0 }
 
   const judge = parts.createJudge({ rules, zoneOf })
   const alerts: Alert[] = []
@@ -83,7 +90,14 @@ export async function backtest(parts: BacktestParts): Promise<Backtest> {
     alerts.filter(({ state, updated_at }) => state === 'FIRING' && updated_at < judgedFromMs).map(({ alert_id }) => alert_id),
   )
   const shown = alerts.filter(({ alert_id }) => !raisedBefore.has(alert_id))
-  return { alerts: shown, fromMs: judgedFromMs, untilMs: endMs, channels: channels.size, channelWeeks: judgedMs / WEEK_MS }
+  return {
+    alerts: shown,
+    fromMs: judgedFromMs,
+    untilMs: endMs,
+    taughtFromMs,
+    channels: channels.size,
+    channelWeeks: judgedMs / WEEK_MS,
+  }
 }
 
 interface History {
@@ -93,16 +107,27 @@ interface History {
 
 interface SeriesHistory {
   readonly key: SeriesKey
-  /** Starts of its minutes, ascending. */
+  /** Starts of its minutes that were not rolled up, ascending. */
   readonly minutes: readonly number[]
+  /** Infinity: none was rolled up. */
+  readonly firstHourMs: number
   /** Gives the engine what comes next, up to that time. Once each. */
   putUntil(endMs: number, judge: Judge): void
 }
 
-/** The newest value of every minute, and what has been read of each bot. */
+interface Row {
+  readonly key: SeriesKey
+  readonly minutes: number[]
+  /** Of the measures, one after the other, beside the minutes. */
+  readonly values: number[]
+  /** By start. */
+  readonly hours: Map<number, readonly number[]>
+}
+
+/** The newest value of every minute and hour, and what has been read of each bot. */
 async function readHistory(parts: BacktestParts): Promise<History> {
   const measures = measuresOf(parts.rules)
-  const rows = new Map<string, { key: SeriesKey; minutes: number[]; values: number[] }>()
+  const rows = new Map<string, Row>()
   const stop = new AbortController()
   const follower = startFollower({
     ...parts,
@@ -111,19 +136,25 @@ async function readHistory(parts: BacktestParts): Promise<History> {
     signal: AbortSignal.any([parts.signal, stop.signal]),
     fields: ['series_key', ...LEVELS, 'bucket_start', 'bucket', ...measures],
     onPoint(point) {
-      if (point.bucket !== '1m') return
+      if (point.bucket !== '1m' && point.bucket !== '1h') return
       const { series_key, vendor, account, bot_id, channel, language } = point
       let row = rows.get(series_key)
       if (row === undefined) {
-        row = { key: { vendor, account, bot_id, channel, language }, minutes: [], values: [] }
+        row = { key: { vendor, account, bot_id, channel, language }, minutes: [], values: [], hours: new Map() }
         rows.set(series_key, row)
       }
-      row.minutes.push(point.bucket_start)
-      for (const measure of measures) row.values.push(point[measure])
+      const values = measures.map(measure => point[measure])
+      if (point.bucket === '1h') row.hours.set(point.bucket_start, values)
+      else {
+        row.minutes.push(point.bucket_start)
+        row.values.push(...values)
+      }
     },
-    onRemoved(seriesKey, bucketStartMs) {
+    onRemoved(seriesKey, bucketStartMs, bucket) {
       const row = rows.get(seriesKey)
-      if (row === undefined || !Number.isFinite(bucketStartMs)) return
+      if (row === undefined) return
+      if (bucket === '1h') row.hours.delete(bucketStartMs)
+      if (bucket !== '1m') return
       row.minutes.push(bucketStartMs)
       for (const _ of measures) row.values.push(GONE)
     },
@@ -146,31 +177,36 @@ async function readHistory(parts: BacktestParts): Promise<History> {
 
 const botOf = ({ vendor, account, bot_id }: SeriesKey): Bot => ({ vendor, account, bot_id })
 
-function seriesOf(
-  row: { key: SeriesKey; minutes: number[]; values: number[] },
-  measures: readonly Measure[],
-  isUntold: (bot: Bot, measure: Measure) => boolean,
-): SeriesHistory {
+function seriesOf(row: Row, measures: readonly Measure[], isUntold: (bot: Bot, measure: Measure) => boolean): SeriesHistory {
   const { key } = row
   const untold = measures.map(measure => isUntold(key, measure))
   // By time, and within a minute by offset: the last one holds.
   const order = [...row.minutes.keys()].sort((a, b) => (row.minutes[a] ?? 0) - (row.minutes[b] ?? 0) || a - b)
-  const kept = order.filter(
-    (at, place) => row.minutes[order[place + 1] ?? -1] !== row.minutes[at] && row.values[at * measures.length] !== GONE,
-  )
+  const isLast = (at: number, place: number) => row.minutes[order[place + 1] ?? -1] !== row.minutes[at]
+  const isRolledUp = (at: number) => row.hours.has(Math.floor((row.minutes[at] ?? 0) / HOUR_MS) * HOUR_MS)
+  const kept = order.filter((at, place) => isLast(at, place) && row.values[at * measures.length] !== GONE && !isRolledUp(at))
   const minutes = kept.map(at => row.minutes[at] ?? 0)
+  const hours = [...row.hours].sort(([a], [b]) => a - b)
+  const valuesOf = (valueAt: (index: number) => number | undefined) =>
+    Object.fromEntries(measures.map((measure, index) => [measure, untold[index] === true ? null : (valueAt(index) ?? 0)]))
+  let nextHour = 0
   let next = 0
   return {
     key,
     minutes,
+    firstHourMs: hours[0]?.[0] ?? Infinity,
     putUntil(endMs, judge) {
+      for (; nextHour < hours.length && (hours[nextHour]?.[0] ?? 0) + HOUR_MS <= endMs; nextHour++) {
+        const [startMs, values] = hours[nextHour] as (typeof hours)[number]
+        judge.putHour({ ...key, bucket_start: startMs, values: valuesOf(index => values[index]) })
+      }
       for (; next < kept.length && (minutes[next] ?? 0) + MINUTE_MS <= endMs; next++) {
         const at = kept[next] ?? 0
-        const values: Partial<Record<Measure, number | null>> = {}
-        for (const [index, measure] of measures.entries()) {
-          values[measure] = untold[index] === true ? null : (row.values[at * measures.length + index] ?? 0)
-        }
-        judge.put({ ...key, bucket_start: minutes[next] ?? 0, values })
+        judge.put({
+          ...key,
+          bucket_start: minutes[next] ?? 0,
+          values: valuesOf(index => row.values[at * measures.length + index]),
+        })
       }
     },
   }

@@ -81,7 +81,7 @@ function isTaken(leaf: Leaf, minute: number, rule: Rule): boolean {
 }
 
 const isLate = (clock: Clock, leaf: Leaf, minute: number) =>
-  leaf.late.has(minute) || clock.late.some(([from, until]) => minute >= from && minute < until)
+  leaf.late.has(minute) || leaf.isRolled(minute) || clock.late.some(([from, until]) => minute >= from && minute < until)
 
 /** Makes the leaf's last two hours those before the minute `end`. */
 export function refreshLeaf(clock: Clock, leaf: Leaf, end: number, rule: Rule, columns: Columns): void {
@@ -98,7 +98,7 @@ export function refreshLeaf(clock: Clock, leaf: Leaf, end: number, rule: Rule, c
   addUp(leaf, columns.count, from, length, a, scratch)
   addUp(leaf, columns.volume, from, length, b, scratch)
   const rateAt = ratesOf(leaf, slotOf, kind)
-  const isQuiet = leaf.late.size === 0 && clock.late.length === 0
+  const isQuiet = leaf.late.size === 0 && clock.late.length === 0 && from >= leaf.rolledUntil
   let hasEpisodes = false
   for (let node: Node | null = leaf; node !== null; node = node.parent) hasEpisodes ||= node.episodes.length > 0
   for (let i = 0; i < length; i++) {
@@ -119,8 +119,8 @@ export function refreshLeaf(clock: Clock, leaf: Leaf, end: number, rule: Rule, c
 const scratch = new Float64Array(DISPERSION_DAYS * DAY)
 
 /**
- * What a group counted and was expected to count in each minute of a range, whether or not alerts have used it; null where a vendor does not tell some of it, or
- * some of it was known too late.
+ * What a group counted and was expected to count in each minute of a range, whether or not alerts have used it; null where a vendor does not tell some of it,
+ * some of it was known too late, or only its hours are known.
  */
 export function minutesOf(
   node: Node,
@@ -191,7 +191,7 @@ export function learnHour(clock: Clock, hour: number, columns: Columns): void {
   clock.hour = hour
   learnBaselines(clock, hour, columns)
   for (const leaf of clock.leaves) {
-    leaf.hours.prune(hour - HISTORY_HOURS - 49)
+    leaf.pruneHours(hour - HISTORY_HOURS - 49)
     leaf.changedFrom = Number.NEGATIVE_INFINITY
   }
 }
@@ -254,7 +254,7 @@ function ratioWithout(leaf: Leaf, past: Past, minute: number, now: number, kind:
   return past.without(slotOf(at), now - at, leaf.hours.countAt(at), volume)
 }
 
-/** The leaf's quarters of an hour before the hour; each by the level that was predicted for its hour then. */
+/** The leaf's quarters of an hour before the hour, as far as minutes show them; each by the level that was predicted for its hour then. */
 function quartersOf(leaf: Leaf, past: Past, hour: number, columns: Columns, slotOf: SlotOf): Quarters {
   const quarters = noQuarters()
   const until = (hour - 1) * 60
@@ -266,7 +266,7 @@ function quartersOf(leaf: Leaf, past: Past, hour: number, columns: Columns, slot
   const rateAt = ratesOf(leaf, slotOf, columns.kind)
   for (let q = 0; q < QUARTERS; q++) {
     const start = from + q * QUARTER
-    if (start < begins) continue
+    if (start < begins || leaf.isRolled(start)) continue
     let x = 0
     let n = 0
     for (let i = q * QUARTER; i < (q + 1) * QUARTER; i++) {

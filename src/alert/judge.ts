@@ -4,6 +4,9 @@
  * Time is event time. A bot is judged minute after minute up to where it has been read (its mark), and judged again when minutes of the last hour change. All
  * that is learnt is a function of the minutes that are held (five weeks of hours, twelve days of minutes) and of `memory`, and alert ids are made of rule, group
  * and start, so a process that is killed and started again goes on as if nothing had been.
+ *
+ * Minutes that were rolled up come as hours. An hour teaches what is usual exactly as its minutes did, and is never judged, so a roll-up neither fires nor ends an
+ * alert. Only how much counts vary beyond chance needs minutes: a process that starts where fewer than twelve days of them are kept learns it from those.
  */
 import type { Alert, Measure } from '../records.ts'
 import { LEVELS, type Rule } from '../rules.ts'
@@ -16,6 +19,7 @@ import { lengthsBetween, type Limits, mostUnusual, onsetOf, SPAN, tailOf } from 
 import { presumedRho, rhoBy } from './dispersion.ts'
 import { type Columns, learnAbove, learnHour, minutesOf, refreshLeaf } from './groups.ts'
 import { slotsIn } from './local-time.ts'
+import { HOUR_MS, HourPoints } from './hours.ts'
 import { MINUTE_MS, Minutes } from './minutes.ts'
 import { type Clock, type Episode, firstHourOf, Leaf, type Node, Tree } from './tree.ts'
 import { type Finding, firing, resolved, shownNumber, shownTime } from './verdict.ts'
@@ -32,6 +36,9 @@ export interface Minute {
   /** A measure that is absent counts 0. */
   readonly values: Readonly<Partial<Record<Measure, number | null>>>
 }
+
+/** An hour of a series, of which the minutes were rolled up: as a minute, with `bucket_start` a whole hour. */
+export type Hour = Minute
 
 export type SeriesKey = Pick<Minute, 'vendor' | 'account' | 'bot_id' | 'channel' | 'language'>
 
@@ -61,8 +68,8 @@ export interface JudgeOptions {
 export interface Judge {
   /** Takes a minute in, also again with other values, also late, in any order. */
   put(minute: Minute): void
-  /** The minute is withdrawn (a null value on the topic). One older than a week was rolled up, and stays learnt. */
-  remove(key: SeriesKey, bucketStartMs: number): void
+  /** Takes an hour in, in place of its minutes, also again with other values, in any order. The nulls of minutes that follow it mean nothing. */
+  putHour(hour: Hour): void
   /** Alerts that stand on the topic (a restart): they go on as they stand, and are not raised again. */
   restore(alerts: readonly Alert[]): void
   /**
@@ -72,7 +79,7 @@ export interface Judge {
    * @param nowMs When this is known: the `updated_at` of what is raised. null: a replay, in which every minute counts as known when it ends.
    */
   judge(reads: readonly Read[], nowMs: number | null): Verdict[]
-  /** The same in steps, for a process with other work. What is put or removed between two steps waits for the end, so the verdicts are those of `judge`. One at a time. */
+  /** The same in steps, for a process with other work. What is put between two steps waits for the end, so the verdicts are those of `judge`. One at a time. */
   judging(reads: readonly Read[], nowMs: number | null): Steps<Verdict[]>
   /** Up to where each bot has been judged, by `JSON.stringify([vendor, account, bot_id])`: `from` of the next process. */
   judgedUntil(): Record<string, number>
@@ -90,8 +97,6 @@ const WARM_UP_HOURS = 24
 const GROWN_UP_HOURS = 3 * 168
 /** Of the budget of false alerts, what the smallest groups may use; the levels above them on which there are groups of several share the rest. */
 const LEAF_BUDGET = 0.5
-/** A withdrawn minute that is older was rolled up. */
-const ROLLED_UP = 7 * 1440
 /** A rise is over where the usual rate explains a window e^3 times better than half of the rise does; where no window is that telling, the longest decides. */
 const TELLING = 3
 /** Windows for that are about so many times longer than the one before: finer than those for a rise, because looking more often costs no false alerts. */
@@ -114,6 +119,7 @@ interface Plan {
 
 interface Series {
   readonly minutes: Minutes
+  readonly hours: HourPoints
   readonly places: readonly { readonly plan: Plan; readonly leaf: Leaf; readonly clock: Clock }[]
 }
 
@@ -143,8 +149,6 @@ export function createJudge(options: JudgeOptions): Judge {
   const slots = new Map<string, SlotOf>()
   const marks = new Map<string, Read>()
   let waiting: Alert[] = []
-  /** Of all minutes that were put. */
-  let newest = 0
   /** What came while a judging is under way; null: none is. */
   let later: (() => void)[] | null = null
 
@@ -187,6 +191,7 @@ export function createJudge(options: JudgeOptions): Judge {
       const minutes = new Minutes(measures.length)
       series = {
         minutes,
+        hours: new HourPoints(measures.length),
         places: plans.map(plan => {
           const tree = treeOf(plan, key.vendor)
           const leaf = tree.leafOf(key)
@@ -277,13 +282,11 @@ export function createJudge(options: JudgeOptions): Judge {
       const at = Math.floor(minute.bucket_start / MINUTE_MS)
       const series = seriesOf(minute)
       const { minutes } = series
-      newest = Math.max(newest, at)
-      if (!minutes.isOpen(at)) return
+      if (!minutes.isOpen(at) || series.hours.has(Math.floor(at / 60))) return
       const before = measures.map((_, i) => minutes.at(at, i))
       let isChanged = false
       for (const [i, measure] of measures.entries()) {
-        const value = minute.values[measure]
-        const now = value === null ? Number.NaN : (value ?? 0)
+        const now = valueOf(minute, measure)
         if (Object.is(now, before[i])) continue
         minutes.set(at, i, now)
         isChanged = true
@@ -292,16 +295,27 @@ export function createJudge(options: JudgeOptions): Judge {
       for (const { plan, leaf, clock } of series.places) changed(plan, leaf, clock, at, before, minutes)
     },
 
-    remove(key, bucketStartMs) {
+    putHour(point) {
       if (later !== null) {
-        later.push(() => this.remove(key, bucketStartMs))
+        later.push(() => this.putHour(point))
         return
       }
-      const at = Math.floor(bucketStartMs / MINUTE_MS)
-      const known = seriesByKey.get(LEVELS.map(level => key[level]).join('\0'))
-      if (known === undefined) return
-      if (at < newest - ROLLED_UP) return
-      this.put({ ...key, bucket_start: at * MINUTE_MS, values: {} })
+      const hour = Math.floor(point.bucket_start / HOUR_MS)
+      const series = seriesOf(point)
+      // What minutes taught that are not held any more stays as it is.
+      if (!series.hours.has(hour) && !series.minutes.isOpen(hour * 60)) return
+      const values = measures.map(measure => valueOf(point, measure))
+      const before = series.places.map(({ plan }) => learnt(series, hour, plan.columns))
+      const isHeld = series.hours.set(hour, values)
+      for (const [i, { leaf, plan }] of series.places.entries()) {
+        const [count, volume] = toldOf(plan.columns, measure => values[measure] as number)
+        // So old that it only says since when the group is known.
+        if (!isHeld && (count !== 0 || volume !== 0)) leaf.hours.first = Math.min(leaf.hours.first, hour)
+        const [wasCount, wasVolume] = before[i] as [number, number]
+        if (!isHeld || (count === wasCount && volume === wasVolume)) continue
+        leaf.addRolled(hour, count - wasCount, volume - wasVolume)
+        leaf.pruneHours(series.hours.from)
+      }
     },
 
     restore(alerts) {
@@ -336,10 +350,8 @@ export function createJudge(options: JudgeOptions): Judge {
 
   /** A minute of a series has other values: the group's hours follow, and it will be judged again. */
   function changed(plan: Plan, leaf: Leaf, clock: Clock, minute: number, before: readonly number[], minutes: Minutes): void {
-    const { count, volume } = plan.columns
-    const told = (x: number, n: number): [number, number] => (Number.isNaN(x + n) ? [0, 0] : [x, n])
-    const [wasCount, wasVolume] = told(before[count] as number, volume < 0 ? 0 : (before[volume] as number))
-    const [isCount, isVolume] = told(minutes.at(minute, count), volume < 0 ? 0 : minutes.at(minute, volume))
+    const [wasCount, wasVolume] = toldOf(plan.columns, measure => before[measure] as number)
+    const [isCount, isVolume] = toldOf(plan.columns, measure => minutes.at(minute, measure))
     leaf.hours.add(Math.floor(minute / 60), isCount - wasCount, isVolume - wasVolume)
     leaf.changedFrom = Math.min(leaf.changedFrom, minute)
     // What is read before the first judgement is the history that the process before has judged, however old it is.
@@ -347,6 +359,30 @@ export function createJudge(options: JudgeOptions): Judge {
     if (minute >= clock.judged - lateMs / MINUTE_MS || minute < clock.judged - 2 * SPAN) return
     leaf.late.add(minute)
   }
+}
+
+/** NaN: the vendor does not tell. */
+function valueOf({ values }: Minute, measure: Measure): number {
+  const value = values[measure]
+  return value === null ? Number.NaN : (value ?? 0)
+}
+
+/** Count and volume; nothing where the vendor does not tell one of them. */
+function toldOf({ count, volume }: Columns, at: (measure: number) => number): [count: number, volume: number] {
+  const [x, n] = [at(count), volume < 0 ? 0 : at(volume)]
+  return Number.isNaN(x + n) ? [0, 0] : [x, n]
+}
+
+/** What the series has taught of an hour: as the point says that took the place of its minutes, or minute by minute. */
+function learnt({ hours, minutes }: Series, hour: number, columns: Columns): [count: number, volume: number] {
+  if (hours.has(hour)) return toldOf(columns, measure => hours.at(hour, measure))
+  const sums: [number, number] = [0, 0]
+  for (let minute = hour * 60; minute < hour * 60 + 60; minute++) {
+    const [count, volume] = toldOf(columns, measure => minutes.at(minute, measure))
+    sums[0] += count
+    sums[1] += volume
+  }
+  return sums
 }
 
 const vendorOf = (tree: Tree) => tree.root.labels.vendor ?? ''
@@ -423,9 +459,9 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
     })
   }
 
-  /** A clock that was never judged begins where its first minute lies, or where minutes are not late; late ones are only learnt. */
+  /** A clock that was never judged begins where its first minute lies that was not rolled up, or where minutes are not late; late ones are only learnt. */
   function skipLate(clock: Clock, limit: number): void {
-    const first = firstHourOf(clock.leaves) * 60
+    const first = Math.max(firstHourOf(clock.leaves) * 60, ...clock.leaves.map(leaf => leaf.rolledUntil))
     const begun = clock.judged ?? (Number.isFinite(first) ? Math.min(first, limit) : limit)
     const onTime = nowMs === null ? begun : Math.ceil((nowMs - lateMs) / MINUTE_MS)
     clock.judged = Math.max(begun, Math.min(limit, onTime))

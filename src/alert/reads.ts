@@ -1,7 +1,7 @@
 /** What has been read of each bot, as the marks of the streams say it, in the words of the engine. Pure. */
 import type { Measure } from '../records.ts'
 import type { Rule } from '../rules.ts'
-import { commonRanges, isKnown, type StreamProgress, type Watermarks } from '../watermark.ts'
+import { commonRanges, type StreamProgress, untoldOf, type Watermarks } from '../watermark.ts'
 import type { Read } from './judge.ts'
 
 export interface Bot {
@@ -44,8 +44,7 @@ export function readingOf(watermarks: Pick<Watermarks, 'streams'>, rules: readon
   const kinds = kindsOf(rules).map(kind => indexed(watermarks.streams({ feeds: kind })))
   // Hours that are not read yet count as empty ones where counts are learnt; for shares they have no weight.
   const needsAll = rules.some(({ per }) => per === null)
-  const giving = indexed(watermarks.streams({ feeds: 'session' }).filter(isKnown))
-  const telling = indexed(watermarks.streams({ feeds: 'transfer' }).filter(isKnown))
+  const untold = untoldOf(watermarks.streams({ feeds: 'session' }), watermarks.streams({ feeds: 'transfer' }))
   let committedAt: number | null = null
   for (const { committedAt: at } of watermarks.streams()) if (at !== null) committedAt = Math.max(committedAt ?? at, at)
 
@@ -56,7 +55,7 @@ export function readingOf(watermarks: Pick<Watermarks, 'streams'>, rules: readon
         const least = leastOf(streams)
         return { ...bot, completeUntil: least === null || needsAll ? least : readUntil(least, streams, judgedUntil(bot)) }
       }),
-    isUntold: (bot, measure) => OF_TRANSFERS.has(measure) && giving(bot).length > 0 && telling(bot).length === 0,
+    isUntold: (bot, measure) => OF_TRANSFERS.has(measure) && untold.of(bot),
     committedAt,
   }
 }

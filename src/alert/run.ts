@@ -17,13 +17,14 @@ import type { Kafka } from '../kafka/port.ts'
 import type { Registry } from '../kafka/registry.ts'
 import { errorFields, type Log } from '../log.ts'
 import { persist } from '../persist.ts'
-import { type Alert, botKey, type SeriesPoint } from '../records.ts'
+import type { Alert } from '../records.ts'
 import { LEVELS, type Rule } from '../rules.ts'
 import { schemaText } from '../schemas.ts'
 import { createSlices } from '../slices.ts'
 import type { TopicNames } from '../topics.ts'
+import { createIntake, type Intake } from './intake.ts'
 import type { Judge, JudgeOptions, SeriesKey } from './judge.ts'
-import { type Bot, measuresOf, type Reading, readingOf } from './reads.ts'
+import { measuresOf } from './reads.ts'
 import { claimShares, numberOf, type Offsets, type Share, type ShareParts } from './share.ts'
 
 export interface AlerterParts {
@@ -235,7 +236,11 @@ function startWatch(
     const startedMs = clock.now()
     for (const share of await claimShares(shareParts, numbers, signal)) shares.set(share.number, share)
     for (const share of shares.values()) await showRestored(share)
-    const intake = createIntake(parts, vendor => shares.get(numberOf(vendor, parts.partitions))?.judge)
+    const intake = createIntake(
+      parts.options.rules,
+      parts.partitions,
+      vendor => shares.get(numberOf(vendor, parts.partitions))?.judge,
+    )
     let isDirty = true
     const follower = startFollower({
       ...parts,
@@ -243,7 +248,8 @@ function startWatch(
       signal,
       fields: ['series_key', ...LEVELS, 'bucket_start', 'bucket', ...measuresOf(parts.options.rules)],
       onPoint: point => intake.put(point),
-      onRemoved: (seriesKey, bucketStartMs) => intake.remove(seriesKey, bucketStartMs),
+      // What was rolled up stays learnt, and what has ended is forgotten as it ages.
+      onRemoved() {},
       onInvalid() {},
       onBatch() {
         intake.look(follower)
@@ -402,73 +408,5 @@ function createPace(): Pace {
       return marksOf(share) !== (before?.marks ?? '{}')
     },
     written: (share, nowMs) => void last.set(share.number, { atMs: nowMs, marks: marksOf(share) }),
-  }
-}
-
-interface Intake {
-  put(point: PointOf): void
-  remove(seriesKey: string, bucketStartMs: number): void
-  /** Looks at the marks again where they have changed. */
-  look(follower: Follower): void
-  /** The bots of which there is any minute, by bot key. */
-  readonly bots: ReadonlyMap<string, Bot>
-  /** Series of the number that were met since the last call. */
-  newGroups(number: number): SeriesKey[]
-  readonly reading: Reading | null
-}
-
-type PointOf = Pick<SeriesPoint, 'series_key' | 'bucket_start' | 'bucket' | keyof SeriesKey> & Partial<SeriesPoint>
-
-/** Points into the engines of the vendors that are ours. */
-function createIntake(parts: AlerterParts, judgeOf: (vendor: string) => Judge | undefined): Intake {
-  const measures = measuresOf(parts.options.rules)
-  const keys = new Map<string, SeriesKey>()
-  const bots = new Map<string, Bot>()
-  const fresh = new Map<number, SeriesKey[]>()
-  let reading: Reading | null = null
-  let version = -1
-
-  function keyOf(point: PointOf): SeriesKey {
-    const known = keys.get(point.series_key)
-    if (known !== undefined) return known
-    const { vendor, account, bot_id, channel, language } = point
-    const key = { vendor, account, bot_id, channel, language }
-    keys.set(point.series_key, key)
-    bots.set(botKey(key), { vendor, account, bot_id })
-    const number = numberOf(vendor, parts.partitions)
-    fresh.set(number, [...(fresh.get(number) ?? []), key])
-    return key
-  }
-
-  return {
-    bots,
-    newGroups(number) {
-      const groups = fresh.get(number) ?? []
-      fresh.delete(number)
-      return groups
-    },
-    get reading() {
-      return reading
-    },
-    look({ watermarks }) {
-      if (watermarks.version === version) return
-      version = watermarks.version
-      reading = readingOf(watermarks, parts.options.rules)
-    },
-    put(point) {
-      // Hours and days are sums of minutes that were judged long ago.
-      if (point.bucket !== '1m') return
-      const judge = judgeOf(point.vendor)
-      if (judge === undefined) return
-      const key = keyOf(point)
-      const values = Object.fromEntries(
-        measures.map(measure => [measure, reading?.isUntold(key, measure) === true ? null : (point[measure] ?? 0)]),
-      )
-      judge.put({ ...key, bucket_start: point.bucket_start, values })
-    },
-    remove(seriesKey, bucketStartMs) {
-      const key = keys.get(seriesKey)
-      if (key !== undefined && Number.isFinite(bucketStartMs)) judgeOf(key.vendor)?.remove(key, bucketStartMs)
-    },
   }
 }

@@ -102,6 +102,30 @@ export class Leaf extends Node {
   knownUntil = Number.NaN
   /** Minutes of the last hours that were changed too late to be judged. */
   readonly late = new Set<number>()
+  /** Hours that count what no minutes show, because they were rolled up: they teach what is usual, and are not judged. */
+  readonly rolled = new Set<number>()
+  /** The minute behind the newest of them. */
+  rolledUntil = Number.NEGATIVE_INFINITY
+  #prunedUntil = Number.NEGATIVE_INFINITY
+
+  /** An hour of one of its series was rolled up with other counts than its minutes show. */
+  addRolled(hour: number, count: number, volume: number): void {
+    this.hours.add(hour, count, volume)
+    this.rolled.add(hour)
+    this.rolledUntil = Math.max(this.rolledUntil, (hour + 1) * 60)
+  }
+
+  isRolled(minute: number): boolean {
+    return minute < this.rolledUntil && this.rolled.has(Math.floor(minute / 60))
+  }
+
+  /** What is learnt of hours before this one is forgotten, by whole weeks. */
+  pruneHours(hour: number): void {
+    if (hour <= this.#prunedUntil) return
+    this.#prunedUntil = hour
+    this.hours.prune(hour)
+    for (const rolled of this.rolled) if (rolled < hour) this.rolled.delete(rolled)
+  }
 
   addSeries(key: string, minutes: Minutes): void {
     insert(this.#seriesKeys, this.series, key, minutes)

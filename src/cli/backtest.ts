@@ -91,8 +91,14 @@ export function figuresOf({ alerts, channels, channelWeeks }: Backtest, rule: Ru
 }
 
 function reportOf(found: Backtest, rules: readonly Rule[]): string[] {
-  if (found.fromMs === null || found.untilMs === null) return ['there is no history that could be judged']
-  return rules.flatMap(rule => {
+  const taught =
+    found.taughtFromMs === null
+      ? []
+      : [
+          `From ${iso(found.taughtFromMs)} on there are hours whose minutes were rolled up (aggregator.retention.minutes): they taught what is usual, and were not judged`,
+        ]
+  if (found.fromMs === null || found.untilMs === null) return ['there is no history that could be judged', ...taught]
+  const judged = rules.flatMap(rule => {
     const { alerts, channels, channelWeeks, perChannelWeek } = figuresOf(found, rule)
     const own = found.alerts.filter(alert => alert.rule === rule.name)
     const byId = Map.groupBy(own, ({ alert_id }) => alert_id)
@@ -102,6 +108,7 @@ function reportOf(found: Backtest, rules: readonly Rule[]): string[] {
       ...[...byId.values()].map(records => `  ${lineOf(records)}`),
     ]
   })
+  return [...judged, ...taught]
 }
 
 function lineOf(records: readonly Alert[]): string {

@@ -12,6 +12,7 @@ import { lastOffsets } from '../kafka/ends.ts'
 import type { Chunk, Kafka, ReadRecord, TopicPartition } from '../kafka/port.ts'
 import type { Registry } from '../kafka/registry.ts'
 import { errorFields, type Log } from '../log.ts'
+import { type BucketSize, readPointKey } from '../point-key.ts'
 import type { Progress, SeriesPoint } from '../records.ts'
 import { narrowSchema, schemaText } from '../schemas.ts'
 import type { TopicNames } from '../topics.ts'
@@ -40,8 +41,8 @@ export interface FollowerOptions<F extends keyof SeriesPoint> {
   readonly fields: readonly F[]
   /** A point in the order of its partition, repetitions and older revisions among them. */
   onPoint(point: Pick<SeriesPoint, F>): void
-  /** A point was withdrawn (a null value). */
-  onRemoved(seriesKey: string, bucketStartMs: number): void
+  /** The null of a point: it was rolled up, or its time has ended. `bucket` is its length, as in `SeriesPoint`. */
+  onRemoved(seriesKey: string, bucketStartMs: number, bucket: BucketSize): void
   /** A record that could not be read; it has been logged and is passed over. */
   readonly onInvalid: (topic: string) => void
   /** Called when progress has been read once, before the first point, and after each batch. */
@@ -211,9 +212,8 @@ function createIntake<F extends keyof SeriesPoint>(options: FollowerOptions<F>, 
       options.onPoint(points.decode(record.value))
       return
     }
-    const key = record.key?.toString() ?? ''
-    const at = key.lastIndexOf('@')
-    options.onRemoved(key.slice(0, at), Date.parse(key.slice(at + 1)))
+    const key = readPointKey(record.key?.toString() ?? '')
+    if (key !== null) options.onRemoved(key.seriesKey, key.startMs, key.bucket)
   }
 
   function takeProgress(record: ReadRecord): void {

@@ -345,7 +345,13 @@ export function* answerBots(
   const { edges } = yield* edgeSteps(query.bucket, query.zone, query.fromMs, query.untilMs, 0, MOST_POINTS)
   const points = answer.data.x_values.length
   const groups = new Map<string, { labels: Record<string, string>; sums: Float64Array }>()
-  for (const { labels, values } of answer.data.series) {
+  for (const { labels, values, sum } of answer.data.series) {
+    // Here, null would be 0: what is kept by the hour or by the day cannot be cut any finer.
+    if (values.reduce<number>((all, value) => all + (value ?? 0), 0) !== (sum ?? 0))
+      throw invalidParameter(
+        'bucket',
+        'is shorter than what is kept of this time: ask for longer buckets, or for a later start_time',
+      )
     const own = Object.fromEntries(groupBy.map(key => [key, valueOf(key, labels, whose)]))
     const key = JSON.stringify(own)
     let group = groups.get(key)

@@ -189,4 +189,21 @@ function firstInstantOf(zone: Zone, local: number, sizeMs: number): number {
   return then >= local && then < local + sizeMs && zone.offsetMs(first - 1) === earlier ? first : local - later
 }
 
+/** The bucket, from `low` on, in which a time at or after `edges[low]` lies; the number of buckets where it lies behind all. */
+export function bucketOf(edges: ArrayLike<number>, low: number, time: number): number {
+  // Most often it is the next one; else look twice as far each time, then in between.
+  let from = low
+  let to = low
+  for (let step = 1; to < edges.length - 1 && (edges[to + 1] ?? 0) <= time; step *= 2) {
+    from = to + 1
+    to = Math.min(edges.length - 1, to + step)
+  }
+  while (from < to) {
+    const middle = (from + to) >>> 1
+    if ((edges[middle + 1] ?? Number.POSITIVE_INFINITY) <= time) from = middle + 1
+    else to = middle
+  }
+  return from
+}
+
 const modulo = (value: number, by: number) => ((value % by) + by) % by

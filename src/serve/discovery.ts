@@ -16,7 +16,7 @@ import {
 import { MOST_SCANNED } from './query.ts'
 import { type Completeness, readingOf } from './reading.ts'
 import type { Steps } from '../slices.ts'
-import { LABELS, type Label, type SeriesStore, type StoredSeries } from './store.ts'
+import { LABELS, type Label, type SeriesSnapshot, type SeriesStore } from './store.ts'
 
 export const LabelPath = z.object({ name: z.enum(LABELS).describe('Name of the label') })
 
@@ -72,7 +72,7 @@ export function* labelValues(query: ValueQuery, store: SeriesStore, completeness
   const edges = [fromMs, untilMs]
 
   /** Whether one of the measures counted something. */
-  function* counted(series: StoredSeries): Steps<boolean> {
+  function* counted(series: SeriesSnapshot): Steps<boolean> {
     for (const spec of specs) {
       const isMade = spec.of !== undefined
       if (isMade && spec.kind === 'transfer' && reading.hasUntold && reading.isUntold(series.labels)) continue
@@ -90,10 +90,11 @@ export function* labelValues(query: ValueQuery, store: SeriesStore, completeness
 
   const found = new Set<string>()
   let scanned = 0
-  for (const [at, series] of store.snapshot().entries()) {
+  for (const [at, stored] of store.snapshot().entries()) {
     if (at % 64 === 63) yield
-    const value = series.labels[label]
-    if (found.has(value) || !wanted.every(each => each.values.has(series.labels[each.label]))) continue
+    const value = stored.labels[label]
+    if (found.has(value) || !wanted.every(each => each.values.has(stored.labels[each.label]))) continue
+    const series = stored.snapshot(fromMs, untilMs)
     const cells = series.cellsIn(fromMs, untilMs)
     if (cells === 0) continue
     if (specs.length === 0) {
@@ -102,7 +103,10 @@ export function* labelValues(query: ValueQuery, store: SeriesStore, completeness
     }
     scanned += cells * specs.reduce((columns, spec) => columns + spec.columns.length, 0)
     if (scanned > MOST_SCANNED)
-      throw invalidParameter('from', `asks to look at more than ${MOST_SCANNED} minutes; take a shorter range, or a filter`)
+      throw invalidParameter(
+        'from',
+        `asks to look at more than ${MOST_SCANNED} minutes, hours and days; take a shorter range, or a filter`,
+      )
     if (yield* counted(series)) found.add(value)
   }
   return [...found].sort()

@@ -56,10 +56,10 @@ export const SeriesAnswer = z.object({
         values: z
           .array(value)
           .describe(
-            'One a bucket. null: nothing has been read yet, the vendor does not say, or the measure has no value, as a rate of nothing. 0: it was read, and there was nothing',
+            'One a bucket. null: nothing has been read yet, the vendor does not say, the measure has no value, as a rate of nothing, or what is kept of the time is longer than the bucket. With `rolling` also where this is so of a part of the window. 0: it was read, and there was nothing',
           ),
         sum: value.describe(
-          'The measure over all that was asked for, each bucket once also where windows overlap; of a rate, the rate over all of it',
+          'The measure over all that was asked for, each bucket once also where windows overlap, buckets that are null because they are too short included; of a rate, the rate over all of it',
         ),
         mean: value.describe('Of the values shown'),
         min: value.describe('Of the values shown'),
@@ -181,7 +181,7 @@ export const ENDPOINTS = {
     operationId: 'labelValues',
     summary: 'Values of a label',
     description:
-      'The values that a label has in any series with a point in the range, sorted. Records without a language have the empty one. `other` stands for what has no series of its own, because its account has reached aggregator.maxSeries; as a channel also for one that is not known.',
+      'The values that a label has in any series with a point that begins in the range, sorted. Older records are in points of an hour or of a UTC day. Records without a language have the empty one. `other` stands for what has no series of its own, because its account has reached aggregator.maxSeries; as a channel also for one that is not known.',
     inPath: LabelPath,
     parameters: ValueParameters,
     answers: { [JSON_TYPE]: { LabelValues } },

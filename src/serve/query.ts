@@ -3,7 +3,7 @@
  * has a budget that is known before it begins.
  */
 import type { Measure } from '../records.ts'
-import { type Edges, isoIn } from './buckets.ts'
+import { BUCKET_MS, type Edges, isoIn } from './buckets.ts'
 import { MEASURE_TABLE, type MeasureSpec, type SeriesMeasure, valueOf } from './measures.ts'
 import { invalidParameter } from './parameters.ts'
 import { type Completeness, leastOf, type Reading, readingOf, type StreamFilter, streamsOf } from './reading.ts'
@@ -11,14 +11,14 @@ import { columnsOf, edgesIn, type SeriesQuery, sketchesOf } from './series-query
 import type { Sketch } from './sketch-pool.ts'
 import { createSketchReader, type SketchAnswer, sketchBucketsCost, sketchCost } from './sketches.ts'
 import { sortSteps, type Steps } from '../slices.ts'
-import { LABELS, type Label, type SeriesStore, type StoredSeries } from './store.ts'
+import { LABELS, type Label, type SeriesSnapshot, type SeriesStore } from './store.ts'
 
 /** Most values of one answer; a row takes more bytes than a value. */
 export const MOST_VALUES = 1_000_000
 export const MOST_ROWS = 250_000
 /** Most series of one answer; `top` takes the largest of more. */
 export const MOST_SERIES = 20_000
-/** Most minutes and buckets that one query looks at, rolling windows and groups included: about a second of work. */
+/** Most cells (minutes, hours, days) and buckets that one query looks at, rolling windows and groups included: about a second of work. */
 export const MOST_SCANNED = 100_000_000
 
 export interface SeriesAnswer {
@@ -73,6 +73,7 @@ export function* answerQuery(query: SeriesQuery, store: SeriesStore, completenes
   const sketches = createSketchReader(cut, window)
   for (const group of groups) {
     const gather = yield* gathererOf(group.series, reading, edges)
+    const isLong = yield* longBuckets(group.series, lengthOf(query), edges)
     const sketched = new Map<Sketch, readonly SketchAnswer[]>()
     for (const measure of measures) {
       const spec = MEASURE_TABLE[measure]
@@ -82,8 +83,8 @@ export function* answerQuery(query: SeriesQuery, store: SeriesStore, completenes
       const { sketch } = spec
       if (sketch && !sketched.has(sketch.name)) sketched.set(sketch.name, yield* sketches.read(sketch.name, group.series))
       const answer = sketch && sketched.get(sketch.name)?.[sketch.at]
-      const summed = yield* rolled(spec, columns, known, window, first)
-      // What was not read is null, whatever sketches there are.
+      const summed = yield* rolled(spec, columns, known, isLong, window, first)
+      // What was not read, or is kept only for longer than a bucket, is null, whatever sketches there are.
       const values = answer ? answer.values.map((value, at) => (summed[at] === null ? null : value)) : summed
       const whole = answer ? answer.whole : yield* total(spec, columns, first)
       const labels = measures.length === 1 ? group.labels : { ...group.labels, measure }
@@ -119,7 +120,7 @@ interface Group {
   readonly labels: Partial<Record<Label, string>>
   /** Whose streams may give records of this group: of any of these. */
   readonly streams: readonly StreamFilter[]
-  readonly series: StoredSeries[]
+  readonly series: SeriesSnapshot[]
 }
 
 /**
@@ -145,6 +146,7 @@ function* groupsOf(query: SeriesQuery, store: SeriesStore, edges: readonly numbe
     }
     return group
   }
+  const lengthMs = lengthOf(query)
   let scanned = 0
   let visited = 0
   const afford = (more: number) => {
@@ -153,15 +155,16 @@ function* groupsOf(query: SeriesQuery, store: SeriesStore, edges: readonly numbe
     const name = window > 1 && window > edges.length / 2 ? 'rolling' : groups.size > 1 ? 'group_by' : 'from'
     throw invalidParameter(
       name,
-      `asks to look at more than ${MOST_SCANNED} minutes and buckets; take a shorter range or rolling window, a longer bucket, fewer groups or measures, or a filter`,
+      `asks to look at more than ${MOST_SCANNED} minutes, hours, days and buckets; take a shorter range or rolling window, a longer bucket, fewer groups or measures, or a filter`,
     )
   }
   if (groupBy.length === 0) groupFor({})
-  for (const series of store.snapshot()) {
+  for (const stored of store.snapshot()) {
     if (++visited % 512 === 0) yield
-    if (!wanted.every(({ label, values }) => values.has(series.labels[label]))) continue
+    if (!wanted.every(({ label, values }) => values.has(stored.labels[label]))) continue
+    const series = stored.snapshot(beginMs, endMs)
     groupFor(series.labels).series.push(series)
-    afford(series.cellsIn(beginMs, endMs) * columns)
+    afford(series.cellsIn(beginMs, endMs) * columns + series.longCellsIn(lengthMs, beginMs, endMs))
     for (const sketch of sketches) afford(sketchCost(sketch, series, beginMs, endMs))
   }
   if (groups.size > MOST_SERIES && query.top === null)
@@ -222,13 +225,13 @@ interface Gathered {
 
 /** Adds up what measures are made of, each column once. */
 function* gathererOf(
-  series: readonly StoredSeries[],
+  series: readonly SeriesSnapshot[],
   reading: Reading,
   edges: readonly number[],
 ): Steps<(spec: MeasureSpec) => Steps<Gathered>> {
-  const told: StoredSeries[] = []
+  const told: SeriesSnapshot[] = []
   /** Series of bots whose transfers nobody can know: zeros of these mean nothing. */
-  const untold: StoredSeries[] = []
+  const untold: SeriesSnapshot[] = []
   if (reading.hasUntold) {
     for (const [at, each] of series.entries()) {
       if (reading.isUntold(each.labels)) untold.push(each)
@@ -266,9 +269,32 @@ function* gathererOf(
   }
 }
 
+const lengthOf = ({ bucket }: SeriesQuery) => (bucket === '1M' ? Number.POSITIVE_INFINITY : BUCKET_MS[bucket])
+
+/**
+ * 1 for every bucket that has a part of an hour or a day of which the minutes, or the hours, are not kept any more, where buckets are shorter than that: nobody can
+ * say what of it belongs to the bucket.
+ *
+ * @returns null where there is none.
+ */
+function* longBuckets(series: readonly SeriesSnapshot[], lengthMs: number, edges: readonly number[]): Steps<Uint8Array | null> {
+  if (lengthMs >= DAY_MS) return null
+  const changes = new Int32Array(edges.length)
+  for (const each of series) yield* each.longInto(lengthMs, edges, changes)
+  if (!changes.some(change => change > 0)) return null
+  const isLong = new Uint8Array(edges.length - 1)
+  for (let at = 0, open = 0; at < isLong.length; at++) {
+    open += changes[at] ?? 0
+    if (open > 0) isLong[at] = 1
+  }
+  return isLong
+}
+
+const DAY_MS = 86_400_000
+
 /** Pauses between series too: most of them are short. */
 function* addAll(
-  series: readonly StoredSeries[],
+  series: readonly SeriesSnapshot[],
   measure: Measure,
   edges: readonly number[],
   sums: Float64Array,
@@ -282,7 +308,7 @@ function* addAll(
 
 /** The same for series whose zeros mean nothing: only what was counted is known. */
 function* addCounted(
-  series: readonly StoredSeries[],
+  series: readonly SeriesSnapshot[],
   measure: Measure,
   edges: readonly number[],
   sums: Float64Array,
@@ -304,25 +330,31 @@ const picked = (labels: Group['labels'], names: readonly Label[]): Partial<Recor
 const nameOf = (labels: Partial<Record<Label, string>>, groupBy: readonly Label[], measure: SeriesMeasure | null) =>
   [...groupBy.map(label => labels[label] || '(none)'), ...(measure === null ? [] : [measure])].join(' / ')
 
-/** From bucket `first` on, the measure over the `window` buckets up to each; null where nothing is known of any of them. */
+/** From bucket `first` on, the measure over the `window` buckets up to each; null where nothing is known of any of them, or one of them is too short for what is kept. */
 function* rolled(
   spec: MeasureSpec,
   columns: readonly Float64Array[],
   known: Uint8Array,
+  isLong: Uint8Array | null,
   window: number,
   first: number,
 ): Steps<(number | null)[]> {
   const values: (number | null)[] = []
   const sums = columns.map(() => 0)
   let count = 0
+  let long = 0
   for (let at = 0; at < known.length; at++) {
     count += known[at] ?? 0
-    if (at >= window) count -= known[at - window] ?? 0
+    long += isLong?.[at] ?? 0
+    if (at >= window) {
+      count -= known[at - window] ?? 0
+      long -= isLong?.[at - window] ?? 0
+    }
     for (let n = 0; n < columns.length; n++) {
       const column = columns[n] as Float64Array
       sums[n] = (sums[n] ?? 0) + (column[at] ?? 0) - (at >= window ? (column[at - window] ?? 0) : 0)
     }
-    if (at >= first) values.push(count > 0 ? valueOf(spec, sums) : null)
+    if (at >= first) values.push(count > 0 && long === 0 ? valueOf(spec, sums) : null)
     if (at % BUCKETS_A_STEP === BUCKETS_A_STEP - 1) yield
   }
   return values

@@ -4,6 +4,7 @@ import type { Kind } from './measures.ts'
 import type { Filters } from './parameters.ts'
 import type { Steps } from '../slices.ts'
 import type { Label, SeriesLabels } from './store.ts'
+import { untoldOf } from '../watermark.ts'
 
 /** What has been read, as `Progress` says it and our own reading has caught up with it. */
 export interface Completeness {
@@ -14,8 +15,9 @@ export interface Completeness {
   streams(feeds: Kind): readonly StreamRead[]
 }
 
-/** One source partition. */
+/** One source partition, or what stands for those that are not known yet (`isKnown`). */
 export interface StreamRead {
+  readonly stream: string
   readonly vendor: string
   readonly account: string
   /** null: all bots of the account. */
@@ -62,15 +64,10 @@ export function readingOf(asked: Iterable<Kind>, completeness: Completeness): Re
   const streams = new Map([...kinds].map(kind => [kind, completeness.streams(kind)]))
   const tables = new Map([...streams].map(([kind, all]) => [kind, tableOf(all)]))
   const answers = new Map<string, Read>()
-  const botOf = (labels: Pick<SeriesLabels, 'vendor' | 'account'>, bot: string | null) =>
-    JSON.stringify([labels.vendor, labels.account, bot])
-  const botsOf = (kind: Kind) => new Set(streams.get(kind)?.map(stream => botOf(stream, stream.bot_id)))
-  const [giving, telling] = kinds.has('transfer') ? [botsOf('session'), botsOf('transfer')] : [new Set(), new Set()]
-  const has = (bots: ReadonlySet<unknown>, labels: SeriesLabels) =>
-    bots.has(botOf(labels, null)) || bots.has(botOf(labels, labels.bot_id))
+  const untold = untoldOf(kinds.has('transfer') ? (streams.get('session') ?? []) : [], streams.get('transfer') ?? [])
   return {
-    isUntold: labels => has(giving, labels) && !has(telling, labels),
-    hasUntold: telling.size < giving.size,
+    isUntold: labels => untold.of(labels),
+    hasUntold: untold.hasAny,
     *of(kind, filters, edges) {
       const key = filters.length === 1 ? `${kind}${JSON.stringify(filters[0])}` : null
       const before = key === null ? undefined : answers.get(key)

@@ -54,14 +54,14 @@ export function startServer(options: ServerOptions): RunningServer {
   const follower = startFollower({
     ...options,
     role: 'server',
-    fields: ['series_key', ...LABELS, 'bucket_start', 'revision', ...MEASURES, ...SKETCHES],
+    fields: ['series_key', ...LABELS, 'bucket_start', 'bucket', 'revision', ...MEASURES, ...SKETCHES],
     onPoint(point) {
       pointsRead.inc()
       store.put(point)
     },
-    onRemoved(seriesKey, bucketStartMs) {
+    onRemoved(seriesKey, bucketStartMs, bucket) {
       pointsRead.inc()
-      store.remove(seriesKey, bucketStartMs)
+      store.remove(seriesKey, bucketStartMs, bucket)
     },
     onInvalid,
     also: { topic: names.alerts, take: alertIntake(options, alerts, onInvalid) },

@@ -35,7 +35,7 @@ export const SeriesParameters = z.object({
   bucket: oneOf(BUCKETS)
     .default('1h')
     .describe(
-      'Length of the buckets. Up to an hour they follow the clock of `tz`, longer ones its calendar; weeks begin on Monday',
+      'Length of the buckets. Up to an hour they follow the clock of `tz`, longer ones its calendar; weeks begin on Monday. Older records are kept by the hour, and then by the UTC day (`aggregator.retention`): they count in the bucket in which that hour or day begins, and buckets shorter than an hour, or a day, are null there',
     ),
   from: time()
     .optional()

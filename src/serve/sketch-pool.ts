@@ -1,5 +1,5 @@
 /**
- * The sketches of one series in memory, unpacked into words so that a query adds them up without decoding: a sketch of one session takes 8 to 12 bytes,
+ * The sketches of one chunk of a series in memory, unpacked into words so that a query adds them up without decoding: a sketch of one session takes 8 to 12 bytes,
  * and 4 for its place.
  *
  * A sketch is its head, the number of entries times 2, plus 1 where they are registers; and then its entries:
@@ -23,7 +23,9 @@ export const VALUE_BITS = 5
 /** Where there is no sketch. */
 export const NO_SKETCH = 0
 
-const FIRST_WORDS = 64
+const FIRST_WORDS = 16
+/** So much that is free is not worth moving the rest. */
+const LEAST_FREE = 64
 
 export interface SketchPool {
   readonly words: Uint32Array
@@ -36,6 +38,8 @@ export interface SketchPool {
   /** Whether more than half is free. Then `moved` gives each place its new one; those that are not moved are gone. */
   readonly isLoose: boolean
   move(places: Uint32Array, count: number): void
+  /** A pool that goes on where this one is, in which all places are the same. Nothing may be put into this one afterwards: both hold the same words. */
+  fork(): SketchPool
 }
 
 /** Of which sketch the words are filled: its entries, one after the other. */
@@ -69,11 +73,12 @@ export function entryWords(sketch: Sketch, head: number): number {
 }
 
 export function createSketchPool(sketch: Sketch): SketchPool {
-  let words = new Uint32Array(FIRST_WORDS)
-  let end = 1 // place 0 is none
-  let free = 0
-  const unpacked: number[] = []
+  return poolOf(sketch, new Uint32Array(FIRST_WORDS), 1, 0) // place 0 is none
+}
 
+const unpacked: number[] = []
+
+function poolOf(sketch: Sketch, words: Uint32Array, end: number, free: number): SketchPool {
   const lengthAt = (place: number) => 1 + entryWords(sketch, words[place] as number)
 
   return {
@@ -109,7 +114,7 @@ export function createSketchPool(sketch: Sketch): SketchPool {
       return end - 1 - free
     },
     get isLoose() {
-      return free > FIRST_WORDS && free > end / 2
+      return free > LEAST_FREE && free > end / 2
     },
     move(places, count) {
       const kept = new Uint32Array(Math.max(FIRST_WORDS, Math.ceil((end - free) * 1.25)))
@@ -126,5 +131,6 @@ export function createSketchPool(sketch: Sketch): SketchPool {
       end = at
       free = 0
     },
+    fork: () => poolOf(sketch, words, end, free),
   }
 }

@@ -6,7 +6,7 @@ import { createDurations, type Durations, ZERO_BIN } from '../duration-sketch.ts
 import type { Edges } from './buckets.ts'
 import { COUNT_BITS, entryWords, MOST_COUNT, NO_SKETCH, type Sketch, VALUE_BITS } from './sketch-pool.ts'
 import type { Steps } from '../slices.ts'
-import type { StoredSeries, TakeSketch } from './store.ts'
+import type { SeriesSnapshot, TakeSketch } from './store.ts'
 import { createQueue, createUserSet, createWindowUsers, type UserSet } from './user-sets.ts'
 
 /** What can be read out of each sketch. Quantiles in ascending order. */
@@ -30,7 +30,7 @@ const WORD_COST = 10
 const BUCKET_COST = 100
 
 /** What a query of this series in `[fromMs, untilMs)` costs, in minutes and buckets that are looked at. */
-export function sketchCost(sketch: Sketch, series: StoredSeries, fromMs: number, untilMs: number): number {
+export function sketchCost(sketch: Sketch, series: SeriesSnapshot, fromMs: number, untilMs: number): number {
   return series.sketchWordsIn(sketch, fromMs, untilMs) * WORD_COST
 }
 
@@ -41,7 +41,7 @@ export function sketchBucketsCost(buckets: number): number {
 
 export interface SketchReader {
   /** @returns an answer for each of `SKETCH_VALUES` */
-  read(sketch: Sketch, series: readonly StoredSeries[]): Steps<readonly SketchAnswer[]>
+  read(sketch: Sketch, series: readonly SeriesSnapshot[]): Steps<readonly SketchAnswer[]>
 }
 
 /** Of one query: what it holds is used again for each group. One `read` at a time. */

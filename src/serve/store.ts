@@ -1,33 +1,42 @@
 /**
- * The series as the topic tells them, in memory: each series holds its minutes in order in typed arrays, one column a measure. A column that
- * only ever was 0 takes no room, and counts take four bytes until one needs more. Sketches are in a pool beside them (`sketch-pool.ts`).
+ * The series of the topic, in memory. Each series has minutes, hours and days, in chunks by column (`chunk.ts`), and each instant is counted from exactly one of them:
+ *
+ * - an hour takes the place of its minutes, at once: the nulls that the aggregator writes for them come later;
+ * - a day is kept beside its hours and used once they are gone: the first null of one of its hours removes all of them.
+ *
+ * What a series holds depends only on the records of its partition, not on how they were cut into chunks, so servers that have read the same answer the same.
  */
 import { MEASURES, type Measure, type SeriesPoint } from '../records.ts'
-import { createSketchPool, NO_SKETCH, type Sketch, SKETCHES, type SketchPool } from './sketch-pool.ts'
+import { bucketOf } from './buckets.ts'
+import { type CellValues, type Chunk, CHUNK_CELLS } from './chunk.ts'
+import { NO_SKETCH, type Sketch } from './sketch-pool.ts'
 import type { Steps } from '../slices.ts'
+import { hasCell, Tier } from './tier.ts'
 
 export const LABELS = ['vendor', 'account', 'bot_id', 'channel', 'language'] as const
 export type Label = (typeof LABELS)[number]
 export type SeriesLabels = Readonly<Record<Label, string>>
 
 const MINUTE_MS = 60_000
-const FIRST_CAPACITY = 8
+const HOUR_MS = 60 * MINUTE_MS
+const DAY_MS = 24 * HOUR_MS
 
 /** What the store takes of a point. */
-export type PointValues = Pick<SeriesPoint, 'series_key' | Label | 'bucket_start' | 'revision' | Measure | Sketch>
+export type PointValues = Pick<SeriesPoint, 'series_key' | Label | 'bucket_start' | 'bucket'> & CellValues
 
 export interface SeriesStore {
   /**
-   * Takes a point in, unless a newer one of the same series and minute is known.
+   * Takes a point in, unless a newer one of the same series, start and length is known, or it is a minute that was rolled up.
    *
-   * @returns false when the point's revision is not above the known one; nothing has changed then.
+   * @returns false when nothing has changed.
    */
   put(point: PointValues): boolean
-  /** Forgets a point; what comes after starts at any revision. */
-  remove(seriesKey: string, bucketStartMs: number): void
+  /** Takes the null of a point: it was rolled up, or its time has ended. */
+  remove(seriesKey: string, bucketStartMs: number, bucket: string): void
   readonly series: readonly StoredSeries[]
   /** The same as a list that stays as it is, for work that pauses. */
   snapshot(): readonly StoredSeries[]
+  /** Points that are held: minutes, hours and days. */
   readonly cells: number
   /** The values that a label has in any series, sorted. */
   values(label: Label): string[]
@@ -37,35 +46,47 @@ export interface StoredSeries {
   readonly key: string
   readonly labels: SeriesLabels
   readonly cells: number
-  /** How many minutes of the series lie in `[fromMs, untilMs)`. */
+  /** The series as it is now, of cells that have a part in `[fromMs, untilMs)`. It does not change, whatever comes or is rolled up meanwhile. */
+  snapshot(fromMs: number, untilMs: number): SeriesSnapshot
+}
+
+/** A cell is a minute, an hour or a day, and counts at its start. */
+export interface SeriesSnapshot {
+  readonly labels: SeriesLabels
+  /** How many cells begin in `[fromMs, untilMs)`, days beside their hours included. */
   cellsIn(fromMs: number, untilMs: number): number
+  /** The same of cells that are longer than `lengthMs`. */
+  longCellsIn(lengthMs: number, fromMs: number, untilMs: number): number
   /**
-   * Adds the measure's minutes to buckets. Bucket i is `[edges[i], edges[i + 1])`, epoch milliseconds, ascending, on whole minutes. The series may
-   * change at every pause: each minute is taken as it is when it is reached, and none is taken twice.
+   * Adds the measure's cells to buckets. Bucket i is `[edges[i], edges[i + 1])`, epoch milliseconds, ascending, on whole minutes.
    *
-   * @param present Set to 1 for every bucket in which the series has a minute, also one that counts 0.
+   * @param present Set to 1 for every bucket in which a cell begins, also one that counts 0.
    */
   addInto(measure: Measure, edges: ArrayLike<number>, sums: Float64Array, present: Uint8Array): Steps<void>
-  /** Hands the sketch of each minute that counts sessions of its kind to its bucket. As `addInto`. */
+  /** Hands the sketch of each cell that counts sessions of its kind to its bucket. As `addInto`. */
   sketchesInto(sketch: Sketch, edges: ArrayLike<number>, take: TakeSketch): Steps<void>
-  /** How many words the sketches of the minutes in `[fromMs, untilMs)` hold, about. */
+  /** How many words the sketches of the cells in `[fromMs, untilMs)` hold, about. */
   sketchWordsIn(sketch: Sketch, fromMs: number, untilMs: number): number
+  /**
+   * Notes where buckets have a part of a cell that is longer than `lengthMs`: what it counts cannot be divided between them.
+   *
+   * @param changes One more than there are buckets: how many such cells begin there to have a part, less those that end.
+   */
+  longInto(lengthMs: number, edges: ArrayLike<number>, changes: Int32Array): Steps<void>
 }
 
 /**
- * @param counted Sessions of the minute that the sketch speaks for.
+ * @param counted Sessions of the cell that the sketch speaks for.
  * @param words Where the sketch is, from `place` on (`sketch-pool.ts`): valid until this returns.
- * @param place `NO_SKETCH`: the minute has none; it was written by an older version.
+ * @param place `NO_SKETCH`: the cell has none; it was written by an older version.
  */
 export type TakeSketch = (bucket: number, counted: number, words: Uint32Array, place: number) => void
 
 /** The measure that says how many sessions a sketch speaks for. */
 const COUNTED: Readonly<Record<Sketch, Measure>> = { duration_sketch: 'sessions_ended', users_sketch: 'sessions' }
 
-/** Minutes that are added between two pauses. */
+/** Cells that are looked at between two pauses, about. */
 const CELLS_A_STEP = 4096
-
-type Column = Uint32Array | Float64Array
 
 export function createStore(): SeriesStore {
   const byKey = new Map<string, Stored>()
@@ -83,16 +104,16 @@ export function createStore(): SeriesStore {
       const before = series.cells
       const taken = series.put(point)
       cells += series.cells - before
+      if (series.cells === 0) drop(series)
       return taken
     },
-    remove(seriesKey, bucketStartMs) {
+    remove(seriesKey, bucketStartMs, bucket) {
       const series = byKey.get(seriesKey)
-      if (series?.remove(bucketStartMs) !== true) return
-      cells -= 1
-      if (series.cells === 0) {
-        byKey.delete(seriesKey)
-        all.splice(all.indexOf(series), 1)
-      }
+      if (series === undefined) return
+      cells -= series.cells
+      series.remove(bucketStartMs, bucket)
+      cells += series.cells
+      if (series.cells === 0) drop(series)
     },
     series: all,
     snapshot: () => [...all],
@@ -101,130 +122,173 @@ export function createStore(): SeriesStore {
     },
     values: label => [...new Set(all.map(series => series.labels[label]))].sort(),
   }
+
+  function drop(series: Stored): void {
+    byKey.delete(series.key)
+    all.splice(all.indexOf(series), 1)
+  }
 }
 
 interface Stored extends StoredSeries {
   put(point: PointValues): boolean
-  remove(bucketStartMs: number): boolean
+  remove(bucketStartMs: number, bucket: string): void
 }
 
 function createSeries(of: PointValues): Stored {
-  let size = 0
-  /** Epoch minutes, ascending; `revisions` and the columns run beside them. */
-  let minutes = new Int32Array(FIRST_CAPACITY)
-  let revisions = new Uint32Array(FIRST_CAPACITY)
-  const columns: (Column | null)[] = MEASURES.map(() => null)
-  /** Of each sketch its place in the pool, beside `minutes`; null while there is none. */
-  const sketches = new Map<Sketch, { places: Uint32Array; readonly pool: SketchPool }>()
+  const labels = { vendor: of.vendor, account: of.account, bot_id: of.bot_id, channel: of.channel, language: of.language }
+  const minutes = new Tier()
+  const hours = new Tier()
+  const days = new Tier()
 
-  function grow(): void {
-    const capacity = Math.ceil(minutes.length * 1.5)
-    minutes = widened(minutes, new Int32Array(capacity))
-    revisions = widened(revisions, new Uint32Array(capacity))
-    for (const [index, column] of columns.entries()) {
-      if (column)
-        columns[index] = widened(column, column instanceof Uint32Array ? new Uint32Array(capacity) : new Float64Array(capacity))
-    }
-    for (const column of sketches.values()) column.places = widened(column.places, new Uint32Array(capacity))
+  function putMinute(minute: number, values: CellValues): boolean {
+    const hour = Math.floor(minute / 60)
+    const day = Math.floor(minute / 1440)
+    if (hours.has(hour, hour + 1) || days.has(day, day + 1)) return false
+    return minutes.put(minute, values)
   }
 
-  /** Moves everything from `at` on by one place, towards the end (`by` 1) or over `at` (`by` -1). */
-  function shift(at: number, by: 1 | -1): void {
-    const from = by === 1 ? at : at + 1
-    for (const array of [minutes, revisions, ...columns]) array?.copyWithin(from + by, from, size)
-    for (const { places } of sketches.values()) places.copyWithin(from + by, from, size)
+  function putHour(hour: number, values: CellValues): boolean {
+    minutes.remove(hour * 60, hour * 60 + 60)
+    return hours.put(hour, values)
   }
 
-  function write(index: number, at: number, value: number): void {
-    let column = columns[index] ?? null
-    if (column === null) {
-      if (value === 0) return
-      column = new Uint32Array(minutes.length)
-    }
-    if (column instanceof Uint32Array && value >>> 0 !== value) column = widened(column, new Float64Array(minutes.length))
-    column[at] = value
-    columns[index] = column
+  function putDay(day: number, values: CellValues): boolean {
+    minutes.remove(day * 1440, day * 1440 + 1440)
+    return days.put(day, values)
   }
 
-  function writeSketch(sketch: Sketch, at: number, value: SeriesPoint[Sketch], isNew: boolean): void {
-    let column = sketches.get(sketch)
-    if (column === undefined) {
-      if (value === null) return
-      column = { places: new Uint32Array(minutes.length), pool: createSketchPool(sketch) }
-      sketches.set(sketch, column)
-    }
-    const { places, pool } = column
-    if (!isNew) pool.free(places[at] as number)
-    places[at] = pool.put(value)
-    if (pool.isLoose) pool.move(places, size)
+  function removeHour(hour: number): void {
+    const day = Math.floor(hour / 24)
+    if (days.has(day, day + 1)) hours.remove(day * 24, day * 24 + 24)
+    else hours.remove(hour, hour + 1)
   }
 
-  /** Calls back for the minutes `[from, to)` of each bucket, in order, at most so many as fit between two pauses. */
-  function* eachRun(edges: ArrayLike<number>, take: (bucket: number, from: number, to: number) => void): Steps<void> {
-    const buckets = edges.length - 1
-    let bucket = 0
-    /** The next minute to take: a place in the arrays would not hold over a pause. */
-    let next = Math.ceil((edges[0] ?? 0) / MINUTE_MS)
-    for (;;) {
-      const start = lowerBound(minutes, size, next)
-      const end = Math.min(size, start + CELLS_A_STEP)
-      for (let at = start; at < end; ) {
-        const time = (minutes[at] as number) * MINUTE_MS
-        if (time >= (edges[bucket + 1] as number)) bucket = bucketOf(edges, bucket + 1, time)
-        if (bucket >= buckets) return
-        const from = at
-        const limit = (edges[bucket + 1] as number) / MINUTE_MS
-        do at++
-        while (at < end && (minutes[at] as number) < limit)
-        take(bucket, from, at)
-      }
-      if (end >= size) return
-      next = (minutes[end - 1] as number) + 1
-      yield
-    }
+  /** The day has ended, with all that is left of it. */
+  function removeDay(day: number): void {
+    minutes.remove(day * 1440, day * 1440 + 1440)
+    hours.remove(day * 24, day * 24 + 24)
+    days.remove(day, day + 1)
   }
-
-  const cellsIn = (fromMs: number, untilMs: number) =>
-    lowerBound(minutes, size, Math.ceil(untilMs / MINUTE_MS)) - lowerBound(minutes, size, Math.ceil(fromMs / MINUTE_MS))
 
   return {
     key: of.series_key,
-    labels: { vendor: of.vendor, account: of.account, bot_id: of.bot_id, channel: of.channel, language: of.language },
+    labels,
     get cells() {
-      return size
+      return minutes.size + hours.size + days.size
     },
     put(point) {
-      const minute = Math.floor(point.bucket_start / MINUTE_MS)
-      const at = lowerBound(minutes, size, minute)
-      const isNew = at === size || minutes[at] !== minute
-      if (!isNew) {
-        if (point.revision <= (revisions[at] ?? 0)) return false
-      } else {
-        if (size === minutes.length) grow()
-        shift(at, 1)
-        size += 1
-        minutes[at] = minute
+      const at = point.bucket_start
+      if (point.bucket === '1m') return putMinute(Math.floor(at / MINUTE_MS), point)
+      if (point.bucket === '1h') return putHour(Math.floor(at / HOUR_MS), point)
+      return point.bucket === '1d' && putDay(Math.floor(at / DAY_MS), point)
+    },
+    remove(at, bucket) {
+      const minute = Math.floor(at / MINUTE_MS)
+      if (bucket === '1m') minutes.remove(minute, minute + 1)
+      else if (bucket === '1h') removeHour(Math.floor(at / HOUR_MS))
+      else if (bucket === '1d') removeDay(Math.floor(at / DAY_MS))
+    },
+    snapshot: (fromMs, untilMs) =>
+      snapshotOf(labels, {
+        minutes: minutes.snapshot(fromMs / MINUTE_MS, untilMs / MINUTE_MS),
+        hours: hours.snapshot(fromMs / HOUR_MS - 24, untilMs / HOUR_MS + 24),
+        days: days.snapshot(fromMs / DAY_MS - 1, untilMs / DAY_MS),
+      }),
+  }
+}
+
+interface HeldTier {
+  readonly lengthMs: number
+  readonly chunks: readonly Chunk[]
+}
+
+interface Held {
+  readonly minutes: readonly Chunk[]
+  /** From a day before, and until a day after: they say which days are used. */
+  readonly hours: readonly Chunk[]
+  readonly days: readonly Chunk[]
+}
+
+function snapshotOf(labels: SeriesLabels, held: Held): SeriesSnapshot {
+  const tiers: readonly HeldTier[] = [
+    { lengthMs: MINUTE_MS, chunks: held.minutes },
+    { lengthMs: HOUR_MS, chunks: held.hours },
+    { lengthMs: DAY_MS, chunks: held.days },
+  ]
+  const isUsed = (day: number) => !hasCell(held.hours, day * 24, day * 24 + 24)
+
+  /** Calls back for the cells `[from, to)` of each chunk that begin in the range. */
+  function eachPart(
+    { lengthMs, chunks }: HeldTier,
+    fromMs: number,
+    untilMs: number,
+    take: (chunk: Chunk, from: number, to: number) => void,
+  ): void {
+    for (const chunk of chunks) {
+      const first = chunk.number * CHUNK_CELLS
+      const from = chunk.find(Math.ceil(fromMs / lengthMs) - first)
+      const to = chunk.find(Math.ceil(untilMs / lengthMs) - first)
+      if (from < to) take(chunk, from, to)
+    }
+  }
+
+  function count(fromMs: number, untilMs: number, isCounted: (tier: HeldTier) => boolean): number {
+    let cells = 0
+    for (const tier of tiers) {
+      if (isCounted(tier))
+        eachPart(tier, fromMs, untilMs, (_, from, to) => {
+          cells += to - from
+        })
+    }
+    return cells
+  }
+
+  /** Calls back for the cells `[from, to)` of each chunk and bucket, in order, at most so many as fit between two pauses. */
+  function* eachRun(
+    edges: ArrayLike<number>,
+    take: (chunk: Chunk, bucket: number, from: number, to: number) => void,
+  ): Steps<void> {
+    const buckets = edges.length - 1
+    let looked = 0
+    for (const { lengthMs, chunks } of tiers) {
+      let bucket = 0
+      for (const chunk of chunks) {
+        if (looked > 0 && looked + chunk.size > CELLS_A_STEP) {
+          looked = 0
+          yield
+        }
+        const { slots, size } = chunk
+        const first = chunk.number * CHUNK_CELLS
+        const begin = chunk.find(Math.ceil((edges[0] as number) / lengthMs) - first)
+        for (let at = begin; at < size; ) {
+          const cell = first + (slots[at] as number)
+          const time = cell * lengthMs
+          if (time >= (edges[bucket + 1] as number)) bucket = bucketOf(edges, bucket + 1, time)
+          if (bucket >= buckets) break
+          const from = at++
+          if (lengthMs === DAY_MS) {
+            if (isUsed(cell)) take(chunk, bucket, from, at)
+            continue
+          }
+          const limit = (edges[bucket + 1] as number) / lengthMs - first
+          while (at < size && (slots[at] as number) < limit) at++
+          take(chunk, bucket, from, at)
+        }
+        looked += size - begin
+        if (bucket >= buckets) break
       }
-      revisions[at] = point.revision
-      for (const [index, measure] of MEASURES.entries()) write(index, at, point[measure])
-      for (const sketch of SKETCHES) writeSketch(sketch, at, point[sketch], isNew)
-      return true
-    },
-    remove(bucketStartMs) {
-      const minute = Math.floor(bucketStartMs / MINUTE_MS)
-      const at = lowerBound(minutes, size, minute)
-      if (at >= size || minutes[at] !== minute) return false
-      for (const { places, pool } of sketches.values()) pool.free(places[at] as number)
-      shift(at, -1)
-      size -= 1
-      return true
-    },
-    cellsIn,
+    }
+  }
+
+  return {
+    labels,
+    cellsIn: (fromMs, untilMs) => count(fromMs, untilMs, () => true),
+    longCellsIn: (lengthMs, fromMs, untilMs) => count(fromMs, untilMs, tier => tier.lengthMs > lengthMs),
     addInto(measure, edges, sums, present) {
       const index = MEASURES.indexOf(measure)
-      return eachRun(edges, (bucket, from, to) => {
+      return eachRun(edges, (chunk, bucket, from, to) => {
         present[bucket] = 1
-        const column = columns[index]
+        const column = chunk.column(index)
         if (!column) return
         let sum = 0
         for (let at = from; at < to; at++) sum += column[at] as number
@@ -233,54 +297,47 @@ function createSeries(of: PointValues): Stored {
     },
     sketchesInto(sketch, edges, take) {
       const index = MEASURES.indexOf(COUNTED[sketch])
-      return eachRun(edges, (bucket, from, to) => {
-        const { places, pool } = sketches.get(sketch) ?? {}
+      return eachRun(edges, (chunk, bucket, from, to) => {
+        const column = chunk.column(index)
+        if (!column) return
+        const { places, pool } = chunk.sketches(sketch) ?? {}
         for (let at = from; at < to; at++) {
-          const counted = columns[index]?.[at] ?? 0
+          const counted = column[at] as number
           if (counted > 0) take(bucket, counted, pool?.words ?? NO_WORDS, places?.[at] ?? NO_SKETCH)
         }
       })
     },
     sketchWordsIn(sketch, fromMs, untilMs) {
-      const words = sketches.get(sketch)?.pool.size ?? 0
-      return size === 0 ? 0 : Math.ceil((words * cellsIn(fromMs, untilMs)) / size)
+      let words = 0
+      for (const tier of tiers) {
+        eachPart(tier, fromMs, untilMs, (chunk, from, to) => {
+          words += Math.ceil(((chunk.sketches(sketch)?.pool.size ?? 0) * (to - from)) / chunk.size)
+        })
+      }
+      return words
+    },
+    *longInto(lengthMs, edges, changes) {
+      const buckets = edges.length - 1
+      const [fromMs, untilMs] = [edges[0] as number, edges[buckets] as number]
+      for (const tier of tiers) {
+        if (tier.lengthMs <= lengthMs) continue
+        let bucket = 0
+        for (const chunk of tier.chunks) {
+          eachPart({ ...tier, chunks: [chunk] }, fromMs - tier.lengthMs + 1, untilMs, (_, from, to) => {
+            for (let at = from; at < to; at++) {
+              const cell = chunk.number * CHUNK_CELLS + (chunk.slots[at] as number)
+              if (tier.lengthMs === DAY_MS && !isUsed(cell)) continue
+              bucket = bucketOf(edges, bucket, Math.max(fromMs, cell * tier.lengthMs))
+              const last = bucketOf(edges, bucket, Math.min(untilMs, (cell + 1) * tier.lengthMs) - 1)
+              changes[bucket] = (changes[bucket] as number) + 1
+              changes[last + 1] = (changes[last + 1] as number) - 1
+            }
+          })
+          yield
+        }
+      }
     },
   }
 }
 
 const NO_WORDS = new Uint32Array(1)
-
-/** The bucket, from `low` on, in which a time at or after `edges[low]` lies; the number of buckets where it lies behind all. */
-function bucketOf(edges: ArrayLike<number>, low: number, time: number): number {
-  // Most often it is the next one; else look twice as far each time, then in between.
-  let from = low
-  let to = low
-  for (let step = 1; to < edges.length - 1 && (edges[to + 1] ?? 0) <= time; step *= 2) {
-    from = to + 1
-    to = Math.min(edges.length - 1, to + step)
-  }
-  while (from < to) {
-    const middle = (from + to) >>> 1
-    if ((edges[middle + 1] ?? Number.POSITIVE_INFINITY) <= time) from = middle + 1
-    else to = middle
-  }
-  return from
-}
-
-/** Index of the first of `size` ascending values that is not below `value`. Looks at the end first: most points are the newest. */
-function lowerBound(values: Int32Array, size: number, value: number): number {
-  if (size === 0 || (values[size - 1] ?? 0) < value) return size
-  let low = 0
-  let high = size - 1
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if ((values[middle] ?? 0) < value) low = middle + 1
-    else high = middle
-  }
-  return low
-}
-
-function widened<T extends Int32Array | Column>(from: Int32Array | Column, to: T): T {
-  to.set(from)
-  return to
-}

@@ -25,7 +25,7 @@ export function plainJudge({ rules, from = {}, memory = '' }: JudgeOptions): Jud
       const of = minutes.get(groupOf(minute)) ?? new Map<number, Minute>()
       minutes.set(groupOf(minute), of.set(minute.bucket_start, minute))
     },
-    remove: (key, atMs) => void minutes.get(groupOf(key))?.delete(atMs),
+    putHour() {},
     restore(alerts) {
       for (const alert of alerts) if (alert.state === 'FIRING') firing.set(groupOf(alert), alert)
     },

@@ -8,6 +8,7 @@ import type { SeriesPoint, Session } from '../../src/records.ts'
 import { createSketchReader, SKETCH_VALUES } from '../../src/serve/sketches.ts'
 import { finish } from '../../src/slices.ts'
 import { createStore } from '../../src/serve/store.ts'
+import { snapshotsOf } from '../serve/points.ts'
 import { harness, type Harness } from '../aggregate/harness.ts'
 import { makeSession, random } from '../aggregate/make.ts'
 import { readIndependently, runPython } from '../support/independent/read-topics.ts'
@@ -93,7 +94,7 @@ describe.each([
     for (const point of points) store.put(point)
     const reader = createSketchReader({ edges: [FROM, FROM + 86_400_000], first: 0 }, 1)
     const values = (sketch: 'duration_sketch' | 'users_sketch') =>
-      finish(reader.read(sketch, store.series)).map(({ whole }) => whole ?? NaN)
+      finish(reader.read(sketch, snapshotsOf(store))).map(({ whole }) => whole ?? NaN)
     return { quantiles: values('duration_sketch'), users: values('users_sketch')[0] ?? NaN }
   }
 

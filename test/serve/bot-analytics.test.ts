@@ -104,6 +104,17 @@ const team = (query: Record<string, string>) =>
 const groupsOf = ({ body }: { body: Answer }, ...keys: string[]) =>
   Object.fromEntries(body.data.series.map(({ labels, sum }) => [keys.map(key => labels[key]).join(' '), sum]))
 
+describe('what is kept by the day only', () => {
+  test('is not 0 by the hour: a longer bucket is asked for', async () => {
+    const old = await start(serveOf([{ at: '2026-10-10T00:00:00Z', bucket: '1d', sessions: 3 }]))
+    const range = { version: 'LIVE', start_time: '2026-10-09T00:00:00Z', end_time: '2026-10-12T00:00:00Z' }
+    const byHour = await ask('/v1/bots/b1/conversations', { ...range, bucket: '1h' }, old)
+    expect([byHour.status, byHour.body.message]).toEqual([400, expect.stringMatching(/^bucket is shorter than what is kept/)])
+    const byDay = await ask('/v1/bots/b1/conversations', { ...range, bucket: '1d' }, old)
+    expect([byDay.status, byDay.body.data.series[0]?.values]).toEqual([200, [0, 3, 0]])
+  })
+})
+
 describe('conversations of a bot', () => {
   test('by the day: of every vendor that has a bot of this id, without its draft', async () => {
     const { status, body } = await bot('conversations', { bucket: '1d' })

@@ -1,6 +1,7 @@
 import { MEASURES, type Measure, type SeriesPoint } from '../../src/records.ts'
 import type { EventIndex } from '../../src/serve/event-index.ts'
 import type { Completeness } from '../../src/serve/reading.ts'
+import type { SeriesSnapshot, SeriesStore } from '../../src/serve/store.ts'
 
 export const T = (iso: string): number => Date.parse(iso)
 
@@ -26,6 +27,8 @@ export function point(of: Partial<SeriesPoint> & { at: string | number }): Serie
 /** Streams as the server believes them: each with its account and what it has read. */
 export function completenessOf(
   ...streams: {
+    /** Empty: it stands for source partitions that are not known yet. */
+    stream?: string
     vendor?: string
     account?: string
     bot_id?: string | null
@@ -42,7 +45,8 @@ export function completenessOf(
         .filter(({ feeds = kind, tells = true }) =>
           kind === 'transfer' ? tells && (feeds === kind || feeds === 'session') : feeds === kind,
         )
-        .map(({ vendor = 'botmaker', account = 'acme', bot_id = null, covered, completeUntil }) => ({
+        .map(({ stream = 'conversations', vendor = 'botmaker', account = 'acme', bot_id = null, covered, completeUntil }) => ({
+          stream,
           vendor,
           account,
           bot_id,
@@ -54,6 +58,10 @@ export function completenessOf(
 
 /** Of a topic without events. */
 export const noEvents: EventIndex = { partitions: 1, bytes: 0, find: async () => [] }
+
+/** All series of a store as they are. */
+export const snapshotsOf = (store: SeriesStore): SeriesSnapshot[] =>
+  store.series.map(series => series.snapshot(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY))
 
 export const nothingRead = completenessOf()
 

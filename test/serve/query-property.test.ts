@@ -84,6 +84,7 @@ const streams: (StreamRead & { feeds: string; tells: boolean })[] = ['session', 
           const from = BEGIN + int(DAYS) * DAY
           const until = from + int(20 * DAY)
           return {
+            stream: 'conversations',
             feeds,
             tells: random() < 0.5,
             vendor,

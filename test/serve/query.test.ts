@@ -109,6 +109,21 @@ test('a measure is as complete as the streams that tell what it counts', () => {
   expect(of('messages_user')).toEqual([[null, null, null, null], null])
 })
 
+test('transfers that no connector can know stay null while a source partition of it is not known yet', () => {
+  const store = storeOf({ at: '2026-11-01T01:00:00Z', sessions: 5 })
+  const covered: [string, string][] = [['2026-11-01T00:00:00Z', '2026-11-01T03:00:00Z']]
+  const cannot = { covered, completeUntil: '2026-11-01T03:00:00Z', feeds: 'session', tells: false }
+  // What stands for those that are not known gives everything, as far as anybody knows.
+  const missing = { stream: '', covered: [] }
+  for (const read of [completenessOf(cannot), completenessOf(cannot, missing)]) {
+    const { data } = ask(store, { measure: 'agent_transfers,transfer_rate', bucket: '1h', ...day }, read)
+    expect(data.series.map(({ values }) => values)).toEqual([
+      [null, null, null, null],
+      [null, null, null, null],
+    ])
+  }
+})
+
 test('transfers that no connector can know are null, not 0, in JSON and in CSV, and hold up nothing beside them', () => {
   const at = '2026-11-01T01:00:00Z'
   const store = storeOf({ at, sessions: 3, agent_transfers: 1 }, { at, sessions: 5, vendor: 'syntphony' })
@@ -528,9 +543,15 @@ test('a query does a bounded number of things between two pauses', () => {
       store.snapshot().map(series => ({
         ...series,
         cells: 0,
-        *addInto(...parameters: Parameters<typeof series.addInto>) {
-          const steps = series.addInto(...parameters)
-          for (done++; steps.next().done !== true; done++) yield
+        snapshot(...range: Parameters<typeof series.snapshot>) {
+          const snapshot = series.snapshot(...range)
+          return {
+            ...snapshot,
+            *addInto(...parameters: Parameters<typeof snapshot.addInto>) {
+              const steps = snapshot.addInto(...parameters)
+              for (done++; steps.next().done !== true; done++) yield
+            },
+          }
         },
       })),
   }

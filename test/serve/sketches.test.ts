@@ -7,7 +7,7 @@ import { createSketchReader, sketchCost, SKETCH_VALUES } from '../../src/serve/s
 import { finish } from '../../src/slices.ts'
 import { createStore, type SeriesStore } from '../../src/serve/store.ts'
 import { createUsers } from '../../src/users-sketch.ts'
-import { point, seeded, T } from './points.ts'
+import { point, seeded, snapshotsOf, T } from './points.ts'
 
 const MINUTE = 60_000
 const start = T('2026-11-01T00:00:00Z')
@@ -47,7 +47,7 @@ const bucketsOf = (length: number, count: number, first = 0): Edges => ({
 })
 
 const read = (store: SeriesStore, sketch: Sketch, edges: Edges, window = 1) =>
-  finish(createSketchReader(edges, window).read(sketch, store.series))
+  finish(createSketchReader(edges, window).read(sketch, snapshotsOf(store)))
 const users = (store: SeriesStore, edges: Edges, window = 1) => {
   const [answer] = read(store, 'users_sketch', edges, window)
   return { values: answer?.values, whole: answer?.whole }
@@ -75,7 +75,7 @@ describe('any minutes of any series, in any buckets and rolling windows, have', 
       const key = `${bot_id}@${at}`
       if (int(20) === 0) {
         truth.delete(key)
-        store.remove(point({ at: 0, bot_id }).series_key, start + at * MINUTE)
+        store.remove(point({ at: 0, bot_id }).series_key, start + at * MINUTE, '1m')
       } else {
         truth.set(key, made)
         store.put(minute(at, made.users, made.durations, { bot_id, revision: n + 1 }))
@@ -197,7 +197,7 @@ describe('what cannot be known is null:', () => {
     const edges = bucketsOf(1, 1)
     expect([users(store, edges).values, read(store, 'duration_sketch', edges)[0]?.values]).toEqual([[null], [null]])
     const sums = new Float64Array(1)
-    finish(store.series[0]?.addInto('sessions', edges.edges, sums, new Uint8Array(1)) ?? (function* () {})())
+    finish(snapshotsOf(store)[0]?.addInto('sessions', edges.edges, sums, new Uint8Array(1)) ?? (function* () {})())
     expect(sums[0]).toBe(1)
   })
 })
@@ -208,7 +208,7 @@ test('one reader answers group after group, and nothing of one is in the next', 
   store.put(minute(2, [9], [9_000_000], { bot_id: 'two' }))
   for (const window of [1, 2]) {
     const reader = createSketchReader(bucketsOf(1, 5, window - 1), window)
-    const byBot = (bot: string) => store.series.filter(({ labels }) => labels.bot_id === bot)
+    const byBot = (bot: string) => snapshotsOf(store).filter(({ labels }) => labels.bot_id === bot)
     const [one, two, again] = ['one', 'two', 'one'].map(bot => finish(reader.read('users_sketch', byBot(bot))))
     expect(two?.[0]?.values).toEqual(window === 1 ? [0, 0, 1, 0, 0] : [0, 1, 1, 0])
     expect(again).toEqual(one)
@@ -220,7 +220,7 @@ test('one reader answers group after group, and nothing of one is in the next', 
 test('what sketches cost is told before they are read, by the part of the time that is asked for', () => {
   const store = createStore()
   for (let at = 0; at < 100; at++) store.put(minute(at, [at, at + 1], [1_000]))
-  const [series] = store.series
+  const [series] = snapshotsOf(store)
   if (series === undefined) throw new Error('no series')
   const cost = (sketch: Sketch, minutes: number) => sketchCost(sketch, series, start, start + minutes * MINUTE)
   expect([cost('users_sketch', 100), cost('users_sketch', 50), cost('users_sketch', 0)]).toEqual([5_000, 2_500, 0])
@@ -239,7 +239,7 @@ test('revision after revision of a minute takes no more memory than one', () => 
       ),
     )
   store.put(minute(1, [1], []))
-  const [series] = store.series
+  const [series] = snapshotsOf(store)
   expect(series?.sketchWordsIn('users_sketch', start, start + 2 * MINUTE)).toBe(101 + 3)
   expect(users(store, bucketsOf(1, 2)).values).toEqual([50, 1])
 })

@@ -5,6 +5,7 @@ import { decoderFor, encoderFor } from '../../src/kafka/codec.ts'
 import type { WriteRecord } from '../../src/kafka/port.ts'
 import { connectRegistry } from '../../src/kafka/registry.ts'
 import { type Log, silentLog } from '../../src/log.ts'
+import { type BucketSize, pointKey } from '../../src/point-key.ts'
 import type { Alert, Progress, SeriesPoint } from '../../src/records.ts'
 import { schemaText } from '../../src/schemas.ts'
 import { topicNames, topicSpecs } from '../../src/topics.ts'
@@ -52,7 +53,6 @@ export async function seriesWorld({ stack, partitions, ending, create = true, lo
     key: Buffer.from(key),
     value: value === null ? null : Buffer.from(value),
   })
-  const iso = (ms: number) => new Date(ms).toISOString()
 
   /** Many points of one partition in one transaction. Returns the last offset. */
   const writePoints = (partition: number, all: readonly Parameters<typeof point>[0][]) =>
@@ -60,7 +60,7 @@ export async function seriesWorld({ stack, partitions, ending, create = true, lo
       names.series,
       partition,
       ...all.map(point).map(made => ({
-        key: Buffer.from(`${made.series_key}@${iso(made.bucket_start)}`),
+        key: Buffer.from(pointKey(made.series_key, made.bucket_start, made.bucket as BucketSize)),
         value: points.encode(made),
       })),
     )

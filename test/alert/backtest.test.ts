@@ -72,7 +72,9 @@ const run = (topics: MemoryTopics, of: { fromMs?: number } = {}): Promise<Backte
     signal: new AbortController().signal,
   })
 
-test('a backtest judges minutes; hours teach it what is usual, and it says from when on they are all there is', async () => {
+test('a backtest judges minutes; hours teach it what is usual, and it says from when on they are all there is', {
+  timeout: 120_000,
+}, async () => {
   const plain = await memoryTopics()
   await write(plain)
   const whole = await run(plain)
@@ -95,7 +97,7 @@ test('a backtest judges minutes; hours teach it what is usual, and it says from 
   }
 })
 
-test('where only hours are left, there is nothing to judge', async () => {
+test('where only hours are left, there is nothing to judge', { timeout: 120_000 }, async () => {
   const topics = await memoryTopics()
   await write(topics)
   for (let day = 0; day < DAYS; day++) await rollUp(topics, day, true)

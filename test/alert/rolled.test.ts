@@ -59,7 +59,7 @@ function onwards(judge: Judge, meanwhile: (now: number) => void = () => {}, end 
   return verdicts
 }
 
-describe('the same alerts, bit by bit', () => {
+describe('the same alerts, bit by bit', { timeout: 120_000 }, () => {
   const plain = judgeOf()
   for (const minute of before) plain.put(minute)
   const whole = onwards(plain)
@@ -140,7 +140,9 @@ describe('the same alerts, bit by bit', () => {
   }
 })
 
-test('a process that starts with the minutes of two days learns what is usual from hours, and finds the same incidents', () => {
+test('a process that starts with the minutes of two days learns what is usual from hours, and finds the same incidents', {
+  timeout: 120_000,
+}, () => {
   const horizon = at(18)
   const judge = judgeOf()
   for (const hour of hoursOf(before.filter(minute => minute.bucket_start < horizon))) judge.putHour(hour)
@@ -150,7 +152,9 @@ test('a process that starts with the minutes of two days learns what is usual fr
   expect(brief(verdicts.filter(({ rule }) => rule === 'sessions'))).toEqual(['FIRING bank/web', 'RESOLVED bank/web'])
 })
 
-test('a replay judges minutes, not hours: nothing fires in what was rolled up, and an incident behind it does', () => {
+test('a replay judges minutes, not hours: nothing fires in what was rolled up, and an incident behind it does', {
+  timeout: 120_000,
+}, () => {
   const again = [...SPIKES, { bot: 'shop', channel: 'web', from: at(17, 23), until: at(18, 1), share: 5 }]
   const all = world([BUSY, QUIET, OTHER], 22, again, 3)
   const judge = createJudge({ rules: [DEFAULT_RULE] })
@@ -188,7 +192,7 @@ test('a window that reaches into hours that were rolled up is judged by its minu
   expect((fired?.expected ?? 0) / ((until - horizon) / MINUTE_MS)).toBeLessThan(0.75)
 })
 
-test('a late revision of a rolled hour changes what is usual by its difference, and is not judged', () => {
+test('a late revision of a rolled hour changes what is usual by its difference, and is not judged', { timeout: 120_000 }, () => {
   const hour = (sessions: number, transfers: number): Hour => ({ ...minuteOf(BUSY, at(5, 12), sessions, transfers) })
   const rateOf = (...puts: Hour[]) => {
     const judge = judgeOf()

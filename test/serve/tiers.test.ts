@@ -144,7 +144,7 @@ function* history(seed: number, each: (records: readonly TopicRecord[]) => void)
   }
 }
 
-describe.each(Array.from({ length: 4 }, (_, i) => i + 1))('history %i', seed => {
+describe.each(Array.from({ length: 4 }, (_, i) => i + 1))('history %i', { timeout: 120_000 }, seed => {
   const random = seeded(seed * 31)
   const int = (below: number) => Math.floor(random() * below)
   const asking = (now: number): Asked => {
@@ -212,7 +212,7 @@ describe.each(Array.from({ length: 4 }, (_, i) => i + 1))('history %i', seed => 
     for (const { topic, now } of history(seed, records => records.forEach(each => take(store, each)))) {
       const due = topic.due(now)
       const { bot, day } = due[int(due.length)] ?? { bot: '', day: 0 }
-      if (due.length === 0 || int(5) > 0) continue
+      if (due.length === 0 || int(8) > 0) continue
       const length = topic.lengthAt(bot, day)
       if (length === '1d') continue
       const asked: Asked[] = (length === '1m' ? (['1h', '1d'] as const) : (['1d'] as const)).map(bucket => ({

@@ -555,6 +555,7 @@ function rulesOf(leases: Iterable<Lease>, part: number, raisedMs: number): Rules
       gapMs: Math.max(all.gapMs ?? 0, one.gapMs ?? 0),
     }
   }
+  all = binding(all)
   if (part <= 0) return { limits: all, notBeforeMs: Infinity }
   const brieflyMs = Math.max(all.perSecond ? 1000 : 0, all.gapMs ?? 0)
   const notBeforeMs = Math.max(
@@ -562,6 +563,21 @@ function rulesOf(leases: Iterable<Lease>, part: number, raisedMs: number): Rules
     all.perMinute || all.perHour ? awaitedUntilMs : -Infinity,
   )
   return { limits: partOf(all, part), notBeforeMs }
+}
+
+/**
+ * Without the limits that a shorter one implies: who makes two requests in any second makes no more than 120 in any minute. So these need no memory of what was
+ * asked before, and whoever takes a task over need not wait for what may have been.
+ */
+function binding(limits: Limits): Limits {
+  const { perSecond, gapMs } = limits
+  const implies = (count: number | undefined, lengthMs: number, most: number | undefined) =>
+    count !== undefined && count > 0 && most !== undefined && most > 0 && (count * lengthMs) / 1000 <= most
+  const byGap = gapMs ? 1000 / gapMs : undefined
+  const perMinute = [perSecond, byGap].some(count => implies(count, 60_000, limits.perMinute)) ? 0 : limits.perMinute
+  const aSecond = perMinute ? perMinute / 60 : undefined
+  const perHour = [perSecond, byGap, aSecond].some(count => implies(count, 3_600_000, limits.perHour)) ? 0 : limits.perHour
+  return { ...limits, perMinute: perMinute ?? 0, perHour: perHour ?? 0 }
 }
 
 /** In whole requests, one at least: parts are chosen so that these add up to no more than the whole. */

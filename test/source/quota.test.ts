@@ -265,7 +265,7 @@ describe('the pool', () => {
   })
 
   describe('of what a worker that was killed has not recorded', () => {
-    const limits = { perSecond: 2, perMinute: 180 }
+    const limits = { perSecond: 4, perMinute: 180 }
     /** What is asked at once, until a minute is used up: the rest of it is what was presumed. */
     const left = async (lease: QuotaLease, clock: ReturnType<typeof handClock>) => {
       let count = 0
@@ -283,7 +283,7 @@ describe('the pool', () => {
       // Ten seconds, two for clocks that differ, and one for how a second is cut.
       expect(lease.spent().requests).toEqual([
         { atMs: 100_000, count: 1 },
-        { atMs: 110_000, count: 26 },
+        { atMs: 110_000, count: 52 },
       ])
     })
 
@@ -297,9 +297,9 @@ describe('the pool', () => {
         const { requests } = mine.spent()
         return requests.find(({ atMs }) => atMs > 100_000)?.count ?? 0
       }
-      expect([presumedFor('a'), presumedFor('b'), presumedFor('a')]).toEqual([26, 0, 26])
+      expect([presumedFor('a'), presumedFor('b'), presumedFor('a')]).toEqual([52, 0, 52])
       await clock.advance(5_000)
-      expect(presumedFor('c')).toBe(10)
+      expect(presumedFor('c')).toBe(20)
     })
 
     test('presumes all of it where no second is limited', async () => {
@@ -314,10 +314,43 @@ describe('the pool', () => {
 
     test('presumes no more than the gap between two requests allowed', () => {
       const clock = handClock(110_000)
-      const slow = { perMinute: 180, gapMs: 1_000 }
+      const slow = { perMinute: 180, gapMs: 250 }
       const lease = quotaPool(clock).lease({ vendor: 'acme', shared: 'x', limits: slow, by: 'a', willRecall: true })
       lease.recall(spent)
-      expect(lease.spent().requests.at(-1)).toEqual({ atMs: 110_000, count: 13 })
+      expect(lease.spent().requests.at(-1)).toEqual({ atMs: 110_000, count: 49 })
+    })
+  })
+
+  describe('a limit that a shorter one implies', () => {
+    const begin = (limits: Parameters<ReturnType<typeof quotaPool>['lease']>[0]['limits']) => {
+      const clock = handClock(110_000)
+      const pool = quotaPool(clock)
+      const lease = pool.lease({ vendor: 'acme', shared: 'x', limits, by: 'a', willRecall: true })
+      lease.recall({ requests: [{ atMs: 109_000, count: 175 }], untold: 90 })
+      return { clock, lease, starts: startTimes(lease.gate, clock, 6) }
+    }
+
+    test.each([
+      ['a minute by a second', { perSecond: 3, perMinute: 180 }],
+      ['an hour by a second', { perSecond: 2, perHour: 7_200 }],
+      ['an hour by a minute, and that by a second', { perSecond: 2, perMinute: 120, perHour: 7_200 }],
+      ['a minute by the gap', { gapMs: 500, perMinute: 120 }],
+    ])('%s: what was asked before is not remembered, and nobody waits for it', async (_name, limits) => {
+      const { clock, lease, starts } = begin(limits)
+      await clock.advance(6_000)
+      expect(Math.max(...(await starts))).toBeLessThan(5_000)
+      expect(lease.spent()).toEqual({ requests: [], untold: 0 })
+    })
+
+    test.each([
+      ['more in a second than a minute allows', { perSecond: 4, perMinute: 180 }],
+      ['more in a minute than an hour allows', { perMinute: 180, perHour: 7_200 }],
+      ['too short a gap', { gapMs: 300, perMinute: 180 }],
+    ])('but not with %s', async (_name, limits) => {
+      const { clock, lease, starts } = begin(limits)
+      await clock.advance(120_000)
+      expect(Math.max(...(await starts))).toBeGreaterThan(50_000)
+      expect(lease.spent().requests).not.toEqual([])
     })
   })
 

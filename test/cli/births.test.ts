@@ -51,6 +51,7 @@ test('a bot and channel that the aggregator knows have all their counters, for e
   })
   const labels = 'vendor="botmaker",account="acme",bot_id="b1",channel="web"'
   expect(lines).toEqual([
+    'colloquy_series_folded_total{vendor="botmaker",account="acme"} 0',
     `colloquy_sessions_total{${labels}} 0`,
     ...['user', 'bot', 'agent', 'other'].map(
       sender => `colloquy_messages_total{${labels},sender="${sender}"} ${sender === 'user' ? 3 : 0}`,

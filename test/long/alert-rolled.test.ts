@@ -2,7 +2,19 @@
 import { describe, expect, test } from 'vitest'
 import { createJudge, type Hour, type Judge, type JudgeOptions, type Minute, type Verdict } from '../../src/alert/judge.ts'
 import { DEFAULT_RULE, RuleConfig, ruleOf } from '../../src/rules.ts'
-import { at, brief, type Change, type ChannelSpec, live, marksOf, MINUTE_MS, minuteOf, replay, START, world } from './world.ts'
+import {
+  at,
+  brief,
+  type Change,
+  type ChannelSpec,
+  live,
+  marksOf,
+  MINUTE_MS,
+  minuteOf,
+  replay,
+  START,
+  world,
+} from '../alert/world.ts'
 
 const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS

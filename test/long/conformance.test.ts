@@ -12,7 +12,16 @@ import {
   type ReadArgs,
   type RowContext,
 } from '../../src/source/index.ts'
-import { acme, type AcmeOptions, Config, type ConfigType, Page, type RowType, subjectOf, withStream } from './acme.ts'
+import {
+  acme,
+  type AcmeOptions,
+  Config,
+  type ConfigType,
+  Page,
+  type RowType,
+  subjectOf,
+  withStream,
+} from '../conformance/acme.ts'
 import { SUBJECT_FILES, subjectsOf } from '../support/all-subjects.ts'
 
 const rows = acme.streams['rows'] as NonNullable<(typeof acme.streams)['rows']>

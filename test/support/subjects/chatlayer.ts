@@ -9,7 +9,7 @@ const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 
 const WINDOW = { fromMs: Date.parse('2026-11-09T06:00:00Z'), untilMs: Date.parse('2026-11-10T00:00:00Z') }
-const SESSIONS = 14
+const SESSIONS = 24
 
 const BOTS: readonly BotSpec[] = [
   {

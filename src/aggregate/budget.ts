@@ -16,14 +16,14 @@ import { botKey } from '../records.ts'
 /** Most series of an account, unless the config says otherwise. Ten times what an account of many bots, channels and languages has. */
 export const MAX_SERIES = 10_000
 
-/** Stands for the languages, channels and bots that have no series of their own. */
+/** The label of languages, channels and bots without a series of their own. */
 export const OTHER = 'other'
 
 /** One partition number's share of the budget of any account. */
 export interface Budget {
   /** Most series, at least 1. */
   readonly series: number
-  /** The bot that stands for those that have no series of their own. */
+  /** The `bot_id` under which bots without a series of their own are counted. */
   restBot(vendor: string, account: string): string
 }
 

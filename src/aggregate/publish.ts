@@ -1,6 +1,6 @@
 /**
  * What changed, as one transaction: series points with absolute values, withdrawals of those that were rolled up, contributions, counted keys, and last the
- * offsets of the inputs that they stand for. Either all of it is on the topics or nothing.
+ * offsets of the inputs that were counted. Either all of it is on the topics or nothing.
  */
 import type { Clock } from '../clock.ts'
 import { FlowError } from '../errors.ts'

@@ -65,7 +65,7 @@ export interface PartitionState {
    * No clock moves them alone: they follow the least of the local clock, the time of publishing of the newest record, and the newest time that a vendor gave.
    */
   setTime(of: { clockMs: number; publishedMs: number }): void
-  /** The time that the horizons stand for, epoch milliseconds; null: not known yet. */
+  /** The time from which the horizons are counted back, epoch milliseconds; null: not known yet. */
   readonly timeMs: number | null
   /** Puts the horizons where they were for this time. */
   restoreTime(timeMs: number): void

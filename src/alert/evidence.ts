@@ -194,7 +194,7 @@ function isOf({ vendor, account, bot_id, channel, language }: Alert, session: Se
   )
 }
 
-/** Stands for the languages that have no series of their own; which these are the sessions do not say. */
+/** The label of languages without a series of their own. Sessions do not say which these are. */
 const FOLDED = 'other'
 
 const CONTAINED: Readonly<Partial<Record<Measure, string>>> = {

@@ -571,13 +571,16 @@ function rulesOf(leases: Iterable<Lease>, part: number, raisedMs: number): Rules
  */
 function binding(limits: Limits): Limits {
   const { perSecond, gapMs } = limits
-  const implies = (count: number | undefined, lengthMs: number, most: number | undefined) =>
-    count !== undefined && count > 0 && most !== undefined && most > 0 && (count * lengthMs) / 1000 <= most
-  const byGap = gapMs ? 1000 / gapMs : undefined
-  const perMinute = [perSecond, byGap].some(count => implies(count, 60_000, limits.perMinute)) ? 0 : limits.perMinute
-  const aSecond = perMinute ? perMinute / 60 : undefined
-  const perHour = [perSecond, byGap, aSecond].some(count => implies(count, 3_600_000, limits.perHour)) ? 0 : limits.perHour
-  return { ...limits, perMinute: perMinute ?? 0, perHour: perHour ?? 0 }
+  const isImplied = (most: number | undefined, lengthMs: number, perMinute = 0) =>
+    [
+      perSecond ? (perSecond * lengthMs) / 1000 : Infinity,
+      perMinute > 0 ? (perMinute * lengthMs) / 60_000 : Infinity,
+      // The gap is kept from start to start, and the first may arrive later than the last.
+      gapMs ? (lengthMs + LONGEST_WAY_MS) / gapMs + 1 : Infinity,
+    ].some(count => count <= (most ?? 0))
+  const perMinute = isImplied(limits.perMinute, 60_000) ? 0 : (limits.perMinute ?? 0)
+  const perHour = isImplied(limits.perHour, 3_600_000, perMinute) ? 0 : (limits.perHour ?? 0)
+  return { ...limits, perMinute, perHour }
 }
 
 /** In whole requests, one at least: parts are chosen so that these add up to no more than the whole. */

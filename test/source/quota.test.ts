@@ -334,7 +334,7 @@ describe('the pool', () => {
       ['a minute by a second', { perSecond: 3, perMinute: 180 }],
       ['an hour by a second', { perSecond: 2, perHour: 7_200 }],
       ['an hour by a minute, and that by a second', { perSecond: 2, perMinute: 120, perHour: 7_200 }],
-      ['a minute by the gap', { gapMs: 500, perMinute: 120 }],
+      ['a minute by the gap', { gapMs: 500, perMinute: 123 }],
     ])('%s: what was asked before is not remembered, and nobody waits for it', async (_name, limits) => {
       const { clock, lease, starts } = begin(limits)
       await clock.advance(6_000)
@@ -346,6 +346,7 @@ describe('the pool', () => {
       ['more in a second than a minute allows', { perSecond: 4, perMinute: 180 }],
       ['more in a minute than an hour allows', { perMinute: 180, perHour: 7_200 }],
       ['too short a gap', { gapMs: 300, perMinute: 180 }],
+      ['a gap that requests may arrive within', { gapMs: 500, perMinute: 120 }],
     ])('but not with %s', async (_name, limits) => {
       const { clock, lease, starts } = begin(limits)
       await clock.advance(120_000)

@@ -68,15 +68,14 @@ function betaFraction(z: number, a: number, b: number): number {
   let c = 1
   let d = 1 / awayFromZero(1 - ((a + b) * z) / (a + 1))
   let fraction = d
+  const refine = (coefficient: number) => {
+    d = 1 / awayFromZero(1 + coefficient * d)
+    c = awayFromZero(1 + coefficient / c)
+    fraction *= c * d
+  }
   for (let m = 1; m < MOST_STEPS; m++) {
-    const even = (m * (b - m) * z) / ((a + 2 * m - 1) * (a + 2 * m))
-    d = 1 / awayFromZero(1 + even * d)
-    c = awayFromZero(1 + even / c)
-    fraction *= c * d
-    const odd = (-(a + m) * (a + b + m) * z) / ((a + 2 * m) * (a + 2 * m + 1))
-    d = 1 / awayFromZero(1 + odd * d)
-    c = awayFromZero(1 + odd / c)
-    fraction *= c * d
+    refine((m * (b - m) * z) / ((a + 2 * m - 1) * (a + 2 * m)))
+    refine((-(a + m) * (a + b + m) * z) / ((a + 2 * m) * (a + 2 * m + 1)))
     if (Math.abs(c * d - 1) < CONVERGED) break
   }
   return fraction

@@ -82,6 +82,8 @@ test('below the mean and above it, the tail is what the sum of all terms leaves'
       term *= ((x + 1 / rho) / (x + 1)) * (mean / (mean + 1 / rho))
     }
   }
+  // Far below the mean the fraction of this side alone would end in 0.
+  for (const x of [1, 1000, 900_000]) expect(negativeBinomialTail(x, 1_000_000, 1e-6)).toBeCloseTo(1, 10)
 })
 
 test('a tail of what is not finite says nothing', () => {

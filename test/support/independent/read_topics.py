@@ -69,11 +69,6 @@ def connect():
 
 
 ends = {}
-consumer = connect()
-for topic in topics:
-    for partition in consumer.list_topics(topic).topics[topic].partitions:
-        ends[topic, partition] = 0
-consumer.close()
 
 
 def read_on():
@@ -82,6 +77,10 @@ def read_on():
     not find the end of a partition for minutes, while others do at once.
     """
     consumer = connect()
+    if not ends:
+        for topic in topics:
+            for partition in consumer.list_topics(topic).topics[topic].partitions:
+                ends[topic, partition] = 0
     consumer.assign([TopicPartition(topic, partition, offset) for (topic, partition), offset in ends.items()])
     unfinished = set(ends)
     while unfinished:

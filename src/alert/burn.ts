@@ -2,7 +2,7 @@
 import type { BurnWindow, Rule } from '../rules.ts'
 import type { Range, Sums } from './choice.ts'
 import type { Columns } from './groups.ts'
-import type { Leaf, Node } from './tree.ts'
+import { type Clock, isUnjudged, type Leaf, type Node } from './tree.ts'
 
 export interface Burnt {
   readonly range: Range
@@ -12,20 +12,30 @@ export interface Burnt {
   readonly spent: readonly [long: number, short: number]
 }
 
-/** Counts of `[from, until)` over the leaves; whole hours come from the hours' sums. */
-export function countsOf(
+/** Which leaves are counted, and what of them. */
+export interface Counted {
+  isFree(leaf: Leaf): boolean
+  /** null: what became known too late to be judged is counted too. */
+  readonly clockOf: ((leaf: Leaf) => Clock) | null
+}
+
+/** Counts of `[from, until)` over the leaves; whole hours come from the hours' sums, where all of their minutes count. */
+function countsOf(
   leaves: readonly Leaf[],
   from: number,
   until: number,
   columns: Columns,
+  { clockOf }: Counted,
 ): { count: number; volume: number } {
   let count = 0
   let volume = 0
   const firstHour = Math.ceil(from / 60)
   const lastHour = Math.max(firstHour, Math.floor(until / 60))
   const minutes = (leaf: Leaf, first: number, end: number) => {
+    const clock = clockOf?.(leaf)
     for (const series of leaf.series) {
       for (let minute = first; minute < end; minute++) {
+        if (clock !== undefined && isUnjudged(clock, leaf, minute)) continue
         const x = series.at(minute, columns.count)
         const n = series.at(minute, columns.volume)
         if (Number.isNaN(x + n)) continue
@@ -40,7 +50,13 @@ export function countsOf(
       continue
     }
     minutes(leaf, from, firstHour * 60)
+    const late = clockOf === null ? [] : lateRanges(clockOf(leaf), leaf)
     for (let hour = firstHour; hour < lastHour; hour++) {
+      const [first, end] = [hour * 60, hour * 60 + 60]
+      if (late.some(range => range[0] < end && first < range[1])) {
+        minutes(leaf, first, end)
+        continue
+      }
       count += leaf.hours.countAt(hour)
       volume += leaf.hours.volumeAt(hour)
     }
@@ -49,15 +65,17 @@ export function countsOf(
   return { count, volume }
 }
 
-/** The first of the rule's windows over which the group overspends; null: none. Only leaves that `isFree` are counted. */
-export function overspent(node: Node, end: number, rule: Rule, columns: Columns, isFree: (leaf: Leaf) => boolean): Burnt | null {
-  const leaves = node.leaves.filter(isFree)
+const lateRanges = (clock: Clock, leaf: Leaf) => [...clock.late, ...[...leaf.late].map(minute => [minute, minute + 1] as const)]
+
+/** The first of the rule's windows over which the group overspends; null: none. */
+export function overspent(node: Node, end: number, rule: Rule, columns: Columns, counted: Counted): Burnt | null {
+  const leaves = node.leaves.filter(leaf => counted.isFree(leaf))
   const budget = rule.budget as number
   for (const burn of rule.burn) {
     const range = { from: end - burn.longMs / 60_000, until: end }
-    const short = countsOf(leaves, end - burn.shortMs / 60_000, end, columns)
+    const short = countsOf(leaves, end - burn.shortMs / 60_000, end, columns, counted)
     if (short.count <= burn.rate * budget * short.volume) continue
-    const long = countsOf(leaves, range.from, range.until, columns)
+    const long = countsOf(leaves, range.from, range.until, columns, counted)
     if (long.count < rule.minCount || long.volume < rule.minSessions) continue
     if (long.count <= burn.rate * budget * long.volume) continue
     return {

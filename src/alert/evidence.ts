@@ -78,7 +78,7 @@ export function createEvidence(
         return isOfSessions(measure) ? withEvidence(alert, commonOf(alert, measure, seen)) : alert
       })
     } catch (thrown) {
-      parts.log.warn(errorFields(asFlowError(thrown)), 'sessions behind an alert could not be read')
+      if (!signal.aborted) parts.log.warn(errorFields(asFlowError(thrown)), 'sessions behind an alert could not be read')
       return linked
     }
   }

@@ -12,7 +12,7 @@ import type { Alert, Measure } from '../records.ts'
 import { LEVELS, type Rule } from '../rules.ts'
 import { finish, type Steps } from '../slices.ts'
 import type { SlotOf } from './baseline.ts'
-import { type Counted, overspent } from './burn.ts'
+import { type Asked, overspent } from './burn.ts'
 import { choose, doubtOf, held, judgedMinutes, type Range, rangeOf } from './choice.ts'
 import { AGES, Delays } from './delay.ts'
 import { lengthsBetween, type Limits, mostUnusual, onsetOf, SPAN, tailOf } from './detector.ts'
@@ -574,7 +574,8 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
   }
 
   function overspending(changed: ReadonlyMap<Node, number>, end: number): Found | null {
-    const counted: Counted = {
+    const asked: Asked = {
+      about: 'beginning',
       isFree: leaf =>
         [...leaf.upwards()].every(node =>
           node.episodes.every(episode => episode.end !== null && end > episode.end + rule.refractoryMs / MINUTE_MS),
@@ -583,16 +584,16 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
     }
     for (const node of [...changed.keys()].sort((a, b) => a.depth - b.depth)) {
       if (node.children.length === 1) continue
-      const burnt = overspent(node, end, rule, columns, counted)
+      const burnt = overspent(node, end, rule, columns, asked)
       if (burnt === null) continue
       // The highest group that overspends without its largest spender; else the spender.
       let chosen = node
       while (chosen.children.length > 0) {
-        const spenders = chosen.children.filter(child => overspent(child, end, rule, columns, counted) !== null)
+        const spenders = chosen.children.filter(child => overspent(child, end, rule, columns, asked) !== null)
         if (spenders.length !== 1) break
         chosen = spenders[0] as Node
       }
-      const own = overspent(chosen, end, rule, columns, counted) ?? burnt
+      const own = overspent(chosen, end, rule, columns, asked) ?? burnt
       const [long, short] = own.spent
       return {
         node: chosen,
@@ -684,10 +685,8 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
     const shortest = Math.min(...rule.burn.map(burn => burn.shortMs)) / MINUTE_MS
     const from = end - Math.max(shortest, (rule.windowsMs[0] as number) / MINUTE_MS)
     if (from <= start || minutesOf(node, from, end, columns, around.clockOf) === null) return null
-    // What became known too late ends nothing: the budget is kept whether or not it is counted.
-    const isFree = () => true
-    const isSpent = [around.clockOf, null].some(clockOf => overspent(node, end, rule, columns, { isFree, clockOf }) !== null)
-    return isSpent ? null : from
+    const asked: Asked = { about: 'end', isFree: () => true, clockOf: around.clockOf }
+    return overspent(node, end, rule, columns, asked) === null ? from : null
   }
 
   return function* () {

@@ -343,7 +343,8 @@ function startWatch(
       const before = byId.get(alert.alert_id) ?? share.alerts.get(alert.alert_id)
       return { ...alert, evidence: { ...before?.evidence, ...alert.evidence } }
     })
-    if (!shares.has(share.number)) return // it was lost meanwhile
+    // It was lost meanwhile, or the evidence was cut off by a stop: nothing is written, and whoever is next finds it once more.
+    if (signal.aborted || !shares.has(share.number)) return
     const { names } = parts
     await writing(share, told, {
       series: follower.next(names.series, share.number),

@@ -327,6 +327,7 @@ function startWatch(
       for (const group of intake.newGroups(share.number)) for (const rule of parts.options.rules) metrics?.known(rule.name, group)
       if (verdicts.length === 0 && !pace.isDue(share, clock.now())) continue
       await publish(share, verdicts, follower)
+      if (signal.aborted) return
       pace.written(share, clock.now())
       if (verdicts.length > 0 && reading.committedAt !== null)
         metrics?.evaluated(Math.max(0, clock.now() - reading.committedAt) / 1000)

@@ -9,12 +9,12 @@ import { loadavg } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { createLog } from '../../src/log.ts'
-import type { Alert, Session } from '../../src/records.ts'
+import type { Alert } from '../../src/records.ts'
 import { Random } from '../../src/sim/random.ts'
 import { freePort } from '../../src/stack/ports.ts'
 import { startStack } from '../../src/stack/stack.ts'
 import { harness, type Item } from '../../test/aggregate/harness.ts'
-import { NOTHING_TOLD } from '../../test/aggregate/make.ts'
+import { sessionAt } from '../../test/alert/sessions.ts'
 import { startAlertmanager } from '../../test/support/alertmanager.ts'
 import { configFile, start, until } from '../../test/support/product.ts'
 import { progressOf } from '../../test/support/progress.ts'
@@ -116,7 +116,11 @@ async function feed(bot: number, fromMs: number, untilMs: number, share: number)
   const account = accountOf(bot)
   const items: Item[] = []
   for (let at = fromMs; at < untilMs; at += MINUTE_MS) {
-    for (let one = 0; one < A_MINUTE; one++) items.push({ kind: 'session', record: sessionOf(account, `${at}-${one}`, at, share) })
+    for (let one = 0; one < A_MINUTE; one++) {
+      const startedAt = at + random.int(0, 59) * 1000
+      const queue = random.chance(share) ? random.pick(['refunds', 'sales']) : null
+      items.push({ kind: 'session', record: sessionAt(`${at}-${one}`, startedAt, queue, { account }) })
+    }
   }
   await h.feed(items, through =>
     progressOf({
@@ -131,31 +135,4 @@ async function feed(bot: number, fromMs: number, untilMs: number, share: number)
       feeds: ['session', 'transfer'],
     }),
   )
-}
-
-function sessionOf(account: string, id: string, minuteMs: number, share: number): Session {
-  const at = minuteMs + random.int(0, 59) * 1000
-  const isTransferred = random.chance(share)
-  return {
-    ...NOTHING_TOLD,
-    session_key: `acme-chat:${account}:${id}`,
-    vendor: 'acme-chat',
-    account,
-    bot_id: 'b1',
-    session_id: id,
-    connector: account,
-    revision: 1,
-    observed_at: at + 1000,
-    started_at: at,
-    ended_at: at + 1000,
-    ended_at_estimated: false,
-    status: 'CLOSED',
-    containment: isTransferred ? 'AGENT' : 'SELF_SERVICE',
-    interactive: true,
-    channel: 'whatsapp',
-    language: 'es',
-    transferred_at: isTransferred ? at : null,
-    queue: isTransferred ? random.pick(['refunds', 'sales']) : null,
-    is_test: false,
-  }
 }

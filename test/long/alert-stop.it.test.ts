@@ -8,8 +8,8 @@ import { partitionOf } from '../../src/kafka/partition.ts'
 import type { Alert, Session } from '../../src/records.ts'
 import { schemaText } from '../../src/schemas.ts'
 import { Random } from '../../src/sim/random.ts'
-import { NOTHING_TOLD } from '../aggregate/make.ts'
 import { ago, MINUTE_MS } from '../alert/history.ts'
+import { sessionAt } from '../alert/sessions.ts'
 import type { point } from '../serve/points.ts'
 import { configFile, type Running, start, until } from '../support/product.ts'
 import { type SeriesWorld, seriesWorld } from '../support/series-world.ts'
@@ -70,8 +70,14 @@ async function feed(of: SeriesWorld, untilMs: number, points: readonly Point[]):
     for (let i = 0; i < own.length; i += 4000) last.set(partition, await of.points(partition, own.slice(i, i + 4000)))
   for (const vendor of VENDORS)
     await of.progress({ vendor, connector: vendor, completeUntil: new Date(untilMs).toISOString(), through })
-  for (const { topic, partition, offset } of through)
-    await of.counted(partition, { [topic]: offset + 2 }, last.get(partition) ?? null)
+  await counted(of, last)
+}
+
+/** All that is on the topic of sessions, up to the markers behind it. A process that starts believes no Progress before. */
+async function counted(of: SeriesWorld, last: ReadonlyMap<number, number> = new Map()): Promise<void> {
+  const places = Array.from({ length: PARTITIONS }, (_, partition) => ({ topic: of.names.sessions, partition }))
+  for (const { topic, partition, high } of await of.kafka.watermarks(places))
+    await of.counted(partition, { [topic]: high }, last.get(partition) ?? null)
 }
 
 /** Sessions of the bots that are hit, for the evidence. */
@@ -80,26 +86,7 @@ async function feedSessions(of: SeriesWorld, atMs: number): Promise<void> {
   const encoder = encoderFor<Session>(schema, await of.registry.register(`${of.names.sessions}-value`, schema))
   for (const { b, ...bot } of bots) {
     if (b >= HIT) continue
-    const session: Session = {
-      ...NOTHING_TOLD,
-      ...bot,
-      session_key: `${bot.vendor}:acme:${bot.bot_id}-s`,
-      session_id: `${bot.bot_id}-s`,
-      connector: bot.vendor,
-      revision: 1,
-      observed_at: atMs,
-      started_at: atMs,
-      ended_at: null,
-      ended_at_estimated: false,
-      status: 'OPEN',
-      containment: 'AGENT',
-      interactive: true,
-      channel: 'web',
-      language: 'es',
-      transferred_at: atMs,
-      queue: 'refunds',
-      is_test: false,
-    }
+    const session = sessionAt(`${bot.bot_id}-s`, atMs, 'refunds', { ...bot, channel: 'web' })
     await of.write(of.names.sessions, home(bot), { key: Buffer.from(session.session_key), value: encoder.encode(session) })
   }
 }
@@ -190,16 +177,19 @@ test('a stop in the midst of work takes less than ten seconds, leaves nothing op
     expect(await of.kafka.groupsSharing(of.names.alerts, groupId)).toEqual([])
   }
 
-  const baseMs = Math.floor(ago(75) / HOUR_MS) * HOUR_MS
-  const incidentMs = ago(30)
-  const calmMs = ago(10)
-  const minutes = pointsOf(baseMs, ago(0), MINUTE_MS, incidentMs, calmMs)
-  const between = (fromMs: number, untilMs: number) => minutes.filter(({ at }) => Number(at) >= fromMs && Number(at) < untilMs)
-  await feed(of, ago(40), [
+  const nowMs = ago(0)
+  const back = (minutes: number) => nowMs - minutes * MINUTE_MS
+  const baseMs = Math.floor(back(75) / HOUR_MS) * HOUR_MS
+  const incidentMs = back(30)
+  const calmMs = back(10)
+  const points = pointsOf(baseMs, nowMs, MINUTE_MS, incidentMs, calmMs)
+  const between = (fromMs: number, untilMs: number) => points.filter(({ at }) => Number(at) >= fromMs && Number(at) < untilMs)
+  await feed(of, back(40), [
     ...pointsOf(baseMs - 72 * HOUR_MS, baseMs, HOUR_MS, Infinity, Infinity),
-    ...between(baseMs, ago(40)),
+    ...between(baseMs, back(40)),
   ])
   await feedSessions(of, incidentMs + MINUTE_MS)
+  await counted(of)
 
   // Stopped while it restores, and when it has just read all and begins to judge.
   const restoring = begin()
@@ -210,13 +200,14 @@ test('a stop in the midst of work takes less than ten seconds, leaves nothing op
   await stop(catchingUp)
 
   // The incident is read at once; stopped while it waits for the sessions behind the alerts.
-  await feed(of, ago(12), between(ago(40), ago(12)))
-  const close = await openTransaction(of)
   const looking = begin()
   await logged(looking, 'alerter has read the series')
+  const close = await openTransaction(of)
+  await feed(of, back(12), between(back(40), back(12)))
   await sleep(4000)
   await stop(looking)
   await close()
+  await counted(of)
   expect(await of.alerts()).toEqual([])
 
   // Stopped when the first alerts are written, and Alertmanager does not answer.
@@ -232,7 +223,7 @@ test('a stop in the midst of work takes less than ten seconds, leaves nothing op
     return all.length >= hit.length ? all.toSorted() : undefined
   }
   expect(await until('all have fired', named('FIRING'))).toEqual(hit.toSorted())
-  await feed(of, ago(0), between(ago(12), ago(0)))
+  await feed(of, nowMs, between(back(12), nowMs))
   expect(await until('all are over', named('RESOLVED'))).toEqual(hit.toSorted())
   await until('Alertmanager knows', async () =>
     new Set(alertmanager.told.filter(({ endsAt }) => endsAt !== undefined).map(({ labels }) => JSON.stringify(labels))).size ===

@@ -19,8 +19,8 @@ export interface Asked {
    */
   readonly about: 'beginning' | 'end'
   /** Only these leaves are counted. */
-  isFree(leaf: Leaf): boolean
-  clockOf(leaf: Leaf): Clock
+  readonly isFree: (leaf: Leaf) => boolean
+  readonly clockOf: (leaf: Leaf) => Clock
 }
 
 /** Counts of `[from, until)` over the leaves; whole hours come from the hours' sums. */

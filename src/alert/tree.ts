@@ -98,9 +98,7 @@ export class Node {
     const weights = this.children.map(({ recent }) => sum(recent.due) / Math.max(1, sum(recent.judged)))
     const all = Math.max(Number.MIN_VALUE, sum(weights))
     for (let i = 0; i < SPAN; i++) {
-      const parts = this.children.map(
-        (child, c) => (weights[c] as number) * (child.recent.judged[i + this.end - child.end] ?? 0),
-      )
+      const parts = this.children.map((child, c) => (weights[c] as number) * (child.recent.judged[i + this.end - child.end] ?? 0))
       judged[i] = Math.round(sum(parts) / all)
     }
   }

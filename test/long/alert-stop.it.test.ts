@@ -23,6 +23,7 @@ const CHANNELS = ['web', 'whatsapp', 'voice', 'email'] as const
 const HIT = 3
 /** What a stop may take, of which the last second is for the end of the process. */
 const CONTRACT_MS = 10_000
+const MARKERS = 100
 
 const endings: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -73,11 +74,11 @@ async function feed(of: SeriesWorld, untilMs: number, points: readonly Point[]):
   await counted(of, last)
 }
 
-/** All that is on the topic of sessions, up to the markers behind it. A process that starts believes no Progress before. */
+/** All that is on the topic of sessions, and the markers that are on their way behind it. A process that starts believes no Progress before. */
 async function counted(of: SeriesWorld, last: ReadonlyMap<number, number> = new Map()): Promise<void> {
   const places = Array.from({ length: PARTITIONS }, (_, partition) => ({ topic: of.names.sessions, partition }))
   for (const { topic, partition, high } of await of.kafka.watermarks(places))
-    await of.counted(partition, { [topic]: high }, last.get(partition) ?? null)
+    await of.counted(partition, { [topic]: high + MARKERS }, last.get(partition) ?? null)
 }
 
 /** Sessions of the bots that are hit, for the evidence. */

@@ -1,7 +1,7 @@
 /**
  * What could be reached at best: our detector's windows and tails, with nothing left to learn. It is given the usual share of each minute, how much that varies, and how
  * late transfers become known; only the threshold is calibrated, as for the others. The distance between it and ours is what learning costs; what it misses, no
- * detector of this kind finds at this budget.
+ * detector of this kind finds at this budget. Of drifting noise it is given how much the share drifts and not how it does, so a detector that follows it may find more.
  */
 import { lengthsBetween, mostUnusual, type Recent, SPAN, WHOLE } from '../../src/alert/detector.ts'
 import { DEFAULT_RULE } from '../../src/rules.ts'

@@ -9,8 +9,8 @@ const onStack = {
 }
 
 /**
- * Unit and conformance need no stack; integration starts a real Kafka and registry once for all its files. So does long, which holds what takes too
- * long for `npm test`: CI runs it after that.
+ * Unit and conformance need no stack; integration starts a real Kafka and registry once for all its files. What takes too long for `npm test` is in test/long, and CI
+ * runs it after that: long has a stack as well, slow needs none and runs beside it.
  */
 export default defineConfig({
   test: {
@@ -31,7 +31,16 @@ export default defineConfig({
         },
       },
       { test: { name: 'integration', include: ['test/integration/**/*.it.test.ts'], ...onStack } },
-      { test: { name: 'long', include: ['test/long/**/*.test.ts'], ...onStack } },
+      { test: { name: 'long', include: ['test/long/**/*.it.test.ts'], ...onStack } },
+      {
+        test: {
+          name: 'slow',
+          include: ['test/long/**/*.test.ts'],
+          exclude: ['test/long/**/*.it.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
     ],
   },
 })

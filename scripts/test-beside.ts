@@ -14,7 +14,8 @@ interface Ended {
 /** @param isShown Whether the output is printed while it comes; else it is returned. */
 function run(projects: readonly string[], args: readonly string[], isShown: boolean): Promise<Ended> {
   const options = [...projects.flatMap(project => ['--project', project]), ...args]
-  const child = spawn('vitest', ['run', ...options], { stdio: ['ignore', isShown ? 'inherit' : 'pipe', isShown ? 'inherit' : 'pipe'] })
+  const target = isShown ? 'inherit' : 'pipe'
+  const child = spawn('vitest', ['run', ...options], { stdio: ['ignore', target, target] })
   if (!isShown && child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW)
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => (output += text))

@@ -4,7 +4,11 @@
  * in one piece. Exit code 1 when either fails.
  */
 import { spawn } from 'node:child_process'
-import { constants, setPriority } from 'node:os'
+import { constants, setPriority, tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+/** Many tests start processes, which compile the same modules. */
+const env = { NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache'), ...process.env }
 
 interface Ended {
   readonly code: number
@@ -15,7 +19,7 @@ interface Ended {
 function run(projects: readonly string[], args: readonly string[], isShown: boolean): Promise<Ended> {
   const options = [...projects.flatMap(project => ['--project', project]), ...args]
   const target = isShown ? 'inherit' : 'pipe'
-  const child = spawn('vitest', ['run', ...options], { stdio: ['ignore', target, target] })
+  const child = spawn('vitest', ['run', ...options], { stdio: ['ignore', target, target], env })
   if (!isShown && child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW)
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => (output += text))

@@ -1031,7 +1031,9 @@ test.each([
 describe.each([
   ['v2', subject],
   ['v1', subjectV1],
-])('conformance, %s', (_, each) => conforms(each))
+])('conformance, %s', (_, each) => {
+  conforms(each)
+})
 
 describe("the world's sessions, messages and events are read whole, none twice, whatever the vendor's habits", () => {
   const window = { fromMs: NOW - 3 * 24 * HOUR, untilMs: NOW - HOUR }

@@ -813,7 +813,9 @@ describe('team-usage', () => {
   })
 })
 
-describe('conformance', () => conforms(subject))
+describe('conformance', () => {
+  conforms(subject)
+})
 
 function contextOf(config: never, scope: Scope, name: string, observedAtMs: number) {
   const { lookbackMs } = windowOf(name, config)

@@ -1215,7 +1215,9 @@ describe('the contact center', () => {
   })
 })
 
-describe('conformance', () => conforms(subject))
+describe('conformance', () => {
+  conforms(subject)
+})
 
 /** Every stream of every scope, window by window, with the second call, as the pipeline does it but without topics. */
 async function everything(options: Partial<KoreaiOptions>, more: Readonly<Record<string, unknown>> = {}) {

@@ -55,7 +55,9 @@ const HOUR = 3_600_000
 const DAY = 24 * HOUR
 const NOW = T('2026-11-20T12:00:00Z')
 
-describe('conformance', () => conforms(subject))
+describe('conformance', () => {
+  conforms(subject)
+})
 
 describe("the world's conversations are read whole, whatever the vendor's habits", () => {
   const window = { fromMs: NOW - 60 * HOUR, untilMs: NOW - 2 * HOUR }

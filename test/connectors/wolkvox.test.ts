@@ -709,4 +709,6 @@ describe('a whole read of a world over a month end', () => {
 describe.each([
   ['of all reports', subject],
   ['of turns alone, whose sessions are derived', subjectTurns],
-])('conformance %s', (_, each) => conforms(each))
+])('conformance %s', (_, each) => {
+  conforms(each)
+})

@@ -5,4 +5,6 @@ import { conforms } from '../support/conforms.ts'
 
 const subjects = (await Promise.all(SUBJECT_FILES.map(subjectsOf))).flat()
 
-describe.each(subjects)('%s', (_, subject) => conforms(subject, 'long'))
+describe.each(subjects)('%s', (_, subject) => {
+  conforms(subject, 'long')
+})

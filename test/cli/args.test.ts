@@ -21,13 +21,41 @@ test('every fault of a call is named, each with its option', () => {
   expect(read).toEqual({
     ok: false,
     faults: [
-      { path: '--prot', message: 'is not an option here; there are --config, --port, --roles, --loud' },
+      { path: '--prot', message: 'is not an option here; did you mean --port?' },
       { path: '--port', message: 'takes a whole number from 0 to 65535, not "x"' },
       { path: '--roles', message: 'takes a comma list of worker, server, not cook' },
       { path: '--config', message: 'is missing' },
       { path: '1', message: 'is not expected here' },
     ],
   })
+})
+
+test('an option that is near no other names those there are, and a value near one asks for it', () => {
+  expect(readArgs(['--xyz=1', '--config', 'c', '--roles', 'wroker'], specs)).toEqual({
+    ok: false,
+    faults: [
+      { path: '--xyz', message: 'is not an option here; there are --config, --port, --roles, --loud' },
+      { path: '--roles', message: 'takes a comma list of worker, server, not wroker; did you mean worker?' },
+    ],
+  })
+})
+
+test('after -- nothing is an option, also where an unknown one came before', () => {
+  const words = { names: 'NAME', least: 0, most: 9 }
+  expect(readArgs(['--config', 'c', 'a', '--', '--loud', '-x'], specs, words)).toMatchObject({
+    ok: true,
+    values: { loud: false },
+    words: ['a', '--loud', '-x'],
+  })
+  expect(readArgs(['--config', 'c', '--nope', 'a', '--', '--loud'], specs, words)).toMatchObject({
+    ok: false,
+    faults: [{ path: '--nope' }],
+  })
+})
+
+test('a value may begin with dashes where it stands behind the sign of equality', () => {
+  expect(readArgs(['--config=--c'], specs)).toMatchObject({ ok: true, values: { config: '--c' } })
+  expect(readArgs(['--config', '-c'], specs)).toMatchObject({ ok: true, values: { config: '-c' } })
 })
 
 test('an option without its value is a fault, also when another option follows', () => {

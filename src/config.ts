@@ -303,9 +303,7 @@ const LogSettings = section({
     .enum(LEVELS, `takes one of ${LEVELS.join(', ')}`)
     .default('info')
     .describe('Least level that is written'),
-  summary: yesNo
-    .default(true)
-    .describe('Whether each connector has a line a minute that says what was read, at level info'),
+  summary: yesNo.default(true).describe('Whether each connector has a line a minute that says what was read, at level info'),
 })
 
 /** The file. Key order is the order of the reference. */

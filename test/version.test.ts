@@ -22,7 +22,10 @@ test.each([
   ['a branch', { '.git/HEAD': 'ref: refs/heads/main\n', '.git/refs/heads/main': `${COMMIT}\n` }],
   [
     'a branch whose ref is packed',
-    { '.git/HEAD': 'ref: refs/heads/main\n', '.git/packed-refs': `# pack-refs\n${OTHER} refs/heads/x-main\n${COMMIT} refs/heads/main\n` },
+    {
+      '.git/HEAD': 'ref: refs/heads/main\n',
+      '.git/packed-refs': `# pack-refs\n${OTHER} refs/heads/x-main\n${COMMIT} refs/heads/main\n`,
+    },
   ],
 ])('the commit of a checkout is read from its files: %s', (_, files) => {
   expect(headOf(folderWith(files))).toBe(COMMIT)

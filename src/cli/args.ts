@@ -89,7 +89,8 @@ function optionFault(option: string, specs: Record<string, OptionSpec>): Fault {
   // One with a value that is not unknown takes none.
   if (Object.hasOwn(specs, path.slice(2))) return { path, message: 'takes no value' }
   const nearest = nearestOf(path.replace(/^-+/, ''), names)
-  const there = names.length === 0 ? 'are none' : `${names.length === 1 ? 'is' : 'are'} ${names.map(name => `--${name}`).join(', ')}`
+  const there =
+    names.length === 0 ? 'are none' : `${names.length === 1 ? 'is' : 'are'} ${names.map(name => `--${name}`).join(', ')}`
   return { path, message: `is not an option here; ${nearest === undefined ? `there ${there}` : `did you mean --${nearest}?`}` }
 }
 

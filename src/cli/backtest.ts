@@ -39,7 +39,12 @@ export async function backtestCommand(argv: string[], io: Io): Promise<number> {
   if (chosen.length === 0) {
     const names = rules.map(({ name }) => name).join(', ')
     const message =
-      rule === undefined ? 'has no rules (alerts.rules)' : `is not a rule of the config; there are ${names || 'none'}${didYouMean(rule, rules.map(({ name }) => name))}`
+      rule === undefined
+        ? 'has no rules (alerts.rules)'
+        : `is not a rule of the config; there are ${names || 'none'}${didYouMean(
+            rule,
+            rules.map(({ name }) => name),
+          )}`
     return refuse(io.log, 'CALL_INVALID', [{ path: rule === undefined ? file : '--rule', message }])
   }
   const kafka = openKafka(read.setup, io.log)

@@ -101,7 +101,7 @@ export const COMMANDS = {
     options: { config: CONFIG, limit: { type: 'int', range: [1, 1_000_000], value: 'N', help: 'so many records (default: 20)' } },
     examples: [
       ['peek acme-chat --config colloquy.yaml', 'the newest 20 records'],
-      ["peek acme-chat --config colloquy.yaml --limit 200 | jq 'select(.kind == \"reject\")'", 'only rows that cannot be mapped'],
+      ['peek acme-chat --config colloquy.yaml --limit 200 | jq \'select(.kind == "reject")\'', 'only rows that cannot be mapped'],
     ],
   },
   plugins: {
@@ -242,7 +242,12 @@ export const COMMANDS = {
     words: { names: 'VENDOR', least: 0, most: Infinity },
     arguments: [{ term: '[VENDOR...]', help: 'ids of connectors (default: all)', of: 'classes' }],
     options: {
-      port: { type: 'int', range: PORT_RANGE, value: 'N', help: 'the first port; each vendor takes the next (default: free ones)' },
+      port: {
+        type: 'int',
+        range: PORT_RANGE,
+        value: 'N',
+        help: 'the first port; each vendor takes the next (default: free ones)',
+      },
       seed: { type: 'int', value: 'N', help: 'which world (default: 1)' },
       sessions: { type: 'int', range: [0, 5_000_000], value: 'N', help: 'conversations of the last seven days (default: 2000)' },
       live: { type: 'int', range: [0, 60_000], value: 'PER_MINUTE', help: 'conversations that begin each minute (default: 0)' },

@@ -136,7 +136,8 @@ if [ "$funcstack[1]" = _colloquy ]; then _colloquy "$@"; else compdef _colloquy 
 }
 
 function fishScript(commands: readonly Completed[]): string {
-  const line = (condition: string, ...parts: readonly string[]) => ['complete -c colloquy -n', quoted(condition), ...parts].join(' ')
+  const line = (condition: string, ...parts: readonly string[]) =>
+    ['complete -c colloquy -n', quoted(condition), ...parts].join(' ')
   const first = '__fish_use_subcommand'
   const lines = commands.flatMap(({ name, summary, options, words }) => {
     const here = `__fish_seen_subcommand_from ${name}`

@@ -84,8 +84,17 @@ function vendorTable(view: DemoView, style: DemoStyle): { lines: string[]; left:
     { head: 'events', cell: sum('events') },
   ]
   const render = (shown: readonly Column[]) => {
-    const row = (name: string, of: readonly DemoRow[], vendor: string | null) => [name, ...shown.map(({ cell }) => cell(of, vendor))]
-    const rows = vendors.map(vendor => row(vendor, state.rows.filter(each => each.vendor === vendor), vendor))
+    const row = (name: string, of: readonly DemoRow[], vendor: string | null) => [
+      name,
+      ...shown.map(({ cell }) => cell(of, vendor)),
+    ]
+    const rows = vendors.map(vendor =>
+      row(
+        vendor,
+        state.rows.filter(each => each.vendor === vendor),
+        vendor,
+      ),
+    )
     const heads = ['vendor', ...shown.map(({ head }) => head)].map(head => painted('bold', head, style))
     return table(heads, [...rows, row('all', state.rows, null)], { widest: Infinity, numbers: true })
   }

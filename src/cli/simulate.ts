@@ -30,7 +30,9 @@ export async function simulateCommand(
       .filter((word, place) => !known.includes(word) || words.indexOf(word) < place)
       .map(word => ({
         path: word,
-        message: known.includes(word) ? 'is named twice' : `has no simulator; there are ${known.join(', ')}${didYouMean(word, known)}`,
+        message: known.includes(word)
+          ? 'is named twice'
+          : `has no simulator; there are ${known.join(', ')}${didYouMean(word, known)}`,
       })),
   ]
   const port = args.ok ? (args.values.port ?? 0) : 0

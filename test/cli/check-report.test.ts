@@ -7,13 +7,40 @@ const findings: readonly [section: string, finding: Finding][] = [
   ['config', { finding: 'ok', what: 'config', connectors: ['acme', 'other'] }],
   ['kafka', { finding: 'ok', what: 'kafka', clusterId: 'c1', brokers: 3 }],
   ['kafka', { finding: 'warning', what: 'kafka', topics: ['colloquy.sessions', 'colloquy.events'], error: 'one replica; set 3' }],
-  ['alerts', { finding: 'info', what: 'alerts.rules.spike', alerts: 2, channels: 9, perChannelWeek: 0.1, info: 'last week 2 alerts' }],
+  [
+    'alerts',
+    { finding: 'info', what: 'alerts.rules.spike', alerts: 2, channels: 9, perChannelWeek: 0.1, info: 'last week 2 alerts' },
+  ],
   ['registry', { finding: 'ok', what: 'registry', url: 'http://r:8081' }],
   [ACME, { finding: 'ok', what: ACME, answers: true, newest: null, stream: 's', scope: 'b1' }],
-  [ACME, { finding: 'ok', what: ACME, answers: true, newest: 'reject', reason: 'ROW_INVALID', path: 'at', stream: 's', scope: 'b2' }],
-  [ACME, { finding: 'fault', what: ACME, code: 'SRC_REFUSED', error: 'the vendor refused\nthe request', cure: 'Check the ids.', stream: 's', scope: 'b3' }],
+  [
+    ACME,
+    { finding: 'ok', what: ACME, answers: true, newest: 'reject', reason: 'ROW_INVALID', path: 'at', stream: 's', scope: 'b2' },
+  ],
+  [
+    ACME,
+    {
+      finding: 'fault',
+      what: ACME,
+      code: 'SRC_REFUSED',
+      error: 'the vendor refused\nthe request',
+      cure: 'Check the ids.',
+      stream: 's',
+      scope: 'b3',
+    },
+  ],
   [ACME, { finding: 'warning', what: `${ACME}.licences`, warning: 'too few; buy more' }],
-  [ACME, { finding: 'ok', what: ACME, requestsPerHour: 120, requestsPerDay: 2880, quotaPerHour: 3600, reasons: [{ stream: 's', scopes: 3, perHour: 120, why: 'every 1m' }] }],
+  [
+    ACME,
+    {
+      finding: 'ok',
+      what: ACME,
+      requestsPerHour: 120,
+      requestsPerDay: 2880,
+      quotaPerHour: 3600,
+      reasons: [{ stream: 's', scopes: 3, perHour: 120, why: 'every 1m' }],
+    },
+  ],
 ]
 
 function texts(colours: boolean) {

@@ -223,7 +223,11 @@ test('on a terminal the findings stand below headings, and the verdict comes las
     expect.stringMatching(/^\d faults, 0 warnings$/),
   ])
   const piped = await printed(config, [], false)
-  const findings = (text: readonly string[]) => text.map(line => JSON.parse(line) as Finding).map(({ finding, what }) => [finding, what])
+  const findings = (text: readonly string[]) =>
+    text.map(line => JSON.parse(line) as Finding).map(({ finding, what }) => [finding, what])
   expect(findings((await printed(config, ['--json'], true)).lines)).toEqual(findings(piped.lines))
-  expect(lines.filter(line => line.startsWith('  ')), 'a line a finding').toHaveLength(piped.lines.length)
+  expect(
+    lines.filter(line => line.startsWith('  ')),
+    'a line a finding',
+  ).toHaveLength(piped.lines.length)
 }, 60_000)

@@ -45,7 +45,9 @@ test.each(SHELLS)('the script for %s has every command and option of the table',
 
 test('quotes in a description do not end the script early', () => {
   for (const shell of ['bash', 'zsh'] as const)
-    expect(spawnSync('bash', ['-nc', shell === 'bash' ? completionScript(shell, CLASSES) : ''], { encoding: 'utf8' }).status).toBe(0)
+    expect(
+      spawnSync('bash', ['-nc', shell === 'bash' ? completionScript(shell, CLASSES) : ''], { encoding: 'utf8' }).status,
+    ).toBe(0)
   // Quotes come in pairs, escaped ones aside.
   for (const shell of ['zsh', 'fish'] as const)
     expect((completionScript(shell, CLASSES).replaceAll("\\'", '').match(/'/g) ?? []).length % 2).toBe(0)

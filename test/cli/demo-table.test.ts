@@ -42,7 +42,12 @@ function trueNumbers(): Set<string> {
       of.reduce((all, row) => all + row[column], 0)
     return [
       ...(['sessions', 'messages', 'transfers', 'events'] as const).map(column => sum(column)),
-      ...CHANNELS.map(channel => sum('sessions', own.filter(row => row.channel === channel))),
+      ...CHANNELS.map(channel =>
+        sum(
+          'sessions',
+          own.filter(row => row.channel === channel),
+        ),
+      ),
     ]
   })
   return new Set([...sums, 0].map(value => value.toLocaleString('en-US')))
@@ -76,14 +81,24 @@ test('80 columns have room for channels; what is left out is named, the least ch
 
 test('all that is said in numbers adds up: the last row is the sum of the others', () => {
   const [, ...lines] = demoLines(view(), plain(Infinity))
-  const table = lines.slice(0, 1 + VENDORS.length).map(line => line.split(/ +/).slice(1).map(cell => Number(cell.replaceAll(',', ''))))
+  const table = lines.slice(0, 1 + VENDORS.length).map(line =>
+    line
+      .split(/ +/)
+      .slice(1)
+      .map(cell => Number(cell.replaceAll(',', ''))),
+  )
   const last = table.at(-1) ?? []
   expect(last.map((_, column) => table.slice(0, -1).reduce((sum, row) => sum + (row[column] ?? 0), 0))).toEqual(last)
 })
 
 test('each vendor has a line with its newest alert, those that fire first, and as many lines without alerts', () => {
   const over = makeAlert({ alert_id: 'b', vendor: 'koreai', state: 'RESOLVED', ends_at: AT + 1, channel: 'web' })
-  const alerts = [makeAlert(), makeAlert({ alert_id: 'c', channel: 'sms' }), makeAlert({ alert_id: 'd', vendor: 'wolkvox' }), over]
+  const alerts = [
+    makeAlert(),
+    makeAlert({ alert_id: 'c', channel: 'sms' }),
+    makeAlert({ alert_id: 'd', vendor: 'wolkvox' }),
+    over,
+  ]
   const state = { ...emptyState, rows, alerts }
   const lines = demoLines(view({ state }), plain(80))
   expect(lines.slice(-VENDORS.length)).toEqual([
@@ -102,7 +117,9 @@ test('each vendor has a line with its newest alert, those that fire first, and a
 
 test('a vendor has its row before anything of it has been read', () => {
   const lines = demoLines(view({ state: emptyState }), plain(80))
-  expect(lines.slice(1, 1 + VENDORS.length)).toEqual(VENDORS.map(vendor => expect.stringMatching(new RegExp(`^${vendor} +0 +0 +0$`)) as string))
+  expect(lines.slice(1, 1 + VENDORS.length)).toEqual(
+    VENDORS.map(vendor => expect.stringMatching(new RegExp(`^${vendor} +0 +0 +0$`)) as string),
+  )
 })
 
 test('the incident is announced with when to expect its alerts, then that they have fired, for whom and when', () => {

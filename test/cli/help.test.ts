@@ -9,9 +9,10 @@ test('the overview lists every command once with what it does, by group', () => 
   const lines = helpText(null, plain).split('\n')
   for (const group of COMMAND_GROUPS) expect(lines).toContain(`${group}:`)
   for (const [name, { summary }] of commandSpecs)
-    expect(lines.filter(line => new RegExp(`^  ${name} +\\S`).test(line)), name).toEqual([
-      expect.stringContaining(summary.slice(0, 20)),
-    ])
+    expect(
+      lines.filter(line => new RegExp(`^  ${name} +\\S`).test(line)),
+      name,
+    ).toEqual([expect.stringContaining(summary.slice(0, 20))])
 })
 
 describe.each(commandSpecs)('help of %s', (name, spec) => {

@@ -139,7 +139,13 @@ test('help and version are no faults', async () => {
 })
 
 test('help of one command is asked for in three ways, and that of an unknown one is refused', async () => {
-  const asked = await Promise.all([['check', '--help'], ['check', '--config', 'x', '-h'], ['help', 'check']].map(argv => run(argv)))
+  const asked = await Promise.all(
+    [
+      ['check', '--help'],
+      ['check', '--config', 'x', '-h'],
+      ['help', 'check'],
+    ].map(argv => run(argv)),
+  )
   for (const ended of asked) {
     expect(ended).toMatchObject({ code: 0, log: [] })
     expect(ended.stdout[0]).toBe('Usage: colloquy check [options]')

@@ -95,7 +95,8 @@ const WRITTEN = `
     streams: { rows: { window: { longestMs: Infinity, lagMs: 0, lookbackMs: 0, durableResume: false }, row: z.unknown(), async * read () {}, identify: () => '1', normalise: () => [] } },
   })`
 
-const asCommonJs = (text: string) => text.replace(/import (.*) from (.*)/g, 'const $1 = require($2)').replace('export default', 'module.exports =')
+const asCommonJs = (text: string) =>
+  text.replace(/import (.*) from (.*)/g, 'const $1 = require($2)').replace('export default', 'module.exports =')
 
 /** Started as a user would, since here vitest loads modules. */
 async function loaded(files: Readonly<Record<string, string>>, className: string) {
@@ -120,21 +121,28 @@ describe('a folder anywhere, without colloquy and zod installed in it', () => {
   ])('%s: works, and stderr has JSON lines only', async (_, className, files) => {
     const { code, stdout, log } = await loaded(files, className)
     expect({ code, log }).toEqual({ code: 0, log: [] })
-    expect(JSON.parse(stdout.join(''))).toMatchObject({ manifest: { id: 'acme-chat' }, config: { required: ['connector.class', 'region'] } })
+    expect(JSON.parse(stdout.join(''))).toMatchObject({
+      manifest: { id: 'acme-chat' },
+      config: { required: ['connector.class', 'region'] },
+    })
   })
 
   test('an ES module that its package.json calls CommonJS is refused with what to write', async () => {
     const ended = await loaded({ 'acme.ts': WRITTEN, 'package.json': '{"type":"commonjs"}' }, './acme.ts')
     expect(ended.code).toBe(2)
     expect(ended.faults).toEqual([
-      expect.stringMatching(/^\.\/acme\.ts: .*package\.json says "type": "commonjs".*write "type": "module" there, or end the file's name in \.mts/),
+      expect.stringMatching(
+        /^\.\/acme\.ts: .*package\.json says "type": "commonjs".*write "type": "module" there, or end the file's name in \.mts/,
+      ),
     ])
     expect(ended.output).not.toContain('    at ')
   })
 
   test('a package that is not there is refused with how to install it', async () => {
     const { faults } = await loaded({ 'acme.ts': `import 'acme-sdk'\n${WRITTEN}` }, './acme.ts')
-    expect(faults).toEqual([expect.stringMatching(/Cannot find package 'acme-sdk'.*install it beside the connector: npm install acme-sdk$/)])
+    expect(faults).toEqual([
+      expect.stringMatching(/Cannot find package 'acme-sdk'.*install it beside the connector: npm install acme-sdk$/),
+    ])
   })
 })
 

@@ -25,7 +25,10 @@ test('one line tells what each connector needs; on the signal nothing is left an
   stop.abort()
   expect(await code).toBe(0)
   for (const vendor of Object.values(config)) await expect(fetch(vendor['base.url'] ?? '')).rejects.toThrow('fetch failed')
-  expect(stderr.map(line => JSON.parse(line) as object), 'the incident in the live conversations').toEqual([
+  expect(
+    stderr.map(line => JSON.parse(line) as object),
+    'the incident in the live conversations',
+  ).toEqual([
     expect.objectContaining({
       level: 'info',
       incident: {

@@ -28,6 +28,8 @@ const LOAD: Readonly<Record<CommandName, () => Promise<Command>>> = {
   demo: async () => (await import('./demo.ts')).demoCommand,
   simulate: async () => (await import('./simulate.ts')).simulateCommand,
   stack: async () => (await import('./stack.ts')).stackCommand,
+  new: async () => (await import('./new.ts')).newCommand,
+  conformance: async () => (await import('./conformance.ts')).conformanceCommand,
   completion: async () => (await import('./completion.ts')).completionCommand,
 }
 

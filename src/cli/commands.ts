@@ -19,7 +19,7 @@ export interface CommandArgument {
   readonly of?: readonly string[] | 'classes' | 'commands'
 }
 
-export const COMMAND_GROUPS = ['Run', 'Look', 'Steer a running group', 'Try out'] as const
+export const COMMAND_GROUPS = ['Run', 'Look', 'Steer a running group', 'Try out', 'Write a connector'] as const
 
 export interface CommandSpec {
   readonly group: (typeof COMMAND_GROUPS)[number]
@@ -240,7 +240,9 @@ export const COMMANDS = {
     summary: 'vendor simulators on loopback, over the conversations of one seeded world',
     more: 'When all of them listen, one JSON line says by vendor what a connector needs in the config file.',
     words: { names: 'VENDOR', least: 0, most: Infinity },
-    arguments: [{ term: '[VENDOR...]', help: 'ids of connectors (default: all)', of: 'classes' }],
+    arguments: [
+      { term: '[VENDOR...]', help: 'ids of connectors, or folders with a simulator.ts (default: all ids)', of: 'classes' },
+    ],
     options: {
       port: {
         type: 'int',
@@ -267,6 +269,30 @@ export const COMMANDS = {
       data: { type: 'string', value: 'DIR', help: 'keep topics and schemas here (default: thrown away)' },
     },
     examples: [['stack --kafka-port 9092 --registry-port 8081 --data ./data', 'one that survives restarts']],
+  },
+  new: {
+    group: 'Write a connector',
+    summary: 'write a connector, its simulator and its test into a new folder',
+    more: 'They are those of a small invented vendor, to be changed into yours, and pass the conformance suite as they are. In a checkout the folder is connectors/NAME, elsewhere ./NAME.',
+    words: { names: 'NAME', least: 1, most: 1 },
+    arguments: [{ term: '<NAME>', help: 'lower case letters and digits, with dashes between words' }],
+    options: { into: { type: 'string', value: 'DIR', help: 'where the new folder is made' } },
+    examples: [['new acme-chat', 'then `colloquy conformance acme-chat`, and `colloquy simulate acme-chat`']],
+  },
+  conformance: {
+    group: 'Write a connector',
+    summary: 'run the conformance suite over a connector that `colloquy new` wrote',
+    more: 'Imports `subject.ts` of its folder and runs every check of it; that takes a minute or two. One line a check. Exits with 1 when a check fails.',
+    words: { names: 'NAME', least: 1, most: 1 },
+    arguments: [{ term: '<NAME>', help: 'folder of the connector; in a checkout also its name' }],
+    options: {
+      only: { type: 'string', value: 'TEXT', help: 'only checks whose names begin with it' },
+      json: { type: 'boolean', help: 'print JSON lines' },
+    },
+    examples: [
+      ['conformance ./acme-chat', 'every check'],
+      ['conformance ./acme-chat --only topics:', 'what must hold on the topics'],
+    ],
   },
   completion: {
     group: 'Try out',

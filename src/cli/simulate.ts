@@ -1,12 +1,14 @@
 import { aborted } from '../abort.ts'
 import { createWorld } from '../sim/world.ts'
 import { Faults } from '../sim/faults.ts'
-import { findSimulators, startSimulators } from '../sim/simulators.ts'
+import { findSimulators, type SimulatorPlugin, startSimulators } from '../sim/simulators.ts'
+import { loadBeside } from '../source/registry.ts'
 import type { Log } from '../log.ts'
-import { asFlowError } from '../errors.ts'
+import { asFlowError, FlowError } from '../errors.ts'
 import { didYouMean, readArgs } from './args.ts'
 import { COMMANDS } from './commands.ts'
 import { failed, refuse } from './io.ts'
+import { partOf } from './own-folder.ts'
 
 const HISTORY_MS = 7 * 86_400_000
 /** Live conversations have been going on for so long when the simulators start: what connectors read is a few minutes old. */
@@ -14,7 +16,7 @@ const LIVE_BEFORE_MS = 5 * 60_000
 
 /**
  * `colloquy simulate [VENDOR…] [--port N] [--seed N] [--sessions N] [--live PER_MINUTE] [--faults PERCENT]`: simulators of these vendors (default
- * all) over one world, whose history is the last seven days; the n-th listens on 127.0.0.1 at `port + n`, or at a free port. When all are ready, one JSON
+ * all that are built in; a folder with a `simulator.ts` is one, too) over one world, whose history is the last seven days; the n-th listens on 127.0.0.1 at `port + n`, or at a free port. When all are ready, one JSON
  * line tells by vendor what a connector's config must say. An incident in the live conversations is announced in the log. Ends when the signal does. With `--faults`, so many of a hundred answers go wrong.
  */
 export async function simulateCommand(
@@ -24,15 +26,17 @@ export async function simulateCommand(
   const known = [...(await findSimulators()).keys()]
   const args = readArgs(argv, COMMANDS.simulate.options, COMMANDS.simulate.words)
   const words = args.ok ? args.words : []
+  const others = new Map(words.filter(word => !known.includes(word)).map(word => [word, partOf(word, 'simulator')]))
   const faults = [
     ...(args.ok ? [] : args.faults),
     ...words
-      .filter((word, place) => !known.includes(word) || words.indexOf(word) < place)
+      .filter((word, place) => others.get(word) === null || words.indexOf(word) < place)
       .map(word => ({
         path: word,
-        message: known.includes(word)
-          ? 'is named twice'
-          : `has no simulator; there are ${known.join(', ')}${didYouMean(word, known)}`,
+        message:
+          others.get(word) === null
+            ? `has no simulator; there are ${known.join(', ')}${didYouMean(word, known)}`
+            : 'is named twice',
       })),
   ]
   const port = args.ok ? (args.values.port ?? 0) : 0
@@ -50,7 +54,13 @@ export async function simulateCommand(
     io.log.info({ incident }, 'more people than usual ask for an agent')
   }
   try {
-    const simulators = await startSimulators({ world, port, vendors: words, faults: sprinkled(percent, seed) })
+    const simulators = await startSimulators({
+      world,
+      port,
+      vendors: words,
+      others: await loadAll(others),
+      faults: sprinkled(percent, seed),
+    })
     io.stdout(JSON.stringify(simulators.config))
     await aborted(io.signal)
     await simulators.stop()
@@ -58,6 +68,22 @@ export async function simulateCommand(
   } catch (error) {
     return failed(io.log, asFlowError(error))
   }
+}
+
+/** Simulators that are not built in, by the word that names their folder. */
+async function loadAll(files: ReadonlyMap<string, string | null>): Promise<Map<string, SimulatorPlugin>> {
+  const loaded = new Map<string, SimulatorPlugin>()
+  for (const [word, file] of files) {
+    if (file === null) continue
+    const { simulator } = await loadBeside(file, word)
+    if (typeof (simulator as Partial<SimulatorPlugin> | undefined)?.start !== 'function')
+      throw new FlowError('PLUGIN_INVALID', {
+        connectorClass: word,
+        hint: `${file} exports no \`simulator\` with a function \`start\``,
+      })
+    loaded.set(word, simulator as SimulatorPlugin)
+  }
+  return loaded
 }
 
 const iso = (ms: number) => new Date(ms).toISOString()

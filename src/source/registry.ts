@@ -185,9 +185,23 @@ function packageOf(name: string, from: string): string | null {
 }
 
 async function load(file: string, className: string): Promise<Connector> {
-  let loaded: { default?: unknown }
+  return checked(defaultOf(await imported(file, className)), className)
+}
+
+/**
+ * What a file beside a connector exports, such as its `simulator.ts`. The file may import `colloquy` and `zod` without having them installed.
+ *
+ * @param className What the connector is called in the error.
+ * @throws FlowError PLUGIN_INVALID with why it cannot be loaded.
+ */
+export async function loadBeside(file: string, className: string): Promise<Readonly<Record<string, unknown>>> {
+  offerOwnPackages()
+  return imported(file, className)
+}
+
+async function imported(file: string, className: string): Promise<Readonly<Record<string, unknown>>> {
   try {
-    loaded = (await import(pathToFileURL(file).href)) as { default?: unknown }
+    return (await import(pathToFileURL(file).href)) as Record<string, unknown>
   } catch (thrown) {
     throw new FlowError(
       'PLUGIN_INVALID',
@@ -195,11 +209,10 @@ async function load(file: string, className: string): Promise<Connector> {
       thrown,
     )
   }
-  return checked(defaultOf(loaded), className)
 }
 
 /** The default export, also of a module that was compiled to CommonJS. */
-function defaultOf({ default: own }: { default?: unknown }): unknown {
+function defaultOf({ default: own }: Readonly<Record<string, unknown>>): unknown {
   const compiled = own as { __esModule?: unknown; default?: unknown } | null | undefined
   return compiled?.__esModule === true ? compiled.default : own
 }

@@ -211,7 +211,7 @@ function commandSection(name: string, { summary, more, arguments: words, options
   return [
     `### ${name}`,
     `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.${more === undefined ? '' : ` ${more}`}`,
-    rows.length === 0 ? '' : table(['', ''], rows),
+    rows.length === 0 ? '' : table(['Argument or option', 'Meaning'], rows),
     ['```sh', ...examples.map(([call, does]) => `colloquy ${call}   # ${does}`), '```'].join('\n'),
   ]
     .filter(Boolean)

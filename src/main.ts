@@ -16,5 +16,3 @@ if (Number(node.split('.')[0]) < LEAST_NODE) {
 
 const { runCli } = await import('./cli/cli.ts')
 process.exit(await runCli(process.argv, process.env))
-
-export {}

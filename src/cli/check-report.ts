@@ -68,7 +68,7 @@ function findingLine(section: string, finding: Finding, colours: boolean): strin
 }
 
 /** What a finding says, in the order of a sentence: where, what, and what to do. Figures that its words repeat are left out. */
-function wordsOf(section: string, { finding: _, what, ...fields }: Finding): string {
+function wordsOf(section: string, { finding: _finding, what, ...fields }: Finding): string {
   const { stream, scope, topics, code, error, info, warning, cure, answers, newest, reasons, ...figures } = fields
   const words = [info, warning, error].filter(each => each !== undefined)
   const place = [

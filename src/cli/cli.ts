@@ -56,7 +56,7 @@ export async function runCli([, entry = '', ...argv]: readonly string[], env: Io
   if (['--help', '-h', 'help'].includes(name) || (command !== null && rest.some(word => word === '--help' || word === '-h'))) {
     const asked = command ?? rest.find(word => !word.startsWith('-')) ?? null
     if (asked !== null && !isCommand(asked)) return refuse(log, 'CALL_INVALID', [unknownCommand(asked)])
-    const { columns = COLUMNS } = process.stdout
+    const columns = terminalOf(env)?.columns() ?? COLUMNS
     process.stdout.write(helpText(asked, { columns, colours: hasColours(env) }))
     return 0
   }
@@ -105,7 +105,7 @@ function isCommand(name: string): name is CommandName {
 
 function unknownCommand(name: string): { path: string; message: string } {
   const names = Object.keys(COMMANDS)
-  const hint = didYouMean(name, names)
+  const hint = didYouMean(name, [...names, 'help', '--help', '--version'])
   return { path: name, message: `is not a command${hint === '' ? `; there are ${names.join(', ')}` : hint}` }
 }
 

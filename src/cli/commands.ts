@@ -53,7 +53,7 @@ export const CONTROL_OPTIONS = {
   json: { type: 'boolean', help: 'print JSON lines, in the form of the REST API' },
 } as const satisfies Record<string, DocumentedOption>
 
-const WAIT = { wait: { type: 'boolean', help: 'end when all tasks are there (60 s at most)' } } as const
+const WAIT = { wait: { type: 'boolean', help: 'return when it is done (60 s at most)' } } as const
 const NAMES = [{ term: '<NAME...>', help: 'names of connectors' }] as const
 const ANY_NAMES = [{ term: '[NAME...]', help: 'names of connectors (default: all)' }] as const
 
@@ -184,7 +184,7 @@ export const COMMANDS = {
     words: { names: 'NAME', least: 1, most: Infinity },
     arguments: NAMES,
     options: { ...CONTROL_OPTIONS, ...WAIT },
-    examples: [['resume acme-chat --wait', 'and end when it runs']],
+    examples: [['resume acme-chat --wait', 'and return when it runs']],
   },
   stop: {
     group: 'Steer a running group',
@@ -208,8 +208,8 @@ export const COMMANDS = {
   },
   offsets: {
     group: 'Steer a running group',
-    summary: 'where a connector stands; set it back to a time or to the beginning',
-    more: 'The connector must be stopped to be set back. Rows inside the lookback that did not change are not published again.',
+    summary: 'show the offsets of a connector, or set them back to a time or to the beginning',
+    more: 'Stop the connector before its offsets are set back. Rows inside the lookback that did not change are not published again.',
     words: { names: 'NAME', least: 1, most: Infinity },
     arguments: [{ term: '<NAME>', help: 'name of a connector' }],
     options: {
@@ -222,7 +222,7 @@ export const COMMANDS = {
       'dry-run': { type: 'boolean', help: 'with --from or --reset: only say what would be read again' },
     },
     examples: [
-      ['offsets acme-chat', 'where each source partition stands'],
+      ['offsets acme-chat', 'those of each source partition'],
       ['offsets acme-chat --from 2026-11-20T00:00:00Z --dry-run', 'what going back would take'],
     ],
   },

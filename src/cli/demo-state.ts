@@ -44,6 +44,19 @@ export async function readState(base: string, fromMs: number, signal: AbortSigna
   }
 }
 
+/** Alerts that began longer before the start belong to an incident of the history. */
+const RECENT_MS = 30 * 60_000
+
+/** Adds to `firedAtMs` the vendors whose first alert since the start fires now. */
+export function noteFired(
+  alerts: readonly Alert[],
+  firedAtMs: Map<string, number>,
+  at: { beganMs: number; nowMs: number },
+): void {
+  for (const { vendor, state, starts_at } of alerts)
+    if (state === 'FIRING' && starts_at >= at.beganMs - RECENT_MS && !firedAtMs.has(vendor)) firedAtMs.set(vendor, at.nowMs)
+}
+
 const COLUMNS = {
   sessions: ['sessions'],
   messages: ['messages_user', 'messages_bot', 'messages_agent', 'messages_other'],

@@ -18,7 +18,7 @@ import type { DownloadProgress } from '../stack/artifacts.ts'
 import { startStack } from '../stack/stack.ts'
 import { readArgs } from './args.ts'
 import { COMMANDS } from './commands.ts'
-import { type DemoState, emptyState, readState } from './demo-state.ts'
+import { type DemoState, emptyState, noteFired, readState } from './demo-state.ts'
 import { demoLines, type DemoView, type Incident, incidentText } from './demo-table.ts'
 import { type Io, refuse } from './io.ts'
 import { LiveLines, logAbove } from './live-lines.ts'
@@ -28,7 +28,7 @@ const SESSIONS = 3000
 const LIVE_PER_MINUTE = 60
 const REFRESH_MS = 1000
 const PLAIN_EVERY_MS = 5000
-/** From the start to the first alert of the incident, which is under way by then. Measured: 2 to 4 min, as vendors are read at different paces. */
+/** From the start to the first alert of the incident, which is under way by then. An estimate: vendors are read at different paces, and machines differ. */
 const ALERT_WITHIN_MS = 5 * 60_000
 
 export async function demoCommand(argv: string[], io: Io): Promise<number> {
@@ -122,12 +122,13 @@ function drawStart(live: LiveLines | null, signal: AbortSignal) {
   const beganMs = Date.now()
   let download: DownloadProgress | null = null
   const draw = async () => {
+    if (live === null) return
     const until = AbortSignal.any([signal, ended.signal])
-    while (live !== null && !until.aborted) {
+    while (!until.aborted) {
       live.draw([startLine(download, Date.now() - beganMs)])
       await systemClock.sleep(DRAW_EVERY_MS, until)
     }
-    live?.erase()
+    live.erase()
   }
   const drawn = draw()
   return {
@@ -177,8 +178,7 @@ async function show({ base, vendors, incident, live, io, signal }: Shown): Promi
       firedAtMs,
       nowMs: Date.now(),
     }
-    for (const { vendor, state: is, starts_at } of state.alerts)
-      if (is === 'FIRING' && starts_at >= beganMs - RECENT_MS && !firedAtMs.has(vendor)) firedAtMs.set(vendor, view.nowMs)
+    noteFired(state.alerts, firedAtMs, { beganMs, nowMs: view.nowMs })
     if (signal.aborted) break
     if (live !== null && terminal !== undefined)
       live.draw(demoLines(view, { width: terminal.columns(), colours: terminal.colours }))
@@ -196,9 +196,6 @@ async function show({ base, vendors, incident, live, io, signal }: Shown): Promi
   }
   live?.keep()
 }
-
-/** Alerts that began later than this before the start belong to the incident, and not to one of the history. */
-const RECENT_MS = 30 * 60_000
 
 /** What `simulate` logs of an incident. */
 function incidentIn({ incident }: Readonly<Record<string, unknown>>): Incident | null {

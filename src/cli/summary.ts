@@ -18,7 +18,7 @@ export interface Tally {
  *
  * @returns `take` gives what was counted since the last call.
  */
-export function tallied<M extends Pick<Metrics, 'inc'>>(metrics: M): { metrics: M; take(): ReadonlyMap<string, Tally> } {
+export function tallied<M extends Pick<Metrics, 'inc'>>(metrics: M): { metrics: M; take: () => ReadonlyMap<string, Tally> } {
   let tallies = new Map<string, Tally>()
   const of = (connector: string | number) => {
     const known = tallies.get(String(connector))
@@ -41,7 +41,7 @@ export function tallied<M extends Pick<Metrics, 'inc'>>(metrics: M): { metrics: 
   }
   return {
     metrics: { ...metrics, inc },
-    take() {
+    take: () => {
       const taken = tallies
       tallies = new Map()
       return taken

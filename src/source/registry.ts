@@ -242,11 +242,13 @@ function commonJsManifest(file: string): string | null {
   }
 }
 
+const ENDING = extname(import.meta.url)
+
 /** What connectors elsewhere may import without installing it; the parts of our own package by their files, which a checkout has not built. */
 const OWN_PACKAGES: ReadonlyMap<string, string> = new Map([
-  ['colloquy', './index'],
-  ['colloquy/conformance', '../conformance/index'],
-  ['colloquy/sim', '../sim/index'],
+  ['colloquy', `./index${ENDING}`],
+  ['colloquy/conformance', `../conformance/index${ENDING}`],
+  ['colloquy/sim', `../sim/index${ENDING}`],
   ['zod', 'zod'],
 ])
 let offersOwnPackages = false
@@ -262,7 +264,8 @@ function offerOwnPackages(): void {
       } catch (error) {
         const own = OWN_PACKAGES.get(specifier)
         if (own === undefined) throw error
-        return next(own.startsWith('.') ? `${own}${extname(import.meta.url)}` : own, { ...context, parentURL: import.meta.url })
+        // By its address: `require` would look for a name beside the connector again.
+        return { url: import.meta.resolve(own), shortCircuit: true }
       }
     },
   })

@@ -2,6 +2,10 @@ import { expect, test } from 'vitest'
 import { LiveLines, logAbove } from '../../src/cli/live-lines.ts'
 import { createLog } from '../../src/log.ts'
 
+const ESC = '\x1b'
+const UP = new RegExp(`^${ESC}\\[(\\d+)A`)
+const PARTS = new RegExp(`${ESC}\\[(\\d+)A\\r${ESC}\\[J|\\n|[^\\n${ESC}]+`, 'g')
+
 /** As much of a terminal as these lines need: line ends, cursor up, clear to the end, and lines that wrap again when the width changes. */
 function screen(columns: number, rows = 24) {
   /** Without their line ends. */
@@ -14,8 +18,8 @@ function screen(columns: number, rows = 24) {
       columns = to
     },
     write(text: string) {
-      for (const [part] of text.matchAll(/\x1b\[(\d+)A\r\x1b\[J|\n|[^\n\x1b]+/g)) {
-        const up = /^\x1b\[(\d+)A/.exec(part)
+      for (const [part] of text.matchAll(PARTS)) {
+        const up = UP.exec(part)
         if (up) {
           expect(lines.at(-1), 'the cursor is at the start of a line').toBe('')
           lines = [...wrapped().slice(0, wrapped().length - 1 - Number(up[1])), '']

@@ -14,7 +14,7 @@ function summaries(level: 'info' | 'warn' = 'info', here: readonly string[] = ['
   const plain = createMetrics({ processMetrics: false })
   const { metrics, take } = tallied(plain)
   const done = logSummaries({ take, here: () => here, clock, log, signal: stop.signal })
-  const taken = () => lines.splice(0).map(({ time: _, level: _level, ...fields }) => fields)
+  const taken = () => lines.splice(0).map(({ time: _time, level: _level, ...fields }) => fields)
   return { clock, stop, lines: taken, log, metrics, plain, done }
 }
 

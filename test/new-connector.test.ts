@@ -103,6 +103,8 @@ describe('a folder outside the checkout', () => {
   let outside: string
   beforeAll(() => {
     outside = mkdtempSync(join(tmpdir(), 'colloquy-outside-'))
+    // As `npm init` writes it.
+    writeFileSync(join(outside, 'package.json'), '{"type":"commonjs"}')
   })
   afterAll(() => rmSync(outside, { recursive: true, force: true }))
 

@@ -35,13 +35,18 @@ function writeScaffold(name: string, folder: string, isOwn: boolean): string[] {
   const words = name.split('-').map(word => `${word[0]?.toUpperCase()}${word.slice(1)}`)
   const named = (text: string) =>
     text.replaceAll('AcmeChat', words.join('')).replaceAll('Acme Chat', words.join(' ')).replaceAll('acme-chat', name)
+  const texts = readdirSync(scaffold).map(file => [named(file), named(readFileSync(join(scaffold, file), 'utf8'))] as const)
+  const files = isOwn ? texts : [['package.json', manifestOf(name)], ...texts.map(([file, text]) => [file, withPackageNames(text)])]
   mkdirSync(folder, { recursive: true })
-  return readdirSync(scaffold).map(file => {
-    const to = join(folder, named(file))
-    const text = named(readFileSync(join(scaffold, file), 'utf8'))
-    writeFileSync(to, isOwn ? text : withPackageNames(text))
-    return to
+  return files.map(([file = '', text = '']) => {
+    writeFileSync(join(folder, file), text)
+    return join(folder, file)
   })
+}
+
+/** Of its own, because `npm init` writes "type": "commonjs" into the folder above. */
+function manifestOf(name: string): string {
+  return `${JSON.stringify({ name, private: true, type: 'module' }, null, 2)}\n`
 }
 
 /** In a checkout beside `src`, in the package beside `dist`. */

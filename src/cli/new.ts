@@ -36,7 +36,9 @@ function writeScaffold(name: string, folder: string, isOwn: boolean): string[] {
   const named = (text: string) =>
     text.replaceAll('AcmeChat', words.join('')).replaceAll('Acme Chat', words.join(' ')).replaceAll('acme-chat', name)
   const texts = readdirSync(scaffold).map(file => [named(file), named(readFileSync(join(scaffold, file), 'utf8'))] as const)
-  const files = isOwn ? texts : [['package.json', manifestOf(name)], ...texts.map(([file, text]) => [file, withPackageNames(text)])]
+  const files = isOwn
+    ? texts
+    : [['package.json', manifestOf(name)], ...texts.map(([file, text]) => [file, withPackageNames(text)])]
   mkdirSync(folder, { recursive: true })
   return files.map(([file = '', text = '']) => {
     writeFileSync(join(folder, file), text)

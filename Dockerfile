@@ -17,6 +17,7 @@ COPY package.json LICENSE ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY schemas ./schemas
+COPY scripts/scaffold ./scripts/scaffold
 USER node
 EXPOSE 8083
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --start-interval=2s \

@@ -1,12 +1,14 @@
 /**
  * Writes the pages that are made from code: a page per connector (manifest, config schema, and its own `notes.md`), the keys that every
- * connector has, and the table of errors. `--check` writes nothing, names the pages that are stale, and exits 1 if there is one.
+ * connector has, the commands, and the table of errors. `--check` writes nothing, names the pages that are stale, and exits 1 if there is one.
  *
  * To add a page, add an entry to `pages`.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
+import { COMMAND_GROUPS, type CommandSpec, commandSpecs } from '../src/cli/commands.ts'
+import { optionHelp } from '../src/cli/help.ts'
 import { ERRORS, RETRIES } from '../src/errors.ts'
 import type { PlanSpec } from '../src/ingest/plan.ts'
 import { kindsOf, planSpecOf } from '../src/ingest/source-partition.ts'
@@ -33,6 +35,7 @@ const pages: readonly GeneratedPage[] = [
   })),
   { file: 'docs/connector-keys.md', content: connectorKeysPage },
   { file: 'docs/alert-rules.md', content: alertRulesPage },
+  { file: 'docs/commands.md', content: commandsPage },
   { file: 'docs/errors.md', content: errorsPage },
   { file: 'docs/metrics.md', content: metricsPage },
 ]
@@ -182,6 +185,37 @@ function alertRulesPage(): string {
   const until = text.indexOf(end)
   if (from < 0 || until < 0) throw new Error('docs/alert-rules.md has no place for its keys')
   return `${text.slice(0, from)}${begin}\n\n${keys}\n\n${text.slice(until)}`
+}
+
+function commandsPage(): string {
+  const sections = COMMAND_GROUPS.flatMap(group => [
+    `## ${group}`,
+    ...commandSpecs.filter(([, spec]) => spec.group === group).map(([name, spec]) => commandSection(name, spec)),
+  ])
+  return page(
+    '# Commands',
+    'From a checkout, `npm run colloquy -- COMMAND` is the binary on the right Node. `colloquy COMMAND --help` prints the same; `colloquy completion bash` (or `zsh`, `fish`) prints a script that completes commands and options.',
+    'Exit codes: 0 good, 1 it ran and failed, 2 the call or the config is wrong (every fault is listed, and nothing was started). Machine-readable output is on stdout, everything else on stderr as JSON lines.',
+    ...sections,
+  )
+}
+
+function commandSection(name: string, { summary, more, arguments: words, options, examples }: CommandSpec): string {
+  const rows = [
+    ...words.map(({ term, help }) => [`\`${term}\``, help]),
+    ...Object.entries(options).map(([option, spec]) => [
+      `\`--${option}${spec.value === undefined ? '' : ` ${spec.value}`}\``,
+      optionHelp(spec),
+    ]),
+  ]
+  return [
+    `### ${name}`,
+    `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.${more === undefined ? '' : ` ${more}`}`,
+    rows.length === 0 ? '' : table(['Argument or option', 'Meaning'], rows),
+    ['```sh', ...examples.map(([call, does]) => `colloquy ${call}   # ${does}`), '```'].join('\n'),
+  ]
+    .filter(Boolean)
+    .join('\n\n')
 }
 
 function errorsPage(): string {

@@ -303,6 +303,7 @@ const LogSettings = section({
     .enum(LEVELS, `takes one of ${LEVELS.join(', ')}`)
     .default('info')
     .describe('Least level that is written'),
+  summary: yesNo.default(true).describe('Whether each connector has a line a minute that says what was read, at level info'),
 })
 
 /** The file. Key order is the order of the reference. */
@@ -371,7 +372,7 @@ export interface ColloquyConfig {
     /** The rules in force, in the order of the file. */
     readonly rules: readonly Rule[]
   }
-  readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' }
+  readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error'; readonly summary: boolean }
 }
 
 /** The keys of each section, for hints about misspelt ones. */

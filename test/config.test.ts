@@ -44,7 +44,7 @@ test('the least file gets every default', () => {
     connectors: {},
     aggregator: { groupId: 'colloquy-aggregator', includeTest: false, retention: {} },
     alerts: { groupId: 'colloquy-alerter', timezone: 'UTC', timezones: {}, rules: [DEFAULT_RULE] },
-    log: { level: 'info' },
+    log: { level: 'info', summary: true },
   })
 })
 

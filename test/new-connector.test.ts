@@ -4,32 +4,34 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, syml
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { createWorld, type SimulatorPlugin } from '../src/sim/index.ts'
-import { run } from './support/product.ts'
+import { configFile, run, start, until } from './support/product.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 let checkout: string
 
-const scaffold = (name: string) =>
-  spawnSync(process.execPath, [join(root, 'scripts/new-connector.ts'), name, '--into', join(checkout, 'connectors')], {
+/** The binary of that checkout: links are kept, so that its own connectors/ is beside it. */
+const colloquy = (...argv: string[]) =>
+  spawnSync(process.execPath, ['--preserve-symlinks', '--preserve-symlinks-main', join(checkout, 'src/main.ts'), ...argv], {
     encoding: 'utf8',
+    cwd: checkout,
   })
 
 beforeAll(() => {
   checkout = mkdtempSync(join(tmpdir(), 'colloquy-sixth-'))
   mkdirSync(join(checkout, 'connectors'))
-  for (const part of ['src', 'schemas', 'node_modules']) symlinkSync(join(root, part), join(checkout, part))
+  for (const part of ['src', 'schemas', 'scripts', 'node_modules']) symlinkSync(join(root, part), join(checkout, part))
   for (const file of ['package.json', 'vitest.config.ts']) cpSync(join(root, file), join(checkout, file))
 })
 afterAll(() => rmSync(checkout, { recursive: true, force: true }))
 
-test('writes one folder, named and in one voice', () => {
-  const { status, stdout } = scaffold('sixth-vendor')
+test('`new` writes one folder below connectors/ of the checkout, under one name throughout', () => {
+  const { status, stdout } = colloquy('new', 'sixth-vendor')
   expect(status).toBe(0)
   const folder = join(checkout, 'connectors/sixth-vendor')
   expect(readdirSync(join(checkout, 'connectors'))).toEqual(['sixth-vendor'])
-  expect(readdirSync(folder).sort()).toEqual(['index.ts', 'notes.md', 'simulator.ts', 'sixth-vendor.test.ts'])
+  expect(readdirSync(folder).sort()).toEqual(['index.ts', 'notes.md', 'simulator.ts', 'sixth-vendor.test.ts', 'subject.ts'])
   for (const file of readdirSync(folder)) {
     expect(readFileSync(join(folder, file), 'utf8')).not.toMatch(/acme-chat|AcmeChat|Acme Chat/)
     expect(stdout).toContain(join(folder, file))
@@ -37,12 +39,12 @@ test('writes one folder, named and in one voice', () => {
 })
 
 test.each([
-  ['', 'usage'],
-  ['Acme Chat', 'usage'],
-  ['../up', 'usage'],
+  ['', 'lower case letters'],
+  ['Acme Chat', 'lower case letters'],
+  ['../up', 'lower case letters'],
   ['sixth-vendor', 'is there already'],
-])('refuses %j', (name, why) => {
-  const { status, stderr } = scaffold(name)
+])('`new` refuses %j', (name, why) => {
+  const { status, stderr } = colloquy('new', name)
   expect([status, stderr]).toEqual([2, expect.stringContaining(why)])
 })
 
@@ -55,7 +57,18 @@ test('the guide shows what it writes', () => {
 test('what it wrote passes the conformance suite', () => {
   const vitest = join(root, 'node_modules/vitest/vitest.mjs')
   const outcome = join(checkout, 'outcome.json')
-  const args = ['run', '--root', checkout, '--project', 'conformance', '--reporter', 'json', '--outputFile', outcome]
+  const args = [
+    'run',
+    'connectors/',
+    '--root',
+    checkout,
+    '--project',
+    'conformance',
+    '--reporter',
+    'json',
+    '--outputFile',
+    outcome,
+  ]
   execFileSync(process.execPath, [vitest, ...args], { cwd: checkout, stdio: 'pipe' })
   const report = JSON.parse(readFileSync(outcome, 'utf8')) as { numTotalTests: number; numPassedTests: number }
   expect(report.numTotalTests).toBeGreaterThan(10)
@@ -84,4 +97,69 @@ test('the product reads it by its folder, with no change in src', async () => {
   } finally {
     await vendor.stop()
   }
+})
+
+describe('a folder outside the checkout', () => {
+  let outside: string
+  beforeAll(() => {
+    outside = mkdtempSync(join(tmpdir(), 'colloquy-outside-'))
+    // As `npm init` writes it.
+    writeFileSync(join(outside, 'package.json'), '{"type":"commonjs"}')
+  })
+  afterAll(() => rmSync(outside, { recursive: true, force: true }))
+
+  test('`new --into` writes imports from the package', async () => {
+    const { code, stdout } = await run(['new', 'far-vendor', '--into', outside])
+    expect(code).toBe(0)
+    expect(stdout).toContain(`  colloquy conformance ${join(outside, 'far-vendor')}   run the conformance suite`)
+    const texts = readdirSync(join(outside, 'far-vendor')).map(file => readFileSync(join(outside, 'far-vendor', file), 'utf8'))
+    expect(texts.join('\n')).not.toContain('../../')
+  })
+
+  test('`conformance` prints a line a check and a count, and fails with a connector that is wrong', async () => {
+    const folder = join(outside, 'far-vendor')
+    const good = await run(['conformance', folder, '--only', 'conversations: g'])
+    expect(good).toMatchObject({ code: 0, log: [] })
+    expect(good.stdout).toEqual([
+      'passed  conversations: gives rows with ids, the same at a second read',
+      'passed  conversations: goes on from any page as if it had not stopped',
+      '',
+      '2 passed, 0 waived, 0 failed',
+    ])
+    const index = join(folder, 'index.ts')
+    const right = readFileSync(index, 'utf8')
+    writeFileSync(index, right.replace('identify: row => row.id', 'identify: row => `${row.id}-${process.hrtime.bigint()}`'))
+    const wrong = await run(['conformance', folder, '--only', 'conversations: gives', '--json'])
+    writeFileSync(index, right)
+    expect(wrong.code).toBe(1)
+    expect(wrong.stdout.map(line => JSON.parse(line) as object)).toEqual([
+      expect.objectContaining({ check: 'conversations: gives rows with ids, the same at a second read', outcome: 'failed' }),
+    ])
+  })
+
+  test('`conformance` of a folder without a subject, and checks that are not there, are refused', async () => {
+    const calls = [
+      ['conformance', outside],
+      ['conformance', join(outside, 'far-vendor'), '--only', 'nothing'],
+    ]
+    const ended = await Promise.all(calls.map(call => run(call)))
+    expect(ended.map(({ code, log }) => [code, log.map(({ path }) => path)])).toEqual([
+      [2, [outside]],
+      [2, ['--only']],
+    ])
+  })
+
+  test('`simulate` starts its simulator, and `peek` reads it', async () => {
+    const folder = join(outside, 'far-vendor')
+    const simulators = start(['simulate', folder, '--sessions', '30'])
+    onTestFinished(() => void simulators.kill('SIGKILL'))
+    const line = await until('it is ready', async () => simulators.stdout[0])
+    const { 'far-vendor': keys } = JSON.parse(line) as Record<string, Record<string, string>>
+    const config = configFile({ connectors: { far: { 'connector.class': folder, ...keys } } })
+    onTestFinished(() => config.remove())
+    const { code, stdout } = await run(['peek', 'far', '--config', config.path, '--limit', '5'])
+    expect(code).toBe(0)
+    expect(stdout).toHaveLength(5)
+    expect((await simulators.kill('SIGTERM')).code).toBe(0)
+  })
 })

@@ -14,10 +14,15 @@ export function groupName(alert: Pick<Alert, 'vendor' | 'account' | 'bot_id' | '
 
 /** One line: what, where, how much, how sure. */
 export function summaryOf(alert: Alert): string {
-  const { rule, state, observed, expected, probability } = alert
+  const { rule, state, probability } = alert
   const sure = probability === null ? '' : `, probability ${short(probability)}`
   const over = state === 'RESOLVED' ? ' is over' : ''
-  return `${rule} at ${groupName(alert)}${over}: ${short(observed)} where ${short(expected)} would be usual${sure}`
+  return `${rule} at ${groupName(alert)}${over}: ${amountOf(alert)}${sure}`
+}
+
+/** `42 where 12.3 would be usual`. */
+export function amountOf({ observed, expected }: Pick<Alert, 'observed' | 'expected'>): string {
+  return `${short(observed)} where ${short(expected)} would be usual`
 }
 
 /** The page that shows the alert's group at its time. */

@@ -1,5 +1,7 @@
-import { parseArgs } from 'node:util'
+/** Reading a command's arguments. Commander knows the grammar; here every fault of a call is gathered, where commander ends at the first. */
+import { Command, Option } from 'commander'
 import type { Fault } from '../config.ts'
+import { nearestOf } from '../did-you-mean.ts'
 
 /** What an option takes, for the message when it does not get it. */
 export interface OptionSpec {
@@ -16,8 +18,21 @@ export type Parsed<S extends Record<string, OptionSpec>> = {
   [K in keyof S]: S[K]['type'] extends 'boolean' ? boolean : S[K]['type'] extends 'int' ? number | undefined : string | undefined
 }
 
+/** The option as commander takes it. @param value What its value is called in help. */
+export function optionOf(name: string, { type }: OptionSpec, { help = '', value = 'VALUE' } = {}): Option {
+  return new Option(`--${name}${type === 'boolean' ? '' : ` <${value}>`}`, help)
+}
+
+/** Goes on after a fault: what is wrong is seen by the listeners of `readArgs`. */
+class Reader extends Command {
+  override error(): never {
+    return undefined as never
+  }
+}
+
 /**
- * Reads a command's arguments. Every fault is found, not only the first.
+ * Reads a command's arguments. Every fault is found, not only the first: those of options in the order of the call, then what is missing, then words
+ * that are too many.
  *
  * @param positionals Least and most number of words that are not options.
  */
@@ -27,42 +42,25 @@ export function readArgs<const S extends Record<string, OptionSpec>>(
   positionals: { readonly names: string; readonly least: number; readonly most: number } = { names: '', least: 0, most: 0 },
 ): { ok: true; values: Parsed<S>; words: string[] } | { ok: false; faults: Fault[] } {
   const faults: Fault[] = []
-  const options = Object.fromEntries(
-    Object.entries(specs).map(([name, spec]) => [
-      name,
-      { type: spec.type === 'boolean' ? ('boolean' as const) : ('string' as const) },
-    ]),
-  )
-  const { tokens } = parseArgs({ args: [...argv], options, strict: false, allowPositionals: true, tokens: true })
   const values: Record<string, string | number | boolean | undefined> = {}
   const given = new Set<string>()
-  const words: string[] = []
-  for (const token of tokens) {
-    if (token.kind === 'positional') words.push(token.value)
-    if (token.kind !== 'option') continue
-    const spec = Object.hasOwn(specs, token.name) ? specs[token.name] : undefined
-    if (spec === undefined) {
-      faults.push({ path: token.rawName, message: `is not an option here; there ${knownOptions(specs)}` })
-      continue
-    }
-    if (given.has(token.name)) {
-      faults.push({ path: token.rawName, message: 'is given twice; name it once' })
-      continue
-    }
-    given.add(token.name)
-    if (spec.type === 'boolean') {
-      if (token.value !== undefined) faults.push({ path: token.rawName, message: 'takes no value' })
-      values[token.name] = true
-      continue
-    }
-    if (token.value === undefined || token.value === '' || (!token.inlineValue && token.value.startsWith('--'))) {
-      faults.push({ path: token.rawName, message: 'needs a value' })
-      continue
-    }
-    const fault = valueFault(spec, token.value)
-    if (fault !== null) faults.push({ path: token.rawName, message: fault })
-    else values[token.name] = spec.type === 'int' ? Number(token.value) : token.value
+  const reader = new Reader()
+  for (const [name, spec] of Object.entries(specs)) {
+    const path = `--${name}`
+    reader.addOption(optionOf(name, spec))
+    reader.on(`option:${name}`, (value: string | undefined) => {
+      const fault = given.has(name) ? 'is given twice; name it once' : valueFault(spec, value, argv.includes(`${path}=${value}`))
+      given.add(name)
+      if (fault !== null) faults.push({ path, message: fault })
+      else values[name] = spec.type === 'boolean' ? true : spec.type === 'int' ? Number(value) : value
+    })
   }
+  const { operands, unknown } = reader.parseOptions([...argv])
+  const rest = splitUnknown(unknown)
+  const words = [...operands, ...rest.words]
+  faults.push(...rest.options.map(option => optionFault(option, specs)))
+  faults.sort((a, b) => placeIn(argv, a.path) - placeIn(argv, b.path))
+
   for (const [name, spec] of Object.entries(specs)) {
     if (spec.type === 'boolean') values[name] ??= false
     if (spec.required === true && values[name] === undefined && !faults.some(fault => fault.path === `--${name}`))
@@ -77,12 +75,33 @@ export function readArgs<const S extends Record<string, OptionSpec>>(
   return faults.length > 0 ? { ok: false, faults } : { ok: true, values: values as Parsed<S>, words }
 }
 
-function knownOptions(specs: Record<string, OptionSpec>): string {
-  const names = Object.keys(specs).map(name => `--${name}`)
-  return names.length === 0 ? 'are none' : `${names.length === 1 ? 'is' : 'are'} ${names.join(', ')}`
+/** What commander did not take, from the first unknown option on. */
+function splitUnknown(unknown: readonly string[]): { options: string[]; words: string[] } {
+  const end = unknown.includes('--') ? unknown.indexOf('--') : unknown.length
+  const before = unknown.slice(0, end)
+  const isOption = (word: string) => word.length > 1 && word.startsWith('-')
+  return { options: before.filter(isOption), words: [...before.filter(word => !isOption(word)), ...unknown.slice(end + 1)] }
 }
 
-function valueFault(spec: OptionSpec, value: string): string | null {
+function optionFault(option: string, specs: Record<string, OptionSpec>): Fault {
+  const [path = option] = option.split('=')
+  const names = Object.keys(specs)
+  // One with a value that is not unknown takes none.
+  if (Object.hasOwn(specs, path.slice(2))) return { path, message: 'takes no value' }
+  const nearest = nearestOf(path.replace(/^-+/, ''), names)
+  const there =
+    names.length === 0 ? 'are none' : `${names.length === 1 ? 'is' : 'are'} ${names.map(name => `--${name}`).join(', ')}`
+  return { path, message: `is not an option here; ${nearest === undefined ? `there ${there}` : `did you mean --${nearest}?`}` }
+}
+
+function placeIn(argv: readonly string[], path: string): number {
+  return argv.findIndex(word => word === path || word.startsWith(`${path}=`))
+}
+
+/** @param isInline It was written as `--name=value`, so that it may begin with dashes. */
+function valueFault(spec: OptionSpec, value: string | undefined, isInline: boolean): string | null {
+  if (spec.type === 'boolean') return null
+  if (value === undefined || value === '' || (value.startsWith('--') && !isInline)) return 'needs a value'
   if (spec.type === 'int') {
     const [least, most] = spec.range ?? [0, Number.MAX_SAFE_INTEGER]
     const number = Number(value)
@@ -93,7 +112,12 @@ function valueFault(spec: OptionSpec, value: string): string | null {
   if (spec.of === undefined) return null
   const given = spec.list === true ? value.split(',') : [value]
   const unknown = given.filter(word => !spec.of?.includes(word))
-  return unknown.length === 0
-    ? null
-    : `takes ${spec.list === true ? 'a comma list of' : 'one of'} ${spec.of.join(', ')}, not ${unknown.join(', ')}`
+  if (unknown.length === 0) return null
+  return `takes ${spec.list === true ? 'a comma list of' : 'one of'} ${spec.of.join(', ')}, not ${unknown.join(', ')}${didYouMean(unknown[0] ?? '', spec.of)}`
+}
+
+/** `; did you mean …?`, or nothing where no known word is near. */
+export function didYouMean(word: string, known: readonly string[]): string {
+  const nearest = nearestOf(word, known)
+  return nearest === undefined ? '' : `; did you mean ${nearest}?`
 }

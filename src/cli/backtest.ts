@@ -8,20 +8,15 @@ import type { Registry } from '../kafka/registry.ts'
 import type { Log } from '../log.ts'
 import type { Alert } from '../records.ts'
 import type { Rule } from '../rules.ts'
-import { readArgs } from './args.ts'
+import { didYouMean, readArgs } from './args.ts'
+import { COMMANDS } from './commands.ts'
 import { type Io, refuse } from './io.ts'
 import { openKafka, openRegistry, readSetup, type Setup, zonesOf } from './setup.ts'
 import { notATime, timeOf } from './times.ts'
 
 /** `colloquy backtest`: what the rules would have done with the history of the series topic. Writes nothing. */
 export async function backtestCommand(argv: string[], io: Io): Promise<number> {
-  const args = readArgs(argv, {
-    config: { type: 'string', required: true },
-    rule: { type: 'string' },
-    from: { type: 'string' },
-    until: { type: 'string' },
-    json: { type: 'boolean' },
-  })
+  const args = readArgs(argv, COMMANDS.backtest.options)
   if (!args.ok) return refuse(io.log, 'CALL_INVALID', args.faults)
   const { config: file = '', rule, from, until, json } = args.values
   const faults: Fault[] = []
@@ -44,7 +39,12 @@ export async function backtestCommand(argv: string[], io: Io): Promise<number> {
   if (chosen.length === 0) {
     const names = rules.map(({ name }) => name).join(', ')
     const message =
-      rule === undefined ? 'has no rules (alerts.rules)' : `is not a rule of the config; there are ${names || 'none'}`
+      rule === undefined
+        ? 'has no rules (alerts.rules)'
+        : `is not a rule of the config; there are ${names || 'none'}${didYouMean(
+            rule,
+            rules.map(({ name }) => name),
+          )}`
     return refuse(io.log, 'CALL_INVALID', [{ path: rule === undefined ? file : '--rule', message }])
   }
   const kafka = openKafka(read.setup, io.log)

@@ -1,4 +1,5 @@
 import { systemClock } from '../clock.ts'
+import type { Network } from '../dispatcher.ts'
 import { asFlowError } from '../errors.ts'
 import { durabilityWarnings } from '../kafka/durability.ts'
 import type { Kafka } from '../kafka/port.ts'
@@ -6,11 +7,13 @@ import { factsOf, probesOf } from '../ingest/peek.ts'
 import { type Daily, scheduleOf } from '../ingest/schedule.ts'
 import { type ConnectorToRun, tellsTransfers } from '../ingest/source-partition.ts'
 import { createLog, errorFields, type Log } from '../log.ts'
-import { quotaPool } from '../source/quota.ts'
+import { type QuotaPool, quotaPool } from '../source/quota.ts'
 import { readArgs } from './args.ts'
 import { backtestOf, figuresOf } from './backtest.ts'
+import { type CheckReport, type Finding, jsonReport, textReport, verdictOf } from './check-report.ts'
+import { COMMANDS } from './commands.ts'
 import { type Io, refuse } from './io.ts'
-import { openKafka, openRegistry, readSetup, type Setup } from './setup.ts'
+import { type ConfiguredConnector, openKafka, openRegistry, readSetup, type Setup } from './setup.ts'
 
 const DOES_NOT_FIT =
   'the steady state takes more than a third of the quota, which leaves too little for backfill and repeats; raise poll.interval.ms or lookback.interval.ms, or lower lookback.ms (hot.ms is shortened by itself)'
@@ -21,84 +24,106 @@ const NO_TRANSFERS =
   "nothing tells this connector which conversations went to an agent, so agent_transfers and sessions_agent of its bots are null; set transfer.rules, or the keys that the connector's page names"
 
 /**
- * `colloquy check`: the file first, then Kafka, the registry and every stream of every vendor with its real credentials. One line a finding on stdout, `ok`, `info`, `warning` or `fault`;
- * all are tried, also when one fails.
+ * `colloquy check`: the file first, then Kafka, the registry and every stream of every vendor with its real credentials. All are tried, also when one fails.
+ * One line a finding on stdout (`ok`, `info`, `warning` or `fault`), those of a section or connector one after another: text on a terminal, which ends with
+ * the verdict; else JSON lines, and the verdict goes to the log.
  */
 export async function checkCommand(argv: string[], io: Io): Promise<number> {
-  const args = readArgs(argv, { config: { type: 'string', required: true } })
+  const args = readArgs(argv, COMMANDS.check.options)
   if (!args.ok) return refuse(io.log, 'CALL_INVALID', args.faults)
   const read = await readSetup(args.values.config ?? '', io)
   if (!read.ok) return refuse(io.log, 'CFG_INVALID', read.faults)
   const { setup } = read
-  io.stdout(JSON.stringify({ finding: 'ok', what: 'config', connectors: setup.connectors.map(({ name }) => name) }))
+  const isText = io.terminal !== undefined && !args.values.json
+  const report = isText ? textReport(io.stdout, { colours: io.terminal.colours }) : jsonReport(io.stdout)
+  report.add('config', { finding: 'ok', what: 'config', connectors: setup.connectors.map(({ name }) => name) })
 
-  const quiet = createLog('silent')
   const signal = AbortSignal.any([io.signal, AbortSignal.timeout(TIMEOUT_MS)])
-  let faults = 0
-  const find = async (what: string, ask: () => Promise<object>, place: object = {}) => {
-    try {
-      io.stdout(JSON.stringify({ finding: 'ok', what, ...place, ...(await ask()) }))
-    } catch (thrown) {
-      faults += 1
-      const error = asFlowError(thrown)
-      io.stdout(JSON.stringify({ finding: 'fault', what, ...errorFields(error), ...place }))
-    }
-  }
+  await checkKafka(setup, report, signal)
+  await attempt(report, 'registry', 'registry', async () => {
+    await openRegistry(setup, quiet).ping()
+    return { url: setup.config.registry.url }
+  })
+  const pool = quotaPool(systemClock)
+  for (const connector of setup.connectors) await checkConnector(connector, { pool, network: setup.network, report, signal })
 
+  const counts = report.counts()
+  if (isText) for (const line of ['', verdictOf(counts)]) io.stdout(line)
+  else io.log[counts.faults === 0 ? 'info' : 'error']({ ...counts }, `check: ${verdictOf(counts)}`)
+  return counts.faults === 0 ? 0 : 1
+}
+
+/** What Kafka's client and others would log is in the findings. */
+const quiet = createLog('silent')
+
+/** Adds what the question found, or the error that it threw. */
+async function attempt(
+  report: CheckReport,
+  section: string,
+  what: string,
+  ask: () => Promise<object>,
+  place: object = {},
+): Promise<void> {
+  try {
+    report.add(section, { finding: 'ok', what, ...place, ...(await ask()) })
+  } catch (thrown) {
+    report.add(section, { finding: 'fault', what, ...errorFields(asFlowError(thrown)), ...place })
+  }
+}
+
+/** The cluster, its topics as far as they exist (`run` makes the others), and what the alert rules make of them. */
+async function checkKafka(setup: Setup, report: CheckReport, signal: AbortSignal): Promise<void> {
   const kafka = openKafka(setup, quiet)
   let brokers: number | null = null
-  await find('kafka', async () => {
+  await attempt(report, 'kafka', 'kafka', async () => {
     const cluster = await kafka.describe()
     ;({ brokers } = cluster)
     return cluster
   })
-  // Of the topics that are there; `run` makes the others.
-  if (brokers !== null) for (const warning of await warningsOf(kafka, setup, brokers)) io.stdout(JSON.stringify(warning))
-  if (brokers !== null) for (const finding of await lastWeekOf(setup, kafka, quiet, signal)) io.stdout(JSON.stringify(finding))
-  await kafka.close()
-  await find('registry', async () => {
-    await openRegistry(setup, quiet).ping()
-    return { url: setup.config.registry.url }
-  })
-  for (const connector of setup.connectors.filter(each => !tellsTransfers(each)))
-    io.stdout(JSON.stringify({ finding: 'warning', what: `connectors.${connector.name}`, warning: NO_TRANSFERS }))
-  const pool = quotaPool(systemClock)
-  const { network } = setup
-  for (const connector of setup.connectors) {
-    const options = { ...connector, pool, clock: systemClock, log: quiet, signal, network }
-    const what = `connectors.${connector.name}`
-    try {
-      for (const info of (await factsOf(options)) ?? []) io.stdout(JSON.stringify({ finding: 'info', what, info }))
-    } catch (thrown) {
-      // Where the vendor does not answer, its streams say so.
-      io.stdout(JSON.stringify({ finding: 'warning', what, ...errorFields(asFlowError(thrown)) }))
-    }
-    for (const { stream, scope, look } of probesOf(options))
-      await find(
-        what,
-        async () => {
-          const newest = await look()
-          if (newest?.kind !== 'reject') return { answers: true, newest: newest?.kind ?? null }
-          return { answers: true, newest: 'reject', reason: newest.record.reason, path: newest.record.path }
-        },
-        { stream, scope },
-      )
+  if (brokers !== null) {
+    for (const warning of await warningsOf(kafka, setup, brokers)) report.add('kafka', warning)
+    for (const finding of await lastWeekOf(setup, kafka, quiet, signal)) report.add('alerts', finding)
   }
-  for (const connector of setup.connectors) for (const finding of scheduleFindings(connector)) io.stdout(JSON.stringify(finding))
-  return faults === 0 ? 0 : 1
+  await kafka.close()
+}
+
+/** What the connector can know, what it says of its account, each of its streams, and what reading it takes. */
+async function checkConnector(
+  connector: ConfiguredConnector,
+  parts: { readonly pool: QuotaPool; readonly network: Network; readonly report: CheckReport; readonly signal: AbortSignal },
+): Promise<void> {
+  const { report, ...others } = parts
+  const options = { ...connector, ...others, clock: systemClock, log: quiet }
+  const what = `connectors.${connector.name}`
+  if (!tellsTransfers(connector)) report.add(what, { finding: 'warning', what, warning: NO_TRANSFERS })
+  try {
+    for (const info of (await factsOf(options)) ?? []) report.add(what, { finding: 'info', what, info })
+  } catch (thrown) {
+    // Where the vendor does not answer, its streams say so.
+    report.add(what, { finding: 'warning', what, ...errorFields(asFlowError(thrown)) })
+  }
+  for (const { stream, scope, look } of probesOf(options)) {
+    const ask = async () => {
+      const newest = await look()
+      if (newest?.kind !== 'reject') return { answers: true, newest: newest?.kind ?? null }
+      return { answers: true, newest: 'reject', reason: newest.record.reason, path: newest.record.path }
+    }
+    await attempt(report, what, what, ask, { stream, scope })
+  }
+  for (const finding of scheduleFindings(connector)) report.add(what, finding)
 }
 
 /** What reading the connector takes of the vendor, and why; a warning where that is more than its part of the quota, or of what a day allows. */
-function scheduleFindings(connector: ConnectorToRun): object[] {
+function scheduleFindings(connector: ConnectorToRun): Finding[] {
   const { fits, perHour: requestsPerHour, perDay: requestsPerDay, quotaPerHour, reasons, daily } = scheduleOf(connector)
   const what = `connectors.${connector.name}`
-  const finding = { finding: fits ? 'ok' : 'warning', what, requestsPerHour, requestsPerDay, quotaPerHour, reasons }
+  const finding: Finding = { finding: fits ? 'ok' : 'warning', what, requestsPerHour, requestsPerDay, quotaPerHour, reasons }
   const schedule = fits ? finding : { ...finding, warning: DOES_NOT_FIT }
   return [schedule, ...(daily === null ? [] : dailyFindings(what, requestsPerDay, daily))]
 }
 
 /** Nothing where the schedule fits into what is known to be bought. */
-function dailyFindings(what: string, requestsPerDay: number, { perUnit, unit, key, units, needed }: Daily): object[] {
+function dailyFindings(what: string, requestsPerDay: number, { perUnit, unit, key, units, needed }: Daily): Finding[] {
   const needs = `the schedule takes at least ${requestsPerDay} requests a day; a third of ${perUnit} for each ${unit} covers it from ${key}: ${needed} on`
   if (units === null) return [{ finding: 'info', what, info: `${needs}. How many there are is not known: set ${key}` }]
   if (units >= needed) return []
@@ -107,7 +132,7 @@ function dailyFindings(what: string, requestsPerDay: number, { perUnit, unit, ke
 }
 
 /** What makes the topics lose records, or stop. Where Kafka does not say, because of ACLs say, that is a warning too. */
-async function warningsOf(kafka: Kafka, { names }: Setup, brokers: number): Promise<object[]> {
+async function warningsOf(kafka: Kafka, { names }: Setup, brokers: number): Promise<Finding[]> {
   try {
     const found = durabilityWarnings(await kafka.durability(Object.values(names)), brokers)
     return found.map(({ topics, hint }) => ({ finding: 'warning', what: 'kafka', topics, error: hint }))
@@ -121,7 +146,7 @@ const WEEK_MS = 7 * 86_400_000
 const HISTORY_MS = 60_000
 
 /** What each alert rule would have done last week; nothing where there are no topics yet. */
-async function lastWeekOf(setup: Setup, kafka: Kafka, log: Log, signal: AbortSignal): Promise<object[]> {
+async function lastWeekOf(setup: Setup, kafka: Kafka, log: Log, signal: AbortSignal): Promise<Finding[]> {
   const { rules } = setup.config.alerts
   const fromMs = systemClock.now() - WEEK_MS
   try {

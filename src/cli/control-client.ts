@@ -6,16 +6,7 @@ import { openNetwork } from '../dispatcher.ts'
 import { FlowError } from '../errors.ts'
 import { hideSecret } from '../log.ts'
 import { isLoopback } from '../serve/door.ts'
-import type { OptionSpec } from './args.ts'
 import type { Io } from './io.ts'
-
-/** Options of every command that asks a worker. */
-export const CONTROL_OPTIONS = {
-  url: { type: 'string' },
-  config: { type: 'string' },
-  token: { type: 'string' },
-  json: { type: 'boolean' },
-} as const satisfies Record<string, OptionSpec>
 
 export interface ControlClient {
   /** @returns The JSON of the answer; null where it is empty. @throws FlowError CONTROL_UNREACHABLE, CONTROL_REFUSED, NOT_FOUND */

@@ -6,8 +6,9 @@ import { z } from 'zod'
 import { systemClock } from '../clock.ts'
 import { asFlowError, FlowError } from '../errors.ts'
 import { errorFields } from '../log.ts'
-import { type OptionSpec, type Parsed, readArgs } from './args.ts'
-import { CONTROL_OPTIONS, type ControlClient, openControl, readAddress } from './control-client.ts'
+import { type Parsed, readArgs } from './args.ts'
+import { COMMANDS, type CommandSpec, type CONTROL_OPTIONS } from './commands.ts'
+import { type ControlClient, openControl, readAddress } from './control-client.ts'
 import { type Command, type Io, refuse } from './io.ts'
 import { oneLine, table } from './table.ts'
 import { notATime, timeOf } from './times.ts'
@@ -52,17 +53,20 @@ interface Print {
   text(...lines: string[]): void
 }
 
+type ControlName = 'connectors' | 'status' | 'pause' | 'resume' | 'stop' | 'restart' | 'offsets'
+type Options<K extends ControlName> = Parsed<(typeof COMMANDS)[K]['options']>
+
 /** A command: reads the call, opens the client, and does the work. */
-function command<const S extends Record<string, OptionSpec>>(
-  own: S,
-  least: number,
-  work: (call: Call<Parsed<S>>) => Promise<number>,
-  faultsOf: (options: Parsed<S>, names: readonly string[]) => readonly { path: string; message: string }[] = () => [],
+function command<K extends ControlName>(
+  name: K,
+  work: (call: Call<Options<K>>) => Promise<number>,
+  faultsOf: (options: Options<K>, names: readonly string[]) => readonly { path: string; message: string }[] = () => [],
 ): Command {
+  const spec: CommandSpec = COMMANDS[name]
   return async (argv, io) => {
-    const args = readArgs(argv, { ...CONTROL_OPTIONS, ...own }, { names: 'NAME', least, most: Infinity })
+    const args = readArgs(argv, spec.options, spec.words)
     if (!args.ok) return refuse(io.log, 'CALL_INVALID', args.faults)
-    const options = args.values as Parsed<S> & Parsed<typeof CONTROL_OPTIONS>
+    const options = args.values as Options<K> & Parsed<typeof CONTROL_OPTIONS>
     const names = [...new Set(args.words)]
     const noNames = names.filter(name => /^\.{0,2}$/.test(name)).map(path => ({ path, message: 'is no name of a connector' }))
     const faults = [...noNames, ...faultsOf(options, names)]
@@ -130,7 +134,7 @@ async function chosen(
   })
 }
 
-export const connectorsCommand: Command = command({}, 0, async call => {
+export const connectorsCommand: Command = command('connectors', async call => {
   const { client, print } = call
   const rows: string[][] = []
   const code = await chosen(call, async (name, entry) => {
@@ -158,7 +162,7 @@ function tasksText({ tasks }: Status): string {
   return [`${running}/${tasks.length} running`, ...others].join(', ')
 }
 
-export const statusCommand: Command = command({}, 0, async call => {
+export const statusCommand: Command = command('status', async call => {
   const { print } = call
   const rows: string[][] = []
   const code = await chosen(call, (name, entry) => {
@@ -173,7 +177,7 @@ export const statusCommand: Command = command({}, 0, async call => {
     row('-', status.connector)
     for (const task of status.tasks) row(String(task.id), task)
   })
-  print.text(...table(['CONNECTOR', 'TASK', 'STATE', 'WORKER', 'REASON'], rows, WIDEST_REASON))
+  print.text(...table(['CONNECTOR', 'TASK', 'STATE', 'WORKER', 'REASON'], rows, { widest: WIDEST_REASON }))
   return code
 })
 
@@ -181,7 +185,7 @@ const WIDEST_REASON = 200
 
 /** pause, resume and stop: asked of each connector, done by the group soon after; with `--wait`, done when the command ends. */
 function target(action: 'pause' | 'resume' | 'stop', words: string, state: string): Command {
-  return command({ wait: { type: 'boolean' } }, 1, call => {
+  return command(action, call => {
     const { client, options, print } = call
     return forEach(call, async name => {
       await client.ask('PUT', pathOf(name, `/${action}`))
@@ -217,8 +221,7 @@ export const stopCommand: Command = target('stop', 'is being stopped', 'STOPPED'
 
 /** With its tasks, since a connector of ours is nothing without them. */
 export const restartCommand: Command = command(
-  { failed: { type: 'boolean' }, task: { type: 'int', range: [0, 100_000] } },
-  1,
+  'restart',
   call => {
     const { client, options, print } = call
     return forEach(call, async name => {
@@ -233,20 +236,11 @@ export const restartCommand: Command = command(
   ({ failed, task }) => (failed && task !== undefined ? [{ path: '--failed', message: 'does not go with --task' }] : []),
 )
 
-const OFFSET_OPTIONS = {
-  stream: { type: 'string' },
-  scope: { type: 'string' },
-  from: { type: 'string' },
-  reset: { type: 'boolean' },
-  history: { type: 'boolean' },
-  'dry-run': { type: 'boolean' },
-} as const satisfies Record<string, OptionSpec>
-type OffsetOptions = Parsed<typeof OFFSET_OPTIONS>
+type OffsetOptions = Options<'offsets'>
 
 /** The time machine: where a connector stands, back to a time, back to the beginning, and who did so. */
 export const offsetsCommand: Command = command(
-  OFFSET_OPTIONS,
-  1,
+  'offsets',
   call => {
     const { options } = call
     return forEach(call, name => {
@@ -293,7 +287,7 @@ async function showOffsets(call: Call<OffsetOptions>, name: string): Promise<voi
   for (const each of offsets) print.line({ connector: name, ...each })
   const keys = keysOf(offsets)
   const rows = offsets.map(({ partition, offset }) => [...keys.map(key => text(partition[key])), pairs(offset)])
-  print.text(...table([...keys.map(key => key.toUpperCase()), 'OFFSET'], rows, WIDEST_REASON))
+  print.text(...table([...keys.map(key => key.toUpperCase()), 'OFFSET'], rows, { widest: WIDEST_REASON }))
 }
 
 async function alter(call: Call<OffsetOptions>, name: string): Promise<void> {

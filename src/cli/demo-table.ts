@@ -1,118 +1,171 @@
-/** What the demo shows: asked of the product's own HTTP API, drawn as lines. */
-import { request } from 'undici'
-import { summaryOf } from '../alert/words.ts'
+/** What the demo shows, as lines: pure over what is known, the width and whether there are colours. */
+import { styleText } from 'node:util'
+import { amountOf, groupName } from '../alert/words.ts'
 import type { Alert } from '../records.ts'
+import type { DemoRow, DemoState } from './demo-state.ts'
+import { widthOf } from './live-lines.ts'
+import { table } from './table.ts'
 
-export interface DemoRow {
-  readonly vendor: string
-  readonly channel: string
-  readonly sessions: number
-  readonly messages: number
-  readonly transfers: number
-  readonly events: number
+/** A time in which the simulated people ask for an agent more often than usual. */
+export interface Incident {
+  /** null: on all channels. */
+  readonly channel: string | null
+  readonly fromMs: number
+  readonly untilMs: number
+  /** Shares of conversations that ask for an agent. */
+  readonly transferShare: number
+  readonly usualShare: number
 }
 
-export interface DemoState {
-  readonly rows: readonly DemoRow[]
-  /** Records that the aggregator has still to count; null where not known yet. */
-  readonly lag: number | null
-  /** Every session that began earlier has been read; null where nothing has been read completely. */
-  readonly completeUntil: string | null
-  /** What fires, then what is over, newest first. */
-  readonly alerts: readonly Alert[]
+export interface DemoView {
+  /** All of them have a row, also before anything of theirs has been read. */
+  readonly vendors: readonly string[]
+  readonly state: DemoState
+  /** null: none is known. */
+  readonly incident: Incident | null
+  /** When the first alert of the incident should have been raised, epoch milliseconds. */
+  readonly alertByMs: number
+  /** When the first alert of each vendor was seen. */
+  readonly firedAtMs: ReadonlyMap<string, number>
+  readonly nowMs: number
 }
 
-export const emptyState: DemoState = { rows: [], lag: null, completeUntil: null, alerts: [] }
-
-/** The product's state now, or null while it does not answer. */
-export async function readState(base: string, fromMs: number, signal: AbortSignal): Promise<DemoState | null> {
-  try {
-    const rows = new Map<string, DemoRow>()
-    let completeUntil: string | null = null
-    for (const [column, measures] of Object.entries(COLUMNS))
-      for (const measure of measures) {
-        const answer = await series(base, measure, fromMs, signal)
-        if (column === 'sessions') completeUntil = answer.complete_until
-        for (const { labels, sum } of answer.data.series) {
-          const { vendor = '', channel = '' } = labels
-          const row = rows.get(`${vendor} ${channel}`) ?? { vendor, channel, sessions: 0, messages: 0, transfers: 0, events: 0 }
-          rows.set(`${vendor} ${channel}`, { ...row, [column]: row[column as keyof typeof COLUMNS] + (sum ?? 0) })
-        }
-      }
-    return { rows: [...rows.values()], lag: await lagOf(base, signal), completeUntil, alerts: await alertsOf(base, signal) }
-  } catch {
-    return null // not listening yet, or going down: the table keeps what it has
-  }
+export interface DemoStyle {
+  /** Infinity: as wide as it takes. */
+  readonly width: number
+  readonly colours: boolean
 }
 
-const COLUMNS = {
-  sessions: ['sessions'],
-  messages: ['messages_user', 'messages_bot', 'messages_agent', 'messages_other'],
-  transfers: ['agent_transfers'],
-  events: ['events'],
-} as const
+type Colour = Parameters<typeof styleText>[0]
 
-interface SeriesAnswer {
-  data: { series: { labels: Record<string, string>; sum: number | null }[] }
-  complete_until: string | null
-}
-
-async function series(base: string, measure: string, fromMs: number, signal: AbortSignal): Promise<SeriesAnswer> {
-  const query = new URLSearchParams({ measure, bucket: '1d', group_by: 'vendor,channel', from: new Date(fromMs).toISOString() })
-  const { statusCode, body } = await request(`${base}/v1/series?${query}`, { signal })
-  if (statusCode !== 200) throw new Error(`answered ${statusCode}: ${await body.text()}`)
-  return (await body.json()) as SeriesAnswer
-}
-
-async function alertsOf(base: string, signal: AbortSignal): Promise<Alert[]> {
-  const { statusCode, body } = await request(`${base}/v1/alerts?limit=100`, { signal })
-  if (statusCode !== 200) throw new Error(`answered ${statusCode}: ${await body.text()}`)
-  const { data } = (await body.json()) as { data: Alert[] }
-  return data.toSorted((a, b) => Number(b.state === 'FIRING') - Number(a.state === 'FIRING'))
-}
-
-async function lagOf(base: string, signal: AbortSignal): Promise<number | null> {
-  const { body } = await request(`${base}/metrics`, { signal })
-  const lines = (await body.text()).split('\n').filter(line => line.startsWith('colloquy_aggregate_lag_records{'))
-  return lines.length === 0 ? null : lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
-}
-
-/** Always as many lines, so that the table can be drawn in place. */
-const ALERT_LINES = 2
-
-function alertLines(alerts: readonly Alert[]): string[] {
-  const shown = alerts
-    .slice(0, ALERT_LINES)
-    .map(alert => `  ${alert.state === 'FIRING' ? 'ALERT  ' : 'was    '}${summaryOf(alert)}`)
-  if (alerts.length === 0) shown.push('  no alerts yet: there is an incident on whatsapp in the first minutes')
-  return [...shown, ...Array.from({ length: ALERT_LINES - shown.length }, () => '')]
-}
-
-/** The table as lines no longer than `width`: sessions by channel and vendor, and what else there is of each vendor. */
-export function tableOf(state: DemoState, width: number): string[] {
-  const { rows, lag, completeUntil } = state
-  const number = (value: number) => value.toLocaleString('en-US')
-  const vendors = [...new Set(rows.map(({ vendor }) => vendor))].toSorted()
-  const line = (name: string, cells: readonly string[]) => `  ${name.padEnd(16)}${cells.map(cell => cell.padStart(11)).join('')}`
-  const counted = (name: string, column: keyof typeof COLUMNS, of: readonly DemoRow[]) => {
-    const sum = (some: readonly DemoRow[]) => some.reduce((all, row) => all + row[column], 0)
-    return line(name, [...vendors.map(vendor => number(sum(of.filter(row => row.vendor === vendor)))), number(sum(of))])
-  }
-  const channels = Map.groupBy(rows, ({ channel }) => channel)
-  const size = (of: readonly DemoRow[]) => of.reduce((all, { sessions }) => all + sessions, 0)
-  const inOrder = [...channels].filter(([, of]) => size(of) > 0).toSorted(([, a], [, b]) => size(b) - size(a))
+/** A row for each vendor, what the incident does, and the newest alert of each vendor. */
+export function demoLines(view: DemoView, style: DemoStyle): string[] {
+  const { lag, completeUntil } = view.state
+  const { lines, left } = vendorTable(view, style)
+  const status = [
+    `complete until ${completeUntil ?? '(nothing read completely yet)'}`,
+    `lag ${lag === null ? '?' : number(lag)} records`,
+    ...(left.length === 0 ? [] : [`wider: ${left.join(', ')}`]),
+  ]
   return [
+    ...lines,
     '',
-    line('sessions', [...vendors, 'all']),
-    ...inOrder.map(([channel, of]) => counted(channel, 'sessions', of)),
-    counted('all', 'sessions', rows),
+    ...wrapped(status.join('   '), style.width),
+    ...wrapped(incidentText(view), style.width).map(line => painted('yellow', line, style)),
     '',
-    counted('agent transfers', 'transfers', rows),
-    counted('messages', 'messages', rows),
-    counted('events', 'events', rows),
-    '',
-    `  complete until ${completeUntil ?? '(nothing read completely yet)'}   lag ${lag === null ? '?' : number(lag)} records`,
-    '',
-    ...alertLines(state.alerts),
-  ].map(each => each.slice(0, width))
+    ...alertLines(view, style),
+  ]
+}
+
+interface Column {
+  readonly head: string
+  /** @param of Of one vendor, or of all. */
+  readonly cell: (of: readonly DemoRow[], vendor: string | null) => string
+}
+
+/** The table, and the heads of the columns that the width has no room for. A number is never cut. */
+function vendorTable(view: DemoView, style: DemoStyle): { lines: string[]; left: string[] } {
+  const { state, vendors } = view
+  const sum = (column: 'sessions' | 'messages' | 'transfers' | 'events') => (of: readonly DemoRow[]) =>
+    number(of.reduce((all, row) => all + row[column], 0))
+  const channels = Map.groupBy(state.rows, ({ channel }) => channel)
+  const size = (of: readonly DemoRow[]) => of.reduce((all, { sessions }) => all + sessions, 0)
+  const bySize = [...channels].filter(([, of]) => size(of) > 0).toSorted(([, a], [, b]) => size(b) - size(a))
+  // The first columns stay the longest.
+  const columns: Column[] = [
+    { head: 'sessions', cell: sum('sessions') },
+    { head: 'transfers', cell: sum('transfers') },
+    { head: 'alerts', cell: (_, vendor) => alertCell(state.alerts, vendor, style) },
+    ...bySize.map(([channel]) => ({
+      head: channel,
+      cell: (of: readonly DemoRow[]) => sum('sessions')(of.filter(row => row.channel === channel)),
+    })),
+    { head: 'messages', cell: sum('messages') },
+    { head: 'events', cell: sum('events') },
+  ]
+  const render = (shown: readonly Column[]) => {
+    const row = (name: string, of: readonly DemoRow[], vendor: string | null) => [
+      name,
+      ...shown.map(({ cell }) => cell(of, vendor)),
+    ]
+    const rows = vendors.map(vendor =>
+      row(
+        vendor,
+        state.rows.filter(each => each.vendor === vendor),
+        vendor,
+      ),
+    )
+    const heads = ['vendor', ...shown.map(({ head }) => head)].map(head => painted('bold', head, style))
+    return table(heads, [...rows, row('all', state.rows, null)], { widest: Infinity, numbers: true })
+  }
+  let shown = columns
+  let lines = render(shown)
+  while (shown.length > 1 && lines.some(line => widthOf(line) > style.width)) {
+    shown = shown.slice(0, -1)
+    lines = render(shown)
+  }
+  return { lines, left: columns.slice(shown.length).map(({ head }) => head) }
+}
+
+function alertCell(alerts: readonly Alert[], vendor: string | null, style: DemoStyle): string {
+  const own = alerts.filter(alert => vendor === null || alert.vendor === vendor)
+  const firing = own.filter(({ state }) => state === 'FIRING').length
+  if (firing > 0) return painted('red', `${firing} firing`, style)
+  return own.length === 0 ? '0' : `${own.length} over`
+}
+
+/** What the incident is, when its alerts are expected, and that they have fired. */
+export function incidentText({ incident, alertByMs, firedAtMs, vendors, nowMs }: DemoView): string {
+  if (incident === null) return ''
+  const { channel, fromMs, untilMs, transferShare, usualShare } = incident
+  const percent = (share: number) => Math.round(share * 100)
+  const what = `incident on ${channel ?? 'all channels'}, ${clockTime(fromMs)} to ${clockTime(untilMs)}: ${percent(transferShare)} of 100 conversations ask for an agent, usually ${percent(usualShare)}`
+  if (firedAtMs.size > 0) {
+    const first = Math.min(...firedAtMs.values())
+    return `${what}. Alerts fired for ${[...firedAtMs.keys()].toSorted().join(', ')} (${firedAtMs.size} of ${vendors.length} vendors), the first at ${clockTime(first)}`
+  }
+  return `${what}. Its alerts are ${nowMs > alertByMs ? 'late: they were expected' : 'expected'} by ${clockTime(alertByMs)}`
+}
+
+/** Of each vendor the newest alert, those that fire first; always as many lines as there are vendors. */
+function alertLines({ state, vendors }: DemoView, style: DemoStyle): string[] {
+  const newest = vendors.flatMap(vendor => state.alerts.find(alert => alert.vendor === vendor) ?? [])
+  const firing = newest.filter(alert => alert.state === 'FIRING')
+  const over = newest.filter(alert => alert.state !== 'FIRING')
+  const lines = [
+    ...firing.map(alert => painted('red', fitted(`ALERT  ${groupName(alert)}: ${amountOf(alert)}`, style.width), style)),
+    ...over.map(alert => fitted(`over   ${groupName(alert)}: ${amountOf(alert)}`, style.width)),
+  ]
+  return [...lines, ...Array.from({ length: vendors.length - lines.length }, () => '')]
+}
+
+/** Cut between two words, so that no number is shown in part. */
+export function fitted(line: string, width: number): string {
+  if (line.length <= width) return line
+  const end = line.lastIndexOf(' ', width - 2)
+  return `${line.slice(0, Math.max(0, end))} …`
+}
+
+/** On as many lines as it takes. A word that is longer than a line stays whole. */
+function wrapped(text: string, width: number): string[] {
+  const lines: string[] = []
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1)
+    if (last === undefined || last.length + 1 + word.length > width) lines.push(word)
+    else lines[lines.length - 1] = `${last} ${word}`
+  }
+  return lines
+}
+
+function painted(colour: Colour, text: string, { colours }: DemoStyle): string {
+  return colours ? styleText(colour, text, { validateStream: false }) : text
+}
+
+/** `12:07:31 UTC`, as everything that the product serves is in UTC. */
+function clockTime(ms: number): string {
+  return `${new Date(ms).toISOString().slice(11, 19)} UTC`
+}
+
+function number(value: number): string {
+  return value.toLocaleString('en-US')
 }

@@ -5,6 +5,7 @@ import { configJsonSchema } from '../source/config.ts'
 import type { Connector } from '../source/contract.ts'
 import { builtInConnectors, findConnector, loadPlugins } from '../source/registry.ts'
 import { readArgs } from './args.ts'
+import { COMMANDS } from './commands.ts'
 import { type Io, refuse } from './io.ts'
 
 /**
@@ -12,7 +13,7 @@ import { type Io, refuse } from './io.ts'
  * the connectors of its list `plugins`.
  */
 export async function pluginsCommand(argv: string[], io: Io): Promise<number> {
-  const args = readArgs(argv, { config: { type: 'string' } }, { names: 'ID', least: 0, most: 1 })
+  const args = readArgs(argv, COMMANDS.plugins.options, COMMANDS.plugins.words)
   if (!args.ok) return refuse(io.log, 'CALL_INVALID', args.faults)
   const [id] = args.words
   const file = args.values.config

@@ -1,13 +1,14 @@
 import { rebuild } from '../aggregate/rebuild.ts'
 import { systemClock } from '../clock.ts'
 import { readArgs } from './args.ts'
+import { COMMANDS } from './commands.ts'
 import { type Io, refuse } from './io.ts'
 import { openKafka, openRegistry, prepareTopics, readSetup } from './setup.ts'
 import { notATime, timeOf } from './times.ts'
 
 /** `colloquy rebuild`: counts the series again from the topics. One JSON line a partition number on stdout. */
 export async function rebuildCommand(argv: string[], io: Io): Promise<number> {
-  const args = readArgs(argv, { config: { type: 'string', required: true }, from: { type: 'string' } })
+  const args = readArgs(argv, COMMANDS.rebuild.options)
   if (!args.ok) return refuse(io.log, 'CALL_INVALID', args.faults)
   const { config: file = '', from } = args.values
   const fromMs = from === undefined ? null : timeOf(from)

@@ -7,13 +7,13 @@ import { closing, type DeadLetter, isWanted, readDeadLetters } from '../ingest/r
 import { redrive } from '../ingest/redrive.ts'
 import type { Kafka } from '../kafka/port.ts'
 import { toolTransactionalId } from '../topics.ts'
-import { readArgs } from './args.ts'
+import { didYouMean, readArgs } from './args.ts'
+import { COMMANDS, REJECT_ACTIONS } from './commands.ts'
 import { type Io, refuse } from './io.ts'
 import { openKafka, openRegistry, readSetup, type Setup } from './setup.ts'
 import { table } from './table.ts'
 
-const ACTIONS = ['list', 'show', 'redrive', 'discard'] as const
-type Action = (typeof ACTIONS)[number]
+type Action = (typeof REJECT_ACTIONS)[number]
 /** Least and most ids that each takes. */
 const IDS: Record<Action, readonly [number, number]> = {
   list: [0, 0],
@@ -23,19 +23,9 @@ const IDS: Record<Action, readonly [number, number]> = {
 }
 
 export async function rejectsCommand(argv: string[], io: Io): Promise<number> {
-  const args = readArgs(
-    argv,
-    {
-      config: { type: 'string', required: true },
-      connector: { type: 'string' },
-      stream: { type: 'string' },
-      reason: { type: 'string' },
-      json: { type: 'boolean' },
-    },
-    { names: ACTIONS.join(' | '), least: 1, most: Infinity },
-  )
+  const args = readArgs(argv, COMMANDS.rejects.options, COMMANDS.rejects.words)
   const [word, ...ids] = args.ok ? args.words : []
-  const action = ACTIONS.find(each => each === word)
+  const action = REJECT_ACTIONS.find(each => each === word)
   const faults = args.ok ? callFaults(word, action, ids) : args.faults
   if (!args.ok || action === undefined || faults.length > 0) return refuse(io.log, 'CALL_INVALID', faults)
   const read = await readSetup(args.values.config ?? '', io)
@@ -69,7 +59,10 @@ export async function rejectsCommand(argv: string[], io: Io): Promise<number> {
 }
 
 function callFaults(word: string | undefined, action: Action | undefined, ids: readonly string[]): Fault[] {
-  if (action === undefined) return [{ path: word ?? '', message: `is no action; there are ${ACTIONS.join(', ')}` }]
+  if (action === undefined) {
+    const message = `is no action; there are ${REJECT_ACTIONS.join(', ')}${didYouMean(word ?? '', REJECT_ACTIONS)}`
+    return [{ path: word ?? '', message }]
+  }
   const [least, most] = IDS[action]
   if (ids.length < least)
     return [{ path: 'ID', message: `is missing: \`rejects ${action}\` takes the ids that \`rejects list\` shows` }]

@@ -21,17 +21,18 @@ import { type HttpServer, type RoleHealth, startHttp } from '../serve/http.ts'
 import { type RunningServer, startServer } from '../serve/run.ts'
 import { shownRule } from '../rules.ts'
 import type { TopicNames } from '../topics.ts'
-import { ownVersion } from '../version.ts'
+import { ownCommit, ownVersion } from '../version.ts'
 import { aggregateMetrics } from './aggregate-metrics.ts'
 import { alertMetrics } from './alert-metrics.ts'
 import { readArgs } from './args.ts'
+import { COMMANDS, ROLES } from './commands.ts'
 import { bornForAggregator, bornForAlerter, bornForConnectors, bornForServer } from './births.ts'
 import { type Io, refuse } from './io.ts'
 import { type ControlRoom, openControlRoom, surroundingsOf } from './control-room.ts'
+import { logSummaries, tallied } from './summary.ts'
 import { type RunningWorker, startWorker, type WorkerOptions } from './worker.ts'
 import { logOf, openKafka, openRegistry, prepareTopics, readSetup, registerSchemas, type Setup, zonesOf } from './setup.ts'
 
-const ROLES = ['worker', 'aggregator', 'server', 'alerter'] as const
 type Role = (typeof ROLES)[number]
 
 /** `/readyz` tells within 10 s that Kafka is gone: 7.5 s at most, and what a busy machine takes. */
@@ -39,15 +40,14 @@ const WATCH = { everyMs: 2_000, timeoutMs: 2_500, patienceMs: 5_000 }
 
 /** `colloquy run`: the long-running process. Ends on the signal, or on a fault that only a person can put right. */
 export async function runCommand(argv: string[], io: Io): Promise<number> {
-  const args = readArgs(argv, {
-    config: { type: 'string', required: true },
-    roles: { type: 'string', of: ROLES, list: true },
-  })
+  const args = readArgs(argv, COMMANDS.run.options)
   if (!args.ok) return refuse(io.log, 'CALL_INVALID', args.faults)
   const read = await readSetup(args.values.config ?? '', io)
   if (!read.ok) return refuse(io.log, 'CFG_INVALID', read.faults)
   const roles = new Set((args.values.roles?.split(',') ?? ROLES) as Role[])
   const log = logOf(read.setup, io)
+  const connectors = roles.has('worker') ? read.setup.connectors.map(({ name }) => name) : []
+  log.info({ version: ownVersion(), commit: ownCommit(), node: process.versions.node, roles: [...roles], connectors }, 'starting')
   return new Process(read.setup, roles, { ...io, log }).run()
 }
 
@@ -179,6 +179,7 @@ class Process {
 
   async #startWorker({ port }: HttpServer, roleOptions: Pick<WorkerOptions, RoleOption>): Promise<void> {
     const { config, network } = this.#setup
+    const { metrics, take } = tallied(this.#metrics)
     const room = openControlRoom({
       ...roleOptions,
       setup: this.#setup,
@@ -202,6 +203,7 @@ class Process {
     const worker = await this.#patiently(() =>
       startWorker({
         ...roleOptions,
+        metrics,
         prefix: config.topics.prefix,
         address,
         wanted: configs,
@@ -214,7 +216,11 @@ class Process {
     )
     if (worker === null) return
     this.#worker = worker
-    const { group } = worker
+    const { group, runner } = worker
+    if (config.log.summary) {
+      const here = () => runner.states().map(({ connector }) => connector)
+      void logSummaries({ take, here, clock: this.#clock, log: this.#log, signal: this.#signal })
+    }
     group.onChange(() => this.#metrics.connect.leader(group.view().leader?.workerId ?? null))
     this.#herder = room.herder({
       workerId: address.workerId,

@@ -1,43 +1,42 @@
 import { aborted } from '../abort.ts'
 import { createWorld } from '../sim/world.ts'
 import { Faults } from '../sim/faults.ts'
-import { findSimulators, startSimulators } from '../sim/simulators.ts'
+import { findSimulators, type SimulatorPlugin, startSimulators } from '../sim/simulators.ts'
+import { loadBeside } from '../source/registry.ts'
 import type { Log } from '../log.ts'
-import { asFlowError } from '../errors.ts'
-import { type OptionSpec, readArgs } from './args.ts'
+import { asFlowError, FlowError } from '../errors.ts'
+import { didYouMean, readArgs } from './args.ts'
+import { COMMANDS } from './commands.ts'
 import { failed, refuse } from './io.ts'
+import { partOf } from './own-folder.ts'
 
 const HISTORY_MS = 7 * 86_400_000
 /** Live conversations have been going on for so long when the simulators start: what connectors read is a few minutes old. */
 const LIVE_BEFORE_MS = 5 * 60_000
 
-const OPTIONS = {
-  port: { type: 'int', range: [0, 65_535] },
-  seed: { type: 'int' },
-  sessions: { type: 'int', range: [0, 5_000_000] },
-  live: { type: 'int', range: [0, 60_000] },
-  faults: { type: 'int', range: [0, 90] },
-} as const satisfies Record<string, OptionSpec>
-
 /**
  * `colloquy simulate [VENDOR…] [--port N] [--seed N] [--sessions N] [--live PER_MINUTE] [--faults PERCENT]`: simulators of these vendors (default
- * all) over one world, whose history is the last seven days; the n-th listens on 127.0.0.1 at `port + n`, or at a free port. When all are ready, one JSON
- * line tells by vendor what a connector's config must say. Ends when the signal does. With `--faults`, so many of a hundred answers go wrong.
+ * all that are built in; a folder with a `simulator.ts` is one, too) over one world, whose history is the last seven days; the n-th listens on 127.0.0.1 at `port + n`, or at a free port. When all are ready, one JSON
+ * line tells by vendor what a connector's config must say. An incident in the live conversations is announced in the log. Ends when the signal does. With `--faults`, so many of a hundred answers go wrong.
  */
 export async function simulateCommand(
   argv: string[],
   io: { readonly stdout: (line: string) => void; readonly log: Log; readonly signal: AbortSignal },
 ): Promise<number> {
   const known = [...(await findSimulators()).keys()]
-  const args = readArgs(argv, OPTIONS, { names: 'VENDOR', least: 0, most: Infinity })
+  const args = readArgs(argv, COMMANDS.simulate.options, COMMANDS.simulate.words)
   const words = args.ok ? args.words : []
+  const others = new Map(words.filter(word => !known.includes(word)).map(word => [word, partOf(word, 'simulator')]))
   const faults = [
     ...(args.ok ? [] : args.faults),
     ...words
-      .filter((word, place) => !known.includes(word) || words.indexOf(word) < place)
+      .filter((word, place) => others.get(word) === null || words.indexOf(word) < place)
       .map(word => ({
         path: word,
-        message: known.includes(word) ? 'is named twice' : `has no simulator; there are ${known.join(', ')}`,
+        message:
+          others.get(word) === null
+            ? `has no simulator; there are ${known.join(', ')}${didYouMean(word, known)}`
+            : 'is named twice',
       })),
   ]
   const port = args.ok ? (args.values.port ?? 0) : 0
@@ -49,8 +48,19 @@ export async function simulateCommand(
   const nowMs = Date.now()
   const untilMs = live > 0 ? nowMs - LIVE_BEFORE_MS : nowMs
   const world = createWorld({ seed, sessions, fromMs: nowMs - HISTORY_MS, untilMs, livePerMinute: live })
+  for (const { channel, fromMs, untilMs, transferShare } of world.options.incidents.filter(each => each.untilMs > nowMs)) {
+    const usualShare = world.options.transferShare
+    const incident = { channel, from: iso(fromMs), until: iso(untilMs), transferShare, usualShare }
+    io.log.info({ incident }, 'more people than usual ask for an agent')
+  }
   try {
-    const simulators = await startSimulators({ world, port, vendors: words, faults: sprinkled(percent, seed) })
+    const simulators = await startSimulators({
+      world,
+      port,
+      vendors: words,
+      others: await loadAll(others),
+      faults: sprinkled(percent, seed),
+    })
     io.stdout(JSON.stringify(simulators.config))
     await aborted(io.signal)
     await simulators.stop()
@@ -59,6 +69,24 @@ export async function simulateCommand(
     return failed(io.log, asFlowError(error))
   }
 }
+
+/** Simulators that are not built in, by the word that names their folder. */
+async function loadAll(files: ReadonlyMap<string, string | null>): Promise<Map<string, SimulatorPlugin>> {
+  const loaded = new Map<string, SimulatorPlugin>()
+  for (const [word, file] of files) {
+    if (file === null) continue
+    const { simulator } = await loadBeside(file, word)
+    if (typeof (simulator as Partial<SimulatorPlugin> | undefined)?.start !== 'function')
+      throw new FlowError('PLUGIN_INVALID', {
+        connectorClass: word,
+        hint: `${file} exports no \`simulator\` with a function \`start\``,
+      })
+    loaded.set(word, simulator as SimulatorPlugin)
+  }
+  return loaded
+}
+
+const iso = (ms: number) => new Date(ms).toISOString()
 
 /** Faults of many kinds, together as often as `percent` says. */
 function sprinkled(percent: number, seed: number): Faults {

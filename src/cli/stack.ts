@@ -7,12 +7,11 @@ import { FlowError } from '../errors.ts'
 import { whenOrphaned } from '../stack/orphan.ts'
 import { startStack } from '../stack/stack.ts'
 import { readArgs } from './args.ts'
+import { COMMANDS } from './commands.ts'
 import { failed, type Io, refuse } from './io.ts'
 
-const PORT = { type: 'int', range: [0, 65_535] } as const
-
 export async function stackCommand(argv: string[], io: Pick<Io, 'stdout' | 'log' | 'signal' | 'env'>): Promise<number> {
-  const args = readArgs(argv, { 'kafka-port': PORT, 'registry-port': PORT, data: { type: 'string' } })
+  const args = readArgs(argv, COMMANDS.stack.options)
   if (!args.ok) return refuse(io.log, 'CALL_INVALID', args.faults)
   const { 'kafka-port': kafkaPort = 0, 'registry-port': registryPort = 0, data: dataDir } = args.values
   if (dataDir === '') return refuse(io.log, 'CALL_INVALID', [{ path: '--data', message: 'needs a folder' }])

@@ -1,17 +1,43 @@
 /** Tables for people. */
+import Table from 'cli-table3'
 
 const WIDEST = 60
 
-/** Rows below their heads, columns aligned; every cell on one line, cut to `widest` characters. */
-export function table(heads: readonly string[], rows: readonly (readonly string[])[], widest: number = WIDEST): string[] {
-  const lines = [heads, ...rows.map(row => row.map(cell => oneLine(cell, widest)))]
-  const widths = heads.map((_, column) => Math.max(...lines.map(line => (line[column] ?? '').length)))
-  return lines.map(line =>
-    line
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd(),
-  )
+/** Columns side by side, nothing around them. */
+const PLAIN = {
+  chars: Object.fromEntries(
+    ['top', 'bottom', 'left', 'right']
+      .flatMap(side => [side, `${side}-mid`])
+      .concat('top-left', 'top-right', 'bottom-left', 'bottom-right', 'mid', 'mid-mid')
+      .map(place => [place, '']),
+  ),
+  style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [], compact: true },
+}
+
+export interface TableStyle {
+  /** Characters that a cell is cut to. */
+  readonly widest?: number
+  /** Whether all columns but the first are set to the right, as numbers are. */
+  readonly numbers?: boolean
+}
+
+/** Rows below their heads, columns aligned; every cell on one line. Cells may carry colours, where `widest` is Infinity. */
+export function table(
+  heads: readonly string[],
+  rows: readonly (readonly string[])[],
+  { widest = WIDEST, numbers = false }: TableStyle = {},
+): string[] {
+  const shown = new Table({
+    ...PLAIN,
+    chars: { ...PLAIN.chars, middle: '  ' },
+    head: [...heads],
+    colAligns: heads.map((_, column) => (numbers && column > 0 ? 'right' : 'left')),
+  })
+  for (const row of rows) shown.push(row.map(cell => (widest === Infinity ? cell : oneLine(cell, widest))))
+  return shown
+    .toString()
+    .split('\n')
+    .map(line => line.trimEnd())
 }
 
 /** What a terminal can show in a cell: words of others may hold line ends and escape sequences. */

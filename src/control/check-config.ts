@@ -11,7 +11,7 @@ import { type ConnectorToRun, partitionsOf } from '../ingest/source-partition.ts
 import { hideSecret } from '../log.ts'
 import { parseConnectorConfig, secretsByKey } from '../source/config.ts'
 import type { Connector } from '../source/contract.ts'
-import { builtInIds, findConnector, type Plugins } from '../source/registry.ts'
+import { builtInIds, findConnector, knownIds, type Plugins } from '../source/registry.ts'
 import type { Config } from './port.ts'
 
 /** What this machine resolves configs with. */
@@ -103,9 +103,8 @@ export async function resolveConnector(
 }
 
 function expectKnown(className: string, plugins: Plugins['byId']): void {
-  const known = [...builtInIds(), ...plugins.keys()]
-  if (!known.includes(className))
-    throw new FlowError('PLUGIN_UNKNOWN', { connectorClass: shown(className), hint: `known are ${known.join(', ')}` })
+  if (!builtInIds().includes(className) && !plugins.has(className))
+    throw new FlowError('PLUGIN_UNKNOWN', { connectorClass: shown(className), hint: knownIds(className, plugins) })
 }
 
 function invalid(connector: string, hint: string): FlowError {

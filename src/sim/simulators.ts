@@ -74,20 +74,23 @@ export function printedConfig({
 }
 
 /**
- * Starts the simulators of these vendors (default: all that there are), the n-th at `port + n`, or each at a free port. When one does not start,
- * those before it are stopped again.
+ * Starts the simulators of these vendors (default: all that are built in), the n-th at `port + n`, or each at a free port. When one does not start,
+ * those before it are stopped again. `others` are simulators that are not built in, by their names in `vendors`.
  *
  * @throws FlowError PORT_TAKEN, PLUGIN_UNKNOWN
  */
-export async function startSimulators(options: SimulatorOptions & { readonly vendors?: readonly string[] }): Promise<Simulators> {
-  const plugins = await findSimulators()
-  const { vendors, port, ...rest } = options
+export async function startSimulators(
+  options: SimulatorOptions & { readonly vendors?: readonly string[]; readonly others?: ReadonlyMap<string, SimulatorPlugin> },
+): Promise<Simulators> {
+  const { vendors, port, others = new Map<string, SimulatorPlugin>(), ...rest } = options
+  const builtIn = await findSimulators()
+  const plugins = new Map([...others, ...builtIn])
   const all: Simulator[] = []
   const stop = async () => {
     await Promise.all(all.map(simulator => simulator.stop()))
   }
   try {
-    for (const [number, vendor] of (vendors === undefined || vendors.length === 0 ? [...plugins.keys()] : vendors).entries()) {
+    for (const [number, vendor] of (vendors === undefined || vendors.length === 0 ? [...builtIn.keys()] : vendors).entries()) {
       const plugin = plugins.get(vendor)
       if (plugin === undefined)
         throw new FlowError('PLUGIN_UNKNOWN', { vendor, hint: `there are ${[...plugins.keys()].join(', ')}` })

@@ -2,11 +2,12 @@
  * Where connectors come from: the folders of `connectors/`, and npm packages or files that a config names. A connector is imported only when it
  * is asked for.
  */
-import { existsSync, readdirSync } from 'node:fs'
-import { createRequire, isBuiltin } from 'node:module'
-import { isAbsolute, join, resolve } from 'node:path'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { createRequire, isBuiltin, registerHooks } from 'node:module'
+import { dirname, extname, isAbsolute, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { z } from 'zod'
+import { nearestOf } from '../did-you-mean.ts'
 import { asFlowError, FlowError } from '../errors.ts'
 import { isSecret } from './config.ts'
 import type { Connector } from './contract.ts'
@@ -129,9 +130,17 @@ export async function findConnector(className: string, from: string, plugins?: P
   if (file === null)
     throw new FlowError('PLUGIN_UNKNOWN', {
       connectorClass: className,
-      hint: `known are ${[...builtInFiles().keys(), ...(plugins?.keys() ?? [])].join(', ')}; an npm package must be installed where the config file lies, a path begins with ./ or /`,
+      hint: `${knownIds(className, plugins)}; an npm package must be installed where the config file lies, a path begins with ./ or /`,
     })
+  offerOwnPackages()
   return load(file, className)
+}
+
+/** Which ids there are, and which one was probably meant. */
+export function knownIds(className: string, plugins?: Plugins['byId']): string {
+  const known = [...builtInFiles().keys(), ...(plugins?.keys() ?? [])]
+  const nearest = nearestOf(className, known)
+  return `${nearest === undefined ? '' : `did you mean ${nearest}? `}known are ${known.join(', ')}`
 }
 
 /** All of `connectors/`, in order of their ids. */
@@ -176,17 +185,90 @@ function packageOf(name: string, from: string): string | null {
 }
 
 async function load(file: string, className: string): Promise<Connector> {
-  let loaded: { default?: unknown }
+  return checked(defaultOf(await imported(file, className)), className)
+}
+
+/**
+ * What a file beside a connector exports, such as its `simulator.ts`. The file may import `colloquy` and `zod` without having them installed.
+ *
+ * @param className What the connector is called in the error.
+ * @throws FlowError PLUGIN_INVALID with why it cannot be loaded.
+ */
+export async function loadBeside(file: string, className: string): Promise<Readonly<Record<string, unknown>>> {
+  offerOwnPackages()
+  return imported(file, className)
+}
+
+async function imported(file: string, className: string): Promise<Readonly<Record<string, unknown>>> {
   try {
-    loaded = (await import(pathToFileURL(file).href)) as { default?: unknown }
+    return (await import(pathToFileURL(file).href)) as Record<string, unknown>
   } catch (thrown) {
     throw new FlowError(
       'PLUGIN_INVALID',
-      { connectorClass: className, hint: `it cannot be loaded: ${thrown instanceof Error ? thrown.message : String(thrown)}` },
+      { connectorClass: className, hint: `it cannot be loaded: ${whyNotLoaded(thrown, file)}` },
       thrown,
     )
   }
-  return checked(loaded.default, className)
+}
+
+/** The default export, also of a module that was compiled to CommonJS. */
+function defaultOf({ default: own }: Readonly<Record<string, unknown>>): unknown {
+  const compiled = own as { __esModule?: unknown; default?: unknown } | null | undefined
+  return compiled?.__esModule === true ? compiled.default : own
+}
+
+/** What was thrown, and what is missing beside the connector where that is known. */
+function whyNotLoaded(thrown: unknown, file: string): string {
+  if (!(thrown instanceof Error)) return String(thrown)
+  const { code } = thrown as NodeJS.ErrnoException
+  const [, missing] = (code === 'ERR_MODULE_NOT_FOUND' && /^Cannot find package '([^']+)'/.exec(thrown.message)) || []
+  if (missing !== undefined) return `${thrown.message}; install it beside the connector: npm install ${missing}`
+  const manifest = thrown instanceof SyntaxError ? commonJsManifest(file) : null
+  if (manifest === null) return thrown.message
+  const ending = extname(file)
+  return `${thrown.message}: ${manifest} says "type": "commonjs", and the file is an ES module; write "type": "module" there, or end the file's name in .m${ending.slice(1)}`
+}
+
+/** The package.json by which Node takes the file for CommonJS; null: it does not. Without a "type" Node finds out by itself what a file is. */
+function commonJsManifest(file: string): string | null {
+  if (!['.js', '.ts'].includes(extname(file))) return null
+  for (let folder = dirname(file); ; folder = dirname(folder)) {
+    const manifest = join(folder, 'package.json')
+    if (existsSync(manifest)) {
+      const { type } = JSON.parse(readFileSync(manifest, 'utf8')) as { type?: unknown }
+      return type === 'commonjs' ? manifest : null
+    }
+    if (folder === dirname(folder)) return null
+  }
+}
+
+const ENDING = extname(import.meta.url)
+
+/** What connectors elsewhere may import without installing it; the parts of our own package by their files, which a checkout has not built. */
+const OWN_PACKAGES: ReadonlyMap<string, string> = new Map([
+  ['colloquy', `./index${ENDING}`],
+  ['colloquy/conformance', `../conformance/index${ENDING}`],
+  ['colloquy/sim', `../sim/index${ENDING}`],
+  ['zod', 'zod'],
+])
+let offersOwnPackages = false
+
+/** A connector that finds no `colloquy` or `zod` where it lies gets ours, so that a folder anywhere works. Its own go first. */
+function offerOwnPackages(): void {
+  if (offersOwnPackages) return
+  offersOwnPackages = true
+  registerHooks({
+    resolve(specifier, context, next) {
+      try {
+        return next(specifier, context)
+      } catch (error) {
+        const own = OWN_PACKAGES.get(specifier)
+        if (own === undefined) throw error
+        // By its address: `require` would look for a name beside the connector again.
+        return { url: import.meta.resolve(own), shortCircuit: true }
+      }
+    },
+  })
 }
 
 /** The connector, where it keeps the contract's shape. */

@@ -8,8 +8,24 @@ import { startChild, throwAwayFolder } from './child.ts'
 import { type Environment, findOnPath } from './java.ts'
 import { KAFKA_FOLDER, KAFKA_POM, KAFKA_VERSION, MAVEN_PLUGIN, type RegistryRelease } from './values.ts'
 
-/** How often a download says that it moves. */
+/** How often a download says that it moves, in the log. */
 const PROGRESS_EVERY_MS = 2_000
+/** The same for who draws it. */
+const DRAW_EVERY_MS = 200
+
+export interface DownloadProgress {
+  readonly what: string
+  /** 0: Maven still looks what it needs. */
+  readonly megabytes: number
+}
+
+interface FetchOptions {
+  readonly cache: string
+  readonly env: Environment
+  readonly log: Log
+  readonly signal: AbortSignal
+  readonly onProgress?: (progress: DownloadProgress) => void
+}
 
 /** Something that Maven fetches once into a folder of the cache. */
 export interface Artifact {
@@ -60,10 +76,7 @@ export function registryArtifact(cache: string, release: RegistryRelease): Artif
  * @throws FlowError `STACK_TOOL_MISSING` without Maven, before anything was fetched, and only when something is missing.
  * `STACK_FAILED` with Maven's own words when it fails; `STOPPED` when the signal aborts.
  */
-export async function fetchMissing(
-  artifacts: readonly Artifact[],
-  at: { cache: string; env: Environment; log: Log; signal: AbortSignal },
-): Promise<void> {
+export async function fetchMissing(artifacts: readonly Artifact[], at: FetchOptions): Promise<void> {
   const missing = artifacts.filter(artifact => !existsSync(artifact.path))
   if (missing.length === 0) return
   const maven = requireTool('mvn', missing, at.env)
@@ -111,14 +124,18 @@ async function runTool(
   args: readonly string[],
   cwd: string,
   what: string,
-  { env, log, signal }: { env: Environment; log: Log; signal: AbortSignal },
+  { env, log, signal, onProgress }: Omit<FetchOptions, 'cache'>,
 ): Promise<void> {
   signal.throwIfAborted()
   const progress = new Progress()
   const child = startChild(bin, args, { cwd, env, onLine: line => progress.read(line) })
-  const tell = () => log.info({ what, megabytes: progress.megabytes() }, progress.megabytes() === 0 ? 'preparing' : 'downloading')
-  tell()
-  const timer = setInterval(tell, PROGRESS_EVERY_MS)
+  const report = () => {
+    const now = { what, megabytes: progress.megabytes() }
+    if (onProgress === undefined) log.info(now, now.megabytes === 0 ? 'preparing' : 'downloading')
+    else onProgress(now)
+  }
+  report()
+  const timer = setInterval(report, onProgress === undefined ? PROGRESS_EVERY_MS : DRAW_EVERY_MS)
   const stop = () => void child.stop(0)
   signal.addEventListener('abort', stop, { once: true })
   const code = await child.exited

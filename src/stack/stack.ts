@@ -12,7 +12,7 @@ import { Worker } from 'node:worker_threads'
 import { systemClock } from '../clock.ts'
 import { FlowError } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { cacheFolder, fetchMissing, kafkaArtifact, registryArtifact } from './artifacts.ts'
+import { cacheFolder, type DownloadProgress, fetchMissing, kafkaArtifact, registryArtifact } from './artifacts.ts'
 import { type Child, startChild, type ThrowAwayFolder, throwAwayFolder } from './child.ts'
 import { clusterId, type DataFolder, openDataFolder } from './data-folder.ts'
 import { type Environment, type Java, newestJava } from './java.ts'
@@ -42,6 +42,8 @@ export interface StackOptions {
   /** `test` when absent. */
   profile?: Profile
   log: Log
+  /** Hears how far a download is, several times a second. Absent: a line of the log every 2 s. */
+  onProgress?: (progress: DownloadProgress) => void
   /** Ends a start under way, with `STOPPED`; a stack that runs is ended by `stop`. */
   signal?: AbortSignal
   /** Where tools, caches and the home of the user are looked up. */
@@ -77,7 +79,7 @@ const ATTEMPT_MS = 90_000
 const GRACE_MS = 6_000
 
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { log, dataDir, profile = 'test', env } = options
+  const { log, dataDir, profile = 'test', env, onProgress } = options
   const signal = options.signal ?? new AbortController().signal
   try {
     signal.throwIfAborted()
@@ -90,7 +92,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       const cache = cacheFolder(env)
       const kafka = kafkaArtifact(cache)
       const registry = registryArtifact(cache, release)
-      await fetchMissing([kafka, registry], { cache, env, log, signal })
+      await fetchMissing([kafka, registry], { cache, env, log, signal, ...(onProgress === undefined ? {} : { onProgress }) })
       const recipe: Recipe = { options, java, release, profile, env, log, kafka: kafka.path, registry: registry.path, data }
       return await startWithRetries(recipe, signal)
     } catch (thrown) {

@@ -24,18 +24,25 @@ async function server(answer: (request: IncomingMessage, response: ServerRespons
   return `http://127.0.0.1:${(listening.address() as AddressInfo).port}`
 }
 
-async function check(config: object): Promise<{ code: number; findings: Finding[] }> {
+/** @param terminal Whether stdout is one. */
+async function printed(config: object, argv: readonly string[], terminal: boolean): Promise<{ code: number; lines: string[] }> {
   const file = configFile({ kafka: { brokers: ['127.0.0.1:1'] }, ...config })
   onTestFinished(() => file.remove())
-  const findings: Finding[] = []
-  const code = await checkCommand(['--config', file.path], {
-    stdout: line => void findings.push(JSON.parse(line) as Finding),
+  const lines: string[] = []
+  const code = await checkCommand(['--config', file.path, ...argv], {
+    stdout: line => void lines.push(line),
     log: createLog('silent'),
     signal: new AbortController().signal,
     env: {},
     entry: '',
+    ...(terminal ? { terminal: { columns: () => 80, rows: () => 24, colours: false, write: () => {} } } : {}),
   })
-  return { code, findings }
+  return { code, lines }
+}
+
+async function check(config: object): Promise<{ code: number; findings: Finding[] }> {
+  const { code, lines } = await printed(config, [], false)
+  return { code, findings: lines.map(line => JSON.parse(line) as Finding) }
 }
 
 /** A registry below `/apis/ccompat/v7`; all else answers as its web server does. */
@@ -199,4 +206,28 @@ test('a schedule that does not fit the quota is a warning beside its figures; on
   const warning = expect.stringContaining('more than a third of the quota') as string
   expect(tight.schedule).toMatchObject([{ finding: 'warning', requestsPerHour, quotaPerHour: 200, warning }])
   expect(tight.code, 'nothing is wrong with the config').toBe(fitting.code)
+}, 60_000)
+
+test('on a terminal the findings stand below headings, and the verdict comes last; --json prints what a pipe gets', async () => {
+  const url = await registry(response => response.writeHead(404).end())
+  const keys = { 'connector.class': 'botmaker', 'access.token': 'tok-en', 'base.url': url }
+  const config = { registry: { url: `${url}/apis/ccompat/v7` }, connectors: { acme: keys, other: keys } }
+  const { code, lines } = await printed(config, [], true)
+  expect(code).toBe(1)
+  expect(lines.filter(line => /^\S/.test(line))).toEqual([
+    'config',
+    'kafka',
+    'registry',
+    'connectors.acme',
+    'connectors.other',
+    expect.stringMatching(/^\d faults, 0 warnings$/),
+  ])
+  const piped = await printed(config, [], false)
+  const findings = (text: readonly string[]) =>
+    text.map(line => JSON.parse(line) as Finding).map(({ finding, what }) => [finding, what])
+  expect(findings((await printed(config, ['--json'], true)).lines)).toEqual(findings(piped.lines))
+  expect(
+    lines.filter(line => line.startsWith('  ')),
+    'a line a finding',
+  ).toHaveLength(piped.lines.length)
 }, 60_000)

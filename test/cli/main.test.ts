@@ -97,9 +97,16 @@ test('who reads our output may leave in the middle', async () => {
   expect(ended).toMatchObject({ code: 0, log: [] })
 })
 
-test('an older Node is told in one line what is needed', () => {
-  // Stands for an old Node: what the npm scripts load first, with another version in its place.
-  const old = 'data:text/javascript,Object.defineProperty(process.versions,"node",{value:"20.19.0"})'
+test('an older Node gets one line that says which is needed, before anything that it could not load', () => {
+  // Stands for an old Node: another version in its place, and whatever a file of ours imports fails.
+  const old = `data:text/javascript,${encodeURIComponent(
+    `import { registerHooks } from 'node:module'
+    Object.defineProperty(process.versions, 'node', { value: '20.19.0' })
+    registerHooks({ resolve(name, context, next) {
+      if (context.parentURL?.endsWith('/src/main.ts')) throw new Error('an older Node cannot load ' + name)
+      return next(name, context)
+    } })`,
+  )}`
   const guard = fileURLToPath(new URL('../../scripts/require-node.mjs', import.meta.url))
   const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
   for (const preload of [['--import', guard], []]) {
@@ -109,14 +116,17 @@ test('an older Node is told in one line what is needed', () => {
     const [line, ...more] = ended.stderr.trim().split('\n')
     expect(JSON.parse(line ?? '')).toMatchObject({
       level: 'error',
-      msg: expect.stringMatching(/needs Node 24.*20\.19\.0/) as string,
+      msg: expect.stringMatching(/needs Node 24 or newer, this is v20\.19\.0: install/) as string,
     })
     expect(more).toEqual([])
   }
   const { scripts } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
     scripts: Record<string, string>
   }
-  for (const name of ['colloquy', 'demo', 'stack']) expect(scripts[name]).toContain('--import ./scripts/require-node.mjs')
+  const ours = Object.entries(scripts).filter(([name, script]) => /\bnode .*\.ts\b/.test(script) && !name.endsWith('pack'))
+  expect(ours.map(([name]) => name)).toEqual(expect.arrayContaining(['colloquy', 'demo', 'stack', 'generate']))
+  for (const [name, script] of ours) expect(script, name).toContain('--import ./scripts/require-node.mjs')
+  expect(scripts['precheck']).toBe('node scripts/require-node.mjs')
 })
 
 test('help and version are no faults', async () => {
@@ -125,7 +135,55 @@ test('help and version are no faults', async () => {
   for (const name of ['connectors', 'status', 'pause', 'resume', 'stop', 'restart', 'offsets'])
     expect(help.stdout.some(line => line.startsWith(`  ${name} `))).toBe(true)
   const version = await run(['--version'])
-  expect(version.stdout).toEqual([expect.stringMatching(/^\d+\.\d+\.\d+$/)])
+  expect(version.stdout).toEqual([expect.stringMatching(/^\d+\.\d+\.\d+( \([0-9a-f]{10}\))?$/)])
+})
+
+test('help of one command is asked for in three ways, and that of an unknown one is refused', async () => {
+  const asked = await Promise.all(
+    [
+      ['check', '--help'],
+      ['check', '--config', 'x', '-h'],
+      ['help', 'check'],
+    ].map(argv => run(argv)),
+  )
+  for (const ended of asked) {
+    expect(ended).toMatchObject({ code: 0, log: [] })
+    expect(ended.stdout[0]).toBe('Usage: colloquy check [options]')
+  }
+  expect(await run(['help', 'chekc'])).toMatchObject({ code: 2, stdout: [], log: [{ path: 'chekc' }] })
+})
+
+test('what was probably meant is asked for: a command, an option, a class, a vendor, a connector', async () => {
+  const config = file({
+    kafka: { brokers: ['127.0.0.1:1'] },
+    registry: { url: 'http://127.0.0.1:1' },
+    connectors: { acme: { 'connector.class': 'botmakr' } },
+  })
+  const good = file({ connectors: { acme: { 'connector.class': 'botmaker', 'access.token': SECRET } } })
+  const cases: [argv: string[], path: string, meant: string][] = [
+    [['chek', '--config', config], 'chek', 'check'],
+    [['check', '--confg', config], '--confg', '--config'],
+    [['check', '--config', config], 'connectors.acme.connector.class', 'botmaker'],
+    [['plugins', 'botmakr'], 'botmakr', 'botmaker'],
+    [['simulate', 'korai'], 'korai', 'koreai'],
+    [['peek', 'acmee', '--config', good], 'CONNECTOR', 'acme'],
+    [['rejects', 'lst', '--config', config], 'lst', 'list'],
+  ]
+  await Promise.all(
+    cases.map(async ([argv, path, meant]) => {
+      const ended = await run(argv)
+      expect({ argv, code: ended.code }).toEqual({ argv, code: 2 })
+      expect(ended.log.find(line => line['path'] === path)?.msg).toContain(`did you mean ${meant}?`)
+      expect(ended.output).not.toContain('    at ')
+    }),
+  )
+}, 60_000)
+
+test('completion prints a script with the ids of the connectors, and nothing else', async () => {
+  const ended = await run(['completion', 'bash'])
+  expect(ended).toMatchObject({ code: 0, log: [] })
+  expect(ended.stdout.join('\n')).toMatch(/complete -F _colloquy colloquy$/)
+  expect(ended.stdout.join('\n')).toContain("'koreai'")
 })
 
 test('plugins lists the connectors, and shows one with the schema of its config, secrets marked', async () => {
@@ -185,11 +243,12 @@ test('check tries everything, tells a line a finding, shows no secret, and exits
     ['fault', 'kafka', 'KAFKA_UNREACHABLE'],
     ['fault', 'registry', 'REGISTRY_UNREACHABLE'],
     ['ok', 'connectors.good', undefined],
-    ['fault', 'connectors.bad', 'SRC_UNAUTHORISED'],
     ['ok', 'connectors.good', undefined],
+    ['fault', 'connectors.bad', 'SRC_UNAUTHORISED'],
     ['ok', 'connectors.bad', undefined],
   ])
-  expect(findings.at(-2), 'what reading it takes of the vendor').toMatchObject({
+  expect(ended.log.at(-1)).toMatchObject({ level: 'error', faults: 3, warnings: 0, msg: 'check: 3 faults, 0 warnings' })
+  expect(findings[4], 'what reading it takes of the vendor').toMatchObject({
     requestsPerHour: expect.any(Number),
     requestsPerDay: expect.any(Number),
     quotaPerHour: 3600,
@@ -218,10 +277,23 @@ test('run says which port is taken, and starts nothing', async () => {
 })
 
 test('run without a Kafka waits for one, is alive but not ready, and ends on SIGTERM with 0', async () => {
-  const config = file({ kafka: { brokers: ['127.0.0.1:1'] }, registry: { url: 'http://127.0.0.1:1' }, http: { port: 0 } })
-  const product = start(['run', '--config', config])
+  const config = file({
+    kafka: { brokers: ['127.0.0.1:1'] },
+    registry: { url: 'http://127.0.0.1:1' },
+    http: { port: 0 },
+    connectors: { acme: { 'connector.class': 'botmaker', 'access.token': SECRET } },
+  })
+  const product = start(['run', '--config', config, '--roles', 'server,worker'])
   onTestFinished(() => void product.kill('SIGKILL'))
   const base = await product.base()
+  expect(product.log[0], 'the first line of the log says what runs').toMatchObject({
+    level: 'info',
+    msg: 'starting',
+    version: expect.stringMatching(/^\d+\.\d+\.\d+$/) as string,
+    roles: ['server', 'worker'],
+    connectors: ['acme'],
+  })
+  expect(product.log[0]).toHaveProperty('commit')
   expect((await fetch(`${base}/healthz`)).status).toBe(200)
   const ready = await until('it tells why it is not ready', async () => {
     const answer = await fetch(`${base}/readyz`)

@@ -1,11 +1,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { stringify } from 'yaml'
 import { pluginsCommand } from '../../src/cli/plugins.ts'
 import { readSetup } from '../../src/cli/setup.ts'
 import { createLog } from '../../src/log.ts'
+import { run } from '../support/product.ts'
 
 const zod = import.meta.resolve('zod')
 const plugin = (id: string) => `
@@ -80,6 +81,68 @@ test('the command lists them with a config file, and shows one', async () => {
   expect(JSON.parse(stdout.join(''))).toMatchObject({
     manifest: { id: 'acme-chat' },
     config: { required: ['connector.class', 'region'] },
+  })
+})
+
+/** A connector as a person writes it, with what it needs from us by name. */
+const WRITTEN = `
+  import { z } from 'zod'
+  import { defineConnector } from 'colloquy'
+  export default defineConnector({
+    manifest: { id: 'acme-chat', title: 'T', apiVersion: '1', docs: 'https://docs.example', quota: {}, pollIntervalMs: 1000, sessionStream: 'rows' },
+    config: z.strictObject({ region: z.string().describe('Where') }),
+    http: () => ({ baseUrl: 'https://api.example' }),
+    streams: { rows: { window: { longestMs: Infinity, lagMs: 0, lookbackMs: 0, durableResume: false }, row: z.unknown(), async * read () {}, identify: () => '1', normalise: () => [] } },
+  })`
+
+const asCommonJs = (text: string) =>
+  text.replace(/import (.*) from (.*)/g, 'const $1 = require($2)').replace('export default', 'module.exports =')
+
+/** Started as a user would, since here vitest loads modules. */
+async function loaded(files: Readonly<Record<string, string>>, className: string) {
+  const { file } = folderWith({}, files)
+  const ended = await run(['plugins', className, '--config', file])
+  return { ...ended, faults: ended.log.filter(line => line.code === 'PLUGIN_INVALID').map(({ msg }) => msg) }
+}
+
+describe('a folder anywhere, without colloquy and zod installed in it', () => {
+  test.each<[string, string, Record<string, string>]>([
+    ['no package.json, TypeScript', './acme.ts', { 'acme.ts': WRITTEN.replace('() => []', '(): never[] => []') }],
+    ['no package.json, JavaScript', './acme.js', { 'acme.js': WRITTEN }],
+    ['a package.json without a type', './acme.ts', { 'acme.ts': WRITTEN, 'package.json': '{"name":"acme"}' }],
+    ['type commonjs, and a name that says module', './acme.mts', { 'acme.mts': WRITTEN, 'package.json': '{"type":"commonjs"}' }],
+    ['type commonjs, and CommonJS', './acme.js', { 'acme.js': asCommonJs(WRITTEN), 'package.json': '{"type":"commonjs"}' }],
+    [
+      'compiled to CommonJS with a default export',
+      './acme.cjs',
+      { 'acme.cjs': asCommonJs(WRITTEN).replace('module.exports =', 'exports.__esModule = true; exports.default =') },
+    ],
+    ['type module', './acme.js', { 'acme.js': WRITTEN, 'package.json': '{"type":"module"}' }],
+  ])('%s: works, and stderr has JSON lines only', async (_, className, files) => {
+    const { code, stdout, log } = await loaded(files, className)
+    expect({ code, log }).toEqual({ code: 0, log: [] })
+    expect(JSON.parse(stdout.join(''))).toMatchObject({
+      manifest: { id: 'acme-chat' },
+      config: { required: ['connector.class', 'region'] },
+    })
+  })
+
+  test('an ES module that its package.json calls CommonJS is refused with what to write', async () => {
+    const ended = await loaded({ 'acme.ts': WRITTEN, 'package.json': '{"type":"commonjs"}' }, './acme.ts')
+    expect(ended.code).toBe(2)
+    expect(ended.faults).toEqual([
+      expect.stringMatching(
+        /^\.\/acme\.ts: .*package\.json says "type": "commonjs".*write "type": "module" there, or end the file's name in \.mts/,
+      ),
+    ])
+    expect(ended.output).not.toContain('    at ')
+  })
+
+  test('a package that is not there is refused with how to install it', async () => {
+    const { faults } = await loaded({ 'acme.ts': `import 'acme-sdk'\n${WRITTEN}` }, './acme.ts')
+    expect(faults).toEqual([
+      expect.stringMatching(/Cannot find package 'acme-sdk'.*install it beside the connector: npm install acme-sdk \(/),
+    ])
   })
 })
 

@@ -2,14 +2,19 @@ import { expect, onTestFinished, test } from 'vitest'
 import { findSimulators } from '../../src/sim/index.ts'
 import { querySeries, start, until } from '../support/product.ts'
 
-test('the demo shows rising numbers and addresses that answer; Ctrl-C ends it with 0 and leaves no port', async () => {
+test('the demo shows addresses that answer, rising numbers, and the incident that is to come; Ctrl-C ends it with 0 and leaves no port', async () => {
   const demo = start(['demo'])
   onTestFinished(() => void demo.kill('SIGKILL'))
   const totals = () =>
-    demo.stdout.filter(line => line.startsWith('  all')).map(line => Number(line.trim().split(/\s+/).at(-1)?.replaceAll(',', '')))
+    demo.stdout.filter(line => line.startsWith('all ')).map(line => Number(line.split(/\s+/)[1]?.replaceAll(',', '')))
   await until('sessions rise', async () => (new Set(totals().filter(total => total > 0)).size >= 2 ? true : undefined))
   expect(totals()).toEqual(totals().toSorted((a, b) => a - b))
 
+  expect(demo.stdout[0], 'addresses first').toMatch(/^http:.*\/ui\/ /)
+  const heads = demo.stdout.find(line => line.startsWith('vendor '))
+  expect(heads).toMatch(/ sessions +transfers +alerts .*messages +events$/)
+  const announced = demo.stdout.find(line => line.startsWith('incident '))
+  expect(announced).toMatch(/on whatsapp.*ask for an agent.*alerts are expected by \d\d:\d\d/)
   const page = demo.stdout.find(line => line.includes('/ui/'))?.split(' ')[0] ?? ''
   const base = page.replace('/ui/', '')
   expect((await fetch(page)).headers.get('content-type')).toContain('text/html')

@@ -25,7 +25,21 @@ test('one line tells what each connector needs; on the signal nothing is left an
   stop.abort()
   expect(await code).toBe(0)
   for (const vendor of Object.values(config)) await expect(fetch(vendor['base.url'] ?? '')).rejects.toThrow('fetch failed')
-  expect(stderr).toEqual([])
+  expect(
+    stderr.map(line => JSON.parse(line) as object),
+    'the incident in the live conversations',
+  ).toEqual([
+    expect.objectContaining({
+      level: 'info',
+      incident: {
+        channel: 'whatsapp',
+        from: expect.stringMatching(/Z$/) as string,
+        until: expect.stringMatching(/Z$/) as string,
+        transferShare: 0.85,
+        usualShare: 0.18,
+      },
+    }),
+  ])
 })
 
 test('every fault of a call is told, and nothing starts', async () => {

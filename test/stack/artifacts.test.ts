@@ -2,7 +2,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { silentLog } from '../../src/log.ts'
+import { createLog, silentLog } from '../../src/log.ts'
 import { cacheFolder, fetchMissing, kafkaArtifact, Progress } from '../../src/stack/artifacts.ts'
 
 let root = ''
@@ -71,6 +71,19 @@ test('without Maven the error says what it is for, and nothing is made', async (
 test('the cache is where COLLOQUY_CACHE says, else in the cache folder of the user', () => {
   expect(cacheFolder({ COLLOQUY_CACHE: '/c', HOME: '/h' })).toBe('/c')
   expect(cacheFolder({ HOME: '/h' })).toBe('/h/.cache/colloquy/stack')
+})
+
+test('who listens hears how much has come instead of the log, several times a second', async () => {
+  const heard: object[] = []
+  const lines: string[] = []
+  const script = 'echo "Progress (1): 40/158 MB"; sleep 0.5; mkdir -p "$out"; echo jar > "$out/kafka.jar"'
+  const options = { cache: cache(), env: maven(script), log: createLog('debug', line => lines.push(line)) }
+  const { signal } = new AbortController()
+  await fetchMissing([kafkaArtifact(cache())], { ...options, signal, onProgress: progress => heard.push(progress) })
+  expect(heard.length).toBeGreaterThanOrEqual(2)
+  expect(heard[0]).toEqual({ what: 'Apache Kafka 4.3.1', megabytes: 0 })
+  expect(heard.at(-1)).toEqual({ what: 'Apache Kafka 4.3.1', megabytes: 40 })
+  expect(lines).toEqual([])
 })
 
 test('progress adds what has come and what is on its way', () => {

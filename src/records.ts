@@ -61,6 +61,9 @@ export const MEASURES = [
   'events',
 ] as const
 
+/** The label of languages, channels and bots without a series of their own (`aggregator.maxSeries`). */
+export const OTHER = 'other'
+
 export type SessionStatus = (typeof SESSION_STATUSES)[number]
 export type Containment = (typeof CONTAINMENTS)[number]
 export type Sender = (typeof SENDERS)[number]

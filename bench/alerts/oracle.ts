@@ -1,12 +1,12 @@
 /**
  * What could be reached at best: our detector's windows and tails, with nothing left to learn. It is given the usual share of each minute, how much that varies, and how
  * late transfers become known; only the threshold is calibrated, as for the others. The distance between it and ours is what learning costs; what it misses, no
- * detector of this kind finds at this budget.
+ * detector of this kind finds at this budget. Of drifting noise it is given how much the share drifts and not how it does, so a detector that follows it may find more.
  */
-import { lengthsBetween, mostUnusual, type Recent, SPAN } from '../../src/alert/detector.ts'
+import { lengthsBetween, mostUnusual, type Recent, SPAN, WHOLE } from '../../src/alert/detector.ts'
 import { DEFAULT_RULE } from '../../src/rules.ts'
 import type { Other } from './others.ts'
-import { BUCKET, CONCENTRATION, DRIFT, FAST, LATEST, LEARNT, LENGTH, type World } from './world.ts'
+import { BUCKET, CONCENTRATION, DRIFT, FAST, LATEST, LEARNT, LENGTH, SHARE, type World } from './world.ts'
 
 const STEP = 5
 const LENGTHS = lengthsBetween((DEFAULT_RULE.windowsMs[0] as number) / 60_000, (DEFAULT_RULE.windowsMs.at(-1) as number) / 60_000)
@@ -30,6 +30,7 @@ function scoresOf(world: World): Float64Array {
     volume: new Float64Array(SPAN),
     expected: new Float64Array(SPAN),
     due: new Float64Array(SPAN),
+    judged: new Uint8Array(SPAN).fill(WHOLE),
   }
   let next = 0
   for (let mark = STEP; mark <= LENGTH; mark += STEP) {
@@ -82,11 +83,10 @@ function sumsOf({ channels }: World): {
 /** Correlation of two sessions of a window; channels vary by themselves. */
 function rhoOf({ noise, channels }: World): (length: number) => number {
   if (noise === 'beta-binomial') return length => 1 / (CONCENTRATION + 1) / Math.max(1, length / BUCKET) / channels.length
-  const share = 0.08
   return length => {
     const x = length / FAST
     // What lasts days counts in full, of the rest the variance of its mean over the window (Ornstein–Uhlenbeck).
     const variance = DRIFT ** 2 * (1 + (2 / x ** 2) * (x - 1 + Math.exp(-x)))
-    return (variance * share * (1 - share)) / channels.length
+    return (variance * SHARE * (1 - SHARE)) / channels.length
   }
 }

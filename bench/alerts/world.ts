@@ -45,7 +45,8 @@ export const BUCKET = 5
 const HAPPENING = 60
 /** Minutes from a session's start until its transfer is known, at most; every delay up to it is equally likely. */
 export const LATEST = 20
-const SHARE = 0.08
+/** Transfers a session, in the mean over the channels. */
+export const SHARE = 0.08
 /** Of beta noise: the share of each five minutes is drawn anew. */
 export const CONCENTRATION = 60
 /** Of drifting noise: standard deviation of the log-odds, once for what lasts days and once for what lasts `FAST` minutes. */

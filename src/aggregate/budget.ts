@@ -11,13 +11,10 @@
  */
 import { FlowError } from '../errors.ts'
 import { partitionOf } from '../kafka/partition.ts'
-import { botKey } from '../records.ts'
+import { botKey, OTHER } from '../records.ts'
 
 /** Most series of an account, unless the config says otherwise. Ten times what an account of many bots, channels and languages has. */
 export const MAX_SERIES = 10_000
-
-/** The label of languages, channels and bots without a series of their own. */
-export const OTHER = 'other'
 
 /** One partition number's share of the budget of any account. */
 export interface Budget {

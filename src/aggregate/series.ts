@@ -2,8 +2,8 @@
  * Series as integers: the five dimensions are interned once, and cells and contributions hold the id. Ids are of one partition's state and of one
  * life of it; what goes to topics is the series key.
  */
-import { CHANNELS, type Channel } from '../records.ts'
-import { type Account, type Budget, createAccount, type Fineness, NO_BUDGET, OTHER } from './budget.ts'
+import { CHANNELS, type Channel, OTHER } from '../records.ts'
+import { type Account, type Budget, createAccount, type Fineness, NO_BUDGET } from './budget.ts'
 
 export interface Series {
   readonly key: string

@@ -2,7 +2,7 @@
  * Which group is told of a rise: the highest that explains it. A rise of one channel is that channel's, however many groups above it are raised by it; a rise that
  * the other channels share is the bot's, also where no channel would be sure of it alone.
  */
-import { type Kind, SPAN, spreadOf, type Window } from './detector.ts'
+import { type Kind, SPAN, spreadOf, WHOLE, type Window } from './detector.ts'
 import { rhoBy } from './dispersion.ts'
 import type { Leaf, Node } from './tree.ts'
 
@@ -47,6 +47,14 @@ export function held(node: Node, { from, until }: Range): Sums {
   return { count, volume, expected, due }
 }
 
+/** How many minutes of the range the group is judged by, at least one. */
+export function judgedMinutes(node: Node, { from, until }: Range): number {
+  const first = node.end - SPAN
+  let sum = 0
+  for (let i = Math.max(0, from - first); i < Math.min(SPAN, until - first); i++) sum += node.recent.judged[i] as number
+  return Math.max(1, sum / WHOLE)
+}
+
 const minus = (all: Sums, part: Sums): Sums => ({
   count: all.count - part.count,
   volume: all.volume - part.volume,
@@ -75,7 +83,7 @@ export function choose(found: Node, range: Range, kind: Kind): Node {
   const ratio = 1 + (count / expected - 1) / 2
   const isShared = (node: Node, rest: Sums, limit: number) => {
     if (rest.count <= rest.expected || rest.count < 2) return false
-    const spread = spreadOf(kind, rest, rhoBy(node.rho)(range.until - range.from))
+    const spread = spreadOf(kind, rest, rhoBy(node.rho)(judgedMinutes(node, range)))
     return (rest.count * Math.log(ratio) - (ratio - 1) * rest.expected) / spread > limit
   }
 

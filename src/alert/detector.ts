@@ -11,6 +11,9 @@
  * Pickands' with the same form). So P · z² · (week / length) is how many false alerts a week a window as unusual as this one would cause, and an alert is due
  * where that is within its length's part of the budget. Long windows get the larger part, because they find what is small; what short windows find sooner is large.
  *
+ * A window that reaches into minutes that must not be judged (read too late, not told by the vendor, rolled up) is as long as its other minutes are: an hour of which ten
+ * minutes count is held to what ten minutes are held to, not to an hour.
+ *
  * `LOOKS` and `CAUTION` are calibrated, because windows overlap, become known bit by bit, and counts come in whole numbers. Measured was at which value of
  * P · z² · (week / length) · (longest / length) the worlds of bench/alerts raise 0.1 false alerts a channel-week, on the seeds 300000 to 300023 (never reported): with
  * `CAUTION` 1 at 0.48 for beta noise on 8 sessions in five minutes and at 0.26 for drifting noise on 30; with 1.25 at 0.65 and 0.52, so one threshold serves both.
@@ -38,7 +41,10 @@ export type Kind = 'share' | 'count'
 /** Dispersion by length of the window: correlation for a share, squared variation for a count (see tail.ts). */
 export type RhoOf = (lengthMinutes: number) => number
 
-/** The last SPAN minutes of a group; index 0 is the oldest. Minutes that must not be judged hold zeros. */
+/** In `Recent.judged`: the whole group is judged by this minute. */
+export const WHOLE = 100
+
+/** The last SPAN minutes of a group; index 0 is the oldest. Minutes that must not be judged, and those that an alert has used, hold zeros. */
 export interface Recent {
   readonly count: Float64Array
   /** Sessions, for a share; ignored for a count. */
@@ -47,6 +53,8 @@ export interface Recent {
   readonly expected: Float64Array
   /** Expected count once all is known. */
   readonly due: Float64Array
+  /** Per cent of the group, by what is usual in its parts, that is judged by this minute. Minutes that an alert has used were judged. */
+  readonly judged: Uint8Array
 }
 
 export interface Limits {
@@ -60,9 +68,11 @@ export interface Limits {
 }
 
 export interface Window {
-  /** Half-open range of indexes of Recent. */
+  /** Half-open range of indexes of Recent. It begins with a minute that is judged. */
   readonly from: number
   readonly until: number
+  /** Minutes of it that are judged. */
+  readonly length: number
   readonly count: number
   readonly volume: number
   readonly expected: number
@@ -83,6 +93,7 @@ const counts = new Float64Array(SPAN + 1)
 const volumes = new Float64Array(SPAN + 1)
 const expecteds = new Float64Array(SPAN + 1)
 const dues = new Float64Array(SPAN + 1)
+const judgeds = new Float64Array(SPAN + 1)
 
 /**
  * The most unusual window, or null where none is due an alert.
@@ -103,23 +114,28 @@ export function mostUnusual(
   volumes[first] = 0
   expecteds[first] = 0
   dues[first] = 0
+  judgeds[first] = 0
   for (let i = first; i < SPAN; i++) {
     counts[i + 1] = (counts[i] as number) + (recent.count[i] as number)
     volumes[i + 1] = (volumes[i] as number) + (recent.volume[i] as number)
     expecteds[i + 1] = (expecteds[i] as number) + (recent.expected[i] as number)
     dues[i + 1] = (dues[i] as number) + (recent.due[i] as number)
+    judgeds[i + 1] = (judgeds[i] as number) + (recent.judged[i] as number)
   }
   let best: Window | null = null
   let doubt: number | null = null
-  for (const length of limits.lengths) {
-    const rho = CAUTION * rhoOf(length)
-    // No tail is so thin that these would be within the budget: they need no closer look.
+  const heldTo = (length: number) => {
     const weight = longest / length
+    // No tail is so thin that less would be within the budget: it needs no closer look.
     const leastLog = Math.log((LOOKS * weight * WEEK_MINUTES) / (length * limits.budget)) - 3
-    for (let until = Math.max(firstEnd, SPAN - ENDS + 1, length); until <= SPAN; until++) {
+    return { length, rho: CAUTION * rhoOf(length), weight, leastLog }
+  }
+  for (const size of limits.lengths) {
+    const whole = heldTo(size)
+    for (let until = Math.max(firstEnd, SPAN - ENDS + 1, size); until <= SPAN; until++) {
       // A window that ends with a minute without counts is no more unusual than the one that ended with the last count.
       if (recent.count[until - 1] === 0) continue
-      const from = until - length
+      const from = until - size
       const count = (counts[until] as number) - (counts[from] as number)
       if (count < limits.minCount) continue
       const expected = (expecteds[until] as number) - (expecteds[from] as number)
@@ -127,14 +143,20 @@ export function mostUnusual(
       const volume = (volumes[until] as number) - (volumes[from] as number)
       const excess = count - expected
       const due = (dues[until] as number) - (dues[from] as number)
+      const judged = ((judgeds[until] as number) - (judgeds[from] as number)) / WHOLE
+      const { length, rho, weight, leastLog } = judged < size ? heldTo(Math.max(1, judged)) : whole
       const spread = spreadOf(limits.kind, { volume, expected, due }, rho)
       if (excess * excess < 2 * expected * spread * leastLog) continue
-      const window = weighed({ from, until, count, volume, expected, due }, limits.kind, rho, (doubt ??= doubtOf()), weight)
+      const sums = { from, until, length, count, volume, expected, due }
+      const window = weighed(sums, limits.kind, rho, (doubt ??= doubtOf()), weight)
       if (window === null || window.falsePerWeek > limits.budget) continue
       if (best === null || window.falsePerWeek < best.falsePerWeek) best = window
     }
   }
-  return best
+  if (best === null) return null
+  let { from } = best
+  while (from < best.until - 1 && recent.judged[from] === 0) from++
+  return { ...best, from }
 }
 
 /**
@@ -143,15 +165,14 @@ export function mostUnusual(
  * @param weight How many times smaller the length's part of the budget is than that of the longest.
  */
 export function weighed(
-  window: Pick<Window, 'from' | 'until' | 'count' | 'volume' | 'expected' | 'due'>,
+  window: Pick<Window, 'from' | 'until' | 'length' | 'count' | 'volume' | 'expected' | 'due'>,
   kind: Kind,
   rho: number,
   doubt: number,
   weight: number,
 ): Window | null {
-  const { count, expected } = window
+  const { count, expected, length } = window
   if (!(expected > 0)) return null
-  const length = Math.max(1, window.until - window.from)
   const probability = tailOf(kind, window, rho, doubt)
   const spread = spreadOf(kind, window, rho)
   const z2 = (count - expected) ** 2 / (count * spread)

@@ -9,7 +9,7 @@ import { partitionOf } from '../kafka/partition.ts'
 import type { Kafka, ReadRecord, TopicPartition } from '../kafka/port.ts'
 import type { Registry } from '../kafka/registry.ts'
 import { errorFields, type Log } from '../log.ts'
-import { type Alert, botKey, type Event, type Measure, type Session } from '../records.ts'
+import { type Alert, botKey, type Event, type Measure, OTHER, type Session } from '../records.ts'
 import type { Rule } from '../rules.ts'
 import { narrowSchema, schemaText } from '../schemas.ts'
 import type { TopicNames } from '../topics.ts'
@@ -78,7 +78,7 @@ export function createEvidence(
         return isOfSessions(measure) ? withEvidence(alert, commonOf(alert, measure, seen)) : alert
       })
     } catch (thrown) {
-      parts.log.warn(errorFields(asFlowError(thrown)), 'sessions behind an alert could not be read')
+      if (!signal.aborted) parts.log.warn(errorFields(asFlowError(thrown)), 'sessions behind an alert could not be read')
       return linked
     }
   }
@@ -190,12 +190,10 @@ function isOf({ vendor, account, bot_id, channel, language }: Alert, session: Se
     (account === '' || session.account === account) &&
     (bot_id === '' || session.bot_id === bot_id) &&
     (channel === null || session.channel === channel) &&
-    (language === null || language === FOLDED || (session.language ?? '') === language)
+    // Which languages are without a series of their own, sessions do not say.
+    (language === null || language === OTHER || (session.language ?? '') === language)
   )
 }
-
-/** The label of languages without a series of their own. Sessions do not say which these are. */
-const FOLDED = 'other'
 
 const CONTAINED: Readonly<Partial<Record<Measure, string>>> = {
   sessions_self_service: 'SELF_SERVICE',

@@ -1,7 +1,7 @@
 /** What the groups of a tree hold, kept up to date: expectations, the last two hours, baselines and dispersion. */
 import { createBaseline, HISTORY_HOURS, type Past, type SlotOf } from './baseline.ts'
 import { AGES } from './delay.ts'
-import { type Kind, SPAN } from './detector.ts'
+import { type Kind, SPAN, WHOLE } from './detector.ts'
 import {
   type Dispersion,
   DISPERSION_DAYS,
@@ -17,7 +17,7 @@ import {
 } from './dispersion.ts'
 import type { Rule } from '../rules.ts'
 import type { Steps } from '../slices.ts'
-import { type Clock, firstHourOf, type Leaf, type Node, type Tree } from './tree.ts'
+import { type Clock, firstHourOf, isUnjudged, type Leaf, type Node, type Tree } from './tree.ts'
 
 const DAY = 1440
 /** Dispersion is measured anew once a day; in the first days, when each day says much, more often. */
@@ -80,8 +80,7 @@ function isTaken(leaf: Leaf, minute: number, rule: Rule): boolean {
   return false
 }
 
-const isLate = (clock: Clock, leaf: Leaf, minute: number) =>
-  leaf.late.has(minute) || leaf.isRolled(minute) || clock.late.some(([from, until]) => minute >= from && minute < until)
+const isLate = (clock: Clock, leaf: Leaf, minute: number) => leaf.isRolled(minute) || isUnjudged(clock, leaf, minute)
 
 /** Makes the leaf's last two hours those before the minute `end`. */
 export function refreshLeaf(clock: Clock, leaf: Leaf, end: number, rule: Rule, columns: Columns): void {
@@ -94,7 +93,7 @@ export function refreshLeaf(clock: Clock, leaf: Leaf, end: number, rule: Rule, c
   leaf.moveTo(end)
   leaf.knownUntil = mark
   const length = end - from
-  const { count, volume, expected, due } = leaf.recent
+  const { count, volume, expected, due, judged } = leaf.recent
   addUp(leaf, columns.count, from, length, a, scratch)
   addUp(leaf, columns.volume, from, length, b, scratch)
   const rateAt = ratesOf(leaf, slotOf, kind)
@@ -106,7 +105,9 @@ export function refreshLeaf(clock: Clock, leaf: Leaf, end: number, rule: Rule, c
     const at = SPAN - length + i
     const x = a[i] as number
     const n = b[i] as number
-    const isOut = Number.isNaN(x + n) || (!isQuiet && isLate(clock, leaf, minute)) || (hasEpisodes && isTaken(leaf, minute, rule))
+    const isJudged = !Number.isNaN(x + n) && (isQuiet || !isLate(clock, leaf, minute))
+    const isOut = !isJudged || (hasEpisodes && isTaken(leaf, minute, rule))
+    judged[at] = isJudged ? WHOLE : 0
     count[at] = isOut ? 0 : x
     volume[at] = isOut ? 0 : n
     const exposure = isOut ? 0 : kind === 'share' ? n : 1
@@ -114,6 +115,7 @@ export function refreshLeaf(clock: Clock, leaf: Leaf, end: number, rule: Rule, c
     due[at] = all
     expected[at] = all * delays.share(mark - 1 - minute)
   }
+  leaf.isWhole = !judged.includes(0)
 }
 
 const scratch = new Float64Array(DISPERSION_DAYS * DAY)

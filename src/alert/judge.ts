@@ -12,8 +12,8 @@ import type { Alert, Measure } from '../records.ts'
 import { LEVELS, type Rule } from '../rules.ts'
 import { finish, type Steps } from '../slices.ts'
 import type { SlotOf } from './baseline.ts'
-import { overspent } from './burn.ts'
-import { choose, doubtOf, held, type Range, rangeOf } from './choice.ts'
+import { type Asked, overspent } from './burn.ts'
+import { choose, doubtOf, held, judgedMinutes, type Range, rangeOf } from './choice.ts'
 import { AGES, Delays } from './delay.ts'
 import { lengthsBetween, type Limits, mostUnusual, onsetOf, SPAN, tailOf } from './detector.ts'
 import { presumedRho, rhoBy } from './dispersion.ts'
@@ -113,6 +113,8 @@ interface Plan {
   readonly lengths: readonly number[]
   /** Of those in which its end is. */
   readonly calmLengths: readonly number[]
+  /** So many minutes back is looked. */
+  readonly reach: number
   readonly trees: Map<string, Tree>
   readonly delays: Map<string, Delays>
 }
@@ -140,6 +142,7 @@ export function createJudge(options: JudgeOptions): Judge {
       columns: { kind: rule.per === null ? 'count' : 'share', count: columnOf(rule.measure), volume: columnOf(rule.per) },
       lengths: lengthsBetween(shortest / MINUTE_MS, longest / MINUTE_MS),
       calmLengths: lengthsBetween(shortest / MINUTE_MS, longest / MINUTE_MS, CALM_STEP),
+      reach: Math.max(2 * SPAN, ...rule.burn.map(({ longMs }) => longMs / MINUTE_MS)),
       trees: new Map(),
       delays: new Map(),
     }
@@ -259,6 +262,7 @@ export function createJudge(options: JudgeOptions): Judge {
             columns: plan.columns,
             lengths: plan.lengths,
             calmLengths: plan.calmLengths,
+            reach: plan.reach,
             clockOf: leaf => places.get(leaf) as Clock,
             lateMs,
           },
@@ -356,7 +360,7 @@ export function createJudge(options: JudgeOptions): Judge {
     leaf.changedFrom = Math.min(leaf.changedFrom, minute)
     // What is read before the first judgement is the history that the process before has judged, however old it is.
     if (clock.judged === null || Number.isNaN(clock.hour)) return
-    if (minute >= clock.judged - lateMs / MINUTE_MS || minute < clock.judged - 2 * SPAN) return
+    if (minute >= clock.judged - lateMs / MINUTE_MS || minute < clock.judged - plan.reach) return
     leaf.late.add(minute)
   }
 }
@@ -407,6 +411,7 @@ interface Surroundings {
   readonly columns: Columns
   readonly lengths: readonly number[]
   readonly calmLengths: readonly number[]
+  readonly reach: number
   readonly clockOf: (leaf: Leaf) => Clock
   readonly lateMs: number
 }
@@ -414,7 +419,7 @@ interface Surroundings {
 /** One pass over one tree: from where each clock was judged to where it may be judged now. */
 function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () => Steps<Verdict[]> {
   const { rule, root } = tree
-  const { columns, lengths, calmLengths, lateMs } = around
+  const { columns, lengths, calmLengths, reach, lateMs } = around
   const verdicts: Verdict[] = []
   const slotOfLeaf = (leaf: Leaf, end: number) => around.clockOf(leaf).slotOf(Math.floor((end - 1) / 60))
 
@@ -462,11 +467,13 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
   /** A clock that was never judged begins where its first minute lies that was not rolled up, or where minutes are not late; late ones are only learnt. */
   function skipLate(clock: Clock, limit: number): void {
     const first = Math.max(firstHourOf(clock.leaves) * 60, ...clock.leaves.map(leaf => leaf.rolledUntil))
+    const isFirst = clock.judged === null
     const begun = clock.judged ?? (Number.isFinite(first) ? Math.min(first, limit) : limit)
     const onTime = nowMs === null ? begun : Math.ceil((nowMs - lateMs) / MINUTE_MS)
     clock.judged = Math.max(begun, Math.min(limit, onTime))
-    if (clock.judged > begun) clock.late.push([begun, clock.judged])
-    const kept = clock.judged - 2 * SPAN
+    if (isFirst) clock.late.push([0, clock.judged])
+    else if (clock.judged > begun) clock.late.push([begun, clock.judged])
+    const kept = clock.judged - reach
     if (clock.late.some(([, until]) => until < kept)) clock.late = clock.late.filter(([, until]) => until >= kept)
     for (const leaf of clock.leaves) for (const minute of leaf.late) if (minute < kept) leaf.late.delete(minute)
   }
@@ -557,31 +564,36 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
     const { range } = found
     const sums = held(node, range)
     const offset = node.end - SPAN
-    const window = { from: range.from - offset, until: range.until - offset, ...sums, probability: 1, falsePerWeek: 0 }
+    const length = judgedMinutes(node, range)
+    const window = { from: range.from - offset, until: range.until - offset, length, ...sums, probability: 1, falsePerWeek: 0 }
     const start = offset + onsetOf(node.recent, window, rule.minRatio)
-    const rho = rhoBy(node.rho)(range.until - range.from)
+    const rho = rhoBy(node.rho)(length)
     const doubt = doubtOf(node, leaf => slotOfLeaf(leaf, end))
     const probability = tailOf(columns.kind, sums, rho, doubt)
     return { node, start, finding: { range, sums, probability, more: completeness(node, end, range) } }
   }
 
   function overspending(changed: ReadonlyMap<Node, number>, end: number): Found | null {
-    const isFree = (leaf: Leaf) =>
-      [...leaf.upwards()].every(node =>
-        node.episodes.every(episode => episode.end !== null && end > episode.end + rule.refractoryMs / MINUTE_MS),
-      )
+    const asked: Asked = {
+      about: 'beginning',
+      isFree: leaf =>
+        [...leaf.upwards()].every(node =>
+          node.episodes.every(episode => episode.end !== null && end > episode.end + rule.refractoryMs / MINUTE_MS),
+        ),
+      clockOf: around.clockOf,
+    }
     for (const node of [...changed.keys()].sort((a, b) => a.depth - b.depth)) {
       if (node.children.length === 1) continue
-      const burnt = overspent(node, end, rule, columns, isFree)
+      const burnt = overspent(node, end, rule, columns, asked)
       if (burnt === null) continue
       // The highest group that overspends without its largest spender; else the spender.
       let chosen = node
       while (chosen.children.length > 0) {
-        const spenders = chosen.children.filter(child => overspent(child, end, rule, columns, isFree) !== null)
+        const spenders = chosen.children.filter(child => overspent(child, end, rule, columns, asked) !== null)
         if (spenders.length !== 1) break
         chosen = spenders[0] as Node
       }
-      const own = overspent(chosen, end, rule, columns, isFree) ?? burnt
+      const own = overspent(chosen, end, rule, columns, asked) ?? burnt
       const [long, short] = own.spent
       return {
         node: chosen,
@@ -672,8 +684,9 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
   function unspentSince({ node, start }: Episode, end: number): number | null {
     const shortest = Math.min(...rule.burn.map(burn => burn.shortMs)) / MINUTE_MS
     const from = end - Math.max(shortest, (rule.windowsMs[0] as number) / MINUTE_MS)
-    if (from <= start || overspent(node, end, rule, columns, () => true) !== null) return null
-    return from
+    if (from <= start || minutesOf(node, from, end, columns, around.clockOf) === null) return null
+    const asked: Asked = { about: 'end', isFree: () => true, clockOf: around.clockOf }
+    return overspent(node, end, rule, columns, asked) === null ? from : null
   }
 
   return function* () {

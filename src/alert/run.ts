@@ -327,6 +327,7 @@ function startWatch(
       for (const group of intake.newGroups(share.number)) for (const rule of parts.options.rules) metrics?.known(rule.name, group)
       if (verdicts.length === 0 && !pace.isDue(share, clock.now())) continue
       await publish(share, verdicts, follower)
+      if (signal.aborted) return
       pace.written(share, clock.now())
       if (verdicts.length > 0 && reading.committedAt !== null)
         metrics?.evaluated(Math.max(0, clock.now() - reading.committedAt) / 1000)
@@ -343,7 +344,8 @@ function startWatch(
       const before = byId.get(alert.alert_id) ?? share.alerts.get(alert.alert_id)
       return { ...alert, evidence: { ...before?.evidence, ...alert.evidence } }
     })
-    if (!shares.has(share.number)) return // it was lost meanwhile
+    // It was lost meanwhile, or the evidence was cut off by a stop: nothing is written, and whoever is next finds it once more.
+    if (signal.aborted || !shares.has(share.number)) return
     const { names } = parts
     await writing(share, told, {
       series: follower.next(names.series, share.number),

@@ -3,7 +3,7 @@
  * every group holds its last two hours, minute by minute, as the detector wants them. A parent's expectation is the sum of its leaves', so a change of the
  * mix (a campaign on the channel with the most transfers) is no rise of the parent.
  */
-import { type Recent, SPAN } from './detector.ts'
+import { type Recent, SPAN, WHOLE } from './detector.ts'
 import type { Rho } from './dispersion.ts'
 import { Hours } from './hours.ts'
 import type { Baseline, SlotOf } from './baseline.ts'
@@ -36,11 +36,14 @@ export class Node {
   rho: Rho
   /** `recent` is of the minutes `[end − SPAN, end)`; NaN: nothing yet. */
   end = Number.NaN
+  /** All of it is judged by each of these minutes. */
+  isWhole = false
   readonly recent: Recent = {
     count: new Float64Array(SPAN),
     volume: new Float64Array(SPAN),
     expected: new Float64Array(SPAN),
     due: new Float64Array(SPAN),
+    judged: new Uint8Array(SPAN),
   }
 
   constructor(parent: Node | null, labels: Labels, rho: Rho) {
@@ -54,7 +57,7 @@ export class Node {
   moveTo(end: number): void {
     const step = end - this.end
     if (step <= 0) return
-    for (const values of Object.values(this.recent) as Float64Array[]) {
+    for (const values of Object.values(this.recent) as (Float64Array | Uint8Array)[]) {
       if (step < SPAN) {
         values.copyWithin(0, step)
         values.fill(0, SPAN - step)
@@ -63,7 +66,7 @@ export class Node {
     this.end = end
   }
 
-  /** Sums the children anew over `[from, end)`. */
+  /** Sums the children anew over `[from, end)`, and finds of every minute which part of them is judged by it. */
   addUp(from: number): void {
     const { count, volume, expected, due } = this.recent
     const first = Math.max(0, from - (this.end - SPAN))
@@ -80,6 +83,23 @@ export class Node {
         expected[i] = (expected[i] as number) + (child.recent.expected[i + ahead] as number)
         due[i] = (due[i] as number) + (child.recent.due[i + ahead] as number)
       }
+    }
+    this.#weighJudged()
+  }
+
+  /** A child of which no minute is judged has no say: its vendor does not tell, or nothing of it was read. */
+  #weighJudged(): void {
+    const { judged } = this.recent
+    this.isWhole = this.children.every(child => child.isWhole && child.end === this.end)
+    if (this.isWhole) {
+      judged.fill(WHOLE)
+      return
+    }
+    const weights = this.children.map(({ recent }) => sum(recent.due) / Math.max(1, sum(recent.judged)))
+    const all = Math.max(Number.MIN_VALUE, sum(weights))
+    for (let i = 0; i < SPAN; i++) {
+      const parts = this.children.map((child, c) => (weights[c] as number) * (child.recent.judged[i + this.end - child.end] ?? 0))
+      judged[i] = Math.round(sum(parts) / all)
     }
   }
 
@@ -132,6 +152,12 @@ export class Leaf extends Node {
   }
 }
 
+function sum(values: Iterable<number>): number {
+  let total = 0
+  for (const value of values) total += value
+  return total
+}
+
 /** The first hour of which any of them knows something; Infinity: none does. */
 export function firstHourOf(leaves: readonly Leaf[]): number {
   return leaves.reduce((first, { hours }) => Math.min(first, hours.first), Number.POSITIVE_INFINITY)
@@ -165,6 +191,11 @@ export interface Clock {
   late: [from: number, until: number][]
   /** Count and volume by minute as of `mark`, newest last. */
   seen: { mark: number; count: Float64Array; volume: Float64Array } | null
+}
+
+/** The minute became known too late to be judged. */
+export function isUnjudged({ late }: Clock, leaf: Leaf, minute: number): boolean {
+  return leaf.late.has(minute) || late.some(([from, until]) => minute >= from && minute < until)
 }
 
 export class Tree {

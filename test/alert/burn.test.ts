@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { createJudge } from '../../src/alert/judge.ts'
 import { RuleConfig, ruleOf } from '../../src/rules.ts'
-import { at, brief, type Change, type ChannelSpec, MINUTE_MS, replay, world } from './world.ts'
+import { at, brief, type Change, type ChannelSpec, live, marksOf, MINUTE_MS, replay, world } from './world.ts'
 
 const BUSY: ChannelSpec = { bot: 'shop', channel: 'web', sessions: 6 }
 const OTHER: ChannelSpec = { bot: 'bank', channel: 'web', sessions: 3 }
@@ -41,6 +41,41 @@ describe('a burn-rate rule: a tenth of sessions may go to an agent', () => {
   test('does not fire below as many sessions as the rule wants', () => {
     const minutes = world([BUSY, OTHER], 3, [overspending])
     expect(replay(judgeOf({ ...config, minSessions: 10_000 }, 2), minutes, at(3))).toEqual([])
+  })
+})
+
+describe('a burn-rate rule and what became known too late', () => {
+  const config = { per: 'sessions', budget: 0.1, burn: [{ long: '6h', short: '5m', rate: 2 }] }
+  const now = at(2, 12, 30)
+  /** A process that was away from midnight to `now`, and judges what is less than an hour old then. */
+  const briefOf = (changes: Change[], until: number) => {
+    const minutes = world([BUSY, OTHER], 3, changes)
+    const judge = judgeOf(config, 2)
+    for (const minute of minutes) if (minute.bucket_start < now) judge.put(minute)
+    const verdicts = judge.judge(marksOf(minutes)(now), now)
+    return brief([...verdicts, ...live(judge, minutes, now, until)])
+  }
+  const backfilled: Change = { bot: 'shop', from: at(2, 6), until: at(2, 11, 30), share: 8 }
+  const briefly: Change = { bot: 'shop', from: at(2, 11, 30), until: at(2, 12), share: 6 }
+
+  test('history with many transfers does not fire together with some minutes that are judged, nor do these alone pass for hours', () => {
+    expect(briefOf([backfilled, briefly], at(2, 13))).toEqual([])
+    expect(briefOf([briefly], at(2, 13))).toEqual([])
+  })
+
+  test('an overspending that goes on behind it does', () => {
+    expect(briefOf([{ ...backfilled, until: at(2, 15) }], at(2, 15))).toEqual(['FIRING shop/web'])
+  })
+
+  test('an alert is not over by minutes that became known too late, and is by those that did not', () => {
+    const minutes = world([BUSY, OTHER], 3, [{ bot: 'shop', from: at(2, 2), until: at(2, 9), share: 8 }])
+    const judge = judgeOf(config, 2)
+    const reads = marksOf(minutes)
+    for (const minute of minutes) if (minute.bucket_start < at(2, 8)) judge.put(minute)
+    expect(brief(judge.judge(reads(at(2, 8)), null))).toEqual(['FIRING shop/web'])
+    for (const minute of minutes) if (minute.bucket_start < now) judge.put(minute)
+    expect(judge.judge(reads(at(2, 11, 35)), now)).toEqual([])
+    expect(brief(judge.judge(reads(now), now))).toEqual(['RESOLVED shop/web'])
   })
 })
 

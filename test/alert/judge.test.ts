@@ -250,6 +250,20 @@ describe('what is not known neither fires nor resolves', () => {
     expect(live(judge, both, at(9, 15, 1), at(9, 18))).toEqual([])
   })
 
+  test('an incident in the hour behind an absence is found when a process that was there finds it, not sooner', () => {
+    const began = at(9, 11, 5)
+    const busy = world([BUSY], 10, [{ bot: 'shop', from: began, until: at(9, 12), share: 3 }], 6)
+    const foundBy = (from: number, nowMs: number | null) => {
+      const judge = judgeOf({ from: { [JSON.stringify(['acme', 'main', 'shop'])]: from } })
+      for (const minute of busy) if (minute.bucket_start < at(9, 12)) judge.put(minute)
+      return judge.judge(marksOf(busy)(at(9, 12)), nowMs).map(({ observed, evidence }) => [observed, evidence])
+    }
+    const present = foundBy(at(9, 10), null)
+    expect(present).toHaveLength(1)
+    // Away from 5 to 12 o'clock: what lies before 11 is not judged.
+    expect(foundBy(at(9, 5), at(9, 12))).toEqual(present)
+  })
+
   test('a rebuild that publishes every minute again is no alert', () => {
     const judge = after(minutes, at(9, 15))
     for (const minute of minutes) if (minute.bucket_start < at(9, 15)) judge.put(minute)

@@ -3,8 +3,8 @@ import type { Alert, Progress, Session } from '../../src/records.ts'
 import { Random } from '../../src/sim/random.ts'
 import { freePort } from '../../src/stack/ports.ts'
 import { type Harness, harness, type Item } from '../aggregate/harness.ts'
-import { NOTHING_TOLD } from '../aggregate/make.ts'
 import { ago, MINUTE_MS } from '../alert/history.ts'
+import { sessionAt } from '../alert/sessions.ts'
 import { startAlertmanager } from '../support/alertmanager.ts'
 import { configFile, run, type Running, start, until } from '../support/product.ts'
 import { progressOf } from '../support/progress.ts'
@@ -24,41 +24,12 @@ function sessionsOf(fromMs: number, untilMs: number, incident: { fromMs: number;
     for (let one = 0; one < 4; one++) {
       const isOn = at >= incident.fromMs && at < incident.untilMs
       const isTransferred = random.chance(isOn ? 0.6 : 0.06)
-      const record = sessionAt(
-        `${at}-${one}`,
-        at + random.int(0, 59) * 1000,
-        isTransferred,
-        isOn ? 'refunds' : random.pick(['sales', 'billing']),
-      )
-      items.push({ kind: 'session', record })
+      const startedAt = at + random.int(0, 59) * 1000
+      const queue = isOn ? 'refunds' : random.pick(['sales', 'billing'])
+      items.push({ kind: 'session', record: sessionAt(`${at}-${one}`, startedAt, isTransferred ? queue : null) })
     }
   }
   return items
-}
-
-function sessionAt(id: string, startedAt: number, isTransferred: boolean, queue: string): Session {
-  return {
-    ...NOTHING_TOLD,
-    session_key: `acme-chat:acme:${id}`,
-    vendor: 'acme-chat',
-    account: 'acme',
-    bot_id: 'b1',
-    session_id: id,
-    connector: 'acme',
-    revision: 1,
-    observed_at: startedAt + 1000,
-    started_at: startedAt,
-    ended_at: startedAt + 1000,
-    ended_at_estimated: false,
-    status: 'CLOSED',
-    containment: isTransferred ? 'AGENT' : 'SELF_SERVICE',
-    interactive: true,
-    channel: 'whatsapp',
-    language: 'es',
-    transferred_at: isTransferred ? startedAt : null,
-    queue: isTransferred ? queue : null,
-    is_test: false,
-  }
 }
 
 const progressUntil =

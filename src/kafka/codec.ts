@@ -4,6 +4,7 @@
 import avsc from 'avsc'
 import { FlowError } from '../errors.ts'
 import { ALERT_STATES, CHANNELS, CONTAINMENTS, EVENT_TYPES, LANES, SENDERS, SESSION_STATUSES } from '../records.ts'
+import { type Write, writerFor } from './avro-writer.ts'
 import type { Registry } from './registry.ts'
 
 const MAGIC = 0
@@ -58,8 +59,29 @@ const CLOSED: Readonly<Record<string, Readonly<Record<string, readonly string[]>
 
 interface Halves {
   readonly schema: RecordSchema
-  readonly head: avsc.Type
-  readonly tail: avsc.Type
+  readonly head: Half
+  readonly tail: Half
+}
+
+/** Some fields of a record. */
+interface Half {
+  readonly type: avsc.Type
+  /** As `avsc.Type.encode`: returns the position after it or, negative, how many bytes were missing. Throws where the value is not valid. */
+  encode(value: unknown, buf: Buffer, pos: number): number
+}
+
+/** @param names Of types that the half may refer to. */
+function halfOf(schema: object, names: Record<string, avsc.Type>): Half {
+  const type = avsc.Type.forSchema(schema as avsc.Schema, { ...OPTIONS, registry: names })
+  const write: Write | null = writerFor(schema)
+  if (write === null) return { type, encode: (value, buf, pos) => type.encode(value, buf, pos) }
+  return {
+    type,
+    encode: (value, buf, pos) => {
+      const end = write(value, buf, pos)
+      return end >= 0 ? end : type.encode(value, buf, pos)
+    },
+  }
 }
 
 /** By schema text. Types hold no state, and to compile them takes longer than to encode thousands of records. */
@@ -74,8 +96,8 @@ function halvesOf(schemaText: string): Halves {
   const named = {}
   const halves = {
     schema,
-    head: avsc.Type.forSchema(part(schema, 'Head', 0, splitAt), { ...OPTIONS, registry: named }),
-    tail: avsc.Type.forSchema(part(schema, 'Tail', splitAt, schema.fields.length), { ...OPTIONS, registry: named }),
+    head: halfOf(part(schema, 'Head', 0, splitAt), named),
+    tail: halfOf(part(schema, 'Tail', splitAt, schema.fields.length), named),
   }
   compiled.set(schemaText, halves)
   return halves
@@ -116,7 +138,7 @@ export function encoderFor<T extends object>(schemaText: string, id: number): En
     const errorHook = (path: string[], _any: unknown, type: avsc.Type) => {
       found ??= invalid(schema.name, path.join('.'), nameOf(type))
     }
-    for (const type of [head, tail]) if (found === null) type.isValid(value, { errorHook })
+    for (const { type } of [head, tail]) if (found === null) type.isValid(value, { errorHook })
     return found
   }
 
@@ -141,14 +163,14 @@ export function encoderFor<T extends object>(schemaText: string, id: number): En
   }
 }
 
-function part(schema: RecordSchema, name: string, from: number, until: number): avsc.Schema {
+function part(schema: RecordSchema, name: string, from: number, until: number): object {
   const { type, namespace, fields } = schema
   return {
     type,
     name: `${schema.name}${name}`,
     ...(namespace === undefined ? {} : { namespace }),
     fields: fields.slice(from, until),
-  } as avsc.Schema
+  }
 }
 
 function invalid(record: string, field: string, wanted: string): FlowError {

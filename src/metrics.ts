@@ -132,7 +132,7 @@ export const METRICS = {
     kind: 'gauge',
     unit: 'records',
     labels: ['vendor', 'account', 'bot_id', 'measure', 'by'],
-    help: "What the vendor's own statistics count of a measure of a bot (by vendor), and what the series count for the same time (by own): its newest day that is over. Only where a stream reads the vendor's statistics.",
+    help: "What the vendor's own statistics count of a measure of a bot (by vendor), and what the series count for the same time (by own): its newest day that is over. Only where a stream reads the vendor's statistics, and not for a bot whose records partly count as another bot's (aggregator.maxSeries).",
   },
   aggregate_lag_records: {
     kind: 'gauge',

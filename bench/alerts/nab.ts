@@ -90,12 +90,14 @@ export function ourScores(file: NabFile): Float64Array {
   let last = 0
   for (let i = begin; i < values.length; i++) {
     const score = Math.max(unusual[0]?.[i] ?? 0, unusual[1]?.[i] ?? 0)
-    // Within the refractory time only what is more unusual than what was raised is raised.
-    if ((times[i] as number) < until && score <= last + 3) continue
     if (score < 2) continue
+    const at = times[i] as number
+    const isRaised = at >= until || score > last + 3
+    // An alert fires until the values have been back: while they are unusual, the refractory time begins anew, and only what is more unusual is raised.
+    until = at + REFRACTORY_MS
+    if (!isRaised) continue
     scores[i] = score
     last = score
-    until = (times[i] as number) + REFRACTORY_MS
   }
   return scores
 }

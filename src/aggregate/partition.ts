@@ -56,7 +56,7 @@ export interface AggregateMetrics {
   firstSeen(kind: FirstSeenKind, of: FirstSeenLabels, eventTimeMs: number, n: number): void
   /** Something is counted for these labels, or was before a restart: counters of them begin at 0, so that the first increase is seen. */
   known?(of: FirstSeenLabels): void
-  /** What a vendor's own statistics count, and what we count; null: the partition is not ours any more. */
+  /** What a vendor's own statistics count, and what we count; null: that is not known, or the partition is not ours any more. */
   reconciled?(
     of: { vendor: string; account: string; bot_id: string; measure: string },
     counts: { vendor: number; own: number } | null,
@@ -385,7 +385,7 @@ function createWorker(
       rollUp()
       await publish(writer)
       for (const { claim, own } of reconciler.compare(state, clock.now()))
-        metrics.reconciled?.(claim, { vendor: claim.value, own })
+        metrics.reconciled?.(claim, own === null ? null : { vendor: claim.value, own })
       for (const { topic, next, high } of batch) metrics.lag(topic, partition, Math.max(0, high - next))
     },
 

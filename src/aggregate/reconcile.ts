@@ -21,7 +21,8 @@ export interface Claim {
 
 export interface Compared {
   readonly claim: Claim
-  readonly own: number
+  /** null: not known, because some of the bot's records count as another bot's (`aggregator.maxSeries`). */
+  readonly own: number | null
 }
 
 export interface Reconciler {
@@ -67,7 +68,8 @@ export function createReconciler(): Reconciler {
       const due = [...claims.values()].filter(({ dueMs }) => dueMs <= nowMs).toSorted((a, b) => a.dueMs - b.dueMs)
       return due.slice(0, AT_ONCE).map(each => {
         each.dueMs = nowMs + AGAIN_MS
-        return { claim: each.claim, own: ownCount(each.claim, state) }
+        const own = state.series.mayCountElsewhere(each.claim) ? null : ownCount(each.claim, state)
+        return { claim: each.claim, own }
       })
     },
 

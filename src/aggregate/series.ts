@@ -30,6 +30,8 @@ export interface SeriesTable {
   placeOf(of: Dimensions): number
   /** The id of a series key as `seriesKey` writes it. */
   idOfKey(key: string): number
+  /** Whether records of this bot may count as another bot's, because its account has no room for more series: its own series may not hold all of them then. */
+  mayCountElsewhere(bot: Pick<Dimensions, 'vendor' | 'account' | 'bot_id'>): boolean
   get(id: number): Series
   readonly size: number
   /** How many records `placeOf` has put into a coarser series since `forgetFolded`, by account. */
@@ -175,6 +177,14 @@ export function createSeriesTable(budget: Budget = NO_BUDGET): SeriesTable {
       const [vendor = '', account = '', bot_id = '', channel = 'other', language = ''] = seriesParts(key)
       return idOf({ vendor, account, bot_id, channel: channel as Channel, language })
     },
+
+    mayCountElsewhere({ vendor, account, bot_id }) {
+      const bots = byParts.get(vendor)?.get(account)
+      if (bots === undefined || find(bots, bots.budget.restBot, OTHER, OTHER) === undefined) return false
+      // What has no other room counts there first.
+      return find(bots, bot_id, OTHER, OTHER) === undefined
+    },
+
     get,
     get size() {
       return all.length

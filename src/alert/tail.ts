@@ -38,24 +38,51 @@ export function betaBinomialTail(x: number, n: number, mean: number, rho: number
 }
 
 /**
- * P(X ≥ x) for X ~ negative binomial.
+ * P(X ≥ x) for X ~ negative binomial: the regularised incomplete beta function of q = mean / (mean + 1 / rho) at (x, 1 / rho). Its continued fraction takes some
+ * √x steps, where a sum of the terms would take a million for counts of a million that vary much.
  *
  * @param mean Expected count, above 0.
  * @param rho Squared coefficient of variation of the rate, above 0: the variance is mean + rho·mean².
+ * @returns 1 where an argument is not finite: nothing can be said.
  */
 export function negativeBinomialTail(x: number, mean: number, rho: number): number {
   if (x <= 0) return 1
   const r = 1 / rho
+  if (![x, mean, r].every(Number.isFinite)) return 1
   const q = mean / (mean + r)
-  let term = Math.exp(logGamma(x + r) - logGamma(x + 1) - logGamma(r) + r * Math.log(r / (mean + r)) + x * Math.log(q))
-  let sum = 0
-  for (let j = x; ; j++) {
-    sum += term
-    const ratio = (q * (j + r)) / (j + 1)
-    if (ratio < 1 && term * ratio <= NEGLIGIBLE * sum * (1 - ratio)) break
-    term *= ratio
+  const logFront = logGamma(x + r) - logGamma(x) - logGamma(r) - r * Math.log1p(mean * rho) - x * Math.log1p(r / mean)
+  const front = Math.exp(logFront)
+  // Each side converges fast up to about the mean.
+  const tail = q < (x + 1) / (x + r + 2) ? (front / x) * betaFraction(q, x, r) : 1 - (front / r) * betaFraction(1 - q, r, x)
+  return Math.min(1, Math.max(0, tail))
+}
+
+/** Factors this close to 1 no longer change the fraction. */
+const CONVERGED = 1e-15
+/** Enough for counts of a thousand million. */
+const MOST_STEPS = 200_000
+const TINY = 1e-300
+
+/** The continued fraction of the incomplete beta function (Abramowitz and Stegun 26.5.8), from the top down (Lentz). */
+function betaFraction(z: number, a: number, b: number): number {
+  let c = 1
+  let d = 1 / awayFromZero(1 - ((a + b) * z) / (a + 1))
+  let fraction = d
+  const refine = (coefficient: number) => {
+    d = 1 / awayFromZero(1 + coefficient * d)
+    c = awayFromZero(1 + coefficient / c)
+    fraction *= c * d
   }
-  return Math.min(1, sum)
+  for (let m = 1; m < MOST_STEPS; m++) {
+    refine((m * (b - m) * z) / ((a + 2 * m - 1) * (a + 2 * m)))
+    refine((-(a + m) * (a + b + m) * z) / ((a + 2 * m) * (a + 2 * m + 1)))
+    if (Math.abs(c * d - 1) < CONVERGED) break
+  }
+  return fraction
+}
+
+function awayFromZero(value: number): number {
+  return Math.abs(value) < TINY ? TINY : value
 }
 
 const LANCZOS = [

@@ -128,6 +128,8 @@ export function openDoor(handle: (request: IncomingMessage, response: ServerResp
     headersTimeout: HEADERS_MS,
     keepAliveTimeout: IDLE_MS,
     connectionsCheckingInterval: 2000,
+    // Refused in `http.ts`, with a message.
+    requireHostHeader: false,
   })
   server.maxHeadersCount = MOST_HEADERS
   server.maxConnections = MOST_CONNECTIONS

@@ -88,6 +88,8 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     clientErrorHandler: (error, socket) => refuseBytes(error, socket, doors),
   })
   app.addHook('onRequest', async (request, reply) => {
+    if (request.headers.host === undefined && request.raw.httpVersion !== '1.0')
+      return sendError(reply, 400, 'an HTTP/1.1 request needs a Host header')
     const refusal = access.check(request.headers, PUBLIC.has(request.routeOptions.url ?? ''))
     if (refusal !== null) {
       if (refusal.status === 401) void reply.header('www-authenticate', ['Bearer realm="colloquy"', 'Basic realm="colloquy"'])

@@ -122,6 +122,22 @@ describe('reconciliation', () => {
     expect(new Set(turns.flat().map(each => each.claim.bot_id)).size).toBe(50)
   })
 
+  test('a bot whose sessions count as another bot, because the account has no room for its series, has no count of ours', () => {
+    const full = createState(KEPT, undefined, { series: 1, restBot: () => 'other' })
+    const session = { ...makeSession(random(3), 's1', 1, FROM, DAY), is_test: false, bot_id: 'bot-1' }
+    full.session(Buffer.from(session.session_key), session)
+    const reconciler = createReconciler()
+    reconciler.note(claimOf(point()))
+    reconciler.note(claimOf(point(ATTRIBUTES, { account: 'another' })))
+    const own = new Map(reconciler.compare(full, FROM + DAY).map(each => [each.claim.account, each.own]))
+    expect(own).toEqual(
+      new Map([
+        ['a', null],
+        ['another', 0],
+      ]),
+    )
+  })
+
   test('is a metric of both counts, which goes with the partition', async () => {
     const metrics = createMetrics({ processMetrics: false })
     const told = aggregateMetrics(metrics)

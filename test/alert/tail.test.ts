@@ -59,6 +59,39 @@ test('the variance that a tail sums to is mean + rho · mean²', () => {
   expect(second - first ** 2).toBeCloseTo(mean + rho * mean ** 2, 2)
 })
 
+test('counts of a thousand million are judged as fast as those of a few', () => {
+  // With rho 1 the distribution is geometric: the tail is q^x.
+  for (const mean of [3, 1000, 1e6, 1e9]) {
+    for (const x of [1, mean, 2 * mean, 20 * mean]) {
+      expect(negativeBinomialTail(x, mean, 1) / Math.exp(-x * Math.log1p(1 / mean))).toBeCloseTo(1, 3)
+    }
+  }
+})
+
+test('below the mean and above it, the tail is what the sum of all terms leaves', () => {
+  for (const [mean, rho] of [
+    [20, 0.15],
+    [5, 2],
+    [0.3, 0.01],
+  ] as const) {
+    let below = 0
+    let term = (1 + mean * rho) ** (-1 / rho)
+    for (let x = 0; x < 60; x++) {
+      expect(negativeBinomialTail(x, mean, rho)).toBeCloseTo(1 - below, 10)
+      below += term
+      term *= ((x + 1 / rho) / (x + 1)) * (mean / (mean + 1 / rho))
+    }
+  }
+  // Far below the mean the fraction of this side alone would end in 0.
+  for (const x of [1, 1000, 900_000]) expect(negativeBinomialTail(x, 1_000_000, 1e-6)).toBeCloseTo(1, 10)
+})
+
+test('a tail of what is not finite says nothing', () => {
+  expect(negativeBinomialTail(5, Number.POSITIVE_INFINITY, 0.1)).toBe(1)
+  expect(negativeBinomialTail(5, 3, Number.NaN)).toBe(1)
+  expect(negativeBinomialTail(5, 3, 0)).toBe(1)
+})
+
 test('logGamma agrees with factorials', () => {
   expect(logGamma(11)).toBeCloseTo(Math.log(3_628_800), 10)
   expect(logGamma(0.5)).toBeCloseTo(Math.log(Math.sqrt(Math.PI)), 10)

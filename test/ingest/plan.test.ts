@@ -75,6 +75,32 @@ describe('turns', () => {
     expect(cursor.backfill).toBeNull()
   })
 
+  test('a backfill of derived sessions leaves live its turn at every poll, in order', () => {
+    const pageMs = 20_000
+    const derived = { ...spec, inOrder: true, startAtMs: NOON - 30 * DAY }
+    let { cursor, pace } = { cursor: beginCursor(derived, NOON, []), pace: beginPace(derived) }
+    const live: Piece['window'][] = []
+    let behindMs = 0
+    for (let nowMs = NOON; nowMs < NOON + HOUR; nowMs += pageMs) {
+      const planned = next(cursor, pace, derived, nowMs)
+      // Windows of the backfill are long: not one of them ends within the hour.
+      if (planned.piece?.lane === 'backfill') {
+        cursor = afterPage(planned.cursor, planned.piece, `page at ${nowMs}`, derived)
+        ;({ pace } = planned)
+        continue
+      }
+      if (planned.piece === null) throw new Error('the backfill is always due')
+      live.push(planned.piece.window)
+      behindMs = Math.max(behindMs, nowMs - planned.piece.window.untilMs)
+      ;({ cursor, pace } = afterWindow(planned.cursor, planned.pace, planned.piece, derived, nowMs))
+    }
+    expect(live, 'once a minute').toHaveLength(60)
+    expect(behindMs, 'each up to the moment it is read').toBe(0)
+    const until = live.map(window => window.untilMs)
+    expect(until, 'and none before the one that precedes it').toEqual(until.toSorted((a, b) => a - b))
+    expect(cursor.backfill?.resume, 'the backfill has had pages as well').toMatch(/^page at/)
+  })
+
   test('a live window that fails again and again does not hold up the backfill', () => {
     let { cursor, pace } = { cursor: beginCursor(of, NOON, []), pace: beginPace(of) }
     for (let nowMs = NOON + 1000; cursor.backfill; nowMs += 1000) {

@@ -218,18 +218,20 @@ test('a token is asked for, and a Host that is not ours is refused', async () =>
   expect(await refused.json()).toMatchObject({ error_code: 401, message: expect.stringContaining('http.token') as string })
 
   const open = await start({ names: ['chat.example'] })
-  const answerTo = async (host: string) => {
+  const answerTo = async (host: string | null, version = '1.1') => {
     const socket = await dial(open)
-    socket.write(`GET /healthz HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`)
+    socket.write(`GET /healthz HTTP/${version}\r\n${host === null ? '' : `Host: ${host}\r\n`}Connection: close\r\n\r\n`)
     let text = ''
     for await (const data of socket) text += String(data)
-    return text.slice(9, 12)
+    const [, body = ''] = text.split('\r\n\r\n')
+    return [text.slice(9, 12), (JSON.parse(body) as { message?: string }).message] as const
   }
-  expect([await answerTo('localhost'), await answerTo('chat.example:8083'), await answerTo('evil.example')]).toEqual([
-    '200',
-    '200',
-    '403',
-  ])
+  const wrongName = expect.stringContaining('http.names') as string
+  expect(await answerTo('localhost')).toEqual(['200', undefined])
+  expect(await answerTo('chat.example:8083')).toEqual(['200', undefined])
+  expect(await answerTo('evil.example')).toEqual(['403', wrongName])
+  expect(await answerTo(null)).toEqual(['400', 'an HTTP/1.1 request needs a Host header'])
+  expect(await answerTo(null, '1.0')).toEqual(['403', wrongName])
 })
 
 test('beyond the loopback without a token the start says what is served', async () => {

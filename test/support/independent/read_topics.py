@@ -54,25 +54,33 @@ def decoded(topic, raw):
     return plain(value)
 
 
-consumer = Consumer(
-    {
-        "bootstrap.servers": brokers,
-        "group.id": "independent-reader",
-        "isolation.level": "read_committed",
-        "enable.auto.commit": False,
-        "enable.partition.eof": True,
-        "auto.offset.reset": "earliest",
-        **json.loads(os.environ.get("KAFKA_CLIENT", "{}")),
-    }
-)
+def connect():
+    return Consumer(
+        {
+            "bootstrap.servers": brokers,
+            "group.id": "independent-reader",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            **json.loads(os.environ.get("KAFKA_CLIENT", "{}")),
+        }
+    )
+
+
 ends = {}
-for topic in topics:
-    for partition in consumer.list_topics(topic).topics[topic].partitions:
-        ends[topic, partition] = 0
 
 
 def read_on():
-    """Prints what stands between `ends` and the ends that there are now."""
+    """
+    Prints what stands between `ends` and the ends that there are now. With a consumer of its own each time: one that has lived through many changes of leaders may
+    not find the end of a partition for minutes, while others do at once.
+    """
+    consumer = connect()
+    if not ends:
+        for topic in topics:
+            for partition in consumer.list_topics(topic).topics[topic].partitions:
+                ends[topic, partition] = 0
     consumer.assign([TopicPartition(topic, partition, offset) for (topic, partition), offset in ends.items()])
     unfinished = set(ends)
     while unfinished:
@@ -99,6 +107,7 @@ def read_on():
                 }
             )
         )
+    consumer.close()
 
 
 following = os.environ.get("FOLLOW") == "1"
@@ -109,4 +118,3 @@ if following:
     for _ in sys.stdin:
         read_on()
         print('{"end": true}', flush=True)
-consumer.close()

@@ -22,7 +22,7 @@ async function startServer() {
 function httpOf(url: string): Http {
   const getJson = async <S extends z.ZodType>(path: string, query: Readonly<Record<string, unknown>>, page: S) => {
     const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined)
-    const search = new URLSearchParams(given.map(([name, value]) => [name, String(value)]))
+    const search = new URLSearchParams(given.map(([name, value]): [string, string] => [name, String(value)]))
     return page.parse(await (await fetch(`${url}${path}?${search}`)).json())
   }
   const postJson = async () => {

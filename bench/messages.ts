@@ -24,7 +24,7 @@ export async function openMessages(place: Place, sessions: number): Promise<Suit
   return {
     name: 'messages',
 
-    async *measure(prefix, profileOf) {
+    async *measure(prefix, { root, profileOf }) {
       const connector = {
         'connector.class': 'botmaker',
         ...world.config,
@@ -40,6 +40,7 @@ export async function openMessages(place: Place, sessions: number): Promise<Suit
       const ingest = 'ingest: page to commit'
       const served = (await vendor.ask<Stats>()).bytes
       const ingested = await measureRole({
+        root,
         role: 'worker',
         config,
         counter: 'colloquy_ingest_records_total',
@@ -54,10 +55,11 @@ export async function openMessages(place: Place, sessions: number): Promise<Suit
 
       const aggregate = 'aggregate: topic to series'
       const counter = 'colloquy_aggregate_records_total'
-      const aggregated = await measureRole({ role: 'aggregator', config, counter, count, profile: profileOf(aggregate) })
+      const aggregated = await measureRole({ root, role: 'aggregator', config, counter, count, profile: profileOf(aggregate) })
       yield { what: aggregate, count, bytes, sample: aggregated }
-      yield* rawLines(place, prefix, { count, bytes, partitions: PARTITIONS })
     },
+
+    raw: prefix => rawLines(place, prefix, { count: world.records, bytes: recordBytes, partitions: PARTITIONS }),
 
     about: () =>
       `Messages: ${figure(world.records)} records (${figure(world.messages)} messages) of ${figure(world.sessions)} conversations a round, as Botmaker's API lists them: ` +

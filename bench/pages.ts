@@ -25,11 +25,11 @@ export async function openPages(place: Place, rows: number): Promise<Suite> {
   return {
     name: 'pages',
 
-    async *measure(prefix, profileOf) {
+    async *measure(prefix, { root, profileOf }) {
       // All rows are hot, so whoever starts reads them all again; while a process runs, no second poll comes.
       const hotMs = rows * STEP_MS + 24 * HOUR_MS
       const connector = {
-        'connector.class': here('pages/connector.ts'),
+        'connector.class': fileURLToPath(new URL('bench/pages/connector.ts', root)),
         account: 'main',
         'base.url': url,
         'start.at': new Date(fromMs).toISOString(),
@@ -40,7 +40,7 @@ export async function openPages(place: Place, rows: number): Promise<Suite> {
       const config = writeConfig(place, { prefix, partitions: PARTITIONS, connector })
       const ingest = (what: string, counter: string) =>
         // What was not read before would not be read again.
-        measureRole({ role: 'worker', config, counter, count: rows, profile: profileOf(what), untilLive: true })
+        measureRole({ root, role: 'worker', config, counter, count: rows, profile: profileOf(what), untilLive: true })
 
       const fresh = 'ingest: new rows, page to commit'
       const servedBefore = await served()
@@ -60,6 +60,7 @@ export async function openPages(place: Place, rows: number): Promise<Suite> {
 
       const count = 'aggregate: sessions to series'
       const counted = await measureRole({
+        root,
         role: 'aggregator',
         config,
         counter: 'colloquy_aggregate_records_total',
@@ -67,8 +68,9 @@ export async function openPages(place: Place, rows: number): Promise<Suite> {
         profile: profileOf(count),
       })
       yield { what: count, count: rows, bytes: sessionBytes, sample: counted }
-      yield* rawLines(place, prefix, { count: rows, bytes: sessionBytes, partitions: PARTITIONS })
     },
+
+    raw: prefix => rawLines(place, prefix, { count: rows, bytes: sessionBytes, partitions: PARTITIONS }),
 
     about: () =>
       `Pages: ${figure(rows)} rows a round in pages of 1,000, ${figure(rowBytes)} bytes of JSON a row, each one Session of ${figure(sessionBytes)} bytes (key and value) and ` +

@@ -1,15 +1,16 @@
 /**
- * `npm run bench [-- --sessions N --rows N --rounds N --only messages,pages --profile]`: what a record costs, from the vendor's page to the committed transaction
+ * `npm run bench [-- --sessions N --rows N --rounds N --only messages,pages --profile --against DIR]`: what a record costs, from the vendor's page to the committed transaction
  * (ingest), from topic to series (aggregate), and at the raw limit: the same bytes, encoded already, in transactions of about the same size, through kafkajs as it
  * is and through our writer. Each in a process of its own, whose CPU is read from outside (Linux), interleaved, all in one run. Prints a block for `results.md`.
  *
  * `--sessions`: conversations of the suite `messages`; `--rows`: rows of the suite `pages`. `--profile` begins with a round that is not counted, takes CPU
- * profiles of the product's processes in it and prints where their time went; `--rounds 0` leaves it at that. A stack that runs already is taken from
- * `COLLOQUY_STACK` (the line that `npm run stack` prints).
+ * profiles of the product's processes in it and prints where their time went; `--rounds 0` leaves it at that. `--against` measures another checkout of the
+ * repository by turns with this one, which shows what a change gave. A stack that runs already is taken from `COLLOQUY_STACK` (the line that `npm run stack` prints).
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { loadavg, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import { connectKafka } from '../src/kafka/client.ts'
 import { createLog } from '../src/log.ts'
@@ -27,8 +28,13 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     only: { type: 'string', default: 'messages,pages' },
     profile: { type: 'boolean', default: false },
+    against: { type: 'string' },
   },
 })
+/** Root of this checkout, and of the one that it is compared with. */
+const ours = new URL('..', import.meta.url)
+const other = values.against === undefined ? null : pathToFileURL(join(resolve(values.against), '/'))
+const OTHER = ', the other checkout'
 const rounds = Number(values.rounds)
 const OPEN: Readonly<Record<string, (place: Place) => Promise<Suite>>> = {
   messages: place => openMessages(place, Number(values.sessions)),
@@ -49,9 +55,7 @@ try {
   for (const name of wanted) suites.push(await (OPEN[name] as (typeof OPEN)[string])({ ...stack, kafka, folder }))
   if (profiles !== null) for (const suite of suites) await profile(suite, profiles)
   for (let round = 1; round <= rounds; round++) {
-    for (const suite of suites) {
-      for await (const line of suite.measure(`bench-${process.pid}-${suite.name}-${round}`, () => null)) note(suite, line)
-    }
+    for (const suite of suites) await measure(suite, round)
     loads.push(loadavg()[0] as number)
   }
 } finally {
@@ -72,6 +76,15 @@ async function stackOf(given = '') {
   return { brokers, registry, kafkaVersion: 'as it was there', stop: async () => {} }
 }
 
+/** Who goes first changes from round to round. */
+async function measure(suite: Suite, round: number): Promise<void> {
+  const prefix = `bench-${process.pid}-${suite.name}-${round}`
+  const products = [{ root: ours, prefix, suffix: '' }, ...(other === null ? [] : [{ root: other, prefix: `${prefix}-other`, suffix: OTHER }])]
+  for (const { root, prefix, suffix } of round % 2 === 0 ? products.toReversed() : products)
+    for await (const line of suite.measure(prefix, { root, profileOf: () => null })) note(suite, { ...line, what: line.what + suffix })
+  for await (const line of suite.raw(prefix)) note(suite, line)
+}
+
 function note(suite: Suite, line: Line): void {
   const lines = samples.get(suite) ?? new Map<string, Line[]>()
   samples.set(suite, lines.set(line.what, [...(lines.get(line.what) ?? []), line]))
@@ -86,7 +99,7 @@ async function profile(suite: Suite, into: string): Promise<void> {
     asked.add(what)
     return fileOf(what)
   }
-  for await (const { what } of suite.measure(`bench-${process.pid}-${suite.name}-profiled`, profileOf)) {
+  for await (const { what } of suite.measure(`bench-${process.pid}-${suite.name}-profiled`, { root: ours, profileOf })) {
     if (!asked.has(what)) continue
     const taken = JSON.parse(readFileSync(fileOf(what), 'utf8')) as CpuProfile
     process.stdout.write(`${profileText(`${suite.name}, ${what}`, fileOf(what), taken)}\n`)
@@ -113,12 +126,18 @@ function report(): string {
       ]
       return `| ${cells.join(' | ')} |`
     })
+    const cpuOf = (what: string) => samples.get(suite)?.get(what)?.map(({ sample }) => sample.cpuUs) ?? []
+    const pairs = lines.flatMap(([what]) => {
+      const others = cpuOf(what + OTHER)
+      const parts = cpuOf(what).map((us, round) => us / (others[round] ?? Number.NaN))
+      return others.length === 0 ? [] : [`${what} ${spread(parts, 2)}`]
+    })
     return `${suite.about()}
 
 | What | Count a round | Bytes each | CPU µs each | Count a CPU second | Count a second | Peak MiB | CPU, as a part of kafkajs in the same round |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 ${rows.join('\n')}
-`
+${pairs.length === 0 ? '' : `\nCPU as a part of the other checkout's in the same round: ${pairs.join('; ')}.\n`}`
   })
   return `
 ## ${dateAndCommit()}

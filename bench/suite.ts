@@ -38,16 +38,21 @@ export interface Sample {
 
 export interface Suite {
   readonly name: string
-  /**
-   * All lines of one round, one after the other.
-   *
-   * @param prefix Of topics that nobody has used.
-   * @param profileOf Where the CPU profile of a line is to be written; null: no profile.
-   */
-  measure(prefix: string, profileOf: (what: string) => string | null): AsyncIterable<Line>
+  /** The product's lines of one round, one after the other. @param prefix Of topics that nobody has used. */
+  measure(prefix: string, product: Product): AsyncIterable<Line>
+  /** The raw lines of the round, with what `measure` wrote to the topics of this prefix. */
+  raw(prefix: string): AsyncIterable<Line>
   /** What was measured, in words; after the last round. */
   about(): string
   stop(): void
+}
+
+/** What is measured, and how. */
+export interface Product {
+  /** Root of a checkout of this repository. */
+  readonly root: URL
+  /** Where the CPU profile of a line is to be written; null: no profile. */
+  readonly profileOf: (what: string) => string | null
 }
 
 /** This part of what is counted comes before measuring begins. */
@@ -61,6 +66,8 @@ const PER_TRANSACTION = 5000
 const here = (file: string) => fileURLToPath(new URL(file, import.meta.url))
 
 export interface Work {
+  /** Of the checkout that is measured. */
+  readonly root: URL
   readonly role: 'worker' | 'aggregator'
   /** Config file. */
   readonly config: string
@@ -75,9 +82,9 @@ export interface Work {
 }
 
 /** Runs one role until its counter stands at the count; measured from the first tenth on. */
-export async function measureRole({ role, config, counter, count, profile, untilLive = false }: Work): Promise<Sample> {
+export async function measureRole({ root, role, config, counter, count, profile, untilLive = false }: Work): Promise<Sample> {
   const loader = profile === null ? [] : ['--import', new URL('profiled.ts', import.meta.url).href]
-  const main = [here('../src/main.ts'), 'run', '--config', config, '--roles', role]
+  const main = [fileURLToPath(new URL('src/main.ts', root)), 'run', '--config', config, '--roles', role]
   const child = startChild('--max-semi-space-size=8', [...loader, ...main])
   const { pid = 0 } = child.process
   const ended = child.ended.then(() => Promise.reject(new Error(`${role} ended by itself: ${child.lastLine()}`)))

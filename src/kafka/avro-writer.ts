@@ -188,8 +188,9 @@ class Pen {
     return true
   }
 
-  /** Measured by writing it: its length is guessed as that of ASCII, and the text moved where that was too short. */
+  /** Measured by writing it: its length is guessed as that of ASCII, and the text moved where that was too short. @returns false for half a character, which avsc writes in two ways. */
   #longString(text: string): boolean {
+    if (!text.isWellFormed()) return false
     const { buf, at } = this
     const guessed = sizeOfVarint(text.length << 1)
     const bytes = buf.write(text, at + guessed)

@@ -14,7 +14,7 @@ const scope = { name: 'main', botId: null }
 async function startServer() {
   const server = await startPageServer({ rows: ROWS, fromMs: FROM_MS })
   onTestFinished(() => server.stop())
-  const get = async (path: string) => (await (await fetch(`${server.url}${path}`)).json()) as unknown
+  const get = async (path: string) => (await fetch(`${server.url}${path}`)).json()
   return { server, get }
 }
 

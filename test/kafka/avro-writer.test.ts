@@ -6,7 +6,11 @@ import { Random } from '../../src/sim/index.ts'
 import { type Write, writerFor } from '../../src/kafka/avro-writer.ts'
 import { encoderFor } from '../../src/kafka/codec.ts'
 
-type Schema = string | readonly Schema[] | { readonly type: Schema; readonly [name: string]: unknown }
+type Schema = string | readonly Schema[] | Named
+interface Named {
+  readonly type: Schema
+  readonly [name: string]: unknown
+}
 
 const schemas = readdirSync(new URL('../../schemas/', import.meta.url)).map(file => ({
   file,
@@ -25,11 +29,12 @@ const compile = (schema: object) => {
 }
 const typeOf = (schema: object) => avsc.Type.forSchema(schema as avsc.Schema, { wrapUnions: false, registry: {} })
 
-/** Exactly the bytes, in a buffer that has much room after them. */
+const ROOM = Buffer.alloc(8 * 1024 * 1024)
+
+/** Exactly the bytes, in a buffer that has much room after them; null: left to avsc. */
 function written(write: Write, value: unknown, at = 3): string | null {
-  const buf = Buffer.alloc(400_000)
-  const end = write(value, buf, at)
-  return end < 0 ? null : buf.toString('hex', at, end)
+  const end = write(value, ROOM, at)
+  return end < 0 ? null : ROOM.toString('latin1', at, end)
 }
 
 /** A value of the schema, edges more often than chance would have it. */
@@ -37,7 +42,7 @@ function valueOf(schema: Schema, random: Random, named: Map<string, Schema>): un
   if (Array.isArray(schema)) return valueOf(random.pick(schema as readonly Schema[]), random, named)
   if (typeof schema !== 'string') {
     const node = schema as { type: Schema; name?: string; fields?: { name: string; type: Schema }[]; items?: Schema; values?: Schema }
-    if (node.name !== undefined) named.set(node.name, schema as Schema)
+    if (node.name !== undefined) named.set(node.name, schema)
     const each = (of: Schema = 'null') => Array.from({ length: random.pick([0, 0, 1, 2, 70]) }, () => valueOf(of, random, named))
     if (node.type === 'record')
       return Object.fromEntries((node.fields ?? []).map(({ name, type }) => [name, valueOf(type, random, named)]))
@@ -70,7 +75,7 @@ function valueOf(schema: Schema, random: Random, named: Map<string, Schema>): un
 }
 
 describe.each(schemas)('$file', ({ text }) => {
-  const schema = JSON.parse(text) as Schema & object
+  const schema = JSON.parse(text) as Named
   const write = compile(schema)
   const type = typeOf(schema)
 
@@ -81,10 +86,33 @@ describe.each(schemas)('$file', ({ text }) => {
       const bytes = written(write, value)
       if (bytes === null) continue
       fast++
-      expect(bytes, `seed ${seed}`).toBe(type.toBuffer(value).toString('hex'))
+      expect(bytes, `seed ${seed}`).toBe(type.toBuffer(value).toString('latin1'))
     }
     // Longs beyond 2^51 are avsc's; what stays is most.
     expect(fast).toBeGreaterThan(30)
+  })
+
+  test('what avsc refuses is refused, and what it takes becomes its bytes, whatever is wrong with a value', () => {
+    const anonymous = { ...schema, name: 'Any' }
+    const encoder = encoderFor<object>(JSON.stringify(anonymous), 7)
+    const counts = { refused: 0, taken: 0 }
+    for (let seed = 0; seed < 400; seed++) {
+      const random = new Random(seed, 1, 0)
+      const value = spoilt(valueOf(schema, random, new Map()), random) as object
+      const expected = byAvsc(type, value)
+      let encoded: string | null = null
+      try {
+        encoded = encoder.encode(value).subarray(5).toString('latin1')
+      } catch {
+        // Refused.
+      }
+      expect(encoded, `seed ${seed}`).toBe(expected)
+      const fast = written(write, value)
+      if (fast !== null) expect(fast, `seed ${seed}`).toBe(expected)
+      counts[expected === null ? 'refused' : 'taken']++
+    }
+    expect(counts.refused).toBeGreaterThan(50)
+    expect(counts.taken).toBeGreaterThan(10)
   })
 
   test('an encoder writes the same in every buffer that has room, and says what is missing in one that has not', () => {
@@ -102,6 +130,68 @@ describe.each(schemas)('$file', ({ text }) => {
     }
   })
 })
+
+/** In place of what a schema asks for: what JavaScript has beside it, and what looks like it. */
+const ODD: readonly unknown[] = [
+  undefined,
+  null,
+  '',
+  '5',
+  5,
+  -0,
+  1.5,
+  2 ** 31,
+  -(2 ** 31) - 1,
+  2 ** 52,
+  Number.MAX_SAFE_INTEGER,
+  2 ** 53,
+  2 ** 63,
+  Number.NaN,
+  Infinity,
+  5n,
+  true,
+  'half \ud83d of a character',
+  Symbol('s'),
+  () => 5,
+  {},
+  [],
+  [undefined],
+  Array(2),
+  { length: 1, 0: 'x' },
+  Object.create(null),
+  Object.create({ inherited: 'x' }),
+  new Map([['a', 'b']]),
+  new Date(0),
+  new String('boxed'),
+  new Number(5),
+  new Uint8Array(2),
+  Buffer.from('bytes'),
+]
+
+/** The value with one thing somewhere in it replaced by something odd, added, or taken away. */
+function spoilt(value: unknown, random: Random): unknown {
+  if (typeof value !== 'object' || value === null || Buffer.isBuffer(value) || random.chance(0.15)) return random.pick(ODD)
+  if (Array.isArray(value)) {
+    if (value.length === 0) return [random.pick(ODD)]
+    const at = random.int(0, value.length - 1)
+    return value.with(at, spoilt(value[at], random))
+  }
+  const names = Object.keys(value)
+  const copy: Record<string, unknown> = { ...value }
+  const name = names.length === 0 || random.chance(0.05) ? 'more' : random.pick(names)
+  if (random.chance(0.1)) delete copy[name]
+  else copy[name] = spoilt(copy[name], random)
+  return copy
+}
+
+/** What avsc makes of it; null where it refuses. */
+function byAvsc(type: avsc.Type, value: unknown): string | null {
+  try {
+    return type.toBuffer(value).toString('latin1')
+  } catch {
+    return null
+  }
+}
 
 const one = (type: Schema) => ({ type: 'record', name: 'One', fields: [{ name: 'f', type }] })
 

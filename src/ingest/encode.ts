@@ -268,6 +268,7 @@ export class Batch {
     let events = 0
     const shown = this.transfers.length
     let now: Known
+    const rowKey = versions.rowKey(rememberedId)
 
     try {
       for (const draft of drafts) {
@@ -344,7 +345,7 @@ export class Batch {
         // Asked for by id are rows.
         open: open && rememberedId === row.id,
       }
-      now = this.#spread(rememberedId, now, known, versions, observedAtMs)
+      now = this.#spread(rowKey, now, known, observedAtMs)
     } catch (thrown) {
       this.transfers.length = shown
       this.reject(unmappable(row.raw, row.id, 'encode', thrown, row.fingerprint), piece, versions, cursor())
@@ -357,7 +358,7 @@ export class Batch {
     this.messages += messages
     this.events += events
     versions.set(rememberedId, now)
-    this.#remember(rememberedId, now, known, versions)
+    this.#remember(rememberedId, now, known, versions, rowKey)
     if (rememberedId !== row.id) this.#rememberView(row.id, { ...now, open }, piece, versions)
     for (const reject of tooLarge) this.reject(reject, piece, versions, cursor())
     return true
@@ -382,9 +383,9 @@ export class Batch {
   }
 
   /** The row with its items spread over as many records as they need. @throws FlowError ROW_UNMAPPABLE where even its head is too large */
-  #spread(rowId: string, now: Known, before: Known | undefined, versions: Versions, nowMs: number): Known {
+  #spread(rowKey: string, now: Known, before: Known | undefined, nowMs: number): Known {
     const room = this.#roomOf(this.#to.names.versions)
-    const keyBytes = Buffer.byteLength(versions.rowKey(rowId))
+    const keyBytes = Buffer.byteLength(rowKey)
     const parts = spread(now, before, room, keyBytes, nowMs)
     const spreadOut = parts === null ? now : { ...now, parts }
     const bytes = knownBytes(spreadOut) + keyBytes
@@ -404,10 +405,11 @@ export class Batch {
     this.#remember(rowId, view, before, versions)
   }
 
-  #remember(rowId: string, now: Known, before: Known | undefined, versions: Versions): void {
+  /** @param rowKey As `versions.rowKey` writes it, which is much work where ids are sealed. */
+  #remember(rowId: string, now: Known, before: Known | undefined, versions: Versions, rowKey = versions.rowKey(rowId)): void {
     const topic = this.#to.names.versions
     this.#add(topic, this.#versionsPartition, {
-      key: this.#slab.text(versions.rowKey(rowId)),
+      key: this.#slab.text(rowKey),
       value: this.#slab.take(knownBytes(now), (buffer, at) => writeKnown(now, buffer, at)),
     })
     if (now.parts === null && (before?.parts ?? null) === null) return

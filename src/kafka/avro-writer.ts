@@ -20,6 +20,7 @@ interface Node {
 
 /** @param schema Of a record. @returns null where it has a type that writers are not made for (enums, fixed, floats, other unions than of null and one type, records in themselves). */
 export function writerFor(schema: object): Write | null {
+  const { name = '' } = schema as Node
   let code: string
   try {
     code = new Compiler().statements(schema as Node, 'value')
@@ -27,7 +28,9 @@ export function writerFor(schema: object): Write | null {
     if (thrown instanceof Unsupported) return null
     throw thrown
   }
-  const write = compileFunction(`${code} return true`, ['value', 'pen']) as (value: unknown, pen: Pen) => boolean
+  // The file name is what profiles and stack traces show.
+  const written = compileFunction(`${code} return true`, ['value', 'pen'], { filename: `writer of ${name}` })
+  const write = written as (value: unknown, pen: Pen) => boolean
   return (value, buf, at) => {
     pen.buf = buf
     pen.at = at

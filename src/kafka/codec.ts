@@ -29,6 +29,8 @@ export interface Encoder<T> {
    * where the body begins. Two records of one row that differ only in front of it say the same.
    */
   readonly lastTailStart: number
+  /** Records that avsc wrote, at several times the cost, because the writer made from the schema does not take them. */
+  readonly leftToAvsc: number
 }
 
 export interface Decoder<T> {
@@ -66,22 +68,13 @@ interface Halves {
 /** Some fields of a record. */
 interface Half {
   readonly type: avsc.Type
-  /** As `avsc.Type.encode`: returns the position after it or, negative, how many bytes were missing. Throws where the value is not valid. */
-  encode(value: unknown, buf: Buffer, pos: number): number
+  /** Null: for its schema there is none, and avsc writes all. */
+  readonly write: Write | null
 }
 
 /** @param names Of types that the half may refer to. */
 function halfOf(schema: object, names: Record<string, avsc.Type>): Half {
-  const type = avsc.Type.forSchema(schema as avsc.Schema, { ...OPTIONS, registry: names })
-  const write: Write | null = writerFor(schema)
-  if (write === null) return { type, encode: (value, buf, pos) => type.encode(value, buf, pos) }
-  return {
-    type,
-    encode: (value, buf, pos) => {
-      const end = write(value, buf, pos)
-      return end >= 0 ? end : type.encode(value, buf, pos)
-    },
-  }
+  return { type: avsc.Type.forSchema(schema as avsc.Schema, { ...OPTIONS, registry: names }), write: writerFor(schema) }
 }
 
 /** By schema text. Types hold no state, and to compile them takes longer than to encode thousands of records. */
@@ -108,6 +101,7 @@ export function encoderFor<T extends object>(schemaText: string, id: number): En
   const { schema, head, tail } = halvesOf(schemaText)
   const closed = Object.entries(CLOSED[schema.name] ?? {}).map(([field, words]) => ({ field, words: new Set<unknown>(words) }))
   let tailStart = 0
+  let leftToAvsc = 0
   let slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
   let used = 0
 
@@ -120,11 +114,19 @@ export function encoderFor<T extends object>(schemaText: string, id: number): En
       buf[pos] = MAGIC
       buf.writeInt32BE(id, pos + 1)
     }
+    let start = head.write?.(value, buf, pos + FRAME_BYTES) ?? -1
+    let end = start < 0 ? -1 : (tail.write?.(value, buf, start) ?? -1)
+    if (end >= 0) {
+      tailStart = start
+      return end
+    }
     try {
-      const middle = head.encode(value, buf, pos + FRAME_BYTES)
-      const start = middle < 0 ? buf.length - middle : middle
-      const end = tail.encode(value, buf, start)
-      if (end >= 0) tailStart = start
+      const middle = head.type.encode(value, buf, pos + FRAME_BYTES)
+      start = middle < 0 ? buf.length - middle : middle
+      end = tail.type.encode(value, buf, start)
+      if (end < 0) return end
+      tailStart = start
+      leftToAvsc++
       return end
     } catch {
       // What avsc says holds the value, which may be what somebody wrote.
@@ -159,6 +161,9 @@ export function encoderFor<T extends object>(schemaText: string, id: number): En
     },
     get lastTailStart() {
       return tailStart
+    },
+    get leftToAvsc() {
+      return leftToAvsc
     },
   }
 }

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { Random } from '../../src/sim/index.ts'
 import { type Write, writerFor } from '../../src/kafka/avro-writer.ts'
 import { encoderFor } from '../../src/kafka/codec.ts'
+import { event, message, rowContext, session } from '../../src/source/index.ts'
 
 type Schema = string | readonly Schema[] | Named
 interface Named {
@@ -80,9 +81,11 @@ describe.each(schemas)('$file', ({ text }) => {
   const type = typeOf(schema)
 
   test('values of all kinds become the bytes that avsc writes', () => {
+    const encoder = encoderFor<object>(JSON.stringify({ ...schema, name: 'Any' }), 7)
     let fast = 0
     for (let seed = 0; seed < 300; seed++) {
-      const value = valueOf(schema, new Random(seed, 0, 0), new Map())
+      const value = valueOf(schema, new Random(seed, 0, 0), new Map()) as object
+      encoder.encode(value)
       const bytes = written(write, value)
       if (bytes === null) continue
       fast++
@@ -90,6 +93,7 @@ describe.each(schemas)('$file', ({ text }) => {
     }
     // Longs beyond 2^51 are avsc's; what stays is most.
     expect(fast).toBeGreaterThan(30)
+    expect(300 - encoder.leftToAvsc).toBeGreaterThan(30)
   })
 
   test('what avsc refuses is refused, and what it takes becomes its bytes, whatever is wrong with a value', () => {
@@ -224,7 +228,29 @@ test('a record whose defaults are left out is written as before', () => {
   })
   const { c, ...bare } = { a: 'x', c: true }
   const encoder = encoderFor<object>(text, 1)
-  expect(encoder.encode(bare)).toEqual(encoder.encode({ ...bare, b: null, c }))
+  const whole = encoder.encode({ ...bare, b: null, c })
+  expect(encoder.leftToAvsc).toBe(0)
+  expect(encoder.encode(bare)).toEqual(whole)
+  expect(encoder.leftToAvsc).toBe(1)
+})
+
+test('what connectors build is written without avsc, but where a buffer ends', () => {
+  const scope = { name: 'main', botId: null }
+  const source = { vendor: 'v', account: 'a', connector: 'c', config: {}, scope }
+  const ctx = rowContext({ ...source, observedAtMs: Date.UTC(2026, 10, 30), lookbackMs: 0 })
+  const of = ctx.session({ botId: 'bot', sessionId: '会話 1', channel: 'webchat', language: 'es' })
+  const atMs = ctx.observedAtMs - 60_000
+  const drafts = [
+    session(of, { startedAt: atMs, tags: [{ name: 'vip' }], satisfaction: 4.5, variables: { a: 1 }, topics: ['refund'] }),
+    message(of, { messageId: '1', sentAt: atMs, text: 'Grüße 😀', attachments: [{ kind: 'image', url: 'https://a.example/b' }] }),
+    event(of, { eventId: '1', occurredAt: atMs, type: 'agent_transferred', attributes: { reason: 'asked for' } }),
+  ]
+  for (const { kind, record } of drafts) {
+    const encoder = encoderFor<object>(readFileSync(new URL(`../../schemas/${kind}.avsc`, import.meta.url), 'utf8'), 1)
+    // The slab ends in the middle of some of them.
+    for (let n = 0; n < 3000; n++) encoder.encode(record)
+    expect(encoder.leftToAvsc, kind).toBeLessThan(10)
+  }
 })
 
 test('a buffer that ends anywhere in the record is left to avsc, and nothing behind it is written', () => {
@@ -247,5 +273,7 @@ test.each<[string, Schema]>([
   expect(writerFor(one(type))).toBeNull()
   const text = JSON.stringify({ ...one(type), fields: [{ name: 'f', type }] })
   const value = { f: type === 'float' ? 0.5 : typeof type === 'object' && 'fields' in type ? { next: null } : 'A' }
-  expect(encoderFor<object>(text, 1).encode(value).subarray(5)).toEqual(typeOf(JSON.parse(text) as object).toBuffer(value))
+  const encoder = encoderFor<object>(text, 1)
+  expect(encoder.encode(value).subarray(5)).toEqual(typeOf(JSON.parse(text) as object).toBuffer(value))
+  expect(encoder.leftToAvsc).toBe(1)
 })

@@ -52,7 +52,7 @@ const to: Outputs = {
   lookbackMs: HOUR_MS,
   tolerant: true,
 }
-const piece = { lane: 'live', window: { fromMs, untilMs: fromMs + HOUR_MS } } as Piece
+const piece: Piece = { lane: 'live', window: { fromMs, untilMs: fromMs + HOUR_MS }, resume: null, forgotten: false }
 const stream = connector.streams['sessions'] as Stream
 const noCalls = () => Promise.reject(new Error('nothing is asked here'))
 const path: RowPath = {

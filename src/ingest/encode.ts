@@ -268,7 +268,6 @@ export class Batch {
     let events = 0
     const shown = this.transfers.length
     let now: Known
-    const rowKey = versions.rowKey(rememberedId)
 
     try {
       for (const draft of drafts) {
@@ -345,7 +344,7 @@ export class Batch {
         // Asked for by id are rows.
         open: open && rememberedId === row.id,
       }
-      now = this.#spread(rowKey, now, known, observedAtMs)
+      now = this.#spread(rememberedId, now, known, versions, observedAtMs)
     } catch (thrown) {
       this.transfers.length = shown
       this.reject(unmappable(row.raw, row.id, 'encode', thrown, row.fingerprint), piece, versions, cursor())
@@ -358,7 +357,7 @@ export class Batch {
     this.messages += messages
     this.events += events
     versions.set(rememberedId, now)
-    this.#remember(rememberedId, now, known, versions, rowKey)
+    this.#remember(rememberedId, now, known, versions)
     if (rememberedId !== row.id) this.#rememberView(row.id, { ...now, open }, piece, versions)
     for (const reject of tooLarge) this.reject(reject, piece, versions, cursor())
     return true
@@ -383,9 +382,9 @@ export class Batch {
   }
 
   /** The row with its items spread over as many records as they need. @throws FlowError ROW_UNMAPPABLE where even its head is too large */
-  #spread(rowKey: string, now: Known, before: Known | undefined, nowMs: number): Known {
+  #spread(rowId: string, now: Known, before: Known | undefined, versions: Versions, nowMs: number): Known {
     const room = this.#roomOf(this.#to.names.versions)
-    const keyBytes = Buffer.byteLength(rowKey)
+    const keyBytes = Buffer.byteLength(versions.rowKey(rowId))
     const parts = spread(now, before, room, keyBytes, nowMs)
     const spreadOut = parts === null ? now : { ...now, parts }
     const bytes = knownBytes(spreadOut) + keyBytes
@@ -405,11 +404,10 @@ export class Batch {
     this.#remember(rowId, view, before, versions)
   }
 
-  /** @param rowKey As `versions.rowKey` writes it, which is much work where ids are sealed. */
-  #remember(rowId: string, now: Known, before: Known | undefined, versions: Versions, rowKey = versions.rowKey(rowId)): void {
+  #remember(rowId: string, now: Known, before: Known | undefined, versions: Versions): void {
     const topic = this.#to.names.versions
     this.#add(topic, this.#versionsPartition, {
-      key: this.#slab.text(rowKey),
+      key: this.#slab.text(versions.rowKey(rowId)),
       value: this.#slab.take(knownBytes(now), (buffer, at) => writeKnown(now, buffer, at)),
     })
     if (now.parts === null && (before?.parts ?? null) === null) return

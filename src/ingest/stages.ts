@@ -101,15 +101,15 @@ export function stagesOf(parts: StageParts): Stages {
   }
 
   function isNew({ piece, observedAtMs }: Step, row: Row): boolean {
-    const known = versions.saw(row.id, observedAtMs, stream.timeOf?.(row.row as never) ?? null)
-    if (known?.fingerprint === row.fingerprint) {
+    versions.saw(row.id, observedAtMs, stream.timeOf?.(row.row as never) ?? null)
+    if (versions.isUnchanged(row.id, row.fingerprint)) {
       const batch = batchFor(piece)
       batch.passOver(row.id, piece, versions)
       if (piece.followed) remember(batch, row.id)
       return false
     }
     // A followed row that is no longer remembered was given up meanwhile: it is no new one.
-    return !piece.followed || known !== undefined
+    return !piece.followed || versions.get(row.id) !== undefined
   }
 
   /** One log line for all of them; none for what was rejected before. */

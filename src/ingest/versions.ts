@@ -135,12 +135,10 @@ export class Versions {
     return ids
   }
 
-  /** The row was read, changed or not. Known to this process only. @param timeMs The vendor's time of it, where the stream tells it. @returns the row as it was last published */
-  saw(rowId: string, readMs: number, timeMs: number | null): Known | undefined {
-    const known = this.#rows.get(rowId)
+  /** The row was read, changed or not. Known to this process only. @param timeMs The vendor's time of it, where the stream tells it. */
+  saw(rowId: string, readMs: number, timeMs: number | null): void {
     if (timeMs !== null) this.#timeMs.set(rowId, timeMs)
-    if (known?.open) this.#readMs.set(rowId, readMs)
-    return known
+    if (this.#rows.get(rowId)?.open) this.#readMs.set(rowId, readMs)
   }
 
   /** The vendor's time of the row, as it was read last; undefined: not since this process began, or the stream does not tell it. */
@@ -302,7 +300,7 @@ const REWRITE_MS = 3 * 86_400_000
 /** How the items of a row that is `now` are spread over records, given the bytes that key and value of a record may take. */
 export function spread(now: Known, before: Known | undefined, mostBytes: number, keyBytes: number, nowMs: number): Parts | null {
   const items = now.items.length / ITEM_BYTES
-  const own = knownBytes(now.parts === null ? now : { ...now, parts: null })
+  const own = knownBytes({ ...now, parts: null })
   if (items <= ITEMS_PER_PART && own + keyBytes <= mostBytes) return null
   const most = Math.min(ITEMS_PER_PART, Math.max(1, Math.floor((mostBytes - keyBytes - PART_KEY_BYTES) / ITEM_BYTES)))
   const standing = before?.parts ?? null

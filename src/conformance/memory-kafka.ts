@@ -3,16 +3,27 @@ import type { Chunk, Kafka, PartitionBatch, ReadRecord, WriteRecord, Writer, Wri
 
 type Outcome = 'open' | 'committed' | 'aborted'
 
+/** Of a partition, by offset. A commit marker has no record. */
 interface Entry {
-  readonly record: WriteRecord | null
+  readonly record: ReadRecord | null
   readonly timestamp: number
   readonly transaction: { outcome: Outcome }
+}
+
+interface Log {
+  readonly entries: Entry[]
+  /** Every transaction with an entry below this offset has ended. May lag behind: see `stableOf`. */
+  stable: number
+  /** The newest committed record of each key below `stable`. */
+  readonly newest: Map<string, ReadRecord>
 }
 
 /** The part of Kafka that ingest needs, in memory: transactions that land whole or not at all, fencing by id, readers that see committed records only. */
 export interface MemoryKafka extends Pick<Kafka, 'openWriter' | 'readToEnd' | 'readRange' | 'offsetsAt' | 'watermarks' | 'tail'> {
   /** Committed records in offset order, of all partitions of the topic. */
   committed(topic: string): (ReadRecord & { partition: number })[]
+  /** What compaction would keep of the topic: the newest committed record of each key, in the order in which the keys came. Keys are taken as text. */
+  newest(topic: string): ReadonlyMap<string, ReadRecord>
   /** How the next commits end; afterwards they succeed. `lost`: committed, but the answer never came. `aborted`: the broker gave it up. */
   nextCommits(...outcomes: ('lost' | 'aborted' | 'ok')[]): void
   readonly transactions: number
@@ -20,7 +31,7 @@ export interface MemoryKafka extends Pick<Kafka, 'openWriter' | 'readToEnd' | 'r
 
 /** @param now The time that records are written at, epoch milliseconds. */
 export function memoryKafka(now: () => number = () => 0): MemoryKafka {
-  const logs = new Map<string, Entry[]>()
+  const logs = new Map<string, Map<number, Log>>()
   const owners = new Map<string, { epoch: number; open: { outcome: Outcome } | null }>()
   const outcomes: ('lost' | 'aborted' | 'ok')[] = []
   let transactions = 0
@@ -31,18 +42,27 @@ export function memoryKafka(now: () => number = () => 0): MemoryKafka {
     for (const each of wake) each()
   }
 
-  const logOf = (topic: string, partition: number) => {
-    const key = `${topic}/${partition}`
-    let log = logs.get(key)
-    if (!log) logs.set(key, (log = []))
+  const logOf = (topic: string, partition: number): Log => {
+    let partitions = logs.get(topic)
+    if (!partitions) logs.set(topic, (partitions = new Map()))
+    let log = partitions.get(partition)
+    if (!log) partitions.set(partition, (log = { entries: [], stable: 0, newest: new Map() }))
     return log
   }
-  const readable = (log: Entry[]): ReadRecord[] =>
-    log.flatMap(({ record, timestamp, transaction }, offset) =>
-      record && transaction.outcome === 'committed'
-        ? [{ offset, timestamp, key: record.key, value: record.value, headers: buffersOf(record.headers) }]
-        : [],
-    )
+  /** The last stable offset: of the first entry whose transaction is open, else the end. */
+  const stableOf = (log: Log): number => {
+    for (let entry = log.entries[log.stable]; entry && entry.transaction.outcome !== 'open'; entry = log.entries[++log.stable])
+      if (isCommitted(entry)) log.newest.set(String(entry.record.key), entry.record)
+    return log.stable
+  }
+  const readable = ({ entries }: Log, from = 0, until = entries.length): ReadRecord[] => {
+    const records: ReadRecord[] = []
+    for (let offset = from; offset < until; offset++) {
+      const entry = entries[offset]
+      if (entry && isCommitted(entry)) records.push(entry.record)
+    }
+    return records
+  }
 
   function openWriter({ transactionalId }: { transactionalId: string }): Writer {
     let epoch = -1
@@ -70,10 +90,13 @@ export function memoryKafka(now: () => number = () => 0): MemoryKafka {
               owner()
               const written: WrittenRange[] = []
               for (const { topic, partition, records } of batches) {
-                const log = logOf(topic, partition)
-                const firstOffset = log.length
-                for (const record of records) log.push({ record: copyOf(record), timestamp: now(), transaction })
-                written.push({ topic, partition, firstOffset, lastOffset: log.length - 1 })
+                const { entries } = logOf(topic, partition)
+                const firstOffset = entries.length
+                for (const record of records) {
+                  const timestamp = now()
+                  entries.push({ record: asRead(record, entries.length, timestamp), timestamp, transaction })
+                }
+                written.push({ topic, partition, firstOffset, lastOffset: entries.length - 1 })
                 expectRoom(records)
               }
               return written
@@ -87,8 +110,8 @@ export function memoryKafka(now: () => number = () => 0): MemoryKafka {
             throw new FlowError('KAFKA_ABORTED', { transactionalId })
           }
           // A commit marker takes an offset too.
-          for (const log of logs.values())
-            if (log.at(-1)?.transaction === transaction) log.push({ record: null, timestamp: now(), transaction })
+          for (const { entries } of [...logs.values()].flatMap(partitions => [...partitions.values()]))
+            if (entries.at(-1)?.transaction === transaction) entries.push({ record: null, timestamp: now(), transaction })
           transactions++
           ended(transaction, 'committed')
           if (outcome === 'lost') {
@@ -115,16 +138,9 @@ export function memoryKafka(now: () => number = () => 0): MemoryKafka {
   /** What can be read of the partition: up to the first open transaction. */
   function chunkFrom(topic: string, partition: number, offset: number): Chunk | null {
     const log = logOf(topic, partition)
-    const open = log.findIndex(({ transaction }) => transaction.outcome === 'open')
-    const next = open < 0 ? log.length : open
+    const next = stableOf(log)
     if (next <= offset) return null
-    return {
-      topic,
-      partition,
-      records: readable(log.slice(0, next)).filter(record => record.offset >= offset),
-      next,
-      high: log.length,
-    }
+    return { topic, partition, records: readable(log, offset, next), next, high: log.entries.length }
   }
 
   async function* tail(
@@ -155,8 +171,9 @@ export function memoryKafka(now: () => number = () => 0): MemoryKafka {
     tail,
     async readToEnd({ topic, partition, from = 0 }, onRecord) {
       const log = logOf(topic, partition)
-      for (const record of readable(log)) if (record.offset >= from) onRecord(record)
-      return log.length
+      const { length } = log.entries
+      for (const record of readable(log, from)) onRecord(record)
+      return length
     },
     async readRange({ topic, partition, from, until }, onRecord, signal) {
       if (signal?.aborted === true) throw new FlowError('STOPPED', { topic, partition })
@@ -166,18 +183,22 @@ export function memoryKafka(now: () => number = () => 0): MemoryKafka {
     },
     offsetsAt: async (places, timeMs) =>
       places.map(({ topic, partition }) => {
-        const offset = logOf(topic, partition).findIndex(({ timestamp }) => timestamp >= timeMs)
+        const offset = logOf(topic, partition).entries.findIndex(({ timestamp }) => timestamp >= timeMs)
         return { topic, partition, offset: offset < 0 ? null : offset }
       }),
     watermarks: async places =>
-      places.map(({ topic, partition }) => ({ topic, partition, low: 0, high: logOf(topic, partition).length })),
+      places.map(({ topic, partition }) => ({ topic, partition, low: 0, high: logOf(topic, partition).entries.length })),
     committed: topic =>
-      [...logs].flatMap(([key, log]) => {
-        const slash = key.lastIndexOf('/')
-        return key.slice(0, slash) === topic
-          ? readable(log).map(record => ({ ...record, partition: Number(key.slice(slash + 1)) }))
-          : []
-      }),
+      [...(logs.get(topic) ?? [])].flatMap(([partition, log]) => readable(log).map(record => ({ ...record, partition }))),
+    newest: topic => {
+      const newest = new Map<string, ReadRecord>()
+      for (const log of logs.get(topic)?.values() ?? []) {
+        const stable = stableOf(log)
+        for (const [key, record] of log.newest) newest.set(key, record)
+        for (const record of readable(log, stable)) newest.set(String(record.key), record)
+      }
+      return newest
+    },
     nextCommits: (...next) => void outcomes.push(...next),
     get transactions() {
       return transactions
@@ -185,13 +206,18 @@ export function memoryKafka(now: () => number = () => 0): MemoryKafka {
   }
 }
 
-/** As the wire would: what is written later into the same memory does not change what was sent. */
-function copyOf({ key, value, headers }: WriteRecord): WriteRecord {
-  return { key: key && Buffer.from(key), value: value && Buffer.from(value), ...(headers ? { headers: { ...headers } } : {}) }
-}
+const isCommitted = (entry: Entry): entry is Entry & { record: ReadRecord } =>
+  entry.record !== null && entry.transaction.outcome === 'committed'
 
-function buffersOf(headers: Readonly<Record<string, string>> = {}): Record<string, Buffer> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, Buffer.from(value)]))
+/** As the wire would: what is written later into the same memory does not change what was sent. */
+function asRead({ key, value, headers = {} }: WriteRecord, offset: number, timestamp: number): ReadRecord {
+  return {
+    offset,
+    timestamp,
+    key: key && Buffer.from(key),
+    value: value && Buffer.from(value),
+    headers: Object.fromEntries(Object.entries(headers).map(([name, text]) => [name, Buffer.from(text)])),
+  }
 }
 
 function expectRoom(records: readonly WriteRecord[]): void {

@@ -12,7 +12,6 @@ import { partitionsOf, planSpecOf } from '../ingest/source-partition.ts'
 import { type IngestOptions, startIngest } from '../ingest/start.ts'
 import { noConnectMetrics } from '../connect-metrics.ts'
 import type { IngestMetrics } from '../ingest/stages.ts'
-import { partitionOf } from '../kafka/partition.ts'
 import type { Kafka } from '../kafka/port.ts'
 import { topicNames } from '../topics.ts'
 import type { BaseConfig } from '../source/config.ts'
@@ -226,11 +225,10 @@ export class Line {
 
   /** The newest committed cursor of each source partition that is to be read (null: none yet), and the silence after which its derived sessions end. */
   cursors(): { readonly spec: PlanSpec; readonly gapMs: number; readonly cursor: Cursor | null }[] {
-    const written = this.kafka.committed(NAMES.offsets)
+    const newest = this.kafka.newest(NAMES.offsets)
     return partitionsOf(this.#connector, this.#base, this.#bench.config).map(({ stream, streamName, scope }) => {
       const key = cursorKey({ connector: CONNECTOR, stream: streamName, scope: scope.name })
-      const place = partitionOf(key, PARTITIONS)
-      const last = written.findLast(record => record.partition === place && String(record.key) === key)
+      const last = newest.get(key)
       const cursor = last === undefined ? null : readCursor(String(last.value), this.clock.now())
       const gapMs = stream.derive?.(this.#bench.config)?.gapMs ?? 0
       return { spec: planSpecOf(this.#connector, stream, this.#base, this.#bench.config), gapMs, cursor }
@@ -239,8 +237,7 @@ export class Line {
 
   /** Where all source partitions stand, by their committed cursors. */
   place(): string {
-    const newest = new Map(this.kafka.committed(NAMES.offsets).map(({ key, value }) => [String(key), String(value)]))
-    return [...newest].join(' ')
+    return [...this.kafka.newest(NAMES.offsets)].map(([key, { value }]) => `${key} ${String(value)}`).join(' ')
   }
 
   /** Everything before `untilMs` has been read once, and sessions that are derived from it are over. */

@@ -3,11 +3,12 @@ import wolkvox from '../../connectors/wolkvox/index.ts'
 import { type Quirks, startWolkvoxSimulator, type WolkvoxOptions } from '../../connectors/wolkvox/simulator.ts'
 import { createWorld } from '../../src/sim/index.ts'
 import { parseConnectorConfig } from '../../src/source/config.ts'
-import { conformanceChecks, type Truth } from '../../src/conformance/index.ts'
+import type { Truth } from '../../src/conformance/index.ts'
 import { type Draft, FlowError, type Page, rowContext, type Stream, type Window } from '../../src/source/index.ts'
 import { halve, split } from '../../src/source/windows.ts'
 import { httpFor } from '../support/http.ts'
 import { type ScriptedVendor, type Step, scriptedVendor } from '../support/scripted-vendor.ts'
+import { conforms } from '../support/conforms.ts'
 import { subject, subjectTurns } from '../support/subjects/wolkvox.ts'
 import { truthOf } from '../support/truth/wolkvox.ts'
 
@@ -708,8 +709,6 @@ describe('a whole read of a world over a month end', () => {
 describe.each([
   ['of all reports', subject],
   ['of turns alone, whose sessions are derived', subjectTurns],
-])('conformance %s', (_, of) => {
-  test.each(conformanceChecks(of).map(check => [check.name, check] as const))('%s', async (_name, check) => {
-    await expect(check.run()).resolves.toHaveProperty('outcome')
-  })
+])('conformance %s', (_, each) => {
+  conforms(each)
 })

@@ -93,6 +93,7 @@ export async function openStores(
 
 /** What stands on a topic: the newest value of each key. */
 export function standing(kafka: MemoryKafka, topic: string): Record<string, unknown> {
-  const newest = new Map(kafka.committed(topic).map(({ key, value }) => [String(key), value]))
-  return Object.fromEntries([...newest].flatMap(([key, value]) => (value === null ? [] : [[key, JSON.parse(String(value))]])))
+  return Object.fromEntries(
+    [...kafka.newest(topic)].flatMap(([key, { value }]) => (value === null ? [] : [[key, JSON.parse(String(value))]])),
+  )
 }

@@ -6,8 +6,8 @@ import type { Boundary } from '../../src/ingest/commit.ts'
 import { type Connector, defineConnector, event, message, type Page, session } from '../../src/source/index.ts'
 import { type HandClock, handClock } from '../support/clock.ts'
 import { type MemoryKafka, memoryKafka } from '../../src/conformance/memory-kafka.ts'
-import { type Draw, draw } from './random.ts'
-import { startLife, topicsOf } from './world.ts'
+import { type Draw, draw } from '../ingest/random.ts'
+import { startLife, topicsOf } from '../ingest/world.ts'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE

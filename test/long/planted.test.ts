@@ -13,8 +13,8 @@ import { createLog, errorFields } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { type BaseConfig, parseConnectorConfig } from '../../src/source/config.ts'
 import { SUBJECT_FILES, subjectsOf } from '../support/all-subjects.ts'
-import { found, marked } from './marks.ts'
-import { plants } from './plant.ts'
+import { found, marked } from '../pii/marks.ts'
+import { plants } from '../pii/plant.ts'
 
 const KEY = 'planted-test-key-7c1d0a'
 const STANDARD = { 'pii.policy': 'standard', 'pii.key': KEY }

@@ -114,13 +114,13 @@ export function encoderFor<T extends object>(schemaText: string, id: number): En
       buf[pos] = MAGIC
       buf.writeInt32BE(id, pos + 1)
     }
-    let start = head.write?.(value, buf, pos + FRAME_BYTES) ?? -1
-    let end = start < 0 ? -1 : (tail.write?.(value, buf, start) ?? -1)
-    if (end >= 0) {
-      tailStart = start
-      return end
-    }
     try {
+      let start = head.write?.(value, buf, pos + FRAME_BYTES) ?? -1
+      let end = start < 0 ? -1 : (tail.write?.(value, buf, start) ?? -1)
+      if (end >= 0) {
+        tailStart = start
+        return end
+      }
       const middle = head.type.encode(value, buf, pos + FRAME_BYTES)
       start = middle < 0 ? buf.length - middle : middle
       end = tail.type.encode(value, buf, start)

@@ -41,7 +41,8 @@ const OPEN: Readonly<Record<string, (place: Place) => Promise<Suite>>> = {
   pages: place => openPages(place, Number(values.rows)),
 }
 const wanted = values.only.split(',')
-for (const name of wanted) if (!Object.hasOwn(OPEN, name)) throw new Error(`there is no suite ${name}, only ${Object.keys(OPEN).join(', ')}`)
+for (const name of wanted)
+  if (!Object.hasOwn(OPEN, name)) throw new Error(`there is no suite ${name}, only ${Object.keys(OPEN).join(', ')}`)
 
 const log = createLog('warn')
 const folder = mkdtempSync(join(tmpdir(), 'colloquy-bench-'))
@@ -79,9 +80,13 @@ async function stackOf(given = '') {
 /** Who goes first changes from round to round. */
 async function measure(suite: Suite, round: number): Promise<void> {
   const prefix = `bench-${process.pid}-${suite.name}-${round}`
-  const products = [{ root: ours, prefix, suffix: '' }, ...(other === null ? [] : [{ root: other, prefix: `${prefix}-other`, suffix: OTHER }])]
+  const products = [
+    { root: ours, prefix, suffix: '' },
+    ...(other === null ? [] : [{ root: other, prefix: `${prefix}-other`, suffix: OTHER }]),
+  ]
   for (const { root, prefix, suffix } of round % 2 === 0 ? products.toReversed() : products)
-    for await (const line of suite.measure(prefix, { root, profileOf: () => null })) note(suite, { ...line, what: line.what + suffix })
+    for await (const line of suite.measure(prefix, { root, profileOf: () => null }))
+      note(suite, { ...line, what: line.what + suffix })
   for await (const line of suite.raw(prefix)) note(suite, line)
 }
 
@@ -126,7 +131,11 @@ function report(): string {
       ]
       return `| ${cells.join(' | ')} |`
     })
-    const cpuOf = (what: string) => samples.get(suite)?.get(what)?.map(({ sample }) => sample.cpuUs) ?? []
+    const cpuOf = (what: string) =>
+      samples
+        .get(suite)
+        ?.get(what)
+        ?.map(({ sample }) => sample.cpuUs) ?? []
     const pairs = lines.flatMap(([what]) => {
       const others = cpuOf(what + OTHER)
       const parts = cpuOf(what).map((us, round) => us / (others[round] ?? Number.NaN))

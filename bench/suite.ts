@@ -142,9 +142,7 @@ function sumOf(metrics: readonly string[], counter: string): number {
 
 /** The one stream has read what there is. */
 function isLive(metrics: readonly string[]): boolean {
-  return metrics.some(
-    line => line.startsWith('colloquy_stream_state{') && line.includes('state="live"') && line.endsWith(' 1'),
-  )
+  return metrics.some(line => line.startsWith('colloquy_stream_state{') && line.includes('state="live"') && line.endsWith(' 1'))
 }
 
 /**

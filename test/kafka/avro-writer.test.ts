@@ -42,7 +42,13 @@ function written(write: Write, value: unknown, at = 3): string | null {
 function valueOf(schema: Schema, random: Random, named: Map<string, Schema>): unknown {
   if (Array.isArray(schema)) return valueOf(random.pick(schema as readonly Schema[]), random, named)
   if (typeof schema !== 'string') {
-    const node = schema as { type: Schema; name?: string; fields?: { name: string; type: Schema }[]; items?: Schema; values?: Schema }
+    const node = schema as {
+      type: Schema
+      name?: string
+      fields?: { name: string; type: Schema }[]
+      items?: Schema
+      values?: Schema
+    }
     if (node.name !== undefined) named.set(node.name, schema)
     const each = (of: Schema = 'null') => Array.from({ length: random.pick([0, 0, 1, 2, 70]) }, () => valueOf(of, random, named))
     if (node.type === 'record')
@@ -206,7 +212,10 @@ test.each<[Schema, readonly unknown[]]>([
   ['double', ['5', null]],
   ['boolean', [0, 'true', null]],
   ['bytes', ['text', [1], new Uint8Array(2), null]],
-  [['null', 'string'], [5, undefined]],
+  [
+    ['null', 'string'],
+    [5, undefined],
+  ],
   [{ type: 'array', items: 'string' }, ['text', { length: 1 }, [5], [null], null, undefined]],
   [{ type: 'map', values: 'string' }, [['a'], 'text', { a: 5 }, null, undefined]],
   [{ type: 'record', name: 'In', fields: [{ name: 'g', type: 'string' }] }, [{}, 'text', null]],

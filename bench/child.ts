@@ -9,8 +9,8 @@ export interface Child {
   readonly port: Promise<number>
   readonly ended: Promise<unknown>
   lastLine(): string
-  /** The next message that it sends when it is sent one. */
-  ask<T>(): Promise<T>
+  /** The next message that it sends when it is sent this one. */
+  ask<T>(question?: object | string): Promise<T>
 }
 
 export function startChild(first: string, rest: readonly string[]): Child {
@@ -37,10 +37,10 @@ export function startChild(first: string, rest: readonly string[]): Child {
       child.once('exit', resolve)
     }),
     lastLine: () => last,
-    ask: <T>() =>
+    ask: <T>(question: object | string = 'tell') =>
       new Promise<T>(resolve => {
         child.once('message', told => resolve(told as T))
-        child.send('tell')
+        child.send(question)
       }),
   }
 }

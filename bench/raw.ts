@@ -2,17 +2,17 @@
  * A child of the benchmark: sends bytes that are encoded already, in transactions of a given size, through kafkajs as it is (`plain`) or through our
  * writer (`edge`). What no pipeline on this client can be faster than. Prints CPU and records.
  *
- * Usage: raw.ts plain|edge BROKERS SOURCE_PREFIX TARGET_TOPIC RECORDS PER_TRANSACTION
+ * Usage: raw.ts plain|edge BROKERS SOURCE_PREFIX TARGET_TOPIC RECORDS PER_TRANSACTION PARTITIONS
  */
 import { createRequire } from 'node:module'
 import type * as kafkajs from 'kafkajs'
 import { silentLog } from '../src/log.ts'
 import type { PartitionBatch, WriteRecord } from '../src/kafka/port.ts'
 
-const [kind = '', brokers = '', sourcePrefix = '', target = '', total = '', per = ''] = process.argv.slice(2)
+const [kind = '', brokers = '', sourcePrefix = '', target = '', total = '', per = '', count = ''] = process.argv.slice(2)
 const wanted = Number(total)
 const perTransaction = Number(per)
-const partitions = 6
+const partitions = Number(count)
 /** Records of one request: more do not fit into a batch that the broker takes. */
 const PER_SEND = 1000
 

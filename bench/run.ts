@@ -1,153 +1,157 @@
 /**
- * `npm run bench [-- --sessions N --rounds N]`: what a record costs, from the simulator's page to the committed transaction (ingest), from topic to
- * series (aggregate), and at the raw limit: the same bytes, encoded already, in transactions of the same size, through kafkajs as it is and through
- * our writer. Each in a process of its own, whose CPU is read from outside (Linux), interleaved, all in one run. Prints a block for `results.md`.
+ * `npm run bench [-- --sessions N --rows N --rounds N --only messages,pages --profile --against DIR]`: what a record costs, from the vendor's page to the committed transaction
+ * (ingest), from topic to series (aggregate), and at the raw limit: the same bytes, encoded already, in transactions of about the same size, through kafkajs as it
+ * is and through our writer. Each in a process of its own, whose CPU is read from outside (Linux), interleaved, all in one run. Prints a block for `results.md`.
+ *
+ * `--sessions`: conversations of the suite `messages`; `--rows`: rows of the suite `pages`. `--profile` begins with a round that is not counted, takes CPU
+ * profiles of the product's processes in it and prints where their time went; `--rounds 0` leaves it at that. `--against` measures another checkout of the
+ * repository by turns with this one, which shows what a change gave. A stack that runs already is taken from `COLLOQUY_STACK` (the line that `npm run stack` prints).
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { loadavg, tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
-import { createLog } from '../src/log.ts'
 import { connectKafka } from '../src/kafka/client.ts'
+import { createLog } from '../src/log.ts'
 import { startStack } from '../src/stack/stack.ts'
-import { cpuUsOf, peakKiBOf, startChild } from './child.ts'
-import { dateAndCommit, machine, spread } from './report.ts'
+import { openMessages } from './messages.ts'
+import { openPages } from './pages.ts'
+import { type CpuProfile, profileText } from './profile.ts'
+import { dateAndCommit, figure, machine, spread } from './report.ts'
+import { type Line, type Place, RAW_KAFKAJS, type Suite } from './suite.ts'
 
 const { values } = parseArgs({
-  options: { sessions: { type: 'string', default: '20000' }, rounds: { type: 'string', default: '3' } },
+  options: {
+    sessions: { type: 'string', default: '20000' },
+    rows: { type: 'string', default: '300000' },
+    rounds: { type: 'string', default: '5' },
+    only: { type: 'string', default: 'messages,pages' },
+    profile: { type: 'boolean', default: false },
+    against: { type: 'string' },
+  },
 })
-const sessions = Number(values.sessions)
+/** Root of this checkout, and of the one that it is compared with. */
+const ours = new URL('..', import.meta.url)
+const other = values.against === undefined ? null : pathToFileURL(join(resolve(values.against), '/'))
+const OTHER = ', the other checkout'
 const rounds = Number(values.rounds)
-const here = (file: string) => fileURLToPath(new URL(file, import.meta.url))
-const folder = mkdtempSync(join(tmpdir(), 'colloquy-bench-'))
+const OPEN: Readonly<Record<string, (place: Place) => Promise<Suite>>> = {
+  messages: place => openMessages(place, Number(values.sessions)),
+  pages: place => openPages(place, Number(values.rows)),
+}
+const wanted = values.only.split(',')
+for (const name of wanted)
+  if (!Object.hasOwn(OPEN, name)) throw new Error(`there is no suite ${name}, only ${Object.keys(OPEN).join(', ')}`)
+
 const log = createLog('warn')
-const PER_TRANSACTION = 5000
-
-interface Sample {
-  readonly cpuUsPerRecord: number
-  readonly recordsPerSecond: number
-  readonly peakMiB: number
+const folder = mkdtempSync(join(tmpdir(), 'colloquy-bench-'))
+const profiles = values.profile ? mkdtempSync(join(tmpdir(), 'colloquy-profiles-')) : null
+const stack = await stackOf(process.env['COLLOQUY_STACK'])
+const kafka = connectKafka({ brokers: [stack.brokers], clientId: 'bench', log })
+const suites: Suite[] = []
+const samples = new Map<Suite, Map<string, Line[]>>()
+const loads = [loadavg()[0] as number]
+try {
+  for (const name of wanted) suites.push(await (OPEN[name] as (typeof OPEN)[string])({ ...stack, kafka, folder }))
+  if (profiles !== null) for (const suite of suites) await profile(suite, profiles)
+  for (let round = 1; round <= rounds; round++) {
+    for (const suite of suites) await measure(suite, round)
+    loads.push(loadavg()[0] as number)
+  }
+} finally {
+  for (const suite of suites) suite.stop()
+  await kafka.close()
+  await stack.stop()
+  rmSync(folder, { recursive: true, force: true })
 }
-const samples = new Map<string, Sample[]>()
-const note = (name: string, sample: Sample) => {
-  samples.set(name, [...(samples.get(name) ?? []), sample])
-  process.stderr.write(
-    `${name}: ${sample.cpuUsPerRecord.toFixed(2)} us CPU a record, ${Math.round(sample.recordsPerSecond)} records/s\n`,
-  )
-}
-
-const stack = await startStack({ profile: 'demo', log, env: process.env })
-const vendor = startChild(here('vendor.ts'), [String(sessions)])
-const world = JSON.parse(await vendor.firstLine()) as {
-  config: Record<string, string>
-  fromMs: number
-  records: number
-  messages: number
-  sessions: number
-}
-process.stderr.write(`${world.records} records (${world.messages} messages) of ${world.sessions} sessions\n`)
-
-for (let round = 0; round < rounds; round++) {
-  const prefix = `bench${round}`
-  const config = join(folder, `${prefix}.yaml`)
-  writeFileSync(config, JSON.stringify(configOf(prefix)))
-  note('ingest: page to commit', await measureRole('worker', config, 'colloquy_ingest_records_total'))
-  note('aggregate: topic to series', await measureRole('aggregator', config, 'colloquy_aggregate_records_total'))
-  for (const kind of ['plain', 'edge'] as const)
-    note(kind === 'plain' ? 'raw: kafkajs as it is' : 'raw: through our writer', await measureRaw(kind, prefix))
-}
-
-vendor.process.kill('SIGKILL')
-await stack.stop()
-rmSync(folder, { recursive: true, force: true })
-process.stdout.write(report())
+if (rounds > 0) process.stdout.write(report())
 process.exit(0)
 
-function configOf(prefix: string): object {
-  return {
-    kafka: { brokers: [stack.brokers] },
-    registry: { url: stack.registry },
-    topics: { prefix, partitions: 6 },
-    http: { port: 0 },
-    log: { level: 'info' },
-    connectors: {
-      bench: {
-        'connector.class': 'botmaker',
-        ...world.config,
-        'start.at': new Date(world.fromMs).toISOString(),
-        'quota.per.second': 0,
-        'quota.concurrency': 0,
-        // One look at the live edge and none back: what is measured is the backfill.
-        'poll.interval.ms': 600_000,
-        'lookback.interval.ms': 3_600_000,
-      },
-    },
+async function stackOf(given = '') {
+  if (given === '') {
+    const own = await startStack({ profile: 'demo', log, env: process.env })
+    return { brokers: own.brokers, registry: own.registry, kafkaVersion: own.info.kafkaVersion, stop: () => own.stop() }
   }
+  const { brokers, registry } = JSON.parse(given) as { brokers: string; registry: string }
+  return { brokers, registry, kafkaVersion: 'as it was there', stop: async () => {} }
 }
 
-/** Runs one role until the counter stands at the number of records; CPU from the first tenth to the last record. */
-async function measureRole(role: string, config: string, counter: string): Promise<Sample> {
-  const child = startChild('--max-semi-space-size=8', [here('../src/main.ts'), 'run', '--config', config, '--roles', role])
-  const port = await child.port
-  const count = async () => {
-    const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
-    return text
-      .split('\n')
-      .filter(line => line.startsWith(`${counter}{`))
-      .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
-  }
-  let began: { records: number; cpuUs: number; wall: number } | undefined
-  let peakKiB = 0
-  for (;;) {
-    const records = await count()
-    const { pid = 0 } = child.process
-    const now = { records, cpuUs: cpuUsOf(pid), wall: performance.now() }
-    peakKiB = Math.max(peakKiB, peakKiBOf(pid))
-    if (began === undefined && records >= world.records / 10) began = now
-    if (records >= world.records) {
-      child.process.kill('SIGTERM')
-      await child.ended
-      if (began === undefined || began.records === records) throw new Error('too few records to measure')
-      return {
-        cpuUsPerRecord: (now.cpuUs - began.cpuUs) / (records - began.records),
-        recordsPerSecond: (records - began.records) / ((now.wall - began.wall) / 1000),
-        peakMiB: peakKiB / 1024,
-      }
-    }
-    if (child.process.exitCode !== null) throw new Error(`${role} ended by itself: ${child.lastLine()}`)
-    await new Promise(resolve => {
-      setTimeout(resolve, 250)
-    })
-  }
+/** Who goes first changes from round to round. */
+async function measure(suite: Suite, round: number): Promise<void> {
+  const prefix = `bench-${process.pid}-${suite.name}-${round}`
+  const products = [
+    { root: ours, prefix, suffix: '' },
+    ...(other === null ? [] : [{ root: other, prefix: `${prefix}-other`, suffix: OTHER }]),
+  ]
+  for (const { root, prefix, suffix } of round % 2 === 0 ? products.toReversed() : products)
+    for await (const line of suite.measure(prefix, { root, profileOf: () => null }))
+      note(suite, { ...line, what: line.what + suffix })
+  for await (const line of suite.raw(prefix)) note(suite, line)
 }
 
-async function measureRaw(kind: 'plain' | 'edge', prefix: string): Promise<Sample> {
-  const target = `${prefix}-raw-${kind}`
-  const kafka = connectKafka({ brokers: [stack.brokers], clientId: 'bench', log })
-  await kafka.ensureTopics([{ topic: target, partitions: 6, replicationFactor: null, config: {} }], { create: true })
-  await kafka.close()
-  const child = startChild(here('raw.ts'), [kind, stack.brokers, prefix, target, String(world.records), String(PER_TRANSACTION)])
-  const { records, cpuUs, wallMs } = JSON.parse(await child.firstLine()) as { records: number; cpuUs: number; wallMs: number }
-  await child.ended
-  return { cpuUsPerRecord: cpuUs / records, recordsPerSecond: records / (wallMs / 1000), peakMiB: Number.NaN }
+function note(suite: Suite, line: Line): void {
+  const lines = samples.get(suite) ?? new Map<string, Line[]>()
+  samples.set(suite, lines.set(line.what, [...(lines.get(line.what) ?? []), line]))
+  const { cpuUs, perSecond } = line.sample
+  process.stderr.write(`${suite.name}, ${line.what}: ${cpuUs.toFixed(2)} us CPU each, ${Math.round(perSecond)} a second\n`)
+}
+
+async function profile(suite: Suite, into: string): Promise<void> {
+  const fileOf = (what: string) => join(into, `${suite.name}-${what.replaceAll(/[^a-z]+/gi, '-')}.cpuprofile`)
+  const asked = new Set<string>()
+  const profileOf = (what: string) => {
+    asked.add(what)
+    return fileOf(what)
+  }
+  for await (const { what } of suite.measure(`bench-${process.pid}-${suite.name}-profiled`, { root: ours, profileOf })) {
+    if (!asked.has(what)) continue
+    const taken = JSON.parse(readFileSync(fileOf(what), 'utf8')) as CpuProfile
+    process.stdout.write(`${profileText(`${suite.name}, ${what}`, fileOf(what), taken)}\n`)
+  }
 }
 
 function report(): string {
-  const rows = [...samples].map(([name, list]) => {
-    const cpuUs = list.map(sample => sample.cpuUsPerRecord)
-    const perCpuSecond = cpuUs.map(us => 1e6 / us)
-    const peaks = list.map(sample => sample.peakMiB).filter(peak => !Number.isNaN(peak))
-    return `| ${name} | ${spread(cpuUs, 2)} | ${spread(perCpuSecond)} | ${spread(list.map(sample => sample.recordsPerSecond))} | ${spread(peaks)} |`
+  const tables = suites.map(suite => {
+    const lines = [...(samples.get(suite) ?? [])]
+    const plain = samples.get(suite)?.get(RAW_KAFKAJS) ?? []
+    const rows = lines.map(([what, of]) => {
+      const cpuUs = of.map(({ sample }) => sample.cpuUs)
+      const parts = cpuUs.map((us, round) => us / (plain[round]?.sample.cpuUs ?? Number.NaN))
+      const [{ count, bytes }] = of as [Line]
+      const cells = [
+        what,
+        figure(count),
+        figure(bytes),
+        spread(cpuUs, 2),
+        spread(cpuUs.map(us => 1e6 / us)),
+        spread(of.map(({ sample }) => sample.perSecond)),
+        spread(of.flatMap(({ sample }) => sample.peakMiB ?? [])),
+        what === RAW_KAFKAJS ? '' : spread(parts, 2),
+      ]
+      return `| ${cells.join(' | ')} |`
+    })
+    const cpuOf = (what: string) =>
+      samples
+        .get(suite)
+        ?.get(what)
+        ?.map(({ sample }) => sample.cpuUs) ?? []
+    const pairs = lines.flatMap(([what]) => {
+      const others = cpuOf(what + OTHER)
+      const parts = cpuOf(what).map((us, round) => us / (others[round] ?? Number.NaN))
+      return others.length === 0 ? [] : [`${what} ${spread(parts, 2)}`]
+    })
+    return `${suite.about()}
+
+| What | Count a round | Bytes each | CPU µs each | Count a CPU second | Count a second | Peak MiB | CPU, as a part of kafkajs in the same round |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+${rows.join('\n')}
+${pairs.length === 0 ? '' : `\nCPU as a part of the other checkout's in the same round: ${pairs.join('; ')}.\n`}`
   })
   return `
 ## ${dateAndCommit()}
 
-${machine(stack.info.kafkaVersion)}; ${rounds} rounds, interleaved;
-${world.records} records (${world.messages} messages) of ${world.sessions} sessions a round, the first tenth not counted. Median (least to most).
+${machine(stack.kafkaVersion)}; load ${spread(loads, 1)}; ${rounds} rounds, interleaved; the first tenth of each count is not measured. Median (least to most).
 
-| What | CPU µs a record | Records a CPU second | Records a second | Peak MiB |
-| --- | --- | --- | --- | --- |
-${rows.join('\n')}
-`
+${tables.join('\n')}`
 }

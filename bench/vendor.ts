@@ -1,4 +1,4 @@
-/** A child of the benchmark: Botmaker's simulator over a long history, without rate limits. Prints its config and what there is to read. */
+/** A child of the benchmark: Botmaker's simulator over a long history, without rate limits. Prints its config and what there is to read; asked, tells what it has served. */
 import { startBotmakerSimulator, toldAs } from '../connectors/botmaker/simulator.ts'
 import { createWorld } from '../src/sim/index.ts'
 
@@ -19,4 +19,5 @@ for (let index = 0; index < view.count; index++) {
   records += 1 + conversation.messages.length + conversation.events.filter(event => toldAs(event) !== null).length
 }
 process.stdout.write(`${JSON.stringify({ config: vendor.config, fromMs, untilMs, sessions: view.count, messages, records })}\n`)
+process.on('message', () => process.send?.(vendor.stats()))
 process.on('disconnect', () => process.exit(0))

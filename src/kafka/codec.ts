@@ -4,6 +4,7 @@
 import avsc from 'avsc'
 import { FlowError } from '../errors.ts'
 import { ALERT_STATES, CHANNELS, CONTAINMENTS, EVENT_TYPES, LANES, SENDERS, SESSION_STATUSES } from '../records.ts'
+import { type Write, writerFor } from './avro-writer.ts'
 import type { Registry } from './registry.ts'
 
 const MAGIC = 0
@@ -28,6 +29,8 @@ export interface Encoder<T> {
    * where the body begins. Two records of one row that differ only in front of it say the same.
    */
   readonly lastTailStart: number
+  /** Records that avsc wrote, at several times the cost, because the writer made from the schema does not take them. */
+  readonly leftToAvsc: number
 }
 
 export interface Decoder<T> {
@@ -58,8 +61,20 @@ const CLOSED: Readonly<Record<string, Readonly<Record<string, readonly string[]>
 
 interface Halves {
   readonly schema: RecordSchema
-  readonly head: avsc.Type
-  readonly tail: avsc.Type
+  readonly head: Half
+  readonly tail: Half
+}
+
+/** Some fields of a record. */
+interface Half {
+  readonly type: avsc.Type
+  /** Null: for its schema there is none, and avsc writes all. */
+  readonly write: Write | null
+}
+
+/** @param names Of types that the half may refer to. */
+function halfOf(schema: object, names: Record<string, avsc.Type>): Half {
+  return { type: avsc.Type.forSchema(schema as avsc.Schema, { ...OPTIONS, registry: names }), write: writerFor(schema) }
 }
 
 /** By schema text. Types hold no state, and to compile them takes longer than to encode thousands of records. */
@@ -74,8 +89,8 @@ function halvesOf(schemaText: string): Halves {
   const named = {}
   const halves = {
     schema,
-    head: avsc.Type.forSchema(part(schema, 'Head', 0, splitAt), { ...OPTIONS, registry: named }),
-    tail: avsc.Type.forSchema(part(schema, 'Tail', splitAt, schema.fields.length), { ...OPTIONS, registry: named }),
+    head: halfOf(part(schema, 'Head', 0, splitAt), named),
+    tail: halfOf(part(schema, 'Tail', splitAt, schema.fields.length), named),
   }
   compiled.set(schemaText, halves)
   return halves
@@ -86,6 +101,7 @@ export function encoderFor<T extends object>(schemaText: string, id: number): En
   const { schema, head, tail } = halvesOf(schemaText)
   const closed = Object.entries(CLOSED[schema.name] ?? {}).map(([field, words]) => ({ field, words: new Set<unknown>(words) }))
   let tailStart = 0
+  let leftToAvsc = 0
   let slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
   let used = 0
 
@@ -99,10 +115,18 @@ export function encoderFor<T extends object>(schemaText: string, id: number): En
       buf.writeInt32BE(id, pos + 1)
     }
     try {
-      const middle = head.encode(value, buf, pos + FRAME_BYTES)
-      const start = middle < 0 ? buf.length - middle : middle
-      const end = tail.encode(value, buf, start)
-      if (end >= 0) tailStart = start
+      let start = head.write?.(value, buf, pos + FRAME_BYTES) ?? -1
+      let end = start < 0 ? -1 : (tail.write?.(value, buf, start) ?? -1)
+      if (end >= 0) {
+        tailStart = start
+        return end
+      }
+      const middle = head.type.encode(value, buf, pos + FRAME_BYTES)
+      start = middle < 0 ? buf.length - middle : middle
+      end = tail.type.encode(value, buf, start)
+      if (end < 0) return end
+      tailStart = start
+      leftToAvsc++
       return end
     } catch {
       // What avsc says holds the value, which may be what somebody wrote.
@@ -116,7 +140,7 @@ export function encoderFor<T extends object>(schemaText: string, id: number): En
     const errorHook = (path: string[], _any: unknown, type: avsc.Type) => {
       found ??= invalid(schema.name, path.join('.'), nameOf(type))
     }
-    for (const type of [head, tail]) if (found === null) type.isValid(value, { errorHook })
+    for (const { type } of [head, tail]) if (found === null) type.isValid(value, { errorHook })
     return found
   }
 
@@ -138,17 +162,20 @@ export function encoderFor<T extends object>(schemaText: string, id: number): En
     get lastTailStart() {
       return tailStart
     },
+    get leftToAvsc() {
+      return leftToAvsc
+    },
   }
 }
 
-function part(schema: RecordSchema, name: string, from: number, until: number): avsc.Schema {
+function part(schema: RecordSchema, name: string, from: number, until: number): object {
   const { type, namespace, fields } = schema
   return {
     type,
     name: `${schema.name}${name}`,
     ...(namespace === undefined ? {} : { namespace }),
     fields: fields.slice(from, until),
-  } as avsc.Schema
+  }
 }
 
 function invalid(record: string, field: string, wanted: string): FlowError {

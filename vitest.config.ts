@@ -8,9 +8,6 @@ const onStack = {
   fileParallelism: false,
 }
 
-/** Files that one worker runs share its modules, whose import took a sixth of the time. A secret that a test registers stays hidden in the files after it: let it be no word. */
-const withoutStack = { isolate: false }
-
 /**
  * Unit and conformance need no stack; integration starts a real Kafka and registry once for all its files. What takes too long for `npm test` is in test/long, and CI
  * runs it after that: long has a stack as well, slow needs none and runs beside it.
@@ -24,7 +21,8 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: ['test/connectors/**', 'test/integration/**', 'test/long/**'],
           testTimeout: 20_000,
-          ...withoutStack,
+          // Many small files: those of one worker share its modules, whose import took a sixth of the time. A secret that a test registers stays hidden after it: let it be no word.
+          isolate: false,
         },
       },
       {
@@ -32,7 +30,6 @@ export default defineConfig({
           name: 'conformance',
           include: ['test/connectors/**/*.test.ts', 'connectors/**/*.test.ts', 'scripts/scaffold/*.test.ts'],
           testTimeout: 120_000,
-          ...withoutStack,
         },
       },
       { test: { name: 'integration', include: ['test/integration/**/*.it.test.ts'], ...onStack } },
@@ -44,7 +41,6 @@ export default defineConfig({
           exclude: ['test/long/**/*.it.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 120_000,
-          ...withoutStack,
         },
       },
     ],

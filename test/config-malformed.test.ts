@@ -327,8 +327,12 @@ describe('a file as a whole', () => {
 test('the level of the file decides what is written, unless the environment says another', async () => {
   const quiet = put(GOOD.replace('level: info', 'level: error'))
   expect((await run(quiet)).log).toEqual([])
-  expect((await run(quiet, { COLLOQUY_LOG_LEVEL: 'info' })).log.map(({ msg }) => msg)).toEqual(['listening', 'stopped'])
-  expect((await run(put(GOOD))).log.map(({ msg }) => msg)).toEqual(['listening', 'stopped'])
+  expect((await run(quiet, { COLLOQUY_LOG_LEVEL: 'info' })).log.map(({ msg }) => msg)).toEqual([
+    'starting',
+    'listening',
+    'stopped',
+  ])
+  expect((await run(put(GOOD))).log.map(({ msg }) => msg)).toEqual(['starting', 'listening', 'stopped'])
 })
 
 test('all faults are listed at once, also beside a key that stands twice', async () => {

@@ -2,13 +2,13 @@ import { expect, inject, test } from 'vitest'
 import { report } from '../kill/report.ts'
 import { runRounds } from '../kill/rounds.ts'
 
-/** The seed's faults fall on worker, aggregator, brokers, registry and vendors; `npm run kill` runs more of them. */
-const SEED = 14
-const ROUNDS = 2
+/** The first round of this seed has four faults: on the worker, the aggregator, a broker and the vendors. `npm run kill` runs more of them. */
+const SEED = 320
+const ROUNDS = 1
 
 /**
- * The short form of the fault harness: three brokers with TLS and SASL, five vendors, worker and aggregator as processes. A round of it that fails is tried
- * alone with `npm run kill -- --seed 14 --from ROUND --rounds 1`.
+ * The short form of the fault harness: three brokers with TLS and SASL, five vendors, worker and aggregator as processes. A round that fails is tried
+ * alone with `npm run kill -- --seed 320 --rounds 1`.
  */
 test('rounds of faults: nothing lost, nothing twice, nobody needed', async () => {
   const startedMs = Date.now()

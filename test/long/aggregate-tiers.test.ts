@@ -2,8 +2,8 @@
 import { describe, expect, test } from 'vitest'
 import { COUNT } from '../../src/aggregate/contribution.ts'
 import type { Retention } from '../../src/aggregate/state.ts'
-import { makeEvent, makeMessage, makeSession, type Random, random } from './make.ts'
-import { compared, dayStartOf } from './series-reader.ts'
+import { makeEvent, makeMessage, makeSession, type Random, random } from '../aggregate/make.ts'
+import { compared, dayStartOf } from '../aggregate/series-reader.ts'
 import {
   apply,
   DAY_MS,
@@ -21,7 +21,7 @@ import {
   tick,
   world,
   type World,
-} from './world.ts'
+} from '../aggregate/world.ts'
 
 const firstDay = (nowMs: number, ms: number) => Math.floor((nowMs - ms) / DAY_MS) * DAY_MS
 

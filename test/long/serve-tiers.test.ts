@@ -9,8 +9,8 @@ import { answerQuery, type SeriesAnswer } from '../../src/serve/query.ts'
 import { parseQuery } from '../../src/serve/series-query.ts'
 import { createStore, type SeriesStore } from '../../src/serve/store.ts'
 import { finish, type Steps } from '../../src/slices.ts'
-import { completenessOf, nothingRead, point, seeded, T } from './points.ts'
-import { type Counted, DAY, HOUR, LENGTHS, MINUTE, SeriesTopic, type TopicRecord } from './topic.ts'
+import { completenessOf, nothingRead, point, seeded, T } from '../serve/points.ts'
+import { type Counted, DAY, HOUR, LENGTHS, MINUTE, SeriesTopic, type TopicRecord } from '../serve/topic.ts'
 
 /** Half hours, three quarters, and clocks that go back on 2026-10-25. */
 const ZONES = ['UTC', 'Asia/Kathmandu', 'Australia/Adelaide', 'Europe/Madrid']

@@ -26,7 +26,7 @@ const PARTITIONS = 3
 const CONNECTOR = 'conformance'
 const MINUTE_MS = 60_000
 /** Real time that one life may take: far more than any needs, so that what never ends is told rather than waited for. */
-const LONGEST_LIFE_MS = 45_000
+const LONGEST_LIFE_MS = 120_000
 /** Real time without a stir before time jumps while a call is neither at the vendor nor answered: it waits for its turn, or is on its way. */
 const QUIET_MS = 3
 /** Requests of one line. */

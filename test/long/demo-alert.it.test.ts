@@ -10,11 +10,11 @@ test(
     onTestFinished(() => void demo.kill('SIGKILL'))
     const line = await until(
       'an alert is shown',
-      async () => demo.stdout.find(each => each.startsWith('  ALERT ')),
+      async () => demo.stdout.find(each => each.startsWith('ALERT ')),
       500,
       9 * MINUTE_MS,
     )
-    expect(line).toMatch(/^ {2}ALERT {2}agent-transfer-spike at \w+ \/ demo.*: \d+ where [\d.]+ would be usual/)
+    expect(line).toMatch(/^ALERT {2}\w+ \/ demo.*: \d+ where [\d.]+ would be usual/)
 
     const page = demo.stdout.find(each => each.includes('/ui/'))?.split(' ')[0] ?? ''
     const answer = await fetch(page.replace('/ui/', '/v1/alerts'))

@@ -120,12 +120,12 @@ test('simulators run by default: their profile is on, and Colloquy reads what th
   const values = Object.fromEntries(options.flatMap((word, place) => (word.startsWith('--') ? [[word, options[place + 1]]] : [])))
   expect([command, values['--host']]).toEqual(['simulate', simulators.hostname])
   const world = createWorld({ seed: 1, sessions: 10, fromMs: 0, untilMs: 86_400_000 })
-  const { all, config: printed, stop } = await startSimulators({ world })
-  onTestFinished(stop)
-  expect(Object.keys(connectors)).toEqual(all.map(({ vendor }) => `demo-${vendor}`))
-  for (const [place, { vendor, url }] of all.entries()) {
+  const simulated = await startSimulators({ world })
+  onTestFinished(() => simulated.stop())
+  expect(Object.keys(connectors)).toEqual(simulated.all.map(({ vendor }) => `demo-${vendor}`))
+  for (const [place, { vendor, url }] of simulated.all.entries()) {
     const there = `http://simulators:${Number(values['--port']) + place}`
-    const keys = Object.entries(printed[vendor] ?? {}).map(([key, value]) => [key, value.replaceAll(url, there)])
+    const keys = Object.entries(simulated.config[vendor] ?? {}).map(([key, value]) => [key, value.replaceAll(url, there)])
     expect(connectors[`demo-${vendor}`]).toMatchObject({ 'connector.class': vendor, ...Object.fromEntries(keys) })
   }
 })

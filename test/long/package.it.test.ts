@@ -58,7 +58,7 @@ async function npx(words: readonly string[], env: Record<string, string> = {}) {
 }
 
 test('the package has what it needs and no more: no sources, tests or Node', () => {
-  const tops = new Set(user.files.map(file => file.split('/')[0]))
+  const tops = new Set(user.files.map(file => file.split('/')[0] ?? ''))
   expect([...tops].toSorted()).toEqual([
     'CHANGELOG.md',
     'LICENSE',

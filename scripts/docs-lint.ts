@@ -83,7 +83,12 @@ function linkFaults(root: string, file: string, text: string, anchorsOf: (file: 
     [...prose.matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, target = '']) => {
       if (/^[a-z][a-z+.-]*:/i.test(target)) return []
       const [path = '', anchor] = target.split('#')
-      const place = path === '' ? file : relative(root, resolve(root, dirname(file), path)).split(sep).join('/')
+      const place =
+        path === ''
+          ? file
+          : relative(root, resolve(root, dirname(file), path))
+              .split(sep)
+              .join('/')
       if (!existsSync(join(root, place))) return [{ file, line, what: `${target} leads to no file` }]
       if (anchor === undefined || !place.endsWith('.md') || anchorsOf(place).has(anchor)) return []
       return [{ file, line, what: `${target} leads to no heading of ${place}` }]

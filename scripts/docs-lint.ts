@@ -44,8 +44,6 @@ export const PHRASES: readonly (readonly [RegExp, string])[] = [
 const FROM_CODE = /^(?:docs\/(?:conformance|errors|metrics|commands|connector-keys)\.md|connectors\/[^/]+\/README\.md)$/
 /** Lists of what was true on a day: links are checked, words stay as they were written. */
 const HISTORY = /^(?:CHANGELOG\.md|bench\/)/
-/** Notes of connectors quote what vendors call things. */
-const NOTES = /notes\.md$/
 
 const SKIPPED = new Set(['node_modules', '.git', 'dist', '.stack'])
 
@@ -71,7 +69,7 @@ export function faultsOf(root: string): Fault[] {
   }
   return markdownFiles(root).flatMap(file => {
     const text = readFileSync(join(root, file), 'utf8')
-    const hasFreeText = !FROM_CODE.test(file) && !HISTORY.test(file) && !NOTES.test(file)
+    const hasFreeText = !FROM_CODE.test(file) && !HISTORY.test(file)
     return [...linkFaults(root, file, text, anchorsOf), ...(hasFreeText ? phraseFaults(file, text) : [])].toSorted(
       (a, b) => a.line - b.line,
     )
@@ -99,7 +97,7 @@ function linkFaults(root: string, file: string, text: string, anchorsOf: (file: 
 function phraseFaults(file: string, text: string): Fault[] {
   return proseLines(text).flatMap(({ line, prose }) =>
     PHRASES.flatMap(([pattern, instead]) => {
-      const found = pattern.exec(prose)
+      const found = pattern.exec(prose.replaceAll(/\]\([^)]*\)/g, ']'))
       return found === null ? [] : [{ file, line, what: `"${found[0].trim()}": write ${instead}` }]
     }),
   )

@@ -42,8 +42,8 @@ describe('the checker of documents', () => {
     ])
   })
 
-  test('finds a banned phrase, but not in code, in the changelog or in pages made from code', () => {
-    const text = 'The log tells it.\n\n`tells`\n\n```sh\ntells\n```\n'
+  test('finds a banned phrase, but not in code, in addresses, in the changelog or in pages made from code', () => {
+    const text = 'The log tells it.\n\n`tells` [log](https://example.com/tells)\n\n```sh\ntells\n```\n'
     expect(write({ 'docs/a.md': text, 'CHANGELOG.md': text, 'docs/errors.md': text })).toEqual([
       expect.stringContaining('docs/a.md:1 "tells": write '),
     ])

@@ -83,7 +83,7 @@ test('the page for the person on call has every alert of the Prometheus rules, w
   expect(alerts.length).toBeGreaterThan(10)
   for (const { alert, labels } of alerts) expect(page).toContain(`| \`${alert}\` | ${labels?.severity} |`)
   const named = [...page.matchAll(/^\| `(Colloquy\w+)` \|/gm)].map(([, name]) => name)
-  expect(named.toSorted()).toEqual(alerts.map(({ alert }) => alert).toSorted())
+  expect(new Set(named)).toEqual(new Set(alerts.map(({ alert }) => alert)))
 })
 
 test.each([

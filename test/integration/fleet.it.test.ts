@@ -9,7 +9,7 @@ let simulators: Running
 let file: ReturnType<typeof configFile>
 
 beforeAll(async () => {
-  simulators = start(['simulate', '--sessions', '300', '--live', '30'])
+  simulators = start(['simulate', '--sessions', '300', '--live', '6'])
   const line = await until('the simulators are up', async () => simulators.stdout[0])
   const config = JSON.parse(line) as Record<string, Record<string, string>>
   expect(Object.keys(config)).toEqual(vendors)

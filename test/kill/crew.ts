@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Child, startChild } from '../../src/stack/child.ts'
 import type { Order, Point } from './points.ts'
+import { own } from '../support/product.ts'
 import { pause } from './cluster.ts'
 
 const ENTRY = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
@@ -56,7 +57,7 @@ export function startLife(role: Role, config: string, folder: string): Life {
     process.execPath,
     ['--max-semi-space-size=8', '--import', POINTS, ENTRY, 'run', '--config', config, '--roles', role],
     {
-      env: { PATH: process.env['PATH'], HOME: process.env['HOME'], COLLOQUY_POINTS: points },
+      env: { ...own('PATH', 'HOME', 'NODE_COMPILE_CACHE'), COLLOQUY_POINTS: points },
       onLine: line => {
         lines.push(line)
         if (lines.length > LINES) lines.shift()

@@ -36,11 +36,16 @@ export interface Running {
   base(): Promise<string>
 }
 
+/** Those variables of this process that one of Colloquy's is started with: no proxy, no setting of whoever runs the tests. */
+export function own(...names: string[]): Record<string, string> {
+  return Object.fromEntries(names.flatMap(name => (process.env[name] === undefined ? [] : [[name, process.env[name]]])))
+}
+
 /** Starts the binary. */
 export function start(argv: readonly string[], env: Record<string, string> = {}): Running {
   const child = spawn(process.execPath, [ENTRY, ...argv], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], JAVA_HOME: process.env['JAVA_HOME'], ...env },
+    env: { ...own('PATH', 'HOME', 'JAVA_HOME', 'NODE_COMPILE_CACHE'), ...env },
   })
   const log: LogLine[] = []
   const stdout: string[] = []

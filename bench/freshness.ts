@@ -74,7 +74,8 @@ async function measure(vendor: string, rate: number, days: number): Promise<Meas
   const fromMs = startMs + warmMs
   const untilMs = fromMs + days * DAY_MS
   const sessions = Math.round((rate * (untilMs - startMs)) / DAY_MS)
-  const world = createWorld({ seed: 1, sessions, fromMs: startMs, untilMs, incidents: [], transferShare: 0.2 })
+  // All are kept: simulators look days back at each request, and making a conversation takes longer than looking at it.
+  const world = createWorld({ seed: 1, sessions, kept: sessions, fromMs: startMs, untilMs, incidents: [], transferShare: 0.2 })
   const connector = await findConnector(vendor, '.')
   const counted = new Map<string, number>()
   const count: IngestMetrics['inc'] = (name, labels, n = 1) => {

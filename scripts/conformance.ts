@@ -101,8 +101,8 @@ function pageOf(sections: readonly string[]): string {
   return [
     '# Conformance',
     '',
-    `What came of the conformance suite (\`colloquy/conformance\`) for each connector in this repository, against its simulator. Written by`,
-    `\`npm run conformance -- --write\`; what a check does stands in [writing a connector](writing-a-connector.md#checks).`,
+    `Results of the conformance suite (\`colloquy/conformance\`) for each connector in this repository, against its simulator. Written by`,
+    `\`npm run conformance -- --write\`; [writing a connector](writing-a-connector.md#checks) describes the checks.`,
     '',
     ...sections,
   ].join('\n')

@@ -51,7 +51,7 @@ function connectorPage(connector: Connector): string {
     'The keys that every connector has are in [connector keys](../../docs/connector-keys.md).',
     '## Streams',
     table(
-      ['Stream', 'Gives', 'Windows', 'Read again', 'Read up to'],
+      ['Stream', 'Records', 'Windows', 'Read again', 'Read up to'],
       Object.entries(connector.streams).map(([name, stream]) => {
         const config = sampleConfig(connector)
         const spec = planSpecOf(connector, stream, NOTHING_SET, config)
@@ -109,7 +109,7 @@ function freshness({ manifest }: Connector): string {
   const whole = (value: number) => Math.round(value).toLocaleString('en-US')
   return [
     '## How fresh, and what it costs',
-    'From a transfer at the vendor to the commit of the record that shows it, with default settings and a vendor that answers at once; by `npm run bench:freshness`, in simulated time.',
+    'Time from a transfer at the vendor to the commit of the record that shows it, with default settings and a vendor that answers at once; measured by `npm run bench:freshness`, in simulated time.',
     table(
       ['Sessions a day', 'p50, s', 'p95, s', 'Requests an hour', 'Reads of a session', 'Transfers', 'Measured'],
       figures.map(of => [
@@ -129,7 +129,7 @@ function transfers({ manifest: { transferRules = [] } }: Connector): string {
   if (transferRules.length === 0) return ''
   return [
     '## Transfers',
-    'Unless the config has `transfer.rules`, these hold:',
+    'Unless the config has `transfer.rules`, these rules apply:',
     transferRules.map(rule => `- \`${rule}\``).join('\n'),
   ].join('\n\n')
 }
@@ -143,7 +143,7 @@ function personalData({ manifest }: Connector): string {
       .join(', ')
   return [
     '## Personal data',
-    'What `pii.policy: standard` does; of two rules that name the same field, the one named more closely decides. `pii.rules` go after them. All else is kept.',
+    'The rules of `pii.policy: standard`. If two rules match the same field, the more specific one decides. `pii.rules` are applied after them. Everything else is kept.',
     table(
       ['Action', 'Fields'],
       PII_ACTIONS.filter(action => words(action) !== '').map(action => [action, words(action)]),
@@ -156,7 +156,7 @@ function connectorKeysPage(): string {
   if (any === undefined) throw new Error('there is no connector')
   return page(
     '# Keys that every connector has',
-    'A connector stands under `connectors` in the config file as one flat map with dotted keys, the same that its REST API takes. Beside these keys it has its own, told on its page:',
+    'A connector is an entry of `connectors` in the config file: one flat map with dotted keys, the same that the REST API takes ([where a key goes](operating.md#the-config-file)). It also has keys of its own, listed on its page:',
     connectors
       .map(({ manifest }) => `- [${manifest.title}](../connectors/${manifest.id}/README.md): \`${manifest.id}\``)
       .join('\n'),
@@ -194,8 +194,8 @@ function commandsPage(): string {
   ])
   return page(
     '# Commands',
-    'From a checkout, `npm run colloquy -- COMMAND` is the binary on the right Node. `colloquy COMMAND --help` prints the same; `colloquy completion bash` (or `zsh`, `fish`) prints a script that completes commands and options.',
-    'Exit codes: 0 good, 1 it ran and failed, 2 the call or the config is wrong (every fault is listed, and nothing was started). Machine-readable output is on stdout, everything else on stderr as JSON lines.',
+    'From a checkout, `npm run colloquy -- COMMAND` runs the binary on the right Node. `colloquy COMMAND --help` prints the same; `colloquy completion bash` (or `zsh`, `fish`) prints a script that completes commands and options.',
+    'Exit codes: 0 good, 1 it ran and failed, 2 the call or the config is wrong (every error is listed, and nothing was started). Machine-readable output is on stdout, everything else on stderr as JSON lines.',
     ...sections,
   )
 }
@@ -231,7 +231,7 @@ function errorsPage(): string {
       ['', 'Meaning'],
       Object.entries(RETRIES).map(([retry, meaning]) => [`\`${retry}\``, meaning]),
     ),
-    'A command that ends with an error exits with 2 where the call or the config is wrong, else with 1. Roles are started again with pauses as with `restart`, except that an error marked `never` ends the process. Records on topics that cannot be read (`CODEC_INVALID`) are left out by aggregator and server, and counted; `never` holds for state of our own.',
+    'A command that ends with an error exits with 2 if the call or the config is wrong, otherwise with 1. Roles are started again with pauses as with `restart`, except that an error marked `never` ends the process. Aggregator and server leave out records on topics that cannot be read (`CODEC_INVALID`), and count them; `never` applies to state of our own.',
   )
 }
 

@@ -586,20 +586,20 @@ export function metricsPage(): string {
   )
   return `# Metrics
 
-Generated from \`src/metrics.ts\`. Every process serves them at \`/metrics\`: Prometheus text, or OpenMetrics when the scraper asks for it,
-together with the usual process and Node metrics (\`process_…\`, \`nodejs_…\`). Counters are shown with 0 as soon as their labels are known: those of a
-connector, stream, outcome or reason from the start, those of a bot and channel when the aggregator has restored them or sees them for the first time. So \`increase()\` counts
+Generated from \`src/metrics.ts\`. Every process serves them at \`/metrics\`: Prometheus text, or OpenMetrics if the scraper asks for it,
+together with the usual process and Node metrics (\`process_…\`, \`nodejs_…\`). Counters are exported with 0 as soon as their labels are known: those of a
+connector, stream, outcome or reason from the start, those of a bot and channel when the aggregator has restored them or sees them for the first time. \`increase()\` therefore counts
 the first increment too. OpenMetrics pages say with \`_created\` since when a counter or histogram counts.
 
 | Name | Kind | Unit | Labels | Meaning |
 | --- | --- | --- | --- | --- |
 ${rows.join('\n')}
 
-Label values that come from vendors are cleaned: control characters, \`,\` and \`|\` are replaced and long values cut; a value that had to be changed
-ends with \`~\` and a hash of the original, so that two values never become one series. A metric holds at most 2000 label sets: what comes
+Label values that come from vendors are cleaned: control characters, \`,\` and \`|\` are replaced and long values cut; a changed value
+ends with \`~\` and a hash of the original, so that two values never become one series. A metric holds at most 2000 label sets. Anything
 beyond is added to a set whose labels (for metrics by bot: whose \`bot_id\`) are \`other\`, and counted in \`${METRIC_PREFIX}metrics_folded_total\`.
 
-These count what arrives, for \`rate()\` and alerts. The whole truth, with late and corrected records and by the time of the conversation, is in
-the series: \`/v1/series\`.
+These metrics count what arrives, for \`rate()\` and alerts. The series have the whole picture, with late and corrected records and by the time of the conversation:
+\`/v1/series\`.
 `
 }

@@ -105,15 +105,27 @@ export class Reader {
   #feedFault: ErrorCode | null = null
   #purpose: Purpose = 'sweep'
   #pace: Pace
+  /** When live was read last. */
+  #liveMs: number
   cursor: KnownCursor
-  /** Of the read under way, for the quota's order. */
+  /** Of the read under way. */
   lane: Lane = 'live'
 
   constructor(of: ReaderParts, cursor: KnownCursor) {
     this.#of = of
     this.#pace = beginPace(of.spec)
     this.#demand = new Demand(of.spec)
+    this.#liveMs = of.clock.now()
     this.cursor = cursor
+  }
+
+  /**
+   * The lane for which the read under way asks, in the quota's order: its own, but live where a poll is late because of it. A page of the past can take many
+   * requests, and live of the same source partition waits for all of them.
+   */
+  get turn(): Lane {
+    const isLate = this.#of.clock.now() - this.#liveMs > this.#of.spec.pollIntervalMs
+    return isLate ? 'live' : this.lane
   }
 
   /** A request was made for the source partition. */
@@ -206,6 +218,7 @@ export class Reader {
 
   /** What is asked of the vendor from now on is for this. */
   #turnTo(lane: Lane, purpose: Purpose): void {
+    if (lane === 'live') this.#liveMs = this.#of.clock.now()
     this.lane = lane
     this.#purpose = purpose
   }

@@ -279,7 +279,7 @@ export async function openRunner(options: RunnerOptions): Promise<TaskRunner> {
     const http = createHttp(more.httpSpec, {
       onDate: dateMs => trusted.vouch(dateMs),
       quota: quota.gate,
-      priority: () => PRIORITY[reader?.lane ?? 'live'],
+      priority: () => PRIORITY[reader?.turn ?? 'live'],
       signal: stop,
       clock,
       log: mine,

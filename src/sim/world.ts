@@ -170,17 +170,37 @@ export function onceEach<T extends object | null>(make: (conversation: Conversat
   }
 }
 
-/** The part of a conversation that had happened by `nowMs`; the same object when that is all of it. */
+interface Part {
+  readonly conversation: Conversation
+  /** It is the part that is known in `[fromMs, untilMs)`. */
+  readonly fromMs: number
+  readonly untilMs: number
+}
+
+/** By the whole conversation, the part that was asked for last. */
+const parts = new WeakMap<Conversation, Part>()
+
+/** The part of a conversation that had happened by `nowMs`: the same object for as long as nothing more has, and the whole when that is all of it. */
 function asKnown(whole: Conversation, nowMs: number): Conversation {
   if (whole.lastAtMs <= nowMs) return whole
+  let part = parts.get(whole)
+  if (part === undefined || nowMs < part.fromMs || nowMs >= part.untilMs) {
+    part = partAt(whole, nowMs)
+    parts.set(whole, part)
+  }
+  return part.conversation
+}
+
+function partAt(whole: Conversation, nowMs: number): Part {
   const messages = whole.messages.filter(({ atMs }) => atMs <= nowMs)
   const events = whole.events.filter(({ atMs }) => atMs <= nowMs)
+  const closedAtMs = whole.closedAtMs !== null && whole.closedAtMs <= nowMs ? whole.closedAtMs : null
+  const lastAtMs = Math.max(whole.startedAtMs, messages.at(-1)?.atMs ?? 0, events.at(-1)?.atMs ?? 0)
+  const comeMs = [...whole.messages, ...whole.events].flatMap(({ atMs }) => (atMs > nowMs ? [atMs] : []))
   return {
-    ...whole,
-    messages,
-    events,
-    closedAtMs: whole.closedAtMs !== null && whole.closedAtMs <= nowMs ? whole.closedAtMs : null,
-    lastAtMs: Math.max(whole.startedAtMs, messages.at(-1)?.atMs ?? 0, events.at(-1)?.atMs ?? 0),
+    conversation: { ...whole, messages, events, closedAtMs, lastAtMs },
+    fromMs: Math.max(lastAtMs, closedAtMs ?? 0),
+    untilMs: Math.min(...comeMs, closedAtMs === null ? (whole.closedAtMs ?? Infinity) : Infinity),
   }
 }
 

@@ -20,7 +20,7 @@ import { watchdog } from './watchdog.ts'
 
 export interface HttpDeps {
   readonly quota: QuotaGate
-  /** Whose turn comes first; see `PRIORITY`. A function is asked before each request. */
+  /** Whose turn comes first; see `PRIORITY` and `QuotaGate.acquire`. */
   readonly priority: number | (() => number)
   /** Ends waits and requests at once, with STOPPED. */
   readonly signal: AbortSignal
@@ -233,9 +233,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
     for (let hops = 0; ; hops++) {
       const askedMs = steadyMs(clock)
       const over = watch.waits()
-      const release = await quota
-        .acquire(typeof deps.priority === 'function' ? deps.priority() : deps.priority, signal)
-        .finally(over)
+      const release = await quota.acquire(deps.priority, signal).finally(over)
       const startMs = steadyMs(clock)
       let outcome = 'ok'
       const answered = watch.asks()

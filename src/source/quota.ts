@@ -17,12 +17,16 @@ export const PRIORITY = { live: 0, lookback: 1, backfill: 2 } as const
 /** Requests in a row for those who go first, while others wait; the next is for whoever of these has waited longest. So none waits for ever. */
 const TURNS_IN_A_ROW = 4
 
+type Priority = number | (() => number)
+
 export interface QuotaGate {
   /**
    * Resolves when a request may start, and counts it; the request is over when the returned function is called (more calls do
    * nothing). Lower priorities go first, but for one request in five, equal ones in the order they came. Rejects with STOPPED as soon as the signal aborts.
+   *
+   * @param priority A function is asked at every turn: what waits may become urgent.
    */
-  acquire(priority: number, signal: AbortSignal): Promise<() => void>
+  acquire(priority: Priority, signal: AbortSignal): Promise<() => void>
   /**
    * Nothing starts before this time, epoch milliseconds by the clock of this moment: the vendor asked us to wait. An earlier hold is never shortened,
    * and none is longer than an hour.
@@ -64,7 +68,7 @@ const SKEW_MS = 2_000
 
 interface Waiter {
   readonly by: string | null
-  readonly priority: number
+  readonly priority: Priority
   readonly sinceMs: number
   start(request: Request): void
 }
@@ -90,7 +94,7 @@ interface Rules {
 
 interface Gate extends QuotaGate {
   /** As `acquire`, for whom the request is counted. */
-  acquireFor(by: string | null, priority: number, signal: AbortSignal): Promise<() => void>
+  acquireFor(by: string | null, priority: Priority, signal: AbortSignal): Promise<() => void>
   /** Counts requests that were made before, by their steady times, in place of what is known of the same requester. */
   recall(by: string | null, startsMs: readonly number[]): void
   recheck(): void
@@ -101,6 +105,7 @@ function gateOf(rules: () => Rules, clock: Clock, onWaited: (seconds: number) =>
   let requests: Request[] = []
   let underWay = 0
   let heldUntilMs = -Infinity
+  /** In the order they came. */
   const waiters: Waiter[] = []
   let turnsInARow = 0
   /** The one sleep until the next turn; null while nobody sleeps. */
@@ -133,16 +138,16 @@ function gateOf(rules: () => Rules, clock: Clock, onWaited: (seconds: number) =>
   }
 
   function takeNext(): Waiter {
-    const first = waiters[0] as Waiter
-    const others = waiters.filter(({ priority }) => priority > first.priority)
-    turnsInARow = others.length === 0 ? 0 : turnsInARow + 1
-    let next = first
+    const priorities = waiters.map(({ priority }) => (typeof priority === 'function' ? priority() : priority))
+    const first = Math.min(...priorities)
+    const oldestOther = priorities.findIndex(priority => priority > first)
+    turnsInARow = oldestOther === -1 ? 0 : turnsInARow + 1
+    let next = priorities.indexOf(first)
     if (turnsInARow > TURNS_IN_A_ROW) {
       turnsInARow = 0
-      next = others.reduce((oldest, other) => (other.sinceMs < oldest.sinceMs ? other : oldest))
+      next = oldestOther
     }
-    waiters.splice(waiters.indexOf(next), 1)
-    return next
+    return waiters.splice(next, 1)[0] as Waiter
   }
 
   /** Start whoever may, and set the alarm for the next. */
@@ -178,7 +183,7 @@ function gateOf(rules: () => Rules, clock: Clock, onWaited: (seconds: number) =>
     })
   }
 
-  const acquireFor = (by: string | null, priority: number, signal: AbortSignal): Promise<() => void> =>
+  const acquireFor = (by: string | null, priority: Priority, signal: AbortSignal): Promise<() => void> =>
     new Promise((resolve, reject) => {
       if (signal.aborted) {
         reject(new FlowError('STOPPED'))
@@ -205,8 +210,7 @@ function gateOf(rules: () => Rules, clock: Clock, onWaited: (seconds: number) =>
           })
         },
       }
-      const before = waiters.findIndex(other => other.priority > priority)
-      waiters.splice(before === -1 ? waiters.length : before, 0, waiter)
+      waiters.push(waiter)
       signal.addEventListener('abort', stop, { once: true })
       pump()
     })

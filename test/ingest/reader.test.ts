@@ -194,3 +194,30 @@ test('what is hot stays as the config has it where it fits', async () => {
   expect(place.demanded.at(-1)?.hotMs).toBe(HOUR)
   expect(place.warned).toEqual([])
 })
+
+test('a page of the past for which a poll is late asks with the turn of live, until live has been read again', async () => {
+  const clock = handClock(NOW)
+  const stream = {
+    async *read({ window }: { window: { fromMs: number } }) {
+      yield { rows: [{ id: String(window.fromMs) }], resume: null }
+    },
+  }
+  const reader = readerOf(stream, SPEC, [], { clock })
+  const pageOf = async (lane: string) => {
+    for (let pages = 0; pages < 10; pages++) {
+      const step = await reader.next()
+      if (step !== null) reader.accept(step)
+      if (reader.lane === lane) return
+    }
+    throw new Error(`no page of the lane ${lane}`)
+  }
+  await pageOf('backfill')
+  expect(reader.turn).toBe('backfill')
+  await clock.advance(SPEC.pollIntervalMs)
+  expect(reader.turn).toBe('backfill')
+  await clock.advance(1)
+  expect([reader.lane, reader.turn]).toEqual(['backfill', 'live'])
+  await pageOf('live')
+  await pageOf('backfill')
+  expect(reader.turn).toBe('backfill')
+})

@@ -6,6 +6,7 @@ import { type Harness, harness, type Item } from '../aggregate/harness.ts'
 import { ago, MINUTE_MS } from '../alert/history.ts'
 import { sessionAt } from '../alert/sessions.ts'
 import { startAlertmanager } from '../support/alertmanager.ts'
+import { documentOf } from '../support/browser.ts'
 import { configFile, run, type Running, start, until } from '../support/product.ts'
 import { progressOf } from '../support/progress.ts'
 
@@ -66,7 +67,7 @@ const alertsOf = async (base: string): Promise<Alert[]> => {
   return answer.ok ? ((await answer.json()) as { data: Alert[] }).data : []
 }
 
-test('an incident in the sessions is on the topic, in /v1/alerts, in the metrics, in a real Alertmanager that was away, and in a backtest', async () => {
+test('an incident in the sessions is on the topic, in /v1/alerts, on the page, in the metrics, in a real Alertmanager that was away, and in a backtest', async () => {
   const h = await harness(inject('stack'), PARTITIONS)
   endings.push(() => h.close())
   const now = ago(1)
@@ -100,6 +101,14 @@ test('an incident in the sessions is on the topic, in /v1/alerts, in the metrics
     const page = await (await fetch(`${base}/metrics`)).text()
     return page.includes(`${firing} 1`) && page.includes('colloquy_alert_evaluation_delay_seconds_count 1') ? true : undefined
   })
+
+  const page = await until('the page shows it', async () => {
+    const html = await documentOf(`${base}/ui/?alert=${alert.alert_id}`)
+    return html.includes(`id="alert-${alert.alert_id}"`) ? html : undefined
+  })
+  expect(page).toMatch(/<details [^>]*class="FIRING"[^>]* open=""/)
+  expect(page).toContain(`acme-chat / acme / b1 / whatsapp: ${alert.observed} where `)
+  expect(page).toContain(`<dt>queues</dt><dd>${alert.evidence['queues']}</dd>`)
 
   // Alertmanager was away until now.
   const alertmanager = await startAlertmanager(port)

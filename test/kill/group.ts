@@ -41,7 +41,7 @@ const AFTER_FAULTS_MS = 30_000
 /** A task that moves at the end of a roll has moved some seconds later. */
 const AFTER_ROLL_MS = 5_000
 const LEAST_SESSIONS = 40
-const SESSIONS_A_FAULT = 4
+const SESSIONS_A_FAULT = 1
 const MOST_SHOWN = 5
 
 /** Six bots, so that there are more than forty source partitions. */

@@ -65,6 +65,22 @@ test('a view shows nothing of the future: no later start, message, event or clos
   }
 })
 
+test('what is known of a conversation is one object until more happens, and is right whichever moment was asked for before', () => {
+  const world = worldOf()
+  const late = whole(world).find(each => each.closedAtMs !== null && each.events.length > 3) as Conversation
+  const { index, startedAtMs, closedAtMs } = late
+  const changes = [...new Set([startedAtMs, ...stepsOf(late).map(({ atMs }) => atMs), closedAtMs as number])].toSorted(
+    (a, b) => a - b,
+  )
+  const moments = changes.flatMap((atMs, at) => (at === 0 ? [atMs] : [atMs - 1, atMs]))
+  for (const nowMs of [...moments, ...moments.toReversed()]) {
+    const known = world.at(nowMs).conversation(index)
+    expect(known).toEqual(worldOf().at(nowMs).conversation(index))
+    const next = changes.find(atMs => atMs > nowMs) ?? nowMs + 1
+    expect(world.at(next - 1).conversation(index)).toBe(known)
+  }
+})
+
 test('a conversation grows as time goes by, closes late, and turns out otherwise than it began', () => {
   const world = worldOf()
   const late = whole(world).find(each => each.course === 'transferred' && (each.closedAtMs ?? 0) - each.startedAtMs > DAY)

@@ -794,8 +794,8 @@ test('every try takes its turn under the quota, with the priority of the moment'
   let released = 0
   let priority = 0
   const quota = {
-    acquire: async (of: number) => {
-      asked.push(of)
+    acquire: async (of: number | (() => number)) => {
+      asked.push(typeof of === 'function' ? of() : of)
       return () => void released++
     },
     holdUntil: () => {},

@@ -133,6 +133,22 @@ test('one request in five is for whoever has waited longest of those behind, so 
   expect(order.slice(0, 4)).not.toContain('backfill')
 })
 
+test('what has become urgent while it waits goes first', async () => {
+  const clock = handClock(0, { autoAdvance: { quietMs: 1 } })
+  const gate = createQuota({ perSecond: 1 }, clock)
+  ;(await gate.acquire(0, going))()
+  const order: string[] = []
+  const ask = (name: string, priority: number | (() => number)) =>
+    gate.acquire(priority, going).then(release => (order.push(name), release()))
+  await Promise.all([
+    ask('lookback', PRIORITY.lookback),
+    ask('backfill, late', () => (order.length === 0 ? PRIORITY.backfill : PRIORITY.live)),
+    ask('live 1', PRIORITY.live),
+    ask('live 2', PRIORITY.live),
+  ])
+  expect(order).toEqual(['live 1', 'backfill, late', 'live 2', 'lookback'])
+})
+
 test('those who wait go by priority, then in the order they came', async () => {
   const clock = handClock(0, { autoAdvance: { quietMs: 1 } })
   const gate = createQuota({ perSecond: 1 }, clock)

@@ -35,8 +35,8 @@ export interface Told {
 export interface Sight {
   readonly view: WorldView
   readonly quirks: Quirks
-  /** What is told of sessions that have closed, kept from request to request. Absent: nothing is. */
-  readonly closed?: WeakMap<Conversation, Told>
+  /** What was told of each conversation as far as it was known, kept from request to request. Absent: nothing is. */
+  readonly told?: WeakMap<Conversation, Told>
 }
 
 export function botIdOf(bot: BotSpec): string {
@@ -76,10 +76,10 @@ export function analyticsIdOf(event: WorldEvent): string {
 
 /** The session of a conversation, as known. What somebody writes after the close would open a session that this simulator leaves out. */
 export function tellOf(conversation: Conversation, sight: Sight): Told {
-  const kept = sight.closed?.get(conversation)
-  if (kept !== undefined && kept.closesMs <= sight.view.nowMs) return kept
+  const kept = sight.told?.get(conversation)
+  if (kept !== undefined && kept.isClosed === kept.closesMs <= sight.view.nowMs) return kept
   const told = tell(conversation, sight)
-  if (told.isClosed) sight.closed?.set(conversation, told)
+  sight.told?.set(conversation, told)
   return told
 }
 

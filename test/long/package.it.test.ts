@@ -71,7 +71,7 @@ test('the package has what it needs and no more: no sources, tests or Node', () 
     'schemas',
     'scripts',
   ])
-  const isSource = (file: string) => /\.ts$/.test(file) && !file.endsWith('.d.ts') && !file.startsWith('scripts/scaffold/')
+  const isSource = (file: string) => file.endsWith('.ts') && !file.endsWith('.d.ts') && !file.startsWith('scripts/scaffold/')
   expect(user.files.filter(file => isSource(file) || file.endsWith('.test.js'))).toEqual([])
   const { optionalDependencies, devDependencies, gitHead } = JSON.parse(
     readFileSync(join(user.folder, 'node_modules/colloquy/package.json'), 'utf8'),
@@ -158,7 +158,14 @@ test(
     writeFileSync(
       join(user.folder, 'tsconfig.json'),
       JSON.stringify({
-        compilerOptions: { module: 'nodenext', strict: true, noEmit: true, skipLibCheck: true, types: [], lib: ['es2024', 'dom'] },
+        compilerOptions: {
+          module: 'nodenext',
+          strict: true,
+          noEmit: true,
+          skipLibCheck: true,
+          types: [],
+          lib: ['es2024', 'dom'],
+        },
         files: ['index', 'simulator', 'subject'].map(name => `acme-chat/${name}.ts`),
       }),
     )

@@ -46,7 +46,7 @@ function askEntrypoint(image: Image): void {
   const help = entrypoint('run', '--help')
   step(
     'the entry point answers run --help',
-    help.status === 0 && help.stdout.includes('--config FILE'),
+    help.status === 0 && help.stdout.includes('--config <FILE>'),
     help.stdout + help.stderr,
   )
   const plugins = entrypoint('plugins')
@@ -55,6 +55,7 @@ function askEntrypoint(image: Image): void {
     plugins.status === 0 && plugins.stdout.includes('botmaker'),
     plugins.stdout + plugins.stderr,
   )
+  rmSync(join(folder, 'replayed-vendor'), { recursive: true, force: true })
   const written = entrypoint('new', 'replayed-vendor', '--into', folder)
   step('the image has the scaffold', written.status === 0, written.stdout + written.stderr)
 }

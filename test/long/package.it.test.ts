@@ -33,7 +33,7 @@ interface Started {
 
 /** `npx colloquy …` in the user's folder. */
 function start(words: readonly string[], env: Record<string, string> = {}): Started {
-  const child = spawn('npx', ['--no', 'colloquy', ...words], {
+  const child = spawn('npx', ['colloquy', ...words], {
     cwd: user.folder,
     env: { ...user.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -162,6 +162,8 @@ test(
           module: 'nodenext',
           strict: true,
           noEmit: true,
+          // Node runs TypeScript as it is, so imports name .ts files.
+          allowImportingTsExtensions: true,
           skipLibCheck: true,
           types: [],
           lib: ['es2024', 'dom'],

@@ -1,4 +1,4 @@
-# The build needs the compiler, the image only what runs. scripts/replay-docker.ts does the same without Docker.
+# The build needs the compiler, the image only what runs.
 #
 # Node is that of package.json's optionalDependencies. Pinned by version: the digest was not to be had where this file was made.
 FROM node:24.21.0-slim AS build

@@ -4,12 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-const NAMES = {
-  alertmanager: ['prometheus-alertmanager', 'alertmanager'],
-  prometheus: ['prometheus'],
-  promtool: ['promtool'],
-  amtool: ['amtool'],
-} as const
+const NAMES = { alertmanager: ['prometheus-alertmanager', 'alertmanager'], promtool: ['promtool'], amtool: ['amtool'] } as const
 
 /** The program under the name that this machine has it by. @throws where it is not installed: a test that needs it must not pass without */
 export function programOf(tool: keyof typeof NAMES): string {
@@ -41,15 +36,14 @@ export interface Alertmanager {
   stop(): Promise<void>
 }
 
-/** @param configFile Default: one that sends nothing to nobody. */
-export async function startAlertmanager(port: number, configFile?: string): Promise<Alertmanager> {
+export async function startAlertmanager(port: number): Promise<Alertmanager> {
   const folder = mkdtempSync(join(tmpdir(), 'colloquy-alertmanager-'))
   const config = join(folder, 'alertmanager.yml')
   writeFileSync(config, 'route: { receiver: none }\nreceivers: [{ name: none }]\n')
   const child: ChildProcess = spawn(
     programOf('alertmanager'),
     [
-      `--config.file=${configFile ?? config}`,
+      `--config.file=${config}`,
       `--storage.path=${join(folder, 'data')}`,
       `--web.listen-address=127.0.0.1:${port}`,
       '--cluster.listen-address=',

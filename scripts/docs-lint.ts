@@ -1,8 +1,6 @@
 /**
  * Checks the Markdown documents: every relative link and anchor leads to something that exists, and the prose uses none of the phrases
- * of `PHRASES`. Prints one line per fault on stderr and exits with 1 if there is one.
- *
- * Spelling is checked by cspell (`cspell.json`, `docs/words.txt`); `npm run docs:lint` runs both.
+ * of `PHRASES`. Prints one line per fault on stderr and exits with 1 if there is one. `npm run docs:lint` runs it; so does a unit test.
  */
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { dirname, join, relative, resolve, sep } from 'node:path'

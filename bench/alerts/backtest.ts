@@ -93,7 +93,9 @@ async function write(channel: number): Promise<void> {
     const day = 1 + Math.sin((2 * Math.PI * (at % DAY_MS)) / DAY_MS)
     const sessions = Math.round(day * 3 + random.int(0, 2))
     if (sessions === 0) continue
-    const incidentMs = Math.floor((at - fromMs) / WEEK_MS) * WEEK_MS + fromMs + 5 * DAY_MS + 7 * 3_600_000 + channel * MINUTE_MS
+    const weekMs = fromMs + Math.floor((at - fromMs) / WEEK_MS) * WEEK_MS
+    // Each channel and week at another time: what comes again every week is usual, and what comes everywhere at once is one alert.
+    const incidentMs = weekMs + ((11 * channel + 29 * ((weekMs - fromMs) / WEEK_MS)) % 160) * 3_600_000
     const share = at >= incidentMs && at < incidentMs + 3_600_000 ? 3 * SHARE : SHARE
     let transfers = 0
     for (let one = 0; one < sessions; one++) if (random.chance(share)) transfers++

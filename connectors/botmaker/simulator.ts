@@ -90,6 +90,7 @@ export async function startBotmakerSimulator(options: BotmakerOptions): Promise<
   }
   const server = await serve({
     arrivalClock,
+    host: options.host,
     ...(options.port === undefined ? {} : { port: options.port }),
     ...(options.faults === undefined ? {} : { faults: options.faults }),
     handler: request => {

@@ -117,6 +117,7 @@ export async function startChatlayerSimulator(options: ChatlayerOptions): Promis
   }
   const server = await serve({
     arrivalClock,
+    host: options.host,
     ...(options.port === undefined ? {} : { port: options.port }),
     ...(options.faults === undefined ? {} : { faults: options.faults }),
     handler: request => {

@@ -111,6 +111,7 @@ export async function startKoreaiSimulator(options: KoreaiOptions): Promise<Kore
   }
   const server = await serve({
     arrivalClock,
+    host: options.host,
     ...(options.port === undefined ? {} : { port: options.port }),
     ...(options.faults === undefined ? {} : { faults: options.faults }),
     handler: async request => (await app.check(request, api.vendorNow())) ?? route(request, api, limits),

@@ -78,6 +78,7 @@ export async function startSyntphonySimulator(options: SyntphonyOptions): Promis
   let refused = 0
   const server = await serve({
     arrivalClock,
+    host: options.host,
     ...(options.port === undefined ? {} : { port: options.port }),
     ...(options.faults === undefined ? {} : { faults: options.faults }),
     handler: async request => {

@@ -76,6 +76,7 @@ export async function startWolkvoxSimulator(options: WolkvoxOptions): Promise<Wo
   let maintenance: string | null = null
   const server = await serve({
     arrivalClock,
+    host: options.host,
     ...(options.port === undefined ? {} : { port: options.port }),
     ...(options.faults === undefined ? {} : { faults: options.faults }),
     handler: async request => {

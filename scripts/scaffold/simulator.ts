@@ -55,7 +55,7 @@ export interface AcmeChatSimulator extends Simulator {
 export const simulator: SimulatorPlugin = { vendor: 'acme-chat', start: startAcmeChatSimulator }
 
 export async function startAcmeChatSimulator(options: AcmeChatOptions): Promise<AcmeChatSimulator> {
-  const { world, now = Date.now, arrivalClock = Date.now, port, faults } = options
+  const { world, now = Date.now, arrivalClock = Date.now, port, host, faults } = options
   const quirks = { ...PLAIN, ...options.quirks }
   const key = `sim-key-${world.options.seed}`
   const limit = new RollingLimit(quirks.requestsPerSecond, 1000)
@@ -64,6 +64,7 @@ export async function startAcmeChatSimulator(options: AcmeChatOptions): Promise<
   const hidden = new Set<string>()
   const server = await serve({
     arrivalClock,
+    host,
     ...(port === undefined ? {} : { port }),
     ...(faults === undefined ? {} : { faults }),
     handler: request => {

@@ -237,7 +237,7 @@ export const COMMANDS = {
   },
   simulate: {
     group: 'Try out',
-    summary: 'vendor simulators on loopback, over the conversations of one seeded world',
+    summary: 'vendor simulators, over the conversations of one seeded world',
     more: 'When all of them listen, one JSON line says by vendor what a connector needs in the config file.',
     words: { names: 'VENDOR', least: 0, most: Infinity },
     arguments: [
@@ -250,12 +250,20 @@ export const COMMANDS = {
         value: 'N',
         help: 'the first port; each vendor takes the next (default: free ones)',
       },
+      host: {
+        type: 'string',
+        value: 'HOST',
+        help: 'name or address to listen on, also in the printed addresses (default: 127.0.0.1)',
+      },
       seed: { type: 'int', value: 'N', help: 'which world (default: 1)' },
       sessions: { type: 'int', range: [0, 5_000_000], value: 'N', help: 'conversations of the last seven days (default: 2000)' },
       live: { type: 'int', range: [0, 60_000], value: 'PER_MINUTE', help: 'conversations that begin each minute (default: 0)' },
       faults: { type: 'int', range: [0, 90], value: 'PERCENT', help: 'so many of a hundred answers go wrong (default: 0)' },
     },
-    examples: [['simulate --port 9100 --live 60', 'all vendors, one conversation a second']],
+    examples: [
+      ['simulate --port 9100 --live 60', 'all vendors, one conversation a second'],
+      ['simulate --host simulators.example --port 9100', 'for other machines, which know this one by that name'],
+    ],
   },
   stack: {
     group: 'Try out',

@@ -15,8 +15,8 @@ const HISTORY_MS = 7 * 86_400_000
 const LIVE_BEFORE_MS = 5 * 60_000
 
 /**
- * `colloquy simulate [VENDOR…] [--port N] [--seed N] [--sessions N] [--live PER_MINUTE] [--faults PERCENT]`: simulators of these vendors (default
- * all that are built in; a folder with a `simulator.ts` is one, too) over one world, whose history is the last seven days; the n-th listens on 127.0.0.1 at `port + n`, or at a free port. When all are ready, one JSON
+ * `colloquy simulate [VENDOR…] [--port N] [--host HOST] [--seed N] [--sessions N] [--live PER_MINUTE] [--faults PERCENT]`: simulators of these vendors (default
+ * all that are built in; a folder with a `simulator.ts` is one, too) over one world, whose history is the last seven days; the n-th listens on `host` (default 127.0.0.1) at `port + n`, or at a free port. When all are ready, one JSON
  * line tells by vendor what a connector's config must say. An incident in the live conversations is announced in the log. Ends when the signal does. With `--faults`, so many of a hundred answers go wrong.
  */
 export async function simulateCommand(
@@ -57,6 +57,7 @@ export async function simulateCommand(
     const simulators = await startSimulators({
       world,
       port,
+      ...(args.values.host === undefined ? {} : { host: args.values.host }),
       vendors: words,
       others: await loadAll(others),
       faults: sprinkled(percent, seed),

@@ -64,7 +64,7 @@ export function memoryKafka(now: () => number = () => 0): MemoryKafka {
     return records
   }
 
-  function openWriter({ transactionalId }: { transactionalId: string }): Writer {
+  function openWriter({ transactionalId, mayClaim }: Parameters<Kafka['openWriter']>[0]): Writer {
     let epoch = -1
     let spent = false
     const owner = () => {
@@ -75,6 +75,7 @@ export function memoryKafka(now: () => number = () => 0): MemoryKafka {
     return {
       transactionalId,
       async fence() {
+        await mayClaim?.()
         const before = owners.get(transactionalId)
         if (before?.open) ended(before.open, 'aborted')
         epoch = (before?.epoch ?? 0) + 1

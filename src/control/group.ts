@@ -399,6 +399,7 @@ class Worker {
     this.#options.runner.quota(new Map(shares))
     this.#options.observer?.rebalancing(false)
     this.#work()
+    this.#tellAgain()
     if (isLeader) this.#tellUnassigned()
     this.#changed()
   }
@@ -543,6 +544,15 @@ class Worker {
   }
 
   // ---- States that everybody can read ----
+
+  /** A worker that stood still and was left behind may have spoken of our tasks before it knew. */
+  #tellAgain(): void {
+    const { statuses, me } = this.#options
+    for (const { id, isStopping, isPaused, report } of this.#own.values()) {
+      const known = statuses.task(id)
+      if (!isStopping && known !== null && known.workerId !== me.workerId) this.#tell(id, isPaused ? { state: 'PAUSED' } : report)
+    }
+  }
 
   /** On the leader: what a worker said of its tasks that is gone is true no longer. */
   #tellUnassigned(): void {

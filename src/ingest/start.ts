@@ -101,6 +101,8 @@ export interface TaskRunner {
 }
 
 const REFRESH_MS = 2_000
+/** What is not certain is looked at again after so long. */
+const DOUBT_MS = 100
 /** After so long every other process that lives has shown it. */
 export const SETTLED_MS = 15_000
 
@@ -121,20 +123,25 @@ interface Running {
 
 /** @throws FlowError REGISTRY_UNREACHABLE, REGISTRY_INCOMPATIBLE, KAFKA_UNREACHABLE; nothing runs then. */
 export async function openRunner(options: RunnerOptions): Promise<TaskRunner> {
-  const { kafka, clock, log, metrics, signal, names, partitions, onReport = () => {} } = options
+  const { kafka, clock, log, metrics, signal, names, partitions, certainSinceMs = () => -Infinity, onReport = () => {} } = options
   const shared = await openShared(options)
   const barrier = options.isAlone ? undefined : barrierOf(kafka, toolTransactionalId(shared.prefix, `barrier-${randomUUID()}`))
   const reads = new SharedReads(kafka, signal, barrier?.ask)
   const gathered = (until: AbortSignal): TaskParts['kafka'] => ({
     readToEnd: (place, onRecord, stop) => kafka.readToEnd(place, onRecord, stop),
-    openWriter: options => reads.gathering(kafka.openWriter(options), until),
+    openWriter: more => reads.gathering(kafka.openWriter({ ...more, mayClaim: () => whenCertain(until) }), until),
   })
+  /** A process that stood still asks its group first: by now the source partition may be another's, who would be fenced. */
+  async function whenCertain(until: AbortSignal): Promise<void> {
+    while (!until.aborted && certainSinceMs() === Infinity) await clock.sleep(DOUBT_MS, until)
+    if (until.aborted) throw new FlowError('STOPPED')
+  }
   /** Aborts when nothing is to run any more. */
   const closing = new AbortController()
   const following = { kafka, names, prefix: shared.prefix, partitions, clock, log, signal: closing.signal }
   const standby = options.isAlone ? undefined : startStandby(following)
   const health = new Health(clock, metrics)
-  const pool = quotaPool(clock, options.certainSinceMs)
+  const pool = quotaPool(clock, certainSinceMs)
   let divided: ReadonlyMap<string, number> = new Map()
   const demandOf = demandBoard(metrics)
   const places = new Map<string, Place>()

@@ -60,8 +60,11 @@ export interface Kafka {
   ping(options: { readonly topics: readonly string[]; readonly timeoutMs: number }): Promise<void>
 
   openWriter(options: {
-    transactionalId: string /** Default 30_000: it bounds how long a crash blocks readers. */
+    transactionalId: string
+    /** Default 30_000: it bounds how long a crash blocks readers. */
     transactionTimeoutMs?: number
+    /** Awaited right before each request that claims the id, also a repeated one. Rejects where it must not be claimed any more. */
+    mayClaim?: () => Promise<void>
   }): Writer
 
   /**

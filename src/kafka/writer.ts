@@ -82,6 +82,7 @@ export interface WriterParts {
 export interface WriterOptions {
   readonly transactionalId: string
   readonly transactionTimeoutMs?: number
+  readonly mayClaim?: () => Promise<void>
 }
 
 /** One transaction from its begin to its end. */
@@ -103,7 +104,7 @@ type State = 'opened' | 'ready' | 'busy' | 'spent' | 'closed'
 
 export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
   const { cluster, log } = parts
-  const { transactionalId, transactionTimeoutMs = TRANSACTION_TIMEOUT_MS } = options
+  const { transactionalId, transactionTimeoutMs = TRANSACTION_TIMEOUT_MS, mayClaim } = options
   const about = { transactionalId }
   const sequences = new Map<string, number>()
   /** By broker, until when it takes nothing from us (a quota). Epoch milliseconds. */
@@ -157,6 +158,7 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
       await cluster.connect()
       await ask(
         async broker => {
+          await mayClaim?.()
           const { producerId, producerEpoch } = await broker.initProducerId({
             transactionalId,
             transactionTimeout: transactionTimeoutMs,

@@ -10,7 +10,7 @@ export interface Request {
   readonly query: URLSearchParams
   readonly headers: IncomingHttpHeaders
   readonly body: string
-  /** `http://127.0.0.1:N`, as the client sees it. */
+  /** `http://HOST:N`, as the client sees it. */
   readonly origin: string
 }
 
@@ -24,7 +24,7 @@ export interface Reply {
 }
 
 export interface Served {
-  /** `http://127.0.0.1:N` */
+  /** `http://HOST:N` */
   readonly url: string
   readonly port: number
   readonly faults: Faults
@@ -47,6 +47,8 @@ export interface Logged {
 export interface ServeOptions {
   /** Default: a free one. */
   readonly port?: number
+  /** Name or address to listen on, which clients reach it by, too. Default 127.0.0.1. */
+  readonly host?: string | undefined
   /** The clock that arrivals are counted by. Default: the system's. */
   readonly arrivalClock?: () => number
   readonly faults?: Faults
@@ -56,12 +58,12 @@ export interface ServeOptions {
 const KEPT_IN_LOG = 1000
 
 /**
- * A vendor's server on 127.0.0.1: counts what comes, hands it to `handler`, and spoils the answers that `faults` says.
+ * A vendor's server: counts what comes, hands it to `handler`, and spoils the answers that `faults` says.
  *
- * @throws FlowError PORT_TAKEN
+ * @throws FlowError PORT_TAKEN, or CALL_INVALID where the host cannot be listened on
  */
 export async function serve(options: ServeOptions): Promise<Served> {
-  const { handler, arrivalClock = Date.now } = options
+  const { handler, arrivalClock = Date.now, host = '127.0.0.1' } = options
   const faults = options.faults ?? new Faults()
   const traffic = new Traffic()
   const log: Logged[] = []
@@ -110,14 +112,11 @@ export async function serve(options: ServeOptions): Promise<Served> {
   server.keepAliveTimeout = 60_000
 
   await new Promise<void>((resolve, reject) => {
-    server.once('error', error => {
-      const taken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE'
-      reject(taken ? new FlowError('PORT_TAKEN', { port: options.port ?? 0 }, error) : error)
-    })
-    server.listen(options.port ?? 0, '127.0.0.1', resolve)
+    server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, host, options.port ?? 0)))
+    server.listen(options.port ?? 0, host, resolve)
   })
   const { port } = server.address() as AddressInfo
-  origin = `http://127.0.0.1:${port}`
+  origin = `http://${host.includes(':') ? `[${host}]` : host}:${port}`
 
   return {
     url: origin,
@@ -131,6 +130,11 @@ export async function serve(options: ServeOptions): Promise<Served> {
         server.closeAllConnections()
       }),
   }
+}
+
+function listenError(error: NodeJS.ErrnoException, host: string, port: number): FlowError {
+  if (error.code === 'EADDRINUSE') return new FlowError('PORT_TAKEN', { port }, error)
+  return new FlowError('CALL_INVALID', { host, port, hint: `${host} is no address of this machine (${error.code})` }, error)
 }
 
 async function bodyOf(incoming: IncomingMessage): Promise<string> {

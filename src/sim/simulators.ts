@@ -10,6 +10,8 @@ export interface SimulatorOptions {
   readonly world: World
   /** Default: a free one. */
   readonly port?: number
+  /** Name or address to listen on, which `config` has, too. Default 127.0.0.1. */
+  readonly host?: string
   /** Where in the world's time we are. Default: the system's clock. */
   readonly now?: () => number
   /** The clock that requests are counted and limited by. Default: the system's, also where `now` is moved by hand. */
@@ -17,11 +19,11 @@ export interface SimulatorOptions {
   readonly faults?: Faults
 }
 
-/** A vendor's API over a world, on 127.0.0.1. */
+/** A vendor's API over a world. */
 export interface Simulator {
   /** The connector that reads it. */
   readonly vendor: string
-  /** `http://127.0.0.1:N` */
+  /** `http://HOST:N` */
   readonly url: string
   /** What a connector's config must say to read it, but `connector.class`. */
   readonly config: Readonly<Record<string, string>>

@@ -7,6 +7,7 @@
 import { z } from 'zod'
 import { asBoolean, asNumber, asText, shown, splitList, whatItTakes } from '../config-values.ts'
 import { nearestOf } from '../did-you-mean.ts'
+import { parseDuration } from '../durations.ts'
 import { without } from '../log.ts'
 import type { Connector, Quota, Scope } from './contract.ts'
 import { EARLIEST_MS, LATEST_MS, time } from './liberal.ts'
@@ -71,7 +72,12 @@ const Base = z.object({
     .max(200, 'takes a name of 200 letters or fewer')
     .optional()
     .describe("The customer's account at the vendor, on every record; default: the connector's name"),
-  startAt: z.string().optional().describe('Backfill from this time (ISO 8601 with a zone, or a day in UTC); absent: from now'),
+  startAt: z
+    .string()
+    .optional()
+    .describe(
+      'Backfill from this time (ISO 8601 with a zone, a day in UTC, or a span before the first start, such as now-7d); absent: from now',
+    ),
   pollIntervalMs: ms().describe("How often the live edge is read, milliseconds; default: the connector's pace"),
   lookbackMs: limit().describe(
     'How far back rows are read again because they may have changed, milliseconds; default: as the stream needs',
@@ -141,12 +147,14 @@ export type ParsedConnectorConfig =
  *
  * @param name The connector's name in the file; paths of faults begin with `connectors.<name>.`.
  * @param flat Dotted keys, references already resolved.
+ * @param nowMs What `start.at: now-7d` counts back from.
  * @returns `secrets`: the values that must never be shown, for `hideSecret`.
  */
 export function parseConnectorConfig(
   name: string,
   flat: Readonly<Record<string, unknown>>,
   connector: Connector,
+  nowMs: number = Date.now(),
 ): ParsedConnectorConfig {
   const fields = fieldsOf(connector)
   const faults: ConfigFault[] = []
@@ -184,10 +192,9 @@ export function parseConnectorConfig(
     if (!refused.has(`connectors.${name}.${key}`)) report(key, message)
 
   const { startAt, streams } = baseInput
-  const startAtMs =
-    typeof startAt === 'string' ? time(/^\d{4}-\d\d-\d\d$/.test(startAt) ? `${startAt}T00:00:00Z` : startAt) : null
+  const startAtMs = typeof startAt === 'string' ? startOf(startAt, nowMs) : null
   if (typeof startAt === 'string' && startAtMs === null)
-    report('start.at', 'takes a time with a zone, such as 2026-11-01T00:00:00Z, or a day')
+    report('start.at', 'takes a time with a zone, such as 2026-11-01T00:00:00Z, a day, or a span such as now-7d')
   // What lies before is a placeholder, and would be read in windows for hours; what lies after is never read.
   if (startAtMs !== null && (startAtMs < EARLIEST_MS || startAtMs > LATEST_MS))
     report('start.at', 'takes a time from the year 2000 to 2200')
@@ -280,6 +287,17 @@ function piiOf(
   const isEmpty = standard.length + own.length === 0
   if (isEmpty && piiKey !== undefined) report('pii.key', 'has no effect without pii.rules or pii.policy')
   return isEmpty ? null : { rules, key: piiKey ?? null }
+}
+
+/**
+ * The time of a `start.at`; null: it is none. A span before now counts from each start of the process, and that is harmless: a source partition keeps the
+ * time that it began at, and one that is later changes nothing.
+ */
+function startOf(text: string, nowMs: number): number | null {
+  const [, span] = /^now-(.+)$/.exec(text) ?? []
+  if (span === undefined) return time(/^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00Z` : text)
+  const spanMs = parseDuration(span)
+  return spanMs === null ? null : nowMs - spanMs
 }
 
 /** The limits that hold for a connector: the config's figures in place of the manifest's. */

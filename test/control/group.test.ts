@@ -322,6 +322,22 @@ describe('the group of workers', () => {
     expect([one.running.size, two.running.size]).toEqual([2, 2])
   })
 
+  test('a status that a worker wrote which did not know yet that it was left behind is put right by the owner of the task', async () => {
+    const world = new World({ a: 4 })
+    const one = await world.worker('one')
+    await world.worker('two')
+    await world.clock.advance(PATIENCE.quietMs)
+    const [had = ''] = one.running
+    const left = world.statuses.get(had) as Status<TaskState>
+    one.throwOut()
+    await world.settle()
+    world.statuses.set(had, left)
+    expect(world.stateOf(had)).toBe('RUNNING on one')
+    one.thaw()
+    await world.settle()
+    expect(world.stateOf(had)).toBe('RUNNING on two')
+  })
+
   test('a connector of a file runs on the workers that have it in theirs', async () => {
     const world = new World({ a: 1, b: 1 })
     const one = await world.worker('one', ['a', 'b'])

@@ -182,6 +182,15 @@ test('start.at set earlier is a backfill of its own up to the old start, when th
   expect(windows(readAll(cursor, beginPace(of), of, NOON).pieces)).toEqual([['live', -2 * MINUTE, 0]])
 })
 
+test('start.at set later, as a span before now is at each restart, changes nothing', () => {
+  const of = { ...spec, startAtMs: NOON - 7 * DAY }
+  const { cursor } = readAll(beginCursor(of, NOON, []), beginPace(of), of, NOON)
+  const later = { ...spec, startAtMs: NOON - 6 * DAY }
+  const restarted = readAll(cursor, beginPace(later), later, NOON + DAY)
+  expect(windows(restarted.pieces)).toEqual([['live', -2 * MINUTE, DAY - 2 * MINUTE]])
+  expect(restarted.cursor).toMatchObject({ startMs: NOON - 7 * DAY, backfill: null })
+})
+
 describe('a sweep', () => {
   const of = { ...spec, hotMs: HOUR, lookbackMs: 2 * DAY }
   const read = { ...beginCursor(of, NOON, [{ from: NOON - DAY, until: NOON }]), live: { atMs: NOON, toMs: null, resume: null } }

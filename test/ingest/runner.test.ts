@@ -348,14 +348,37 @@ test('starts of tasks, those that fail, and requests that are repeated are in th
 })
 
 test('a vendor is asked nothing while another worker may have the task, and again when that is settled', async () => {
-  let sinceMs = Infinity
+  let sinceMs = -Infinity
   const { runner, vendor } = await bench({ quota: {}, certainSinceMs: () => sinceMs })
   runner.start(ID)
-  await until(() => runner.ready().ok)
-  await aWhile()
-  expect(vendor.reads).toBe(0)
-  sinceMs = performance.now()
   await until(() => vendor.reads > 1)
+  sinceMs = Infinity
+  await aWhile()
+  const before = vendor.reads
+  await aWhile()
+  expect(vendor.reads).toBe(before)
+  sinceMs = performance.now()
+  await until(() => vendor.reads > before)
+})
+
+test('no source partition is claimed while another worker may have the task: who has it would be fenced', async () => {
+  let sinceMs = Infinity
+  const claims: string[] = []
+  const kafka = memoryKafka(() => Date.now())
+  const openWriter: MemoryKafka['openWriter'] = ({ mayClaim = async () => {}, ...of }) =>
+    kafka.openWriter({ ...of, mayClaim: () => mayClaim().then(() => void claims.push(of.transactionalId)) })
+  const { runner } = await bench({ certainSinceMs: () => sinceMs, kafka: { ...kafka, openWriter } })
+  runner.start(ID)
+  await aWhile()
+  expect(claims).toEqual([])
+  // The group has given it to another meanwhile.
+  await runner.stop(ID)
+  sinceMs = performance.now()
+  await aWhile()
+  expect(claims).toEqual([])
+  runner.start(ID)
+  await until(() => runner.ready().ok)
+  expect(claims).not.toEqual([])
 })
 
 test('a source partition that is new is read at once; one that comes from elsewhere, when what was asked there counts no longer', async () => {

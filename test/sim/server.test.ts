@@ -64,6 +64,13 @@ test('a port that is taken is told as such', async () => {
   await expect(start({ port: server.port })).rejects.toMatchObject({ code: 'PORT_TAKEN' })
 })
 
+test('the host that it listens on is in its addresses; one of another machine is refused', async () => {
+  const server = await start({ host: 'localhost' })
+  expect(server.url).toBe(`http://localhost:${server.port}`)
+  expect((await fetch(server.url)).status).toBe(200)
+  await expect(start({ host: '192.0.2.1' })).rejects.toMatchObject({ code: 'CALL_INVALID', details: { host: '192.0.2.1' } })
+})
+
 test('after a stop nothing listens, also when connections were open', async () => {
   const server = await start()
   await fetch(server.url)

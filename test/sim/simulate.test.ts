@@ -61,6 +61,16 @@ test('a taken port ends the command with its code', async () => {
   await other.stop()
 })
 
+test('--host is where every vendor listens, and what its config says', async () => {
+  const { stop, ready, code } = call(['--host', 'localhost', '--sessions', '5'])
+  for (const [vendor, { 'base.url': url = '' }] of Object.entries(await ready)) {
+    expect([vendor, url]).toEqual([vendor, expect.stringMatching(/^http:\/\/localhost:\d+/)])
+    expect([vendor, (await fetch(url)).status]).toEqual([vendor, expect.any(Number)])
+  }
+  stop.abort()
+  expect(await code).toBe(0)
+})
+
 test('a vendor that is not there is refused, and those before it are stopped', async () => {
   const [first = ''] = (await findSimulators()).keys()
   await expect(startSimulators({ world, vendors: [first, 'nobody'] })).rejects.toMatchObject({ code: 'PLUGIN_UNKNOWN' })

@@ -167,7 +167,7 @@ test('all faults are told at once, at their paths in the file', () => {
     acces_token: 'is not a key of acme-chat; did you mean access.token?',
     'page.sise': 'is not a key of acme-chat; did you mean page.size?',
     streams: 'audits is not a stream of acme-chat, which has sessions, audit',
-    'start.at': 'takes a time with a zone, such as 2026-11-01T00:00:00Z, or a day',
+    'start.at': 'takes a time with a zone, such as 2026-11-01T00:00:00Z, a day, or a span such as now-7d',
     'page.size': 'takes a whole number from 1 up to 200 in decimal digits',
     'tasks.max': 'takes a whole number from 1 up to 1000 in decimal digits',
     'base.url': 'takes an address such as https://host/path',
@@ -233,6 +233,17 @@ test('a secret that is empty, or holds a line break, is refused; a key in PEM ha
 
 test.each(['1970-01-01', '9999-01-01'])('a start in %s is a placeholder', start => {
   expect(faultsOf({ ...least, 'start.at': start })).toEqual([
+    { path: 'connectors.acme.start.at', message: 'takes a time from the year 2000 to 2200' },
+  ])
+})
+
+test('a start can be a span before now', () => {
+  const nowMs = Date.parse('2026-11-30T12:00:00Z')
+  const parsed = parseConnectorConfig('acme', { ...least, 'start.at': 'now-7d' }, connector, nowMs)
+  expect(parsed.ok && parsed.base.startAtMs).toBe(nowMs - 7 * 86_400_000)
+  for (const start of ['now', 'now-', 'now-7', 'now+7d', 'now-month'])
+    expect(faultsOf({ ...least, 'start.at': start })).toMatchObject([{ path: 'connectors.acme.start.at' }])
+  expect(faultsOf({ ...least, 'start.at': 'now-90y' })).toEqual([
     { path: 'connectors.acme.start.at', message: 'takes a time from the year 2000 to 2200' },
   ])
 })

@@ -102,7 +102,10 @@ function phraseFaults(file: string, text: string): Fault[] {
 }
 
 /** Lines without fenced blocks, and with empty backticks where code was. */
-function proseLines(text: string): { line: number; prose: string }[] {
+const proseLines = (text: string) =>
+  linesOutsideFences(text).map(({ line, raw }) => ({ line, prose: raw.replaceAll(/(`+)[^`].*?\1/g, '``') }))
+
+function linesOutsideFences(text: string): { line: number; raw: string }[] {
   let fence: string | null = null
   return text.split('\n').flatMap((raw, i) => {
     const mark = /^\s*(```+|~~~+)/.exec(raw)?.[1]
@@ -110,7 +113,7 @@ function proseLines(text: string): { line: number; prose: string }[] {
       fence = fence === null ? mark : null
       return []
     }
-    return fence === null ? [{ line: i + 1, prose: raw.replaceAll(/(`+)[^`].*?\1/g, '``') }] : []
+    return fence === null ? [{ line: i + 1, raw }] : []
   })
 }
 
@@ -118,10 +121,8 @@ function proseLines(text: string): { line: number; prose: string }[] {
 export function anchorsIn(text: string): ReadonlySet<string> {
   const seen = new Map<string, number>()
   const anchors = new Set<string>()
-  let fence = false
-  for (const line of text.split('\n')) {
-    if (/^\s*```/.test(line)) fence = !fence
-    const heading = fence ? undefined : /^#{1,6}\s+(.*?)\s*#*\s*$/.exec(line)?.[1]
+  for (const { raw } of linesOutsideFences(text)) {
+    const heading = /^#{1,6}\s+(.*?)\s*#*\s*$/.exec(raw)?.[1]
     if (heading === undefined) continue
     const slug = slugOf(heading)
     const times = seen.get(slug) ?? 0

@@ -17,7 +17,7 @@ import { harness } from '../../test/aggregate/harness.ts'
 import { point } from '../../test/serve/points.ts'
 import { configFile } from '../../test/support/product.ts'
 import { progressOf } from '../../test/support/progress.ts'
-import { dateAndCommit, machine, spread } from '../report.ts'
+import { dateAndCommit, figure, machine, spread } from '../report.ts'
 
 const { values } = parseArgs({
   options: {
@@ -39,6 +39,8 @@ const SHARE = 0.08
 const random = new Random(1, 1, 90)
 const stack = await startStack({ profile: 'demo', log: createLog('warn'), env: process.env })
 const h = await harness(stack, PARTITIONS)
+const schema = schemaText('series-point')
+const encoder = encoderFor<SeriesPoint>(schema, await h.registry.register(`${h.names.series}-value`, schema))
 const config = configFile({
   kafka: { brokers: [stack.brokers] },
   registry: { url: stack.registry },
@@ -75,7 +77,7 @@ try {
 }
 process.stdout.write(`## ${dateAndCommit()}: backtest of ${WEEKS} weeks of ${CHANNELS} channels
 
-${machine(stack.info.kafkaVersion)}; load ${spread(loads, 1)}; \`node bench/alerts/backtest.ts\`, ${RUNS} runs over ${points.toLocaleString('en-US')} minutes on the series topic, ${alerts} alerts found in ${CHANNELS * WEEKS} incidents. Median (least to most).
+${machine(stack.info.kafkaVersion)}; load ${spread(loads, 1)}; \`node bench/alerts/backtest.ts\`, ${RUNS} runs over ${figure(points)} minutes on the series topic, ${alerts} alerts found in ${CHANNELS * WEEKS} incidents. Median (least to most).
 
 | From the start of the command to its end | |
 | --- | --- |
@@ -86,8 +88,6 @@ process.exit(0)
 
 /** All minutes of a channel. One in which nobody came has no point. */
 async function write(channel: number): Promise<void> {
-  const schema = schemaText('series-point')
-  const encoder = encoderFor<SeriesPoint>(schema, await h.registry.register(`${h.names.series}-value`, schema))
   let records: { key: Buffer; value: Buffer }[] = []
   for (let at = fromMs; at < untilMs; at += MINUTE_MS) {
     const day = 1 + Math.sin((2 * Math.PI * (at % DAY_MS)) / DAY_MS)

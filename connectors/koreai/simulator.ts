@@ -107,7 +107,7 @@ export async function startKoreaiSimulator(options: KoreaiOptions): Promise<Kore
     pageSize: options.pageSize ?? 1000,
     messagesPageSize: options.messagesPageSize ?? Infinity,
     pages: new Pages(quirks),
-    told: new WeakMap(),
+    sessions: new WeakMap(),
   }
   const server = await serve({
     arrivalClock,
@@ -152,7 +152,7 @@ interface Api {
   readonly pageSize: number
   readonly messagesPageSize: number
   readonly pages: Pages
-  readonly told: NonNullable<Sight['told']>
+  readonly sessions: NonNullable<Sight['sessions']>
 }
 
 /** What a call speaks of: the bots whose sessions it sees. */
@@ -398,8 +398,8 @@ function listBots(request: Request, { bots, app, world }: Api): Reply {
   })
 }
 
-function sightOf({ world, vendorNow, quirks, told }: Api): Sight {
-  return { view: world.at(vendorNow() - quirks.clockAheadMs), quirks, told }
+function sightOf({ world, vendorNow, quirks, sessions }: Api): Sight {
+  return { view: world.at(vendorNow() - quirks.clockAheadMs), quirks, sessions }
 }
 
 /** The documented limits, by bot; account-wide calls by the account. A breached hour refuses everything, however calm the minute. */

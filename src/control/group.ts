@@ -399,7 +399,7 @@ class Worker {
     this.#options.runner.quota(new Map(shares))
     this.#options.observer?.rebalancing(false)
     this.#work()
-    this.#tellAgain()
+    this.#correctStatuses()
     if (isLeader) this.#tellUnassigned()
     this.#changed()
   }
@@ -545,12 +545,13 @@ class Worker {
 
   // ---- States that everybody can read ----
 
-  /** A worker that stood still and was left behind may have spoken of our tasks before it knew. */
-  #tellAgain(): void {
+  /** Writes the status of our tasks again where a worker that the group went on without has overwritten it. */
+  #correctStatuses(): void {
     const { statuses, me } = this.#options
     for (const { id, isStopping, isPaused, report } of this.#own.values()) {
       const known = statuses.task(id)
-      if (!isStopping && known !== null && known.workerId !== me.workerId) this.#tell(id, isPaused ? { state: 'PAUSED' } : report)
+      if (isStopping || known === null || known.workerId === me.workerId) continue
+      this.#tell(id, isPaused ? { state: 'PAUSED' } : report)
     }
   }
 

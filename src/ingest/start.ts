@@ -9,7 +9,7 @@ import { errorFields, type Log } from '../log.ts'
 import type { HttpSpec } from '../source/contract.ts'
 import { createHttp } from '../source/http.ts'
 import { toolTransactionalId } from '../topics.ts'
-import { PRIORITY, quotaPool } from '../source/quota.ts'
+import { DOUBT_MS, PRIORITY, quotaPool } from '../source/quota.ts'
 import type { Fault } from './commit.ts'
 import { cursorKey, type PartitionName, progressKey, saysSpent, spentOf } from './cursor.ts'
 import { barrierOf } from './barrier.ts'
@@ -101,8 +101,6 @@ export interface TaskRunner {
 }
 
 const REFRESH_MS = 2_000
-/** What is not certain is looked at again after so long. */
-const DOUBT_MS = 100
 /** After so long every other process that lives has shown it. */
 export const SETTLED_MS = 15_000
 
@@ -131,7 +129,7 @@ export async function openRunner(options: RunnerOptions): Promise<TaskRunner> {
     readToEnd: (place, onRecord, stop) => kafka.readToEnd(place, onRecord, stop),
     openWriter: more => reads.gathering(kafka.openWriter({ ...more, mayClaim: () => whenCertain(until) }), until),
   })
-  /** A process that stood still asks its group first: by now the source partition may be another's, who would be fenced. */
+  /** After a standstill the group is asked first: another worker may own the source partition by now, and would be fenced. */
   async function whenCertain(until: AbortSignal): Promise<void> {
     while (!until.aborted && certainSinceMs() === Infinity) await clock.sleep(DOUBT_MS, until)
     if (until.aborted) throw new FlowError('STOPPED')

@@ -14,14 +14,14 @@ import { decompress } from './decompress.ts'
 import type { AuthArgs, CallOptions, Http, HttpSpec, Json, PlainFetch, Query } from './contract.ts'
 import { ambiguousName, parseJson } from './json.ts'
 import { inUrl } from './liberal.ts'
-import type { QuotaGate } from './quota.ts'
+import type { Priority, QuotaGate } from './quota.ts'
 import { boundedWaitMs, retryAfterMs } from './wait.ts'
 import { watchdog } from './watchdog.ts'
 
 export interface HttpDeps {
   readonly quota: QuotaGate
-  /** Whose turn comes first; see `PRIORITY` and `QuotaGate.acquire`. */
-  readonly priority: number | (() => number)
+  /** Whose turn comes first. */
+  readonly priority: Priority
   /** Ends waits and requests at once, with STOPPED. */
   readonly signal: AbortSignal
   readonly clock: Clock

@@ -17,14 +17,13 @@ export const PRIORITY = { live: 0, lookback: 1, backfill: 2 } as const
 /** Requests in a row for those who go first, while others wait; the next is for whoever of these has waited longest. So none waits for ever. */
 const TURNS_IN_A_ROW = 4
 
-type Priority = number | (() => number)
+/** See `PRIORITY`. A function is asked at every turn: what waits may become urgent. */
+export type Priority = number | (() => number)
 
 export interface QuotaGate {
   /**
    * Resolves when a request may start, and counts it; the request is over when the returned function is called (more calls do
    * nothing). Lower priorities go first, but for one request in five, equal ones in the order they came. Rejects with STOPPED as soon as the signal aborts.
-   *
-   * @param priority A function is asked at every turn: what waits may become urgent.
    */
   acquire(priority: Priority, signal: AbortSignal): Promise<() => void>
   /**
@@ -62,7 +61,7 @@ const RECENT_MS = 2_000
 /** How long those who share a quota wait for what one of them is to recall. */
 const RECALL_MS = 10_000
 /** What is not certain is looked at again after so long. */
-const DOUBT_MS = 100
+export const DOUBT_MS = 100
 /** The clocks of two workers differ by so much at most, where a limit of a second bounds what one of them may have asked. */
 const SKEW_MS = 2_000
 

@@ -35,8 +35,8 @@ export interface Told {
 export interface Sight {
   readonly view: WorldView
   readonly quirks: Quirks
-  /** What was told of each conversation as far as it was known, kept from request to request. Absent: nothing is. */
-  readonly told?: WeakMap<Conversation, Told>
+  /** The session made of each conversation last, kept between requests. Absent: nothing is kept. */
+  readonly sessions?: WeakMap<Conversation, Told>
 }
 
 export function botIdOf(bot: BotSpec): string {
@@ -76,10 +76,10 @@ export function analyticsIdOf(event: WorldEvent): string {
 
 /** The session of a conversation, as known. What somebody writes after the close would open a session that this simulator leaves out. */
 export function tellOf(conversation: Conversation, sight: Sight): Told {
-  const kept = sight.told?.get(conversation)
+  const kept = sight.sessions?.get(conversation)
   if (kept !== undefined && kept.isClosed === kept.closesMs <= sight.view.nowMs) return kept
   const told = tell(conversation, sight)
-  sight.told?.set(conversation, told)
+  sight.sessions?.set(conversation, told)
   return told
 }
 

@@ -13,12 +13,12 @@ import type { Membership, MembershipOptions } from './port.ts'
 import { Standstill } from './standstill.ts'
 
 /** Default of `MembershipOptions.sessionTimeoutMs`: a dead member is out after this; a second for the heartbeat, a second to start, and its work runs elsewhere. */
-export const SESSION_TIMEOUT_MS = 10_000
+export const SESSION_TIMEOUT_MS = 8_000
 /** How long the group waits at a rebalance for a member that still beats but does not join. */
 const REBALANCE_TIMEOUT_MS = 10_000
 const LEAVE_PATIENCE_MS = 2_000
 /** A coordinator that is well answers a heartbeat at once; it is asked at least every 3 s. */
-const SILENCE_MS = 7_000
+const SILENCE_MS = 5_500
 /** Whoever did not run for so long asks the group before it goes on. */
 const STILL_MS = 1_000
 /** A rebalance may take as long as the group waits for its members, and a little more. */

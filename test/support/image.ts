@@ -3,10 +3,10 @@
  * Users, ports and layers have no effect here. An instruction, option or program that is not known here is an error, never left out.
  */
 import { spawn } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join, matchesGlob, posix, relative, sep } from 'node:path'
-import { own } from './product.ts'
+import { npmEnvironment, pathOutside } from './product.ts'
 
 export interface Instruction {
   readonly name: string
@@ -80,7 +80,6 @@ export async function buildImage(context: string): Promise<Image> {
   const remove = () => rmSync(folder, { recursive: true, force: true })
   try {
     const stages: Stage[] = []
-    const programs = programsIn(join(folder, 'bin'))
     const isIgnored = ignoredBy(readFileSync(join(context, '.dockerignore'), 'utf8'))
     for (const { name, text } of instructionsOf(readFileSync(join(context, 'Dockerfile'), 'utf8'))) {
       if (name === 'FROM') stages.push(newStage(text, join(folder, String(stages.length))))
@@ -89,12 +88,12 @@ export async function buildImage(context: string): Promise<Image> {
         if (stage === undefined) throw new Error(`${name} before FROM`)
         const step = STEPS[name]
         if (step === undefined) throw new Error(`instruction ${name} is not known: ${text}`)
-        await step(text, stage, { context, isIgnored, stages, programs })
+        await step(text, stage, { context, isIgnored, stages })
       }
     }
     const last = stages.at(-1)
     if (last === undefined) throw new Error('the Dockerfile has no FROM')
-    return { ...last, environment: { ...last.environment, PATH: programs }, remove }
+    return { ...last, environment: { ...last.environment, PATH: pathOutside() }, remove }
   } catch (error) {
     remove()
     throw error
@@ -106,13 +105,7 @@ export function pathIn(image: Pick<Image, 'root' | 'workdir'>, path: string): st
   return join(image.root, posix.resolve(image.workdir, path))
 }
 
-/** The `node` that runs the tests has the part of the image's own, so it must be of its version. */
-function programsIn(folder: string): string {
-  mkdirSync(folder)
-  symlinkSync(process.execPath, join(folder, 'node'))
-  return `${folder}:${process.env['PATH']}`
-}
-
+/** Node of the base image is the one that runs the tests, so it must be of the same version. */
 function newStage(text: string, root: string): Stage {
   const [, version, name = null] = /^node:(\d+)\.\d+\.\d+-slim(?: AS (\w+))?$/i.exec(text) ?? []
   if (version !== process.versions.node.split('.')[0]) throw new Error(`FROM ${text}: here runs Node ${process.versions.node}`)
@@ -124,7 +117,6 @@ interface Build {
   readonly context: string
   readonly isIgnored: (path: string) => boolean
   readonly stages: readonly Stage[]
-  readonly programs: string
 }
 
 const STEPS: Readonly<Record<string, (text: string, stage: Stage, build: Build) => void | Promise<void>>> = {
@@ -188,7 +180,7 @@ const filesBelow = (folder: string): number =>
 /** What RUN may call: nothing that would change the machine outside the stage's folder. */
 const PROGRAMS = new Set(['npm', 'rm'])
 
-async function run(text: string, stage: Stage, { programs }: Build): Promise<void> {
+async function run(text: string, stage: Stage): Promise<void> {
   const calls = text.split(/&&|\|\||[;|&]/).map(call => call.trim().split(/\s+/)[0] ?? '')
   const unknown = calls.find(program => !PROGRAMS.has(program))
   if (unknown !== undefined || /[`$~*'"<>]|\.\./.test(text))
@@ -196,14 +188,7 @@ async function run(text: string, stage: Stage, { programs }: Build): Promise<voi
   const rewritten = text.replaceAll(/(?<=\s)\/(?=\S)/g, `${stage.root}/`)
   const child = spawn('sh', ['-c', rewritten], {
     cwd: join(stage.root, stage.workdir),
-    env: {
-      ...own('HOME', 'npm_config_cache', 'npm_config_registry', 'npm_config_userconfig', 'NODE_EXTRA_CA_CERTS'),
-      npm_config_prefer_offline: 'true',
-      npm_config_audit: 'false',
-      npm_config_fund: 'false',
-      ...stage.environment,
-      PATH: programs,
-    },
+    env: { ...npmEnvironment(), ...stage.environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let output = ''

@@ -72,7 +72,7 @@ export async function composeUp(
           return (await container.isHealthy()) || undefined
         },
         250,
-        240_000,
+        300_000,
       ).catch((error: unknown) => {
         throw new Error(`${String(error)}\n${started.output.join('')}`)
       })

@@ -1,10 +1,12 @@
 /**
- * Checks the Markdown documents: every relative link and anchor leads to something that exists, and the prose uses none of the phrases
- * of `PHRASES`. Prints one line per fault on stderr and exits with 1 if there is one. `npm run docs:lint` runs it; so does a unit test.
+ * Checks the Markdown documents: every relative link and anchor leads to something that exists, the prose uses none of the phrases
+ * of `PHRASES`, and its words are in a dictionary (cspell's English, British and software terms) or in `docs/words.txt`. Prints one line
+ * per fault on stderr and exits with 1 if there is one. `npm run docs:lint` runs it; so does a unit test.
  */
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { dirname, join, relative, resolve, sep } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { spellCheckDocument } from 'cspell-lib'
 
 export interface Fault {
   /** From the root of the repository. */
@@ -101,6 +103,33 @@ function phraseFaults(file: string, text: string): Fault[] {
   )
 }
 
+/** Pages that users read. Spelling of measurements and notes is not checked. */
+const SPELLED = /^(?:README|CHANGELOG)\.md$|^docs\/|^deploy\/(?:.*\/)?README\.md$|^connectors\/[^/]+\/README\.md$/
+
+/** Names and terms that no dictionary has, one a line. */
+export const wordsOf = (root: string): string[] => {
+  const file = join(root, 'docs/words.txt')
+  return existsSync(file) ? readFileSync(file, 'utf8').split('\n').filter(Boolean) : []
+}
+
+/** Every word of the documents below a folder that is in no dictionary and not among `words`, by file and line. Code and addresses are not checked. */
+export async function misspellingsOf(root: string, words: readonly string[] = wordsOf(root)): Promise<Fault[]> {
+  const faults: Fault[] = []
+  for (const file of markdownFiles(root).filter(each => SPELLED.test(each))) {
+    const lines = proseLines(readFileSync(join(root, file), 'utf8'))
+    const text = lines.map(({ prose }) => prose.replaceAll(/\]\([^)]*\)|https?:\S+/g, ' ')).join('\n')
+    const document = { uri: pathToFileURL(join(root, file)).href, text, languageId: 'markdown', locale: 'en,en-GB' }
+    const options = { generateSuggestions: false, noConfigSearch: true }
+    const { issues, errors } = await spellCheckDocument(document, options, { version: '0.2', words: [...words] })
+    if (errors !== undefined && errors.length > 0) throw new Error(`${file} cannot be checked`, { cause: errors[0] })
+    for (const { text: word, offset } of issues) {
+      const { line = 0 } = lines[text.slice(0, offset).split('\n').length - 1] ?? {}
+      faults.push({ file, line, what: `"${word}" is in no dictionary: correct it, or add a name or term to docs/words.txt` })
+    }
+  }
+  return faults
+}
+
 /** Lines without fenced blocks, and with empty backticks where code was. */
 const proseLines = (text: string) =>
   linesOutsideFences(text).map(({ line, raw }) => ({ line, prose: raw.replaceAll(/(`+)[^`].*?\1/g, '``') }))
@@ -141,7 +170,8 @@ function slugOf(heading: string): string {
 }
 
 if (import.meta.main) {
-  const faults = faultsOf(fileURLToPath(new URL('..', import.meta.url)))
+  const root = fileURLToPath(new URL('..', import.meta.url))
+  const faults = [...faultsOf(root), ...(await misspellingsOf(root))]
   for (const { file, line, what } of faults) process.stderr.write(`${file}:${line} ${what}\n`)
   process.exitCode = faults.length === 0 ? 0 : 1
 }

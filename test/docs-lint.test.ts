@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { anchorsIn, faultsOf } from '../scripts/docs-lint.ts'
+import { anchorsIn, faultsOf, misspellingsOf, wordsOf } from '../scripts/docs-lint.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const read = (file: string) => readFileSync(join(ROOT, file), 'utf8')
@@ -12,6 +12,17 @@ const read = (file: string) => readFileSync(join(ROOT, file), 'utf8')
 test('all documents: links and anchors lead somewhere, and no banned phrase is used', () => {
   expect(faultsOf(ROOT).map(({ file, line, what }) => `${file}:${line} ${what}`)).toEqual([])
 })
+
+test('all documents: every word is in a dictionary or in docs/words.txt', async () => {
+  expect((await misspellingsOf(ROOT)).map(({ file, line, what }) => `${file}:${line} ${what}`)).toEqual([])
+}, 120_000)
+
+test('docs/words.txt is sorted, and has only words that documents use and no dictionary knows', async () => {
+  const words = wordsOf(ROOT)
+  expect(words).toEqual([...new Set(words)].toSorted((a, b) => a.toLowerCase().localeCompare(b.toLowerCase())))
+  const unknown = new Set((await misspellingsOf(ROOT, [])).map(({ what }) => /^"([^"]+?)(?:'s)?"/.exec(what)?.[1]?.toLowerCase()))
+  expect(words.filter(word => !unknown.has(word.toLowerCase()))).toEqual([])
+}, 120_000)
 
 describe('the checker of documents', () => {
   let folder: string
@@ -47,6 +58,14 @@ describe('the checker of documents', () => {
     expect(write({ 'docs/a.md': text, 'CHANGELOG.md': text, 'docs/errors.md': text })).toEqual([
       expect.stringContaining('docs/a.md:1 "tells": write '),
     ])
+  })
+
+  test('finds a word that no dictionary has, where it is, but not in code, in addresses, or among the words of the project', async () => {
+    const text =
+      '# A\n\n```sh\nwrogn\n```\nSo `wrogn` [colour](wrogn.md) behavior https://example.com/wrogn Acmeo.\n\nA wrogn word.\n'
+    write({ 'docs/a.md': text, 'connectors/acme/README.md': 'wrogn', 'bench/notes.md': 'wrogn', 'docs/words.txt': 'Acmeo\n' })
+    const found = (await misspellingsOf(folder)).map(({ file, line, what }) => `${file}:${line} ${what.split(' ')[0]}`)
+    expect(found).toEqual(['connectors/acme/README.md:1 "wrogn"', 'docs/a.md:8 "wrogn"'])
   })
 
   test('leaves addresses of other sites alone', () => {

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
@@ -39,6 +39,23 @@ export interface Running {
 /** Those variables of this process that one of Colloquy's is started with: no proxy, no setting of whoever runs the tests. */
 export function own(...names: string[]): Record<string, string> {
   return Object.fromEntries(names.flatMap(name => (process.env[name] === undefined ? [] : [[name, process.env[name]]])))
+}
+
+/** PATH with the Node of the tests in front and without programs of the checkout's `node_modules`: as where the product is installed. */
+export function pathOutside(): string {
+  const others = (process.env['PATH'] ?? '').split(delimiter).filter(folder => !folder.includes('node_modules'))
+  return [dirname(process.execPath), ...others].join(delimiter)
+}
+
+/** What npm is started with, so that neither settings of whoever runs the tests nor those of `npm test` reach it, and it takes from its cache what is there. */
+export function npmEnvironment(): Record<string, string> {
+  return {
+    ...own('HOME', 'npm_config_cache', 'npm_config_registry', 'npm_config_userconfig', 'NODE_EXTRA_CA_CERTS'),
+    npm_config_prefer_offline: 'true',
+    npm_config_audit: 'false',
+    npm_config_fund: 'false',
+    PATH: pathOutside(),
+  }
 }
 
 /** Starts the binary. */

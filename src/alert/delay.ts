@@ -13,6 +13,8 @@ export const AGES = 60
 const LONGEST_STEP = 15
 /** After so long what was learnt is halved, in whole counts, so that it is written and read without loss. */
 const HALVED_HOURS = 48
+/** So many halvings leave nothing. */
+const FORGOTTEN = 40
 /** So many counts that were known at once are presumed. */
 const PRESUMED = 1
 
@@ -27,9 +29,10 @@ export class Delays {
   readonly #volume: Steps
   #period = 0
   #shares: Float64Array | null = null
+  #isChanged = false
 
   /** @param remembered What `memory` returned. */
-  constructor(remembered?: readonly (readonly number[])[]) {
+  constructor(remembered: readonly (readonly number[])[] | null = null) {
     const at = (i: number) => Float64Array.from({ length: AGES }, (_, age) => remembered?.[i]?.[age] ?? 0)
     this.#count = { before: at(0), after: at(1) }
     this.#volume = { before: at(2), after: at(3) }
@@ -52,6 +55,7 @@ export class Delays {
     if (step <= 0 || step > LONGEST_STEP) return
     this.#forget(Math.floor(mark / 60 / HALVED_HOURS))
     this.#shares = null
+    this.#isChanged = true
     // A minute that ended at `previous` had the age 0 there.
     for (let age = 0; age + step <= AGES; age++) {
       const { was, is, wasVolume, isVolume } = at(previous - 1 - age)
@@ -78,6 +82,18 @@ export class Delays {
     return (this.#shares[0] as number) > 0.999
   }
 
+  /** Whether anything was learnt since the last call. */
+  takeChange(): boolean {
+    const isChanged = this.#isChanged
+    this.#isChanged = false
+    return isChanged
+  }
+
+  /** Whether nothing is left at the minute of what `memory` returned. */
+  static isForgotten(memory: readonly (readonly number[])[], minute: number): boolean {
+    return Math.floor(minute / 60 / HALVED_HOURS) - (memory[4]?.[0] ?? 0) > FORGOTTEN
+  }
+
   memory(): number[][] {
     const steps = [this.#count, this.#volume].flatMap(({ before, after }) => [[...before], [...after]])
     return [...steps, [this.#period]]
@@ -95,8 +111,7 @@ export class Delays {
   }
 
   #forget(period: number): void {
-    // Forty halvings leave nothing.
-    for (this.#period = Math.max(this.#period, period - 40); this.#period < period; this.#period++) {
+    for (this.#period = Math.max(this.#period, period - FORGOTTEN); this.#period < period; this.#period++) {
       for (const { before, after } of [this.#count, this.#volume]) {
         for (const values of [before, after])
           for (let age = 0; age < AGES; age++) values[age] = Math.floor((values[age] as number) / 2)

@@ -187,10 +187,11 @@ function lastDue(hour: number, first: number): number {
 export function learnHour(clock: Clock, hour: number, columns: Columns): void {
   const first = firstHourOf(clock.leaves)
   const due = lastDue(hour, first)
-  if (Number.isNaN(clock.hour) || due > clock.hour) {
+  if (Number.isNaN(clock.top.rhoHour) || due > clock.top.rhoHour) {
     learnDispersion(clock, due, columns, learnBaselines(clock, due, columns))
   }
   clock.hour = hour
+  clock.isStale = false
   learnBaselines(clock, hour, columns)
   for (const leaf of clock.leaves) {
     leaf.pruneHours(hour - HISTORY_HOURS - 49)
@@ -210,16 +211,15 @@ function learnDispersion(clock: Clock, hour: number, columns: Columns, pasts: re
     }
   }
   const pooled = rhoFrom(together(leaves), presumedRho(columns.kind))
-  for (const [i, leaf] of clock.leaves.entries()) leaf.rho = rhoFrom(leaves[i] as Dispersion, pooled)
-  for (const [node, quarters] of above) node.rho = rhoFrom(dispersionOf(quarters, columns.kind), meanRho(node))
+  for (const [i, leaf] of clock.leaves.entries()) leaf.setRho(hour, rhoFrom(leaves[i] as Dispersion, pooled))
+  for (const [node, quarters] of above) node.setRho(hour, rhoFrom(dispersionOf(quarters, columns.kind), meanRho(node)))
 }
 
 /** Dispersion of the groups above the clocks. */
 export function* learnAbove(tree: Tree, hour: number, columns: Columns): Steps<void> {
   const first = firstHourOf(tree.clocks.flatMap(({ leaves }) => leaves))
   const due = lastDue(hour, first)
-  if (due <= tree.hour) return
-  tree.hour = due
+  if (due <= tree.root.rhoHour) return
   const above = new Map<Node, Quarters>()
   for (const clock of tree.clocks) {
     if (clock.top.parent === null) continue
@@ -231,7 +231,7 @@ export function* learnAbove(tree: Tree, hour: number, columns: Columns): Steps<v
     if (!Number.isNaN(clock.hour)) learnBaselines(clock, clock.hour, columns)
     yield
   }
-  for (const [node, quarters] of above) node.rho = rhoFrom(dispersionOf(quarters, columns.kind), meanRho(node))
+  for (const [node, quarters] of above) node.setRho(due, rhoFrom(dispersionOf(quarters, columns.kind), meanRho(node)))
 }
 
 function meanRho(node: Node): Rho {

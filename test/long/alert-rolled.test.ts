@@ -11,6 +11,7 @@ import {
   marksOf,
   MINUTE_MS,
   minuteOf,
+  remember,
   replay,
   START,
   world,

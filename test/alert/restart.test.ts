@@ -52,9 +52,9 @@ function historyOf(seed: number): History {
     const of = (age: number) => byStart.get(nowMs - age * MINUTE_MS) ?? []
     const puts = [...of(1).map(minute => known(minute, 0.5)), ...of(8).map(minute => known(minute, 1))]
     // Now and then a quarter of an hour of one bot becomes known otherwise, long after.
-    if (random.chance(0.1)) {
+    if (random.chance(0.2)) {
       const bot = random.pick(bots).bot_id
-      const age = random.pick([70, 100, 700])
+      const age = random.pick([62, 75, 700])
       for (let back = 0; back < 15; back++)
         for (const minute of of(age + back).filter(({ bot_id }) => bot_id === bot))
           puts.push({ ...minute, values: { ...minute.values, agent_transfers: minute.values.sessions ?? 0 } })
@@ -111,7 +111,7 @@ test.each([1, 2, 3])('restarts at random moments change no bit of any alert (his
   const [restarts, writes] = [new Random(seed, 1, 1), new Random(seed, 2, 1)]
   const restarted = run(
     history,
-    () => restarts.chance(0.02),
+    () => restarts.chance(0.05),
     () => writes.chance(0.3),
   )
   expect(restarted.verdicts).toEqual(whole.verdicts)

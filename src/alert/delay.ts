@@ -29,7 +29,8 @@ export class Delays {
   readonly #volume: Steps
   #period = 0
   #shares: Float64Array | null = null
-  #isChanged = false
+  #version = 0
+  #taken = 0
 
   /** @param remembered What `memory` returned. */
   constructor(remembered: readonly (readonly number[])[] | null = null) {
@@ -55,7 +56,7 @@ export class Delays {
     if (step <= 0 || step > LONGEST_STEP) return
     this.#forget(Math.floor(mark / 60 / HALVED_HOURS))
     this.#shares = null
-    this.#isChanged = true
+    this.#version++
     // A minute that ended at `previous` had the age 0 there.
     for (let age = 0; age + step <= AGES; age++) {
       const { was, is, wasVolume, isVolume } = at(previous - 1 - age)
@@ -71,7 +72,7 @@ export class Delays {
 
   /** Share of the count, relative to that of the volume, that is known at the age; 1 from AGES on. */
   share(age: number): number {
-    if (age >= AGES) return 1
+    if (age >= AGES || this.isTrivial) return 1
     this.#shares ??= this.#product()
     return this.#shares[Math.max(0, age)] as number
   }
@@ -82,10 +83,15 @@ export class Delays {
     return (this.#shares[0] as number) > 0.999
   }
 
+  /** Another number whenever something was learnt. */
+  get version(): number {
+    return this.#version
+  }
+
   /** Whether anything was learnt since the last call. */
   takeChange(): boolean {
-    const isChanged = this.#isChanged
-    this.#isChanged = false
+    const isChanged = this.#version !== this.#taken
+    this.#taken = this.#version
     return isChanged
   }
 

@@ -17,7 +17,7 @@ import { choose, doubtOf, held, judgedMinutes, type Range, rangeOf } from './cho
 import { AGES, Delays } from './delay.ts'
 import { lengthsBetween, type Limits, mostUnusual, onsetOf, SPAN, tailOf } from './detector.ts'
 import { presumedRho, rhoBy } from './dispersion.ts'
-import { type Columns, learnAbove, learnHour, minutesOf, refreshLeaf } from './groups.ts'
+import { type Columns, countsOf, learnAbove, learnHour, minutesOf, refreshLeaf } from './groups.ts'
 import { slotsIn } from './local-time.ts'
 import { HOUR_MS, HourPoints } from './hours.ts'
 import { MINUTE_MS, Minutes } from './minutes.ts'
@@ -27,13 +27,14 @@ import {
   type Memory,
   type MemoryChanges,
   nodeKey,
+  parsed,
   type Range as Span,
   rangesOf,
   readKey,
   timeRecords,
   timesIn,
 } from './memory.ts'
-import { type Clock, type Episode, firstHourOf, Leaf, type Node, Tree } from './tree.ts'
+import { type Clock, type Episode, firstHourOf, isAged, Leaf, type Node, Tree } from './tree.ts'
 import { type Finding, firing, resolved, shownNumber, shownTime } from './verdict.ts'
 
 /** A minute of a series as the topic has it now; the newest replaces the one before. Null: the vendor does not tell. */
@@ -213,6 +214,8 @@ export function createJudge(options: JudgeOptions): Judge {
       node.setRho(found[0], [found[1], found[2]])
       node.isRhoChanged = false
     }
+    const seen = recall(nodeKey('seen', name, Object.values(clock.top.labels)))
+    if (seen !== null) clock.seenBefore = JSON.stringify(seen)
     const late = recall(nodeKey('late', name, Object.values(clock.top.labels))) as [number, number][] | null
     if (late !== null) clock.late = late
     const minutes = recall(nodeKey('late-minutes', name, Object.values(leaf.labels))) as [number, number][] | null
@@ -391,9 +394,9 @@ export function createJudge(options: JudgeOptions): Judge {
       const times: Record<string, number> = {}
       for (const [bot, { completeUntil }] of marks) if (completeUntil !== null) times[bot] = completeUntil
       const changes = changesOf(writtenMarks, timeRecords('read', times))
-      for (const { rule, delays, trees } of plans) {
+      for (const { rule, delays, trees, columns } of plans) {
         for (const [key, each] of delays) if (each.takeChange()) changes.set(key, JSON.stringify(each.memory()))
-        for (const tree of trees.values()) addChanges(changes, rule.name, tree)
+        for (const tree of trees.values()) addChanges(changes, rule.name, tree, columns)
       }
       for (const key of [...remembered.keys()].filter(isForgotten)) {
         remembered.delete(key)
@@ -412,6 +415,7 @@ export function createJudge(options: JudgeOptions): Judge {
     if (newest === Number.NEGATIVE_INFINITY) return false
     const value = JSON.parse(remembered.get(key) ?? '[]') as number[][] & [number]
     if (kind === 'delays') return Delays.isForgotten(value, newest)
+    if (kind === 'seen') return true
     if (kind === 'dispersion') return value[0] * 60 < newest - HISTORY_HOURS * 60
     return (value.at(-1)?.[1] ?? 0) < newest - plan.reach
   }
@@ -436,13 +440,29 @@ function learnAgain(clock: Clock, hour: number): void {
   if (hour < clock.hour - SETTLING_HOURS) clock.isStale = true
 }
 
+/** What was counted otherwise when the clock's mark last moved: place, count and volume then. null: nothing was. */
+function changedSince(clock: Clock, columns: Columns): string | null {
+  const { seen } = clock
+  if (seen === null) return null
+  const now = countsOf(clock, seen.mark, columns)
+  const others: [number, number, number][] = []
+  for (let i = 0; i <= AGES; i++) {
+    if (now.count[i] !== seen.count[i] || now.volume[i] !== seen.volume[i])
+      others.push([i, seen.count[i] as number, seen.volume[i] as number])
+  }
+  return others.length > 0 ? JSON.stringify(others) : null
+}
+
 /** What the process after this one must know of the groups of a tree. */
-function addChanges(changes: MemoryChanges, rule: string, tree: Tree): void {
+function addChanges(changes: MemoryChanges, rule: string, tree: Tree, columns: Columns): void {
   const late = (kind: 'late' | 'late-minutes', node: Node, ranges: readonly Span[]) =>
     changes.set(nodeKey(kind, rule, Object.values(node.labels)), ranges.length > 0 ? JSON.stringify(ranges) : null)
   for (const clock of tree.clocks) {
     if (clock.isLateChanged) late('late', clock.top, clock.late)
     clock.isLateChanged = false
+    const seen = changedSince(clock, columns)
+    if (seen !== clock.seenBefore) changes.set(nodeKey('seen', rule, Object.values(clock.top.labels)), seen)
+    clock.seenBefore = seen
     for (const leaf of clock.leaves) {
       if (leaf.isLateChanged) late('late-minutes', leaf, rangesOf(leaf.late))
       leaf.isLateChanged = false
@@ -533,29 +553,11 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): Pas
     return new Map(known.map(clock => [clock, together.includes(clock) ? shared : (clock.mark as number)]))
   }
 
-  /** What the clock's groups count in the last hour before its mark. */
-  function countsOf(clock: Clock, mark: number): NonNullable<Clock['seen']> {
-    const sums = { mark, count: new Float64Array(AGES + 1), volume: new Float64Array(AGES + 1) }
-    const first = mark - AGES - 1
-    for (const leaf of clock.leaves) {
-      for (const minutes of leaf.series) {
-        for (let i = 0; i <= AGES; i++) {
-          const x = minutes.at(first + i, columns.count)
-          const n = columns.volume < 0 ? 0 : minutes.at(first + i, columns.volume)
-          if (Number.isNaN(x + n)) continue
-          sums.count[i] = (sums.count[i] as number) + x
-          sums.volume[i] = (sums.volume[i] as number) + n
-        }
-      }
-    }
-    return sums
-  }
-
   /** What became known since the last pass teaches how late things become known. */
   function learnDelays(clock: Clock): void {
     const mark = clock.mark as number
     if (clock.seen?.mark === mark) return
-    const sums = countsOf(clock, mark)
+    const sums = countsOf(clock, mark, columns)
     const { seen } = clock
     clock.seen = sums
     if (seen === null || nowMs === null) return
@@ -612,15 +614,14 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): Pas
         yield* learnAbove(tree, hour, columns)
       }
       yield
-      const { delays } = clock
       for (const leaf of clock.leaves) {
         const first = Math.max(end - SPAN, Math.min(leaf.changedFrom, Number.isNaN(leaf.end) ? end - SPAN : leaf.end))
-        const isAged = leaf.knownUntil !== clock.mark && !delays.isTrivial
-        if (first >= end && !isAged) continue
+        const isOlder = isAged(clock, leaf)
+        if (first >= end && !isOlder) continue
         refreshLeaf(clock, leaf, end, rule, columns)
         leaf.changedFrom = Number.POSITIVE_INFINITY
         if (first < end) changed.set(leaf, first)
-        const from = isAged ? Math.min(first, end - AGES - 1) : first
+        const from = isOlder ? Math.min(first, end - AGES - 1) : first
         for (let node = leaf.parent; node !== null; node = node.parent) {
           parents.set(node, Math.min(from, parents.get(node) ?? Number.POSITIVE_INFINITY))
           if (first < end) changed.set(node, Math.min(first, changed.get(node) ?? Number.POSITIVE_INFINITY))
@@ -829,7 +830,14 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): Pas
 
   function* resume(): Steps<void> {
     const learnt = tree.clocks.filter(clock => clock.judged !== null && !Number.isNaN(clock.top.rhoHour))
-    for (const clock of tree.clocks) if (clock.mark !== null) clock.seen = countsOf(clock, clock.mark)
+    for (const clock of tree.clocks) {
+      if (clock.mark === null) continue
+      clock.seen = countsOf(clock, clock.mark, columns)
+      for (const [age, count, volume] of (parsed(clock.seenBefore ?? '') as [number, number, number][] | null) ?? []) {
+        clock.seen.count[age] = count
+        clock.seen.volume[age] = volume
+      }
+    }
     const byEnd = Map.groupBy(
       learnt.filter(({ mark }) => mark !== null),
       clock => clock.judged as number,
@@ -838,7 +846,9 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): Pas
   }
 
   function hasChanged(clock: Clock): boolean {
-    return !Number.isNaN(clock.hour) && clock.leaves.some(leaf => leaf.changedFrom < (clock.judged as number))
+    return (
+      !Number.isNaN(clock.hour) && clock.leaves.some(leaf => leaf.changedFrom < (clock.judged as number) || isAged(clock, leaf))
+    )
   }
 
   /** Alerts that ended so long ago that no window reaches back to them. */

@@ -134,8 +134,10 @@ export class Leaf extends Node {
   baseline: Baseline | null = null
   /** The first minute that changed since `recent` was made; Infinity: none. */
   changedFrom = Number.NEGATIVE_INFINITY
-  /** The mark for which `recent` allows for what is not known yet. */
+  /** The mark for which `recent` allows for what is not known yet, the version of what was learnt of delays, and whether everything was known at once by that. */
   knownUntil = Number.NaN
+  knownVersion = Number.NaN
+  isKnownAtOnce = true
   /** Minutes of the last hours that were changed too late to be judged. */
   readonly late = new Set<number>()
   /** `late`, since it was last written for the process after this one. */
@@ -213,6 +215,14 @@ export interface Clock {
   isLateChanged: boolean
   /** Count and volume by minute as of `mark`, newest last. */
   seen: { mark: number; count: Float64Array; volume: Float64Array } | null
+  /** Where `seen` is not what is counted now, as it was last written for the process after this one. */
+  seenBefore: string | null
+}
+
+/** Whether `recent` allows for delays otherwise than is known by now. */
+export function isAged({ mark, delays }: Clock, leaf: Leaf): boolean {
+  if (delays.isTrivial && leaf.isKnownAtOnce) return false
+  return leaf.knownUntil !== mark || leaf.knownVersion !== delays.version
 }
 
 /** The minute became known too late to be judged. */
@@ -285,6 +295,7 @@ export class Tree {
         late: [],
         isLateChanged: false,
         seen: null,
+        seenBefore: null,
       }
       insert(this.#clockKeys, this.clocks, key, clock)
     }

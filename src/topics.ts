@@ -29,6 +29,8 @@ export function topicNames(prefix: string) {
     aggregateState: `${prefix}-aggregate-state`,
     /** Which input offsets the series stand for, one record a partition number, rewritten last in every transaction of the aggregator. */
     aggregateOffsets: `${prefix}-aggregate-offsets`,
+    /** What the alerter has learnt and judged, read by whoever has its partition number next. */
+    alertState: `${prefix}-alert-state`,
     configs: `${prefix}-connect-configs`,
     status: `${prefix}-connect-status`,
   } as const
@@ -128,6 +130,7 @@ export function topicSpecs(options: TopicOptions): TopicSpec[] {
     spec(names.versions, 'compact,delete', options.longestLookbackMs + 7 * DAY_MS, { needs: ['retention.ms'] }),
     spec(names.aggregateState, 'compact', null),
     spec(names.aggregateOffsets, 'compact', null),
+    spec(names.alertState, 'compact', null),
     spec(names.configs, 'compact', null, { partitions: 1 }),
     spec(names.status, 'compact', null),
   ]

@@ -13,7 +13,7 @@ export const SLOTS = 168
 /** So many hours back are looked at. */
 export const HISTORY_HOURS = 5 * SLOTS
 /** The newest hours, in which much may not be known yet and an incident may be under way, teach nothing. */
-const SETTLING_HOURS = 1
+export const SETTLING_HOURS = 1
 const HALF_LIFE_HOURS = 3 * SLOTS
 /** How fast the level may forget. Which of these is used is learnt: the one that would have predicted the hours so far best. */
 const LEVEL_HALF_LIVES_HOURS = [6, 24, 120]

@@ -13,6 +13,8 @@ export const AGES = 60
 const LONGEST_STEP = 15
 /** After so long what was learnt is halved, in whole counts, so that it is written and read without loss. */
 const HALVED_HOURS = 48
+/** So many halvings leave nothing. */
+const FORGOTTEN = 40
 /** So many counts that were known at once are presumed. */
 const PRESUMED = 1
 
@@ -27,9 +29,11 @@ export class Delays {
   readonly #volume: Steps
   #period = 0
   #shares: Float64Array | null = null
+  #version = 0
+  #taken = 0
 
   /** @param remembered What `memory` returned. */
-  constructor(remembered?: readonly (readonly number[])[]) {
+  constructor(remembered: readonly (readonly number[])[] | null = null) {
     const at = (i: number) => Float64Array.from({ length: AGES }, (_, age) => remembered?.[i]?.[age] ?? 0)
     this.#count = { before: at(0), after: at(1) }
     this.#volume = { before: at(2), after: at(3) }
@@ -52,6 +56,7 @@ export class Delays {
     if (step <= 0 || step > LONGEST_STEP) return
     this.#forget(Math.floor(mark / 60 / HALVED_HOURS))
     this.#shares = null
+    this.#version++
     // A minute that ended at `previous` had the age 0 there.
     for (let age = 0; age + step <= AGES; age++) {
       const { was, is, wasVolume, isVolume } = at(previous - 1 - age)
@@ -67,7 +72,7 @@ export class Delays {
 
   /** Share of the count, relative to that of the volume, that is known at the age; 1 from AGES on. */
   share(age: number): number {
-    if (age >= AGES) return 1
+    if (age >= AGES || this.isTrivial) return 1
     this.#shares ??= this.#product()
     return this.#shares[Math.max(0, age)] as number
   }
@@ -76,6 +81,23 @@ export class Delays {
   get isTrivial(): boolean {
     this.#shares ??= this.#product()
     return (this.#shares[0] as number) > 0.999
+  }
+
+  /** Another number whenever something was learnt. */
+  get version(): number {
+    return this.#version
+  }
+
+  /** Whether anything was learnt since the last call. */
+  takeChange(): boolean {
+    const isChanged = this.#version !== this.#taken
+    this.#taken = this.#version
+    return isChanged
+  }
+
+  /** Whether nothing is left at the minute of what `memory` returned. */
+  static isForgotten(memory: readonly (readonly number[])[], minute: number): boolean {
+    return Math.floor(minute / 60 / HALVED_HOURS) - (memory[4]?.[0] ?? 0) > FORGOTTEN
   }
 
   memory(): number[][] {
@@ -95,8 +117,7 @@ export class Delays {
   }
 
   #forget(period: number): void {
-    // Forty halvings leave nothing.
-    for (this.#period = Math.max(this.#period, period - 40); this.#period < period; this.#period++) {
+    for (this.#period = Math.max(this.#period, period - FORGOTTEN); this.#period < period; this.#period++) {
       for (const { before, after } of [this.#count, this.#volume]) {
         for (const values of [before, after])
           for (let age = 0; age < AGES; age++) values[age] = Math.floor((values[age] as number) / 2)

@@ -17,7 +17,7 @@ import {
 } from './dispersion.ts'
 import type { Rule } from '../rules.ts'
 import type { Steps } from '../slices.ts'
-import { type Clock, firstHourOf, isUnjudged, type Leaf, type Node, type Tree } from './tree.ts'
+import { type Clock, firstHourOf, isAged, isUnjudged, type Leaf, type Node, type Tree } from './tree.ts'
 
 const DAY = 1440
 /** Dispersion is measured anew once a day; in the first days, when each day says much, more often. */
@@ -88,10 +88,12 @@ export function refreshLeaf(clock: Clock, leaf: Leaf, end: number, rule: Rule, c
   const { kind } = columns
   const mark = clock.mark as number
   let from = Number.isNaN(leaf.end) ? end - SPAN : Math.min(leaf.changedFrom, leaf.end)
-  if (leaf.knownUntil !== mark && !delays.isTrivial) from = Math.min(from, end - AGES - 1)
+  if (isAged(clock, leaf)) from = Math.min(from, end - AGES - 1)
   from = Math.max(from, end - SPAN)
   leaf.moveTo(end)
   leaf.knownUntil = mark
+  leaf.knownVersion = delays.version
+  leaf.isKnownAtOnce = delays.isTrivial
   const length = end - from
   const { count, volume, expected, due, judged } = leaf.recent
   addUp(leaf, columns.count, from, length, a, scratch)
@@ -155,6 +157,24 @@ export function minutesOf(
   return { count, expected }
 }
 
+/** What the clock's groups count in the last hour before its mark. */
+export function countsOf(clock: Clock, mark: number, columns: Columns): NonNullable<Clock['seen']> {
+  const sums = { mark, count: new Float64Array(AGES + 1), volume: new Float64Array(AGES + 1) }
+  const first = mark - AGES - 1
+  for (const leaf of clock.leaves) {
+    for (const minutes of leaf.series) {
+      for (let i = 0; i <= AGES; i++) {
+        const x = minutes.at(first + i, columns.count)
+        const n = columns.volume < 0 ? 0 : minutes.at(first + i, columns.volume)
+        if (Number.isNaN(x + n)) continue
+        sums.count[i] = (sums.count[i] as number) + x
+        sums.volume[i] = (sums.volume[i] as number) + n
+      }
+    }
+  }
+  return sums
+}
+
 /** Baselines of the clock's leaves, as of the hour. @returns what they were made of, in the order of the leaves */
 function learnBaselines(clock: Clock, hour: number, { kind }: Columns): Past[] {
   const from = hour - HISTORY_HOURS - 1
@@ -187,10 +207,11 @@ function lastDue(hour: number, first: number): number {
 export function learnHour(clock: Clock, hour: number, columns: Columns): void {
   const first = firstHourOf(clock.leaves)
   const due = lastDue(hour, first)
-  if (Number.isNaN(clock.hour) || due > clock.hour) {
+  if (Number.isNaN(clock.top.rhoHour) || due > clock.top.rhoHour) {
     learnDispersion(clock, due, columns, learnBaselines(clock, due, columns))
   }
   clock.hour = hour
+  clock.isStale = false
   learnBaselines(clock, hour, columns)
   for (const leaf of clock.leaves) {
     leaf.pruneHours(hour - HISTORY_HOURS - 49)
@@ -210,16 +231,15 @@ function learnDispersion(clock: Clock, hour: number, columns: Columns, pasts: re
     }
   }
   const pooled = rhoFrom(together(leaves), presumedRho(columns.kind))
-  for (const [i, leaf] of clock.leaves.entries()) leaf.rho = rhoFrom(leaves[i] as Dispersion, pooled)
-  for (const [node, quarters] of above) node.rho = rhoFrom(dispersionOf(quarters, columns.kind), meanRho(node))
+  for (const [i, leaf] of clock.leaves.entries()) leaf.setRho(hour, rhoFrom(leaves[i] as Dispersion, pooled))
+  for (const [node, quarters] of above) node.setRho(hour, rhoFrom(dispersionOf(quarters, columns.kind), meanRho(node)))
 }
 
 /** Dispersion of the groups above the clocks. */
 export function* learnAbove(tree: Tree, hour: number, columns: Columns): Steps<void> {
   const first = firstHourOf(tree.clocks.flatMap(({ leaves }) => leaves))
   const due = lastDue(hour, first)
-  if (due <= tree.hour) return
-  tree.hour = due
+  if (due <= tree.root.rhoHour) return
   const above = new Map<Node, Quarters>()
   for (const clock of tree.clocks) {
     if (clock.top.parent === null) continue
@@ -231,7 +251,7 @@ export function* learnAbove(tree: Tree, hour: number, columns: Columns): Steps<v
     if (!Number.isNaN(clock.hour)) learnBaselines(clock, clock.hour, columns)
     yield
   }
-  for (const [node, quarters] of above) node.rho = rhoFrom(dispersionOf(quarters, columns.kind), meanRho(node))
+  for (const [node, quarters] of above) node.setRho(due, rhoFrom(dispersionOf(quarters, columns.kind), meanRho(node)))
 }
 
 function meanRho(node: Node): Rho {

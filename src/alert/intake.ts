@@ -4,10 +4,13 @@ import { botKey, type SeriesPoint } from '../records.ts'
 import type { Rule } from '../rules.ts'
 import type { Judge, SeriesKey } from './judge.ts'
 import { type Bot, measuresOf, type Reading, readingOf } from './reads.ts'
-import { numberOf } from './share.ts'
+import { numberOf, type Share } from './share.ts'
 
 export interface Intake {
-  put(point: PointOf): void
+  /** A point that the process before did not know (`Share.taken`) waits for `putNews`. */
+  put(point: PointOf, place: { readonly partition: number; readonly offset: number }): void
+  /** The shares have resumed: what waited is put, and what comes from now on at once. */
+  putNews(): void
   /** Looks at the marks again where they have changed. */
   look(follower: Pick<Follower, 'watermarks'>): void
   /** The bots of which there is any minute or hour, by bot key. */
@@ -20,11 +23,17 @@ export interface Intake {
 type PointOf = Pick<SeriesPoint, 'series_key' | 'bucket_start' | 'bucket' | keyof SeriesKey> & Partial<SeriesPoint>
 
 /** Points into the engines of the vendors that are ours. */
-export function createIntake(rules: readonly Rule[], partitions: number, judgeOf: (vendor: string) => Judge | undefined): Intake {
+export function createIntake(
+  rules: readonly Rule[],
+  partitions: number,
+  shareOf: (vendor: string) => Pick<Share, 'judge' | 'taken'> | undefined,
+): Intake {
   const measures = measuresOf(rules)
   const keys = new Map<string, SeriesKey>()
   const bots = new Map<string, Bot>()
   const fresh = new Map<number, SeriesKey[]>()
+  /** What waits for the end of the first reading; null: that is over. */
+  let news: (() => void)[] | null = []
   let reading: Reading | null = null
   let version = -1
 
@@ -55,18 +64,28 @@ export function createIntake(rules: readonly Rule[], partitions: number, judgeOf
       version = watermarks.version
       reading = readingOf(watermarks, rules)
     },
-    put(point) {
+    put(point, { partition, offset }) {
       // Days say nothing of the hour of the week.
       if (point.bucket !== '1m' && point.bucket !== '1h') return
-      const judge = judgeOf(point.vendor)
-      if (judge === undefined) return
-      const key = keyOf(point)
-      const values = Object.fromEntries(
-        measures.map(measure => [measure, reading?.isUntold(key, measure) === true ? null : (point[measure] ?? 0)]),
-      )
-      const taken = { ...key, bucket_start: point.bucket_start, values }
-      if (point.bucket === '1m') judge.put(taken)
-      else judge.putHour(taken)
+      const share = shareOf(point.vendor)
+      if (share === undefined) return
+      if (news !== null && offset >= (share.taken?.[partition] ?? Number.POSITIVE_INFINITY))
+        news.push(() => give(share.judge, point))
+      else give(share.judge, point)
     },
+    putNews() {
+      for (const put of news ?? []) put()
+      news = null
+    },
+  }
+
+  function give(judge: Judge, point: PointOf): void {
+    const key = keyOf(point)
+    const values = Object.fromEntries(
+      measures.map(measure => [measure, reading?.isUntold(key, measure) === true ? null : (point[measure] ?? 0)]),
+    )
+    const taken = { ...key, bucket_start: point.bucket_start, values }
+    if (point.bucket === '1m') judge.put(taken)
+    else judge.putHour(taken)
   }
 }

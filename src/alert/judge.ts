@@ -3,7 +3,7 @@
  *
  * Time is event time. A bot is judged minute after minute up to where it has been read (its mark), and judged again when minutes of the last hour change. All
  * that is learnt is a function of the minutes that are held (five weeks of hours, twelve days of minutes) and of `memory`, and alert ids are made of rule, group
- * and start, so a process that is killed and started again goes on as if nothing had been.
+ * and start, so a process that is started anew goes on as if nothing had been: it is given the memory, then the minutes of that moment, then `resuming`.
  *
  * Minutes that were rolled up come as hours. An hour teaches what is usual exactly as its minutes did, and is never judged, so a roll-up neither fires nor ends an
  * alert. Only how much counts vary beyond chance needs minutes: a process that starts where fewer than twelve days of them are kept learns it from those.
@@ -11,17 +11,30 @@
 import type { Alert, Measure } from '../records.ts'
 import { LEVELS, type Rule } from '../rules.ts'
 import { finish, type Steps } from '../slices.ts'
-import type { SlotOf } from './baseline.ts'
+import { HISTORY_HOURS, SETTLING_HOURS, type SlotOf } from './baseline.ts'
 import { type Asked, overspent } from './burn.ts'
 import { choose, doubtOf, held, judgedMinutes, type Range, rangeOf } from './choice.ts'
 import { AGES, Delays } from './delay.ts'
 import { lengthsBetween, type Limits, mostUnusual, onsetOf, SPAN, tailOf } from './detector.ts'
 import { presumedRho, rhoBy } from './dispersion.ts'
-import { type Columns, learnAbove, learnHour, minutesOf, refreshLeaf } from './groups.ts'
+import { type Columns, countsOf, learnAbove, learnHour, minutesOf, refreshLeaf } from './groups.ts'
 import { slotsIn } from './local-time.ts'
 import { HOUR_MS, HourPoints } from './hours.ts'
 import { MINUTE_MS, Minutes } from './minutes.ts'
-import { type Clock, type Episode, firstHourOf, Leaf, type Node, Tree } from './tree.ts'
+import {
+  changesOf,
+  delaysKey,
+  type Memory,
+  type MemoryChanges,
+  nodeKey,
+  parsed,
+  type Range as Span,
+  rangesOf,
+  readKey,
+  timeRecords,
+  timesIn,
+} from './memory.ts'
+import { type Clock, type Episode, firstHourOf, isAged, Leaf, type Node, Tree } from './tree.ts'
 import { type Finding, firing, resolved, shownNumber, shownTime } from './verdict.ts'
 
 /** A minute of a series as the topic has it now; the newest replaces the one before. Null: the vendor does not tell. */
@@ -59,8 +72,8 @@ export interface JudgeOptions {
   readonly zoneOf?: (vendor: string, account: string) => string
   /** What `judgedUntil` of the process before returned: what lies before is learnt and not raised. Absent: all is judged that is not late. */
   readonly from?: Readonly<Record<string, number>>
-  /** What `memory` of the process before returned. */
-  readonly memory?: string
+  /** Records that `memoryChanges` of the process before returned, the newest of each key. */
+  readonly memory?: Memory
   /** Minutes that become known later than this after their time teach, but neither fire nor resolve. Default one hour. */
   readonly lateMs?: number
 }
@@ -83,8 +96,16 @@ export interface Judge {
   judging(reads: readonly Read[], nowMs: number | null): Steps<Verdict[]>
   /** Up to where each bot has been judged, by `JSON.stringify([vendor, account, bot_id])`: `from` of the next process. */
   judgedUntil(): Record<string, number>
-  /** What was learnt from the order in which things became known, which the topics do not hold: `memory` of the next process. Some 1 KB an account. */
-  memory(): string
+  /**
+   * What the series do not hold: how late counts become known, what became known too late to be judged, how much counts vary. Records that differ from those of the
+   * last call, by key (`memory.ts`): together they are `memory` of the next process. Not while a judging is under way.
+   */
+  memoryChanges(): MemoryChanges
+  /**
+   * Brings everything to where the process before stood. Call it once, after `restore` and when all minutes have been put that that process knew, and before those that
+   * it did not: what is put from then on is news, which may be too late. Without it all that is put before the first judging is what was known.
+   */
+  resuming(): Steps<void>
 }
 
 const LATE_MS = 3_600_000
@@ -125,14 +146,15 @@ interface Series {
   readonly places: readonly { readonly plan: Plan; readonly leaf: Leaf; readonly clock: Clock }[]
 }
 
-interface Memory {
-  delays?: Record<string, number[][]>
-  late?: Record<string, [number, number][]>
-}
-
 export function createJudge(options: JudgeOptions): Judge {
   const { rules, zoneOf = () => 'UTC', lateMs = LATE_MS, from = {} } = options
-  const remembered = JSON.parse(options.memory ?? '{}') as Memory
+  /** What no group has taken yet. */
+  const remembered = new Map(options.memory ?? [])
+  const recall = (key: string): unknown => {
+    const value = remembered.get(key)
+    remembered.delete(key)
+    return value === undefined ? null : JSON.parse(value)
+  }
   const measures = [...new Set(rules.flatMap(({ measure, per }) => (per === null ? [measure] : [measure, per])))]
   const columnOf = (measure: Measure | null) => (measure === null ? -1 : measures.indexOf(measure))
   const plans = rules.map((rule): Plan => {
@@ -151,6 +173,14 @@ export function createJudge(options: JudgeOptions): Judge {
   const places = new Map<Leaf, Clock>()
   const slots = new Map<string, SlotOf>()
   const marks = new Map<string, Read>()
+  /** Records of marks, as they were written last. */
+  const writtenMarks = new Map<string, string>()
+  for (const [bot, completeUntil] of Object.entries(timesIn('read', remembered))) marks.set(bot, readOf(bot, completeUntil))
+  for (const [key, value] of remembered) {
+    if (readKey(key)?.[0] !== 'read') continue
+    writtenMarks.set(key, value)
+    remembered.delete(key)
+  }
   let waiting: Alert[] = []
   /** What came while a judging is under way; null: none is. */
   let later: (() => void)[] | null = null
@@ -163,9 +193,9 @@ export function createJudge(options: JudgeOptions): Judge {
   }
 
   const delaysOf = (plan: Plan, vendor: string, account: string): Delays => {
-    const key = JSON.stringify([plan.rule.name, vendor, account])
+    const key = delaysKey(plan.rule.name, vendor, account)
     let found = plan.delays.get(key)
-    if (found === undefined) plan.delays.set(key, (found = new Delays(remembered.delays?.[key])))
+    if (found === undefined) plan.delays.set(key, (found = new Delays(recall(key) as number[][] | null)))
     return found
   }
 
@@ -175,14 +205,28 @@ export function createJudge(options: JudgeOptions): Judge {
     return tree
   }
 
+  /** A smallest group that is new here knows what was remembered of it, and of all above it. */
+  const remind = (plan: Plan, clock: Clock, leaf: Leaf) => {
+    const { name } = plan.rule
+    for (const node of leaf.upwards()) {
+      const found = recall(nodeKey('dispersion', name, Object.values(node.labels))) as [number, number, number] | null
+      if (found === null) continue
+      node.setRho(found[0], [found[1], found[2]])
+      node.isRhoChanged = false
+    }
+    const seen = recall(nodeKey('seen', name, Object.values(clock.top.labels)))
+    if (seen !== null) clock.seenBefore = JSON.stringify(seen)
+    const late = recall(nodeKey('late', name, Object.values(clock.top.labels))) as [number, number][] | null
+    if (late !== null) clock.late = late
+    const minutes = recall(nodeKey('late-minutes', name, Object.values(leaf.labels))) as [number, number][] | null
+    for (const [from, until] of minutes ?? []) for (let minute = from; minute < until; minute++) leaf.late.add(minute)
+  }
+
   /** A clock starts where the process before had come to. */
-  const begin = (plan: Plan, clock: Clock, key: SeriesKey) => {
+  const begin = (clock: Clock, key: SeriesKey) => {
     const bot = botKeyOf(key)
     const fromMs = from[bot]
-    if (fromMs !== undefined && !clock.marks.has(bot)) {
-      clock.judged = Math.max(clock.judged ?? 0, Math.floor(fromMs / MINUTE_MS))
-      clock.late = [...(remembered.late?.[JSON.stringify([plan.rule.name, clock.key])] ?? [])]
-    }
+    if (fromMs !== undefined && !clock.marks.has(bot)) clock.judged = Math.max(clock.judged ?? 0, Math.floor(fromMs / MINUTE_MS))
     const read = marks.get(bot)
     if (read !== undefined) setMark(clock, bot, read)
   }
@@ -204,8 +248,9 @@ export function createJudge(options: JudgeOptions): Judge {
           }))
           leaf.addSeries(name, minutes)
           leaf.changedFrom = Number.NEGATIVE_INFINITY
+          if (!places.has(leaf)) remind(plan, clock, leaf)
           places.set(leaf, clock)
-          begin(plan, clock, key)
+          begin(clock, key)
           return { plan, leaf, clock }
         }),
       }
@@ -236,13 +281,30 @@ export function createJudge(options: JudgeOptions): Judge {
     return true
   }
 
-  function* judging(reads: readonly Read[], nowMs: number | null): Steps<Verdict[]> {
+  /** Runs the work; what is put meanwhile waits for its end. */
+  function* alone<T>(work: Steps<T>): Steps<T> {
     const waited: (() => void)[] = []
     later = waited
-    const verdicts = yield* judged(reads, nowMs)
+    const found = yield* work
     later = null
     for (const take of waited) take()
-    return verdicts
+    return found
+  }
+
+  /** The trees of a rule, and what a pass over one of them needs. */
+  const treesOf = (plan: Plan) => [...plan.trees.values()].sort((a, b) => (vendorOf(a) < vendorOf(b) ? -1 : 1))
+  const surroundingsOf = (plan: Plan): Surroundings => ({
+    columns: plan.columns,
+    lengths: plan.lengths,
+    calmLengths: plan.calmLengths,
+    reach: plan.reach,
+    clockOf: leaf => places.get(leaf) as Clock,
+    lateMs,
+  })
+
+  function* resumed(): Steps<void> {
+    waiting = waiting.filter(alert => !attach(alert))
+    for (const plan of plans) for (const tree of treesOf(plan)) yield* createPass(tree, surroundingsOf(plan), null).resume()
   }
 
   function* judged(reads: readonly Read[], nowMs: number | null): Steps<Verdict[]> {
@@ -255,21 +317,7 @@ export function createJudge(options: JudgeOptions): Judge {
     waiting = waiting.filter(alert => !attach(alert))
     const verdicts: Verdict[] = []
     for (const plan of plans) {
-      for (const tree of [...plan.trees.values()].sort((a, b) => (vendorOf(a) < vendorOf(b) ? -1 : 1))) {
-        const pass = createPass(
-          tree,
-          {
-            columns: plan.columns,
-            lengths: plan.lengths,
-            calmLengths: plan.calmLengths,
-            reach: plan.reach,
-            clockOf: leaf => places.get(leaf) as Clock,
-            lateMs,
-          },
-          nowMs,
-        )
-        verdicts.push(...(yield* pass()))
-      }
+      for (const tree of treesOf(plan)) verdicts.push(...(yield* createPass(tree, surroundingsOf(plan), nowMs).judge()))
     }
     for (const series of seriesByKey.values()) {
       series.minutes.prune(Math.min(...series.places.map(({ clock }) => clock.judged ?? 0)) - 1440)
@@ -311,13 +359,14 @@ export function createJudge(options: JudgeOptions): Judge {
       const values = measures.map(measure => valueOf(point, measure))
       const before = series.places.map(({ plan }) => learnt(series, hour, plan.columns))
       const isHeld = series.hours.set(hour, values)
-      for (const [i, { leaf, plan }] of series.places.entries()) {
+      for (const [i, { leaf, plan, clock }] of series.places.entries()) {
         const [count, volume] = toldOf(plan.columns, measure => values[measure] as number)
         // So old that it only says since when the group is known.
         if (!isHeld && (count !== 0 || volume !== 0)) leaf.hours.first = Math.min(leaf.hours.first, hour)
         const [wasCount, wasVolume] = before[i] as [number, number]
         if (!isHeld || (count === wasCount && volume === wasVolume)) continue
         leaf.addRolled(hour, count - wasCount, volume - wasVolume)
+        learnAgain(clock, hour)
         leaf.pruneHours(series.hours.from)
       }
     },
@@ -326,8 +375,9 @@ export function createJudge(options: JudgeOptions): Judge {
       waiting.push(...alerts)
     },
 
-    judge: (reads, nowMs) => finish(judging(reads, nowMs)),
-    judging,
+    judge: (reads, nowMs) => finish(alone(judged(reads, nowMs))),
+    judging: (reads, nowMs) => alone(judged(reads, nowMs)),
+    resuming: () => alone(resumed()),
 
     judgedUntil() {
       const until: Record<string, number> = { ...from }
@@ -340,16 +390,34 @@ export function createJudge(options: JudgeOptions): Judge {
       return until
     },
 
-    memory() {
-      const memory: Required<Memory> = { delays: { ...remembered.delays }, late: {} }
-      for (const { rule, delays, trees } of plans) {
-        for (const [key, each] of delays) memory.delays[key] = each.memory()
-        for (const { clocks } of trees.values()) {
-          for (const clock of clocks) if (clock.late.length > 0) memory.late[JSON.stringify([rule.name, clock.key])] = clock.late
-        }
+    memoryChanges() {
+      const times: Record<string, number> = {}
+      for (const [bot, { completeUntil }] of marks) if (completeUntil !== null) times[bot] = completeUntil
+      const changes = changesOf(writtenMarks, timeRecords('read', times))
+      for (const { rule, delays, trees, columns } of plans) {
+        for (const [key, each] of delays) if (each.takeChange()) changes.set(key, JSON.stringify(each.memory()))
+        for (const tree of trees.values()) addChanges(changes, rule.name, tree, columns)
       }
-      return JSON.stringify(memory)
+      for (const key of [...remembered.keys()].filter(isForgotten)) {
+        remembered.delete(key)
+        changes.set(key, null)
+      }
+      return changes
     },
+  }
+
+  /** Whether what was remembered of a group that has no series here can be of no use any more. */
+  function isForgotten(key: string): boolean {
+    const [kind, name] = readKey(key) ?? []
+    const plan = plans.find(({ rule }) => rule.name === name)
+    if (plan === undefined) return true
+    const newest = Math.max(...places.values().map(({ judged }) => judged ?? Number.NEGATIVE_INFINITY))
+    if (newest === Number.NEGATIVE_INFINITY) return false
+    const value = JSON.parse(remembered.get(key) ?? '[]') as number[][] & [number]
+    if (kind === 'delays') return Delays.isForgotten(value, newest)
+    if (kind === 'seen') return true
+    if (kind === 'dispersion') return value[0] * 60 < newest - HISTORY_HOURS * 60
+    return (value.at(-1)?.[1] ?? 0) < newest - plan.reach
   }
 
   /** A minute of a series has other values: the group's hours follow, and it will be judged again. */
@@ -358,10 +426,52 @@ export function createJudge(options: JudgeOptions): Judge {
     const [isCount, isVolume] = toldOf(plan.columns, measure => minutes.at(minute, measure))
     leaf.hours.add(Math.floor(minute / 60), isCount - wasCount, isVolume - wasVolume)
     leaf.changedFrom = Math.min(leaf.changedFrom, minute)
+    learnAgain(clock, Math.floor(minute / 60))
     // What is read before the first judgement is the history that the process before has judged, however old it is.
     if (clock.judged === null || Number.isNaN(clock.hour)) return
     if (minute >= clock.judged - lateMs / MINUTE_MS || minute < clock.judged - plan.reach) return
     leaf.late.add(minute)
+    leaf.isLateChanged = true
+  }
+}
+
+/** An hour that has settled counts otherwise now. What was learnt stays a function of what is counted, as the next process will learn it. */
+function learnAgain(clock: Clock, hour: number): void {
+  if (hour < clock.hour - SETTLING_HOURS) clock.isStale = true
+}
+
+/** What was counted otherwise when the clock's mark last moved: place, count and volume then. null: nothing was. */
+function changedSince(clock: Clock, columns: Columns): string | null {
+  const { seen } = clock
+  if (seen === null) return null
+  const now = countsOf(clock, seen.mark, columns)
+  const others: [number, number, number][] = []
+  for (let i = 0; i <= AGES; i++) {
+    if (now.count[i] !== seen.count[i] || now.volume[i] !== seen.volume[i])
+      others.push([i, seen.count[i] as number, seen.volume[i] as number])
+  }
+  return others.length > 0 ? JSON.stringify(others) : null
+}
+
+/** What the process after this one must know of the groups of a tree. */
+function addChanges(changes: MemoryChanges, rule: string, tree: Tree, columns: Columns): void {
+  const late = (kind: 'late' | 'late-minutes', node: Node, ranges: readonly Span[]) =>
+    changes.set(nodeKey(kind, rule, Object.values(node.labels)), ranges.length > 0 ? JSON.stringify(ranges) : null)
+  for (const clock of tree.clocks) {
+    if (clock.isLateChanged) late('late', clock.top, clock.late)
+    clock.isLateChanged = false
+    const seen = changedSince(clock, columns)
+    if (seen !== clock.seenBefore) changes.set(nodeKey('seen', rule, Object.values(clock.top.labels)), seen)
+    clock.seenBefore = seen
+    for (const leaf of clock.leaves) {
+      if (leaf.isLateChanged) late('late-minutes', leaf, rangesOf(leaf.late))
+      leaf.isLateChanged = false
+    }
+  }
+  for (const node of tree.root.downwards()) {
+    if (node.isRhoChanged)
+      changes.set(nodeKey('dispersion', rule, Object.values(node.labels)), JSON.stringify([node.rhoHour, ...node.rho]))
+    node.isRhoChanged = false
   }
 }
 
@@ -390,6 +500,10 @@ function learnt({ hours, minutes }: Series, hour: number, columns: Columns): [co
 }
 
 const vendorOf = (tree: Tree) => tree.root.labels.vendor ?? ''
+const readOf = (key: string, completeUntil: number): Read => {
+  const [vendor = '', account = '', bot_id = ''] = JSON.parse(key) as string[]
+  return { vendor, account, bot_id, completeUntil }
+}
 const botKeyOf = ({ vendor, account, bot_id }: Pick<Read, 'vendor' | 'account' | 'bot_id'>) =>
   JSON.stringify([vendor, account, bot_id])
 
@@ -416,8 +530,15 @@ interface Surroundings {
   readonly lateMs: number
 }
 
-/** One pass over one tree: from where each clock was judged to where it may be judged now. */
-function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () => Steps<Verdict[]> {
+interface Pass {
+  /** From where each clock was judged to where it may be judged now. */
+  judge(): Steps<Verdict[]>
+  /** To where each clock was judged by the process before, without judging it. */
+  resume(): Steps<void>
+}
+
+/** One pass over one tree. */
+function createPass(tree: Tree, around: Surroundings, nowMs: number | null): Pass {
   const { rule, root } = tree
   const { columns, lengths, calmLengths, reach, lateMs } = around
   const verdicts: Verdict[] = []
@@ -436,21 +557,9 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
   function learnDelays(clock: Clock): void {
     const mark = clock.mark as number
     if (clock.seen?.mark === mark) return
-    const sums = { count: new Float64Array(AGES + 1), volume: new Float64Array(AGES + 1) }
-    const first = mark - AGES - 1
-    for (const leaf of clock.leaves) {
-      for (const minutes of leaf.series) {
-        for (let i = 0; i <= AGES; i++) {
-          const x = minutes.at(first + i, columns.count)
-          const n = columns.volume < 0 ? 0 : minutes.at(first + i, columns.volume)
-          if (Number.isNaN(x + n)) continue
-          sums.count[i] = (sums.count[i] as number) + x
-          sums.volume[i] = (sums.volume[i] as number) + n
-        }
-      }
-    }
+    const sums = countsOf(clock, mark, columns)
     const { seen } = clock
-    clock.seen = { mark, ...sums }
+    clock.seen = sums
     if (seen === null || nowMs === null) return
     const shift = mark - seen.mark
     clock.delays.learn(seen.mark, mark, minute => {
@@ -473,9 +582,14 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
     clock.judged = Math.max(begun, Math.min(limit, onTime))
     if (isFirst) clock.late.push([0, clock.judged])
     else if (clock.judged > begun) clock.late.push([begun, clock.judged])
+    if (isFirst || clock.judged > begun) clock.isLateChanged = true
     const kept = clock.judged - reach
-    if (clock.late.some(([, until]) => until < kept)) clock.late = clock.late.filter(([, until]) => until >= kept)
-    for (const leaf of clock.leaves) for (const minute of leaf.late) if (minute < kept) leaf.late.delete(minute)
+    if (clock.late.some(([, until]) => until < kept)) {
+      clock.late = clock.late.filter(([, until]) => until >= kept)
+      clock.isLateChanged = true
+    }
+    for (const leaf of clock.leaves)
+      for (const minute of leaf.late) if (minute < kept) leaf.isLateChanged = leaf.late.delete(minute)
   }
 
   const isWarm = (clock: Clock, hour: number) => hour - firstHourOf(clock.leaves) >= WARM_UP_HOURS
@@ -495,20 +609,19 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
     const parents = new Map<Node, number>()
     for (const clock of ready) {
       const hour = Math.floor((end - 1) / 60)
-      if (clock.hour !== hour) {
+      if (clock.hour !== hour || clock.isStale) {
         learnHour(clock, hour, columns)
         yield* learnAbove(tree, hour, columns)
       }
       yield
-      const { delays } = clock
       for (const leaf of clock.leaves) {
         const first = Math.max(end - SPAN, Math.min(leaf.changedFrom, Number.isNaN(leaf.end) ? end - SPAN : leaf.end))
-        const isAged = leaf.knownUntil !== clock.mark && !delays.isTrivial
-        if (first >= end && !isAged) continue
+        const isOlder = isAged(clock, leaf)
+        if (first >= end && !isOlder) continue
         refreshLeaf(clock, leaf, end, rule, columns)
         leaf.changedFrom = Number.POSITIVE_INFINITY
         if (first < end) changed.set(leaf, first)
-        const from = isAged ? Math.min(first, end - AGES - 1) : first
+        const from = isOlder ? Math.min(first, end - AGES - 1) : first
         for (let node = leaf.parent; node !== null; node = node.parent) {
           parents.set(node, Math.min(from, parents.get(node) ?? Number.POSITIVE_INFINITY))
           if (first < end) changed.set(node, Math.min(first, changed.get(node) ?? Number.POSITIVE_INFINITY))
@@ -689,7 +802,7 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
     return overspent(node, end, rule, columns, asked) === null ? from : null
   }
 
-  return function* () {
+  function* judge(): Steps<Verdict[]> {
     const limit = limits()
     for (const clock of limit.keys()) {
       learnDelays(clock)
@@ -715,8 +828,27 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
     return verdicts
   }
 
+  function* resume(): Steps<void> {
+    const learnt = tree.clocks.filter(clock => clock.judged !== null && !Number.isNaN(clock.top.rhoHour))
+    for (const clock of tree.clocks) {
+      if (clock.mark === null) continue
+      clock.seen = countsOf(clock, clock.mark, columns)
+      for (const [age, count, volume] of (parsed(clock.seenBefore ?? '') as [number, number, number][] | null) ?? []) {
+        clock.seen.count[age] = count
+        clock.seen.volume[age] = volume
+      }
+    }
+    const byEnd = Map.groupBy(
+      learnt.filter(({ mark }) => mark !== null),
+      clock => clock.judged as number,
+    )
+    for (const [end, ready] of [...byEnd].sort(([a], [b]) => a - b)) yield* refresh(ready, end)
+  }
+
   function hasChanged(clock: Clock): boolean {
-    return !Number.isNaN(clock.hour) && clock.leaves.some(leaf => leaf.changedFrom < (clock.judged as number))
+    return (
+      !Number.isNaN(clock.hour) && clock.leaves.some(leaf => leaf.changedFrom < (clock.judged as number) || isAged(clock, leaf))
+    )
   }
 
   /** Alerts that ended so long ago that no window reaches back to them. */
@@ -727,6 +859,8 @@ function createPass(tree: Tree, around: Surroundings, nowMs: number | null): () 
     }
     for (const child of node.children) forgetEpisodes(child, end)
   }
+
+  return { judge, resume }
 }
 
 const sum = (values: Float64Array) => values.reduce((all, each) => all + each, 0)

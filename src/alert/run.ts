@@ -236,18 +236,14 @@ function startWatch(
     const startedMs = clock.now()
     for (const share of await claimShares(shareParts, numbers, signal)) shares.set(share.number, share)
     for (const share of shares.values()) await showRestored(share)
-    const intake = createIntake(
-      parts.options.rules,
-      parts.partitions,
-      vendor => shares.get(numberOf(vendor, parts.partitions))?.judge,
-    )
+    const intake = createIntake(parts.options.rules, parts.partitions, vendor => shares.get(numberOf(vendor, parts.partitions)))
     let isDirty = true
     const follower = startFollower({
       ...parts,
       role: 'alerter',
       signal,
       fields: ['series_key', ...LEVELS, 'bucket_start', 'bucket', ...measuresOf(parts.options.rules)],
-      onPoint: point => intake.put(point),
+      onPoint: (point, place) => intake.put(point, place),
       // What was rolled up stays learnt, and what has ended is forgotten as it ages.
       onRemoved() {},
       onInvalid() {},
@@ -261,6 +257,8 @@ function startWatch(
       await Promise.race([follower.ready, aborted(signal)])
       if (signal.aborted) return
       intake.look(follower)
+      for (const share of shares.values()) if (share.taken !== null) await slices.run(share.judge.resuming(), signal)
+      intake.putNews()
       log.info(
         { numbers: numbers.join(','), bots: intake.bots.size, restoreMs: clock.now() - startedMs },
         'alerter has read the series',
@@ -300,7 +298,7 @@ function startWatch(
           evidence: { ...alert.evidence, ended: 'the rule is not in force any more' },
         }),
       )
-      await writing(share, ended, { series: 0, progress: 0 })
+      await writing(share, ended, { series: 0, progress: 0, taken: share.taken })
     }
     const all = [...share.alerts.values()]
     for (const alert of all) metrics?.state(alert)
@@ -323,10 +321,12 @@ function startWatch(
       const bots = [...intake.bots.values()].filter(({ vendor }) => numberOf(vendor, parts.partitions) === share.number)
       const judgedUntil = share.judge.judgedUntil()
       const reads = reading.reads(bots, ({ vendor, account, bot_id }) => judgedUntil[JSON.stringify([vendor, account, bot_id])])
+      // What comes while it is judged is put after it.
+      const taken = Array.from({ length: parts.partitions }, (_, partition) => follower.next(parts.names.series, partition))
       const verdicts = await slices.run(share.judge.judging(reads, clock.now()), signal)
       for (const group of intake.newGroups(share.number)) for (const rule of parts.options.rules) metrics?.known(rule.name, group)
       if (verdicts.length === 0 && !pace.isDue(share, clock.now())) continue
-      await publish(share, verdicts, follower)
+      await publish(share, verdicts, follower, taken)
       if (signal.aborted) return
       pace.written(share, clock.now())
       if (verdicts.length > 0 && reading.committedAt !== null)
@@ -334,7 +334,7 @@ function startWatch(
     }
   }
 
-  async function publish(share: Share, verdicts: readonly Alert[], follower: Follower): Promise<void> {
+  async function publish(share: Share, verdicts: readonly Alert[], follower: Follower, taken: readonly number[]): Promise<void> {
     const raised = verdicts.filter(({ state }) => state === 'FIRING')
     const enriched = raised.length === 0 || parts.enrich === undefined ? raised : await parts.enrich(raised, signal)
     const byId = new Map(enriched.map(alert => [alert.alert_id, alert]))
@@ -350,6 +350,7 @@ function startWatch(
     await writing(share, told, {
       series: follower.next(names.series, share.number),
       progress: follower.next(names.progress, share.number),
+      taken,
     })
     for (const alert of told) {
       const { alert_id: id, rule, state, vendor, account, bot_id, channel, observed, expected } = alert

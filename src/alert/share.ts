@@ -15,7 +15,7 @@ import type { Rule } from '../rules.ts'
 import { schemaText } from '../schemas.ts'
 import { alertTransactionalId, type TopicNames } from '../topics.ts'
 import type { Judge, JudgeOptions } from './judge.ts'
-import { packMarks, packMemory, unpackMarks, unpackMemory } from './marks.ts'
+import { changesOf, formerMemory, type Memory, parsed, readKey, TAKEN_KEY, timeRecords, timesIn } from './memory.ts'
 
 export interface ShareParts {
   readonly kafka: Kafka
@@ -36,20 +36,25 @@ export interface Share {
   readonly judge: Judge
   /** The alerts of its vendors as they stand on the topic, by id. */
   readonly alerts: ReadonlyMap<string, Alert>
+  /** By partition, the next offset of series for the process before when it last judged: what lies before was known to it. null: nobody knows. */
+  readonly taken: readonly number[] | null
   /**
-   * Writes the verdicts, and with them how far the judging has come, in one transaction.
+   * Writes the verdicts, and with them how far the judging has come and what was learnt, in one transaction.
    *
-   * @param offsets Of the topics that were read, for tools that show lag.
    * @throws FlowError after which the share is worth nothing any more: close it, and restore it anew.
    */
   publish(verdicts: readonly Alert[], offsets: Offsets): Promise<void>
   close(): Promise<void>
 }
 
-/** Next offsets of the partition number that were read. */
+/** How far the topics were read. */
 export interface Offsets {
+  /** Next offset of the partition number, for tools that show lag. */
   readonly series: number
+  /** The same. */
   readonly progress: number
+  /** By partition, the next offset of series when the judging began. null: nothing was read. */
+  readonly taken: readonly number[] | null
 }
 
 /** The number that a vendor belongs to. */
@@ -58,7 +63,7 @@ export function numberOf(vendor: string, partitions: number): number {
 }
 
 /**
- * Fences older owners out, then reads what they left: alerts to the high watermark, and the marks that were committed with them.
+ * Fences older owners out, then reads what they left, to the high watermark: alerts, and the state that was committed with them.
  *
  * @throws FlowError of Kafka or registry. Nothing stays open then.
  */
@@ -70,14 +75,10 @@ export async function claimShares(parts: ShareParts, numbers: readonly number[],
   try {
     await Promise.all([...writers.values()].map(writer => writer.fence()))
     const alerts = await readAlerts(parts, signal)
-    const committed = await parts.kafka.groupOffsets(parts.groupId, [parts.names.series, parts.names.progress])
+    const memories = await readMemories(parts, numbers, signal)
     return numbers.map(number => {
-      const words = (topic: string) => committed.find(each => each.topic === topic && each.partition === number)?.metadata ?? ''
       const own = alerts.filter(({ vendor }) => numberOf(vendor, parts.partitions) === number)
-      return openShare(parts, number, writers.get(number) as Writer, own, {
-        from: unpackMarks(words(parts.names.series)),
-        memory: unpackMemory(words(parts.names.progress)),
-      })
+      return openShare(parts, number, writers.get(number) as Writer, own, memories.get(number) as Restored)
     })
   } catch (error) {
     await Promise.all([...writers.values()].map(writer => writer.close()))
@@ -90,14 +91,20 @@ function openShare(
   number: number,
   writer: Writer,
   restored: readonly Alert[],
-  { from, memory }: { from: Record<string, number> | null; memory: string | null },
+  { memory, carried }: Restored,
 ): Share {
   const alerts = new Map(restored.map(alert => [alert.alert_id, alert]))
+  const isOfKind = (kind: string) => (key: string) => readKey(key)?.[0] === kind
+  /** The records that are the share's own, as they were written last. */
+  const standing = pick(memory, key => isOfKind('judged')(key) || key === TAKEN_KEY)
+  /** What is on the topic only once it has been written. */
+  let unwritten = carried ? memory : null
+  const taken = parsed(memory.get(TAKEN_KEY) ?? '') as number[] | null
   const judge = createJudge({
     rules,
     zoneOf,
-    ...(from === null ? {} : { from }),
-    ...(memory === null ? {} : { memory }),
+    from: timesIn('judged', memory),
+    memory: pick(memory, key => !standing.has(key)),
   })
   judge.restore(restored)
 
@@ -105,6 +112,7 @@ function openShare(
     number,
     judge,
     alerts,
+    taken,
     async publish(verdicts, offsets) {
       const batches = new Map<number, { key: Buffer; value: Buffer }[]>()
       const written: Alert[] = []
@@ -115,15 +123,25 @@ function openShare(
         batches.set(partition, [...(batches.get(partition) ?? []), record])
         written.push(alert)
       }
-      const marks: GroupOffset[] = [
-        { topic: names.series, partition: number, offset: offsets.series, metadata: packMarks(judge.judgedUntil()) },
-        { topic: names.progress, partition: number, offset: offsets.progress, metadata: packMemory(judge.memory()) },
+      const records = timeRecords('judged', judge.judgedUntil())
+      if (offsets.taken !== null) records.set(TAKEN_KEY, JSON.stringify(offsets.taken))
+      const changes = new Map([...(unwritten ?? []), ...judge.memoryChanges(), ...changesOf(standing, records)])
+      const state = [...changes].map(([key, value]) => ({
+        key: Buffer.from(key),
+        value: value === null ? null : Buffer.from(value),
+      }))
+      const read: GroupOffset[] = [
+        { topic: names.series, partition: number, offset: offsets.series },
+        { topic: names.progress, partition: number, offset: offsets.progress },
       ]
       await writer.transact(async tx => {
-        if (batches.size > 0)
-          await tx.write([...batches].map(([partition, records]) => ({ topic: names.alerts, partition, records })))
-        await tx.commitGroupOffsets(groupId, marks)
+        const alertBatches = [...batches].map(([partition, records]) => ({ topic: names.alerts, partition, records }))
+        const all = [...alertBatches, { topic: names.alertState, partition: number, records: state }]
+        const filled = all.filter(({ records }) => records.length > 0)
+        if (filled.length > 0) await tx.write(filled)
+        await tx.commitGroupOffsets(groupId, read)
       })
+      unwritten = null
       for (const alert of written) alerts.set(alert.alert_id, alert)
     },
     close: () => writer.close(),
@@ -140,6 +158,46 @@ function openShare(
       return null
     }
   }
+}
+
+interface Restored {
+  readonly memory: Memory
+  /** It comes from where earlier versions kept it, and is not on the topic yet. */
+  readonly carried: boolean
+}
+
+const pick = (memory: Memory, wanted: (key: string) => boolean) => new Map([...memory].filter(([key]) => wanted(key)))
+
+/** What each number's last owner has left; earlier versions left it in the metadata of the group's offsets. */
+async function readMemories(
+  { kafka, names, groupId, log }: ShareParts,
+  numbers: readonly number[],
+  signal: AbortSignal,
+): Promise<Map<number, Restored>> {
+  const found = new Map<number, Restored>()
+  const topic = names.alertState
+  for (const partition of numbers) {
+    const memory = new Map<string, string>()
+    let isEmpty = true
+    await kafka.readToEnd(
+      { topic, partition },
+      ({ key, value, offset }) => {
+        isEmpty = false
+        const name = key?.toString() ?? ''
+        const text = value?.toString() ?? null
+        if (text === null) memory.delete(name)
+        else if (readKey(name) !== null && parsed(text) !== null) memory.set(name, text)
+        else log.warn({ topic, partition, offset }, 'record left out')
+      },
+      signal,
+    )
+    found.set(partition, { memory, carried: false })
+    if (!isEmpty) continue
+    const committed = await kafka.groupOffsets(groupId, [names.series, names.progress])
+    const words = (of: string) => committed.find(each => each.topic === of && each.partition === partition)?.metadata ?? ''
+    found.set(partition, { memory: formerMemory(words(names.series), words(names.progress)), carried: true })
+  }
+  return found
 }
 
 /** Every alert that stands on the topic. */

@@ -34,6 +34,10 @@ export class Node {
   /** Alerts of this very group that still matter. */
   episodes: Episode[] = []
   rho: Rho
+  /** The hour for which `rho` was learnt; NaN: it is presumed. */
+  rhoHour = Number.NaN
+  /** Since it was last written for the process after this one. */
+  isRhoChanged = false
   /** `recent` is of the minutes `[end − SPAN, end)`; NaN: nothing yet. */
   end = Number.NaN
   /** All of it is judged by each of these minutes. */
@@ -51,6 +55,12 @@ export class Node {
     this.depth = parent === null ? 0 : parent.depth + 1
     this.labels = labels
     this.rho = rho
+  }
+
+  setRho(hour: number, rho: Rho): void {
+    this.rho = rho
+    this.rhoHour = hour
+    this.isRhoChanged = true
   }
 
   /** Makes `recent` end at the minute; what is new holds zeros. */
@@ -103,6 +113,12 @@ export class Node {
     }
   }
 
+  /** Itself and all below. */
+  *downwards(): Generator<Node> {
+    yield this
+    for (const child of this.children) yield* child.downwards()
+  }
+
   /** Itself and all above. */
   *upwards(): Generator<Node> {
     yield this
@@ -118,10 +134,14 @@ export class Leaf extends Node {
   baseline: Baseline | null = null
   /** The first minute that changed since `recent` was made; Infinity: none. */
   changedFrom = Number.NEGATIVE_INFINITY
-  /** The mark for which `recent` allows for what is not known yet. */
+  /** The mark for which `recent` allows for what is not known yet, the version of what was learnt of delays, and whether everything was known at once by that. */
   knownUntil = Number.NaN
+  knownVersion = Number.NaN
+  isKnownAtOnce = true
   /** Minutes of the last hours that were changed too late to be judged. */
   readonly late = new Set<number>()
+  /** `late`, since it was last written for the process after this one. */
+  isLateChanged = false
   /** Hours that count what no minutes show, because they were rolled up: they teach what is usual, and are not judged. */
   readonly rolled = new Set<number>()
   /** The minute behind the newest of them. */
@@ -187,10 +207,22 @@ export interface Clock {
   judged: number | null
   /** The hour for which baselines stand. */
   hour: number
+  /** What was learnt for `hour` has changed since. */
+  isStale: boolean
   /** Ranges of minutes that became known too late. */
   late: [from: number, until: number][]
+  /** `late`, since it was last written for the process after this one. */
+  isLateChanged: boolean
   /** Count and volume by minute as of `mark`, newest last. */
   seen: { mark: number; count: Float64Array; volume: Float64Array } | null
+  /** Where `seen` is not what is counted now, as it was last written for the process after this one. */
+  seenBefore: string | null
+}
+
+/** Whether `recent` allows for delays otherwise than is known by now. */
+export function isAged({ mark, delays }: Clock, leaf: Leaf): boolean {
+  if (delays.isTrivial && leaf.isKnownAtOnce) return false
+  return leaf.knownUntil !== mark || leaf.knownVersion !== delays.version
 }
 
 /** The minute became known too late to be judged. */
@@ -205,9 +237,6 @@ export class Tree {
   readonly #clockKeys: string[] = []
   readonly #nodes = new Map<string, { node: Node; childKeys: string[]; leafKeys: string[] }>()
   readonly #rho: Rho
-  /** The hour for which the dispersion of groups above the clocks stands. */
-  hour = Number.NaN
-
   constructor(rule: Rule, vendor: string, rho: Rho) {
     this.rule = rule
     this.#rho = rho
@@ -262,8 +291,11 @@ export class Tree {
         mark: null,
         judged: null,
         hour: Number.NaN,
+        isStale: false,
         late: [],
+        isLateChanged: false,
         seen: null,
+        seenBefore: null,
       }
       insert(this.#clockKeys, this.clocks, key, clock)
     }

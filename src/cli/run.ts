@@ -302,7 +302,7 @@ function topicsOf(roles: ReadonlySet<Role>, names: TopicNames): string[] {
     worker: [...records, names.rejects, names.progress, names.offsets, names.versions, names.configs, names.status],
     aggregator: [...records, names.progress, names.series, names.aggregateState, names.aggregateOffsets],
     server: [names.series, names.progress, names.aggregateOffsets, names.alerts],
-    alerter: [names.series, names.progress, names.aggregateOffsets, names.alerts],
+    alerter: [names.series, names.progress, names.aggregateOffsets, names.alerts, names.alertState],
   }
   return [...new Set([...roles].flatMap(role => needs[role]))]
 }

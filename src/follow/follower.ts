@@ -40,7 +40,7 @@ export interface FollowerOptions<F extends keyof SeriesPoint> {
   /** The fields of a point that are decoded; the others are skipped. */
   readonly fields: readonly F[]
   /** A point in the order of its partition, repetitions and older revisions among them. */
-  onPoint(point: Pick<SeriesPoint, F>): void
+  onPoint(point: Pick<SeriesPoint, F>, place: { readonly partition: number; readonly offset: number }): void
   /** The null of a point: it was rolled up, or its time has ended. `bucket` is its length, as in `SeriesPoint`. */
   onRemoved(seriesKey: string, bucketStartMs: number, bucket: BucketSize): void
   /** A record that could not be read; it has been logged and is passed over. */
@@ -207,9 +207,9 @@ function createIntake<F extends keyof SeriesPoint>(options: FollowerOptions<F>, 
     }
   }
 
-  function takePoint(record: ReadRecord): void {
+  function takePoint(partition: number, record: ReadRecord): void {
     if (record.value !== null) {
-      options.onPoint(points.decode(record.value))
+      options.onPoint(points.decode(record.value), { partition, offset: record.offset })
       return
     }
     const key = readPointKey(record.key?.toString() ?? '')
@@ -245,7 +245,7 @@ function createIntake<F extends keyof SeriesPoint>(options: FollowerOptions<F>, 
       const values = () => chunk.records.map(record => record.value)
       if (topic === names.series) {
         await points.prepare(values())
-        each(chunk, takePoint)
+        each(chunk, record => takePoint(partition, record))
         seriesNext.set(partition, chunk.next)
         release(partition)
       } else if (topic === names.progress) {

@@ -1,7 +1,20 @@
 import { describe, expect, test } from 'vitest'
 import { createJudge, type Judge, type JudgeOptions, type Verdict } from '../../src/alert/judge.ts'
 import { DEFAULT_RULE } from '../../src/rules.ts'
-import { at, brief, type Change, type ChannelSpec, live, marksOf, MINUTE_MS, minuteOf, replay, START, world } from './world.ts'
+import {
+  at,
+  brief,
+  type Change,
+  type ChannelSpec,
+  live,
+  marksOf,
+  MINUTE_MS,
+  minuteOf,
+  remember,
+  replay,
+  START,
+  world,
+} from './world.ts'
 
 const HOUR_MS = 60 * MINUTE_MS
 const rules = [DEFAULT_RULE]
@@ -139,7 +152,7 @@ describe('the same input gives the same alerts, bit by bit', () => {
       const first = judgeOf()
       const before = replay(first, minutes, at(9, 12))
       before.push(...upTo(first, minutes, at(9, 12), killed))
-      const second = judgeOf({ from: first.judgedUntil(), memory: first.memory() })
+      const second = judgeOf({ from: first.judgedUntil(), memory: remember(first) })
       for (const minute of minutes) if (minute.bucket_start < killed) second.put(minute)
       second.restore(before)
       const rest: Verdict[] = []
@@ -196,12 +209,12 @@ describe('what was learnt of delays survives a restart', () => {
   test.each([at(9, 11, 30), at(9, 12, 9), at(9, 12, 41)])('the next process goes on bit by bit (killed at %i)', killed => {
     const before = first()
     const told = onwards(before, begun, killed)
-    const next = judgeOf({ from: before.judgedUntil(), memory: before.memory() })
+    const next = judgeOf({ from: before.judgedUntil(), memory: remember(before) })
     for (const minute of minutes) if (minute.bucket_start < killed) next.put(asKnown(minute, killed))
     next.restore(told)
     told.push(...next.judge(reads(killed), killed), ...onwards(next, killed, until))
     expect(told).toEqual(verdicts)
-    expect(next.memory()).toBe(whole.memory())
+    expect(next.judgedUntil()).toEqual(whole.judgedUntil())
   })
 })
 

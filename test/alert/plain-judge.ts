@@ -8,7 +8,7 @@ import { type Alert, botKey, type Channel } from '../../src/records.ts'
 const MINUTE_MS = 60_000
 const LIMIT = 5
 
-export function plainJudge({ rules, from = {}, memory = '' }: JudgeOptions): Judge {
+export function plainJudge({ rules, from = {} }: JudgeOptions): Judge {
   const minutes = new Map<string, Map<number, Minute>>()
   const judged = new Map(Object.entries(from))
   const firing = new Map<string, Alert>()
@@ -37,8 +37,9 @@ export function plainJudge({ rules, from = {}, memory = '' }: JudgeOptions): Jud
       const verdicts: Alert[] = []
       for (const { completeUntil, ...bot } of reads) {
         if (completeUntil === null) continue
-        const afterMs = judged.get(botKey(bot)) ?? -Infinity
-        judged.set(botKey(bot), Math.max(afterMs, completeUntil))
+        const name = JSON.stringify([bot.vendor, bot.account, bot.bot_id])
+        const afterMs = judged.get(name) ?? -Infinity
+        judged.set(name, Math.max(afterMs, completeUntil))
         for (const [group, of] of minutes) {
           for (const minute of [...of.values()].sort((a, b) => a.bucket_start - b.bucket_start)) {
             const endMs = minute.bucket_start + MINUTE_MS
@@ -74,6 +75,7 @@ export function plainJudge({ rules, from = {}, memory = '' }: JudgeOptions): Jud
       return verdicts
     },
     judgedUntil: () => Object.fromEntries(judged),
-    memory: () => memory,
+    memoryChanges: () => new Map(),
+    *resuming() {},
   }
 }

@@ -105,3 +105,12 @@ export function live(judge: Judge, minutes: readonly Minute[], from: number, unt
 
 export const brief = (verdicts: readonly Verdict[]) =>
   verdicts.map(({ state, bot_id, channel }) => `${state} ${[bot_id, channel].filter(Boolean).join('/')}`)
+
+/** What the judge wrote for the next process, added to what is there. */
+export function remember(judge: Judge, memory = new Map<string, string>()): Map<string, string> {
+  for (const [key, value] of judge.memoryChanges()) {
+    if (value === null) memory.delete(key)
+    else memory.set(key, value)
+  }
+  return memory
+}

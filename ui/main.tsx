@@ -62,7 +62,7 @@ function Frame({ page, polled, children }: { page: PageName; polled: Polled<Cons
         <nav aria-label="Pages">
           {(Object.keys(TITLES) as PageName[]).map(each => (
             <Link key={each} to={pathOf(each)} aria-current={each === page ? 'page' : undefined}>
-              {TITLES[each]}
+              {each === 'topics' ? 'Topics' : TITLES[each]}
               {each === 'alerts' && answer !== null && answer.firing > 0 && (
                 <span class="firing-count">{answer.firing} firing</span>
               )}

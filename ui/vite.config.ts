@@ -9,6 +9,8 @@ export default defineConfig({
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   build: {
     outDir: 'built',
+    // Licences of what is bundled.
+    license: { fileName: 'licenses.md' },
     emptyOutDir: true,
     target: 'es2022',
     // Everything is a file of its own, as the content security policy has no data: addresses.

@@ -28,15 +28,13 @@ export function patientRead<T>({ read, clock, signal, holdsMs, waitMs }: ReadOpt
       last = { value, readMs: clock.now(), problem: null }
     } catch (thrown) {
       last = { ...last, problem: asFlowError(thrown).message }
-    } finally {
-      underWay = null
     }
   }
 
   return async () => {
     const isFresh = last.problem === null && last.readMs !== null && clock.now() - last.readMs < holdsMs
     if (isFresh) return last
-    underWay ??= { sinceMs: clock.now(), done: refresh() }
+    underWay ??= { sinceMs: clock.now(), done: refresh().finally(() => (underWay = null)) }
     const { done, sinceMs } = underWay
     const ending = new AbortController()
     const inTime = await Promise.race([done.then(() => true), clock.sleep(waitMs, ending.signal).then(() => false)])

@@ -64,7 +64,7 @@ function Connector({ of, nowMs, isControlled, refresh }: ConnectorProps) {
           state === 'STOPPED' ? 'It is stopped, and has no tasks.' : 'No source partition runs here or has committed anything.'
         }
       />
-      {isControlled && <Controls of={of} refresh={refresh} />}
+      {isControlled && state !== null && <Controls of={of} refresh={refresh} />}
     </section>
   )
 }

@@ -31,7 +31,7 @@ export function LettersPage({ query, Frame }: PageProps) {
       )}
       {view !== null && (
         <>
-          <p class="soft">
+          <p class="soft lead">
             Rows and records that could not be read or mapped, with the reason: {count(view.total)} open
             {view.total > view.newest.length ? `, the newest ${count(view.newest.length)} are listed` : ''}. They stay on the
             topic until they are redriven, discarded, or leave it by age.
@@ -102,7 +102,7 @@ function columnsOf(filter: { reason: string; connector: string }): Column<Letter
         <>
           <b>{reason}</b> <span class="soft">{stage}</span>
           <p class="small">
-            {path !== '' && (
+            {path !== '' && !message.startsWith(`${path}:`) && (
               <>
                 <code>{path}</code>:{' '}
               </>

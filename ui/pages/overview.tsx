@@ -119,8 +119,8 @@ function Figures({ answer, by, vendor, channel }: { answer: OverviewAnswer; by: 
             <Chart title="Transfer rate" lines={lines.rate} format={percentOf} {...chart} />
           </div>
           <p class="soft note">
-            Dashed and shaded: not complete yet, may still grow. A gap: nothing has been read of that time, or the vendor does not
-            report the figure.
+            Dashed: not complete yet, may still grow. Shaded: not every line is complete. A gap: nothing has been read of that
+            time, or the vendor does not report the figure.
           </p>
           <Table
             class="card"

@@ -2,6 +2,8 @@ import { afterEach, expect, test } from 'vitest'
 import { CONSOLE_PAGES, type AlertsAnswer, type ConsoleSources, type OverviewAnswer } from '../../src/console.ts'
 import { FlowError } from '../../src/errors.ts'
 import type { HttpServer } from '../../src/serve/http.ts'
+import { createConsole } from '../../src/serve/console.ts'
+import { handClock } from '../support/clock.ts'
 import { noSources } from './console-sources.ts'
 import { NOW, startWorld } from './world.ts'
 import { T } from './points.ts'
@@ -71,6 +73,23 @@ test('the overview has sessions, messages and transfers of each vendor and chann
   expect(other?.transfers.every(each => each === null)).toBe(true)
   expect(body.completeUntil).toMatchObject({ syntphony: T(NOW) })
   expect(body.alerts.map(each => each.alert_id)).toContain('pooled')
+})
+
+test('a vendor is complete as far as its slowest stream, and not known where one of them is not', async () => {
+  const { server, serve } = await startWorld()
+  open.push(server)
+  const stream = (vendor: string, completeUntil: number | null) =>
+    ({ stream: 's', vendor, account: 'a', bot_id: null, completeUntil, covered: [] }) as const
+  const streams = [stream('a', 7), stream('a', 5), stream('b', 7), stream('b', null)]
+  const console = createConsole({
+    serve: { ...serve, completeness: { streams: () => streams } },
+    sources: noSources,
+    clock: handClock(NOW),
+    version: '0.1.0',
+    health: () => [],
+  })
+  const answer = await console['/ui/api/overview']?.({}, new AbortController().signal)
+  expect((answer as OverviewAnswer).completeUntil).toEqual({ a: 5, b: null })
 })
 
 test('alerts come with the rules in force', async () => {

@@ -19,6 +19,7 @@ COPY package.json LICENSE ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY schemas ./schemas
+COPY ui/built ./ui/built
 COPY scripts/scaffold ./scripts/scaffold
 USER node
 EXPOSE 8083

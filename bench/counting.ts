@@ -22,7 +22,7 @@ const DAY_MS = 86_400_000
 const FROM = Date.parse('2026-11-01T00:00:00Z')
 
 const names = topicNames('bench')
-const registry = { ...memoryRegistry, ping: async () => {} }
+const registry = { ...memoryRegistry, newest: async () => null, ping: async () => {} }
 const encoders = {
   session: memoryEncoder<Session>('session'),
   message: memoryEncoder<Message>('message'),

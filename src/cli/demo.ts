@@ -105,7 +105,7 @@ export async function demoCommand(argv: string[], io: Io): Promise<number> {
 
 function addressesOf(base: string, { brokers, registry }: { brokers: string; registry: string }): string[] {
   return [
-    `${base}/ui/           console page`,
+    `${base}/ui/           console`,
     `${base}/docs/         what else can be asked`,
     `${base}/v1/alerts     alerts`,
     `${base}/v1/series?measure=sessions&bucket=1h&group_by=vendor,channel`,

@@ -10,7 +10,8 @@ import { connectorClasses } from '../control/classes.ts'
 import type { Herder } from '../control/port.ts'
 import { addControlRoutes } from '../control/rest/index.ts'
 import { resolveMap } from '../config.ts'
-import type { FlowError } from '../errors.ts'
+import type { ConsoleSources } from '../console.ts'
+import { FlowError } from '../errors.ts'
 import type { Kafka } from '../kafka/port.ts'
 import { type KafkaWatch, watchKafka } from '../kafka/probe.ts'
 import type { Registry } from '../kafka/registry.ts'
@@ -26,6 +27,7 @@ import { aggregateMetrics } from './aggregate-metrics.ts'
 import { alertMetrics } from './alert-metrics.ts'
 import { readArgs } from './args.ts'
 import { COMMANDS, ROLES } from './commands.ts'
+import { countingVendors, createConsoleSources } from './console.ts'
 import { bornForAggregator, bornForAlerter, bornForConnectors, bornForServer } from './births.ts'
 import { type Io, refuse } from './io.ts'
 import { type ControlRoom, openControlRoom, surroundingsOf } from './control-room.ts'
@@ -59,6 +61,7 @@ class Process {
   readonly #log: Log
   readonly #metrics: Metrics = createMetrics()
   readonly #clock: Clock = systemClock
+  readonly #vendors = countingVendors(this.#metrics, this.#clock)
   /** Aborts on the signal, or when a role has ended by itself. */
   readonly #ending = new AbortController()
   readonly #signal: AbortSignal
@@ -113,7 +116,7 @@ class Process {
       clock: this.#clock,
       version: ownVersion(),
       health: () => this.#health(),
-      ...(this.#server ? { serve: this.#server.serve } : {}),
+      ...(this.#server ? { serve: this.#server.serve, sources: this.#consoleSources(this.#server) } : {}),
       ...(this.#roles.has('worker')
         ? {
             control: app =>
@@ -179,7 +182,7 @@ class Process {
 
   async #startWorker({ port }: HttpServer, roleOptions: Pick<WorkerOptions, RoleOption>): Promise<void> {
     const { config, network } = this.#setup
-    const { metrics, take } = tallied(this.#metrics)
+    const { metrics, take } = tallied(this.#vendors.metrics)
     const room = openControlRoom({
       ...roleOptions,
       setup: this.#setup,
@@ -227,6 +230,29 @@ class Process {
       group: () => group.view(),
       whyNot: () => group.whyNot() ?? room.whyNot(),
       clusterId: () => this.#clusterId,
+    })
+  }
+
+  #consoleSources(server: RunningServer): ConsoleSources {
+    const { config, names } = this.#setup
+    return createConsoleSources({
+      kafka: this.#kafka,
+      registry: this.#registry,
+      names,
+      partitions: config.topics.partitions,
+      aggregatorGroup: config.aggregator.groupId,
+      clock: this.#clock,
+      signal: this.#signal,
+      streams: () => server.watermarks.streams(),
+      worker: this.#roles.has('worker')
+        ? {
+            herder: () => this.#herder,
+            starting: () => this.#starting,
+            states: () => this.#worker?.runner.states() ?? [],
+            connectorOf: name => this.#room?.connectorOf({ name }) ?? new FlowError('PLUGIN_UNKNOWN', { connector: name }),
+            counts: this.#vendors.counts,
+          }
+        : null,
     })
   }
 

@@ -5,6 +5,7 @@
 import { type Clock, steadyMs } from '../clock.ts'
 import type { ErrorCode, FlowError } from '../errors.ts'
 import type { Metrics, StreamState } from '../metrics.ts'
+import type { Lane } from '../records.ts'
 import type { HttpWatch } from '../source/http.ts'
 import type { PartitionName } from './cursor.ts'
 
@@ -18,8 +19,32 @@ export interface PartitionState extends PartitionName {
   readonly committedAtMs: number | null
   /** Rows remembered because they may be read again. */
   readonly versions: number
+  /** What the last commit read; null before the first. */
+  readonly lane: Lane | null
+  readonly backfill: BackfillState | null
   /** The last error, until the next commit. */
   readonly error: { readonly code: ErrorCode; readonly message: string; readonly atMs: number } | null
+}
+
+/** `[fromMs, reachedMs)` of `[fromMs, untilMs)` has been read. */
+export interface BackfillRange {
+  readonly fromMs: number
+  readonly reachedMs: number
+  readonly untilMs: number
+}
+
+export interface BackfillState extends BackfillRange {
+  /** The first commit that this process saw of it: the pace follows from it. */
+  readonly seen: { readonly atMs: number; readonly reachedMs: number }
+}
+
+export interface Committed {
+  readonly state: StreamState
+  readonly completeUntilMs: number
+  readonly versions: number
+  readonly lane?: Lane
+  /** null: nothing is left to fill. */
+  readonly backfill?: BackfillRange | null
 }
 
 export type HealthMetrics = Pick<Metrics, 'set' | 'setStreamState' | 'remove'>
@@ -30,7 +55,7 @@ const ORDER: readonly StreamState[] = ['live', 'paused', 'catching_up', 'throttl
 export interface PartitionHealth extends HttpWatch {
   set(state: StreamState): void
   restored(versions: number): void
-  committed(of: { state: StreamState; completeUntilMs: number; versions: number }): void
+  committed(of: Committed): void
   failed(error: FlowError, state: StreamState): void
   /** As it is now. */
   now(): PartitionState
@@ -91,6 +116,8 @@ export class Health {
         completeUntilMs: null,
         committedAtMs: null,
         versions: 0,
+        lane: null,
+        backfill: null,
         error: null,
       },
       pollIntervalMs,
@@ -117,9 +144,17 @@ export class Health {
       restored: versions =>
         // Ours again: what says that another process has it is no longer true.
         change({ restored: true, versions, ...(entry.state.error?.code === 'KAFKA_FENCED' ? { error: null } : {}) }),
-      committed: to => {
+      committed: ({ backfill = null, lane = null, ...to }) => {
         moved()
-        change({ ...to, committedAtMs: this.#clock.now(), error: null })
+        const atMs = this.#clock.now()
+        const seen = entry.state.backfill?.seen
+        change({
+          ...to,
+          lane,
+          backfill: backfill && { ...backfill, seen: seen ?? { atMs, reachedMs: backfill.reachedMs } },
+          committedAtMs: atMs,
+          error: null,
+        })
       },
       failed: (error, state) => {
         moved()

@@ -91,6 +91,22 @@ export async function openOf(
   return (await ledgerOf(kafka, place, signal)).open
 }
 
+/** The dead letter at an offset, open or closed; null: there is none. @throws FlowError KAFKA_UNREACHABLE */
+export async function readDeadLetter(
+  kafka: Pick<Kafka, 'readRange' | 'watermarks'>,
+  { topic, partition, offset }: TopicPartition & { readonly offset: number },
+  signal: AbortSignal,
+): Promise<DeadLetter | null> {
+  const [ends] = await kafka.watermarks([{ topic, partition }])
+  if (ends === undefined || offset < ends.low || offset >= ends.high) return null
+  let found: DeadLetter | null = null
+  const take = (record: ReadRecord) => {
+    if (record.offset === offset && record.value !== null) found = letterOf(partition, record, record.value)
+  }
+  await kafka.readRange({ topic, partition, from: offset, until: offset + 1 }, take, signal)
+  return found
+}
+
 export interface Ledger {
   /** In offset order. */
   readonly open: DeadLetter[]

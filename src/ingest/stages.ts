@@ -143,12 +143,16 @@ export function stagesOf(parts: StageParts): Stages {
     work.committed({ rows: batch.rows, records: batch.emitted, rejects, tookMs })
     parts.onWrote?.(topicsOf(batch, to.names))
     delay.committed(batch.transfers, reader.isBehind, clock.now())
+    const { lane } = batch
     closeBatch()
     if (!isProgress) return
+    const { startMs, backfill } = reader.cursor
     health.committed({
       state: reader.isBehind ? 'catching_up' : 'live',
       completeUntilMs: completeUntil(reader.cursor),
       versions: versions.size + (derived?.size ?? 0),
+      lane,
+      backfill: backfill && { fromMs: startMs, reachedMs: backfill.atMs, untilMs: backfill.untilMs },
     })
     parts.onCommit()
     await fault('committed')

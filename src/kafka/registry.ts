@@ -34,6 +34,8 @@ export interface Registry {
   register(subject: string, schemaText: string, options?: { readonly wait?: boolean }): Promise<number>
   /** The schema's text; kept for ever. @throws FlowError NOT_FOUND (remembered for a minute), REGISTRY_UNREACHABLE */
   schemaById(id: number): Promise<string>
+  /** The newest version of the subject; null: it is not registered. @throws FlowError REGISTRY_UNREACHABLE, CFG_INVALID (credentials, or no right to read) */
+  newest(subject: string): Promise<{ readonly version: number; readonly id: number } | null>
   /** @throws FlowError REGISTRY_UNREACHABLE, CFG_INVALID (credentials, or something else answers at the address) */
   ping(): Promise<void>
 }
@@ -291,6 +293,14 @@ export function connectRegistry(options: RegistryOptions): Registry {
         schemas.delete(id)
         throw error
       }
+    },
+    newest: async subject => {
+      const answer = await ask(routes.Subject.latestVersion, { subject })
+      if (answer.is === 'absent') return null
+      if (answer.is !== 'good') throw forbidden(`the schema registry does not show us ${subject} (${answer.reason})`)
+      const { version, id } = answer.body as { version?: unknown; id?: unknown }
+      if (typeof version === 'number' && typeof id === 'number') return { version, id }
+      throw unreachable(`the answer for ${subject} has no version`)
     },
     ping: async () => {
       // Any answer of a registry will do, also that there is no such subject or that we may not ask. The list can be long, so it is asked for second.

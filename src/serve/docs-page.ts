@@ -18,7 +18,7 @@ export function docsPage(version: string): string {
 <body>
 <main>
 <h1>Colloquy: API <small>${escaped(version)}</small></h1>
-<p>Every path takes GET. For programs the same is at <a href="/openapi.json">/openapi.json</a>; what the series show is on the <a href="/ui/">console page</a>.
+<p>Every path takes GET. For programs the same is at <a href="/openapi.json">/openapi.json</a>; the <a href="/ui/">console</a> shows it.
 Errors are <code>{"error_code": 400, "message": "…"}</code>, below <code>/v1/bots</code> and <code>/v1/teams</code> with <code>code</code> and <code>details</code> beside them, and the message names the parameter and what it takes. With <code>http.token</code>, requests carry
 <code>Authorization: Bearer TOKEN</code>, or Basic with the token as password. Answers have an <code>ETag</code>, and are packed with br or gzip where the client takes that.</p>
 <nav><ul>${endpoints.map(({ path, operationId, summary }) => `<li><a href="#${operationId}"><code>${escaped(path)}</code></a> ${escaped(summary)}</li>`).join('')}</ul></nav>

@@ -4,6 +4,7 @@
 import type { Socket } from 'node:net'
 import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import type { Clock } from '../clock.ts'
+import { CONSOLE_PAGES, type ConsoleSources } from '../console.ts'
 import { asFlowError, FlowError } from '../errors.ts'
 import { errorFields, type Log, withoutSecrets } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
@@ -11,10 +12,11 @@ import { connectVersion } from '../version.ts'
 import { createApi, type Serve } from './api.ts'
 import { type Body, isKnown, jsonBody, packed } from './answer.ts'
 import { botError, isBotPath } from './bot-analytics.ts'
+import { createConsole } from './console.ts'
+import { CONSOLE_POLICY, consoleFiles } from './console-files.ts'
 import { docsPage } from './docs-page.ts'
 import { accessOf, type Door, LONGEST_URL, openDoor } from './door.ts'
 import { openApiDocument } from './openapi.ts'
-import { page } from './page.ts'
 import { finish } from '../slices.ts'
 
 /** Whether one role can do its work. `why` says what it waits for, or what is wrong. */
@@ -43,6 +45,8 @@ export interface HttpOptions {
   readonly health: () => readonly RoleHealth[]
   /** Absent: the process has no server role. */
   readonly serve?: Serve
+  /** What the console shows beside the series; together with `serve`. Absent: no console. */
+  readonly sources?: ConsoleSources
   /** Adds Kafka Connect's REST API, in a context of its own. Absent: the process has no worker role. */
   readonly control?: (app: FastifyInstance) => void
 }
@@ -56,7 +60,7 @@ export interface HttpServer {
 }
 
 /** What only a process with the server role answers. */
-const SERVED = /^\/(?:v1\/.*|ui|docs|openapi\.json)$/
+const SERVED = /^\/(?:v1\/.*|ui(?:\/.*)?|docs|openapi\.json)$/
 
 /** What only a process with the worker role answers; `/` is both's. */
 const CONTROLLED = /^\/(?:connectors|connector-plugins|admin\/loggers|health)(?:\/|$)/
@@ -113,6 +117,32 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     )
   }
 
+  function addConsole(sources: ConsoleSources, on: Serve): void {
+    const { document, assets } = consoleFiles()
+    const { clock, version, health } = options
+    for (const [path, answer] of Object.entries(createConsole({ serve: on, sources, clock, version, health })))
+      get(path, async (parameters, reply, headers) => {
+        const gone = new AbortController()
+        reply.raw.once('close', () => gone.abort())
+        try {
+          return sendBody(reply, finish(jsonBody(await answer(parameters, gone.signal))), headers)
+        } catch (error) {
+          if (error instanceof FlowError && /^(?:KAFKA|REGISTRY)_/.test(error.code)) return sendError(reply, 503, error.message)
+          throw error
+        }
+      })
+    get('/ui/assets/:name', (_query, reply, headers, { name = '' }) => {
+      const body = assets.get(name)
+      if (body === undefined) return sendError(reply, 404, 'there is no such file')
+      return sendBody(reply, body, headers, 'public, max-age=31536000, immutable')
+    })
+    for (const path of ['/ui', ...CONSOLE_PAGES.map(name => `/ui/${name}`)])
+      get(path, (_query, reply, headers) => {
+        void reply.header('content-security-policy', CONSOLE_POLICY)
+        return sendBody(reply, document, headers)
+      })
+  }
+
   get('/healthz', () => ({ status: 'ok' }))
 
   get('/readyz', (_query, reply) => {
@@ -159,13 +189,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     const docs = docsPage(options.version)
     get('/docs', (_query, reply) => sendPage(reply, docs, "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'"))
 
-    get('/ui', (_query, reply) =>
-      sendPage(
-        reply,
-        page,
-        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:",
-      ),
-    )
+    if (options.sources) addConsole(options.sources, serve)
   }
 
   app.setNotFoundHandler((request, reply) => {
@@ -242,8 +266,13 @@ function hintFor(path: string, { hasServer, hasWorker }: { readonly hasServer: b
 const MOST_BODY = 1_048_576
 
 /** The bytes, packed as the client can take them, or that it has them already. */
-function sendBody(reply: FastifyReply, body: Body, headers: Headers): FastifyReply {
-  void reply.headers({ etag: body.etag, vary: 'accept-encoding', 'cache-control': 'private, no-cache' })
+function sendBody(reply: FastifyReply, body: Body, headers: Headers, caching = 'private, no-cache'): FastifyReply {
+  void reply.headers({
+    etag: body.etag,
+    vary: 'accept-encoding',
+    'cache-control': caching,
+    'x-content-type-options': 'nosniff',
+  })
   if (isKnown(body.etag, headers['if-none-match'])) return reply.code(304).send()
   const { encoding, stream } = packed(body, headers['accept-encoding'])
   void (encoding === null ? reply.header('content-length', body.length) : reply.header('content-encoding', encoding))

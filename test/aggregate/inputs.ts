@@ -9,6 +9,7 @@ const SCHEMAS: readonly SchemaName[] = ['series-point', 'session', 'message', 'e
 export const registry = {
   register: async (_: string, text: string) => SCHEMAS.findIndex(name => schemaText(name) === text) + 1,
   schemaById: async (id: number) => schemaText(SCHEMAS[id - 1] ?? 'session'),
+  newest: async () => null,
   ping: async () => {},
 }
 export const encoder = <T extends object>(name: SchemaName) => encoderFor<T>(schemaText(name), SCHEMAS.indexOf(name) + 1)

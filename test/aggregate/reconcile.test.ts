@@ -72,8 +72,10 @@ describe('a metric point', () => {
     }))
     const chunk = { topic: names.events, partition: 0, next: 2, high: 2, records }
     expect(
-      await createCounting({ ...memoryRegistry, ping: async () => {} }, names, silentLog).apply(chunk as never, state, claim =>
-        told.push(claim),
+      await createCounting({ ...memoryRegistry, newest: async () => null, ping: async () => {} }, names, silentLog).apply(
+        chunk as never,
+        state,
+        claim => told.push(claim),
       ),
     ).toBe(0)
     expect(told.map(({ measure, value }) => [measure, value])).toEqual([['sessions', 12]])

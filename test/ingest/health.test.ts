@@ -15,6 +15,21 @@ function watched(pollIntervalMs = MINUTE) {
   return { clock, health, add, shown }
 }
 
+test('a backfill says how far it is and since when this process sees it, until nothing is left to fill', async () => {
+  const { clock, health, add } = watched()
+  const one = add('one')
+  const of = { state: 'catching_up', completeUntilMs: 0, versions: 0, lane: 'backfill' } as const
+  const range = { fromMs: 0, untilMs: 1000 }
+  expect(health.states()[0]).toMatchObject({ lane: null, backfill: null })
+  one.committed({ ...of, backfill: { ...range, reachedMs: 100 } })
+  const seen = { atMs: clock.now(), reachedMs: 100 }
+  await clock.advance(MINUTE)
+  one.committed({ ...of, backfill: { ...range, reachedMs: 400 } })
+  expect(health.states()[0]).toMatchObject({ lane: 'backfill', backfill: { ...range, reachedMs: 400, seen } })
+  one.committed({ ...of, lane: 'live', backfill: null })
+  expect(health.states()[0]).toMatchObject({ lane: 'live', backfill: null })
+})
+
 test('a stream is as its worst scope is, and complete as far as its slowest, once each scope has committed', async () => {
   const { clock, health, add, shown } = watched()
   const one = add('one')

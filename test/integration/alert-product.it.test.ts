@@ -1,14 +1,12 @@
 import { afterEach, expect, inject, test } from 'vitest'
-import type { Alert, Progress, Session } from '../../src/records.ts'
-import { Random } from '../../src/sim/random.ts'
+import type { Alert, Session } from '../../src/records.ts'
 import { freePort } from '../../src/stack/ports.ts'
-import { type Harness, harness, type Item } from '../aggregate/harness.ts'
+import { type Harness, harness } from '../aggregate/harness.ts'
 import { ago, MINUTE_MS } from '../alert/history.ts'
-import { sessionAt } from '../alert/sessions.ts'
+import { progressUntil, sessionsOf } from '../alert/incident.ts'
 import { startAlertmanager } from '../support/alertmanager.ts'
 import { documentOf } from '../support/browser.ts'
 import { configFile, run, type Running, start, until } from '../support/product.ts'
-import { progressOf } from '../support/progress.ts'
 
 const PARTITIONS = 2
 const DAYS = 3
@@ -16,36 +14,6 @@ const endings: (() => Promise<unknown>)[] = []
 afterEach(async () => {
   for (const end of endings.splice(0).reverse()) await end()
 })
-
-/** Sessions of one channel, four a minute; in the incident most are handed over, because of refunds. */
-function sessionsOf(fromMs: number, untilMs: number, incident: { fromMs: number; untilMs: number }): Item[] {
-  const random = new Random(4, 8, 15)
-  const items: Item[] = []
-  for (let at = fromMs; at < untilMs; at += MINUTE_MS) {
-    for (let one = 0; one < 4; one++) {
-      const isOn = at >= incident.fromMs && at < incident.untilMs
-      const isTransferred = random.chance(isOn ? 0.6 : 0.06)
-      const startedAt = at + random.int(0, 59) * 1000
-      const queue = isOn ? 'refunds' : random.pick(['sales', 'billing'])
-      items.push({ kind: 'session', record: sessionAt(`${at}-${one}`, startedAt, isTransferred ? queue : null) })
-    }
-  }
-  return items
-}
-
-const progressUntil =
-  (untilMs: number) =>
-  (through: readonly { topic: string; partition: number; lastOffset: number }[]): Progress =>
-    progressOf({
-      vendor: 'acme-chat',
-      account: 'acme',
-      window_until: untilMs,
-      complete_until: untilMs,
-      committed_at: untilMs,
-      through: through.map(({ topic, partition, lastOffset }) => ({ topic, partition, offset: lastOffset })),
-      covered: [{ from: 0, until: untilMs }],
-      feeds: ['session', 'transfer'],
-    })
 
 async function product(h: Harness, alertmanager: string): Promise<{ running: Running; base: string; path: string }> {
   const config = configFile({

@@ -48,6 +48,22 @@ const NOT_THERE = { status: 404, body: { error_code: 40401, message: 'no such su
 
 const ABSENT = { [`POST ${V7}/subjects/s-value`]: NOT_THERE }
 
+describe('the newest version of a subject', () => {
+  const path = `GET ${V7}/subjects/s-value/versions/latest`
+  const newest = async (status: number, body: unknown) =>
+    connectRegistry({ url: (await fake({ [path]: { status, body } })).url, log: silentLog }).newest('s-value')
+
+  test('has its number and the id of its schema; null where the subject is not registered', async () => {
+    expect(await newest(200, { subject: 's-value', version: 3, id: 17, schema: '{}' })).toEqual({ version: 3, id: 17 })
+    expect(await newest(404, NOT_THERE.body)).toBeNull()
+  })
+
+  test('is an error where we may not look, or the answer has none', async () => {
+    await expect(newest(403, { error_code: 403, message: 'no' })).rejects.toMatchObject({ code: 'CFG_INVALID' })
+    await expect(newest(200, { subject: 's-value' })).rejects.toMatchObject({ code: 'REGISTRY_UNREACHABLE' })
+  })
+})
+
 describe('registering', () => {
   const register = (url: string, text: string) =>
     connectRegistry({ url, log: silentLog }).register('s-value', text, { wait: false })

@@ -11,6 +11,7 @@ import type { Serve } from '../../src/serve/api.ts'
 import { type HttpOptions, type HttpServer, startHttp } from '../../src/serve/http.ts'
 import { createStore } from '../../src/serve/store.ts'
 import { handClock } from '../support/clock.ts'
+import { noSources } from './console-sources.ts'
 import { noEvents, nothingRead, point, T } from './points.ts'
 
 const endings: (() => unknown)[] = []
@@ -196,13 +197,15 @@ test('every parameter that does not parse names itself, however long it is', asy
 })
 
 test('a token is asked for, and a Host that is not ours is refused', async () => {
-  const guarded = await start({ token: 'open-sesame', serve: serveOf(createStore()) })
+  const guarded = await start({ token: 'open-sesame', serve: serveOf(createStore()), sources: noSources })
   const statusOf = async (path: string, headers: Record<string, string> = {}) =>
     (await fetch(guarded.url + path, { headers })).status
   for (const path of ['/healthz', '/readyz', '/metrics', '/metrics/']) expect([path, await statusOf(path)]).toEqual([path, 200])
   for (const path of [
     '/',
     '/ui/',
+    '/ui/alerts',
+    '/ui/api/overview',
     '/docs/',
     '/openapi.json',
     '/v1/series?measure=events',

@@ -1,13 +1,15 @@
+import type { ConsoleSources } from '../../src/console.ts'
 import { silentLog } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { DEFAULT_RULE, RuleConfig, ruleOf, shownRule } from '../../src/rules.ts'
 import { createAlertStore } from '../../src/serve/alerts.ts'
 import type { Serve } from '../../src/serve/api.ts'
-import { type HttpServer, startHttp } from '../../src/serve/http.ts'
+import { type HttpServer, type RoleHealth, startHttp } from '../../src/serve/http.ts'
 import { createStore } from '../../src/serve/store.ts'
 import { makeAlert } from '../alert/make.ts'
 import { handClock } from '../support/clock.ts'
 import type { EventIndex } from '../../src/serve/event-index.ts'
+import { noSources } from './console-sources.ts'
 import { completenessOf, noEvents, point, T } from './points.ts'
 
 export const NOW = '2026-11-02T00:00:00Z'
@@ -19,6 +21,8 @@ export async function startWorld({
 }: {
   token?: string
   events?: EventIndex
+  sources?: ConsoleSources
+  health?: () => readonly RoleHealth[]
 } = {}): Promise<{ server: HttpServer; serve: Serve }> {
   const store = createStore()
   for (let hour = 0; hour < 48; hour++) {
@@ -50,6 +54,7 @@ export async function startWorld({
     version: '0.1.0',
     health: () => [],
     serve,
+    sources: noSources,
     ...of,
   })
   return { server, serve }

@@ -1,7 +1,7 @@
 /**
- * Kore.ai, faked over the seeded world: sessions, messages (v1 and v2), analytics, conversation details and the list of bots, as the vendor's
- * documents tell them; where they are silent, or clients have met something else, see `simulator/quirks.ts`. Nothing here was measured against
- * the vendor. Each bot of the world is a bot of one account; one app reaches them all, and the account-wide calls too.
+ * A simulator of Kore.ai over the seeded world: sessions, messages (v1 and v2), analytics, conversation details and the list of bots, according to the vendor's
+ * docs; where they say nothing, or clients have seen something else, see `simulator/quirks.ts`. Nothing here was measured against the vendor. Each bot of the
+ * world is a bot of one account; one app reaches them all, and the account-wide calls too.
  */
 import {
   type BotSpec,
@@ -62,9 +62,9 @@ const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 /** Most ids of a `sessionId` filter; duplicates count. Documented. */
 const MOST_IDS = 50
-/** Messages of conversationDetails without a `limit`. Unknown in truth. */
+/** Messages of conversationDetails without a `limit`. Unknown for the real vendor. */
 const DETAILS_MESSAGES = 100
-/** A conversation speaks for two days at most; where messages are looked for, this far back begins the search. */
+/** A conversation lasts at most two days; searches for messages begin this far back. */
 const LONGEST_MS = 48 * HOUR
 
 export interface KoreaiOptions extends SimulatorOptions {
@@ -72,7 +72,7 @@ export interface KoreaiOptions extends SimulatorOptions {
   readonly bots?: readonly string[]
   readonly algorithm?: Algorithm
   readonly quirks?: Partial<Quirks>
-  /** Most rows of a page of sessions and of analytics; the documents name none. Default 1000. */
+  /** Most rows of a page of sessions and of analytics; the docs name none. Default 1000. */
   readonly pageSize?: number
   /** Most rows of a page of messages. Default as documented: 100 in v1, 10,000 in v2. */
   readonly messagesPageSize?: number
@@ -155,7 +155,7 @@ interface Api {
   readonly sessions: NonNullable<Sight['sessions']>
 }
 
-/** What a call speaks of: the bots whose sessions it sees. */
+/** What a call is about: the bots whose sessions it sees. */
 interface Call {
   readonly request: Request
   readonly asked: Asked
@@ -225,7 +225,7 @@ function route(request: Request, api: Api, limits: Limits): Reply {
   return (operation as { answer(call: Call): Reply }).answer({ request, asked, bots, api })
 }
 
-/** Sessions, newest first. By `sessionId`, all other filters are ignored. */
+/** Sessions, newest first. With `sessionId`, all other filters are ignored. */
 function getSessions(call: Call): Reply {
   const { asked, api } = call
   if (asked['sessionId'] !== undefined) return sessionsById(call)
@@ -321,7 +321,7 @@ function getMessages({ request, asked, bots, api }: Call, version: 'v1' | 'v2'):
   })
 }
 
-/** What was understood, and what tasks came to, by `type`. A range of any length is taken: a sample spans 14 days. */
+/** NLU results and outcomes of tasks, by `type`. A range of any length is accepted: a sample spans 14 days. */
 function getAnalytics({ asked, bots, api }: Call): Reply {
   const { quirks } = api
   const type = ANALYTICS.find(each => each === asked['type'])
@@ -365,7 +365,7 @@ function numberOf(raw: unknown, absent: number): number {
   return Math.max(0, Math.trunc(Number(raw ?? absent))) || absent
 }
 
-/** The bots of the account, with the client secrets of their apps in clear, as the vendor tells them: nobody should keep this answer. */
+/** The bots of the account, with the client secrets of their apps in clear text, as the vendor returns them: nobody should keep this answer. */
 function listBots(request: Request, { bots, app, world }: Api): Reply {
   const offset = Number(request.query.get('offset') ?? 0) || 0
   const limit = Math.min(50, Number(request.query.get('limit') ?? 50) || 50)
@@ -402,7 +402,7 @@ function sightOf({ world, vendorNow, quirks, sessions }: Api): Sight {
   return { view: world.at(vendorNow() - quirks.clockAheadMs), quirks, sessions }
 }
 
-/** The documented limits, by bot; account-wide calls by the account. A breached hour refuses everything, however calm the minute. */
+/** The documented limits, by bot; account-wide calls by the account. An exceeded hour rejects everything, however calm the minute. */
 class Limits {
   refused = 0
   readonly #quirks: Quirks

@@ -1,12 +1,12 @@
 /**
- * Pages by number over a listing that others write to. Rows come oldest first, so what is added lands at the end; but a row that shows late sorts
- * into its place and pushes those after it one further, and a row that goes pulls them back. Both are noticed by what neighbouring pages share.
+ * Pages by number over a listing that changes while it is read. Rows come oldest first, so new ones are added at the end; but a row that appears late is sorted
+ * into its place and pushes those after it, and a removed row pulls them back. Both are noticed by what neighbouring pages share.
  */
 import { z } from 'zod'
 import { FlowError, type Page } from '../../src/source/index.ts'
 import type { ListPage } from './rows.ts'
 
-/** Where a listing goes on: the next page, how many different rows came before it, the vendor's count of all, the last row's key. */
+/** Where a listing continues: the next page, how many different rows came before it, the vendor's total, the last row's key. */
 const Place = z.object({ page: z.int(), rows: z.int(), total: z.number().nullable(), last: z.string().nullable() })
 type Place = z.output<typeof Place>
 
@@ -18,11 +18,11 @@ export interface Listing {
 }
 
 /**
- * All pages, rows that moved from one to the next more than once. When rows were pushed on, the pages before are read again, back to the one
- * that still begins as it did: the new row is in it. Where the vendor does not count its rows, the page before is always read again.
+ * All pages; rows that moved from one to the next come more than once. When rows were pushed on, the pages before are read again, back to one that still begins
+ * with the same row: the new row is in it. If the vendor does not count its rows, the page before is always read again.
  *
- * @throws FlowError SRC_RESUME_EXPIRED when rows went away between two pages, SRC_MALFORMED when a page repeats others or the vendor counts more
- * rows than it shows: a listing with rows missing never ends as if it were whole.
+ * @throws FlowError SRC_RESUME_EXPIRED when rows were removed between two pages, SRC_MALFORMED when a page repeats others or the vendor counts more rows than
+ *   it returns: a listing with missing rows never ends as if it were complete.
  */
 export async function* listed(of: Listing, resume: unknown): AsyncGenerator<Page> {
   const { base, ask, keyOf } = of
@@ -64,7 +64,7 @@ export async function* listed(of: Listing, resume: unknown): AsyncGenerator<Page
   }
 }
 
-/** Rows of the pages before `page`, as they are now, back to one that begins as it did. */
+/** Rows of the pages before `page`, as they are now, back to one that begins with the same row. */
 async function pushedOn({ base, ask, keyOf }: Listing, page: number, heads: Map<number, string>): Promise<unknown[]> {
   const rows: unknown[] = []
   for (let back = page - 1; back >= base; back--) {
@@ -82,7 +82,7 @@ async function lastOf({ ask, keyOf }: Listing, page: number): Promise<string | u
   return (await ask(page)).content.map(keyOf).at(-1)
 }
 
-/** `last` where it is told, else by the counts; a page without rows is the last in any case. */
+/** `last` if there is one, else by the counts; a page without rows is always the last. */
 export function isLastPage({ content, last, pages, total }: ListPage, place: number, rows: number): boolean {
   if (content.length === 0) return true
   return last ?? (pages !== null ? place + 1 >= pages : total !== null && rows >= total)

@@ -1,13 +1,13 @@
-/** The records of one conversation beside its session. What has no time of its own stands at the start of the conversation, marked as estimated. */
+/** The records of one conversation besides its session. Records without a time of their own get the start of the conversation, marked as estimated. */
 import { contentId, contentIds, type Draft, event, message, type Said, type SessionRef } from '../../src/source/index.ts'
 import { answeredAtOf, type Conversation, type Turn } from './rows.ts'
 
-/** Times are never made up from the order of messages. */
+/** Times are never derived from the order of messages. */
 function timeOf({ startedAtMs }: Conversation, turn: Turn) {
   return { atMs: turn.atMs ?? startedAtMs, isEstimated: turn.atMs === null }
 }
 
-/** When what a rule finds in a turn happened: see `Said`. */
+/** Time of what a rule finds in a turn: see `Said`. */
 type Found = Pick<Said, 'atMs' | 'isTimeDue'>
 
 /** Without `atMs`: at the turn's own time. */
@@ -18,7 +18,7 @@ function foundAtOf(turns: readonly Turn[], seq: number, isTimeDue: boolean): Fou
 /**
  * The messages in their order, each followed by what the engine found in it.
  *
- * @param isTimeDue A later reading may show times that are not known yet, because the message list is read.
+ * @param isTimeDue A later read may show times that are unknown now, because the message list is read.
  */
 export function messageDrafts(
   of: SessionRef,
@@ -80,8 +80,8 @@ interface Handover {
 }
 
 /**
- * The answers that handed the conversation over to a person, each with its time; null: not known. An event without a time waits where a later reading may show it
- * (`isTimeDue`), because the time of a transfer must not move; else it stands at the start of the conversation.
+ * The answers that handed the conversation over to a person, each with its time; null: unknown. An event without a time waits if a later read may show it
+ * (`isTimeDue`), because the time of a transfer must not move; else it is at the start of the conversation.
  */
 export function handovers(
   of: SessionRef,
@@ -111,7 +111,7 @@ export function handovers(
 export function rowEvents(of: SessionRef, row: Conversation, transfer: string | null, userId: string | undefined): Draft[] {
   const ids = contentIds()
   const at = { occurredAt: row.startedAtMs, occurredAtEstimated: true, userId }
-  // Nobody knows when: a rule that finds a flow or tag finds it in the session.
+  // The time is unknown: a rule that matches a flow or tag matches the session.
   const said = { atMs: null }
   const flows = (row.flows ?? []).map((flow, place) =>
     event(of, { ...at, eventId: ids(row.id, 'flow', flow), type: 'flow_transition', name: flow, attributes: { place } }, said),

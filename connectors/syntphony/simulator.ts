@@ -1,9 +1,9 @@
 /**
- * Syntphony Conversational AI, faked over the seeded world: a Keycloak realm and the 19 operations of the dashboard API. Paths, names and shapes
- * are those of the vendor's documents where they tell them, then those that a client has used, else proposals (the analytics and report
- * operations above all); what is open is in `simulator/quirks.ts`. Nothing here was measured against the vendor.
+ * A simulator of Syntphony Conversational AI over the seeded world: a Keycloak realm and the 19 operations of the dashboard API. Paths, names and shapes are
+ * those of the vendor's docs where they have them, then those that a client has used, else proposals (the analytics and report operations above all); what is
+ * open is in `simulator/quirks.ts`. Nothing here was measured against the vendor.
  *
- * Filters are taken from the query of a GET or from the JSON body of a POST: the documents do not say which it is.
+ * Filters are read from the query of a GET or from the JSON body of a POST: the docs do not say which it is.
  */
 import {
   type Conversation,
@@ -42,7 +42,7 @@ export * from './simulator/organization.ts'
 export { PLAIN, type Quirks } from './simulator/quirks.ts'
 
 const DAY = 86_400_000
-/** A conversation speaks for two days at most; where messages are looked for, this far back begins the search. */
+/** A conversation lasts at most two days; searches for messages begin this far back. */
 const LONGEST_MS = 2 * DAY
 /** Documented for the list of reports; for the others assumed. */
 const REPORTS_PAGE = 5
@@ -61,7 +61,7 @@ export interface SyntphonySimulator extends Simulator {
   readonly organization: Organization
   readonly quirks: Quirks
   readonly tokens: Tokens
-  /** Requests that were answered with 429. */
+  /** Requests answered with 429. */
   refused(): number
 }
 
@@ -274,7 +274,7 @@ class Api {
     return index === undefined || index >= view.count ? null : index
   }
 
-  /** Those of the bot that the filters take, by start. */
+  /** The bot's conversations that match the filters, by start. */
   #conversations(ask: Ask): Conversation[] {
     const filters = filtersOf(ask.parameter, this.#quirks)
     const { lateMs, startStepMs } = this.#quirks
@@ -287,7 +287,7 @@ class Api {
     return found
   }
 
-  /** Messages of the user, oldest first, but those that the list leaves out. */
+  /** Messages of the user, oldest first, except those that the list leaves out. */
   #messages(ask: Ask): { readonly conversation: Conversation; readonly message: WorldMessage }[] {
     const filters = filtersOf(ask.parameter, this.#quirks)
     const wanted = listOf(ask.parameter('nlpResponseFilters'))

@@ -1,6 +1,6 @@
 /**
- * Four reports that are read only where the config names them: calls (`diagram_11`), conversations with a voice bot (`diagram_15`), what agents noted of chats
- * (`chat_1`), and cases of mail and social networks (`chat_4`). Fields are those of the vendor's Postman collection, whose samples are empty but for
+ * Four reports that are read only if the config names them: calls (`diagram_11`), conversations with a voice bot (`diagram_15`), agents' notes on chats
+ * (`chat_1`), and cases of mail and social networks (`chat_4`). Fields are those of the vendor's Postman collection, whose samples are empty except for
  * `diagram_15`; nothing here is measured.
  */
 import { contentId } from '../../src/source/index.ts'
@@ -12,7 +12,7 @@ type Attributes = Readonly<Record<string, unknown>>
 export interface Call {
   readonly connId: string
   readonly rpId: string | null
-  /** Of the routing point's part: its end, or its start, which the documents call by both names. */
+  /** Time of the routing point's part: its end, or its start; the docs call it both. */
   readonly told: Told
   /** Seconds, as the next two. */
   readonly timeOnRp: number | null
@@ -54,7 +54,7 @@ export interface VoiceConversation {
   readonly connectId: string
   /** The routing point: `conversations-voice-61083`. */
   readonly rpId: string | null
-  /** Its end: in every row of the sample it lies `ivr_time` after the second in `connect_id`. */
+  /** Its end: in every row of the sample it is `ivr_time` after the second in `connect_id`. */
   readonly told: Told
   readonly ivrTime: number | null
   readonly attributes: Attributes

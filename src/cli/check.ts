@@ -5,7 +5,7 @@ import { durabilityWarnings } from '../kafka/durability.ts'
 import type { Kafka } from '../kafka/port.ts'
 import { factsOf, probesOf } from '../ingest/peek.ts'
 import { type Daily, scheduleOf } from '../ingest/schedule.ts'
-import { type ConnectorToRun, tellsTransfers } from '../ingest/source-partition.ts'
+import { type ConnectorToRun, detectsTransfers } from '../ingest/source-partition.ts'
 import { createLog, errorFields, type Log } from '../log.ts'
 import { type QuotaPool, quotaPool } from '../source/quota.ts'
 import { readArgs } from './args.ts'
@@ -95,7 +95,7 @@ async function checkConnector(
   const { report, ...others } = parts
   const options = { ...connector, ...others, clock: systemClock, log: quiet }
   const what = `connectors.${connector.name}`
-  if (!tellsTransfers(connector)) report.add(what, { finding: 'warning', what, warning: NO_TRANSFERS })
+  if (!detectsTransfers(connector)) report.add(what, { finding: 'warning', what, warning: NO_TRANSFERS })
   try {
     for (const info of (await factsOf(options)) ?? []) report.add(what, { finding: 'info', what, info })
   } catch (thrown) {

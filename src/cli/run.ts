@@ -31,7 +31,17 @@ import { type Io, refuse } from './io.ts'
 import { type ControlRoom, openControlRoom, surroundingsOf } from './control-room.ts'
 import { logSummaries, tallied } from './summary.ts'
 import { type RunningWorker, startWorker, type WorkerOptions } from './worker.ts'
-import { logOf, openKafka, openRegistry, prepareTopics, readSetup, registerSchemas, type Setup, zonesOf } from './setup.ts'
+import {
+  logDeprecations,
+  logOf,
+  openKafka,
+  openRegistry,
+  prepareTopics,
+  readSetup,
+  registerSchemas,
+  type Setup,
+  zonesOf,
+} from './setup.ts'
 
 type Role = (typeof ROLES)[number]
 
@@ -48,6 +58,7 @@ export async function runCommand(argv: string[], io: Io): Promise<number> {
   const log = logOf(read.setup, io)
   const connectors = roles.has('worker') ? read.setup.connectors.map(({ name }) => name) : []
   log.info({ version: ownVersion(), commit: ownCommit(), node: process.versions.node, roles: [...roles], connectors }, 'starting')
+  logDeprecations(read.setup, log)
   return new Process(read.setup, roles, { ...io, log }).run()
 }
 

@@ -12,7 +12,7 @@ import { connectRegistry, type Registry } from '../kafka/registry.ts'
 import { hideSecret, type Log } from '../log.ts'
 import { type BaseConfig, parseConnectorConfig } from '../source/config.ts'
 import type { Connector } from '../source/contract.ts'
-import { findConnector, loadPlugins, type Plugins } from '../source/registry.ts'
+import { deprecationsOf, findConnector, loadPlugins, type Plugins } from '../source/registry.ts'
 import { schemaText } from '../schemas.ts'
 import { type TopicNames, topicNames, topicSpecs } from '../topics.ts'
 import type { Io } from './io.ts'
@@ -49,6 +49,13 @@ export async function readSetup(path: string, io: Io): Promise<{ ok: true; setup
   const names = topicNames(loaded.config.topics.prefix)
   const written = loaded.connectorsAsWritten
   return { ok: true, setup: { config: loaded.config, connectors, written, plugins, names, network: network.network } }
+}
+
+/** Warns of the deprecated names that plugins use. */
+export function logDeprecations({ connectors, plugins }: Pick<Setup, 'connectors' | 'plugins'>, log: Log): void {
+  for (const connector of new Set([...plugins.values(), ...connectors.map(each => each.connector)]))
+    for (const deprecated of deprecationsOf(connector))
+      log.warn({ plugin: connector.manifest.id, deprecated }, 'found deprecated name in plugin')
 }
 
 /** The connectors alone, for what needs no Kafka: of the rest of the file only what says nothing at all of Kafka and registry is let pass. */

@@ -1,7 +1,7 @@
 /** Checks of promptness: what happens at the vendor is on the topics within a poll or two, at a time that does not move, and the vendor is not asked too often. */
 import assert from 'node:assert/strict'
 import { scheduleOf } from '../ingest/schedule.ts'
-import { kindsOf, partitionsOf, planSpecOf, tellsTransfers } from '../ingest/source-partition.ts'
+import { kindsOf, partitionsOf, planSpecOf, detectsTransfers } from '../ingest/source-partition.ts'
 import type { Event, Session } from '../records.ts'
 import type { RecordKind } from '../source/contract.ts'
 import type { Bench } from './bench.ts'
@@ -173,7 +173,7 @@ export async function scheduleFits(bench: Bench): Promise<void> {
 }
 
 function tells({ connector, base, config }: Bench): boolean {
-  return tellsTransfers({ connector, base, config })
+  return detectsTransfers({ connector, base, config })
 }
 
 const iso = (ms: number) => new Date(ms).toISOString()

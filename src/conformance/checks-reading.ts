@@ -120,7 +120,7 @@ export async function normalisePure(bench: Bench, name: string): Promise<void> {
   const rows = (await readAll(bench, name)).slice(0, MOST_ROWS)
   assert(rows.length > 0, 'no row was read: the window has none, and nothing is checked')
   const seen = new Set<string>()
-  for (const { row, ctx: bare, id } of await expanded(bench, name, rows)) {
+  for (const { row, ctx: bare, id } of await enriched(bench, name, rows)) {
     const before = structuredClone(row)
     const ctx = derivedContext(bench, name, row, bare)
     const drafts = of.normalise(row as never, ctx)
@@ -157,9 +157,9 @@ function isSound({ connector, base }: Bench, name: string, draft: Draft, seen: S
 }
 
 /** The rows after the dearer second call, where the stream has one. */
-async function expanded(bench: Bench, name: string, rows: readonly ReadRow[]): Promise<readonly ReadRow[]> {
+async function enriched(bench: Bench, name: string, rows: readonly ReadRow[]): Promise<readonly ReadRow[]> {
   const of = stream(bench, name)
-  if (of.expand === undefined) return rows
+  if (of.enrich === undefined) return rows
   const out: ReadRow[] = []
   for (const scope of scopesOf(bench, of)) {
     const mine = rows.filter(row => row.ctx.scope.name === scope.name)
@@ -171,7 +171,7 @@ async function expanded(bench: Bench, name: string, rows: readonly ReadRow[]): P
       assert.deepEqual(
         richer.map(({ row }) => of.identify(row as never)),
         mine.map(row => row.id),
-        'expand gives other rows, or another order',
+        'enrich returns other rows, or another order',
       )
       out.push(...mine.map((row, i) => ({ ...row, row: richer[i]?.row })))
     } finally {

@@ -437,7 +437,7 @@ function watchedStream(name: string, stream: Stream, watch: Watch, longestMs: nu
   const { follow } = stream
   const over: Partial<Stream> = {
     read,
-    ...(stream.expand && { expand: async args => (await stream.expand?.({ ...args, http: counted(args.http) })) ?? [] }),
+    ...(stream.enrich && { enrich: async args => (await stream.enrich?.({ ...args, http: counted(args.http) })) ?? [] }),
     ...(follow && {
       follow: {
         ...follow,

@@ -58,7 +58,7 @@ export interface Vendor {
   readonly window: Window
   /** The time at which it is read; default: the end of the window. */
   readonly nowMs?: number
-  /** Paths of the second calls of `expand`, whose answers hold parts of rows even where the schema of a stream would take these for rows. */
+  /** Paths of the second calls of `enrich`, whose answers hold parts of rows even where the schema of a stream would take these for rows. */
   readonly partsAt?: RegExp
   /** What must stand on the topics when everything up to `nowMs` was read; without it the checks that need it fail. */
   truth?(nowMs: number): Truth

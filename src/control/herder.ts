@@ -378,12 +378,12 @@ export function createHerder(options: HerderOptions): Herder {
     const left = requestsPerHour(quotaLimits(plugin.manifest, base)) * (1 - STEADY_PART)
     const counted = all.map(place => {
       const partition = partitions.get(cursorKey(place))
-      const expandRows = partition?.stream.expand === undefined ? null : (partition.stream.expandRows ?? 1)
+      const enrichRows = partition?.stream.enrich === undefined ? null : (partition.stream.enrichRows ?? 1)
       const requests = requestsFor(
         place.changed,
         seenOf(seen.get(progressKey(place)) ?? []),
         timesOf(connector, place).spec,
-        expandRows,
+        enrichRows,
       )
       const share = partition === undefined ? '' : shareOf(connector, partition.scope)
       return { place, requests, share }

@@ -19,7 +19,7 @@ import {
 import { beginCursor, completeUntil, heldFrom, notAheadOf, type PlanSpec, SKEW_MS } from '../ingest/plan.ts'
 import type { Seal } from '../ingest/seal.ts'
 import type { TimeRange } from '../records.ts'
-import { EARLIEST_MS } from '../source/liberal.ts'
+import { EARLIEST_MS } from '../source/lenient.ts'
 import { ControlError, type OffsetEntry } from './port.ts'
 
 /** The requested change for one source partition. */
@@ -231,13 +231,13 @@ export function seenOf(windows: readonly SeenWindow[]): Seen | null {
  * Requests needed to read a range again: at least one per window, pages as full as before, and the enrichment of each row that is published again. null:
  * nothing was read recently to estimate from.
  *
- * @param expandRows Rows of one enrichment request; null: there is none.
+ * @param enrichRows Rows of one enrichment request; null: there is none.
  */
 export function requestsFor(
   { rereads, forgotten }: Pick<Changed, 'rereads' | 'forgotten'>,
   seen: Seen | null,
   { longestMs, keepsCursor }: Pick<PlanSpec, 'longestMs' | 'keepsCursor'>,
-  expandRows: number | null,
+  enrichRows: number | null,
 ): number | null {
   if (rereads === null) return 0
   if (seen === null) return null
@@ -245,7 +245,7 @@ export function requestsFor(
   const rowsIn = (ms: number) => (seen.rows / seen.spanMs) * ms
   const windows = keepsCursor || !Number.isFinite(longestMs) ? 1 : Math.ceil(lengthMs / longestMs)
   const pages = Math.max(windows, Math.ceil(rowsIn(lengthMs) / seen.rowsOfPage))
-  const again = forgotten === null || expandRows === null ? 0 : rowsIn(forgotten.until - forgotten.from) / expandRows
+  const again = forgotten === null || enrichRows === null ? 0 : rowsIn(forgotten.until - forgotten.from) / enrichRows
   return pages + Math.ceil(again)
 }
 

@@ -68,7 +68,7 @@ test('an entry that cannot be loaded, is no connector, or has an id that is take
   expect(faults[0]).toContain('no connector has this id')
   expect(faults[1]).toContain('that of another plugin')
   expect(faults[2]).toContain('cannot be loaded: oh')
-  expect(faults[3]).toContain('its default export is no connector')
+  expect(faults[3]).toContain('its default export is not a connector')
   expect(faults[4]).toContain('its id botmaker is built in')
 })
 

@@ -656,7 +656,7 @@ describe('names of agents', () => {
       observedAtMs: nowMs,
       lookbackMs: 48 * HOUR,
     })
-    const rows = await stream.expand?.({ config, scope, rows: [parsed], nowMs, http: client.http })
+    const rows = await stream.enrich?.({ config, scope, rows: [parsed], nowMs, http: client.http })
     expect(rows).toHaveLength(1)
     expect(stream.identify(rows?.[0] as never)).toBe(stream.identify(parsed))
     expect(stream.fingerprint?.(rows?.[0] as never, ctx)).toEqual(stream.fingerprint?.(parsed, ctx))

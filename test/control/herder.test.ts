@@ -124,7 +124,7 @@ describe('a connector', () => {
       /^Connector configuration is invalid and contains the following 1 error\(s\):\nInvalid value for configuration access\.token: takes a reference such as \$\{env:NAME\}/,
     ],
     [{ 'access.token': 'x${env:TOKEN}' }, /access\.token: takes a reference/],
-    [{ 'access.token': '[hidden]' }, /access\.token: \[hidden\] keeps what is stored, and nothing is/],
+    [{ 'access.token': '[hidden]' }, /access\.token: \[hidden\] keeps the stored value, but there is none/],
     [{ 'access.token': '' }, /access\.token/],
     [{ 'api.key': 'in-clear' }, /configuration api\.key: /],
     [{ 'base.url': 'https://me:hunter2@host' }, /base\.url: holds credentials/],

@@ -184,7 +184,7 @@ const TWINS: readonly Twin[] = [
   {
     defect: 'mixes up the rows it enriches',
     check: 'makes the same records',
-    connector: withStream({ expand: async ({ rows }: { rows: unknown[] }) => rows.toReversed() }),
+    connector: withStream({ enrich: async ({ rows }: { rows: unknown[] }) => rows.toReversed() }),
     also: ['topics'],
   },
   { defect: 'tells a refused credential as a refusal', check: 'a refused credential', connector: tells(401) },

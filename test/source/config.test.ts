@@ -419,7 +419,7 @@ describe('transfer.rules', () => {
   test('that cannot be read are faults at their path, all at once', () => {
     const faults = rulesOf({ 'transfer.rules': 'evnt~x=agent_transferred; event~(=agent_transferred; event~x=transfer' })
     expect(faults).toEqual([
-      { path: 'connectors.acme.transfer.rules', message: expect.stringContaining('"evnt", which is no source') as string },
+      { path: 'connectors.acme.transfer.rules', message: expect.stringContaining('"evnt", which is not a source') as string },
       { path: 'connectors.acme.transfer.rules', message: expect.stringContaining('missing closing )') as string },
       { path: 'connectors.acme.transfer.rules', message: expect.stringContaining('no type that a rule makes') as string },
     ])

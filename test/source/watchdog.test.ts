@@ -104,14 +104,14 @@ describe('a stream under watch', () => {
     const hanging: Stream = {
       ...base,
       read: () => ({ [Symbol.asyncIterator]: () => ({ next: never }) }),
-      expand: never,
+      enrich: never,
       follow: { isOpen: () => true, read: never, atOnce: 1, longestMs: 1 },
       changes: { read: never, lagMs: 0 },
     }
     const stream = watchedStream(hanging, 5)
     const calls = {
       read: stream.read(readArgs)[Symbol.asyncIterator]().next(),
-      expand: stream.expand?.({ ...args, rows: [] }),
+      enrich: stream.enrich?.({ ...args, rows: [] }),
       'follow.read': stream.follow?.read({ ...args, ids: [] }),
       'changes.read': stream.changes?.read({ ...args, window: { fromMs: 0, untilMs: 1 } }),
     }
@@ -129,7 +129,7 @@ describe('a stream under watch', () => {
         yield row
         await http.getJson('/', {}, null as never)
       },
-      expand: async ({ http }) => [await http.getJson('/', {}, null as never)],
+      enrich: async ({ http }) => [await http.getJson('/', {}, null as never)],
       follow: {
         isOpen: () => true,
         read: async ({ http }) => [await http.postJson('/', {}, null as never)],
@@ -142,7 +142,7 @@ describe('a stream under watch', () => {
     expect(await pages.next()).toEqual({ done: false, value: row })
     // Between two pages nobody waits for it.
     await vi.advanceTimersByTimeAsync(100)
-    const calls = [pages.next(), stream.expand?.({ ...args, rows: [] }), stream.follow?.read({ ...args, ids: [] })]
+    const calls = [pages.next(), stream.enrich?.({ ...args, rows: [] }), stream.follow?.read({ ...args, ids: [] })]
     const seen = calls.map(call => follow(call as Promise<unknown>))
     await vi.advanceTimersByTimeAsync(100)
     expect(seen.map(({ now }) => now)).toEqual(['going', 'going', 'going'])
@@ -169,8 +169,8 @@ describe('a stream under watch', () => {
     const stream = watchedStream(kept)
     expect(stream.identify(null as never)).toBe('kept')
     expect(stream.window).toBe(base.window)
-    for (const name of ['expand', 'follow', 'derive'] as const) expect(stream[name]).toBeUndefined()
-    expect(watchedStream(Object.create({ ...base, expandRows: 7 }) as Stream).expandRows).toBe(7)
+    for (const name of ['enrich', 'follow', 'derive'] as const) expect(stream[name]).toBeUndefined()
+    expect(watchedStream(Object.create({ ...base, enrichRows: 7 }) as Stream).enrichRows).toBe(7)
   })
 
   test('is told to give up a listing, as it would be without', async () => {

@@ -7,7 +7,7 @@ const DAY = 86_400_000
 interface Export {
   readonly fromMs: number
   readonly firstIndex: number
-  /** The export shows the world as it was then. */
+  /** The export shows the world at this time. */
   readonly asOfMs: number
   readonly total: number
   notReady: number
@@ -55,7 +55,7 @@ export class Exports {
     }
   }
 
-  /** @returns Null when the token is not known, or no more. */
+  /** @returns Null for an unknown or expired token. */
   page(token: string, nowMs: number): Record<string, unknown> | null {
     const place = this.#places.get(token)
     if (place === undefined || nowMs - place.madeAtMs >= DAY) return null

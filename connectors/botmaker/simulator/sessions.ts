@@ -2,7 +2,7 @@ import { Random, type Conversation, type WorldMessage, type WorldView } from '..
 import { type Account, CONTENT_TYPES, contactIdOf, isShown, sessionIdOf, startOf, toldAs } from './account.ts'
 import type { Quirks } from './quirks.ts'
 
-/** What a request wants of each session. */
+/** The parts of each session that a request wants. */
 export interface Wanted {
   readonly messages: boolean
   readonly events: boolean
@@ -14,9 +14,9 @@ interface Told {
   /** Null: not of this account. */
   readonly personKey: number | null
   readonly isClosed: boolean
-  /** Of what is told here. */
+  /** Of what is shown here. */
   readonly lastAtMs: number
-  /** When there will be nothing more to tell. */
+  /** When there will be nothing more to show. */
   readonly wholeAtMs: number
   /** `{"id":…` up to the chat, `,"messages":[…]` and `,"events":[…]`, one after the other. */
   readonly bytes: Buffer
@@ -39,8 +39,8 @@ const END = Buffer.from('}')
 const NOTHING = Buffer.alloc(0)
 
 /**
- * Sessions as `GET /v2.0/sessions` shows them, as the bytes of their JSON. Those of a conversation are kept while it stays the same (64 MiB
- * of them, the oldest are dropped first), so is each person's chat: a reader of millions of messages should wait for itself, not for us.
+ * Sessions as `GET /v2.0/sessions` shows them, as the bytes of their JSON. Those of a conversation are cached while it stays the same (64 MiB, the oldest are
+ * dropped first), and so is each person's chat: a reader of millions of messages should not have to wait for us.
  */
 export class Sessions {
   readonly #account: Account
@@ -56,14 +56,14 @@ export class Sessions {
     this.#time = timeFormat(precision)
   }
 
-  /** Whether the conversation shows in a listing. */
+  /** Whether the conversation is in a listing. */
   shows(index: number, view: WorldView, includeOpen: boolean): boolean {
     const told = this.#tell(index, view)
     if (this.#quirks.lateMs > 0 && !isShown(view.conversation(index), view.nowMs, this.#quirks)) return false
     return told.personKey !== null && (told.isClosed || includeOpen)
   }
 
-  /** Appends the session's JSON. Only for one that shows. */
+  /** Appends the session's JSON. Only for a visible one. */
   write(index: number, view: WorldView, wanted: Wanted, to: Buffer[]) {
     const { personKey, bytes, messagesAt, eventsAt } = this.#tell(index, view)
     const chat = this.#chat(personKey as number, view)
@@ -75,13 +75,13 @@ export class Sessions {
     to.push(END)
   }
 
-  /** The session of a message, as `GET /v2.0/messages` names it: the id is made of the two parts as they are written there, so it may show whole seconds. */
+  /** The session of a message, as `GET /v2.0/messages` names it: the id is made of the two parts as they are written there, so it may have whole seconds. */
   reference(conversation: Conversation): { readonly sessionCreationTime: string; readonly sessionId: string } {
     const sessionCreationTime = this.#time(startOf(conversation, this.#quirks))
     return { sessionCreationTime, sessionId: `${conversation.person.id}_${sessionCreationTime}` }
   }
 
-  /** One message, as v2 tells it everywhere. */
+  /** One message, as v2 shows it everywhere. */
   message(message: WorldMessage, sessionIndex: number): Record<string, unknown> {
     const { attachment } = message
     const content: Record<string, unknown> = { type: CONTENT_TYPES[message.kind] }
@@ -160,7 +160,7 @@ export class Sessions {
       .map(({ event }) => event)
   }
 
-  /** The chat as it is at `view.nowMs`, over all sessions of its person: tags, variables, queue and agent are not the session's own. */
+  /** The chat at `view.nowMs`, over all sessions of its person: tags, variables, queue and agent are not the session's own. */
   #chat(key: number, view: WorldView): Chat {
     const { nowMs } = view
     const conversations = view.conversationsOf(key).length
@@ -206,7 +206,7 @@ export class Sessions {
     return chat
   }
 
-  /** Made for closed sessions only. */
+  /** Only for closed sessions. */
   #aiAnalysis(conversation: Conversation): unknown {
     if (conversation.closedAtMs === null) return null
     const { aiAnalysis, nulBytes } = this.#quirks
@@ -232,17 +232,17 @@ function notOurs({ lastAtMs, startedAtMs }: Conversation): Told {
   return { personKey: null, isClosed: false, lastAtMs, wholeAtMs: startedAtMs, bytes: NOTHING, messagesAt: 0, eventsAt: 0 }
 }
 
-/** When a conversation will have told everything; Infinity while that lies ahead. */
+/** When a conversation will be complete; Infinity while that is in the future. */
 function wholeAtMs(conversation: Conversation, view: WorldView): number {
   return view.isOver(conversation.index) ? conversation.lastAtMs : Infinity
 }
 
-/** With something for what holds it. */
+/** Including overhead of the container. */
 function bytesOf({ bytes }: Told): number {
   return bytes.length + 300
 }
 
-/** `toISOString`, or without its milliseconds. Most calls ask for the same minute as the one before. */
+/** `toISOString`, or without milliseconds. Most calls ask for the same minute as the one before. */
 function timeFormat(precision: Quirks['timestampPrecision']): (ms: number) => string {
   let minute = Number.NaN
   let start = ''

@@ -3,8 +3,8 @@ import type { BotSpec, Conversation, Person, WorldEvent, WorldMessage, WorldView
 import type { Quirks } from './quirks.ts'
 
 /**
- * A silence that ends a session, milliseconds: an app's setting, 5 min to 14 days. Seven hours, because that is longer than any pause in the
- * world, so that a conversation is one session.
+ * A silence that ends a session, milliseconds: an app's setting, 5 min to 14 days. Seven hours, because that is longer than any pause in the world, so that a
+ * conversation is one session.
  */
 export const INACTIVITY_MS = 7 * 3_600_000
 
@@ -18,11 +18,11 @@ export interface Told {
   readonly startMs: number
   /** Of its newest message. */
   readonly lastMs: number
-  /** When it is closed by somebody or by its silence; later, should anybody write before. Epoch milliseconds of the world. */
+  /** When it is closed by somebody or by its silence; later, if anybody writes before. Epoch milliseconds of the world. */
   readonly closesMs: number
   readonly isClosed: boolean
   readonly isInteractive: boolean
-  /** Null while it is active, unless an agent was asked for. */
+  /** Null while it is active, unless an agent was requested. */
   readonly containment: 'dropOff' | 'selfService' | 'agent' | null
   readonly messages: readonly WorldMessage[]
   readonly events: readonly WorldEvent[]
@@ -31,11 +31,11 @@ export interface Told {
   readonly tasks: number
 }
 
-/** Which sessions the vendor shows, and how they are then. */
+/** Which sessions the vendor shows, and their state then. */
 export interface Sight {
   readonly view: WorldView
   readonly quirks: Quirks
-  /** The session made of each conversation last, kept between requests. Absent: nothing is kept. */
+  /** The latest session of each conversation, cached between requests. Absent: no cache. */
   readonly sessions?: WeakMap<Conversation, Told>
 }
 
@@ -74,7 +74,7 @@ export function analyticsIdOf(event: WorldEvent): string {
   return hex(`event ${event.id}`, 24)
 }
 
-/** The session of a conversation, as known. What somebody writes after the close would open a session that this simulator leaves out. */
+/** The session of a conversation, as far as known. What somebody writes after the close would open a session that this simulator leaves out. */
 export function tellOf(conversation: Conversation, sight: Sight): Told {
   const kept = sight.sessions?.get(conversation)
   if (kept !== undefined && kept.isClosed === kept.closesMs <= sight.view.nowMs) return kept
@@ -112,7 +112,7 @@ function tell(conversation: Conversation, { view, quirks }: Sight): Told {
   }
 }
 
-/** Sessions whose start lies in `[fromMs, untilMs)` and which show already, newest first. */
+/** Visible sessions with a start in `[fromMs, untilMs)`, newest first. */
 export function sessionsBetween(fromMs: number, untilMs: number, sight: Sight): Told[] {
   const { view, quirks } = sight
   const reachMs = quirks.startStepMs + Math.abs(quirks.clockAheadMs)
@@ -164,7 +164,7 @@ export function uuid(of: string): string {
   ].join('-')
 }
 
-/** The same sessions are told time and again, and most of that was hashing. */
+/** The same sessions are returned again and again, and hashing was most of that. */
 const digests = new Map<string, string>()
 const MOST_DIGESTS = 100_000
 

@@ -5,7 +5,7 @@ import type { Quirks } from './quirks.ts'
 const TAGS_BY_ID_MS = 14 * 86_400_000
 const iso = (ms: number) => new Date(ms).toISOString()
 
-/** @param byIdAtMs Set where the session was asked for by its id: then tags of sessions older than 14 days are lost. Documented. */
+/** @param byIdAtMs Set if the session was requested by its id: then tags of sessions older than 14 days are lost. Documented. */
 export function sessionRow(told: Told, quirks: Quirks, byIdAtMs: number | null): Record<string, unknown> {
   const { rows } = quirks
   const count = (value: number) => (quirks.counts === 'string' ? String(value) : value)
@@ -88,7 +88,7 @@ export function messageRow(message: WorldMessage, told: Told, options: MessageOp
   }
 }
 
-/** What one message says, in one component or several. How media look inside is not documented: a url beside the caption is assumed. */
+/** Content of one message, in one component or several. The form of media is not documented: a url next to the caption is assumed. */
 function componentsOf(message: WorldMessage): unknown[] {
   const component = (place: number, cT: string, data: Record<string, unknown>) => ({
     _id: `cp-${uuid(`component ${message.id} ${place}`)}`,
@@ -116,14 +116,14 @@ export function textOf(message: WorldMessage): string | null {
 }
 
 export const ANALYTICS = ['successintent', 'failintent', 'successtask', 'failtask', 'performance', 'unhandledutterance'] as const
-/** The accepted words of `filters.channel`, all that are documented; how others are answered is not. */
+/** The documented values of `filters.channel`; the answer to others is not documented. */
 export const ANALYTICS_CHANNELS: readonly string[] =
   'msteams twitter spark rtm facebook slack kore email sms ringcentral jabber yammer alexa twiliovoice telegram ivr ivrVoice smartassist line liveperson googleactions hangoutchat mattermost rcs'.split(
     ' ',
   )
 export type AnalyticsType = (typeof ANALYTICS)[number]
 
-/** The list that tells of an event; null: none does. */
+/** The list that contains an event; null: none does. */
 export function analyticsTypeOf(event: WorldEvent): AnalyticsType | null {
   if (event.kind === 'task') return event.done ? 'successtask' : 'failtask'
   if (event.kind === 'failure') return 'performance'
@@ -166,7 +166,7 @@ export function analyticsRow(event: WorldEvent, told: Told, quirks: Quirks): Rec
   }
 }
 
-/** One conversation: when it was handed over (`""`: not), and what was said, by `skip` and `limit`. */
+/** One conversation: when it was handed over (`""`: not), and its messages, by `skip` and `limit`. */
 export function detailsOf(
   told: Told,
   quirks: Quirks,
@@ -199,7 +199,7 @@ function tasksOf({ events }: Conversation): unknown[] {
   )
 }
 
-/** A conversation of the contact center; null where no person was asked for. Fields as in the documents' samples; how they hang together is assumed. */
+/** A conversation of the contact center; null if no person was requested. Fields as in the docs' samples; their relation is assumed. */
 export function contactRow(told: Told, quirks: Quirks): Record<string, unknown> | null {
   const at = (ms: number) => iso(ms + quirks.clockAheadMs)
   const asked = told.events.find(event => event.kind === 'transfer_requested')

@@ -6,12 +6,12 @@ import type { Quirks } from './quirks.ts'
 export interface Filters {
   readonly fromMs: number
   readonly toMs: number
-  /** Whether a conversation or message of this moment is asked for. */
+  /** Whether a conversation or message of this moment matches. */
   takes(atMs: number): boolean
   takesConversation(conversation: Conversation, told: Told): boolean
 }
 
-/** What filters look at. */
+/** Fields that filters look at. */
 export interface Told {
   readonly sessionCode: string
   readonly businessKey: string
@@ -20,7 +20,7 @@ export interface Told {
   readonly tags: readonly string[]
 }
 
-/** A parameter that cannot be taken, and the status it is answered with. */
+/** An invalid parameter, and the status of the answer. */
 export class Refused extends Error {
   readonly status: number
 

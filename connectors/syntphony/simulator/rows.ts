@@ -1,4 +1,4 @@
-/** Conversations and messages as the dashboard API tells them, in the dossier's field names: those a client has seen, else those proposed. */
+/** Conversations and messages as the dashboard API shows them, with field names that a client has seen, else proposed ones. */
 import type { Conversation, WorldMessage } from '../../../src/sim/index.ts'
 import {
   answerNameOf,
@@ -70,7 +70,7 @@ export class Rows {
     })
   }
 
-  /** The row of the message list, of a message that is listed. */
+  /** The row of a listed message in the message list. */
   message(conversation: Conversation, message: WorldMessage): Row {
     const { deliveredAtMissing, confidence, listCode } = this.#quirks
     const place = conversation.messages.indexOf(message)
@@ -113,7 +113,7 @@ export class Rows {
     })
   }
 
-  /** What the vendor's message broker reads in an answer: here only that the conversation goes to a person. */
+  /** The part of an answer for the vendor's message broker: here only that the conversation goes to a person. */
   #technicalText(conversation: Conversation, message: WorldMessage): Row {
     const { handover } = this.#quirks
     if (handover === 'none' || message.id !== handoverOf(conversation)?.id) return {}

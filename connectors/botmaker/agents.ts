@@ -8,7 +8,7 @@
 import { FlowError, type Http, text } from '../../src/source/index.ts'
 import { pagesOf, rootOf } from './pages.ts'
 
-interface Known {
+interface AgentList {
   readonly names: ReadonlyMap<string, string>
   /** Not read again before this, epoch milliseconds. */
   readonly againAtMs: number
@@ -20,7 +20,7 @@ const RETRY_MS = 15 * 60_000
 const MOST_PAGES = 20
 
 /** By client, which lives as long as the task. */
-const known = new WeakMap<Http, Known>()
+const known = new WeakMap<Http, AgentList>()
 /** Failures of the list in a row, over all tasks of a connector. */
 const failed = new WeakMap<object, number>()
 const MOST_FAILURES = 3
@@ -37,7 +37,7 @@ export async function agentNames({ config, http, nowMs }: Args, ids: ReadonlySet
   // v1's messages have the names, and its host has no such list.
   if (!config.includeAgents || config.apiVersion === 'v1') return before.names
   if (nowMs < before.againAtMs || ids.isSubsetOf(new Set(before.names.keys()))) return before.names
-  let now: Known
+  let now: AgentList
   try {
     now = { names: await readNames(http, rootOf(config)), againAtMs: nowMs + DAY_MS }
     failed.delete(config)

@@ -84,8 +84,13 @@ const EQUAL_MOST = 3
  *
  * @param of.checksTotal Whether `totalRows` is trusted. Its description says "columns"; by its name, and next to a correct `pageRows`, it counts rows.
  */
-export async function* readExport(of: { window: Window; resume: Json; http: Http; checksTotal: boolean }): AsyncIterable<Page> {
-  const { window, resume, http } = of
+export async function* readExport(options: {
+  window: Window
+  resume: Json
+  http: Http
+  checksTotal: boolean
+}): AsyncIterable<Page> {
+  const { window, resume, http } = options
   const inWindow = (row: unknown) => (sessionDateOf(row) ?? -Infinity) < window.untilMs
   let place: z.output<typeof Resume>
   /** Rows in the answer to the order. */
@@ -127,7 +132,9 @@ export async function* readExport(of: { window: Window; resume: Json; http: Http
   let equal = 0
   /** Null: the export has no total that could be checked. */
   let counted =
-    of.checksTotal && (place.pages === 0 || place.rows !== undefined) ? { rows: place.rows ?? given, total: place.total } : null
+    options.checksTotal && (place.pages === 0 || place.rows !== undefined)
+      ? { rows: place.rows ?? given, total: place.total }
+      : null
   for (;;) {
     let page = await fetchPage(http, place, !resumed && asked === 0)
     asked++

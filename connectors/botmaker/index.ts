@@ -197,7 +197,7 @@ export default defineConnector({
         const { messages, events } = row
         const { scope, account, config } = ctx
         const botId = scope.botId ?? botByRule(config, row) ?? config.botId ?? account
-        const of = ctx.session({ botId, sessionId: row.id, channel: channelWord(row.channelId) })
+        const ref = ctx.session({ botId, sessionId: row.id, channel: channelWord(row.channelId) })
         const agent = agentOf(row)
         const close = lastOf(events, isClose)
         // The chat has the contact's current state: it applies to this session only while it is the contact's newest, and only if its events show that a person
@@ -206,7 +206,7 @@ export default defineConnector({
         const chatAgent = agent.taken && events !== null ? chat : null
         const agentId = agent.id ?? chatAgent?.agentId
         const drafts: Draft[] = [
-          session(of, {
+          session(ref, {
             startedAt: row.startedAtMs,
             ...endOf(row, ctx),
             containment: agent.taken ? 'AGENT' : close && saidSomething(row) ? 'SELF_SERVICE' : 'UNKNOWN',
@@ -233,7 +233,7 @@ export default defineConnector({
         ]
         messages?.forEach(({ id, atMs, handsOver: _handsOver, ...turn }, seq) =>
           drafts.push(
-            message(of, {
+            message(ref, {
               messageId: id,
               sentAt: atMs,
               seq,
@@ -244,7 +244,7 @@ export default defineConnector({
         )
         events?.forEach(({ id, atMs, name, info, attributes }) =>
           drafts.push(
-            event(of, {
+            event(ref, {
               eventId: id,
               occurredAt: atMs,
               type: eventType(name, info),
@@ -265,14 +265,14 @@ export default defineConnector({
  * earlier, and rows are kept as they come. `nextPage` is followed on the configured host only; its lifetime is unknown, so after a restart the window starts
  * again.
  */
-async function* readSessions(of: {
+async function* readSessions(options: {
   config: Config
   window: { fromMs: number; untilMs: number }
   resume: unknown
   nowMs: number
   http: Http
 }): AsyncIterable<Page> {
-  const { config, window, resume, nowMs, http } = of
+  const { config, window, resume, nowMs, http } = options
   const query: Record<string, string> = {
     from: new Date(window.fromMs - 1).toISOString(),
     to: new Date(window.untilMs).toISOString(),
@@ -300,8 +300,8 @@ function endOf(row: Conversation, ctx: RowContext<Config>) {
       endedAt: Math.max(close.atMs, row.startedAtMs),
       endedAtEstimated: close.atMs < row.startedAtMs,
     } as const
-  const told = row.events !== null || ctx.config.apiVersion === 'v1' || ctx.config.includeEvents
-  if (!told) return { status: 'UNKNOWN', endedAt: null, endedAtEstimated: false } as const
+  const hasEvents = row.events !== null || ctx.config.apiVersion === 'v1' || ctx.config.includeEvents
+  if (!hasEvents) return { status: 'UNKNOWN', endedAt: null, endedAtEstimated: false } as const
   if (ctx.observedAtMs - row.startedAtMs < ctx.lookbackMs)
     return { status: 'OPEN', endedAt: null, endedAtEstimated: false } as const
   const lastMs = Math.max(row.events?.at(-1)?.atMs ?? -Infinity, row.messages?.at(-1)?.atMs ?? -Infinity)

@@ -55,7 +55,7 @@ export function longTerm(fromMs: number, nowMs: number, afterMs: number): { read
  *
  * @param of.isLast This listing will not be read again: an answer without a body is requested twice before it is accepted. For a further page it always is.
  */
-export async function* pagesOf(of: {
+export async function* pagesOf(options: {
   http: Http
   root: string
   path: string
@@ -63,8 +63,8 @@ export async function* pagesOf(of: {
   next?: string | null
   isLast?: boolean
 }): AsyncGenerator<ItemsPage, void> {
-  const { http, root, path, query, isLast = false } = of
-  let next = of.next ?? null
+  const { http, root, path, query, isLast = false } = options
+  let next = options.next ?? null
   const seen = new Set<string>()
   const isNew = (mark: string) => !seen.has(mark) && seen.add(mark)
   let empty = 0

@@ -425,14 +425,14 @@ function eventsOf(
 ): Happening[] {
   const sortable = rows.map(row => {
     const { name: _name, eventName: _eventName, creationTime: _at, eventCreationTime: _eventAt, info: given, ...rest } = row
-    const told = infoOf(given)
-    const info = attributes(['', told])
+    const fields = infoOf(given)
+    const info = attributes(['', fields])
     const name = text(nameOf(row)) ?? 'other'
     return {
       name,
       atMs: atOf(row),
       info,
-      isManual: name === 'conversation-close' && (holds(told['agentId']) || holds(told['executingIntents'])),
+      isManual: name === 'conversation-close' && (holds(fields['agentId']) || holds(fields['executingIntents'])),
       attributes: attributes(['', rest]),
       order: `${name} ${canonical(info)} ${canonical(rest)}`,
     }

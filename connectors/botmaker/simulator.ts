@@ -23,7 +23,7 @@ import { Exports } from './simulator/export.ts'
 import { PLAIN, type Quirks } from './simulator/quirks.ts'
 import { Sessions, type Wanted } from './simulator/sessions.ts'
 
-export { accountOf, contactIdOf, sessionIdOf, startOf, toldAs } from './simulator/account.ts'
+export { accountOf, contactIdOf, sessionIdOf, startOf, shownAs } from './simulator/account.ts'
 export { PLAIN, type Quirks } from './simulator/quirks.ts'
 
 const SECOND = 1000

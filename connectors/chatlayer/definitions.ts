@@ -52,8 +52,8 @@ async function definitions(path: string, http: Http): Promise<unknown[] | null> 
 }
 
 function lineOf(row: unknown, bot: string, config: Reading, transfers: Transfers): string[] {
-  const told = objectOf(row)
-  const [event, volume, seen] = [text(told['event']), number(told['volume_30_day']), text(told['last_seen_at'])]
+  const fields = objectOf(row)
+  const [event, volume, seen] = [text(fields['event']), number(fields['volume_30_day']), text(fields['last_seen_at'])]
   if (event === null) return []
   const own = typeOf(event, config)
   const types = [...new Set([...transfers.matches('event', event), ...(own === 'other' ? [] : [own])])]

@@ -25,20 +25,20 @@ const EventsPage = z
  *
  * @throws FlowError SRC_MALFORMED when the listing is stuck: a token comes again, or a page with nothing new.
  */
-export async function eventsIn(of: {
+export async function eventsIn(options: {
   readonly bot: Bot
   readonly window: Window
   readonly smallestMs: number
   readonly pageSize: number
   readonly http: Http
 }): Promise<unknown[]> {
-  const { bot, window, http } = of
+  const { bot, window, http } = options
   const path = `${bot.path}/events/stream`
   const query = {
     version: bot.version,
     start_time: new Date(window.fromMs - 1).toISOString(),
     end_time: new Date(window.untilMs).toISOString(),
-    page_size: of.pageSize,
+    page_size: options.pageSize,
   }
   const found = new Map<string, unknown>()
   const tokens = new Set<string>()
@@ -51,7 +51,7 @@ export async function eventsIn(of: {
     const isBarren = token !== null && events.length > 0 && found.size === before
     if (isBarren && (events.some(hasTime) || ++barren > MOST_BARREN))
       throw new FlowError('SRC_MALFORMED', { path, hint: 'a further page of events has nothing new' })
-    if (found.size > MOST_EVENTS && window.untilMs - window.fromMs > of.smallestMs)
+    if (found.size > MOST_EVENTS && window.untilMs - window.fromMs > options.smallestMs)
       throw new FlowError('SRC_WINDOW_TOO_LARGE', { path, events: found.size })
     token = text(page.next_page_token)
     if (token === null) break
@@ -68,7 +68,7 @@ export async function eventsIn(of: {
  * When a window is read again, only sessions whose last event is in it. Others continue after its end, and the window with their end has them; so events are
  * listed up to `gapMs` further, to distinguish the two. In a window that may never have been read, each part of a session counts: no other window has it.
  */
-export async function sessionsIn(of: {
+export async function sessionsIn(options: {
   readonly bot: Bot
   readonly window: Window
   readonly again: boolean
@@ -78,10 +78,10 @@ export async function sessionsIn(of: {
   readonly pageSize: number
   readonly http: Http
 }): Promise<{ readonly events: unknown[]; readonly sessions: Thread[] }> {
-  const { window, again, gapMs, nowMs, smallestMs } = of
+  const { window, again, gapMs, nowMs, smallestMs } = options
   const untilMs = again ? Math.max(window.untilMs, Math.min(window.untilMs + gapMs, nowMs)) : window.untilMs
   const listed = await eventsIn({
-    ...of,
+    ...options,
     window: { fromMs: window.fromMs, untilMs },
     smallestMs: smallestMs + untilMs - window.untilMs,
   })

@@ -198,12 +198,12 @@ export default defineConnector({
 
       /** One page: the order of the listing is unknown before its end. */
       async *read({ config, scope, window, again = false, nowMs, http }) {
-        const of = { bot: botOf(scope), window, smallestMs: EVENTS.smallestMs, pageSize: config.pageSize, http }
+        const options = { bot: botOf(scope), window, smallestMs: EVENTS.smallestMs, pageSize: config.pageSize, http }
         if (!watchesSteps(config)) {
-          yield { rows: await eventsIn(of), resume: null }
+          yield { rows: await eventsIn(options), resume: null }
           return
         }
-        const { events, sessions } = await sessionsIn({ ...of, again, gapMs: config.sessionGapMs, nowMs })
+        const { events, sessions } = await sessionsIn({ ...options, again, gapMs: config.sessionGapMs, nowMs })
         yield { rows: [...events, ...sessions.map(watchedRow)], resume: null }
       },
 
@@ -276,8 +276,8 @@ export default defineConnector({
       /** The conversations that have events in the window: there is no other list of them. */
       async *read({ config, scope, window, again = false, nowMs, http }) {
         const { sessionGapMs: gapMs, pageSize } = config
-        const of = { bot: botOf(scope), window, again, gapMs, nowMs, smallestMs: FLOWS.smallestMs, pageSize, http }
-        yield { rows: (await sessionsIn(of)).sessions, resume: null }
+        const options = { bot: botOf(scope), window, again, gapMs, nowMs, smallestMs: FLOWS.smallestMs, pageSize, http }
+        yield { rows: (await sessionsIn(options)).sessions, resume: null }
       },
 
       enrich: ({ scope, rows, http, nowMs }) => flowsOf(rows, { scope, http, nowMs }),
@@ -422,10 +422,10 @@ const FlowAnswer = looseObject({ transitions: z.array(z.unknown()).nullish() }).
 )
 
 /** In the order of the rows, some in parallel. */
-async function flowsOf(rows: readonly Thread[], of: FlowCall): Promise<Thread[]> {
+async function flowsOf(rows: readonly Thread[], api: FlowCall): Promise<Thread[]> {
   const out: Thread[] = []
   for (let at = 0; at < rows.length; at += TOGETHER)
-    out.push(...(await Promise.all(rows.slice(at, at + TOGETHER).map(row => withFlow(row, of)))))
+    out.push(...(await Promise.all(rows.slice(at, at + TOGETHER).map(row => withFlow(row, api)))))
   return out
 }
 
@@ -433,9 +433,9 @@ async function flowsOf(rows: readonly Thread[], of: FlowCall): Promise<Thread[]>
  * 404: the conversation is gone, or has nothing in the range. A rejected one does not affect the others: it becomes a dead letter, and is requested again like
  * any other.
  */
-async function withFlow(row: Thread, of: FlowCall): Promise<Thread> {
+async function withFlow(row: Thread, api: FlowCall): Promise<Thread> {
   try {
-    return { ...row, flow: await flowOf(row, of) }
+    return { ...row, flow: await flowOf(row, api) }
   } catch (error) {
     if (error instanceof FlowError && error.code === 'SRC_REFUSED')
       return { ...row, refused: number(error.details['status']) ?? 400 }
@@ -588,14 +588,14 @@ function pointDraft(
   row: Point,
   whose: string,
   botId: string,
-  of: Readonly<Record<string, string | undefined>>,
+  ids: Readonly<Record<string, string | undefined>>,
   ctx: RowContext,
 ): Draft {
   const { endpoint, bucket, groupBy, stat, labels, seriesLabel, x, place, value, fromMs, untilMs, filter } = row
   // A request for one channel returns data of that channel.
   const only = (values: readonly string[] | undefined) => (values?.length === 1 ? (values[0] as string) : null)
   const atMs = realTime(row.atMs, ctx)
-  const series = Object.entries(row.series).map(([name, told]) => [`series.${name}`, told] as const)
+  const series = Object.entries(row.series).map(([name, value]) => [`series.${name}`, value] as const)
   return eventWithoutSession(ctx, {
     botId,
     eventId: pointId(row, whose),
@@ -606,7 +606,7 @@ function pointDraft(
     channel: labels['channel_type'] || only(filter?.['channel_type']),
     language: labels['language'] || only(filter?.['language']),
     attributes: {
-      ...of,
+      ...ids,
       endpoint,
       value,
       x_value: x,

@@ -158,14 +158,14 @@ export interface Transition {
   /** The vendor's; null: none. */
   readonly givenId: string | null
   readonly atMs: number
-  readonly from: Step
-  readonly to: Step
+  readonly from: FlowStep
+  readonly to: FlowStep
   readonly depth: string | null
   readonly extra: Loose
 }
 
 /** Nulls: unknown. The first transition of a conversation need not come from anywhere. */
-export interface Step {
+export interface FlowStep {
   readonly id: string | null
   readonly type: string | null
 }
@@ -173,23 +173,23 @@ export interface Step {
 /**
  * The transitions of a flow, in order of time, each id once: the vendor's with the time, as a thread may count from one in each of its conversations.
  *
- * @param of Parts of the id besides the transition itself.
+ * @param parts Parts of the id besides the transition itself.
  * @param byContent Ignore the vendor's ids, which may change from read to read.
  * @throws FlowError ROW_UNMAPPABLE for one without a time: a flow without a step would look complete.
  */
-export function transitionsOf(rows: readonly unknown[], of: readonly string[], byContent: boolean): Transition[] {
+export function transitionsOf(rows: readonly unknown[], parts: readonly string[], byContent: boolean): Transition[] {
   const read = rows.map((row, place) => {
     const { id, from_step, to_step, depth, timestamp, ...extra } = objectOf(row)
     const atMs = instant(timestamp)
     if (atMs === null)
       throw new FlowError('ROW_UNMAPPABLE', { path: `flow.transitions.${place}.timestamp`, hint: 'a transition has no time' })
-    const told = number(depth)
+    const value = number(depth)
     return {
       givenId: text(id),
       atMs,
       from: stepOf(from_step),
       to: stepOf(to_step),
-      depth: told === null ? text(depth) : String(told),
+      depth: value === null ? text(depth) : String(value),
       extra: sorted(extra),
     }
   })
@@ -199,25 +199,25 @@ export function transitionsOf(rows: readonly unknown[], of: readonly string[], b
     ...each,
     id:
       each.givenId === null || byContent
-        ? made(...of, each.from.id, each.from.type, each.to.id, each.to.type, each.depth, each.atMs)
-        : contentId(...of, each.givenId, each.atMs),
+        ? made(...parts, each.from.id, each.from.type, each.to.id, each.to.type, each.depth, each.atMs)
+        : contentId(...parts, each.givenId, each.atMs),
   }))
   return [...new Map(transitions.map(each => [each.id, each])).values()]
 }
 
 /** Those transitions of a flow that have a time. See `transitionsOf`, which rejects a flow with others. */
-export function readableTransitions(flow: unknown, of: readonly string[], byContent: boolean): Transition[] {
+export function readableTransitions(flow: unknown, parts: readonly string[], byContent: boolean): Transition[] {
   const { transitions } = objectOf(flow)
   const rows: unknown[] = Array.isArray(transitions) ? transitions : []
   return transitionsOf(
     rows.filter(row => instant(objectOf(row)['timestamp']) !== null),
-    of,
+    parts,
     byContent,
   )
 }
 
 /** `{id, type}`, or the id alone. */
-function stepOf(raw: unknown): Step {
+function stepOf(raw: unknown): FlowStep {
   return isObject(raw) ? { id: text(raw['id']), type: text(raw['type']) } : { id: text(raw), type: null }
 }
 
@@ -277,8 +277,8 @@ export type Point = z.output<typeof Point>
 export function pointId(point: Point, whose: string | null): string {
   const { endpoint, bucket, groupBy, stat, labels, x, place, atMs, fromMs, filter } = point
   const where = atMs ?? (bucket === null ? `${fromMs} ${x ?? place ?? ''}` : x)
-  const of = filter === null ? [] : [JSON.stringify(sorted(filter))]
-  return contentId(endpoint, whose, bucket, groupBy, stat, JSON.stringify(sorted(labels)), where, ...of)
+  const filters = filter === null ? [] : [JSON.stringify(sorted(filter))]
+  return contentId(endpoint, whose, bucket, groupBy, stat, JSON.stringify(sorted(labels)), where, ...filters)
 }
 
 /** Aggregates of a series over the requested range, which change with that range. */
@@ -289,7 +289,7 @@ const AGGREGATES: ReadonlySet<string> = new Set(['mean', 'max', 'min', 'sum'])
  * once would keep the fault, or its dead letter, when only the fault is fixed.
  */
 export function pointMark({ value, series }: Point): Json {
-  const odd = Object.entries(sorted(series)).filter(([name, told]) => !AGGREGATES.has(name) || number(told) === null)
+  const odd = Object.entries(sorted(series)).filter(([name, value]) => !AGGREGATES.has(name) || number(value) === null)
   return odd.length === 0 ? value : [value, jsonOf(odd) ?? null]
 }
 
@@ -316,8 +316,8 @@ function pairsOf(raw: unknown): Loose {
 
 /** In order of their names, without missing ones. */
 export function sorted<T>(fields: Readonly<Record<string, T>>): Readonly<Record<string, T>> {
-  const told = Object.entries(fields).filter(([, value]) => value !== undefined && value !== null)
-  return Object.fromEntries(told.sort(([a], [b]) => (a < b ? -1 : 1)))
+  const known = Object.entries(fields).filter(([, value]) => value !== undefined && value !== null)
+  return Object.fromEntries(known.sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
 /** JSON with the names of every object in order, without fields that are null. */

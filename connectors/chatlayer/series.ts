@@ -99,19 +99,22 @@ const DATA = ['series', 'series_labels', 'x_values']
 /** A page for each question, in their order; `resume` is the key of the next, with a hash of all: among other questions it is invalid. */
 export async function* askAll(
   questions: readonly Question[],
-  of: { readonly window: Window; readonly resume: Json; readonly http: Http },
+  reading: { readonly window: Window; readonly resume: Json; readonly http: Http },
 ): AsyncIterable<Page> {
   const all = contentId(...questions.map(({ key }) => key)).slice(0, 12)
-  const { next, among } = (of.resume ?? {}) as { next?: unknown; among?: unknown }
-  const first = of.resume === null ? 0 : among === all ? questions.findIndex(({ key }) => key === next) : -1
+  const { next, among } = (reading.resume ?? {}) as { next?: unknown; among?: unknown }
+  const first = reading.resume === null ? 0 : among === all ? questions.findIndex(({ key }) => key === next) : -1
   if (first < 0) throw new FlowError('SRC_RESUME_EXPIRED', { hint: 'the config now has other series than before' })
   for (const [place, question] of questions.entries()) {
     if (place < first) continue
-    const answer = await ask(question, of.http).catch((error: unknown) => {
-      throw tooLong(error, question, of.window)
+    const answer = await ask(question, reading.http).catch((error: unknown) => {
+      throw tooLong(error, question, reading.window)
     })
     const after = questions[place + 1]
-    yield { rows: pointsOf(answer, question, of.window), resume: after === undefined ? null : { next: after.key, among: all } }
+    yield {
+      rows: pointsOf(answer, question, reading.window),
+      resume: after === undefined ? null : { next: after.key, among: all },
+    }
   }
 }
 
@@ -159,7 +162,7 @@ function pointsOf({ data }: z.output<typeof SeriesAnswer>, question: Question, w
   const labelled = series.map((one, place) => labelsOf(objectOf(one)['labels'], names[place], groupBy))
   const words = labelled.map(labels => JSON.stringify(sorted(labels)))
   return series.flatMap((one, place) => {
-    const { values, labels: _labels, ...told } = objectOf(one)
+    const { values, labels: _labels, ...others } = objectOf(one)
     const unreadable = (name: string, message: string): Unreadable => ({
       fault: { path: ['data', 'series', place, name], message },
       endpoint,
@@ -169,7 +172,7 @@ function pointsOf({ data }: z.output<typeof SeriesAnswer>, question: Question, w
     const list = listOf(values)
     if (list.length === 0 && (xValues.length > 0 || !isObject(one) || !Array.isArray(values ?? [])))
       return [unreadable('values', 'is not a list of values')]
-    if (list.length === 0 && ['sum', 'max'].some(name => (number(told[name]) ?? 0) !== 0))
+    if (list.length === 0 && ['sum', 'max'].some(name => (number(others[name]) ?? 0) !== 0))
       return [unreadable('values', 'is missing, though the series sums some up')]
     if (list.length === 0) return []
     if (words.indexOf(words[place] as string) !== words.lastIndexOf(words[place] as string))
@@ -187,7 +190,7 @@ function pointsOf({ data }: z.output<typeof SeriesAnswer>, question: Question, w
         stat,
         labels: labelled[place],
         seriesLabel: typeof names[place] === 'string' ? names[place] : null,
-        series: told,
+        series: others,
         x: typeof x === 'number' ? String(x) : x,
         place: bare && list.length > 1 ? at : null,
         value,

@@ -210,7 +210,7 @@ function echo({ body }: Request): Reply {
 }
 
 /** Where a listing of events continues. */
-interface Place {
+interface ListPosition {
   readonly skip: number
   readonly page: number
   readonly atMs: number
@@ -299,14 +299,14 @@ function* conversationsIn({ world, team }: Api, bot: string | null, fromMs: numb
 }
 
 function isAskedFor(event: TrackingEvent, asked: Readonly<Record<string, string>>, filters: readonly Filter[]): boolean {
-  const told: Record<string, string | null> = {
+  const fields: Record<string, string | null> = {
     event: event.event,
     conversation_id: event.conversationId,
     user_id: event.userId,
     campaign_id: null,
   }
   return (
-    Object.entries(told).every(([name, value]) => (asked[name] ?? '') === '' || asked[name] === value) &&
+    Object.entries(fields).every(([name, value]) => (asked[name] ?? '') === '' || asked[name] === value) &&
     filters.every(({ key, value }) => value.includes(event.attributes[key] ?? ''))
   )
 }
@@ -321,7 +321,7 @@ function ordered(events: readonly TrackingEvent[], { eventOrder }: Quirks): Trac
 /** `grows`: the first event of a listing of several pages appears only after the first of them. `shrinks`: it is missing from the others. */
 function disturbed(
   events: readonly TrackingEvent[],
-  place: Place,
+  place: ListPosition,
   { quirks, disturbed, pageSize }: Api,
 ): readonly TrackingEvent[] {
   const [first, ...rest] = events
@@ -477,12 +477,12 @@ function series(
   )
 }
 
-function partsIn(api: Api, bot: string | null, of: Ranged, { query }: Request): Part[] {
+function partsIn(api: Api, bot: string | null, range: Ranged, { query }: Request): Part[] {
   const channels = listOf(query.getAll('channel_type'))
   const languages = listOf(query.getAll('language'))
-  return [...conversationsIn(api, bot, of.fromMs - LONGEST_MS, of.untilMs, api.now())]
+  return [...conversationsIn(api, bot, range.fromMs - LONGEST_MS, range.untilMs, api.now())]
     .flatMap(api.partsOf)
-    .filter(({ version }) => of.version === null || version === of.version)
+    .filter(({ version }) => range.version === null || version === range.version)
     .filter(part => channels.length === 0 || channels.includes(part.channelType))
     .filter(part => languages.length === 0 || languages.includes(part.language))
 }
@@ -548,13 +548,13 @@ function listOf(values: readonly string[]): string[] {
 }
 
 /** Null: an unknown or expired token. */
-function placeOf(token: string, nowMs: number, { tokenLivesMs }: Quirks): Place | null {
+function placeOf(token: string, nowMs: number, { tokenLivesMs }: Quirks): ListPosition | null {
   if (token === '') return { skip: 0, page: 0, atMs: nowMs }
-  const place = parsed(Buffer.from(token, 'base64url').toString()) as Place | null
+  const place = parsed(Buffer.from(token, 'base64url').toString()) as ListPosition | null
   return place === null || nowMs - place.atMs >= tokenLivesMs ? null : place
 }
 
-function seal(place: Place): string {
+function seal(place: ListPosition): string {
   return Buffer.from(JSON.stringify(place)).toString('base64url')
 }
 

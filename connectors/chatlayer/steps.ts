@@ -46,12 +46,12 @@ export function watchesSteps(config: Reading): boolean {
 
 /** Whether a session can become an agent's: there are sessions, and some data can show the transfer. */
 export function detectsTransfers(config: Reading & { readonly eventTypes: readonly string[] }, rules: Transfers): boolean {
-  const told = rules.texts.some(rule => {
+  const seen = rules.texts.some(rule => {
     const source = sourceOf(rule)
     const isSeen = ['event', 'flow', 'step'].includes(source) || source.startsWith('attribute.')
     return isSeen && typeAfter(rule) === 'agent_transferred'
   })
-  return makesSessions(config) && (told || config.eventTypes.some(pair => typeAfter(pair) === 'agent_transferred'))
+  return makesSessions(config) && (seen || config.eventTypes.some(pair => typeAfter(pair) === 'agent_transferred'))
 }
 
 function makesSessions({ streams, sessionsDerive }: Reading): boolean {

@@ -3,7 +3,8 @@ import { EVENT_TYPES } from '../../src/source/index.ts'
 
 /** Bots' builders choose the names; only the config can map them. An exact match comes before one in another case. */
 export function typeOf(name: string, { eventTypes }: { readonly eventTypes: readonly string[] }): string {
-  const named = (of: (text: string) => string) => eventTypes.find(pair => of(pair.slice(0, pair.lastIndexOf('='))) === of(name))
+  const named = (spelling: (text: string) => string) =>
+    eventTypes.find(pair => spelling(pair.slice(0, pair.lastIndexOf('='))) === spelling(name))
   const known = named(text => text) ?? named(text => text.toLowerCase())
   return known === undefined ? 'other' : typeAfter(known)
 }

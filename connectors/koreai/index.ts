@@ -196,13 +196,13 @@ export default defineConnector({
       normalise: (row, ctx) => {
         const botId = ctx.scope.botId ?? row.botId
         if (botId === null) throw new FlowError('ROW_UNMAPPABLE', { path: 'botId', hint: 'botId is missing' })
-        const of = ctx.session({ botId, sessionId: row.id, channel: row.channel, language: row.languages[0] ?? null })
+        const ref = ctx.session({ botId, sessionId: row.id, channel: row.channel, language: row.languages[0] ?? null })
         const end = endOf(row, ctx)
         const agent = row.messages?.findLast(({ sender }) => sender === 'AGENT')
         const isAgent = isHandedOver(row)
         const transferredAt = isAgent ? transferOf(row, ctx) : null
         const drafts: Draft[] = [
-          session(of, {
+          session(ref, {
             startedAt: row.startedAtMs,
             ...end,
             containment: isAgent ? 'AGENT' : row.containment,
@@ -228,7 +228,7 @@ export default defineConnector({
               ...(end.endedAt !== row.endTimeMs && row.endTimeMs !== null && { end_time: new Date(row.endTimeMs).toISOString() }),
             },
           }),
-          event(of, {
+          event(ref, {
             eventId: `${row.id}/session_started`,
             occurredAt: row.startedAtMs,
             type: 'session_started',
@@ -237,7 +237,7 @@ export default defineConnector({
         ]
         if (end.status === 'CLOSED' && end.endedAt !== null)
           drafts.push(
-            event(of, {
+            event(ref, {
               eventId: `${row.id}/session_ended`,
               occurredAt: end.endedAt,
               occurredAtEstimated: end.endedAtEstimated,
@@ -249,14 +249,14 @@ export default defineConnector({
         // whether or not the conversation was found here: otherwise one transfer could become two events.
         if (transferredAt !== null && !ctx.config.streams.includes('contact-center'))
           drafts.push(
-            event(of, {
+            event(ref, {
               eventId: `${row.id}/agent_transferred`,
               occurredAt: transferredAt,
               type: 'agent_transferred',
               userId: row.userId,
             }),
           )
-        row.messages?.forEach((turn, seq) => drafts.push(messageOf(of, turn, seq)))
+        row.messages?.forEach((turn, seq) => drafts.push(messageOf(ref, turn, seq)))
         return drafts
       },
     },
@@ -297,8 +297,8 @@ export default defineConnector({
         const botId = ctx.scope.botId ?? ctx.account
         if (sessionId === null)
           return contactEvents(row, fields => eventWithoutSession(ctx, { ...fields, botId, channel, language }))
-        const of = ctx.session({ botId, sessionId, channel, language })
-        return contactEvents(row, fields => event(of, fields))
+        const ref = ctx.session({ botId, sessionId, channel, language })
+        return contactEvents(row, fields => event(ref, fields))
       },
     },
 
@@ -519,11 +519,11 @@ function endOf(row: Conversation, ctx: RowContext<Config>) {
   const { startedAtMs, state } = row
   const endTimeMs = realTime(row.endTimeMs, ctx)
   const lastMs = Math.max(startedAtMs, endTimeMs ?? row.messages?.at(-1)?.atMs ?? startedAtMs)
-  const isTold = endTimeMs !== null && endTimeMs >= startedAtMs
+  const isKnown = endTimeMs !== null && endTimeMs >= startedAtMs
   const quietMs = ctx.config.inactivityMinutes * MINUTE_MS + QUIET_MARGIN_MS
   const ageMs = ctx.observedAtMs - startedAtMs
   if (state === 'closed' || (state === null && endTimeMs !== null && ctx.observedAtMs - endTimeMs > quietMs))
-    return { status: 'CLOSED', endedAt: lastMs, endedAtEstimated: !isTold } as const
+    return { status: 'CLOSED', endedAt: lastMs, endedAtEstimated: !isKnown } as const
   if (ageMs >= ctx.lookbackMs + EXPIRES_MS) return { status: 'EXPIRED', endedAt: lastMs, endedAtEstimated: true } as const
   return { status: 'OPEN', endedAt: null, endedAtEstimated: false } as const
 }
@@ -541,9 +541,9 @@ function countsOf(row: Conversation, { config }: RowContext<Config>) {
   }
 }
 
-function messageOf(of: Parameters<typeof message>[0], turn: Turn, seq: number): Draft {
+function messageOf(ref: Parameters<typeof message>[0], turn: Turn, seq: number): Draft {
   const { id, atMs, channelUserId: _channelUserId, sessionId: _sessionId, ...fields } = turn
-  if (realTime(atMs, of) === null || atMs === null)
+  if (realTime(atMs, ref) === null || atMs === null)
     throw new FlowError('ROW_UNMAPPABLE', { path: `messages.${seq}.createdOn`, hint: 'createdOn is no time' })
-  return message(of, { messageId: id, sentAt: atMs, seq, ...fields })
+  return message(ref, { messageId: id, sentAt: atMs, seq, ...fields })
 }

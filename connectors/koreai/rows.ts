@@ -311,8 +311,8 @@ function wordsOf(part: Loose): string[] {
 
 /** Address of the file of a media component: only the `text` of `data` is documented. */
 function addressOf({ data }: Loose): string | null {
-  const of = isObject(data) ? data : { text: data }
-  const named = [of['url'], of['fileUrl'], of['link'], of['src'], of['text']].map(text)
+  const component = isObject(data) ? data : { text: data }
+  const named = [component['url'], component['fileUrl'], component['link'], component['src'], component['text']].map(text)
   return named.find(word => word !== null && /^https?:\/\//i.test(word)) ?? null
 }
 

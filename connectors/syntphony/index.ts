@@ -269,13 +269,13 @@ export default defineConnector({
         const details = row.content?.details ? detailsAttributes(row.content.details, config) : null
         const language = turns.find(turn => turn.language !== null)?.language
         const channel = row.channel.name === null ? details?.channel : row.channel
-        const of = sessionOf(row, channel, language, ctx)
+        const ref = sessionOf(row, channel, language, ctx)
         const userId = turns.flatMap(turn => turn.userId ?? [])[0] ?? text(row.attributes[config.fieldBusinessKey]) ?? undefined
         const botMessages = details && turns.filter(turn => !turn.isUser).length
         const userMessages = row.userMessages ?? (details && turns.length - (botMessages ?? 0))
         const end = endOf(row, ctx)
         const isTimeDue = config.includeMessageList
-        const handed = handovers(of, row, turns, userId, isTimeDue)
+        const handed = handovers(ref, row, turns, userId, isTimeDue)
         const flow = transferIn(row.flows ?? [], config.transferFlowPattern)
         const knownMs = row.content?.publishedTransferMs ?? null
         // What was not read this time does not contradict what was published.
@@ -309,10 +309,10 @@ export default defineConnector({
           },
         }
         return [
-          session(of, fields, { flow: row.flows }),
-          ...messageDrafts(of, row, turns, userId, isTimeDue),
+          session(ref, fields, { flow: row.flows }),
+          ...messageDrafts(ref, row, turns, userId, isTimeDue),
           ...handed.flatMap(({ draft }) => draft ?? []),
-          ...rowEvents(of, row, flow, userId),
+          ...rowEvents(ref, row, flow, userId),
         ]
       },
     },
@@ -377,10 +377,10 @@ function sessionOf(
   ctx: RowContext<Config>,
 ) {
   const name = channel?.name ?? null
-  const of = ctx.session({ botId: ctx.scope.botId ?? '', sessionId: row.id, channel: name, language })
+  const ref = ctx.session({ botId: ctx.scope.botId ?? '', sessionId: row.id, channel: name, language })
   const uuid = text(row.channel.attributes['channel.uuid'] ?? channel?.attributes['channel.uuid'])
   const mapped = channelIn(ctx.config.channelMap, name, uuid)
-  return mapped === null ? of : { ...of, channel: mapped }
+  return mapped === null ? ref : { ...ref, channel: mapped }
 }
 
 interface Api {
@@ -533,9 +533,9 @@ function isNamed(row: unknown, config: Config): boolean {
 }
 
 /** All pages of one search. The list is optional: a repeated page ends it, and a rejected one (null) does not end the stream. */
-async function messagesOf(api: Api, days: Query, of: Conversation): Promise<readonly unknown[] | null> {
+async function messagesOf(api: Api, days: Query, conversation: Conversation): Promise<readonly unknown[] | null> {
   try {
-    return await messagePages(api, days, of)
+    return await messagePages(api, days, conversation)
   } catch (error) {
     if (error instanceof FlowError && isRefusal(error)) return null
     throw error

@@ -7,8 +7,8 @@ import { FlowError, type Page } from '../../src/source/index.ts'
 import type { ListPage } from './rows.ts'
 
 /** Where a listing continues: the next page, how many different rows came before it, the vendor's total, the last row's key. */
-const Place = z.object({ page: z.int(), rows: z.int(), total: z.number().nullable(), last: z.string().nullable() })
-type Place = z.output<typeof Place>
+const ListPosition = z.object({ page: z.int(), rows: z.int(), total: z.number().nullable(), last: z.string().nullable() })
+type ListPosition = z.output<typeof ListPosition>
 
 export interface Listing {
   /** Number of the first page. */
@@ -24,9 +24,9 @@ export interface Listing {
  * @throws FlowError SRC_RESUME_EXPIRED when rows were removed between two pages, SRC_MALFORMED when a page repeats others or the vendor counts more rows than
  *   it returns: a listing with missing rows never ends as if it were complete.
  */
-export async function* listed(of: Listing, resume: unknown): AsyncGenerator<Page> {
-  const { base, ask, keyOf } = of
-  const place: Place = resume === null ? { page: base, rows: 0, total: null, last: null } : placeOf(resume)
+export async function* listed(listing: Listing, resume: unknown): AsyncGenerator<Page> {
+  const { base, ask, keyOf } = listing
+  const place: ListPosition = resume === null ? { page: base, rows: 0, total: null, last: null } : placeOf(resume)
   const seen = new Set(place.last === null ? [] : [place.last])
   const before = place.rows - seen.size
   const heads = new Map<number, string>()
@@ -45,9 +45,9 @@ export async function* listed(of: Listing, resume: unknown): AsyncGenerator<Page
     // A vendor whose pages begin at 1 may answer page 0 like page 1.
     if (isShifted && addsNothing && !isLast && !(base === 0 && page === 1))
       throw new FlowError('SRC_MALFORMED', { page, hint: 'a page repeats earlier ones, and is not the last' })
-    const again = isShifted ? await pushedOn(of, page, heads) : []
+    const again = isShifted ? await pushedOn(listing, page, heads) : []
     for (const row of again) seen.add(keyOf(row))
-    if (!isShifted && total === null && last !== null && (await lastOf(of, page - 1)) !== last) throw shrunk(page)
+    if (!isShifted && total === null && last !== null && (await lastOf(listing, page - 1)) !== last) throw shrunk(page)
     moved ||= isShifted
     last = keys.at(-1) ?? last
     const rows = before + seen.size
@@ -58,7 +58,7 @@ export async function* listed(of: Listing, resume: unknown): AsyncGenerator<Page
         total,
         hint: `the vendor counts more rows than it showed; do its pages begin at ${base} (page.base)?`,
       })
-    const next: Place | null = isLast ? null : { page: page + 1, rows, total, last }
+    const next: ListPosition | null = isLast ? null : { page: page + 1, rows, total, last }
     yield { rows: [...answer.content, ...again], resume: next }
     if (next === null) return
   }
@@ -92,8 +92,8 @@ function shrunk(page: number): FlowError {
   return new FlowError('SRC_RESUME_EXPIRED', { page, hint: 'the listing lost rows while it was read' })
 }
 
-function placeOf(resume: unknown): Place {
-  const place = Place.safeParse(resume)
+function placeOf(resume: unknown): ListPosition {
+  const place = ListPosition.safeParse(resume)
   if (!place.success) throw new FlowError('SRC_RESUME_EXPIRED', { hint: 'not a place in a listing' })
   return place.data
 }

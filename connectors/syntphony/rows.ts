@@ -203,7 +203,7 @@ export function turnsOf({ id: sessionCode, content }: Conversation, names: Field
     const isUser = isOfUser(raw, names)
     const vendorId = idOf(raw)
     const id = vendorId === null ? ids(sessionCode, kind, words) : withOrdinal(vendorId, given)
-    const told = isUser ? match(vendorId, words) : null
+    const listed = isUser ? match(vendorId, words) : null
     const own = ownTimeOf(rest, names)
     const responses = responsesOf(sessionCode, id, nlp)
     const isNe = bool(rest[names.fieldMessageNe]) === true && responses.length === 0 && [null, 'none'].includes(wordOf(intent))
@@ -219,21 +219,21 @@ export function turnsOf({ id: sessionCode, content }: Conversation, names: Field
     const isSaidBefore = since.some(turn => turn.responses.some(({ missed }) => missed))
     turns.push({
       id,
-      atMs: own === undefined ? (told?.atMs ?? null) : instant(rest[own]),
+      atMs: own === undefined ? (listed?.atMs ?? null) : instant(rest[own]),
       isUser,
       type: kind,
       text: words,
       attachment: attachmentOf(kind, words),
       intent: text(intent),
-      confidence: told?.confidence ?? null,
-      language: told?.language ?? null,
-      userId: told?.userId ?? null,
+      confidence: listed?.confidence ?? null,
+      language: listed?.language ?? null,
+      userId: listed?.userId ?? null,
       responses: isNe && !isSaidBefore ? [missedResponse(sessionCode, id)] : responses,
-      answers: [...(told?.answers ?? []), ...namesIn(rest[names.fieldAnswerNames])],
-      found: [...(told?.found ?? []), ...responses.flatMap(({ name, missed }) => (name === null || missed ? [] : name))],
+      answers: [...(listed?.answers ?? []), ...namesIn(rest[names.fieldAnswerNames])],
+      found: [...(listed?.found ?? []), ...responses.flatMap(({ name, missed }) => (name === null || missed ? [] : name))],
       handover: isUser ? null : handoverOf(raw, names),
       attributes: {
-        ...told?.attributes,
+        ...listed?.attributes,
         ...without(rest, own),
         ...(isObject(said) ? { content: said } : {}),
         ...(nlp !== null && nlp !== undefined && !Array.isArray(nlp) ? { nlpResponses: nlp } : {}),

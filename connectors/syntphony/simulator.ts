@@ -18,7 +18,16 @@ import {
   type WorldMessage,
   type WorldView,
 } from '../../src/sim/index.ts'
-import { envelope, type Filters, filtersOf, listOf, pagingOf, type Parameters, Refused, type Told } from './simulator/filters.ts'
+import {
+  envelope,
+  type Filters,
+  filtersOf,
+  listOf,
+  pagingOf,
+  type Parameters,
+  Refused,
+  type Searchable,
+} from './simulator/filters.ts'
 import {
   type Bot,
   businessKeyOf,
@@ -144,7 +153,7 @@ class Api {
   readonly #quirks: Quirks
   readonly #now: () => number
   readonly #rows: Rows
-  readonly #told: (conversation: Conversation) => Told
+  readonly #told: (conversation: Conversation) => Searchable
   readonly #reports = new Map<string, Report[]>()
   /** Conversation listings answered, by bot. */
   readonly #listings = new Map<string, number>()
@@ -312,7 +321,7 @@ class Api {
     const direction = parameter('direction')?.toUpperCase() ?? 'DESC'
     if (direction !== 'ASC' && direction !== 'DESC') throw new Refused(400, 'direction is ASC or DESC')
     const { order } = this.#quirks
-    const codeOf = (of: Conversation) => this.#told(of).sessionCode
+    const codeOf = (conversation: Conversation) => this.#told(conversation).sessionCode
     if (order === 'by_code') return found.sort((a, b) => (codeOf(a) < codeOf(b) ? -1 : 1))
     const sign = order === 'oldest' || (order === 'kept' && direction === 'ASC') ? 1 : -1
     return found.sort((a, b) => sign * (value(a) - value(b) || a.index - b.index))
@@ -390,12 +399,12 @@ class Api {
   }
 }
 
-const ORDERS: Readonly<Record<string, (of: Conversation) => number>> = {
+const ORDERS: Readonly<Record<string, (conversation: Conversation) => number>> = {
   conversationStartedAt: ({ startedAtMs }) => startedAtMs,
-  satisfaction: of => satisfactionOf(of) ?? 0,
+  satisfaction: conversation => satisfactionOf(conversation) ?? 0,
   userMessages: ({ messages }) => messages.filter(({ sender }) => sender === 'user').length,
-  flowsTravelled: of => flowsOf(of).length,
-  duration: of => durationOf(of),
+  flowsTravelled: conversation => flowsOf(conversation).length,
+  duration: conversation => durationOf(conversation),
 }
 
 function isWanted(conversation: Conversation, message: WorldMessage, filters: readonly string[]): boolean {

@@ -6,7 +6,7 @@
 import { contentId, FlowError, type Http, realTime, split, type Window } from '../../src/source/index.ts'
 import { readReport } from './reports.ts'
 import { asAsked, type Chat, ChatRow, idOfAsked, type Opening, transferIn, type Turn, TurnRow } from './rows.ts'
-import { momentOf, type Told, zoneNamed } from './wall.ts'
+import { momentOf, type ReportedTime, zoneNamed } from './wall.ts'
 
 const SECOND = 1000
 const MINUTE = 60 * SECOND
@@ -49,8 +49,8 @@ const APART_MS = 20 * MINUTE
 /** How often a chain of turns is followed back by one more silence. */
 const MOST_STEPS = 6
 
-export function atMs(told: Told, { timezone }: Pick<ChatConfig, 'timezone'>): number {
-  return momentOf(told, zoneNamed(timezone)).atMs
+export function atMs(reported: ReportedTime, { timezone }: Pick<ChatConfig, 'timezone'>): number {
+  return momentOf(reported, zoneNamed(timezone)).atMs
 }
 
 /**
@@ -58,8 +58,8 @@ export function atMs(told: Told, { timezone }: Pick<ChatConfig, 'timezone'>): nu
  *
  * @returns The window's rows of `chat_8`: by when chats closed, as far as is known.
  */
-export async function chatsOf(of: Reading): Promise<Chat[]> {
-  const { config, window, http } = of
+export async function chatsOf(reading: Reading): Promise<Chat[]> {
+  const { config, window, http } = reading
   const how = { http, timezone: config.timezone, mostRows: config.maxRows }
   return lookUp(window, HOUR, async part => {
     const chats: Chat[] = []
@@ -80,8 +80,8 @@ export interface Seen {
 }
 
 /** Turns for rows of `chat_8`, oldest first, with the same two exceptions. */
-export async function turnsOf(of: Reading): Promise<Seen[]> {
-  const { config, window, http } = of
+export async function turnsOf(reading: Reading): Promise<Seen[]> {
+  const { config, window, http } = reading
   const how = { http, timezone: config.timezone, mostRows: config.maxRowsTurns }
   const spec = { api: 'diagram_9', row: TurnRow, toldOf: (row: Turn) => row.told, idOf: (row: Turn) => row.id }
   const seen = await lookUp(window, MINUTE, async part => {
@@ -118,12 +118,12 @@ export interface Belongs {
 }
 
 /** The chats that turns without an id may belong to, in a window: in a backfill those around it, else those that have ended within a silence. */
-export function chatsAround(of: Reading, nowMs: number): Promise<Chat[]> {
-  const { fromMs, untilMs } = of.window
-  const window = isPast(of.window, nowMs)
+export function chatsAround(reading: Reading, nowMs: number): Promise<Chat[]> {
+  const { fromMs, untilMs } = reading.window
+  const window = isPast(reading.window, nowMs)
     ? { fromMs: fromMs - DAY, untilMs: Math.min(untilMs + DAY, nowMs) }
-    : { fromMs: fromMs - of.config.sessionGapMs, untilMs: nowMs }
-  return chatsOf({ ...of, window })
+    : { fromMs: fromMs - reading.config.sessionGapMs, untilMs: nowMs }
+  return chatsOf({ ...reading, window })
 }
 
 /** The live edge and its lookback are read in shorter windows than this, and most chats close after it. */
@@ -172,12 +172,12 @@ export function sessionOfTurns(thread: string, firstMs: number): string {
 }
 
 /** The turns of a window that may show a new transfer, and those shortly before it; none for an old window. */
-export async function turnsBefore(of: Reading, nowMs: number): Promise<Seen[]> {
-  const { config, window } = of
+export async function turnsBefore(reading: Reading, nowMs: number): Promise<Seen[]> {
+  const { config, window } = reading
   const asks = config.findTransfers && config.streams.includes('diagram_9')
   if (!asks || window.untilMs <= nowMs - NEWS_MS) return []
   return turnsOf({
-    ...of,
+    ...reading,
     window: { fromMs: Math.max(window.fromMs, nowMs - LONGEST_CHAT_MS) - BEFORE_MS, untilMs: window.untilMs },
   })
 }
@@ -188,8 +188,13 @@ export async function turnsBefore(of: Reading, nowMs: number): Promise<Seen[]> {
  *
  * @param turns From `turnsBefore`, read before `chats`: so that a chat that closes meanwhile is among these.
  */
-export async function asksOf(of: Reading, turns: readonly Seen[], chats: readonly Chat[], nowMs: number): Promise<unknown[]> {
-  const { config, window } = of
+export async function asksOf(
+  reading: Reading,
+  turns: readonly Seen[],
+  chats: readonly Chat[],
+  nowMs: number,
+): Promise<unknown[]> {
+  const { config, window } = reading
   if (chats.some(chat => chat.end === null || atMs(chat.end, config) > window.untilMs + MINUTE)) return []
   const isShown = (seen: Seen, shown: readonly Chat[]) => shown.some(chat => isOf(chat, seen, config))
   let open = turns.filter(
@@ -200,12 +205,12 @@ export async function asksOf(of: Reading, turns: readonly Seen[], chats: readonl
       !isShown(seen, chats),
   )
   if (open.length > 0 && window.untilMs < nowMs - MINUTE) {
-    const closed = await chatsOf({ ...of, window: { fromMs: window.untilMs, untilMs: nowMs } })
+    const closed = await chatsOf({ ...reading, window: { fromMs: window.untilMs, untilMs: nowMs } })
     open = open.filter(seen => !isShown(seen, closed))
   }
   const asked: unknown[] = []
   for (const seen of open) {
-    const first = seen.turn.connId === null ? await firstOf(of, seen, turns) : firstIn(seen, turns, config, [])
+    const first = seen.turn.connId === null ? await firstOf(reading, seen, turns) : firstIn(seen, turns, config, [])
     asked.push(asAsked(seen.raw, first.turn.told))
   }
   return asked
@@ -225,8 +230,8 @@ function isSameThread(a: Thread, b: Thread): boolean {
 }
 
 /** The first turn of the session of a turn without an id: back over its thread, to a silence or the end of another chat. */
-async function firstOf(of: Reading, seen: Seen, known: readonly Seen[]): Promise<Seen> {
-  const { config } = of
+async function firstOf(reading: Reading, seen: Seen, known: readonly Seen[]): Promise<Seen> {
+  const { config } = reading
   let turns = known
   let fromMs = Math.min(...known.map(({ ms }) => ms))
   let ends: number[] = []
@@ -234,13 +239,13 @@ async function firstOf(of: Reading, seen: Seen, known: readonly Seen[]): Promise
     const first = firstIn(seen, turns, config, ends)
     const needMs = first.ms - config.sessionGapMs
     if (step > MOST_STEPS || (step > 0 && needMs >= fromMs)) return first
-    const chats = await chatsOf({ ...of, window: { fromMs: needMs, untilMs: step === 0 ? seen.ms : fromMs } })
+    const chats = await chatsOf({ ...reading, window: { fromMs: needMs, untilMs: step === 0 ? seen.ms : fromMs } })
     ends = [
       ...ends,
       ...chats.flatMap(chat => (chat.end !== null && isSameThread(chat, seen.turn) ? [atMs(chat.end, config)] : [])),
     ]
     if (needMs < fromMs) {
-      turns = [...(await turnsOf({ ...of, window: { fromMs: needMs, untilMs: fromMs } })), ...turns]
+      turns = [...(await turnsOf({ ...reading, window: { fromMs: needMs, untilMs: fromMs } })), ...turns]
       fromMs = needMs
     }
   }
@@ -264,10 +269,10 @@ function firstIn(seen: Seen, turns: readonly Seen[], config: ChatConfig, ends: r
  */
 export async function openingsOf(
   chats: readonly Chat[],
-  of: Omit<Reading, 'window'>,
+  reading: Omit<Reading, 'window'>,
   nowMs: number,
 ): Promise<ReadonlyMap<Chat, Opening>> {
-  const { config } = of
+  const { config } = reading
   const found = new Map<Chat, Opening>()
   if (!config.streams.includes('diagram_9')) return found
   const isLate = (chat: Chat) => spanOf(chat, config).endMs < nowMs - LONGEST_CHAT_MS
@@ -277,7 +282,8 @@ export async function openingsOf(
       (config.findTransfers && chat.wentToAgent),
   )
   const turns: Seen[] = []
-  for (const window of joined(wanted.flatMap(chat => windowsFor(chat, config)))) turns.push(...(await turnsOf({ ...of, window })))
+  for (const window of joined(wanted.flatMap(chat => windowsFor(chat, config))))
+    turns.push(...(await turnsOf({ ...reading, window })))
   const threads = Map.groupBy(turns, ({ turn }) => turn.sessionId)
   for (const chat of wanted) {
     const opening = openingOf(chat, threads.get(chat.sessionId) ?? [], isLate(chat), config)

@@ -64,7 +64,7 @@ import {
   withBot,
   withChat,
 } from './rows.ts'
-import { momentOf, type Told, zoneNamed } from './wall.ts'
+import { momentOf, type ReportedTime, zoneNamed } from './wall.ts'
 
 const SECOND = 1000
 const MINUTE = 60 * SECOND
@@ -263,11 +263,11 @@ export default defineConnector({
       },
 
       normalise: (row, ctx) => {
-        const of = sessionOfTurn(row, ctx)
+        const ref = sessionOfTurn(row, ctx)
         const { atMs, estimated } = momentOf(row.told, zoneNamed(ctx.config.timezone))
         const drafts: Draft[] = saidOf(row, ctx).map(said =>
           message(
-            of,
+            ref,
             {
               ...said,
               sentAt: atMs,
@@ -280,7 +280,7 @@ export default defineConnector({
         const isHandOver = askedIn(row, ctx) !== null
         if (isHandOver || drafts.length === 0)
           drafts.push(
-            event(of, {
+            event(ref, {
               eventId: `${row.id}/e`,
               occurredAt: atMs,
               occurredAtEstimated: estimated,
@@ -351,9 +351,9 @@ export default defineConnector({
       fingerprint: row => jsonOf({ ...row, rpId: null }) ?? '',
 
       normalise: (row, ctx) => {
-        const of = ctx.session({ botId: botOf(row, ctx), sessionId: row.connId, channel: channelWord(row.channel) })
+        const ref = ctx.session({ botId: botOf(row, ctx), sessionId: row.connId, channel: channelWord(row.channel) })
         const bot = ctx.config.streams.includes('diagram_9')
-        return row.lines.flatMap((line, seq) => (bot && line.isWithBot ? [] : [messageOf(of, line, seq, row.attributes, ctx)]))
+        return row.lines.flatMap((line, seq) => (bot && line.isWithBot ? [] : [messageOf(ref, line, seq, row.attributes, ctx)]))
       },
     },
 
@@ -364,7 +364,7 @@ export default defineConnector({
 
       read: ({ config, window, http }) =>
         readReport(
-          { api: 'diagram_13', row: MenuOptionRow, toldOf: row => row.told, idOf: row => row.id },
+          { api: 'diagram_13', row: MenuOptionRow, timeOf: row => row.told, idOf: row => row.id },
           { http, window, timezone: config.timezone, mostRows: config.maxRows },
         ),
 
@@ -409,9 +409,9 @@ export default defineConnector({
         const zone = zoneNamed(ctx.config.timezone)
         const opened = momentOf(row.opened, zone)
         const closed = row.closed === null ? null : momentOf(row.closed, zone)
-        const of = ctx.session({ botId: botOf({}, ctx), sessionId: row.connId, channel: channelWord(row.channel) })
+        const ref = ctx.session({ botId: botOf({}, ctx), sessionId: row.connId, channel: channelWord(row.channel) })
         return [
-          event(of, {
+          event(ref, {
             eventId: row.id,
             occurredAt: closed?.atMs ?? opened.atMs + (row.duration ?? 0) * SECOND,
             occurredAtEstimated: closed === null || closed.estimated,
@@ -474,8 +474,8 @@ interface Reading {
  * A turn may have no chat id (`0` in the vendor's sample). `chat_8` shows which chat a customer had at which time, but only after it has closed; so it is
  * requested only if there are such turns.
  */
-async function* readTurns({ nowMs, ...of }: Reading & { readonly nowMs: number }): AsyncIterable<Page> {
-  const { config, window, http } = of
+async function* readTurns({ nowMs, ...reading }: Reading & { readonly nowMs: number }): AsyncIterable<Page> {
+  const { config, window, http } = reading
   const asks = config.findChats && config.streams.includes('chat_8')
   const how = { http, window, timezone: config.timezone, mostRows: config.maxRowsTurns }
   const spec = { api: 'diagram_9', row: TurnRow, toldOf: (row: Turn) => row.told, idOf: (row: Turn) => row.id }
@@ -485,7 +485,7 @@ async function* readTurns({ nowMs, ...of }: Reading & { readonly nowMs: number }
       yield page
       continue
     }
-    const chats = Map.groupBy(await chatsAround(of, nowMs), chat => chat.sessionId)
+    const chats = Map.groupBy(await chatsAround(reading, nowMs), chat => chat.sessionId)
     const rows = page.rows.map((raw, place) => {
       const turn = turns[place] ?? null
       return turn === null ? raw : withChat(raw, belongs(turn, chats.get(turn.sessionId) ?? [], config, nowMs))
@@ -500,9 +500,9 @@ function turnWithoutChat(raw: unknown): Turn | null {
 }
 
 /** Chats, and turns that ask for a person in open chats. Turns are requested first: a chat that closes meanwhile comes as a chat. */
-async function* readChats({ nowMs, ...of }: Reading & { readonly nowMs: number }): AsyncIterable<Page> {
-  const { config, window, http } = of
-  const turns = await turnsBefore(of, nowMs)
+async function* readChats({ nowMs, ...reading }: Reading & { readonly nowMs: number }): AsyncIterable<Page> {
+  const { config, window, http } = reading
+  const turns = await turnsBefore(reading, nowMs)
   const isUnnamed = turns.some(({ turn }) => turn.connId === null)
   for await (const page of readReport(
     { api: 'chat_8', row: ChatRow },
@@ -512,7 +512,7 @@ async function* readChats({ nowMs, ...of }: Reading & { readonly nowMs: number }
       const row = ChatRow.safeParse(raw)
       return row.success && row.data.kind === 'chat' ? [row.data] : []
     })
-    const asked = turns.length === 0 ? [] : await asksOf(of, turns, chats, nowMs)
+    const asked = turns.length === 0 ? [] : await asksOf(reading, turns, chats, nowMs)
     yield { ...page, rows: [...asked, ...(isUnnamed ? page.rows.map(asUnnamed) : page.rows)] }
   }
 }
@@ -528,12 +528,12 @@ async function* readTransfers({ config, window, http }: Reading): AsyncIterable<
 }
 
 /** `chat_2` has no routing point, `chat_8` has: both select chats by the same time, as far as is known, so the same window is requested. */
-async function* readConversations(of: Reading): AsyncIterable<Page> {
-  const { config, window, http } = of
+async function* readConversations(reading: Reading): AsyncIterable<Page> {
+  const { config, window, http } = reading
   const how = { http, window, timezone: config.timezone, mostRows: config.maxRows }
   for await (const page of readReport({ api: 'chat_2', row: ConversationRow }, how)) {
     const asks = page.rows.length > 0 && config.findBots && config.streams.includes('chat_8')
-    const bots = new Map((asks ? await chatsOf(of) : []).map(({ id, rpId }) => [id, rpId]))
+    const bots = new Map((asks ? await chatsOf(reading) : []).map(({ id, rpId }) => [id, rpId]))
     yield { ...page, rows: gathered(page.rows).map(raw => withBot(raw, bots)) }
   }
 }
@@ -639,9 +639,9 @@ function chatSession(row: Chat, ctx: Ctx): Draft {
   })
 }
 
-function messageOf(of: SessionRef, line: Line, seq: number, chat: Line['attributes'], ctx: Ctx): Draft {
+function messageOf(ref: SessionRef, line: Line, seq: number, chat: Line['attributes'], ctx: Ctx): Draft {
   const { atMs, estimated } = momentOf(line.told, zoneNamed(ctx.config.timezone))
-  return message(of, {
+  return message(ref, {
     messageId: line.id,
     sentAt: atMs,
     sentAtEstimated: estimated,
@@ -656,7 +656,7 @@ function messageOf(of: SessionRef, line: Line, seq: number, chat: Line['attribut
 function eventOf(
   row: {
     readonly id: string
-    readonly told: Told
+    readonly told: ReportedTime
     readonly connId: string | null
     readonly rpId?: string | null
     readonly channel: string | null
@@ -739,9 +739,9 @@ function callSession(row: Call, ctx: Ctx): Draft {
 /** A session; or, if `diagram_11` has the sessions of calls, an event of one. */
 function voiceConversation(row: VoiceConversation, ctx: Ctx): Draft {
   const { atMs, estimated } = momentOf(row.told, zoneNamed(ctx.config.timezone))
-  const of = ctx.session({ botId: botOf(row, ctx), sessionId: row.connectId, channel: 'voice' })
+  const ref = ctx.session({ botId: botOf(row, ctx), sessionId: row.connectId, channel: 'voice' })
   if (ctx.config.streams.includes('diagram_11'))
-    return event(of, {
+    return event(ref, {
       eventId: contentId('diagram_15', row.connectId),
       occurredAt: atMs,
       occurredAtEstimated: estimated,
@@ -749,7 +749,7 @@ function voiceConversation(row: VoiceConversation, ctx: Ctx): Draft {
       name: 'voice conversation',
       attributes: row.attributes,
     })
-  return session(of, {
+  return session(ref, {
     startedAt: atMs - (row.ivrTime ?? 0) * SECOND,
     endedAt: atMs,
     endedAtEstimated: estimated,
@@ -766,9 +766,9 @@ function caseOf(row: Case, ctx: Ctx): Draft[] {
   const closed = row.closed === null ? null : momentOf(row.closed, zone)
   const isOver = closed !== null || /^(?:close|archive)/i.test(row.status ?? '')
   const sessionId = `case-${row.caseId}`
-  const of = ctx.session({ botId: botOf({}, ctx), sessionId, channel: row.channel })
+  const ref = ctx.session({ botId: botOf({}, ctx), sessionId, channel: row.channel })
   const drafts: Draft[] = [
-    session(of, {
+    session(ref, {
       startedAt: created.atMs,
       endedAt: closed === null ? null : Math.max(closed.atMs, created.atMs),
       endedAtEstimated: closed?.estimated ?? false,
@@ -785,7 +785,7 @@ function caseOf(row: Case, ctx: Ctx): Draft[] {
   ]
   if (row.body !== null)
     drafts.push(
-      message(of, {
+      message(ref, {
         messageId: `${sessionId}/q`,
         sentAt: created.atMs,
         sentAtEstimated: created.estimated,
@@ -796,7 +796,7 @@ function caseOf(row: Case, ctx: Ctx): Draft[] {
     )
   if (row.answer !== null)
     drafts.push(
-      message(of, {
+      message(ref, {
         messageId: `${sessionId}/a`,
         sentAt: closed?.atMs ?? created.atMs,
         // No field has the time of the answer.

@@ -20,13 +20,13 @@ import {
   wallOf,
 } from '../../src/source/index.ts'
 import { CUT_OFF, listOf, ORDINAL } from './rows.ts'
-import { digits, momentOf, type Range, rangesOf, secondsOf, type Told, zoneNamed } from './wall.ts'
+import { digits, momentOf, type Range, rangesOf, secondsOf, type ReportedTime, zoneNamed } from './wall.ts'
 
 export interface ReportSpec<R> {
   readonly api: string
   readonly row: z.ZodType<R>
   /** Set if the vendor selects rows by a time that they have: rows outside the window are left to their own. Else every row is kept. */
-  readonly toldOf?: (row: R) => Told
+  readonly timeOf?: (row: R) => ReportedTime
   /** More parameters than the window. */
   readonly more?: Readonly<Record<string, string>>
   /** Set if rows have no id, and equal ones get an ordinal: the id without it. */
@@ -48,16 +48,16 @@ const MINUTE = 60 * SECOND
 const HOUR = 60 * MINUTE
 
 /** The window in one page. A resume is never needed. */
-export async function* readReport<R>(spec: ReportSpec<R>, of: ReadSpec): AsyncIterable<Page> {
+export async function* readReport<R>(spec: ReportSpec<R>, reading: ReadSpec): AsyncIterable<Page> {
   const rows: unknown[] = []
-  for (const range of rangesOf(of.window, zoneNamed(of.timezone))) rows.push(...(await rowsOf(spec, range, of)))
+  for (const range of rangesOf(reading.window, zoneNamed(reading.timezone))) rows.push(...(await rowsOf(spec, range, reading)))
   yield { rows, resume: null }
 }
 
-async function rowsOf<R>(spec: ReportSpec<R>, range: Range, of: ReadSpec): Promise<unknown[]> {
-  const isSmallest = of.window.untilMs - of.window.fromMs <= SECOND
-  const raws = await ask(spec, range, of)
-  if (raws !== null && raws.length < of.mostRows) return kept(spec, raws, of)
+async function rowsOf<R>(spec: ReportSpec<R>, range: Range, reading: ReadSpec): Promise<unknown[]> {
+  const isSmallest = reading.window.untilMs - reading.window.fromMs <= SECOND
+  const raws = await ask(spec, range, reading)
+  if (raws !== null && raws.length < reading.mostRows) return kept(spec, raws, reading)
   if (!isSmallest)
     throw new FlowError('SRC_WINDOW_TOO_LARGE', {
       report: spec.api,
@@ -65,13 +65,13 @@ async function rowsOf<R>(spec: ReportSpec<R>, range: Range, of: ReadSpec): Promi
       hint: 'more than the vendor gives at once',
     })
   // The extra second on either side may be too much; if ends are exclusive, nothing is returned without it.
-  const secondMs = wallOf(secondsOf(of.window).firstMs, zoneNamed(of.timezone))
+  const secondMs = wallOf(secondsOf(reading.window).firstMs, zoneNamed(reading.timezone))
   const second = { firstMs: secondMs, lastMs: secondMs }
-  const alone = await ask(spec, second, of)
-  if (alone !== null && alone.length > 0 && alone.length < of.mostRows) return kept(spec, alone, of)
+  const alone = await ask(spec, second, reading)
+  if (alone !== null && alone.length > 0 && alone.length < reading.mostRows) return kept(spec, alone, reading)
   const shown = alone !== null && alone.length > 0 ? alone : (raws ?? [])
   return [
-    ...kept(spec, shown, of),
+    ...kept(spec, shown, reading),
     { api: spec.api, date_ini: digits(second.firstMs), date_end: digits(second.lastMs), [CUT_OFF]: shown.length },
   ]
 }
@@ -149,7 +149,11 @@ function isTooMuch({ code, details }: FlowError, window: Window): boolean {
  * Rows of the window, including unreadable ones, equal ones numbered. A second that is kept is complete in the answer: so its rows have the same numbers in
  * every window that contains it. Rows that have the same id and differ are numbered in the order of their content.
  */
-function kept<R>({ row, toldOf, idOf }: ReportSpec<R>, raws: readonly unknown[], { window, timezone }: ReadSpec): unknown[] {
+function kept<R>(
+  { row, timeOf: toldOf, idOf }: ReportSpec<R>,
+  raws: readonly unknown[],
+  { window, timezone }: ReadSpec,
+): unknown[] {
   const zone = zoneNamed(timezone)
   const { firstMs, lastMs } = secondsOf(window)
   const out: unknown[] = []

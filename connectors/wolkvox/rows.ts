@@ -18,14 +18,14 @@ import {
   timeFault,
 } from '../../src/source/index.ts'
 import { filesOrWords, type Said } from './files.ts'
-import { type Told, toldOf } from './wall.ts'
+import { type ReportedTime, reportedTimeOf } from './wall.ts'
 
 type Attributes = Loose
 
 /** `diagram_9`: one exchange with the bot. */
 export interface Turn {
   readonly id: string
-  readonly told: Told
+  readonly told: ReportedTime
   /** The chat's id; null if unknown (`0`). */
   readonly connId: string | null
   /** When another chat of the same customer ended before it, epoch milliseconds, as far as that was looked up. */
@@ -50,9 +50,9 @@ export interface Chat {
   readonly sessionId: string | null
   readonly rpId: string | null
   readonly channel: string | null
-  readonly start: Told
+  readonly start: ReportedTime
   /** Null: not closed. */
-  readonly end: Told | null
+  readonly end: ReportedTime | null
   /** Seconds, as the next. */
   readonly timeOnChatbot: number | null
   readonly timeWithAgent: number | null
@@ -77,7 +77,7 @@ export interface Asked {
   readonly id: string
   readonly turn: Turn
   /** Time of the first turn of its session. */
-  readonly first: Told
+  readonly first: ReportedTime
 }
 
 /** What the turns of a chat add to it. */
@@ -103,7 +103,7 @@ export interface Conversation {
 
 export interface Line {
   readonly id: string
-  readonly told: Told
+  readonly told: ReportedTime
   readonly channel: string | null
   /** USER, BOT, AGENT, or the vendor's word if it is another one. */
   readonly sender: string
@@ -117,7 +117,7 @@ export interface Line {
 /** `diagram_13`: one menu option that was reached, in a call or a chat. */
 export interface MenuOption {
   readonly id: string
-  readonly told: Told
+  readonly told: ReportedTime
   readonly connId: string | null
   readonly rpId: string | null
   readonly channel: string | null
@@ -134,7 +134,7 @@ export interface Transfer {
   readonly receiver: 'routing point' | null
   /** False if a bot or nobody passed it on, which the docs do not have: then an agent has it for the first time. */
   readonly isByAgent: boolean
-  readonly told: Told
+  readonly told: ReportedTime
   readonly connId: string | null
   readonly channel: string | null
   readonly attributes: Attributes
@@ -204,7 +204,7 @@ function chatOf(cells: Cells): Chat {
     rpId,
     channel: cells.text('channel'),
     start,
-    end: cells.toldIfAny('end_date'),
+    end: cells.timeIfAny('end_date'),
     timeOnChatbot: cells.seconds('time_on_chatbot'),
     timeWithAgent,
     goToAgent,
@@ -224,7 +224,7 @@ function chatOf(cells: Cells): Chat {
 const YES: ReadonlySet<string> = new Set(['yes', 'si', 'sí', 'true', '1'])
 
 /** For a chat without an id of its own. A turn that asks for a person has the same one, if the chat begins with the first turn. */
-function idOfChat(rpId: string | null, sessionId: string | null, start: Told): string {
+function idOfChat(rpId: string | null, sessionId: string | null, start: ReportedTime): string {
   return contentId('chat_8', rpId, sessionId, stampOf(start))
 }
 
@@ -235,18 +235,18 @@ function askedOf(cells: Cells): Asked {
 }
 
 /** Rejected rows go through JSON before they are redriven. */
-function toldFrom(raw: unknown): Told {
+function toldFrom(raw: unknown): ReportedTime {
   const [, kind, ms] = /^([wa])(-?\d+)$/.exec(typeof raw === 'string' ? raw : '') ?? []
   return kind === 'w' ? { wallMs: Number(ms) } : { atMs: Number(ms ?? 0) }
 }
 
 /** The id of a turn as a row of `chat_8`. */
-export function idOfAsked(turn: Turn, first: Told): string {
+export function idOfAsked(turn: Turn, first: ReportedTime): string {
   return turn.connId ?? idOfChat(turn.rpId, turn.sessionId, first)
 }
 
 /** A turn as a row of `chat_8`. */
-export function asAsked(raw: unknown, first: Told): unknown {
+export function asAsked(raw: unknown, first: ReportedTime): unknown {
   return { ...(raw as Loose), [FIRST]: stampOf(first) }
 }
 
@@ -531,19 +531,19 @@ export class Cells {
     return clock === null ? number(raw) : Number(clock[1]) * 3600 + Number(clock[2]) * 60 + Number(clock[3])
   }
 
-  told(name: string): Told {
+  told(name: string): ReportedTime {
     const raw = this.#cells.get(name)
-    const told = this.toldIfAny(name)
-    if (told === null) this.fault(name, timeFault(raw))
-    return told ?? NEVER
+    const reported = this.timeIfAny(name)
+    if (reported === null) this.fault(name, timeFault(raw))
+    return reported ?? NEVER
   }
 
-  toldIfAny(name: string): Told | null {
+  timeIfAny(name: string): ReportedTime | null {
     const raw = this.take(name)
-    const told = toldOf(raw)
-    if (told === null && isPlaceholder(raw)) return null
-    if (told === null) this.fault(name, 'is not a time')
-    return told ?? NEVER
+    const reported = reportedTimeOf(raw)
+    if (reported === null && isPlaceholder(raw)) return null
+    if (reported === null) this.fault(name, 'is not a time')
+    return reported ?? NEVER
   }
 
   ordinal(): number {
@@ -569,15 +569,15 @@ export class Cells {
 const LIKE_AN_ID = /^(?!\d{4}-\d\d-\d\d|(?:nan|null|none|nil|undefined|true|false|infinity)$)[a-z0-9][\w.:@-]{0,127}$/i
 
 /** Replaces an unreadable time; the row is rejected. */
-const NEVER: Told = { atMs: 0 }
+const NEVER: ReportedTime = { atMs: 0 }
 
 function nameOf(key: string): string {
   const name = key.trim().toLowerCase().replaceAll(/\s+/g, '_')
   return MISSPELT.get(name) ?? name
 }
 
-export function stampOf(told: Told): string {
-  return 'wallMs' in told ? `w${told.wallMs}` : `a${told.atMs}`
+export function stampOf(reported: ReportedTime): string {
+  return 'wallMs' in reported ? `w${reported.wallMs}` : `a${reported.atMs}`
 }
 
 function numbered(id: string, ordinal: number): string {
@@ -652,8 +652,8 @@ function isBot(name: string | null): boolean {
   return name !== null && lettersOf(name) === 'chatbot'
 }
 
-function orderOf(told: Told): number {
-  return 'wallMs' in told ? told.wallMs : told.atMs
+function orderOf(reported: ReportedTime): number {
+  return 'wallMs' in reported ? reported.wallMs : reported.atMs
 }
 
 /** A list; PHP's form of one with a missing index (`{"0":…,"2":…}`); or a single item. An empty object is empty. */

@@ -192,9 +192,9 @@ function refused(code: number, error: string, msg: string): Envelope {
   return { code, error, msg }
 }
 
-function asReply(of: Reply | Envelope, quirks: Quirks): Reply {
-  if ('status' in of) return of
-  const { code, error, msg, data, asText = false } = of
+function asReply(answer: Reply | Envelope, quirks: Quirks): Reply {
+  if ('status' in answer) return answer
+  const { code, error, msg, data, asText = false } = answer
   const good = code === 200
   const body = {
     code: good && quirks.code === 'zero' ? '0' : asText ? String(code) : code,

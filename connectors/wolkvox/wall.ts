@@ -5,7 +5,7 @@
 import { EARLIEST_MS, instantsOf, LATEST_MS, text, time, wallOf, type Window, type Zone, zoneOf } from '../../src/source/index.ts'
 
 /** A time in a row: of the wall clock (as epoch milliseconds that it would be in UTC), or, if it has a zone, absolute. */
-export type Told = { readonly wallMs: number } | { readonly atMs: number }
+export type ReportedTime = { readonly wallMs: number } | { readonly atMs: number }
 
 export interface Moment {
   readonly atMs: number
@@ -39,7 +39,7 @@ const UTC: Zone = { name: 'UTC', offsetMs: () => 0 }
  * Also with `T` or a dash before the hour ("year-month-day-time" in the docs), with slashes, without seconds, as fourteen digits, or with a zone; null for
  * anything else, such as a day before its month, or a placeholder before 2000.
  */
-export function toldOf(raw: unknown): Told | null {
+export function reportedTimeOf(raw: unknown): ReportedTime | null {
   const words = text(raw)?.trim() ?? ''
   const local = /^(\d{4})[-/](\d\d?)[-/](\d\d?)[T -](\d\d?):(\d\d)(?::(\d\d)(?:[.,]\d+)?)?$/.exec(words)
   const parts = local ?? /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)$/.exec(words)
@@ -53,11 +53,11 @@ export function toldOf(raw: unknown): Told | null {
   return wallMs === null || wallMs < EARLIEST_MS || wallMs > LATEST_MS ? null : { wallMs }
 }
 
-export function momentOf(told: Told, zone: Zone): Moment {
-  if ('atMs' in told) return { atMs: told.atMs, estimated: false }
-  const [first, second] = instantsOf(told.wallMs, zone)
+export function momentOf(reported: ReportedTime, zone: Zone): Moment {
+  if ('atMs' in reported) return { atMs: reported.atMs, estimated: false }
+  const [first, second] = instantsOf(reported.wallMs, zone)
   // A skipped hour is read by the offset before the change.
-  if (first === undefined) return { atMs: told.wallMs - zone.offsetMs(told.wallMs - DAY), estimated: true }
+  if (first === undefined) return { atMs: reported.wallMs - zone.offsetMs(reported.wallMs - DAY), estimated: true }
   return { atMs: first, estimated: second !== undefined }
 }
 

@@ -896,7 +896,7 @@ function seen<R extends object>(records: readonly R[], truth: readonly Partial<R
   return records.map(record => JSON.stringify(names.map(name => record[name]))).toSorted()
 }
 
-describe("the world's events, sessions, flows and series are read whole, none twice, whatever the vendor's habits", () => {
+describe("the world's events, sessions, flows and series are read whole, none twice, whatever the vendor's quirks", () => {
   const window = { fromMs: NOW - 2 * DAY, untilMs: NOW }
   const world = createWorld({ seed: 23, sessions: 120, fromMs: window.fromMs, untilMs: NOW - 8 * HOUR })
 

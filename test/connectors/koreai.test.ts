@@ -1282,7 +1282,7 @@ function compared({ found }: Awaited<ReturnType<typeof everything>>, truth: Trut
   })
 }
 
-describe("the world's sessions, messages and events are read whole, whatever the vendor's habits", () => {
+describe("the world's sessions, messages and events are read whole, whatever the vendor's quirks", () => {
   test.each<[string, Partial<KoreaiOptions>, Readonly<Record<string, unknown>>]>([
     ['as documented', {}, {}],
     ['with analytics', {}, { streams: 'sessions,analytics' }],

@@ -59,7 +59,7 @@ describe('conformance', () => {
   conforms(subject)
 })
 
-describe("the world's conversations are read whole, whatever the vendor's habits", () => {
+describe("the world's conversations are read whole, whatever the vendor's quirks", () => {
   const window = { fromMs: NOW - 60 * HOUR, untilMs: NOW - 2 * HOUR }
   const world = createWorld({ seed: 31, sessions: 60, ...window })
 

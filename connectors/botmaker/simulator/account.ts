@@ -90,7 +90,7 @@ export const CONTENT_TYPES: Readonly<Record<MessageKind, string>> = {
 }
 
 /** The vendor's form of an event; null: it does not have this kind (tags are on the chat, tasks and ratings nowhere). */
-export function toldAs(event: WorldEvent): { name: string; info: Record<string, unknown> | null } | null {
+export function shownAs(event: WorldEvent): { name: string; info: Record<string, unknown> | null } | null {
   switch (event.kind) {
     case 'intent':
       return {

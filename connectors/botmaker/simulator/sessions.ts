@@ -1,5 +1,5 @@
 import { Random, type Conversation, type WorldMessage, type WorldView } from '../../../src/sim/index.ts'
-import { type Account, CONTENT_TYPES, contactIdOf, isShown, sessionIdOf, startOf, toldAs } from './account.ts'
+import { type Account, CONTENT_TYPES, contactIdOf, isShown, sessionIdOf, startOf, shownAs } from './account.ts'
 import type { Quirks } from './quirks.ts'
 
 /** The parts of each session that a request wants. */
@@ -10,7 +10,7 @@ export interface Wanted {
   readonly aiAnalysis: boolean
 }
 
-interface Told {
+interface SessionJson {
   /** Null: not of this account. */
   readonly personKey: number | null
   readonly isClosed: boolean
@@ -46,7 +46,7 @@ export class Sessions {
   readonly #account: Account
   readonly #quirks: Quirks
   readonly #time: (ms: number) => string
-  readonly #told = new Map<number, Told>()
+  readonly #told = new Map<number, SessionJson>()
   #toldBytes = 0
   readonly #chats = new Map<number, Chat>()
 
@@ -58,14 +58,14 @@ export class Sessions {
 
   /** Whether the conversation is in a listing. */
   shows(index: number, view: WorldView, includeOpen: boolean): boolean {
-    const told = this.#tell(index, view)
+    const session = this.#session(index, view)
     if (this.#quirks.lateMs > 0 && !isShown(view.conversation(index), view.nowMs, this.#quirks)) return false
-    return told.personKey !== null && (told.isClosed || includeOpen)
+    return session.personKey !== null && (session.isClosed || includeOpen)
   }
 
   /** Appends the session's JSON. Only for a visible one. */
   write(index: number, view: WorldView, wanted: Wanted, to: Buffer[]) {
-    const { personKey, bytes, messagesAt, eventsAt } = this.#tell(index, view)
+    const { personKey, bytes, messagesAt, eventsAt } = this.#session(index, view)
     const chat = this.#chat(personKey as number, view)
     to.push(bytes.subarray(0, messagesAt), wanted.variables ? chat.bytesWithVariables : chat.bytes)
     if (wanted.messages && wanted.events) to.push(bytes.subarray(messagesAt))
@@ -101,17 +101,17 @@ export class Sessions {
     }
   }
 
-  #tell(index: number, view: WorldView): Told {
+  #session(index: number, view: WorldView): SessionJson {
     const kept = this.#told.get(index)
     if (kept !== undefined && kept.wholeAtMs <= view.nowMs) return kept
     const conversation = view.conversation(index)
     if (kept?.lastAtMs === conversation.lastAtMs && !view.isOver(index)) return kept
-    const told = this.#account.has(conversation) ? this.#tellWhole(conversation, view) : notOurs(conversation)
-    this.#keep(index, told)
-    return told
+    const session = this.#account.has(conversation) ? this.#wholeSession(conversation, view) : notOurs(conversation)
+    this.#keep(index, session)
+    return session
   }
 
-  #tellWhole(conversation: Conversation, view: WorldView): Told {
+  #wholeSession(conversation: Conversation, view: WorldView): SessionJson {
     const cause = conversation.cause === 'campaign' ? 'WhatsAppTemplate' : 'Organic'
     const head = Buffer.from(
       `{"id":"${sessionIdOf(conversation)}","creationTime":"${this.#time(startOf(conversation, this.#quirks))}","startingCause":"${cause}","chat":`,
@@ -131,26 +131,26 @@ export class Sessions {
     }
   }
 
-  #keep(index: number, told: Told) {
+  #keep(index: number, session: SessionJson) {
     const before = this.#told.get(index)
     if (before !== undefined) this.#drop(index, before)
-    this.#told.set(index, told)
-    this.#toldBytes += bytesOf(told)
+    this.#told.set(index, session)
+    this.#toldBytes += bytesOf(session)
     for (const [oldest, entry] of this.#told) {
       if (this.#toldBytes <= KEPT_BYTES) break
       this.#drop(oldest, entry)
     }
   }
 
-  #drop(index: number, told: Told) {
+  #drop(index: number, session: SessionJson) {
     this.#told.delete(index)
-    this.#toldBytes -= bytesOf(told)
+    this.#toldBytes -= bytesOf(session)
   }
 
   #events(conversation: Conversation): unknown[] {
     const events = conversation.events.flatMap(event => {
-      const told = toldAs(event)
-      return told === null ? [] : [{ name: told.name, creationTime: this.#time(event.atMs), info: told.info }]
+      const shown = shownAs(event)
+      return shown === null ? [] : [{ name: shown.name, creationTime: this.#time(event.atMs), info: shown.info }]
     })
     if (this.#quirks.eventOrder === 'time') return events
     const random = new Random(conversation.index, events.length, 5)
@@ -228,7 +228,7 @@ export class Sessions {
   }
 }
 
-function notOurs({ lastAtMs, startedAtMs }: Conversation): Told {
+function notOurs({ lastAtMs, startedAtMs }: Conversation): SessionJson {
   return { personKey: null, isClosed: false, lastAtMs, wholeAtMs: startedAtMs, bytes: NOTHING, messagesAt: 0, eventsAt: 0 }
 }
 
@@ -238,7 +238,7 @@ function wholeAtMs(conversation: Conversation, view: WorldView): number {
 }
 
 /** Including overhead of the container. */
-function bytesOf({ bytes }: Told): number {
+function bytesOf({ bytes }: SessionJson): number {
   return bytes.length + 300
 }
 

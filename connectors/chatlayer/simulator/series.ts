@@ -115,19 +115,19 @@ export function seriesData(all: readonly Counted[], xs: readonly string[], quirk
 }
 
 function withoutEmpty(all: readonly Counted[], xs: readonly string[]): [series: Counted[], xs: string[]] {
-  const isTold = (place: number) => all.some(({ values }) => values[place] !== 0)
-  const told = xs.filter((_, place) => isTold(place))
+  const hasData = (place: number) => all.some(({ values }) => values[place] !== 0)
+  const shown = xs.filter((_, place) => hasData(place))
   return [
-    told.length === 0 ? [] : all.map(({ labels, values }) => ({ labels, values: values.filter((_, place) => isTold(place)) })),
-    told,
+    shown.length === 0 ? [] : all.map(({ labels, values }) => ({ labels, values: values.filter((_, place) => hasData(place)) })),
+    shown,
   ]
 }
 
 /** Empty lists in the form set by the quirks. */
-export function lists(of: Readonly<Record<string, readonly unknown[]>>, { emptyLists }: Quirks): Record<string, unknown> {
-  if (emptyLists === 'empty') return { ...of }
+export function lists(named: Readonly<Record<string, readonly unknown[]>>, { emptyLists }: Quirks): Record<string, unknown> {
+  if (emptyLists === 'empty') return { ...named }
   return Object.fromEntries(
-    Object.entries(of)
+    Object.entries(named)
       .filter(([, list]) => list.length > 0 || emptyLists === 'null')
       .map(([name, list]) => [name, list.length > 0 ? list : null]),
   )

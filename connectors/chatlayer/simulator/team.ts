@@ -41,13 +41,13 @@ export interface Transition {
   readonly id: string
   readonly messageId: string
   /** Null: the conversation begins. */
-  readonly from: Step | null
-  readonly to: Step
+  readonly from: FlowStep | null
+  readonly to: FlowStep
   readonly depth: number
   readonly atMs: number
 }
 
-export interface Step {
+export interface FlowStep {
   readonly id: string
   readonly type: string
 }
@@ -71,17 +71,18 @@ export const GAP_MS = 15 * 60_000
 
 export function teamOf(
   world: World,
-  of: { readonly team: string; readonly bots: readonly string[] | undefined; readonly draftEvery: number },
+  options: { readonly team: string; readonly bots: readonly string[] | undefined; readonly draftEvery: number },
 ): Team {
-  const bots = world.bots.filter(({ id }) => of.bots?.includes(id) ?? true)
+  const bots = world.bots.filter(({ id }) => options.bots?.includes(id) ?? true)
   const channelIds = new Map(
     bots.flatMap(bot => bot.channels.map(({ name }) => `${bot.id}/${name}`)).map((key, index) => [key, hex(world, index)]),
   )
   return {
-    id: of.team,
+    id: options.team,
     bots,
     has: conversation => bots.includes(conversation.bot),
-    versionOf: ({ index, person }) => (person.isTest || (of.draftEvery > 0 && index % of.draftEvery === 0) ? 'DRAFT' : 'LIVE'),
+    versionOf: ({ index, person }) =>
+      person.isTest || (options.draftEvery > 0 && index % options.draftEvery === 0) ? 'DRAFT' : 'LIVE',
     channelIdOf: (bot, channel) => channelIds.get(`${bot.id}/${channel}`) ?? '',
   }
 }
@@ -106,17 +107,17 @@ export function conversationIdOf(conversation: Conversation, team: Team, quirks:
 /** All tracking events of a conversation from the bot's steps and `track`, in order of time; never what anybody wrote. */
 export function trackingEventsOf(conversation: Conversation, team: Team, quirks: Quirks): TrackingEvent[] {
   const { bot, channel, person, messages, events } = conversation
-  const told = [
+  const tracked = [
     ...messages.flatMap((message, number) => {
       const step = stepOf(message, number)
       return step === null ? [] : [{ id: message.id, atMs: message.atMs, event: 'step_reached', attributes: step }]
     }),
     ...events.flatMap(event => {
-      const words = toldAs(event)
+      const words = trackedAs(event)
       return words === null ? [] : [{ id: event.id, atMs: event.atMs, ...words }]
     }),
   ].sort((a, b) => a.atMs - b.atMs)
-  return told.map(({ id, event, attributes, ...at }) => {
+  return tracked.map(({ id, event, attributes, ...at }) => {
     const atMs = Math.floor(at.atMs / quirks.timestampStepMs) * quirks.timestampStepMs
     return {
       id,
@@ -152,7 +153,7 @@ function stepName(message: WorldMessage): string {
 }
 
 /** Each bot's builder defines names and attributes; these are ours. Null: nothing is tracked. */
-function toldAs(event: WorldEvent): { event: string; attributes: Readonly<Record<string, string>> } | null {
+function trackedAs(event: WorldEvent): { event: string; attributes: Readonly<Record<string, string>> } | null {
   switch (event.kind) {
     case 'intent':
       return {
@@ -180,10 +181,10 @@ function toldAs(event: WorldEvent): { event: string; attributes: Readonly<Record
 }
 
 /** "When that plugin is reached, the user status will change to 'Offloaded'." */
-export const OFFLOAD: Step = { id: 'Send to offload provider', type: 'action' }
+export const OFFLOAD: FlowStep = { id: 'Send to offload provider', type: 'action' }
 /** The dialog that the bot continues with: while agents are there, and when nobody takes over. */
-export const OFFLOADING_OPENED: Step = { id: 'Offloading opened', type: 'bot_dialog' }
-export const OFFLOADING_CLOSED: Step = { id: 'Offloading closed', type: 'bot_dialog' }
+export const OFFLOADING_OPENED: FlowStep = { id: 'Offloading opened', type: 'bot_dialog' }
+export const OFFLOADING_CLOSED: FlowStep = { id: 'Offloading closed', type: 'bot_dialog' }
 
 /**
  * From step to step of the bot, each at its message; the action that hands over asks for a person, followed by one of its dialogs. Users who left midway drop
@@ -208,7 +209,7 @@ export function transitionsOf(conversation: Conversation): Transition[] {
       }),
   ].sort((a, b) => a.atMs - b.atMs)
   const transitions: Transition[] = []
-  let from: Step | null = null
+  let from: FlowStep | null = null
   for (const step of reached) {
     transitions.push({ ...step, from, depth: transitions.length + 1 })
     from = step.to

@@ -8,11 +8,11 @@ export interface Filters {
   readonly toMs: number
   /** Whether a conversation or message of this moment matches. */
   takes(atMs: number): boolean
-  takesConversation(conversation: Conversation, told: Told): boolean
+  takesConversation(conversation: Conversation, searchable: Searchable): boolean
 }
 
 /** Fields that filters look at. */
-export interface Told {
+export interface Searchable {
   readonly sessionCode: string
   readonly businessKey: string
   readonly channelUuid: string
@@ -59,21 +59,21 @@ export function filtersOf(parameter: Parameters, quirks: Quirks): Filters {
     fromMs,
     toMs,
     takes,
-    takesConversation: (_, told) =>
-      (channels.length === 0 || channels.includes(told.channelUuid)) &&
-      tags.every(tag => told.tags.includes(tag)) &&
-      !(untagged && told.tags.length > 0) &&
-      found(told),
+    takesConversation: (_, searchable) =>
+      (channels.length === 0 || channels.includes(searchable.channelUuid)) &&
+      tags.every(tag => searchable.tags.includes(tag)) &&
+      !(untagged && searchable.tags.length > 0) &&
+      found(searchable),
   }
 }
 
-function searchOf(parameter: Parameters, quirks: Quirks): (told: Told) => boolean {
+function searchOf(parameter: Parameters, quirks: Quirks): (searchable: Searchable) => boolean {
   const by = parameter('searchBy')
   const term = parameter('searchTerm')
   if (by !== null && !['SESSION_CODE', 'BUSINESS_KEY', 'FLOW'].includes(by)) throw new Refused(400, 'searchBy is not known')
   if (by === null || term === null || quirks.search === 'ignored') return () => true
-  if (by === 'FLOW') return told => told.flows.includes(term)
-  return told => (by === 'SESSION_CODE' ? told.sessionCode : told.businessKey) === term
+  if (by === 'FLOW') return searchable => searchable.flows.includes(term)
+  return searchable => (by === 'SESSION_CODE' ? searchable.sessionCode : searchable.businessKey) === term
 }
 
 export interface Paging {

@@ -100,14 +100,14 @@ export class Rows {
     const understood = understoodIn(conversation, message)
     const type = message.sender === 'user' ? 'USER_INPUT' : TYPES[message.kind]
     const odd = message.sender === 'user' ? 'User_Input' : message.kind === 'text' ? 'text' : 'carousel-v2'
-    const isTold = understood !== null && !(understood.missed && missed === 'empty')
+    const isShown = understood !== null && !(understood.missed && missed === 'empty')
     return this.#named({
       messageId: message.id,
       type: messageTypes === 'odd' ? odd : type,
       content: wordsOf(message),
       intent: understood === null || understood.missed ? null : understood.name,
       isNe: understood?.missed ?? false,
-      ...this.#list('nlpResponses', isTold ? [{ responseType: 'INTENT', responseName: understood.name }] : []),
+      ...this.#list('nlpResponses', isShown ? [{ responseType: 'INTENT', responseName: understood.name }] : []),
       ...this.#technicalText(conversation, message),
       ...(messageTime === null ? {} : { [messageTime]: this.#time(message.atMs) }),
     })

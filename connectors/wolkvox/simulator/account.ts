@@ -123,7 +123,7 @@ function chatOf(conversation: Conversation, rpId: string, operation: string, qui
   const closedAtMs = conversation.closedAtMs ?? Math.max(conversation.lastAtMs, startedAtMs + TIMEOUT_MS)
   const messages = conversation.messages.filter(({ atMs }) => atMs <= closedAtMs)
   const handedAtMs = events.find(({ kind }) => kind === 'transfer_requested')?.atMs ?? null
-  const told = (trueMs: number, place: number): Shown => {
+  const shown = (trueMs: number, place: number): Shown => {
     const atMs = quirks.tied ? Math.floor(trueMs / TEN_MINUTES_MS) * TEN_MINUTES_MS : trueMs
     return { atMs, shownAtMs: atMs + ((conversation.index + place) % 5 === 0 ? quirks.lateMs : 0) }
   }
@@ -131,7 +131,7 @@ function chatOf(conversation: Conversation, rpId: string, operation: string, qui
   const isNamedAtAll = quirks.chatIds === 'all' || (quirks.chatIds === 'agent' && handedAtMs !== null)
   const turns = turnsOf(byBot, handedAtMs, quirks).map((turn, place) => ({
     ...turn,
-    ...told(turn.atMs, place),
+    ...shown(turn.atMs, place),
     connId:
       isNamedAtAll && (quirks.connIds === 'all' || (quirks.connIds === 'handover' && turn.answer.startsWith(HAND_OVER)))
         ? connId
@@ -140,7 +140,7 @@ function chatOf(conversation: Conversation, rpId: string, operation: string, qui
   const takers: Taker[] = events.flatMap(event => (event.kind === 'transferred' ? [{ atMs: event.atMs, to: event.agent }] : []))
   const transfers = transfersOf(conversation, takers, closedAtMs).map((transfer, place) => ({
     ...transfer,
-    ...told(transfer.atMs, place),
+    ...shown(transfer.atMs, place),
   }))
   return {
     connId,
@@ -167,7 +167,7 @@ function chatOf(conversation: Conversation, rpId: string, operation: string, qui
     options: byBot
       .filter(({ kind }) => kind === 'button_click')
       .map(({ atMs, topic }, place) => ({
-        ...told(atMs, place),
+        ...shown(atMs, place),
         code: String(conversation.bot.topics.findIndex(({ id }) => id === topic?.id) + 1),
         second: Math.floor((atMs - startedAtMs) / 1000),
       })),

@@ -185,7 +185,7 @@ export default defineConnector({
     classify: ({ status, headers, nowMs }) => (status === 429 ? rateLimited(headers, nowMs) : undefined),
   }),
 
-  detectsTransfers: detectsTransfers,
+  detectsTransfers,
 
   facts: ({ config, http, transfers }) => eventNames(config, http, transfers),
 

@@ -171,7 +171,7 @@ export default defineConnector({
   },
   config: Config,
 
-  detectsTransfers: detectsTransfers,
+  detectsTransfers,
 
   http: config => ({
     baseUrl: config.baseUrl.replace(/\/+$/, '').replace(/\/eva-dashboard$/, ''),

@@ -149,22 +149,18 @@ function isTooMuch({ code, details }: FlowError, window: Window): boolean {
  * Rows of the window, including unreadable ones, equal ones numbered. A second that is kept is complete in the answer: so its rows have the same numbers in
  * every window that contains it. Rows that have the same id and differ are numbered in the order of their content.
  */
-function kept<R>(
-  { row, timeOf: toldOf, idOf }: ReportSpec<R>,
-  raws: readonly unknown[],
-  { window, timezone }: ReadSpec,
-): unknown[] {
+function kept<R>({ row, timeOf, idOf }: ReportSpec<R>, raws: readonly unknown[], { window, timezone }: ReadSpec): unknown[] {
   const zone = zoneNamed(timezone)
   const { firstMs, lastMs } = secondsOf(window)
   const out: unknown[] = []
   const equals = new Map<string, unknown[]>()
   for (const raw of raws) {
-    const parsed = toldOf === undefined ? null : row.safeParse(raw)
-    if (parsed?.success !== true || toldOf === undefined) {
+    const parsed = timeOf === undefined ? null : row.safeParse(raw)
+    if (parsed?.success !== true || timeOf === undefined) {
       out.push(raw)
       continue
     }
-    const { atMs } = momentOf(toldOf(parsed.data), zone)
+    const { atMs } = momentOf(timeOf(parsed.data), zone)
     if (atMs < firstMs || atMs >= lastMs + SECOND) continue
     const id = idOf?.(parsed.data) ?? ''
     const others = equals.get(id)

@@ -84,7 +84,7 @@ export async function readAll(bench: Bench, name: string): Promise<ReadRow[]> {
 
 /** Rows that fit the stream's schema; the others become dead letters. */
 export function rowsOf(bench: Bench, name: string, scope: Scope, pages: readonly Page[]): ReadRow[] {
-  const of = stream(bench, name)
+  const definition = stream(bench, name)
   const ctx = rowContext({
     vendor: bench.connector.manifest.id,
     account: bench.base.account,
@@ -93,10 +93,10 @@ export function rowsOf(bench: Bench, name: string, scope: Scope, pages: readonly
     scope,
     observedAtMs: bench.nowMs,
     transfers: bench.base.transfers,
-    lookbackMs: bench.base.lookbackMs ?? windowOf(of, bench.config).lookbackMs,
+    lookbackMs: bench.base.lookbackMs ?? windowOf(definition, bench.config).lookbackMs,
   })
   const { rows, rejects } = decode(
-    of,
+    definition,
     pages.flatMap(page => page.rows),
     ctx,
   )
@@ -158,17 +158,17 @@ function skippingClock(startMs: number): Clock {
 }
 
 export function stream({ connector }: Bench, name: string): Stream {
-  const of = connector.streams[name]
-  assert(of !== undefined, `there is no stream ${name}`)
-  return of
+  const definition = connector.streams[name]
+  assert(definition !== undefined, `there is no stream ${name}`)
+  return definition
 }
 
-export function scopesOf({ config, base }: Bench, of: Stream): readonly Scope[] {
-  return of.scopes?.(config, base.account) ?? [{ name: base.account, botId: null }]
+export function scopesOf({ config, base }: Bench, definition: Stream): readonly Scope[] {
+  return definition.scopes?.(config, base.account) ?? [{ name: base.account, botId: null }]
 }
 
-export function windowOf(of: Stream, config: never): WindowSpec {
-  return typeof of.window === 'function' ? of.window(config) : of.window
+export function windowOf(definition: Stream, config: never): WindowSpec {
+  return typeof definition.window === 'function' ? definition.window(config) : definition.window
 }
 
 export function piecesOf(bench: Bench, name: string): Window[] {

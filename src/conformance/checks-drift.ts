@@ -32,19 +32,19 @@ export const DRIFTS: readonly Drift[] = [
   { name: 'a field added', kept: WORD, edits: () => [{ path: FIELD, apply: row => void (row[FIELD] = WORD) }] },
   {
     name: 'a field missing',
-    edits: row => Object.keys(row).map(name => ({ path: name, apply: of => void Reflect.deleteProperty(of, name) })),
+    edits: row => Object.keys(row).map(name => ({ path: name, apply: target => void Reflect.deleteProperty(target, name) })),
   },
   {
     name: 'a field of another type',
     edits: row =>
       Object.keys(row).flatMap(name => [
-        { path: `${name} (an object)`, apply: of => void (of[name] = { [WORD]: 1 }) },
-        { path: `${name} (${otherType(row[name])})`, apply: of => void (of[name] = otherType(of[name])) },
+        { path: `${name} (an object)`, apply: target => void (target[name] = { [WORD]: 1 }) },
+        { path: `${name} (${otherType(row[name])})`, apply: target => void (target[name] = otherType(target[name])) },
       ]),
   },
   {
     name: 'a word that is not known',
-    edits: row => stringPaths(row).map(path => ({ path: path.join('.'), apply: of => putAt(of, path, WORD) })),
+    edits: row => stringPaths(row).map(path => ({ path: path.join('.'), apply: target => putAt(target, path, WORD) })),
   },
 ]
 
@@ -193,7 +193,7 @@ function compare(
   before: Reading,
   after: Reading,
   edited: { readonly count: number; readonly areRows: boolean },
-  of: Stream,
+  definition: Stream,
   { config }: Bench,
 ): void {
   assertSound(after.topics)
@@ -203,14 +203,14 @@ function compare(
   const { rejects } = after.topics
   // A derived session consists of many rows, and content of its first turn is in the keys of all of them.
   const most = edited.areRows ? edited.count : Infinity
-  const ripples = (of.derive?.(config) ?? null) === null ? 0 : Infinity
+  const ripples = (definition.derive?.(config) ?? null) === null ? 0 : Infinity
   assert(
     gone.length + changed.length <= most + ripples,
     `${edited.count} rows are other than they were, and ${gone.length + changed.length} come out otherwise: ${[...gone, ...changed].map(([id]) => id).join(', ')}`,
   )
-  const told = come.length + rejects.length
-  const isTold = edited.areRows || edited.count > 1 ? gone.length <= told : gone.length === 0 || told > 0
-  assert(isTold, `${LOST}: ${gone.map(([id]) => id).join(', ')}`)
+  const accounted = come.length + rejects.length
+  const isAccounted = edited.areRows || edited.count > 1 ? gone.length <= accounted : gone.length === 0 || accounted > 0
+  assert(isAccounted, `${LOST}: ${gone.map(([id]) => id).join(', ')}`)
   for (const { path, message } of rejects) assert(path !== '', `a row is rejected without its place: ${message}`)
 }
 
@@ -253,17 +253,17 @@ async function reading(bench: Bench, name: string, edits: readonly Assigned[]): 
   const topics = await line.topics()
   const byRow = contentsByRow(line, topics, bench, name)
   const keys = [...byRow.keys()]
-  const isTold = (met: Met) => {
+  const isPublished = (met: Met) => {
     const id = idOf(met, stream(bench, name))
     return id !== null && keys.some(key => key.endsWith(` ${id}`))
   }
-  const told = [...rows.values()].map(met => ({ ...met, isTold: isTold(met) }))
+  const told = [...rows.values()].map(met => ({ ...met, isTold: isPublished(met) }))
   return { topics, rows: told, byRow }
 }
 
-function idOf({ json }: Met, of: Stream): string | null {
-  const parsed = of.row.safeParse(JSON.parse(json))
-  return parsed.success ? of.identify(parsed.data as never) : null
+function idOf({ json }: Met, definition: Stream): string | null {
+  const parsed = definition.row.safeParse(JSON.parse(json))
+  return parsed.success ? definition.identify(parsed.data as never) : null
 }
 
 function contentsByRow(line: Line, topics: Topics, bench: Bench, name: string): Map<string, string> {

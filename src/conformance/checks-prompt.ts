@@ -33,10 +33,10 @@ async function watched(bench: Bench, kind: RecordKind): Promise<Watched> {
   // Two polls, because a vendor may show something just after it was read; and a minute for requests that wait for their turn.
   const polls = specsOf(bench, kind).map(({ pollIntervalMs }) => pollIntervalMs)
   const promptMs = 2 * Math.max(...polls) + MINUTE_MS
-  const of = sessionToWatch(vendor.truth?.(vendor.window.untilMs).sessions ?? [])
-  assert(of !== null, 'the vendor has no session with a start: nothing is checked')
-  const startMs = of.startedMs - AROUND_MS
-  const untilMs = (of.transferredMs ?? of.startedMs) + promptMs + AROUND_MS
+  const session = sessionToWatch(vendor.truth?.(vendor.window.untilMs).sessions ?? [])
+  assert(session !== null, 'the vendor has no session with a start: nothing is checked')
+  const startMs = session.startedMs - AROUND_MS
+  const untilMs = (session.transferredMs ?? session.startedMs) + promptMs + AROUND_MS
   const line = promptLine(bench, startMs)
   await line.live({ until: () => line.clock.now() >= untilMs })
   return { topics: await line.topics(), startMs, untilMs, promptMs }
@@ -84,10 +84,10 @@ export async function transfersArePrompt(bench: Bench): Promise<void> {
   })
   assert(due.length > 0, 'there is no transfer in the watched time: nothing is checked')
   for (const atMs of due) {
-    const told = known.find(each => each.atMs === atMs)
-    assert(told !== undefined, `a transfer at ${iso(atMs)} is not on the topics at ${iso(untilMs)}`)
-    const lateMs = told.writtenMs - atMs
-    const late = `the transfer of ${told.key} is on the topics ${Math.round(lateMs / 1000)} s after it happened`
+    const published = known.find(each => each.atMs === atMs)
+    assert(published !== undefined, `a transfer at ${iso(atMs)} is not on the topics at ${iso(untilMs)}`)
+    const lateMs = published.writtenMs - atMs
+    const late = `the transfer of ${published.key} is on the topics ${Math.round(lateMs / 1000)} s after it happened`
     assert(lateMs <= promptMs, `${late}; ${promptMs / 1000} s are allowed`)
   }
 }

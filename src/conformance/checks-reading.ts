@@ -100,7 +100,7 @@ export async function resumes(bench: Bench, name: string): Promise<void> {
         else if (i < MOST_RESUMES) {
           assert.deepEqual(JSON.parse(JSON.stringify(page.resume)), page.resume, 'a resume is not plain JSON')
           const rest = await readPages(bench, name, scope, window, page.resume).catch(expired)
-          const ids = (of: readonly Page[]) => rowsOf(bench, name, scope, of).map(row => row.id)
+          const ids = (read: readonly Page[]) => rowsOf(bench, name, scope, read).map(row => row.id)
           if (rest !== null) assert.deepEqual(ids(rest), ids(pages.slice(i + 1)), `after page ${i + 1} other rows follow`)
         }
       }
@@ -116,15 +116,15 @@ function expired(thrown: unknown): null {
 
 export async function normalisePure(bench: Bench, name: string): Promise<void> {
   if (!isRead(bench, name)) return
-  const of = stream(bench, name)
+  const definition = stream(bench, name)
   const rows = (await readAll(bench, name)).slice(0, MOST_ROWS)
   assert(rows.length > 0, 'no row was read: the window is empty, and nothing is checked')
   const seen = new Set<string>()
   for (const { row, ctx: bare, id } of await enriched(bench, name, rows)) {
     const before = structuredClone(row)
     const ctx = derivedContext(bench, name, row, bare)
-    const drafts = of.normalise(row as never, ctx)
-    const again = of.normalise(row as never, ctx)
+    const drafts = definition.normalise(row as never, ctx)
+    const again = definition.normalise(row as never, ctx)
     assert.deepEqual(again, drafts, `row ${id} gives different records the second time`)
     assert(isDeepStrictEqual(row, before), `row ${id} was changed`)
     for (const draft of drafts) isSound(bench, name, draft, seen)
@@ -162,18 +162,18 @@ function isSound({ connector, base }: Bench, name: string, draft: Draft, seen: S
 
 /** The enriched rows, if the stream enriches them. */
 async function enriched(bench: Bench, name: string, rows: readonly ReadRow[]): Promise<readonly ReadRow[]> {
-  const of = stream(bench, name)
-  if (of.enrich === undefined) return rows
+  const definition = stream(bench, name)
+  if (definition.enrich === undefined) return rows
   const out: ReadRow[] = []
-  for (const scope of scopesOf(bench, of)) {
+  for (const scope of scopesOf(bench, definition)) {
     const mine = rows.filter(row => row.ctx.scope.name === scope.name)
     if (mine.length === 0) continue
     const { http, close } = open(bench)
     try {
       const clock = { now: () => bench.nowMs }
-      const richer = await enrich({ stream: of, config: bench.config, scope, http, clock }, mine)
+      const richer = await enrich({ stream: definition, config: bench.config, scope, http, clock }, mine)
       assert.deepEqual(
-        richer.map(({ row }) => of.identify(row as never)),
+        richer.map(({ row }) => definition.identify(row as never)),
         mine.map(row => row.id),
         'enrich returns other rows, or another order',
       )

@@ -203,9 +203,9 @@ async function neverEndsQuietly(bench: Bench): Promise<void> {
   assert.notEqual(end, 'endless', `reading continues after ${MOST_IGNORED} requests`)
   if (line.isRead(untilMs)) return line.assertTrue()
   assertSound(await line.topics())
-  const told = line.states.filter(({ completeUntilMs, error }) => error === null && (completeUntilMs ?? 0) < untilMs)
+  const reported = line.states.filter(({ completeUntilMs, error }) => error === null && (completeUntilMs ?? 0) < untilMs)
   assert.deepEqual(
-    told.map(({ stream, scope }) => `${stream}/${scope}`),
+    reported.map(({ stream, scope }) => `${stream}/${scope}`),
     [],
     'source partitions that are not completely read report no error',
   )

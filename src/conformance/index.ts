@@ -75,18 +75,24 @@ export function conformanceChecks(subject: Subject): Check[] {
   bench('takes its config as text too, and no secret stands in what it refuses', configIsRead)
   bench('names windows and scopes that can be planned with, the same at every call', plansAreSane)
   for (const stream of subject.streams ?? Object.keys(connector.streams)) {
-    bench(`${stream}: gives rows with ids, the same at a second read`, of => idsAreStable(of, stream))
-    bench(`${stream}: goes on from any page as if it had not stopped`, of => resumes(of, stream))
-    bench(`${stream}: makes the same records of a row each time, and leaves the row alone`, of => normalisePure(of, stream))
-    for (const fault of FAULTS) bench(`${stream}: ${fault.name} ends in ${fault.code}`, of => endsIn(of, stream, fault))
-    for (const drift of DRIFTS) bench(`${stream}: ${drift.name} loses nothing`, of => survivesDrift(of, stream, drift))
+    bench(`${stream}: gives rows with ids, the same at a second read`, opened => idsAreStable(opened, stream))
+    bench(`${stream}: goes on from any page as if it had not stopped`, opened => resumes(opened, stream))
+    bench(`${stream}: makes the same records of a row each time, and leaves the row alone`, opened =>
+      normalisePure(opened, stream),
+    )
+    for (const fault of FAULTS) bench(`${stream}: ${fault.name} ends in ${fault.code}`, opened => endsIn(opened, stream, fault))
+    for (const drift of DRIFTS) bench(`${stream}: ${drift.name} loses nothing`, opened => survivesDrift(opened, stream, drift))
   }
   bench('topics: hold what the vendor showed, each once', holdsTheTruth)
   bench('topics: hold the same after a kill at every page and every commit', survivesKills)
   bench('topics: hold the same after kills as time goes on', survivesKillsAsTimeGoesOn)
-  for (const fault of MID_FAULTS) bench(`fault: ${fault.name}`, of => survivesFault(of, fault))
+  for (const fault of MID_FAULTS) bench(`fault: ${fault.name}`, opened => survivesFault(opened, fault))
   for (const quirk of QUIRKS)
-    bench(`${quirk}: ${QUIRK_NAMES[quirk] ?? 'topics hold the truth all the same'}`, of => survivesQuirk(of, quirk), quirk)
+    bench(
+      `${quirk}: ${QUIRK_NAMES[quirk] ?? 'topics hold the truth all the same'}`,
+      opened => survivesQuirk(opened, quirk),
+      quirk,
+    )
   bench('prompt: a transfer is on the topics within two polls', transfersArePrompt)
   bench('prompt: the time of a transfer does not move', transfersDoNotMove)
   bench('prompt: what is said in a young session is on the topics within two polls', hotRowsArePrompt)

@@ -68,9 +68,9 @@ export function memoryKafka(now: () => number = () => 0): MemoryKafka {
     let epoch = -1
     let spent = false
     const owner = () => {
-      const of = owners.get(transactionalId)
-      if (!of || of.epoch !== epoch) throw new FlowError('KAFKA_FENCED', { transactionalId })
-      return of
+      const owner = owners.get(transactionalId)
+      if (!owner || owner.epoch !== epoch) throw new FlowError('KAFKA_FENCED', { transactionalId })
+      return owner
     }
     return {
       transactionalId,

@@ -159,8 +159,8 @@ export class Line {
       return clock.busy()
     }
     const theirs: Pick<Kafka, 'openWriter' | 'readToEnd' | 'watermarks' | 'maxMessageBytes'> = {
-      openWriter: of => {
-        const writer = kafka.openWriter(of)
+      openWriter: options => {
+        const writer = kafka.openWriter(options)
         return {
           transactionalId: writer.transactionalId,
           fence: () => (dead ? never() : alive(writer.fence())),

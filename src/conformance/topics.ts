@@ -71,12 +71,12 @@ export async function readTopics(kafka: MemoryKafka, names: TopicNames): Promise
     messages: await read<Message>(kafka, names.messages, decoders.message),
     events: await read<Event>(kafka, names.events, decoders.event),
     rejects: kafka.committed(names.rejects).map(({ headers }) => {
-      const of = (name: string) => String(headers[name] ?? '')
+      const header = (name: string) => String(headers[name] ?? '')
       return {
-        stream: of('__colloquy.stream'),
-        path: of('__colloquy.path'),
-        reason: of('__colloquy.reason'),
-        message: of('__connect.errors.exception.message'),
+        stream: header('__colloquy.stream'),
+        path: header('__colloquy.path'),
+        reason: header('__colloquy.reason'),
+        message: header('__connect.errors.exception.message'),
       }
     }),
   }

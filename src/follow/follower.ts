@@ -177,13 +177,13 @@ const AggregateOffsets = z.object({
 })
 type AggregateOffsets = z.output<typeof AggregateOffsets>
 
-interface Intake {
+interface ProgressIntake {
   take(chunk: Chunk): Promise<void>
   /** Ends the first read of progress: the newest of each source partition counts once all of these have been passed. */
   believe(alsoThrough: readonly { topic: string; partition: number; offset: number }[]): void
 }
 
-function createIntake<F extends keyof SeriesPoint>(options: FollowerOptions<F>, watermarks: Watermarks): Intake {
+function createIntake<F extends keyof SeriesPoint>(options: FollowerOptions<F>, watermarks: Watermarks): ProgressIntake {
   const { names } = options
   const points: Decoder<Pick<SeriesPoint, F>> = decoderFor(
     options.registry,
@@ -224,19 +224,19 @@ function createIntake<F extends keyof SeriesPoint>(options: FollowerOptions<F>, 
       if (source) watermarks.forget(source)
       return
     }
-    const told = asPublished(progress.decode(record.value), record.timestamp)
-    sources.set(key, { connector: told.connector, stream: told.stream, scope: told.scope })
-    if (first) first.set(key, told)
-    else watermarks.apply(told)
+    const read = asPublished(progress.decode(record.value), record.timestamp)
+    sources.set(key, { connector: read.connector, stream: read.stream, scope: read.scope })
+    if (first) first.set(key, read)
+    else watermarks.apply(read)
   }
 
   function takeOffsets(partition: number, record: ReadRecord): void {
     if (record.value === null) return
-    const told = AggregateOffsets.parse(JSON.parse(record.value.toString()))
+    const counted = AggregateOffsets.parse(JSON.parse(record.value.toString()))
     const waiting = pending.get(partition) ?? []
     pending.set(partition, waiting)
     if (waiting.length >= MOST_PENDING) waiting.pop()
-    waiting.push(told)
+    waiting.push(counted)
   }
 
   return {
@@ -257,7 +257,7 @@ function createIntake<F extends keyof SeriesPoint>(options: FollowerOptions<F>, 
       }
     },
     believe(alsoThrough) {
-      for (const told of first?.values() ?? []) watermarks.apply(told, alsoThrough)
+      for (const progress of first?.values() ?? []) watermarks.apply(progress, alsoThrough)
       first = null
     },
   }

@@ -161,12 +161,12 @@ export function createWorld(options: WorldOptions): World {
 export function onceEach<T extends object | null>(make: (conversation: Conversation) => T): (conversation: Conversation) => T {
   const made = new WeakMap<Conversation, T>()
   return conversation => {
-    let of = made.get(conversation)
-    if (of === undefined) {
-      of = make(conversation)
-      made.set(conversation, of)
+    let value = made.get(conversation)
+    if (value === undefined) {
+      value = make(conversation)
+      made.set(conversation, value)
     }
-    return of
+    return value
   }
 }
 

@@ -69,7 +69,7 @@ describe('a connector of others', () => {
     },
   )
 
-  test('is imported only when it is asked for', async () => {
+  test('is imported only on demand', async () => {
     const folder = folderWith({ 'a.mjs': source('asked'), 'b.mjs': source('not-asked') })
     await findConnector('./a.mjs', folder)
     const { imported } = globalThis as unknown as { imported: string[] }

@@ -72,7 +72,7 @@ test.each([
   ['event~(?=x)=agent_transferred', 'no look-around and no back-references'],
   ['event~(x)\\1=agent_transferred', 'no look-around and no back-references'],
   ['event~((x{50}){50}){50}=agent_transferred', 'invalid repeat count'],
-])('%s is refused, with what to do about it', (text, message) => {
+])('%s is rejected, with what to do about it', (text, message) => {
   const { transfers, faults } = parseTransferRules([text, 'tag~y=agent_transferred'])
   expect(faults).toEqual([expect.stringContaining(message)])
   expect(faults[0]).toContain(JSON.stringify(text))

@@ -141,7 +141,7 @@ describe('a folder anywhere, without colloquy and zod installed in it', () => {
   test('a package that is not there is refused with how to install it', async () => {
     const { faults } = await loaded({ 'acme.ts': `import 'acme-sdk'\n${WRITTEN}` }, './acme.ts')
     expect(faults).toEqual([
-      expect.stringMatching(/Cannot find package 'acme-sdk'.*install it beside the connector: npm install acme-sdk \(/),
+      expect.stringMatching(/Cannot find package 'acme-sdk'.*install it next to the connector: npm install acme-sdk \(/),
     ])
   })
 })

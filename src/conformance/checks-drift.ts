@@ -257,7 +257,7 @@ async function reading(bench: Bench, name: string, edits: readonly Assigned[]): 
     const id = idOf(met, stream(bench, name))
     return id !== null && keys.some(key => key.endsWith(` ${id}`))
   }
-  const told = [...rows.values()].map(met => ({ ...met, isTold: isPublished(met) }))
+  const told = [...rows.values()].map(met => ({ ...met, isPublished: isPublished(met) }))
   return { topics, rows: told, byRow }
 }
 

@@ -1,5 +1,5 @@
 /** A child of the benchmark: Botmaker's simulator over a long history, without rate limits. Prints its config and what there is to read; asked, tells what it has served. */
-import { startBotmakerSimulator, toldAs } from '../connectors/botmaker/simulator.ts'
+import { startBotmakerSimulator, shownAs } from '../connectors/botmaker/simulator.ts'
 import { createWorld } from '../src/sim/index.ts'
 
 const DAY_MS = 86_400_000
@@ -16,7 +16,7 @@ const view = world.at(Date.now())
 for (let index = 0; index < view.count; index++) {
   const conversation = view.conversation(index)
   messages += conversation.messages.length
-  records += 1 + conversation.messages.length + conversation.events.filter(event => toldAs(event) !== null).length
+  records += 1 + conversation.messages.length + conversation.events.filter(event => shownAs(event) !== null).length
 }
 process.stdout.write(`${JSON.stringify({ config: vendor.config, fromMs, untilMs, sessions: view.count, messages, records })}\n`)
 process.on('message', () => process.send?.(vendor.stats()))

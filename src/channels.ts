@@ -1,6 +1,6 @@
 import { CHANNELS, type Channel } from './records.ts'
 
-/** Vendors' words, lower case, letters and digits only, that name a channel of ours by another name. */
+/** Vendors' words, lower case, letters and digits only, for our channels with other names. */
 const WORDS: Readonly<Record<string, Channel>> = {
   rtm: 'web',
   webchat: 'web',
@@ -37,7 +37,7 @@ const WORDS: Readonly<Record<string, Channel>> = {
   restapi: 'api',
 }
 
-/** Words that tell the channel wherever they stand in a longer one (`whatsapp-business`, `facebook_messenger`); the first that is found wins. */
+/** Words that name the channel anywhere in a longer one (`whatsapp-business`, `facebook_messenger`); the first match wins. */
 const WITHIN: readonly (readonly [string, Channel])[] = [
   ['whatsapp', 'whatsapp'],
   ['instagram', 'instagram'],
@@ -56,11 +56,11 @@ const WITHIN: readonly (readonly [string, Channel])[] = [
 
 const known = new Map<string, Channel>([...CHANNELS.map(channel => [channel, channel] as const), ...Object.entries(WORDS)])
 
-/** Words met, with their answer: a pure memory, bounded because a vendor may send an id for a channel. */
+/** Cache of words; limited, because a vendor may send an id as a channel. */
 const met = new Map<string, Channel>()
 const MET_MOST = 1000
 
-/** The channel that a vendor's word stands for; `other` where it stands for none of ours, null where there is no word. */
+/** The channel of a vendor's word; `other` if it is none of ours, null without a word. */
 export function channelOf(raw: string | null | undefined): Channel | null {
   if (raw === null || raw === undefined) return null
   const before = met.get(raw)

@@ -2,18 +2,18 @@
 export interface Clock {
   /** Epoch milliseconds, UTC. */
   now(): number
-  /** Milliseconds since some moment; does not jump when somebody sets the clock. Read it with `steadyMs`. */
+  /** Milliseconds since some moment; does not jump when the clock is set. Read it with `steadyMs`. */
   steady?(): number
-  /** Resolves after `ms`, or at once, without an error, when the signal aborts; look at the signal afterwards. */
+  /** Resolves after `ms`, or at once, without an error, when the signal aborts; check the signal afterwards. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
 }
 
-/** Readings of clocks that have no `steady`: of each, the latest time seen and how long had passed by then. */
+/** Readings of clocks without `steady`: for each, the latest time seen and how long had passed by then. */
 const readings = new WeakMap<Clock, { nowMs: number; passedMs: number }>()
 
 /**
- * Milliseconds since some moment, for durations: never goes back, whatever becomes of `now`. Where the clock has no steady reading, steps of `now`
- * backwards count as nothing.
+ * Milliseconds since some moment, for durations: never goes back, whatever happens to `now`. If the clock has no steady reading, backward steps of `now` count
+ * as nothing.
  */
 export function steadyMs(clock: Clock): number {
   if (clock.steady) return clock.steady()

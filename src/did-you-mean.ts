@@ -1,4 +1,4 @@
-/** The known word that a misspelt one probably stands for, whatever the case; undefined where none is near enough (a third of its letters). */
+/** The known word that was probably meant by a misspelt one, in any case; undefined if none is near enough (a third of its letters). */
 export function nearestOf(word: string, known: readonly string[]): string | undefined {
   const asked = word.toLowerCase()
   const [nearest] = known
@@ -7,7 +7,7 @@ export function nearestOf(word: string, known: readonly string[]): string | unde
   return nearest !== undefined && nearest.edits <= Math.max(2, Math.floor(nearest.each.length / 3)) ? nearest.each : undefined
 }
 
-/** Letters to put in, take out or change to make one word the other. */
+/** Letters to insert, remove or change to turn one word into the other. */
 function editsBetween(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i)
   for (let i = 0; i < a.length; i++) {

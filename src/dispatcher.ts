@@ -1,8 +1,8 @@
 /**
- * The way out of this process over HTTP, for vendors and for the schema registry: proxies by `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, and the
- * certificates of `tls.ca` beside those that Node trusts (its own list, and `NODE_EXTRA_CA_CERTS`).
+ * Outgoing HTTP of this process, for vendors and for the schema registry: proxies by `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`, and the certificates of
+ * `tls.ca` in addition to those that Node trusts (its own list, and `NODE_EXTRA_CA_CERTS`).
  *
- * Which proxy a request takes is decided here, and not by undici or Node, so that vendors and registry follow one rule.
+ * The proxy for a request is chosen here, and not by undici or Node, so that vendors and registry follow one rule.
  */
 import { X509Certificate } from 'node:crypto'
 import { Agent as HttpAgent } from 'node:http'
@@ -14,11 +14,11 @@ import { FlowError } from './errors.ts'
 import { hideSecret } from './log.ts'
 
 export interface Network {
-  /** The proxy for this address, or null: directly. */
+  /** The proxy for this address, or null: direct. */
   proxyFor(url: URL): URL | null
   /** Connections of one client; close them with it. */
   connections(): Connections
-  /** For clients that take Node's own agents: requests to the address and to others that need the same way. */
+  /** For clients that take Node's own agents: requests to the address and to others with the same route. */
   agentFor(url: URL): HttpAgent
 }
 
@@ -32,10 +32,10 @@ type Environment = Readonly<Record<string, string | undefined>>
 const CONNECT_TIMEOUT_MS = 10_000
 
 /**
- * @param options.env `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`, each in lower case first, as curl reads them. `HTTPS_PROXY` alone decides for https.
- *   Loopback addresses are no exception: they go through the proxy unless `NO_PROXY` names them.
- * @param options.ca PEM text of certificates to trust beside the usual ones.
- * @throws FlowError CFG_INVALID for a proxy that is no http or https address, and for `ca` without a readable certificate.
+ * @param options.env `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`, each in lower case first, as curl reads them. Only `HTTPS_PROXY` counts for https. Loopback
+ *   addresses are no exception: they go through the proxy unless `NO_PROXY` names them.
+ * @param options.ca PEM text of certificates to trust in addition.
+ * @throws FlowError CFG_INVALID for a proxy that is not an http or https address, and for `ca` without a readable certificate.
  */
 export function openNetwork({ env = {}, ca }: { env?: Environment; ca?: string | undefined } = {}): Network {
   const proxies = { 'http:': proxyOf(env, 'http_proxy'), 'https:': proxyOf(env, 'https_proxy') }
@@ -86,7 +86,7 @@ export function openNetwork({ env = {}, ca }: { env?: Environment; ca?: string |
       const proxy = proxyFor(url)
       const options = {
         keepAlive: true,
-        // Node's agent speaks to the proxy itself, and is given no exceptions: they were looked at above.
+        // Node's agent talks to the proxy itself, and gets no exceptions: they were applied above.
         ...(proxy === null ? {} : { proxyEnv: { HTTP_PROXY: proxy.href, HTTPS_PROXY: proxy.href } }),
       }
       return url.protocol === 'https:'
@@ -96,7 +96,7 @@ export function openNetwork({ env = {}, ca }: { env?: Environment; ca?: string |
   }
 }
 
-/** Directly, with the certificates that Node trusts. */
+/** Direct, with the certificates that Node trusts. */
 export const directNetwork: Network = openNetwork()
 
 /** `http_proxy`, or in capitals. Its credentials are hidden from every log line and error. */
@@ -127,7 +127,7 @@ function basicOf({ username, password }: URL): string {
   return Buffer.from(`${decoded(username)}:${decoded(password)}`).toString('base64')
 }
 
-/** As it is where a percent sign was not meant as an escape. */
+/** Unchanged if a percent sign was not meant as an escape. */
 function decoded(part: string): string {
   try {
     return decodeURIComponent(part)
@@ -171,7 +171,7 @@ function exceptionsOf(list: string): (url: URL) => boolean {
 function trusting(ca: string): SecureContext {
   const certificates = ca.match(/-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^-]+-----END (?:TRUSTED )?CERTIFICATE-----/g) ?? []
   try {
-    if (certificates.length === 0) throw new Error('no certificate')
+    if (certificates.length === 0) throw new Error('not a certificate')
     const readable = certificates.map(each => new X509Certificate(each).toString())
     return createSecureContext({ ca: [...getCACertificates('default'), ...readable] })
   } catch {

@@ -256,7 +256,7 @@ export type ErrorCode = keyof typeof ERRORS
 export type ErrorDetails = Readonly<Record<string, string | number | boolean | null | undefined>> & {
   /** One sentence for a person: what is wrong here and what cures it. */
   readonly hint?: string
-  /** From `expand`: the call that failed serves all rows, so that none of them is at fault. */
+  /** From `enrich`: the call that failed serves all rows, so that none of them is at fault. */
   readonly ofAllRows?: boolean
   /** How long to wait before the next try, milliseconds; with `retry: 'after'`. */
   readonly waitMs?: number

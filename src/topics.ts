@@ -40,8 +40,8 @@ export function topicNames(prefix: string) {
  * Transactional id of a source partition. The parts are joined by `/`, which no prefix, connector or stream may hold, so that no two
  * installations on one cluster share an id whatever their names are.
  */
-export function sourceTransactionalId(prefix: string, of: { connector: string; stream: string; scope: string }): string {
-  return [prefix, of.connector, of.stream, of.scope].join('/')
+export function sourceTransactionalId(prefix: string, partition: { connector: string; stream: string; scope: string }): string {
+  return [prefix, partition.connector, partition.stream, partition.scope].join('/')
 }
 
 /** Transactional id of a command of the binary. The empty second part keeps it apart from every connector's. */
@@ -70,8 +70,8 @@ export function statusTransactionalId(prefix: string, worker: string): string {
 }
 
 /** Transactional id of a source partition up to version 0.1: two installations could share one. Fenced once, when a source partition moves over. */
-export function formerTransactionalId(prefix: string, of: { connector: string; stream: string; scope: string }): string {
-  return `${prefix}-${of.connector}-${of.stream}-${of.scope}`
+export function formerTransactionalId(prefix: string, partition: { connector: string; stream: string; scope: string }): string {
+  return `${prefix}-${partition.connector}-${partition.stream}-${partition.scope}`
 }
 
 /** Transactional id of the aggregator's partition number. The empty second part keeps it apart from every connector's. */

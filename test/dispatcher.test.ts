@@ -224,7 +224,7 @@ describe('which proxy is taken', () => {
     },
   )
 
-  test.each(['', 'no certificate', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----'])('%j is no CA', ca => {
+  test.each(['', 'not a certificate', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----'])('%j is no CA', ca => {
     expect(() => openNetwork({ ca })).toThrow(
       expect.objectContaining({ code: 'CFG_INVALID', details: expect.objectContaining({ path: 'tls.ca' }) as object }) as Error,
     )

@@ -1,27 +1,27 @@
 /**
- * Names of agents, from `GET /agents`. Sessions and messages of v2 hold agents' ids, and only some events a name.
+ * Names of agents, from `GET /agents`. Sessions and messages of v2 have only agents' ids, and only some events have a name.
  *
- * The list is read once for each start of a task, and again a day later at the earliest, when an id comes that it does not hold. A name is an extra: where the list
- * needs a permission that the token lacks, or has failed three times, records go without, and it is asked for again after 15 minutes. They have no second chance to get
- * their names, so a fault that may pass is waited out before.
+ * The list is read once per task start, and again after a day at the earliest, when an unknown id appears. Names are optional: if the list needs a permission
+ * that the token lacks, or has failed three times, records are published without names, and it is requested again after 15 minutes. Published records never get
+ * their names later, so temporary failures are waited out first.
  */
 import { FlowError, type Http, text } from '../../src/source/index.ts'
 import { pagesOf, rootOf } from './pages.ts'
 
-interface Known {
+interface AgentList {
   readonly names: ReadonlyMap<string, string>
-  /** Not to be read again before, epoch milliseconds. */
+  /** Not read again before this, epoch milliseconds. */
   readonly againAtMs: number
 }
 
 const DAY_MS = 86_400_000
 const RETRY_MS = 15 * 60_000
-/** Some 10,000 agents. */
+/** About 10,000 agents. */
 const MOST_PAGES = 20
 
 /** By client, which lives as long as the task. */
-const known = new WeakMap<Http, Known>()
-/** How often the list has failed, one time after the other, over all tasks of a connector. */
+const known = new WeakMap<Http, AgentList>()
+/** Failures of the list in a row, over all tasks of a connector. */
 const failed = new WeakMap<object, number>()
 const MOST_FAILURES = 3
 
@@ -31,13 +31,13 @@ interface Args {
   readonly nowMs: number
 }
 
-/** Names by id, of those that can be had. Makes a request only where one of `ids` is not known. */
+/** The available names by id. Sends a request only if one of `ids` is unknown. */
 export async function agentNames({ config, http, nowMs }: Args, ids: ReadonlySet<string>): Promise<ReadonlyMap<string, string>> {
   const before = known.get(http) ?? { names: new Map<string, string>(), againAtMs: -Infinity }
-  // v1's messages hold names themselves, and its host has no such list.
+  // v1's messages have the names, and its host has no such list.
   if (!config.includeAgents || config.apiVersion === 'v1') return before.names
   if (nowMs < before.againAtMs || ids.isSubsetOf(new Set(before.names.keys()))) return before.names
-  let now: Known
+  let now: AgentList
   try {
     now = { names: await readNames(http, rootOf(config)), againAtMs: nowMs + DAY_MS }
     failed.delete(config)

@@ -1,6 +1,6 @@
 /**
- * Which bot a session belongs to, where one account has several. The vendor's sessions name none, but an account's bots have channels of their own, or a variable
- * that says which one answered. Rules are `SOURCE~REGEX=BOT`, the first that matches decides. Patterns are RE2's: linear in time, whatever the pattern and the text.
+ * The bot of a session, if one account has several. The vendor's sessions name none, but an account's bots have channels of their own, or a variable that names
+ * the bot. Rules are `SOURCE~REGEX=BOT`, the first that matches decides. Patterns are RE2's: linear in time, whatever the pattern and the text.
  */
 import { RE2JS } from 're2js'
 import { channelOf, text } from '../../src/source/index.ts'
@@ -50,17 +50,17 @@ function parseRule(line: string): Rule | string {
   try {
     const pattern = RE2JS.compile(regex, RE2JS.CASE_INSENSITIVE)
     const missing = [...bot.matchAll(/\$([1-9])/g)].find(([, group]) => Number(group) > pattern.groupCount())
-    return missing ? `${shown} uses ${missing[0]}, and its pattern has no such group` : { variable, pattern, bot }
+    return missing ? `${shown} uses ${missing[0]}, which its pattern does not have` : { variable, pattern, bot }
   } catch (thrown) {
-    const why = thrown instanceof Error ? thrown.message.replace('`(?i)', '`') : 'it cannot be read'
+    const why = thrown instanceof Error ? thrown.message.replace('`(?i)', '`') : 'it cannot be parsed'
     return `${shown} has a pattern that cannot be used (${why}); it takes RE2 syntax, which has no look-around and no back-references`
   }
 }
 
-/** Rules as parsed once, by the config that holds them. */
+/** Parsed rules, by their config. */
 const parsed = new WeakMap<object, readonly Rule[]>()
 
-/** The bot that the rules name; null where none matches. */
+/** The bot by the rules; null if none matches. */
 export function botByRule(
   config: { readonly botRules?: string | readonly string[] | undefined },
   row: Conversation,
@@ -79,13 +79,13 @@ export function botByRule(
   return null
 }
 
-/** The channel as people may name it: the vendor's id, its word for the platform, and ours. */
+/** The names that people may use for the channel: the vendor's id, its word for the platform, and ours. */
 function channelsOf({ channelId }: Conversation): readonly string[] {
   const word = channelWord(channelId)
   return channelId === null || word === null ? [] : [...new Set([channelId, word, channelOf(word) ?? word])]
 }
 
-/** What the session itself set comes before the contact's variables, which are as they are now. */
+/** Values set by the session come before the contact's variables, which have their current values. */
 function valuesOf({ events, variables, chat }: Conversation, name: string): readonly string[] {
   const set = events?.find(({ info }) => info['variableName'] === name)?.info['variableValue']
   return [set, variables[name], chat?.variables[name]].map(text).filter(value => value !== null)

@@ -1,6 +1,6 @@
 /**
- * Which sessions somebody spoke in, from `GET /messages`: the one listing of v2 by time of change. It is a hint, never the truth: an event without a message does
- * not show here, nor does what is left out when there is too much. The passes over `/sessions` still come.
+ * The sessions with new messages, from `GET /messages`: the only listing of v2 by time of change. It is only a hint: an event without a message does not appear
+ * here, nor does what is left out when there is too much. The passes over `/sessions` still come.
  *
  * The vendor's API description: sorted by `creationTime`, `limit` from 250 to 1500 (pages of 1000 at most), 5 requests/s, three days at most without
  * `long-term-search`, and each message with `sessionId`, made of `chat.chatId`, `_` and `sessionCreationTime`. One client has seen no session id.
@@ -22,13 +22,14 @@ interface Args {
 }
 
 const PAGE_ROWS = 1000
-/** Some 5,000 messages: more in one poll's time is a backlog, and the passes read it. */
+/** About 5,000 messages: more in one poll interval is a backlog, which the passes read. */
 const MOST_PAGES = 5
 
 /**
- * Ids of the sessions with a message in the window, each once, the newest last. Empty where the vendor does not tell them, and for v1, which has no such listing.
+ * Ids of the sessions with a message in the window, each once, the newest last. Empty if the vendor does not return them, and for v1, which has no such
+ * listing.
  *
- * An id may be written with less precision than in `/sessions` (`…_2021-01-01T00:00:00Z` for `…00.000Z`): find the session by `startsOf`.
+ * An id may have less precision than in `/sessions` (`…_2021-01-01T00:00:00Z` for `…00.000Z`): find the session by `startsOf`.
  *
  * @throws FlowError of the vendor, when the call fails before any id was found.
  */
@@ -58,7 +59,7 @@ export async function changedSessions({ config, http, window, nowMs = window.unt
   return [...ids]
 }
 
-/** `sessionId`, or the two parts that it is made of. */
+/** `sessionId`, or the two parts it consists of. */
 function sessionIdOf(item: unknown): string | null {
   if (typeof item !== 'object' || item === null) return null
   const { sessionId, sessionCreationTime, chat } = item as Readonly<Record<string, unknown>>
@@ -71,8 +72,8 @@ const SECOND_MS = 1000
 const MINUTE_MS = 60_000
 
 /**
- * The windows of `/sessions` that hold these sessions: the time is part of an id, to the millisecond or to the second. Windows that lie within a minute of each other are
- * one, because a request costs more than the rows between. Ids without a time are left out.
+ * The windows of `/sessions` that contain these sessions: the time is part of an id, to the millisecond or to the second. Windows within a minute of each other
+ * are joined, because a request costs more than the rows in between. Ids without a time are left out.
  */
 export function startsOf(ids: readonly string[]): readonly Window[] {
   const starts = ids.map(startOf).filter(start => start !== null)

@@ -1,8 +1,8 @@
 /**
- * The platform's word in a channel id: `{business}-{platform}-{number or null}-{id}` (`testbot-webchat-null-SBBZ2F73DL`). A business may have dashes and
- * even a platform's name in its own, so the id is read from its end; where it has another form, its last part that names a channel is taken.
+ * The platform's word in a channel id: `{business}-{platform}-{number or null}-{id}` (`testbot-webchat-null-SBBZ2F73DL`). A business may have dashes and even a
+ * platform's name in its own name, so the id is parsed from its end; if it has another form, its last part that names a channel is used.
  *
- * @returns the whole id where no part tells the channel, null where there is no id.
+ * @returns the whole id if no part names a channel, null without an id.
  */
 import { channelOf } from '../../src/source/index.ts'
 

@@ -1,10 +1,9 @@
 /**
- * Botmaker's credentials: the access token, and where refresh credentials are configured, how it is renewed.
+ * Botmaker's credentials: the access token and, if refresh credentials are configured, its renewal.
  *
- * The refresh token rotates: what `POST auth/credentials` answers replaces it, and the old one is spent. So new tokens are on disk before they
- * are used: the refresh token alone in `refresh.token.file`, the access token beside it in `<file>.access`, because after a restart the
- * vendor may say that nothing changed (204), and would not tell the newest one again. The two files are the only thing that a connector keeps.
- * Read from a client of the API; nothing here is measured.
+ * The refresh token rotates: the answer of `POST auth/credentials` replaces it, and the old one is used up. So new tokens are on disk before they are used: the
+ * refresh token in `refresh.token.file`, the access token next to it in `<file>.access`, because after a restart the vendor may say that nothing changed (204),
+ * without repeating the newest one. The two files are the only state of a connector. Read from a client of the API; nothing here is measured.
  */
 import { randomUUID } from 'node:crypto'
 import { accessSync, constants } from 'node:fs'
@@ -26,14 +25,14 @@ interface Tokens {
 }
 
 /**
- * @param urls Where credentials are renewed; a later one is asked when the vendor does not know those before it (404, 405).
- * @throws FlowError CFG_INVALID when `refresh.token.file` could not be written.
+ * @param urls Addresses for renewal; a later one is tried when the vendor does not know those before it (404, 405).
+ * @throws FlowError CFG_INVALID when `refresh.token.file` is not writable.
  */
 export function credentials(config: CredentialsConfig, urls: readonly string[]): NonNullable<HttpSpec['auth']> {
   const { refreshClientId: clientId, refreshClientSecret: secretId, refreshTokenFile: file } = config
   let access = config.accessToken
   let renew = config.refreshToken ?? null
-  /** Access tokens that were answered with 401: a file that still holds one of them is no newer than we are. */
+  /** Access tokens that were answered with 401: a file that still has one of them is no newer than ours. */
   const refused = new Set<string>()
   if (clientId === undefined || secretId === undefined || (renew === null && file === undefined))
     return { headers: () => ({ 'access-token': access }) }
@@ -47,7 +46,7 @@ export function credentials(config: CredentialsConfig, urls: readonly string[]):
       renew = kept.refresh ?? renew
       return
     }
-    // The file's token first: the configured one was spent by the first renewal, unless somebody configured new credentials since.
+    // The file's token first: the first renewal used up the configured one, unless somebody has configured new credentials since.
     for (const token of new Set([kept.refresh ?? renew, config.refreshToken ?? null])) {
       if (token === null) continue
       const answer = await ask(fetch, urls, { clientId: clientId as string, secretId: secretId as string, refreshToken: token })
@@ -62,7 +61,7 @@ export function credentials(config: CredentialsConfig, urls: readonly string[]):
       if (file !== undefined) await store(file, { access, refresh: renew })
       return
     }
-    throw new FlowError('SRC_UNAUTHORISED', { hint: 'the vendor refused the refresh credentials' })
+    throw new FlowError('SRC_UNAUTHORISED', { hint: 'the vendor rejected the refresh credentials' })
   }
 
   return { headers: () => ({ 'access-token': access }), refresh }
@@ -89,7 +88,7 @@ async function ask(
   return 'refused'
 }
 
-/** What stands in the files; null where one is missing or empty. */
+/** Contents of the files; null where one is missing or empty. */
 async function load(file: string): Promise<Tokens> {
   return { refresh: await words(file), access: await words(accessFile(file)) }
 }
@@ -103,7 +102,7 @@ async function words(file: string): Promise<string | null> {
   }
 }
 
-/** The refresh token first: with it alone, the access token can be had again. */
+/** The refresh token first: with it alone, the access token can be fetched again. */
 async function store(file: string, tokens: Tokens): Promise<void> {
   try {
     await replace(file, tokens.refresh as string)
@@ -113,7 +112,7 @@ async function store(file: string, tokens: Tokens): Promise<void> {
   }
 }
 
-/** Whole or not at all, whenever the machine stops; readable by its owner only. */
+/** Atomic, even if the machine stops; readable by its owner only. */
 async function replace(file: string, content: string): Promise<void> {
   const draft = `${file}.${randomUUID()}.tmp`
   try {
@@ -133,7 +132,7 @@ async function replace(file: string, content: string): Promise<void> {
 
 const accessFile = (file: string) => `${file}.access`
 
-/** Told at the start, because later the vendor has already spent the old token. */
+/** Checked at the start, because later the vendor has already used up the old token. */
 function checkWritable(file: string): void {
   try {
     accessSync(dirname(file), constants.W_OK)

@@ -1,6 +1,6 @@
 /**
- * Botmaker v1: an export is ordered with `POST /metrics/v2/download`, then fetched page by page with `POST /metrics/download-page`. Deprecated by
- * the vendor since 2024-08 in favour of v2, and still active. What the documents leave open is told at each place.
+ * Botmaker v1: an export is ordered with `POST /metrics/v2/download`, then fetched page by page with `POST /metrics/download-page`. Deprecated by the vendor
+ * since 2024-08 in favour of v2, and still active. What the docs leave open is noted where it matters.
  */
 import { z } from 'zod'
 import {
@@ -21,7 +21,7 @@ import { sessionDateOf } from './rows.ts'
 /** Anything, also nothing. */
 const Liberal = z.unknown().optional()
 
-/** `dateFrom`, `note` and the rest are for people. Documented: at most 200 records "a call"; sessions are read here too, should there be any. */
+/** `dateFrom`, `note` and the rest are for people. Documented: at most 200 records "a call"; sessions are read here too, if there are any. */
 const Ordered = z
   .looseObject({
     pageToken: Liberal.transform(text),
@@ -47,48 +47,53 @@ const NOTHING: z.output<typeof Ordered & typeof ExportPage> = {
   pageRows: null,
   totalRows: null,
 }
-/** An answer that the token is not known. */
+/** Answer for an unknown token. */
 const NOT_KNOWN: z.output<typeof ExportPage> = { ...NOTHING }
 const NOT_YET: z.output<typeof ExportPage> = { ...NOTHING, hasMore: true }
 
 /**
- * Where an export is: which token to send, how many pages with rows were read with this export, and whether the vendor gives a new token with
- * each page. It does in prose, not in the list of fields; where it does not, its place moves with each call, and a page
- * that was sent but not committed cannot be asked for again.
+ * Position in an export: the token to send, how many pages with rows were read with this export, and whether the vendor returns a new token with each page. Its
+ * prose says so, its list of fields does not; if it does not, the position is on its server and moves with each call, and a page that was sent but not
+ * committed cannot be requested again.
  */
 const Resume = z.object({
   token: z.string(),
   pages: z.int(),
   rotates: z.boolean(),
-  /** Rows that came with this export, and how many it said there are. Absent: it does not say, or means something else. */
+  /** Rows of this export so far, and its total. Absent: unknown, or with another meaning. */
   rows: z.int().exactOptional(),
   total: z.number().exactOptional(),
 })
 
 /**
- * No body after some pages is the end. In the place of the first it may mean "not ready" as well, and is believed when it has been answered so often,
- * each time after the client's own pauses, about 15 s.
+ * No body after some pages is the end. For the first page it may also mean "not ready", and is accepted after this many answers, each after the client's own
+ * backoff, about 15 s.
  */
 const SILENT_MOST = 20
 
-/** So often an export that was ordered a moment ago may be unknown (404), at the pace of the quota: some vendors know a job only once it is done. */
+/** How often a newly ordered export may be unknown (404), at the pace of the quota: some vendors know a job only once it is done. */
 const UNKNOWN_MOST = 60
 
-/** Equal pages in a row, from a vendor that says there is more, that are no progress. */
+/** How many equal pages in a row, from a vendor that says there is more, count as no progress. */
 const EQUAL_MOST = 3
 
 /**
- * One export per window: there is no upper bound to ask for, so rows from `until` on are left to a later window. An export that is not ready yields
- * pages without rows and with the same resume: the client has backed off by then (see `notReady`), and where the answer is of another form the quota
- * paces. The token lives for a day, and one that the vendor no longer knows is SRC_RESUME_EXPIRED. So is an export with fewer rows than its `totalRows`: it is ordered again.
+ * One export per window: there is no upper bound in the request, so rows from `until` on are left to a later window. An export that is not ready yields pages
+ * without rows and with the same resume: the client has backed off by then (see `notReady`), and for other forms of the answer the quota sets the pace. The
+ * token lives for a day, and an unknown one is SRC_RESUME_EXPIRED. So is an export with fewer rows than its `totalRows`: it is ordered again.
  *
- * @param of.checksTotal Whether `totalRows` is believed. Its description says "columns"; by its name, and beside `pageRows` that is right, it counts rows.
+ * @param of.checksTotal Whether `totalRows` is trusted. Its description says "columns"; by its name, and next to a correct `pageRows`, it counts rows.
  */
-export async function* readExport(of: { window: Window; resume: Json; http: Http; checksTotal: boolean }): AsyncIterable<Page> {
-  const { window, resume, http } = of
+export async function* readExport(options: {
+  window: Window
+  resume: Json
+  http: Http
+  checksTotal: boolean
+}): AsyncIterable<Page> {
+  const { window, resume, http } = options
   const inWindow = (row: unknown) => (sessionDateOf(row) ?? -Infinity) < window.untilMs
   let place: z.output<typeof Resume>
-  /** Rows that came with the order. */
+  /** Rows in the answer to the order. */
   let given = 0
   const resumed = resume !== null
   if (resumed) {
@@ -97,8 +102,8 @@ export async function* readExport(of: { window: Window; resume: Json; http: Http
     place = known.data
     if (place.pages > 0 && !place.rotates) throw expired('the vendor keeps the place, and may have moved past what was read')
   } else {
-    // A millisecond early, because whether `fromDate` is inclusive is not known.
-    // An end at once, without a list, is not documented: it is believed when it comes twice. No body has been asked again by the client.
+    // A millisecond early, because it is unknown whether `fromDate` is inclusive. An immediate end, without a list, is not documented: it is accepted when it
+    // comes twice. The client has already repeated requests without a body.
     const ordered = await twice(
       () => order(http, new Date(window.fromMs - 1).toISOString()),
       answer => answer !== NOTHING && isEnd(answer),
@@ -118,22 +123,24 @@ export async function* readExport(of: { window: Window; resume: Json; http: Http
   }
 
   const spent = new Set<string>()
-  /** Whether this read met the export before it had pages: then none can have been sent and lost before. */
+  /** Whether this read met the export before it had pages: then no page can have been sent and lost before. */
   let sawNone = !resumed
   let asked = 0
   let silent = 0
   let unknown = 0
   let before = ''
   let equal = 0
-  /** Null: the export gives no total that could be checked. */
+  /** Null: the export has no total that could be checked. */
   let counted =
-    of.checksTotal && (place.pages === 0 || place.rows !== undefined) ? { rows: place.rows ?? given, total: place.total } : null
+    options.checksTotal && (place.pages === 0 || place.rows !== undefined)
+      ? { rows: place.rows ?? given, total: place.total }
+      : null
   for (;;) {
     let page = await fetchPage(http, place, !resumed && asked === 0)
     asked++
     if (page === NOTHING && place.pages === 0 && ++silent < SILENT_MOST) page = NOT_YET
     if (page === NOT_KNOWN) {
-      if (resumed || place.pages > 0) throw expired('the pageToken is not known any more')
+      if (resumed || place.pages > 0) throw expired('the pageToken has expired')
       if (++unknown === UNKNOWN_MOST)
         throw new FlowError('SRC_REFUSED', { status: 404, hint: 'an export that the vendor does not know' })
       page = NOT_YET
@@ -150,14 +157,14 @@ export async function* readExport(of: { window: Window; resume: Json; http: Http
       continue
     }
     if (!sawNone && place.pages === 0 && !place.rotates && !rotated)
-      throw expired('whether this is the first page of the export cannot be told')
+      throw expired('it is unknown whether this is the first page of the export')
 
     if (rotated) {
       spent.add(place.token)
       if (spent.has(page.pageToken as string))
         throw new FlowError('SRC_MALFORMED', { hint: 'the pages of an export go in a circle' })
     }
-    // Whether the token is new or not: a vendor that does not look at it gives the first page again and again.
+    // With a new token or the same: a vendor that ignores it returns the first page again and again.
     if (more) {
       const content = jsonOf(rows) ?? ''
       equal = content === before ? equal + 1 : 1
@@ -166,7 +173,9 @@ export async function* readExport(of: { window: Window; resume: Json; http: Http
     }
     if (counted) counted = withPage(counted, page, rows.length, more)
     if (!more && counted?.total !== undefined && counted.rows < counted.total)
-      throw expired(`the export ended after ${counted.rows} of its ${counted.total} rows; check.total.rows false believes it`)
+      throw expired(
+        `the export ended after ${counted.rows} of its ${counted.total} rows; set check.total.rows to false to accept it`,
+      )
     place = {
       token: page.pageToken ?? place.token,
       pages: place.pages + (rows.length > 0 ? 1 : 0),
@@ -179,8 +188,8 @@ export async function* readExport(of: { window: Window; resume: Json; http: Http
 }
 
 /**
- * Rows so far, and the total that they are checked against. Null where it counts something else: `pageRows` is not the rows of its page, the total changes, or there is
- * more to come when it has been reached.
+ * Rows so far, and the total they are checked against. Null if it counts something else: `pageRows` differs from the rows of its page, the total changes, or
+ * more follows after it has been reached.
  */
 function withPage(
   { rows, total }: { readonly rows: number; readonly total: number | undefined },
@@ -195,12 +204,12 @@ function withPage(
   return { rows: now, total: totalRows }
 }
 
-/** Of an order: that there is nothing to fetch, in so many words. */
+/** Whether the answer to an order says explicitly that there is nothing to fetch. */
 function isEnd({ pageToken, hasMore, sessions }: z.output<typeof Ordered>): boolean {
   return pageToken === null && hasMore === false && (sessions ?? null) === null
 }
 
-/** The newer path first; where the vendor does not know it, the name that the page call's documents use. */
+/** The newer path first; if the vendor does not know it, the one in the docs of the page call. */
 async function order(http: Http, fromDate: string): Promise<z.output<typeof Ordered>> {
   const ask = (path: string) => http.postJson(path, { query: { fromDate } }, Ordered)
   try {
@@ -222,19 +231,19 @@ async function fetchPage(http: Http, place: z.output<typeof Resume>, fresh: bool
     if (!(error instanceof FlowError)) throw error
     if (error.details.vendorCode === NO_BODY) return NOTHING
     if (error.details.vendorCode === NOT_READY) return NOT_YET
-    // With one token for all pages the vendor keeps the place: the page of an answer that was lost is told in a new export only.
+    // With one token for all pages the position is on the vendor's server: the page of a lost answer comes again only in a new export.
     if (!place.rotates && LOST.has(error.code)) throw expired(`a page was lost: ${error.code}`)
-    // Which status an old token gets is not documented; a token that was given a moment ago is not old.
+    // The status for an expired token is not documented; a token from a moment ago is not expired.
     const { status } = error.code === 'SRC_REFUSED' ? error.details : {}
-    if (!fresh && (status === 400 || status === 410)) throw expired('the pageToken is not known any more')
+    if (!fresh && (status === 400 || status === 410)) throw expired('the pageToken has expired')
     throw error
   }
 }
 
 /**
- * For the client: answers that are the vendor's wish to wait, so that it is asked again with growing pauses. Which of them it gives is assumed, not
- * documented: an export without rows but with more to come, or a status that means so. One that carries a token is left to
- * `readExport`, which knows the token that was asked with. No body may mean that there is nothing, too: the asker knows.
+ * For the client: answers that mean "wait", so that the request is repeated with backoff. The forms are assumed, not documented: an export without rows but
+ * with more to come, or a status that means so. An answer with a token is left to `readExport`, which knows the token it sent. No body may also mean that there
+ * is nothing: the caller knows.
  */
 export function notReady(
   status: number,

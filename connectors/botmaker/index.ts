@@ -1,10 +1,10 @@
 /**
  * Botmaker: conversations with their messages and events, from `GET /v2.0/sessions`, or from the older v1 export.
  *
- * v2 filters and orders by session **start**; a session grows, and often closes, after it was first seen, so the last 48 h are read again (98.8 %
- * of closes came within a day of the start, all within two; many sessions never get one). There is no status field: an event
- * `conversation-close` is the end. Limits: windows of a month at most without `long-term-search`, pages of up to 500 sessions, about 1 request/s
- * an account. Every read is billed. From the vendor's help pages and from clients of the API, 2026-11; nothing here is measured.
+ * v2 filters and orders by session **start**; a session grows, and often closes, after it was first seen, so the last 48 h are read again (98.8 % of closes
+ * came within a day of the start, all within two; many sessions never get one). There is no status field: the event `conversation-close` is the end. Limits:
+ * windows of a month at most without `long-term-search`, pages of up to 500 sessions, about 1 request/s per account. Every read is billed. From the vendor's
+ * help pages and from clients of the API, 2026-11; nothing here is measured.
  */
 import { z } from 'zod'
 import {
@@ -52,12 +52,12 @@ const Config = z
       .string()
       .min(1)
       .optional()
-      .describe('bot_id of all records that no rule of bot.rules names, as the vendor tells none. Default: the account'),
+      .describe('bot_id of all records without a match in bot.rules, as the vendor has none. Default: the account'),
     botRules: z
       .union([z.string(), z.array(z.string())])
       .optional()
       .describe(
-        'Which bot a session belongs to, where the account has several: SOURCE~REGEX=BOT each, SOURCE is channel or variable.NAME, the first that matches decides, $1 in BOT is a group of the pattern; a list, or text with ; between them',
+        'Which bot a session belongs to, if the account has several: SOURCE~REGEX=BOT each, SOURCE is channel or variable.NAME, the first that matches decides, $1 in BOT is a group of the pattern; a list, or text with ; between them',
       ),
     includeMessages: z.boolean().default(true).describe('v2: read the messages of sessions; billed'),
     includeEvents: z
@@ -84,9 +84,9 @@ const Config = z
     checkTotalRows: z
       .boolean()
       .default(true)
-      .describe('v1: an export with fewer rows than its totalRows is not believed, and ordered again'),
-    refreshClientId: z.string().min(1).optional().describe('Client id that renews a spent access token'),
-    refreshClientSecret: z.string().min(1).optional().meta({ secret: true }).describe('Client secret beside refresh.client.id'),
+      .describe('v1: an export with fewer rows than its totalRows is not accepted, and ordered again'),
+    refreshClientId: z.string().min(1).optional().describe('Client id for renewing an expired access token'),
+    refreshClientSecret: z.string().min(1).optional().meta({ secret: true }).describe('Client secret for refresh.client.id'),
     refreshToken: z
       .string()
       .min(1)
@@ -98,7 +98,7 @@ const Config = z
       .min(1)
       .optional()
       .describe(
-        'File that keeps the newest refresh token, beside it `<file>.access`. Without it, a restart after a renewal needs new credentials',
+        'File that keeps the newest refresh token, with `<file>.access` next to it. Without it, a restart after a renewal needs new credentials',
       ),
   })
   .superRefine((config, ctx) => {
@@ -107,7 +107,7 @@ const Config = z
     if (given.every(part => part === undefined)) return
     for (const [index, path] of (['refreshClientId', 'refreshClientSecret', 'refreshToken'] as const).entries())
       if (given[index] === undefined)
-        ctx.addIssue({ code: 'custom', path: [path], message: 'is required beside the other refresh keys' })
+        ctx.addIssue({ code: 'custom', path: [path], message: 'is required with the other refresh keys' })
   })
 type Config = z.output<typeof Config>
 
@@ -140,7 +140,7 @@ export default defineConnector({
       window: config => ({
         lagMs: 2 * 60_000,
         lookbackMs: LOOKBACK_MS,
-        // v1 gives its information out once a day, and an export is one piece whatever it spans; its token lives for a day.
+        // v1 exports data once a day, and an export is one piece whatever its range; its token lives for a day.
         ...(config.apiVersion === 'v1'
           ? { longestMs: Infinity, pollIntervalMs: DAY_MS, lookbackIntervalMs: DAY_MS, durableResume: true }
           : { longestMs: DAY_MS, durableResume: false }),
@@ -155,17 +155,17 @@ export default defineConnector({
           ? readExport({ ...args, checksTotal: config.checkTotalRows })
           : readSessions({ config, ...args }),
 
-      /** A page, so that the list of agents is looked at once for it. */
-      expandRows: 500,
+      /** One page, so that it needs only one look at the list of agents. */
+      enrichRows: 500,
 
-      async expand({ config, rows, nowMs, http }) {
+      async enrich({ config, rows, nowMs, http }) {
         const ids = new Set(rows.flatMap(agentsOf))
         if (ids.size === 0) return rows
         const names = await agentNames({ config, http, nowMs }, ids)
         return names.size === 0 ? rows : rows.map(row => withNames(row, names))
       },
 
-      /** Sessions that somebody spoke in, by their starts, which are a part of their ids. */
+      /** Sessions with new messages, by their start times, which are part of their ids. */
       changes: {
         lagMs: 60_000,
         joinMs: 15 * 60_000,
@@ -176,15 +176,18 @@ export default defineConnector({
       requestsBeside: config =>
         config.apiVersion === 'v1'
           ? // An export is ordered, and fetched.
-            { asksChanges: false, perWindow: 1, unknown: ['an export is asked for again until it is ready'] }
+            { asksChanges: false, perWindow: 1, unknown: ['an export is requested again until it is ready'] }
           : {
               asksChanges: config.changeFeed,
-              unknown: config.includeAgents ? ['the list of agents, when one is seen that is not in it'] : [],
+              unknown: config.includeAgents ? ['the list of agents, when an unknown agent appears'] : [],
             },
 
       identify: row => row.id,
 
-      /** Everything but the chat, which tells how the contact is now and would change all its old sessions; with the status, because that expires by time alone. */
+      /**
+       * Everything but the chat, which has the contact's current state and would change all its old sessions; with the status, because that expires by time
+       * alone.
+       */
       fingerprint: (row, ctx) => {
         const { chat: _chat, agentNames: _names, ...content } = row
         return jsonOf([endOf(row, ctx).status, content]) ?? ''
@@ -194,15 +197,16 @@ export default defineConnector({
         const { messages, events } = row
         const { scope, account, config } = ctx
         const botId = scope.botId ?? botByRule(config, row) ?? config.botId ?? account
-        const of = ctx.session({ botId, sessionId: row.id, channel: channelWord(row.channelId) })
+        const ref = ctx.session({ botId, sessionId: row.id, channel: channelWord(row.channelId) })
         const agent = agentOf(row)
         const close = lastOf(events, isClose)
-        // The chat tells of the contact as it is now: of this session only while it is the contact's newest, and only where its events say that a person took part.
+        // The chat has the contact's current state: it applies to this session only while it is the contact's newest, and only if its events show that a person
+        // took part.
         const chat = row.chat !== null && isNewest(row) ? row.chat : null
         const chatAgent = agent.taken && events !== null ? chat : null
         const agentId = agent.id ?? chatAgent?.agentId
         const drafts: Draft[] = [
-          session(of, {
+          session(ref, {
             startedAt: row.startedAtMs,
             ...endOf(row, ctx),
             containment: agent.taken ? 'AGENT' : close && saidSomething(row) ? 'SELF_SERVICE' : 'UNKNOWN',
@@ -229,7 +233,7 @@ export default defineConnector({
         ]
         messages?.forEach(({ id, atMs, handsOver: _handsOver, ...turn }, seq) =>
           drafts.push(
-            message(of, {
+            message(ref, {
               messageId: id,
               sentAt: atMs,
               seq,
@@ -240,7 +244,7 @@ export default defineConnector({
         )
         events?.forEach(({ id, atMs, name, info, attributes }) =>
           drafts.push(
-            event(of, {
+            event(ref, {
               eventId: id,
               occurredAt: atMs,
               type: eventType(name, info),
@@ -257,18 +261,18 @@ export default defineConnector({
 })
 
 /**
- * v2: every session that began in the window, page by page. Whether the vendor's edges are inclusive is not known: so it is asked from a
- * millisecond before, and rows are kept as they come.
- * `nextPage` is followed on the configured host only; how long it lives is not known, so after a restart the window starts again.
+ * v2: every session that began in the window, page by page. It is unknown whether the vendor's bounds are inclusive: so the request begins a millisecond
+ * earlier, and rows are kept as they come. `nextPage` is followed on the configured host only; its lifetime is unknown, so after a restart the window starts
+ * again.
  */
-async function* readSessions(of: {
+async function* readSessions(options: {
   config: Config
   window: { fromMs: number; untilMs: number }
   resume: unknown
   nowMs: number
   http: Http
 }): AsyncIterable<Page> {
-  const { config, window, resume, nowMs, http } = of
+  const { config, window, resume, nowMs, http } = options
   const query: Record<string, string> = {
     from: new Date(window.fromMs - 1).toISOString(),
     to: new Date(window.untilMs).toISOString(),
@@ -280,24 +284,24 @@ async function* readSessions(of: {
     ...longTerm(window.fromMs, nowMs, config.longTermAfterMs),
   }
   if (resume !== null && typeof resume !== 'string') throw new FlowError('SRC_RESUME_EXPIRED', { hint: 'not a place in v2' })
-  // 204 is how the vendor says that there is nothing, and what something between us may say. Where nobody looks a second time, ask once more.
+  // 204 is the vendor's answer for nothing, and possible from something in between. If nobody will read this window again, ask twice.
   const isLast = window.fromMs < nowMs - LOOKBACK_MS
   for await (const page of pagesOf({ http, root: rootOf(config), path: '/sessions', query, next: resume, isLast }))
     yield { rows: page.items, resume: page.nextPage }
 }
 
-/** How the session ended: by its last close event, else by its age. Without events nobody knows. */
+/** How the session ended: by its last close event, else by its age. Unknown without events. */
 function endOf(row: Conversation, ctx: RowContext<Config>) {
   const close = lastOf(row.events, isClose)
-  // An end before the start comes from times told in whole seconds.
+  // Times in whole seconds can give an end before the start.
   if (close)
     return {
       status: 'CLOSED',
       endedAt: Math.max(close.atMs, row.startedAtMs),
       endedAtEstimated: close.atMs < row.startedAtMs,
     } as const
-  const told = row.events !== null || ctx.config.apiVersion === 'v1' || ctx.config.includeEvents
-  if (!told) return { status: 'UNKNOWN', endedAt: null, endedAtEstimated: false } as const
+  const hasEvents = row.events !== null || ctx.config.apiVersion === 'v1' || ctx.config.includeEvents
+  if (!hasEvents) return { status: 'UNKNOWN', endedAt: null, endedAtEstimated: false } as const
   if (ctx.observedAtMs - row.startedAtMs < ctx.lookbackMs)
     return { status: 'OPEN', endedAt: null, endedAtEstimated: false } as const
   const lastMs = Math.max(row.events?.at(-1)?.atMs ?? -Infinity, row.messages?.at(-1)?.atMs ?? -Infinity)
@@ -306,8 +310,8 @@ function endOf(row: Conversation, ctx: RowContext<Config>) {
 }
 
 /**
- * Whether a person was asked for or took part, from when, and who. `chat` is no witness: it tells of the contact's newest session. The time is that of the earliest
- * witness: what is shown later in the conversation never moves it. A close tells who it was, and not since when.
+ * Whether a person was requested or took part, since when, and who. `chat` does not count: it is about the contact's newest session. The time is that of the
+ * earliest sign: later content never moves it. A close has who it was, but not since when.
  */
 function agentOf({ messages, events, counters }: Conversation) {
   const turn = messages?.find(isHandOver)
@@ -334,12 +338,12 @@ function agentOf({ messages, events, counters }: Conversation) {
   }
 }
 
-/** Events that show that a person was asked for, or took part. */
+/** Events that show that a person was requested, or took part. */
 const HAND_OVERS: ReadonlySet<string> = new Set(['queue-set', 'assigned-to-agent', 'agent-action'])
 
 const isHandOver = ({ sender, handsOver }: Turn) => sender === 'AGENT' || handsOver === true
 
-/** Agents whose ids a row holds without their names. */
+/** Agents whose ids a row has without their names. */
 function agentsOf({ messages, events, chat }: Conversation): string[] {
   const ids = (messages ?? []).flatMap(({ agentId, agentName }) => (agentId !== null && agentName === null ? [agentId] : []))
   for (const { info } of events ?? []) {
@@ -358,15 +362,15 @@ function nameOf({ agentNames }: Conversation, id: string | null | undefined): st
   return (id && agentNames?.get(id)) || null
 }
 
-/** Whether the chat, which is as it is now, may be this session's: no later one has begun. It may tell whole seconds. */
+/** Whether the chat, which has the current state, may be this session's: no later one has begun. Its times may be in whole seconds. */
 function isNewest({ chat, startedAtMs }: Conversation): boolean {
   const lastMs = chat?.lastSessionAtMs ?? null
   return lastMs === null || lastMs < startedAtMs + 1000
 }
 
 /**
- * What the agent filed the conversation under, where the close itself does not say: a variable of the session, else of the chat. Variables of the chat outlive a session,
- * so they count for one that is over (or where nobody knows) and that is the contact's newest.
+ * The agent's typification of the conversation, if the close itself has none: a variable of the session, else of the chat. Variables of the chat outlive a
+ * session, so they count only for a session that is over (or of unknown state) and the contact's newest.
  */
 function typificationOf({ events, variables }: Conversation, isClosed: boolean, chat: Conversation['chat']): string | null {
   if (!isClosed && events !== null) return null
@@ -409,7 +413,7 @@ function lastOf<T>(list: readonly T[] | null, matches: (item: T) => boolean): T 
   return list?.findLast(matches)
 }
 
-/** Credentials are renewed in v1, which the vendor has on another host, and an installation of its own on the same one. */
+/** Credentials are renewed in v1, which the vendor has on another host, and a private installation on the same one. */
 function renewalUrls(root: string): string[] {
   const v1 = root === V2_ROOT ? V1_ROOT : /\/v2(\.0)?$/.test(root) ? root.replace(/\/v2(\.0)?$/, '/api/v1.0') : root
   return [...new Set([v1, root === V2_ROOT ? v1 : root])].map(each => `${each}/auth/credentials`)

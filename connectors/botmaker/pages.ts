@@ -1,8 +1,8 @@
 /**
- * How every listing of v2 pages: `{"items":[…],"nextPage":…}`, where `nextPage` is a link that carries the filters. It is followed on the configured host only.
+ * Paging of every v2 listing: `{"items":[…],"nextPage":…}`, where `nextPage` is a link that includes the filters. It is followed on the configured host only.
  *
- * `long-term-search` is billed apart, and wanted for old data only. The vendor's API description gives an age for messages: three days without it is the longest
- * range. For sessions it gives none; clients have met three and seven days. So the age is a key, and a vendor that wants the flag earlier says so.
+ * `long-term-search` is billed separately, and meant for old data only. The vendor's API description gives an age for messages: three days is the longest range
+ * without it. For sessions it gives none; clients have seen three and seven days. So the age is a config key, and a vendor that wants the flag earlier says so.
  */
 import { z } from 'zod'
 import { contentId, FlowError, type Http, objectOf, type Query, saysFault, text, twice } from '../../src/source/index.ts'
@@ -13,7 +13,7 @@ export const V1_ROOT = 'https://go.botmaker.com/api/v1.0'
 const DAY_MS = 86_400_000
 export const LONG_TERM_MS = 3 * DAY_MS
 
-/** Pages without rows, one after the other, until a listing is taken for one that never ends. */
+/** Pages without rows in a row, until a listing counts as endless. */
 const MOST_EMPTY = 100
 
 export type Ask = readonly [path: string, query: Query]
@@ -25,8 +25,8 @@ export interface ItemsPage {
 }
 
 /**
- * Only what paging needs; each row is decoded on its own, so that one bad row does not lose its page. `sessions` is v1's name of the list. Without
- * `nextPage` a link by another name is read, because a page whose link is overlooked is taken for the last, without a word.
+ * Only what paging needs; each row is decoded on its own, so that one bad row does not lose its page. `sessions` is v1's name of the list. Without `nextPage` a
+ * link by another name is used, because a page whose link is missed would silently count as the last.
  */
 const Items = z.looseObject({}).transform((page: Readonly<Record<string, unknown>>, ctx): ItemsPage => {
   const given = page['items'] === undefined ? page['sessions'] : page['items']
@@ -34,7 +34,7 @@ const Items = z.looseObject({}).transform((page: Readonly<Record<string, unknown
   const link = (name === undefined ? null : page[name]) ?? null
   const fault = (path: string, expected: 'array' | 'string') =>
     ctx.issues.push({ code: 'invalid_type', expected, input: undefined, path: [path], message: `is no ${expected}` })
-  // An empty list is how the vendor shows nothing; none at all, or one beside an error, is no answer.
+  // An empty list means nothing; a missing one, or one next to an error, is not a valid answer.
   if (!Array.isArray(given) || (given.length === 0 && saysFault(page))) fault('items', 'array')
   if (name !== undefined && link !== null && typeof link !== 'string') fault(name, 'string')
   return { items: given as unknown[], nextPage: text(link) }
@@ -42,10 +42,10 @@ const Items = z.looseObject({}).transform((page: Readonly<Record<string, unknown
 
 /** An answer without a body. */
 const NOTHING: ItemsPage = { items: [], nextPage: null }
-/** Clients have met 204 and 200 without a body. */
+/** Clients have seen 204 and 200 without a body. */
 const SAYS_NOTHING = { empty: NOTHING, emptyStatus: [200] }
 
-/** `long-term-search`, where the window begins longer ago than the vendor gives without it. */
+/** `long-term-search`, if the window begins longer ago than the vendor allows without it. */
 export function longTerm(fromMs: number, nowMs: number, afterMs: number): { readonly 'long-term-search'?: 'true' } {
   return fromMs < nowMs - afterMs ? { 'long-term-search': 'true' } : {}
 }
@@ -53,9 +53,9 @@ export function longTerm(fromMs: number, nowMs: number, afterMs: number): { read
 /**
  * Pages from `next` on, or from the start.
  *
- * @param of.isLast Nobody asks for this listing again: an answer without a body is asked for twice before it is believed. In the place of a further page it always is.
+ * @param of.isLast This listing will not be read again: an answer without a body is requested twice before it is accepted. For a further page it always is.
  */
-export async function* pagesOf(of: {
+export async function* pagesOf(options: {
   http: Http
   root: string
   path: string
@@ -63,8 +63,8 @@ export async function* pagesOf(of: {
   next?: string | null
   isLast?: boolean
 }): AsyncGenerator<ItemsPage, void> {
-  const { http, root, path, query, isLast = false } = of
-  let next = of.next ?? null
+  const { http, root, path, query, isLast = false } = options
+  let next = options.next ?? null
   const seen = new Set<string>()
   const isNew = (mark: string) => !seen.has(mark) && seen.add(mark)
   let empty = 0
@@ -76,7 +76,7 @@ export async function* pagesOf(of: {
       () => onePage(http, ask),
       answer => answer === NOTHING && isLastLook,
     )
-    // A link may be ever new, and what it leads to not.
+    // Links may always be new, and lead to the same page.
     const { items } = page
     empty = items.length === 0 ? empty + 1 : 0
     if (items.length > 0 && !isNew(`${items.length} ${markOf(items[0])} ${markOf(items.at(-1))}`))
@@ -92,7 +92,7 @@ const leadsNowhere = (hint: string) => new FlowError('SRC_MALFORMED', { hint })
 
 const markOf = (item: unknown) => text(objectOf(item)['id']) ?? contentId(JSON.stringify(item))
 
-/** One page; with `long-term-search` where the vendor says that it is needed. A refused request is never sent again with less in it. */
+/** One page; with `long-term-search` if the vendor says that it is needed. A rejected request is never repeated with fewer parameters. */
 async function onePage(http: Http, [path, query]: Ask): Promise<ItemsPage> {
   try {
     return await http.getJson(path, query, Items, SAYS_NOTHING)
@@ -105,17 +105,17 @@ async function onePage(http: Http, [path, query]: Ask): Promise<ItemsPage> {
   }
 }
 
-/** `nextPage` is an address on the vendor's host, with the filters in it; also one without a host is, and a bare token goes with the filters. */
+/** `nextPage` is an address on the vendor's host, including the filters; it may lack the host, and a bare token needs the filters added. */
 function followed(root: string, path: string, nextPage: string, query: Query): Ask {
   const link = /^(https?:)?\/\//i.test(nextPage) || nextPage.includes('?') || nextPage.startsWith(new URL(root).pathname)
-  // A path that does not begin like our root is meant below it.
+  // A path that does not begin like our root is below it.
   if (/^\/(?!\/)/.test(nextPage) && !nextPage.startsWith(new URL(root).pathname)) return [nextPage, {}]
   return link ? [ourAddress(root, new URL(nextPage, `${root}${path}`)), {}] : [path, { ...query, 'next-page-token': nextPage }]
 }
 
 /**
- * The link as we reach it. Behind a gateway the vendor still names its own public host, and a vendor on this machine may name another of the
- * machine's names: such a link is asked from where we were told to ask, so that the token goes nowhere else. Any other host is left to be refused.
+ * The link as we can reach it. Behind a gateway the vendor still names its public host, and a vendor on this machine may use another name of the machine: such
+ * a link is requested at the configured address, so that the token goes nowhere else. Any other host is rejected later.
  */
 function ourAddress(root: string, link: URL): string {
   const ours = new URL(root)

@@ -1,7 +1,6 @@
 /**
- * Where persons stand in Botmaker's rows, of both versions: v1's fields are the vendor's page's, v2's those that clients of the API have seen.
- * A session's id is the contact's id with a time. `contactId` and `platformContactId` are the number on the channel. A `location` is where a person is, a `call` who
- * they spoke to.
+ * Personal data in Botmaker's rows, of both versions: v1's fields are from the vendor's page, v2's as clients of the API have seen them. A session's id is the
+ * contact's id with a time. `contactId` and `platformContactId` are the number on the channel. A `location` is where a person is, a `call` who they spoke to.
  */
 import type { PiiSpec } from '../../src/source/index.ts'
 

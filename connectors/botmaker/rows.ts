@@ -1,9 +1,9 @@
 /**
- * Botmaker's two row shapes, and the one shape that both are read into.
+ * Botmaker's two row shapes, and the common shape that both are parsed into.
  *
- * A schema asks only for what no conversation can do without (its id, its times, lists that are lists); every other field is read liberally,
- * because the vendor writes `"true"` for true, `"null"` for nothing, numbers as text, and adds fields without notice. What is not
- * known here goes to `attributes`. Shapes are from the vendor's help page (v1) and from clients of the v2 API; nothing here is measured.
+ * A schema requires only what no conversation can lack (its id, its times, lists that are lists); every other field is parsed leniently, because the vendor
+ * writes `"true"` for true, `"null"` for nothing, numbers as text, and adds fields without notice. Unknown fields go to `attributes`. Shapes are from the
+ * vendor's help page (v1) and from clients of the v2 API; nothing here is measured.
  */
 import { z } from 'zod'
 import {
@@ -22,7 +22,7 @@ import {
   timeFault,
 } from '../../src/source/index.ts'
 
-/** One conversation as both API versions tell it; key order is fixed, because the fingerprint is its JSON. Times are epoch milliseconds. */
+/** One conversation of either API version; key order is fixed, because the fingerprint is its JSON. Times are epoch milliseconds. */
 export interface Conversation {
   readonly id: string
   readonly startedAtMs: number
@@ -31,9 +31,9 @@ export interface Conversation {
   readonly channelId: string | null
   readonly startingCause: string | null
   readonly link: string | null
-  /** The vendor's own word on whether the user said anything (v1). */
+  /** The vendor's own flag for whether the user said anything (v1). */
   readonly userHasTalked: boolean | null
-  /** The vendor's own counters (v1); null: it gives none. */
+  /** The vendor's own counters (v1); null: there are none. */
   readonly counters: Counters | null
   readonly topics: readonly string[]
   /** Variables of the session (v1); those of the chat are in `chat`. */
@@ -41,11 +41,11 @@ export interface Conversation {
   readonly attributes: Attributes
   /** In order of time, each id once. null: the row has no list. */
   readonly messages: readonly Turn[] | null
-  /** In order of time, then name, then info, whatever order the vendor gave. null: the row has no list. */
+  /** In order of time, then name, then info, whatever the vendor's order. null: the row has no list. */
   readonly events: readonly Happening[] | null
-  /** v2: the contact's chat as it is now, the same on every session of the contact. No part of what counts as a change of a session. */
+  /** v2: the contact's chat in its current state, the same on every session of the contact. Not part of what counts as a change of a session. */
   readonly chat: Chat | null
-  /** By id, of agents in this row, from the vendor's list of agents. No part of what counts as a change of a session. */
+  /** By id, of agents in this row, from the vendor's list of agents. Not part of what counts as a change of a session. */
   readonly agentNames?: ReadonlyMap<string, string>
 }
 
@@ -59,7 +59,7 @@ export interface Counters {
 export interface Turn {
   readonly id: string
   readonly atMs: number
-  /** USER, BOT, AGENT, SYSTEM, or the vendor's word where it is another; null: not told. */
+  /** USER, BOT, AGENT, SYSTEM, or the vendor's word if it is another one; null: unknown. */
   readonly sender: string | null
   readonly type: string | null
   readonly text: string | null
@@ -78,9 +78,9 @@ export interface Happening {
   readonly atMs: number
   readonly name: string
   readonly info: Attributes
-  /** A close by a person: it tells an agent, or what the agent cut short. */
+  /** A close by a person: it has an agent, or what the agent cut short. */
   readonly isManual?: true
-  /** Fields of the event beside its name, time and info. */
+  /** Fields of the event other than its name, time and info. */
   readonly attributes: Attributes
 }
 
@@ -90,14 +90,14 @@ export interface Chat {
   readonly queueId: string | null
   readonly agentId: string | null
   readonly isTester: boolean | null
-  /** When the contact's newest session began, epoch milliseconds; null: not told. */
+  /** When the contact's newest session began, epoch milliseconds; null: unknown. */
   readonly lastSessionAtMs: number | null
   readonly attributes: Attributes
 }
 
 type Attributes = Loose
 
-/** Epoch milliseconds, UTC. A time without a zone is UTC (v1's curl sample has none and is echoed with `Z`); a number is milliseconds, or seconds where small. */
+/** Epoch milliseconds, UTC. A time without a zone is UTC (v1's curl sample has none and is echoed with `Z`); a number is milliseconds, or seconds if small. */
 const Instant = z.unknown().transform((raw, ctx): number => {
   const ms = instant(raw)
   if (ms !== null) return ms
@@ -107,7 +107,7 @@ const Instant = z.unknown().transform((raw, ctx): number => {
 
 const listOf = <S extends z.ZodType>(item: S) => z.array(item).nullish()
 
-/** An event with the time under its own version's name, also where the row tells it by the name of the other. */
+/** An event with the time under its own version's name, or under the name of the other. */
 const eventWith = (name: 'eventCreationTime' | 'creationTime', other: string) =>
   looseObject({}).transform((row, ctx): Loose => {
     const raw = row[name] ?? row[other]
@@ -131,8 +131,8 @@ const V2Shape = looseObject({
 const V2Row = V2Shape.transform(fromV2)
 
 /**
- * A row of either API version, told apart by its own fields, so that each fault is named by its path in the vendor's row. One message or event
- * without a time makes the whole row a reject: a session without some of its messages would look complete.
+ * A row of either API version, recognised by its own fields, so that each fault is named by its path in the vendor's row. One message or event without a time
+ * makes the whole row a dead letter: a session without some of its messages would look complete.
  */
 export const Row = z.unknown().transform((raw, ctx): Conversation => {
   const old = isObject(raw) && ('sessionDate' in raw || 'sessionId' in raw || 'sessionMessages' in raw)
@@ -142,7 +142,7 @@ export const Row = z.unknown().transform((raw, ctx): Conversation => {
   return z.NEVER
 })
 
-/** When the v1 row's session began; null where it does not say, so that its row can be rejected rather than skipped. */
+/** When the v1 row's session began; null if unknown, so that its row is rejected rather than skipped. */
 export function sessionDateOf(row: unknown): number | null {
   return isObject(row) ? instant(row['sessionDate']) : null
 }
@@ -151,7 +151,7 @@ function fromV2(row: z.output<typeof V2Shape>, ctx: z.RefinementCtx): Conversati
   const { id: givenId, creationTime, startingCause, chat: givenChat, messages, events, aiAnalysis, variables: own, ...more } = row
   const { chat: ref, tags, variables, queueId, agentId, isTester, ...chatRest } = objectOf(givenChat)
   const { chatId, channelId, contactId, ...refRest } = isObject(ref) ? ref : chatRest
-  // Clients have seen the three in the chat only; where there is none of them, the row itself is asked.
+  // Clients have seen the three in the chat only; if it has none of them, the row itself is checked.
   const { chatId: rowChat, channelId: rowChannel, contactId: rowContact, ...withoutIds } = more
   const ids = [chatId, channelId, contactId]
   const none = ids.every(each => each === undefined)
@@ -199,7 +199,7 @@ function fromV2(row: z.output<typeof V2Shape>, ctx: z.RefinementCtx): Conversati
 
 function v2Message(row: Loose): Omit<Turn, 'id'> & { id: string | null } {
   const { id: givenId, messageId, creationTime, from, agentId, queueId, content, ...rest } = row
-  // Without a content, what it would hold is looked for beside it.
+  // Without a content object, its fields are looked for in the message itself.
   const flat = content === undefined
   const {
     type,
@@ -211,11 +211,11 @@ function v2Message(row: Loose): Omit<Turn, 'id'> & { id: string | null } {
   } = isObject(content) ? content : flat ? rest : ({ text: content } as Loose)
   const kind = kindOf(text(type), words, more)
   const { attachments, left } = mediaOf(media, kind)
-  // A voice message is told as its transcript, with the sound beside it.
+  // A voice message has its transcript as text, and the sound as attachment.
   const sound = text(originalAudioUrl)
   const sounds =
     sound === null || attachments.some(({ url }) => url === sound) ? [] : [{ kind: 'audio', url: sound, caption: null }]
-  // A translated message is told as the translation, with the person's own words beside it.
+  // A translated message has the translation as text, and the original in the attributes.
   const [shown, original] = [said(words), said(originalText)]
   const id = text(givenId)
   return {
@@ -240,7 +240,7 @@ function v2Message(row: Loose): Omit<Turn, 'id'> & { id: string | null } {
   }
 }
 
-/** The vendor's word; where it has none, or only `text` for a message without one, what the message holds beside it. */
+/** The vendor's word; without one, or with `text` for a message that has none, what else the message contains. */
 function kindOf(type: string | null, words: unknown, { location, call }: Loose): string | null {
   const kind = type?.toLowerCase() ?? null
   if (kind !== null && (kind !== 'text' || said(words) !== null)) return kind
@@ -322,7 +322,7 @@ function v1Message(row: Loose): Omit<Turn, 'id'> & { id: string | null } {
     atMs: creationTime as number,
     sender,
     type,
-    // "null" stands for no text beside a file; in a text message somebody may have written it.
+    // "null" means no text next to a file; in a text message somebody may have written it.
     text: type === 'text' ? said(message) : text(message),
     attachments: [
       ...urlsOf(imagesUrls, 'image'),
@@ -334,7 +334,7 @@ function v1Message(row: Loose): Omit<Turn, 'id'> & { id: string | null } {
     agentId: null,
     agentName,
     queue: queueName,
-    // Both stand on the user's messages once the conversation is with a person, or waits for one.
+    // Both are on the user's messages once the conversation is with a person, or waits for one.
     ...(sender === 'USER' && (agentName !== null || queueName !== null) && { handsOver: true }),
     attributes: attributes(['', rest], ['', sender === known ? {} : { msgFrom: from }]),
   }
@@ -343,7 +343,12 @@ function v1Message(row: Loose): Omit<Turn, 'id'> & { id: string | null } {
 /** Both versions build the session's id this way, so a row without one still has it. */
 function derivedId(userId: string | null, startedAtMs: number, path: string, ctx: z.RefinementCtx): string {
   if (userId !== null) return `${userId}_${new Date(startedAtMs).toISOString()}`
-  ctx.issues.push({ code: 'custom', input: undefined, path: [path], message: 'is missing, and nothing to build it from' })
+  ctx.issues.push({
+    code: 'custom',
+    input: undefined,
+    path: [path],
+    message: 'is missing, and there is nothing to build it from',
+  })
   return z.NEVER
 }
 
@@ -365,12 +370,12 @@ function senderOf(from: string | null): string | null {
   return SENDERS.get(from.toLowerCase()) ?? from
 }
 
-/** By its own fields, as the rows are told apart. */
+/** Recognised by its own fields, like rows. */
 function isV1Message(row: Loose): boolean {
   return !('from' in row || 'content' in row) && ('messageId' in row || 'msgFrom' in row || 'message' in row)
 }
 
-/** Messages without an id get one of what they say; among equal ones the ordinal tells them apart, in any order the vendor gives. */
+/** Messages without an id get one computed from their content; equal ones get an ordinal, independent of the vendor's order. */
 function messagesOf(sessionId: string, rows: readonly Loose[]): Turn[] {
   const derived = contentIds()
   return rows.map(row => {
@@ -380,7 +385,7 @@ function messagesOf(sessionId: string, rows: readonly Loose[]): Turn[] {
   })
 }
 
-/** By time, keeping the vendor's order where times are equal (it may show whole seconds); of two with one id, the later copy. */
+/** By time, keeping the vendor's order of equal times (it may show whole seconds); of two with one id, the later copy. */
 function inOrder(turns: Turn[]): Turn[] {
   for (let i = 1; i < turns.length; i++) {
     if ((turns[i - 1] as Turn).atMs > (turns[i] as Turn).atMs) {
@@ -394,8 +399,8 @@ function inOrder(turns: Turn[]): Turn[] {
 }
 
 /**
- * v2 tells the intent in an event, `find-intent`, just before the message that it led to: the last one after the message before. A user's message
- * of the same instant is what was understood, not what followed, so there the event must be earlier.
+ * v2 has the intent in an event, `find-intent`, just before the message that it led to: the last one after the message before. A user's message of the same
+ * instant is what was understood, not what followed, so for that the event must be earlier.
  */
 function withIntents(turns: Turn[], events: readonly Happening[]): Turn[] {
   const intents = events.filter(event => event.name === 'find-intent')
@@ -411,7 +416,7 @@ function withIntents(turns: Turn[], events: readonly Happening[]): Turn[] {
   })
 }
 
-/** Events have no id: theirs is made of session, name, time and info, with an ordinal among equal ones, so that their order does not matter. */
+/** Events have no id: theirs is computed from session, name, time and info, with an ordinal among equal ones, so that their order does not matter. */
 function eventsOf(
   sessionId: string,
   rows: readonly Loose[],
@@ -420,14 +425,14 @@ function eventsOf(
 ): Happening[] {
   const sortable = rows.map(row => {
     const { name: _name, eventName: _eventName, creationTime: _at, eventCreationTime: _eventAt, info: given, ...rest } = row
-    const told = infoOf(given)
-    const info = attributes(['', told])
+    const fields = infoOf(given)
+    const info = attributes(['', fields])
     const name = text(nameOf(row)) ?? 'other'
     return {
       name,
       atMs: atOf(row),
       info,
-      isManual: name === 'conversation-close' && (holds(told['agentId']) || holds(told['executingIntents'])),
+      isManual: name === 'conversation-close' && (holds(fields['agentId']) || holds(fields['executingIntents'])),
       attributes: attributes(['', rest]),
       order: `${name} ${canonical(info)} ${canonical(rest)}`,
     }
@@ -444,12 +449,12 @@ function eventsOf(
   }))
 }
 
-/** The field is there. An empty list is: the vendor adds the field when somebody closes by hand, also where there was nothing to cut short. */
+/** Whether the field is present, even as an empty list: the vendor adds it when somebody closes by hand, also if there was nothing to cut short. */
 function holds(value: unknown): boolean {
   return Array.isArray(value) || text(value) !== null
 }
 
-/** v2: an object. v1: pairs of name and value, where a name met twice becomes a list. Anything else keeps its form, as `info`. */
+/** v2: an object. v1: pairs of name and value, where a repeated name becomes a list. Anything else keeps its form, as `info`. */
 function infoOf(info: unknown): Loose {
   if (isObject(info)) return info
   if (!Array.isArray(info)) return { info }
@@ -494,8 +499,8 @@ function listOfTexts(raw: unknown, key: string): string[] {
 }
 
 /**
- * v1's topics: words, objects under `topicKey`, or one object. An object under other names is a map by topic, as `variables` may be one by variable, unless its
- * names only count (`0`, `topic1`): then its values are the topics. A topic whose value says no is none.
+ * v1's topics: words, objects under `topicKey`, or one object. An object with other names is a map by topic, as `variables` may be one by variable, unless its
+ * names only count (`0`, `topic1`): then its values are the topics. A topic with a negative value is left out.
  */
 function topicsOf(raw: unknown): string[] {
   if (!isObject(raw) || 'topicKey' in raw) {
@@ -510,7 +515,7 @@ function topicsOf(raw: unknown): string[] {
   return [...new Set(words.filter(word => word !== null))]
 }
 
-/** Whether the values of a map say more than that its names are meant. */
+/** Whether the values of a map carry information, besides that their names apply. */
 function saysMore(map: Loose): boolean {
   return Object.values(map).some(value => value !== null && bool(value) === null)
 }
@@ -532,7 +537,7 @@ function mediaOf(media: unknown, type: string | null): { attachments: Turn['atta
 
 const NO_MEDIA = { attachments: [], left: {} } as const
 
-/** v1 writes a plural name, a scalar type and `"null"`: nothing, one address, several in a text, or a list. */
+/** v1 has a plural name, a scalar type and `"null"`: nothing, one address, several in a text, or a list. */
 function urlsOf(raw: unknown, kind: string): Turn['attachments'] {
   if (raw === undefined || raw === null || raw === 'null') return []
   const urls = Array.isArray(raw) ? raw.flatMap(item => splitUrls(text(item))) : splitUrls(text(raw))
@@ -548,13 +553,13 @@ function splitUrls(words: string | null): string[] {
     .filter(url => url !== null)
 }
 
-/** What somebody said: NUL characters go, and everything else stays, also `null` and `-`. */
+/** What somebody said: NUL characters are removed, and everything else stays, also `null` and `-`. */
 function said(raw: unknown): string | null {
   const words = typeof raw === 'string' ? clean(raw) : text(raw)
   return words === '' ? null : words
 }
 
-/** The fields of some objects under a prefix, in order of their names, without those that stand for nothing. */
+/** The fields of some objects under a prefix, in order of their names, without those that mean nothing. */
 function attributes(...parts: readonly (readonly [prefix: string, fields: unknown])[]): Attributes {
   let out: Record<string, unknown> | null = null
   for (const [prefix, fields] of parts) {
@@ -588,7 +593,7 @@ function sorted(fields: Record<string, unknown>): Attributes {
   return out
 }
 
-/** JSON with the names of every object in order. What holds no further object, as nearly every `info`, does without the slow way. */
+/** JSON with the names of every object in order. Without nested objects, as in nearly every `info`, it skips the slow path. */
 function canonical(value: unknown): string {
   if (isObject(value) && Object.values(value).every(inner => typeof inner !== 'object' || inner === null))
     return JSON.stringify(sorted(value))

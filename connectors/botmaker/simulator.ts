@@ -1,7 +1,7 @@
 /**
- * Botmaker, faked over the seeded world: v2.0 sessions, channels, agents and messages, v1.0 metrics export and credential refresh, as the vendor's
- * documents tell them; where they are silent, or clients have met something else, see `simulator/quirks.ts`. Nothing here was measured against the
- * vendor. Error codes other than INVALID_DATETIME_INTERVAL and LONG_TERM_SEARCH_PARAM_REQUIRED are assumed.
+ * A simulator of Botmaker over the seeded world: v2.0 sessions, channels, agents and messages, v1.0 metrics export and credential refresh, according to the
+ * vendor's docs; where they say nothing, or clients have seen something else, see `simulator/quirks.ts`. Nothing here was measured against the vendor. Error
+ * codes other than INVALID_DATETIME_INTERVAL and LONG_TERM_SEARCH_PARAM_REQUIRED are assumed.
  */
 import {
   agentsOf,
@@ -23,7 +23,7 @@ import { Exports } from './simulator/export.ts'
 import { PLAIN, type Quirks } from './simulator/quirks.ts'
 import { Sessions, type Wanted } from './simulator/sessions.ts'
 
-export { accountOf, contactIdOf, sessionIdOf, startOf, toldAs } from './simulator/account.ts'
+export { accountOf, contactIdOf, sessionIdOf, startOf, shownAs } from './simulator/account.ts'
 export { PLAIN, type Quirks } from './simulator/quirks.ts'
 
 const SECOND = 1000
@@ -32,19 +32,19 @@ const COMMA = Buffer.from(',')
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
 const MESSAGES_LONG_TERM_MS = 3 * DAY
-/** A conversation speaks for two days at most; where messages are looked for, this far back begins the search. */
+/** A conversation lasts at most two days; searches for messages begin this far back. */
 const LONGEST_MS = 2 * DAY
 
 export interface BotmakerOptions extends SimulatorOptions {
-  /** The business whose token this is; its name begins every channel id. Default `acme`. */
+  /** The business of the token; its name begins every channel id. Default `acme`. */
   readonly account?: string
   /** Which bots of the world the business has. Default: all. */
   readonly bots?: readonly string[]
   readonly token?: string
   readonly quirks?: Partial<Quirks>
-  /** Rows a page of v2. Default 500, the most the vendor gives. */
+  /** Rows per page of v2. Default 500, the vendor's maximum. */
   readonly pageSize?: number
-  /** Rows a page of v1. Default 1000. */
+  /** Rows per page of v1. Default 1000. */
   readonly exportPageSize?: number
 }
 
@@ -52,13 +52,13 @@ export interface BotmakerSimulator extends Simulator {
   readonly world: World
   readonly account: Account
   readonly quirks: Quirks
-  /** Requests refused because there were too many. */
+  /** Requests rejected because there were too many. */
   refused(): number
   /** For `api.version: v1`. */
   readonly configV1: Readonly<Record<string, string>>
   /** With credentials that can be refreshed. */
   readonly configRefresh: Readonly<Record<string, string>>
-  /** From now on the access token is refused; a refresh gives another. */
+  /** From now on the access token is rejected; a refresh returns a new one. */
   expireToken(): void
 }
 
@@ -128,7 +128,7 @@ interface Api {
   readonly pageSize: number
   readonly sessions: Readonly<Record<Quirks['timestampPrecision'], Sessions>>
   readonly exports: Exports
-  /** Of `/sessions`; the documents give each operation its own. */
+  /** Limit of `/sessions`; the docs give each operation its own. */
   readonly limit: RollingLimit
   readonly messagesLimit: RollingLimit
   readonly burst: RollingLimit
@@ -157,7 +157,7 @@ function route(request: Request, api: Api): Reply {
   }
 }
 
-/** What a listing was asked for; a link to a next page carries all of it. */
+/** The request of a listing; a link to a next page carries all of it. */
 interface Listing extends Wanted {
   readonly fromMs: number
   readonly toMs: number
@@ -205,7 +205,7 @@ function listSessions(request: Request, api: Api): Reply {
   return { status: 200, body: Buffer.concat([HEAD, ...items, Buffer.from(`]${tail}}`)]) }
 }
 
-/** Where listings shift: the second session of a first page, or the first of a later one, is not there for once. */
+/** Shifting listings: the second session of a first page, or the first of a later one, is missing once. */
 function isHidden(index: number, row: number, token: string | null, { quirks: { shifts }, hidden }: Api): boolean {
   const hides = (shifts === 'grows' && token === null && row === 1) || (shifts === 'shrinks' && token !== null && row === 0)
   if (!hides || hidden.has(index)) return false
@@ -213,7 +213,7 @@ function isHidden(index: number, row: number, token: string | null, { quirks: { 
   return true
 }
 
-/** Sessions before this index show already. */
+/** Number of sessions that are visible already. */
 function visible(view: WorldView, quirks: Quirks): number {
   return quirks.visibleAfterMs === 0 ? view.count : view.indexAt(view.nowMs - quirks.visibleAfterMs)
 }
@@ -244,7 +244,7 @@ function listingAfter(token: string, nowMs: number, quirks: Quirks): Listing | R
   return listing
 }
 
-/** `from` and `to` with the vendor's rules: the last day unless told otherwise, UTC with `Z`, a month at most, old times only when asked for. */
+/** `from` and `to` with the vendor's rules: by default the last day, UTC with `Z`, a month at most, old times only on request. */
 function rangeOf(
   query: URLSearchParams,
   nowMs: number,
@@ -277,7 +277,7 @@ function aMonthAfter(ms: number): number {
   const date = new Date(ms)
   const day = date.getUTCDate()
   date.setUTCMonth(date.getUTCMonth() + 1)
-  // The 31st of a month whose next has 30 days: the last day of that one.
+  // The 31st, if the next month has 30 days: its last day.
   if (date.getUTCDate() !== day) date.setUTCDate(0)
   return date.getTime()
 }
@@ -322,7 +322,7 @@ function listAgents({ query }: Request, { account }: Api): Reply {
   return json({ items: asked })
 }
 
-/** Messages of all chats, oldest first, with the session they belong to. Filters by the documented names only: others are ignored in silence. */
+/** Messages of all chats, oldest first, with their session. Filters by the documented names only: others are ignored silently. */
 function listMessages(request: Request, api: Api): Reply {
   const { query } = request
   const { world, now, quirks, account } = api
@@ -393,7 +393,7 @@ function fetchExport(request: Request, { exports, now, quirks }: Api): Reply {
   return page === null ? refused(quirks.expiredStatus, 'INVALID_PAGE_TOKEN', 'The page token is not valid') : json(page)
 }
 
-/** The access token, and the pair that replaces it. A refresh token works once. */
+/** The access token, and its refresh pair. A refresh token works once. */
 class Credentials {
   #accessToken: string
   #refreshToken: string
@@ -426,7 +426,7 @@ class Credentials {
     this.#isExpired = true
   }
 
-  /** The bare token in `access-token`; with `Bearer` before it, or in another header, it is not accepted. */
+  /** The bare token in `access-token`; with `Bearer` before it, or in another header, it is rejected. */
   accept(request: Request): boolean {
     return !this.#isExpired && request.headers['access-token'] === this.#accessToken
   }
@@ -467,7 +467,7 @@ function json(body: unknown): Reply {
   return { status: 200, body: JSON.stringify(body) }
 }
 
-/** A listing as an opaque token: all that is needed to go on, and a sum that shows tampering. */
+/** A listing as an opaque token: everything needed to continue, and a checksum. */
 function seal(listing: Listing): string {
   const text = JSON.stringify(listing)
   return Buffer.from(`${sumOf(text)}${text}`).toString('base64url')

@@ -1,12 +1,12 @@
-/** What an answer of this vendor may leave out, and what it may not. */
+/** Empty answers of this vendor: which are accepted. */
 import { saysFault, twice } from '../../src/source/index.ts'
 
 /**
- * An answer without a body is not documented, and one that leaves its list out is left open, as no field is documented as required; something between us may make either. So it is
- * believed when it comes twice.
+ * An answer without a body is not documented, and a missing list is left open, as no field is documented as required; something in between may cause either. So
+ * it is accepted when it comes twice.
  *
  * @param ask Receives the value that represents an answer without a body.
- * @param list Of an answer its list; undefined or null where it is left out.
+ * @param list Returns the answer's list; undefined or null if it is missing.
  */
 export function answered<T extends object>(ask: (empty: T) => Promise<T>, nothing: T, list: (answer: T) => unknown): Promise<T> {
   return twice(
@@ -16,13 +16,13 @@ export function answered<T extends object>(ask: (empty: T) => Promise<T>, nothin
 }
 
 /**
- * Whether the answer may be one: every list may be absent, so an error that comes with 200 would look like an answer that has none. One without its list must hold no other
- * fields than the documented ones.
+ * Whether the body is a valid answer: every list may be absent, so an error with status 200 would look like an empty answer. Without its list it must have no
+ * other fields than the documented ones.
  */
 export function isAnswer(body: Readonly<Record<string, unknown>>, list: unknown, names: readonly string[]): boolean {
   if (Array.isArray(list) && list.length > 0) return true
   if (saysFault(body)) return false
-  // Words of an envelope that says that all is well.
+  // Values of an envelope that mean success.
   const envelope = 'code' in body ? ['code', 'message', 'details', 'error', 'errors'] : ['error', 'errors']
   return Array.isArray(list) || Object.keys(body).every(name => names.includes(name) || envelope.includes(name))
 }

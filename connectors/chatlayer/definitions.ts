@@ -18,7 +18,7 @@ interface Reading {
   readonly eventTypes: readonly string[]
 }
 
-/** A line for each event of each bot: its name, how often it came, and what the rules make of it. */
+/** A line for each event of each bot: its name, how often it occurred, and the matching rules. */
 export async function eventNames(config: Reading, http: Http, transfers: Transfers): Promise<string[]> {
   const lines: string[] = []
   for (const bot of new Set(config.botIds)) {
@@ -32,7 +32,7 @@ export async function eventNames(config: Reading, http: Http, transfers: Transfe
   return lines
 }
 
-/** Null: an installation that has no such operation, or does not allow it. */
+/** Null: an installation without this operation, or without access to it. */
 async function definitions(path: string, http: Http): Promise<unknown[] | null> {
   const rows: unknown[] = []
   const tokens = new Set<string>()
@@ -52,8 +52,8 @@ async function definitions(path: string, http: Http): Promise<unknown[] | null> 
 }
 
 function lineOf(row: unknown, bot: string, config: Reading, transfers: Transfers): string[] {
-  const told = objectOf(row)
-  const [event, volume, seen] = [text(told['event']), number(told['volume_30_day']), text(told['last_seen_at'])]
+  const fields = objectOf(row)
+  const [event, volume, seen] = [text(fields['event']), number(fields['volume_30_day']), text(fields['last_seen_at'])]
   if (event === null) return []
   const own = typeOf(event, config)
   const types = [...new Set([...transfers.matches('event', event), ...(own === 'other' ? [] : [own])])]

@@ -1,10 +1,10 @@
 /**
- * Sinch Chatlayer Analytics: tracking events of bots, from `GET /v1/bots/{bot_id}/events/stream`; the flow of each conversation that has some; the
- * vendor's own statistics of bots and teams.
+ * Sinch Chatlayer Analytics: tracking events of bots, from `GET /v1/bots/{bot_id}/events/stream`; the flow of each conversation that has events; the vendor's
+ * own statistics of bots and teams.
  *
- * The API lists no conversations and no messages. Sessions are made of events: the vendor's conversation ends after 15 minutes without interaction.
- * Ranges are half-open. Events come in pages of 100 in no documented order, and may be back-dated; statistics move until their bucket has settled.
- * No limits and no errors are documented. From the specification and the vendor's help pages, 2026-11; nothing here is measured.
+ * The API lists no conversations and no messages. Sessions are derived from events: the vendor's conversation ends after 15 minutes without interaction. Ranges
+ * are half-open. Events come in pages of 100 in no documented order, and may be back-dated; statistics change until their bucket has settled. No limits and no
+ * errors are documented. From the specification and the vendor's help pages, 2026-11; nothing here is measured.
  */
 import { z } from 'zod'
 import {
@@ -51,7 +51,7 @@ import {
   refusedFlow,
   saidBy,
   TRANSFER_RULES,
-  tellsTransfers,
+  detectsTransfers,
   watchDrafts,
   watchedRow,
   watchesSteps,
@@ -88,8 +88,8 @@ const Config = z
       .enum(['basic', 'bearer'])
       .default('basic')
       .describe('How the token is sent, `token.id:token.secret` either way; bearer for old installations'),
-    pageSize: z.int().min(1).max(100).default(100).describe('Events a page; the vendor takes more as 100'),
-    eventsLagMs: z.int().min(0).default(MINUTE_MS).describe('Events are read up to now less this, milliseconds'),
+    pageSize: z.int().min(1).max(100).default(100).describe('Events per page; the vendor treats more as 100'),
+    eventsLagMs: z.int().min(0).default(MINUTE_MS).describe('Events are read up to this long ago, milliseconds'),
     eventTypes: z
       .array(
         z
@@ -101,7 +101,7 @@ const Config = z
       )
       .default([])
       .describe(
-        "What the bots' own events stand for, a comma list of `name=type`, whatever the case of the name; for transfers rather use transfer.rules",
+        "Types of the bots' own events, a comma list of `name=type`, whatever the case of the name; for transfers rather use transfer.rules",
       ),
     transferRules: z
       .array(z.string())
@@ -118,9 +118,9 @@ const Config = z
       .enum(['comma', 'repeat'])
       .default('comma')
       .describe(
-        'How several channels or languages are asked for where the documents say both: with commas, as the text has it, or with the name repeated, as the specification has it',
+        'How several channels or languages are sent, as the docs show both: with commas, as in the text, or with the name repeated, as in the specification',
       ),
-    sessionsDerive: z.boolean().default(true).describe('Make sessions of events; false: events belong to no session'),
+    sessionsDerive: z.boolean().default(true).describe('Derive sessions from events; false: events belong to no session'),
     sessionGapMs: z
       .int()
       .min(1)
@@ -129,13 +129,13 @@ const Config = z
     flowIds: z
       .enum(['vendor', 'content'])
       .default('vendor')
-      .describe("What names a transition: the vendor's id, or what it says, should ids differ from read to read"),
+      .describe("What identifies a transition: the vendor's id, or its content, if ids differ from read to read"),
     seriesBucket: z.enum(['1h', '1d', '1w']).default('1h').describe('Interval of the series of conversations and messages'),
     seriesGroupBy: z
       .enum(['channel_type', 'language', 'none'])
       .default('channel_type')
       .describe('What the series of conversations is grouped by'),
-    seriesSettleMs: settle().describe('A bucket is read so long after its end, milliseconds; default: 2 h for 1h, else 24 h'),
+    seriesSettleMs: settle().describe('A bucket is read this long after its end, milliseconds; default: 2 h for 1h, else 24 h'),
     insightsStats: z
       .array(z.enum(STATS))
       .default([...STATS])
@@ -144,10 +144,10 @@ const Config = z
     teamGroupBy: z
       .array(z.enum(['bot_id', 'bot_version', 'team_id', 'channel_type', 'language', 'campaign_id', 'campaign_source']))
       .default(['bot_id', 'bot_version', 'channel_type'])
-      .describe('What team-usage is grouped by, a comma list; without bot_id the team stands as bot_id'),
-    teamSettleMs: settle().describe('A bucket of team-usage is read so long after its end, milliseconds; default: 24 h'),
+      .describe('What team-usage is grouped by, a comma list; without bot_id the team is the bot_id'),
+    teamSettleMs: settle().describe('A bucket of team-usage is read this long after its end, milliseconds; default: 24 h'),
   })
-  // Also where another key is wrong, so that every fault is told at once.
+  // Also if another key is wrong, so that every fault is reported at once.
   .refine(({ streams, teamIds }) => teamIds !== undefined || !Array.isArray(streams) || !streams.includes('team-usage'), {
     path: ['teamIds'],
     message: 'is required by the stream team-usage',
@@ -155,13 +155,13 @@ const Config = z
   })
 type Config = z.output<typeof Config>
 
-/** An event that shows late (back-dated by a caller of `track`) is found within a quarter of its age, up to a day. */
+/** An event that appears late (back-dated by a caller of `track`) is found within a quarter of its age, up to a day. */
 const EVENTS = { longestMs: 6 * HOUR_MS, smallestMs: MINUTE_MS, hotMs: 5 * MINUTE_MS, lookbackMs: DAY_MS } as const
-/** Backfill: versions of rows are kept for a while after their window, which must span what flows of neighbouring windows share. */
+/** Backfill: deduplication state is kept for a while after its window, which must span what flows of neighbouring windows share. */
 const FLOWS = { longestMs: 6 * HOUR_MS, smallestMs: 3 * HOUR_MS, lookbackMs: DAY_MS, lookbackIntervalMs: HOUR_MS } as const
-/** A flow is asked for from so long before the first event of its conversation to so long after the last. */
+/** A flow is requested from this long before the first event of its conversation to this long after the last. */
 const AROUND_MS = HOUR_MS
-/** Requests of one `expand` under way at once. */
+/** Parallel requests of one `enrich`. */
 const TOGETHER = 4
 
 export default defineConnector({
@@ -185,29 +185,29 @@ export default defineConnector({
     classify: ({ status, headers, nowMs }) => (status === 429 ? rateLimited(headers, nowMs) : undefined),
   }),
 
-  tellsTransfers,
+  detectsTransfers,
 
   facts: ({ config, http, transfers }) => eventNames(config, http, transfers),
 
   streams: {
     events: {
-      gives: ['session', 'event'],
+      feeds: ['session', 'event'],
       window: config => ({ ...EVENTS, lagMs: config.eventsLagMs, durableResume: false }),
       scopes: botScopes,
       row: EventRow,
 
-      /** One page: the order of the listing is not known before its end. */
+      /** One page: the order of the listing is unknown before its end. */
       async *read({ config, scope, window, again = false, nowMs, http }) {
-        const of = { bot: botOf(scope), window, smallestMs: EVENTS.smallestMs, pageSize: config.pageSize, http }
+        const options = { bot: botOf(scope), window, smallestMs: EVENTS.smallestMs, pageSize: config.pageSize, http }
         if (!watchesSteps(config)) {
-          yield { rows: await eventsIn(of), resume: null }
+          yield { rows: await eventsIn(options), resume: null }
           return
         }
-        const { events, sessions } = await sessionsIn({ ...of, again, gapMs: config.sessionGapMs, nowMs })
+        const { events, sessions } = await sessionsIn({ ...options, again, gapMs: config.sessionGapMs, nowMs })
         yield { rows: [...events, ...sessions.map(watchedRow)], resume: null }
       },
 
-      async expand({ scope, rows, http, nowMs }) {
+      async enrich({ scope, rows, http, nowMs }) {
         const flows = await flowsOf(rows.filter(isThread), { scope, http, nowMs })
         return rows.map(row => (isThread(row) ? (flows.shift() as Thread) : row))
       },
@@ -223,8 +223,8 @@ export default defineConnector({
         ],
       }),
 
-      /** Many, so that a session's id is made of its first event. */
-      expandRows: 5_000,
+      /** Many, so that a session's id is computed from its first event. */
+      enrichRows: 5_000,
 
       derive: config =>
         config.sessionsDerive
@@ -262,8 +262,8 @@ export default defineConnector({
     },
 
     flow: {
-      gives: ['event'],
-      /** A conversation is complete when it has been idle for as long as ends it. */
+      feeds: ['event'],
+      /** A conversation is complete when it has been idle for the gap that ends it. */
       window: config => ({
         ...FLOWS,
         lagMs: config.sessionGapMs + config.eventsLagMs,
@@ -276,11 +276,11 @@ export default defineConnector({
       /** The conversations that have events in the window: there is no other list of them. */
       async *read({ config, scope, window, again = false, nowMs, http }) {
         const { sessionGapMs: gapMs, pageSize } = config
-        const of = { bot: botOf(scope), window, again, gapMs, nowMs, smallestMs: FLOWS.smallestMs, pageSize, http }
-        yield { rows: (await sessionsIn(of)).sessions, resume: null }
+        const options = { bot: botOf(scope), window, again, gapMs, nowMs, smallestMs: FLOWS.smallestMs, pageSize, http }
+        yield { rows: (await sessionsIn(options)).sessions, resume: null }
       },
 
-      expand: ({ scope, rows, http, nowMs }) => flowsOf(rows, { scope, http, nowMs }),
+      enrich: ({ scope, rows, http, nowMs }) => flowsOf(rows, { scope, http, nowMs }),
 
       requestsBeside: () => ({
         unknown: [
@@ -294,20 +294,20 @@ export default defineConnector({
       /** One for all of a conversation, so that a transition is published once, whichever session shows it. */
       sharedId: row => row.conversationId,
 
-      /** Asked for when there are new events, when it has rested, and when these leave the lookback. */
+      /** Requested when there are new events, when it has rested, and when these leave the lookback. */
       fingerprint: (row, ctx) => [ctx.config.sessionGapMs, ctx.lookbackMs].map(ms => ctx.observedAtMs - row.lastMs >= ms),
 
       normalise: (row, ctx) => transitionDrafts(row, ctx),
     },
 
     series: {
-      gives: ['event'],
+      feeds: ['event'],
       window: config => ({
         longestMs: LONGEST_MS[config.seriesBucket],
         smallestMs: SMALLEST_MS[config.seriesBucket],
         settles: true,
         lagMs: config.seriesSettleMs ?? (config.seriesBucket === '1h' ? 2 * HOUR_MS : DAY_MS),
-        // Insights are told by the day, whatever the bucket.
+        // Insights are per day, whatever the bucket.
         lookbackMs: 3 * Math.max(BUCKET_MS[config.seriesBucket], DAY_MS),
         lookbackIntervalMs: HOUR_MS,
         pollIntervalMs: 15 * MINUTE_MS,
@@ -329,7 +329,7 @@ export default defineConnector({
     },
 
     'team-usage': {
-      gives: ['event'],
+      feeds: ['event'],
       window: config => ({
         longestMs: LONGEST_MS[config.teamBucket],
         smallestMs: SMALLEST_MS[config.teamBucket],
@@ -355,13 +355,13 @@ export default defineConnector({
   },
 })
 
-/** The thread that a session is a part of, as `Turn.key`: JSON of bot, version and `conversation_id`. */
+/** The thread of a session, as `Turn.key`: JSON of bot, version and `conversation_id`. */
 export function threadKey(botId: string, version: string, conversationId: string): string {
   return JSON.stringify([botId, version, conversationId])
 }
 
 /**
- * A session's id: a hash, because `conversation_id` may hold a phone number.
+ * A session's id: a hash, because `conversation_id` may contain a phone number.
  *
  * @param firstAtMs Time of its first event when it was published first, epoch milliseconds.
  */
@@ -369,12 +369,12 @@ export function sessionIdOf(botId: string, version: string, conversationId: stri
   return contentId(botId, version, conversationId, firstAtMs)
 }
 
-/** How many messages there were is not known: bots track what they like. */
+/** The number of messages is unknown: bots track what they like. */
 function turnOf(row: Tracked, ctx: RowContext<Config>): Turn | null {
   const { scope, config } = ctx
   if (row.conversationId === null) return null
   if (realTime(row.atMs, ctx) === null)
-    throw new FlowError('ROW_UNMAPPABLE', { path: 'timestamp', hint: 'timestamp is a placeholder, no time' })
+    throw new FlowError('ROW_UNMAPPABLE', { path: 'timestamp', hint: 'timestamp is a placeholder, not a time' })
   const { id, version } = botOf(scope)
   return {
     key: keyOf(row.conversationId, scope),
@@ -398,7 +398,7 @@ function keyOf(conversationId: string, scope: Scope): string {
   return threadKey(id, version, conversationId)
 }
 
-/** The builder's attributes under their own names, where these are not ours. */
+/** The builder's attributes under their own names, unless these are ours. */
 function attributesOf(row: Tracked, scope: Scope): Record<string, unknown> {
   const { id, version } = botOf(scope)
   const isOurs = (name: string) => OWN_NAMES.has(name) || name.startsWith('series.')
@@ -421,21 +421,21 @@ const FlowAnswer = looseObject({ transitions: z.array(z.unknown()).nullish() }).
   isAnswer(body, body.transitions, ['transitions', 'bot_id', 'conversation_id', 'user_id']),
 )
 
-/** In the order of the rows, some at once. */
-async function flowsOf(rows: readonly Thread[], of: FlowCall): Promise<Thread[]> {
+/** In the order of the rows, some in parallel. */
+async function flowsOf(rows: readonly Thread[], api: FlowCall): Promise<Thread[]> {
   const out: Thread[] = []
   for (let at = 0; at < rows.length; at += TOGETHER)
-    out.push(...(await Promise.all(rows.slice(at, at + TOGETHER).map(row => withFlow(row, of)))))
+    out.push(...(await Promise.all(rows.slice(at, at + TOGETHER).map(row => withFlow(row, api)))))
   return out
 }
 
 /**
- * 404: the conversation is gone, or has nothing in the range. One that is refused does not keep those of the others: it is for rejects, and asked for
- * again as any other.
+ * 404: the conversation is gone, or has nothing in the range. A rejected one does not affect the others: it becomes a dead letter, and is requested again like
+ * any other.
  */
-async function withFlow(row: Thread, of: FlowCall): Promise<Thread> {
+async function withFlow(row: Thread, api: FlowCall): Promise<Thread> {
   try {
-    return { ...row, flow: await flowOf(row, of) }
+    return { ...row, flow: await flowOf(row, api) }
   } catch (error) {
     if (error instanceof FlowError && error.code === 'SRC_REFUSED')
       return { ...row, refused: number(error.details['status']) ?? 400 }
@@ -449,7 +449,7 @@ interface FlowCall {
   readonly nowMs: number
 }
 
-/** Not of the future, which a vendor might refuse: nothing can be there. */
+/** Not into the future, which a vendor might reject: nothing can be there. */
 function flowOf(row: Thread, { scope, http, nowMs }: FlowCall): Promise<z.output<typeof FlowAnswer>> {
   const { path, version } = botOf(scope)
   const query = {
@@ -468,8 +468,8 @@ function flowOf(row: Thread, { scope, http, nowMs }: FlowCall): Promise<z.output
 }
 
 /**
- * One event a transition. What lies outside the range that was asked for is left out: a vendor that gives the whole thread would repeat what was
- * published before versions were dropped.
+ * One event for each transition. What is outside the requested range is dropped: a vendor that returns the whole thread would repeat what was published before
+ * its deduplication state was dropped.
  */
 function transitionDrafts(row: Thread, ctx: RowContext<Config>): Draft[] {
   if (row.refused !== undefined) throw refusedFlow(row.refused)
@@ -477,7 +477,7 @@ function transitionDrafts(row: Thread, ctx: RowContext<Config>): Draft[] {
   const { transitions, bot_id: _bot, conversation_id: _conversation, user_id: userId, ...extra } = objectOf(row.flow)
   const rows = Array.isArray(transitions) ? (transitions as unknown[]) : []
   const byContent = ctx.config.flowIds === 'content'
-  /** Where the stream `events` looks for steps, it tells of them, with their session. */
+  /** If the stream `events` looks for steps, it publishes their transfers, with their session. */
   const said = (step: string | null) => (watchesSteps(ctx.config) ? undefined : { step })
   return transitionsOf(rows, [botId, version, row.conversationId], byContent)
     .filter(({ atMs }) => row.firstMs - AROUND_MS <= atMs && atMs < row.lastMs + AROUND_MS)
@@ -543,7 +543,8 @@ function botQuestions(config: Config, scope: Scope, window: Window): Question[] 
         filter: filters.all,
       })),
     ),
-    // Not in the first specification; by now the bot is known, so a 404 is no misspelt id. Takes one channel and one language ("Filter by specific channel").
+    // Not in the first specification; by now the bot is known, so a 404 does not mean a misspelt id. Takes one channel and one language ("Filter by specific
+    // channel").
     ...filters.each.map(filter => ({
       ...bucketed,
       key: named('messages', filter),
@@ -579,22 +580,22 @@ function teamQuestion({ teamBucket: bucket, teamGroupBy: groupBy }: Config, scop
 }
 
 /**
- * A point stands at the beginning of its bucket; a bin of a histogram at the beginning of its day.
+ * A point is at the beginning of its bucket; a bin of a histogram at the beginning of its day.
  *
- * @param whose Bot and version, or the team: what the point's id is made of beside itself.
+ * @param whose Bot and version, or the team: part of the point's id.
  */
 function pointDraft(
   row: Point,
   whose: string,
   botId: string,
-  of: Readonly<Record<string, string | undefined>>,
+  ids: Readonly<Record<string, string | undefined>>,
   ctx: RowContext,
 ): Draft {
   const { endpoint, bucket, groupBy, stat, labels, seriesLabel, x, place, value, fromMs, untilMs, filter } = row
-  // What is asked for of one channel is of that channel.
+  // A request for one channel returns data of that channel.
   const only = (values: readonly string[] | undefined) => (values?.length === 1 ? (values[0] as string) : null)
   const atMs = realTime(row.atMs, ctx)
-  const series = Object.entries(row.series).map(([name, told]) => [`series.${name}`, told] as const)
+  const series = Object.entries(row.series).map(([name, value]) => [`series.${name}`, value] as const)
   return eventWithoutSession(ctx, {
     botId,
     eventId: pointId(row, whose),
@@ -605,7 +606,7 @@ function pointDraft(
     channel: labels['channel_type'] || only(filter?.['channel_type']),
     language: labels['language'] || only(filter?.['language']),
     attributes: {
-      ...of,
+      ...ids,
       endpoint,
       value,
       x_value: x,
@@ -629,8 +630,8 @@ function authorisation({ authScheme, tokenId, tokenSecret }: Config): string {
 }
 
 /**
- * `x-ratelimit-reset`, where there is no `Retry-After`: a header of the vendor's other API, told to be in seconds and shown in milliseconds. Read by its
- * size: a time in milliseconds, a time in seconds, or seconds to wait.
+ * `x-ratelimit-reset`, without a `Retry-After`: a header of the vendor's other API, documented in seconds and shown in milliseconds. Its size decides: a time
+ * in milliseconds, a time in seconds, or seconds to wait.
  */
 function rateLimited(headers: Readonly<Record<string, string>>, nowMs: number): Classified | undefined {
   const reset = number(headers['x-ratelimit-reset'])

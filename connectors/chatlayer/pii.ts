@@ -1,6 +1,6 @@
 /**
- * Where persons stand in Chatlayer's rows. `conversation_id` may hold the user's number on the channel; a session's id is a hash of it, which the
- * policy hashes once more with its key, as a number can be guessed. Callers of `track` choose ids, names and values of events.
+ * Personal data in Chatlayer's rows. `conversation_id` may contain the user's number on the channel; a session's id is a hash of it, which the policy hashes
+ * once more with its key, as a number can be guessed. Callers of `track` choose ids, names and values of events.
  */
 import type { PiiSpec } from '../../src/source/index.ts'
 
@@ -13,7 +13,7 @@ export const OWN_NAMES: ReadonlySet<string> = new Set([
   'drop_off',
   'from_step.type',
   'to_step.type',
-  // Of the vendor's own statistics, which are of nobody.
+  // Of the vendor's own statistics, which are about nobody.
   'endpoint',
   'value',
   'x_value',
@@ -32,7 +32,7 @@ export const pii: PiiSpec = {
     'event.event_id=hash',
     ...['bot_version', 'derived_from', 'channel_id', 'merged_sessions'].map(name => `session.attributes.${name}=keep`),
     ...[...OWN_NAMES, 'series.*'].map(name => `event.attributes.${name}=keep`),
-    // Of the flow's builder.
+    // From the flow's builder.
     ...['flow', 'subflow', 'step_name', 'step_number', 'from_step.id', 'to_step.id'].map(name => `event.attributes.${name}=mask`),
     ...['labels', 'series_label'].map(name => `event.attributes.${name}=mask`),
   ],

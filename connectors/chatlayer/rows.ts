@@ -1,7 +1,6 @@
 /**
- * The vendor's rows, read liberally: no field is documented as required, numbers may be text (int64 often is), times may lack their zone (then UTC).
- * What no record can do without is a time; everything else is null where it is missing. Fields that are not known here go to `attributes`.
- * Shapes are the specification's, 2026-11; nothing here is measured.
+ * Parses the vendor's rows leniently: no field is documented as required, numbers may be text (int64 often is), times may lack their zone (then UTC). Only a
+ * time is required; everything else is null if missing. Unknown fields go to `attributes`. Shapes are the specification's, 2026-11; nothing here is measured.
  */
 import { z } from 'zod'
 import {
@@ -22,11 +21,11 @@ import {
 
 /** One TrackingEvent. */
 export interface Tracked {
-  /** The vendor's id with the time, because callers of `track` choose ids, and may use one twice; a hash of what the row says where it has none. */
+  /** The vendor's id with the time, because callers of `track` choose ids, and may use one twice; without one, a hash of the content. */
   readonly id: string
   readonly name: string
   readonly atMs: number
-  /** What the row itself says of its bot and version. */
+  /** Bot and version in the row itself. */
   readonly botId: string | null
   readonly version: string | null
   readonly userId: string | null
@@ -75,18 +74,18 @@ export const TrackingEvent = looseObject({ timestamp: Instant }).transform((row)
   }
 })
 
-/** Of a row as the vendor gave it, or as the schema has it: the same for repeats of one event. One without an id is what it says. */
+/** Of a row as the vendor sent it, or as parsed: the same for repeats of one event. Without an id it is computed from the content. */
 export function keyOf(row: unknown): string {
   const { id, timestamp } = objectOf(row)
   const given = text(id)
   const atMs = instant(timestamp)
   if (given !== null) return `${given}@${atMs === null ? '' : new Date(atMs).toISOString()}`
-  // For rejects, which differ in whatever their rows differ in.
+  // For dead letters, which differ in anything that their rows differ in.
   if (atMs === null) return contentId(jsonOf(row))
   return contentId(canonical({ ...objectOf(row), timestamp: atMs }))
 }
 
-/** A conversation that had events in a window. `flow` is null before the second call, and where that was refused. */
+/** A conversation with events in a window. `flow` is null before enrichment, and if it was refused. */
 export const Thread = z.object({
   conversationId: z.string(),
   /** Of its events in the window, epoch milliseconds, both inclusive. */
@@ -97,12 +96,12 @@ export const Thread = z.object({
   channelId: z.string().nullable(),
   channelType: z.string().nullable(),
   flow: z.unknown(),
-  /** With which status. */
+  /** With this status. */
   refused: z.number().optional(),
 })
 export type Thread = z.output<typeof Thread>
 
-/** A row of the stream `events`: a tracking event, or a conversation whose flow is looked through for steps that hand over. */
+/** A row of the stream `events`: a tracking event, or a conversation whose flow is searched for steps that hand over. */
 export const EventRow = z.unknown().transform((raw, ctx): Tracked | Thread => {
   const { watched, timestamp } = objectOf(raw)
   const isWatched = timestamp === undefined && isObject(watched) && 'firstMs' in watched
@@ -116,16 +115,16 @@ export function isThread(row: Tracked | Thread): row is Thread {
   return 'firstMs' in row
 }
 
-/** Of one session of a thread, as far as it has come: a window that is read again shows the same, others beside it show others. */
+/** Of one session of a thread, as far as it has come: a window that is read again shows the same, neighbouring windows show others. */
 export function viewId({ conversationId, lastMs }: Thread): string {
   return JSON.stringify([conversationId, lastMs])
 }
 
 /**
- * In order of their first event. Events that belong to no conversation, or do not fit their schema, have no flow.
+ * In order of their first event. Events without a conversation, or that do not fit their schema, have no flow.
  *
  * @param rows In order of time.
- * @param gapMs A longer silence parts a conversation in two.
+ * @param gapMs A longer silence splits a conversation in two.
  */
 export function threadsOf(rows: readonly unknown[], gapMs = Infinity): Thread[] {
   const over: Thread[] = []
@@ -156,17 +155,17 @@ export function threadsOf(rows: readonly unknown[], gapMs = Infinity): Thread[] 
 /** One FlowTransition. */
 export interface Transition {
   readonly id: string
-  /** The vendor's; null: it gave none. */
+  /** The vendor's; null: none. */
   readonly givenId: string | null
   readonly atMs: number
-  readonly from: Step
-  readonly to: Step
+  readonly from: FlowStep
+  readonly to: FlowStep
   readonly depth: string | null
   readonly extra: Loose
 }
 
-/** Nulls: the vendor does not tell. The first transition of a conversation need not come from anywhere. */
-export interface Step {
+/** Nulls: unknown. The first transition of a conversation need not come from anywhere. */
+export interface FlowStep {
   readonly id: string | null
   readonly type: string | null
 }
@@ -174,23 +173,23 @@ export interface Step {
 /**
  * The transitions of a flow, in order of time, each id once: the vendor's with the time, as a thread may count from one in each of its conversations.
  *
- * @param of What an id is made of beside the transition itself.
- * @param byContent Not of the vendor's ids, which may change from read to read.
- * @throws FlowError ROW_UNMAPPABLE for one without a time: a flow that lacks a step would look complete.
+ * @param parts Parts of the id besides the transition itself.
+ * @param byContent Ignore the vendor's ids, which may change from read to read.
+ * @throws FlowError ROW_UNMAPPABLE for one without a time: a flow without a step would look complete.
  */
-export function transitionsOf(rows: readonly unknown[], of: readonly string[], byContent: boolean): Transition[] {
+export function transitionsOf(rows: readonly unknown[], parts: readonly string[], byContent: boolean): Transition[] {
   const read = rows.map((row, place) => {
     const { id, from_step, to_step, depth, timestamp, ...extra } = objectOf(row)
     const atMs = instant(timestamp)
     if (atMs === null)
       throw new FlowError('ROW_UNMAPPABLE', { path: `flow.transitions.${place}.timestamp`, hint: 'a transition has no time' })
-    const told = number(depth)
+    const value = number(depth)
     return {
       givenId: text(id),
       atMs,
       from: stepOf(from_step),
       to: stepOf(to_step),
-      depth: told === null ? text(depth) : String(told),
+      depth: value === null ? text(depth) : String(value),
       extra: sorted(extra),
     }
   })
@@ -200,52 +199,52 @@ export function transitionsOf(rows: readonly unknown[], of: readonly string[], b
     ...each,
     id:
       each.givenId === null || byContent
-        ? made(...of, each.from.id, each.from.type, each.to.id, each.to.type, each.depth, each.atMs)
-        : contentId(...of, each.givenId, each.atMs),
+        ? made(...parts, each.from.id, each.from.type, each.to.id, each.to.type, each.depth, each.atMs)
+        : contentId(...parts, each.givenId, each.atMs),
   }))
   return [...new Map(transitions.map(each => [each.id, each])).values()]
 }
 
-/** Those of a flow, as the vendor answered it, that have a time. See `transitionsOf`, which refuses a flow that has others. */
-export function readableTransitions(flow: unknown, of: readonly string[], byContent: boolean): Transition[] {
+/** Those transitions of a flow that have a time. See `transitionsOf`, which rejects a flow with others. */
+export function readableTransitions(flow: unknown, parts: readonly string[], byContent: boolean): Transition[] {
   const { transitions } = objectOf(flow)
   const rows: unknown[] = Array.isArray(transitions) ? transitions : []
   return transitionsOf(
     rows.filter(row => instant(objectOf(row)['timestamp']) !== null),
-    of,
+    parts,
     byContent,
   )
 }
 
 /** `{id, type}`, or the id alone. */
-function stepOf(raw: unknown): Step {
+function stepOf(raw: unknown): FlowStep {
   return isObject(raw) ? { id: text(raw['id']), type: text(raw['type']) } : { id: text(raw), type: null }
 }
 
-/** A series none of whose values can be read as points: for rejects. */
+/** A series without any readable value: becomes a dead letter. */
 export interface Unreadable {
   readonly fault: { readonly path: readonly (string | number)[]; readonly message: string }
   readonly endpoint: string
   readonly stat: string | null
-  /** As the vendor gave it. */
+  /** As the vendor sent it. */
   readonly series: unknown
 }
 
 /** One value of one series. */
 const Value = z
   .object({
-    /** The documents' word for the operation, without the ids in its path. */
+    /** The docs' name of the operation, without the ids in its path. */
     endpoint: z.string(),
     bucket: z.string().nullable(),
     groupBy: z.string().nullable(),
     stat: z.string().nullable(),
     labels: z.custom<Readonly<Record<string, string>>>(isObject),
     seriesLabel: z.string().nullable(),
-    /** mean, max, min, sum and whatever else the series says of itself, over the range that was asked for. */
+    /** mean, max, min, sum and any other fields of the series, over the requested range. */
     series: z.custom<Loose>(isObject),
-    /** As the vendor wrote it; null: the one value of a range. */
+    /** As the vendor wrote it; null: the single value of a range. */
     x: z.string('the series has more values than x_values').nullable(),
-    /** Of a value without an x that is not the only one of its series. */
+    /** For a value without an x that is not the only one of its series. */
     place: z.number().nullable().default(null),
     value: z.unknown().transform((raw, ctx): number => {
       const value = number(raw)
@@ -253,9 +252,9 @@ const Value = z
       ctx.issues.push({ code: 'custom', input: raw, message: 'is not a number' })
       return z.NEVER
     }),
-    /** What was asked for only; null: everything. */
+    /** The filter of the request; null: everything. */
     filter: z.record(z.string(), z.array(z.string())).nullable().default(null),
-    /** The range that was asked for. */
+    /** The requested range. */
     fromMs: z.number(),
     untilMs: z.number(),
   })
@@ -271,26 +270,26 @@ export const Point = z
 export type Point = z.output<typeof Point>
 
 /**
- * What the point is, whatever its value: endpoint, bucket, group, statistic, labels, x, and what was asked for only. A bin of a histogram is one of the day that was asked for.
+ * Id of the point, whatever its value: endpoint, bucket, group, statistic, labels, x, and the filter. A bin of a histogram belongs to the requested day.
  *
  * @param whose The bot with its version, or the team; null: unique among the points of one scope only.
  */
 export function pointId(point: Point, whose: string | null): string {
   const { endpoint, bucket, groupBy, stat, labels, x, place, atMs, fromMs, filter } = point
   const where = atMs ?? (bucket === null ? `${fromMs} ${x ?? place ?? ''}` : x)
-  const of = filter === null ? [] : [JSON.stringify(sorted(filter))]
-  return contentId(endpoint, whose, bucket, groupBy, stat, JSON.stringify(sorted(labels)), where, ...of)
+  const filters = filter === null ? [] : [JSON.stringify(sorted(filter))]
+  return contentId(endpoint, whose, bucket, groupBy, stat, JSON.stringify(sorted(labels)), where, ...filters)
 }
 
-/** Aggregates of a series over the range that was asked for, which move with that range. */
+/** Aggregates of a series over the requested range, which change with that range. */
 const AGGREGATES: ReadonlySet<string> = new Set(['mean', 'max', 'min', 'sum'])
 
 /**
- * What counts as a change of a point: its value, and what its series says beside readable aggregates. Without the latter a series that was malformed
- * once would keep the fault for good, or its reject, when only the fault is mended.
+ * What counts as a change of a point: its value, and the fields of its series other than readable aggregates. Without the latter a series that was malformed
+ * once would keep the fault, or its dead letter, when only the fault is fixed.
  */
 export function pointMark({ value, series }: Point): Json {
-  const odd = Object.entries(sorted(series)).filter(([name, told]) => !AGGREGATES.has(name) || number(told) === null)
+  const odd = Object.entries(sorted(series)).filter(([name, value]) => !AGGREGATES.has(name) || number(value) === null)
   return odd.length === 0 ? value : [value, jsonOf(odd) ?? null]
 }
 
@@ -304,7 +303,7 @@ export function instant(raw: unknown): number | null {
   return instantIn(words) ?? instantIn(`${words}:00Z`) ?? instantIn(`${words}-01`)
 }
 
-/** A map, or a list of `{key, value}` as gateways write maps now and then. */
+/** A map, or a list of `{key, value}`, as some gateways write maps. */
 function pairsOf(raw: unknown): Loose {
   if (isObject(raw)) return raw
   if (!Array.isArray(raw)) return raw === undefined || raw === null ? {} : { attributes: raw }
@@ -315,10 +314,10 @@ function pairsOf(raw: unknown): Loose {
   return pairs.length === raw.length ? Object.fromEntries(pairs) : { attributes: raw }
 }
 
-/** In order of their names, without those that are not told. */
+/** In order of their names, without missing ones. */
 export function sorted<T>(fields: Readonly<Record<string, T>>): Readonly<Record<string, T>> {
-  const told = Object.entries(fields).filter(([, value]) => value !== undefined && value !== null)
-  return Object.fromEntries(told.sort(([a], [b]) => (a < b ? -1 : 1)))
+  const known = Object.entries(fields).filter(([, value]) => value !== undefined && value !== null)
+  return Object.fromEntries(known.sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
 /** JSON with the names of every object in order, without fields that are null. */

@@ -1,4 +1,4 @@
-/** The parts of an account that are read each on its own: a version of a bot, or a team. */
+/** The scopes of an account: a version of a bot, or a team. */
 import type { Scope } from '../../src/source/index.ts'
 
 export type Version = 'LIVE' | 'DRAFT'
@@ -20,14 +20,14 @@ export function botScopes(config: { readonly botIds: readonly string[]; readonly
   )
 }
 
-/** The bot that a scope of `botScopes` stands for. */
+/** The bot of a scope from `botScopes`. */
 export function botOf({ name }: Scope): Bot {
   const at = name.lastIndexOf('@')
   const id = decodeURIComponent(name.slice(0, at))
   return { id, version: name.slice(at + 1) as Version, path: `/v1/bots/${encodeURIComponent(id)}` }
 }
 
-/** `bot_id` of records: the vendor's for what people see, `<id>@DRAFT` for its draft, so that counts of the two never meet. */
+/** `bot_id` of records: the vendor's for the live version, `<id>@DRAFT` for its draft, so that counts of the two never mix. */
 export function recordBot(id: string, version: string | null): string {
   return version?.toUpperCase() === 'DRAFT' ? `${id}@DRAFT` : id
 }

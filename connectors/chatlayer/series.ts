@@ -1,9 +1,9 @@
 /**
- * The vendor's own statistics: which requests tell the buckets that ended in a window, and the points in their answers.
+ * The vendor's own statistics: the requests for the buckets that ended in a window, and the points in their answers.
  *
- * Buckets are taken to be in UTC, but what the vendor returns as `x_values` decides (where weeks begin is not documented): each request begins a
- * bucket earlier than it must, so that every bucket of the window is whole in it and the range longer than the bucket, and points of other buckets
- * are left out. It begins where a bucket would in UTC (weeks on Monday), for a vendor that counts buckets from the beginning of the range.
+ * Buckets are assumed to be in UTC, but the `x_values` that the vendor returns decide (where weeks begin is not documented): each request begins a bucket
+ * earlier than it must, so that every bucket of the window is complete and the range longer than the bucket, and points of other buckets are dropped. It begins
+ * where a bucket would in UTC (weeks on Monday), for a vendor that counts buckets from the beginning of the range.
  */
 import { z } from 'zod'
 import {
@@ -33,29 +33,29 @@ export const BUCKET_MS: Readonly<Record<Bucket, number>> = { '1h': HOUR_MS, '1d'
 
 export const STATS = ['num_conversations', 'duration_seconds', 'num_messages'] as const
 
-/** Which channels and languages a series is of; without one: all. */
+/** Channels and languages of a series; without one: all. */
 export type Filter = Readonly<Partial<Record<'channel_type' | 'language', readonly string[]>>>
 
-/** One request, and how its answer is read. */
+/** One request, and how to read its answer. */
 export interface Question {
   /** Names the question among those of its window. */
   readonly key: string
   readonly endpoint: string
   readonly path: string
   readonly version?: string
-  /** Null: the operation knows none. */
+  /** Null: the operation has none. */
   readonly bucket: Bucket | null
   readonly groupBy: readonly string[]
   readonly stat: string | null
   readonly range: Window
-  /** 404, 405 and 501 stand for an operation that this installation lacks. */
+  /** 404, 405 and 501 mean that this installation lacks the operation. */
   readonly mayLack?: boolean
   readonly filter?: Filter
-  /** Several values of a filter are asked for by repeating its name, not with commas between them. */
+  /** Several values of a filter are sent by repeating its name, not with commas between them. */
   readonly isRepeated?: boolean
 }
 
-/** The longest window: with what `rangeFor` adds, 31 days are asked for at most (none is documented), but for months. */
+/** The longest window: with the addition of `rangeFor`, requests are for at most 31 days (no limit is documented), except for months. */
 export const LONGEST_MS: Readonly<Record<Bucket, number>> = {
   '1h': 30 * DAY_MS,
   '1d': 28 * DAY_MS,
@@ -63,16 +63,16 @@ export const LONGEST_MS: Readonly<Record<Bucket, number>> = {
   '1m': 31 * DAY_MS,
 }
 
-/** The shortest window that a range which is refused is brought down to. */
+/** The shortest window for retries of a rejected range. */
 export const SMALLEST_MS: Readonly<Record<Bucket, number>> = { ...BUCKET_MS, '1h': 12 * HOUR_MS }
 
-/** A range that has every bucket whole that ends in `(from, until]`, and is longer than one. */
+/** A range that contains every bucket that ends in `(from, until]`, and is longer than one. */
 export function rangeFor(bucket: Bucket, { fromMs, untilMs }: Window): Window {
   const unitMs = Math.min(BUCKET_MS[bucket], DAY_MS)
   return { fromMs: bucketOf(bucket, fromMs - BUCKET_MS[bucket]), untilMs: Math.ceil(untilMs / unitMs) * unitMs }
 }
 
-/** Beginning of the bucket that the time lies in, epoch milliseconds. */
+/** Beginning of the time's bucket, epoch milliseconds. */
 function bucketOf(bucket: Bucket, ms: number): number {
   const date = new Date(ms)
   if (bucket === '1m') return Date.UTC(date.getUTCFullYear(), date.getUTCMonth())
@@ -96,26 +96,31 @@ const SeriesAnswer = z
 /** Documented fields of `data`. */
 const DATA = ['series', 'series_labels', 'x_values']
 
-/** A page for each question, in their order; `resume` is the key of the next, with a hash of all: among others it is no place. */
+/** A page for each question, in their order; `resume` is the key of the next, with a hash of all: among other questions it is invalid. */
 export async function* askAll(
   questions: readonly Question[],
-  of: { readonly window: Window; readonly resume: Json; readonly http: Http },
+  reading: { readonly window: Window; readonly resume: Json; readonly http: Http },
 ): AsyncIterable<Page> {
   const all = contentId(...questions.map(({ key }) => key)).slice(0, 12)
-  const { next, among } = (of.resume ?? {}) as { next?: unknown; among?: unknown }
-  const first = of.resume === null ? 0 : among === all ? questions.findIndex(({ key }) => key === next) : -1
-  if (first < 0) throw new FlowError('SRC_RESUME_EXPIRED', { hint: 'the config asks for other series than before' })
+  const { next, among } = (reading.resume ?? {}) as { next?: unknown; among?: unknown }
+  const first = reading.resume === null ? 0 : among === all ? questions.findIndex(({ key }) => key === next) : -1
+  if (first < 0) throw new FlowError('SRC_RESUME_EXPIRED', { hint: 'the config now has other series than before' })
   for (const [place, question] of questions.entries()) {
     if (place < first) continue
-    const answer = await ask(question, of.http).catch((error: unknown) => {
-      throw tooLong(error, question, of.window)
+    const answer = await ask(question, reading.http).catch((error: unknown) => {
+      throw tooLong(error, question, reading.window)
     })
     const after = questions[place + 1]
-    yield { rows: pointsOf(answer, question, of.window), resume: after === undefined ? null : { next: after.key, among: all } }
+    yield {
+      rows: pointsOf(answer, question, reading.window),
+      resume: after === undefined ? null : { next: after.key, among: all },
+    }
   }
 }
 
-/** A refusal of what can be shorter may be one of its length, which no error tells apart: shorter ones are asked for, and the shortest tells. */
+/**
+ * A rejection of a range that can be shorter may be because of its length, which no error distinguishes: shorter ones are requested, and the shortest decides.
+ */
 function tooLong(error: unknown, { bucket }: Question, { fromMs, untilMs }: Window): unknown {
   const isRefusal =
     error instanceof FlowError && error.code === 'SRC_REFUSED' && [400, 413, 422].includes(Number(error.details['status']))
@@ -145,8 +150,8 @@ async function ask(question: Question, http: Http): Promise<z.output<typeof Seri
 }
 
 /**
- * A row for each value of each series, of the buckets that end in `(from, until]`. A value that is null is no point. A series that lacks values, or
- * is named like another one of its answer, is one row, for rejects.
+ * A row for each value of each series, of the buckets that end in `(from, until]`. A null value is not a point. A series without values, or with the name of
+ * another one in its answer, is one row, for the dead letters.
  */
 function pointsOf({ data }: z.output<typeof SeriesAnswer>, question: Question, window: Window): unknown[] {
   const { endpoint, bucket, groupBy, stat, range, filter = {} } = question
@@ -157,7 +162,7 @@ function pointsOf({ data }: z.output<typeof SeriesAnswer>, question: Question, w
   const labelled = series.map((one, place) => labelsOf(objectOf(one)['labels'], names[place], groupBy))
   const words = labelled.map(labels => JSON.stringify(sorted(labels)))
   return series.flatMap((one, place) => {
-    const { values, labels: _labels, ...told } = objectOf(one)
+    const { values, labels: _labels, ...others } = objectOf(one)
     const unreadable = (name: string, message: string): Unreadable => ({
       fault: { path: ['data', 'series', place, name], message },
       endpoint,
@@ -166,15 +171,15 @@ function pointsOf({ data }: z.output<typeof SeriesAnswer>, question: Question, w
     })
     const list = listOf(values)
     if (list.length === 0 && (xValues.length > 0 || !isObject(one) || !Array.isArray(values ?? [])))
-      return [unreadable('values', 'is no list of values')]
-    if (list.length === 0 && ['sum', 'max'].some(name => (number(told[name]) ?? 0) !== 0))
+      return [unreadable('values', 'is not a list of values')]
+    if (list.length === 0 && ['sum', 'max'].some(name => (number(others[name]) ?? 0) !== 0))
       return [unreadable('values', 'is missing, though the series sums some up')]
     if (list.length === 0) return []
     if (words.indexOf(words[place] as string) !== words.lastIndexOf(words[place] as string))
       return [unreadable('labels', 'is the same as of another series')]
     const missing = list.length < xValues.length ? [unreadable('values', `has ${list.length} of ${xValues.length} values`)] : []
     const points = list.flatMap((value, at) => {
-      // A statistic of a day needs no x to say what it is; several numbers are told apart by their places.
+      // A statistic of a day needs no x; several numbers are distinguished by their positions.
       const bare = bucket === null && xValues.length === 0
       const x = bare ? null : xValues[at]
       if (value === null || (bucket !== null && !endsIn(bucket, x, window))) return []
@@ -185,7 +190,7 @@ function pointsOf({ data }: z.output<typeof SeriesAnswer>, question: Question, w
         stat,
         labels: labelled[place],
         seriesLabel: typeof names[place] === 'string' ? names[place] : null,
-        series: told,
+        series: others,
         x: typeof x === 'number' ? String(x) : x,
         place: bare && list.length > 1 ? at : null,
         value,
@@ -197,7 +202,7 @@ function pointsOf({ data }: z.output<typeof SeriesAnswer>, question: Question, w
   })
 }
 
-/** A bucket whose beginning cannot be read is taken as it comes. */
+/** A bucket with an unreadable beginning is kept as it comes. */
 function endsIn(bucket: Bucket, x: unknown, { fromMs, untilMs }: Window): boolean {
   const startMs = instant(x)
   if (startMs === null) return true
@@ -211,8 +216,8 @@ function monthAfter(ms: number): number {
 }
 
 /**
- * `labels` where they are told; else the series' name in `series_labels`, which may also hold the names of the labels (both readings are assumed).
- * Several group keys are taken to be told in the order that was asked for, with commas between them.
+ * `labels` if there are any; else the series' name in `series_labels`, which may also contain the names of the labels (both readings are assumed). Several
+ * group keys are assumed to be in the requested order, separated by commas.
  */
 function labelsOf(raw: unknown, name: unknown, groupBy: readonly string[]): Loose {
   if (isObject(raw) && Object.keys(raw).length > 0)

@@ -1,7 +1,7 @@
 /**
- * Sinch Chatlayer's Analytics API, faked over the seeded world: tracking events, flows of conversations, series of bots and of their team, as the
- * vendor's documents tell them; where they are silent, or tell two things, see `simulator/quirks.ts`. Nothing here was measured against the vendor.
- * Only answers with 200 are documented: statuses and bodies of all errors are assumed.
+ * A simulator of Sinch Chatlayer's Analytics API over the seeded world: tracking events, flows of conversations, series of bots and of their team, according to
+ * the vendor's docs; where they say nothing, or two things, see `simulator/quirks.ts`. Nothing here was measured against the vendor. Only answers with 200 are
+ * documented: statuses and bodies of all errors are assumed.
  */
 import {
   type Conversation,
@@ -70,19 +70,19 @@ export {
 const SECOND = 1000
 /** "above 100 is coerced to 100". */
 const MOST_ROWS = 100
-/** How often a listing is disturbed by the quirks `grows` and `shrinks`. */
+/** How often the quirks `grows` and `shrinks` disturb a listing. */
 const DISTURBANCES = 3
 
 export interface ChatlayerOptions extends SimulatorOptions {
-  /** Id of the team whose token this is. Default `acme`. */
+  /** Id of the token's team. Default `acme`. */
   readonly team?: string
   /** Which bots of the world the team has. Default: all. */
   readonly bots?: readonly string[]
   readonly tokenId?: string
   readonly tokenSecret?: string
-  /** Every so many conversations is one with the draft of its bot, beside those of testers. Default 0: none. */
+  /** One of this many conversations is with the draft of its bot, in addition to those of testers. Default 0: none. */
   readonly draftEvery?: number
-  /** Most events a page, in place of 100. */
+  /** Most events per page, instead of 100. */
   readonly pageSize?: number
   readonly quirks?: Partial<Quirks>
 }
@@ -91,7 +91,7 @@ export interface ChatlayerSimulator extends Simulator {
   readonly world: World
   readonly team: Team
   readonly quirks: Quirks
-  /** Requests that were answered with 429. */
+  /** Requests answered with 429. */
   refusedForQuota(): number
 }
 
@@ -209,8 +209,8 @@ function echo({ body }: Request): Reply {
   return typeof said === 'string' ? json({ message: said }) : fault(400, 3, 'message is required')
 }
 
-/** What a listing of events goes on from. */
-interface Place {
+/** Where a listing of events continues. */
+interface ListPosition {
   readonly skip: number
   readonly page: number
   readonly atMs: number
@@ -218,7 +218,7 @@ interface Place {
 
 type Filter = { readonly key: string; readonly value: readonly string[] }
 
-/** The body has the names of the query, and filters over attributes, whose operators are not documented: all mean equality here. */
+/** The body has the names of the query, and filters on attributes, whose operators are not documented: all mean equality here. */
 function searchEvents(request: Request, api: Api, bot: string): Reply {
   const body = parsed(request.body)
   if (body === null) return fault(400, 3, 'the body is no JSON object')
@@ -256,7 +256,7 @@ function listEvents(asked: Readonly<Record<string, string>>, filters: readonly F
 
 const MONTH_MS = 30 * 86_400_000
 
-/** Of both versions; the names that have come so far. */
+/** Of both versions; the names that have occurred so far. */
 function definitions({ query }: Request, api: Api, bot: string): Reply {
   const nowMs = api.now()
   const place = placeOf(query.get('page_token') ?? '', nowMs, api.quirks)
@@ -299,14 +299,14 @@ function* conversationsIn({ world, team }: Api, bot: string | null, fromMs: numb
 }
 
 function isAskedFor(event: TrackingEvent, asked: Readonly<Record<string, string>>, filters: readonly Filter[]): boolean {
-  const told: Record<string, string | null> = {
+  const fields: Record<string, string | null> = {
     event: event.event,
     conversation_id: event.conversationId,
     user_id: event.userId,
     campaign_id: null,
   }
   return (
-    Object.entries(told).every(([name, value]) => (asked[name] ?? '') === '' || asked[name] === value) &&
+    Object.entries(fields).every(([name, value]) => (asked[name] ?? '') === '' || asked[name] === value) &&
     filters.every(({ key, value }) => value.includes(event.attributes[key] ?? ''))
   )
 }
@@ -318,10 +318,10 @@ function ordered(events: readonly TrackingEvent[], { eventOrder }: Quirks): Trac
   return eventOrder === 'shuffled' ? byTime.toSorted((a, b) => (a.id.slice(-3) + a.id < b.id.slice(-3) + b.id ? -1 : 1)) : byTime
 }
 
-/** `grows`: the first event of a listing of several pages comes only after the first of them. `shrinks`: it is missing from the others. */
+/** `grows`: the first event of a listing of several pages appears only after the first of them. `shrinks`: it is missing from the others. */
 function disturbed(
   events: readonly TrackingEvent[],
-  place: Place,
+  place: ListPosition,
   { quirks, disturbed, pageSize }: Api,
 ): readonly TrackingEvent[] {
   const [first, ...rest] = events
@@ -405,7 +405,7 @@ function messageSeries(request: Request, api: Api, bot: string): Reply {
 
 const TEAM_GROUPS = ['bot_id', 'bot_version', 'team_id', 'channel_type', 'language', 'campaign_id', 'campaign_source']
 
-/** Drafts count here too: what a team has used is what it pays for. */
+/** Drafts count here too: a team pays for them. */
 function teamUsage(request: Request, api: Api): Reply {
   if (request.query.get('bucket') === null) return fault(400, 3, 'bucket is required')
   const ranged = bucketedRange(request, ['1d', '1w', '1m'], null)
@@ -477,17 +477,17 @@ function series(
   )
 }
 
-function partsIn(api: Api, bot: string | null, of: Ranged, { query }: Request): Part[] {
+function partsIn(api: Api, bot: string | null, range: Ranged, { query }: Request): Part[] {
   const channels = listOf(query.getAll('channel_type'))
   const languages = listOf(query.getAll('language'))
-  return [...conversationsIn(api, bot, of.fromMs - LONGEST_MS, of.untilMs, api.now())]
+  return [...conversationsIn(api, bot, range.fromMs - LONGEST_MS, range.untilMs, api.now())]
     .flatMap(api.partsOf)
-    .filter(({ version }) => of.version === null || version === of.version)
+    .filter(({ version }) => range.version === null || version === range.version)
     .filter(part => channels.length === 0 || channels.includes(part.channelType))
     .filter(part => languages.length === 0 || languages.includes(part.language))
 }
 
-/** All that conversations with these bots can be. */
+/** All possible traits of conversations with these bots. */
 function traitsOfBots({ team }: Api, bots: readonly string[]): Traits[] {
   return team.bots
     .filter(({ id }) => bots.includes(id))
@@ -526,7 +526,7 @@ function rangeOf(asked: Readonly<Record<string, string>>, needsVersion = true): 
   return { version: needsVersion ? (version as Version) : null, fromMs, untilMs }
 }
 
-/** "The interval should be smaller than the range": one that is not is refused. Which bucket goes without saying is not documented: a day. */
+/** "The interval should be smaller than the range": otherwise the request is rejected. The default bucket is not documented: a day. */
 function bucketedRange({ query }: Request, allowed: readonly Bucket[], version: Version | null = 'LIVE'): Bucketed | Reply {
   const ranged = rangeOf(Object.fromEntries(query), version !== null)
   if ('status' in ranged) return ranged
@@ -542,19 +542,19 @@ function timeOf(text: string): number | null {
   return Number.isNaN(ms) ? null : ms
 }
 
-/** Comma-separated as the text has it, repeated as the specification has it, or both. */
+/** Comma-separated as in the text, repeated as in the specification, or both. */
 function listOf(values: readonly string[]): string[] {
   return values.flatMap(value => value.split(',')).filter(value => value !== '')
 }
 
-/** Null: the token is none of ours, or has run out. */
-function placeOf(token: string, nowMs: number, { tokenLivesMs }: Quirks): Place | null {
+/** Null: an unknown or expired token. */
+function placeOf(token: string, nowMs: number, { tokenLivesMs }: Quirks): ListPosition | null {
   if (token === '') return { skip: 0, page: 0, atMs: nowMs }
-  const place = parsed(Buffer.from(token, 'base64url').toString()) as Place | null
+  const place = parsed(Buffer.from(token, 'base64url').toString()) as ListPosition | null
   return place === null || nowMs - place.atMs >= tokenLivesMs ? null : place
 }
 
-function seal(place: Place): string {
+function seal(place: ListPosition): string {
   return Buffer.from(JSON.stringify(place)).toString('base64url')
 }
 
@@ -578,7 +578,7 @@ function tooMany(waitMs: number, nowMs: number, { rateLimit, requestsPerSecond }
   return { ...reply, headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)])) }
 }
 
-/** In the style of the gateway that answers of this kind come from. */
+/** In the style of the gateway that such answers come from. */
 function fault(status: number, code: number, message: string): Reply {
   return { status, body: JSON.stringify({ code, message, details: [] }) }
 }

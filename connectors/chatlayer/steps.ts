@@ -1,7 +1,7 @@
 /**
- * Steps of flows that mean a hand-over, as turns of the sessions that are made of tracking events. A step is shown by the flow of its conversation only,
- * and need not be tracked: so the flow of each conversation is asked for when it has new events, and at growing pauses after the last of them, until
- * nothing can come any more. Nothing is asked for where no rule looks at steps.
+ * Steps of flows that mean a transfer to a person, as turns of the sessions derived from tracking events. A step appears only in the flow of its conversation,
+ * and need not be tracked: so the flow of each conversation is requested when it has new events, and at growing intervals after the last of them, until nothing
+ * can come any more. Nothing is requested if no rule looks at steps.
  */
 import {
   type Draft,
@@ -20,16 +20,16 @@ import { typeAfter } from './types.ts'
 const MINUTE_MS = 60_000
 
 /**
- * The vendor's own definition ("Human handover & live chat", docs.chatlayer.ai): a user is handed over when the action "Send to offload provider" is
- * reached. The bot goes on with one of three dialogs: "Offloading opened" ("Offloading open" in new bots) while agents are there; "Offloading closed"
- * and "Offloading disabled" when nobody takes over, which do not count.
+ * The vendor's own definition ("Human handover & live chat", docs.chatlayer.ai): a user is handed over when the action "Send to offload provider" is reached.
+ * The bot continues with one of three dialogs: "Offloading opened" ("Offloading open" in new bots) while agents are there; "Offloading closed" and "Offloading
+ * disabled" when nobody takes over, which do not count.
  */
 const HAND_OVERS = ['send[ _-]?to[ _-]?offload[ _-]?provider', 'offloading[ _-]?open(ed)?([^a-z]|$)']
 export const TRANSFER_RULES: readonly string[] = ['event', 'step'].flatMap(source =>
   HAND_OVERS.map(pattern => `${source}~${pattern}=agent_transferred`),
 )
 
-/** Attributes of tracking events that name the step and the flow that tracked them: the names that one public client of the API uses. */
+/** Attributes of tracking events that name their flow and step: the names that one public client of the API uses. */
 const FLOW_ATTRIBUTES = ['flow', 'subflow'] as const
 const STEP_ATTRIBUTES = ['step_name'] as const
 
@@ -44,14 +44,14 @@ export function watchesSteps(config: Reading): boolean {
   return makesSessions(config) && (config.transferRules ?? TRANSFER_RULES).some(rule => sourceOf(rule) === 'step')
 }
 
-/** Whether a session can become an agent's: there are sessions, and something tells that it was handed over. */
-export function tellsTransfers(config: Reading & { readonly eventTypes: readonly string[] }, rules: Transfers): boolean {
-  const told = rules.texts.some(rule => {
+/** Whether a session can become an agent's: there are sessions, and some data can show the transfer. */
+export function detectsTransfers(config: Reading & { readonly eventTypes: readonly string[] }, rules: Transfers): boolean {
+  const seen = rules.texts.some(rule => {
     const source = sourceOf(rule)
     const isSeen = ['event', 'flow', 'step'].includes(source) || source.startsWith('attribute.')
     return isSeen && typeAfter(rule) === 'agent_transferred'
   })
-  return makesSessions(config) && (told || config.eventTypes.some(pair => typeAfter(pair) === 'agent_transferred'))
+  return makesSessions(config) && (seen || config.eventTypes.some(pair => typeAfter(pair) === 'agent_transferred'))
 }
 
 function makesSessions({ streams, sessionsDerive }: Reading): boolean {
@@ -62,7 +62,7 @@ function sourceOf(rule: string): string {
   return rule.slice(0, Math.max(0, rule.indexOf('~'))).trim()
 }
 
-/** What a tracking event says of flow and step, for the rules. */
+/** Flow and step in a tracking event, for the rules. */
 export function saidBy(given: Readonly<Record<string, unknown>>): { flow: string[]; step: string[] } {
   const textsOf = (names: readonly string[]) => names.map(name => given[name]).filter(value => typeof value === 'string')
   return { flow: textsOf(FLOW_ATTRIBUTES), step: textsOf(STEP_ATTRIBUTES) }
@@ -73,7 +73,7 @@ export function watchedRow(watched: Thread): { readonly watched: Thread } {
   return { watched }
 }
 
-/** A row for each session of a conversation, and for how far it has come: what has been asked of one says nothing of the others. */
+/** A row for each session of a conversation, and for how far it has come: requests for one do not count for the others. */
 export function watchId(row: Thread): string {
   return `flow ${viewId(row)}`
 }
@@ -83,12 +83,12 @@ export function watchSharedId({ conversationId }: Thread): string {
   return `flow ${conversationId}`
 }
 
-/** Ages of the last event at which the flow is asked for again: minutes first, the last when the session is over. */
+/** Ages of the last event at which the flow is requested again: first minutes, the last when the session is over. */
 function agesMs(gapMs: number): number[] {
   return [...[1, 2, 4, 8].map(minutes => minutes * MINUTE_MS).filter(ms => ms < gapMs), gapMs + MINUTE_MS]
 }
 
-/** Changes when the flow is to be asked for again. */
+/** Changes when the flow must be requested again. */
 export function watchMark({ lastMs }: Thread, gapMs: number, { observedAtMs }: RowContext): Json {
   return agesMs(gapMs).filter(ms => observedAtMs - lastMs >= ms).length
 }
@@ -99,8 +99,8 @@ interface HandOver {
 }
 
 /**
- * What the rules see in the steps that were reached from `gapMs` before the first of the events to `gapMs` after the last: these belong to their
- * session. In order of time.
+ * What the rules see in the steps reached from `gapMs` before the first of the events to `gapMs` after the last: these belong to their session. In order of
+ * time.
  */
 function handOversIn(
   { conversationId, flow, firstMs, lastMs }: Thread,
@@ -113,7 +113,7 @@ function handOversIn(
     .flatMap(transition => transfers.matches('step', transition.to.id).map(type => ({ type, transition })))
 }
 
-/** Null where no rule sees anything in the flow: then it says nothing of the session. */
+/** Null if no rule matches anything in the flow: then it does not matter to the session. */
 export function watchTurn(row: Thread, key: string, ctx: RowContext<{ sessionGapMs: number; flowIds: string }>): Turn | null {
   const found = handOversIn(row, ctx)
   const [first] = found
@@ -131,7 +131,7 @@ export function watchTurn(row: Thread, key: string, ctx: RowContext<{ sessionGap
   }
 }
 
-/** An event for each. @throws FlowError ROW_UNMAPPABLE where the flow was refused */
+/** An event for each. @throws FlowError ROW_UNMAPPABLE if the flow was refused */
 export function watchDrafts(row: Thread, ctx: RowContext<{ sessionGapMs: number; flowIds: string }>): Draft[] {
   if (row.refused !== undefined) throw refusedFlow(row.refused)
   const { derived, scope } = ctx
@@ -161,5 +161,9 @@ export function watchDrafts(row: Thread, ctx: RowContext<{ sessionGapMs: number;
 }
 
 export function refusedFlow(status: number): FlowError {
-  return new FlowError('ROW_UNMAPPABLE', { path: 'flow', status, hint: 'the vendor refuses the flow of this conversation' })
+  return new FlowError('ROW_UNMAPPABLE', {
+    path: 'flow',
+    status,
+    hint: 'the vendor rejects the request for the flow of this conversation',
+  })
 }

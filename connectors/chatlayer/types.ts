@@ -1,9 +1,10 @@
-/** What the bots' own events stand for, by the key `event.types`. */
+/** Types of the bots' own events, by the key `event.types`. */
 import { EVENT_TYPES } from '../../src/source/index.ts'
 
-/** Names are the bots' builders'; only the config can tell what they stand for. The name as it is written goes before others of its letters. */
+/** Bots' builders choose the names; only the config can map them. An exact match comes before one in another case. */
 export function typeOf(name: string, { eventTypes }: { readonly eventTypes: readonly string[] }): string {
-  const named = (of: (text: string) => string) => eventTypes.find(pair => of(pair.slice(0, pair.lastIndexOf('='))) === of(name))
+  const named = (spelling: (text: string) => string) =>
+    eventTypes.find(pair => spelling(pair.slice(0, pair.lastIndexOf('='))) === spelling(name))
   const known = named(text => text) ?? named(text => text.toLowerCase())
   return known === undefined ? 'other' : typeAfter(known)
 }

@@ -10,7 +10,7 @@ export const ANALYTICS_LISTS = [
   'performance',
 ] as const
 
-/** The channels that getAnalytics accepts, all 24 of its documents. Without a list it returns rows of `rtm` alone (documented). */
+/** The channels that getAnalytics accepts, all 24 of its docs. Without a list it returns only rows of `rtm` (documented). */
 export const ANALYTICS_CHANNELS = [
   ...([
     'msteams',

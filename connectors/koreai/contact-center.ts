@@ -1,5 +1,5 @@
 /**
- * Conversations of the contact center (SmartAssist): who took a session over, when, and from which queue. `GET conversations` takes no times, so each reading
+ * Conversations of the contact center (SmartAssist): who took a session over, when, and from which queue. `GET conversations` takes no times, so each read
  * begins at the top of the listing. Its order is not documented; in the samples the newest start is first (`contact.center.order`).
  */
 import {
@@ -20,13 +20,13 @@ import { isRefusal, type Vendor } from './messages.ts'
 import { attributes, type Contact, type Conversation, Instant, isHandedOver, lettersOf } from './rows.ts'
 
 const HOUR_MS = 3_600_000
-/** Most conversations that are looked through for the sessions of one call. */
+/** Most conversations searched for the sessions of one call. */
 const MOST_ROWS = 500
-/** The same while a session is not found whose transfer was published: its queue and agent may be, too, and must not be lost. 50 requests. */
+/** The same while a session with a published transfer is not found: its queue and agent may have been published, too, and must not be lost. 50 requests. */
 const MOST_ROWS_PUBLISHED = 5_000
-/** A listing that has shifted is read again, so often. */
+/** How often a listing that has shifted is read again. */
 const READINGS = 3
-/** Conversations a page: they are long, and the newest are wanted. Samples have 10; the vendor's most is not documented. */
+/** Conversations per page: they are long, and the newest are wanted. Samples have 10; the vendor's maximum is not documented. */
 const MOST_A_PAGE = 100
 
 const ConversationsPage = pageSchema('results')
@@ -36,7 +36,7 @@ export const ContactRow = looseObject({ startTime: Instant }).transform((row): C
   const { startTime, _id, botSessionId, endTime, participants, transferDetails, queues, ...more } = row as Loose
   const { userId, source, language, acceptedAt, ...rest } = more
   const people = objects(participants).filter(each => text(each['agentId']) !== null)
-  // Who let it ring is in the list too.
+  // Agents who let it ring are in the list too.
   const agent = people.findLast(each => lettersOf(each['status']) !== 'abandoned') ?? null
   const moves = objects(transferDetails)
     .map(each => ({ atMs: instant(each['transferredAt']), each }))
@@ -80,8 +80,8 @@ export function contactIdOf(row: unknown): string | null {
 }
 
 /**
- * Pages of conversations from the top of the listing down to those that began before `fromMs`. New ones come in at the top, which shows rows again and loses
- * none; where the last row that was read is gone, the listing begins again.
+ * Pages of conversations from the top of the listing down to those that began before `fromMs`. New ones are added at the top, which repeats rows and loses
+ * none; if the last row that was read is gone, the listing begins again.
  *
  * @throws FlowError SRC_RESUME_EXPIRED
  */
@@ -91,7 +91,7 @@ export async function* contactPages(
   resume: Json = null,
 ): AsyncGenerator<{ rows: readonly unknown[]; resume: Json }> {
   const { config } = vendor
-  // A page of one row has no place for the row before it.
+  // A page of one row has no room for the row before it.
   const limit = Math.min(config.pageSize, MOST_A_PAGE)
   const back = limit > 1 ? 1 : 0
   let { skip, last } = placeIn(resume)
@@ -131,8 +131,8 @@ async function conversationsPage({ config, botId, http }: Vendor, skip: number, 
 }
 
 /**
- * The sessions, each with its first conversation in the contact center. A refusal is reported by the stream `contact-center`, and costs no session: the
- * session then says that its conversation was not read (`contactLack`), which is not the same as having none.
+ * The sessions, each with its first conversation in the contact center. The stream `contact-center` reports a refusal, which loses no session: the session then
+ * says that its conversation was not read (`contactLack`), which is not the same as having none.
  */
 export async function withContacts(vendor: Vendor, sessions: readonly Conversation[]): Promise<Conversation[]> {
   const wanted = sessions.filter(session => session.state !== 'closed' || isHandedOver(session))
@@ -145,7 +145,7 @@ export async function withContacts(vendor: Vendor, sessions: readonly Conversati
   })
 }
 
-/** @returns By session id; `lack` says why those that were not found may be there all the same, null: the listing was read as far as it bears on them. */
+/** @returns By session id; `lack` says why those that were not found may exist all the same, null: all relevant rows of the listing were read. */
 async function contactsOf(
   vendor: Vendor,
   wanted: readonly Conversation[],

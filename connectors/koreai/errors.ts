@@ -1,4 +1,4 @@
-/** What the vendor's own error answers mean. Texts and envelope are documented, their status codes are not: so the text decides, whatever the status. */
+/** Meaning of the vendor's own error answers. Texts and envelope are documented, their status codes are not: so the text decides, whatever the status. */
 
 import type { HttpSpec } from '../../src/source/index.ts'
 import { isObject } from '../../src/source/index.ts'
@@ -6,12 +6,12 @@ import { isObject } from '../../src/source/index.ts'
 type Classify = NonNullable<HttpSpec['classify']>
 
 const MINUTE_MS = 60_000
-/** `vendorCode` of a refusal that says in words that there is nothing: to be read as a page without rows. */
+/** `vendorCode` of a refusal that means "nothing found": read as a page without rows. */
 export const NOTHING_FOUND = 'nothing_found'
 
 const NOTHING = /\bno (sessions?|messages?|conversations?|records?|results?|data)( (was|were))? (found|available)\b/i
 
-/** Lists of rows: an answer that has one is no error, whatever somebody wrote in it. */
+/** Lists of rows: an answer with one is not an error, whatever its texts. */
 const ROWS = ['sessions', 'messages', 'result', 'conversationInfo', 'results']
 
 const CREDENTIALS_HINT =
@@ -25,7 +25,7 @@ export const classify: Classify = ({ status, headers, body }) => {
   const waitMs = (ms: number) => (headers['retry-after'] === undefined ? { waitMs: ms } : {})
   if (/per[- ]minute rate limit/i.test(words)) return { code: 'SRC_RATE_LIMITED', vendorCode: 'per_minute', ...waitMs(MINUTE_MS) }
   if (/hourly rate limit/i.test(words)) return { code: 'SRC_RATE_LIMITED', vendorCode: 'hourly', ...waitMs(15 * MINUTE_MS) }
-  // Which limit it was is not told: waiting for the shorter one is enough to find out.
+  // The answer does not say which limit it was: waiting for the shorter one is enough to find out.
   if (status === 429) return { code: 'SRC_RATE_LIMITED', ...waitMs(MINUTE_MS) }
   if (/possibly a replay/i.test(words)) return { code: 'SRC_UNAUTHORISED', vendorCode: 'jwt_replay' }
   const vendorCode = code === null ? {} : { vendorCode: String(code) }
@@ -35,7 +35,7 @@ export const classify: Classify = ({ status, headers, body }) => {
     if (/\blimit\b/i.test(words)) return { code: 'SRC_REFUSED', ...vendorCode, hint: LIMIT_HINT }
   }
   if (status >= 300) return undefined
-  // An error in an answer that says 200: what its own code says.
+  // An error in an answer with status 200: its own code decides.
   if (code === 401 || code === 403) return { code: 'SRC_UNAUTHORISED', vendorCode: String(code), hint: CREDENTIALS_HINT }
   if (code === 429) return { code: 'SRC_RATE_LIMITED', vendorCode: '429', ...waitMs(MINUTE_MS) }
   if (code !== null && code >= 500 && code < 600) return { code: 'SRC_SERVER_ERROR', vendorCode: String(code) }
@@ -43,7 +43,7 @@ export const classify: Classify = ({ status, headers, body }) => {
   return undefined
 }
 
-/** `{"errors":[{"msg":…,"code":…}]}`, or the same in other words. */
+/** `{"errors":[{"msg":…,"code":…}]}`, or similar forms. */
 function errorOf(body: unknown): { words: string; code: number | null } {
   if (typeof body === 'string') return { words: body, code: null }
   if (!isObject(body)) return { words: '', code: null }

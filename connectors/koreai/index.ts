@@ -1,10 +1,10 @@
 /**
- * Kore.ai: sessions with their messages, from `POST getSessions` and `getMessagesV2`, and what the NLU made of them, from `getAnalytics`.
+ * Kore.ai: sessions with their messages, from `POST getSessions` and `getMessagesV2`, and the results of the NLU, from `getAnalytics`.
  *
- * Sessions are filtered by time, newest start first, paged by `skip` and `limit` under a fixed upper bound; windows must be less than 7 days. A
- * session changes while it is active (minutes to 14 days, by a setting of the app): the last day is read again, and sessions that are active
- * still are followed by their ids. Limits: 60 requests in any minute and 1,800 in any hour a bot, all operations together. From the vendor's
- * documents, 2026-11; nothing here is measured. That the filter means `start_time` is assumed.
+ * Sessions are filtered by time, newest start first, paged by `skip` and `limit` under a fixed upper bound; windows must be less than 7 days. A session changes
+ * while it is active (minutes to 14 days, by a setting of the app): the last day is read again, and sessions that are still active are followed by their ids.
+ * Limits: 60 requests in any minute and 1,800 in any hour per bot, all operations together. From the vendor's docs, 2026-11; nothing here is measured. That the
+ * filter is on `start_time` is assumed.
  */
 import {
   type Draft,
@@ -56,14 +56,14 @@ const DAY_MS = 24 * HOUR_MS
 /** Windows of the listing: far below the 7 days, so that a listing that shifts is short. */
 const WINDOW_MS = DAY_MS
 const LAG_MS = 5 * MINUTE_MS
-/** Beyond the app's inactivity setting: then a session without a status is taken for closed. */
+/** Added to the app's inactivity setting: afterwards a session without a status counts as closed. */
 const QUIET_MARGIN_MS = 5 * MINUTE_MS
 /** Most ids of a `sessionId` filter. Documented. */
 const MOST_IDS = 50
-/** A session that is active still, this long after it left the lookback, has expired: the longest inactivity setting is 14 days. */
+/** A session that is still active this long after it left the lookback has expired: the longest inactivity setting is 14 days. */
 const EXPIRES_MS = 14 * DAY_MS
 
-/** Asked for by id, older sessions come without their session tags: 14 days as documented, and an hour less for clocks that differ. */
+/** Older sessions are returned by id without their session tags: 14 days as documented, minus an hour for clock differences. */
 const TAGS_MS = 14 * DAY_MS - HOUR_MS
 
 export default defineConnector({
@@ -110,8 +110,8 @@ export default defineConnector({
       row: Row,
 
       /**
-       * Sessions that began in the window, newest first. A place works after a restart, too, because it says which row came before it, so a listing
-       * that has shifted meanwhile is noticed. Whether the vendor's edges are inclusive is not known: a millisecond more is asked for at each.
+       * Sessions that began in the window, newest first. A position works after a restart, too, because it names the row before it, so a listing that has
+       * shifted meanwhile is noticed. Whether the vendor's bounds are inclusive is unknown: the request is a millisecond longer at each end.
        */
       async *read({ config, scope, window, resume, http }): AsyncIterable<Page> {
         const vendor = { config, botId: scope.botId, http }
@@ -121,11 +121,11 @@ export default defineConnector({
         for await (const { rows, resume: next } of pages) yield { rows, resume: next }
       },
 
-      expandRows: MOST_IDS,
+      enrichRows: MOST_IDS,
 
-      async expand({ config, scope, rows, nowMs, http, transferredAt }) {
+      async enrich({ config, scope, rows, nowMs, http, transferredAt }) {
         const vendor = { config, botId: scope.botId, http }
-        // What has a placeholder for a start is for rejects: nothing can be asked for at such a time.
+        // A row with a placeholder as its start becomes a dead letter: nothing can be requested for such a time.
         const isReal = (row: Conversation) => realTime(row.startedAtMs, { observedAtMs: nowMs }) !== null
         let sessions: readonly Conversation[] = await withOldTags(vendor, rows.filter(isReal), nowMs)
         if (config.includeMessages) sessions = await withMessages(vendor, sessions, nowMs)
@@ -141,8 +141,8 @@ export default defineConnector({
         atOnce: MOST_IDS,
         longestMs: FOLLOWED_MS,
         /**
-         * By `sessionId`, all other filters are ignored; ids that the vendor does not know come as `invalidSessions`. Documented. How many rows an
-         * answer has at most is not: the next ones are asked for while it says that there are more.
+         * With `sessionId`, all other filters are ignored; unknown ids are returned as `invalidSessions`. Documented. How many rows an answer can have is not:
+         * further pages are requested while it says that there are more.
          */
         async read({ config, scope, ids, http }) {
           const vendor = { config, botId: scope.botId, http }
@@ -161,7 +161,7 @@ export default defineConnector({
             skip += rows.length
             if (more !== true || found.size === before || found.size >= ids.length) break
           }
-          // A server from before that filter gives other sessions too, or none: those that are missing are looked for at the time in their ids.
+          // An older server without that filter returns other sessions too, or none: the missing ones are looked up by the time in their ids.
           for (const id of isFiltered ? [] : ids) {
             const atMs = startOf(id)
             if (found.has(id) || atMs === null) continue
@@ -196,13 +196,13 @@ export default defineConnector({
       normalise: (row, ctx) => {
         const botId = ctx.scope.botId ?? row.botId
         if (botId === null) throw new FlowError('ROW_UNMAPPABLE', { path: 'botId', hint: 'botId is missing' })
-        const of = ctx.session({ botId, sessionId: row.id, channel: row.channel, language: row.languages[0] ?? null })
+        const ref = ctx.session({ botId, sessionId: row.id, channel: row.channel, language: row.languages[0] ?? null })
         const end = endOf(row, ctx)
         const agent = row.messages?.findLast(({ sender }) => sender === 'AGENT')
         const isAgent = isHandedOver(row)
         const transferredAt = isAgent ? transferOf(row, ctx) : null
         const drafts: Draft[] = [
-          session(of, {
+          session(ref, {
             startedAt: row.startedAtMs,
             ...end,
             containment: isAgent ? 'AGENT' : row.containment,
@@ -221,14 +221,14 @@ export default defineConnector({
             isTest: row.isTest,
             attributes: {
               ...row.attributes,
-              // The vendor's word, where what happened says otherwise.
+              // The vendor's word, if the conversation shows otherwise.
               ...(isAgent && row.containment !== null && row.containment !== 'AGENT' && { containmentType: row.containment }),
               ...(row.botId !== null && row.botId !== botId && { botId: row.botId }),
               ...(row.contactLack !== null && { contact_center: row.contactLack }),
               ...(end.endedAt !== row.endTimeMs && row.endTimeMs !== null && { end_time: new Date(row.endTimeMs).toISOString() }),
             },
           }),
-          event(of, {
+          event(ref, {
             eventId: `${row.id}/session_started`,
             occurredAt: row.startedAtMs,
             type: 'session_started',
@@ -237,7 +237,7 @@ export default defineConnector({
         ]
         if (end.status === 'CLOSED' && end.endedAt !== null)
           drafts.push(
-            event(of, {
+            event(ref, {
               eventId: `${row.id}/session_ended`,
               occurredAt: end.endedAt,
               occurredAtEstimated: end.endedAtEstimated,
@@ -245,24 +245,24 @@ export default defineConnector({
               userId: row.userId,
             }),
           )
-        // Without a time there is no event: neither the start nor the end is when it happened. Where the contact center is read, its stream publishes the
-        // event, whether or not the conversation was found here: otherwise one transfer could become two events.
+        // Without a time there is no event: neither the start nor the end is when it happened. If the contact center is read, its stream publishes the event,
+        // whether or not the conversation was found here: otherwise one transfer could become two events.
         if (transferredAt !== null && !ctx.config.streams.includes('contact-center'))
           drafts.push(
-            event(of, {
+            event(ref, {
               eventId: `${row.id}/agent_transferred`,
               occurredAt: transferredAt,
               type: 'agent_transferred',
               userId: row.userId,
             }),
           )
-        row.messages?.forEach((turn, seq) => drafts.push(messageOf(of, turn, seq)))
+        row.messages?.forEach((turn, seq) => drafts.push(messageOf(ref, turn, seq)))
         return drafts
       },
     },
 
     'contact-center': {
-      gives: ['event'],
+      feeds: ['event'],
 
       // The listing takes no times, so one long window costs no more than a short one.
       window: {
@@ -297,13 +297,13 @@ export default defineConnector({
         const botId = ctx.scope.botId ?? ctx.account
         if (sessionId === null)
           return contactEvents(row, fields => eventWithoutSession(ctx, { ...fields, botId, channel, language }))
-        const of = ctx.session({ botId, sessionId, channel, language })
-        return contactEvents(row, fields => event(of, fields))
+        const ref = ctx.session({ botId, sessionId, channel, language })
+        return contactEvents(row, fields => event(ref, fields))
       },
     },
 
     analytics: {
-      gives: ['event'],
+      feeds: ['event'],
 
       window: config => ({
         longestMs: WINDOW_MS,
@@ -342,7 +342,7 @@ export default defineConnector({
   },
 })
 
-/** How a conversation of the contact center went on. Agent to agent, or to another queue, is no first transfer. */
+/** Later events of a conversation in the contact center. Agent to agent, or to another queue, is not a first transfer. */
 function contactEvents(row: Contact, make: (fields: EventFields) => Draft): Draft[] {
   const { id, userId, queue, agentId, agentName } = row
   const common = (part: string, atMs: number) => ({ eventId: `contact-center/${id}/${part}`, occurredAt: atMs, userId })
@@ -386,7 +386,7 @@ const EVENT_TYPES: ReadonlyMap<string, string> = new Map([
 const SessionsPage = pageSchema('sessions')
 const FindingsPage = pageSchema('result')
 
-/** A refusal of the filter by ids stands for rows of others, where there is another way to find the sessions. */
+/** If the filter by ids is rejected, continue as with rows of others, if there is another way to find the sessions. */
 function unfiltered(ids: readonly string[]): (error: unknown) => ListPage {
   return error => {
     const isRefused = error instanceof FlowError && error.code === 'SRC_REFUSED'
@@ -395,7 +395,7 @@ function unfiltered(ids: readonly string[]): (error: unknown) => ListPage {
   }
 }
 
-/** The second of the start in a session id, epoch milliseconds: its first 8 hex digits, in three samples. null: the id is of another form. */
+/** The second of the start in a session id, epoch milliseconds: its first 8 hex digits, in three samples. null: the id has another form. */
 function startOf(id: string): number | null {
   return /^[0-9a-f]{24}$/i.test(id) ? Number.parseInt(id.slice(0, 8), 16) * 1000 : null
 }
@@ -404,7 +404,7 @@ function scopesOf(config: Config, account: string): Scope[] {
   return config.botIds?.map(botId => ({ name: botId, botId })) ?? [{ name: account, botId: null }]
 }
 
-/** The documented filters, as the config has them. */
+/** The documented filters, from the config. */
 interface Filters {
   readonly query: Readonly<Record<string, string>>
   readonly body: Readonly<Record<string, Json>>
@@ -415,7 +415,7 @@ const ALL: Filters = { query: {}, body: {} }
 function filtersOf(config: Config, containmentType: string | null): Filters {
   const { sessionTypes, userId } = config
   const tags = tagsFilter(config)
-  // Both types are all sessions.
+  // Both types together mean all sessions.
   const sessionType = new Set(sessionTypes).size === 1 ? sessionTypes?.[0] : undefined
   return {
     query: containmentType === null ? {} : { containmentType },
@@ -437,7 +437,7 @@ async function sessionsPage(vendor: Vendor, window: Window, skip: number, filter
   return config.trustTotal ? page : { ...page, total: null }
 }
 
-/** Asked for by id, sessions older than 14 days come without session tags (documented): those are read with the sessions of their instant. */
+/** By id, sessions older than 14 days come without session tags (documented): those are read with the sessions of their start time. */
 async function withOldTags(vendor: Vendor, rows: readonly Conversation[], nowMs: number): Promise<Conversation[]> {
   const out: Conversation[] = []
   for (const row of rows) {
@@ -453,7 +453,7 @@ async function withOldTags(vendor: Vendor, rows: readonly Conversation[], nowMs:
   return out
 }
 
-/** Every list in turn, each newest first under the window's end. */
+/** All lists one after another, each newest first up to the window's end. */
 async function* readAnalytics(args: Omit<ReadArgs, 'config'> & { readonly config: Config }): AsyncIterable<Page> {
   const { config, scope, window, resume, http } = args
   if (scope.botId === null)
@@ -488,7 +488,7 @@ interface InTurn {
   readonly ask: (list: string | null, skip: number) => Promise<ListPage>
 }
 
-/** One listing after the other. The place is that of the listing in hand, with all their names where they have any. */
+/** One listing after another. The position is that of the current listing, with the names of all, if they have any. */
 async function* inTurn(names: readonly (string | null)[], { limit, resume, idOf, ask }: InTurn) {
   const lists = names.join()
   const isNamed = names[0] !== null
@@ -504,7 +504,7 @@ async function* inTurn(names: readonly (string | null)[], { limit, resume, idOf,
   }
 }
 
-/** A place among other lists than those of the config is none: lists that the config has now might be passed over. */
+/** A position among other lists than those of the config is invalid: the config's new lists might be skipped. */
 function resumeOf(resume: unknown, names: string): { readonly list: number; readonly place: unknown } {
   const { lists, list, place } = (resume ?? {}) as { lists?: unknown; list?: unknown; place?: unknown }
   if (lists !== names || typeof list !== 'number') return { list: 0, place: null }
@@ -512,18 +512,18 @@ function resumeOf(resume: unknown, names: string): { readonly list: number; read
 }
 
 /**
- * How the session ended: by the vendor's status; without one, when it has been silent for longer than the app's inactivity setting. A session
- * that never ends expires.
+ * How the session ended: by the vendor's status; without one, when it has been silent for longer than the app's inactivity setting. A session that never ends
+ * expires.
  */
 function endOf(row: Conversation, ctx: RowContext<Config>) {
   const { startedAtMs, state } = row
   const endTimeMs = realTime(row.endTimeMs, ctx)
   const lastMs = Math.max(startedAtMs, endTimeMs ?? row.messages?.at(-1)?.atMs ?? startedAtMs)
-  const isTold = endTimeMs !== null && endTimeMs >= startedAtMs
+  const isKnown = endTimeMs !== null && endTimeMs >= startedAtMs
   const quietMs = ctx.config.inactivityMinutes * MINUTE_MS + QUIET_MARGIN_MS
   const ageMs = ctx.observedAtMs - startedAtMs
   if (state === 'closed' || (state === null && endTimeMs !== null && ctx.observedAtMs - endTimeMs > quietMs))
-    return { status: 'CLOSED', endedAt: lastMs, endedAtEstimated: !isTold } as const
+    return { status: 'CLOSED', endedAt: lastMs, endedAtEstimated: !isKnown } as const
   if (ageMs >= ctx.lookbackMs + EXPIRES_MS) return { status: 'EXPIRED', endedAt: lastMs, endedAtEstimated: true } as const
   return { status: 'OPEN', endedAt: null, endedAtEstimated: false } as const
 }
@@ -541,9 +541,9 @@ function countsOf(row: Conversation, { config }: RowContext<Config>) {
   }
 }
 
-function messageOf(of: Parameters<typeof message>[0], turn: Turn, seq: number): Draft {
+function messageOf(ref: Parameters<typeof message>[0], turn: Turn, seq: number): Draft {
   const { id, atMs, channelUserId: _channelUserId, sessionId: _sessionId, ...fields } = turn
-  if (realTime(atMs, of) === null || atMs === null)
+  if (realTime(atMs, ref) === null || atMs === null)
     throw new FlowError('ROW_UNMAPPABLE', { path: `messages.${seq}.createdOn`, hint: 'createdOn is no time' })
-  return message(of, { messageId: id, sentAt: atMs, seq, ...fields })
+  return message(ref, { messageId: id, sentAt: atMs, seq, ...fields })
 }

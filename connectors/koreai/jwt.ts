@@ -27,10 +27,10 @@ export interface JwtConfig {
 /** Content encryption, as documented. */
 export const CIPHERS = ['A128CBC-HS256', 'A128GCM', 'A256GCM'] as const
 
-/** Least length of an RSA key, bits: less is refused by the signature's standard. */
+/** Shortest RSA key, bits: the signature's standard rejects shorter ones. */
 const LEAST_BITS = 2048
 
-/** A token for one request at `nowMs`, valid as long before as after it, so that the vendor's clock may differ either way. */
+/** A token for one request at `nowMs`, valid for as long before as after it, for clock differences in both directions. */
 export function tokenMaker(config: JwtConfig): (nowMs: number) => Promise<string> {
   const { clientId, jwtAlgorithm: alg, jwtSub, jwtIssuer, jwtAudience, jwtTtlSeconds } = config
   const key = keyOf(alg, config.clientSecret)
@@ -66,7 +66,7 @@ function encryptor({ jweKey, jweKid, jweEnc, jweContent }: JwtConfig): ((words: 
   return words => new CompactEncrypt(Buffer.from(words)).setProtectedHeader(header).encrypt(key)
 }
 
-/** The platform's public key: a JWK as the console shows it, or PEM. Throws a TypeError where it is none. */
+/** The platform's public key: a JWK as the console shows it, or PEM. Throws a TypeError for anything else. */
 export function encryptionKeyOf(given: string): { readonly key: KeyObject; readonly kid: string | undefined } {
   let key: KeyObject
   let kid: string | undefined
@@ -84,7 +84,7 @@ export function encryptionKeyOf(given: string): { readonly key: KeyObject; reado
   return { key, kid }
 }
 
-/** What the secret signs with. An environment variable may hold the lines of a PEM joined by `\n`. Throws an error without the secret in it. */
+/** The signing key. An environment variable may have the lines of a PEM joined by `\n`. Throws an error without the secret in it. */
 export function keyOf(algorithm: Algorithm, secret: string): KeyObject {
   if (algorithm.startsWith('HS')) return createSecretKey(Buffer.from(secret))
   let key: KeyObject
@@ -103,7 +103,7 @@ function requireRsa(key: KeyObject, when: string): void {
     throw new TypeError(`takes an RSA ${key.type} key of ${LEAST_BITS} bits or more`)
 }
 
-/** Throws a TypeError where the text is no JSON object. */
+/** Throws a TypeError if the text is not a JSON object. */
 export function claimsOf(json: string | undefined): Readonly<Record<string, unknown>> {
   if (json === undefined) return {}
   let claims: unknown

@@ -1,4 +1,4 @@
-/** Kore.ai's pages, and which of its answers mean that there is nothing. `src/source/listing.ts` describes how a listing is continued. */
+/** Kore.ai's pages, and which of its answers are empty. `src/source/listing.ts` describes how a listing is continued. */
 import { z } from 'zod'
 import {
   bool,
@@ -12,12 +12,10 @@ import {
 } from '../../src/source/index.ts'
 import { NOTHING_FOUND } from './errors.ts'
 
-/** A page, and whether it says "nothing" in a way that the documents do not show. */
+/** A page, and whether it is empty in an undocumented form. */
 type Answer = ListPage & { readonly isOpen?: true }
 
-/**
- * A page with its rows under this name. One without the list is nothing only where its total says so; one with an empty list must not speak of an error, nor of rows.
- */
+/** A page with its rows under this name. Without the list it is empty only if its total says so; one with an empty list must not report an error, nor rows. */
 export function pageSchema(name: string) {
   return looseObject({ [name]: z.array(z.unknown()).nullish() }).transform((body, ctx): Answer => {
     const { total, totalCount, totalResults, moreAvailable, hasMore } = body as Readonly<Record<string, unknown>>
@@ -35,8 +33,8 @@ export function pageSchema(name: string) {
 const NOTHING: Answer = { rows: [], total: null, more: false, isOpen: true }
 
 /**
- * The page. An answer without a body, without its list and with a total of 0, or a refusal that says that nothing was found, is a page without rows when the vendor gives
- * it twice: the documents know none of them.
+ * The page. An answer without a body, without its list and with a total of 0, or a refusal that says that nothing was found, is a page without rows if the
+ * vendor returns it twice: none of them is documented.
  */
 export function listPage(ask: (options: CallOptions<Answer>) => Promise<Answer>): Promise<ListPage> {
   const once = () =>

@@ -1,7 +1,7 @@
 /**
- * The dearer calls: messages of sessions, and where asked for, when an agent took over. Messages come from `POST getMessagesV2` (`getMessages` for v1
- * and account-wide), by session ids within ranges of less than 7 days, oldest first, so that what is said meanwhile comes at the end. No
- * `channelType`: the documents name `rtm` as its default for GET alone.
+ * Enrichment: messages of sessions and, if configured, the time when an agent took over. Messages come from `POST getMessagesV2` (`getMessages` for v1 and
+ * account-wide), by session ids within ranges of less than 7 days, oldest first, so that new ones are added at the end. No `channelType`: the docs name `rtm`
+ * as its default for GET only.
  */
 import { z } from 'zod'
 import {
@@ -25,18 +25,18 @@ const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
 
-/** Ranges must be less than 7 days, edges included. */
+/** Ranges must be less than 7 days, both ends included. */
 const RANGE_MS = 7 * DAY_MS - HOUR_MS
-/** Messages may be a little older than the start, and newer than the end, that their session tells. */
+/** Messages may be a little older than the start, and newer than the end, of their session. */
 const MARGIN_MS = 5 * MINUTE_MS
 const AFTER_END_MS = HOUR_MS
-/** A session that is not active and tells no end is asked for so far beyond its start: sessions that began within a day then make one range. */
+/** For an inactive session without an end, messages are requested this far beyond its start: sessions that began within a day then make one range. */
 const REACH_MS = 6 * DAY_MS - 2 * HOUR_MS
 /** Sessions that are followed are at most this much older than the lookback. */
 export const FOLLOWED_MS = 15 * DAY_MS
-/** What a session's times may span: so that a time that is wrong by years is not searched week by week. */
+/** Longest span of a session's times: a time that is wrong by years must not be searched week by week. */
 const LONGEST_MS = 60 * DAY_MS
-/** A listing that has shifted is read again, so often. */
+/** How often a listing that has shifted is read again. */
 const READINGS = 3
 
 export interface Vendor {
@@ -46,7 +46,7 @@ export interface Vendor {
   readonly http: Http
 }
 
-/** How far back sessions may change: while they are active, but for those that are followed. */
+/** How far back sessions may change: while they are active, except for followed ones. */
 export function lookbackMs({ inactivityMinutes }: Config): number {
   return Math.max(DAY_MS, inactivityMinutes * MINUTE_MS + HOUR_MS)
 }
@@ -55,7 +55,7 @@ export function pathOf({ botId }: Vendor, operation: string, kind: Config['botPa
   return botId === null ? `/api/public/${operation}` : `/api/public/${kind}/${inUrl(botId)}/${operation}`
 }
 
-/** How messages are asked for: by which call, and of which channel where that must be said. */
+/** How messages are requested: with which call, and for which channel if necessary. */
 interface Way {
   readonly vendor: Vendor
   readonly version: Config['messagesApi']
@@ -63,8 +63,8 @@ interface Way {
 }
 
 /**
- * The sessions with their messages up to `nowMs`, in the same order. Where the server has not the call that is documented (404), the next best is
- * asked: account-wide the bots' own, and v1 in place of v2. Nothing is remembered of it: that is one request more each time.
+ * The sessions with their messages up to `nowMs`, in the same order. If the server lacks the documented call (404), the next best is used: account-wide the
+ * bots' own, and v1 instead of v2. This is not remembered: it costs one more request each time.
  */
 export async function withMessages(vendor: Vendor, sessions: readonly Conversation[], nowMs: number): Promise<Conversation[]> {
   if (vendor.botId !== null) return ofBot(vendor, sessions, nowMs)
@@ -109,8 +109,8 @@ function withHint(error: FlowError, hint: string): FlowError {
 }
 
 /**
- * Where no session of another channel than `rtm` has messages, though they count some, the server may give those of `rtm` alone unless it is told
- * a channel, as documented of GET: then each channel is asked for.
+ * If no session of another channel than `rtm` has messages, though they count some, the server may return only those of `rtm` by default, as documented for
+ * GET: then each channel is requested.
  */
 async function inAllChannels(way: Way, sessions: readonly Conversation[], nowMs: number): Promise<Conversation[]> {
   const read = await messagesOf(way, sessions, nowMs)
@@ -129,7 +129,7 @@ async function messagesOf(way: Way, sessions: readonly Conversation[], nowMs: nu
   for (const range of union(spans).flatMap(span => split(span, RANGE_MS))) {
     const ids = spans.filter(({ fromMs, untilMs }) => fromMs < range.untilMs && range.fromMs < untilMs).map(({ id }) => id)
     const turns = await readRange(way, ids, range)
-    // What does not say where it belongs, belongs to the one session that is asked for.
+    // A message without a session id belongs to the only requested session.
     if (ids.length > 1 && turns.some(({ sessionId }) => sessionId === null)) return oneByOne(way, sessions, nowMs)
     for (const turn of turns) found.get(turn.sessionId ?? ids[0] ?? '')?.set(turn.id, turn)
   }
@@ -155,7 +155,7 @@ function spanOf(config: Config, { startedAtMs, endTimeMs: given, state, followed
   }
 }
 
-/** The times that lie in one of the spans. */
+/** The times in at least one of the spans. */
 function union(spans: readonly Window[]): Window[] {
   const out: { fromMs: number; untilMs: number }[] = []
   for (const { fromMs, untilMs } of spans.toSorted((a, b) => a.fromMs - b.fromMs)) {
@@ -179,7 +179,7 @@ async function readRange(way: Way, ids: readonly string[], range: Window): Promi
   }
 }
 
-/** A message at the edge of two ranges may come with both. */
+/** A message at the boundary of two ranges may come with both. */
 async function readOnce({ vendor, version, channel }: Way, ids: readonly string[], range: Window): Promise<Turn[]> {
   const { config, http } = vendor
   const path = pathOf(vendor, version === 'v1' ? 'getMessages' : 'getMessagesV2')
@@ -215,13 +215,13 @@ async function readOnce({ vendor, version, channel }: Way, ids: readonly string[
       }
       return turns
     } catch (error) {
-      // As many messages again that are half as large may fit: it goes on where it stopped, with half the limit.
+      // Half as many messages may fit: continue from the same place, with half the limit.
       if (!(error instanceof FlowError) || error.code !== 'SRC_TOO_LARGE' || limit === 1) throw error
     }
   }
 }
 
-/** By time, keeping the vendor's order where times are equal; those without a time first, where they are found at once. */
+/** By time, keeping the vendor's order of equal times; those without a time first, where they are found at once. */
 function inOrder(turns: Turn[]): Turn[] {
   return turns.sort((a, b) => (a.atMs ?? 0) - (b.atMs ?? 0))
 }
@@ -230,10 +230,10 @@ const Details = z.looseObject({ conversationInfo: z.looseObject({ agentHandOffTi
 const NO_DETAILS: z.output<typeof Details> = {}
 
 /**
- * The sessions, those that were handed over with the time of it. One request each, so only where no time is known: what was published once is kept. One
- * message is asked for, because the answer always has the history. In the bot's own path, as there is none account-wide.
+ * The sessions, those that were handed over with the time of it. One request each, so only if no time is known: a published one is kept. One message is
+ * requested, because the answer always has the history. In the bot's own path, as there is none account-wide.
  *
- * With `agent.details` absent, a server that refuses the call is asked no more of it until the next rows come: the first message of an agent tells the time then.
+ * With `agent.details` absent, a server that rejects the call is not asked again until the next rows come: then the first message of an agent gives the time.
  */
 export async function withHandOffs(vendor: Vendor, sessions: readonly Conversation[]): Promise<Conversation[]> {
   const { agentDetails } = vendor.config
@@ -259,7 +259,7 @@ export async function withHandOffs(vendor: Vendor, sessions: readonly Conversati
   return out
 }
 
-/** null: the vendor knows no time (`""`), or not the session. */
+/** null: the vendor has no time (`""`), or does not know the session. */
 async function handOffOf(vendor: Vendor, sessionId: string): Promise<number | null> {
   const path = pathOf(vendor, 'conversationDetails')
   const body = { sessionId, limit: 1 }

@@ -1,7 +1,7 @@
 /**
- * Where persons stand in Kore.ai's rows: `userId`, which is also `createdBy` and `lmodifiedBy` of every message, whoever speaks; the number on the
- * channel in `channels` and `channelUId`; who answered in `author`; and tags, which bots set from what users say. In the contact center, agents stand in
- * `participants` and `transferDetails`, and the user in `userInfo` and `phoneNumber`. Ids of sessions and conversations hold nobody.
+ * Personal data in Kore.ai's rows: `userId`, which is also `createdBy` and `lmodifiedBy` of every message, whoever speaks; the number on the channel in
+ * `channels` and `channelUId`; who answered in `author`; and tags, which bots set from what users say. In the contact center, agents are in `participants` and
+ * `transferDetails`, and the user in `userInfo` and `phoneNumber`. Ids of sessions and conversations identify nobody.
  */
 import type { PiiSpec } from '../../src/source/index.ts'
 

@@ -1,9 +1,9 @@
 /**
- * Kore.ai's rows, and what they are read into.
+ * Kore.ai's rows, and the shapes they are parsed into.
  *
- * A schema asks only for what a row cannot do without (its id, its time); every other field is read liberally, and what is not known here goes to
- * `attributes`. Fields are from the vendor's documents, whose versions disagree: in the oldest, `sessionType` holds what `containmentType` holds in
- * the others, so words are told apart by what they say. Nothing here is measured.
+ * A schema requires only what a row cannot lack (its id, its time); every other field is parsed leniently, and unknown fields go to `attributes`. Fields are
+ * from the vendor's docs, whose versions disagree: in the oldest, `sessionType` has the values that `containmentType` has in the others, so the values decide.
+ * Nothing here is measured.
  */
 import { z } from 'zod'
 import {
@@ -29,7 +29,7 @@ export interface Conversation {
   readonly startedAtMs: number
   /** While the session is active, this may be its newest activity. */
   readonly endTimeMs: number | null
-  /** null: not told (servers before v10), or an unknown word, which is in `attributes` then. */
+  /** null: unknown (servers before v10), or an unknown word, which is in `attributes` then. */
   readonly state: 'active' | 'closed' | null
   readonly containment: 'DROP_OFF' | 'SELF_SERVICE' | 'AGENT' | null
   readonly interactive: boolean | null
@@ -45,22 +45,22 @@ export interface Conversation {
   readonly followed: boolean
   /** In order of time, each id once. null: not read. */
   readonly messages: readonly Turn[] | null
-  /** `agentHandOffTime`, where it was asked for and is known. */
+  /** `agentHandOffTime`, if it was requested and is known. */
   readonly handOffAtMs: number | null
-  /** The contact center's conversation of the session, where it was asked for and there is one. */
+  /** The contact center's conversation of the session, if it was requested and exists. */
   readonly contact: Contact | null
-  /** Why that conversation was not read, though there may be one. null: it was, or was not asked for. */
+  /** Why that conversation was not read, though there may be one. null: it was, or was not requested. */
   readonly contactLack: 'refused' | 'too far down' | 'shifting' | null
-  /** `transferred_at` as it was published first: it does not move, whatever is known by now. */
+  /** `transferred_at` as it was published first: it does not change, whatever is known by now. */
   readonly publishedTransferMs: number | null
 }
 
-/** What the contact center says of a session, from `GET conversations`. Times are epoch milliseconds. */
+/** The session in the contact center, from `GET conversations`. Times are epoch milliseconds. */
 export interface Contact {
   readonly id: string
   readonly sessionId: string | null
   readonly startedAtMs: number
-  /** The first that an agent accepted or was handed the conversation. */
+  /** When an agent first accepted or was handed the conversation. */
   readonly transferredAtMs: number | null
   /** Later ones. */
   readonly transfers: readonly { readonly atMs: number; readonly to: string | null; readonly attributes: Loose }[]
@@ -83,9 +83,9 @@ export interface Tag {
 export interface Turn {
   readonly id: string
   readonly sessionId: string | null
-  /** null: the row has none that can be read. */
+  /** null: the row has no readable time. */
   readonly atMs: number | null
-  /** USER, BOT, AGENT, or the vendor's word where it is another; null: not told. */
+  /** USER, BOT, AGENT, or the vendor's word if it is another one; null: unknown. */
   readonly sender: string | null
   readonly type: string | null
   readonly text: string | null
@@ -97,10 +97,10 @@ export interface Turn {
   readonly attributes: Loose
 }
 
-/** Set by us on rows that were asked for by id. */
+/** Set by us on rows that were read by id. */
 export const FOLLOWED = 'colloquy:followed'
 
-/** Epoch milliseconds, UTC ("Dates are GMT"): also a time without a zone, and a number, which is seconds where it is small. */
+/** Epoch milliseconds, UTC ("Dates are GMT"): also for a time without a zone, and for a number, which is seconds if small. */
 export const Instant = z.unknown().transform((raw, ctx): number => {
   const ms = instant(raw)
   if (ms !== null) return ms
@@ -158,10 +158,10 @@ export const Row = looseObject({ sessionId: Id, start_time: Instant }).transform
   }
 })
 
-/** Session tags that the platform sets when it hands a conversation over: the first is in samples, the other is its name in text channels. */
+/** Session tags that the platform sets at a transfer to an agent: the first is in samples, the other is its name in text channels. */
 const TRANSFER_TAGS: ReadonlySet<string> = new Set(['voiceagenttransferstart', 'agenttransferstart'])
 
-/** Whether something says that a person was asked in: the vendor's word, its tag, its time, or a person who wrote. */
+/** Whether something shows that a person was involved: the vendor's word, its tag, its time, or a person who wrote. */
 export function isHandedOver(row: Conversation): boolean {
   return (
     row.containment === 'AGENT' ||
@@ -174,8 +174,8 @@ export function isHandedOver(row: Conversation): boolean {
 }
 
 /**
- * When the session was handed over, epoch milliseconds: what was published, else what the platform says, else the contact center, else the first message
- * of an agent. null: not known, and nothing stands in for it.
+ * When the session was handed over, epoch milliseconds: the published time, else the platform's, else the contact center's, else the first message of an agent.
+ * null: unknown; nothing replaces it.
  */
 export function transferOf(row: Conversation, at: { readonly observedAtMs: number }): number | null {
   const times = [row.publishedTransferMs, row.handOffAtMs, row.contact?.transferredAtMs, firstAgentTurn(row)?.atMs]
@@ -186,7 +186,7 @@ function firstAgentTurn({ messages }: Conversation): Turn | undefined {
   return messages?.find(({ sender }) => sender === 'AGENT')
 }
 
-/** The id of a session row as the vendor gives it. */
+/** The id of a session row in the vendor's form. */
 export function sessionIdOf(row: unknown): string | null {
   return isObject(row) ? text(row['sessionId']) : null
 }
@@ -214,7 +214,7 @@ const INTERACTIVE: ReadonlyMap<string, boolean> = new Map([
   ['noninteractive', false],
 ])
 
-/** What the words of these fields say, whichever of them says it; a word that says neither stays under its field's name. */
+/** The values of these fields, whichever field has them; an unknown value stays under its field's name. */
 function kindsOf(fields: Loose): Pick<Conversation, 'containment' | 'interactive'> & { unknown: Loose } {
   let containment: Conversation['containment'] = null
   let interactive: boolean | null = null
@@ -238,8 +238,8 @@ function languagesOf(raw: unknown): string[] {
 }
 
 /**
- * `{name, value}` with values of mixed type; those that are no text are written as JSON, so that `true` and `"true"` are alike. An object without
- * `name` is one of names and values.
+ * `{name, value}` with values of mixed type; those that are not text are written as JSON, so that `true` and `"true"` are equal. An object without `name` is a
+ * map of names and values.
  */
 function tagsOf(raw: unknown, scope: Tag['scope']): Tag[] {
   return [raw].flat().flatMap(tag => {
@@ -254,10 +254,10 @@ function tagsOf(raw: unknown, scope: Tag['scope']): Tag[] {
   })
 }
 
-/** What the platform tells its clients (typing, an agent who joins), in the place of a message's direction or of its component's type. */
+/** Control messages of the platform to its clients (typing, an agent who joins), in the field of a message's direction or of its component's type. */
 const CONTROL = 'ctrlmsg'
 
-/** Messages of one answer. Without an id they get one of what they say; `seq` is their place in order of time. */
+/** Messages of one answer. Without an id they get one computed from the content; `seq` is their position in order of time. */
 export function turnOf(raw: unknown): Turn {
   const row = isObject(raw) ? raw : ({ value: raw } as Loose)
   const { _id, sessionId, type, createdOn, chnl, channel, channels, lang, components, author, botId, ...rest } = row
@@ -302,17 +302,17 @@ function isMedia(part: Loose): boolean {
   return MEDIA.has(lettersOf(part['cT'])) && addressOf(part) !== null
 }
 
-/** What somebody said: NUL characters go, and everything else stays. */
+/** What somebody said: NUL characters are removed, and everything else stays. */
 function wordsOf(part: Loose): string[] {
   const data = part['data']
   const words = isObject(data) ? data['text'] : data
   return typeof words !== 'string' || clean(words) === '' || (isMedia(part) && words === addressOf(part)) ? [] : [clean(words)]
 }
 
-/** Where the file of a media component is: what is documented of `data` is its `text` alone. */
+/** Address of the file of a media component: only the `text` of `data` is documented. */
 function addressOf({ data }: Loose): string | null {
-  const of = isObject(data) ? data : { text: data }
-  const named = [of['url'], of['fileUrl'], of['link'], of['src'], of['text']].map(text)
+  const component = isObject(data) ? data : { text: data }
+  const named = [component['url'], component['fileUrl'], component['link'], component['src'], component['text']].map(text)
   return named.find(word => word !== null && /^https?:\/\//i.test(word)) ?? null
 }
 
@@ -325,7 +325,7 @@ function mediaOf(part: Loose): Turn['attachments'] {
   ]
 }
 
-/** A component without the text that stands in the message's, and without what is empty. */
+/** A component without the text that is in the message's, and without empty fields. */
 function unsaid(part: Loose): Loose {
   const { data, thumbnails, ...rest } = part
   const { text: _said, ...left } = isObject(data) ? data : ({} as Loose)
@@ -336,7 +336,7 @@ function unsaid(part: Loose): Loose {
   }
 }
 
-/** Who wrote an outgoing message, where it was a person. How `author` looks inside is not documented. */
+/** Who wrote an outgoing message, if it was a person. The form of `author` is not documented. */
 function agentOf(author: unknown, botId: string | null): { id: string | null; name: string | null; rest: Loose } | null {
   if (!isObject(author) || lettersOf(author['type'] ?? author['role']).includes('bot')) return null
   if (Object.values(author).every(value => text(value) === null)) return null
@@ -358,7 +358,7 @@ function agentOf(author: unknown, botId: string | null): { id: string | null; na
   }
 }
 
-/** A row of getAnalytics, with the list that it was in. */
+/** A row of getAnalytics, with its list. */
 export interface Finding {
   readonly list: string
   readonly id: string
@@ -367,12 +367,12 @@ export interface Finding {
   readonly userId: string | null
   readonly channel: string | null
   readonly language: string | null
-  /** Of lists that tell both: whether it went wrong. */
+  /** For lists with both: whether it failed. */
   readonly failed: boolean
   readonly attributes: Loose
 }
 
-/** Set by us: which list the row was in, as rows do not say. */
+/** Set by us: the list of the row, as rows do not have it. */
 export const LIST = 'colloquy:list'
 
 export const FindingRow = looseObject({ [LIST]: z.string(), timestamp: Instant }).transform((row): Finding => {
@@ -391,7 +391,7 @@ export const FindingRow = looseObject({ [LIST]: z.string(), timestamp: Instant }
   }
 })
 
-/** The row as it may be kept: `NLAnalysis` is many times the size of all the rest, and holds what users said once more. */
+/** The row as it may be kept: `NLAnalysis` is many times the size of all the rest, and repeats what users said. */
 export function findingOf(row: unknown, list: string): unknown {
   if (!isObject(row)) return row
   const { NLAnalysis: _dropped, ...rest } = row
@@ -402,7 +402,7 @@ export function findingIdOf(row: unknown): string | null {
   return isObject(row) ? text(row['_id']) : null
 }
 
-/** Fields in order of their names, without those that stand for nothing. */
+/** Fields in order of their names, without those that mean nothing. */
 export function attributes(fields: Loose): Loose {
   const out: Record<string, unknown> = {}
   for (const name of Object.keys(fields).sort()) {

@@ -1,7 +1,7 @@
 /**
- * Kore.ai, faked over the seeded world: sessions, messages (v1 and v2), analytics, conversation details and the list of bots, as the vendor's
- * documents tell them; where they are silent, or clients have met something else, see `simulator/quirks.ts`. Nothing here was measured against
- * the vendor. Each bot of the world is a bot of one account; one app reaches them all, and the account-wide calls too.
+ * A simulator of Kore.ai over the seeded world: sessions, messages (v1 and v2), analytics, conversation details and the list of bots, according to the vendor's
+ * docs; where they say nothing, or clients have seen something else, see `simulator/quirks.ts`. Nothing here was measured against the vendor. Each bot of the
+ * world is a bot of one account; one app reaches them all, and the account-wide calls too.
  */
 import {
   type BotSpec,
@@ -21,8 +21,8 @@ import {
   isVisible,
   type Sight,
   sessionsBetween,
-  type Told,
-  tellOf,
+  type VendorSession,
+  sessionOf,
   uuid,
 } from './simulator/account.ts'
 import { type Asked, askedOf, isReply, json, Pages, rangeOf, refused } from './simulator/answers.ts'
@@ -50,8 +50,8 @@ export {
   messageIdOf,
   sessionIdOf,
   sessionsBetween,
-  type Told,
-  tellOf,
+  type VendorSession,
+  sessionOf as tellOf,
   userIdOf,
 } from './simulator/account.ts'
 export { ANALYTICS_CHANNELS } from './simulator/rows.ts'
@@ -62,9 +62,9 @@ const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 /** Most ids of a `sessionId` filter; duplicates count. Documented. */
 const MOST_IDS = 50
-/** Messages of conversationDetails without a `limit`. Unknown in truth. */
+/** Messages of conversationDetails without a `limit`. Unknown for the real vendor. */
 const DETAILS_MESSAGES = 100
-/** A conversation speaks for two days at most; where messages are looked for, this far back begins the search. */
+/** A conversation lasts at most two days; searches for messages begin this far back. */
 const LONGEST_MS = 48 * HOUR
 
 export interface KoreaiOptions extends SimulatorOptions {
@@ -72,7 +72,7 @@ export interface KoreaiOptions extends SimulatorOptions {
   readonly bots?: readonly string[]
   readonly algorithm?: Algorithm
   readonly quirks?: Partial<Quirks>
-  /** Most rows of a page of sessions and of analytics; the documents name none. Default 1000. */
+  /** Most rows of a page of sessions and of analytics; the docs name none. Default 1000. */
   readonly pageSize?: number
   /** Most rows of a page of messages. Default as documented: 100 in v1, 10,000 in v2. */
   readonly messagesPageSize?: number
@@ -155,7 +155,7 @@ interface Api {
   readonly sessions: NonNullable<Sight['sessions']>
 }
 
-/** What a call speaks of: the bots whose sessions it sees. */
+/** What a call is about: the bots whose sessions it sees. */
 interface Call {
   readonly request: Request
   readonly asked: Asked
@@ -184,8 +184,8 @@ function listConversations(request: Request, botId: string, api: Api): Reply {
   if (bots.length === 0) return refused(404, 'There is no such bot')
   const { fromMs } = api.world.options
   const rows = sessionsBetween(fromMs - LONGEST_MS, api.vendorNow() + LONGEST_MS, sightOf(api))
-    .filter(told => bots.includes(told.conversation.bot))
-    .map(told => contactRow(told, api.quirks))
+    .filter(session => bots.includes(session.conversation.bot))
+    .map(session => contactRow(session, api.quirks))
     .filter(row => row !== null)
     .sort((a, b) => String(b['startTime']).localeCompare(String(a['startTime'])))
   const asked = Object.fromEntries(request.query)
@@ -225,59 +225,59 @@ function route(request: Request, api: Api, limits: Limits): Reply {
   return (operation as { answer(call: Call): Reply }).answer({ request, asked, bots, api })
 }
 
-/** Sessions, newest first. By `sessionId`, all other filters are ignored. */
+/** Sessions, newest first. With `sessionId`, all other filters are ignored. */
 function getSessions(call: Call): Reply {
   const { asked, api } = call
   if (asked['sessionId'] !== undefined) return sessionsById(call)
   const range = rangeOf(asked['dateFrom'], asked['dateTo'], api.vendorNow(), api.quirks)
   if (isReply(range)) return range
-  const found = sessionsBetween(range.fromMs, range.untilMs, sightOf(api)).filter(told => isAskedFor(told, call))
+  const found = sessionsBetween(range.fromMs, range.untilMs, sightOf(api)).filter(session => isAskedFor(session, call))
   const { rows, total, more } = api.pages.page(found, asked, api.pageSize, ({ sessionId }) => sessionId)
-  return json({ total, moreAvailable: more, sessions: rows.map(told => sessionRow(told, api.quirks, null)) })
+  return json({ total, moreAvailable: more, sessions: rows.map(session => sessionRow(session, api.quirks, null)) })
 }
 
 function sessionsById({ asked, bots, api }: Call): Reply {
   const ids = [asked['sessionId']].flat().map(String)
   if (ids.length > MOST_IDS) return refused(400, 'sessionId takes at most 50 ids')
   const found = [...new Set(ids)].flatMap(id => {
-    const told = sessionOfId(id, bots, api)
-    return told === null ? [] : [told]
+    const session = sessionOfId(id, bots, api)
+    return session === null ? [] : [session]
   })
   found.sort((a, b) => b.startMs - a.startMs)
   const known = new Set(found.map(({ sessionId }) => sessionId))
   return json({
     total: found.length,
     moreAvailable: false,
-    sessions: found.map(told => sessionRow(told, api.quirks, api.vendorNow())),
+    sessions: found.map(session => sessionRow(session, api.quirks, api.vendorNow())),
     invalidSessions: [...new Set(ids)].filter(id => !known.has(id)),
   })
 }
 
-function sessionOfId(id: string, bots: readonly BotSpec[], api: Api): Told | null {
+function sessionOfId(id: string, bots: readonly BotSpec[], api: Api): VendorSession | null {
   const second = /^[0-9a-f]{24}$/.test(id) ? Number.parseInt(id.slice(0, 8), 16) * 1000 : Number.NaN
   if (Number.isNaN(second)) return null
   const sight = sightOf(api)
   for (const conversation of sight.view.between(second, second + 1000)) {
-    const told = tellOf(conversation, sight)
-    if (told.sessionId === id && bots.includes(conversation.bot) && isVisible(conversation, sight)) return told
+    const session = sessionOf(conversation, sight)
+    if (session.sessionId === id && bots.includes(conversation.bot) && isVisible(conversation, sight)) return session
   }
   return null
 }
 
-function isAskedFor(told: Told, { request, asked, bots, api }: Call): boolean {
+function isAskedFor(session: VendorSession, { request, asked, bots, api }: Call): boolean {
   const { quirks } = api
   const containment = request.query.get('containmentType')
   const same = (a: string | null, b: string) => (quirks.strictFilter ? a === b : a?.toLowerCase() === b.toLowerCase())
-  if (!bots.includes(told.conversation.bot)) return false
-  if (containment !== null && containment !== '' && !same(told.containment, containment)) return false
-  if (asked['userId'] !== undefined && asked['userId'] !== told.userId) return false
-  if (!hasTags(told, asked['tags'])) return false
+  if (!bots.includes(session.conversation.bot)) return false
+  if (containment !== null && containment !== '' && !same(session.containment, containment)) return false
+  if (asked['userId'] !== undefined && asked['userId'] !== session.userId) return false
+  if (!hasTags(session, asked['tags'])) return false
   const sessionType = asked['sessionType']
-  return sessionType === undefined || (sessionType === 'interactive') === told.isInteractive
+  return sessionType === undefined || (sessionType === 'interactive') === session.isInteractive
 }
 
 /** `{and: [{name, values, type}]}`: of each name one of the values. */
-function hasTags({ userTags, sessionTags }: Told, filter: unknown): boolean {
+function hasTags({ userTags, sessionTags }: VendorSession, filter: unknown): boolean {
   const wanted = ((filter as { and?: unknown } | undefined)?.and ?? []) as readonly Readonly<Record<string, unknown>>[]
   return wanted.every(({ name, values, type }) =>
     (type === 'user' ? userTags : type === 'session' ? sessionTags : []).some(
@@ -296,16 +296,17 @@ function getMessages({ request, asked, bots, api }: Call, version: 'v1' | 'v2'):
   const channel = asked['channelType'] ?? (isGet ? 'rtm' : undefined)
   const ids = asked['sessionId'] === undefined ? null : new Set([asked['sessionId']].flat().map(String))
   const isOn = (name: string) => String(asked[name]) === 'true'
-  const found: { readonly told: Told; readonly message: Told['messages'][number]; readonly atMs: number }[] = []
-  for (const told of sessionsBetween(range.fromMs - LONGEST_MS - quirks.startStepMs, range.untilMs, sightOf(api))) {
-    if (!bots.includes(told.conversation.bot)) continue
-    if (ids !== null && !ids.has(told.sessionId)) continue
-    if (channel !== undefined && channel !== told.channel) continue
-    if (asked['userId'] !== undefined && asked['userId'] !== told.userId) continue
-    for (const message of told.messages) {
+  const found: { readonly session: VendorSession; readonly message: VendorSession['messages'][number]; readonly atMs: number }[] =
+    []
+  for (const session of sessionsBetween(range.fromMs - LONGEST_MS - quirks.startStepMs, range.untilMs, sightOf(api))) {
+    if (!bots.includes(session.conversation.bot)) continue
+    if (ids !== null && !ids.has(session.sessionId)) continue
+    if (channel !== undefined && channel !== session.channel) continue
+    if (asked['userId'] !== undefined && asked['userId'] !== session.userId) continue
+    for (const message of session.messages) {
       const atMs = message.atMs + quirks.clockAheadMs
       if (range.fromMs <= atMs && atMs < range.untilMs && !(version === 'v2' && isAlert(message)))
-        found.push({ told, message, atMs })
+        found.push({ session: session, message, atMs })
     }
   }
   const way = isOn('forward') ? 1 : -1
@@ -317,11 +318,11 @@ function getMessages({ request, asked, bots, api }: Call, version: 'v1' | 'v2'):
     total,
     moreAvailable: more,
     ...(isGet ? { icon: 'https://files.example.com/bot.png' } : {}),
-    messages: rows.map(({ told, message }) => messageRow(message, told, options, quirks)),
+    messages: rows.map(({ session, message }) => messageRow(message, session, options, quirks)),
   })
 }
 
-/** What was understood, and what tasks came to, by `type`. A range of any length is taken: a sample spans 14 days. */
+/** NLU results and outcomes of tasks, by `type`. A range of any length is accepted: a sample spans 14 days. */
 function getAnalytics({ asked, bots, api }: Call): Reply {
   const { quirks } = api
   const type = ANALYTICS.find(each => each === asked['type'])
@@ -334,14 +335,14 @@ function getAnalytics({ asked, bots, api }: Call): Reply {
   if (named?.some(each => !ANALYTICS_CHANNELS.includes(each)))
     return refused(400, 'filters.channel takes the accepted channels only')
   const channels = named ?? (quirks.analyticsDefault === 'rtm' ? ['rtm'] : null)
-  const found: { readonly told: Told; readonly event: Told['events'][number]; readonly atMs: number }[] = []
-  for (const told of sessionsBetween(fromMs - LONGEST_MS - quirks.startStepMs, toMs, sightOf(api))) {
-    if (!bots.includes(told.conversation.bot) || channels?.includes(told.channel) === false) continue
-    if (filters?.['userId'] !== undefined && ![filters['userId']].flat().includes(told.userId)) continue
-    if (!hasTags(told, filters?.['tags'])) continue
-    for (const event of told.events) {
+  const found: { readonly session: VendorSession; readonly event: VendorSession['events'][number]; readonly atMs: number }[] = []
+  for (const session of sessionsBetween(fromMs - LONGEST_MS - quirks.startStepMs, toMs, sightOf(api))) {
+    if (!bots.includes(session.conversation.bot) || channels?.includes(session.channel) === false) continue
+    if (filters?.['userId'] !== undefined && ![filters['userId']].flat().includes(session.userId)) continue
+    if (!hasTags(session, filters?.['tags'])) continue
+    for (const event of session.events) {
       const atMs = event.atMs + quirks.clockAheadMs
-      if (fromMs <= atMs && atMs < toMs && analyticsTypeOf(event) === type) found.push({ told, event, atMs })
+      if (fromMs <= atMs && atMs < toMs && analyticsTypeOf(event) === type) found.push({ session: session, event, atMs })
     }
   }
   const way = (asked['sort'] as Asked | undefined)?.['order'] === 'asc' ? 1 : -1
@@ -350,22 +351,22 @@ function getAnalytics({ asked, bots, api }: Call): Reply {
   return json({
     moreAvailable: more,
     totalCount: total,
-    result: rows.map(({ told, event }) => analyticsRow(event, told, quirks)),
+    result: rows.map(({ session, event }) => analyticsRow(event, session, quirks)),
   })
 }
 
 function conversationDetails({ asked, bots, api }: Call): Reply {
-  const told = sessionOfId(String(asked['sessionId']), bots, api)
-  if (told === null) return refused(404, 'There is no such session')
+  const session = sessionOfId(String(asked['sessionId']), bots, api)
+  if (session === null) return refused(404, 'There is no such session')
   const page = { skip: numberOf(asked['skip'] ?? asked['offset'], 0), limit: numberOf(asked['limit'], DETAILS_MESSAGES) }
-  return json(detailsOf(told, api.quirks, page))
+  return json(detailsOf(session, api.quirks, page))
 }
 
 function numberOf(raw: unknown, absent: number): number {
   return Math.max(0, Math.trunc(Number(raw ?? absent))) || absent
 }
 
-/** The bots of the account, with the client secrets of their apps in clear, as the vendor tells them: nobody should keep this answer. */
+/** The bots of the account, with the client secrets of their apps in clear text, as the vendor returns them: nobody should keep this answer. */
 function listBots(request: Request, { bots, app, world }: Api): Reply {
   const offset = Number(request.query.get('offset') ?? 0) || 0
   const limit = Math.min(50, Number(request.query.get('limit') ?? 50) || 50)
@@ -402,7 +403,7 @@ function sightOf({ world, vendorNow, quirks, sessions }: Api): Sight {
   return { view: world.at(vendorNow() - quirks.clockAheadMs), quirks, sessions }
 }
 
-/** The documented limits, by bot; account-wide calls by the account. A breached hour refuses everything, however calm the minute. */
+/** The documented limits, by bot; account-wide calls by the account. An exceeded hour rejects everything, however calm the minute. */
 class Limits {
   refused = 0
   readonly #quirks: Quirks

@@ -1,8 +1,8 @@
 /**
- * A user's token from Keycloak: the grant `password` first (documented), `refresh_token` while the refresh token lives (documented, its form
- * fields are OAuth's), then `password` again. One value serves all streams: requests that find the token spent share one renewal.
+ * A user's token from Keycloak: the grant `password` first (documented), `refresh_token` while the refresh token lives (documented, its form fields are
+ * OAuth's), then `password` again. All streams share one value: requests with an expired token share one renewal.
  *
- * Words of a token endpoint may hold what it was sent, so none of them is ever passed on.
+ * The text of a token endpoint's answer may repeat what it was sent, so none of it is passed on.
  */
 import { type AuthArgs, FlowError, type HttpSpec, number, retryAfterMs, text } from '../../src/source/index.ts'
 
@@ -18,15 +18,15 @@ interface Tokens {
   readonly access: string
   /** null: there is none. */
   readonly refresh: string | null
-  /** From when on another is fetched, epoch milliseconds. */
+  /** When another one is fetched, epoch milliseconds. */
   readonly renewAtMs: number
-  /** Until when the refresh token is good, epoch milliseconds; Infinity: not told. */
+  /** When the refresh token expires, epoch milliseconds; Infinity: unknown. */
   readonly refreshUntilMs: number
 }
 
-/** An access token is renewed this long before its end, or in the last quarter of its life where that is shorter. */
+/** An access token is renewed this long before its end, or in the last quarter of its life if that is shorter. */
 const MARGIN_MS = 30_000
-/** Refused credentials are not sent again for so long: Keycloak locks users who fail too often. */
+/** Rejected credentials are not sent again for this long: Keycloak locks users who fail too often. */
 const REFUSED_MS = 60_000
 
 export function credentials(config: CredentialsConfig): NonNullable<HttpSpec['auth']> {
@@ -54,7 +54,7 @@ export function credentials(config: CredentialsConfig): NonNullable<HttpSpec['au
     return (tokens = first)
   }
 
-  /** Joins the renewal under way; when that ends because another was stopped, makes its own. */
+  /** Joins the renewal in progress; when that ends because another caller was stopped, starts its own. */
   async function renew(at: AuthArgs): Promise<Tokens> {
     const joined = renewing !== null
     renewing ??= fetchTokens(at).finally(() => (renewing = null))
@@ -77,7 +77,7 @@ export function credentials(config: CredentialsConfig): NonNullable<HttpSpec['au
   }
 }
 
-/** @returns 'refused' when the credentials are not, or no longer, good. */
+/** @returns 'refused' when the credentials are wrong or no longer valid. */
 async function grant(
   { tokenUrl: url, clientId, clientSecret }: CredentialsConfig,
   fields: Readonly<Record<string, string>>,
@@ -93,7 +93,7 @@ async function grant(
   const answer = typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : {}
   if (status === 401 || status === 403 || (status === 400 && /_(grant|client)$/.test(text(answer['error']) ?? '')))
     return 'refused'
-  // There is the password still, whatever a server says of a refresh token that has ended.
+  // The password still works, whatever a server says about an expired refresh token.
   if (fields['grant_type'] === 'refresh_token' && status >= 400 && status < 500 && ![408, 429].includes(status)) return 'refused'
   if (status >= 300) throw failure(status, answered, nowMs)
   const access = text(answer['access_token'])
@@ -108,7 +108,7 @@ async function grant(
   }
 }
 
-/** Keycloak tells 0 for a token without an end. */
+/** Keycloak returns 0 for a token without an end. */
 function lifetimeMs(seconds: unknown): number {
   const lifetime = number(seconds)
   return lifetime === null || lifetime <= 0 ? Number.MAX_SAFE_INTEGER : lifetime * 1000
@@ -121,7 +121,7 @@ function failure(status: number, headers: Readonly<Record<string, string>>, nowM
     return new FlowError('SRC_RATE_LIMITED', { status, hint, ...(waitMs === undefined ? {} : { waitMs }) })
   }
   if (status >= 500) return new FlowError('SRC_SERVER_ERROR', { status, hint })
-  // No `status`: whoever asks for a conversation takes 404 for one that is gone.
+  // No `status`: requests for a conversation treat 404 as one that is gone.
   return new FlowError('SRC_REFUSED', {
     vendorCode: String(status),
     hint: 'the token endpoint refused the request; is token.url right?',

@@ -1,6 +1,6 @@
 /**
- * The vendor's own statistics: what its dashboards show of a day. One request for each dashboard and day. The vendor documents what they hold, but no
- * names: paths and names here are proposals, and settings. An answer that cannot be read goes to rejects as it came.
+ * The vendor's own statistics: a day of its dashboards. One request for each dashboard and day. The vendor documents the content, but no names: paths and names
+ * here are proposals, and settings. An unreadable answer becomes a dead letter as it came.
  */
 import { z } from 'zod'
 import {
@@ -58,7 +58,7 @@ export interface Question {
   readonly name: string
   readonly kind: Kind
   readonly resource: Resource | null
-  /** As the config has it. */
+  /** From the config. */
   readonly path: string
   readonly day: Day
 }
@@ -84,7 +84,7 @@ export function daysEndingIn({ fromMs, untilMs }: Window, zone: Zone): Day[] {
   }
 }
 
-/** The first moment of the day; where its clock leaves midnight out, the moment it goes forward. */
+/** The first moment of the day; if its clock skips midnight, the moment it goes forward. */
 function midnight(wallMs: number, zone: Zone): number {
   return instantsOf(wallMs, zone)[0] ?? wallMs - zone.offsetMs(wallMs - DAY_MS)
 }
@@ -101,7 +101,7 @@ export function questionsOf(config: Keys, days: readonly Day[]): Question[] {
 /**
  * A page for each question, in their order.
  *
- * @param ask The answer; a FlowError SRC_REFUSED with 404, 405 or 501 where the installation lacks the dashboard.
+ * @param ask Returns the answer; throws FlowError SRC_REFUSED with 404, 405 or 501 if the installation lacks the dashboard.
  */
 export async function* askAll(
   questions: readonly Question[],
@@ -131,13 +131,13 @@ async function answerTo(question: Question, ask: (question: Question) => Promise
 
 interface Found {
   readonly channel: unknown
-  /** Null: of the whole day. */
+  /** Null: the value of the whole day. */
   readonly x: unknown
   readonly value: unknown
   readonly more: Readonly<Record<string, unknown>>
 }
 
-/** Points as rows; one row that fits no schema where the answer holds none that can be read. */
+/** Points as rows; one row that fits no schema if the answer has no readable ones. */
 function pointsOf(answer: unknown, { name, resource, day }: Question, config: Keys): unknown[] {
   const row = { dashboard: name, resource, day: day.name, fromMs: day.at.fromMs, untilMs: day.at.untilMs }
   const body = objectOf(answer)
@@ -148,7 +148,7 @@ function pointsOf(answer: unknown, { name, resource, day }: Question, config: Ke
   return points.map(point => ({ ...row, ...point, pointId: ids(name, day.name, jsonOf(point.channel), jsonOf(point.x)) }))
 }
 
-/** null: none of the names is there. */
+/** null: none of the names exists. */
 function found(answer: unknown, config: Keys): Found[] | null {
   const body = objectOf(answer)
   const { [config.fieldOverview]: overview, [config.fieldChannels]: channels, ...more } = body

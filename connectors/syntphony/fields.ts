@@ -1,6 +1,6 @@
 /**
- * Names of the fields in the vendor's rows. The vendor documents what the rows hold, but no names: the defaults were seen in a client of the API, or are
- * assumed. So each is a setting.
+ * Names of the fields in the vendor's rows. The vendor documents the content, but no names: the defaults were seen in a client of the API, or are assumed. So
+ * each is a setting.
  */
 import { z } from 'zod'
 

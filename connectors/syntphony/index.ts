@@ -1,15 +1,15 @@
 /**
  * Syntphony Conversational AI (formerly eva): conversations with their messages, flows, tags and ratings, from the dashboard API.
  *
- * `conversations/list` filters by calendar days and is paged by number; `conversations/details` tells all messages of one conversation;
- * `messages/list` tells the user's messages only, but with their time, confidence and business key, so it enriches what the details tell. Rows keep
- * changing after their start, so the last 48 h are read again. No limit is documented: at most four requests at once. From the vendor's
- * documents and a client of the API, 2026-11; nothing here is measured, and names that nobody has seen on the wire are settings.
+ * `conversations/list` filters by calendar days and is paged by number; `conversations/details` returns all messages of one conversation; `messages/list`
+ * returns only the user's messages, but with their time, confidence and business key, so it adds to the details. Rows keep changing after their start, so the
+ * last 48 h are read again. No limit is documented: at most four parallel requests. From the vendor's docs and a client of the API, 2026-11; nothing here is
+ * measured, and names that nobody has seen on the wire are settings.
  */
 import { z } from 'zod'
 import {
   defineConnector,
-  type ExpandArgs,
+  type EnrichArgs,
   FlowError,
   type Http,
   inUrl,
@@ -51,13 +51,13 @@ import {
   startOf,
   turnsOf,
 } from './rows.ts'
-import { channelIn, channelRule, isCovered, tellsTransfers } from './settings.ts'
+import { channelIn, channelRule, isCovered, detectsTransfers } from './settings.ts'
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
 /** No wall clock is farther from UTC. */
 const FARTHEST_ZONE_MS = 14 * HOUR_MS
-/** Less than the safety lag, so that only windows that are read again at the next poll end so near now. */
+/** Less than the safety lag, so that only windows that are read again at the next poll end this close to now. */
 const NEAR_MS = 60_000
 const LONGEST_NEWEST_MS = 6 * HOUR_MS
 
@@ -171,13 +171,13 @@ export default defineConnector({
   },
   config: Config,
 
-  tellsTransfers,
+  detectsTransfers,
 
   http: config => ({
     baseUrl: config.baseUrl.replace(/\/+$/, '').replace(/\/eva-dashboard$/, ''),
     auth: credentials(config),
     classify: ({ status }) => {
-      // Listed for every operation, its cause unknown.
+      // Listed for every operation, with an unknown cause.
       if (status === 409) return { code: 'SRC_SERVER_ERROR', vendorCode: '409' }
       if (status === 404)
         return { code: 'SRC_REFUSED', hint: 'not known there; see base.url, org.uuid, env.uuid, bot.uuids, path.*' }
@@ -192,7 +192,7 @@ export default defineConnector({
         longestMs: DAY_MS,
         lagMs: 2 * 60_000,
         lookbackMs: 48 * HOUR_MS,
-        // A page's number means other rows when rows were added or taken away meanwhile.
+        // A page's number means other rows if rows were added or removed meanwhile.
         durableResume: false,
       },
 
@@ -202,9 +202,9 @@ export default defineConnector({
       rowFor: rowSchema,
 
       /**
-       * The days that touch the window, whole, oldest first; of a window that ends now, its newest rows alone, newest first, where that is known to be all. Of
-       * their rows those that began in it or a millisecond before, and those that no window of these days would take: they tell no start, and go to
-       * rejects, or one on another day.
+       * The days that touch the window, whole, oldest first; for a window that ends now, only its newest rows, newest first, if they are known to be complete.
+       * Of their rows those that began in it or a millisecond before, and those that no window of these days would take: without a start (they become dead
+       * letters), or with one on another day.
        */
       async *read({ config, scope, window, resume, nowMs, http }) {
         if (isOfNewest(resume))
@@ -232,7 +232,7 @@ export default defineConnector({
         for await (const page of listed(listing('ASC'), resume)) yield asked(page)
       },
 
-      expand: async ({ rows, reject, transferredAt, ...api }) => {
+      enrich: async ({ rows, reject, transferredAt, ...api }) => {
         const { config } = api
         const schema = detailsSchema(config)
         const details = await Promise.all(rows.map(row => detailsOf(api, row, schema)))
@@ -269,16 +269,16 @@ export default defineConnector({
         const details = row.content?.details ? detailsAttributes(row.content.details, config) : null
         const language = turns.find(turn => turn.language !== null)?.language
         const channel = row.channel.name === null ? details?.channel : row.channel
-        const of = sessionOf(row, channel, language, ctx)
+        const ref = sessionOf(row, channel, language, ctx)
         const userId = turns.flatMap(turn => turn.userId ?? [])[0] ?? text(row.attributes[config.fieldBusinessKey]) ?? undefined
         const botMessages = details && turns.filter(turn => !turn.isUser).length
         const userMessages = row.userMessages ?? (details && turns.length - (botMessages ?? 0))
         const end = endOf(row, ctx)
         const isTimeDue = config.includeMessageList
-        const handed = handovers(of, row, turns, userId, isTimeDue)
+        const handed = handovers(ref, row, turns, userId, isTimeDue)
         const flow = transferIn(row.flows ?? [], config.transferFlowPattern)
         const knownMs = row.content?.publishedTransferMs ?? null
-        // What is not read this time says nothing against what was published.
+        // What was not read this time does not contradict what was published.
         const isUnread = row.content !== null && (row.content.details === null || row.content.delivered === null)
         const isTransferred = handed.length > 0 || flow !== null || (isUnread && knownMs !== null)
         const hasSpoken = (userMessages ?? 0) > 0
@@ -309,17 +309,17 @@ export default defineConnector({
           },
         }
         return [
-          session(of, fields, { flow: row.flows }),
-          ...messageDrafts(of, row, turns, userId, isTimeDue),
+          session(ref, fields, { flow: row.flows }),
+          ...messageDrafts(ref, row, turns, userId, isTimeDue),
           ...handed.flatMap(({ draft }) => draft ?? []),
-          ...rowEvents(of, row, flow, userId),
+          ...rowEvents(ref, row, flow, userId),
         ]
       },
     },
 
-    /** The vendor's dashboards, of days that are over. What they show of a day may change until it has settled. */
+    /** The vendor's dashboards, of days that are over. Their values may change until the day has settled. */
     metrics: {
-      gives: ['event'],
+      feeds: ['event'],
       window: {
         longestMs: 7 * DAY_MS,
         smallestMs: DAY_MS,
@@ -362,14 +362,14 @@ function botScopes(config: Config): Scope[] {
   return [...new Set(config.botUuids)].map(bot => ({ name: bot, botId: bot }))
 }
 
-/** The measure of ours that counts the same as a total of the vendor; null: none. */
+/** Our measure that counts the same as a total of the vendor; null: none. */
 function comparableTo({ dashboard }: Point, config: Config): string | null {
-  // The dashboards do not know this filter.
+  // The dashboards do not have this filter.
   if (config.untagged) return null
   return { conversations: 'sessions', messages: 'messages_user' }[dashboard] ?? null
 }
 
-/** The session's identity, with the channel that `channel.map` says. */
+/** The session's identity, with the channel from `channel.map`. */
 function sessionOf(
   row: Conversation,
   channel: ChannelInfo | undefined,
@@ -377,10 +377,10 @@ function sessionOf(
   ctx: RowContext<Config>,
 ) {
   const name = channel?.name ?? null
-  const of = ctx.session({ botId: ctx.scope.botId ?? '', sessionId: row.id, channel: name, language })
+  const ref = ctx.session({ botId: ctx.scope.botId ?? '', sessionId: row.id, channel: name, language })
   const uuid = text(row.channel.attributes['channel.uuid'] ?? channel?.attributes['channel.uuid'])
   const mapped = channelIn(ctx.config.channelMap, name, uuid)
-  return mapped === null ? of : { ...of, channel: mapped }
+  return mapped === null ? ref : { ...ref, channel: mapped }
 }
 
 interface Api {
@@ -401,8 +401,8 @@ function zoneIn({ timezone }: Config): Zone {
 }
 
 /**
- * The calendar days that touch the window, `[fromMs, untilMs)` as midnights of UTC; those of the zone and those of UTC. With the millisecond before
- * the window: should the vendor's ends be exclusive, the midnight between two days is in neither, and the window that begins there asks for both.
+ * The calendar days that touch the window, `[fromMs, untilMs)` as midnights of UTC; those of the zone and those of UTC. Including the millisecond before the
+ * window: if the vendor's ends are exclusive, the midnight between two days is in neither, and the window that begins there requests both.
  */
 function daysOf(window: Window, config: Config): Window {
   const zone = zoneIn(config)
@@ -416,22 +416,22 @@ function daysOf(window: Window, config: Config): Window {
 }
 
 /**
- * Both ends are inclusive. Whether the time in a date counts, and in which zone, is not known: a first day from its midnight and a last day to
- * its last millisecond are the same days either way.
+ * Both ends are inclusive. Whether the time in a date counts, and in which zone, is unknown: from the midnight of the first day to the last millisecond of the
+ * last one are the same days either way.
  */
 function daysQuery({ fromMs, untilMs }: Window, config: Config): Query {
   return {
     [config.paramStartDate]: new Date(fromMs).toISOString(),
     [config.paramEndDate]: new Date(untilMs - 1).toISOString(),
-    // They look like hours of each day, not of the two ends.
+    // They seem to be hours of each day, not of the two ends.
     [config.paramStartHour]: 0,
     [config.paramEndHour]: 23,
-    // Whether older servers know it is not known; UTC is the documented default.
+    // It is unknown whether older servers support it; UTC is the documented default.
     [config.paramTimezone]: /^(utc|gmt|z|etc\/utc|[+-]00?(:?00)?)$/i.test(config.timezone) ? null : config.timezone,
   }
 }
 
-/** Which conversations are asked for, beside their days. A filter that is not set is not sent. */
+/** The filters of the request, besides its days. A filter that is not set is not sent. */
 function filtersQuery(config: Config): Query {
   return {
     [config.paramStartHour]: config.startHour,
@@ -460,20 +460,20 @@ function ordered(direction: Direction, config: Config): Query {
   }
 }
 
-/** What is read at every poll. Windows that lie further back are read by their whole days, whose rows are counted. */
+/** Windows read at every poll. Older windows are read by their whole days, whose rows are counted. */
 function isNewest({ fromMs, untilMs }: Window, nowMs: number): boolean {
   return untilMs >= nowMs - NEAR_MS && untilMs - fromMs <= LONGEST_NEWEST_MS
 }
 
 const NOTHING: ListPage = { content: [], last: true, total: null, pages: null, isOpen: true }
 
-/** An answer without a body is not documented for a list: it may say that there is nothing, or be something between us. So it is asked for twice. */
+/** An answer without a body is not documented for a list: it may mean that there is nothing, or come from something in between. So it is requested twice. */
 function listPage(api: Api, path: string, query: Query, page: number): Promise<ListPage> {
   const ask = () => api.http.getJson(pathOf(api, path), { ...query, [api.config.paramPage]: page }, ListPage, { empty: NOTHING })
   return twice(ask, answer => answer.isOpen)
 }
 
-/** null: the vendor no longer knows the conversation. It says so by 404, or, asked twice as a list is, by nothing. */
+/** null: the vendor no longer knows the conversation. It says so by 404, or by an empty answer, requested twice like a list. */
 async function detailsOf(api: Api, { id }: Conversation, schema: ReturnType<typeof detailsSchema>): Promise<Details | null> {
   const { config, http } = api
   const path = config.pathConversationsDetails
@@ -491,16 +491,16 @@ async function detailsOf(api: Api, { id }: Conversation, schema: ReturnType<type
 type Listed = readonly Readonly<Record<string, unknown>>[]
 
 /**
- * What `messages/list` tells of each conversation, searched for by its session code. Where the vendor does not search, its first answer holds the
- * messages of all conversations of those days, and serves the others, too; that it names one of them shows it. A row that names no conversation belongs to
- * nobody that we know, and is rejected.
+ * The rows of `messages/list` of each conversation, searched for by its session code. If the vendor does not search, its first answer has the messages of all
+ * conversations of those days, and is used for the others, too; that it names one of them shows it. A row without a conversation cannot be assigned, and is
+ * rejected.
  *
- * @returns By conversation; null: the list is refused, and was not asked for the others of its days.
+ * @returns By conversation; null: the list is refused, and was not requested for the others of its days.
  */
 async function deliveredIn(
   api: Api,
   rows: readonly Conversation[],
-  reject: ExpandArgs['reject'],
+  reject: EnrichArgs['reject'],
 ): Promise<Map<string, Listed | null>> {
   const found = new Map<string, Listed | null>()
   const keep = ({ id }: Conversation, all: Listed | null) =>
@@ -511,7 +511,7 @@ async function deliveredIn(
       if (!isNamed(each, api.config)) reject?.(each, { path: api.config.fieldSessionCode, hint: UNNAMED })
     return all?.filter(isObject) ?? null
   }
-  // One that does not tell how long it went on may have gone on beyond midnight.
+  // A conversation without a duration may have continued beyond midnight.
   const days = ({ startedAtMs, durationMs }: Conversation) =>
     daysQuery(daysOf({ fromMs: startedAtMs, untilMs: startedAtMs + (durationMs ?? DAY_MS) + 1 }, api.config), api.config)
   for (const group of Map.groupBy(rows, row => JSON.stringify(days(row))).values()) {
@@ -532,23 +532,17 @@ function isNamed(row: unknown, config: Config): boolean {
   return isObject(row) && sessionCodeOf(row, config) !== null
 }
 
-/**
- * All pages of one search. What the list tells is a gain, and nothing is lost without it: a page that comes again ends it, and one that is refused
- * (null) does not end the stream.
- */
-async function messagesOf(api: Api, days: Query, of: Conversation): Promise<readonly unknown[] | null> {
+/** All pages of one search. The list is optional: a repeated page ends it, and a rejected one (null) does not end the stream. */
+async function messagesOf(api: Api, days: Query, conversation: Conversation): Promise<readonly unknown[] | null> {
   try {
-    return await messagePages(api, days, of)
+    return await messagePages(api, days, conversation)
   } catch (error) {
     if (error instanceof FlowError && isRefusal(error)) return null
     throw error
   }
 }
 
-/**
- * Whether it would be in vain to ask again later: 4xx but for 401, 501, or an answer of another form. Not where the token endpoint refused: it
- * tells no status.
- */
+/** Whether a later retry is pointless: 4xx except 401, 501, or an answer of another form. Not for errors of the token endpoint, which have no status. */
 function isRefusal({ code, details }: FlowError): boolean {
   const status = number(details['status'])
   if (status === null) return false
@@ -581,8 +575,8 @@ async function messagePages(api: Api, days: Query, { id }: Conversation): Promis
 }
 
 /**
- * The vendor tells no end: a conversation is over when it has been silent for `session.timeout.ms`, and then ended with its duration. One that is
- * looked at for the last time and is not over by then has expired.
+ * The vendor has no end: a conversation is over when it has been silent for `session.timeout.ms`, and then ended with its duration. One that is seen for the
+ * last time and is not over by then has expired.
  */
 function endOf({ startedAtMs, durationMs }: Pick<Conversation, 'startedAtMs' | 'durationMs'>, ctx: RowContext<Config>) {
   const lastMs = durationMs === null ? null : realTime(startedAtMs + durationMs, ctx)

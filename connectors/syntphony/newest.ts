@@ -1,34 +1,34 @@
 /**
- * The newest rows of a listing, newest first: a poll then costs the pages of its window, not those of the whole day. A row that is added pushes others to
- * the next page, so they come twice; only a row that goes away, or an order that is not kept, can hide one. Both are looked for on each page.
+ * The newest rows of a listing, newest first: a poll then costs the pages of its window, not those of the whole day. An added row pushes others to the next
+ * page, so they come twice; only a removed row, or a violated order, can hide one. Each page is checked for both.
  */
 import type { Page } from '../../src/source/index.ts'
 import { isLastPage, type Listing } from './paging.ts'
 
 export interface NewestListing extends Listing {
-  /** When the row's conversation began, epoch milliseconds; null: it does not say. */
+  /** When the row's conversation began, epoch milliseconds; null: unknown. */
   readonly startOf: (row: unknown) => number | null
-  /** Rows that began before this are not asked for. */
+  /** Rows that began before this are not wanted. */
   readonly fromMs: number
-  /** Rows leave the listing in the course of things: it is not whole where the vendor does not count them. */
+  /** Rows leave the listing regularly: it is not complete unless the vendor counts them. */
   readonly rowsLeave: boolean
 }
 
-/** So much a start may rise, because an order by whole seconds or minutes is one, too; and so much older than what is asked for is the row that ends the reading. */
+/** How much a start may rise, because an order by whole seconds or minutes counts, too; and how much older than `fromMs` the row is that ends the read. */
 const MARGIN_MS = 60_000
-/** An order is believed when starts fell so often and never rose: a few rows may be in order by chance, or begin at one time. */
+/** An order is trusted when starts fell this often and never rose: a few rows may be in order by chance, or begin at one time. */
 const TRUSTED_FALLS = 10
 
 /**
- * Pages, newest first, up to one that ends with a row older than `fromMs`; rows may come twice. Whatever the vendor showed when it was first asked, and
- * began at `fromMs` or later, is on them.
+ * Pages, newest first, up to one that ends with a row older than `fromMs`; rows may come twice. They contain every row that was visible at the first request
+ * and began at `fromMs` or later.
  *
- * The proof: rows in order fill the first places of the listing. A row at a later place than the pages read so far stays there unless rows before it go
- * away, and then the vendor's count falls, or rises by less than rows come twice (were its order of equal starts another each time, rows would come
- * twice, too). Where the vendor does not count, the page before is read again: a row that slipped to it is there, unless one that is
- * added pushes it back in the same moment.
+ * The proof: rows in order fill the first positions of the listing. A row at a later position than the pages read so far stays there unless rows before it are
+ * removed, and then the vendor's count falls, or rises by less than the number of repeated rows (if equal starts had another order each time, rows would be
+ * repeated, too). If the vendor does not count, the page before is read again: a row that slipped to it is there, unless an added one pushes it back in the
+ * same moment.
  *
- * @returns False where that cannot be said. The pages so far are good, but the listing is to be read by another order.
+ * @returns False if that cannot be proven. The pages so far are good, but the listing must be read in another order.
  */
 export async function* newest(listing: NewestListing): AsyncGenerator<Page, boolean> {
   const { base, ask, keyOf } = listing
@@ -64,12 +64,12 @@ export async function* newest(listing: NewestListing): AsyncGenerator<Page, bool
   }
 }
 
-/** Whether a resume is of a page of `newest`: such a reading begins anew. */
+/** Whether a resume is of a page of `newest`: such a read begins again. */
 export function isOfNewest(resume: unknown): boolean {
   return typeof resume === 'object' && resume !== null && 'newest' in resume
 }
 
-/** Each row began no later than the ones before it, but for a margin. Rows that were pushed on are looked at once; those without a start are passed over. */
+/** Each row began no later than the ones before it, within a margin. Rows that were pushed on are checked once; those without a start are skipped. */
 class Order {
   readonly #listing: NewestListing
   #oldestMs = Infinity
@@ -90,22 +90,22 @@ class Order {
     return true
   }
 
-  /** All rows from now on are older than what is asked for. */
+  /** All further rows are older than `fromMs`. */
   get hasPassed(): boolean {
     return this.#falls >= TRUSTED_FALLS && this.#oldestMs < this.#listing.fromMs - MARGIN_MS
   }
 }
 
 /**
- * Whether a page that is read again holds rows that were on no page before: they slipped to it when others went away. Those at the top of the first page
- * are new.
+ * Whether a page that is read again has rows that were on no page before: they slipped to it when others were removed. Those at the top of the first page are
+ * new.
  */
 function hasSlipped(keys: readonly string[], isFirst: boolean, seen: ReadonlySet<string>): boolean {
   const top = isFirst ? keys.findIndex(key => seen.has(key)) : 0
   return keys.slice(Math.max(0, top)).some(key => !seen.has(key))
 }
 
-/** Rows that showed while the pages up to `page` were read: so many, from the first page on, where new rows stand. */
+/** The rows that were added while the pages up to `page` were read: `count` of them, from the first page on, where new rows are. */
 async function addedRows({ base, ask, keyOf }: Listing, page: number, count: number, seen: Set<string>): Promise<unknown[]> {
   const rows: unknown[] = []
   for (let again = base; again <= page && rows.length < count; again++) {

@@ -1,14 +1,14 @@
 /**
- * Pages by number over a listing that others write to. Rows come oldest first, so what is added lands at the end; but a row that shows late sorts
- * into its place and pushes those after it one further, and a row that goes pulls them back. Both are noticed by what neighbouring pages share.
+ * Pages by number over a listing that changes while it is read. Rows come oldest first, so new ones are added at the end; but a row that appears late is sorted
+ * into its place and pushes those after it, and a removed row pulls them back. Both are noticed by what neighbouring pages share.
  */
 import { z } from 'zod'
 import { FlowError, type Page } from '../../src/source/index.ts'
 import type { ListPage } from './rows.ts'
 
-/** Where a listing goes on: the next page, how many different rows came before it, the vendor's count of all, the last row's key. */
-const Place = z.object({ page: z.int(), rows: z.int(), total: z.number().nullable(), last: z.string().nullable() })
-type Place = z.output<typeof Place>
+/** Where a listing continues: the next page, how many different rows came before it, the vendor's total, the last row's key. */
+const ListPosition = z.object({ page: z.int(), rows: z.int(), total: z.number().nullable(), last: z.string().nullable() })
+type ListPosition = z.output<typeof ListPosition>
 
 export interface Listing {
   /** Number of the first page. */
@@ -18,15 +18,15 @@ export interface Listing {
 }
 
 /**
- * All pages, rows that moved from one to the next more than once. When rows were pushed on, the pages before are read again, back to the one
- * that still begins as it did: the new row is in it. Where the vendor does not count its rows, the page before is always read again.
+ * All pages; rows that moved from one to the next come more than once. When rows were pushed on, the pages before are read again, back to one that still begins
+ * with the same row: the new row is in it. If the vendor does not count its rows, the page before is always read again.
  *
- * @throws FlowError SRC_RESUME_EXPIRED when rows went away between two pages, SRC_MALFORMED when a page repeats others or the vendor counts more
- * rows than it shows: a listing with rows missing never ends as if it were whole.
+ * @throws FlowError SRC_RESUME_EXPIRED when rows were removed between two pages, SRC_MALFORMED when a page repeats others or the vendor counts more rows than
+ *   it returns: a listing with missing rows never ends as if it were complete.
  */
-export async function* listed(of: Listing, resume: unknown): AsyncGenerator<Page> {
-  const { base, ask, keyOf } = of
-  const place: Place = resume === null ? { page: base, rows: 0, total: null, last: null } : placeOf(resume)
+export async function* listed(listing: Listing, resume: unknown): AsyncGenerator<Page> {
+  const { base, ask, keyOf } = listing
+  const place: ListPosition = resume === null ? { page: base, rows: 0, total: null, last: null } : placeOf(resume)
   const seen = new Set(place.last === null ? [] : [place.last])
   const before = place.rows - seen.size
   const heads = new Map<number, string>()
@@ -45,9 +45,9 @@ export async function* listed(of: Listing, resume: unknown): AsyncGenerator<Page
     // A vendor whose pages begin at 1 may answer page 0 like page 1.
     if (isShifted && addsNothing && !isLast && !(base === 0 && page === 1))
       throw new FlowError('SRC_MALFORMED', { page, hint: 'a page repeats earlier ones, and is not the last' })
-    const again = isShifted ? await pushedOn(of, page, heads) : []
+    const again = isShifted ? await pushedOn(listing, page, heads) : []
     for (const row of again) seen.add(keyOf(row))
-    if (!isShifted && total === null && last !== null && (await lastOf(of, page - 1)) !== last) throw shrunk(page)
+    if (!isShifted && total === null && last !== null && (await lastOf(listing, page - 1)) !== last) throw shrunk(page)
     moved ||= isShifted
     last = keys.at(-1) ?? last
     const rows = before + seen.size
@@ -58,13 +58,13 @@ export async function* listed(of: Listing, resume: unknown): AsyncGenerator<Page
         total,
         hint: `the vendor counts more rows than it showed; do its pages begin at ${base} (page.base)?`,
       })
-    const next: Place | null = isLast ? null : { page: page + 1, rows, total, last }
+    const next: ListPosition | null = isLast ? null : { page: page + 1, rows, total, last }
     yield { rows: [...answer.content, ...again], resume: next }
     if (next === null) return
   }
 }
 
-/** Rows of the pages before `page`, as they are now, back to one that begins as it did. */
+/** Rows of the pages before `page`, as they are now, back to one that begins with the same row. */
 async function pushedOn({ base, ask, keyOf }: Listing, page: number, heads: Map<number, string>): Promise<unknown[]> {
   const rows: unknown[] = []
   for (let back = page - 1; back >= base; back--) {
@@ -82,7 +82,7 @@ async function lastOf({ ask, keyOf }: Listing, page: number): Promise<string | u
   return (await ask(page)).content.map(keyOf).at(-1)
 }
 
-/** `last` where it is told, else by the counts; a page without rows is the last in any case. */
+/** `last` if there is one, else by the counts; a page without rows is always the last. */
 export function isLastPage({ content, last, pages, total }: ListPage, place: number, rows: number): boolean {
   if (content.length === 0) return true
   return last ?? (pages !== null ? place + 1 >= pages : total !== null && rows >= total)
@@ -92,8 +92,8 @@ function shrunk(page: number): FlowError {
   return new FlowError('SRC_RESUME_EXPIRED', { page, hint: 'the listing lost rows while it was read' })
 }
 
-function placeOf(resume: unknown): Place {
-  const place = Place.safeParse(resume)
+function placeOf(resume: unknown): ListPosition {
+  const place = ListPosition.safeParse(resume)
   if (!place.success) throw new FlowError('SRC_RESUME_EXPIRED', { hint: 'not a place in a listing' })
   return place.data
 }

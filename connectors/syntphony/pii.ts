@@ -1,6 +1,6 @@
 /**
- * Where persons stand in Syntphony's rows: `businessKey`, by which the customer's own systems call who writes, and all that is said. Ids of
- * conversations and messages are made by the vendor, and hold nobody.
+ * Personal data in Syntphony's rows: `businessKey`, by which the customer's own systems identify the user, and everything that is said. The vendor generates
+ * ids of conversations and messages, which identify nobody.
  */
 import type { PiiSpec } from '../../src/source/index.ts'
 

@@ -1,13 +1,13 @@
-/** The records of one conversation beside its session. What has no time of its own stands at the start of the conversation, marked as estimated. */
+/** The records of one conversation besides its session. Records without a time of their own get the start of the conversation, marked as estimated. */
 import { contentId, contentIds, type Draft, event, message, type Said, type SessionRef } from '../../src/source/index.ts'
 import { answeredAtOf, type Conversation, type Turn } from './rows.ts'
 
-/** Times are never made up from the order of messages. */
+/** Times are never derived from the order of messages. */
 function timeOf({ startedAtMs }: Conversation, turn: Turn) {
   return { atMs: turn.atMs ?? startedAtMs, isEstimated: turn.atMs === null }
 }
 
-/** When what a rule finds in a turn happened: see `Said`. */
+/** Time of what a rule finds in a turn: see `Said`. */
 type Found = Pick<Said, 'atMs' | 'isTimeDue'>
 
 /** Without `atMs`: at the turn's own time. */
@@ -18,10 +18,10 @@ function foundAtOf(turns: readonly Turn[], seq: number, isTimeDue: boolean): Fou
 /**
  * The messages in their order, each followed by what the engine found in it.
  *
- * @param isTimeDue A later reading may show times that are not known yet, because the message list is read.
+ * @param isTimeDue A later read may show times that are unknown now, because the message list is read.
  */
 export function messageDrafts(
-  of: SessionRef,
+  ref: SessionRef,
   row: Conversation,
   turns: readonly Turn[],
   userId: string | undefined,
@@ -29,11 +29,11 @@ export function messageDrafts(
 ): Draft[] {
   return turns.flatMap((turn, seq) => {
     const found = foundAtOf(turns, seq, isTimeDue)
-    return [messageOf(of, row, turn, seq, found), ...responseEvents(of, row, turn, userId, found)]
+    return [messageOf(ref, row, turn, seq, found), ...responseEvents(ref, row, turn, userId, found)]
   })
 }
 
-function messageOf(of: SessionRef, row: Conversation, turn: Turn, seq: number, found: Found): Draft {
+function messageOf(ref: SessionRef, row: Conversation, turn: Turn, seq: number, found: Found): Draft {
   const { atMs, isEstimated } = timeOf(row, turn)
   const fields = {
     messageId: turn.id,
@@ -49,15 +49,15 @@ function messageOf(of: SessionRef, row: Conversation, turn: Turn, seq: number, f
     confidence: turn.confidence,
     attributes: turn.attributes,
   } as const
-  return message(of, fields, { answer: turn.answers, intent: turn.found, ...found })
+  return message(ref, fields, { answer: turn.answers, intent: turn.found, ...found })
 }
 
 /** What the engine found in a message, or that it found nothing. */
-function responseEvents(of: SessionRef, row: Conversation, turn: Turn, userId: string | undefined, found: Found): Draft[] {
+function responseEvents(ref: SessionRef, row: Conversation, turn: Turn, userId: string | undefined, found: Found): Draft[] {
   const { atMs, isEstimated } = timeOf(row, turn)
   return turn.responses.map(({ id, type, name, missed, attributes }) =>
     event(
-      of,
+      ref,
       {
         eventId: id,
         occurredAt: atMs,
@@ -80,11 +80,11 @@ interface Handover {
 }
 
 /**
- * The answers that handed the conversation over to a person, each with its time; null: not known. An event without a time waits where a later reading may show it
- * (`isTimeDue`), because the time of a transfer must not move; else it stands at the start of the conversation.
+ * The answers that handed the conversation over to a person, each with its time; null: unknown. An event without a time waits if a later read may show it
+ * (`isTimeDue`), because the time of a transfer must not move; else it is at the start of the conversation.
  */
 export function handovers(
-  of: SessionRef,
+  ref: SessionRef,
   row: Conversation,
   turns: readonly Turn[],
   userId: string | undefined,
@@ -94,7 +94,7 @@ export function handovers(
     if (turn.handover === null) return []
     const atMs = answeredAtOf(turns, place)
     if (atMs === null && isTimeDue) return [{ atMs, draft: null }]
-    const draft = event(of, {
+    const draft = event(ref, {
       eventId: contentId(row.id, 'handover', turn.id),
       occurredAt: atMs ?? row.startedAtMs,
       occurredAtEstimated: turn.atMs === null,
@@ -108,24 +108,24 @@ export function handovers(
 }
 
 /** Flows, tags and the rating. @param transfer The flow that handed over to a person; null: none. */
-export function rowEvents(of: SessionRef, row: Conversation, transfer: string | null, userId: string | undefined): Draft[] {
+export function rowEvents(ref: SessionRef, row: Conversation, transfer: string | null, userId: string | undefined): Draft[] {
   const ids = contentIds()
   const at = { occurredAt: row.startedAtMs, occurredAtEstimated: true, userId }
-  // Nobody knows when: a rule that finds a flow or tag finds it in the session.
+  // The time is unknown: a rule that matches a flow or tag matches the session.
   const said = { atMs: null }
   const flows = (row.flows ?? []).map((flow, place) =>
-    event(of, { ...at, eventId: ids(row.id, 'flow', flow), type: 'flow_transition', name: flow, attributes: { place } }, said),
+    event(ref, { ...at, eventId: ids(row.id, 'flow', flow), type: 'flow_transition', name: flow, attributes: { place } }, said),
   )
   const tags = (row.tags ?? []).map(({ name, uuid }) =>
-    event(of, { ...at, eventId: ids(row.id, 'tag', uuid ?? name), type: 'tag_applied', name, attributes: { uuid } }, said),
+    event(ref, { ...at, eventId: ids(row.id, 'tag', uuid ?? name), type: 'tag_applied', name, attributes: { uuid } }, said),
   )
   const rest: Draft[] = []
   if (transfer !== null)
-    rest.push(event(of, { ...at, eventId: contentId(row.id, 'transfer'), type: 'agent_transferred', name: transfer }, said))
+    rest.push(event(ref, { ...at, eventId: contentId(row.id, 'transfer'), type: 'agent_transferred', name: transfer }, said))
   if (row.satisfaction !== null) {
     const eventId = contentId(row.id, 'satisfaction', row.satisfaction)
     const attributes = { value: row.satisfaction }
-    rest.push(event(of, { ...at, eventId, type: 'satisfaction', name: 'satisfaction', attributes }, said))
+    rest.push(event(ref, { ...at, eventId, type: 'satisfaction', name: 'satisfaction', attributes }, said))
   }
   return [...flows, ...tags, ...rest]
 }

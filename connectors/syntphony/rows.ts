@@ -1,6 +1,6 @@
 /**
- * What the dashboard API tells, read liberally: a row must have its session code and its start, everything else may be absent, null, or a number
- * written as text. What is not known here goes to `attributes`. Names of fields are settings (`fields.ts`); nothing here is measured.
+ * Parses the dashboard API's rows leniently: a row must have its session code and its start, everything else may be absent, null, or a number written as text.
+ * Unknown fields go to `attributes`. Names of fields are settings (`fields.ts`); nothing here is measured.
  */
 import { z } from 'zod'
 import {
@@ -27,17 +27,17 @@ import { type FieldNames, USUAL } from './fields.ts'
 export interface Conversation {
   readonly id: string
   readonly startedAtMs: number
-  /** null: not told. */
+  /** null: unknown. */
   readonly durationMs: number | null
   readonly userMessages: number | null
   readonly satisfaction: number | null
-  /** In the order they were gone through; one that is entered again comes again. null: the row has no such field. */
+  /** In the order of visits; a flow that is entered again is listed again. null: the row has no such field. */
   readonly flows: readonly string[] | null
   /** null: the row has no such field. */
   readonly tags: readonly Tag[] | null
   readonly channel: ChannelInfo
   readonly attributes: Loose
-  /** null: not read yet. No part of what counts as a change of a row. */
+  /** null: not read yet. Not part of what counts as a change of a row. */
   readonly content: Content | null
 }
 
@@ -51,19 +51,19 @@ export interface ChannelInfo {
   readonly attributes: Loose
 }
 
-/** What `conversations/details` and `messages/list` tell of one conversation, as the vendor gave it. */
+/** `conversations/details` and `messages/list` of one conversation, as the vendor sent them. */
 export interface Content {
   /** null: the vendor no longer knows the conversation (404). */
   readonly details: Details | null
   /** Rows of `messages/list` that name the conversation; null: the vendor refused the list. */
   readonly delivered: readonly Loose[] | null
-  /** `transferred_at` as it was published first, epoch milliseconds; null: it was not. Absent where nothing is remembered. */
+  /** `transferred_at` as it was published first, epoch milliseconds; null: it was not. Absent if nothing is remembered. */
   readonly publishedTransferMs?: number | null
 }
 
 export interface Turn {
   readonly id: string
-  /** null: the vendor told no time. */
+  /** null: unknown. */
   readonly atMs: number | null
   readonly isUser: boolean
   readonly type: string | null
@@ -75,9 +75,9 @@ export interface Turn {
   readonly language: string | null
   readonly userId: string | null
   readonly responses: readonly Response[]
-  /** Names of the answers to a message; where none is told, the text of the answer. */
+  /** Names of the answers to a message; without names, the text of the answer. */
   readonly answers: readonly string[]
-  /** Names of what the engine found in it, beside `intent`. */
+  /** Names of what the engine found in it, besides `intent`. */
   readonly found: readonly string[]
   /** The answer hands the conversation over to a person. */
   readonly handover: Loose | null
@@ -94,17 +94,17 @@ export interface Response {
   readonly attributes: Loose
 }
 
-/** The time at which the row's conversation began; null where it does not say. */
+/** When the row's conversation began; null if unknown. */
 export function startOf(row: unknown, names: FieldNames = USUAL): number | null {
   return instant(objectOf(row)[names.fieldStartedAt])
 }
 
-/** What a row of `conversations/list` is known by while pages are joined. */
+/** Identifies a row of `conversations/list` while pages are joined. */
 export function keyOf(row: unknown, names: FieldNames = USUAL): string {
   return text(objectOf(row)[names.fieldSessionCode]) ?? jsonOf(row) ?? ''
 }
 
-/** A longer conversation is none: the number means something else. A year. */
+/** A longer duration is invalid: the number means something else. A year. */
 const MOST_SECONDS = 366 * 86_400
 
 /** One row of `conversations/list`, its fields under these names. */
@@ -143,8 +143,8 @@ export function rowSchema(names: FieldNames) {
 export const Row = rowSchema(USUAL)
 
 /**
- * `conversations/details`. An answer that has none of these names is no conversation without messages, but something else. The vendor's page describes
- * it as a message, so it may be the bare list. Its messages are in `messages`, whatever the vendor calls them.
+ * `conversations/details`. An answer with none of these names is not a conversation without messages, but something else. The vendor's page describes it as a
+ * message, so it may be the bare list. The result has its messages in `messages`, whatever the vendor's name.
  */
 function detailsUnder(names: FieldNames) {
   return z.preprocess(
@@ -171,7 +171,7 @@ export function detailsSchema(names: FieldNames): typeof Details {
 }
 export type Details = z.output<typeof Details>
 
-/** The session's fields in the details that are not the list row's. */
+/** The session's fields in the details that differ from the list row's. */
 export function detailsAttributes(
   details: Details,
   names: FieldNames = USUAL,
@@ -182,10 +182,10 @@ export function detailsAttributes(
 }
 
 /**
- * The messages in conversation order, each with what the message list tells of it: rows of the list are matched by message id where they have one,
- * else by their words, the first of equal words to the first.
+ * The messages in conversation order, each with its row of the message list: rows are matched by message id if they have one, else by their text, the first of
+ * equal texts to the first.
  *
- * @throws FlowError ROW_UNMAPPABLE when a message is no object: a session that lacks some of its messages would look complete.
+ * @throws FlowError ROW_UNMAPPABLE when a message is not an object: a session without some of its messages would look complete.
  */
 export function turnsOf({ id: sessionCode, content }: Conversation, names: FieldNames = USUAL): Turn[] {
   const ids = contentIds()
@@ -203,11 +203,11 @@ export function turnsOf({ id: sessionCode, content }: Conversation, names: Field
     const isUser = isOfUser(raw, names)
     const vendorId = idOf(raw)
     const id = vendorId === null ? ids(sessionCode, kind, words) : withOrdinal(vendorId, given)
-    const told = isUser ? match(vendorId, words) : null
+    const listed = isUser ? match(vendorId, words) : null
     const own = ownTimeOf(rest, names)
     const responses = responsesOf(sessionCode, id, nlp)
     const isNe = bool(rest[names.fieldMessageNe]) === true && responses.length === 0 && [null, 'none'].includes(wordOf(intent))
-    // The mark may be on what was not understood, on what the bot answered to it, or on both: it was one miss.
+    // The mark may be on the message that was not understood, on the bot's answer, or on both: it was one miss.
     const since = isUser
       ? []
       : turns.slice(
@@ -219,21 +219,21 @@ export function turnsOf({ id: sessionCode, content }: Conversation, names: Field
     const isSaidBefore = since.some(turn => turn.responses.some(({ missed }) => missed))
     turns.push({
       id,
-      atMs: own === undefined ? (told?.atMs ?? null) : instant(rest[own]),
+      atMs: own === undefined ? (listed?.atMs ?? null) : instant(rest[own]),
       isUser,
       type: kind,
       text: words,
       attachment: attachmentOf(kind, words),
       intent: text(intent),
-      confidence: told?.confidence ?? null,
-      language: told?.language ?? null,
-      userId: told?.userId ?? null,
+      confidence: listed?.confidence ?? null,
+      language: listed?.language ?? null,
+      userId: listed?.userId ?? null,
       responses: isNe && !isSaidBefore ? [missedResponse(sessionCode, id)] : responses,
-      answers: [...(told?.answers ?? []), ...namesIn(rest[names.fieldAnswerNames])],
-      found: [...(told?.found ?? []), ...responses.flatMap(({ name, missed }) => (name === null || missed ? [] : name))],
+      answers: [...(listed?.answers ?? []), ...namesIn(rest[names.fieldAnswerNames])],
+      found: [...(listed?.found ?? []), ...responses.flatMap(({ name, missed }) => (name === null || missed ? [] : name))],
       handover: isUser ? null : handoverOf(raw, names),
       attributes: {
-        ...told?.attributes,
+        ...listed?.attributes,
         ...without(rest, own),
         ...(isObject(said) ? { content: said } : {}),
         ...(nlp !== null && nlp !== undefined && !Array.isArray(nlp) ? { nlpResponses: nlp } : {}),
@@ -253,8 +253,8 @@ function wordOf(raw: unknown): string | null {
 }
 
 /**
- * When a person was handed the conversation with this turn: its own time, else that of what the user said before it, which it answers. null: not known.
- * What the user said before that is not asked, unless the vendor lists no such message: the time would be another one when the list shows it.
+ * When a person was handed the conversation with this turn: its own time, else that of the user message before it, which it answers. null: unknown. Earlier
+ * user messages are not considered, unless the vendor lists no such message: the time would change when the list shows it.
  */
 export function answeredAtOf(turns: readonly Turn[], place: number): number | null {
   for (const turn of turns.slice(0, place + 1).toReversed()) {
@@ -265,8 +265,8 @@ export function answeredAtOf(turns: readonly Turn[], place: number): number | nu
 }
 
 /**
- * What the vendor's message broker takes for a hand-over: an answer whose technical text is `{"type":"handover",…,"action":"connect"}`, as an object or
- * written as JSON. With action `disconnect` the conversation goes back to the bot.
+ * What the vendor's message broker treats as a transfer: an answer whose technical text is `{"type":"handover",…,"action":"connect"}`, as an object or written
+ * as JSON. With action `disconnect` the conversation goes back to the bot.
  */
 function handoverOf(message: Loose, names: FieldNames): Loose | null {
   const answers = [message, objectOf(message[names.fieldMessageContent]), ...listOf(message['answers']).map(objectOf)]
@@ -287,14 +287,14 @@ function parsed(raw: unknown): unknown {
   }
 }
 
-/** Names under which a message may carry its time; none is documented. */
+/** Names under which a message may have its time; none is documented. */
 const TIMES = ['deliveredAt', 'createdAt', 'date', 'timestamp'] as const
 
 function ownTimeOf(message: Loose, { fieldMessageTime }: FieldNames): string | undefined {
   return (fieldMessageTime === undefined ? TIMES : [fieldMessageTime]).find(name => instant(message[name]) !== null)
 }
 
-/** That they come in conversation order is assumed: where the time of each says that they come newest first, they are turned round. */
+/** Conversation order is assumed: if their times show that they come newest first, they are reversed. */
 function inOrder(messages: readonly unknown[], names: FieldNames): readonly unknown[] {
   const times = messages.map(raw => {
     const message = objectOf(raw)
@@ -316,7 +316,7 @@ interface Delivered {
   readonly attributes: Loose
 }
 
-/** Gives out each row of the message list once; one that names a message of the details to that message only. */
+/** Returns each row of the message list once; a row that names a message of the details is returned for that message only. */
 function matcher(
   rows: readonly Loose[],
   messageIds: ReadonlySet<string | null>,
@@ -332,7 +332,7 @@ function matcher(
   }
 }
 
-/** Names under which a row of the message list may carry what was said; which one is not documented. */
+/** Names under which a row of the message list may have its text; which one is not documented. */
 const WORDS = ['userMessage', 'message', 'text', 'content'] as const
 
 function deliveredOf(row: Loose, names: FieldNames): Delivered {
@@ -349,7 +349,7 @@ function deliveredOf(row: Loose, names: FieldNames): Delivered {
     messageId: text(messageId),
     words: (wordsOf(more[said ?? '']) ?? '').trim(),
     atMs: instant(at),
-    // 0 to 100 in the cockpit; the webhooks of the same product tell 0 to 1.
+    // 0 to 100 in the cockpit; the webhooks of the same product use 0 to 1.
     confidence: share === null ? null : share > 1 ? Math.round(share * 1e6) / 1e8 : share,
     language: text(language) ?? text(more['detectedLanguage']),
     userId: text(key) ?? text(objectOf(more['conversation'])[names.fieldBusinessKey]),
@@ -366,12 +366,12 @@ function deliveredOf(row: Loose, names: FieldNames): Delivered {
   }
 }
 
-/** Names in a list of words, or of objects that have one. */
+/** Names in a list of words, or of objects with one. */
 function namesIn(raw: unknown): string[] {
   return listOf(raw).flatMap(each => text(isObject(each) ? each['name'] : each) ?? [])
 }
 
-/** The session that a row of the message list names; null: none, in any form that a code has. */
+/** The session that a row of the message list names; null: none, in any known form. */
 export function sessionCodeOf(row: Loose, names: FieldNames = USUAL): string | null {
   const code = row[names.fieldSessionCode] ?? row['sessionId'] ?? objectOf(row['conversation'])[names.fieldSessionCode]
   return typeof code === 'object' ? null : text(code)
@@ -387,7 +387,7 @@ function responsesOf(sessionCode: string, messageId: string, raw: unknown): Resp
   })
 }
 
-/** The engine found nothing, and says so by a mark on the message alone. */
+/** The engine found nothing, and only a mark on the message shows it. */
 function missedResponse(sessionCode: string, messageId: string): Response {
   return { id: contentId(sessionCode, messageId, 'isNe'), type: null, name: null, missed: true, attributes: {} }
 }
@@ -417,7 +417,7 @@ function channelOf(raw: unknown): ChannelInfo {
   }
 }
 
-/** The vendor may give one id to what was said and to what was answered: the second gets `.1` appended, or what is free of it. */
+/** The vendor may give one id to a message and its answer: the second gets `.1` appended, or the next free number. */
 function withOrdinal(id: string, given: Map<string, number>): string {
   let ordinal = given.get(id) ?? 0
   let own = id
@@ -427,14 +427,14 @@ function withOrdinal(id: string, given: Map<string, number>): string {
   return own
 }
 
-/** Words as they were said; of a structured message its text. */
+/** Text as it was said; for a structured message its text. */
 function wordsOf(said: unknown, levels = 8): string | null {
   if (typeof said === 'string') return clean(said)
   if (isObject(said) && levels > 0) return wordsOf(said['text'] ?? said['content'] ?? null, levels - 1)
   return said === null || said === undefined ? null : (jsonOf(said) ?? null)
 }
 
-/** Numbers that could not be read, to be kept as they came. */
+/** Unreadable numbers, kept as they came. */
 function unread(fields: Loose): Loose {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => text(value) !== null && number(value) === null))
 }
@@ -443,15 +443,15 @@ function without(fields: Loose, name: string | undefined): Loose {
   return Object.fromEntries(Object.entries(fields).filter(([key]) => key !== name))
 }
 
-/** A list, or one thing in place of a list; null and absent are an empty one. */
+/** A list, or a single item instead of a list; null and absent mean empty. */
 function listOf(raw: unknown): readonly unknown[] {
   if (Array.isArray(raw)) return raw as unknown[]
   return text(raw) === null ? [] : [raw]
 }
 
 /**
- * What paging needs of Spring's envelope. `number` is left alone: whether it counts from 0 or 1 is not known. A vendor that leaves empty lists out
- * leaves out `content`, too: then the counts must say that there is nothing, and as no document shows it, it is asked for twice.
+ * What paging needs of Spring's envelope. `number` is ignored: it is unknown whether it counts from 0 or 1. A vendor that leaves out empty lists leaves out
+ * `content`, too: then the counts must say that there is nothing, and as no docs show it, it is requested twice.
  */
 export const ListPage = z
   .looseObject({

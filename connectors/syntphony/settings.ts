@@ -1,11 +1,11 @@
-/** What the config says of channels and transfers. */
+/** Settings of channels and transfers. */
 import { z } from 'zod'
 import { channelOf, type Transfers } from '../../src/source/index.ts'
 import type { Conversation } from './rows.ts'
 
 type Channel = NonNullable<ReturnType<typeof channelOf>>
 
-/** A rule of `channel.map`: the name or key of a channel, and the channel that it is. */
+/** A rule of `channel.map`: the name or key of a channel in the vendor's data, and our channel. */
 export const channelRule = z.string().check(ctx => {
   const rules = rulesIn([ctx.value])
   if (rules.length === 0) fault('takes NAME=CHANNEL, such as Main site=web')
@@ -18,7 +18,7 @@ export const channelRule = z.string().check(ctx => {
   }
 })
 
-/** The channel that the first rule names which fits; null: none does. */
+/** The channel of the first matching rule; null: none matches. */
 export function channelIn(rules: readonly string[], name: string | null, uuid: string | null): Channel | null {
   if (rules.length === 0) return null
   const sought = [name, uuid].flatMap(word => (word === null ? [] : [word.trim().toLowerCase()]))
@@ -68,12 +68,12 @@ interface TransferSettings {
   readonly nlpResponses: readonly string[]
 }
 
-/** What the rows can hold that rules look at; the vendor names no steps. */
+/** Fields of the rows that rules can look at; the vendor names no steps. */
 type Source = 'flow' | 'tag' | 'answer' | 'content'
 
 /**
- * Whether the rules would have shown that the conversation was handed over to a person: a rule for transfers looks at something that was read of it. Where
- * none does, a conversation without a transfer may have had one.
+ * Whether the rules would have shown a transfer to a person: a rule for transfers looks at a field that was read. If none does, a conversation without a
+ * transfer may have had one.
  */
 export function isCovered({ flows, tags, content }: Conversation, config: TransferSettings, rules: Transfers): boolean {
   const sources = sourcesOf(config, rules)
@@ -86,12 +86,12 @@ export function isCovered({ flows, tags, content }: Conversation, config: Transf
   )
 }
 
-/** The message broker's own hand-overs are seen without rules, but not every bot uses it: without rules nobody knows. */
-export function tellsTransfers(config: TransferSettings, rules: Transfers): boolean {
+/** The message broker's own transfers are seen without rules, but not every bot uses it: without rules it is unknown. */
+export function detectsTransfers(config: TransferSettings, rules: Transfers): boolean {
   return sourcesOf(config, rules).size > 0
 }
 
-/** Where the rules look that make `agent_transferred`: one that only asks for a person does not say that none came. */
+/** Sources of the rules that give `agent_transferred`: one that only shows a request for a person does not show that none came. */
 function sourcesOf(config: TransferSettings, rules: Transfers): Set<Source> {
   const sources = new Set<Source>()
   if (config.transferFlowPattern !== undefined) sources.add('flow')
@@ -105,7 +105,7 @@ function sourcesOf(config: TransferSettings, rules: Transfers): Set<Source> {
   return sources
 }
 
-/** Answers are named beside the messages of the user, in messages/list: whether all of these are read. */
+/** Answers are named next to the messages of the user, in messages/list: whether all of these are read. */
 function listsAnswers({ includeMessageList, nlpResponses }: TransferSettings): boolean {
   return includeMessageList && (nlpResponses.length === 0 || nlpResponses.includes('ALL'))
 }

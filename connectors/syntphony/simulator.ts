@@ -1,9 +1,9 @@
 /**
- * Syntphony Conversational AI, faked over the seeded world: a Keycloak realm and the 19 operations of the dashboard API. Paths, names and shapes
- * are those of the vendor's documents where they tell them, then those that a client has used, else proposals (the analytics and report
- * operations above all); what is open is in `simulator/quirks.ts`. Nothing here was measured against the vendor.
+ * A simulator of Syntphony Conversational AI over the seeded world: a Keycloak realm and the 19 operations of the dashboard API. Paths, names and shapes are
+ * those of the vendor's docs where they have them, then those that a client has used, else proposals (the analytics and report operations above all); what is
+ * open is in `simulator/quirks.ts`. Nothing here was measured against the vendor.
  *
- * Filters are taken from the query of a GET or from the JSON body of a POST: the documents do not say which it is.
+ * Filters are read from the query of a GET or from the JSON body of a POST: the docs do not say which it is.
  */
 import {
   type Conversation,
@@ -18,7 +18,16 @@ import {
   type WorldMessage,
   type WorldView,
 } from '../../src/sim/index.ts'
-import { envelope, type Filters, filtersOf, listOf, pagingOf, type Parameters, Refused, type Told } from './simulator/filters.ts'
+import {
+  envelope,
+  type Filters,
+  filtersOf,
+  listOf,
+  pagingOf,
+  type Parameters,
+  Refused,
+  type Searchable,
+} from './simulator/filters.ts'
 import {
   type Bot,
   businessKeyOf,
@@ -42,7 +51,7 @@ export * from './simulator/organization.ts'
 export { PLAIN, type Quirks } from './simulator/quirks.ts'
 
 const DAY = 86_400_000
-/** A conversation speaks for two days at most; where messages are looked for, this far back begins the search. */
+/** A conversation lasts at most two days; searches for messages begin this far back. */
 const LONGEST_MS = 2 * DAY
 /** Documented for the list of reports; for the others assumed. */
 const REPORTS_PAGE = 5
@@ -61,7 +70,7 @@ export interface SyntphonySimulator extends Simulator {
   readonly organization: Organization
   readonly quirks: Quirks
   readonly tokens: Tokens
-  /** Requests that were answered with 429. */
+  /** Requests answered with 429. */
   refused(): number
 }
 
@@ -144,7 +153,7 @@ class Api {
   readonly #quirks: Quirks
   readonly #now: () => number
   readonly #rows: Rows
-  readonly #told: (conversation: Conversation) => Told
+  readonly #told: (conversation: Conversation) => Searchable
   readonly #reports = new Map<string, Report[]>()
   /** Conversation listings answered, by bot. */
   readonly #listings = new Map<string, number>()
@@ -274,7 +283,7 @@ class Api {
     return index === undefined || index >= view.count ? null : index
   }
 
-  /** Those of the bot that the filters take, by start. */
+  /** The bot's conversations that match the filters, by start. */
   #conversations(ask: Ask): Conversation[] {
     const filters = filtersOf(ask.parameter, this.#quirks)
     const { lateMs, startStepMs } = this.#quirks
@@ -287,7 +296,7 @@ class Api {
     return found
   }
 
-  /** Messages of the user, oldest first, but those that the list leaves out. */
+  /** Messages of the user, oldest first, except those that the list leaves out. */
   #messages(ask: Ask): { readonly conversation: Conversation; readonly message: WorldMessage }[] {
     const filters = filtersOf(ask.parameter, this.#quirks)
     const wanted = listOf(ask.parameter('nlpResponseFilters'))
@@ -312,7 +321,7 @@ class Api {
     const direction = parameter('direction')?.toUpperCase() ?? 'DESC'
     if (direction !== 'ASC' && direction !== 'DESC') throw new Refused(400, 'direction is ASC or DESC')
     const { order } = this.#quirks
-    const codeOf = (of: Conversation) => this.#told(of).sessionCode
+    const codeOf = (conversation: Conversation) => this.#told(conversation).sessionCode
     if (order === 'by_code') return found.sort((a, b) => (codeOf(a) < codeOf(b) ? -1 : 1))
     const sign = order === 'oldest' || (order === 'kept' && direction === 'ASC') ? 1 : -1
     return found.sort((a, b) => sign * (value(a) - value(b) || a.index - b.index))
@@ -390,12 +399,12 @@ class Api {
   }
 }
 
-const ORDERS: Readonly<Record<string, (of: Conversation) => number>> = {
+const ORDERS: Readonly<Record<string, (conversation: Conversation) => number>> = {
   conversationStartedAt: ({ startedAtMs }) => startedAtMs,
-  satisfaction: of => satisfactionOf(of) ?? 0,
+  satisfaction: conversation => satisfactionOf(conversation) ?? 0,
   userMessages: ({ messages }) => messages.filter(({ sender }) => sender === 'user').length,
-  flowsTravelled: of => flowsOf(of).length,
-  duration: of => durationOf(of),
+  flowsTravelled: conversation => flowsOf(conversation).length,
+  duration: conversation => durationOf(conversation),
 }
 
 function isWanted(conversation: Conversation, message: WorldMessage, filters: readonly string[]): boolean {

@@ -1,19 +1,19 @@
 /**
- * Which chat a turn of `diagram_9` belongs to, and which session a chat of `chat_8` is. A chat's id (`conn_id`) joins the two where both tell it. Where a
- * turn tells none (`0`, the seed's sample), or a chat none (`-`, the sample of `chat_8`), what both tell does: routing point, `session_id` and time. The
- * session of such turns is named by the first of them, so a chat looks up which one that is. Nothing here keeps anything between calls.
+ * Assigns turns of `diagram_9` to chats, and chats of `chat_8` to sessions. A chat's id (`conn_id`) joins the two if both have it. If a turn has none (`0`, the
+ * seed's sample), or a chat none (`-`, the sample of `chat_8`), the fields common to both do: routing point, `session_id` and time. The session of such turns
+ * is named by the first of them, so a chat looks up which one that is. Nothing here keeps state between calls.
  */
 import { contentId, FlowError, type Http, realTime, split, type Window } from '../../src/source/index.ts'
 import { readReport } from './reports.ts'
 import { asAsked, type Chat, ChatRow, idOfAsked, type Opening, transferIn, type Turn, TurnRow } from './rows.ts'
-import { momentOf, type Told, zoneNamed } from './wall.ts'
+import { momentOf, type ReportedTime, zoneNamed } from './wall.ts'
 
 const SECOND = 1000
 const MINUTE = 60 * SECOND
 const HOUR = 60 * MINUTE
 export const DAY = 24 * HOUR
 
-/** What of the connector's config decides here. */
+/** The part of the connector's config that matters here. */
 export interface ChatConfig {
   readonly timezone: string
   readonly streams: readonly string[]
@@ -31,35 +31,35 @@ export interface Reading {
   readonly http: Http
 }
 
-/** Two reports may tell the time of one thing differently. The vendor's clock is one, so what comes after an end is hardly of that chat. */
+/** Two reports may have different times for one thing. The vendor has one clock, so what comes after an end hardly belongs to that chat. */
 const BEFORE_START_MS = MINUTE
 const AFTER_END_MS = 10 * SECOND
-/** A chat is closed 23 h after it began. One that ended longer ago than this was not followed live, and is told in a backfill. */
+/** A chat is closed 23 h after it began. One that ended longer ago than this was not followed live, and comes from a backfill. */
 export const LONGEST_CHAT_MS = 26 * HOUR
-/** A window that ends longer ago shows no transfer that is news. */
+/** A window that ended longer ago has no new transfers. */
 const NEWS_MS = 2 * HOUR
-/** Turns before the window that tell when a chat with a transfer began. */
+/** Turns this long before the window show when a chat with a transfer began. */
 const BEFORE_MS = 10 * MINUTE
-/** From the start of a chat, its first turn comes within so long. */
+/** The first turn of a chat comes within this time after its start. */
 const FIRST_TURN_MS = 10 * MINUTE
-/** From when a chat says it was handed over, the turn that did so is not further. */
+/** The turn that handed a chat over is within this distance of the chat's transfer time. */
 export const AROUND_TRANSFER_MS = 2 * MINUTE
-/** Lookups that lie closer are one call. */
+/** Lookups closer than this are one call. */
 const APART_MS = 20 * MINUTE
 /** How often a chain of turns is followed back by one more silence. */
 const MOST_STEPS = 6
 
-export function atMs(told: Told, { timezone }: Pick<ChatConfig, 'timezone'>): number {
-  return momentOf(told, zoneNamed(timezone)).atMs
+export function atMs(reported: ReportedTime, { timezone }: Pick<ChatConfig, 'timezone'>): number {
+  return momentOf(reported, zoneNamed(timezone)).atMs
 }
 
 /**
- * Chats for another report's rows, which come without them where `chat_8` is refused, or has more in an hour than the vendor gives at once.
+ * Chats for another report's rows, which are published without them if `chat_8` is refused, or has more in an hour than the vendor returns at once.
  *
- * @returns What `chat_8` shows of the window: by when chats closed, as far as is known.
+ * @returns The window's rows of `chat_8`: by when chats closed, as far as is known.
  */
-export async function chatsOf(of: Reading): Promise<Chat[]> {
-  const { config, window, http } = of
+export async function chatsOf(reading: Reading): Promise<Chat[]> {
+  const { config, window, http } = reading
   const how = { http, timezone: config.timezone, mostRows: config.maxRows }
   return lookUp(window, HOUR, async part => {
     const chats: Chat[] = []
@@ -72,7 +72,7 @@ export async function chatsOf(of: Reading): Promise<Chat[]> {
   })
 }
 
-/** A turn as it was shown, and when it was, epoch milliseconds. */
+/** A turn with its time, epoch milliseconds. */
 export interface Seen {
   readonly raw: unknown
   readonly turn: Turn
@@ -80,8 +80,8 @@ export interface Seen {
 }
 
 /** Turns for rows of `chat_8`, oldest first, with the same two exceptions. */
-export async function turnsOf(of: Reading): Promise<Seen[]> {
-  const { config, window, http } = of
+export async function turnsOf(reading: Reading): Promise<Seen[]> {
+  const { config, window, http } = reading
   const how = { http, timezone: config.timezone, mostRows: config.maxRowsTurns }
   const spec = { api: 'diagram_9', row: TurnRow, toldOf: (row: Turn) => row.told, idOf: (row: Turn) => row.id }
   const seen = await lookUp(window, MINUTE, async part => {
@@ -111,22 +111,22 @@ async function lookUp<T>(window: Window, leastMs: number, read: (window: Window)
   }
 }
 
-/** What a turn adds when its chat is looked up: the chat's id, or when a chat of the same customer ended before it. */
+/** What a turn gets when its chat is looked up: the chat's id, or when a chat of the same customer ended before it. */
 export interface Belongs {
   readonly connId: string | null
   readonly afterMs: number | null
 }
 
 /** The chats that turns without an id may belong to, in a window: in a backfill those around it, else those that have ended within a silence. */
-export function chatsAround(of: Reading, nowMs: number): Promise<Chat[]> {
-  const { fromMs, untilMs } = of.window
-  const window = isPast(of.window, nowMs)
+export function chatsAround(reading: Reading, nowMs: number): Promise<Chat[]> {
+  const { fromMs, untilMs } = reading.window
+  const window = isPast(reading.window, nowMs)
     ? { fromMs: fromMs - DAY, untilMs: Math.min(untilMs + DAY, nowMs) }
-    : { fromMs: fromMs - of.config.sessionGapMs, untilMs: nowMs }
-  return chatsOf({ ...of, window })
+    : { fromMs: fromMs - reading.config.sessionGapMs, untilMs: nowMs }
+  return chatsOf({ ...reading, window })
 }
 
-/** The live edge and its lookback are read in shorter windows than this, and most chats have closed after it. */
+/** The live edge and its lookback are read in shorter windows than this, and most chats close after it. */
 const PAST_MS = 6 * HOUR
 
 function isPast({ fromMs, untilMs }: Window, nowMs: number): boolean {
@@ -134,8 +134,8 @@ function isPast({ fromMs, untilMs }: Window, nowMs: number): boolean {
 }
 
 /**
- * A turn without an id goes to the chat that was under way, where that ended so long ago that it was not followed live: else its first turns may stand
- * published under the session that is made of turns.
+ * A turn without an id belongs to the chat that was open at its time, if that ended so long ago that it was not followed live: otherwise its first turns may
+ * have been published under the session derived from turns.
  *
  * @param chats Of the turn's `session_id`.
  */
@@ -166,30 +166,35 @@ export function threadOf(account: string, { rpId, sessionId, connId }: Pick<Turn
   return contentId(account, rpId, sessionId ?? connId)
 }
 
-/** The session of turns that tell no chat: `firstMs` is when the first of them was said. */
+/** The session of turns without a chat id: `firstMs` is the time of the first of them. */
 export function sessionOfTurns(thread: string, firstMs: number): string {
   return contentId(thread, firstMs)
 }
 
-/** The turns of a window that may show a transfer that is news, and those shortly before it; none where it lies back. */
-export async function turnsBefore(of: Reading, nowMs: number): Promise<Seen[]> {
-  const { config, window } = of
+/** The turns of a window that may show a new transfer, and those shortly before it; none for an old window. */
+export async function turnsBefore(reading: Reading, nowMs: number): Promise<Seen[]> {
+  const { config, window } = reading
   const asks = config.findTransfers && config.streams.includes('diagram_9')
   if (!asks || window.untilMs <= nowMs - NEWS_MS) return []
   return turnsOf({
-    ...of,
+    ...reading,
     window: { fromMs: Math.max(window.fromMs, nowMs - LONGEST_CHAT_MS) - BEFORE_MS, untilMs: window.untilMs },
   })
 }
 
 /**
- * Turns that ask for a person in a window, as rows of `chat_8`: their chats show there when they have closed, up to 23 h later. None of a chat that
- * `chat_8` shows, and none at all where it shows chats that are open: it does so by itself then.
+ * Turns that ask for a person in a window, as rows of `chat_8`: their chats appear there when they have closed, up to 23 h later. None of a chat that `chat_8`
+ * has, and none at all if it shows open chats: then it has the request itself.
  *
- * @param turns From `turnsBefore`, asked for before `chats`: so that a chat that closes meanwhile is among these.
+ * @param turns From `turnsBefore`, read before `chats`: so that a chat that closes meanwhile is among these.
  */
-export async function asksOf(of: Reading, turns: readonly Seen[], chats: readonly Chat[], nowMs: number): Promise<unknown[]> {
-  const { config, window } = of
+export async function asksOf(
+  reading: Reading,
+  turns: readonly Seen[],
+  chats: readonly Chat[],
+  nowMs: number,
+): Promise<unknown[]> {
+  const { config, window } = reading
   if (chats.some(chat => chat.end === null || atMs(chat.end, config) > window.untilMs + MINUTE)) return []
   const isShown = (seen: Seen, shown: readonly Chat[]) => shown.some(chat => isOf(chat, seen, config))
   let open = turns.filter(
@@ -200,12 +205,12 @@ export async function asksOf(of: Reading, turns: readonly Seen[], chats: readonl
       !isShown(seen, chats),
   )
   if (open.length > 0 && window.untilMs < nowMs - MINUTE) {
-    const closed = await chatsOf({ ...of, window: { fromMs: window.untilMs, untilMs: nowMs } })
+    const closed = await chatsOf({ ...reading, window: { fromMs: window.untilMs, untilMs: nowMs } })
     open = open.filter(seen => !isShown(seen, closed))
   }
   const asked: unknown[] = []
   for (const seen of open) {
-    const first = seen.turn.connId === null ? await firstOf(of, seen, turns) : firstIn(seen, turns, config, [])
+    const first = seen.turn.connId === null ? await firstOf(reading, seen, turns) : firstIn(seen, turns, config, [])
     asked.push(asAsked(seen.raw, first.turn.told))
   }
   return asked
@@ -224,9 +229,9 @@ function isSameThread(a: Thread, b: Thread): boolean {
   return a.sessionId === b.sessionId && (a.rpId === b.rpId || a.rpId === null || b.rpId === null)
 }
 
-/** The first turn of the session that a turn without an id is in: back over its thread, to a silence or the end of another chat. */
-async function firstOf(of: Reading, seen: Seen, known: readonly Seen[]): Promise<Seen> {
-  const { config } = of
+/** The first turn of the session of a turn without an id: back over its thread, to a silence or the end of another chat. */
+async function firstOf(reading: Reading, seen: Seen, known: readonly Seen[]): Promise<Seen> {
+  const { config } = reading
   let turns = known
   let fromMs = Math.min(...known.map(({ ms }) => ms))
   let ends: number[] = []
@@ -234,13 +239,13 @@ async function firstOf(of: Reading, seen: Seen, known: readonly Seen[]): Promise
     const first = firstIn(seen, turns, config, ends)
     const needMs = first.ms - config.sessionGapMs
     if (step > MOST_STEPS || (step > 0 && needMs >= fromMs)) return first
-    const chats = await chatsOf({ ...of, window: { fromMs: needMs, untilMs: step === 0 ? seen.ms : fromMs } })
+    const chats = await chatsOf({ ...reading, window: { fromMs: needMs, untilMs: step === 0 ? seen.ms : fromMs } })
     ends = [
       ...ends,
       ...chats.flatMap(chat => (chat.end !== null && isSameThread(chat, seen.turn) ? [atMs(chat.end, config)] : [])),
     ]
     if (needMs < fromMs) {
-      turns = [...(await turnsOf({ ...of, window: { fromMs: needMs, untilMs: fromMs } })), ...turns]
+      turns = [...(await turnsOf({ ...reading, window: { fromMs: needMs, untilMs: fromMs } })), ...turns]
       fromMs = needMs
     }
   }
@@ -259,15 +264,15 @@ function firstIn(seen: Seen, turns: readonly Seen[], config: ChatConfig, ends: r
 }
 
 /**
- * What turns tell of chats: which session their messages are in, and when a person was asked for. Looked up for chats without an id and chats with an agent,
- * and, of those that ended lately, where turns without an id were seen; the others keep what `chat_8` says.
+ * What turns add to chats: the session of their messages, and when a person was requested. Looked up for chats without an id and chats with an agent, and, for
+ * those that ended recently, if turns without an id were seen; the others keep the data of `chat_8`.
  */
 export async function openingsOf(
   chats: readonly Chat[],
-  of: Omit<Reading, 'window'>,
+  reading: Omit<Reading, 'window'>,
   nowMs: number,
 ): Promise<ReadonlyMap<Chat, Opening>> {
-  const { config } = of
+  const { config } = reading
   const found = new Map<Chat, Opening>()
   if (!config.streams.includes('diagram_9')) return found
   const isLate = (chat: Chat) => spanOf(chat, config).endMs < nowMs - LONGEST_CHAT_MS
@@ -277,7 +282,8 @@ export async function openingsOf(
       (config.findTransfers && chat.wentToAgent),
   )
   const turns: Seen[] = []
-  for (const window of joined(wanted.flatMap(chat => windowsFor(chat, config)))) turns.push(...(await turnsOf({ ...of, window })))
+  for (const window of joined(wanted.flatMap(chat => windowsFor(chat, config))))
+    turns.push(...(await turnsOf({ ...reading, window })))
   const threads = Map.groupBy(turns, ({ turn }) => turn.sessionId)
   for (const chat of wanted) {
     const opening = openingOf(chat, threads.get(chat.sessionId) ?? [], isLate(chat), config)
@@ -291,7 +297,7 @@ function openingOf(chat: Chat, turns: readonly Seen[], isLate: boolean, config: 
   const [first] = own
   if (first === undefined) return null
   const asked = own.find(({ turn }) => transferIn(turn.answer, config.transferAnswers) !== null)
-  // Where one turn tells the chat's id, the others do or go there; and turns of long ago go to the chat that they are in (`belongs`).
+  // If one turn has the chat's id, the others have it or go there; and old turns go to the chat that was open at their time (`belongs`).
   const isUnnamed = chat.connId === null || (!isLate && own.every(({ turn }) => turn.connId === null))
   return {
     firstMs: isUnnamed ? first.ms : null,
@@ -313,7 +319,7 @@ function windowsFor(chat: Chat, config: ChatConfig): Window[] {
   return [beginning, { fromMs: handedMs - AROUND_TRANSFER_MS, untilMs: handedMs + AROUND_TRANSFER_MS }]
 }
 
-/** Windows that are near each other as one. */
+/** Joins windows that are close to each other. */
 function joined(windows: readonly Window[]): Window[] {
   const out: { fromMs: number; untilMs: number }[] = []
   for (const { fromMs, untilMs } of windows.toSorted((a, b) => a.fromMs - b.fromMs)) {

@@ -1,12 +1,12 @@
 /**
- * What was said, and the files in it. A file comes as a link in HTML, as an image in HTML, as its bytes in a data URI, or as bare base64 in the place of the
- * text (all met by clients), alone or among words. Bytes are not passed on: kind, type, size and hash are. Pure.
+ * What was said, and the files in it. A file comes as a link in HTML, as an image in HTML, as its bytes in a data URI, or as bare base64 instead of the text
+ * (all seen by clients), alone or among words. Bytes are not published, only kind, type, size and hash. Pure.
  */
 import { createHash } from 'node:crypto'
 
 export interface Attachment {
   readonly kind: string
-  /** Where it is; of bytes an empty data URI that says type, size and hash: `data:image/png;size=812;sha256=…,`. */
+  /** Its address; for bytes an empty data URI with type, size and hash: `data:image/png;size=812;sha256=…,`. */
   readonly url: string
   readonly caption: string | null
 }
@@ -28,15 +28,15 @@ const LEAST_BASE64 = 1000
 /** A tag that shows or links a file, with the words of a link. Bounded, so that a text of many broken tags costs no more than its length. */
 const TAG =
   /<(a|img|audio|video|source|embed|iframe)\b[^>]{0,300}?\b(?:href|src)\s{0,3}=\s{0,3}(?:"([^"]{0,4000})"?|'([^']{0,4000})'?|([^\s>]{1,4000}))[^>]{0,300}>?(?:((?:(?!<\/?a\b).){0,500}?)<\/(?:a|audio|video|iframe)\s*>)?/gis
-/** How a data URI begins; parameters may stand before `base64` (`data:audio/ogg; codecs=opus;base64,…`). */
+/** The beginning of a data URI; parameters may come before `base64` (`data:audio/ogg; codecs=opus;base64,…`). */
 const DATA = /^data:([a-z]+\/[\w.+-]{1,100})?((?:\s{0,3};\s{0,3}[\w-]{1,60}(?:=(?:"[^"]{0,99}"|[\w.+-]{0,99}))?){0,8})\s{0,3},/i
 const LONGEST_DATA_HEAD = 1000
 /** A bare link to a file stays among the words. */
 const LINK = /https?:\/\/[^\s"'<>]{1,4000}/gi
-/** Stands for bytes that were taken out of the text, with their place in the list. NUL is in no text. */
+/** Placeholder for bytes that were taken out of the text, with their index in the list. No text contains NUL. */
 const HELD = /\0data:(\d+)\0/g
 
-/** Words and files: of a file alone the type is its kind. */
+/** Words and files: for a file alone the type is its kind. */
 export function filesOrWords(message: string | null): Said {
   if (message === null || message === '') return { type: 'text', text: null, attachments: [] }
   const bare = message.length < LEAST_BASE64 ? '' : message.trim()
@@ -59,7 +59,7 @@ export function filesOrWords(message: string | null): Said {
       attachments.push(held === undefined ? linkAt(url, caption) : { ...held, caption })
       // A picture that is a link.
       for (const [bytesInside] of inner?.matchAll(HELD) ?? []) attachments.push(heldIn(bytesInside) as Attachment)
-      // The words of a link are words where there are others.
+      // The words of a link are kept if there are others.
       return caption === null || words.trim() === whole.trim() ? ' ' : ` ${caption} `
     },
   )
@@ -75,7 +75,7 @@ export function filesOrWords(message: string | null): Said {
   return !isRewritten ? { type: 'text', text: message, attachments } : said(attachments, left)
 }
 
-/** Takes data URIs out, by hand: a pattern over millions of letters would overflow the stack of the pattern engine. */
+/** Takes out data URIs, by hand: a pattern over millions of letters would overflow the stack of the regex engine. */
 function withoutBytes(message: string): { words: string; bytes: Attachment[] } {
   const bytes: Attachment[] = []
   const parts: string[] = []
@@ -85,7 +85,7 @@ function withoutBytes(message: string): { words: string; bytes: Attachment[] } {
     if (head === null) continue
     const [whole, type, parameters = ''] = head
     const isBase64 = /;\s*base64\s*$/i.test(parameters)
-    // Words that only look so ("data:, see below").
+    // Words that only look like one ("data:, see below").
     if (type === undefined && !isBase64) continue
     const start = at + whole.length
     const end = isBase64 ? endOfBase64(message, start) : endOfUri(message, start)
@@ -104,7 +104,7 @@ function indexOfData(message: string, from: number): number {
   return small === -1 || (large !== -1 && large < small) ? large : small
 }
 
-/** Lines that are long go on: words after the bytes do not look so. */
+/** Long lines continue: words after the bytes do not look like that. */
 const LEAST_LINE = 40
 
 function endOfBase64(text: string, start: number): number {

@@ -1,10 +1,10 @@
 /**
- * wolkvox Manager, API v2: chats, what was said in them, menu options and transfers, from five reports of `reports_manager.php`, and four more by choice.
+ * wolkvox Manager, API v2: chats, their messages, menu options and transfers, from five reports of `reports_manager.php`, and four optional ones.
  *
- * A report takes a range of the server's local time, has no paging, and answers 404 where it has no rows. Limits: one call at a time for each token (the
- * seed; two by the response codes), a thousand calls a day for each licence, 6,000 rows of `diagram_9` and 60,000 of any other report, 31 days and 60 s a call. Chats
- * are selected by when they closed (met for `chat_1`, assumed for the others), up to 23 h after they began. Rows change after the fact, and none has an
- * id. From the vendor's documents and clients of the API, 2026-11; nothing here is measured.
+ * A report takes a range of the server's local time, has no paging, and answers 404 if it has no rows. Limits: one call at a time for each token (the seed; two
+ * by the response codes), a thousand calls a day for each licence, 6,000 rows of `diagram_9` and 60,000 of any other report, 31 days and 60 s per call. Chats
+ * are selected by their closing time (seen for `chat_1`, assumed for the others), up to 23 h after they began. Rows change afterwards, and none has an id. From
+ * the vendor's docs and clients of the API, 2026-11; nothing here is measured.
  */
 import { z } from 'zod'
 import {
@@ -64,7 +64,7 @@ import {
   withBot,
   withChat,
 } from './rows.ts'
-import { momentOf, type Told, zoneNamed } from './wall.ts'
+import { momentOf, type ReportedTime, zoneNamed } from './wall.ts'
 
 const SECOND = 1000
 const MINUTE = 60 * SECOND
@@ -72,7 +72,7 @@ const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 
 const DEFAULT_STREAMS = ['diagram_9', 'chat_8', 'chat_2', 'diagram_13', 'chat_11'] as const
-/** Of calls, of mail and social networks, and what agents noted: what not every operation has, and what costs calls of the day. */
+/** Calls, mail and social networks, and agents' notes: not every operation has them, and they cost calls of the daily allowance. */
 const OPTIONAL_STREAMS = ['diagram_11', 'diagram_15', 'chat_1', 'chat_4'] as const
 
 const Config = z
@@ -163,7 +163,7 @@ const Config = z
       .default(false)
       .describe("Send the server also in a header `wolkvox_server`, as the vendor's samples do"),
   })
-  // Also where another key is wrong, so that every fault is told at once.
+  // Also if another key is wrong, so that every fault is reported at once.
   .refine(({ baseUrl, server }) => baseUrl !== undefined || server !== undefined, {
     path: ['baseUrl'],
     message: 'is required, or `server` in its place',
@@ -172,21 +172,21 @@ const Config = z
 type Config = z.output<typeof Config>
 type Ctx = RowContext<Config>
 
-/** Rows that are dated by what they tell are found again for two hours: that is also how those of an hour that comes twice are found. */
+/** Rows dated by their own time are found again for two hours: that also finds those of an hour that is repeated by a clock change. */
 const DATED = {
   longestMs: DAY,
   smallestMs: SECOND,
   lagMs: MINUTE,
-  // A thousand calls a day: what was read is read again rarely.
+  // A thousand calls a day: rows are rarely read again.
   hotMs: 0,
   lookbackMs: 2 * HOUR,
   lookbackIntervalMs: HOUR,
   durableResume: true,
 } as const
-/** A chat shows when it has closed, which the vendor does 23 h after its beginning where nobody else did; by which time it is selected is not known. */
+/** A chat appears when it has closed, which the vendor does 23 h after its beginning if nobody else did; the time it is selected by is unknown. */
 const OF_CHATS = { ...DATED, lookbackMs: 26 * HOUR, lookbackIntervalMs: 3 * HOUR } as const
 
-/** Of what is dated by the end of a call. */
+/** Rows dated by the end of a call. */
 const OF_CALLS = { ...DATED, pollIntervalMs: 30 * MINUTE } as const
 
 export default defineConnector({
@@ -230,8 +230,8 @@ export default defineConnector({
       identify: row => row.id,
 
       /**
-       * Everything that is published of the row. Beside `chat_8` all but the chat's id: one that is filled in later would move the turn to another session,
-       * and its messages would be there twice.
+       * Everything that is published of the row. With `chat_8` all but the chat's id: one that is filled in later would move the turn to another session, and
+       * its messages would be there twice.
        */
       fingerprint: (row, ctx) =>
         jsonOf(ctx.config.streams.includes('chat_8') ? { ...row, connId: null, afterMs: null } : row) ?? '',
@@ -241,7 +241,7 @@ export default defineConnector({
         return {
           gapMs: config.sessionGapMs,
           publishes,
-          // Turns whose chat is known by another turn of their session go to that chat.
+          // Turns whose chat is known from another turn of their session go to that chat.
           ...(publishes ? {} : { sessionId: ({ key, firstAtMs, part }) => part ?? sessionOfTurns(key, firstAtMs) }),
           turn: (row, ctx) => ({
             key: threadOf(ctx.account, row),
@@ -263,11 +263,11 @@ export default defineConnector({
       },
 
       normalise: (row, ctx) => {
-        const of = sessionOfTurn(row, ctx)
+        const ref = sessionOfTurn(row, ctx)
         const { atMs, estimated } = momentOf(row.told, zoneNamed(ctx.config.timezone))
         const drafts: Draft[] = saidOf(row, ctx).map(said =>
           message(
-            of,
+            ref,
             {
               ...said,
               sentAt: atMs,
@@ -280,7 +280,7 @@ export default defineConnector({
         const isHandOver = askedIn(row, ctx) !== null
         if (isHandOver || drafts.length === 0)
           drafts.push(
-            event(of, {
+            event(ref, {
               eventId: `${row.id}/e`,
               occurredAt: atMs,
               occurredAtEstimated: estimated,
@@ -295,8 +295,8 @@ export default defineConnector({
     },
 
     chat_8: {
-      gives: ['session'],
-      // Hand-overs are looked for with it, so it has the vendor's own pace.
+      feeds: ['session'],
+      // It also searches for transfers, so it has the vendor's own pace.
       window: OF_CHATS,
       row: ChatRow,
 
@@ -305,7 +305,7 @@ export default defineConnector({
       requestsBeside: config => {
         if (!config.streams.includes('diagram_9')) return {}
         return {
-          // Of windows that lie back, turns are not asked for.
+          // For old windows, turns are not requested.
           perPoll: config.findTransfers ? 1 : 0,
           unknown: [
             ...(config.findTransfers ? ['one or two more calls of diagram_9 for chats that were handed over'] : []),
@@ -314,8 +314,8 @@ export default defineConnector({
         }
       },
 
-      /** What turns tell of a chat that is new or changed: its session, where no id does, and when a person was asked for. */
-      async expand({ config, rows, http, nowMs }) {
+      /** Adds the turns' data to a new or changed chat: its session, if no id names it, and when a person was requested. */
+      async enrich({ config, rows, http, nowMs }) {
         const openings = await openingsOf(
           rows.filter(row => row.kind === 'chat'),
           { config, http },
@@ -323,21 +323,21 @@ export default defineConnector({
         )
         return rows.map(row => (row.kind === 'chat' && openings.has(row) ? { ...row, opening: openings.get(row) ?? null } : row))
       },
-      expandRows: 1000,
+      enrichRows: 1000,
 
-      /** The turn that stood for the chat while it was open. */
+      /** The turn that represented the chat while it was open. */
       formerId: row => (row.kind === 'chat' ? (row.opening?.formerId ?? null) : null),
 
       identify: row => row.id,
 
-      /** Of a chat that is open only that it asked for a person, and that once; of others what the chat's own row says. */
+      /** For an open chat only that a person was requested, once; for others the content of the chat's own row. */
       fingerprint: row => (row.kind === 'asked' ? row.id : (jsonOf({ ...row, isUnnamed: null, opening: null }) ?? '')),
 
       normalise: (row, ctx) => [row.kind === 'asked' ? openSession(row, ctx) : chatSession(row, ctx)],
     },
 
     chat_2: {
-      gives: ['message'],
+      feeds: ['message'],
       window: { ...OF_CHATS, pollIntervalMs: HOUR },
       row: ConversationRow,
 
@@ -347,24 +347,24 @@ export default defineConnector({
 
       identify: row => row.connId,
 
-      /** Without the routing point, which is another report's word. */
+      /** Without the routing point, which is another report's data. */
       fingerprint: row => jsonOf({ ...row, rpId: null }) ?? '',
 
       normalise: (row, ctx) => {
-        const of = ctx.session({ botId: botOf(row, ctx), sessionId: row.connId, channel: channelWord(row.channel) })
+        const ref = ctx.session({ botId: botOf(row, ctx), sessionId: row.connId, channel: channelWord(row.channel) })
         const bot = ctx.config.streams.includes('diagram_9')
-        return row.lines.flatMap((line, seq) => (bot && line.isWithBot ? [] : [messageOf(of, line, seq, row.attributes, ctx)]))
+        return row.lines.flatMap((line, seq) => (bot && line.isWithBot ? [] : [messageOf(ref, line, seq, row.attributes, ctx)]))
       },
     },
 
     diagram_13: {
-      gives: ['event'],
+      feeds: ['event'],
       window: { ...DATED, pollIntervalMs: HOUR },
       row: MenuOptionRow,
 
       read: ({ config, window, http }) =>
         readReport(
-          { api: 'diagram_13', row: MenuOptionRow, toldOf: row => row.told, idOf: row => row.id },
+          { api: 'diagram_13', row: MenuOptionRow, timeOf: row => row.told, idOf: row => row.id },
           { http, window, timezone: config.timezone, mostRows: config.maxRows },
         ),
 
@@ -377,7 +377,7 @@ export default defineConnector({
     },
 
     diagram_11: {
-      gives: ['session'],
+      feeds: ['session'],
       window: OF_CALLS,
       row: CallRow,
       read: ({ config, window, http }) =>
@@ -387,7 +387,7 @@ export default defineConnector({
     },
 
     diagram_15: {
-      gives: ['session', 'event'],
+      feeds: ['session', 'event'],
       window: OF_CALLS,
       row: VoiceRow,
       read: ({ config, window, http }) =>
@@ -397,21 +397,21 @@ export default defineConnector({
     },
 
     chat_1: {
-      gives: ['event'],
+      feeds: ['event'],
       window: OF_CHATS,
       row: HandledRow,
       read: ({ config, window, http }) =>
         readReport({ api: 'chat_1', row: HandledRow }, { http, window, timezone: config.timezone, mostRows: config.maxRows }),
       identify: row => row.id,
 
-      /** What the agent noted, when the chat had closed. */
+      /** The agent's note, at the chat's close. */
       normalise: (row, ctx) => {
         const zone = zoneNamed(ctx.config.timezone)
         const opened = momentOf(row.opened, zone)
         const closed = row.closed === null ? null : momentOf(row.closed, zone)
-        const of = ctx.session({ botId: botOf({}, ctx), sessionId: row.connId, channel: channelWord(row.channel) })
+        const ref = ctx.session({ botId: botOf({}, ctx), sessionId: row.connId, channel: channelWord(row.channel) })
         return [
-          event(of, {
+          event(ref, {
             eventId: row.id,
             occurredAt: closed?.atMs ?? opened.atMs + (row.duration ?? 0) * SECOND,
             occurredAtEstimated: closed === null || closed.estimated,
@@ -425,7 +425,7 @@ export default defineConnector({
     },
 
     chat_4: {
-      gives: ['session', 'message'],
+      feeds: ['session', 'message'],
       window: { ...DATED, lookbackMs: 7 * DAY, lookbackIntervalMs: 6 * HOUR, pollIntervalMs: HOUR },
       row: CaseRow,
       read: ({ config, window, http }) =>
@@ -438,7 +438,7 @@ export default defineConnector({
     },
 
     chat_11: {
-      gives: ['event'],
+      feeds: ['event'],
       window: { ...DATED, pollIntervalMs: 30 * MINUTE },
       row: TransferRow,
 
@@ -452,7 +452,7 @@ export default defineConnector({
 
       identify: row => row.id,
 
-      /** An agent passes a chat on that was handed over before: to the bot, or, as one more request, to another agent or a skill. */
+      /** An agent passes on a chat that was handed over before: to the bot, or, as one more request, to another agent or a skill. */
       normalise: (row, ctx) => {
         const fields =
           row.receiver !== null
@@ -471,11 +471,11 @@ interface Reading {
 }
 
 /**
- * A turn may tell no chat (`0` in the vendor's sample). `chat_8` tells at which time a customer had which, but only when it has closed; so it is asked only
- * where there are such turns.
+ * A turn may have no chat id (`0` in the vendor's sample). `chat_8` shows which chat a customer had at which time, but only after it has closed; so it is
+ * requested only if there are such turns.
  */
-async function* readTurns({ nowMs, ...of }: Reading & { readonly nowMs: number }): AsyncIterable<Page> {
-  const { config, window, http } = of
+async function* readTurns({ nowMs, ...reading }: Reading & { readonly nowMs: number }): AsyncIterable<Page> {
+  const { config, window, http } = reading
   const asks = config.findChats && config.streams.includes('chat_8')
   const how = { http, window, timezone: config.timezone, mostRows: config.maxRowsTurns }
   const spec = { api: 'diagram_9', row: TurnRow, toldOf: (row: Turn) => row.told, idOf: (row: Turn) => row.id }
@@ -485,7 +485,7 @@ async function* readTurns({ nowMs, ...of }: Reading & { readonly nowMs: number }
       yield page
       continue
     }
-    const chats = Map.groupBy(await chatsAround(of, nowMs), chat => chat.sessionId)
+    const chats = Map.groupBy(await chatsAround(reading, nowMs), chat => chat.sessionId)
     const rows = page.rows.map((raw, place) => {
       const turn = turns[place] ?? null
       return turn === null ? raw : withChat(raw, belongs(turn, chats.get(turn.sessionId) ?? [], config, nowMs))
@@ -499,10 +499,10 @@ function turnWithoutChat(raw: unknown): Turn | null {
   return turn.success && turn.data.connId === null ? turn.data : null
 }
 
-/** Chats, and turns that ask for a person in chats that are open. Turns are asked for first: a chat that closes meanwhile is told as a chat. */
-async function* readChats({ nowMs, ...of }: Reading & { readonly nowMs: number }): AsyncIterable<Page> {
-  const { config, window, http } = of
-  const turns = await turnsBefore(of, nowMs)
+/** Chats, and turns that ask for a person in open chats. Turns are requested first: a chat that closes meanwhile comes as a chat. */
+async function* readChats({ nowMs, ...reading }: Reading & { readonly nowMs: number }): AsyncIterable<Page> {
+  const { config, window, http } = reading
+  const turns = await turnsBefore(reading, nowMs)
   const isUnnamed = turns.some(({ turn }) => turn.connId === null)
   for await (const page of readReport(
     { api: 'chat_8', row: ChatRow },
@@ -512,12 +512,12 @@ async function* readChats({ nowMs, ...of }: Reading & { readonly nowMs: number }
       const row = ChatRow.safeParse(raw)
       return row.success && row.data.kind === 'chat' ? [row.data] : []
     })
-    const asked = turns.length === 0 ? [] : await asksOf(of, turns, chats, nowMs)
+    const asked = turns.length === 0 ? [] : await asksOf(reading, turns, chats, nowMs)
     yield { ...page, rows: [...asked, ...(isUnnamed ? page.rows.map(asUnnamed) : page.rows)] }
   }
 }
 
-/** Whether the receiver is a routing point no row says: so where one may be, the operation's routing points are asked for. */
+/** No row says whether the receiver is a routing point: if one may be, the operation's routing points are requested. */
 async function* readTransfers({ config, window, http }: Reading): AsyncIterable<Page> {
   const spec = { api: 'chat_11', row: TransferRow, toldOf: (row: Transfer) => row.told, idOf: (row: Transfer) => row.id }
   for await (const page of readReport(spec, { http, window, timezone: config.timezone, mostRows: config.maxRows })) {
@@ -527,18 +527,18 @@ async function* readTransfers({ config, window, http }: Reading): AsyncIterable<
   }
 }
 
-/** `chat_2` names no routing point, `chat_8` does: chats of both are selected by the same time, as far as is known, so the same window is asked for. */
-async function* readConversations(of: Reading): AsyncIterable<Page> {
-  const { config, window, http } = of
+/** `chat_2` has no routing point, `chat_8` has: both select chats by the same time, as far as is known, so the same window is requested. */
+async function* readConversations(reading: Reading): AsyncIterable<Page> {
+  const { config, window, http } = reading
   const how = { http, window, timezone: config.timezone, mostRows: config.maxRows }
   for await (const page of readReport({ api: 'chat_2', row: ConversationRow }, how)) {
     const asks = page.rows.length > 0 && config.findBots && config.streams.includes('chat_8')
-    const bots = new Map((asks ? await chatsOf(of) : []).map(({ id, rpId }) => [id, rpId]))
+    const bots = new Map((asks ? await chatsOf(reading) : []).map(({ id, rpId }) => [id, rpId]))
     yield { ...page, rows: gathered(page.rows).map(raw => withBot(raw, bots)) }
   }
 }
 
-/** Of a turn that is to find its session. */
+/** For a turn whose session must be found. */
 function timeOfTurn({ told }: Turn, ctx: Ctx): number {
   const { atMs } = momentOf(told, zoneNamed(ctx.config.timezone))
   if (realTime(atMs, ctx) === null)
@@ -546,7 +546,7 @@ function timeOfTurn({ told }: Turn, ctx: Ctx): number {
   return atMs
 }
 
-/** The chat, where the turn tells it and `chat_8` tells of the chat; else the session that the turn was found to belong to. */
+/** The chat, if the turn has its id and `chat_8` has the chat; else the session that the turn was found to belong to. */
 function sessionOfTurn(row: Turn, ctx: Ctx): SessionRef {
   if (row.connId !== null && ctx.config.streams.includes('chat_8'))
     return ctx.session({ botId: botOf(row, ctx), sessionId: row.connId, channel: channelWord(row.channel) })
@@ -554,7 +554,7 @@ function sessionOfTurn(row: Turn, ctx: Ctx): SessionRef {
   throw new FlowError('ROW_UNMAPPABLE', { path: 'conn_id', hint: 'the turn belongs to no session' })
 }
 
-/** What a turn says, the question first. What the customer answered comes masked in the place of the bot's answer, and then stands for the question. */
+/** Content of a turn, the question first. A masked answer of the customer comes in the field of the bot's answer, and replaces the question. */
 function saidOf({ id, query, answer }: Turn, { config }: Ctx) {
   const isAnswerMasked = isMasked(answer)
   const question = query ?? (isAnswerMasked ? answer : null)
@@ -568,7 +568,7 @@ function saidOf({ id, query, answer }: Turn, { config }: Ctx) {
   ]
 }
 
-/** The bot, and where `chat_8` is read the session, have their own places; without it the chat is told here only. */
+/** The bot and, if `chat_8` is read, the session have their own fields; without it the chat is shown only here. */
 function attributesOf({ attributes, connId }: Turn): Readonly<Record<string, unknown>> {
   return { ...attributes, conn_id: connId }
 }
@@ -577,7 +577,7 @@ function askedIn({ answer }: Turn, { config }: Ctx): { readonly skill: string | 
   return transferIn(answer, config.transferAnswers)
 }
 
-/** A chat that asked for a person and has not closed: a turn tells so, and the chat's row completes it. */
+/** A chat with a request for a person that has not closed: a turn shows it, and the chat's row completes it. */
 function openSession({ turn, first }: Asked, ctx: Ctx): Draft {
   const zone = zoneNamed(ctx.config.timezone)
   const [asked, begun] = [momentOf(turn.told, zone), momentOf(first, zone)]
@@ -603,10 +603,10 @@ function chatSession(row: Chat, ctx: Ctx): Draft {
   const start = momentOf(row.start, zone)
   const moment = row.end === null ? null : momentOf(row.end, zone)
   const end = moment !== null && realTime(moment.atMs, ctx) !== null ? moment : null
-  // An end before the start comes from an hour that the clock showed twice.
+  // An hour that the clock shows twice can give an end before the start.
   const endedAt = end === null ? null : Math.max(end.atMs, start.atMs)
   const handedMs = row.wentToAgent && row.timeOnChatbot !== null ? start.atMs + row.timeOnChatbot * SECOND : null
-  // The turn's, because the session may stand published with it; where the two do not fit together, it was another request.
+  // The turn's time, because the session may have been published with it; if the two do not match, it was another request.
   const turnMs = opening?.askedMs ?? null
   const isTurns = turnMs !== null && Math.abs(turnMs - (handedMs ?? turnMs)) <= AROUND_TRANSFER_MS
   const askedMs = row.wentToAgent ? (isTurns ? turnMs : handedMs) : null
@@ -639,9 +639,9 @@ function chatSession(row: Chat, ctx: Ctx): Draft {
   })
 }
 
-function messageOf(of: SessionRef, line: Line, seq: number, chat: Line['attributes'], ctx: Ctx): Draft {
+function messageOf(ref: SessionRef, line: Line, seq: number, chat: Line['attributes'], ctx: Ctx): Draft {
   const { atMs, estimated } = momentOf(line.told, zoneNamed(ctx.config.timezone))
-  return message(of, {
+  return message(ref, {
     messageId: line.id,
     sentAt: atMs,
     sentAtEstimated: estimated,
@@ -656,7 +656,7 @@ function messageOf(of: SessionRef, line: Line, seq: number, chat: Line['attribut
 function eventOf(
   row: {
     readonly id: string
-    readonly told: Told
+    readonly told: ReportedTime
     readonly connId: string | null
     readonly rpId?: string | null
     readonly channel: string | null
@@ -684,7 +684,7 @@ function eventOf(
     : event(ctx.session({ botId, sessionId: row.connId, channel }), all)
 }
 
-/** Of a chat that stayed with the bot. Whether the customer left content or gave up, the vendor does not tell. */
+/** For a chat that stayed with the bot. The vendor does not say whether the customer was satisfied or gave up. */
 function containedIn({ goToAgent, customerChars }: Chat, isOver: boolean): string {
   return !isOver || goToAgent === null || customerChars === 0 ? 'UNKNOWN' : 'SELF_SERVICE'
 }
@@ -736,12 +736,12 @@ function callSession(row: Call, ctx: Ctx): Draft {
   })
 }
 
-/** A session; or, where `diagram_11` tells the sessions of calls, an event of one. */
+/** A session; or, if `diagram_11` has the sessions of calls, an event of one. */
 function voiceConversation(row: VoiceConversation, ctx: Ctx): Draft {
   const { atMs, estimated } = momentOf(row.told, zoneNamed(ctx.config.timezone))
-  const of = ctx.session({ botId: botOf(row, ctx), sessionId: row.connectId, channel: 'voice' })
+  const ref = ctx.session({ botId: botOf(row, ctx), sessionId: row.connectId, channel: 'voice' })
   if (ctx.config.streams.includes('diagram_11'))
-    return event(of, {
+    return event(ref, {
       eventId: contentId('diagram_15', row.connectId),
       occurredAt: atMs,
       occurredAtEstimated: estimated,
@@ -749,7 +749,7 @@ function voiceConversation(row: VoiceConversation, ctx: Ctx): Draft {
       name: 'voice conversation',
       attributes: row.attributes,
     })
-  return session(of, {
+  return session(ref, {
     startedAt: atMs - (row.ivrTime ?? 0) * SECOND,
     endedAt: atMs,
     endedAtEstimated: estimated,
@@ -759,16 +759,16 @@ function voiceConversation(row: VoiceConversation, ctx: Ctx): Draft {
   })
 }
 
-/** A case of mail or a social network: what was written, and the answer. Its id has a name before it, because chats have numbers, too. */
+/** A case of mail or a social network: the message, and the answer. Its id has a prefix, because chats have numbers, too. */
 function caseOf(row: Case, ctx: Ctx): Draft[] {
   const zone = zoneNamed(ctx.config.timezone)
   const created = momentOf(row.created, zone)
   const closed = row.closed === null ? null : momentOf(row.closed, zone)
   const isOver = closed !== null || /^(?:close|archive)/i.test(row.status ?? '')
   const sessionId = `case-${row.caseId}`
-  const of = ctx.session({ botId: botOf({}, ctx), sessionId, channel: row.channel })
+  const ref = ctx.session({ botId: botOf({}, ctx), sessionId, channel: row.channel })
   const drafts: Draft[] = [
-    session(of, {
+    session(ref, {
       startedAt: created.atMs,
       endedAt: closed === null ? null : Math.max(closed.atMs, created.atMs),
       endedAtEstimated: closed?.estimated ?? false,
@@ -785,7 +785,7 @@ function caseOf(row: Case, ctx: Ctx): Draft[] {
   ]
   if (row.body !== null)
     drafts.push(
-      message(of, {
+      message(ref, {
         messageId: `${sessionId}/q`,
         sentAt: created.atMs,
         sentAtEstimated: created.estimated,
@@ -796,10 +796,10 @@ function caseOf(row: Case, ctx: Ctx): Draft[] {
     )
   if (row.answer !== null)
     drafts.push(
-      message(of, {
+      message(ref, {
         messageId: `${sessionId}/a`,
         sentAt: closed?.atMs ?? created.atMs,
-        // When the answer was sent no field says.
+        // No field has the time of the answer.
         sentAtEstimated: true,
         seq: 1,
         sender: 'AGENT',

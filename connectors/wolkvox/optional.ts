@@ -1,19 +1,19 @@
 /**
- * Four reports that are read only where the config names them: calls (`diagram_11`), conversations with a voice bot (`diagram_15`), what agents noted of chats
- * (`chat_1`), and cases of mail and social networks (`chat_4`). Fields are those of the vendor's Postman collection, whose samples are empty but for
+ * Four reports that are read only if the config names them: calls (`diagram_11`), conversations with a voice bot (`diagram_15`), agents' notes on chats
+ * (`chat_1`), and cases of mail and social networks (`chat_4`). Fields are those of the vendor's Postman collection, whose samples are empty except for
  * `diagram_15`; nothing here is measured.
  */
 import { contentId } from '../../src/source/index.ts'
 import { type Cells, rowOf, stampOf } from './rows.ts'
-import type { Told } from './wall.ts'
+import type { ReportedTime } from './wall.ts'
 
 type Attributes = Readonly<Record<string, unknown>>
 
 export interface Call {
   readonly connId: string
   readonly rpId: string | null
-  /** Of the routing point's part: its end, or its start, which the documents call by both names. */
-  readonly told: Told
+  /** Time of the routing point's part: its end, or its start; the docs call it both. */
+  readonly told: ReportedTime
   /** Seconds, as the next two. */
   readonly timeOnRp: number | null
   readonly timeWithAgent: number | null
@@ -54,8 +54,8 @@ export interface VoiceConversation {
   readonly connectId: string
   /** The routing point: `conversations-voice-61083`. */
   readonly rpId: string | null
-  /** Its end: in every row of the sample it lies `ivr_time` after the second in `connect_id`. */
-  readonly told: Told
+  /** Its end: in every row of the sample it is `ivr_time` after the second in `connect_id`. */
+  readonly told: ReportedTime
   readonly ivrTime: number | null
   readonly attributes: Attributes
 }
@@ -74,8 +74,8 @@ export interface Handled {
   readonly id: string
   readonly connId: string
   readonly channel: string | null
-  readonly opened: Told
-  readonly closed: Told | null
+  readonly opened: ReportedTime
+  readonly closed: ReportedTime | null
   /** Seconds. */
   readonly duration: number | null
   readonly code: string | null
@@ -92,7 +92,7 @@ export const HandledRow = rowOf((cells): Handled => {
     connId,
     channel: cells.text('channel'),
     opened,
-    closed: cells.toldIfAny('date_close'),
+    closed: cells.timeIfAny('date_close'),
     duration: cells.seconds('chat_duration'),
     code: cells.text('cod_act'),
     customerId: cells.peek('customer_id'),
@@ -103,8 +103,8 @@ export const HandledRow = rowOf((cells): Handled => {
 export interface Case {
   readonly caseId: string
   readonly channel: string | null
-  readonly created: Told
-  readonly closed: Told | null
+  readonly created: ReportedTime
+  readonly closed: ReportedTime | null
   readonly status: string | null
   readonly agentName: string | null
   readonly skillId: string | null
@@ -121,7 +121,7 @@ export const CaseRow = rowOf(
     caseId: required(cells, 'case_id'),
     channel: cells.text('channel'),
     created: cells.told('date_creation'),
-    closed: cells.toldIfAny('close_date'),
+    closed: cells.timeIfAny('close_date'),
     status: cells.text('status'),
     agentName: cells.text('agent_name'),
     skillId: cells.chatId('skill_id'),

@@ -1,6 +1,6 @@
 /**
- * Where persons stand in the rows of wolkvox' reports. `session_id` begins with the customer's number (`573001112233.1040.2985`), and stands for
- * the customer's id where no other is told. `conn_id`, the chat's own id, holds nobody; but a session that is made of turns has an id of both.
+ * Personal data in the rows of wolkvox' reports. `session_id` begins with the customer's number (`573001112233.1040.2985`), and is used as the customer's id if
+ * there is no other. `conn_id`, the chat's own id, identifies nobody; but a session derived from turns has an id of both.
  */
 import type { PiiSpec } from '../../src/source/index.ts'
 

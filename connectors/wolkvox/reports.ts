@@ -1,6 +1,6 @@
 /**
- * One report of one window, from `reports_manager.php`: what is asked for, what an answer means, and what to do about one that may be cut off. There is
- * no paging: an answer with as many rows as the vendor gives at most is taken as cut off, and the window is halved, down to a second.
+ * Reads one report of one window from `reports_manager.php`: the request, the meaning of an answer, and the handling of one that may be cut off. There is no
+ * paging: an answer with the vendor's maximum of rows counts as cut off, and the window is halved, down to a second.
  */
 import { z } from 'zod'
 import {
@@ -20,16 +20,16 @@ import {
   wallOf,
 } from '../../src/source/index.ts'
 import { CUT_OFF, listOf, ORDINAL } from './rows.ts'
-import { digits, momentOf, type Range, rangesOf, secondsOf, type Told, zoneNamed } from './wall.ts'
+import { digits, momentOf, type Range, rangesOf, secondsOf, type ReportedTime, zoneNamed } from './wall.ts'
 
 export interface ReportSpec<R> {
   readonly api: string
   readonly row: z.ZodType<R>
-  /** Set where the vendor selects rows by a time that they tell: what lies outside the window is left to its own. Else every row that comes is kept. */
-  readonly toldOf?: (row: R) => Told
+  /** Set if the vendor selects rows by a time that they have: rows outside the window are left to their own. Else every row is kept. */
+  readonly timeOf?: (row: R) => ReportedTime
   /** More parameters than the window. */
   readonly more?: Readonly<Record<string, string>>
-  /** Set where rows have no id, and equal ones are told apart by an ordinal: the id without it. */
+  /** Set if rows have no id, and equal ones get an ordinal: the id without it. */
   readonly idOf?: (row: R) => string
 }
 
@@ -39,7 +39,7 @@ export interface ReadSpec {
   readonly http: Http
   readonly window: Window
   readonly timezone: string
-  /** As many rows as this, and the answer is taken as cut off. */
+  /** An answer with this many rows counts as cut off. */
   readonly mostRows: number
 }
 
@@ -48,35 +48,35 @@ const MINUTE = 60 * SECOND
 const HOUR = 60 * MINUTE
 
 /** The window in one page. A resume is never needed. */
-export async function* readReport<R>(spec: ReportSpec<R>, of: ReadSpec): AsyncIterable<Page> {
+export async function* readReport<R>(spec: ReportSpec<R>, reading: ReadSpec): AsyncIterable<Page> {
   const rows: unknown[] = []
-  for (const range of rangesOf(of.window, zoneNamed(of.timezone))) rows.push(...(await rowsOf(spec, range, of)))
+  for (const range of rangesOf(reading.window, zoneNamed(reading.timezone))) rows.push(...(await rowsOf(spec, range, reading)))
   yield { rows, resume: null }
 }
 
-async function rowsOf<R>(spec: ReportSpec<R>, range: Range, of: ReadSpec): Promise<unknown[]> {
-  const isSmallest = of.window.untilMs - of.window.fromMs <= SECOND
-  const raws = await ask(spec, range, of)
-  if (raws !== null && raws.length < of.mostRows) return kept(spec, raws, of)
+async function rowsOf<R>(spec: ReportSpec<R>, range: Range, reading: ReadSpec): Promise<unknown[]> {
+  const isSmallest = reading.window.untilMs - reading.window.fromMs <= SECOND
+  const raws = await ask(spec, range, reading)
+  if (raws !== null && raws.length < reading.mostRows) return kept(spec, raws, reading)
   if (!isSmallest)
     throw new FlowError('SRC_WINDOW_TOO_LARGE', {
       report: spec.api,
       rows: raws?.length,
       hint: 'more than the vendor gives at once',
     })
-  // The second more on either side may be what is too much; where ends are exclusive, nothing comes without it.
-  const secondMs = wallOf(secondsOf(of.window).firstMs, zoneNamed(of.timezone))
+  // The extra second on either side may be too much; if ends are exclusive, nothing is returned without it.
+  const secondMs = wallOf(secondsOf(reading.window).firstMs, zoneNamed(reading.timezone))
   const second = { firstMs: secondMs, lastMs: secondMs }
-  const alone = await ask(spec, second, of)
-  if (alone !== null && alone.length > 0 && alone.length < of.mostRows) return kept(spec, alone, of)
+  const alone = await ask(spec, second, reading)
+  if (alone !== null && alone.length > 0 && alone.length < reading.mostRows) return kept(spec, alone, reading)
   const shown = alone !== null && alone.length > 0 ? alone : (raws ?? [])
   return [
-    ...kept(spec, shown, of),
+    ...kept(spec, shown, reading),
     { api: spec.api, date_ini: digits(second.firstMs), date_end: digits(second.lastMs), [CUT_OFF]: shown.length },
   ]
 }
 
-/** The rows of a closed range of the wall clock; null: the vendor says that they are too many, or cannot give them in time. */
+/** The rows of a closed range of the wall clock; null: the vendor says that they are too many, or cannot return them in time. */
 async function ask<R>(
   { api, more }: ReportSpec<R>,
   { firstMs, lastMs }: Range,
@@ -94,7 +94,7 @@ async function ask<R>(
   }
 }
 
-/** Where `base.url` has a path of its own (a proxy's), it may be the root or what stands before it. */
+/** If `base.url` has a path of its own (a proxy's), it may be the root or the part before it. */
 async function get(query: Query, http: Http, file = 'reports_manager.php'): Promise<readonly unknown[]> {
   const at = (path: string) =>
     twice(
@@ -110,7 +110,7 @@ async function get(query: Query, http: Http, file = 'reports_manager.php'): Prom
   }
 }
 
-/** Rows of `information.php`, which has no times; none where the token may not read it. */
+/** Rows of `information.php`, which has no times; none if the token may not read it. */
 export async function readInformation(api: string, http: Http): Promise<readonly unknown[]> {
   try {
     return await get({ api }, http, 'information.php')
@@ -121,8 +121,8 @@ export async function readInformation(api: string, http: Http): Promise<readonly
 }
 
 /**
- * What a report that runs out of memory or time answers is not documented, and a window that fails each time would never be passed. So a second of it is
- * asked for: where that is answered, the whole is too much; where it is not, the vendor is down.
+ * The answer of a report that runs out of memory or time is not documented, and a window that fails each time would never be passed. So a second of it is
+ * requested: if that succeeds, the whole is too much; if not, the vendor is down.
  */
 function isFailing({ code, details }: FlowError, window: Window): boolean {
   return code === 'SRC_SERVER_ERROR' && Number(details.status) >= 500 && window.untilMs - window.fromMs > MINUTE
@@ -138,7 +138,7 @@ async function answers(query: Query, http: Http): Promise<boolean> {
   }
 }
 
-/** A vendor that is down looks like one that has too much to do, so a window is not halved for its slowness below a minute. */
+/** A vendor that is down looks like an overloaded one, so a window is not halved for its slowness below a minute. */
 function isTooMuch({ code, details }: FlowError, window: Window): boolean {
   if (code === 'SRC_WINDOW_TOO_LARGE' || code === 'SRC_TOO_LARGE') return true
   const isSlow = code === 'SRC_TIMEOUT' || (code === 'SRC_SERVER_ERROR' && details.status === 504)
@@ -146,21 +146,21 @@ function isTooMuch({ code, details }: FlowError, window: Window): boolean {
 }
 
 /**
- * Rows of the window, those that cannot be read among them, equal ones numbered. A second that is kept is whole in the answer: so its rows have the
- * same numbers in every window that holds it. Rows that have the same id and differ are numbered in the order of what they say.
+ * Rows of the window, including unreadable ones, equal ones numbered. A second that is kept is complete in the answer: so its rows have the same numbers in
+ * every window that contains it. Rows that have the same id and differ are numbered in the order of their content.
  */
-function kept<R>({ row, toldOf, idOf }: ReportSpec<R>, raws: readonly unknown[], { window, timezone }: ReadSpec): unknown[] {
+function kept<R>({ row, timeOf, idOf }: ReportSpec<R>, raws: readonly unknown[], { window, timezone }: ReadSpec): unknown[] {
   const zone = zoneNamed(timezone)
   const { firstMs, lastMs } = secondsOf(window)
   const out: unknown[] = []
   const equals = new Map<string, unknown[]>()
   for (const raw of raws) {
-    const parsed = toldOf === undefined ? null : row.safeParse(raw)
-    if (parsed?.success !== true || toldOf === undefined) {
+    const parsed = timeOf === undefined ? null : row.safeParse(raw)
+    if (parsed?.success !== true || timeOf === undefined) {
       out.push(raw)
       continue
     }
-    const { atMs } = momentOf(toldOf(parsed.data), zone)
+    const { atMs } = momentOf(timeOf(parsed.data), zone)
     if (atMs < firstMs || atMs >= lastMs + SECOND) continue
     const id = idOf?.(parsed.data) ?? ''
     const others = equals.get(id)
@@ -193,17 +193,18 @@ function bySaying(a: { readonly says: string }, b: { readonly says: string }): n
   return a.says < b.says ? -1 : a.says > b.says ? 1 : 0
 }
 
-/** What the vendor answers where there are no rows: 404 with its own words, in truth. */
+/** The vendor's answer if there are no rows: really a 404 with its own words. */
 const NOTHING: readonly unknown[] = []
-/** No rows, in a shape that the documents leave open. */
+/** No rows, in a form that the docs leave open. */
 const OPEN: readonly unknown[] = []
 
 /**
- * The rows of an answer. `data` is a list or one row; it is nothing where it is an empty list, where the text says so or the code is 404 (documented or met), and left open where it
- * is null or, as PHP writes an empty list now and then, an empty object. A good answer that promises rows and has none is unreadable, not empty; so is any other shape.
+ * The rows of an answer. `data` is a list or one row; it is empty if it is an empty list, if the text says so or the code is 404 (documented or seen), and left
+ * open if it is null or, as PHP sometimes writes an empty list, an empty object. A successful answer that promises rows and has none is unreadable, not empty;
+ * so is any other form.
  */
 export const Envelope = z.unknown().transform((body, ctx): readonly unknown[] => {
-  // Bare rows: where none of them is one, it is another list.
+  // A bare list: if none of its items is a row, it is another list.
   if (Array.isArray(body) && body.some(each => typeof each === 'object' && each !== null && !Array.isArray(each)))
     return body as unknown[]
   const { code, msg, data } = objectOf(body)
@@ -220,13 +221,13 @@ export const Envelope = z.unknown().transform((body, ctx): readonly unknown[] =>
   return z.NEVER
 })
 
-/** How PHP writes what it has to say, as text or in HTML. */
+/** PHP's messages, as text or in HTML. */
 const WARNS =
   /^\s*(?:<br\s*\/?>\s*)*(?:<b>)?\s*(?:PHP )?(?:Warning|Notice|Deprecated|Strict Standards|Parse error|Fatal error|Recoverable fatal error)(?:<\/b>)?\s*:/i
-/** Beginnings of JSON that are tried: words of warnings may look so. */
+/** How many beginnings of JSON are tried: words of warnings may look like one. */
 const MOST_TRIED = 20
 
-/** The JSON text behind warnings of PHP, which a server that shows its errors writes before it. */
+/** The JSON text after warnings of PHP, which a server that shows its errors writes before it. */
 export function jsonAfterWarnings(text: string): string | undefined {
   if (!WARNS.test(text.slice(0, 500))) return undefined
   const begins = /(?:^|[\r\n>])[ \t]*([{[])/g
@@ -242,8 +243,9 @@ export function jsonAfterWarnings(text: string): string | undefined {
 }
 
 /**
- * What an answer means that is no rows. A status in the body of a good answer counts as the answer's. 404 with the vendor's own words is an empty window,
- * and any other 404 an address that is none of the vendor's; a good answer without a body is neither, but for 204, which says that there is nothing. Texts are documented but for those of a maintenance and of too many rows.
+ * Meaning of an answer without rows. A status in the body of a successful answer counts as the answer's. 404 with the vendor's own words is an empty window,
+ * and any other 404 an address that is not the vendor's; a successful answer without a body is neither, except for 204, which means that there is nothing.
+ * Texts are documented except those of a maintenance and of too many rows.
  */
 export function classify({ status: given, body }: { readonly status: number; readonly body: unknown }): Classified | undefined {
   if (given < 400 && body === undefined && given !== 204) return { code: 'SRC_MALFORMED', hint: 'an answer without a body' }
@@ -257,7 +259,7 @@ export function classify({ status: given, body }: { readonly status: number; rea
     case 200:
       return undefined
     case 400:
-      // The words that come with 404 where there are no rows; the response codes document 400 where a parameter is wrong.
+      // The words that come with 404 if there are no rows; the response codes document 400 for an invalid parameter.
       return blamesDates(words) ? undefined : { code: 'SRC_REFUSED', hint: refusalOf(words) }
     case 401:
       return isGiven ? undefined : { code: 'SRC_UNAUTHORISED' }
@@ -278,7 +280,7 @@ export function classify({ status: given, body }: { readonly status: number; rea
   }
 }
 
-/** The four meanings of 403, by their text. What is not known is a maintenance or a backup, when the API is switched off: that passes. */
+/** The four meanings of 403, by their text. An unknown one is a maintenance or a backup, when the API is switched off: that passes. */
 function forbidden(given: string): Classified {
   const words = given.normalize('NFD').replaceAll(/\p{M}/gu, '')
   if (/simultan|concurren/i.test(words))
@@ -330,7 +332,7 @@ function saysTooMany(words: string): boolean {
   )
 }
 
-/** The answer's status, or, where that is a good one, what `code` says as number or text; one sample has `"0"` for good. */
+/** The answer's status, or, if that is a success, `code` as number or text; one sample has `"0"` for success. */
 function statusOf(given: number, code: unknown): number {
   const stated = number(code)
   return given < 300 && stated !== null && stated >= 100 && stated <= 599 ? stated : given

@@ -1,7 +1,7 @@
 /**
- * The rows of the five reports that are read by default. A schema asks only for what a record cannot do without; everything else is read liberally: all values are text, also
- * numbers and times, `-` and blanks are nothing, names come misspelt, in capitals or with a blank behind (`chanel`, `agent_anwers `). What is not
- * known here goes to `attributes`. Fields are from the vendor's document of `diagram_9` and from its Postman collection; nothing here is measured.
+ * The rows of the five reports that are read by default. A schema requires only what a record cannot lack; everything else is parsed leniently: all values are
+ * text, also numbers and times, `-` and blanks mean nothing, names are misspelt, in capitals or with a trailing blank (`chanel`, `agent_anwers `). Unknown
+ * fields go to `attributes`. Fields are from the vendor's docs of `diagram_9` and from its Postman collection; nothing here is measured.
  */
 import { z } from 'zod'
 import {
@@ -18,19 +18,19 @@ import {
   timeFault,
 } from '../../src/source/index.ts'
 import { filesOrWords, type Said } from './files.ts'
-import { type Told, toldOf } from './wall.ts'
+import { type ReportedTime, reportedTimeOf } from './wall.ts'
 
 type Attributes = Loose
 
 /** `diagram_9`: one exchange with the bot. */
 export interface Turn {
   readonly id: string
-  readonly told: Told
-  /** The chat's id; null where it is not told (`0`). */
+  readonly told: ReportedTime
+  /** The chat's id; null if unknown (`0`). */
   readonly connId: string | null
   /** When another chat of the same customer ended before it, epoch milliseconds, as far as that was looked up. */
   readonly afterMs: number | null
-  /** Customer, operation and connector: the same for all chats of a customer on a channel. Null only where `connId` is told. */
+  /** Customer, operation and connector: the same for all chats of a customer on a channel. Null only if there is a `connId`. */
   readonly sessionId: string | null
   readonly rpId: string | null
   readonly channel: string | null
@@ -45,14 +45,14 @@ export interface Turn {
 export interface Chat {
   readonly kind: 'chat'
   readonly id: string
-  /** Null where the chat has none (`-`, the vendor's sample); then it has a `sessionId`. */
+  /** Null if the chat has none (`-`, the vendor's sample); then it has a `sessionId`. */
   readonly connId: string | null
   readonly sessionId: string | null
   readonly rpId: string | null
   readonly channel: string | null
-  readonly start: Told
+  readonly start: ReportedTime
   /** Null: not closed. */
-  readonly end: Told | null
+  readonly end: ReportedTime | null
   /** Seconds, as the next. */
   readonly timeOnChatbot: number | null
   readonly timeWithAgent: number | null
@@ -64,37 +64,37 @@ export interface Chat {
   readonly customerChars: number | null
   readonly customerId: string | null
   readonly customerPhone: string | null
-  /** Turns that tell no chat were seen when the row was read. */
+  /** Turns without a chat id were seen when the row was read. */
   readonly isUnnamed: boolean
   /** Null: not looked up, or no turn was found. */
   readonly opening: Opening | null
   readonly attributes: Attributes
 }
 
-/** A turn that asks for a person, as a row of `chat_8`, until that shows the chat. */
+/** A turn that asks for a person, as a row of `chat_8`, until that has the chat. */
 export interface Asked {
   readonly kind: 'asked'
   readonly id: string
   readonly turn: Turn
-  /** When the first turn of its session was. */
-  readonly first: Told
+  /** Time of the first turn of its session. */
+  readonly first: ReportedTime
 }
 
-/** What the turns of a chat tell of it. */
+/** What the turns of a chat add to it. */
 export interface Opening {
-  /** When the first turn was, where the session is named by it, epoch milliseconds; null: it is named by the chat's id. */
+  /** Time of the first turn, if it names the session, epoch milliseconds; null: the chat's id names it. */
   readonly firstMs: number | null
-  /** When a person was asked for; null: no turn does. */
+  /** When a person was requested; null: in no turn. */
   readonly askedMs: number | null
   readonly skill: string | null
-  /** Id of the row that a turn was (`Asked`), where it is another than the chat's. */
+  /** Id of the turn's row (`Asked`), if it differs from the chat's. */
   readonly formerId: string | null
 }
 
-/** `chat_2`: one chat with what was said. */
+/** `chat_2`: one chat with its messages. */
 export interface Conversation {
   readonly connId: string
-  /** As `chat_8` told it; null: not known. */
+  /** From `chat_8`; null: unknown. */
   readonly rpId: string | null
   readonly channel: string | null
   readonly lines: readonly Line[]
@@ -103,12 +103,12 @@ export interface Conversation {
 
 export interface Line {
   readonly id: string
-  readonly told: Told
+  readonly told: ReportedTime
   readonly channel: string | null
-  /** USER, BOT, AGENT, or the vendor's word where it is another. */
+  /** USER, BOT, AGENT, or the vendor's word if it is another one. */
   readonly sender: string
   readonly fromName: string | null
-  /** Whether it belongs to the part of the chat that the bot had: said by the bot, or to it. */
+  /** Whether it belongs to the bot's part of the chat: said by the bot, or to it. */
   readonly isWithBot: boolean
   readonly said: Said
   readonly attributes: Attributes
@@ -117,7 +117,7 @@ export interface Line {
 /** `diagram_13`: one menu option that was reached, in a call or a chat. */
 export interface MenuOption {
   readonly id: string
-  readonly told: Told
+  readonly told: ReportedTime
   readonly connId: string | null
   readonly rpId: string | null
   readonly channel: string | null
@@ -132,34 +132,34 @@ export interface Transfer {
   readonly id: string
   /** Null: an agent or a skill. */
   readonly receiver: 'routing point' | null
-  /** False where a bot or nobody passed it on, which the documents do not have: then an agent has it for the first time. */
+  /** False if a bot or nobody passed it on, which the docs do not have: then an agent has it for the first time. */
   readonly isByAgent: boolean
-  readonly told: Told
+  readonly told: ReportedTime
   readonly connId: string | null
   readonly channel: string | null
   readonly attributes: Attributes
 }
 
-/** Added to a row by `reports.ts`: how many rows of the same answer say the same in the same second, and stand before it. */
+/** Added to a row by `reports.ts`: how many equal rows of the same second come before it in the answer. */
 export const ORDINAL = 'colloquy:ordinal'
 /** Added to a row of `chat_2`: the routing point of its chat. */
 const ROUTING_POINT = 'colloquy:rp_id'
-/** Added to a row of `diagram_9` that tells no chat: the chat that it was found to belong to. */
+/** Added to a row of `diagram_9` without a chat: the chat that it was found to belong to. */
 const CHAT = 'colloquy:conn_id'
-/** Added to a row of `diagram_9` that tells no chat: when another chat of the customer ended before it, epoch milliseconds. */
+/** Added to a row of `diagram_9` without a chat: when another chat of the customer ended before it, epoch milliseconds. */
 const AFTER = 'colloquy:after'
-/** Added to a row of `chat_8`: turns without a chat's id were seen beside it. */
+/** Added to a row of `chat_8`: turns without a chat id were seen with it. */
 const UNNAMED = 'colloquy:unnamed'
-/** In a turn that is a row of `chat_8` (`Asked`): when the first turn of its session was, as text of this module's `Told`. */
+/** In a turn that is a row of `chat_8` (`Asked`): time of the first turn of its session, as text of this module's `Told`. */
 const FIRST = 'colloquy:first'
 /** Added to a row of `chat_11`: the receiver is among the routing points. */
 const ROUTING_POINTS = 'colloquy:routing_point'
-/** The one name in a row that `reports.ts` puts in the place of what the vendor cut off; its value is the number of rows that came. */
+/** The single name in a row that `reports.ts` puts in place of what the vendor cut off; its value is the number of rows received. */
 export const CUT_OFF = 'colloquy:rows_before_the_cut'
 
 /**
- * No row has an id: it is made of what the row says but what may be filled in later (the chat's id, the customer's data), with an ordinal among rows that
- * are equal in this within one second. The account is not in it, because it stands in every key.
+ * No row has an id: it is computed from the row's content except what may be filled in later (the chat's id, the customer's data), with an ordinal among rows
+ * that are equal in this within one second. The account is not in it, because it is part of every key.
  */
 export const TurnRow = rowOf(turnOf)
 
@@ -187,7 +187,7 @@ function turnOf(cells: Cells): Turn {
   }
 }
 
-/** A chat, or a turn that stands for one that is open. */
+/** A chat, or a turn that represents an open one. */
 export const ChatRow = rowOf((cells): Chat | Asked => (cells.has(FIRST) ? askedOf(cells) : chatOf(cells)))
 
 function chatOf(cells: Cells): Chat {
@@ -204,7 +204,7 @@ function chatOf(cells: Cells): Chat {
     rpId,
     channel: cells.text('channel'),
     start,
-    end: cells.toldIfAny('end_date'),
+    end: cells.timeIfAny('end_date'),
     timeOnChatbot: cells.seconds('time_on_chatbot'),
     timeWithAgent,
     goToAgent,
@@ -223,8 +223,8 @@ function chatOf(cells: Cells): Chat {
 
 const YES: ReadonlySet<string> = new Set(['yes', 'si', 'sí', 'true', '1'])
 
-/** Of a chat that has no id of its own. A turn's that asks for a person is the same, where the chat begins with the first turn. */
-function idOfChat(rpId: string | null, sessionId: string | null, start: Told): string {
+/** For a chat without an id of its own. A turn that asks for a person has the same one, if the chat begins with the first turn. */
+function idOfChat(rpId: string | null, sessionId: string | null, start: ReportedTime): string {
   return contentId('chat_8', rpId, sessionId, stampOf(start))
 }
 
@@ -234,23 +234,23 @@ function askedOf(cells: Cells): Asked {
   return { kind: 'asked', id: idOfAsked(turn, first), turn, first }
 }
 
-/** Rows go through JSON where they are rejected and driven again. */
-function toldFrom(raw: unknown): Told {
+/** Rejected rows go through JSON before they are redriven. */
+function toldFrom(raw: unknown): ReportedTime {
   const [, kind, ms] = /^([wa])(-?\d+)$/.exec(typeof raw === 'string' ? raw : '') ?? []
   return kind === 'w' ? { wallMs: Number(ms) } : { atMs: Number(ms ?? 0) }
 }
 
 /** The id of a turn as a row of `chat_8`. */
-export function idOfAsked(turn: Turn, first: Told): string {
+export function idOfAsked(turn: Turn, first: ReportedTime): string {
   return turn.connId ?? idOfChat(turn.rpId, turn.sessionId, first)
 }
 
 /** A turn as a row of `chat_8`. */
-export function asAsked(raw: unknown, first: Told): unknown {
+export function asAsked(raw: unknown, first: ReportedTime): unknown {
   return { ...(raw as Loose), [FIRST]: stampOf(first) }
 }
 
-/** A row of `chat_8` beside which turns without a chat's id were seen. */
+/** A row of `chat_8` with which turns without a chat id were seen. */
 export function asUnnamed(raw: unknown): unknown {
   return isObject(raw) ? { ...raw, [UNNAMED]: true } : raw
 }
@@ -304,7 +304,7 @@ export const TransferRow = rowOf((cells): Transfer => {
   }
 })
 
-/** Words for a routing point in the place of a name. */
+/** Words for a routing point instead of a name. */
 function isOfBot(name: string | null): boolean {
   return name !== null && /^(?:chat)?bot$|^rp$|^routingpoint/.test(lettersOf(name))
 }
@@ -334,8 +334,8 @@ export function withBot(raw: unknown, bots: ReadonlyMap<string, string | null>):
 }
 
 /**
- * Rows of `chat_2` that are one message each, as the vendor's page lists their fields, put together by chat; the form of its sample, with all messages
- * of a chat in `conversation`, stays as it is.
+ * Rows of `chat_2` that are one message each, as the vendor's page lists their fields, grouped by chat; the form of its sample, with all messages of a chat in
+ * `conversation`, stays as it is.
  */
 export function gathered(raws: readonly unknown[]): unknown[] {
   const chats = new Map<string, unknown[]>()
@@ -357,12 +357,12 @@ function chatOfRow(cells: Cells): string | null {
   return cells.keyId('conn_id') ?? cells.keyId('chat_id') ?? chatInside(cells)
 }
 
-/** Null for a row that is no message. */
+/** Null for a row that is not a message. */
 function chatOfMessage(cells: Cells): string | null {
   return cells.has('message') && !cells.has('conversation') ? (cells.keyId('conn_id') ?? cells.keyId('chat_id')) : null
 }
 
-/** In an older form the messages name the chat (`chat_id`, met by a client), and all of them the same. */
+/** In an older form the messages name the chat (`chat_id`, seen by a client), all of them the same. */
 function chatInside(cells: Cells): string | null {
   const ids = listOf(cells.raw('conversation')).flatMap(item => {
     const inner = isObject(item) ? new Cells(item, () => {}) : null
@@ -372,12 +372,12 @@ function chatInside(cells: Cells): string | null {
   return new Set(ids).size === 1 ? (ids[0] ?? null) : null
 }
 
-/** A row of `diagram_9` with the chat that it belongs to, and when another ended before it. */
+/** A row of `diagram_9` with its chat, and when another ended before it. */
 export function withChat(raw: unknown, { connId, afterMs }: { connId: string | null; afterMs: number | null }): unknown {
   return { ...(raw as Loose), ...(connId !== null && { [CHAT]: connId }), ...(afterMs !== null && { [AFTER]: afterMs }) }
 }
 
-/** The vendor's word; without what `diagram_13` puts before it (`chat-web`) where that hides the channel. */
+/** The vendor's word; without the prefix of `diagram_13` (`chat-web`) if that hides the channel. */
 export function channelWord(raw: string | null): string | null {
   const bare = raw?.replace(/^chat[-_ ]+(?=.)/i, '') ?? null
   return channelOf(raw) === 'other' && channelOf(bare) !== 'other' ? bare : raw
@@ -389,15 +389,15 @@ export function isTrial(channel: string | null): boolean {
 }
 
 /**
- * `transfer_skill` (documented), alone or with the skill behind it, also in the words of the documents ("transfer to skill", "transferir a skill"): a
- * pattern, because nobody lists what flows write. What goes on in words without a sign is said to the customer.
+ * `transfer_skill` (documented), alone or followed by the skill, also in the words of the docs ("transfer to skill", "transferir a skill"): a pattern, because
+ * nobody lists what flows write. Text that continues without a sign is said to the customer.
  */
 const TRANSFER =
   /^\s*(?:transfer_+skill(?![a-z])|transfer(?:ir|encia)?[\s_-]*(?:to|a|al)?[\s_-]*skill(?=\s*$|\s*[:=|(>#,;/–—-]|[\s_-]+\d+\s*$))[\s_:=|(>#,;/–—-]*([^)\]]*)/i
-/** To whom a chat is handed, after a sign, or a number by itself. */
+/** The target of a transfer, after a sign, or a number by itself. */
 const TARGET = /\s*[:=|(>#,;/–—-]\s*([^)\]]*).*$|[\s_-]+(\d+)\s*$/s
 
-/** The hand-over to a person and its skill, where the answer is one; else null. @param words What the config has in place of the vendor's word. */
+/** The transfer to a person and its skill, if the answer is one; else null. @param words The config's replacements of the vendor's word. */
 export function transferIn(answer: string | null, words?: readonly string[]): { readonly skill: string | null } | null {
   if (answer === null || answer.length > LONGEST_TRANSFER) return null
   if (words === undefined) {
@@ -415,12 +415,12 @@ export function transferIn(answer: string | null, words?: readonly string[]): { 
 /** A control word is short. */
 const LONGEST_TRANSFER = 500
 
-/** `MaskedText: …`: what the customer answered, masked by the bot's flow. */
+/** `MaskedText: …`: the customer's answer, masked by the bot's flow. */
 export function isMasked(words: string | null): boolean {
   return words !== null && /^\s*MaskedText:/i.test(words)
 }
 
-/** A word by its letters alone: `chat_bot`, `chat bot` and `chat-bot` are one. */
+/** A word by its letters only: `chat_bot`, `chat bot` and `chat-bot` are equal. */
 export function lettersOf(words: string): string {
   return words.toLowerCase().replaceAll(/[^a-z0-9]/g, '')
 }
@@ -450,7 +450,7 @@ const MISSPELT: ReadonlyMap<string, string> = new Map([
   ['from_name_phone', 'from_name'],
 ])
 
-/** The cells of a row by their right names; what is taken is not among the `rest`. */
+/** The cells of a row by their correct names; used ones are not among the `rest`. */
 export class Cells {
   readonly #cells = new Map<string, unknown>()
   readonly fault: (path: string, message: string) => void
@@ -492,15 +492,15 @@ export class Cells {
     return text(this.take(name))?.trim() ?? null
   }
 
-  /** `0` stands for no chat, no routing point, no agent. */
+  /** `0` means no chat, no routing point, no agent. */
   chatId(name: string): string | null {
     const id = this.text(name)
     return id === null || /^0+$/.test(id) ? null : id
   }
 
   /**
-   * The id of a chat or a routing point, which decide the key of a session and its partition for good: what cannot be one makes the row a reject, so that
-   * nothing hangs on it when the vendor has mended the row.
+   * The id of a chat or a routing point, which decides the key of a session and its partition for good: an invalid one makes the row a dead letter, so that
+   * nothing depends on it when the vendor has fixed the row.
    */
   keyId(name: string): string | null {
     const raw = this.#cells.get(name)
@@ -510,7 +510,7 @@ export class Cells {
     return null
   }
 
-  /** What somebody said; `-` is no value (samples). */
+  /** What somebody said; `-` means nothing (samples). */
   words(name: string): string | null {
     const raw = this.take(name)
     const words = typeof raw === 'string' ? clean(raw) : text(raw)
@@ -524,33 +524,33 @@ export class Cells {
     return value
   }
 
-  /** `HH:MM:SS`, or seconds. Kept among the `rest` as it came: there is no field for a duration. */
+  /** `HH:MM:SS`, or seconds. Also kept in the `rest` as it came: there is no field for a duration. */
   seconds(name: string): number | null {
     const raw = this.#cells.get(name)
     const clock = /^\s*(\d+):([0-5]?\d):([0-5]?\d)\s*$/.exec(text(raw) ?? '')
     return clock === null ? number(raw) : Number(clock[1]) * 3600 + Number(clock[2]) * 60 + Number(clock[3])
   }
 
-  told(name: string): Told {
+  told(name: string): ReportedTime {
     const raw = this.#cells.get(name)
-    const told = this.toldIfAny(name)
-    if (told === null) this.fault(name, timeFault(raw))
-    return told ?? NEVER
+    const reported = this.timeIfAny(name)
+    if (reported === null) this.fault(name, timeFault(raw))
+    return reported ?? NEVER
   }
 
-  toldIfAny(name: string): Told | null {
+  timeIfAny(name: string): ReportedTime | null {
     const raw = this.take(name)
-    const told = toldOf(raw)
-    if (told === null && isPlaceholder(raw)) return null
-    if (told === null) this.fault(name, 'is not a time')
-    return told ?? NEVER
+    const reported = reportedTimeOf(raw)
+    if (reported === null && isPlaceholder(raw)) return null
+    if (reported === null) this.fault(name, 'is not a time')
+    return reported ?? NEVER
   }
 
   ordinal(): number {
     return number(this.take(ORDINAL)) ?? 0
   }
 
-  /** In order of their names, without what stands for nothing. */
+  /** In order of their names, without those that mean nothing. */
   rest(): Attributes {
     const out: Record<string, unknown> = {}
     for (const name of [...this.#cells.keys()].sort()) {
@@ -563,21 +563,21 @@ export class Cells {
 }
 
 /**
- * Digits, and what else ids are made of in the samples (`6736.4628.1040.1768782812.1814`, `conversations-voice-61083`); no date, and no word that programs
- * write where they have nothing.
+ * Digits, and other parts of ids in the samples (`6736.4628.1040.1768782812.1814`, `conversations-voice-61083`); no date, and no word that programs write for
+ * nothing.
  */
 const LIKE_AN_ID = /^(?!\d{4}-\d\d-\d\d|(?:nan|null|none|nil|undefined|true|false|infinity)$)[a-z0-9][\w.:@-]{0,127}$/i
 
-/** In the place of a time that could not be read; the row is a reject. */
-const NEVER: Told = { atMs: 0 }
+/** Replaces an unreadable time; the row is rejected. */
+const NEVER: ReportedTime = { atMs: 0 }
 
 function nameOf(key: string): string {
   const name = key.trim().toLowerCase().replaceAll(/\s+/g, '_')
   return MISSPELT.get(name) ?? name
 }
 
-export function stampOf(told: Told): string {
-  return 'wallMs' in told ? `w${told.wallMs}` : `a${told.atMs}`
+export function stampOf(reported: ReportedTime): string {
+  return 'wallMs' in reported ? `w${reported.wallMs}` : `a${reported.atMs}`
 }
 
 function numbered(id: string, ordinal: number): string {
@@ -585,7 +585,7 @@ function numbered(id: string, ordinal: number): string {
 }
 
 /**
- * In order of time, keeping the vendor's order within a second. One message without a time makes the whole row a reject: a chat that lacks some of its
+ * In order of time, keeping the vendor's order within a second. One message without a time makes the whole row a dead letter: a chat without some of its
  * messages would look complete.
  */
 function linesOf(connId: string, cells: Cells): Line[] {
@@ -604,7 +604,7 @@ function linesOf(connId: string, cells: Cells): Line[] {
   let isWithBot = true
   return read.map(({ from, toName, message, ...line }) => {
     if (line.sender === 'BOT' || line.sender === 'AGENT') isWithBot = line.sender === 'BOT'
-    // Who is spoken to stands in the row; where it does not, it is who spoke last, and the bot speaks first.
+    // The row has the addressee; if not, it is the last speaker, and the bot speaks first.
     const toBot = toName === null ? isWithBot : isBot(toName)
     return {
       ...line,
@@ -640,7 +640,7 @@ function senderOf(from: string | null, fromName: string | null): string {
   return SENDERS.get(word) ?? word
 }
 
-/** The report's words, and those that a neighbouring one has in their place (`whatsapp.php`: `cliente`, `agente`). */
+/** The report's words, and those of a neighbouring one (`whatsapp.php`: `cliente`, `agente`). */
 const SENDERS: ReadonlyMap<string, string> = new Map([
   ['CUSTOMER', 'USER'],
   ['CLIENTE', 'USER'],
@@ -652,11 +652,11 @@ function isBot(name: string | null): boolean {
   return name !== null && lettersOf(name) === 'chatbot'
 }
 
-function orderOf(told: Told): number {
-  return 'wallMs' in told ? told.wallMs : told.atMs
+function orderOf(reported: ReportedTime): number {
+  return 'wallMs' in reported ? reported.wallMs : reported.atMs
 }
 
-/** A list; what PHP writes for one that lacks a place (`{"0":…,"2":…}`); or one item by itself. An empty object is nothing. */
+/** A list; PHP's form of one with a missing index (`{"0":…,"2":…}`); or a single item. An empty object is empty. */
 export function listOf(raw: unknown): readonly unknown[] {
   if (Array.isArray(raw)) return raw as unknown[]
   if (!isObject(raw)) return []

@@ -1,8 +1,8 @@
 /**
- * wolkvox Manager API v2, faked over the seeded world: `reports_manager.php` for the five reports that tell of bots and chats, and
- * `information.php` for routing points and the token's use. Parameters, texts and limits are the documents' (the vendor's Postman collection and help
- * pages); where they are silent, or clients have met something else, see `simulator/quirks.ts`. Nothing here was measured against the vendor. The texts of
- * too many rows, of a range that is too long and of a maintenance are assumed, and so are the fields of `token_info`.
+ * A simulator of wolkvox Manager API v2 over the seeded world: `reports_manager.php` for the five reports on bots and chats, and `information.php` for routing
+ * points and the token's use. Parameters, texts and limits are those of the docs (the vendor's Postman collection and help pages); where they say nothing, or
+ * clients have seen something else, see `simulator/quirks.ts`. Nothing here was measured against the vendor. The texts of too many rows, of a range that is too
+ * long and of a maintenance are assumed, and so are the fields of `token_info`.
  */
 import { DateTime } from 'luxon'
 import {
@@ -29,7 +29,7 @@ const CALLS_PER_LICENCE = 1000
 
 export interface WolkvoxOptions extends SimulatorOptions {
   readonly token?: string
-  /** IANA name of the zone that the server's clock shows. Default `America/Bogota`. */
+  /** IANA name of the server's time zone. Default `America/Bogota`. */
   readonly zone?: string
   /** Which bots of the world the operation has. Default: all. */
   readonly bots?: readonly string[]
@@ -49,9 +49,9 @@ export interface WolkvoxSimulator extends Simulator {
   readonly account: Account
   readonly quirks: Quirks
   readonly zone: string
-  /** From now on everything is refused with this text; null: no longer. */
+  /** From now on everything is rejected with this text; null: no longer. */
   maintain(text: string | null): void
-  /** How often a call was refused because it was one too many, at once or in the day. */
+  /** How often a call was rejected because of the limits, parallel or per day. */
   refusedForQuota(): number
 }
 
@@ -134,7 +134,7 @@ interface Envelope {
   readonly asText?: boolean
 }
 
-/** What the vendor's web server says of an address that is none of its endpoints. */
+/** The vendor's web server's answer for an unknown address. */
 const NO_PAGE: Reply = {
   status: 404,
   headers: { 'content-type': 'text/html; charset=UTF-8' },
@@ -192,9 +192,9 @@ function refused(code: number, error: string, msg: string): Envelope {
   return { code, error, msg }
 }
 
-function asReply(of: Reply | Envelope, quirks: Quirks): Reply {
-  if ('status' in of) return of
-  const { code, error, msg, data, asText = false } = of
+function asReply(answer: Reply | Envelope, quirks: Quirks): Reply {
+  if ('status' in answer) return answer
+  const { code, error, msg, data, asText = false } = answer
   const good = code === 200
   const body = {
     code: good && quirks.code === 'zero' ? '0' : asText ? String(code) : code,
@@ -222,7 +222,7 @@ function misspell(row: Row): Row {
   )
 }
 
-/** What one token has used: calls under way, and calls of the local day. Refused calls are not counted. */
+/** Usage of one token: current calls, and calls of the local day. Rejected calls are not counted. */
 class TokenUse {
   readonly #zone: string
   readonly #perDay: number
@@ -236,7 +236,7 @@ class TokenUse {
     this.#perDay = perDay
   }
 
-  /** Why the call is one too many; null: it has begun. */
+  /** Why the call exceeds the limit; null: it has begun. */
   begin(atMs: number): string | null {
     const day = DateTime.fromMillis(atMs, { zone: this.#zone }).toISODate() ?? ''
     if (day !== this.#day) [this.#day, this.#calls] = [day, 0]

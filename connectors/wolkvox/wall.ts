@@ -1,15 +1,15 @@
 /**
- * wolkvox writes the server's local time without a zone (`2025-03-02 09:15:20`, whole seconds) and takes it as fourteen digits. Which zone that is no
- * report says, but for one that is always GMT-5; so it is a setting. Pure.
+ * wolkvox writes the server's local time without a zone (`2025-03-02 09:15:20`, whole seconds) and takes it as fourteen digits. No report has the zone, except
+ * for one that is always GMT-5; so it is a setting. Pure.
  */
 import { EARLIEST_MS, instantsOf, LATEST_MS, text, time, wallOf, type Window, type Zone, zoneOf } from '../../src/source/index.ts'
 
-/** A time as a row tells it: by the wall clock (as epoch milliseconds that it would be in UTC), or, where it names its zone, for all the world. */
-export type Told = { readonly wallMs: number } | { readonly atMs: number }
+/** A time in a row: of the wall clock (as epoch milliseconds that it would be in UTC), or, if it has a zone, absolute. */
+export type ReportedTime = { readonly wallMs: number } | { readonly atMs: number }
 
 export interface Moment {
   readonly atMs: number
-  /** The wall clock showed this twice, and the first is taken, or never. */
+  /** The wall clock showed this twice, and the first is used, or never. */
   readonly estimated: boolean
 }
 
@@ -21,12 +21,12 @@ export interface Range {
 
 const SECOND = 1000
 const DAY = 86_400_000
-/** No zone changes its offset at another place of the clock. */
+/** No zone changes its offset at another minute of the hour. */
 const QUARTER_MS = 900_000
 
 const zones = new Map<string, Zone>()
 
-/** A zone that the config has been checked for. Kept by its name: a pure memory, as a zone knows its offsets by and by. */
+/** A zone that the config check has accepted. Cached by name, as a zone caches its offsets. */
 export function zoneNamed(name: string): Zone {
   let zone = zones.get(name)
   if (zone === undefined) zones.set(name, (zone = zoneOf(name) ?? UTC))
@@ -35,8 +35,11 @@ export function zoneNamed(name: string): Zone {
 
 const UTC: Zone = { name: 'UTC', offsetMs: () => 0 }
 
-/** Also with `T` or a dash before the hour ("year-month-day-time" in the documents), with slashes, without seconds, as fourteen digits, or with a zone; null for anything else, such as a day before its month, or a placeholder before 2000. */
-export function toldOf(raw: unknown): Told | null {
+/**
+ * Also with `T` or a dash before the hour ("year-month-day-time" in the docs), with slashes, without seconds, as fourteen digits, or with a zone; null for
+ * anything else, such as a day before its month, or a placeholder before 2000.
+ */
+export function reportedTimeOf(raw: unknown): ReportedTime | null {
   const words = text(raw)?.trim() ?? ''
   const local = /^(\d{4})[-/](\d\d?)[-/](\d\d?)[T -](\d\d?):(\d\d)(?::(\d\d)(?:[.,]\d+)?)?$/.exec(words)
   const parts = local ?? /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)$/.exec(words)
@@ -50,18 +53,18 @@ export function toldOf(raw: unknown): Told | null {
   return wallMs === null || wallMs < EARLIEST_MS || wallMs > LATEST_MS ? null : { wallMs }
 }
 
-export function momentOf(told: Told, zone: Zone): Moment {
-  if ('atMs' in told) return { atMs: told.atMs, estimated: false }
-  const [first, second] = instantsOf(told.wallMs, zone)
-  // An hour that was left out is read by the clock as it stood before.
-  if (first === undefined) return { atMs: told.wallMs - zone.offsetMs(told.wallMs - DAY), estimated: true }
+export function momentOf(reported: ReportedTime, zone: Zone): Moment {
+  if ('atMs' in reported) return { atMs: reported.atMs, estimated: false }
+  const [first, second] = instantsOf(reported.wallMs, zone)
+  // A skipped hour is read by the offset before the change.
+  if (first === undefined) return { atMs: reported.wallMs - zone.offsetMs(reported.wallMs - DAY), estimated: true }
   return { atMs: first, estimated: second !== undefined }
 }
 
 /**
- * What to ask for so that every second that begins in the window is shown, whether the vendor takes its two ends as inclusive (assumed) or as exclusive:
- * a second more on either side. No range crosses a month end, and there the second more is missing. Where clocks change, from the least to the most
- * that they show. None for a window in which no second begins.
+ * The range to request so that it has every second that begins in the window, whether the vendor's ends are inclusive (assumed) or exclusive: an extra second
+ * on either side. No range crosses a month end, where the extra second is missing. At clock changes, from the least to the most that clocks show. None for a
+ * window in which no second begins.
  */
 export function rangesOf(window: Window, zone: Zone): Range[] {
   const { firstMs, lastMs } = secondsOf(window)
@@ -82,7 +85,7 @@ export function rangesOf(window: Window, zone: Zone): Range[] {
   return ranges
 }
 
-/** The window in seconds, without anything around it. Empty (`lastMs` before `firstMs`) where no second begins in it. */
+/** The window in seconds, without the extra ones. Empty (`lastMs` before `firstMs`) if no second begins in it. */
 export function secondsOf(window: Window): Range {
   return {
     firstMs: Math.ceil(window.fromMs / SECOND) * SECOND,

@@ -1,12 +1,12 @@
 import { createWorld } from '../../src/sim/index.ts'
-import type { Habit, Subject, Truth } from '../../src/conformance/index.ts'
+import type { Quirk, Subject, Truth } from '../../src/conformance/index.ts'
 import connector from './index.ts'
 import { type AcmeChatSimulator, openedAt, type Quirks, startAcmeChatSimulator } from './simulator.ts'
 
 const DAY_MS = 86_400_000
 const WINDOW = { fromMs: Date.parse('2026-11-02T00:00:00Z'), untilMs: Date.parse('2026-11-02T06:00:00Z') }
 
-const HABITS: Readonly<Record<Habit, Partial<Quirks>>> = {
+const QUIRKS: Readonly<Record<Quirk, Partial<Quirks>>> = {
   late: { lateMs: 40 * 60_000 },
   changing: {},
   tied: { tiedMs: 3_600_000 },
@@ -20,13 +20,13 @@ const HABITS: Readonly<Record<Habit, Partial<Quirks>>> = {
   quota: { requestsPerSecond: 10 },
 }
 
-/** What `colloquy conformance acme-chat` checks: the connector, its simulator with the habits of a vendor, and what the topics must hold. */
+/** What `colloquy conformance acme-chat` checks: the connector, its simulator with the quirks of a vendor, and what the topics must hold. */
 export const subject: Subject = {
   connector,
-  start: async ({ habit, now }) => {
+  start: async ({ quirk, now }) => {
     const world = createWorld({ seed: 5, sessions: 30, ...WINDOW })
-    const quirks = { requestsPerSecond: 0, ...(habit && HABITS[habit]) }
-    const vendor = await startAcmeChatSimulator({ world, now, quirks, ...(habit === 'quota' && { arrivalClock: now }) })
+    const quirks = { requestsPerSecond: 0, ...(quirk && QUIRKS[quirk]) }
+    const vendor = await startAcmeChatSimulator({ world, now, quirks, ...(quirk === 'quota' && { arrivalClock: now }) })
     return {
       config: { ...vendor.config, 'page.size': 5 },
       window: WINDOW,

@@ -2,7 +2,7 @@ import type { AggregateMetrics, FirstSeenKind } from '../aggregate/run.ts'
 import { SENDER_LABELS } from '../aggregate/state.ts'
 import type { Metrics } from '../metrics.ts'
 
-/** What the aggregator tells of itself, in the metrics of the contract. */
+/** The aggregator's metrics. */
 export function aggregateMetrics(metrics: Metrics): AggregateMetrics {
   const firstSeen: Record<Exclude<FirstSeenKind, 'message'>, 'sessions_total' | 'agent_transfers_total'> = {
     session: 'sessions_total',

@@ -3,7 +3,7 @@ import type { AlertMetrics } from '../alert/run.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Alert } from '../records.ts'
 
-/** A gauge takes so many label sets and drops the rest: groups that do not fire leave room for those that do. */
+/** A gauge accepts a limited number of label sets and drops the rest: groups that do not fire leave room for those that do. */
 const MOST_BORN = 1500
 
 interface Labels {
@@ -15,10 +15,10 @@ interface Labels {
   readonly channel: string
 }
 
-/** What the alerter says of itself, as metrics. */
+/** The alerter's metrics. */
 export function alertMetrics(metrics: Pick<Metrics, 'set' | 'remove' | 'observe'>): AlertMetrics {
   const alerts = new Map<string, Alert>()
-  /** By label set, how many alerts there are. */
+  /** By label set, the number of alerts. */
   const shown = new Map<string, { readonly labels: Labels; count: number }>()
 
   const labelsOf = ({ rule, state, vendor, account, bot_id, channel }: Alert): Labels => ({
@@ -47,7 +47,7 @@ export function alertMetrics(metrics: Pick<Metrics, 'set' | 'remove' | 'observe'
       if (before !== undefined) add(labelsOf(before), -1)
       alerts.set(alert.alert_id, alert)
       add(labelsOf(alert), 1)
-      // The other state of the group is there as well, so that a fall to 0 is seen.
+      // The other state of the group is also present, so that a fall to 0 is visible.
       if (alert.state === 'RESOLVED') add({ ...labelsOf(alert), state: 'FIRING' }, 0)
     },
     forget(vendors) {

@@ -1,15 +1,15 @@
-/** Reading a command's arguments. Commander knows the grammar; here every fault of a call is gathered, where commander ends at the first. */
+/** Parses a command's arguments. Commander knows the grammar; here every error of a call is collected, where commander ends at the first. */
 import { Command, Option } from 'commander'
 import type { Fault } from '../config.ts'
 import { nearestOf } from '../did-you-mean.ts'
 
-/** What an option takes, for the message when it does not get it. */
+/** The values of an option, for the message about a wrong one. */
 export interface OptionSpec {
   readonly type: 'string' | 'boolean' | 'int'
   readonly required?: boolean
-  /** For `int`: the least and greatest value taken. */
+  /** For `int`: smallest and largest value. */
   readonly range?: readonly [number, number]
-  /** For `string`: the values taken, where they are a closed set; a comma list of them when `list` is true. */
+  /** For `string`: the valid values, if they are a closed set; a comma list of them when `list` is true. */
   readonly of?: readonly string[]
   readonly list?: boolean
 }
@@ -18,12 +18,12 @@ export type Parsed<S extends Record<string, OptionSpec>> = {
   [K in keyof S]: S[K]['type'] extends 'boolean' ? boolean : S[K]['type'] extends 'int' ? number | undefined : string | undefined
 }
 
-/** The option as commander takes it. @param value What its value is called in help. */
+/** The option for commander. @param value Name of its value in help. */
 export function optionOf(name: string, { type }: OptionSpec, { help = '', value = 'VALUE' } = {}): Option {
   return new Option(`--${name}${type === 'boolean' ? '' : ` <${value}>`}`, help)
 }
 
-/** Goes on after a fault: what is wrong is seen by the listeners of `readArgs`. */
+/** Continues after an error: the listeners of `readArgs` see what is wrong. */
 class Reader extends Command {
   override error(): never {
     return undefined as never
@@ -31,8 +31,7 @@ class Reader extends Command {
 }
 
 /**
- * Reads a command's arguments. Every fault is found, not only the first: those of options in the order of the call, then what is missing, then words
- * that are too many.
+ * Parses a command's arguments. Every error is found, not only the first: those of options in the order of the call, then what is missing, then extra words.
  *
  * @param positionals Least and most number of words that are not options.
  */
@@ -75,7 +74,7 @@ export function readArgs<const S extends Record<string, OptionSpec>>(
   return faults.length > 0 ? { ok: false, faults } : { ok: true, values: values as Parsed<S>, words }
 }
 
-/** What commander did not take, from the first unknown option on. */
+/** What commander did not accept, from the first unknown option on. */
 function splitUnknown(unknown: readonly string[]): { options: string[]; words: string[] } {
   const end = unknown.includes('--') ? unknown.indexOf('--') : unknown.length
   const before = unknown.slice(0, end)
@@ -86,7 +85,7 @@ function splitUnknown(unknown: readonly string[]): { options: string[]; words: s
 function optionFault(option: string, specs: Record<string, OptionSpec>): Fault {
   const [path = option] = option.split('=')
   const names = Object.keys(specs)
-  // One with a value that is not unknown takes none.
+  // A known option with an unexpected value takes none.
   if (Object.hasOwn(specs, path.slice(2))) return { path, message: 'takes no value' }
   const nearest = nearestOf(path.replace(/^-+/, ''), names)
   const there =
@@ -116,7 +115,7 @@ function valueFault(spec: OptionSpec, value: string | undefined, isInline: boole
   return `takes ${spec.list === true ? 'a comma list of' : 'one of'} ${spec.of.join(', ')}, not ${unknown.join(', ')}${didYouMean(unknown[0] ?? '', spec.of)}`
 }
 
-/** `; did you mean …?`, or nothing where no known word is near. */
+/** `; did you mean …?`, or nothing if no known word is near. */
 export function didYouMean(word: string, known: readonly string[]): string {
   const nearest = nearestOf(word, known)
   return nearest === undefined ? '' : `; did you mean ${nearest}?`

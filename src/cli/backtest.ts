@@ -14,7 +14,7 @@ import { type Io, refuse } from './io.ts'
 import { openKafka, openRegistry, readSetup, type Setup, zonesOf } from './setup.ts'
 import { notATime, timeOf } from './times.ts'
 
-/** `colloquy backtest`: what the rules would have done with the history of the series topic. Writes nothing. */
+/** `colloquy backtest`: runs the rules over the history of the series topic. Writes nothing. */
 export async function backtestCommand(argv: string[], io: Io): Promise<number> {
   const args = readArgs(argv, COMMANDS.backtest.options)
   if (!args.ok) return refuse(io.log, 'CALL_INVALID', args.faults)
@@ -30,7 +30,7 @@ export async function backtestCommand(argv: string[], io: Io): Promise<number> {
     return ms
   })
   if (faults.length === 0 && (fromMs ?? -Infinity) >= (untilMs ?? Infinity))
-    faults.push({ path: '--from', message: 'must lie before --until' })
+    faults.push({ path: '--from', message: 'must be before --until' })
   if (faults.length > 0) return refuse(io.log, 'CALL_INVALID', faults)
   const read = await readSetup(file, io)
   if (!read.ok) return refuse(io.log, 'CFG_INVALID', read.faults)
@@ -63,7 +63,7 @@ export async function backtestCommand(argv: string[], io: Io): Promise<number> {
 /** The same, for `check`. */
 export function backtestOf(
   { config, names }: Setup,
-  of: {
+  history: {
     readonly kafka: Kafka
     readonly registry: Registry
     readonly rules: readonly Rule[]
@@ -74,7 +74,7 @@ export function backtestOf(
   },
 ): Promise<Backtest> {
   return backtest({
-    ...of,
+    ...history,
     names,
     partitions: config.topics.partitions,
     zoneOf: zonesOf(config.alerts),

@@ -1,6 +1,4 @@
-/**
- * The counters that the config alone tells of, shown at 0 from the start (those of bots are told by the aggregator).
- */
+/** Counters that follow from the config alone, shown at 0 from the start (the aggregator adds those of bots). */
 import { ERRORS, type ErrorCode } from '../errors.ts'
 import { kindsOf } from '../ingest/source-partition.ts'
 import type { Metrics } from '../metrics.ts'
@@ -11,7 +9,7 @@ type Births = Pick<Metrics, 'born'>
 
 const CODES = Object.keys(ERRORS) as ErrorCode[]
 const OUTCOMES = ['ok', ...CODES.filter(code => code.startsWith('SRC_'))]
-/** Why a row can go to rejects. */
+/** Reasons of dead letters. */
 const REASONS = CODES.filter(code => /^(ROW|RECORD)_/.test(code))
 
 export function bornForConnectors(metrics: Births, connectors: readonly ConfiguredConnector[]): void {

@@ -1,10 +1,10 @@
-/** What `colloquy check` prints: a JSON line a finding, or on a terminal text with a heading for each section. */
+/** Output of `colloquy check`: a JSON line for each finding, or on a terminal text with a heading for each section. */
 import { styleText } from 'node:util'
 import { oneLine } from './table.ts'
 
 export interface Finding {
   readonly finding: 'ok' | 'info' | 'warning' | 'fault'
-  /** Where: a section of the config file, or what is asked. */
+  /** Where: a section of the config file, or the subject of the check. */
   readonly what: string
   readonly [field: string]: unknown
 }
@@ -15,7 +15,7 @@ export interface Counts {
 }
 
 export interface CheckReport {
-  /** @param section What it is listed under; the findings of a section come one after another. */
+  /** @param section Its heading; the findings of a section come one after another. */
   add(section: string, finding: Finding): void
   counts(): Counts
 }
@@ -49,7 +49,7 @@ function counted(write: (finding: Finding, section: string) => void): CheckRepor
   }
 }
 
-/** The last line: `all good`, or how many faults and warnings there are. */
+/** The last line: `all good`, or the number of faults and warnings. */
 export function verdictOf({ faults, warnings }: Counts): string {
   const count = (n: number, word: string) => `${n} ${word}${n === 1 ? '' : 's'}`
   if (faults > 0) return `${count(faults, 'fault')}, ${count(warnings, 'warning')}`
@@ -58,7 +58,7 @@ export function verdictOf({ faults, warnings }: Counts): string {
 
 const COLOURS = { ok: 'green', info: 'blue', warning: 'yellow', fault: 'red' } as const
 const WIDEST_KIND = 'warning'.length
-/** Findings quote what vendors answered. */
+/** Findings quote vendors' answers. */
 const LONGEST = 2_000
 
 function findingLine(section: string, finding: Finding, colours: boolean): string {
@@ -67,7 +67,7 @@ function findingLine(section: string, finding: Finding, colours: boolean): strin
   return `  ${shown}  ${oneLine(wordsOf(section, finding), LONGEST)}`
 }
 
-/** What a finding says, in the order of a sentence: where, what, and what to do. Figures that its words repeat are left out. */
+/** The text of a finding: where, what, and what to do. Figures already in its text are left out. */
 function wordsOf(section: string, { finding: _finding, what, ...fields }: Finding): string {
   const { stream, scope, topics, code, error, info, warning, cure, answers, newest, reasons, ...figures } = fields
   const words = [info, warning, error].filter(each => each !== undefined)

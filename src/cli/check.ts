@@ -5,7 +5,7 @@ import { durabilityWarnings } from '../kafka/durability.ts'
 import type { Kafka } from '../kafka/port.ts'
 import { factsOf, probesOf } from '../ingest/peek.ts'
 import { type Daily, scheduleOf } from '../ingest/schedule.ts'
-import { type ConnectorToRun, tellsTransfers } from '../ingest/source-partition.ts'
+import { type ConnectorToRun, detectsTransfers } from '../ingest/source-partition.ts'
 import { createLog, errorFields, type Log } from '../log.ts'
 import { type QuotaPool, quotaPool } from '../source/quota.ts'
 import { readArgs } from './args.ts'
@@ -18,15 +18,15 @@ import { type ConfiguredConnector, openKafka, openRegistry, readSetup, type Setu
 const DOES_NOT_FIT =
   'the steady state takes more than a third of the quota, which leaves too little for backfill and repeats; raise poll.interval.ms or lookback.interval.ms, or lower lookback.ms (hot.ms is shortened by itself)'
 
-/** For everything: some vendors are asked seconds apart. */
+/** For everything: some vendors are read with seconds between requests. */
 const TIMEOUT_MS = 180_000
 const NO_TRANSFERS =
-  "nothing tells this connector which conversations went to an agent, so agent_transfers and sessions_agent of its bots are null; set transfer.rules, or the keys that the connector's page names"
+  "this connector cannot detect which conversations went to an agent, so agent_transfers and sessions_agent of its bots are null; set transfer.rules, or the keys that the connector's page names"
 
 /**
  * `colloquy check`: the file first, then Kafka, the registry and every stream of every vendor with its real credentials. All are tried, also when one fails.
- * One line a finding on stdout (`ok`, `info`, `warning` or `fault`), those of a section or connector one after another: text on a terminal, which ends with
- * the verdict; else JSON lines, and the verdict goes to the log.
+ * One line for each finding on stdout (`ok`, `info`, `warning` or `fault`), those of a section or connector one after another: text on a terminal, which ends
+ * with the verdict; else JSON lines, and the verdict goes to the log.
  */
 export async function checkCommand(argv: string[], io: Io): Promise<number> {
   const args = readArgs(argv, COMMANDS.check.options)
@@ -53,10 +53,10 @@ export async function checkCommand(argv: string[], io: Io): Promise<number> {
   return counts.faults === 0 ? 0 : 1
 }
 
-/** What Kafka's client and others would log is in the findings. */
+/** The findings have what Kafka's client and others would log. */
 const quiet = createLog('silent')
 
-/** Adds what the question found, or the error that it threw. */
+/** Adds the result of the check, or the error that it threw. */
 async function attempt(
   report: CheckReport,
   section: string,
@@ -71,7 +71,7 @@ async function attempt(
   }
 }
 
-/** The cluster, its topics as far as they exist (`run` makes the others), and what the alert rules make of them. */
+/** The cluster, its existing topics (`run` creates the others), and the results of the alert rules. */
 async function checkKafka(setup: Setup, report: CheckReport, signal: AbortSignal): Promise<void> {
   const kafka = openKafka(setup, quiet)
   let brokers: number | null = null
@@ -87,7 +87,7 @@ async function checkKafka(setup: Setup, report: CheckReport, signal: AbortSignal
   await kafka.close()
 }
 
-/** What the connector can know, what it says of its account, each of its streams, and what reading it takes. */
+/** What the connector can detect, the facts of its account, each of its streams, and the cost of reading it. */
 async function checkConnector(
   connector: ConfiguredConnector,
   parts: { readonly pool: QuotaPool; readonly network: Network; readonly report: CheckReport; readonly signal: AbortSignal },
@@ -95,11 +95,11 @@ async function checkConnector(
   const { report, ...others } = parts
   const options = { ...connector, ...others, clock: systemClock, log: quiet }
   const what = `connectors.${connector.name}`
-  if (!tellsTransfers(connector)) report.add(what, { finding: 'warning', what, warning: NO_TRANSFERS })
+  if (!detectsTransfers(connector)) report.add(what, { finding: 'warning', what, warning: NO_TRANSFERS })
   try {
     for (const info of (await factsOf(options)) ?? []) report.add(what, { finding: 'info', what, info })
   } catch (thrown) {
-    // Where the vendor does not answer, its streams say so.
+    // If the vendor does not answer, its streams report it.
     report.add(what, { finding: 'warning', what, ...errorFields(asFlowError(thrown)) })
   }
   for (const { stream, scope, look } of probesOf(options)) {
@@ -113,7 +113,7 @@ async function checkConnector(
   for (const finding of scheduleFindings(connector)) report.add(what, finding)
 }
 
-/** What reading the connector takes of the vendor, and why; a warning where that is more than its part of the quota, or of what a day allows. */
+/** The cost of reading the connector, and why; a warning if that is more than its share of the quota, or of the daily limit. */
 function scheduleFindings(connector: ConnectorToRun): Finding[] {
   const { fits, perHour: requestsPerHour, perDay: requestsPerDay, quotaPerHour, reasons, daily } = scheduleOf(connector)
   const what = `connectors.${connector.name}`
@@ -122,16 +122,16 @@ function scheduleFindings(connector: ConnectorToRun): Finding[] {
   return [schedule, ...(daily === null ? [] : dailyFindings(what, requestsPerDay, daily))]
 }
 
-/** Nothing where the schedule fits into what is known to be bought. */
+/** Nothing if the schedule fits the known number of units. */
 function dailyFindings(what: string, requestsPerDay: number, { perUnit, unit, key, units, needed }: Daily): Finding[] {
   const needs = `the schedule takes at least ${requestsPerDay} requests a day; a third of ${perUnit} for each ${unit} covers it from ${key}: ${needed} on`
-  if (units === null) return [{ finding: 'info', what, info: `${needs}. How many there are is not known: set ${key}` }]
+  if (units === null) return [{ finding: 'info', what, info: `${needs}. Their number is unknown: set ${key}` }]
   if (units >= needed) return []
   const warning = `${needs}, and the config says ${units}; raise poll.interval.ms, name fewer streams, or buy more. Nothing is slowed down by itself`
   return [{ finding: 'warning', what: `${what}.${key}`, warning }]
 }
 
-/** What makes the topics lose records, or stop. Where Kafka does not say, because of ACLs say, that is a warning too. */
+/** Settings with which the topics can lose records, or stop. If Kafka does not return them, because of ACLs for example, that is a warning too. */
 async function warningsOf(kafka: Kafka, { names }: Setup, brokers: number): Promise<Finding[]> {
   try {
     const found = durabilityWarnings(await kafka.durability(Object.values(names)), brokers)
@@ -142,10 +142,10 @@ async function warningsOf(kafka: Kafka, { names }: Setup, brokers: number): Prom
 }
 
 const WEEK_MS = 7 * 86_400_000
-/** For reading the history; `backtest` takes as long as it takes. */
+/** For reading the history; `backtest` has no limit. */
 const HISTORY_MS = 60_000
 
-/** What each alert rule would have done last week; nothing where there are no topics yet. */
+/** What each alert rule would have done last week; nothing if there are no topics yet. */
 async function lastWeekOf(setup: Setup, kafka: Kafka, log: Log, signal: AbortSignal): Promise<Finding[]> {
   const { rules } = setup.config.alerts
   const fromMs = systemClock.now() - WEEK_MS

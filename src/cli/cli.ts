@@ -34,7 +34,7 @@ const LOAD: Readonly<Record<CommandName, () => Promise<Command>>> = {
 }
 
 const GRACE_MS = 9_000
-/** Where no terminal says how wide it is. */
+/** Width without a terminal. */
 const COLUMNS = 80
 
 export async function runCli([, entry = '', ...argv]: readonly string[], env: Io['env']): Promise<number> {
@@ -65,17 +65,17 @@ export async function runCli([, entry = '', ...argv]: readonly string[], env: Io
   const onSignal = () => {
     stop.abort()
     setTimeout(() => {
-      log.error({}, 'did not stop in time, ending')
+      log.error({}, 'failed to stop in time, exiting')
       process.exit(1)
     }, GRACE_MS).unref()
   }
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
-  // A parent that spawned us with a channel wants us gone when it is gone, however it went.
+  // A parent that spawned us with a channel wants us to end with it, however it ended.
   process.on('disconnect', onSignal)
 
   const again = new Set<() => void>()
-  // A daemon reads its config again; what runs in a terminal ends with it.
+  // A daemon reads its config again; a command in a terminal ends with it.
   process.on('SIGHUP', () => (again.size === 0 ? onSignal() : again.forEach(each => each())))
   const onHangUp = (listener: () => void) => {
     again.add(listener)
@@ -113,7 +113,7 @@ function isLevel(word: string): word is LogLevel {
   return (LOG_LEVELS as readonly string[]).includes(word)
 }
 
-/** Whether stdout is a terminal with colours; NO_COLOR and its like are heard. */
+/** Whether stdout is a terminal with colours; respects NO_COLOR and similar variables. */
 function hasColours(env: Io['env']): boolean {
   return process.stdout.isTTY && process.stdout.hasColors(env)
 }
@@ -134,13 +134,13 @@ function logWarnings(log: Log): void {
   process.removeAllListeners('warning')
   process.on('warning', warning => {
     const { name, message, code } = warning as Error & { code?: string }
-    // A connector in a folder without "type": Node finds out by itself what it is.
+    // A connector in a folder without "type": Node detects its format by itself.
     const level = code === 'MODULE_TYPELESS_PACKAGE_JSON' ? 'debug' : 'warn'
-    log[level]({ warning: code ?? name, error: message }, 'Node warns')
+    log[level]({ warning: code ?? name, error: message }, 'received a warning of node')
   })
 }
 
-/** Who reads our output may leave in the middle (`colloquy peek … | head`): the command ends then, and that is no fault. Logs that nobody reads hold up nothing. */
+/** The reader of our output may stop early (`colloquy peek … | head`): the command ends then, without an error. Logs that nobody reads block nothing. */
 function endsWithItsReader(stop: AbortController): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error

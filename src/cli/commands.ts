@@ -1,5 +1,5 @@
 /**
- * The table of commands. Help, shell completion, `docs/commands.md` and the reading of arguments are all made from it.
+ * The table of commands. Help, shell completion, `docs/commands.md` and the parsing of arguments all derive from it.
  *
  * It imports nothing heavy: `colloquy --help` must not wait for Kafka's client.
  */
@@ -7,7 +7,7 @@ import type { OptionSpec } from './args.ts'
 
 export interface DocumentedOption extends OptionSpec {
   readonly help: string
-  /** What the value is called in help, in capitals. FILE and DIR are completed as paths. Absent: the option takes none. */
+  /** Name of the value in help, in capitals. FILE and DIR are completed as paths. Absent: the option takes none. */
   readonly value?: string
 }
 
@@ -15,7 +15,7 @@ export interface CommandArgument {
   /** In commander's notation: `<NAME>` is required, `[NAME]` optional, `...` repeats. */
   readonly term: string
   readonly help: string
-  /** What shells complete it with; `classes` are the ids of connectors. */
+  /** Completions for shells; `classes` are the ids of connectors. */
   readonly of?: readonly string[] | 'classes' | 'commands'
 }
 
@@ -25,14 +25,14 @@ export interface CommandSpec {
   readonly group: (typeof COMMAND_GROUPS)[number]
   /** One line, for the list of commands. */
   readonly summary: string
-  /** What help says beside it. */
+  /** Additional help text. */
   readonly more?: string
-  /** For the reading: how faults name the words that are no options, and how many there may be. */
+  /** For parsing: the name of positional words in errors, and how many there may be. */
   readonly words: { readonly names: string; readonly least: number; readonly most: number }
   /** The same words, for help and completion. */
   readonly arguments: readonly CommandArgument[]
   readonly options: Readonly<Record<string, DocumentedOption>>
-  /** What follows `colloquy `, and what it does. */
+  /** The text after `colloquy `, and what it does. */
   readonly examples: readonly (readonly [call: string, does: string])[]
 }
 
@@ -45,7 +45,7 @@ const CONFIG = { type: 'string', required: true, value: 'FILE', help: 'the confi
 const PORT_RANGE = [0, 65_535] as const
 const TIME = 'ISO 8601, or epoch milliseconds'
 
-/** Options of every command that asks a worker. */
+/** Options of every command that talks to a worker. */
 export const CONTROL_OPTIONS = {
   url: { type: 'string', value: 'URL', help: 'address of a worker (default: http://127.0.0.1:8083)' },
   config: { type: 'string', value: 'FILE', help: 'take address and token from this config file' },

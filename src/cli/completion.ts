@@ -1,6 +1,6 @@
 /**
- * `colloquy completion bash | zsh | fish`: a script that completes commands, options and the values that are known, made from the table of commands. It asks
- * no process while a person types: after an update, print it again.
+ * `colloquy completion bash | zsh | fish`: a script that completes commands, options and known values, derived from the table of commands. It starts no process
+ * while a person types: after an update, print it again.
  */
 import { builtInIds } from '../source/registry.ts'
 import { didYouMean, readArgs } from './args.ts'
@@ -15,7 +15,7 @@ export async function completionCommand(argv: string[], io: Pick<Io, 'stdout' | 
   const [word = ''] = args.words
   const shell = SHELLS.find(each => each === word)
   if (shell === undefined) {
-    const message = `is no shell that is known; there are ${SHELLS.join(', ')}${didYouMean(word, SHELLS)}`
+    const message = `is not a known shell; there are ${SHELLS.join(', ')}${didYouMean(word, SHELLS)}`
     return refuse(io.log, 'CALL_INVALID', [{ path: word, message }])
   }
   io.stdout(completionScript(shell, builtInIds()))
@@ -27,7 +27,7 @@ interface Completed {
   readonly name: string
   readonly summary: string
   readonly options: readonly { readonly name: string; readonly spec: DocumentedOption }[]
-  /** What may stand where a word is expected, when that is known. */
+  /** Possible words at a position, if known. */
   readonly words: readonly string[]
 }
 
@@ -47,9 +47,9 @@ export function completionScript(shell: Shell, classes: readonly string[]): stri
   return { bash: bashScript, zsh: zshScript, fish: fishScript }[shell](commands)
 }
 
-/** bash 3.2 and newer. A value that is a path, or that cannot be known, is left to bash's own completion of files. */
+/** bash 3.2 and newer. A value that is a path, or unknown, is left to bash's own completion of files. */
 function bashScript(commands: readonly Completed[]): string {
-  const words = (of: readonly string[]) => of.map(quoted).join(' ')
+  const words = (items: readonly string[]) => items.map(quoted).join(' ')
   const values = commands.flatMap(({ name, options }) =>
     options.flatMap(({ name: option, spec }) => {
       if (spec.type === 'boolean') return []
@@ -60,8 +60,8 @@ function bashScript(commands: readonly Completed[]): string {
       return [`${at} return ;;`]
     }),
   )
-  const here = commands.map(({ name, options, words: of }) => {
-    const all = [...options.map(({ name: option }) => `--${option}`), '--help', ...of]
+  const here = commands.map(({ name, options, words: spec }) => {
+    const all = [...options.map(({ name: option }) => `--${option}`), '--help', ...spec]
     return `    ${quoted(name)}) _colloquy_list ${words(all)} ;;`
   })
   return `# bash completion of colloquy, printed by \`colloquy completion bash\`
@@ -163,7 +163,7 @@ function fishValue({ type, of, list, value }: DocumentedOption): string[] {
   return value === 'DIR' ? ['-x', '-a', quoted('(__fish_complete_directories)')] : ['-x']
 }
 
-/** In single quotes, as bash and zsh read them; fish reads the same but for a backslash, which the table does not have. */
+/** In single quotes, as bash and zsh read them; fish does the same except for a backslash, which the table does not contain. */
 function quoted(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`
 }

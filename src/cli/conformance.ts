@@ -1,6 +1,6 @@
 /**
- * `colloquy conformance NAME`: runs the conformance suite over what `subject.ts` of a connector's folder exports, one line a check. NAME is the folder, or in
- * a checkout its name below `connectors/`.
+ * `colloquy conformance NAME`: runs the conformance suite over the exports of `subject.ts` in a connector's folder, one line for each check. NAME is the
+ * folder, or in a checkout its name below `connectors/`.
  */
 import { type Check, conformanceChecks, type Outcome, type Subject } from '../conformance/index.ts'
 import { FlowError } from '../errors.ts'
@@ -53,7 +53,7 @@ async function judge(check: Check): Promise<Judged> {
   }
 }
 
-/** Long enough for what an assertion compares. */
+/** Long enough for the values that an assertion compares. */
 const LONGEST = 2_000
 
 function lineOf(name: string, judged: Judged): string {
@@ -63,7 +63,7 @@ function lineOf(name: string, judged: Judged): string {
   return `${judged.outcome}  ${name}${why === '' ? '' : `: ${oneLine(why, LONGEST)}`}`
 }
 
-/** What the file exports: `subject`, and more of the same connector (`subjectV1`). */
+/** The exports of the file: `subject`, and variants of the same connector (`subjectV1`). */
 function subjectsIn(exported: Readonly<Record<string, unknown>>, file: string): Subject[] {
   const found = Object.entries(exported).filter(([name]) => name.startsWith('subject'))
   if (found.length === 0)

@@ -1,4 +1,4 @@
-/** Asking a worker's REST API (Kafka Connect's), for the commands that steer a running group. */
+/** Client of a worker's REST API (Kafka Connect's), for the commands that control a running group. */
 import { request } from 'undici'
 import { systemClock } from '../clock.ts'
 import { type Fault, loadConfig } from '../config.ts'
@@ -9,22 +9,22 @@ import { isLoopback } from '../serve/door.ts'
 import type { Io } from './io.ts'
 
 export interface ControlClient {
-  /** @returns The JSON of the answer; null where it is empty. @throws FlowError CONTROL_UNREACHABLE, CONTROL_REFUSED, NOT_FOUND */
+  /** @returns The JSON of the answer; null if it is empty. @throws FlowError CONTROL_UNREACHABLE, CONTROL_REFUSED, NOT_FOUND */
   ask(method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE', path: string, body?: object): Promise<unknown>
   close(): Promise<void>
 }
 
 interface Address {
   readonly url: URL
-  /** Value of the header Authorization; null: none is sent. */
+  /** Value of the header Authorization; null: it is not sent. */
   readonly authorization: string | null
   readonly ca?: string | undefined
 }
 
 const DEFAULT_URL = 'http://127.0.0.1:8083'
-/** Kafka Connect itself gives a request 90 s. */
+/** Kafka Connect itself allows 90 s for a request. */
 const TIMEOUT_MS = 100_000
-/** While the group is in motion a request is made again, for so long in all. */
+/** During a rebalance a request is retried, for this long in all. */
 const PATIENCE_MS = 30_000
 const FIRST_PAUSE_MS = 200
 const LONGEST_PAUSE_MS = 5_000
@@ -32,7 +32,7 @@ const LONGEST_MESSAGE = 2_000
 const REBALANCE_EXPECTED = 'rebalance is expected'
 
 /**
- * Where the worker is, and what it wants to see: `--url` and `--token`, else the section `http` of the config file, else the worker of this machine and
+ * The worker's address and credentials: `--url` and `--token`, else the section `http` of the config file, else the worker of this machine and
  * `COLLOQUY_HTTP_TOKEN`.
  */
 export function readAddress(
@@ -50,7 +50,7 @@ export function readAddress(
   const { username, password } = parsed
   if (username !== '' || password !== '') {
     if (token !== undefined) {
-      const message = 'is given beside credentials in --url; give one of the two'
+      const message = 'is given in addition to credentials in --url; give one of the two'
       return { ok: false, code: 'CALL_INVALID', faults: [{ path: '--token', message }] }
     }
     const pair = `${decoded(username)}:${decoded(password)}`
@@ -66,7 +66,7 @@ export function readAddress(
   return { ok: true, address: { url: parsed, authorization: `Bearer ${shown}`, ca: file?.ca } }
 }
 
-/** Of the file only `http` and `tls` matter here: whoever asks need not have the secrets of connectors. */
+/** Only `http` and `tls` of the file matter here: the caller need not have the secrets of connectors. */
 function readFile(
   path: string,
   env: Io['env'],
@@ -77,7 +77,7 @@ function readFile(
   const { http, ca } = loaded
   if (faults.length > 0 || http === undefined) return { faults }
   if (http.port === 0 && !hasUrl) {
-    const message = 'is 0, a free port that only the log of the worker names: give its address with --url'
+    const message = 'is 0, a free port that only the log of the worker shows: give its address with --url'
     return { faults: [{ path: 'http.port', message }] }
   }
   const host = http.host === '0.0.0.0' ? '127.0.0.1' : http.host === '::' ? '::1' : http.host
@@ -124,14 +124,14 @@ export function openControl(
           if (answer === undefined)
             throw new FlowError('CONTROL_REFUSED', {
               url: url.href,
-              hint: 'the answer is no JSON: is this the address of a worker?',
+              hint: 'the answer is not JSON: is this the address of a worker?',
             })
           return answer
         }
         const message = messageOf(answer, text)
         const isInMotion = status === 409 || (status === 500 && message.includes(REBALANCE_EXPECTED))
         if (!isInMotion || waitedMs >= PATIENCE_MS) throw refusal(status, message)
-        if (waitedMs === 0) log.info({ status, error: message }, 'group is in motion, asking again')
+        if (waitedMs === 0) log.info({ status, error: message }, 'retrying during a rebalance of the group')
         await systemClock.sleep(pauseMs, signal)
         if (signal.aborted) throw new FlowError('STOPPED')
         waitedMs += pauseMs
@@ -145,7 +145,7 @@ function refusal(status: number, message: string): FlowError {
   return new FlowError(status === 404 ? 'NOT_FOUND' : 'CONTROL_REFUSED', { status, hint: message })
 }
 
-/** undefined: the text is no JSON. Nothing at all is null. */
+/** undefined: the text is not JSON. Empty text is null. */
 function jsonOf(text: string): unknown {
   if (text.trim() === '') return null
   try {
@@ -169,7 +169,7 @@ function reasonOf(error: unknown): string {
   return code ?? message ?? 'unknown'
 }
 
-/** As it is where a percent sign was not meant as an escape. */
+/** Unchanged if a percent sign was not meant as an escape. */
 function decoded(part: string): string {
   try {
     return decodeURIComponent(part)

@@ -1,4 +1,4 @@
-/** The control room of a worker process: what is wanted and how it is, followed; the config file under watch; and, once the group is there, the herder. */
+/** The control room of a worker process: wanted connectors and statuses, kept up to date; the watched config file; and, once the group exists, the herder. */
 import { dirname } from 'node:path'
 import { aborted } from '../abort.ts'
 import type { Clock } from '../clock.ts'
@@ -36,19 +36,19 @@ export interface ControlRoomOptions {
 export interface ControlRoom {
   readonly configs: Configs
   readonly statuses: StatusStore
-  /** Resolves when it is known which connectors are wanted, or when the signal has aborted. */
+  /** Resolves when the wanted connectors are known, or when the signal has aborted. */
   readonly ready: Promise<void>
-  /** Why the stores are not followed just now; null: they are. */
+  /** Why the stores are not up to date; null: they are. */
   whyNot(): string | null
-  /** The connector with its references resolved on this machine, or why that cannot be. */
+  /** The connector with its references resolved on this machine, or why that failed. */
   connectorOf(wanted: Pick<WantedConnector, 'name'>): ConnectorToRun | FlowError
-  /** Once, when the group is there: its leader's duties begin, and the file is watched from here on. */
-  herder(of: Pick<HerderOptions, 'workerId' | 'group' | 'whyNot' | 'clusterId'>): Herder
-  /** When the tasks have ended: what they said last is written. Call it when the signal has aborted, or to end without it. */
+  /** Call once, when the group exists: its leader's duties begin, and the file is watched from here on. */
+  herder(context: Pick<HerderOptions, 'workerId' | 'group' | 'whyNot' | 'clusterId'>): Herder
+  /** Call it after the tasks have ended, so that their last statuses are written; when the signal has aborted, or to end without it. */
   close(): Promise<void>
 }
 
-/** What configs are resolved and checked with. A class that the file has loaded by a path or package can be named by REST, too. */
+/** What configs are resolved and checked with. A class that the file has loaded by a path or package can be named over REST, too. */
 export function surroundingsOf(setup: Setup, io: Pick<Io, 'env'>): Surroundings {
   const plugins = new Map(setup.plugins)
   for (const { name, connector } of setup.connectors) {
@@ -58,7 +58,7 @@ export function surroundingsOf(setup: Setup, io: Pick<Io, 'env'>): Surroundings 
   return { env: io.env, folder: dirname(setup.config.file), plugins }
 }
 
-/** Starts following at once; the topics must be there. `configs.ready` and `statuses.ready` tell when all of them has been read. */
+/** Starts following at once; the topics must exist. `configs.ready` and `statuses.ready` show when all of them has been read. */
 export function openControlRoom(options: ControlRoomOptions): ControlRoom {
   const { setup, io, kafka, registry, clock, log } = options
   const { prefix, partitions } = setup.config.topics
@@ -87,8 +87,8 @@ export function openControlRoom(options: ControlRoomOptions): ControlRoom {
       if (resolved === null) return new FlowError('PLUGIN_UNKNOWN', { connector: name })
       return resolved.ok ? resolved.connector : resolved.error
     },
-    herder: of => {
-      const parts = { ...common, ...of, configs, statuses, version: ownVersion() }
+    herder: context => {
+      const parts = { ...common, ...context, configs, statuses, version: ownVersion() }
       ends.push(keepStatuses({ ...parts, observer: options.observer }))
       const changed = async (now: Setup) => {
         await prepareTopics(now, kafka)
@@ -104,7 +104,7 @@ export function openControlRoom(options: ControlRoomOptions): ControlRoom {
           await progress.prepare([value])
           return progress.decode(value)
         },
-        // Versions are kept for the longest lookback, and must be before the connector begins.
+        // Deduplication state is kept for the longest lookback, which must be set before the connector begins.
         prepare: connector => prepareTopics({ ...setup, connectors: [connector] }, kafka),
       })
     },

@@ -36,7 +36,7 @@ type Plan = z.output<typeof Plan>
 const Altered = z.looseObject({ message: z.string(), plans: z.array(Plan).optional() })
 const History = z.looseObject({ changes: z.array(z.looseObject({ at: z.string(), by: z.string(), plans: z.array(Plan) })) })
 
-/** What a command works with once its call is understood. */
+/** Context of a command after its call is parsed. */
 interface Call<O> {
   readonly client: ControlClient
   readonly names: readonly string[]
@@ -56,7 +56,7 @@ interface Print {
 type ControlName = 'connectors' | 'status' | 'pause' | 'resume' | 'stop' | 'restart' | 'offsets'
 type Options<K extends ControlName> = Parsed<(typeof COMMANDS)[K]['options']>
 
-/** A command: reads the call, opens the client, and does the work. */
+/** A command: parses the call, opens the client, and does the work. */
 function command<K extends ControlName>(
   name: K,
   work: (call: Call<Options<K>>) => Promise<number>,
@@ -68,7 +68,7 @@ function command<K extends ControlName>(
     if (!args.ok) return refuse(io.log, 'CALL_INVALID', args.faults)
     const options = args.values as Options<K> & Parsed<typeof CONTROL_OPTIONS>
     const names = [...new Set(args.words)]
-    const noNames = names.filter(name => /^\.{0,2}$/.test(name)).map(path => ({ path, message: 'is no name of a connector' }))
+    const noNames = names.filter(name => /^\.{0,2}$/.test(name)).map(path => ({ path, message: 'is not a connector name' }))
     const faults = [...noNames, ...faultsOf(options, names)]
     if (faults.length > 0) return refuse(io.log, 'CALL_INVALID', faults)
     const read = readAddress(options, io)
@@ -87,7 +87,7 @@ function command<K extends ControlName>(
   }
 }
 
-/** Each of the connectors named in turn; what goes wrong with one does not hold up the others. */
+/** Each of the named connectors in turn; an error with one does not stop the others. */
 async function forEach({ names, io }: Call<unknown>, work: (name: string) => Promise<void>): Promise<number> {
   let failures = 0
   for (const name of names) {
@@ -95,7 +95,7 @@ async function forEach({ names, io }: Call<unknown>, work: (name: string) => Pro
       await work(name)
     } catch (thrown) {
       const error = asFlowError(thrown)
-      // With nobody to ask, the others would fail like this one.
+      // Without a worker that answers, the others would fail like this one.
       if (!['NOT_FOUND', 'CONTROL_REFUSED'].includes(error.code)) throw error
       failures += 1
       io.log.error({ connector: name, ...errorFields(error) }, error.message)
@@ -114,11 +114,11 @@ function formed<T extends z.ZodType>(answer: unknown, form: T): z.output<T> {
   const parsed = form.safeParse(answer)
   if (parsed.success) return parsed.data
   throw new FlowError('CONTROL_REFUSED', {
-    hint: "the answer has not the form of Kafka Connect's: is this the address of a worker?",
+    hint: "the answer does not have the form of Kafka Connect's: is this the address of a worker?",
   })
 }
 
-/** All connectors, or those that are named; one that is not there is reported. */
+/** All connectors, or those that are named; a missing one is reported. */
 async function chosen(
   call: Call<unknown>,
   show: (name: string, entry: z.output<typeof Expanded>[string] | null) => Promise<void> | void,
@@ -158,7 +158,9 @@ export const connectorsCommand: Command = command('connectors', async call => {
 function tasksText({ tasks }: Status): string {
   const states = Map.groupBy(tasks, ({ state }) => state)
   const running = states.get('RUNNING')?.length ?? 0
-  const others = [...states].filter(([state]) => state !== 'RUNNING').map(([state, of]) => `${of.length} ${state.toLowerCase()}`)
+  const others = [...states]
+    .filter(([state]) => state !== 'RUNNING')
+    .map(([state, those]) => `${those.length} ${state.toLowerCase()}`)
   return [`${running}/${tasks.length} running`, ...others].join(', ')
 }
 
@@ -183,7 +185,7 @@ export const statusCommand: Command = command('status', async call => {
 
 const WIDEST_REASON = 200
 
-/** pause, resume and stop: asked of each connector, done by the group soon after; with `--wait`, done when the command ends. */
+/** pause, resume and stop: sent for each connector, carried out by the group soon afterwards; with `--wait`, done when the command ends. */
 function target(action: 'pause' | 'resume' | 'stop', words: string, state: string): Command {
   return command(action, call => {
     const { client, options, print } = call
@@ -199,7 +201,7 @@ function target(action: 'pause' | 'resume' | 'stop', words: string, state: strin
 const LOOK_MS = 500
 const LONGEST_WAIT_MS = 60_000
 
-/** Until connector and tasks are in the state; a stopped connector has no tasks. @throws FlowError CONTROL_REFUSED, saying how they are instead */
+/** Waits until connector and tasks are in the state; a stopped connector has no tasks. @throws FlowError CONTROL_REFUSED, with their actual states */
 async function untilAll({ client, io }: Call<unknown>, name: string, state: string): Promise<void> {
   for (let waitedMs = 0; ; waitedMs += LOOK_MS) {
     const { connector, tasks } = await get(client, pathOf(name, '/status'), Status)
@@ -219,7 +221,7 @@ export const pauseCommand: Command = target('pause', 'is being paused', 'PAUSED'
 export const resumeCommand: Command = target('resume', 'is being resumed', 'RUNNING')
 export const stopCommand: Command = target('stop', 'is being stopped', 'STOPPED')
 
-/** With its tasks, since a connector of ours is nothing without them. */
+/** With its tasks, since a connector of ours does nothing without them. */
 export const restartCommand: Command = command(
   'restart',
   call => {
@@ -238,7 +240,7 @@ export const restartCommand: Command = command(
 
 type OffsetOptions = Options<'offsets'>
 
-/** The time machine: where a connector stands, back to a time, back to the beginning, and who did so. */
+/** Offsets: show those of a connector, set them back to a time or to the beginning, and show who did so. */
 export const offsetsCommand: Command = command(
   'offsets',
   call => {
@@ -256,7 +258,7 @@ function offsetFaults(options: OffsetOptions, names: readonly string[]): { path:
   const faults: { path: string; message: string }[] = []
   const isChange = from !== undefined || reset
   if (names.length > 1)
-    faults.push({ path: names.slice(1).join(' '), message: 'is one word too many: offsets are of one connector' })
+    faults.push({ path: names.slice(1).join(' '), message: 'is one word too many: offsets takes one connector' })
   if (from !== undefined && Number.isNaN(timeOf(from))) faults.push({ path: '--from', message: notATime(from) })
   if (from !== undefined && reset) faults.push({ path: '--reset', message: 'does not go with --from' })
   if (history && isChange) faults.push({ path: '--history', message: 'does not go with --from or --reset' })
@@ -266,7 +268,7 @@ function offsetFaults(options: OffsetOptions, names: readonly string[]): { path:
   return faults
 }
 
-/** The source partitions of the connector that the call means. @throws FlowError NOT_FOUND, naming those there are */
+/** The source partitions of the connector that the call means. @throws FlowError NOT_FOUND, with the existing ones */
 async function chosenOffsets({ client, options }: Call<OffsetOptions>, name: string): Promise<Offset[]> {
   const { stream, scope } = options
   const { offsets } = await get(client, pathOf(name, '/offsets'), Offsets)
@@ -311,7 +313,7 @@ async function alter(call: Call<OffsetOptions>, name: string): Promise<void> {
   print.text(isDry ? 'nothing was changed: this was a dry run' : oneLine(message, WIDEST_REASON))
 }
 
-/** What the worker says of a connector that runs, with the command that stops it. */
+/** The worker's error for a running connector, with the command that stops it. */
 function withCure(error: FlowError, name: string): FlowError {
   const { hint = '', status } = error.details
   if (!hint.includes('STOPPED state')) return error

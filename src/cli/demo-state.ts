@@ -1,4 +1,4 @@
-/** The state of the product, asked of its own HTTP API. */
+/** The state of the product, from its own HTTP API. */
 import { request } from 'undici'
 import type { Alert } from '../records.ts'
 
@@ -13,11 +13,11 @@ export interface DemoRow {
 
 export interface DemoState {
   readonly rows: readonly DemoRow[]
-  /** Records that the aggregator has still to count; null where not known yet. */
+  /** Records that the aggregator has still to count; null if unknown. */
   readonly lag: number | null
-  /** Every session that began earlier has been read; null where nothing has been read completely. */
+  /** Every session that began earlier has been read; null if nothing has been read completely. */
   readonly completeUntil: string | null
-  /** What fires, then what is over, newest first. */
+  /** Firing alerts, then past ones, newest first. */
   readonly alerts: readonly Alert[]
 }
 

@@ -1,4 +1,4 @@
-/** What the demo shows, as lines: pure over what is known, the width and whether there are colours. */
+/** The demo's output, as lines: a pure function of state, width and colours. */
 import { styleText } from 'node:util'
 import { amountOf, groupName } from '../alert/words.ts'
 import type { Alert } from '../records.ts'
@@ -18,7 +18,7 @@ export interface Incident {
 }
 
 export interface DemoView {
-  /** All of them have a row, also before anything of theirs has been read. */
+  /** All of them have a row, even before any of their data has been read. */
   readonly vendors: readonly string[]
   readonly state: DemoState
   /** null: none is known. */
@@ -31,14 +31,14 @@ export interface DemoView {
 }
 
 export interface DemoStyle {
-  /** Infinity: as wide as it takes. */
+  /** Infinity: as wide as needed. */
   readonly width: number
   readonly colours: boolean
 }
 
 type Colour = Parameters<typeof styleText>[0]
 
-/** A row for each vendor, what the incident does, and the newest alert of each vendor. */
+/** A row for each vendor, the state of the incident, and the newest alert of each vendor. */
 export function demoLines(view: DemoView, style: DemoStyle): string[] {
   const { lag, completeUntil } = view.state
   const { lines, left } = vendorTable(view, style)
@@ -59,18 +59,18 @@ export function demoLines(view: DemoView, style: DemoStyle): string[] {
 
 interface Column {
   readonly head: string
-  /** @param of Of one vendor, or of all. */
-  readonly cell: (of: readonly DemoRow[], vendor: string | null) => string
+  /** @param rows Of one vendor, or of all. */
+  readonly cell: (rows: readonly DemoRow[], vendor: string | null) => string
 }
 
-/** The table, and the heads of the columns that the width has no room for. A number is never cut. */
+/** The table, and the heads of the columns without room. A number is never cut. */
 function vendorTable(view: DemoView, style: DemoStyle): { lines: string[]; left: string[] } {
   const { state, vendors } = view
-  const sum = (column: 'sessions' | 'messages' | 'transfers' | 'events') => (of: readonly DemoRow[]) =>
-    number(of.reduce((all, row) => all + row[column], 0))
+  const sum = (column: 'sessions' | 'messages' | 'transfers' | 'events') => (rows: readonly DemoRow[]) =>
+    number(rows.reduce((all, row) => all + row[column], 0))
   const channels = Map.groupBy(state.rows, ({ channel }) => channel)
-  const size = (of: readonly DemoRow[]) => of.reduce((all, { sessions }) => all + sessions, 0)
-  const bySize = [...channels].filter(([, of]) => size(of) > 0).toSorted(([, a], [, b]) => size(b) - size(a))
+  const size = (rows: readonly DemoRow[]) => rows.reduce((all, { sessions }) => all + sessions, 0)
+  const bySize = [...channels].filter(([, rows]) => size(rows) > 0).toSorted(([, a], [, b]) => size(b) - size(a))
   // The first columns stay the longest.
   const columns: Column[] = [
     { head: 'sessions', cell: sum('sessions') },
@@ -78,15 +78,15 @@ function vendorTable(view: DemoView, style: DemoStyle): { lines: string[]; left:
     { head: 'alerts', cell: (_, vendor) => alertCell(state.alerts, vendor, style) },
     ...bySize.map(([channel]) => ({
       head: channel,
-      cell: (of: readonly DemoRow[]) => sum('sessions')(of.filter(row => row.channel === channel)),
+      cell: (rows: readonly DemoRow[]) => sum('sessions')(rows.filter(row => row.channel === channel)),
     })),
     { head: 'messages', cell: sum('messages') },
     { head: 'events', cell: sum('events') },
   ]
   const render = (shown: readonly Column[]) => {
-    const row = (name: string, of: readonly DemoRow[], vendor: string | null) => [
+    const row = (name: string, rows: readonly DemoRow[], vendor: string | null) => [
       name,
-      ...shown.map(({ cell }) => cell(of, vendor)),
+      ...shown.map(({ cell }) => cell(rows, vendor)),
     ]
     const rows = vendors.map(vendor =>
       row(
@@ -114,7 +114,7 @@ function alertCell(alerts: readonly Alert[], vendor: string | null, style: DemoS
   return own.length === 0 ? '0' : `${own.length} over`
 }
 
-/** What the incident is, when its alerts are expected, and that they have fired. */
+/** The incident, when its alerts are expected, and whether they have fired. */
 export function incidentText({ incident, alertByMs, firedAtMs, vendors, nowMs }: DemoView): string {
   if (incident === null) return ''
   const { channel, fromMs, untilMs, transferShare, usualShare } = incident
@@ -127,7 +127,7 @@ export function incidentText({ incident, alertByMs, firedAtMs, vendors, nowMs }:
   return `${what}. Its alerts are ${nowMs > alertByMs ? 'late: they were expected' : 'expected'} by ${clockTime(alertByMs)}`
 }
 
-/** Of each vendor the newest alert, those that fire first; always as many lines as there are vendors. */
+/** The newest alert of each vendor, firing ones first; always as many lines as there are vendors. */
 function alertLines({ state, vendors }: DemoView, style: DemoStyle): string[] {
   const newest = vendors.flatMap(vendor => state.alerts.find(alert => alert.vendor === vendor) ?? [])
   const firing = newest.filter(alert => alert.state === 'FIRING')
@@ -139,14 +139,14 @@ function alertLines({ state, vendors }: DemoView, style: DemoStyle): string[] {
   return [...lines, ...Array.from({ length: vendors.length - lines.length }, () => '')]
 }
 
-/** Cut between two words, so that no number is shown in part. */
+/** Cut between two words, so that no number is shown partially. */
 export function fitted(line: string, width: number): string {
   if (line.length <= width) return line
   const end = line.lastIndexOf(' ', width - 2)
   return `${line.slice(0, Math.max(0, end))} …`
 }
 
-/** On as many lines as it takes. A word that is longer than a line stays whole. */
+/** On as many lines as needed. A word that is longer than a line stays whole. */
 function wrapped(text: string, width: number): string[] {
   const lines: string[] = []
   for (const word of text.split(' ')) {
@@ -161,7 +161,7 @@ function painted(colour: Colour, text: string, { colours }: DemoStyle): string {
   return colours ? styleText(colour, text, { validateStream: false }) : text
 }
 
-/** `12:07:31 UTC`, as everything that the product serves is in UTC. */
+/** `12:07:31 UTC`: everything that the product serves is in UTC. */
 function clockTime(ms: number): string {
   return `${new Date(ms).toISOString().slice(11, 19)} UTC`
 }

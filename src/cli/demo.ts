@@ -1,6 +1,6 @@
 /**
- * `colloquy demo`: the whole product on one machine. Kafka and registry run under this process, simulators and `colloquy run` are children that
- * end with it, however it ends. What the table shows is asked of the running product's own HTTP API, as any user would.
+ * `colloquy demo`: the whole product on one machine. Kafka and registry run under this process, simulators and `colloquy run` are children that end with it,
+ * however it ends. The table's data comes from the running product's own HTTP API, as for any user.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -28,7 +28,7 @@ const SESSIONS = 3000
 const LIVE_PER_MINUTE = 60
 const REFRESH_MS = 1000
 const PLAIN_EVERY_MS = 5000
-/** From the start to the first alert of the incident, which is under way by then. An estimate: vendors are read at different paces, and machines differ. */
+/** From the start to the first alert of the incident, which is in progress by then. An estimate: vendors are read at different paces, and machines differ. */
 const ALERT_WITHIN_MS = 5 * 60_000
 
 export async function demoCommand(argv: string[], io: Io): Promise<number> {
@@ -60,7 +60,7 @@ export async function demoCommand(argv: string[], io: Io): Promise<number> {
       },
     })
     children.push(simulators)
-    // Both are waited for, also when one fails: what has started must be known to be stopped.
+    // Awaits both, also when one fails: whatever has started must be stopped.
     const starting = startStack({
       profile: 'demo',
       log: live === null ? log : log.child({}, { level: 'warn' }),
@@ -116,7 +116,7 @@ function addressesOf(base: string, { brokers, registry }: { brokers: string; reg
   ]
 }
 
-/** One line that moves until everything has started: what is downloaded, and how much of it has come. Nothing where there is no terminal. */
+/** One line that is updated until everything has started: what is downloaded, and how much. Nothing without a terminal. */
 function drawStart(live: LiveLines | null, signal: AbortSignal) {
   const ended = new AbortController()
   const beganMs = Date.now()
@@ -144,7 +144,7 @@ function drawStart(live: LiveLines | null, signal: AbortSignal) {
 
 const DRAW_EVERY_MS = 200
 
-/** What is under way, in one short line. */
+/** The current step, in one short line. */
 export function startLine(download: DownloadProgress | null, passedMs: number): string {
   const seconds = Math.floor(passedMs / 1000)
   if (download === null) return `starting Kafka, a schema registry and the simulators   ${seconds} s`
@@ -160,7 +160,7 @@ interface Shown {
   readonly signal: AbortSignal
 }
 
-/** Asks and shows until the signal: a table drawn in place where there is a terminal, and one now and then elsewhere. */
+/** Polls and shows until the signal: a table drawn in place on a terminal, and one now and then elsewhere. */
 async function show({ base, vendors, incident, live, io, signal }: Shown): Promise<void> {
   const { terminal } = io
   const beganMs = Date.now()
@@ -183,7 +183,7 @@ async function show({ base, vendors, incident, live, io, signal }: Shown): Promi
     if (live !== null && terminal !== undefined)
       live.draw(demoLines(view, { width: terminal.columns(), colours: terminal.colours }))
     else if (state !== emptyState) {
-      // What the incident does is said when it changes, so that it stands out of the tables.
+      // The incident's state is printed when it changes, so that it stands out between tables.
       const words = incidentText(view)
       if (words !== announced) io.stdout(words)
       announced = words
@@ -197,7 +197,7 @@ async function show({ base, vendors, incident, live, io, signal }: Shown): Promi
   live?.keep()
 }
 
-/** What `simulate` logs of an incident. */
+/** The incident in a log line of `simulate`. */
 function incidentIn({ incident }: Readonly<Record<string, unknown>>): Incident | null {
   if (typeof incident !== 'object' || incident === null) return null
   const { from, until, ...rest } = incident as { from: string; until: string } & Omit<Incident, 'fromMs' | 'untilMs'>
@@ -214,7 +214,7 @@ function configOf(
     kafka: { brokers: [stack.brokers] },
     registry: { url: stack.registry },
     http: { host: '127.0.0.1', port },
-    // Quicker than in life: a newcomer does not wait for a quarter of an hour.
+    // Faster than in production: a newcomer does not wait for a quarter of an hour.
     alerts: { rules: { [DEFAULT_RULE.name]: { measure: DEFAULT_RULE.measure, per: DEFAULT_RULE.per, windows: ['5m', '1h'] } } },
     connectors: Object.fromEntries(
       Object.entries(simulators).map(([vendor, keys]) => [
@@ -223,7 +223,7 @@ function configOf(
           'connector.class': vendor,
           account: 'demo',
           'start.at': startAt,
-          // Quicker than in life, as far as the vendors' limits allow it, and with no more politeness than they demand.
+          // Faster than in production, as far as the vendors' limits allow it.
           'poll.interval.ms': 5000,
           'lookback.interval.ms': 60_000,
           'quota.gap.ms': 0,
@@ -238,7 +238,7 @@ interface Child {
   readonly name: string
   readonly process: ChildProcess
   readonly ended: Promise<void>
-  /** The last thing it said on stderr, for when it ends by itself. */
+  /** Its last line on stderr, for when it ends by itself. */
   lastLine: string
 }
 
@@ -247,11 +247,11 @@ interface ChildOptions {
   readonly entry: string
   readonly log: Log
   readonly onEnd: (child: Child) => void
-  /** Hears the fields of lines of level info. */
+  /** Called with the fields of lines of level info. */
   readonly onInfo?: (fields: Readonly<Record<string, unknown>>) => void
 }
 
-/** Starts this binary again with other words. The channel between us closes when we are gone, and the child ends then. */
+/** Starts this binary again with other arguments. The channel between us closes when we end, and the child ends then. */
 function startChild(argv: [name: string, ...rest: string[]], { entry, log, onEnd, onInfo = () => {} }: ChildOptions): Child {
   const [name] = argv
   const spawned = spawn(process.execPath, [...process.execArgv, entry, ...argv], {
@@ -277,7 +277,7 @@ function startChild(argv: [name: string, ...rest: string[]], { entry, log, onEnd
   return child
 }
 
-/** Warnings and errors of a child go to our own log; the rest would drown the table. */
+/** Warnings and errors of a child go to our own log; the rest would bury the table. */
 function pass(line: string, log: Log, onInfo: (fields: Readonly<Record<string, unknown>>) => void): void {
   let parsed: { level: string; msg: string; time: string }
   try {

@@ -1,4 +1,4 @@
-/** Lines at the end of a terminal that are drawn again and again in place. */
+/** Lines at the end of a terminal that are redrawn in place. */
 import { stripVTControlCharacters } from 'node:util'
 import type { ChildOptions, Log, LogFields } from '../log.ts'
 import type { Terminal } from './io.ts'
@@ -11,25 +11,25 @@ export class LiveLines {
     this.#terminal = terminal
   }
 
-  /** In place of what is drawn. What the window has no room for below is left out: what has scrolled away cannot be drawn over. */
+  /** Replaces the drawn lines. Lines below the window are left out: what has scrolled away cannot be overwritten. */
   draw(lines: readonly string[]): void {
     const shown = lines.slice(0, Math.max(1, this.#terminal.rows() - 1))
     this.#terminal.write(`${this.#erasure()}${shown.map(line => `${line}\n`).join('')}`)
     this.#drawn = shown
   }
 
-  /** Makes room for lines that stay, such as those of a log. */
+  /** Makes room for permanent lines, such as those of a log. */
   erase(): void {
     if (this.#drawn.length > 0) this.#terminal.write(this.#erasure())
     this.#drawn = []
   }
 
-  /** Leaves what is drawn where it stands. */
+  /** Leaves the drawn lines in place. */
   keep(): void {
     this.#drawn = []
   }
 
-  /** Counted anew each time: in a window that has become narrower, a line takes more than one row. */
+  /** Counted again each time: in a window that has become narrower, a line takes more than one row. */
   #erasure(): string {
     const columns = Math.max(1, this.#terminal.columns())
     const rows = this.#drawn.reduce((sum, line) => sum + Math.max(1, Math.ceil(widthOf(line) / columns)), 0)
@@ -42,7 +42,7 @@ export function widthOf(line: string): number {
   return stripVTControlCharacters(line).length
 }
 
-/** The log, each line above what is drawn. */
+/** The log, each line above the drawn lines. */
 export function logAbove(log: Log, live: LiveLines): Log {
   const above = (level: 'debug' | 'info' | 'warn' | 'error') => (fields: LogFields, msg: string) => {
     live.erase()

@@ -1,6 +1,6 @@
 /**
- * `colloquy new NAME [--into DIR]`: a connector of a small invented vendor, its simulator, notes, the subject of the conformance suite and a test, in a
- * folder of its own, to be changed into the true one.
+ * `colloquy new NAME [--into DIR]`: a connector of a small invented vendor, its simulator, notes, the subject of the conformance suite and a test, in a folder
+ * of its own, as a starting point.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, relative, resolve, sep } from 'node:path'
@@ -17,7 +17,7 @@ export async function newCommand(argv: string[], io: Pick<Io, 'stdout' | 'log'>)
   const [name = ''] = args.words
   if (!/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/.test(name)) {
     const message =
-      'is no name of a connector: it takes lower case letters and digits, with dashes between words, such as acme-chat'
+      'is not a connector name: it takes lower case letters and digits, with dashes between words, such as acme-chat'
     return refuse(io.log, 'CALL_INVALID', [{ path: name, message }])
   }
   const parent = resolve(args.values.into ?? OWN_CONNECTORS ?? '.')
@@ -29,7 +29,7 @@ export async function newCommand(argv: string[], io: Pick<Io, 'stdout' | 'log'>)
   return 0
 }
 
-/** @returns the files that were written */
+/** @returns the written files */
 function writeScaffold(name: string, folder: string, isOwn: boolean): string[] {
   const scaffold = scaffoldFolder()
   const words = name.split('-').map(word => `${word[0]?.toUpperCase()}${word.slice(1)}`)
@@ -46,12 +46,12 @@ function writeScaffold(name: string, folder: string, isOwn: boolean): string[] {
   })
 }
 
-/** Of its own, because `npm init` writes "type": "commonjs" into the folder above. */
+/** Separate, because `npm init` writes "type": "commonjs" into the folder above. */
 function manifestOf(name: string): string {
   return `${JSON.stringify({ name, private: true, type: 'module' }, null, 2)}\n`
 }
 
-/** In a checkout beside `src`, in the package beside `dist`. */
+/** In a checkout next to `src`, in the package next to `dist`. */
 function scaffoldFolder(): string {
   const places = ['../../scripts/scaffold', '../../../scripts/scaffold'].map(path =>
     fileURLToPath(new URL(path, import.meta.url)),
@@ -61,7 +61,7 @@ function scaffoldFolder(): string {
   return found
 }
 
-/** Outside the checkout, what it imports comes from the package. */
+/** Outside the checkout, its imports come from the package. */
 function withPackageNames(text: string): string {
   return text
     .replaceAll("'../../src/source/index.ts'", "'colloquy'")
@@ -79,7 +79,7 @@ function nextSteps(place: string, isOwn: boolean): string[] {
   ]
 }
 
-/** As a call or the config file can name it: relative paths begin with a dot. */
+/** In a form for a call or the config file: relative paths begin with a dot. */
 function shownPath(folder: string): string {
   const path = relative(process.cwd(), folder)
   return path.startsWith('..') ? folder : `.${sep}${path}`

@@ -8,7 +8,7 @@ export const OWN_CONNECTORS: string | null = import.meta.url.endsWith('.ts')
   ? fileURLToPath(new URL('../../connectors', import.meta.url))
   : null
 
-/** A file of the connector's folder; null where there is none. */
+/** A file of the connector's folder; null if it does not exist. */
 export function partOf(name: string, part: 'simulator' | 'subject'): string | null {
   const isName = /^[a-z0-9-]+$/.test(name)
   const folders = [resolve(name), ...(isName && OWN_CONNECTORS !== null ? [join(OWN_CONNECTORS, name)] : [])]

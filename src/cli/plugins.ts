@@ -9,7 +9,7 @@ import { COMMANDS } from './commands.ts'
 import { type Io, refuse } from './io.ts'
 
 /**
- * `colloquy plugins [ID] [--config FILE]`: a line a connector, or one connector's manifest and the JSON Schema of its config. With a config file also
+ * `colloquy plugins [ID] [--config FILE]`: a line for each connector, or one connector's manifest and the JSON Schema of its config. With a config file also
  * the connectors of its list `plugins`.
  */
 export async function pluginsCommand(argv: string[], io: Io): Promise<number> {
@@ -19,7 +19,7 @@ export async function pluginsCommand(argv: string[], io: Io): Promise<number> {
   const file = args.values.config
   const folder = file === undefined ? process.cwd() : dirname(resolve(file))
   const loaded = file === undefined ? null : loadConfig(file, io.env)
-  // Of the rest of the file nothing is needed here.
+  // The rest of the file does not matter here.
   const others =
     loaded === null || loaded.ok ? [] : loaded.faults.filter(({ path }) => path === file || /^plugins(\.|$)/.test(path))
   const plugins = await loadPlugins(loaded?.plugins ?? [], folder)

@@ -6,7 +6,7 @@ import { type Io, refuse } from './io.ts'
 import { openKafka, openRegistry, prepareTopics, readSetup } from './setup.ts'
 import { notATime, timeOf } from './times.ts'
 
-/** `colloquy rebuild`: counts the series again from the topics. One JSON line a partition number on stdout. */
+/** `colloquy rebuild`: counts the series again from the topics. One JSON line for each partition number on stdout. */
 export async function rebuildCommand(argv: string[], io: Io): Promise<number> {
   const args = readArgs(argv, COMMANDS.rebuild.options)
   if (!args.ok) return refuse(io.log, 'CALL_INVALID', args.faults)

@@ -33,14 +33,24 @@ import { type Io, refuse } from './io.ts'
 import { type ControlRoom, openControlRoom, surroundingsOf } from './control-room.ts'
 import { logSummaries, tallied } from './summary.ts'
 import { type RunningWorker, startWorker, type WorkerOptions } from './worker.ts'
-import { logOf, openKafka, openRegistry, prepareTopics, readSetup, registerSchemas, type Setup, zonesOf } from './setup.ts'
+import {
+  logDeprecations,
+  logOf,
+  openKafka,
+  openRegistry,
+  prepareTopics,
+  readSetup,
+  registerSchemas,
+  type Setup,
+  zonesOf,
+} from './setup.ts'
 
 type Role = (typeof ROLES)[number]
 
-/** `/readyz` tells within 10 s that Kafka is gone: 7.5 s at most, and what a busy machine takes. */
+/** `/readyz` shows within 10 s that Kafka is gone: 7.5 s at most, plus delays of a busy machine. */
 const WATCH = { everyMs: 2_000, timeoutMs: 2_500, patienceMs: 5_000 }
 
-/** `colloquy run`: the long-running process. Ends on the signal, or on a fault that only a person can put right. */
+/** `colloquy run`: the long-running process. Ends on the signal, or on a fault that only a person can fix. */
 export async function runCommand(argv: string[], io: Io): Promise<number> {
   const args = readArgs(argv, COMMANDS.run.options)
   if (!args.ok) return refuse(io.log, 'CALL_INVALID', args.faults)
@@ -50,6 +60,7 @@ export async function runCommand(argv: string[], io: Io): Promise<number> {
   const log = logOf(read.setup, io)
   const connectors = roles.has('worker') ? read.setup.connectors.map(({ name }) => name) : []
   log.info({ version: ownVersion(), commit: ownCommit(), node: process.versions.node, roles: [...roles], connectors }, 'starting')
+  logDeprecations(read.setup, log)
   return new Process(read.setup, roles, { ...io, log }).run()
 }
 
@@ -75,9 +86,9 @@ class Process {
   #clusterId: string | null = null
   #aggregator: Aggregator | undefined
   #alerter: Alerter | undefined
-  /** From when the topics are there. */
+  /** Set once the topics exist. */
   #watch: KafkaWatch | undefined
-  /** Why the roles are not there yet. */
+  /** Why the roles have not started yet. */
   #starting = 'starting'
 
   constructor(setup: Setup, roles: ReadonlySet<Role>, io: Io) {
@@ -256,7 +267,7 @@ class Process {
     })
   }
 
-  /** @param ownUrl What is listened on. @returns what ends with it. */
+  /** @param ownUrl Address of our listener. @returns what ends with it. */
   #startAlerter(ownUrl: string): Promise<unknown>[] {
     const { config, names, network } = this.#setup
     const { alertmanager, externalUrl, rules } = config.alerts
@@ -290,38 +301,38 @@ class Process {
     return [this.#alerter.done, ...(alertmanagers === null ? [] : [alertmanagers.done])]
   }
 
-  /** The work, tried again for as long as Kafka or the registry are away; null when stopped meanwhile. @throws FlowError that time does not mend */
+  /** Runs the work, with retries while Kafka or the registry are down; null when stopped meanwhile. @throws FlowError that waiting does not fix */
   #patiently<T>(work: () => Promise<T>): Promise<T | null> {
     const failed = ({ message }: FlowError) => (this.#starting = message)
-    const how = { clock: this.#clock, log: this.#log, signal: this.#signal, message: 'cannot start yet, trying again', failed }
+    const how = { clock: this.#clock, log: this.#log, signal: this.#signal, message: 'failed to start, retrying', failed }
     return persist(how, work)
   }
 
-  /** A role works when it says so itself and Kafka answers: what it last heard of Kafka may be long ago. */
+  /** A role is healthy when it says so itself and Kafka answers: its last contact with Kafka may be long ago. */
   #health(): RoleHealth[] {
     const kafka = this.#watch?.why() ?? null
-    const of = (role: Role, state: { ok: boolean; why?: string | readonly string[] } | undefined): RoleHealth => {
+    const healthOf = (role: Role, state: { ok: boolean; why?: string | readonly string[] } | undefined): RoleHealth => {
       if (kafka !== null) return { role, ok: false, why: kafka }
       if (state?.ok === true) return { role, ok: true }
       return { role, ok: false, why: state === undefined ? this.#starting : [state.why ?? []].flat().join('; ') }
     }
     return [...this.#roles].map(role => {
-      if (role === 'server') return of(role, this.#server?.health())
+      if (role === 'server') return healthOf(role, this.#server?.health())
       const running = { worker: this.#worker, aggregator: this.#aggregator, alerter: this.#alerter }[role]
-      return of(role, running?.ready())
+      return healthOf(role, running?.ready())
     })
   }
 }
 
 type RoleOption = 'kafka' | 'registry' | 'names' | 'partitions' | 'log' | 'metrics' | 'clock' | 'signal'
 
-/** As somebody has set it for all workers. @param level null: as at the top */
+/** Sets a level for all workers. @param level null: as at the top */
 function setLevel(levels: LogLevels, logger: string, level: string | null): void {
   const word = level ?? levels.get(ROOT_LOGGER)?.level ?? 'INFO'
   if (Object.hasOwn(LEVEL_WORDS, word)) levels.set(logger, word as LevelWord)
 }
 
-/** The topics that a role cannot do its work without. */
+/** The topics that a role needs. */
 function topicsOf(roles: ReadonlySet<Role>, names: TopicNames): string[] {
   const records = [names.sessions, names.messages, names.events]
   const needs: Record<Role, readonly string[]> = {

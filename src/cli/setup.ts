@@ -1,6 +1,4 @@
-/**
- * From a config file to things that run: the file, the connectors it names, Kafka, registry and schemas. What `run`, `check` and `peek` share.
- */
+/** From a config file to running parts: the file, the connectors it names, Kafka, registry and schemas. Shared by `run`, `check` and `peek`. */
 import { dirname, resolve } from 'node:path'
 import { type ColloquyConfig, type ConnectorMap, type Fault, type LoadedConfig, loadConfig, mergeFaults } from '../config.ts'
 import { shown } from '../config-values.ts'
@@ -12,7 +10,7 @@ import { connectRegistry, type Registry } from '../kafka/registry.ts'
 import { hideSecret, type Log } from '../log.ts'
 import { type BaseConfig, parseConnectorConfig } from '../source/config.ts'
 import type { Connector } from '../source/contract.ts'
-import { findConnector, loadPlugins, type Plugins } from '../source/registry.ts'
+import { deprecationsOf, findConnector, loadPlugins, type Plugins } from '../source/registry.ts'
 import { schemaText } from '../schemas.ts'
 import { type TopicNames, topicNames, topicSpecs } from '../topics.ts'
 import type { Io } from './io.ts'
@@ -33,11 +31,11 @@ export interface Setup {
   /** Connectors that the file loads by `plugins`. */
   readonly plugins: Plugins['byId']
   readonly names: TopicNames
-  /** The way to vendors and registry: proxies of the environment, `tls.ca` of the file. */
+  /** Connections to vendors and registry: proxies of the environment, `tls.ca` of the file. */
   readonly network: Network
 }
 
-/** Reads the file and everything that it names; lists every fault at once, the connectors' among them. */
+/** Reads the file and everything it refers to; lists every error at once, including those of connectors. */
 export async function readSetup(path: string, io: Io): Promise<{ ok: true; setup: Setup } | { ok: false; faults: Fault[] }> {
   const loaded = loadConfig(path, io.env)
   const { connectors, faults, plugins } = await readConnectors(path, loaded)
@@ -51,7 +49,14 @@ export async function readSetup(path: string, io: Io): Promise<{ ok: true; setup
   return { ok: true, setup: { config: loaded.config, connectors, written, plugins, names, network: network.network } }
 }
 
-/** The connectors alone, for what needs no Kafka: of the rest of the file only what says nothing at all of Kafka and registry is let pass. */
+/** Warns of the deprecated names that plugins use. */
+export function logDeprecations({ connectors, plugins }: Pick<Setup, 'connectors' | 'plugins'>, log: Log): void {
+  for (const connector of new Set([...plugins.values(), ...connectors.map(each => each.connector)]))
+    for (const deprecated of deprecationsOf(connector))
+      log.warn({ plugin: connector.manifest.id, deprecated }, 'found deprecated name in plugin')
+}
+
+/** Only the connectors, for commands without Kafka: missing sections about Kafka and registry are accepted, other errors of the file are not. */
 export async function readConnectorsOnly(
   path: string,
   io: Io,
@@ -99,7 +104,10 @@ async function readConnectors(
       continue
     }
     if (wanted === undefined) {
-      report({ path: `${place}.connector.class`, message: 'is missing: it names the connector; `colloquy plugins` lists them' })
+      report({
+        path: `${place}.connector.class`,
+        message: 'is missing: it names the connector class; `colloquy plugins` lists them',
+      })
       continue
     }
     try {
@@ -117,7 +125,7 @@ async function readConnectors(
   return { connectors, faults: found, plugins: plugins.byId }
 }
 
-/** The log at the level of the file, unless the environment says another. */
+/** The log at the level of the file, unless the environment overrides it. */
 export function logOf({ config }: Setup, io: Io): Log {
   return io.env['COLLOQUY_LOG_LEVEL'] === undefined ? io.log.child({}, { level: config.log.level }) : io.log
 }
@@ -137,7 +145,7 @@ export function zonesOf({ timezone, timezones }: ColloquyConfig['alerts']): (ven
   return (_vendor, account) => zones.get(account) ?? timezone
 }
 
-/** Makes or checks the topics of the contract. */
+/** Creates or checks the topics of the contract. */
 export async function prepareTopics(setup: Setup, kafka: Kafka): Promise<void> {
   const { topics } = setup.config
   const lookbacks = setup.connectors.flatMap(({ connector, base, config }) =>
@@ -157,7 +165,7 @@ export async function prepareTopics(setup: Setup, kafka: Kafka): Promise<void> {
   )
 }
 
-/** So that a process without connectors (server, aggregator) and one with them ask for the same topics. */
+/** So that a process without connectors (server, aggregator) and one with them need the same topics. */
 const DEFAULT_LOOKBACK_MS = 172_800_000
 
 /** Subject's topic → schema file of `schemas/`. */
@@ -170,7 +178,7 @@ export const SCHEMA_FILES = {
   alerts: 'alert',
 } as const satisfies Partial<Record<keyof TopicNames, string>>
 
-/** Registers every schema of ours, or throws where the registry is away. @throws FlowError REGISTRY_INCOMPATIBLE, naming subject and field */
+/** Registers every schema of ours; throws if the registry is down. @throws FlowError REGISTRY_INCOMPATIBLE, naming subject and field */
 export async function registerSchemas({ names }: Setup, registry: Registry): Promise<void> {
   for (const [topic, file] of Object.entries(SCHEMA_FILES))
     await registry.register(`${names[topic as keyof TopicNames]}-value`, schemaText(file), { wait: false })

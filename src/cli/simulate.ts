@@ -11,13 +11,14 @@ import { failed, refuse } from './io.ts'
 import { partOf } from './own-folder.ts'
 
 const HISTORY_MS = 7 * 86_400_000
-/** Live conversations have been going on for so long when the simulators start: what connectors read is a few minutes old. */
+/** How long live conversations have been running when the simulators start: connectors read a history of a few minutes. */
 const LIVE_BEFORE_MS = 5 * 60_000
 
 /**
- * `colloquy simulate [VENDOR…] [--port N] [--host HOST] [--seed N] [--sessions N] [--live PER_MINUTE] [--faults PERCENT]`: simulators of these vendors (default
- * all that are built in; a folder with a `simulator.ts` is one, too) over one world, whose history is the last seven days; the n-th listens on `host` (default 127.0.0.1) at `port + n`, or at a free port. When all are ready, one JSON
- * line tells by vendor what a connector's config must say. An incident in the live conversations is announced in the log. Ends when the signal does. With `--faults`, so many of a hundred answers go wrong.
+ * `colloquy simulate [VENDOR…] [--port N] [--host HOST] [--seed N] [--sessions N] [--live PER_MINUTE] [--faults PERCENT]`: simulators of these vendors
+ * (default: all built-in ones; a folder with a `simulator.ts` works, too) over one world, whose history is the last seven days; the n-th listens on `host`
+ * (default 127.0.0.1) at `port + n`, or at a free port. When all are ready, one JSON line has the connector's config by vendor. The log announces an incident
+ * in the live conversations. Ends with the signal. With `--faults`, this percentage of answers goes wrong.
  */
 export async function simulateCommand(
   argv: string[],
@@ -51,7 +52,7 @@ export async function simulateCommand(
   for (const { channel, fromMs, untilMs, transferShare } of world.options.incidents.filter(each => each.untilMs > nowMs)) {
     const usualShare = world.options.transferShare
     const incident = { channel, from: iso(fromMs), until: iso(untilMs), transferShare, usualShare }
-    io.log.info({ incident }, 'more people than usual ask for an agent')
+    io.log.info({ incident }, 'started an incident: more people than usual ask for an agent')
   }
   try {
     const simulators = await startSimulators({
@@ -89,7 +90,7 @@ async function loadAll(files: ReadonlyMap<string, string | null>): Promise<Map<s
 
 const iso = (ms: number) => new Date(ms).toISOString()
 
-/** Faults of many kinds, together as often as `percent` says. */
+/** Faults of many kinds, together in `percent` of the answers. */
 function sprinkled(percent: number, seed: number): Faults {
   const faults = new Faults()
   const kinds = [
@@ -103,7 +104,7 @@ function sprinkled(percent: number, seed: number): Faults {
     { kind: 'drip', pieces: 5, everyMs: 50 },
   ] as const
   const share = percent / 100
-  // Each order is asked only when those before it have let the request pass.
+  // Each fault gets a request only when those before it have let it pass.
   for (const [number, fault] of kinds.entries())
     faults.sometimes(fault, { probability: share / kinds.length / (1 - (share / kinds.length) * number), seed })
   return share === 0 ? new Faults() : faults

@@ -1,6 +1,6 @@
 /**
- * `colloquy stack`: Kafka and a schema registry as local processes, in the foreground. When both answer, one JSON line on stdout; on
- * SIGINT or SIGTERM, or when one of the two ends by itself, everything is taken down again.
+ * `colloquy stack`: Kafka and a schema registry as local processes, in the foreground. When both answer, one JSON line on stdout; on SIGINT or SIGTERM, or when
+ * one of the two ends by itself, everything is stopped.
  */
 import { aborted } from '../abort.ts'
 import { FlowError } from '../errors.ts'

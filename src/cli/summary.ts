@@ -1,26 +1,26 @@
-/** A line a minute for each connector that this process reads: what came of it. */
+/** Logs a line a minute for each connector that this process reads, with its counts. */
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { CounterName, LabelsOf, Metrics } from '../metrics.ts'
 
 export interface Tally {
-  /** Sessions, messages and events that were committed. */
+  /** Committed sessions, messages and events. */
   records: number
   sessions: number
-  /** Rows and records that went to the rejects topic. */
+  /** Rows and records that became dead letters. */
   rejects: number
   /** To the vendor, each try. */
   requests: number
 }
 
 /**
- * The metrics with a tally by connector beside them. Not read from the counters, because a process with many connectors folds those.
+ * The metrics, with counts by connector in addition. Not read from the counters, because those fold connectors if a process has many.
  *
- * @returns `take` gives what was counted since the last call.
+ * @returns `take` returns the counts since the last call.
  */
 export function tallied<M extends Pick<Metrics, 'inc'>>(metrics: M): { metrics: M; take: () => ReadonlyMap<string, Tally> } {
   let tallies = new Map<string, Tally>()
-  const of = (connector: string | number) => {
+  const tallyOf = (connector: string | number) => {
     const known = tallies.get(String(connector))
     if (known !== undefined) return known
     const tally = nothing()
@@ -30,10 +30,10 @@ export function tallied<M extends Pick<Metrics, 'inc'>>(metrics: M): { metrics: 
   const count = (name: CounterName, labels: Readonly<Record<string, string | number>>, n: number) => {
     const { connector, kind } = labels
     if (connector === undefined) return
-    if (name === 'ingest_records_total') of(connector).records += n
-    if (name === 'ingest_records_total' && kind === 'session') of(connector).sessions += n
-    if (name === 'ingest_rejects_total') of(connector).rejects += n
-    if (name === 'vendor_requests_total') of(connector).requests += n
+    if (name === 'ingest_records_total') tallyOf(connector).records += n
+    if (name === 'ingest_records_total' && kind === 'session') tallyOf(connector).sessions += n
+    if (name === 'ingest_rejects_total') tallyOf(connector).rejects += n
+    if (name === 'vendor_requests_total') tallyOf(connector).requests += n
   }
   const inc = <N extends CounterName>(name: N, labels: LabelsOf<N>, n = 1) => {
     metrics.inc(name, labels, n)
@@ -55,7 +55,7 @@ function nothing(): Tally {
 
 export interface SummaryOptions {
   readonly take: () => ReadonlyMap<string, Tally>
-  /** The connectors that have a task here now; they have a line also when nothing was read. */
+  /** The connectors with a task here now; they have a line also when nothing was read. */
   readonly here: () => Iterable<string>
   readonly clock: Clock
   readonly log: Log

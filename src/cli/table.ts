@@ -3,7 +3,7 @@ import Table from 'cli-table3'
 
 const WIDEST = 60
 
-/** Columns side by side, nothing around them. */
+/** Columns side by side, without borders. */
 const PLAIN = {
   chars: Object.fromEntries(
     ['top', 'bottom', 'left', 'right']
@@ -17,11 +17,11 @@ const PLAIN = {
 export interface TableStyle {
   /** Characters that a cell is cut to. */
   readonly widest?: number
-  /** Whether all columns but the first are set to the right, as numbers are. */
+  /** Whether all columns but the first are right-aligned, as numbers are. */
   readonly numbers?: boolean
 }
 
-/** Rows below their heads, columns aligned; every cell on one line. Cells may carry colours, where `widest` is Infinity. */
+/** Rows below their heads, columns aligned; every cell on one line. Cells may have colours, if `widest` is Infinity. */
 export function table(
   heads: readonly string[],
   rows: readonly (readonly string[])[],
@@ -40,7 +40,7 @@ export function table(
     .map(line => line.trimEnd())
 }
 
-/** What a terminal can show in a cell: words of others may hold line ends and escape sequences. */
+/** Text for a terminal cell: text of others may contain line ends and escape sequences. */
 export function oneLine(text: string, widest: number = WIDEST): string {
   const plain = text.replace(/\p{C}+/gu, ' ')
   return plain.length > widest ? `${plain.slice(0, widest - 1)}…` : plain

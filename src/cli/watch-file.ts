@@ -1,6 +1,6 @@
 /**
- * The config file while the process runs: read again when it or a file that it refers to has changed, and on SIGHUP. Nothing of it holds unless all of it is
- * right. Looked at every few seconds instead of asked of the system: a mounted ConfigMap is a link that is exchanged, of which no event tells.
+ * Watches the config file: it is read again when it or a file that it refers to has changed, and on SIGHUP. It takes effect only if all of it is valid. Checked
+ * every few seconds instead of by file events: a mounted ConfigMap is a link that is exchanged, without an event.
  */
 import { createHash } from 'node:crypto'
 import { dirname, resolve } from 'node:path'
@@ -15,9 +15,9 @@ import { readSetup, type Setup } from './setup.ts'
 export interface FileWatchOptions {
   readonly path: string
   readonly io: Pick<Io, 'env' | 'log' | 'onHangUp' | 'signal' | 'stdout' | 'entry'>
-  /** What runs now. */
+  /** The current setup. */
   readonly setup: Setup
-  /** Takes the connectors of the file as they are now. What it throws is logged, and tried again at the next look. */
+  /** Applies the current connectors of the file. Its errors are logged, and it is called again at the next check. */
   readonly changed: (setup: Setup) => Promise<void>
   readonly clock: Clock
   readonly log: Log
@@ -55,9 +55,9 @@ export async function watchFile(options: FileWatchOptions): Promise<void> {
       seen = now
       tellLater(log, running, read.setup)
       running = { ...running, connectors: read.setup.connectors, written: read.setup.written }
-      log.info({ connectors: Object.keys(read.setup.written).length }, 'config file read again')
+      log.info({ connectors: Object.keys(read.setup.written).length }, 'reloaded config file')
     } catch (thrown) {
-      log.warn(errorFields(asFlowError(thrown)), 'config file could not be taken, trying again')
+      log.warn(errorFields(asFlowError(thrown)), 'failed to apply config file, retrying')
     }
   }
   forget?.()
@@ -65,17 +65,17 @@ export async function watchFile(options: FileWatchOptions): Promise<void> {
 
 function tellFaults(log: Log, faults: readonly Fault[]): void {
   refuse(log, 'CFG_INVALID', faults)
-  log.error({ faults: faults.length }, 'config file has faults: everything runs on as it was')
+  log.error({ faults: faults.length }, 'rejected invalid config file; nothing changes')
 }
 
-/** Sections that hold from the next start on. */
+/** Sections that take effect at the next start. */
 function tellLater(log: Log, before: Setup, now: Setup): void {
   const { connectors: _, ...old } = before.config
   const { connectors: __, ...next } = now.config
   const sections = Object.entries(next)
     .filter(([name, section]) => JSON.stringify(section) !== JSON.stringify(old[name as keyof typeof old]))
     .map(([name]) => name)
-  if (sections.length > 0) log.warn({ sections }, 'these sections of the config file hold from the next start on')
+  if (sections.length > 0) log.warn({ sections }, 'found changes that take effect at the next start')
 }
 
 /** Of the file and of all files that it refers to. */

@@ -1,4 +1,4 @@
-/** The worker role: its place in the group, and the tasks that the group gives it. */
+/** The worker role: its membership in the group, and its assigned tasks. */
 import type { Clock } from '../clock.ts'
 import { type Address } from '../control/address.ts'
 import { type GroupObserver, startGroup, type WorkerGroup } from '../control/group.ts'
@@ -16,10 +16,10 @@ export interface WorkerOptions
   readonly prefix: string
   readonly address: Address
   readonly wanted: Wanted
-  /** When it is known which connectors are wanted: nothing is started before. */
+  /** Resolves when the wanted connectors are known: nothing starts before. */
   readonly known: Promise<void>
   readonly statuses: Statuses
-  /** The connector with its references resolved on this machine, or why that cannot be. Never throws. */
+  /** The connector with its references resolved on this machine, or why that failed. Never throws. */
   readonly connectorOf: (connector: WantedConnector) => ConnectorToRun | FlowError
   readonly observer?: GroupObserver
 }
@@ -28,7 +28,7 @@ export interface RunningWorker {
   readonly group: WorkerGroup
   readonly runner: TaskRunner
   ready(): { readonly ok: boolean; readonly why: readonly string[] }
-  /** Resolves when the signal has aborted and everything is closed. @throws FlowError that time does not mend */
+  /** Resolves when the signal has aborted and everything is closed. @throws FlowError that waiting does not fix */
   readonly done: Promise<void>
 }
 
@@ -46,8 +46,8 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     },
     allConnectors: () =>
       [...wanted.connectors.values()].flatMap(each => {
-        const of = connectorOf(each)
-        return of instanceof FlowError ? [] : [of]
+        const resolved = connectorOf(each)
+        return resolved instanceof FlowError ? [] : [resolved]
       }),
     onReport: (id, report) => void joined.promise.then(group => group.report(id, report)),
     onWrote: (id, topics) => statuses.wrote(id, topics),
@@ -89,20 +89,20 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
   }
 }
 
-/** What cannot be read has no tasks; the connector's status says so. */
+/** An unresolved connector has no tasks; its status has the reason. */
 function tasksOf(connector: ConnectorToRun | FlowError, log: Log): ConnectorTasks {
   const none = { tasks: [], divisible: new Map<string, number>() }
   if (connector instanceof FlowError) return none
   try {
     return quotasOf(connector)
   } catch (thrown) {
-    log.error({ ...errorFields(asFlowError(thrown)), connector: connector.name }, 'connector has no tasks')
+    log.error({ ...errorFields(asFlowError(thrown)), connector: connector.name }, 'failed to plan the tasks of a connector')
     return none
   }
 }
 
-/** The leader withdraws the Progress of what is no longer wanted, whenever that changes. */
-function withdrawAsLeader(of: {
+/** The leader withdraws the Progress of source partitions that are no longer wanted, after each change. */
+function withdrawAsLeader(parts: {
   readonly group: WorkerGroup
   readonly runner: TaskRunner
   readonly wanted: Wanted
@@ -111,7 +111,7 @@ function withdrawAsLeader(of: {
   readonly log: Log
   readonly signal: AbortSignal
 }): { close(): Promise<void> } {
-  const { group, runner, wanted, connectorOf, signal } = of
+  const { group, runner, wanted, connectorOf, signal } = parts
   let under: { readonly names: string; readonly stop: AbortController; readonly done: Promise<void> } | null = null
   const look = () => {
     const isLeader = group.view().leader?.isMe === true && !signal.aborted
@@ -140,15 +140,15 @@ function withdrawAsLeader(of: {
   }
 }
 
-/** Every source partition that is wanted, whether it runs or not; null while a connector's cannot be known. */
+/** Every wanted source partition, whether it runs or not; null while one connector is unresolved. */
 function configuredOf(wanted: Wanted, connectorOf: WorkerOptions['connectorOf']): PartitionName[] | null {
   const configured: PartitionName[] = []
   for (const each of wanted.connectors.values()) {
-    const of = connectorOf(each)
-    if (of instanceof FlowError) return null
+    const resolved = connectorOf(each)
+    if (resolved instanceof FlowError) return null
     try {
-      for (const { streamName, scope } of partitionsOf(of.connector, of.base, of.config))
-        configured.push({ connector: of.name, stream: streamName, scope: scope.name })
+      for (const { streamName, scope } of partitionsOf(resolved.connector, resolved.base, resolved.config))
+        configured.push({ connector: resolved.name, stream: streamName, scope: scope.name })
     } catch {
       return null
     }

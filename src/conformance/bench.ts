@@ -1,4 +1,4 @@
-/** A connector with its vendor, as a task holds them, and what the checks do with the two. */
+/** A connector with its vendor, as a task holds them, and common operations of the checks. */
 import assert from 'node:assert/strict'
 import { silentLog } from '../log.ts'
 import type { Clock } from '../clock.ts'
@@ -10,7 +10,7 @@ import { createQuota } from '../source/quota.ts'
 import { type RowContext, rowContext } from '../source/records.ts'
 import { split } from '../source/windows.ts'
 import { type Proxy, startProxy } from './proxy.ts'
-import type { Habit, Subject, Vendor } from './subject.ts'
+import type { Quirk, Subject, Vendor } from './subject.ts'
 
 export const ACCOUNT = 'conformance'
 
@@ -22,16 +22,16 @@ export interface Bench {
   readonly config: never
   readonly secrets: readonly string[]
   readonly nowMs: number
-  /** Stands before the vendor. */
+  /** Between connector and vendor. */
   readonly proxy: Proxy
-  /** The time that the vendor lives in from now on. */
+  /** Sets the vendor's time from now on. */
   setTime(now: () => number): void
 }
 
-export async function withBench<T>(subject: Subject, habit: Habit | null, run: (bench: Bench) => Promise<T> | T): Promise<T> {
+export async function withBench<T>(subject: Subject, quirk: Quirk | null, run: (bench: Bench) => Promise<T> | T): Promise<T> {
   const { connector } = subject
   let now: () => number = Date.now
-  const vendor = await subject.start({ habit, now: () => now() })
+  const vendor = await subject.start({ quirk, habit: quirk, now: () => now() })
   const nowMs = vendor.nowMs ?? vendor.window.untilMs
   now = () => nowMs
   const proxy = await startProxy(originsOf(vendor.config))
@@ -39,7 +39,7 @@ export async function withBench<T>(subject: Subject, habit: Habit | null, run: (
     const given = JSON.parse(proxy.ours(JSON.stringify(vendor.config))) as Record<string, unknown>
     const flat = { account: ACCOUNT, ...given, 'connector.class': connector.manifest.id }
     const parsed = parseConnectorConfig('conformance', flat, connector)
-    assert(parsed.ok, `the vendor's config is refused: ${JSON.stringify(parsed.ok ? [] : parsed.faults)}`)
+    assert(parsed.ok, `the vendor's config is rejected: ${JSON.stringify(parsed.ok ? [] : parsed.faults)}`)
     const { base, secrets } = parsed
     const config = parsed.config as never
     return await run({ connector, vendor, flat, base, config, secrets, nowMs, proxy, setTime: next => (now = next) })
@@ -55,7 +55,7 @@ function originsOf(config: Readonly<Record<string, unknown>>): string[] {
   return [...new Set(found)]
 }
 
-/** Whether the vendor's config has the stream read; only one that needs a permission may be left out. */
+/** Whether the vendor's config reads the stream; only one that needs a permission may be left out. */
 export function isRead({ base, connector }: Bench, name: string): boolean {
   const read = base.streams.includes(name)
   assert(read || connector.manifest.optionalStreams?.includes(name) === true, `the config leaves ${name} out: nothing is checked`)
@@ -73,7 +73,7 @@ export async function readAll(bench: Bench, name: string): Promise<ReadRow[]> {
     const met = new Set<string>()
     for (const window of piecesOf(bench, name)) {
       for (const row of rowsOf(bench, name, scope, await readPages(bench, name, scope, window, null))) {
-        // A vendor may show a row twice, in two pages or at the edges of two windows: versions drop the second.
+        // A vendor may show a row twice, in two pages or at the edges of two windows: deduplication drops the second.
         if (!met.has(row.id)) rows.push(row)
         met.add(row.id)
       }
@@ -82,9 +82,9 @@ export async function readAll(bench: Bench, name: string): Promise<ReadRow[]> {
   return rows
 }
 
-/** Rows that fit the stream's schema; the others are for rejects. */
+/** Rows that fit the stream's schema; the others become dead letters. */
 export function rowsOf(bench: Bench, name: string, scope: Scope, pages: readonly Page[]): ReadRow[] {
-  const of = stream(bench, name)
+  const definition = stream(bench, name)
   const ctx = rowContext({
     vendor: bench.connector.manifest.id,
     account: bench.base.account,
@@ -93,10 +93,10 @@ export function rowsOf(bench: Bench, name: string, scope: Scope, pages: readonly
     scope,
     observedAtMs: bench.nowMs,
     transfers: bench.base.transfers,
-    lookbackMs: bench.base.lookbackMs ?? windowOf(of, bench.config).lookbackMs,
+    lookbackMs: bench.base.lookbackMs ?? windowOf(definition, bench.config).lookbackMs,
   })
   const { rows, rejects } = decode(
-    of,
+    definition,
     pages.flatMap(page => page.rows),
     ctx,
   )
@@ -132,7 +132,7 @@ export async function readPages(
   }
 }
 
-/** A client of the vendor, or of what stands at `host` in its place. Waits are skipped, so that nothing here takes time. */
+/** A client of the vendor, or of the server at `host` instead. Waits are skipped, so that nothing here takes time. */
 export function open(bench: Bench, host?: string, signal: AbortSignal = new AbortController().signal) {
   const spec: HttpSpec = bench.connector.http(bench.config)
   const base = new URL(spec.baseUrl)
@@ -158,17 +158,17 @@ function skippingClock(startMs: number): Clock {
 }
 
 export function stream({ connector }: Bench, name: string): Stream {
-  const of = connector.streams[name]
-  assert(of !== undefined, `there is no stream ${name}`)
-  return of
+  const definition = connector.streams[name]
+  assert(definition !== undefined, `there is no stream ${name}`)
+  return definition
 }
 
-export function scopesOf({ config, base }: Bench, of: Stream): readonly Scope[] {
-  return of.scopes?.(config, base.account) ?? [{ name: base.account, botId: null }]
+export function scopesOf({ config, base }: Bench, definition: Stream): readonly Scope[] {
+  return definition.scopes?.(config, base.account) ?? [{ name: base.account, botId: null }]
 }
 
-export function windowOf(of: Stream, config: never): WindowSpec {
-  return typeof of.window === 'function' ? of.window(config) : of.window
+export function windowOf(definition: Stream, config: never): WindowSpec {
+  return typeof definition.window === 'function' ? definition.window(config) : definition.window
 }
 
 export function piecesOf(bench: Bench, name: string): Window[] {

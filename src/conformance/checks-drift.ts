@@ -1,6 +1,6 @@
 /**
- * Checks of what happens when the vendor's rows change their shape: the proxy edits rows in the vendor's answers, each in one place, and what comes
- * of it is held against what came of the same rows unedited. A row is told or rejected with its place; every other row stands; nothing is lost in silence.
+ * Checks for changes of shape in the vendor's rows: the proxy edits rows in the vendor's answers, each in one place, and the result is compared with that of
+ * the same rows unedited. An edited row is published or rejected with its path; every other row is unaffected; nothing is lost silently.
  */
 import assert from 'node:assert/strict'
 import type { Stream } from '../source/contract.ts'
@@ -12,9 +12,9 @@ type JsonObject = Record<string, unknown>
 
 export interface Drift {
   readonly name: string
-  /** The edits to try on rows such as this. */
+  /** The edits to try on rows like this. */
   edits(row: JsonObject): readonly Edit[]
-  /** Whether what was added must be found in the records. */
+  /** The added value, if it must be found in the records. */
   readonly kept?: string
 }
 
@@ -32,19 +32,19 @@ export const DRIFTS: readonly Drift[] = [
   { name: 'a field added', kept: WORD, edits: () => [{ path: FIELD, apply: row => void (row[FIELD] = WORD) }] },
   {
     name: 'a field missing',
-    edits: row => Object.keys(row).map(name => ({ path: name, apply: of => void Reflect.deleteProperty(of, name) })),
+    edits: row => Object.keys(row).map(name => ({ path: name, apply: target => void Reflect.deleteProperty(target, name) })),
   },
   {
     name: 'a field of another type',
     edits: row =>
       Object.keys(row).flatMap(name => [
-        { path: `${name} (an object)`, apply: of => void (of[name] = { [WORD]: 1 }) },
-        { path: `${name} (${otherType(row[name])})`, apply: of => void (of[name] = otherType(of[name])) },
+        { path: `${name} (an object)`, apply: target => void (target[name] = { [WORD]: 1 }) },
+        { path: `${name} (${otherType(row[name])})`, apply: target => void (target[name] = otherType(target[name])) },
       ]),
   },
   {
     name: 'a word that is not known',
-    edits: row => stringPaths(row).map(path => ({ path: path.join('.'), apply: of => putAt(of, path, WORD) })),
+    edits: row => stringPaths(row).map(path => ({ path: path.join('.'), apply: target => putAt(target, path, WORD) })),
   },
 ]
 
@@ -54,7 +54,7 @@ function otherType(value: unknown): string | number {
 
 const DEEPEST = 4
 
-/** Where the row has text: of a list, in its first element. */
+/** Where the row has text: in a list, in its first element. */
 function stringPaths(value: unknown, path: readonly string[] = []): (readonly string[])[] {
   if (typeof value === 'string') return [path]
   if (typeof value !== 'object' || value === null || path.length >= DEEPEST) return []
@@ -74,15 +74,15 @@ function putAt(row: JsonObject, path: readonly string[], word: unknown): void {
   if (typeof holder === 'object' && holder !== null) (holder as JsonObject)[path.at(-1) ?? ''] = word
 }
 
-/** A row as it was met in an answer. */
+/** A row as found in an answer. */
 interface Met {
-  /** The operation that showed it: rows of a second call are not asked for when the row of the first is not known any more. */
+  /** The operation that returned it: rows of the enrichment are not requested when the row of the listing is unknown. */
   readonly operation: string
   readonly json: string
-  /** Whether the stream's schema takes it: where not, the connector builds its rows of it, and one may become many. */
+  /** Whether the stream's schema accepts it: if not, the connector builds its rows from it, and one may become many. */
   readonly isRow: boolean
-  /** Whether records were published of a row with its id: a list that only helps, of names, say, may fit the schema too. */
-  readonly isTold: boolean
+  /** Whether records were published from a row with its id: an auxiliary list, of names for example, may fit the schema too. */
+  readonly isPublished: boolean
 }
 
 interface Assigned {
@@ -94,7 +94,7 @@ interface Assigned {
 
 interface Reading {
   readonly topics: Topics
-  /** The rows met in the answers, in order. */
+  /** The rows found in the answers, in order. */
   readonly rows: readonly Met[]
   /** Contents of the records of each row, by the row's id. */
   readonly byRow: ReadonlyMap<string, string>
@@ -116,8 +116,8 @@ export async function survivesDrift(bench: Bench, name: string, drift: Drift): P
 }
 
 /**
- * Fewer edits that fail as well, and why: one, unless they fail only together. null: rows are missing only beside those of other edits. One reject may
- * stand for all the rows of an element that is no row itself, so that only each edit alone can tell.
+ * Fewer edits that fail as well, and why: one, unless they fail only together. null: rows are missing only together with those of other edits. One dead letter
+ * may cover all the rows of an element that is not a row itself, so that only each edit alone can decide.
  */
 async function narrowed(
   edits: readonly Assigned[],
@@ -135,14 +135,14 @@ async function narrowed(
   return isUnclear ? null : [edits, fault]
 }
 
-/** Every edit once on the rows of each operation, each on a row of its own, as many at a time as there are rows. */
+/** Every edit once on the rows of each operation, each on a row of its own, as many in parallel as there are rows. */
 function batches(rows: readonly Met[], drift: Drift): Assigned[][] {
   const all: Assigned[][] = []
   for (const operation of new Set(rows.map(row => row.operation))) {
     const open = new Map<string, Edit>()
     const holders = new Map<string, string[]>()
     const mine = rows.filter(row => row.operation === operation)
-    const isRow = mine.every(row => row.isRow) && mine.some(row => row.isTold)
+    const isRow = mine.every(row => row.isRow) && mine.some(row => row.isPublished)
     for (const { json } of mine) {
       for (const edit of drift.edits(JSON.parse(json) as JsonObject)) {
         if (!open.has(edit.path)) open.set(edit.path, edit)
@@ -186,14 +186,14 @@ async function faultOf(
   }
 }
 
-const LOST = 'a row is neither told nor rejected'
+const LOST = 'a row is neither published nor rejected'
 
-/** @param edited Where they are no rows, each may have become any number. */
+/** @param edited If they are not rows, each may have become any number. */
 function compare(
   before: Reading,
   after: Reading,
   edited: { readonly count: number; readonly areRows: boolean },
-  of: Stream,
+  definition: Stream,
   { config }: Bench,
 ): void {
   assertSound(after.topics)
@@ -201,26 +201,26 @@ function compare(
   const come = [...after.byRow].filter(([id]) => !before.byRow.has(id))
   const changed = [...before.byRow].filter(([id, content]) => after.byRow.has(id) && after.byRow.get(id) !== content)
   const { rejects } = after.topics
-  // A derived session is of many rows, and what its first turn says is in the keys of all of them.
+  // A derived session consists of many rows, and content of its first turn is in the keys of all of them.
   const most = edited.areRows ? edited.count : Infinity
-  const ripples = (of.derive?.(config) ?? null) === null ? 0 : Infinity
+  const ripples = (definition.derive?.(config) ?? null) === null ? 0 : Infinity
   assert(
     gone.length + changed.length <= most + ripples,
     `${edited.count} rows are other than they were, and ${gone.length + changed.length} come out otherwise: ${[...gone, ...changed].map(([id]) => id).join(', ')}`,
   )
-  const told = come.length + rejects.length
-  const isTold = edited.areRows || edited.count > 1 ? gone.length <= told : gone.length === 0 || told > 0
-  assert(isTold, `${LOST}: ${gone.map(([id]) => id).join(', ')}`)
+  const accounted = come.length + rejects.length
+  const isAccounted = edited.areRows || edited.count > 1 ? gone.length <= accounted : gone.length === 0 || accounted > 0
+  assert(isAccounted, `${LOST}: ${gone.map(([id]) => id).join(', ')}`)
   for (const { path, message } of rejects) assert(path !== '', `a row is rejected without its place: ${message}`)
 }
 
 function keeps({ topics }: Reading, word: string): void {
   const records = [...topics.sessions, ...topics.messages, ...topics.events]
   const kept = records.some(({ value }) => Object.values(value?.attributes ?? {}).some(text => text.includes(word)))
-  assert(kept, 'it is in no attributes of any record: lost in silence')
+  assert(kept, 'it is in no attributes of any record: lost silently')
 }
 
-/** The world that is over read whole, with some rows edited. */
+/** Reads the world that is over completely, with some rows edited. */
 async function reading(bench: Bench, name: string, edits: readonly Assigned[]): Promise<Reading> {
   const { proxy } = bench
   const rows = new Map<string, Met>()
@@ -234,7 +234,7 @@ async function reading(bench: Bench, name: string, edits: readonly Assigned[]): 
     const areRows = found.areRows && bench.vendor.partsAt?.test(path) !== true
     for (const row of list) {
       const text = JSON.stringify(row)
-      rows.set(text, { operation, json: text, isRow: areRows, isTold: false })
+      rows.set(text, { operation, json: text, isRow: areRows, isPublished: false })
       const edit = left.get(text)
       if (edit === undefined) continue
       edit.apply(row)
@@ -249,21 +249,21 @@ async function reading(bench: Bench, name: string, edits: readonly Assigned[]): 
   } finally {
     proxy.edit = null
   }
-  assert.equal(applied.size, left.size, 'a row that was shown before does not come again')
+  assert.equal(applied.size, left.size, 'a row that was returned before is missing now')
   const topics = await line.topics()
   const byRow = contentsByRow(line, topics, bench, name)
   const keys = [...byRow.keys()]
-  const isTold = (met: Met) => {
+  const isPublished = (met: Met) => {
     const id = idOf(met, stream(bench, name))
     return id !== null && keys.some(key => key.endsWith(` ${id}`))
   }
-  const told = [...rows.values()].map(met => ({ ...met, isTold: isTold(met) }))
+  const told = [...rows.values()].map(met => ({ ...met, isPublished: isPublished(met) }))
   return { topics, rows: told, byRow }
 }
 
-function idOf({ json }: Met, of: Stream): string | null {
-  const parsed = of.row.safeParse(JSON.parse(json))
-  return parsed.success ? of.identify(parsed.data as never) : null
+function idOf({ json }: Met, definition: Stream): string | null {
+  const parsed = definition.row.safeParse(JSON.parse(json))
+  return parsed.success ? definition.identify(parsed.data as never) : null
 }
 
 function contentsByRow(line: Line, topics: Topics, bench: Bench, name: string): Map<string, string> {
@@ -277,13 +277,13 @@ function contentsByRow(line: Line, topics: Topics, bench: Bench, name: string): 
   for (const record of newest(topics.messages, each => each.message_key)) put(record.message_key, record)
   for (const record of newest(topics.events, each => each.event_key)) put(record.event_key, record)
   const byRow = new Map<string, string>()
-  for (const [row, keys] of line.watch.told) byRow.set(row, keys.map(key => contents.get(key) ?? 'not published').join('\n'))
+  for (const [row, keys] of line.watch.keysByRow) byRow.set(row, keys.map(key => contents.get(key) ?? 'not published').join('\n'))
   return byRow
 }
 
 /**
- * The list of rows in an answer: of the lists of objects that lie least deep, the largest whose elements the stream's schema takes, for the most
- * part; where it takes none (a connector that builds its rows of several answers), the largest.
+ * The list of rows in an answer: of the least nested lists of objects, the largest whose elements mostly fit the stream's schema; if none fits (a connector
+ * that builds its rows from several answers), the largest.
  */
 export function rowsIn(body: unknown, { row }: Stream): { list: JsonObject[]; areRows: boolean } {
   for (let level: unknown[] = [body], deep = 0; level.length > 0 && deep < 8; deep++) {

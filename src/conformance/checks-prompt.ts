@@ -1,39 +1,42 @@
-/** Checks of promptness: what happens at the vendor is on the topics within a poll or two, at a time that does not move, and the vendor is not asked too often. */
+/**
+ * Checks of promptness: what happens at the vendor is on the topics within a poll or two, at a time that does not move, and the vendor does not get too many
+ * requests.
+ */
 import assert from 'node:assert/strict'
 import { scheduleOf } from '../ingest/schedule.ts'
-import { kindsOf, partitionsOf, planSpecOf, tellsTransfers } from '../ingest/source-partition.ts'
+import { kindsOf, partitionsOf, planSpecOf, detectsTransfers } from '../ingest/source-partition.ts'
 import type { Event, Session } from '../records.ts'
 import type { RecordKind } from '../source/contract.ts'
 import type { Bench } from './bench.ts'
 import { promptLine } from './pipeline.ts'
 import type { Read, Written, WrittenTopics } from './topics.ts'
 
-/** The vendor's world is watched from so long before a session until so long after what is looked at in it. */
+/** The vendor's world is watched from this long before a session until this long after what is checked in it. */
 const AROUND_MS = 30 * 60_000
-/** A transfer so soon after the start is to be seen at the next polls. */
+/** A transfer this soon after the start must be visible at the next polls. */
 const SOON_MS = 60 * 60_000
 const MINUTE_MS = 60_000
-/** A session is young so long at least, also where nothing is read again at every poll. */
+/** A session is young for at least this long, even if nothing is read again at every poll. */
 const YOUNG_MS = 10 * MINUTE_MS
 
 interface Watched {
   readonly topics: WrittenTopics
   readonly startMs: number
   readonly untilMs: number
-  /** How long a thing may take to the topics. */
+  /** How long something may take to the topics. */
   readonly promptMs: number
 }
 
-/** What stands on the topics after the connector has read the vendor at its own pace, around a session that was handed to a person, or any where none was. */
+/** Content of the topics after the connector has read the vendor at its own pace, around a session that was handed to a person, or any if none was. */
 async function watched(bench: Bench, kind: RecordKind): Promise<Watched> {
   const { vendor } = bench
-  // Two polls, because a vendor may show a thing just after it was asked; and a minute for requests that wait for their turn.
+  // Two polls, because a vendor may show something just after it was read; and a minute for requests that wait for their turn.
   const polls = specsOf(bench, kind).map(({ pollIntervalMs }) => pollIntervalMs)
   const promptMs = 2 * Math.max(...polls) + MINUTE_MS
-  const of = sessionToWatch(vendor.truth?.(vendor.window.untilMs).sessions ?? [])
-  assert(of !== null, 'the vendor tells no session with its start: nothing is checked')
-  const startMs = of.startedMs - AROUND_MS
-  const untilMs = (of.transferredMs ?? of.startedMs) + promptMs + AROUND_MS
+  const session = sessionToWatch(vendor.truth?.(vendor.window.untilMs).sessions ?? [])
+  assert(session !== null, 'the vendor has no session with a start: nothing is checked')
+  const startMs = session.startedMs - AROUND_MS
+  const untilMs = (session.transferredMs ?? session.startedMs) + promptMs + AROUND_MS
   const line = promptLine(bench, startMs)
   await line.live({ until: () => line.clock.now() >= untilMs })
   return { topics: await line.topics(), startMs, untilMs, promptMs }
@@ -49,14 +52,14 @@ function sessionToWatch(sessions: readonly Partial<Session>[]): { startedMs: num
   return some[Math.floor(some.length / 2)] ?? null
 }
 
-/** Of the streams that give records of the kind. */
+/** Of the streams that publish records of the kind. */
 function specsOf({ connector, base, config }: Bench, kind: RecordKind) {
   return partitionsOf(connector, base, config)
     .filter(({ streamName }) => kindsOf(connector, streamName, config).includes(kind))
     .map(({ stream }) => planSpecOf(connector, stream, base, config))
 }
 
-/** When each session's transfer happened, and when the first record that tells it was written. */
+/** When each session's transfer happened, and when the first record with it was written. */
 export function transfersOf(sessions: readonly Written<Session>[]): { key: string; atMs: number; writtenMs: number }[] {
   const first = new Map<string, { key: string; atMs: number; writtenMs: number }>()
   for (const { key, value, writtenMs } of sessions) {
@@ -71,19 +74,20 @@ export async function transfersArePrompt(bench: Bench): Promise<void> {
   if (!tells(bench)) return
   const { topics, startMs, untilMs, promptMs } = await watched(bench, 'session')
   const known = transfersOf(topics.sessions)
-  // As it is known in the end: what the vendor itself tells late is late. A subject's truth may leave out session keys, so sessions are matched by the time of their transfer.
+  // As finally known: what the vendor itself shows late is late. A subject's truth may leave out session keys, so sessions are matched by the time of their
+  // transfer.
   const { vendor } = bench
   const due = (vendor.truth?.(vendor.window.untilMs).sessions ?? []).flatMap(({ transferred_at: at, started_at: startedAt }) => {
     const atMs = at ?? Number.NaN
-    // What began before the connector was there is not read.
+    // What began before the connector started is not read.
     return (startedAt ?? atMs) > startMs && atMs - (startedAt ?? atMs) <= SOON_MS && atMs < untilMs - promptMs ? [atMs] : []
   })
-  assert(due.length > 0, 'nobody is transferred in the time that is watched: nothing is checked')
+  assert(due.length > 0, 'there is no transfer in the watched time: nothing is checked')
   for (const atMs of due) {
-    const told = known.find(each => each.atMs === atMs)
-    assert(told !== undefined, `a transfer at ${iso(atMs)} is not on the topics at ${iso(untilMs)}`)
-    const lateMs = told.writtenMs - atMs
-    const late = `the transfer of ${told.key} is on the topics ${Math.round(lateMs / 1000)} s after it happened`
+    const published = known.find(each => each.atMs === atMs)
+    assert(published !== undefined, `a transfer at ${iso(atMs)} is not on the topics at ${iso(untilMs)}`)
+    const lateMs = published.writtenMs - atMs
+    const late = `the transfer of ${published.key} is on the topics ${Math.round(lateMs / 1000)} s after it happened`
     assert(lateMs <= promptMs, `${late}; ${promptMs / 1000} s are allowed`)
   }
 }
@@ -93,7 +97,7 @@ export async function transfersDoNotMove(bench: Bench): Promise<void> {
   if (!tells(bench)) return
   const { topics } = await watched(bench, 'session')
   const transfers = topics.sessions.filter(({ value }) => value !== null && value.transferred_at !== null)
-  assert(transfers.length > 0, 'nobody is transferred in the time that is watched: nothing is checked')
+  assert(transfers.length > 0, 'there is no transfer in the watched time: nothing is checked')
   oneTimeEach(transfers, session => session.transferred_at)
   oneTimeEach(
     topics.events.filter(({ value }) => value !== null && value.type.startsWith('agent_transfer')),
@@ -119,9 +123,9 @@ function oneTimeEach<T extends Session | Event>(records: readonly Read<T>[], tim
   }
 }
 
-/** What is said, or happens, in a session that has just begun is on the topics within two polls. */
+/** Messages or events of a new session are on the topics within two polls. */
 export async function hotRowsArePrompt(bench: Bench): Promise<void> {
-  // Where no message is given, events tell how a session goes on.
+  // Without messages, events show how a session continues.
   const kind = specsOf(bench, 'message').length > 0 ? 'message' : 'event'
   const { topics, startMs, untilMs, promptMs } = await watched(bench, kind)
   const youngMs = Math.max(YOUNG_MS, ...specsOf(bench, kind).map(({ hotMs }) => hotMs)) - promptMs
@@ -131,7 +135,7 @@ export async function hotRowsArePrompt(bench: Bench): Promise<void> {
   const met = new Set<string>()
   for (const { key, sessionKey, atMs, writtenMs } of kind === 'message' ? saidIn(topics) : happenedIn(topics)) {
     const beganMs = began.get(sessionKey ?? '') ?? Infinity
-    // Once told, it may change at any time: a tag, say, that the vendor shows on each message of a conversation.
+    // Once published, it may change at any time: a tag, for example, that the vendor shows on each message of a conversation.
     if (met.has(key) || !Number.isFinite(beganMs)) continue
     met.add(key)
     if (beganMs <= startMs || atMs - beganMs > youngMs || atMs > untilMs - promptMs) continue
@@ -139,7 +143,7 @@ export async function hotRowsArePrompt(bench: Bench): Promise<void> {
     const [intoS, lateS] = [atMs - beganMs, writtenMs - atMs].map(ms => Math.round(ms / 1000))
     assert(writtenMs - atMs <= promptMs, `${kind} ${key}, ${intoS} s into its session, is on the topics ${lateS} s later`)
   }
-  assert(checked > 0, 'nothing is said in a session that has just begun: nothing is checked')
+  assert(checked > 0, 'there is no message in a new session: nothing is checked')
 }
 
 function saidIn({ messages }: WrittenTopics) {
@@ -158,7 +162,7 @@ function happenedIn({ events }: WrittenTopics) {
   )
 }
 
-/** With the connector's own pace, what the vendor is asked in an hour is no more than a third of its quota; planned, and seen. */
+/** At the connector's own pace, the requests of an hour are at most a third of the quota; as planned, and as observed. */
 export async function scheduleFits(bench: Bench): Promise<void> {
   const { connector, base, config, proxy } = bench
   const { fits, perHour, quotaPerHour } = scheduleOf({ name: 'conformance', connector, base, config })
@@ -173,7 +177,7 @@ export async function scheduleFits(bench: Bench): Promise<void> {
 }
 
 function tells({ connector, base, config }: Bench): boolean {
-  return tellsTransfers({ connector, base, config })
+  return detectsTransfers({ connector, base, config })
 }
 
 const iso = (ms: number) => new Date(ms).toISOString()

@@ -1,4 +1,4 @@
-/** Checks of one connector that need no topics: its shape, its config, and how each stream reads, resumes, fails and tells its rows. */
+/** Checks of one connector that need no topics: its shape, its config, and how each stream reads, resumes, fails and maps its rows. */
 import assert from 'node:assert/strict'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -23,9 +23,9 @@ import {
   windowOf,
 } from './bench.ts'
 
-/** Rows that are normalised and expanded in a check: enough to meet most forms, few enough to be quick. */
+/** Rows that a check maps and enriches: enough to meet most forms, few enough to be quick. */
 const MOST_ROWS = 200
-/** Pages from which reading is resumed in a check. */
+/** Pages from which a check resumes. */
 const MOST_RESUMES = 5
 
 export function configIsDescribed({ config }: Connector): void {
@@ -36,7 +36,7 @@ export function configIsDescribed({ config }: Connector): void {
     'config keys without a description',
   )
   const catchall = config._zod.def.catchall?._zod.def.type
-  assert.equal(catchall, 'never', 'the config is no strict object: a misspelt key would be dropped in silence')
+  assert.equal(catchall, 'never', 'the config is not a strict object: a misspelt key would be dropped silently')
 }
 
 function isDescribed(field: z.core.$ZodType): boolean {
@@ -52,15 +52,15 @@ export function configIsRead({ connector, flat, config, secrets }: Bench): void 
     Object.entries(flat).map(([key, value]) => [key, Array.isArray(value) ? value.join(',') : String(value)]),
   )
   const again = parseConnectorConfig('conformance', asText, connector)
-  assert(again.ok, 'the config as text is refused')
-  assert.deepEqual(again.config, config, 'the config as text comes to something else')
+  assert(again.ok, 'the config as text is rejected')
+  assert.deepEqual(again.config, config, 'the config as text gives another result')
 
   for (const [key, field] of Object.entries(connector.config.shape)) {
     if (!isSecret(field as z.core.$ZodType) || flat[dotted(key)] === undefined) continue
-    assert(secrets.includes(String(flat[dotted(key)])), `${dotted(key)} is not told among the secrets`)
+    assert(secrets.includes(String(flat[dotted(key)])), `${dotted(key)} is not listed among the secrets`)
   }
   const refused = parseConnectorConfig('conformance', { ...flat, 'not.a.key': 1, 'tasks.max': 'x' }, connector)
-  assert(!refused.ok && refused.faults.length === 2, 'an unknown key or a wrong value is not refused')
+  assert(!refused.ok && refused.faults.length === 2, 'an unknown key or a wrong value is not rejected')
   holdsNoSecret(JSON.stringify(refused.faults), secrets)
 }
 
@@ -84,10 +84,10 @@ export async function idsAreStable(bench: Bench, name: string): Promise<void> {
   if (!isRead(bench, name)) return
   const first = await readAll(bench, name)
   const second = await readAll(bench, name)
-  assert(first.length > 0, 'no row was read: the window has none, and nothing is checked')
+  assert(first.length > 0, 'no row was read: the window is empty, and nothing is checked')
   const marks = (rows: readonly ReadRow[]) => [...new Set(rows.map(({ id, fingerprint }) => `${id} ${fingerprint}`))].sort()
   assert.deepEqual([...new Set(second.map(row => row.id))].sort(), [...new Set(first.map(row => row.id))].sort(), 'ids differ')
-  assert.deepEqual(marks(second), marks(first), 'rows of a vendor that stands still count as changed')
+  assert.deepEqual(marks(second), marks(first), 'unchanged rows count as changed')
 }
 
 export async function resumes(bench: Bench, name: string): Promise<void> {
@@ -98,9 +98,9 @@ export async function resumes(bench: Bench, name: string): Promise<void> {
       for (const [i, page] of pages.entries()) {
         if (i === pages.length - 1) assert.equal(page.resume, null, 'the last page has a resume')
         else if (i < MOST_RESUMES) {
-          assert.deepEqual(JSON.parse(JSON.stringify(page.resume)), page.resume, 'a resume is no plain JSON')
+          assert.deepEqual(JSON.parse(JSON.stringify(page.resume)), page.resume, 'a resume is not plain JSON')
           const rest = await readPages(bench, name, scope, window, page.resume).catch(expired)
-          const ids = (of: readonly Page[]) => rowsOf(bench, name, scope, of).map(row => row.id)
+          const ids = (read: readonly Page[]) => rowsOf(bench, name, scope, read).map(row => row.id)
           if (rest !== null) assert.deepEqual(ids(rest), ids(pages.slice(i + 1)), `after page ${i + 1} other rows follow`)
         }
       }
@@ -108,7 +108,7 @@ export async function resumes(bench: Bench, name: string): Promise<void> {
   }
 }
 
-/** null for the answer that the vendor no longer knows the place, which a connector may always give. */
+/** null for the answer that the vendor no longer knows the position, which a connector may always return. */
 function expired(thrown: unknown): null {
   if (thrown instanceof FlowError && thrown.code === 'SRC_RESUME_EXPIRED') return null
   throw thrown
@@ -116,27 +116,27 @@ function expired(thrown: unknown): null {
 
 export async function normalisePure(bench: Bench, name: string): Promise<void> {
   if (!isRead(bench, name)) return
-  const of = stream(bench, name)
+  const definition = stream(bench, name)
   const rows = (await readAll(bench, name)).slice(0, MOST_ROWS)
-  assert(rows.length > 0, 'no row was read: the window has none, and nothing is checked')
+  assert(rows.length > 0, 'no row was read: the window is empty, and nothing is checked')
   const seen = new Set<string>()
-  for (const { row, ctx: bare, id } of await expanded(bench, name, rows)) {
+  for (const { row, ctx: bare, id } of await enriched(bench, name, rows)) {
     const before = structuredClone(row)
     const ctx = derivedContext(bench, name, row, bare)
-    const drafts = of.normalise(row as never, ctx)
-    const again = of.normalise(row as never, ctx)
-    assert.deepEqual(again, drafts, `row ${id} gives other records the second time`)
+    const drafts = definition.normalise(row as never, ctx)
+    const again = definition.normalise(row as never, ctx)
+    assert.deepEqual(again, drafts, `row ${id} gives different records the second time`)
     assert(isDeepStrictEqual(row, before), `row ${id} was changed`)
     for (const draft of drafts) isSound(bench, name, draft, seen)
   }
 }
 
-/** With a session as the framework would have derived it, where the stream says turns. */
+/** With a session as the framework would have derived it, if the stream has turns. */
 function derivedContext(bench: Bench, name: string, row: unknown, ctx: RowContext): RowContext {
   const derive = stream(bench, name).derive?.(bench.config) ?? null
   if (derive === null) return ctx
   const turn = derive.turn(row as never, ctx)
-  assert.deepEqual(derive.turn(row as never, ctx), turn, 'turn tells a row otherwise the second time')
+  assert.deepEqual(derive.turn(row as never, ctx), turn, 'turn returns a different result for a row the second time')
   if (turn === null) return ctx
   const { botId, key, part, channel, language } = turn
   return { ...ctx, derived: ctx.session({ botId, sessionId: `${key}/${part ?? ''}`, channel, language }) }
@@ -148,7 +148,11 @@ function isSound({ connector, base }: Bench, name: string, draft: Draft, seen: S
   assert.equal(record.account, base.account)
   assert.equal(record.revision, 1)
   if (kind === 'session') {
-    assert.equal(connector.manifest.sessionStream, name, 'a stream other than the sessionStream of the manifest gives sessions')
+    assert.equal(
+      connector.manifest.sessionStream,
+      name,
+      'a stream other than the sessionStream of the manifest publishes sessions',
+    )
     assert(record.ended_at === null || record.ended_at >= record.started_at, `session ${record.session_id} ends before it starts`)
   }
   const key = `${kind} ${draft.kind === 'session' ? draft.record.session_key : draft.kind === 'message' ? draft.record.message_key : draft.record.event_key}`
@@ -156,22 +160,22 @@ function isSound({ connector, base }: Bench, name: string, draft: Draft, seen: S
   seen.add(key)
 }
 
-/** The rows after the dearer second call, where the stream has one. */
-async function expanded(bench: Bench, name: string, rows: readonly ReadRow[]): Promise<readonly ReadRow[]> {
-  const of = stream(bench, name)
-  if (of.expand === undefined) return rows
+/** The enriched rows, if the stream enriches them. */
+async function enriched(bench: Bench, name: string, rows: readonly ReadRow[]): Promise<readonly ReadRow[]> {
+  const definition = stream(bench, name)
+  if (definition.enrich === undefined) return rows
   const out: ReadRow[] = []
-  for (const scope of scopesOf(bench, of)) {
+  for (const scope of scopesOf(bench, definition)) {
     const mine = rows.filter(row => row.ctx.scope.name === scope.name)
     if (mine.length === 0) continue
     const { http, close } = open(bench)
     try {
       const clock = { now: () => bench.nowMs }
-      const richer = await enrich({ stream: of, config: bench.config, scope, http, clock }, mine)
+      const richer = await enrich({ stream: definition, config: bench.config, scope, http, clock }, mine)
       assert.deepEqual(
-        richer.map(({ row }) => of.identify(row as never)),
+        richer.map(({ row }) => definition.identify(row as never)),
         mine.map(row => row.id),
-        'expand gives other rows, or another order',
+        'enrich returns other rows, or another order',
       )
       out.push(...mine.map((row, i) => ({ ...row, row: richer[i]?.row })))
     } finally {
@@ -185,7 +189,7 @@ export interface Fault {
   readonly name: string
   readonly code: ErrorCode
   answer(response: ServerResponse): void
-  /** Stop as soon as the request has come. */
+  /** Stop as soon as the request has arrived. */
   readonly stops?: true
 }
 
@@ -226,9 +230,9 @@ export async function endsIn(bench: Bench, name: string, fault: Fault): Promise<
       host,
       signal: stopping.signal,
       onPage: () => yielded++,
-    }).then(() => assert.fail('reading ended as if nothing had happened'), asFlowError)
+    }).then(() => assert.fail('reading ended without an error'), asFlowError)
     assert.equal(error.code, fault.code, `it ended in ${error.code}: ${error.message}`)
-    assert.equal(yielded, 0, 'a page was given that was never read')
+    assert.equal(yielded, 0, 'a page was returned that was never read')
     holdsNoSecret(`${error.message} ${JSON.stringify(error.details)}`, bench.secrets)
   } finally {
     server.closeAllConnections()
@@ -237,5 +241,5 @@ export async function endsIn(bench: Bench, name: string, fault: Fault): Promise<
 }
 
 function holdsNoSecret(words: string, secrets: readonly string[]): void {
-  for (const secret of secrets) assert(!words.includes(secret), 'a secret stands in an error')
+  for (const secret of secrets) assert(!words.includes(secret), 'an error contains a secret')
 }

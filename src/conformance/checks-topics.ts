@@ -1,4 +1,4 @@
-/** Checks that read a vendor the whole way: after kills, faults, habits and a stop, the topics hold what the vendor says is true. */
+/** Checks of the whole pipeline: after kills, faults, quirks and a stop, the topics have what the vendor's truth says. */
 import assert from 'node:assert/strict'
 import type { Boundary } from '../ingest/commit.ts'
 import type { Bench } from './bench.ts'
@@ -14,7 +14,7 @@ import {
 } from './pipeline.ts'
 import type { Spoil } from './proxy.ts'
 import { assertSound } from './topics.ts'
-import type { Habit } from './subject.ts'
+import type { Quirk } from './subject.ts'
 
 export async function holdsTheTruth(bench: Bench): Promise<void> {
   const line = unfoldingLine(bench)
@@ -22,12 +22,12 @@ export async function holdsTheTruth(bench: Bench): Promise<void> {
   await line.assertTrue()
 }
 
-/** Lives of one line that end: a bound on what never comes to an end, far more than a vendor with few rows needs. */
+/** Most lives of one line: a bound for what never ends, far more than a vendor with few rows needs. */
 const MOST_LIVES = 2000
 
 /**
  * One life after another on the same topics, in a world that is over: each ends at the first page or commit at which none has ended yet. Every page is
- * committed by itself, so that the next life goes on in the midst of a window where the vendor's resume survives.
+ * committed by itself, so that the next life continues in the middle of a window if the vendor's resume survives.
  */
 export async function survivesKills(bench: Bench): Promise<void> {
   const met = new Set<string>()
@@ -41,23 +41,23 @@ export async function survivesKills(bench: Bench): Promise<void> {
     return die()
   }
   while ((await liveStill(line, bench, { fault })) === 'killed')
-    assert(++kills < MOST_LIVES, `after ${MOST_LIVES} kills there are new pages still`)
+    assert(++kills < MOST_LIVES, `after ${MOST_LIVES} kills there are still new pages`)
   assert(kills > 0, 'nothing was killed')
   await line.assertTrue()
 }
 
-/** Lives that end, about: of a vendor with few rows one at each page and commit, of others one at each of so many places, spread over the whole time. */
+/** Approximate number of lives that end: with few rows one at each page and commit, else one at each of this many places, spread over the whole time. */
 const KILLS = 60
-/** Of the boundaries at which not every life ends: one in so many. */
+/** Of the boundaries at which not every life ends: one in this many. */
 const ONE_IN = 4
 const SINGLE_KILLS = 4
 
 /**
- * As time goes on, with lookback passes: each life ends at a page or commit at which none has ended yet, or at one of a sample of the other boundaries,
- * a quarter as many. Then a few lines that are killed once, each somewhere else.
+ * While time passes, with lookback passes: each life ends at a page or commit at which none has ended yet, or at one of a sample of the other boundaries, a
+ * quarter as many. Then a few lines that are killed once, each somewhere else.
  */
 export async function survivesKillsAsTimeGoesOn(bench: Bench): Promise<void> {
-  // What is hot is read again at every poll, and moves no cursor: nothing new to be killed at, but many pages.
+  // Hot rows are read again at every poll, and move no cursor: no new place to be killed at, but many pages.
   const base = { hotMs: 0 }
   const places = new Set<string>()
   const calm = unfoldingLine(bench, { base })
@@ -70,7 +70,7 @@ export async function survivesKillsAsTimeGoesOn(bench: Bench): Promise<void> {
   let kills = 0
   const fault = (at: Boundary, die: () => Promise<never>) => {
     const place = placeOf(line, at)
-    // A kill makes new places: with all of them killed, time would hardly go on.
+    // A kill creates new places: if all of them were killed, time would hardly advance.
     if (kills >= 2 * KILLS || met.has(place)) return undefined
     met.add(place)
     return draw() < (isMain(at) ? chance : chance / ONE_IN) ? die() : undefined
@@ -92,7 +92,9 @@ export async function survivesKillsAsTimeGoesOn(bench: Bench): Promise<void> {
 
 const isMain = (at: Boundary) => at === 'read' || at === 'committed'
 
-/** Where a life is. A commit that moves no cursor (a part of a window whose place cannot be kept) is no place to end at again: nothing would ever move. */
+/**
+ * Where a life is. A commit that moves no cursor (a part of a window whose position cannot be kept) is not a place to end at again: nothing would ever move.
+ */
 function placeOf(line: Line, at: Boundary): string {
   return at === 'read' ? `read ${line.watch.lastPage}` : `${at} ${line.place()}`
 }
@@ -109,7 +111,7 @@ function drawing(seed: number): () => number {
 export interface MidFault {
   readonly name: string
   spoil(nth: number): Spoil
-  /** How long a request may take, in place of the connector's own figure: that is too long to be waited for. */
+  /** Deadline of a request, instead of the connector's own: that is too long to wait for. */
   readonly timeoutMs?: number
   /** How many bursts; the second is long. Default four. */
   readonly bursts?: number
@@ -124,7 +126,7 @@ const answer = (status: number, body = '{}', headers: Readonly<Record<string, st
   headers,
 })
 
-/** Each in short bursts, which a request outlasts, and in long ones, whose error the connector gets to see. */
+/** Each in short bursts, which a request outlasts, and in long ones, whose error the connector gets. */
 export const MID_FAULTS: readonly MidFault[] = [
   { name: '401 in mid-listing', spoil: () => answer(401) },
   {
@@ -176,12 +178,12 @@ export async function survivesFault(bench: Bench, fault: MidFault): Promise<void
   await line.assertTrue()
 }
 
-/** Reading under one habit of the vendor's; what only a later pass can heal is read until no pass can find more. */
-export async function survivesHabit(bench: Bench, habit: Habit): Promise<void> {
-  if (habit === 'ignores_token') return neverEndsQuietly(bench)
-  if (habit === 'quota') return keepsQuota(bench)
-  if (habit === 'edges_inclusive' || habit === 'edges_exclusive') return meetsEdges(bench)
-  const still = habit === 'tied'
+/** Reads under one quirk of the vendor; if only a later pass can fix the result, until no pass can find more. */
+export async function survivesQuirk(bench: Bench, quirk: Quirk): Promise<void> {
+  if (quirk === 'ignores_token') return neverEndsQuietly(bench)
+  if (quirk === 'quota') return keepsQuota(bench)
+  if (quirk === 'edges_inclusive' || quirk === 'edges_exclusive') return meetsEdges(bench)
+  const still = quirk === 'tied'
   const line = still ? stillLine(bench) : unfoldingLine(bench)
   await (still ? liveStill(line, bench) : liveUnfolding(line, bench))
   await line.assertTrue()
@@ -189,7 +191,7 @@ export async function survivesHabit(bench: Bench, habit: Habit): Promise<void> {
 
 /** Requests within which a listing whose token is ignored must be noticed. */
 const MOST_IGNORED = 1500
-/** Times that a source partition may fail before what stands on the topics is looked at. */
+/** How often a source partition may fail before the topics are checked. */
 const MOST_FAILURES = 3
 
 async function neverEndsQuietly(bench: Bench): Promise<void> {
@@ -198,14 +200,14 @@ async function neverEndsQuietly(bench: Bench): Promise<void> {
   let failures = 0
   const hasFailed = () => line.states.some(({ state }) => state === 'failed') && ++failures >= MOST_FAILURES
   const end = await liveStill(line, bench, { mostRequests: MOST_IGNORED, until: () => line.isRead(untilMs) || hasFailed() })
-  assert.notEqual(end, 'endless', `reading goes on after ${MOST_IGNORED} requests`)
+  assert.notEqual(end, 'endless', `reading continues after ${MOST_IGNORED} requests`)
   if (line.isRead(untilMs)) return line.assertTrue()
   assertSound(await line.topics())
-  const told = line.states.filter(({ completeUntilMs, error }) => error === null && (completeUntilMs ?? 0) < untilMs)
+  const reported = line.states.filter(({ completeUntilMs, error }) => error === null && (completeUntilMs ?? 0) < untilMs)
   assert.deepEqual(
-    told.map(({ stream, scope }) => `${stream}/${scope}`),
+    reported.map(({ stream, scope }) => `${stream}/${scope}`),
     [],
-    'source partitions that are not read whole tell no error',
+    'source partitions that are not completely read report no error',
   )
 }
 
@@ -213,15 +215,15 @@ async function keepsQuota(bench: Bench): Promise<void> {
   const line = unfoldingLine(bench, { base: { quota: OWN_QUOTA } })
   await liveUnfoldingAtOnce(line, bench)
   await line.assertTrue()
-  assert(bench.vendor.refusedForQuota !== undefined, 'the vendor does not tell what it refused for its limits')
-  assert.equal(bench.vendor.refusedForQuota(), 0, 'requests that the vendor refused for its limits')
+  assert(bench.vendor.refusedForQuota !== undefined, 'the vendor does not report requests rejected for its limits')
+  assert.equal(bench.vendor.refusedForQuota(), 0, 'requests that the vendor rejected for its limits')
 }
 
-/** The world read in windows whose edges fall exactly on the times of rows. */
+/** The world read in windows whose edges are exactly on the times of rows. */
 async function meetsEdges(bench: Bench): Promise<void> {
   const { vendor } = bench
   const { fromMs, untilMs } = vendor.window
-  assert(vendor.truth !== undefined, 'the vendor tells no truth: nothing can be compared')
+  assert(vendor.truth !== undefined, 'the vendor has no truth: nothing can be compared')
   const { sessions, messages, events } = vendor.truth(overAt(bench))
   const times = [
     sessions.map(session => session.started_at),

@@ -12,30 +12,30 @@ interface Entry {
 
 interface Log {
   readonly entries: Entry[]
-  /** Every transaction with an entry below this offset has ended. May lag behind: see `stableOf`. */
+  /** Every transaction with an entry below this offset has ended. May be out of date: see `stableOf`. */
   stable: number
   /** The newest committed record of each key below `stable`. */
   readonly newest: Map<string, ReadRecord>
 }
 
-/** The part of Kafka that ingest needs, in memory: transactions that land whole or not at all, fencing by id, readers that see committed records only. */
+/** The part of Kafka that ingest needs, in memory: atomic transactions, fencing by id, read-committed readers. */
 export interface MemoryKafka extends Pick<Kafka, 'openWriter' | 'readToEnd' | 'readRange' | 'offsetsAt' | 'watermarks' | 'tail'> {
   /** Committed records in offset order, of all partitions of the topic. */
   committed(topic: string): (ReadRecord & { partition: number })[]
-  /** What compaction would keep of the topic: the newest committed record of each key, in the order in which the keys came. Keys are taken as text. */
+  /** What compaction would keep of the topic: the newest committed record of each key, in the order of the keys' first records. Keys are treated as text. */
   newest(topic: string): ReadonlyMap<string, ReadRecord>
-  /** How the next commits end; afterwards they succeed. `lost`: committed, but the answer never came. `aborted`: the broker gave it up. */
+  /** How the next commits end; afterwards they succeed. `lost`: committed, but the answer never came. `aborted`: the broker aborted it. */
   nextCommits(...outcomes: ('lost' | 'aborted' | 'ok')[]): void
   readonly transactions: number
 }
 
-/** @param now The time that records are written at, epoch milliseconds. */
+/** @param now Timestamp of records, epoch milliseconds. */
 export function memoryKafka(now: () => number = () => 0): MemoryKafka {
   const logs = new Map<string, Map<number, Log>>()
   const owners = new Map<string, { epoch: number; open: { outcome: Outcome } | null }>()
   const outcomes: ('lost' | 'aborted' | 'ok')[] = []
   let transactions = 0
-  /** Wakes those who tail. */
+  /** Wakes the tailing readers. */
   const wake = new Set<() => void>()
   const ended = (transaction: { outcome: Outcome }, outcome: Outcome) => {
     transaction.outcome = outcome
@@ -68,9 +68,9 @@ export function memoryKafka(now: () => number = () => 0): MemoryKafka {
     let epoch = -1
     let spent = false
     const owner = () => {
-      const of = owners.get(transactionalId)
-      if (!of || of.epoch !== epoch) throw new FlowError('KAFKA_FENCED', { transactionalId })
-      return of
+      const owner = owners.get(transactionalId)
+      if (!owner || owner.epoch !== epoch) throw new FlowError('KAFKA_FENCED', { transactionalId })
+      return owner
     }
     return {
       transactionalId,
@@ -210,7 +210,7 @@ export function memoryKafka(now: () => number = () => 0): MemoryKafka {
 const isCommitted = (entry: Entry): entry is Entry & { record: ReadRecord } =>
   entry.record !== null && entry.transaction.outcome === 'committed'
 
-/** As the wire would: what is written later into the same memory does not change what was sent. */
+/** Copied, as on the wire: later writes into the same memory do not change what was sent. */
 function asRead({ key, value, headers = {} }: WriteRecord, offset: number, timestamp: number): ReadRecord {
   return {
     offset,

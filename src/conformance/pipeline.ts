@@ -1,6 +1,6 @@
 /**
- * The whole way of a connector, as it runs in production (`startIngest`), from the vendor behind the suite's proxy to topics in memory, under a
- * clock that jumps when nothing is under way. A `Line` is one set of topics; processes live and die on it one after another.
+ * The whole pipeline of a connector, as in production (`startIngest`), from the vendor behind the suite's proxy to topics in memory, under a clock that jumps
+ * when nothing is in progress. A `Line` is one set of topics; processes live and die on it one after another.
  */
 import assert from 'node:assert/strict'
 import { type Log, silentLog } from '../log.ts'
@@ -25,9 +25,9 @@ export const NAMES = topicNames('conformance')
 const PARTITIONS = 3
 const CONNECTOR = 'conformance'
 const MINUTE_MS = 60_000
-/** Real time that one life may take: far more than any needs, so that what never ends is told rather than waited for. */
+/** Real time limit of one life: far more than any needs, so that endless ones are reported rather than waited for. */
 const LONGEST_LIFE_MS = 120_000
-/** Real time without a stir before time jumps while a call is neither at the vendor nor answered: it waits for its turn, or is on its way. */
+/** Real idle time before the clock jumps while a call is neither at the vendor nor answered: it waits for its turn, or is on its way. */
 const QUIET_MS = 3
 /** Requests of one line. */
 const MOST_REQUESTS = 20_000
@@ -41,20 +41,20 @@ export const OWN_QUOTA: BaseConfig['quota'] = {
   gapMs: null,
 }
 
-/** What is seen of a connector from outside while it runs. */
+/** What is observed of a running connector from outside. */
 export interface Watch {
-  /** Listings that have given a page and are at the next one now. */
+  /** Listings that have yielded a page and are at the next one now. */
   midListing: number
   /** Whether anything has been read. */
   sawPage: boolean
   /** Whether any listing has had a second page. */
   sawSecondPage: boolean
-  /** Calls of the connector that are not answered yet: under way, waiting for quota, or waiting to be tried again. */
+  /** Unanswered calls of the connector: in progress, waiting for quota, or waiting for a retry. */
   calls: number
-  /** The page that was given last: stream, scope, window and number in it. */
+  /** The last yielded page: stream, scope, window and number in it. */
   lastPage: string
-  /** What `normalise` gave, by row: `stream scope id` → keys of its records. */
-  readonly told: Map<string, string[]>
+  /** Results of `normalise`, by row: `stream scope id` → keys of its records. */
+  readonly keysByRow: Map<string, string[]>
 }
 
 const NO_METRICS: IngestMetrics = {
@@ -69,30 +69,30 @@ const NO_METRICS: IngestMetrics = {
 export interface LineOptions {
   readonly startMs: number
   readonly base?: Partial<BaseConfig>
-  /** In place of what the streams say. */
+  /** Overrides the streams' own. */
   readonly longestMs?: number
-  /** In place of what the connector says of a request. */
+  /** Overrides the connector's own. */
   readonly timeoutMs?: number
 }
 
 export interface LifeOptions {
   readonly base?: Partial<BaseConfig>
-  /** Looked at whenever nothing is under way; the life ends when it is true. */
+  /** Checked whenever nothing is in progress; the life ends when it is true. */
   readonly until: () => boolean
   readonly fault?: (at: Parameters<Fault>[0], die: () => Promise<never>) => void | Promise<void>
   /** Time must not go beyond this: what is not reached by then never will be. */
   readonly deadlineMs?: number
-  /** Asked before each jump; true ends the life, as a stop signal does. */
+  /** Called before each jump; true ends the life, as a stop signal does. */
   readonly stopAt?: (dueMs: number) => boolean
-  /** Given the way to stop from elsewhere. */
+  /** Gets a function to stop from elsewhere. */
   readonly onStart?: (stop: () => void) => void
   readonly log?: Log
   readonly metrics?: IngestMetrics
   /** `max.message.bytes` of topics; default: the broker's default. */
   readonly maxBytes?: ReadonlyMap<string, number>
-  /** Real time that it may take, in place of `LONGEST_LIFE_MS`. */
+  /** Real time limit, instead of `LONGEST_LIFE_MS`. */
   readonly longestMs?: number
-  /** The life may also end because reading goes on for ever. */
+  /** The life may also end because reading never ends. */
   readonly mostRequests?: number
 }
 
@@ -101,7 +101,7 @@ export type End = 'done' | 'killed' | 'endless'
 export class Line {
   readonly clock: JumpingClock
   readonly kafka: MemoryKafka = memoryKafka(() => this.clock.now())
-  readonly watch: Watch = { midListing: 0, sawPage: false, sawSecondPage: false, calls: 0, lastPage: '', told: new Map() }
+  readonly watch: Watch = { midListing: 0, sawPage: false, sawSecondPage: false, calls: 0, lastPage: '', keysByRow: new Map() }
   readonly #bench: Bench
   readonly #connector: Connector
   readonly #base: BaseConfig
@@ -117,12 +117,12 @@ export class Line {
     bench.proxy.onRequest = () => this.clock.busy()
   }
 
-  /** How each source partition was when the last life was looked at. */
+  /** State of each source partition when the last life was checked. */
   get states(): readonly PartitionState[] {
     return this.#states
   }
 
-  /** The process runs until what is waited for is there, or until it is killed. Throws when it never comes. */
+  /** Runs the process until the condition is met, or until it is killed. Throws if neither happens. */
   async live(options: LifeOptions): Promise<End> {
     const {
       proxy,
@@ -154,13 +154,13 @@ export class Line {
       if (proxy.requests - firstRequest >= most && !reached) {
         reached = endless = true
         stopping.abort()
-        if (mostRequests === undefined) giveUp(`${most} requests, and no end`)
+        if (mostRequests === undefined) giveUp(`${most} requests without an end`)
       }
       return clock.busy()
     }
     const theirs: Pick<Kafka, 'openWriter' | 'readToEnd' | 'watermarks' | 'maxMessageBytes'> = {
-      openWriter: of => {
-        const writer = kafka.openWriter(of)
+      openWriter: options => {
+        const writer = kafka.openWriter(options)
         return {
           transactionalId: writer.transactionalId,
           fence: () => (dead ? never() : alive(writer.fence())),
@@ -201,7 +201,7 @@ export class Line {
         reached = true
         stopping.abort()
       } else if (dueMs > deadlineMs) {
-        giveUp(`what is waited for has not come by ${new Date(deadlineMs).toISOString()}`)
+        giveUp(`the awaited condition has not been met by ${new Date(deadlineMs).toISOString()}`)
         stopping.abort()
       }
       return true
@@ -210,7 +210,7 @@ export class Line {
       reached = true
       stopping.abort()
     })
-    const timer = setTimeout(() => giveUp('it has not come to an end'), options.longestMs ?? LONGEST_LIFE_MS)
+    const timer = setTimeout(() => giveUp('it has not ended'), options.longestMs ?? LONGEST_LIFE_MS)
     try {
       const end = await Promise.race([ingest.done, killed.promise, given.promise])
       if (end === 'killed') return 'killed'
@@ -223,7 +223,7 @@ export class Line {
     }
   }
 
-  /** The newest committed cursor of each source partition that is to be read (null: none yet), and the silence after which its derived sessions end. */
+  /** The newest committed cursor of each source partition to read (null: none yet), and the silence after which its derived sessions end. */
   cursors(): { readonly spec: PlanSpec; readonly gapMs: number; readonly cursor: Cursor | null }[] {
     const newest = this.kafka.newest(NAMES.offsets)
     return partitionsOf(this.#connector, this.#base, this.#bench.config).map(({ stream, streamName, scope }) => {
@@ -235,12 +235,12 @@ export class Line {
     })
   }
 
-  /** Where all source partitions stand, by their committed cursors. */
+  /** Positions of all source partitions, by their committed cursors. */
   place(): string {
     return [...this.kafka.newest(NAMES.offsets)].map(([key, { value }]) => `${key} ${String(value)}`).join(' ')
   }
 
-  /** Everything before `untilMs` has been read once, and sessions that are derived from it are over. */
+  /** Everything before `untilMs` has been read once, and sessions derived from it are over. */
   isRead(untilMs: number): boolean {
     return this.cursors().every(({ cursor, gapMs }) => {
       const endsMs = gapMs === 0 ? untilMs : untilMs + gapMs + 1
@@ -259,7 +259,7 @@ export class Line {
     return readTopics(this.kafka, NAMES)
   }
 
-  /** The topics hold what the vendor says is true, each once, and nothing was rejected. */
+  /** The topics have what the vendor's truth says, each once, and nothing was rejected. */
   async assertTrue(): Promise<void> {
     const { vendor } = this.#bench
     const topics = await this.topics()
@@ -282,7 +282,7 @@ export class Line {
   }
 }
 
-/** Of the streams that are read, at their longest: how long after a row's time all of it can have been read, and how long it may still change. */
+/** Over the streams that are read, at most: how long after a row's time it may appear, and how long it may still change. */
 function longestOf({ connector, base, config }: Bench): { lagMs: number; lookbackMs: number } {
   const parts = partitionsOf(connector, base, config).map(({ stream }) => ({
     spec: planSpecOf(connector, stream, base, config),
@@ -300,10 +300,7 @@ export function overAt(bench: Bench): number {
   return Math.max(bench.nowMs, bench.vendor.window.untilMs + lookbackMs + lagMs + MINUTE_MS)
 }
 
-/**
- * A line in a world that is over: everything is backfill, each window is read once and never again. What a fault loses here stays lost, so that it
- * is seen.
- */
+/** A line in a world that is over: everything is backfill, each window is read once and never again. What a fault loses here stays lost, so that it shows. */
 export function stillLine(bench: Bench, options: Partial<LineOptions> = {}): Line {
   const base = { lookbackMs: 0, pollIntervalMs: 60 * MINUTE_MS, ...options.base }
   return new Line(bench, { startMs: overAt(bench), ...options, base })
@@ -314,7 +311,7 @@ export async function liveStill(line: Line, bench: Bench, options: Partial<LifeO
   return line.live({ until: () => line.isRead(untilMs), deadlineMs: overAt(bench) + 2 * 86_400_000, ...options })
 }
 
-/** A line that reads the vendor from this time on, as production would: from now, with the connector's own pace and quota. */
+/** A line that reads the vendor from this time on, as in production: from now, with the connector's own pace and quota. */
 export function promptLine(bench: Bench, startMs: number): Line {
   return new Line(bench, { startMs, base: { startAtMs: null, quota: OWN_QUOTA } })
 }
@@ -322,12 +319,12 @@ export function promptLine(bench: Bench, startMs: number): Line {
 /** Polls of the live edge within the window, and lookback passes after it. An odd number, so that fewer polls fall on round times. */
 const POLLS = 5
 const PASSES = 3
-/** Of both, where one process does it all. */
+/** Number of both, if one process does it all. */
 const POLLS_IN_ONE_LIFE = 12
 
 /**
- * A line in a world that goes on: the first half of the window is backfill, the second comes as time goes; then lookback passes until no row of
- * the window can change any more.
+ * A line in a world that continues: the first half of the window is backfill, the second comes as time passes; then lookback passes until no row of the window
+ * can change any more.
  */
 export function unfoldingLine(bench: Bench, options: Partial<LineOptions> = {}): Line {
   const { fromMs, untilMs } = bench.vendor.window
@@ -348,7 +345,7 @@ export async function liveUnfolding(line: Line, bench: Bench, options: Partial<L
   return lastLife(line, bench, everyMs, options)
 }
 
-/** As `liveUnfolding`, in one process: what it remembers of its requests is not lost on the way. */
+/** Like `liveUnfolding`, in one process: its record of requests is not lost on the way. */
 export async function liveUnfoldingAtOnce(line: Line, bench: Bench): Promise<End> {
   return lastLife(line, bench, Math.max(MINUTE_MS, Math.ceil((overAt(bench) - line.clock.now()) / POLLS_IN_ONE_LIFE)), {})
 }
@@ -366,7 +363,7 @@ export function never(): Promise<never> {
   return new Promise(() => {})
 }
 
-/** The connector, seen from outside; with other lengths of windows and requests if asked for. */
+/** The connector, observed from outside; with other lengths of windows and deadlines if requested. */
 function watched(connector: Connector, { watch, clock }: Line, { longestMs, timeoutMs }: LineOptions): Connector {
   const streams = Object.fromEntries(
     Object.entries(connector.streams).map(([name, stream]) => [name, watchedStream(name, stream, watch, longestMs)]),
@@ -375,7 +372,7 @@ function watched(connector: Connector, { watch, clock }: Line, { longestMs, time
   return { manifest: connector.manifest, config: connector.config, http, streams }
 }
 
-/** Time stands still while credentials are made: signing, or a file, is no request that the proxy could see. */
+/** Time stands still while credentials are created: signing, or reading a file, is not a request that the proxy could see. */
 function busyAuth(spec: HttpSpec, clock: JumpingClock): HttpSpec {
   const { auth } = spec
   if (auth === undefined) return spec
@@ -407,7 +404,7 @@ function watchedStream(name: string, stream: Stream, watch: Watch, longestMs: nu
       postJson: (...args) => call(http.postJson(...args)),
     }
   }
-  /** Which page of its listing a resume leads to: the vendor may give another resume for it the next time. */
+  /** The page of its listing that a resume leads to: the vendor may return another resume for it the next time. */
   const numbers = new Map<string, number>()
   async function* read(args: Parameters<Stream['read']>[0]): AsyncGenerator<Page> {
     const { scope, window, resume } = args
@@ -437,7 +434,7 @@ function watchedStream(name: string, stream: Stream, watch: Watch, longestMs: nu
   const { follow } = stream
   const over: Partial<Stream> = {
     read,
-    ...(stream.expand && { expand: async args => (await stream.expand?.({ ...args, http: counted(args.http) })) ?? [] }),
+    ...(stream.enrich && { enrich: async args => (await stream.enrich?.({ ...args, http: counted(args.http) })) ?? [] }),
     ...(follow && {
       follow: {
         ...follow,
@@ -463,7 +460,7 @@ function watchedStream(name: string, stream: Stream, watch: Watch, longestMs: nu
       const keys = drafts.map(({ kind, record }) =>
         kind === 'session' ? record.session_key : kind === 'message' ? record.message_key : record.event_key,
       )
-      watch.told.set(`${name} ${ctx.scope.name} ${stream.identify(row)}`, keys)
+      watch.keysByRow.set(`${name} ${ctx.scope.name} ${stream.identify(row)}`, keys)
       return drafts
     },
   }

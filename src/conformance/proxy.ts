@@ -1,4 +1,4 @@
-/** A server of our own between connector and vendor: it passes on, spoils or edits what the vendor answers, so that no simulator needs to know faults. */
+/** A server of our own between connector and vendor: it passes on, breaks or edits the vendor's answers, so that no simulator needs to know faults. */
 import { Agent, createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
@@ -9,14 +9,14 @@ export type Spoil =
       readonly headers?: Readonly<Record<string, string>>
       readonly body: string
     }
-  /** The vendor's answer breaks off in the middle. */
+  /** The vendor's answer is cut off in the middle. */
   | { readonly kind: 'cut' }
-  /** The vendor's answer comes in so many pieces, with so many milliseconds of real time before each. */
+  /** The vendor's answer comes in this many pieces, with this many milliseconds of real time before each. */
   | { readonly kind: 'drip'; readonly pieces: number; readonly everyMs: number }
   | { readonly kind: 'hang_up' }
   /** Nothing comes, and the connection stays open. */
   | { readonly kind: 'hang' }
-  /** The vendor's answer as it is given to `change` and comes back; `raw` are bytes on the connection, which then ends. */
+  /** The vendor's answer, changed by `change`; `raw` are bytes on the connection, which then ends. */
   | { readonly kind: 'change'; change(answer: Answer): Partial<Answer> | { readonly raw: Buffer } }
 
 export interface Answer {
@@ -26,14 +26,14 @@ export interface Answer {
 }
 
 export interface Proxy {
-  /** What to do to the request that came just now, the `nth` (from 1), for this path and query; null: pass it on. */
+  /** The fault for the request that just arrived, the `nth` (from 1), for this path and query; null: pass it on. */
   spoil: (nth: number, target: string) => Spoil | null
-  /** Shown every JSON answer of the vendor with status 200 and the path that was asked for; may change it in place, and says whether it did. Null: nobody looks. */
+  /** Called with every JSON answer of the vendor with status 200 and its requested path; may change it in place, and returns whether it did. Null: no edits. */
   edit: ((body: unknown, path: string) => boolean) | null
-  /** Told of every request when it has come, and to call the returned when its answer is gone. */
+  /** Called for every request when it arrives; its result is called when the answer is sent. */
   onRequest: () => () => void
   readonly requests: number
-  /** Text in which every address of the vendor's stands for one of ours. */
+  /** The text with every address of the vendor replaced by one of ours. */
   ours(text: string): string
   close(): Promise<void>
 }

@@ -1,4 +1,4 @@
-/** What stands on the in-memory topics, and whether it is what must stand there. */
+/** The content of the in-memory topics, and its comparison with the expected one. */
 import assert from 'node:assert/strict'
 import { decoderFor, encoderFor } from '../kafka/codec.ts'
 import { type Event, type Message, type Progress, SENDERS, type Session, SESSION_STATUSES } from '../records.ts'
@@ -9,7 +9,7 @@ import type { Truth } from './subject.ts'
 
 const SCHEMAS = ['session', 'message', 'event', 'progress'] as const
 
-/** Registers our schemas under numbers of their own. */
+/** Registers our schemas under numbers of its own. */
 export const memoryRegistry = {
   register: async (_subject: string, text: string) => SCHEMAS.findIndex(name => schemaText(name) === text) + 1,
   schemaById: async (id: number) => schemaText(SCHEMAS[id - 1] ?? 'session'),
@@ -26,12 +26,12 @@ export interface Read<T> {
   readonly value: T | null
 }
 
-/** With the time at which it was written, epoch milliseconds, by the clock of the suite. */
+/** With its time of writing, epoch milliseconds, by the clock of the suite. */
 export interface Written<T> extends Read<T> {
   readonly writtenMs: number
 }
 
-/** What was read of topics in memory. */
+/** What was read from topics in memory. */
 export interface WrittenTopics extends Topics {
   readonly sessions: readonly Written<Session>[]
   readonly messages: readonly Written<Message>[]
@@ -71,12 +71,12 @@ export async function readTopics(kafka: MemoryKafka, names: TopicNames): Promise
     messages: await read<Message>(kafka, names.messages, decoders.message),
     events: await read<Event>(kafka, names.events, decoders.event),
     rejects: kafka.committed(names.rejects).map(({ headers }) => {
-      const of = (name: string) => String(headers[name] ?? '')
+      const header = (name: string) => String(headers[name] ?? '')
       return {
-        stream: of('__colloquy.stream'),
-        path: of('__colloquy.path'),
-        reason: of('__colloquy.reason'),
-        message: of('__connect.errors.exception.message'),
+        stream: header('__colloquy.stream'),
+        path: header('__colloquy.path'),
+        reason: header('__colloquy.reason'),
+        message: header('__connect.errors.exception.message'),
       }
     }),
   }
@@ -112,7 +112,7 @@ const sessionKey = (record: Session) => record.session_key
 const messageKey = (record: Message) => record.message_key
 const eventKey = (record: Event) => record.event_key
 
-/** What holds of the topics of any vendor at any time: revisions 1, 2, 3 … of each key, none that says the same as the one before. */
+/** Invariants of the topics of any vendor at any time: revisions 1, 2, 3 … of each key, none with the same content as the one before. */
 export function assertSound({ sessions, messages, events }: Topics): void {
   revisionsRise('session', sessions, sessionKey)
   revisionsRise('message', messages, messageKey)
@@ -143,13 +143,13 @@ function revisionsRise<T extends { revision: number }>(
   }
 }
 
-/** Everything but when and how often it was said. */
+/** Everything but when and how often it was published. */
 export function said(record: object): string {
   const { revision: _, observed_at: __, ...content } = record as Record<string, unknown>
   return canonical(content)
 }
 
-/** Throws when the topics do not hold what the truth tells, each once. */
+/** Throws when the topics differ from the truth, each entry once. */
 export function assertTrue(topics: Topics, truth: Truth): void {
   same('sessions', truth.sessions, newest(topics.sessions, sessionKey))
   same('messages', truth.messages, newest(topics.messages, messageKey))
@@ -167,7 +167,7 @@ function same<T extends object>(kind: string, expected: readonly Partial<T>[], f
   )
 }
 
-/** What is expected and not found, and what is found and not expected, as text; only the fields that the expected records name are compared. */
+/** What is expected and not found, and what is found and not expected, as text; only the fields of the expected records are compared. */
 export function differences<T extends object>(
   kind: string,
   expected: readonly Partial<T>[],
@@ -178,7 +178,7 @@ export function differences<T extends object>(
     assert.deepEqual(
       Object.keys(entry).toSorted(),
       fields.map(String).toSorted(),
-      `the truth's ${kind} do not all name the same fields`,
+      `the truth's ${kind} do not all have the same fields`,
     )
   const words = (entry: Partial<T>) =>
     `{${fields.map(field => `"${String(field)}":${typeof entry[field] === 'object' ? canonical(entry[field]) : JSON.stringify(entry[field])}`).join()}}`

@@ -3,16 +3,16 @@ import type { Waiver } from './subject.ts'
 
 const LONGEST_MS = 366 * 86_400_000
 
-/** What is wrong with the waivers themselves, whatever the checks say. */
+/** Faults of the waivers themselves, whatever the results of the checks. */
 export function waiverFaults(waivers: readonly Waiver[], names: readonly string[], nowMs: number): string[] {
   return waivers.flatMap(({ check, reason, until }) => {
-    const of = `the waiver of '${check}'`
+    const waiver = `the waiver of '${check}'`
     const untilMs = /^\d{4}-\d\d-\d\d$/.test(until) ? Date.parse(`${until}T00:00:00Z`) : Number.NaN
     return [
-      ...(reason.trim() === '' ? [`${of} has no reason`] : []),
-      ...(check !== '' && names.some(name => name.startsWith(check)) ? [] : [`${of} is for no check`]),
-      ...(Number.isNaN(untilMs) ? [`${of} is until no day: ${until}`] : []),
-      ...(untilMs > nowMs + LONGEST_MS ? [`${of} is more than a year ahead`] : []),
+      ...(reason.trim() === '' ? [`${waiver} has no reason`] : []),
+      ...(check !== '' && names.some(name => name.startsWith(check)) ? [] : [`${waiver} is for no check`]),
+      ...(Number.isNaN(untilMs) ? [`${waiver} has no valid end day: ${until}`] : []),
+      ...(untilMs > nowMs + LONGEST_MS ? [`${waiver} is more than a year ahead`] : []),
     ]
   })
 }

@@ -1,8 +1,8 @@
-/** How other workers, and tools, reach the listener of this one. */
+/** The address at which other workers and tools reach this worker's listener. */
 import { networkInterfaces } from 'node:os'
 
 export interface Address {
-  /** `host:port`: what Kafka Connect calls the worker's id. */
+  /** `host:port`: Kafka Connect's worker id. */
   readonly workerId: string
   readonly url: string
 }
@@ -10,8 +10,8 @@ export interface Address {
 const ANY = new Set(['0.0.0.0', '[::]', '::'])
 
 /**
- * @param url What is listened on.
- * @param hosts Addresses of this machine. One that listens on all of them is reached at the first that others can reach.
+ * @param url Address to listen on.
+ * @param hosts Addresses of this machine. A worker that listens on all of them is reached at the first one visible to others.
  */
 export function addressOf(url: string, hosts: readonly string[] = ownHosts()): Address {
   const { hostname, port, protocol } = new URL(url)
@@ -20,7 +20,7 @@ export function addressOf(url: string, hosts: readonly string[] = ownHosts()): A
   return { workerId, url: `${protocol}//${workerId}` }
 }
 
-/** Addresses that are not the loopback's, those of IPv4 first. */
+/** Addresses other than loopback, IPv4 first. */
 function ownHosts(): string[] {
   const all = Object.values(networkInterfaces()).flatMap(each => each ?? [])
   const outer = all.filter(({ internal, scopeid }) => !internal && !scopeid)

@@ -1,30 +1,30 @@
 /**
- * Who gets which task. Pure: what the members say of themselves and what is wanted goes in, the lists of all members come out.
+ * Assigns tasks to workers. Pure: the members' claims and the wanted tasks in, the lists of all members out.
  *
- * Incremental: a task that somebody has is on nobody else's list before that one has given it up, so a move takes two rounds: taken away in the first,
- * given in the second. Tasks that nobody has are given at once, but for those of a worker that left on purpose: they wait a little for the worker that comes in
- * its place. Tasks move for balance only when the group has been quiet for a while, so that a rolling deploy moves each task once; in a group that has just begun
- * they do so at once, because workers that are started together do not join in the same moment.
+ * Incremental: a task that a member owns is on nobody else's list before that member has given it up, so a move takes two rounds: revoked in the first,
+ * assigned in the second. Tasks without an owner are assigned at once, except those of a worker that left on purpose: they wait a little for the worker that
+ * replaces it. Tasks move for balance only when the group has been quiet for a while, so that a rolling deploy moves each task once; in a new group they move
+ * at once, because workers that start together do not join at the same moment.
  *
- * Tasks whose requests the vendor counts together (a key) are kept on one worker where they fit, and on no more workers than the quota can be divided into.
+ * Tasks that share a vendor quota (a key) are kept on one worker where they fit, and on no more workers than the quota can be divided into.
  */
 
 export interface TaskToPlace {
   /** See `taskKey`. */
   readonly key: string
   readonly connector: string
-  /** What the vendor counts its requests by, where the quota has limits. */
+  /** Quotas of the vendor that its requests count against, if they have limits. */
   readonly quotas: readonly string[]
 }
 
 export interface Member {
-  /** The group's name of it. */
+  /** Member id in the group. */
   readonly id: string
   /** Tasks that it runs or is still stopping. */
   readonly owned: readonly string[]
-  /** The generation in which it got them. Of two who claim a task, the one of the later generation has it. */
+  /** The generation in which it got them. If two claim a task, the later generation wins. */
   readonly generation: number
-  /** It will leave as soon as it has stopped what it has, and takes nothing more. */
+  /** It will leave once its tasks are stopped, and takes no new ones. */
   readonly isLeaving: boolean
   /** Connectors that it cannot run, such as one that is not in its file. */
   readonly lacks: ReadonlySet<string>
@@ -32,33 +32,33 @@ export interface Member {
 
 export interface Wants {
   readonly tasks: readonly TaskToPlace[]
-  /** By quota: on how many workers it may be divided at most. Absent: on any number. */
+  /** By quota: largest number of workers it may be divided among. Absent: any number. */
   readonly divisible: ReadonlyMap<string, number>
 }
 
 export interface Patience {
-  /** How long the group has to be quiet before tasks move for balance. */
+  /** How long the group must be quiet before tasks move for balance. */
   readonly quietMs: number
-  /** How long the tasks of a worker that left on purpose wait for another. */
+  /** How long the tasks of a worker that left on purpose wait for its replacement. */
   readonly holdMs: number
-  /** For so long a group is young: its tasks move for balance at once. */
+  /** How long a group counts as new: its tasks move for balance at once. */
   readonly youngMs: number
 }
 
 export interface Plan {
   /** By member, each list in the order of the tasks. */
   readonly lists: ReadonlyMap<string, readonly string[]>
-  /** Tasks that are on no list, because who has them must give them up first; they go to the member named, where one is. */
+  /** Tasks on no list, because their owner must give them up first; the value is the next owner, if it is decided. */
   readonly moving: ReadonlyMap<string, string | null>
-  /** Tasks that wait for a worker to come, and how many tasks their worker had. */
+  /** Tasks that wait for a new worker, with the number of tasks their worker had. */
   readonly held: ReadonlyMap<string, number>
   /** Tasks that no member can run. */
   readonly homeless: readonly string[]
-  /** When to look again though nothing has changed, in so many milliseconds; null: no need. */
+  /** When to run again though nothing has changed, in milliseconds; null: no need. */
   readonly againInMs: number | null
 }
 
-/** What is remembered from round to round, as the next leader knows it from the last assignment. */
+/** State kept from round to round; the next leader reads it from the last assignment. */
 export interface Remembered {
   readonly left: ReadonlyMap<string, number>
   readonly intended: ReadonlyMap<string, string>
@@ -66,26 +66,26 @@ export interface Remembered {
 
 export const NOTHING_REMEMBERED: Remembered = { left: new Map(), intended: new Map() }
 
-/** Names a task in lists: neither half has a slash. */
+/** Name of a task in lists: neither half has a slash. */
 export function taskKey({ connector, task }: { readonly connector: string; readonly task: number }): string {
   return `${connector}/${task}`
 }
 
-/** Tasks that are kept together as far as that goes. */
+/** Tasks that are kept together where possible. */
 interface Cluster {
   readonly tasks: readonly string[]
-  /** On so many workers at most, whatever the balance. */
+  /** On at most this many workers, whatever the balance. */
   readonly most: number
 }
 
 export class Leader {
   readonly #patience: Patience
-  /** Tasks whose worker left on purpose: how many it had, and since when nobody has this one; null: it has not given it up yet. */
+  /** Tasks whose worker left on purpose: how many it had, and since when this one has no owner; null: not given up yet. */
   readonly #left: Map<string, { readonly load: number; sinceMs: number | null }>
   #intended: ReadonlyMap<string, string>
   #population = ''
   #quietSinceMs = -Infinity
-  /** When the group began; null: this leader has seen no round yet. */
+  /** When the group began; null: no round seen yet. */
   #beganMs: number | null = null
 
   constructor(patience: Patience, remembered: Remembered = NOTHING_REMEMBERED) {
@@ -94,7 +94,7 @@ export class Leader {
     this.#intended = remembered.intended
   }
 
-  /** One round of the group. @param nowMs Steady. */
+  /** One round of the group. @param nowMs Steady clock. */
   round(members: readonly Member[], wants: Wants, nowMs: number): Plan {
     const names = members.map(({ id, isLeaving }) => `${id} ${isLeaving}`)
     const population = names.toSorted((a, b) => (a < b ? -1 : 1)).join()
@@ -102,7 +102,7 @@ export class Leader {
       this.#population = population
       this.#quietSinceMs = nowMs
     }
-    // Of a group that was there before this leader, members have something, or had.
+    // If the group existed before this leader, members own something, or did.
     this.#beganMs ??= members.every(({ generation, owned }) => generation < 0 && owned.length === 0) ? nowMs : -Infinity
     const board = new Board(members, wants)
     const deadlineMs = this.#holding(board, members, nowMs)
@@ -120,7 +120,7 @@ export class Leader {
     const isYoung = nowMs < this.#beganMs + this.#patience.youngMs
     const isQuiet = isYoung || nowMs >= this.#quietSinceMs + this.#patience.quietMs
     const asPlaced = board.lists()
-    // What is still to be placed decides the balance, too.
+    // Tasks still to be placed affect the balance, too.
     const hasWaiting = board.moving.size > 0 || board.held.size > 0
     const moves = hasWaiting ? new Map<string, string>() : board.balance(isQuiet)
     const againAtMs = Math.min(
@@ -138,7 +138,7 @@ export class Leader {
     }
   }
 
-  /** Remembers what leaving members have, and from when nobody has it. @returns until when each task is held */
+  /** Remembers the tasks of leaving members, and since when they have no owner. @returns until when each task is held */
   #holding(board: Board, members: readonly Member[], nowMs: number): ReadonlyMap<string, number> {
     for (const { id, owned, isLeaving } of members) {
       if (!isLeaving) continue
@@ -154,9 +154,9 @@ export class Leader {
   }
 }
 
-/** Where the tasks are, while they are being placed. */
+/** Current places of the tasks during placement. */
 class Board {
-  /** Wanted, and nobody has it. */
+  /** Wanted, without an owner. */
   readonly free = new Set<string>()
   readonly moving = new Map<string, string | null>()
   readonly held = new Set<string>()
@@ -167,11 +167,11 @@ class Board {
   readonly #owners = new Map<string, string>()
   readonly #at = new Map<string, string>()
   readonly #loads: Map<string, number>
-  /** By member: what it has of each cluster. */
+  /** By member: its tasks of each cluster. */
   readonly #has: ReadonlyMap<string, Map<Cluster, string[]>>
   readonly #clusters: readonly Cluster[]
   readonly #clusterOf = new Map<string, Cluster>()
-  /** The most tasks of a member, were all spread evenly. */
+  /** Largest number of tasks of a member if all were spread evenly. */
   readonly #fair: number
 
   constructor(members: readonly Member[], wants: Wants) {
@@ -217,7 +217,7 @@ class Board {
     return lists
   }
 
-  /** What was meant for a member in the round before goes to it, if nothing has come between. */
+  /** A task meant for a member in the previous round goes to it, unless something has changed. */
   giveIfAllowed(key: string, id: string): void {
     const cluster = this.#clusterOf.get(key) as Cluster
     if (!this.#canHave(key, id)) return
@@ -227,7 +227,7 @@ class Board {
     this.#put(key, id)
   }
 
-  /** Takes away what is on more workers than the quota can be divided into. */
+  /** Revokes tasks of a cluster that is on more workers than its quota can be divided into. */
   keepTogether(): void {
     for (const cluster of this.#clusters) {
       if (cluster.most === Infinity) continue
@@ -237,7 +237,7 @@ class Board {
       for (const { keys } of parts.slice(cluster.most)) {
         for (const key of keys) {
           this.#take(key)
-          // A task that was given just now has no owner to wait for.
+          // A task assigned in this round has no owner to wait for.
           if (this.#owners.has(key)) this.moving.set(key, cluster.most === 1 ? (keeper?.id ?? null) : null)
           else this.free.add(key)
         }
@@ -246,9 +246,9 @@ class Board {
   }
 
   /**
-   * Gives what is free, the largest clusters first.
+   * Assigns free tasks, the largest clusters first.
    *
-   * @param held How many tasks the worker had that this one was of, where it is to wait for another; null: it need not wait.
+   * @param held How many tasks the worker of this task had, if the task waits for a replacement; null: it need not wait.
    */
   place(held: (key: string) => number | null): void {
     const highest = Math.max(0, ...this.#loads.values())
@@ -264,7 +264,7 @@ class Board {
     if (first === undefined) return
     const id = this.#homeFor(cluster, first)
     if (id === null) {
-      // Somebody who is to give up a part of it has to do so first.
+      // A member must give up a part of the cluster first.
       for (const key of piece) this.moving.set(key, null)
       return
     }
@@ -280,7 +280,7 @@ class Board {
     }
   }
 
-  /** The least loaded member that may have it, of those who have the cluster already where it is on enough of them. */
+  /** The least loaded member that may have it; among the current members of the cluster, if it is on enough of them. */
   #homeFor(cluster: Cluster, key: string): string | null {
     const holders = this.#holders(cluster)
     const able = [...this.#members.keys()].filter(id => this.#canHave(key, id))
@@ -299,8 +299,8 @@ class Board {
   /**
    * Moves that make the loads more even.
    *
-   * @param isMeant False: only whether there are any.
-   * @returns tasks and where they go; on the board they are there already
+   * @param isMeant False: only checks whether there are any.
+   * @returns tasks and their targets; the board already has them there
    */
   balance(isMeant: boolean): ReadonlyMap<string, string> {
     const moves = new Map<string, string>()
@@ -322,12 +322,12 @@ class Board {
       for (const key of step.keys) move(key, step.to)
       if (!isMeant && moves.size > 0) break
     }
-    // What is given in this round already is no move.
+    // A task assigned in this round is not a move.
     for (const key of moves.keys()) if (!this.#owners.has(key)) moves.delete(key)
     return moves
   }
 
-  /** The move that evens out most between a pair of members, the most uneven pair first. Each makes the sum of squares smaller, so they come to an end. */
+  /** The move that evens out most between a pair of members, the most uneven pair first. Each one reduces the sum of squares, so the moves end. */
   #bestStep(): { readonly keys: readonly string[]; readonly to: string } | null {
     const ids = [...this.#loads.keys()].toSorted((a, b) => this.#load(b) - this.#load(a))
     for (const from of ids) {
@@ -357,21 +357,21 @@ class Board {
     return size < gap ? size : 0
   }
 
-  /** On how many workers the cluster should be: one where it fits. */
+  /** Number of workers the cluster should be on: one where it fits. */
   #spread({ tasks, most }: Cluster): number {
     return Math.max(1, Math.min(most, Math.ceil(tasks.length / this.#fair)))
   }
 
   /** Members with tasks of the cluster, the largest part first. */
   #parts(cluster: Cluster): { readonly id: string; readonly keys: readonly string[] }[] {
-    const parts = [...this.#has].flatMap(([id, of]) => {
-      const keys = of.get(cluster)
+    const parts = [...this.#has].flatMap(([id, clusters]) => {
+      const keys = clusters.get(cluster)
       return keys === undefined ? [] : [{ id, keys: [...keys] }]
     })
     return parts.toSorted((a, b) => b.keys.length - a.keys.length || (a.id < b.id ? -1 : 1))
   }
 
-  /** All who have tasks of the cluster now or from this round on; also those who are to give them up. */
+  /** All members that have tasks of the cluster now or from this round on, including those that must give them up. */
   #holders({ tasks }: Cluster): ReadonlySet<string> {
     const holders = new Set<string>()
     for (const key of tasks) {
@@ -395,10 +395,10 @@ class Board {
   #put(key: string, id: string): void {
     this.#at.set(key, id)
     this.#loads.set(id, this.#load(id) + 1)
-    const of = this.#has.get(id)
+    const clusters = this.#has.get(id)
     const cluster = this.#clusterOf.get(key) as Cluster
-    const keys = of?.get(cluster)
-    if (keys === undefined) of?.set(cluster, [key])
+    const keys = clusters?.get(cluster)
+    if (keys === undefined) clusters?.set(cluster, [key])
     else keys.push(key)
   }
 
@@ -407,15 +407,15 @@ class Board {
     if (id === undefined) return
     this.#at.delete(key)
     this.#loads.set(id, this.#load(id) - 1)
-    const of = this.#has.get(id)
+    const clusters = this.#has.get(id)
     const cluster = this.#clusterOf.get(key) as Cluster
-    const keys = of?.get(cluster)?.filter(each => each !== key) ?? []
-    if (keys.length > 0) of?.set(cluster, keys)
-    else of?.delete(cluster)
+    const keys = clusters?.get(cluster)?.filter(each => each !== key) ?? []
+    if (keys.length > 0) clusters?.set(cluster, keys)
+    else clusters?.delete(cluster)
   }
 }
 
-/** Tasks that are joined by quotas, the largest cluster first; a task without one is a cluster by itself. */
+/** Tasks connected by quotas, the largest cluster first; a task without a quota is a cluster of its own. */
 function clustersOf({ tasks, divisible }: Wants): readonly Cluster[] {
   const heads = new Map<string, string>()
   const headOf = (key: string): string => {
@@ -446,10 +446,10 @@ function clustersOf({ tasks, divisible }: Wants): readonly Cluster[] {
 }
 
 /**
- * The part of each quota that each worker may use, where it is on more than one; by quota, then by member. They add up to 1 at most, and each allows one request at
- * least of every count that the quota has.
+ * Share of each quota for each worker, where the quota is on more than one; by quota, then by member. The sum is at most 1, and each share allows at least one
+ * request of every limit of the quota.
  *
- * @param owners Who has each task, or has it still.
+ * @param owners Owner of each task, including one that still has to give it up.
  */
 export function sharesOf(
   owners: ReadonlyMap<string, ReadonlySet<string>>,
@@ -472,7 +472,7 @@ export function sharesOf(
   return shares
 }
 
-/** Whole units for each, one at least, in proportion as far as that goes. Where there are too few, those with the most tasks have them, the others none. */
+/** Whole units for each, at least one, roughly in proportion. Where there are too few, those with the most tasks get them, the others none. */
 function inUnits(counts: ReadonlyMap<string, number>, units: number): ReadonlyMap<string, number> {
   const ordered = [...counts].toSorted(([a, x], [b, y]) => y - x || (a < b ? -1 : 1))
   const total = ordered.reduce((sum, [, count]) => sum + count, 0)

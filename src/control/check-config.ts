@@ -1,6 +1,6 @@
 /**
- * What a config comes to on this machine, and what is shown of it: secrets never leave in clear, and a class that came by REST is one that this installation
- * has. What is refused, and in which words, stands in `validate.ts`.
+ * Resolves a config on this machine, and decides what is shown of it: secrets never leave in clear text, and a class named over REST must be one of this
+ * installation. The checks and their messages are in `validate.ts`.
  */
 import { createHash } from 'node:crypto'
 import { type ConnectorMap, resolveMap } from '../config.ts'
@@ -14,43 +14,42 @@ import type { Connector } from '../source/contract.ts'
 import { builtInIds, findConnector, knownIds, type Plugins } from '../source/registry.ts'
 import type { Config } from './port.ts'
 
-/** What this machine resolves configs with. */
+/** What configs are resolved with on this machine. */
 export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>
-  /** Folder of the config file: relative paths begin there. */
+  /** Folder of the config file: base of relative paths. */
   readonly folder: string
   readonly plugins: Plugins['byId']
 }
 
 export type Resolved = {
-  /** Changes with what the config and its references stand for on this machine. Never leaves this process. */
+  /** Changes with the config and the resolved values of its references on this machine. Never leaves this process. */
   readonly digest: string
 } & (
   | { readonly ok: true; readonly connector: ConnectorToRun }
   | {
       readonly ok: false
       readonly error: FlowError
-      /** The same for a person: code, sentence, cure; without values. */
+      /** For a person: code, sentence, fix; without values. */
       readonly why: string
-      /** null: of the config as a whole. */
+      /** null: about the config as a whole. */
       readonly faults: readonly { readonly key: string | null; readonly message: string }[]
-      /** Where the class is known, though the config is wrong. */
+      /** Set where the class is known, even if the config is wrong. */
       readonly plugin: Connector | null
     }
 )
 
-/** Stands in answers for a secret, and in requests for the one that is stored. */
+/** Replaces a secret in answers; in requests it means the stored one. */
 export const HIDDEN = '[hidden]'
-/** A whole value that is one reference. */
+/** A value that is one reference and nothing else. */
 const REFERENCE = /^\s*\$\{(env|file):[^${}]+\}\s*$/
 /** `https://user:password@host`. */
 export const CREDENTIALS = /\/\/[^/\s@]*:[^/\s@]*@/
 
 /**
- * The connector that a map stands for, its references resolved on this machine.
+ * The connector of a config, its references resolved on this machine.
  *
- * @param origin `rest`: the class is an id that is built in or in `plugins` of the file, and nothing else is looked for: a path would run any file of
- *   this machine.
+ * @param origin `rest`: the class must be a built-in id or in `plugins` of the file; nothing else is tried: a path would run any file of this machine.
  */
 export async function resolveConnector(
   name: string,
@@ -65,7 +64,7 @@ export async function resolveConnector(
   const { map, faults: unresolved } = resolveMap(written, { env, folder })
   const wanted = map['connector.class']
   if (typeof wanted !== 'string' || wanted.trim() === '') {
-    const message = 'is missing: it names the connector; `colloquy plugins` lists them'
+    const message = 'is missing: it names the connector class; `colloquy plugins` lists them'
     return failed(invalid(name, `connector.class ${message}`), [{ key: 'connector.class', message }], null)
   }
   let plugin: Connector
@@ -111,27 +110,27 @@ function invalid(connector: string, hint: string): FlowError {
   return new FlowError('CFG_INVALID', { connector, hint })
 }
 
-/** Keys of secrets whose value is no reference. */
+/** Keys of secrets whose value is not a reference. */
 export function literalSecrets(map: ConnectorMap, connector: Connector | null): string[] {
   const isSecret = secretTest(connector)
   return Object.entries(map).flatMap(([key, value]) => (isSecret(key) && !isReference(value) ? [key] : []))
 }
 
-/** A key that the connector does not have is a secret when it sounds like one: it is refused, but what stands there may be one. */
+/** An unknown key counts as a secret if its name sounds like one: the key is rejected, but its value may be a secret. */
 function secretTest(connector: Connector | null): (key: string) => boolean {
   const keys = connector === null ? new Map<string, boolean>() : secretsByKey(connector)
   return key => keys.get(key) ?? SECRET_KEY.test(key)
 }
 
-/** Whether it is a reference and nothing else: what a secret that is stored on a topic must be. */
+/** Whether it is a reference and nothing else: a secret stored on a topic must be one. */
 export function isReference(value: ConnectorMap[string]): boolean {
   return [value].flat().every(each => typeof each === 'string' && REFERENCE.test(each))
 }
 
-/** Lists of rules are text with `;` between them; others have commas. */
+/** Lists of rules are text separated by `;`, others by commas. */
 const SEMICOLONS = new Set(['pii.rules', 'transfer.rules'])
 
-/** The map as Kafka Connect shows it: text, with the name in it, and secrets that stand in it in clear as `[hidden]`. */
+/** The config as Kafka Connect shows it: text, with the name in it, and literal secrets as `[hidden]`. */
 export function shownConfig(name: string, written: ConnectorMap, connector: Connector | null): Config {
   const hidden = new Set(literalSecrets(written, connector))
   const entries = Object.entries(written).map(([key, value]) => [key, hidden.has(key) ? HIDDEN : textOf(key, value)] as const)
@@ -147,7 +146,7 @@ function textOf(key: string, value: ConnectorMap[string]): string {
   return text.replace(CREDENTIALS, `//${HIDDEN}@`)
 }
 
-/** The config with what is stored in the place of each `[hidden]` of a secret. */
+/** The config with the stored value for each secret given as `[hidden]`. */
 export function withStored(config: Config, stored: ConnectorMap | undefined, connector: Connector | null): Config {
   const isSecret = secretTest(connector)
   return Object.fromEntries(
@@ -158,7 +157,7 @@ export function withStored(config: Config, stored: ConnectorMap | undefined, con
   )
 }
 
-/** Of plain values, whatever the order of keys. */
+/** Digest of plain values, independent of key order. */
 export function digestOf(value: unknown): string {
   const plain = JSON.stringify(value, (_, each: unknown) =>
     typeof each !== 'object' || each === null || Array.isArray(each)

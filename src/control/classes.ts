@@ -1,11 +1,11 @@
-/** The connectors that a config may name. */
+/** The connector classes that a config may name. */
 import type { Connector } from '../source/contract.ts'
 import { builtInConnectors } from '../source/registry.ts'
 
 export interface ConnectorClasses {
-  /** By class, in order: what `connector.class` takes. */
+  /** By class, in order: the values of `connector.class`. */
   list(): Promise<readonly ConnectorClass[]>
-  /** null: there is none of this class. */
+  /** null: there is no such class. */
   find(className: string): Promise<Connector | null>
 }
 
@@ -15,9 +15,9 @@ export interface ConnectorClass {
 }
 
 /**
- * The built-in connectors, and those that the config file names. Never a path or a package that came by REST: it would be imported, and run.
+ * The built-in connectors, and those that the config file names. Never a path or a package given over REST: it would be imported, and run.
  *
- * @param ofFile By what `connector.class` or `plugins` of the file calls them.
+ * @param ofFile By their name in `connector.class` or `plugins` of the file.
  */
 export function connectorClasses(ofFile: ReadonlyMap<string, Connector> = new Map()): ConnectorClasses {
   const all = async () => {

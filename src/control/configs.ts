@@ -1,11 +1,11 @@
 /**
- * Which connectors are wanted, and in which state: those of the config file and those of `<prefix>-connect-configs` together, followed. The topic has
- * Kafka Connect's layout, so that its tools can read it; it is written by the leader of the workers alone.
+ * The wanted connectors and their target states: those of the config file and those of `<prefix>-connect-configs` together, kept up to date. The topic has
+ * Kafka Connect's layout, so that its tools can read it; only the leader of the workers writes to it.
  *
  * | Key | Value |
  * | --- | --- |
- * | `connector-NAME` | `{"properties":{…}}`: a connector of REST; secrets are references |
- * | `target-state-NAME` | `{"state":"STARTED","state.v2":"STARTED"}`, also `PAUSED` and `STOPPED`; of connectors of the file, too |
+ * | `connector-NAME` | `{"properties":{…}}`: a connector created over REST; secrets are references |
+ * | `target-state-NAME` | `{"state":"STARTED","state.v2":"STARTED"}`, also `PAUSED` and `STOPPED`; also for connectors of the file |
  * | `restart-connector-NAME` | `{"include-tasks":true,"only-failed":false}`, and `"tasks":[0]` for single ones: an event |
  * | `logger-cluster-NAME` | `{"level":"DEBUG"}` |
  * | `offsets-changes-NAME` | ours: the last changes of offsets, newest first |
@@ -28,7 +28,7 @@ export interface ConfigsOptions {
   /** Connectors of the config file, as written. */
   readonly file: Readonly<Record<string, ConnectorMap>>
   readonly surroundings: Surroundings
-  /** A level that was set for the whole cluster; null: it was taken away. Called for what was set before, too. */
+  /** A log level set for the whole cluster; null: removed. Called for earlier settings, too. */
   readonly onLevel?: (logger: string, level: string | null) => void
   readonly clock: Clock
   readonly log: Log
@@ -36,31 +36,31 @@ export interface ConfigsOptions {
 }
 
 export interface Configs extends Wanted {
-  /** The connector with its references resolved on this machine, or why not. null: it is not wanted. */
+  /** The connector with its references resolved on this machine, or why that failed. null: it is not wanted. */
   resolved(name: string): Resolved | null
-  /** Takes the connectors of the file anew: those that changed are told by `onChange`, those whose secrets alone did by `onRestart`. */
+  /** Replaces the connectors of the file: changed ones are reported by `onChange`, those with changed secrets only by `onRestart`. */
   reload(file: Readonly<Record<string, ConnectorMap>>): Promise<void>
   /** The newest value of a record, as text; null: there is none. */
   value(key: string): string | null
   /**
-   * Writes records as the leader, in one transaction, and reads them. Whoever led before is fenced at the first call of a generation, and what it wrote is
-   * read before `change` says what to write; nothing else is written meanwhile.
+   * Writes records as the leader, in one transaction, and reads them. The first call of a generation fences the previous leader, and reads what it wrote before
+   * `change` decides what to write; nothing else is written meanwhile.
    *
    * @throws FlowError KAFKA_FENCED (another leader has written), KAFKA_UNREACHABLE, STOPPED
    */
   write(generation: number, change: Change): Promise<void>
-  /** Resolves when everything that was on the topic at the start has been read. */
+  /** Resolves when everything on the topic at the start has been read. */
   readonly ready: Promise<void>
   readonly isReady: boolean
   why(): string | null
-  /** Closes what writes, when nobody writes any more. */
+  /** Closes the writer, after the last write. */
   close(): Promise<void>
   readonly done: Promise<void>
 }
 
 export interface ConfigRecord {
   readonly key: string
-  /** JSON; null takes the record away. */
+  /** JSON; null removes the record. */
   readonly value: object | null
 }
 
@@ -70,7 +70,7 @@ export const restartKey = (name: string): string => `restart-connector-${name}`
 export const levelKey = (logger: string): string => `logger-cluster-${logger}`
 export const changesKey = (name: string): string => `offsets-changes-${name}`
 
-/** Kafka Connect's words; `state` is what versions before STOPPED read. */
+/** Kafka Connect's words; versions before STOPPED read `state`. */
 export function targetValue(target: TargetState): object {
   if (target === 'RUNNING') return { state: 'STARTED', 'state.v2': 'STARTED' }
   return { state: 'PAUSED', 'state.v2': target }
@@ -80,11 +80,11 @@ export function restartValue({ includeTasks, onlyFailed, tasks }: Omit<RestartRe
   return { 'include-tasks': includeTasks, 'only-failed': onlyFailed, ...(tasks === null ? {} : { tasks }) }
 }
 
-/** Whether the task is to be started anew. @param status As it stands; null: nothing is known. */
-export function isMeant(of: RestartRequest, id: TaskId, status: Status<TaskState> | null): boolean {
-  if (id.connector !== of.connector) return false
-  if (of.tasks !== null) return of.tasks.includes(id.task)
-  return of.includeTasks && (!of.onlyFailed || status?.state === 'FAILED')
+/** Whether the task must be restarted. @param status Current status; null: unknown. */
+export function isMeant(request: RestartRequest, id: TaskId, status: Status<TaskState> | null): boolean {
+  if (id.connector !== request.connector) return false
+  if (request.tasks !== null) return request.tasks.includes(id.task)
+  return request.includeTasks && (!request.onlyFailed || status?.state === 'FAILED')
 }
 
 interface Entry {
@@ -107,7 +107,7 @@ export function openConfigs(options: ConfigsOptions): Configs {
   let connectors: ReadonlyMap<string, WantedConnector> = new Map()
   const changed = new Set<() => void>()
   const restarting = new Set<(restart: RestartRequest) => void>()
-  /** What changes the entries: one after another. */
+  /** Changes of the entries run one after another. */
   let last: Promise<unknown> = Promise.resolve()
   let leader: { readonly writer: Writer; readonly generation: number } | null = null
   let lastWrite: Promise<unknown> = Promise.resolve()
@@ -118,7 +118,7 @@ export function openConfigs(options: ConfigsOptions): Configs {
     return turn
   }
 
-  /** @param names Those that may have changed; null: all. */
+  /** @param names Connectors that may have changed; null: all. */
   async function rebuild(names: ReadonlySet<string> | null): Promise<void> {
     const next = new Map<string, Entry>()
     const again: RestartRequest[] = []
@@ -140,14 +140,14 @@ export function openConfigs(options: ConfigsOptions): Configs {
     isChanged ||= entries.size !== next.size
     entries = new Map([...next].toSorted(([a], [b]) => (a < b ? -1 : 1)))
     connectors = new Map([...entries].map(([name, { wanted }]) => [name, wanted]))
-    if (isChanged) for (const tell of changed) tell()
-    for (const restart of again) for (const tell of restarting) tell(restart)
+    if (isChanged) for (const notify of changed) notify()
+    for (const restart of again) for (const notify of restarting) notify(restart)
   }
 
   async function entryOf(name: string, written: ConnectorMap, origin: 'file' | 'rest'): Promise<Entry> {
     const resolved = await resolveConnector(name, written, origin, surroundings)
     const plugin = resolved.ok ? resolved.connector.connector : resolved.plugin
-    // Wherever it is written, and without secrets in clear: versions are told to other workers.
+    // The same wherever it is written, and without literal secrets: versions are sent to other workers.
     const version = digestOf(shownConfig(name, written, plugin))
     return { wanted: { name, origin, written, target: targetOf(values.get(targetKey(name))), version }, resolved }
   }
@@ -161,28 +161,29 @@ export function openConfigs(options: ConfigsOptions): Configs {
       places.set(name, offset)
       if (text === null) values.delete(name)
       else values.set(name, text)
-      const of = (prefixed: (name: string) => string) => (name.startsWith(prefixed('')) ? name.slice(prefixed('').length) : null)
-      const connector = of(connectorKey) ?? of(targetKey)
+      const nameIn = (prefixed: (name: string) => string) =>
+        name.startsWith(prefixed('')) ? name.slice(prefixed('').length) : null
+      const connector = nameIn(connectorKey) ?? nameIn(targetKey)
       if (connector !== null) touched.add(connector)
-      const logger = of(levelKey)
+      const logger = nameIn(levelKey)
       if (logger !== null) options.onLevel?.(logger, levelOf(text))
-      const restarted = of(restartKey)
+      const restarted = nameIn(restartKey)
       if (restarted === null || text === null || isFirst) continue
       const restart = restartOf(restarted, text)
-      if (restart === null) log.warn({ topic, offset, key: name }, 'restart record cannot be read, passed over')
+      if (restart === null) log.warn({ topic, offset, key: name }, 'skipped invalid restart record')
       else restarts.push(restart)
     }
     if (touched.size === 0 && restarts.length === 0) return
-    // A restart reads anew what the references stand for.
+    // A restart resolves the references again.
     for (const { connector } of restarts) touched.add(connector)
     await inTurn(() => rebuild(touched))
-    for (const restart of restarts) for (const tell of restarting) tell(restart)
+    for (const restart of restarts) for (const notify of restarting) notify(restart)
   }
 
   const followed = followLog({ kafka, topic, partitions: 1, take, clock, log, signal })
-  // Connectors of the file are known before the topic is.
+  // Connectors of the file are known before the topic is read.
   inTurn(() => rebuild(null)).catch((thrown: unknown) =>
-    log.error(errorFields(asFlowError(thrown)), 'connectors of the file cannot be taken'),
+    log.error(errorFields(asFlowError(thrown)), 'failed to load connectors of the config file'),
   )
 
   async function lead(generation: number): Promise<Writer> {
@@ -225,8 +226,8 @@ export function openConfigs(options: ConfigsOptions): Configs {
         const error = asFlowError(thrown)
         await resign()
         if (error.retry !== 'reread' || tries >= MOST_TRIES) throw error
-        log.warn({ ...errorFields(error), topic }, 'outcome of a change is not known, looking again')
-        // Fenced anew and read to the end, the topic says whether it was written.
+        log.warn({ ...errorFields(error), topic }, 'lost the outcome of a change, reading the topic again')
+        // After fencing again and reading to the end, the topic shows whether it was written.
         await lead(generation)
         if (records.every(({ key }) => (places.get(key) ?? -1) >= from)) return
       }
@@ -241,13 +242,13 @@ export function openConfigs(options: ConfigsOptions): Configs {
       return followed.next(0)
     },
     readTo: (offset, stop) => followed.readTo([{ partition: 0, offset }], stop),
-    onChange: tell => {
-      changed.add(tell)
-      return () => void changed.delete(tell)
+    onChange: notify => {
+      changed.add(notify)
+      return () => void changed.delete(notify)
     },
-    onRestart: tell => {
-      restarting.add(tell)
-      return () => void restarting.delete(tell)
+    onRestart: notify => {
+      restarting.add(notify)
+      return () => void restarting.delete(notify)
     },
     resolved: name => entries.get(name)?.resolved ?? null,
     reload: next =>
@@ -274,7 +275,7 @@ export function openConfigs(options: ConfigsOptions): Configs {
   }
 }
 
-/** Every connector that is wanted; of one that is in both, the file's. */
+/** Every wanted connector; if a name is in both, the file's. */
 function writtenOf(
   file: Readonly<Record<string, ConnectorMap>>,
   values: ReadonlyMap<string, string>,
@@ -321,7 +322,7 @@ function restartOf(connector: string, text: string): RestartRequest | null {
   }
 }
 
-/** A JSON object; null for anything else, which others may have written. */
+/** A JSON object; null for anything else that others may have written. */
 export function parsed(text: string): Record<string, unknown> | null {
   try {
     const value: unknown = JSON.parse(text)

@@ -1,4 +1,4 @@
-/** The keys of a connector's config as Kafka Connect's tools build their forms of them, made from the zod schemas that check the config. */
+/** The keys of a connector's config in the form that Kafka Connect's tools build forms from, derived from the zod schemas that check the config. */
 import { configJsonSchema, isBaseKey } from '../source/config.ts'
 import type { Connector } from '../source/contract.ts'
 
@@ -12,20 +12,20 @@ export interface Definition {
   readonly documentation: string
   readonly group: string
   readonly order: number
-  /** What Kafka Connect itself calls `order`; some of its tools read the one, some the other. */
+  /** Kafka Connect calls it `order`; some of its tools read one, some the other. */
   readonly order_in_group: number
   readonly width: 'SHORT' | 'MEDIUM' | 'LONG'
   readonly display_name: string
   readonly dependents: readonly string[]
 }
 
-/** A definition, and the values to choose from where there are only some. */
+/** A definition, and its allowed values where they are limited. */
 export interface Key {
   readonly definition: Definition
   readonly recommended: readonly string[]
 }
 
-/** What `z.toJSONSchema` makes of a key's schema, as far as it is looked at. */
+/** The part of `z.toJSONSchema`'s output that is used here. */
 interface Property {
   readonly type?: string
   readonly enum?: readonly unknown[]
@@ -38,7 +38,7 @@ interface Property {
 }
 
 const COMMON = 'Common'
-/** Where the keys that every connector has stand in a form, and how much they matter. */
+/** Group and importance of the keys that every connector has. */
 const GROUPS: readonly {
   readonly group: string
   readonly importance: Definition['importance']
@@ -59,7 +59,7 @@ const GROUPS: readonly {
     keys: ['quota.per.second', 'quota.per.minute', 'quota.per.hour', 'quota.concurrency', 'quota.gap.ms'],
   },
 ]
-/** The largest number of Kafka Connect's type INT. */
+/** Largest number of Kafka Connect's type INT. */
 const LARGEST_INT = 2_147_483_647
 
 const NAME: Definition = {

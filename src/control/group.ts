@@ -1,9 +1,9 @@
 /**
- * A worker's place in the group: what it tells the leader, what it does with what it is given, and, on the leader, who gets what (`assign.ts`).
+ * A worker's membership in the group: its claim for the leader, how it acts on its assignment, and, on the leader, the assignment of tasks (`assign.ts`).
  *
- * Nobody but the broker decides who is in the group, and nobody but the group's leader who has which task. A task that is taken away is stopped first; then the
- * worker joins again without it, and only then another gets it. Should two run one all the same (a process that was frozen and thaws), the transactional ids of its
- * source partitions keep them apart.
+ * Only the broker decides who is in the group, and only the leader who has which task. A revoked task is stopped first; then the worker rejoins without it, and
+ * only then another one gets it. Should two run it all the same (a process that was frozen and thaws), the transactional ids of its source partitions keep them
+ * apart.
  */
 import { aborted } from '../abort.ts'
 import { type Clock, steadyMs } from '../clock.ts'
@@ -38,53 +38,53 @@ export interface WorkerGroupOptions {
   readonly wanted: Wanted
   readonly statuses: Statuses
   readonly runner: Runner
-  /** From the config alone: every worker comes to the same. Never throws. */
+  /** Depends on the config only: every worker gets the same result. Never throws. */
   readonly tasksOf: (connector: WantedConnector) => ConnectorTasks
   readonly observer?: GroupObserver
   readonly clock: Clock
   readonly log: Log
-  /** Ends it: tasks are stopped, then the group is left. */
+  /** Ends it: stops the tasks, then leaves the group. */
   readonly signal: AbortSignal
 }
 
 /** For metrics. */
 export interface GroupObserver {
   rebalancing(isUnderWay: boolean): void
-  group(of: {
+  group(shape: {
     readonly workers: number
     readonly unassigned: number
     readonly generation: number
     readonly isLeader: boolean
   }): void
-  /** Of a task of this worker; null: it is no longer here. */
+  /** State of a task of this worker; null: it is no longer here. */
   status(id: TaskId, state: TaskState | null): void
 }
 
 export interface WorkerGroup {
   view(): GroupView
-  /** Called after each change of the view. @returns what ends it */
+  /** Called after each change of the view. @returns function to unsubscribe */
   onChange(changed: () => void): () => void
-  /** Why this worker, or the group as a whole, is not able to work; null: it is. */
+  /** Why this worker, or the group as a whole, cannot work; null: it can. */
   whyNot(): string | null
   /** See `Membership.certainSinceMs`. */
   certainSinceMs(): number
-  /** A task that runs here is in another state than before. */
+  /** The state of a task that runs here has changed. */
   report(id: TaskId, report: TaskReport): void
   /** Whether a process is a worker of this group. */
   hasProcess(name: string): boolean
-  /** Resolves when the signal has aborted, everything is stopped and the group is left. @throws FlowError that time does not mend */
+  /** Resolves when the signal has aborted, everything is stopped and the group is left. @throws FlowError that waiting does not fix */
   readonly done: Promise<void>
 }
 
 const PROTOCOL = 'colloquy-tasks'
 export const PATIENCE: Patience = { quietMs: 10_000, holdMs: 7_000, youngMs: 10_000 }
-/** What is stopped is given up together, but nothing waits longer for what stops more slowly. */
+/** Stopped tasks are given up together, but wait at most this long for slower ones. */
 const GIVE_UP_TOGETHER_MS = 1_000
-/** How long it may take to say that we leave, while everything is stopped: a group that waits for a dead member does not hear it. */
+/** Time limit for announcing that we leave, while tasks are stopped: a group that waits for a dead member does not hear it. */
 const FAREWELL_MS = 3_000
-/** A task that nobody has for so long makes every worker unready. */
+/** A task without an owner for this long makes every worker unready. */
 const UNASSIGNED_MS = 30_000
-/** So many of them are named. */
+/** At most this many of them are listed. */
 const MOST_NAMED = 5
 
 export function startGroup(options: WorkerGroupOptions): WorkerGroup {
@@ -100,7 +100,7 @@ export function startGroup(options: WorkerGroupOptions): WorkerGroup {
   }
 }
 
-/** A task that is here: running, paused, or being stopped. */
+/** A task on this worker: running, paused, or being stopped. */
 interface Own {
   readonly id: TaskId
   /** Until it has stopped; it may be wanted again meanwhile. */
@@ -118,23 +118,23 @@ class Worker {
   #memberId = ''
   #generation = -1
   #assignment: Assignment | null = null
-  /** Tasks that the assignment gives us. */
+  /** Tasks assigned to us. */
   #mine: ReadonlySet<string> = new Set()
   #turn = 0
   #isLeaving = false
-  /** Why we are no member. */
+  /** Why we are not a member. */
   #why = 'has not joined its group yet'
   #leader: Leader | null = null
-  /** What the leader assigned last, to see what has changed. */
+  /** The leader's last assignment, to detect changes. */
   #assigned = ''
-  /** Ends the wait for the next round that the leader wants of itself. */
+  /** Ends the wait for the next round that the leader has planned. */
   #alarm = new AbortController()
   #givingUp = false
-  /** Tasks that nobody has, and since when, steady. */
+  /** Tasks without an owner, and since when, steady clock. */
   readonly #unassignedMs = new Map<string, number>()
   readonly #tasks = new WeakMap<WantedConnector, ConnectorTasks>()
-  /** As long as the same is wanted. */
-  #wantsNow: { readonly of: Wanted['connectors']; readonly wants: Wants } | null = null
+  /** Cached as long as the same connectors are wanted. */
+  #wantsNow: { readonly connectors: Wanted['connectors']; readonly wants: Wants } | null = null
 
   constructor(options: WorkerGroupOptions) {
     this.#options = options
@@ -144,7 +144,7 @@ class Worker {
   async run(): Promise<void> {
     const { kafka, groupId, sessionTimeoutMs = SESSION_TIMEOUT_MS, wanted, clock, signal } = this.#options
     const ends = [wanted.onChange(() => this.#wantedChanged()), wanted.onRestart(asked => this.#restart(asked))]
-    const message = 'the group of workers could not be joined; trying again'
+    const message = 'failed to join the worker group, retrying'
     const failed = ({ message: why }: { message: string }) => (this.#why = `could not join its group: ${why}`)
     try {
       while (!signal.aborted) {
@@ -156,17 +156,17 @@ class Worker {
             sessionTimeoutMs,
             claim: generation => pack(this.#claim(generation)),
             assign: members => this.#assign(members),
-            onAssignment: (data, of) => this.#take(data, of),
+            onAssignment: (data, joined) => this.#take(data, joined),
             onForgotten: () => this.#forget(),
             onLost: error => {
-              this.#log.warn(errorFields(asFlowError(error)), 'thrown out of the group; joining again')
-              this.#why = 'was thrown out of its group'
+              this.#log.warn(errorFields(asFlowError(error)), 'removed from the group, rejoining')
+              this.#why = 'was removed from its group'
               thrownOut.resolve()
             },
           }),
         )
         if (this.#member === null) break
-        // What came before the membership was at hand.
+        // For changes from before the membership was available.
         this.#wantedChanged()
         if (this.#givingUp) this.#giveUp()
         await Promise.race([thrownOut.promise, aborted(signal)])
@@ -240,10 +240,10 @@ class Worker {
     return tasks
   }
 
-  /** Every task that somebody should have. */
+  /** Every task that should have an owner. */
   #wants(): Wants {
-    const of = this.#options.wanted.connectors
-    if (this.#wantsNow?.of !== of) this.#wantsNow = { of, wants: this.#wantsOf(of) }
+    const connectors = this.#options.wanted.connectors
+    if (this.#wantsNow?.connectors !== connectors) this.#wantsNow = { connectors, wants: this.#wantsOf(connectors) }
     return this.#wantsNow.wants
   }
 
@@ -252,17 +252,17 @@ class Worker {
     const divisible = new Map<string, number>()
     for (const connector of connectors.values()) {
       if (connector.target === 'STOPPED') continue
-      const of = this.#tasksOf(connector)
-      of.tasks.forEach(({ quotas }, task) => {
+      const wanted = this.#tasksOf(connector)
+      wanted.tasks.forEach(({ quotas }, task) => {
         const id = { connector: connector.name, task }
         tasks.push({ key: taskKey(id), connector: connector.name, quotas })
       })
-      for (const [quota, most] of of.divisible) divisible.set(quota, Math.min(most, divisible.get(quota) ?? Infinity))
+      for (const [quota, most] of wanted.divisible) divisible.set(quota, Math.min(most, divisible.get(quota) ?? Infinity))
     }
     return { tasks, divisible }
   }
 
-  /** A connector that is wanted to have this task. */
+  /** The connector, if it should have this task. */
   #wantedFor({ connector: name, task }: TaskId): WantedConnector | null {
     const connector = this.#options.wanted.connectors.get(name)
     if (connector === undefined || connector.target === 'STOPPED') return null
@@ -277,7 +277,7 @@ class Worker {
     this.#changed()
   }
 
-  /** As it was claimed last. */
+  /** As in the last claim. */
   #file = ''
 
   #fileNames(): string[] {
@@ -318,7 +318,7 @@ class Worker {
     const ofFile = this.#fileNames()
     const claims = members.map(({ id, claim }) => ({ id, claim: unpackClaim(claim) }))
     const known = claims.filter((each): each is { id: string; claim: Claim } => each.claim !== null)
-    if (known.length < claims.length) this.#log.warn({}, 'a member of the group speaks another language; it gets no tasks')
+    if (known.length < claims.length) this.#log.warn({}, 'found a group member with an incompatible protocol; it gets no tasks')
     const toPlace = known.map(({ id, claim }): Member => {
       const has = new Set(claim.file)
       return {
@@ -361,13 +361,13 @@ class Worker {
         againInMs: plan.againInMs,
         tookMs: Math.round(steadyMs(clock) - beganMs),
       },
-      'tasks assigned',
+      'assigned tasks',
     )
     this.#roundIn(plan.againInMs)
     return new Map(claims.map(({ id }) => [id, data]))
   }
 
-  /** The id that Kafka gave us stands in the claims by our process: it is not told before the first round is over. */
+  /** Our Kafka member id is found in the claims by our process name: it is not known before the first round is over. */
   #memberIdIn(known: readonly { readonly id: string; readonly claim: Claim }[]): string {
     return known.find(({ claim }) => claim.process === this.#options.me.process)?.id ?? ''
   }
@@ -384,7 +384,7 @@ class Worker {
 
   #take(data: Buffer, { generation, isLeader, memberId }: { generation: number; isLeader: boolean; memberId: string }): void {
     const assignment = unpackAssignment(data)
-    if (assignment === null) this.#log.error({}, 'the leader of the group speaks another language; this worker gets no tasks')
+    if (assignment === null) this.#log.error({}, 'found a group leader with an incompatible protocol; this worker gets no tasks')
     if (!isLeader) {
       this.#leader = null
       this.#alarm.abort()
@@ -400,7 +400,7 @@ class Worker {
     this.#options.observer?.rebalancing(false)
     this.#work()
     this.#correctStatuses()
-    if (isLeader) this.#tellUnassigned()
+    if (isLeader) this.#reportUnassigned()
     this.#changed()
   }
 
@@ -434,7 +434,7 @@ class Worker {
     for (const key of this.#mine) this.#begin(key)
   }
 
-  /** Makes a task that we have been given run, or pause, as it is wanted. */
+  /** Runs or pauses an assigned task, as its target state says. */
   #begin(key: string): void {
     const id = idOf(key)
     const connector = this.#wantedFor(id)
@@ -452,7 +452,7 @@ class Worker {
     own.isPaused = false
     if (hasChanged) {
       own.report = { state: 'RUNNING' }
-      this.#tell(own.id, own.report)
+      this.#report(own.id, own.report)
     }
     this.#options.runner.start(own.id)
   }
@@ -461,11 +461,11 @@ class Worker {
     if (own.isPaused) return
     own.isPaused = true
     if (isNew) {
-      this.#tell(own.id, { state: 'PAUSED' })
+      this.#report(own.id, { state: 'PAUSED' })
       return
     }
     void this.#options.runner.stop(own.id).then(() => {
-      if (own.isPaused && !own.isStopping) this.#tell(own.id, { state: 'PAUSED' })
+      if (own.isPaused && !own.isStopping) this.#report(own.id, { state: 'PAUSED' })
       else if (!own.isStopping) this.#work()
     })
   }
@@ -475,16 +475,16 @@ class Worker {
     own.isStopping = true
     void this.#options.runner.stop(own.id).then(() => {
       this.#own.delete(key)
-      if (this.#wantedFor(own.id) === null) this.#tell(own.id, null)
-      // Who was thrown out of the group does not know who has it now.
-      else if (this.#assignment !== null) this.#tell(own.id, { state: 'UNASSIGNED' })
-      // We may have been given it again meanwhile.
+      if (this.#wantedFor(own.id) === null) this.#report(own.id, null)
+      // After removal from the group we do not know the task's owner.
+      else if (this.#assignment !== null) this.#report(own.id, { state: 'UNASSIGNED' })
+      // It may have been assigned to us again meanwhile.
       if (this.#mine.has(key)) this.#begin(key)
       this.#giveUp()
     })
   }
 
-  /** Joins again without what has stopped, as soon as all of it has, or some time after the first. */
+  /** Rejoins without the stopped tasks, as soon as all have stopped, or some time after the first. */
   #giveUp(): void {
     if (this.#own.values().every(({ isStopping }) => !isStopping)) {
       this.#givingUp = true
@@ -502,7 +502,7 @@ class Worker {
     if (own === undefined || own.isStopping || own.isPaused) return
     if (own.report.state === report.state && own.report.trace === report.trace) return
     own.report = report
-    this.#tell(id, report)
+    this.#report(id, report)
   }
 
   #restart({ connector, tasks, includeTasks, onlyFailed }: RestartRequest): void {
@@ -511,18 +511,18 @@ class Worker {
       if (id.connector !== connector || isStopping || isPaused) continue
       const isMeant = tasks === null ? includeTasks && (!onlyFailed || report.state === 'FAILED') : tasks.includes(id.task)
       if (!isMeant) continue
-      this.#log.info({ ...id }, 'task is restarted on request')
-      this.#tell(id, { state: 'RESTARTING' })
+      this.#log.info({ ...id }, 'restarting task on request')
+      this.#report(id, { state: 'RESTARTING' })
       void this.#options.runner.stop(id).then(() => {
         if (own.isStopping || own.isPaused) return
         own.report = { state: 'RUNNING' }
-        this.#tell(id, own.report)
+        this.#report(id, own.report)
         this.#work()
       })
     }
   }
 
-  /** Says that we leave, so that our tasks wait for whoever comes in our place; stops them; leaves. */
+  /** Announces that we leave, so that our tasks wait for the worker that replaces us; stops them; leaves. */
   async #leave(member: Membership): Promise<void> {
     const { runner, clock } = this.#options
     this.#isLeaving = true
@@ -536,7 +536,7 @@ class Worker {
     })
     if (others) member.rejoin()
     await Promise.all([...this.#own.values()].map(({ id }) => runner.stop(id)))
-    for (const { id } of this.#own.values()) this.#tell(id, { state: 'UNASSIGNED' })
+    for (const { id } of this.#own.values()) this.#report(id, { state: 'UNASSIGNED' })
     if (others) await Promise.race([heard, patience])
     over.abort()
     this.#own.clear()
@@ -545,18 +545,18 @@ class Worker {
 
   // ---- States that everybody can read ----
 
-  /** Writes the status of our tasks again where a worker that the group went on without has overwritten it. */
+  /** Writes the status of our tasks again if a worker that was removed from the group has overwritten it. */
   #correctStatuses(): void {
     const { statuses, me } = this.#options
     for (const { id, isStopping, isPaused, report } of this.#own.values()) {
       const known = statuses.task(id)
       if (isStopping || known === null || known.workerId === me.workerId) continue
-      this.#tell(id, isPaused ? { state: 'PAUSED' } : report)
+      this.#report(id, isPaused ? { state: 'PAUSED' } : report)
     }
   }
 
-  /** On the leader: what a worker said of its tasks that is gone is true no longer. */
-  #tellUnassigned(): void {
+  /** On the leader: the statuses that a gone worker wrote for its tasks are no longer valid. */
+  #reportUnassigned(): void {
     const { statuses } = this.#options
     for (const id of this.#unassigned()) {
       const known = statuses.task(id)
@@ -565,7 +565,7 @@ class Worker {
     }
   }
 
-  #tell(id: TaskId, how: { readonly state: TaskState; readonly trace?: string } | null): void {
+  #report(id: TaskId, how: { readonly state: TaskState; readonly trace?: string } | null): void {
     this.#options.observer?.status(id, how === null || how.state === 'UNASSIGNED' ? null : how.state)
     this.#write(id, how && this.#signed(how))
   }
@@ -574,10 +574,10 @@ class Worker {
     return { ...how, workerId: this.#options.me.workerId, generation: this.#generation }
   }
 
-  #write(of: { readonly connector: string; readonly task?: number }, status: Status | null): void {
-    this.#options.statuses.tell(of, status).catch((thrown: unknown) => {
+  #write(target: { readonly connector: string; readonly task?: number }, status: Status | null): void {
+    this.#options.statuses.report(target, status).catch((thrown: unknown) => {
       if (!this.#options.signal.aborted)
-        this.#log.warn({ ...of, ...errorFields(asFlowError(thrown)) }, 'a status could not be written')
+        this.#log.warn({ ...target, ...errorFields(asFlowError(thrown)) }, 'failed to write status')
     })
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What the REST API asks: connectors, tasks, statuses and offsets of the whole group. Reads are answered by any worker from the stores that it follows;
- * changes are made by the leader, one after another, each of which sees the one before.
+ * Implements the REST API: connectors, tasks, statuses and offsets of the whole group. Any worker answers reads from the stores that it follows; the leader
+ * makes changes, one after another, each based on the one before.
  */
 import type { Clock } from '../clock.ts'
 import type { ConnectMetrics } from '../connect-metrics.ts'
@@ -68,7 +68,7 @@ export interface HerderOptions extends OffsetsOptions {
   readonly surroundings: Surroundings
   readonly clusterId: () => string | null
   readonly whyNot: () => string | null
-  /** Makes ready what a connector needs beside its config (the retention of versions follows the longest lookback). Awaited before it is wanted. */
+  /** Prepares what a connector needs besides its config (the retention of versions follows the longest lookback). Awaited before it is wanted. */
   readonly prepare?: (connector: ConnectorToRun) => Promise<void>
   /** Version of the product, in statuses. */
   readonly version?: string
@@ -76,11 +76,11 @@ export interface HerderOptions extends OffsetsOptions {
   readonly log: Log
 }
 
-/** Changes of offsets that are remembered of a connector, and how large their record may be. */
+/** Changes of offsets remembered per connector, and the largest size of their record. */
 const MOST_CHANGES = 20
 const MOST_CHANGE_BYTES = 500_000
 const MOST_PLANS = 1_000
-/** So long a change of offsets waits for the tasks of a stopped connector to end. Whoever is left then is fenced. */
+/** How long a change of offsets waits for the tasks of a stopped connector to end. Tasks still running then are fenced. */
 const STOP_WAIT_MS = 10_000
 const LOOK_MS = 200
 
@@ -102,7 +102,7 @@ export function createHerder(options: HerderOptions): Herder {
     return resolved === null ? null : resolved.ok ? resolved.connector.connector : resolved.plugin
   }
 
-  /** None of a stopped connector, nor of one that cannot be resolved. */
+  /** No tasks for a stopped connector, or for one that cannot be resolved. */
   function tasks(name: string): ReturnType<typeof partitionsByTask> {
     const resolved = configs.resolved(name)
     if (configs.connectors.get(name)?.target === 'STOPPED' || resolved?.ok !== true) return []
@@ -143,22 +143,22 @@ export function createHerder(options: HerderOptions): Herder {
     }
   }
 
-  /** What its worker says; of one whose worker is gone or has not spoken yet, that it is not at work. */
+  /** The status from its worker; if the worker is gone or has not reported yet, UNASSIGNED. */
   function taskStatus(id: TaskId, workers: GroupView['workers']): Status<TaskState> {
-    const told = statuses.task(id)
-    const owner = workers.find(each => each.tasks.some(of => of.connector === id.connector && of.task === id.task))
-    if (told !== null && told.workerId === owner?.workerId) return told
+    const reported = statuses.task(id)
+    const owner = workers.find(each => each.tasks.some(owned => owned.connector === id.connector && owned.task === id.task))
+    if (reported !== null && reported.workerId === owner?.workerId) return reported
     const { generation } = group()
-    return { state: 'UNASSIGNED', workerId: owner?.workerId ?? told?.workerId ?? workerId, generation }
+    return { state: 'UNASSIGNED', workerId: owner?.workerId ?? reported?.workerId ?? workerId, generation }
   }
 
   function answer({ state, workerId: worker, trace }: Status): StatusAnswer {
-    // A RESTARTING or UNASSIGNED item is past what its trace says.
+    // For a RESTARTING or UNASSIGNED item the trace is out of date.
     const isFailed = state === 'FAILED'
     return {
       state,
       worker_id: worker,
-      ...(isFailed ? { trace: trace ?? 'its worker has not said why' } : {}),
+      ...(isFailed ? { trace: trace ?? 'its worker has not reported a reason' } : {}),
       ...version,
     }
   }
@@ -175,7 +175,8 @@ export function createHerder(options: HerderOptions): Herder {
     const { generation } = leading()
     try {
       await configs.write(generation, async () => {
-        // It may have waited for the change before it. Who still leads goes on through rebalances: had another led meanwhile, our writer would be fenced.
+        // It may have waited for the change before it. A worker that is still leader continues through rebalances: if another had led meanwhile, our writer
+        // would be fenced.
         leading()
         return await records()
       })
@@ -183,7 +184,7 @@ export function createHerder(options: HerderOptions): Herder {
       if (thrown instanceof ControlError) throw thrown
       const error = asFlowError(thrown)
       if (error.code === 'KAFKA_FENCED') throw new ControlError(409, CONFLICT)
-      log.warn(errorFields(error), 'change by REST failed')
+      log.warn(errorFields(error), 'failed to apply a change made over REST')
       throw new ControlError(500, `${error.code}: ${error.message}. ${error.cure}`)
     }
   }
@@ -192,17 +193,17 @@ export function createHerder(options: HerderOptions): Herder {
     if (configs.connectors.get(name)?.origin === 'file')
       throw new ControlError(
         409,
-        `Connector ${name} is in the config file of the workers, and is changed or removed there: they read the file again by themselves`,
+        `Connector ${name} is in the config file of the workers; change or remove it there: workers reload the file by themselves`,
       )
   }
 
-  /** The records of a config that is accepted. @throws ControlError 400 */
+  /** The records for an accepted config. @throws ControlError 400 */
   async function accepted(name: string, given: Config, stored: ConnectorMap | undefined): Promise<ConfigRecord> {
     const className = given['connector.class']
     const asked = { ...given, name }
     const resolving = await resolveConnector(name, asked, 'rest', surroundings)
     const plugin = resolving.ok ? resolving.connector.connector : resolving.plugin
-    // Of another class, the secret may be another's.
+    // With another class, the secret may be a different one.
     const config = withStored(asked, stored?.['connector.class'] === className ? stored : undefined, plugin)
     const answer = await validate(config, {
       classes: connectorClasses(surroundings.plugins),
@@ -212,7 +213,7 @@ export function createHerder(options: HerderOptions): Herder {
     const refused = invalidConfig(answer)
     if (refused !== null) throw refused
     const resolved = await resolveConnector(name, config, 'rest', surroundings)
-    // What only the whole of it shows, such as two scopes of one name.
+    // Errors that only the whole config shows, such as two scopes with the same name.
     if (!resolved.ok) throw new ControlError(400, wrongConfig([resolved.error.details.hint ?? resolved.error.message]))
     await options.prepare?.(resolved.connector)
     return { key: connectorKey(name), value: { properties: config } }
@@ -225,7 +226,7 @@ export function createHerder(options: HerderOptions): Herder {
       const stored = configs.connectors.get(name)
       isNew = stored === undefined
       const record = await accepted(name, config, stored?.written)
-      // What a connector of this name was meant to be before says nothing of this one.
+      // The target state of an earlier connector with this name does not apply.
       return isNew ? [{ key: targetKey(name), value: targetValue('RUNNING') }, record] : [record]
     })
     return { isNew, info: info(name) }
@@ -276,7 +277,7 @@ export function createHerder(options: HerderOptions): Herder {
       expectStopped(name)
       const stored = await readStored(options, name)
       const asks = asksOf(connector, stored, changes)
-      // Everything is looked at before anything is written.
+      // Check everything before writing anything.
       const all = planned(connector, stored, asks)
       plans = await plansOf(connector, all)
       const asked = new Map(all.map(({ ask, ...place }) => [cursorKey(place), ask]))
@@ -286,7 +287,7 @@ export function createHerder(options: HerderOptions): Herder {
         const changed = ask === undefined ? null : changeOffset(text, ask, timesOf(connector, place))
         return changed?.isChanged === true ? changed.text : undefined
       })
-      log.info({ connector: name, sourcePartitions: places.length }, 'offsets changed')
+      log.info({ connector: name, sourcePartitions: places.length }, 'changed offsets')
       return [{ key: changesKey(name), value: historyWith(configs.value(changesKey(name)), { at: iso(clock.now()), by, plans }) }]
     })
     return plans
@@ -295,7 +296,7 @@ export function createHerder(options: HerderOptions): Herder {
   type Asked = PartitionName & { readonly ask: OffsetAsk }
   type Planned = Asked & { readonly changed: Changed }
 
-  /** One ask for each source partition. @throws ControlError 400 */
+  /** One request for each source partition. @throws ControlError 400 */
   function asksOf(
     connector: ConnectorToRun,
     stored: ReadonlyMap<string, StoredOffset>,
@@ -335,7 +336,7 @@ export function createHerder(options: HerderOptions): Herder {
     const fits = (place: PartitionName) =>
       (stream === undefined || place.stream === stream) && (scope === undefined || place.scope === scope)
     const found = configured.filter(fits)
-    // A cursor whose source partition is configured no more can be taken away.
+    // A cursor whose source partition is no longer configured can be removed.
     const left = ask.kind === 'reset' ? [...stored.values()].map(placeOf).filter(fits) : []
     if (scope === undefined) {
       if (ask.kind === 'cursor') throw new ControlError(400, takes)
@@ -357,7 +358,7 @@ export function createHerder(options: HerderOptions): Herder {
     })
   }
 
-  /** What decides over the cursor of a source partition; of one that is configured no more, of any of the connector's. */
+  /** The times that apply to the cursor of a source partition; if it is no longer configured, those of any other one of the connector. */
   function timesOf(connector: ConnectorToRun, place: PartitionName) {
     const { connector: plugin, base, config } = connector
     const stream = plugin.streams[place.stream] ?? Object.values(plugin.streams)[0]
@@ -366,7 +367,7 @@ export function createHerder(options: HerderOptions): Herder {
     return { spec, nowMs: clock.now(), seal: doorOf(maskFor(plugin, base)).seal }
   }
 
-  /** With what it costs. Source partitions that share a quota wait for each other. */
+  /** With their cost. Source partitions that share a quota wait for each other. */
   async function plansOf(connector: ConnectorToRun, all: readonly Planned[]): Promise<OffsetPlan[]> {
     const { name, connector: plugin, base, config } = connector
     const seen = await readSeen(
@@ -377,12 +378,12 @@ export function createHerder(options: HerderOptions): Herder {
     const left = requestsPerHour(quotaLimits(plugin.manifest, base)) * (1 - STEADY_PART)
     const counted = all.map(place => {
       const partition = partitions.get(cursorKey(place))
-      const expandRows = partition?.stream.expand === undefined ? null : (partition.stream.expandRows ?? 1)
+      const enrichRows = partition?.stream.enrich === undefined ? null : (partition.stream.enrichRows ?? 1)
       const requests = requestsFor(
         place.changed,
         seenOf(seen.get(progressKey(place)) ?? []),
         timesOf(connector, place).spec,
-        expandRows,
+        enrichRows,
       )
       const share = partition === undefined ? '' : shareOf(connector, partition.scope)
       return { place, requests, share }
@@ -500,7 +501,7 @@ export function createHerder(options: HerderOptions): Herder {
 }
 
 export interface DutiesOptions {
-  /** Told of connectors while this worker leads. */
+  /** Receives connectors while this worker leads. */
   readonly observer?: Pick<ConnectMetrics, 'connector' | 'startup'> | undefined
   /** Version of the product, for the observer. */
   readonly version?: string
@@ -513,12 +514,12 @@ export interface DutiesOptions {
   readonly signal: AbortSignal
 }
 
-/** So often what others left behind is looked for, changes or not. */
+/** Interval at which leftovers of other workers are searched for, with or without changes. */
 const DUTY_MS = 2_000
 
 /**
- * What the leader keeps true on the status topic: a status for each connector, and none for connectors and tasks that are no more. Done by every worker while it
- * leads. @returns what resolves when the signal has ended it
+ * The leader's upkeep of the status topic: a status for each connector, and none for connectors and tasks that no longer exist. Run by every worker while it
+ * leads. @returns a promise that resolves when the signal has ended it
  */
 export async function keepStatuses(options: DutiesOptions): Promise<void> {
   const { configs, clock, log, signal, observer, version = '' } = options
@@ -544,7 +545,7 @@ export async function keepStatuses(options: DutiesOptions): Promise<void> {
     try {
       show(await keepOnce(options))
     } catch (thrown) {
-      log.warn(errorFields(asFlowError(thrown)), 'statuses of connectors could not be written, trying again')
+      log.warn(errorFields(asFlowError(thrown)), 'failed to write connector statuses, retrying')
     }
     await Promise.race([woken.promise, clock.sleep(DUTY_MS, signal)])
     woken = Promise.withResolvers<void>()
@@ -557,12 +558,12 @@ interface Reported {
   readonly class: string
 }
 
-/** @returns what was reported: the connectors, where this worker leads */
+/** @returns the reported connectors, where this worker leads */
 async function keepOnce({ workerId, group, configs, statuses }: DutiesOptions): Promise<ReadonlyMap<string, Reported>> {
   const { leader, generation } = group()
   const reported = new Map<string, Reported>()
   if (leader?.isMe !== true) return reported
-  const told: Promise<void>[] = []
+  const writes: Promise<void>[] = []
   for (const { name, target, written } of configs.connectors.values()) {
     const resolved = configs.resolved(name)
     const isWrong = resolved?.ok === false && target !== 'STOPPED'
@@ -571,17 +572,18 @@ async function keepOnce({ workerId, group, configs, statuses }: DutiesOptions): 
     reported.set(name, { state, class: String(written['connector.class'] ?? '') })
     const stands = statuses.connector(name)
     const isSaid = stands?.state === state && stands.trace === trace.trace && stands.workerId === workerId
-    if (!isSaid) told.push(statuses.tell({ connector: name }, { state, workerId, generation, ...trace }))
+    if (!isSaid) writes.push(statuses.report({ connector: name }, { state, workerId, generation, ...trace }))
     const count = target === 'STOPPED' || resolved?.ok !== true ? 0 : partitionsByTask(resolved.connector).length
-    for (const { task } of statuses.tasksOf(name)) if (task >= count) told.push(statuses.tell({ connector: name, task }, null))
+    for (const { task } of statuses.tasksOf(name))
+      if (task >= count) writes.push(statuses.report({ connector: name, task }, null))
   }
   for (const [name, { hasOwn, tasks }] of statuses.all()) {
     if (configs.connectors.has(name)) continue
-    if (hasOwn) told.push(statuses.tell({ connector: name }, null))
-    for (const task of tasks) told.push(statuses.tell({ connector: name, task }, null))
-    told.push(statuses.resetTopics(name))
+    if (hasOwn) writes.push(statuses.report({ connector: name }, null))
+    for (const task of tasks) writes.push(statuses.report({ connector: name, task }, null))
+    writes.push(statuses.resetTopics(name))
   }
-  await Promise.all(told)
+  await Promise.all(writes)
   return reported
 }
 
@@ -592,7 +594,7 @@ function untilAborted(signal: AbortSignal): Promise<void> {
   })
 }
 
-/** How long the vendor's limits make so many requests take. */
+/** How long this many requests take within the vendor's limits. */
 function byQuota(requests: number, perHour: number): number {
   return Number.isFinite(perHour) && perHour > 0 ? Math.ceil((requests * 3600) / perHour) : 0
 }
@@ -617,7 +619,7 @@ function distinct(places: readonly PartitionName[]): PartitionName[] {
   return [...new Map(places.map(place => [cursorKey(place), place])).values()]
 }
 
-/** A cursor as Kafka Connect shows an offset. One that cannot be read is shown as it stands. */
+/** A cursor as Kafka Connect shows an offset. An unreadable one is shown as it is. */
 function flat(text: string | undefined): OffsetEntry['offset'] {
   return text === undefined ? null : (parsed(text) ?? { unreadable: text })
 }
@@ -627,7 +629,7 @@ function changesIn(text: string | null): readonly OffsetChange[] {
   return Array.isArray(changes) ? (changes as OffsetChange[]) : []
 }
 
-/** The last changes, the new one first, as far as there is room. */
+/** The last changes, the new one first, as many as fit. */
 function historyWith(text: string | null, change: OffsetChange): { changes: readonly OffsetChange[] } {
   const changes = [{ ...change, plans: change.plans.slice(0, MOST_PLANS) }, ...changesIn(text)].slice(0, MOST_CHANGES)
   while (changes.length > 1 && JSON.stringify(changes).length > MOST_CHANGE_BYTES) changes.pop()

@@ -1,4 +1,4 @@
-/** Cursors of a connector on `<prefix>-connect-offsets`: read by anybody, written in the transactions of the source partition itself. */
+/** Cursors of a connector on `<prefix>-connect-offsets`: anybody may read them; they are written in transactions of the source partition itself. */
 import { randomUUID } from 'node:crypto'
 import { type Barrier, barrierOf } from '../ingest/barrier.ts'
 import { cursorKey, hasMoved, type PartitionName, progressKey, REQUESTS_HEADER, requestsOf } from '../ingest/cursor.ts'
@@ -21,32 +21,32 @@ export interface StoredOffset extends PartitionName {
   readonly text: string
 }
 
-/** A cursor as it stands, or what is left of it. */
-interface Standing extends PartitionName {
+/** The current cursor, or what is left of it. */
+interface CurrentCursor extends PartitionName {
   /** null: it was reset. */
   readonly text: string | null
-  /** What the vendor was asked of late, in the words of a cursor; null: nothing is known. */
+  /** Recent requests to the vendor, in a cursor's format; null: unknown. */
   readonly requests: string | null
 }
 
-/** Source partitions whose transactional ids are claimed at a time. */
+/** How many source partitions' transactional ids are claimed at a time. */
 const AT_ONCE = 16
 
-/** Every cursor of the connector, by its record's key, of source partitions that are not configured any more, too. */
+/** Every cursor of the connector, by its record's key, including those of source partitions that are no longer configured. */
 export async function readStored(options: OffsetsOptions, connector: string): Promise<Map<string, StoredOffset>> {
   const all = Array.from({ length: options.partitions }, (_, partition) => partition)
-  const standing = await readStanding(options, connector, all)
+  const standing = await readCurrent(options, connector, all)
   return new Map([...standing].flatMap(([key, { text, ...name }]) => (text === null ? [] : [[key, { ...name, text }] as const])))
 }
 
-/** Those that were reset, too. */
-async function readStanding(
+/** Including reset ones. */
+async function readCurrent(
   { kafka, names, signal }: OffsetsOptions,
   connector: string,
   on: Iterable<number>,
   barrier?: Barrier,
-): Promise<Map<string, Standing>> {
-  const found = new Map<string, Standing>()
+): Promise<Map<string, CurrentCursor>> {
+  const found = new Map<string, CurrentCursor>()
   const start = Buffer.from(`[${JSON.stringify(connector)},`)
   for (const partition of on) {
     const place = { topic: names.offsets, partition }
@@ -67,7 +67,7 @@ async function readStanding(
   return new Map([...found].toSorted(([a], [b]) => (a < b ? -1 : 1)))
 }
 
-/** null for the key of something else. */
+/** null: the key of another kind of record. */
 function nameOf(key: string): PartitionName | null {
   let parsed: unknown
   try {
@@ -83,10 +83,10 @@ function nameOf(key: string): PartitionName | null {
 }
 
 /**
- * Changes cursors: each source partition is claimed, so that whoever reads it can write no more, its cursor read, and the new one written in a transaction of
- * its own. Somebody who claims it meanwhile makes that fail.
+ * Changes cursors: claims each source partition, so that its current owner can no longer write, reads its cursor, and writes the new one in a transaction of
+ * its own. If somebody claims it meanwhile, this fails.
  *
- * @param change From the cursor as it stands to the new one, null for none; undefined leaves it.
+ * @param change From the current cursor to the new one, null for none; undefined leaves it.
  * @throws FlowError KAFKA_FENCED, KAFKA_UNREACHABLE, …; what was written before stays.
  */
 export async function changeStored(
@@ -108,9 +108,9 @@ export async function changeStored(
         await Promise.all(some.map(({ writer }) => writer.fence()))
         const on = new Set(some.map(({ partition }) => partition))
         const connectors = new Set(some.map(({ place }) => place.connector))
-        const standing = new Map<string, Standing>()
+        const standing = new Map<string, CurrentCursor>()
         for (const connector of connectors)
-          for (const [key, each] of await readStanding(options, connector, on, barrier.ask)) standing.set(key, each)
+          for (const [key, each] of await readCurrent(options, connector, on, barrier.ask)) standing.set(key, each)
         await Promise.all(
           some.map(async each => {
             const before = standing.get(each.key) ?? { text: null, requests: null }
@@ -130,7 +130,7 @@ export async function changeStored(
 async function write(
   { kafka, names, prefix }: OffsetsOptions,
   { place, key, partition, writer }: { place: PartitionName; key: string; partition: number; writer: Writer },
-  before: Pick<Standing, 'text' | 'requests'>,
+  before: Pick<CurrentCursor, 'text' | 'requests'>,
   text: string | null,
 ): Promise<void> {
   // A process of version 0.1 claims it by another id.
@@ -147,10 +147,13 @@ async function write(
 }
 
 /**
- * A reset has the null value by which tools of Kafka Connect know one. What the vendor was asked of late goes on in a header, because it counts it whatever is
- * read again; and from there into the cursor that comes after the reset.
+ * A reset has the null value that tools of Kafka Connect expect. Recent requests to the vendor are kept in a header, because the vendor counts them whatever is
+ * read again; the first cursor after the reset takes them over.
  */
-function valueOf({ text: before, requests }: Pick<Standing, 'text' | 'requests'>, text: string | null): Omit<WriteRecord, 'key'> {
+function valueOf(
+  { text: before, requests }: Pick<CurrentCursor, 'text' | 'requests'>,
+  text: string | null,
+): Omit<WriteRecord, 'key'> {
   if (text === null) return { value: null, ...(requests === null ? {} : { headers: { [REQUESTS_HEADER]: requests } }) }
   if (before !== null || requests === null) return { value: Buffer.from(text) }
   return { value: Buffer.from(JSON.stringify({ ...(JSON.parse(text) as object), requests })) }
@@ -160,12 +163,12 @@ function isMoved(text: string): boolean {
   try {
     return hasMoved(text)
   } catch {
-    // A cursor that cannot be read says nothing.
+    // An unreadable cursor says nothing.
     return false
   }
 }
 
-/** What was read of source partitions of late, by `progressKey`. */
+/** What was read of source partitions recently, by `progressKey`. */
 export async function readSeen(
   { kafka, names, partitions, decodeProgress, signal }: OffsetsOptions,
   places: readonly PartitionName[],

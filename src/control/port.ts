@@ -1,21 +1,21 @@
 /**
- * What the control room is made of, as its parts see each other: connectors wanted, tasks, who runs them, how they are, and the `Herder` that the REST API
- * asks. Shapes that leave over HTTP are Kafka Connect's.
+ * The parts of the control room as they see each other: wanted connectors, tasks, workers, statuses, and the `Herder` behind the REST API. Shapes that leave
+ * over HTTP are Kafka Connect's.
  */
 import type { ConnectorMap } from '../config.ts'
 
-/** What a person wants of a connector; survives restarts. A stopped connector has no tasks, a paused one keeps them. */
+/** Target state set by a person; survives restarts. A stopped connector has no tasks, a paused one keeps them. */
 export type TargetState = 'RUNNING' | 'PAUSED' | 'STOPPED'
 
-/** A connector that is to run, wherever it was written. */
+/** A connector that should run, whatever its origin. */
 export interface WantedConnector {
   readonly name: string
-  /** `file`: of the config file, to be changed there only. `rest`: of the configs topic. */
+  /** `file`: in the config file, can be changed only there. `rest`: on the configs topic. */
   readonly origin: 'file' | 'rest'
   /** As written: references (`${env:NAME}`, `${file:PATH}`) unresolved. */
   readonly written: ConnectorMap
   readonly target: TargetState
-  /** Changes whenever its config does: a task that runs with another one is started anew. The same for every worker. */
+  /** Changes with the config: a task that runs with another version is restarted. The same on every worker. */
   readonly version: string
 }
 
@@ -28,14 +28,14 @@ export interface TaskId {
 export type ConnectorState = 'UNASSIGNED' | 'RUNNING' | 'PAUSED' | 'STOPPED' | 'FAILED' | 'RESTARTING'
 export type TaskState = Exclude<ConnectorState, 'STOPPED'>
 
-/** How a connector or a task is, as the status topic holds it (Kafka Connect's layout) and its worker tells it. */
+/** Status of a connector or task, as on the status topic (Kafka Connect's layout) and as its worker reports it. */
 export interface Status<S extends string = ConnectorState> {
   readonly state: S
-  /** `host:port` of the REST listener of the worker that says so. */
+  /** `host:port` of the REST listener of the reporting worker. */
   readonly workerId: string
-  /** Of FAILED: a sentence for a person with the error's code, then the cure. */
+  /** For FAILED: a sentence for a person with the error's code, then the fix. */
   readonly trace?: string
-  /** Generation of the group in which this was said. */
+  /** Generation of the group at the time of the report. */
   readonly generation: number
 }
 
@@ -45,7 +45,7 @@ export interface GroupView {
   readonly leader: { readonly workerId: string; readonly url: string; readonly isMe: boolean } | null
   readonly generation: number
   readonly workers: readonly { readonly workerId: string; readonly url: string; readonly tasks: readonly TaskId[] }[]
-  /** Tasks that are wanted and that nobody has. */
+  /** Wanted tasks without an owner. */
   readonly unassigned: readonly TaskId[]
 }
 
@@ -55,7 +55,7 @@ export type Config = Readonly<Record<string, string>>
 
 export interface ConnectorInfo {
   readonly name: string
-  /** Secrets that stand in it in clear are `[hidden]`; references stay as written. */
+  /** Literal secrets are `[hidden]`; references stay as written. */
   readonly config: Config
   readonly tasks: readonly TaskId[]
   readonly type: 'source' | 'sink' | 'unknown'
@@ -75,7 +75,7 @@ export interface StatusAnswer {
   readonly version?: string
 }
 
-/** One source partition and where it is: flat maps of primitives. `offset: null` in a request resets it; `{"from": ISO}` sets it back to a time. */
+/** One source partition and its offset: flat maps of primitives. `offset: null` in a request resets it; `{"from": ISO}` sets it back to a time. */
 export interface OffsetEntry {
   readonly partition: Readonly<Record<string, unknown>>
   readonly offset: Readonly<Record<string, unknown>> | null
@@ -84,9 +84,9 @@ export interface OffsetEntry {
 /** What a change of offsets would do, or did, to one source partition. */
 export interface OffsetPlan {
   readonly partition: Readonly<Record<string, unknown>>
-  /** What is read again, ISO 8601; null: nothing. */
+  /** Range that is read again, ISO 8601; null: none. */
   readonly rereads: { readonly from: string; readonly until: string } | null
-  /** Estimates; null: cannot be said (the connector does not say how many requests a day of data takes). */
+  /** Estimates; null: unknown (the connector does not declare how many requests a day of data takes). */
   readonly requests: number | null
   readonly seconds: number | null
 }
@@ -94,7 +94,7 @@ export interface OffsetPlan {
 export interface OffsetChange {
   /** ISO 8601. */
   readonly at: string
-  /** Who asked: the address, and the name where the credential tells one. */
+  /** Who asked: the address, and the name if the credentials have one. */
   readonly by: string
   readonly plans: readonly OffsetPlan[]
 }
@@ -105,27 +105,26 @@ export interface Restart {
 }
 
 /**
- * Answers for the whole group. What changes something is called on the leader only (the REST API forwards it there); what is read is answered by
- * any worker from what it follows.
+ * Answers for the whole group. Changes are called on the leader only (the REST API forwards them there); any worker answers reads from what it follows.
  *
- * Every method that takes a name throws `ControlError` 404 for a connector that is not there, 409 while the group is in motion.
+ * Every method with a name throws `ControlError` 404 for a connector that does not exist, 409 during a rebalance.
  */
 export interface Herder {
   group(): GroupView
-  /** Why this worker is not able to work; null: it is. */
+  /** Why this worker cannot work; null: it can. */
   whyNot(): string | null
   clusterId(): string | null
   names(): readonly string[]
   info(name: string): ConnectorInfo
-  /** Throws 404 `No status found for connector NAME` where nothing is known yet. */
+  /** Throws 404 `No status found for connector NAME` if nothing is known yet. */
   status(name: string): ConnectorStatusAnswer
   taskConfigs(name: string): readonly { readonly id: TaskId; readonly config: Config }[]
   /** Topics that the connector has written to. */
   topics(name: string): readonly string[]
   create(name: string, config: Config, target: TargetState): Promise<ConnectorInfo>
-  /** Replaces the whole config; creates the connector where there is none. `[hidden]` for a secret key keeps what is stored. */
+  /** Replaces the whole config; creates the connector if it does not exist. `[hidden]` for a secret key keeps the stored value. */
   put(name: string, config: Config): Promise<{ readonly isNew: boolean; readonly info: ConnectorInfo }>
-  /** null takes a key away. */
+  /** null removes a key. */
   patch(name: string, change: Readonly<Record<string, string | null>>): Promise<ConnectorInfo>
   remove(name: string): Promise<void>
   setTarget(name: string, target: TargetState): Promise<void>
@@ -140,13 +139,13 @@ export interface Herder {
   ): Promise<readonly OffsetPlan[]>
   /** The last changes of offsets, newest first. */
   offsetHistory(name: string): Promise<readonly OffsetChange[]>
-  /** Forgets which topics the connector has written to; what it writes from now on is known again. */
+  /** Forgets which topics the connector has written to; later writes are recorded again. */
   resetTopics(name: string): Promise<void>
   /** Sets the level of a logger on all workers. @param level null: as its parent's. */
   setClusterLevel(logger: string, level: string | null): Promise<void>
 }
 
-/** Refused or not possible: `status` and `message` are the answer, in Kafka Connect's words where it has some. */
+/** Rejected or not possible: `status` and `message` are the answer, in Kafka Connect's words where it has some. */
 export class ControlError extends Error {
   readonly status: number
 
@@ -158,61 +157,61 @@ export class ControlError extends Error {
 
 // ---- Between the group, the stores and what runs ----
 
-/** Connectors wanted: of the file and of the configs topic together, followed. */
+/** The wanted connectors: of the file and of the configs topic together, kept up to date. */
 export interface Wanted {
   /** By name. */
   readonly connectors: ReadonlyMap<string, WantedConnector>
-  /** Where the configs topic has been read to (exclusive). Workers compare it with what the leader has seen. */
+  /** The configs topic has been read to here (exclusive). Workers compare it with the leader's. */
   readonly offset: number
   /** Resolves when the configs topic has been read to this offset. */
   readTo(offset: number, signal: AbortSignal): Promise<void>
-  /** Called after each change. @returns what ends it */
+  /** Called after each change. @returns function to unsubscribe */
   onChange(changed: () => void): () => void
-  /** Called on every worker when tasks are to be started anew (see `isMeant` of configs.ts). @returns what ends it */
+  /** Called on every worker when tasks must be restarted (see `isMeant` of configs.ts). @returns function to unsubscribe */
   onRestart(asked: (restart: RestartRequest) => void): () => void
 }
 
-/** Asked for over REST, or because what a reference stands for has changed on this machine. */
+/** Requested over REST, or because the value of a reference has changed on this machine. */
 export interface RestartRequest extends Restart {
   readonly connector: string
-  /** These tasks alone; null: as `includeTasks` and `onlyFailed` say. */
+  /** Only these tasks; null: as `includeTasks` and `onlyFailed` say. */
   readonly tasks: readonly number[] | null
 }
 
-/** Statuses of all connectors and tasks, followed on the status topic; and the writing of one's own. */
+/** Statuses of all connectors and tasks, followed on the status topic; and writing one's own. */
 export interface Statuses {
   connector(name: string): Status | null
   task(id: TaskId): Status<TaskState> | null
   /** Tasks with a status, by number. */
   tasksOf(name: string): readonly { readonly task: number; readonly status: Status<TaskState> }[]
-  tell(of: { readonly connector: string; readonly task?: number }, status: Status | null): Promise<void>
+  report(target: { readonly connector: string; readonly task?: number }, status: Status | null): Promise<void>
   /** Topics that the connector has written to, in order. */
   topics(connector: string): readonly string[]
-  /** The task has written to these topics. Costs nothing where that is known. */
+  /** The task has written to these topics. Free if that is known already. */
   wrote(id: TaskId, topics: readonly string[]): void
 }
 
 /** What runs in this process. */
 export interface Runner {
-  /** Starts the task with the connector as it is wanted now, or starts it anew where it runs with another version. Returns at once. */
+  /** Starts the task with the connector's current config, or restarts it if it runs with another version. Returns at once. */
   start(id: TaskId): void
-  /** Stops it: the page in hand is finished or aborted within 5 s. Resolves when nothing of it asks a vendor or writes any more. */
+  /** Stops it: the current page is finished or aborted within 5 s. Resolves when it neither sends requests nor writes any more. */
   stop(id: TaskId): Promise<void>
-  /** Of each quota that is divided, the part that this process may use, by its digest; it has all of the others. In force at once. */
+  /** This process's share of each divided quota, by its digest; it may use all of the others. Effective at once. */
   quota(shares: ReadonlyMap<string, number>): void
 }
 
-/** How a task is that runs here, as the runner reports it whenever that changes. */
+/** State of a task that runs here, reported by the runner at each change. */
 export interface TaskReport {
   readonly state: 'RUNNING' | 'FAILED'
-  /** Of FAILED. */
+  /** For FAILED. */
   readonly trace?: string
 }
 
-/** What a connector's config comes to, the same on every worker. */
+/** The tasks of a connector's config, the same on every worker. */
 export interface ConnectorTasks {
-  /** One entry for each task, by number: digests of what the vendor counts its requests by, where there are limits. */
+  /** One entry for each task, by number: digests of the quotas that its requests count against, where there are limits. */
   readonly tasks: readonly { readonly quotas: readonly string[] }[]
-  /** By digest: on how many workers the quota can be divided at most. */
+  /** By digest: largest number of workers the quota can be divided among. */
   readonly divisible: ReadonlyMap<string, number>
 }

@@ -1,6 +1,6 @@
 /**
- * How connectors and tasks are, as their workers say on `<prefix>-connect-status`: Kafka Connect's keys and values, followed on every worker. The topic
- * holds other records, too (signs of life of `src/ingest/standby.ts`); they are passed over.
+ * Statuses of connectors and tasks, as workers report them on `<prefix>-connect-status`: Kafka Connect's keys and values, followed on every worker. The topic
+ * also holds other records (heartbeats of `src/ingest/standby.ts`), which are skipped.
  */
 import { randomUUID } from 'node:crypto'
 import type { Clock } from '../clock.ts'
@@ -21,18 +21,18 @@ export interface StatusesOptions {
   readonly prefix: string
   readonly clock: Clock
   readonly log: Log
-  /** Ends following. Writing goes on until `close`: tasks that end say so. */
+  /** Stops following. Writing continues until `close`, so that ending tasks can report. */
   readonly signal: AbortSignal
 }
 
 export interface StatusStore extends Statuses {
-  /** Everything with a status, by connector: the numbers of its tasks, and whether it has one itself. */
+  /** Everything with a status, by connector: its task numbers, and whether it has one itself. */
   all(): ReadonlyMap<string, { readonly hasOwn: boolean; readonly tasks: readonly number[] }>
   resetTopics(connector: string): Promise<void>
   readonly ready: Promise<void>
   readonly isReady: boolean
   why(): string | null
-  /** Writes what is still to be written, for two seconds at most, and closes. */
+  /** Writes what is pending, for at most two seconds, and closes. */
   close(): Promise<void>
   readonly done: Promise<void>
 }
@@ -63,8 +63,8 @@ export function openStatuses(options: StatusesOptions): StatusStore {
   const connectors = new Map<string, Status>()
   const tasks = new Map<string, Map<number, Status<TaskState>>>()
   const topics = new Map<string, Set<string>>()
-  /** What was told here and not yet read: it holds until it is. */
-  const told = new Map<string, Status | null>()
+  /** Reported here and not read back yet: valid until then. */
+  const pending = new Map<string, Status | null>()
   const waiting = new Map<string, Waiting>()
   let writer: Writer | null = null
   let flushing: Promise<void> | null = null
@@ -85,20 +85,20 @@ export function openStatuses(options: StatusesOptions): StatusStore {
   function takeTask(name: string, status: Status | null): void {
     const [, connector, task] = /^(.+)-(\d{1,9})$/.exec(name) ?? []
     if (connector === undefined || task === undefined) return
-    const of = tasks.get(connector) ?? new Map<number, Status<TaskState>>()
-    put(of, Number(task), status as Status<TaskState> | null)
-    if (of.size === 0) tasks.delete(connector)
-    else tasks.set(connector, of)
+    const byTask = tasks.get(connector) ?? new Map<number, Status<TaskState>>()
+    put(byTask, Number(task), status as Status<TaskState> | null)
+    if (byTask.size === 0) tasks.delete(connector)
+    else tasks.set(connector, byTask)
   }
 
   function takeTopic(name: string, isThere: boolean): void {
     const at = name.lastIndexOf(TOPIC_OF)
     if (at < 0) return
     const connector = name.slice(at + TOPIC_OF.length)
-    const of = topics.get(connector) ?? new Set()
-    topics.set(connector, of)
-    if (isThere) of.add(name.slice(0, at))
-    else of.delete(name.slice(0, at))
+    const written = topics.get(connector) ?? new Set()
+    topics.set(connector, written)
+    if (isThere) written.add(name.slice(0, at))
+    else written.delete(name.slice(0, at))
   }
 
   const followed = followLog({ kafka, topic, partitions, take, clock, log, signal })
@@ -113,11 +113,11 @@ export function openStatuses(options: StatusesOptions): StatusStore {
   }
 
   async function flush(): Promise<void> {
-    // What is told in the same turn goes into one transaction.
+    // Reports of the same turn go into one transaction.
     await Promise.resolve()
     while (waiting.size > 0 && !closing.signal.aborted) {
       const batch = new Map(waiting)
-      const meant = new Map([...batch.keys()].map(key => [key, told.get(key)]))
+      const meant = new Map([...batch.keys()].map(key => [key, pending.get(key)]))
       waiting.clear()
       try {
         const written = await writeAll([...batch].map(([key, { value }]) => ({ key, value })))
@@ -130,13 +130,13 @@ export function openStatuses(options: StatusesOptions): StatusStore {
           else void newer.done.promise.then(each.done.resolve)
         }
         const error = asFlowError(thrown)
-        log.warn({ ...errorFields(error), topic }, 'status cannot be written, trying again')
+        log.warn({ ...errorFields(error), topic }, 'failed to write status, retrying')
         await writer?.close()
         writer = null
         await clock.sleep(RETRY_MS, closing.signal)
       }
     }
-    // In the same turn as the last look at what waits.
+    // In the same turn as the last check for pending reports.
     flushing = null
   }
 
@@ -158,7 +158,7 @@ export function openStatuses(options: StatusesOptions): StatusStore {
     )
   }
 
-  /** Once it has been read, the topic says it. */
+  /** Once read back, the topic has it. */
   async function forgetRead(
     meant: ReadonlyMap<string, Status | null | undefined>,
     written: readonly { partition: number; lastOffset: number }[],
@@ -168,12 +168,12 @@ export function openStatuses(options: StatusesOptions): StatusStore {
     } catch {
       return
     }
-    for (const [key, status] of meant) if (told.get(key) === status && !waiting.has(key)) told.delete(key)
+    for (const [key, status] of meant) if (pending.get(key) === status && !waiting.has(key)) pending.delete(key)
   }
 
-  const connector = (name: string): Status | null => known(told, CONNECTOR + name, connectors.get(name) ?? null)
+  const connector = (name: string): Status | null => known(pending, CONNECTOR + name, connectors.get(name) ?? null)
   const task = ({ connector: name, task: number }: TaskId) =>
-    known(told, `${TASK}${name}-${number}`, tasks.get(name)?.get(number) ?? null) as Status<TaskState> | null
+    known(pending, `${TASK}${name}-${number}`, tasks.get(name)?.get(number) ?? null) as Status<TaskState> | null
 
   return {
     connector,
@@ -182,32 +182,34 @@ export function openStatuses(options: StatusesOptions): StatusStore {
       numbersOf(name)
         .map(number => ({ task: number, status: task({ connector: name, task: number }) }))
         .filter(each => each.status !== null) as { task: number; status: Status<TaskState> }[],
-    tell(of, status) {
-      const key = of.task === undefined ? CONNECTOR + of.connector : `${TASK}${of.connector}-${of.task}`
-      const stands = of.task === undefined ? connector(of.connector) : task({ connector: of.connector, task: of.task })
-      // A worker that was left behind does not speak over its successor when it ends. Whoever begins is believed: generations begin again with a new group.
-      const isEnd = of.task !== undefined && (status?.state === 'UNASSIGNED' || status?.state === 'FAILED')
+    report(target, status) {
+      const key = target.task === undefined ? CONNECTOR + target.connector : `${TASK}${target.connector}-${target.task}`
+      const stands =
+        target.task === undefined ? connector(target.connector) : task({ connector: target.connector, task: target.task })
+      // A worker that was left behind must not overwrite its successor's status when it ends. A starting one is always believed: generations start again with a
+      // new group.
+      const isEnd = target.task !== undefined && (status?.state === 'UNASSIGNED' || status?.state === 'FAILED')
       const isLate = isEnd && stands !== null && stands.generation > status.generation && stands.workerId !== status.workerId
       if (isLate || isSame(stands, status)) return waiting.get(key)?.done.promise ?? Promise.resolve()
-      told.set(key, status)
+      pending.set(key, status)
       return write(key, status && valueOf(status))
     },
     topics: name => [...(topics.get(name) ?? [])].toSorted(),
-    wrote({ connector: name, task: number }, written) {
-      const of = topics.get(name) ?? new Set()
-      topics.set(name, of)
-      for (const each of written) {
-        if (of.has(each)) continue
-        of.add(each)
+    wrote({ connector: name, task: number }, names) {
+      const written = topics.get(name) ?? new Set()
+      topics.set(name, written)
+      for (const each of names) {
+        if (written.has(each)) continue
+        written.add(each)
         void write(`${TOPIC}${each}${TOPIC_OF}${name}`, {
           topic: { name: each, connector: name, task: number, discoverTimestamp: clock.now() },
         })
       }
     },
     async resetTopics(name) {
-      const of = [...(topics.get(name) ?? [])]
+      const written = [...(topics.get(name) ?? [])]
       topics.delete(name)
-      await Promise.all(of.map(each => write(`${TOPIC}${each}${TOPIC_OF}${name}`, null)))
+      await Promise.all(written.map(each => write(`${TOPIC}${each}${TOPIC_OF}${name}`, null)))
     },
     all() {
       const names = new Set([...connectors.keys(), ...tasks.keys()])
@@ -230,7 +232,7 @@ export function openStatuses(options: StatusesOptions): StatusStore {
 
   function numbersOf(name: string): number[] {
     const start = `${TASK}${name}-`
-    const here = [...told.keys()].flatMap(key => {
+    const here = [...pending.keys()].flatMap(key => {
       const number = key.startsWith(start) ? key.slice(start.length) : ''
       return /^\d{1,9}$/.test(number) ? [Number(number)] : []
     })
@@ -238,8 +240,8 @@ export function openStatuses(options: StatusesOptions): StatusStore {
   }
 }
 
-function known(told: ReadonlyMap<string, Status | null>, key: string, read: Status | null): Status | null {
-  const own = told.get(key)
+function known(pending: ReadonlyMap<string, Status | null>, key: string, read: Status | null): Status | null {
+  const own = pending.get(key)
   return own === undefined ? read : own
 }
 
@@ -257,7 +259,7 @@ function valueOf({ state, trace, workerId, generation }: Status): object {
   return { state, trace: trace ?? null, worker_id: workerId, generation }
 }
 
-/** null also for what is no status, and for `DESTROYED`, which Kafka Connect writes and never shows. */
+/** null also for anything that is not a status, and for `DESTROYED`, which Kafka Connect writes and never shows. */
 function statusOf(text: string | null): Status | null {
   const value = text === null ? null : parsed(text)
   const { state, worker_id: workerId, trace, generation } = value ?? {}

@@ -1,9 +1,9 @@
 /**
- * What a change of offsets makes of a cursor, and what it costs. Pure: cursor, change, settings and the time in, the new cursor out.
+ * Applies a change of offsets to a cursor, and estimates its cost. Pure: cursor, change, settings and the time in, the new cursor out.
  *
- * Set back to a time, a source partition reads again from there up to where live stands, in its backfill lane: the live edge is read as before meanwhile,
- * and what is known of earlier readings stays. So rows inside the lookback that have not changed are not published again, and older ones come as
- * revisions. A stream that is read by the vendor's own cursor goes back with that.
+ * A source partition set back to a time reads again from there up to the live edge, in its backfill lane: live reading continues meanwhile, and the state of
+ * earlier reads stays. So unchanged rows inside the lookback are not published again, and older ones come as revisions. A stream that is read by the vendor's
+ * own cursor is set back completely.
  */
 import { FlowError } from '../errors.ts'
 import {
@@ -19,16 +19,16 @@ import {
 import { beginCursor, completeUntil, heldFrom, notAheadOf, type PlanSpec, SKEW_MS } from '../ingest/plan.ts'
 import type { Seal } from '../ingest/seal.ts'
 import type { TimeRange } from '../records.ts'
-import { EARLIEST_MS } from '../source/liberal.ts'
+import { EARLIEST_MS } from '../source/lenient.ts'
 import { ControlError, type OffsetEntry } from './port.ts'
 
-/** What is asked for one source partition. */
+/** The requested change for one source partition. */
 export type OffsetAsk =
   | { readonly kind: 'reset' }
   | { readonly kind: 'from'; readonly fromMs: number }
   | { readonly kind: 'cursor'; readonly map: Readonly<Record<string, unknown>> }
 
-/** Named in cursors that are written for nobody: whoever was fenced by that may claim the source partition again. */
+/** The owner in cursors written by this command: a process fenced by it may claim the source partition again. */
 const OWNER = { worker: 'offsets', released: true } as const
 
 const OWN_KEYS = new RegExp(
@@ -39,7 +39,7 @@ const OWN_KEYS = new RegExp(
   ].join('|'),
 )
 
-/** @throws ControlError 400 for what is no offset, in words that say what one is. */
+/** @throws ControlError 400 for an invalid offset, with the valid forms. */
 export function readAsk(offset: OffsetEntry['offset'], nowMs: number): OffsetAsk {
   if (offset === null) return { kind: 'reset' }
   if (!('from' in offset)) return { kind: 'cursor', map: offset }
@@ -65,20 +65,20 @@ function timeOf(value: unknown): number | null {
 }
 
 export interface Changed {
-  /** Value of the cursor's record; null takes it away. */
+  /** Value of the cursor's record; null removes it. */
   readonly text: string | null
-  /** false: the cursor stays as it is. */
+  /** false: the cursor does not change. */
   readonly isChanged: boolean
-  /** What is read again. */
+  /** The range that is read again. */
   readonly rereads: TimeRange | null
-  /** Of that, what comes as revisions because versions of it are not held any more. */
+  /** The part of it that comes as revisions, because its deduplication state is gone. */
   readonly forgotten: TimeRange | null
 }
 
 /**
- * @param stored The cursor as it stands; null: there is none.
- * @param seal Of the connector's `pii.key`.
- * @throws ControlError 400 for a cursor that the worker could not read, or that lies in the future.
+ * @param stored The current cursor; null: there is none.
+ * @param seal From the connector's `pii.key`.
+ * @throws ControlError 400 for a cursor that the worker could not read, or that is in the future.
  */
 export function changeOffset(stored: string | null, ask: OffsetAsk, at: { spec: PlanSpec; nowMs: number; seal: Seal }): Changed {
   const { spec, nowMs, seal } = at
@@ -103,7 +103,7 @@ export function changeOffset(stored: string | null, ask: OffsetAsk, at: { spec: 
   }
   const { fromMs } = ask
   if (before === null) {
-    // What was read before the cursor was lost is known from the progress, to whoever goes on from here.
+    // The process that continues from here learns from the progress topic what was read before the cursor was lost.
     const begun: Cursor = { ...beginCursor({ ...spec, startAtMs: fromMs }, nowMs, []), covered: null }
     return changed(writeCursor(begun, spent, true, OWNER, seal), { from: fromMs, until: edgeMs })
   }
@@ -127,7 +127,7 @@ function setBack(cursor: Cursor, fromMs: number, spec: PlanSpec, nowMs: number):
     if (backfill.untilMs >= live.atMs) return null
     return { cursor: { ...cursor, backfill: { ...backfill, untilMs } }, rereads: again(backfill.untilMs) }
   }
-  // Some rows of the window in hand were published; they are to be known as such when it is read again.
+  // Some rows of the current window were published; they must be recognised when it is read again.
   const inHand = backfill !== null && backfill.toMs !== null ? { from: backfill.atMs, until: backfill.toMs } : null
   const set: Cursor = {
     ...cursor,
@@ -138,14 +138,14 @@ function setBack(cursor: Cursor, fromMs: number, spec: PlanSpec, nowMs: number):
   return { cursor: set, rereads: again(fromMs) }
 }
 
-/** Since when versions are held does not move back with the cursor: what lies before may have been published, and is known no more. */
+/** The start of the deduplication state does not move back with the cursor: older rows may have been published, and are no longer known. */
 function remembering(after: Cursor, before: Cursor, spec: PlanSpec): Cursor {
   const heldMs = heldFrom(before, spec)
   if (heldFrom(after, spec) >= heldMs) return after
   return { ...after, kept: { lookbackMs: after.kept?.lookbackMs ?? spec.lookbackMs, fromMs: heldMs } }
 }
 
-/** null for one that cannot be read: it is what a change may be meant to cure. */
+/** null for an unreadable one: the change may be meant to fix it. */
 function cursorOrNull(text: string, nowMs: number, seal: Seal): Cursor | null {
   try {
     const cursor = readCursor(text, nowMs, seal)
@@ -157,7 +157,7 @@ function cursorOrNull(text: string, nowMs: number, seal: Seal): Cursor | null {
   }
 }
 
-/** A cursor that a person wrote, as its record's value: checked, in the format of this version, for no owner, and with what the vendor was asked of late. */
+/** A cursor written by a person, as its record's value: checked, in this version's format, for no owner, and with the recent requests to the vendor. */
 function ownText(
   map: Readonly<Record<string, unknown>>,
   stored: string | null,
@@ -179,10 +179,10 @@ function ownText(
         : {}),
   }
   try {
-    // As it was given, for a format that this version does not read.
+    // As given, for a format that this version does not read.
     const cursor = readCursor(JSON.stringify({ ...own, format: map['format'] ?? CURSOR_FORMAT }), nowMs, seal)
     readSpent(JSON.stringify(own))
-    if (notAheadOf(cursor, spec, nowMs) !== cursor) throw new ControlError(400, 'The offset lies in the future')
+    if (notAheadOf(cursor, spec, nowMs) !== cursor) throw new ControlError(400, 'The offset is in the future')
     const { kept } = before === null ? cursor : remembering(cursor, before, spec)
     if (kept === undefined || kept.fromMs === cursor.kept?.fromMs) return JSON.stringify(own)
     return JSON.stringify({ ...own, 'lookback.ms': kept.lookbackMs, 'versions.from': new Date(kept.fromMs).toISOString() })
@@ -193,7 +193,7 @@ function ownText(
   }
 }
 
-/** What was read of a source partition of late, from its Progress. */
+/** What was read of a source partition recently, from its Progress. */
 export interface Seen {
   readonly spanMs: number
   readonly rows: number
@@ -217,7 +217,7 @@ export function seenOf(windows: readonly SeenWindow[]): Seen | null {
   if (byWindow.size === 0) return null
   const whole = [...byWindow.values()].map(parts => ({
     spanMs: (parts[0]?.untilMs ?? 0) - (parts[0]?.fromMs ?? 0),
-    // Read again and again, each time as much.
+    // Read repeatedly, each time as much.
     rows: Math.max(...parts.map(({ rows }) => rows)),
   }))
   return {
@@ -228,16 +228,16 @@ export function seenOf(windows: readonly SeenWindow[]): Seen | null {
 }
 
 /**
- * Requests that reading a range again takes: at least one a window, pages as full as they were, and the second call for each row that is published again.
- * null: nothing was read of late that would tell.
+ * Requests needed to read a range again: at least one per window, pages as full as before, and the enrichment of each row that is published again. null:
+ * nothing was read recently to estimate from.
  *
- * @param expandRows Rows of one second call; null: there is none.
+ * @param enrichRows Rows of one enrichment request; null: there is none.
  */
 export function requestsFor(
   { rereads, forgotten }: Pick<Changed, 'rereads' | 'forgotten'>,
   seen: Seen | null,
   { longestMs, keepsCursor }: Pick<PlanSpec, 'longestMs' | 'keepsCursor'>,
-  expandRows: number | null,
+  enrichRows: number | null,
 ): number | null {
   if (rereads === null) return 0
   if (seen === null) return null
@@ -245,14 +245,14 @@ export function requestsFor(
   const rowsIn = (ms: number) => (seen.rows / seen.spanMs) * ms
   const windows = keepsCursor || !Number.isFinite(longestMs) ? 1 : Math.ceil(lengthMs / longestMs)
   const pages = Math.max(windows, Math.ceil(rowsIn(lengthMs) / seen.rowsOfPage))
-  const again = forgotten === null || expandRows === null ? 0 : rowsIn(forgotten.until - forgotten.from) / expandRows
+  const again = forgotten === null || enrichRows === null ? 0 : rowsIn(forgotten.until - forgotten.from) / enrichRows
   return pages + Math.ceil(again)
 }
 
-/** Assumed, where no limit of the vendor's says how fast it may be asked. */
+/** Assumed, where the vendor has no limit to compute from. */
 const SECONDS_A_REQUEST = 0.3
 
-/** How long so many requests take one after another. @param perHour What the quota leaves for them; Infinity: no limit. */
+/** How long this many requests take one after another. @param perHour What the quota leaves for them; Infinity: no limit. */
 export function secondsFor(requests: number, perHour: number): number {
   const bySpeed = requests * SECONDS_A_REQUEST
   return Math.ceil(Number.isFinite(perHour) && perHour > 0 ? Math.max(bySpeed, (requests * 3600) / perHour) : bySpeed)

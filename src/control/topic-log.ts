@@ -1,4 +1,7 @@
-/** A compacted topic followed from its start, for ever: what the stores of the control room are made of. Kafka away: again, backing off, from where it stood. */
+/**
+ * Follows a compacted topic from its start, for ever: the base of the stores of the control room. While Kafka is down, retries from the same place, with
+ * backoff.
+ */
 import type { Clock } from '../clock.ts'
 import { asFlowError, FlowError } from '../errors.ts'
 import type { Chunk, Kafka, TopicPartition } from '../kafka/port.ts'
@@ -6,16 +9,16 @@ import { errorFields, type Log } from '../log.ts'
 
 const FIRST_RETRY_MS = 500
 const LONGEST_RETRY_MS = 10_000
-/** An administrator is waiting, so the broker is not to hold a fetch for long. */
+/** An administrator is waiting, so the broker should not hold a fetch for long. */
 const MAX_WAIT_MS = 250
 
 export interface TopicLogOptions {
   readonly kafka: Pick<Kafka, 'tail' | 'watermarks'>
   readonly topic: string
   readonly partitions: number
-  /** Awaited before the next. @param isFirst Part of what was there at the start; what it asks for may have been done long ago. */
+  /** Awaited before the next. @param isFirst Part of what was there at the start; its requests may have been carried out long ago. */
   take(chunk: Chunk, isFirst: boolean): void | Promise<void>
-  /** Called after the chunks of each fetch, before anybody who waits for their offsets. */
+  /** Called after the chunks of each fetch, before anyone waiting for their offsets. */
   taken?(): void
   readonly clock: Clock
   readonly log: Log
@@ -28,12 +31,12 @@ export interface TopicLog {
   next(partition: number): number
   /** Resolves when the partitions have been read up to these offsets (exclusive). @throws FlowError STOPPED when a signal aborts first */
   readTo(ends: readonly { readonly partition: number; readonly offset: number }[], signal?: AbortSignal): Promise<void>
-  /** `readTo` where the partitions end now. @throws FlowError KAFKA_UNREACHABLE, STOPPED */
+  /** `readTo` the current end of the partitions. @throws FlowError KAFKA_UNREACHABLE, STOPPED */
   readToEnd(signal?: AbortSignal): Promise<void>
-  /** Resolves when everything that was there at the start has been read; never where the signal aborts first. */
+  /** Resolves when everything that was there at the start has been read; never if the signal aborts first. */
   readonly ready: Promise<void>
   readonly isReady: boolean
-  /** Why it does not follow just now; null: it does. */
+  /** Why it is not up to date; null: it is. */
   why(): string | null
   /** Resolves when the signal has ended it. */
   readonly done: Promise<void>
@@ -89,7 +92,7 @@ export function followLog(options: TopicLogOptions): TopicLog {
         if (signal.aborted) return
         failure = asFlowError(thrown)
         if (clock.now() - began > LONGEST_RETRY_MS) waitMs = FIRST_RETRY_MS
-        log.warn({ ...errorFields(failure), topic, waitMs }, 'cannot follow topic, trying again')
+        log.warn({ ...errorFields(failure), topic, waitMs }, 'failed to follow topic, retrying')
         await clock.sleep(waitMs, signal)
         waitMs = Math.min(2 * waitMs, LONGEST_RETRY_MS)
       }

@@ -1,6 +1,6 @@
 /**
- * Whether a config would do, key by key, in the shape of Kafka Connect's `…/config/validate`: what forms are built of, and what a connector that is
- * created or changed is held to.
+ * Validates a config key by key, in the shape of Kafka Connect's `…/config/validate`: forms are built from it, and connectors that are created or changed are
+ * checked by it.
  */
 import { CONNECTOR_NAME, CONNECTOR_NAMES, type ConnectorMap } from '../config.ts'
 import { without } from '../log.ts'
@@ -10,7 +10,7 @@ import type { ConnectorClasses } from './classes.ts'
 import { type Definition, type Key, keysOf } from './definitions.ts'
 import { type Config, ControlError } from './port.ts'
 
-/** Replaces references by what they stand for. A reference that stands for nothing is a fault of its key. */
+/** Resolves references. A reference that cannot be resolved is an error of its key. */
 export type Resolve = (written: Config) => {
   readonly map: ConnectorMap
   /** By key. */
@@ -25,11 +25,11 @@ export interface ValidateAnswer {
 }
 
 export interface ValidatedKey {
-  /** null: no key of this connector. */
+  /** null: the connector has no such key. */
   readonly definition: Definition | null
   readonly value: {
     readonly name: string
-    /** As written, secrets as `[hidden]`; null where it is wrong or missing. */
+    /** As written, secrets as `[hidden]`; null if invalid or missing. */
     readonly value: string | null
     readonly recommended_values: readonly string[]
     readonly errors: readonly string[]
@@ -40,22 +40,22 @@ export interface ValidatedKey {
 export interface ValidateMeans {
   readonly classes: ConnectorClasses
   readonly resolve: Resolve
-  /** The config of the connector that is to be changed, for secrets that are to stay; null: it is a new one. */
+  /** The current config of the connector, for secrets that are kept; null: it is a new one. */
   readonly stored: Config | null
 }
 
 const CLASS = 'connector.class'
-/** Faults of connectors that are still unnamed are found under this name. */
+/** Errors of connectors that have no name yet are found under this name. */
 const UNNAMED = 'unnamed'
 
-/** `PUT /connector-plugins/PLUGIN/config/validate`. @throws ControlError where the request itself is wrong */
+/** `PUT /connector-plugins/PLUGIN/config/validate`. @throws ControlError where the request itself is invalid */
 export async function validateFor(
   plugin: string,
   given: Readonly<Record<string, string | null>>,
   means: ValidateMeans,
 ): Promise<ValidateAnswer> {
   const className = given[CLASS] ?? null
-  // Kafka Connect's code for it, and for a class that is not there.
+  // Kafka Connect's code for it, and for an unknown class.
   if (className === null) throw new ControlError(500, 'Connector config contains no connector type')
   if (!short(className).endsWith(short(plugin)))
     throw new ControlError(400, `Included connector type ${className} does not match request type ${plugin}`)
@@ -64,9 +64,9 @@ export async function validateFor(
 }
 
 /**
- * Checks a whole config and says of every key what is wrong. Reads what references stand for, and never says it.
+ * Checks a whole config and reports the error of every key. Resolves references, and never shows their values.
  *
- * @throws ControlError 400 for a config without a class, or with one that is not there
+ * @throws ControlError 400 for a config without a class, or with an unknown one
  */
 export async function validate(
   given: Readonly<Record<string, string | null>>,
@@ -95,12 +95,12 @@ export async function validate(
   }
 }
 
-/** The refusal of a config with faults, in Kafka Connect's words; null where it has none. */
+/** The error answer for an invalid config, in Kafka Connect's words; null if it is valid. */
 export function invalidConfig({ configs, error_count: count }: ValidateAnswer): ControlError | null {
   return count === 0 ? null : new ControlError(400, wrongConfig(configs.flatMap(({ value }) => value.errors)))
 }
 
-/** Kafka Connect's text for a config with faults. */
+/** Kafka Connect's text for an invalid config. */
 export function wrongConfig(errors: readonly string[]): string {
   return (
     `Connector configuration is invalid and contains the following ${errors.length} error(s):\n${errors.join('\n')}\n` +
@@ -149,9 +149,9 @@ function errorsOf(
   }
   const missing = (key: string) => errors.set(key, [`Missing required configuration "${key}" which has no default value.`])
 
-  // Secrets that cannot be looked at here: what is wrong with them has been said, or nothing is known of it.
+  // Secrets that cannot be checked here: their error has been reported, or their value is unknown.
   const unseen = new Set<string>()
-  // Without a prototype, so that a key by the name of `__proto__` is one like others.
+  // Without a prototype, so that a key named `__proto__` is like any other.
   const written = Object.create(null) as Record<string, string>
   for (const [key, value] of Object.entries(given)) {
     if (value === null) report(key, 'Null value can not be supplied as the configuration value.')
@@ -160,7 +160,7 @@ function errorsOf(
       unseen.add(key)
       if (value !== HIDDEN)
         report(key, 'takes a reference such as ${env:NAME} or ${file:PATH}, because a config by REST is stored on a topic')
-      else if (stored?.[key] === undefined) report(key, `${HIDDEN} keeps what is stored, and nothing is: give a reference`)
+      else if (stored?.[key] === undefined) report(key, `${HIDDEN} keeps the stored value, but there is none: give a reference`)
     }
   }
   const name = given['name'] ?? ''
@@ -172,7 +172,7 @@ function errorsOf(
   const { map: values, faults } = resolve(written)
   for (const [key, message] of faults) report(key, message)
   const place = name === '' ? UNNAMED : name
-  // A secret of any form is there, so that it is not missing.
+  // A secret in any form counts as present.
   const parsed = parse(place, { ...values, ...Object.fromEntries([...unseen].map(key => [key, 'x'.repeat(32)])) })
   if (parsed.ok) return errors
   const behind = Object.keys(values)
@@ -182,7 +182,7 @@ function errorsOf(
     const key = path.slice(`connectors.${place}.`.length) || CLASS
     if (unseen.has(key) || errors.has(key)) continue
     if (message === 'is required' && (required.has(key) || passwords.has(key))) missing(key)
-    // What a reference stands for is nobody's to read by REST.
+    // The value of a reference must not be readable over REST.
     else report(key, without(message, behind))
   }
   return errors

@@ -1,4 +1,4 @@
-/** What workers tell their leader and what it tells them, as bytes of the group's protocol: compressed JSON, because Kafka keeps all of it in one record. */
+/** What workers and their leader exchange, as bytes of the group protocol: compressed JSON, because Kafka keeps all of it in one record. */
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { taskKey } from './assign.ts'
 import type { TaskId } from './port.ts'
@@ -13,19 +13,19 @@ export interface Claim {
   /** Names the process in the cursors that it writes. */
   readonly process: string
   readonly generation: number
-  /** Rises with each join, because a claim that is as before makes nobody else join again. */
+  /** Incremented with each join, because an unchanged claim does not make the others rejoin. */
   readonly turn: number
-  /** Up to where it has read the configs topic. */
+  /** How far it has read the configs topic. */
   readonly configs: number
   /** Tasks that it runs or is still stopping. */
   readonly tasks: Tasks
   readonly isLeaving: boolean
-  /** Connectors of its file: it runs no other connector that is of a file. */
+  /** Connectors of its file: it runs no other file connectors. */
   readonly file: readonly string[]
 }
 
 export interface Assignment {
-  /** The member's id of the leader. */
+  /** The leader's member id. */
   readonly leader: string
   readonly configs: number
   readonly members: readonly {
@@ -36,14 +36,14 @@ export interface Assignment {
     readonly tasks: Tasks
     readonly isLeaving: boolean
   }[]
-  /** Of each quota that is divided, what each member may use of it. */
+  /** Share of each member of each divided quota. */
   readonly shares: Readonly<Record<string, Readonly<Record<string, number>>>>
   /** For the next leader: see `Remembered`. */
   readonly held: Readonly<Record<string, number>>
   readonly intended: Readonly<Record<string, string>>
 }
 
-/** Of other programs, or of versions that are not known yet, nothing is read. */
+/** Payloads of other programs or of unknown versions are ignored. */
 const FORMAT = 1
 
 export function pack(words: Claim | Assignment): Buffer {

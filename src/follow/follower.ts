@@ -1,8 +1,8 @@
 /**
- * Follows the series, progress and aggregate-offsets topics from their start: what the server and the alerter know of the product.
+ * Follows the series, progress and aggregate-offsets topics from their start, for the server and the alerter.
  *
- * A Progress says what has been read from a vendor; it is believed here only when the aggregator says (aggregate-offsets) that it has counted
- * everything that the commit wrote, and when the series that it wrote of it have arrived here too.
+ * A Progress says what has been read from a vendor; it counts here only when the aggregator has counted everything that the commit wrote (aggregate-offsets),
+ * and when the resulting series have arrived here too.
  */
 import { z } from 'zod'
 import type { Clock } from '../clock.ts'
@@ -21,7 +21,7 @@ import { asPublished, createWatermarks, type SourcePartition, type Watermarks } 
 const FIRST_RETRY_MS = 1000
 /** Short enough that a role is ready soon after Kafka is back. */
 const LONGEST_RETRY_MS = 10_000
-/** So many aggregate-offsets of one partition wait apart for their series; beyond them the newest replaces the one before it. */
+/** How many aggregate-offsets of one partition wait separately for their series; beyond them the newest replaces the one before it. */
 const MOST_PENDING = 1000
 
 export interface FollowerOptions<F extends keyof SeriesPoint> {
@@ -35,19 +35,19 @@ export interface FollowerOptions<F extends keyof SeriesPoint> {
   readonly clock: Clock
   /** Ends it; `done` resolves then. */
   readonly signal: AbortSignal
-  /** false: the first failure ends it. Default: what passes is tried again. */
+  /** false: the first failure ends it. Default: temporary failures are retried. */
   readonly isPatient?: boolean
   /** The fields of a point that are decoded; the others are skipped. */
   readonly fields: readonly F[]
-  /** A point in the order of its partition, repetitions and older revisions among them. */
+  /** A point in the order of its partition, including repetitions and older revisions. */
   onPoint(point: Pick<SeriesPoint, F>, place: { readonly partition: number; readonly offset: number }): void
-  /** The null of a point: it was rolled up, or its time has ended. `bucket` is its length, as in `SeriesPoint`. */
+  /** The null of a point: it was rolled up, or has expired. `bucket` is its length, as in `SeriesPoint`. */
   onRemoved(seriesKey: string, bucketStartMs: number, bucket: BucketSize): void
-  /** A record that could not be read; it has been logged and is passed over. */
+  /** An unreadable record; it has been logged and is skipped. */
   readonly onInvalid: (topic: string) => void
   /** Called when progress has been read once, before the first point, and after each batch. */
   onBatch?(): void
-  /** Another topic with the same number of partitions that is followed beside them. What `take` throws is tried again from the same chunk. */
+  /** Another topic with the same number of partitions, followed together with them. After an error of `take` the same chunk is retried. */
   readonly also?: { readonly topic: string; take(chunk: Chunk): Promise<void> }
 }
 
@@ -59,11 +59,11 @@ export interface Follower {
   readonly isReady: boolean
   /** The next offset to read there. */
   next(topic: string, partition: number): number
-  /** Why it cannot read now, or what it still has to read; null: it follows. */
+  /** Why it cannot read now, or what it still has to read; null: it is up to date. */
   why(): string | null
-  /** Resolves when everything that was there at the start has been read. Rejects where `done` does. */
+  /** Resolves when everything that was there at the start has been read. Rejects if `done` does. */
   readonly ready: Promise<void>
-  /** Resolves when the signal has ended it; rejects on a fault that trying again does not cure. */
+  /** Resolves when the signal has ended it; rejects on a fault that retrying does not fix. */
   readonly done: Promise<void>
 }
 
@@ -104,7 +104,7 @@ export function startFollower<F extends keyof SeriesPoint>(options: FollowerOpti
     }
   }
 
-  /** The newest Progress of each source partition, before anything else: which streams there are is known when the first point comes. */
+  /** The newest Progress of each source partition, before anything else: the existing streams are known when the first point comes. */
   async function readProgress(): Promise<void> {
     const read = placesOf(names.progress).map(async place => {
       const records: ReadRecord[] = []
@@ -140,7 +140,7 @@ export function startFollower<F extends keyof SeriesPoint>(options: FollowerOpti
         failure = asFlowError(thrown)
         if (failure.retry === 'never' || options.isPatient === false) throw failure
         if (clock.now() - began > LONGEST_RETRY_MS) waitMs = FIRST_RETRY_MS
-        log.warn({ ...errorFields(failure), waitMs }, `${role} cannot read; it tries again`)
+        log.warn({ ...errorFields(failure), waitMs }, `${role} failed to read, retrying`)
         await clock.sleep(waitMs, signal)
         waitMs = Math.min(2 * waitMs, LONGEST_RETRY_MS)
       }
@@ -170,20 +170,20 @@ export function startFollower<F extends keyof SeriesPoint>(options: FollowerOpti
   }
 }
 
-/** What the aggregator says it has counted, and the last series point that it wrote of it. */
+/** What the aggregator has counted, and the last series point that it wrote for it. */
 const AggregateOffsets = z.object({
   inputs: z.record(z.string(), z.number()),
   series: z.number().nullable(),
 })
 type AggregateOffsets = z.output<typeof AggregateOffsets>
 
-interface Intake {
+interface ProgressIntake {
   take(chunk: Chunk): Promise<void>
-  /** Ends the first reading of progress: the newest of each source partition holds once all of these have been passed. */
+  /** Ends the first read of progress: the newest of each source partition counts once all of these have been passed. */
   believe(alsoThrough: readonly { topic: string; partition: number; offset: number }[]): void
 }
 
-function createIntake<F extends keyof SeriesPoint>(options: FollowerOptions<F>, watermarks: Watermarks): Intake {
+function createIntake<F extends keyof SeriesPoint>(options: FollowerOptions<F>, watermarks: Watermarks): ProgressIntake {
   const { names } = options
   const points: Decoder<Pick<SeriesPoint, F>> = decoderFor(
     options.registry,
@@ -224,19 +224,19 @@ function createIntake<F extends keyof SeriesPoint>(options: FollowerOptions<F>, 
       if (source) watermarks.forget(source)
       return
     }
-    const told = asPublished(progress.decode(record.value), record.timestamp)
-    sources.set(key, { connector: told.connector, stream: told.stream, scope: told.scope })
-    if (first) first.set(key, told)
-    else watermarks.apply(told)
+    const read = asPublished(progress.decode(record.value), record.timestamp)
+    sources.set(key, { connector: read.connector, stream: read.stream, scope: read.scope })
+    if (first) first.set(key, read)
+    else watermarks.apply(read)
   }
 
   function takeOffsets(partition: number, record: ReadRecord): void {
     if (record.value === null) return
-    const told = AggregateOffsets.parse(JSON.parse(record.value.toString()))
+    const counted = AggregateOffsets.parse(JSON.parse(record.value.toString()))
     const waiting = pending.get(partition) ?? []
     pending.set(partition, waiting)
     if (waiting.length >= MOST_PENDING) waiting.pop()
-    waiting.push(told)
+    waiting.push(counted)
   }
 
   return {
@@ -257,13 +257,13 @@ function createIntake<F extends keyof SeriesPoint>(options: FollowerOptions<F>, 
       }
     },
     believe(alsoThrough) {
-      for (const told of first?.values() ?? []) watermarks.apply(told, alsoThrough)
+      for (const progress of first?.values() ?? []) watermarks.apply(progress, alsoThrough)
       first = null
     },
   }
 }
 
-/** Reads what can be read; a record that cannot be is logged, counted and passed over. */
+/** Reads what can be read; an unreadable record is logged, counted and skipped. */
 export function eachReadable(
   chunk: Chunk,
   { log, onInvalid }: { readonly log: Log; readonly onInvalid: (topic: string) => void },
@@ -273,10 +273,11 @@ export function eachReadable(
     try {
       read(record)
     } catch (thrown) {
-      const error = thrown instanceof FlowError ? thrown : new FlowError('CODEC_INVALID', { hint: 'no record of ours' }, thrown)
+      const error =
+        thrown instanceof FlowError ? thrown : new FlowError('CODEC_INVALID', { hint: 'not a record of ours' }, thrown)
       const { topic, partition } = chunk
       onInvalid(topic)
-      log.error({ ...errorFields(error), topic, partition, offset: record.offset }, 'record cannot be read')
+      log.error({ ...errorFields(error), topic, partition, offset: record.offset }, 'skipped unreadable record')
     }
   }
 }

@@ -27,7 +27,7 @@ export interface CommitParts {
  * there. In production it does nothing.
  */
 export type Fault = (at: Boundary) => void | Promise<void>
-export type Boundary = 'restored' | 'read' | 'decoded' | 'expanded' | 'published' | 'written' | 'progressed' | 'committed'
+export type Boundary = 'restored' | 'read' | 'decoded' | 'enriched' | 'published' | 'written' | 'progressed' | 'committed'
 
 /**
  * @param cursor Stands after the last page whose records are all in the batch or committed before.

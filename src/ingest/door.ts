@@ -8,7 +8,7 @@ import { FlowError } from '../errors.ts'
 import type { Event, Message, Session } from '../records.ts'
 import type { Draft } from '../source/contract.ts'
 import { languageOf } from '../source/languages.ts'
-import { clean, cleanName, realTime } from '../source/liberal.ts'
+import { clean, cleanName, realTime } from '../source/lenient.ts'
 import type { Mask } from './mask.ts'
 
 export interface Door extends Omit<Mask, 'records'> {

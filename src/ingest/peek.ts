@@ -43,8 +43,8 @@ const NO_LOOKBACK_MS = 86_400_000
 const FIRST_WINDOW_MS = 900_000
 /** Pages with rows after which the newer half of a window is looked at by itself: vendors list the oldest first. */
 const MOST_PAGES = 5
-/** Rows of one call of `expand`: few, because few are shown. */
-const EXPAND_ROWS = 10
+/** Rows of one call of `enrich`: few, because few are shown. */
+const ENRICH_ROWS = 10
 
 interface Place extends Omit<PeekOptions, 'limit'> {
   readonly stream: Stream
@@ -189,7 +189,7 @@ function lookAt(place: Place): Look {
     clock,
     derived,
     door: doorOf(maskFor(place.connector, place.base)),
-    expandRows: EXPAND_ROWS,
+    enrichRows: ENRICH_ROWS,
   }
   return { ...place, path, shown: new Set() }
 }

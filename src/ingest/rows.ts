@@ -1,12 +1,12 @@
 /**
  * The one way from what a vendor shows to records: decode, changed, enrich, derive, map. Worker, `peek`, `check`, redrive and the conformance
- * suite all take it. Values in, values out; the only call to the outside is the connector's own `expand`.
+ * suite all take it. Values in, values out; the only call to the outside is the connector's own `enrich`.
  *
  * Each row stands by itself: one that cannot be decoded or mapped becomes a reject with the reason, and the rows beside it go on.
  */
 import type { Clock } from '../clock.ts'
 import { asPluginError, type ErrorCode, FlowError } from '../errors.ts'
-import type { Draft, ExpandArgs, Http, Scope, Stream, Turn } from '../source/contract.ts'
+import type { Draft, EnrichArgs, Http, Scope, Stream, Turn } from '../source/contract.ts'
 import type { RowContext } from '../source/records.ts'
 import { isDeeper } from '../source/json.ts'
 import { isTooDeep, MOST_LEVELS } from './depth.ts'
@@ -18,7 +18,7 @@ import { applyTransfers, transferredAt } from './transfer-rules.ts'
 /** One row that fits its schema. */
 export interface Row {
   readonly id: string
-  /** As the stream's schema gives it, and richer after `expand`. */
+  /** As the stream's schema gives it, and richer after `enrich`. */
   readonly row: unknown
   /** As the vendor gave it. */
   readonly raw: unknown
@@ -40,13 +40,13 @@ export interface RowPath {
   /** Null where the stream's sessions are not derived. */
   readonly derived: DerivedSessions | null
   readonly door: Door
-  /** Most rows of one `expand`. Default: the stream's own figure. */
-  readonly expandRows?: number
-  /** See `ExpandArgs.transferredAt`. Default: nothing is remembered. */
+  /** Most rows of one `enrich`. Default: the stream's own figure. */
+  readonly enrichRows?: number
+  /** See `EnrichArgs.transferredAt`. Default: nothing is remembered. */
   readonly transferredAt?: (rowId: string) => number | null
-  /** Called after each `expand`. */
+  /** Called after each `enrich`. */
   readonly enriched?: () => void | Promise<void>
-  /** Takes the rows of the second call that `expand` could not use. */
+  /** Takes the rows of the second call that `enrich` could not use. */
   readonly besides?: (rejects: readonly Reject[]) => void
 }
 
@@ -71,8 +71,8 @@ export interface Home {
   readonly turn: Turn
 }
 
-/** Rows of one call of `expand`, unless the stream says otherwise. */
-const EXPAND_ROWS = 100
+/** Rows of one call of `enrich`, unless the stream says otherwise. */
+const ENRICH_ROWS = 100
 /** Rows whose sessions are derived together: many, so that an id is made of a session's first turn. */
 const DERIVE_ROWS = 5_000
 
@@ -124,7 +124,7 @@ function deepFieldOf(raw: unknown): string {
  *
  * @param isNew False for a row that consumers have seen like this: it goes no further. Asked again before the row is mapped, because a vendor may
  * show a row twice in a page.
- * @throws FlowError of the vendor, from `expand`; PLUGIN_INVALID
+ * @throws FlowError of the vendor, from `enrich`; PLUGIN_INVALID
  */
 export async function* mapRows(
   path: RowPath,
@@ -134,7 +134,7 @@ export async function* mapRows(
 ): AsyncGenerator<Iterable<Mapped>> {
   for (const some of someAtOnce(path, rows, isNew)) {
     const rich = await enrich(path, some)
-    if (path.stream.expand) await path.enriched?.()
+    if (path.stream.enrich) await path.enriched?.()
     const homes = path.derived === null ? null : deriveHomes(path, path.derived, rich, ctx)
     yield mapEach(path, rich, homes, ctx, isNew)
   }
@@ -154,9 +154,9 @@ const answered = new WeakSet<Scope>()
  * @throws FlowError of the vendor, also where no row is answered; PLUGIN_INVALID
  */
 export async function enrich(path: EnrichPath, rows: readonly Row[]): Promise<readonly Row[]> {
-  if (!path.stream.expand) return rows
+  if (!path.stream.enrich) return rows
   try {
-    return await expanded(path, rows)
+    return await enriched(path, rows)
   } catch (thrown) {
     if (!isOfOneRow(thrown) || path.besides === undefined) throw thrown
     const [row] = rows
@@ -173,7 +173,7 @@ async function oneByOne(path: EnrichPath, rows: readonly Row[]): Promise<readonl
   let failure: unknown
   for (const row of rows) {
     try {
-      richer.push(...(await expanded(path, [row])))
+      richer.push(...(await enriched(path, [row])))
     } catch (thrown) {
       if (!isOfOneRow(thrown)) throw thrown
       failure = thrown
@@ -191,28 +191,28 @@ function isOfOneRow(thrown: unknown): boolean {
   return thrown instanceof FlowError && OF_ONE_ROW.has(thrown.code) && thrown.details.ofAllRows !== true
 }
 
-async function expanded(
+async function enriched(
   { stream, config, scope, http, clock, besides, transferredAt = () => null }: EnrichPath,
   rows: readonly Row[],
 ): Promise<readonly Row[]> {
-  if (!stream.expand) return rows
+  if (!stream.enrich) return rows
   const given = rows.map(row => row.row as never)
   const rejects: Reject[] = []
-  const reject: ExpandArgs['reject'] = (raw, { path, hint }) => {
+  const reject: EnrichArgs['reject'] = (raw, { path, hint }) => {
     rejects.push(rejectOf(raw, '', 'ROW_UNMAPPABLE', 'decode', path, hint))
   }
   const asked = { config: config as never, scope, rows: given, nowMs: clock.now(), http }
   const args = { ...asked, transferredAt, ...(besides && { reject }) }
   let richer: readonly unknown[]
   try {
-    richer = await stream.expand(args)
+    richer = await stream.enrich(args)
   } catch (thrown) {
-    throw asPluginError(thrown, 'expand')
+    throw asPluginError(thrown, 'enrich')
   }
   if (rows.length > 0) answered.add(scope)
   if (!Array.isArray(richer) || richer.length !== rows.length) {
     const got = Array.isArray(richer) ? richer.length : typeof richer
-    throw new FlowError('PLUGIN_INVALID', { hint: 'expand must give as many rows as it got', given: rows.length, got })
+    throw new FlowError('PLUGIN_INVALID', { hint: 'enrich must return as many rows as it got', given: rows.length, got })
   }
   if (rejects.length > 0) besides?.(rejects)
   return rows.map((row, index) => {
@@ -221,9 +221,9 @@ async function expanded(
   })
 }
 
-function* someAtOnce({ stream, derived, expandRows }: RowPath, rows: readonly Row[], isNew: (row: Row) => boolean) {
-  const size = stream.expand
-    ? (expandRows ?? stream.expandRows ?? EXPAND_ROWS)
+function* someAtOnce({ stream, derived, enrichRows }: RowPath, rows: readonly Row[], isNew: (row: Row) => boolean) {
+  const size = stream.enrich
+    ? (enrichRows ?? stream.enrichRows ?? ENRICH_ROWS)
     : derived === null
       ? Math.max(rows.length, 1)
       : DERIVE_ROWS

@@ -106,7 +106,7 @@ function leastOf(stream: Stream, spec: PlanSpec, config: object): Pick<Reason, '
       `older rows of the last ${shownDuration(lookbackMs)} by their age, every ${shownDuration(shortest ?? 0)} to ${shownDuration(pausesMs.at(-1) ?? 0)}`,
     )
   }
-  const notCounted = [...(beside.unknown ?? (stream.expand === undefined ? [] : ['a second call for new or changed rows']))]
+  const notCounted = [...(beside.unknown ?? (stream.enrich === undefined ? [] : ['a second call for new or changed rows']))]
   let hints = 0
   if (stream.changes !== undefined && asksChanges) {
     hints += polls

@@ -168,20 +168,20 @@ export function kindsOf({ manifest, streams }: Connector, streamName: string, co
   const stream = streams[streamName]
   const derive = stream?.derive?.(config as never) ?? null
   const tellsSessions = manifest.sessionStream === streamName || (derive !== null && derive.publishes !== false)
-  const kinds = stream?.gives ?? ['session', 'message', 'event']
+  const kinds = stream?.feeds ?? ['session', 'message', 'event']
   return tellsSessions ? kinds : kinds.filter(kind => kind !== 'session')
 }
 
 /** Whether it can be known which sessions went to an agent, with this config. */
-export function tellsTransfers({ connector, base, config }: Omit<ConnectorToRun, 'name'>): boolean {
-  return connector.tellsTransfers?.(config as never, base.transfers) ?? true
+export function detectsTransfers({ connector, base, config }: Omit<ConnectorToRun, 'name'>): boolean {
+  return connector.detectsTransfers?.(config as never, base.transfers) ?? true
 }
 
 /** What Progress of the stream says that it gives. */
 export function feedsOf(of: ConnectorToRun, streamName: string): readonly Feed[] {
   const kinds = kindsOf(of.connector, streamName, of.config)
   if (!kinds.includes('session')) return kinds
-  return [...kinds, tellsTransfers(of) ? 'transfer' : 'no_transfer']
+  return [...kinds, detectsTransfers(of) ? 'transfer' : 'no_transfer']
 }
 
 /**

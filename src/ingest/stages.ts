@@ -56,7 +56,7 @@ export function stagesOf(parts: StageParts): Stages {
   const { stream, quota, spec, to, reader, versions, derived, batches, clock, log, health, signal, fault } = parts
   const { config, scope, http } = parts
   const transferredAt = (rowId: string) => versions.transferredAt(rowId)
-  const enriched = () => fault('expanded')
+  const enriched = () => fault('enriched')
   const path: RowPath = { stream, config, scope, http, clock, derived, door: to.door, transferredAt, enriched }
   /** Opened by the first page after a commit, closed by the commit. */
   let batch: Batch | null = parts.isNew ? batches.open(nothingRead(reader.cursor)) : null
@@ -226,7 +226,7 @@ export function stagesOf(parts: StageParts): Stages {
       (batch.records >= MOST.records ||
         batch.bytes >= MOST.bytes ||
         quota.isDue() ||
-        (stream.expand !== undefined && clock.now() - batchBeganMs >= MOST.ms)),
+        (stream.enrich !== undefined && clock.now() - batchBeganMs >= MOST.ms)),
 
     isDue: ({ endsWindow, piece }) =>
       batch !== null &&

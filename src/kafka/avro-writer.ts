@@ -1,11 +1,11 @@
 /**
- * Writers made from a schema: one function a record, with direct access to its fields, in place of avsc's walk over types and unions. They write what avsc writes,
- * byte for byte, and only values that are just as the schema has them. Whatever is not (a field that is left out, a wrong type, a buffer that is too small) they
- * leave to avsc, which knows defaults, finds the field at fault and counts the bytes that are missing.
+ * Writers compiled from a schema: one function per record type, with direct access to the fields instead of avsc's walk over types and unions. They write the
+ * same bytes as avsc, but only values that match the schema exactly. Everything else (a missing field, a wrong type, a buffer that is too small) they leave to
+ * avsc, which knows defaults, finds the bad field and counts the missing bytes.
  */
 import { compileFunction } from 'node:vm'
 
-/** Writes the value at `at`. @returns the position after it; -1: not written, ask avsc. What is in `buf` from `at` on means nothing then. */
+/** Writes the value at `at`. @returns the position after it; -1: not written, use avsc. The content of `buf` from `at` on is then undefined. */
 export type Write = (value: unknown, buf: Buffer, at: number) => number
 
 type Schema = string | readonly Schema[] | Node
@@ -18,7 +18,10 @@ interface Node {
   readonly values?: Schema
 }
 
-/** @param schema Of a record. @returns null where it has a type that writers are not made for (enums, fixed, floats, other unions than of null and one type, records in themselves). */
+/**
+ * @param schema Schema of a record. @returns null where it has a type that is not supported here (enums, fixed, floats, unions other than of null and one type,
+ *   recursive records).
+ */
 export function writerFor(schema: object): Write | null {
   const { name = '' } = schema as Node
   let code: string
@@ -28,7 +31,7 @@ export function writerFor(schema: object): Write | null {
     if (thrown instanceof Unsupported) return null
     throw thrown
   }
-  // The file name is what profiles and stack traces show.
+  // The file name appears in profiles and stack traces.
   const written = compileFunction(`${code} return true`, ['value', 'pen'], { filename: `writer of ${name}` })
   const write = written as (value: unknown, pen: Pen) => boolean
   return (value, buf, at) => {
@@ -40,10 +43,10 @@ export function writerFor(schema: object): Write | null {
 
 class Unsupported extends Error {}
 
-/** Statements that write a value, or return false. */
+/** Generates statements that write a value, or return false. */
 class Compiler {
   #variables = 0
-  /** Types by their names, and those that are being compiled now: a record in itself would have no end. */
+  /** Types by name, and those being compiled now: a recursive record would never end. */
   readonly #named = new Map<string, Node>()
   readonly #open = new Set<Node>()
 
@@ -127,7 +130,7 @@ class Compiler {
   }
 }
 
-/** Longer strings are written faster by Node than character by character. Must not be above 64: the length takes one byte then. */
+/** Node writes longer strings faster than a loop over characters. At most 64: the length must fit into one byte. */
 const SHORT = 48
 /** Beyond this a double has no room for the bit that zigzag adds. */
 const MOST_LONG = 2 ** 51
@@ -136,7 +139,10 @@ const LOW_BITS = 2 ** 28
 const double = new Float64Array(1)
 const doubleBytes = new Uint8Array(double.buffer)
 
-/** Where a writer is. Numbers may be written past the end, where nothing happens: the writer's end shows it. Strings and bytes say that there is no room. */
+/**
+ * The write position. Numbers may be written past the end, where nothing happens: the writer's end position shows it. Strings and bytes report that there is no
+ * room.
+ */
 class Pen {
   buf: Buffer = Buffer.alloc(0)
   at = 0
@@ -150,7 +156,7 @@ class Pen {
     this.#varint((value << 1) ^ (value >> 31))
   }
 
-  /** @returns false for what is no whole number, and for those that need more care. */
+  /** @returns false for what is not an integer, and for integers that need more care. */
   long(value: unknown): boolean {
     if (typeof value !== 'number' || !Number.isInteger(value) || value > MOST_LONG || value < -MOST_LONG) return false
     const zigzag = value < 0 ? -2 * value - 1 : 2 * value
@@ -191,7 +197,10 @@ class Pen {
     return true
   }
 
-  /** Measured by writing it: its length is guessed as that of ASCII, and the text moved where that was too short. @returns false for half a character, which avsc writes in two ways. */
+  /**
+   * Writes first and measures then: the length is guessed as for ASCII, and the text is moved where the guess was too short. @returns false for a lone
+   * surrogate, which avsc writes in two ways.
+   */
   #longString(text: string): boolean {
     if (!text.isWellFormed()) return false
     const { buf, at } = this
@@ -232,5 +241,5 @@ function sizeOfVarint(value: number): number {
   return value < 0x20_0000 ? 3 : value < 0x1000_0000 ? 4 : 5
 }
 
-/** One for all writers: none of them waits for anything while it writes. */
+/** Shared by all writers: none of them awaits anything while it writes. */
 const pen = new Pen()

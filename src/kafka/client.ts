@@ -9,14 +9,14 @@ import { offsetsAt, patiently, readRange, readToEnd, tail, watermarks } from './
 import { alterSettings, describe, durability, ensureTopics, numberOf } from './topics.ts'
 import { openWriter, TRANSACTION_TIMEOUT_MS } from './writer.ts'
 
-/** Idle connections that are kept for the next read to the end. */
+/** Idle connections kept for the next read to the end. */
 const IDLE_READERS = 4
 /** `max.message.bytes` may be changed at any time. */
 const LIMITS_AGE_MS = 60_000
 /** Brokers allow 15 min by default (`transaction.max.timeout.ms`). */
 const LONGEST_TRANSACTION_MS = 600_000
 
-/** Connects nothing yet: connections are made when they are needed, and closed by `close`. */
+/** Does not connect yet: connections are opened on demand, and closed by `close`. */
 export function connectKafka(options: KafkaOptions): Kafka {
   const { log } = options
   const open = new Set<Cluster>()
@@ -24,7 +24,7 @@ export function connectKafka(options: KafkaOptions): Kafka {
   const writers = new Set<Writer>()
   const members = new Set<GroupMember>()
   const limits = new Map<string, number>()
-  /** Longer than the default where a quota of the producer asks for it, by transactional id. */
+  /** By transactional id; longer than the default where a producer quota needs it. */
   const timeouts = new Map<string, number>()
   const limitsReadAtMs = new Map<string, number>()
   let pinging: Cluster | null = null
@@ -38,7 +38,7 @@ export function connectKafka(options: KafkaOptions): Kafka {
     return cluster
   }
 
-  /** Left when the client is closed, if not before. */
+  /** Closes the member with the client, if it has not left before. */
   function kept<T extends GroupMember>(member: T): T {
     const leaving: T = {
       ...member,
@@ -56,7 +56,7 @@ export function connectKafka(options: KafkaOptions): Kafka {
     await hangUp(cluster)
   }
 
-  /** Requests on one connection wait for each other, and a fetch may be held by the broker: so each reader has its own. */
+  /** Requests on one connection wait for each other, and the broker may hold a fetch: so each reader has its own connection. */
   async function withReader<T>(work: (cluster: Cluster) => Promise<T>): Promise<T> {
     const cluster = idle.pop() ?? connect()
     try {
@@ -70,7 +70,7 @@ export function connectKafka(options: KafkaOptions): Kafka {
     }
   }
 
-  async function withAdmin<T>(work: (of: ReturnType<typeof createAdmin>) => Promise<T>): Promise<T> {
+  async function withAdmin<T>(work: (admin: ReturnType<typeof createAdmin>) => Promise<T>): Promise<T> {
     if (closed) throw new FlowError('BUG', { hint: 'the Kafka client is closed' })
     const connecting = (admin ??= (async () => {
       const made = createAdmin(options)
@@ -83,7 +83,7 @@ export function connectKafka(options: KafkaOptions): Kafka {
     try {
       return await work(await connecting)
     } catch (error) {
-      // The next call makes a new one. Where Kafka has answered, the connection is good, and others may be using it.
+      // The next call opens a new one. If Kafka has answered, the connection is good, and others may be using it.
       if (isConnectionFailure(error) && admin === connecting) {
         admin = null
         void connecting.then(made => made.disconnect()).catch(() => {})
@@ -97,15 +97,15 @@ export function connectKafka(options: KafkaOptions): Kafka {
     const old = topics.filter(topic => nowMs - (limitsReadAtMs.get(topic) ?? -Infinity) > LIMITS_AGE_MS)
     if (old.length === 0) return limits
     try {
-      const settings = await withAdmin(of => describe(of, old, ['max.message.bytes']))
+      const settings = await withAdmin(admin => describe(admin, old, ['max.message.bytes']))
       for (const topic of old) {
         limits.set(topic, numberOf(settings, topic, 'max.message.bytes'))
         limitsReadAtMs.set(topic, nowMs)
       }
     } catch (error) {
-      // What was known a minute ago will do for a while; the broker says so where it does not.
+      // Limits from a minute ago are good enough for now; the broker rejects what is too large.
       if (!old.every(topic => limits.has(topic))) throw error
-      log.debug({ error: String(error) }, 'max.message.bytes could not be read again')
+      log.debug({ error: String(error) }, 'failed to refresh max.message.bytes')
     }
     return limits
   }
@@ -116,24 +116,24 @@ export function connectKafka(options: KafkaOptions): Kafka {
 
   return {
     describe: () =>
-      withAdmin(async of => {
-        const { clusterId, brokers } = await of.describeCluster()
+      withAdmin(async admin => {
+        const { clusterId, brokers } = await admin.describeCluster()
         return { clusterId, brokers: brokers.length }
       }),
 
-    ensureTopics: (topics, { create }) => withAdmin(of => ensureTopics(of, log, topics, { create }, alterTopicSettings)),
+    ensureTopics: (topics, { create }) => withAdmin(admin => ensureTopics(admin, log, topics, { create }, alterTopicSettings)),
 
-    topicSettings: (topics, settings) => withAdmin(of => describe(of, topics, settings)),
+    topicSettings: (topics, settings) => withAdmin(admin => describe(admin, topics, settings)),
 
     alterTopicSettings,
 
-    durability: topics => withAdmin(of => durability(of, topics)),
+    durability: topics => withAdmin(admin => durability(admin, topics)),
 
     maxMessageBytes,
 
     partitionCount: topic =>
-      withAdmin(async of => {
-        const { topics } = await of.fetchTopicMetadata({ topics: [topic] })
+      withAdmin(async admin => {
+        const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
         const [found] = topics
         if (found === undefined) throw new FlowError('KAFKA_UNREACHABLE', { hint: 'no answer for the topic', topic })
         return found.partitions.length
@@ -178,22 +178,22 @@ export function connectKafka(options: KafkaOptions): Kafka {
 
     joinGroup: async groupOptions => kept(await joinGroup({ connect: () => connect(), drop, log }, groupOptions)),
 
-    joinMembers: async of =>
+    joinMembers: async member =>
       kept(
         await join(
           { connect: () => connect(), drop, log },
           {
-            ...of,
+            ...member,
             topics: [],
-            assign: claims => new Map([...of.assign(claims)].map(([id, data]) => [id, { partitions: {}, data }])),
-            onAssignment: ({ data }, told) => of.onAssignment(data, told),
+            assign: claims => new Map([...member.assign(claims)].map(([id, data]) => [id, { partitions: {}, data }])),
+            onAssignment: ({ data }, joined) => member.onAssignment(data, joined),
           },
         ),
       ),
 
     groupOffsets: (groupId, topics) =>
-      withAdmin(async of => {
-        const found = await of.fetchOffsets({ groupId, topics: [...topics] })
+      withAdmin(async admin => {
+        const found = await admin.fetchOffsets({ groupId, topics: [...topics] })
         return found.flatMap(({ topic, partitions }) =>
           partitions.map(({ partition, offset, metadata }) => ({
             topic,
@@ -204,7 +204,7 @@ export function connectKafka(options: KafkaOptions): Kafka {
         )
       }),
 
-    groupsSharing: (topic, groupId) => withAdmin(of => groupsSharing(of, topic, groupId)),
+    groupsSharing: (topic, groupId) => withAdmin(admin => groupsSharing(admin, topic, groupId)),
 
     close: async () => {
       if (closed) return

@@ -1,6 +1,4 @@
-/**
- * Records to bytes and back: Avro in Confluent framing (0x00, schema id as big-endian int32, body), without asking anybody once the ids are known.
- */
+/** Encodes and decodes records: Avro in Confluent framing (0x00, schema id as big-endian int32, body). No requests once the ids are known. */
 import avsc from 'avsc'
 import { FlowError } from '../errors.ts'
 import { ALERT_STATES, CHANNELS, CONTAINMENTS, EVENT_TYPES, LANES, SENDERS, SESSION_STATUSES } from '../records.ts'
@@ -11,32 +9,32 @@ const MAGIC = 0
 const FRAME_BYTES = 5
 const SLAB_BYTES = 256 * 1024
 
-/** The last field that tells how a record was read rather than what it says. */
+/** The last field about how a record was read, rather than about its content. */
 const HEAD_ENDS_WITH = 'observed_at'
 
 export interface Encoder<T> {
   readonly schemaId: number
   /**
    * Writes frame and body at `pos`.
-   * @returns the position after it; or, negative, how many bytes were missing (then nothing in `buf` from `pos` on means anything).
-   * @throws FlowError RECORD_INVALID names the field; the value is not told.
+   * @returns the position after it; or, negative, how many bytes were missing (the content of `buf` from `pos` on is then undefined).
+   * @throws FlowError RECORD_INVALID names the field, but not its value.
    */
   encodeInto(value: T, buf: Buffer, pos: number): number
   /** The same as a buffer of its own, cut from a shared slab. */
   encode(value: T): Buffer
   /**
-   * Where, in the buffer of the last `encodeInto` that succeeded, the fields after `observed_at` begin; in a record without that field,
-   * where the body begins. Two records of one row that differ only in front of it say the same.
+   * Where the fields after `observed_at` begin in the buffer of the last successful `encodeInto`; in a record without that field, where the body begins. Two
+   * records of one row that differ only before it have the same content.
    */
   readonly lastTailStart: number
-  /** Records that avsc wrote, at several times the cost, because the writer made from the schema does not take them. */
+  /** Records written by avsc, at several times the cost, because the compiled writer does not take them. */
   readonly leftToAvsc: number
 }
 
 export interface Decoder<T> {
-  /** Fetches the schemas of ids not met before. An id that the registry does not know is left to `decode`. @throws FlowError REGISTRY_UNREACHABLE */
+  /** Fetches the schemas of ids not seen before. An id unknown to the registry is left to `decode`. @throws FlowError REGISTRY_UNREACHABLE */
   prepare(values: readonly (Buffer | null)[]): Promise<void>
-  /** @throws FlowError CODEC_INVALID: not framed, short, with bytes left over, or of a schema that cannot be read with ours */
+  /** @throws FlowError CODEC_INVALID: not framed, truncated, with trailing bytes, or of a schema that cannot be read with ours */
   decode(value: Buffer): T
 }
 
@@ -49,7 +47,7 @@ interface RecordSchema {
 
 const OPTIONS = { wrapUnions: false } as const
 
-/** The fields of each record that hold one word of a closed set; null is for Avro to judge. */
+/** Fields of each record that hold a value of a closed set; null is left to Avro. */
 const CLOSED: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   Session: { status: SESSION_STATUSES, containment: CONTAINMENTS, channel: CHANNELS },
   Message: { sender: SENDERS, channel: CHANNELS },
@@ -65,22 +63,22 @@ interface Halves {
   readonly tail: Half
 }
 
-/** Some fields of a record. */
+/** A part of a record's fields. */
 interface Half {
   readonly type: avsc.Type
-  /** Null: for its schema there is none, and avsc writes all. */
+  /** Null: no writer for this schema; avsc writes everything. */
   readonly write: Write | null
 }
 
-/** @param names Of types that the half may refer to. */
+/** @param names Types that this half may refer to. */
 function halfOf(schema: object, names: Record<string, avsc.Type>): Half {
   return { type: avsc.Type.forSchema(schema as avsc.Schema, { ...OPTIONS, registry: names }), write: writerFor(schema) }
 }
 
-/** By schema text. Types hold no state, and to compile them takes longer than to encode thousands of records. */
+/** By schema text. Types hold no state, and compiling them takes longer than encoding thousands of records. */
 const compiled = new Map<string, Halves>()
 
-/** A record is its fields one after the other, so two records with half of them each make the same bytes. */
+/** Avro writes a record's fields one after the other, so two records with half of the fields each give the same bytes. */
 function halvesOf(schemaText: string): Halves {
   const known = compiled.get(schemaText)
   if (known) return known
@@ -96,7 +94,7 @@ function halvesOf(schemaText: string): Halves {
   return halves
 }
 
-/** @param schemaText Of a record, as registered under `id`. */
+/** @param schemaText Schema of a record, as registered under `id`. */
 export function encoderFor<T extends object>(schemaText: string, id: number): Encoder<T> {
   const { schema, head, tail } = halvesOf(schemaText)
   const closed = Object.entries(CLOSED[schema.name] ?? {}).map(([field, words]) => ({ field, words: new Set<unknown>(words) }))
@@ -108,7 +106,7 @@ export function encoderFor<T extends object>(schemaText: string, id: number): En
   function encodeInto(value: T, buf: Buffer, pos: number): number {
     for (const { field, words } of closed) {
       const word = (value as Record<string, unknown>)[field]
-      if (word !== null && word !== undefined && !words.has(word)) throw invalid(schema.name, field, 'a word of its closed set')
+      if (word !== null && word !== undefined && !words.has(word)) throw invalid(schema.name, field, 'a value of its closed set')
     }
     if (pos + FRAME_BYTES <= buf.length) {
       buf[pos] = MAGIC
@@ -129,12 +127,12 @@ export function encoderFor<T extends object>(schemaText: string, id: number): En
       leftToAvsc++
       return end
     } catch {
-      // What avsc says holds the value, which may be what somebody wrote.
+      // avsc's message contains the value, which may be personal data.
       throw fault(value) ?? new FlowError('RECORD_INVALID', { record: schema.name })
     }
   }
 
-  /** A record is refused as a whole; the first field that is wrong is told. */
+  /** Rejects the record; reports the first invalid field. */
   function fault(value: T): FlowError | null {
     let found: FlowError | null = null
     const errorHook = (path: string[], _any: unknown, type: avsc.Type) => {
@@ -187,10 +185,10 @@ function nameOf(type: avsc.Type): string {
   return typeof schema === 'string' ? `of type ${schema}` : `of type ${(schema as { name?: string }).name ?? type.typeName}`
 }
 
-/** Null: the registry does not know the id. */
+/** `reason`: why values with this schema id cannot be decoded. */
 type Reading = { readonly resolver: avsc.Resolver } | { readonly reason: string }
 
-/** @param readerSchemaText What to read: may have fewer fields than what was written, and more with defaults. */
+/** @param readerSchemaText Schema to read with: may lack fields that were written, and may add fields with defaults. */
 export function decoderFor<T>(registry: Pick<Registry, 'schemaById'>, readerSchemaText: string): Decoder<T> {
   const type = avsc.Type.forSchema(JSON.parse(readerSchemaText) as avsc.Schema, { ...OPTIONS, registry: {} })
   const readings = new Map<number, Reading>()
@@ -225,7 +223,7 @@ export function decoderFor<T>(registry: Pick<Registry, 'schemaById'>, readerSche
     },
     decode: value => {
       const id = idOf(value)
-      if (id === null) throw new FlowError('CODEC_INVALID', { hint: 'there is no schema id in front of it', bytes: value.length })
+      if (id === null) throw new FlowError('CODEC_INVALID', { hint: 'it does not start with a schema id', bytes: value.length })
       const reading = readings.get(id)
       if (reading === undefined || 'reason' in reading) {
         const reason = reading === undefined ? 'the registry does not know it' : reading.reason
@@ -235,10 +233,10 @@ export function decoderFor<T>(registry: Pick<Registry, 'schemaById'>, readerSche
       try {
         read = type.decode(value, FRAME_BYTES, reading.resolver)
       } catch {
-        throw new FlowError('CODEC_INVALID', { hint: 'the body is not what its schema says', schemaId: id, bytes: value.length })
+        throw new FlowError('CODEC_INVALID', { hint: 'the body does not match its schema', schemaId: id, bytes: value.length })
       }
       if (read.offset !== value.length) {
-        const hint = read.offset < 0 ? 'the body breaks off' : 'there are bytes after the body'
+        const hint = read.offset < 0 ? 'the body is truncated' : 'there are bytes after the body'
         throw new FlowError('CODEC_INVALID', { hint, schemaId: id, bytes: value.length })
       }
       return read.value as T

@@ -1,14 +1,14 @@
-/** What Kafka's and the client's errors mean to us. */
+/** Maps errors of Kafka and of its client to ours. */
 import { FlowError, type ErrorDetails } from '../errors.ts'
 
-/** Kafka's error code in what kafkajs threw, also where that is the cause of it; null where it is no answer of a broker. */
+/** Kafka's error code in an error of kafkajs or in its cause; null where it is not the answer of a broker. */
 export function codeOf(error: unknown): number | null {
   if (!(error instanceof Error)) return null
   const { code } = error as Error & { code?: unknown }
   if (typeof code === 'number' && code !== 0) return code
-  // Codes that kafkajs does not know (all after 88) stand in the message alone.
-  const told = /Unknown error code (\d+)/.exec(error.message)?.[1]
-  if (told !== undefined) return Number(told)
+  // Codes unknown to kafkajs (all above 88) appear only in the message.
+  const unknownCode = /Unknown error code (\d+)/.exec(error.message)?.[1]
+  if (unknownCode !== undefined) return Number(unknownCode)
   return error.cause === error ? null : codeOf(error.cause)
 }
 
@@ -24,7 +24,7 @@ const CONNECTION_FAILURES = new Set([
   'KafkaJSLockTimeout',
 ])
 
-/** There was no answer: the broker may or may not have done what was asked. A broker that we do not trust is no lack of an answer. */
+/** No answer: the broker may or may not have carried out the request. An untrusted broker does not count. */
 export function isConnectionFailure(error: unknown): boolean {
   if (!(error instanceof Error) || tlsFaultOf(error)?.isFinal === true) return false
   if (CONNECTION_FAILURES.has(error.name)) return true
@@ -36,11 +36,11 @@ export function isConnectionFailure(error: unknown): boolean {
 interface TlsFault {
   readonly path: string
   readonly hint: string
-  /** No second try cures it. */
+  /** Retrying does not help. */
   readonly isFinal: boolean
 }
 
-/** Of a connection that TLS did not come to be on, by the code of Node or OpenSSL; null for any other error. */
+/** For a connection that failed at TLS, by the code of Node or OpenSSL; null for any other error. */
 function tlsFaultOf(error: unknown): TlsFault | null {
   if (!(error instanceof Error)) return null
   const { code } = error as Error & { code?: unknown }
@@ -50,7 +50,7 @@ function tlsFaultOf(error: unknown): TlsFault | null {
       const hint = `${message}; kafka.brokers, and the brokers' advertised listeners, must be names that their certificates have`
       return { path: 'kafka.brokers', hint, isFinal: true }
     }
-    // The broker's word on us: it wants a certificate of ours, say, or another version.
+    // The broker rejects our side: it wants a client certificate or another version, for example.
     if (code.startsWith('ERR_SSL_')) return { path: 'kafka.ssl', hint: message, isFinal: false }
     if (/CERT|^UNABLE_TO_|^INVALID_(CA|PURPOSE)$/.test(code)) {
       const hint = `${message}; kafka.ssl.ca must hold the certificate of the authority that signed the brokers' certificates`
@@ -63,22 +63,22 @@ function tlsFaultOf(error: unknown): TlsFault | null {
 // Unknown server error, unknown topic, leader not available, not leader, replica or disk not available, leader epoch fenced or unknown, offset not available.
 const STALE = new Set([-1, 3, 5, 6, 9, 56, 74, 75, 76, 78])
 
-/** The leader of a partition has moved, is being chosen, or failed for reasons of its own: ask for metadata, then again. */
+/** The leader of a partition has moved, is being elected, or failed for its own reasons: refresh metadata, then try again. */
 export function isStale(code: number): boolean {
   return STALE.has(code)
 }
 
-/** The coordinator has moved or is loading: look for it again. */
+/** The coordinator has moved or is loading: find it again. */
 export function isCoordinatorMoved(code: number | null): boolean {
   return code === 14 || code === 15 || code === 16
 }
 
-/** Somebody else has the transactional id now, or the broker ended the transaction on time. 90 is what newer requests get for 47. */
+/** Another process has claimed the transactional id, or the broker timed out the transaction. 90 is what newer requests return for 47. */
 export function isFenced(code: number | null): boolean {
   return code === 47 || code === 90
 }
 
-/** A second try can cure it: stale metadata, time-out, too few replicas (which is also said while the transaction is being verified). */
+/** Retrying can help: stale metadata, timeout, too few replicas (also returned while the broker verifies the transaction). */
 export function isProduceRetriable(code: number): boolean {
   return isStale(code) || code === 7 || code === 19 || code === 20
 }
@@ -88,28 +88,30 @@ const HINTS: Readonly<Record<number, string>> = {
   19: 'fewer replicas are in sync than min.insync.replicas of the topic asks for: start the missing brokers',
   20: 'fewer replicas are in sync than min.insync.replicas of the topic asks for: start the missing brokers',
   10: 'a record batch is larger than max.message.bytes of the topic',
-  29: 'the ACLs do not let us use the topic',
-  30: 'the ACLs do not let us use the consumer group',
-  31: 'the ACLs do not let us do this to the cluster',
+  29: 'the ACLs deny access to the topic',
+  30: 'the ACLs deny access to the consumer group',
+  31: 'the ACLs deny this operation on the cluster',
   50: 'the transaction timeout is above transaction.max.timeout.ms of the broker',
-  53: 'the ACLs do not let us use the transactional id',
-  87: 'a record without a key on a compacted topic, or without a time',
-  58: 'Kafka does not take the user name or password (sasl)',
+  53: 'the ACLs deny access to the transactional id',
+  87: 'a record without a key on a compacted topic, or without a timestamp',
+  58: 'Kafka rejects the user name or password (sasl)',
 }
 
 const UNKNOWN_TOPIC = 3
 const REQUEST_TIMED_OUT = 7
 
-/** Not an answer of Kafka to what was asked, but no lack of a connection either. */
+/** Not a broker's answer to the request, but no connection failure either. */
 const REFUSALS = new Set(['KafkaJSServerDoesNotSupportApiKey', 'KafkaJSNotImplemented'])
-/** Where the config says how to log in. */
+/** Config path of the credentials. */
 const LOGIN_PATH = 'kafka.sasl'
-/** The mechanism is not taken, a step of the log-in is out of order, the log-in was refused. */
+/** Unsupported mechanism, illegal SASL state, authentication failed. */
 const LOGIN_CODES = new Set([33, 34, 58])
 const FAULTS_OF_OURS = new Set(['TypeError', 'RangeError', 'ReferenceError', 'SyntaxError'])
 
-/** Anything that kafkajs throws as a FlowError: KAFKA_REFUSED where Kafka answered no; KAFKA_UNREACHABLE where it did not answer,
- * or answered that it cannot just now (a leader or coordinator on the move); BUG where our own code or the client's broke. */
+/**
+ * Turns any error of kafkajs into a FlowError: KAFKA_REFUSED where Kafka said no; KAFKA_UNREACHABLE where it did not answer, or cannot answer just now (a
+ * leader or coordinator is moving); BUG where our code or the client's failed.
+ */
 export function kafkaError(error: unknown, details: ErrorDetails = {}): FlowError {
   if (error instanceof FlowError) return error
   const code = codeOf(error)
@@ -131,7 +133,7 @@ export function kafkaError(error: unknown, details: ErrorDetails = {}): FlowErro
   return new FlowError(isRefusal ? 'KAFKA_REFUSED' : 'KAFKA_UNREACHABLE', { hint, ...details }, error)
 }
 
-/** Of the error and of what caused it. */
+/** Names of the error and of its causes. */
 function namesOf(error: unknown): string[] {
   if (!(error instanceof Error)) return []
   return [error.name, ...(error.cause === error ? [] : namesOf(error.cause))]
@@ -143,7 +145,7 @@ export function refused(code: number, details: ErrorDetails = {}, cause?: unknow
   return new FlowError('KAFKA_REFUSED', { ...(hint === undefined ? {} : { hint }), ...path, ...details, kafkaCode: code }, cause)
 }
 
-/** Delay before try `count` (from 0): from 2 ms, doubling, to 1 s. */
+/** Delay before retry `count` (from 0): starts at 2 ms, doubles, up to 1 s. */
 export function backoffMs(count: number): number {
   return Math.min(2 * 2 ** Math.min(count, 9), 1000)
 }

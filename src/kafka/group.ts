@@ -1,9 +1,9 @@
 /**
- * Membership in a consumer group, and nothing else of it: no fetching, no offsets. What members say of themselves and what the leader tells them are bytes;
- * workers share tasks that way (`src/control/group.ts`), aggregators and alerters partition numbers (`numbers.ts`).
+ * Consumer group membership, without fetching and offsets. Members and their leader exchange bytes; workers share tasks this way (`src/control/group.ts`),
+ * aggregators and alerters share partition numbers (`numbers.ts`).
  *
- * kafkajs's consumer ties its heartbeats to fetching and stops everything at each rebalance. This one beats by a timer of its own, and a rebalance
- * interrupts nothing of what a member keeps; the transactional id of each thing that is shared keeps two owners apart.
+ * kafkajs's consumer ties heartbeats to fetching and stops everything at each rebalance. This one sends heartbeats on a timer of its own, and a rebalance does
+ * not interrupt what a member keeps; the transactional id of each shared unit keeps two owners apart.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../log.ts'
@@ -12,22 +12,25 @@ import { type Broker, type Cluster, MemberAssignment, MemberMetadata } from './k
 import type { Membership, MembershipOptions } from './port.ts'
 import { Standstill } from './standstill.ts'
 
-/** Default of `MembershipOptions.sessionTimeoutMs`: a dead member is out after this; a second for the heartbeat, a second to start, and its work runs elsewhere. */
+/**
+ * Default of `MembershipOptions.sessionTimeoutMs`: a dead member is removed after this time; a second for the heartbeat, a second to start, and its work runs
+ * elsewhere.
+ */
 export const SESSION_TIMEOUT_MS = 8_000
-/** How long the group waits at a rebalance for a member that still beats but does not join. */
+/** How long a rebalance waits for a member that sends heartbeats but does not join. */
 const REBALANCE_TIMEOUT_MS = 10_000
 const LEAVE_PATIENCE_MS = 2_000
-/** A coordinator that is well answers a heartbeat at once; it is asked at least every 3 s. */
+/** A healthy coordinator answers a heartbeat at once; we send at least one every 3 s. */
 const SILENCE_MS = 5_500
-/** Whoever did not run for so long asks the group before it goes on. */
+/** A process that stood still for this long asks the group before it continues. */
 const STILL_MS = 1_000
-/** A rebalance may take as long as the group waits for its members, and a little more. */
+/** A rebalance may take as long as the group waits for its members, plus a little. */
 const REJOIN_GRACE_MS = 3_000
 
 const ILLEGAL_GENERATION = 22
 const UNKNOWN_MEMBER = 25
 const REBALANCING = 27
-/** Of older brokers and of the join itself: call again with the id that came with it; kafkajs does so. */
+/** From older brokers and for the join itself: join again with the id in the answer; kafkajs does so. */
 const MEMBER_ID_REQUIRED = 79
 
 export interface GroupParts {
@@ -36,23 +39,23 @@ export interface GroupParts {
   readonly log: Log
 }
 
-/** The bytes between a member and its leader, as Kafka's own tools can read them. */
-export interface Told {
-  /** By topic, for tools that show who has which partition. */
+/** What a member and its leader exchange, in the format that Kafka's own tools read. */
+export interface MemberPayload {
+  /** By topic, for tools that show which member has which partition. */
   readonly partitions: Readonly<Record<string, readonly number[]>>
   readonly data: Buffer
 }
 
-/** What a membership is joined with: `MembershipOptions`, and what is asked of the cluster of its connections. */
+/** Options of a membership: `MembershipOptions`, and what it needs from its cluster connections. */
 export interface JoinOptions extends Omit<MembershipOptions, 'assign' | 'onAssignment'> {
-  /** For tools, and for whoever looks for the groups of a topic. */
+  /** For tools, and for finding the groups of a topic. */
   readonly topics: readonly string[]
-  /** Called before the first join, and on a leader before each assignment. Throws what the group cannot be joined with. */
+  /** Called before the first join, and on a leader before each assignment. Throws if the group cannot be joined. */
   readonly prepare?: (cluster: Cluster) => Promise<void>
-  readonly assign: (members: readonly { readonly id: string; readonly claim: Buffer }[]) => ReadonlyMap<string, Told>
+  readonly assign: (members: readonly { readonly id: string; readonly claim: Buffer }[]) => ReadonlyMap<string, MemberPayload>
   readonly onAssignment: (
-    told: Told,
-    of: { readonly generation: number; readonly isLeader: boolean; readonly memberId: string },
+    payload: MemberPayload,
+    joined: { readonly generation: number; readonly isLeader: boolean; readonly memberId: string },
   ) => void
 }
 
@@ -69,12 +72,12 @@ export async function join(parts: GroupParts, options: JoinOptions): Promise<Mem
   let coordinator: Broker | null = null
   let memberId = ''
   let generation = -1
-  /** When the coordinator answered us last. */
+  /** Time of the coordinator's last answer. */
   let answeredAtMs = Date.now()
   let isJoining = true
   const standstill = new Standstill(STILL_MS)
   const looking = setInterval(() => standstill.look(), STILL_MS / 5).unref()
-  /** Ends the pause between two heartbeats, to join again. */
+  /** Ends the pause between two heartbeats, to rejoin. */
   let nudge = new AbortController()
 
   function forget(): void {
@@ -98,15 +101,15 @@ export async function join(parts: GroupParts, options: JoinOptions): Promise<Mem
     ;({ memberId } = joined)
     const isLeader = joined.leaderId === joined.memberId
     if (isLeader) await options.prepare?.(cluster)
-    const told = isLeader
+    const payloads = isLeader
       ? options.assign(joined.members.map(member => ({ id: member.memberId, claim: claimOf(member.memberMetadata) })))
-      : new Map<string, Told>()
+      : new Map<string, MemberPayload>()
     const askedAtMs = standstill.look()
     const { memberAssignment } = await coordinator.syncGroup({
       groupId,
       generationId: joined.generationId,
       memberId,
-      groupAssignment: [...told].map(([id, { partitions, data }]) => ({
+      groupAssignment: [...payloads].map(([id, { partitions, data }]) => ({
         memberId: id,
         memberAssignment: MemberAssignment.encode({ version: 0, assignment: partitions, userData: data }),
       })),
@@ -123,7 +126,7 @@ export async function join(parts: GroupParts, options: JoinOptions): Promise<Mem
     )
   }
 
-  /** Joins, again while the group is in motion or does not answer. @throws FlowError when the group will not have us */
+  /** Joins, and retries while the group rebalances or does not answer. @throws FlowError when the group rejects us */
   async function joinPatiently(): Promise<void> {
     isJoining = true
     const lostAtMs = Date.now() + sessionTimeoutMs
@@ -160,7 +163,7 @@ export async function join(parts: GroupParts, options: JoinOptions): Promise<Mem
     await sleep(ms, undefined, { signal }).catch(() => {})
   }
 
-  /** Beats until the group is in motion, has gone on without us, or we have something new to say; returns to join again. */
+  /** Sends heartbeats until the group rebalances, has removed us, or our claim has changed; returns to rejoin. */
   async function beat(): Promise<void> {
     while (!leaving.signal.aborted && !nudge.signal.aborted) {
       await pause(beatMs, AbortSignal.any([leaving.signal, nudge.signal]))
@@ -175,14 +178,14 @@ export async function join(parts: GroupParts, options: JoinOptions): Promise<Mem
         const code = codeOf(error)
         if (code === REBALANCING) return
         if (code === UNKNOWN_MEMBER || code === ILLEGAL_GENERATION) {
-          log.warn({ kafkaCode: code }, 'the group has gone on without us; joining again')
+          log.warn({ kafkaCode: code }, 'removed from the group, rejoining')
           forget()
           return
         }
         if (!isCoordinatorMoved(code) && !isConnectionFailure(error)) throw kafkaError(error, { group: groupId })
         coordinator = null
         if (Date.now() - answeredAtMs > sessionTimeoutMs) {
-          log.warn({}, 'the group does not answer; others may have what was ours')
+          log.warn({}, 'lost the group coordinator; other members may have taken over')
           forget()
           return
         }
@@ -214,7 +217,7 @@ export async function join(parts: GroupParts, options: JoinOptions): Promise<Mem
 
   return {
     problem: () => {
-      if (generation < 0) return 'is not in its group and joins again'
+      if (generation < 0) return 'is not in its group and is rejoining'
       const silentMs = Date.now() - answeredAtMs
       const patienceMs = isJoining ? rebalanceTimeoutMs + REJOIN_GRACE_MS : SILENCE_MS
       return silentMs > patienceMs ? `has had no answer from its group for ${Math.round(silentMs / 1000)} s` : null
@@ -235,7 +238,7 @@ export async function join(parts: GroupParts, options: JoinOptions): Promise<Mem
   }
 }
 
-/** What a member says of itself; nothing where it cannot be read. */
+/** The claim of a member; empty where it cannot be read. */
 function claimOf(metadata: Buffer): Buffer {
   try {
     return MemberMetadata.decode(metadata).userData

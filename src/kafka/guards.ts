@@ -1,24 +1,24 @@
 /**
- * Repairs of kafkajs 2.2.4, made in the module cache before anything else of it is loaded: import this before kafkajs, always. Where somebody has
- * loaded kafkajs before, they keep what they have, and we get a copy of our own.
+ * Fixes for kafkajs 2.2.4, applied in the module cache before anything else of it is loaded: always import this before kafkajs. If somebody has loaded kafkajs
+ * before, they keep their copy, and we get our own.
  *
- * The package is pinned exactly, and a test holds the originals to the text that was read when these were written. What stands here:
- * - the read-committed filter, which lets through records of aborted transactions (our own reader does not use it; whoever makes a kafkajs
- *   consumer in this process gets the repaired one);
- * - the timer that every connection re-arms each millisecond for ever, once it has had an answer;
- * - the framing of requests, which copies a produce request several times over;
- * - metadata, which fails as a whole when one partition has no leader: such a partition has leader −1 here, and the others have theirs;
- * - a connection whose broker does not answer (stopped, or cut off without a word) is closed at the request's deadline, so that the next request
- *   goes to another broker. kafkajs keeps it, and asks it again first;
- * - a log-in that a broker breaks off, or does not answer, is a lack of a connection. kafkajs says that it was refused.
- * Everything else that is wrong with the producer is avoided by not using it: see `writer.ts` and docs/decisions/0001-kafkajs-behind-a-port.md.
+ * The package is pinned exactly, and a test compares the originals with the text that these fixes were written against. The fixes:
+ * - the read-committed filter, which lets through records of aborted transactions (our own reader does not use it; every kafkajs consumer in this process gets
+ *   the fixed one);
+ * - the timer that every connection re-arms each millisecond for ever once it has had an answer;
+ * - the framing of requests, which copies a produce request several times;
+ * - metadata, which fails as a whole when one partition has no leader: here such a partition has leader −1, and the others have theirs;
+ * - a connection whose broker does not answer (stopped, or network cut) is closed at the request's deadline, so that the next request goes to another broker.
+ *   kafkajs keeps it and asks it first again;
+ * - a login that a broker interrupts or does not answer is a connection failure. kafkajs reports it as rejected credentials. We avoid everything else that is
+ *   wrong with the producer by not using it: see `writer.ts` and docs/decisions/0001-kafkajs-behind-a-port.md.
  */
 import { createRequire } from 'node:module'
 import { dirname, sep } from 'node:path'
 
 const require = createRequire(import.meta.url)
 
-/** The files whose text these repairs were written against. */
+/** The files whose text these fixes were written against. */
 export const REPLACED = {
   filter: 'kafkajs/src/consumer/filterAbortedMessages',
   request: 'kafkajs/src/protocol/request',
@@ -45,8 +45,8 @@ function isAbortMarker(message: Message): boolean {
 }
 
 /**
- * Drops the records of aborted transactions. Two things differ from the original: every transaction that began at or before a record is
- * opened before the record is judged (a fetch may start inside several), and only control records are markers, whatever the keys of data.
+ * Drops the records of aborted transactions. Two differences to the original: every transaction that began at or before a record is opened before the record is
+ * checked (a fetch may start inside several), and only control records are markers, whatever keys the data has.
  */
 export function withoutAborted({ messages, abortedTransactions }: FilterInput): readonly Message[] {
   if (!abortedTransactions || abortedTransactions.length === 0) return messages
@@ -92,7 +92,7 @@ interface RequestQueue {
   readonly throttledUntil: number
 }
 
-/** The timer is for requests that wait; without one there is nothing to look after: an answer that comes in looks by itself. */
+/** The timer is for pending requests; without one there is nothing to check: an answer triggers the check itself. */
 function withoutIdleTimer(queue: { prototype: { scheduleCheckPendingRequests: (this: RequestQueue) => void } }): void {
   const schedule = queue.prototype.scheduleCheckPendingRequests
   queue.prototype.scheduleCheckPendingRequests = function scheduleCheckPendingRequests(this: RequestQueue) {
@@ -110,7 +110,7 @@ interface MetadataResponse {
   parse(answer: MetadataAnswer): Promise<MetadataAnswer>
 }
 
-/** The answer's partitions as they are; the error of a topic as a whole is still thrown. Versions 1 to 6 take their parser from version 0. */
+/** Keeps the partitions as the answer has them; still throws the error of a whole topic. Versions 1 to 6 use the parser of version 0. */
 function withLeaderlessPartitions(original: MetadataResponse): MetadataResponse {
   return {
     ...original,
@@ -122,8 +122,8 @@ function withLeaderlessPartitions(original: MetadataResponse): MetadataResponse 
 }
 
 /**
- * How long an answer may take where that is longer than `requestTimeout` of the connection, by Kafka's number of the request: the broker makes or
- * changes something (CreateTopics, DeleteRecords, IncrementalAlterConfigs and AlterConfigs, DescribeConfigs), or waits for others (SyncGroup).
+ * Deadlines longer than the connection's `requestTimeout`, by Kafka's request number: the broker creates or changes something (CreateTopics, DeleteRecords,
+ * IncrementalAlterConfigs and AlterConfigs, DescribeConfigs), or waits for others (SyncGroup).
  */
 const LONGER_MS: ReadonlyMap<number, number> = new Map([
   [14, 15_000],
@@ -135,7 +135,7 @@ const LONGER_MS: ReadonlyMap<number, number> = new Map([
   [44, 10_000],
 ])
 
-/** Requests of the connection itself: ApiVersions, SaslHandshake, SaslAuthenticate. Unanswered, the broker counts as one that cannot be connected to. */
+/** Requests of the connection itself: ApiVersions, SaslHandshake, SaslAuthenticate. If one is not answered, the broker counts as unreachable. */
 const CONNECTING: ReadonlySet<number> = new Set([18, 17, 36])
 
 interface Protocol {
@@ -153,8 +153,8 @@ interface Connection {
 }
 
 interface Errors {
-  readonly KafkaJSConnectionError: new (message: string, of: { broker: string }) => Error
-  readonly KafkaJSConnectionClosedError: new (message: string, of: { host: string; port: number }) => Error
+  readonly KafkaJSConnectionError: new (message: string, details: { broker: string }) => Error
+  readonly KafkaJSConnectionClosedError: new (message: string, details: { host: string; port: number }) => Error
 }
 
 interface ConnectionClass {
@@ -182,19 +182,19 @@ function withDeadlines({ prototype: connection }: ConnectionClass, errors: Error
   }
 }
 
-/** Requests of a log-in: SaslHandshake, SaslAuthenticate. */
+/** Requests of a login: SaslHandshake, SaslAuthenticate. */
 const LOGGING_IN: ReadonlySet<number> = new Set([17, 36])
 
 /**
- * A log-in whose requests were not answered is no log-in that was refused; kafkajs throws the same for both, without the cause: to who connects, and to the
- * first request on a connection that is not logged in yet.
+ * A login without an answer is not a rejected login; kafkajs throws the same error for both, without the cause: from `connect`, and from the first request on a
+ * connection that is not logged in yet.
  */
 function withHonestLogin({ prototype: connection }: ConnectionClass, errors: Errors): void {
   const { send, authenticate } = connection
   const unanswered = new WeakSet<Connection>()
-  const honest = (of: Connection, error: unknown): unknown =>
-    unanswered.has(of) && error instanceof Error && error.name === 'KafkaJSSASLAuthenticationError'
-      ? new errors.KafkaJSConnectionError('the broker did not answer to the log-in', { broker: of.broker })
+  const honest = (failed: Connection, error: unknown): unknown =>
+    unanswered.has(failed) && error instanceof Error && error.name === 'KafkaJSSASLAuthenticationError'
+      ? new errors.KafkaJSConnectionError('the broker did not answer the login', { broker: failed.broker })
       : error
   connection.send = async function sendHonestly(this: Connection, protocol: Protocol): Promise<unknown> {
     const isLogin = LOGGING_IN.has(protocol.request.apiKey)

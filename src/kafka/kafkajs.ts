@@ -1,6 +1,6 @@
 /**
- * The parts of kafkajs that we stand on: connections with TLS and SASL, metadata, and the protocol of everything that is not records.
- * Loaded after the repairs of `guards.ts`; its types stop here.
+ * The parts of kafkajs that we use: connections with TLS and SASL, metadata, and the protocol of everything except records. Loaded after the fixes in
+ * `guards.ts`; the types of kafkajs do not leave this room.
  */
 import './guards.ts'
 import { createRequire } from 'node:module'
@@ -13,14 +13,14 @@ import type { KafkaOptions } from './port.ts'
 const require = createRequire(import.meta.url)
 
 /**
- * Given wherever kafkajs takes it, because it has other values of its own for producers, for consumers, and when NODE_ENV is `test`. The
- * first delay is what a transaction waits for the one before it to be finished by the broker.
+ * Passed wherever kafkajs accepts it, because it has other defaults for producers, for consumers, and when NODE_ENV is `test`. A transaction waits the first
+ * delay for the broker to finish the one before it.
  */
 export const RETRY = { initialRetryTime: 10, maxRetryTime: 1000, multiplier: 2, factor: 0.2, retries: 8 } as const
 
 /**
- * Deadlines of a connection, and of a request whose answer the broker has at hand; longer ones are given with the request. A broker that hangs is
- * given up after this, and another one is asked: the cluster itself takes 9 s (`broker.session.timeout.ms`) to move what it led.
+ * Deadlines of a connection, and of a request that the broker can answer at once; longer ones are given with the request. After this we give up on a hanging
+ * broker and ask another one: the cluster itself takes 9 s (`broker.session.timeout.ms`) to move its partitions.
  */
 export interface Deadlines {
   readonly connectMs: number
@@ -96,7 +96,7 @@ export interface ProducerIdentity {
   readonly producerEpoch: number
 }
 
-/** Connections to the brokers, two to each: one for fetches, one for everything else. Requests on one connection are answered one by one. */
+/** Connections to the brokers, two for each: one for fetches, one for everything else. A connection answers its requests one by one. */
 export interface Cluster {
   readonly brokerPool: { readonly brokers: Readonly<Record<string, Broker>>; readonly seedBroker?: Broker }
   connect(): Promise<void>
@@ -105,18 +105,18 @@ export interface Cluster {
   refreshMetadataIfNecessary(): Promise<void>
   addMultipleTargetTopics(topics: readonly string[]): Promise<void>
   findTopicPartitionMetadata(topic: string): readonly PartitionMetadata[]
-  findBroker(of: { nodeId: number }): Promise<Broker>
+  findBroker(node: { nodeId: number }): Promise<Broker>
   findControllerBroker(): Promise<Broker>
-  findGroupCoordinator(of: { groupId: string; coordinatorType: 0 | 1 }): Promise<Broker>
+  findGroupCoordinator(group: { groupId: string; coordinatorType: 0 | 1 }): Promise<Broker>
 }
 
 interface AssignerProtocol {
   readonly MemberMetadata: {
-    encode(of: { version: number; topics: readonly string[]; userData: Buffer }): Buffer
+    encode(payload: { version: number; topics: readonly string[]; userData: Buffer }): Buffer
     decode(buffer: Buffer): { topics: string[]; userData: Buffer }
   }
   readonly MemberAssignment: {
-    encode(of: { version: number; assignment: Readonly<Record<string, readonly number[]>>; userData: Buffer }): Buffer
+    encode(payload: { version: number; assignment: Readonly<Record<string, readonly number[]>>; userData: Buffer }): Buffer
     decode(buffer: Buffer): { assignment: Record<string, number[]>; userData: Buffer } | null
   }
 }
@@ -131,14 +131,14 @@ export const { MemberAssignment, MemberMetadata } = require('kafkajs/src/consume
 /** Resource type of DescribeConfigs. */
 export const { TOPIC } = ConfigResourceTypes
 
-/** What kafkajs says is for those who look for trouble: we tell errors ourselves, with a code, to whoever asked. */
+/** kafkajs's own messages are for troubleshooting only: errors are returned to the caller, with a code. */
 function logCreator(log: Log) {
   return () => (entry: { namespace: string; label: string; log: { message: string } }) => {
-    log.debug({ client: 'kafkajs', part: entry.namespace, said: entry.log.message }, 'Kafka client')
+    log.debug({ client: 'kafkajs', part: entry.namespace, said: entry.log.message }, 'kafka client')
   }
 }
 
-/** Each connection begins with another broker of the list, so that one that hangs does not delay all of them. */
+/** Each connection starts with another broker of the list, so that a hanging one does not delay all of them. */
 let turn = 0
 
 function inTurn(brokers: readonly string[]): string[] {
@@ -158,8 +158,8 @@ function connectionOptions(options: KafkaOptions, { connectMs, requestMs }: Dead
   }
 }
 
-function withoutUndefined<T extends object>(of: T): T {
-  return Object.fromEntries(Object.entries(of).filter(([, value]) => value !== undefined)) as T
+function withoutUndefined<T extends object>(options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
 }
 
 function saslOptions(sasl: NonNullable<KafkaOptions['sasl']>): SASLOptions {
@@ -175,7 +175,7 @@ export function createAdmin(options: KafkaOptions): Admin {
   })
 }
 
-/** Not connected yet. Topics are never made by asking for them. */
+/** Does not connect yet. Never creates topics by asking for them. */
 export function createCluster(options: KafkaOptions, deadlines?: Deadlines): Cluster {
   return new ClusterClass({
     ...connectionOptions(options, deadlines),
@@ -188,7 +188,7 @@ export function createCluster(options: KafkaOptions, deadlines?: Deadlines): Clu
   })
 }
 
-/** Closes the connections at once: requests that are under way fail. kafkajs alone would wait for a fetch that the broker holds. */
+/** Closes the connections at once: pending requests fail. kafkajs alone would wait for a fetch that the broker holds. */
 export async function hangUp(cluster: Cluster): Promise<void> {
   const { brokers, seedBroker } = cluster.brokerPool
   const closed = Object.assign(new Error('closed by us'), { name: 'KafkaJSConnectionClosedError', retriable: true })
@@ -198,16 +198,16 @@ export async function hangUp(cluster: Cluster): Promise<void> {
   await cluster.disconnect().catch(() => {})
 }
 
-/** What every answer has. */
+/** Part of every answer. */
 export interface Answered {
-  /** For so long the broker reads nothing more from the connection (a quota); requests after this one wait here until then. */
+  /** For this long the broker reads nothing from the connection (a quota); later requests wait here until then. */
   readonly throttleMs: number
 }
 
 /**
- * Sends a request that is ours in both directions.
+ * Sends a request that we encode, and decodes its answer.
  *
- * @param apart On the broker's second connection, where fetches go, so that other requests need not wait for what holds it up.
+ * @param apart Send it on the broker's second connection, the one for fetches, so that other requests need not wait for it.
  */
 export async function sendFramed<T extends Answered>(
   broker: Broker,

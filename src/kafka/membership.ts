@@ -1,4 +1,4 @@
-/** A role's place in the group that shares partition numbers: joined until stopped, and joined again whenever it was thrown out. */
+/** Membership of a role in the group that shares partition numbers: joined until stopped, and rejoined whenever it is removed. */
 import { aborted } from '../abort.ts'
 import type { Clock } from '../clock.ts'
 import { asFlowError } from '../errors.ts'
@@ -7,10 +7,10 @@ import { persist } from '../persist.ts'
 import { SESSION_TIMEOUT_MS } from './group.ts'
 import type { Kafka } from './port.ts'
 
-/** Why something is not able to work; null: it is. Asked whenever somebody wants to know. */
+/** Why something cannot work; null: it can. Called on demand. */
 export type WhyNot = () => string | null
 
-/** Why not all of them are able to work, by what each reason is about; null: all are. */
+/** Why some of them cannot work, prefixed with the key of each; null: all can. */
 export function whyNotAll(reasons: ReadonlyMap<string, WhyNot>): string | null {
   const all = [...reasons].map(([what, whyNot]) => ({ what, why: whyNot() })).filter(({ why }) => why !== null)
   return all.length === 0 ? null : all.map(({ what, why }) => `${what} ${why}`).join('; ')
@@ -19,8 +19,8 @@ export function whyNotAll(reasons: ReadonlyMap<string, WhyNot>): string | null {
 const LEAST_FENCED_WAIT_MS = 15_000
 
 /**
- * How long a fenced owner of a number waits before it claims it again: longer than the group takes to tell a member that it was given up. Sooner, a member
- * that does not know of its loss would fence its successor.
+ * How long a fenced owner of a number waits before it claims it again: longer than the group takes to notify a member that it has lost the number. Earlier, a
+ * member that does not know of its loss would fence its successor.
  */
 export function fencedWaitMs(sessionTimeoutMs: number = SESSION_TIMEOUT_MS): number {
   return Math.max(LEAST_FENCED_WAIT_MS, 1.5 * sessionTimeoutMs)
@@ -34,20 +34,20 @@ export interface MembershipOptions {
   readonly sessionTimeoutMs?: number | undefined
   readonly clock: Clock
   readonly log: Log
-  /** Ends it: numbers are let go, then the group is left. */
+  /** Ends it: gives up the numbers, then leaves the group. */
   readonly signal: AbortSignal
-  /** For the log, when the group cannot be joined: `the aggregator could not start; trying again`. */
+  /** Log message for when the group cannot be joined. */
   readonly message: string
-  /** Numbers that are ours from now on. */
+  /** Numbers assigned to us from now on. */
   gained(numbers: readonly number[]): Promise<void>
-  /** Numbers that are ours no longer; whoever gets them fences us. */
+  /** Numbers no longer assigned to us; their next owner fences us. */
   lost(numbers: readonly number[]): Promise<void>
-  /** Lets go of all numbers, before the group is left. */
+  /** Gives up all numbers, before leaving the group. */
   letGo(): Promise<void>
   readonly report: (whyNot: WhyNot) => void
 }
 
-/** Returns when the signal has ended it. @throws FlowError that time does not mend */
+/** Returns after the signal has ended it. @throws FlowError that waiting does not fix */
 export async function beMember(options: MembershipOptions): Promise<void> {
   const { kafka, groupId, topics, sessionTimeoutMs, clock, log, signal, message, report } = options
   const failed = ({ message: why }: { message: string }) => report(() => `could not start: ${why}`)
@@ -61,8 +61,8 @@ export async function beMember(options: MembershipOptions): Promise<void> {
         onAssigned: numbers => options.gained(numbers),
         onRevoked: numbers => options.lost(numbers),
         onLost: error => {
-          log.warn(errorFields(asFlowError(error)), 'thrown out of the group; joining again')
-          report(() => 'was thrown out of its group')
+          log.warn(errorFields(asFlowError(error)), 'removed from the group, rejoining')
+          report(() => 'was removed from its group')
           thrownOut.resolve()
         },
       }),
@@ -70,7 +70,7 @@ export async function beMember(options: MembershipOptions): Promise<void> {
     if (member === null) continue
     report(() => member.problem())
     await Promise.race([thrownOut.promise, aborted(signal)])
-    // Numbers are let go first, so that whoever gets them finds no transaction of ours open.
+    // Give up the numbers first, so that their next owner finds no open transaction of ours.
     if (signal.aborted) await options.letGo()
     await member.leave()
   }

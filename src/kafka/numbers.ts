@@ -1,6 +1,6 @@
 /**
- * Groups whose members share partition numbers rather than partitions, so that whoever has a number has it of every topic of the group. Numbers that a member
- * keeps through a rebalance are not interrupted.
+ * Groups whose members share partition numbers rather than partitions: the owner of a number has it for every topic of the group. A rebalance does not
+ * interrupt numbers that a member keeps.
  */
 import type { Admin } from 'kafkajs'
 import { FlowError } from '../errors.ts'
@@ -11,7 +11,7 @@ import { patiently } from './reader.ts'
 
 const PROTOCOL = 'colloquy-numbers'
 
-/** What a member tells the leader: what it has, and since when; so that numbers stay where they are. */
+/** What a member sends to the leader: its numbers and their generation, so that numbers stay where they are. */
 interface Claim {
   readonly owned: readonly number[]
   readonly generation: number
@@ -23,33 +23,33 @@ export async function joinGroup(parts: GroupParts, options: GroupOptions): Promi
   const log = parts.log.child({ group: groupId })
   let isLeaving = false
   let numberCount = 0
-  /** The numbers that the group gives us. */
+  /** The numbers assigned to us by the group. */
   let assigned: readonly number[] = []
-  /** What the callbacks have been told, changed only by `tell`. */
-  let told: ReadonlySet<number> = new Set()
+  /** The numbers that the callbacks know of, changed only by `notify`. */
+  let notified: ReadonlySet<number> = new Set()
   let telling: Promise<void> = Promise.resolve()
 
-  /** Tells the difference to what was told before. `all`: everything was lost in between, also what has been given to us again. */
-  function tell(numbers: readonly number[], all = false): void {
+  /** Notifies the callbacks of the difference to last time. `all`: everything was lost in between, including numbers that are ours again. */
+  function notify(numbers: readonly number[], all = false): void {
     telling = telling.then(async () => {
-      const lost = [...told].filter(number => all || !numbers.includes(number))
+      const lost = [...notified].filter(number => all || !numbers.includes(number))
       if (lost.length > 0) {
-        told = new Set([...told].filter(number => !lost.includes(number)))
+        notified = new Set([...notified].filter(number => !lost.includes(number)))
         await quietly('onRevoked', () => options.onRevoked(lost))
       }
-      const gained = numbers.filter(number => !told.has(number))
+      const gained = numbers.filter(number => !notified.has(number))
       if (gained.length === 0 || isLeaving) return
-      told = new Set(numbers)
+      notified = new Set(numbers)
       await quietly('onAssigned', () => options.onAssigned(gained))
     })
   }
 
-  /** What a callback throws is its own affair: the membership goes on. */
+  /** An error in a callback does not end the membership. */
   async function quietly(name: string, callback: () => Promise<void>): Promise<void> {
     try {
       await callback()
     } catch (error) {
-      log.error({ callback: name, error: String(error) }, 'group callback failed')
+      log.error({ callback: name, error: String(error) }, 'failed in group callback')
     }
   }
 
@@ -77,11 +77,11 @@ export async function joinGroup(parts: GroupParts, options: GroupOptions): Promi
     onAssignment: ({ partitions }, { generation, isLeader }) => {
       assigned = partitions[topics[0] ?? ''] ?? []
       log.info({ generation, numbers: assigned.join(','), leader: isLeader }, 'joined the group')
-      tell(assigned)
+      notify(assigned)
     },
     onForgotten: () => {
       assigned = []
-      tell([], true)
+      notify([], true)
     },
     onLost: why => void telling.then(() => options.onLost(why)),
   })
@@ -90,7 +90,7 @@ export async function joinGroup(parts: GroupParts, options: GroupOptions): Promi
     leave: async () => {
       isLeaving = true
       await member.leave()
-      tell([], true)
+      notify([], true)
       await telling
     },
   }
@@ -122,7 +122,7 @@ export async function groupsSharing(admin: Admin, topic: string, groupId: string
   return described.groups
     .filter(group => group.members.length > 0)
     .filter(group => {
-      // While the group is in motion its members' topics are not known.
+      // While the group rebalances, the topics of its members are not known.
       if (group.groupId === groupId) return true
       return group.protocol === PROTOCOL && group.members.some(member => topicsOf(member.memberMetadata).includes(topic))
     })
@@ -147,13 +147,12 @@ function claimOf(data: Buffer): Claim {
 }
 
 /**
- * Shares the numbers 0 … count − 1 evenly. Whoever has one keeps it as far as evenness allows; of two who claim the same, the one of the later
- * generation is right.
+ * Shares the numbers 0 … count − 1 evenly. A member keeps its numbers as far as the even share allows; if two claim the same one, the later generation wins.
  */
 export function share(count: number, members: readonly ({ id: string } & Claim)[]): Map<string, number[]> {
   const ordered = members.toSorted((a, b) => b.generation - a.generation || (a.id < b.id ? -1 : 1))
   const least = Math.floor(count / members.length)
-  /** So many members have one more than the others. */
+  /** How many members get one more than the others. */
   let extras = count % members.length
   const shares = new Map(ordered.map(({ id }) => [id, [] as number[]]))
   const free = new Set(Array.from({ length: count }, (_, number) => number))

@@ -1,7 +1,7 @@
 const SEED = 0x9747b28c
 const MIX = 0x5bd1e995
 
-/** The partition of a key, as Kafka's own clients reckon it: murmur2 of the UTF-8 bytes, sign bit off, modulo the count. */
+/** The partition of a key, computed as Kafka's own clients do: murmur2 of the UTF-8 bytes, sign bit off, modulo the count. */
 export function partitionOf(key: string, partitions: number): number {
   return (murmur2(Buffer.from(key)) & 0x7fffffff) % partitions
 }

@@ -1,4 +1,4 @@
-/** One question to the cluster that is answered or given up within a deadline: see `Kafka.ping`. */
+/** One request to the cluster with a deadline: see `Kafka.ping`. */
 import { FlowError } from '../errors.ts'
 import { kafkaError } from './failures.ts'
 import type { Cluster, Deadlines } from './kafkajs.ts'
@@ -6,10 +6,10 @@ import type { TopicPartition } from './port.ts'
 import { listOffsets } from './reader.ts'
 import { LATEST } from './wire.ts'
 
-/** Of the connection that pings: so short that a broker that hangs is given up, and another one asked, within one question. */
+/** For the connection used by pings: short enough to give up on a hanging broker and ask another one within one ping. */
 export const PING_DEADLINES: Deadlines = { connectMs: 1_000, requestMs: 1_000 }
 
-/** @param cluster Of pings alone. Its connections are kept while they answer. */
+/** @param cluster Used by pings only. Its connections are kept while they answer. */
 export async function ping(cluster: Cluster, topics: readonly string[], timeoutMs: number): Promise<void> {
   const late = Promise.withResolvers<never>()
   const timer = setTimeout(() => {
@@ -17,7 +17,7 @@ export async function ping(cluster: Cluster, topics: readonly string[], timeoutM
   }, timeoutMs)
   try {
     const asking = ask(cluster, topics)
-    asking.catch(() => {}) // the race reports it, or it is too late
+    asking.catch(() => {}) // the race reports it, or it comes too late
     await Promise.race([asking, late.promise])
   } catch (error) {
     throw kafkaError(error)

@@ -1,7 +1,7 @@
 /**
- * What the rest of Colloquy knows of Kafka. No type of the client library passes this page, so that another client can be put behind it.
+ * The interface to Kafka for the rest of Colloquy. No type of the client library leaves this file, so that another client can be put behind it.
  *
- * Offsets are numbers (safe up to 2^53). All readers are read-committed: records of aborted or open transactions are never handed out.
+ * Offsets are numbers (safe up to 2^53). All readers are read-committed: they never return records of aborted or open transactions.
  */
 import type { FlowError } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -20,40 +20,40 @@ export type SaslOptions =
   | { readonly mechanism: 'oauthbearer'; readonly token: () => Promise<string> }
 
 export interface Kafka {
-  /** Reaches the cluster. @throws FlowError KAFKA_UNREACHABLE */
+  /** Connects to the cluster. @throws FlowError KAFKA_UNREACHABLE */
   describe(): Promise<{ clusterId: string; brokers: number }>
   /**
-   * Makes the topics that are missing, all in one request, and looks at those that exist. With `create`, another clean-up, a shorter retention where the spec
-   * needs it (`needs`) and longer segments are changed to what the spec says, and logged. What stays different is logged, or an error:
+   * Creates the missing topics, all in one request, and checks the existing ones. With `create`, a different clean-up policy, a shorter retention where the
+   * spec needs it (`needs`) and longer segments are changed to the spec's, and logged. Other differences are logged, or an error:
    *
-   * @throws FlowError TOPIC_MISMATCH (names topic, setting, found, wanted and the cure; for the number of partitions, and for clean-up or a needed
+   * @throws FlowError TOPIC_MISMATCH (names topic, setting, found, wanted and the fix; for the number of partitions, and for a clean-up policy or a needed
    *   retention that may not be changed), TOPIC_MISSING where `create` is false.
    */
   ensureTopics(topics: readonly TopicSpec[], options: { create: boolean }): Promise<void>
-  /** Settings as they are in force, by topic. @throws FlowError KAFKA_REFUSED (such as an unknown topic) */
+  /** Effective settings, by topic. @throws FlowError KAFKA_REFUSED (such as an unknown topic) */
   topicSettings(topics: readonly string[], settings: readonly string[]): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>>
-  /** Sets the given settings; the others stay. @returns the topics that were refused, with the reason. Never by itself: somebody must have asked for it. */
+  /** Sets the given settings; the others stay. @returns the topics that were refused, with the reason. Only ever called on an explicit request. */
   alterTopicSettings(changes: readonly TopicSettings[]): Promise<ReadonlyMap<string, FlowError>>
-  /** Replicas of each topic that exists, and how many must have a record before it counts as written. */
+  /** Replicas of each existing topic, and how many must have a record before it counts as written. */
   durability(topics: readonly string[]): Promise<TopicDurability[]>
   /**
-   * `max.message.bytes` of each topic: no record batch larger than this is taken. Read again after a minute, and when a broker has refused a batch as too
-   * large. The map that is returned follows what is read later, whoever asked for it; it may hold more topics.
+   * `max.message.bytes` of each topic: brokers reject larger record batches. Read again after a minute, and when a broker has rejected a batch as too large.
+   * The returned map is updated by later reads of any caller; it may hold more topics.
    */
   maxMessageBytes(topics: readonly string[]): Promise<ReadonlyMap<string, number>>
   partitionCount(topic: string): Promise<number>
   /**
-   * Low and high watermark of each partition asked for (isolation read_uncommitted: open transactions are below `high`). Partitions without an
-   * answer are asked again, for 30 s. Where a reader has read everything is `lastOffsets` of ends.ts. @throws FlowError KAFKA_UNREACHABLE
+   * Low and high watermark of each partition (isolation read_uncommitted: open transactions are below `high`). Partitions without an answer are asked again,
+   * for 30 s. For where a reader has read everything, use `lastOffsets` of ends.ts. @throws FlowError KAFKA_UNREACHABLE
    */
   watermarks(places: readonly TopicPartition[]): Promise<(TopicPartition & { low: number; high: number })[]>
 
-  /** The first record of each partition that was written at the time or later; null: there is none. @throws FlowError KAFKA_UNREACHABLE */
+  /** The first record of each partition written at the time or later; null: there is none. @throws FlowError KAFKA_UNREACHABLE */
   offsetsAt(places: readonly TopicPartition[], timeMs: number): Promise<(TopicPartition & { offset: number | null })[]>
 
   /**
-   * Asks the leader of every partition of the topics where the partition ends, on a connection of its own; without topics, one broker for the
-   * cluster's metadata. For `watchKafka`; one call at a time.
+   * Asks the leader of every partition of the topics for the partition's end, on a connection of its own; without topics, asks one broker for the cluster's
+   * metadata. For `watchKafka`; one call at a time.
    *
    * @throws FlowError KAFKA_UNREACHABLE within `timeoutMs`: says what did not answer, or which partition has no leader.
    */
@@ -61,16 +61,16 @@ export interface Kafka {
 
   openWriter(options: {
     transactionalId: string
-    /** Default 30_000: it bounds how long a crash blocks readers. */
+    /** Default 30_000: it limits how long a crash blocks readers. */
     transactionTimeoutMs?: number
-    /** Awaited right before each request that claims the id, also a repeated one. Rejects where it must not be claimed any more. */
+    /** Awaited right before each request that claims the id, also a repeated one. Rejects when the id must not be claimed any more. */
     mayClaim?: () => Promise<void>
   }): Writer
 
   /**
-   * Reads one partition from `from` (default: its start) to the high watermark that it has when called, control records included. Waits for
-   * transactions that are open below that watermark to end. Call it after fencing, and nothing committed before is missed, but where the leader
-   * that answers has been replaced without knowing it yet: `past` is an offset that is known to be there, and is read past.
+   * Reads one partition from `from` (default: its start) to its high watermark at the time of the call, control records included. Waits for transactions that
+   * are open below that watermark. Called after fencing, it misses nothing committed before, except where the answering leader has been replaced without
+   * knowing it yet: `past` is an offset known to exist, and the read goes past it.
    * @returns the next offset to read from.
    */
   readToEnd(
@@ -80,8 +80,8 @@ export interface Kafka {
   ): Promise<number>
 
   /**
-   * Reads the records of one partition in `[from, until)`. Ends early, and does not wait, where a transaction begins that is open now. What retention has
-   * removed is passed over. Up to a quarter of a MiB, or one batch, is handed over at once.
+   * Reads the records of one partition in `[from, until)`. Ends early, without waiting, at the start of a transaction that is open now. Skips what retention
+   * has removed. Delivers up to 256 KiB, or one batch, at a time.
    *
    * @param place `until` is at most the high watermark.
    * @returns the next offset to read from, `until` at most.
@@ -94,20 +94,20 @@ export interface Kafka {
   ): Promise<number>
 
   /**
-   * Reads the given partitions from the given offsets on, for ever, without a consumer group (assign mode). Each iteration hands out what one
-   * fetch brought, per partition; `next` is the offset to go on from (control and aborted records skipped), so a chunk can have no records and
-   * still move on. An offset that retention has removed is moved to the partition's start, and logged. Ends quietly when the signal aborts.
+   * Reads the given partitions from the given offsets on, for ever, without a consumer group (assign mode). Each iteration yields the result of one fetch, per
+   * partition; `next` is the offset to continue from (control and aborted records skipped), so a chunk can have no records and still advance. An offset that
+   * retention has removed is moved to the partition's start, and logged. Ends without an error when the signal aborts.
    */
   tail(places: readonly (TopicPartition & { offset: number })[], options: TailOptions): AsyncIterable<Chunk[]>
 
   /**
-   * Joins a consumer group for its assignment alone: members share the partition **numbers** of co-partitioned topics, so that whoever has
-   * number 3 has number 3 of every topic. Nothing is fetched through the group; use `tail` and offsets of your own.
+   * Joins a consumer group for its assignment only: members share the partition **numbers** of co-partitioned topics, so that the owner of number 3 has number
+   * 3 of every topic. Nothing is fetched through the group; use `tail` and offsets of your own.
    */
   joinGroup(options: GroupOptions): Promise<GroupMember>
-  /** Joins a consumer group whose members tell their leader, and are told by it, what they like: bytes. */
+  /** Joins a consumer group whose members and leader exchange bytes of their own format. */
   joinMembers(options: MembershipOptions): Promise<Membership>
-  /** Group offsets as the broker has them, and the words that were committed with them; null, and the empty string, where there is none. */
+  /** Committed group offsets with their metadata; null and the empty string where there is none. */
   groupOffsets(
     groupId: string,
     topics: readonly string[],
@@ -131,7 +131,7 @@ export interface TopicSpec {
   readonly replicationFactor: number | null
   /** Topic settings, such as `cleanup.policy` and `retention.ms`. */
   readonly config: Readonly<Record<string, string>>
-  /** Settings of `config` that must hold, beside cleanup.policy: `retention.ms` where forgetting earlier would make the product wrong. */
+  /** Settings of `config` that are required, besides cleanup.policy: `retention.ms` where a shorter one would give wrong results. */
   readonly needs?: readonly string[]
 }
 
@@ -142,24 +142,23 @@ export interface TopicSettings {
 
 export interface TopicDurability {
   readonly topic: string
-  /** Of the partition that has the fewest. */
+  /** Of the partition with the fewest. */
   readonly replicas: number
   readonly minInsync: number
 }
 
 /**
- * A transactional producer. Life: opened → `fence` → `transact` … → `close`. After KAFKA_OUTCOME_UNKNOWN or KAFKA_FENCED it is spent: close it.
- * When the outcome is unknown, open another with the same id, fence, read the cursor again, and go on from there; never send again from memory.
+ * A transactional producer. Life cycle: opened → `fence` → `transact` … → `close`. After KAFKA_OUTCOME_UNKNOWN or KAFKA_FENCED it cannot be used again: close
+ * it. When the outcome is unknown, open another with the same id, fence, read the cursor again, and continue from there; never send again from memory.
  */
 export interface Writer {
   readonly transactionalId: string
-  /** Claims the transactional id: older owners are fenced out and what they left open is aborted. @throws FlowError KAFKA_UNREACHABLE */
+  /** Claims the transactional id: fences older owners and aborts their open transactions. @throws FlowError KAFKA_UNREACHABLE */
   fence(): Promise<void>
   /**
-   * One transaction around `work`. Returns what `work` returned once it is committed. When `work` throws, the transaction is aborted and its
-   * error passed on.
-   * @throws FlowError KAFKA_FENCED (somebody else owns the id now), KAFKA_OUTCOME_UNKNOWN (the commit was sent, its answer is not known),
-   *   KAFKA_ABORTED (nothing was written; the writer is spent all the same).
+   * Runs `work` in one transaction. Returns its result once committed. When `work` throws, aborts the transaction and rethrows.
+   * @throws FlowError KAFKA_FENCED (another process owns the id now), KAFKA_OUTCOME_UNKNOWN (the commit was sent, its answer is not known), KAFKA_ABORTED
+   *   (nothing was written; the writer cannot be used again all the same).
    */
   transact<T>(work: (tx: Transaction) => Promise<T>): Promise<T>
   /** Aborts an open transaction and disconnects. Never throws. */
@@ -167,11 +166,11 @@ export interface Writer {
 }
 
 export interface Transaction {
-  /** Sends records, split into batches below the topics' size limits, and tells the offsets they got. One entry per partition. */
+  /** Sends records, split into batches below the topics' size limits, and returns their offsets. One entry per partition. */
   write(batches: readonly PartitionBatch[]): Promise<WrittenRange[]>
   /**
-   * Commits group offsets with the transaction: for tools that show lag, and with `metadata` what belongs to them (4096 bytes at most, unless the broker's
-   * `offset.metadata.max.bytes` says otherwise). They expire when the group is gone for long.
+   * Commits group offsets with the transaction: for tools that show lag, and with `metadata` that belongs to them (4096 bytes at most, unless the broker's
+   * `offset.metadata.max.bytes` differs). They expire when the group is gone for long.
    */
   commitGroupOffsets(groupId: string, offsets: readonly GroupOffset[]): Promise<void>
 }
@@ -185,7 +184,7 @@ export interface PartitionBatch extends TopicPartition {
   readonly records: readonly WriteRecord[]
 }
 
-/** The record's timestamp is the time of sending; a vendor's time is never put there. */
+/** The record's timestamp is the time of sending, never a vendor's time. */
 export interface WriteRecord {
   readonly key: Buffer | null
   readonly value: Buffer | null
@@ -219,7 +218,7 @@ export interface TailOptions {
   readonly maxWaitMs?: number
   /** Most bytes of one fetch and partition. Default 1 MiB. */
   readonly maxBytesPerPartition?: number
-  /** Called with each answer of a broker, also one without records: these places were answered just now. */
+  /** Called with each answer of a broker, also one without records: these partitions were answered just now. */
   readonly onAnswer?: (places: readonly TopicPartition[]) => void
 }
 
@@ -228,35 +227,35 @@ export interface GroupOptions {
   /** Topics with the same number of partitions. */
   readonly topics: readonly string[]
   readonly sessionTimeoutMs?: number
-  /** Partition numbers that this member has from now on. Awaited before the next call of either. */
+  /** Partition numbers assigned to this member from now on. Awaited before the next call of either callback. */
   readonly onAssigned: (partitions: readonly number[]) => Promise<void>
-  /** Partition numbers that it no longer has; whoever gets them fences us, so a late stop does no harm. */
+  /** Partition numbers it no longer has; their next owner fences us, so a late stop does no harm. */
   readonly onRevoked: (partitions: readonly number[]) => Promise<void>
   /** The member could not stay in the group and has given up; everything was revoked. */
   readonly onLost: (error: Error) => void
 }
 
 export interface GroupMember {
-  /** Why it has no say in its group right now; null: it is a member, and the group has answered of late. */
+  /** Why it is not an active member of its group right now; null: it is, and the group has answered recently. */
   problem(): string | null
   leave(): Promise<void>
 }
 
 export interface MembershipOptions {
   readonly groupId: string
-  /** Members of one group must name the same. */
+  /** Must be the same for all members of a group. */
   readonly protocol: string
-  /** After so long without a heartbeat a member is out. Default 8 s; heartbeats come ten times as often. */
+  /** A member without a heartbeat for this long is removed. Default 8 s; heartbeats are sent ten times as often. */
   readonly sessionTimeoutMs?: number
-  /** What we tell the leader, asked for at each join. @param generation Of the last assignment; -1: none holds any more. */
+  /** Our data for the leader, requested at each join. @param generation Of the last assignment; -1: no assignment is valid any more. */
   readonly claim: (generation: number) => Buffer
-  /** On the leader: what each member is told, by its id. */
+  /** On the leader: the data for each member, by member id. */
   readonly assign: (members: readonly { readonly id: string; readonly claim: Buffer }[]) => ReadonlyMap<string, Buffer>
   readonly onAssignment: (
     data: Buffer,
-    of: { readonly generation: number; readonly isLeader: boolean; readonly memberId: string },
+    joined: { readonly generation: number; readonly isLeader: boolean; readonly memberId: string },
   ) => void
-  /** The group has gone on without us: nothing that we were told holds any more. */
+  /** The group has continued without us: no earlier assignment is valid any more. */
   readonly onForgotten: () => void
   /** The member could not stay in the group and has given up. */
   readonly onLost: (error: Error) => void
@@ -265,9 +264,9 @@ export interface MembershipOptions {
 export interface Membership extends GroupMember {
   /**
    * Since when the process has run without a standstill as a member of its group, by `performance.now()`; -Infinity: always. Infinity: the group may have
-   * gone on without us unheard, until it answers again.
+   * continued without us, until it answers again.
    */
   certainSinceMs(): number
-  /** Joins again, with a new claim. A claim that has changed, or the leader's, makes all members join again. Returns at once. */
+  /** Rejoins with a new claim. A changed claim, or the leader's, makes all members rejoin. Returns at once. */
   rejoin(): void
 }

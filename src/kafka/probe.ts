@@ -1,4 +1,4 @@
-/** Whether Kafka answers, asked all the time: for readiness. */
+/** Checks continuously whether Kafka answers: for readiness. */
 import type { Clock } from '../clock.ts'
 import { asFlowError } from '../errors.ts'
 import type { Kafka } from './port.ts'
@@ -8,20 +8,20 @@ export interface WatchOptions {
   readonly clock: Clock
   /** Ends the watch. */
   readonly signal: AbortSignal
-  /** Every partition's leader of these is asked. Default none: any broker will do. */
+  /** The leader of every partition of these topics is asked. Default none: any broker will do. */
   readonly topics?: readonly string[]
-  /** Between two questions. Default 2 s; after one without an answer, 0.5 s. */
+  /** Interval between two requests. Default 2 s; after one without an answer, 0.5 s. */
   readonly everyMs?: number
-  /** How long one question may take. Default 3 s. */
+  /** Deadline of one request. Default 3 s. */
   readonly timeoutMs?: number
-  /** So long nothing may answer before `ok` says no. Default 6 s: one slow answer is none of that. */
+  /** How long nothing may answer before `ok` returns false. Default 6 s: one slow answer does not count. */
   readonly patienceMs?: number
 }
 
 export interface KafkaWatch {
   /**
-   * False until Kafka has answered once, and when it has not answered for `patienceMs`, whether its brokers are gone, cut off or stopped (their
-   * sockets stay open then). With the defaults that is said within 9 s, and that it is back within 4 s.
+   * False until Kafka has answered once, and when it has not answered for `patienceMs`, whether its brokers are gone, cut off or stopped (their sockets stay
+   * open then). With the defaults an outage shows within 9 s, and its end within 4 s.
    */
   ok(): boolean
   /** Why not, in a sentence without secrets; null while `ok`. */
@@ -35,11 +35,11 @@ const SOON_MS = 500
 const TIMEOUT_MS = 3_000
 const PATIENCE_MS = 6_000
 
-/** Begins at once. Nothing is logged: whoever asks decides what to say, and to whom. */
+/** Starts at once. Logs nothing: the caller decides what to report. */
 export function watchKafka(options: WatchOptions): KafkaWatch {
   const { kafka, clock, signal, topics = [], everyMs = EVERY_MS, timeoutMs = TIMEOUT_MS, patienceMs = PATIENCE_MS } = options
   let answeredAtMs: number | null = null
-  /** What the last question came to; null: it was answered. */
+  /** Failure of the last request; null: it was answered. */
   let failure: string | null = 'Kafka has not answered yet'
 
   async function watch(): Promise<void> {

@@ -1,8 +1,8 @@
 /**
- * Reading in assign mode: chosen partitions from chosen offsets, without a consumer group. kafkajs has no such mode, and its consumer stops short of,
- * or hangs at, a tail of control or compacted records; so offsets are asked for and records fetched with requests of our own.
+ * Reads in assign mode: chosen partitions from chosen offsets, without a consumer group. kafkajs has no such mode, and its consumer stops short of, or hangs
+ * at, a tail of control or compacted records; so we request offsets and records ourselves.
  *
- * No answer for a partition is never taken as the answer "nothing": it is asked again, and the partitions beside it go on meanwhile.
+ * A missing answer for a partition is never taken as "nothing there": the partition is asked again, and the others continue meanwhile.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FlowError } from '../errors.ts'
@@ -30,19 +30,19 @@ interface FetchLimits {
   readonly maxWaitMs: number
   readonly maxBytesPerPartition: number
 }
-/** What `readToEnd` asks for at a time. */
+/** Limits of one fetch of `readToEnd`. */
 const WHOLE: FetchLimits = { maxWaitMs: MAX_WAIT_MS, maxBytesPerPartition: 4 * 1024 * 1024 }
-/** The same of `readRange`: what is taken apart at once must not hold the event loop, and nothing is waited for. */
+/** Limits of one fetch of `readRange`: decoding one answer must not block the event loop, and it waits for nothing. */
 const RANGE: FetchLimits = { maxWaitMs: 0, maxBytesPerPartition: 256 * 1024 }
-/** How long a fetch may take, beyond what the broker may hold it. The cluster takes 9 s to move what a broker led that hangs. */
+/** How long a fetch may take beyond the time the broker may hold it. The cluster takes 9 s to move the partitions of a hanging broker. */
 const FETCH_TIMEOUT_MS = 8_000
 const LIST_TIMEOUT_MS = 5_000
-/** How long a read to the end goes on without an answer. */
+/** How long a read to the end continues without an answer. */
 const PATIENCE_MS = 30_000
 const OFFSET_OUT_OF_RANGE = 1
 const NOT_LEADER = 6
 const NO_LEADER = 5
-/** A place that failed so often in a row is logged. */
+/** A partition is logged after this many failures in a row. */
 const FAILURES_TO_LOG = 3
 
 /** One partition, and the next offset to read. */
@@ -51,8 +51,8 @@ interface Position extends TopicPartition {
 }
 
 /**
- * Low and high watermark, asked with isolation 0: records of open transactions lie below `high`. Those that have no answer are asked again until all
- * have one. @throws FlowError KAFKA_UNREACHABLE where one has none in time
+ * Low and high watermark, with isolation 0: records of open transactions are below `high`. Partitions without an answer are asked again until all have one.
+ * @throws FlowError KAFKA_UNREACHABLE where one has none in time
  */
 export async function watermarks(
   cluster: Cluster,
@@ -64,7 +64,7 @@ export async function watermarks(
     cluster,
     async () => {
       const open = places.filter(place => !found.has(placeKey(place)))
-      // A broker that was away and does not know yet that it leads no longer would say where the end was.
+      // A broker that was away and does not know yet that it leads no longer would return an old end.
       await cluster.addMultipleTargetTopics([...new Set(open.map(place => place.topic))])
       await cluster.refreshMetadata()
       const [lows, highs] = [await listOffsets(cluster, open, EARLIEST), await listOffsets(cluster, open, LATEST)]
@@ -101,7 +101,7 @@ export async function offsetsAt(
   })
 }
 
-/** What the leaders say, and why there is no answer for the rest. One that fails does not stop the others. */
+/** The leaders' answers, and the error for each partition without one. A failing leader does not stop the others. */
 export async function listOffsets(
   cluster: Cluster,
   places: readonly TopicPartition[],
@@ -112,18 +112,23 @@ export async function listOffsets(
   const offsets = new Map<string, number>()
   const errors: unknown[] = [...without.values()]
   await Promise.all(
-    [...byLeader].map(async ([nodeId, of]) => {
+    [...byLeader].map(async ([nodeId, wanted]) => {
       try {
         const broker = await cluster.findBroker({ nodeId })
-        const { partitions } = await sendFramed(broker, listOffsetsRequest({ timestamp, places: of }), decodeListed, timeoutMs)
+        const { partitions } = await sendFramed(
+          broker,
+          listOffsetsRequest({ timestamp, places: wanted }),
+          decodeListed,
+          timeoutMs,
+        )
         for (const { topic, partition, errorCode, offset } of partitions) {
-          // Asked for a time, −1 is an answer: everything there is older.
+          // In answer to a time, −1 is valid: everything there is older.
           if (errorCode === 0 && (offset >= 0 || timestamp >= 0)) offsets.set(placeKey({ topic, partition }), offset)
           else errors.push(noAnswer({ topic, partition }, errorCode === 0 ? NO_LEADER : errorCode, 'no offset'))
         }
-        for (const place of of) {
-          const isTold = partitions.some(({ topic, partition }) => placeKey({ topic, partition }) === placeKey(place))
-          if (!isTold) errors.push(noAnswer(place, NO_LEADER, 'no answer'))
+        for (const place of wanted) {
+          const isAnswered = partitions.some(({ topic, partition }) => placeKey({ topic, partition }) === placeKey(place))
+          if (!isAnswered) errors.push(noAnswer(place, NO_LEADER, 'no answer'))
         }
       } catch (error) {
         errors.push(error)
@@ -137,7 +142,7 @@ function noAnswer(place: TopicPartition, code: number, what: string): Error {
   return Object.assign(new Error(`${placeKey(place)}: ${what}`), { code })
 }
 
-/** Places by the leader of their partition, and, for those whose partition is not known or has no leader, the error that says so. */
+/** Partitions by leader, and the error for each partition that is unknown or has no leader. */
 async function leadersOf<T extends TopicPartition>(
   cluster: Cluster,
   places: readonly T[],
@@ -147,20 +152,20 @@ async function leadersOf<T extends TopicPartition>(
   const byLeader = new Map<number, T[]>()
   const without = new Map<T, Error>()
   for (const place of places) {
-    const leader = cluster.findTopicPartitionMetadata(place.topic).find(of => of.partitionId === place.partition)?.leader
+    const leader = cluster.findTopicPartitionMetadata(place.topic).find(found => found.partitionId === place.partition)?.leader
     if (leader === undefined || leader < 0) {
       const what = leader === undefined ? 'there is no such partition' : 'the partition has no leader'
       without.set(place, noAnswer(place, leader === undefined ? 3 : NO_LEADER, what))
       continue
     }
-    const of = byLeader.get(leader)
-    if (of === undefined) byLeader.set(leader, [place])
-    else of.push(place)
+    const led = byLeader.get(leader)
+    if (led === undefined) byLeader.set(leader, [place])
+    else led.push(place)
   }
   return { byLeader, without }
 }
 
-/** Tries again, with fresh metadata, while leaders move or connections fail. */
+/** Retries, with fresh metadata, while leaders move or connections fail. */
 export async function patiently<T>(
   cluster: Cluster,
   work: () => Promise<T>,
@@ -173,7 +178,7 @@ export async function patiently<T>(
       return await work()
     } catch (error) {
       const code = codeOf(error)
-      // A topic that is not there does not come into being by waiting long.
+      // Waiting long does not create a missing topic.
       if (code === 3) untilMs = Math.min(untilMs, Date.now() + 2_000 - Math.min(count * 100, 2_000))
       const again = code === null ? isConnectionFailure(error) : isStale(code)
       if (!again || Date.now() >= untilMs || options.signal?.aborted === true) throw kafkaError(error)
@@ -183,7 +188,7 @@ export async function patiently<T>(
   }
 }
 
-/** Waits, or not to the end when the signal aborts. */
+/** Waits, or less when the signal aborts. */
 async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
   await sleep(ms, undefined, signal === undefined ? {} : { signal }).catch(() => {})
 }
@@ -198,22 +203,22 @@ async function fetchFrom(broker: Broker, places: readonly Position[], options: F
   return await sendFramed(broker, request, decodeFetched, FETCH_TIMEOUT_MS + options.maxWaitMs)
 }
 
-/** What an answer says of a partition, beside its records. */
+/** What an answer says about a partition, besides its records. */
 export interface Taken {
-  /** Where to read on. */
+  /** Offset to continue from. */
   readonly next: number
   /**
-   * Nothing came, or not so much as one whole batch, although the offset lies below the last stable offset: there is nothing left up to there (compaction,
-   * or a transaction's markers removed), or the answer was filled with other partitions. Only a fetch of this partition alone can say which.
+   * The answer held no whole batch, although the offset is below the last stable offset: either nothing is left up to there (compaction, or markers removed),
+   * or other partitions filled the answer. Only a fetch of this partition alone can decide.
    */
   readonly isOpen: boolean
 }
 
 /**
- * Hands the records over and tells where to go on.
+ * Delivers the records and returns where to continue.
  *
- * @param alone The fetch asked for this partition only. The broker then sends at least one whole batch where there is one, and takes the last
- *   stable offset before it reads: so an answer without a batch means that there is nothing up to that offset.
+ * @param alone The fetch asked for this partition only. The broker then sends at least one whole batch where there is one, and takes the last stable offset
+ *   before it reads: so an answer without a batch means that there is nothing up to that offset.
  */
 export function take(fetched: FetchedPartition, offset: number, alone: boolean, onRecord: (record: ReadRecord) => void): Taken {
   const next = readBatches(fetched, offset, onRecord)
@@ -242,7 +247,7 @@ export async function readToEnd(
     const position: Position = { topic: place.topic, partition: place.partition, offset }
     const fetched = await patiently(cluster, async () => await fetchPast(cluster, position, high), { signal })
     if (fetched.errorCode === OFFSET_OUT_OF_RANGE) {
-      // Retention has moved the start past us; the end stands.
+      // Retention has moved the start past our position; the end stays the same.
       const now = await watermarksOf(cluster, place, signal)
       offset = Math.max(offset, now.low)
       if (now.high < offset) return now.high
@@ -269,7 +274,7 @@ export async function readRange(
     const fetched = await patiently(cluster, async () => await fetchPast(cluster, position, until, RANGE), { signal })
     if (fetched.errorCode === OFFSET_OUT_OF_RANGE) {
       const { low, high } = await watermarksOf(cluster, position, signal)
-      // Lost with its leader: there is nothing to read on.
+      // Lost with its leader: there is nothing more to read.
       if (high < until) return position.offset
       position.offset = Math.min(Math.max(low, position.offset), until)
       continue
@@ -283,7 +288,7 @@ export async function readRange(
   return until
 }
 
-/** A fetch from a leader that knows of everything up to `high`: one that was frozen does not know yet that another leads, and ends earlier. */
+/** A fetch from a leader that knows everything up to `high`: a frozen one does not know yet that another one leads, and ends earlier. */
 async function fetchPast(cluster: Cluster, position: Position, high: number, limits = WHOLE): Promise<FetchedPartition> {
   const fetched = await fetchOne(cluster, position, limits)
   if (fetched.errorCode === 0 && fetched.high < high) throw noAnswer(position, NOT_LEADER, 'the leader has moved')
@@ -303,7 +308,7 @@ async function fetchOne(cluster: Cluster, position: Position, limits: FetchLimit
   const broker = await cluster.findBroker({ nodeId })
   const { errorCode, partitions } = await fetchFrom(broker, [position], limits)
   const [fetched] = partitions
-  // A broker whose quota we have used up answers so.
+  // A broker whose quota we have used up answers like this.
   if (fetched === undefined) throw noAnswer(position, errorCode === 0 ? NO_LEADER : errorCode, 'no answer to the fetch')
   if (isStale(fetched.errorCode)) throw noAnswer(position, fetched.errorCode, 'the leader has moved')
   if (fetched.errorCode > OFFSET_OUT_OF_RANGE) throw refused(fetched.errorCode, placeOf(position))
@@ -322,9 +327,9 @@ export interface TailParts {
 
 /** A partition that is tailed. */
 interface Followed extends Position {
-  /** How often in a row there was no answer for it. */
+  /** Failures in a row. */
   failures: number
-  /** To be fetched alone: see `Taken.isOpen`. */
+  /** Must be fetched alone: see `Taken.isOpen`. */
   alone: boolean
 }
 
@@ -340,10 +345,10 @@ type TailEvent =
   | { readonly what: 'lost'; readonly place: Followed; readonly error: unknown }
 
 /**
- * See `Kafka.tail`. While the caller works on what a broker brought, its next fetch is under way already; so one fetch of each broker is held at most.
+ * See `Kafka.tail`. The next fetch of a broker is in flight while the caller works on the last one; so at most one fetch of each broker is held in memory.
  *
- * Each broker is a line of its own. A place whose broker or partition does not answer is homeless until metadata names a leader that does, for as
- * long as the tail lives, and the other places go on.
+ * Each broker has its own fetch loop. A partition that gets no answer is without a broker until metadata names a leader that answers, for as long as the tail
+ * lives, and the other partitions continue.
  */
 export async function* tail(
   parts: TailParts,
@@ -357,7 +362,7 @@ export async function* tail(
     maxBytesPerPartition: options.maxBytesPerPartition ?? BYTES_PER_PARTITION,
   }
   const cluster = parts.connect()
-  /** In the order in which the broker is to fill its answer. */
+  /** In the order in which the broker fills its answer. */
   const lines = new Map<number, Followed[]>()
   const busy = new Set<number>()
   const homeless = new Set<Followed>(
@@ -366,7 +371,7 @@ export async function* tail(
   const events: TailEvent[] = []
   let isLooking = false
   let wake = () => {}
-  const tell = (event: TailEvent) => {
+  const emit = (event: TailEvent) => {
     events.push(event)
     wake()
   }
@@ -402,7 +407,7 @@ export async function* tail(
       const { place, low } = event
       parts.log.warn(
         { ...placeOf(place), wanted: place.offset, from: low },
-        'Offset is not on the partition any more; reading from its start',
+        'moved to the start of the partition, because the offset no longer exists',
       )
       place.offset = low
       homeless.add(place)
@@ -414,7 +419,7 @@ export async function* tail(
     }
     busy.delete(event.nodeId)
     if (event.what === 'failed') {
-      // Also those that were not asked for: the broker is the same.
+      // Also those not asked for: they are on the same broker.
       const all = lines.get(event.nodeId) ?? []
       lines.delete(event.nodeId)
       failed(all, event.error)
@@ -451,7 +456,7 @@ export async function* tail(
         chunks.push({ ...placeOf(place), records, next, high: partition.high })
       }
     }
-    // Who got nothing is first the next time; so is, one after the other, who was first.
+    // Partitions that got nothing come first the next time; then the first one moves to the end.
     const [first, ...others] = (lines.get(nodeId) ?? []).filter(place => !hungry.includes(place))
     lines.set(nodeId, [...hungry, ...others, ...(first === undefined ? [] : [first])])
     return chunks
@@ -465,11 +470,11 @@ export async function* tail(
     const asked = lone === undefined ? [...line] : [lone]
     cluster
       .findBroker({ nodeId })
-      // Who is asked for alone has nothing to wait for, and others wait meanwhile.
+      // A partition fetched alone has nothing to wait for, and others are waiting meanwhile.
       .then(broker => fetchFrom(broker, asked, lone !== undefined && line.length > 1 ? { ...limits, maxWaitMs: 0 } : limits))
       .then(
-        fetched => tell({ what: 'fetched', nodeId, asked, fetched }),
-        (error: unknown) => tell({ what: 'failed', nodeId, asked, error }),
+        fetched => emit({ what: 'fetched', nodeId, asked, fetched }),
+        (error: unknown) => emit({ what: 'failed', nodeId, asked, error }),
       )
   }
 
@@ -481,37 +486,37 @@ export async function* tail(
   }
 
   /** @throws FlowError where asking again does not help */
-  function failed(of: readonly Followed[], error: unknown): void {
+  function failed(places: readonly Followed[], error: unknown): void {
     const code = codeOf(error)
     if (code === null ? !isConnectionFailure(error) : !isStale(code)) throw kafkaError(error)
-    for (const place of of) {
+    for (const place of places) {
       place.failures++
       homeless.add(place)
     }
-    const silent = of.filter(place => place.failures === FAILURES_TO_LOG)
+    const silent = places.filter(place => place.failures === FAILURES_TO_LOG)
     const [first] = silent
     if (first === undefined) return
     parts.log.warn(
       { ...placeOf(first), partitions: silent.length, error: error instanceof Error ? error.message : String(error) },
-      'Kafka does not answer a reader; it is asked again',
+      'failed to read from kafka, retrying',
     )
   }
 
-  /** Looks for the leaders of those that have none, one look at a time. */
+  /** Finds the leaders of partitions that have none, one lookup at a time. */
   function look(): void {
     if (isLooking || homeless.size === 0) return
     isLooking = true
-    const of = [...homeless]
-    const failures = Math.min(...of.map(place => place.failures))
+    const places = [...homeless]
+    const failures = Math.min(...places.map(place => place.failures))
     void (async () => {
       try {
         if (failures > 0) await pause(backoffMs(failures + 2), signal)
         if (signal.aborted) return
         await cluster.connect()
         if (failures > 0) await cluster.refreshMetadata()
-        tell({ what: 'looked', ...(await leadersOf(cluster, of)) })
+        emit({ what: 'looked', ...(await leadersOf(cluster, places)) })
       } catch (error) {
-        tell({ what: 'looked', byLeader: new Map(), without: new Map(of.map(place => [place, error])) })
+        emit({ what: 'looked', byLeader: new Map(), without: new Map(places.map(place => [place, error])) })
       }
     })()
   }
@@ -521,9 +526,9 @@ export async function* tail(
       const { offsets, errors } = await listOffsets(cluster, [place], EARLIEST)
       const low = offsets.get(placeKey(place))
       if (low === undefined) throw errors[0]
-      tell({ what: 'moved', place, low })
+      emit({ what: 'moved', place, low })
     } catch (error) {
-      tell({ what: 'lost', place, error })
+      emit({ what: 'lost', place, error })
     }
   }
 }

@@ -1,4 +1,4 @@
-/** The schema registry: at start-up, and for schema ids that have not been met before. Records are framed and encoded by `codec.ts`. */
+/** The schema registry: used at start-up, and for schema ids not seen before. `codec.ts` frames and encodes records. */
 import type { Agent } from 'node:http'
 import { SchemaRegistry } from '@kafkajs/confluent-schema-registry'
 import avsc from 'avsc'
@@ -12,31 +12,31 @@ export interface RegistryOptions {
   readonly auth?: { readonly username: string; readonly password: string }
   readonly log: Log
   readonly clock?: Clock
-  /** Ends waiting for a registry that is away: `register` then throws STOPPED. */
+  /** Stops waiting for a registry that is down: `register` then throws STOPPED. */
   readonly signal?: AbortSignal
-  /** Makes the connections: a proxy, or certificates of one's own. For an https address an `https.Agent`. Default: directly. */
+  /** Opens the connections: a proxy, or certificates of one's own. For an https address an `https.Agent`. Default: direct. */
   readonly agent?: Agent
-  /** The longest that an answer may take, its last byte included. Default 10 s. */
+  /** Deadline for a whole answer, including its last byte. Default 10 s. */
   readonly timeoutMs?: number
 }
 
 export interface Registry {
   /**
-   * Finds the schema among the versions of the subject, and registers it as the newest one where it is not there. So whoever may only read does
-   * not need the right to register what others have. A new subject is made BACKWARD_TRANSITIVE.
+   * Finds the schema among the versions of the subject, and registers it as the newest one if it is missing. So a process with read access only can use schemas
+   * that others have registered. A new subject is set to BACKWARD_TRANSITIVE.
    *
-   * @param schemaText As it stands in its file: defaults and docs included.
-   * @param options.wait Default true: while the registry is away, tries again, from 1 s to 30 s apart, and logs it. False: throws at once.
+   * @param schemaText Text of the schema file, with defaults and docs.
+   * @param options.wait Default true: retries while the registry is down, from 1 s to 30 s apart, and logs it. False: throws at once.
    * @returns its id.
-   * @throws FlowError REGISTRY_INCOMPATIBLE (names subject, the registry's reason and, where it can be determined, field), CFG_INVALID (credentials, or
-   *   no right to register what is not there), STOPPED; REGISTRY_UNREACHABLE without `wait`
+   * @throws FlowError REGISTRY_INCOMPATIBLE (names subject, the registry's reason and, where it can be determined, field), CFG_INVALID (credentials, or no
+   *   right to register a missing schema), STOPPED; REGISTRY_UNREACHABLE without `wait`
    */
   register(subject: string, schemaText: string, options?: { readonly wait?: boolean }): Promise<number>
-  /** The schema's text; kept for ever. @throws FlowError NOT_FOUND (remembered for a minute), REGISTRY_UNREACHABLE */
+  /** The schema's text; cached for ever. @throws FlowError NOT_FOUND (remembered for a minute), REGISTRY_UNREACHABLE */
   schemaById(id: number): Promise<string>
   /** The newest version of the subject; null: it is not registered. @throws FlowError REGISTRY_UNREACHABLE, CFG_INVALID (credentials, or no right to read) */
   newest(subject: string): Promise<{ readonly version: number; readonly id: number } | null>
-  /** @throws FlowError REGISTRY_UNREACHABLE, CFG_INVALID (credentials, or something else answers at the address) */
+  /** @throws FlowError REGISTRY_UNREACHABLE, CFG_INVALID (credentials, or another server answers at the address) */
   ping(): Promise<void>
 }
 
@@ -46,18 +46,18 @@ const REGISTER_TRIES = 5
 const REGISTER_PAUSE_MS = 200
 const FIRST_WAIT_MS = 1_000
 const LONGEST_WAIT_MS = 30_000
-/** Codes that only registries give; 404 is also said of a path that is not there. */
+/** Codes that only registries return; 404 is also the answer for a path that does not exist. */
 const OWN_CODES_FROM = 40_000
-/** What a new subject is held to. */
+/** Compatibility level of a new subject. */
 const LEVEL = 'BACKWARD_TRANSITIVE'
 
 type Answer =
   | { readonly is: 'good'; readonly body: unknown }
   /** There is no such subject, version or schema; `code` is the registry's own, such as 40401. */
   | { readonly is: 'absent'; readonly code: number }
-  /** The registry does not let us (403). */
+  /** The registry denies access (403). */
   | { readonly is: 'forbidden'; readonly reason: string }
-  /** The registry says no to the schema (409, 422), in its own words. */
+  /** The registry rejects the schema (409, 422); `reason` is its message. */
   | { readonly is: 'refused'; readonly reason: string }
 
 /** Another server answers, or the registry at another path. */
@@ -66,7 +66,7 @@ interface Foreign {
   readonly reason: string
 }
 
-/** What the client has, but does not offer: its routes, and what each request and answer passes through. */
+/** What the client has but does not export: its routes and their middleware. */
 interface Routes {
   readonly _manifest: { readonly middleware: Middleware[] }
   readonly Schema: Readonly<Record<'find', Route<{ id: number }>>>
@@ -87,8 +87,8 @@ interface HttpAnswer {
 type Middleware = () => { response(next: () => Promise<HttpAnswer>): Promise<HttpAnswer> }
 
 /**
- * Every answer is an answer. The client's own errors have a status and one line, and not the registry's error code, by which its 404 differs from that of
- * any other server; and with status 400 they pass off a lack of a connection as an answer.
+ * Treats every HTTP response as an answer. The client's own errors have a status and one line, but not the registry's error code, which distinguishes its 404
+ * from that of any other server; and they report a connection failure as a response with status 400.
  */
 const everyAnswer: Middleware = () => ({
   response: next => next().catch((answer: HttpAnswer) => answer),
@@ -102,12 +102,12 @@ function routesOf(host: string, { auth, agent }: Pick<RegistryOptions, 'auth' | 
     ...(agent === undefined ? {} : { agent }),
   })
   const routes = (client as unknown as { api: Routes }).api
-  // The first one is the nearest to the connection; `middlewares` of the options come last, after the client's own errors.
+  // The first one is next to the connection; `middlewares` of the options come last, after the client's own errors.
   routes._manifest.middleware.unshift(everyAnswer)
   return routes
 }
 
-/** Asks nothing yet. */
+/** Sends no request yet. */
 export function connectRegistry(options: RegistryOptions): Registry {
   const { log, clock = systemClock, signal, agent, timeoutMs = TIMEOUT_MS } = options
   const { url, auth } = addressOf(options)
@@ -118,7 +118,7 @@ export function connectRegistry(options: RegistryOptions): Registry {
   /** @throws FlowError REGISTRY_UNREACHABLE, CFG_INVALID (401) */
   async function ask<P>(route: Route<P>, parameters: P): Promise<Answer> {
     const answer = await hear(route, parameters)
-    // Not a fault of the config: what stands before a registry that starts answers so too.
+    // Not necessarily a wrong config: a proxy before a starting registry answers like this too.
     if (answer.is === 'foreign') throw unreachable(`no schema registry at this path (${answer.reason}): check registry.url`)
     return answer
   }
@@ -137,17 +137,17 @@ export function connectRegistry(options: RegistryOptions): Registry {
     if (status === 403) return { is: 'forbidden', reason }
     if (status === 401) {
       throw new FlowError('CFG_INVALID', {
-        hint: 'the schema registry does not take our credentials (HTTP 401)',
+        hint: 'the schema registry rejects our credentials (HTTP 401)',
         path: 'registry.auth',
       })
     }
-    // A registry says with a code of its own what is not there; a 404 without one is somebody else's.
+    // A registry reports missing things with a code of its own; a 404 without one comes from another server.
     const code = codeOf(body)
     if (status === 404) return code === null ? { is: 'foreign', reason: 'HTTP 404' } : { is: 'absent', code }
     throw unreachable(wordsOf(body) === null ? reason : `HTTP ${status}: ${reason}`)
   }
 
-  /** The client has no limit of its own, and never settles where an answer breaks off half way. */
+  /** The client has no deadline, and never settles when an answer breaks off half way. */
   async function inTime<P>(route: Route<P>, parameters: P): Promise<HttpAnswer> {
     const limit = new AbortController()
     const { promise: late, reject } = Promise.withResolvers<never>()
@@ -170,7 +170,7 @@ export function connectRegistry(options: RegistryOptions): Registry {
     return new FlowError('CFG_INVALID', { hint, path: 'registry.auth' })
   }
 
-  /** The id that the schema has under the subject; null where it is not there, or we may not look. */
+  /** Id of the schema under the subject; null where it is missing, or we have no access. */
   async function lookUp(subject: string, schemaText: string): Promise<number | null> {
     const answer = await ask(routes.Subject.registered, { subject, body: { schema: schemaText } })
     return answer.is === 'good' ? idOf(answer.body, subject) : null
@@ -205,7 +205,7 @@ export function connectRegistry(options: RegistryOptions): Registry {
     if (known !== null) return known
     const level = await levelOf(subject)
     if (level === 'NONE') {
-      // Apicurio 2 says so of any subject without a rule of its own, whatever holds globally: so hold it to the latest version ourselves.
+      // Apicurio 2 answers this for any subject without a rule of its own, whatever the global rule: so check against the latest version here.
       const fault = await faultAgainstLatest(subject, schemaText)
       if (fault !== null) throw incompatible(subject, fault, null)
     }
@@ -213,17 +213,17 @@ export function connectRegistry(options: RegistryOptions): Registry {
       const answer = await ask(routes.Subject.register, { subject, body: { schema: schemaText } })
       if (answer.is === 'good') {
         const id = idOf(answer.body, subject)
-        log.debug({ subject, schemaId: id }, 'Schema registered')
+        log.debug({ subject, schemaId: id }, 'registered schema')
         if (level === null) await holdTo(subject)
         return id
       }
-      if (answer.is === 'absent') throw unreachable('what answers is no schema registry: it registers nothing')
+      if (answer.is === 'absent') throw unreachable('the server at this address is not a schema registry: it registers nothing')
       if (answer.is === 'forbidden') {
         throw forbidden(
-          `the schema registry does not let us register ${subject} (${answer.reason}), and our schema is not there: let somebody register it from the folder schemas, or give us the right`,
+          `the schema registry denies us to register ${subject} (${answer.reason}), and our schema is missing: register it from the folder schemas, or grant us the right`,
         )
       }
-      // Who registers a subject at the same moment makes a registry refuse both: it is there then.
+      // If another process registers the subject at the same moment, a registry may reject both: then the schema exists now.
       const other = await lookUp(subject, schemaText)
       if (other !== null) return other
       const fault = await faultAgainstLatest(subject, schemaText)
@@ -232,12 +232,12 @@ export function connectRegistry(options: RegistryOptions): Registry {
     }
   }
 
-  /** Schemas are found and written all the same where we may not say what later ones are held to. */
+  /** If we may not set the compatibility of a subject, its schemas are still read and registered. */
   async function holdTo(subject: string): Promise<void> {
     const answer = await ask(routes.Subject.updateConfig, { subject, body: { compatibility: LEVEL } })
     if (answer.is === 'good') return
     const reason = 'reason' in answer ? answer.reason : 'HTTP 404'
-    log.warn({ subject, level: LEVEL, reason }, 'The registry does not let us set the compatibility of a new subject')
+    log.warn({ subject, level: LEVEL, reason }, 'failed to set the compatibility of a new subject: the registry denies it')
   }
 
   function incompatible(subject: string, fault: { field: string | null; reason: string } | null, said: string | null): FlowError {
@@ -256,7 +256,7 @@ export function connectRegistry(options: RegistryOptions): Registry {
         return await registerOnce(subject, schemaText)
       } catch (error) {
         if (!wait || !(error instanceof FlowError) || error.code !== 'REGISTRY_UNREACHABLE') throw error
-        log.warn({ ...errorFields(error), subject, waitMs }, 'The schema registry is away; trying again')
+        log.warn({ ...errorFields(error), subject, waitMs }, 'failed to reach the schema registry, retrying')
       }
       await clock.sleep(waitMs, signal)
       if (signal?.aborted === true) throw new FlowError('STOPPED', { subject })
@@ -270,7 +270,7 @@ export function connectRegistry(options: RegistryOptions): Registry {
       if (typeof schema !== 'string') throw unreachable(`the answer for schema ${id} has no schema`)
       return schema
     }
-    if (answer.is === 'forbidden') throw forbidden(`the schema registry does not let us read schema ${id} (${answer.reason})`)
+    if (answer.is === 'forbidden') throw forbidden(`the schema registry denies us to read schema ${id} (${answer.reason})`)
     unknownUntilMs.set(id, clock.now() + UNKNOWN_FOR_MS)
     throw unknown(id)
   }
@@ -303,7 +303,7 @@ export function connectRegistry(options: RegistryOptions): Registry {
       throw unreachable(`the answer for ${subject} has no version`)
     },
     ping: async () => {
-      // Any answer of a registry will do, also that there is no such subject or that we may not ask. The list can be long, so it is asked for second.
+      // Any answer of a registry will do, also "no such subject" or "forbidden". The list can be long, so it is requested second.
       const config = await hear(routes.Subject.config, { subject: 'colloquy-ping' })
       if (config.is === 'forbidden' || (config.is === 'absent' && config.code >= OWN_CODES_FROM)) return
       if (config.is === 'good' && 'compatibilityLevel' in (config.body as object)) return
@@ -315,7 +315,7 @@ export function connectRegistry(options: RegistryOptions): Registry {
   }
 }
 
-/** The address without credentials and last slash: the client puts credentials into a header, also those that stand in the address. */
+/** The address without credentials and trailing slash: the client sends credentials in a header, also those in the address. */
 function addressOf({ url, auth }: RegistryOptions): Pick<RegistryOptions, 'url' | 'auth'> {
   const parsedUrl = new URL(url)
   const user = auth ?? { username: decodeURIComponent(parsedUrl.username), password: decodeURIComponent(parsedUrl.password) }
@@ -325,7 +325,7 @@ function addressOf({ url, auth }: RegistryOptions): Pick<RegistryOptions, 'url' 
   return { url: parsedUrl.href.replace(/\/+$/, ''), ...(isKnown ? { auth: user } : {}) }
 }
 
-/** Null where it is no JSON object. */
+/** Null where it is not a JSON object. */
 function parsed(text: string): object | null {
   try {
     const value: unknown = JSON.parse(text)
@@ -343,7 +343,7 @@ function wordsOf(body: object | null): string | null {
   return body !== null && 'message' in body && typeof body.message === 'string' && body.message !== '' ? body.message : null
 }
 
-/** Why there was no answer, without addresses that may be secret: what Node calls the fault. */
+/** Why there was no answer, by Node's error code, without addresses that may be secret. */
 function reasonOf(error: Error): string {
   const [inner = error] = error instanceof AggregateError ? (error.errors as Error[]) : []
   const code = 'code' in inner && typeof inner.code === 'string' ? inner.code : inner.message

@@ -1,18 +1,18 @@
 /**
- * Whether a process stood still (stopped, starved, its machine suspended), so that its group may have gone on without it. What it does first when it runs again
- * would be done beside whoever has its work by then, so it asks the group before that; and what it had begun before is only now under way.
+ * Detects that a process stood still (stopped, starved, its machine suspended), so that its group may have continued without it. The first thing it does when
+ * it runs again could collide with the new owner of its work, so it asks the group before that; and work begun earlier is still in progress only now.
  */
 export class Standstill {
   readonly #longestMs: number
   readonly #now: () => number
-  /** When we ran last, as far as we know. */
+  /** When we last ran, as far as we know. */
   #ranAtMs: number
   #ranAgainAtMs = -Infinity
   #isCertain = true
 
   /**
-   * @param longestMs To stand still for less is nothing.
-   * @param now Steady.
+   * @param longestMs Shorter standstills are ignored.
+   * @param now Steady clock.
    */
   constructor(longestMs: number, now: () => number = () => performance.now()) {
     this.#longestMs = longestMs
@@ -20,7 +20,7 @@ export class Standstill {
     this.#ranAtMs = now()
   }
 
-  /** To be called more often than is told in the constructor, and before each question to the group. */
+  /** Must be called more often than the constructor's limit, and before each request to the group. */
   look(): number {
     const nowMs = this.#now()
     if (nowMs - this.#ranAtMs >= this.#longestMs) {
@@ -31,7 +31,7 @@ export class Standstill {
     return nowMs
   }
 
-  /** The group counts us in. @param askedAtMs An answer to what was asked before we stood still says nothing. */
+  /** The group counts us as a member. @param askedAtMs An answer to a request from before the standstill does not count. */
   answered(askedAtMs: number): void {
     if (askedAtMs >= this.#ranAgainAtMs) this.#isCertain = true
   }

@@ -1,4 +1,4 @@
-/** Topics: made with the settings of the contract; those that exist are checked, and altered where that is allowed and needed. */
+/** Topics: created with the settings of the contract; existing ones are checked, and altered where that is allowed and needed. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Admin, ITopicConfig } from 'kafkajs'
 import { FlowError } from '../errors.ts'
@@ -14,7 +14,7 @@ const ALTER_TIMEOUT_MS = 10_000
 /**
  * See `Kafka.ensureTopics`.
  *
- * @param alter Changes settings of topics. Each topic by itself: what it could not change it gives back, with the error.
+ * @param alter Changes settings of topics, each topic by itself. Returns what it could not change, with the error.
  */
 export async function ensureTopics(
   admin: Admin,
@@ -41,7 +41,7 @@ export async function ensureTopics(
     if (deviation.must) faults.push(faultOf(deviation))
     else if (!made.has(deviation.topic)) {
       const { topic, setting, found, wanted } = deviation
-      log.warn({ topic, setting, found, wanted }, 'Topic has another setting than we would give it')
+      log.warn({ topic, setting, found, wanted }, 'found a topic setting that differs from the recommended one')
     }
   }
   const [first, ...others] = faults
@@ -49,7 +49,7 @@ export async function ensureTopics(
   throw new FlowError('TOPIC_MISMATCH', { ...first, hint: [first, ...others].map(fault => fault.hint).join('; ') })
 }
 
-/** A topic that somebody else makes meanwhile is as good: it is checked like all others. */
+/** A topic created by another process meanwhile is fine: it is checked like all others. */
 async function create(admin: Admin, specs: readonly TopicSpec[]): Promise<void> {
   try {
     await admin.createTopics({
@@ -68,7 +68,7 @@ async function create(admin: Admin, specs: readonly TopicSpec[]): Promise<void> 
   } catch (error) {
     const errors =
       error instanceof AggregateError || (error instanceof Error && 'errors' in error) ? (error.errors as Error[]) : [error]
-    // The client waits for the leaders after it has made them, and may find none yet: `inspect` waits longer.
+    // The client waits for the leaders of new topics, and may find none yet: `inspect` waits longer.
     const first = errors.find(one => (one as { type?: string }).type !== 'TOPIC_ALREADY_EXISTS' && !isStale(codeOf(one) ?? 0))
     if (first === undefined) return
     const topic = (first as { topic?: string }).topic
@@ -76,7 +76,7 @@ async function create(admin: Admin, specs: readonly TopicSpec[]): Promise<void> 
   }
 }
 
-/** Partition counts and settings; waits for leaders of topics that were made just now. A topic that was made just now may be unknown for a moment, whatever the answer to its making said. */
+/** Partition counts and settings; waits for leaders of new topics. A new topic may be unknown for a moment, whatever the answer to its creation was. */
 async function inspect(
   admin: Admin,
   specs: readonly TopicSpec[],
@@ -114,7 +114,7 @@ function partitionFaults(specs: readonly TopicSpec[], counts: ReadonlyMap<string
   return specs.flatMap(({ topic, partitions }) => {
     const found = counts.get(topic) ?? 0
     if (found === partitions) return []
-    const hint = `${topic} has ${found} partitions, the config says ${partitions}: their number decides where a bot lives and cannot be changed; set topics.partitions to ${found}, or use another topics.prefix`
+    const hint = `${topic} has ${found} partitions, the config says ${partitions}: their number decides the partition of a bot and cannot be changed; set topics.partitions to ${found}, or use another topics.prefix`
     return [{ topic, setting: 'partitions', found: String(found), wanted: String(partitions), hint }]
   })
 }
@@ -126,7 +126,7 @@ interface Deviation {
   readonly wanted: string
   /** Without it records would be lost or published twice. */
   readonly must: boolean
-  /** We may change it: nobody sets it otherwise on purpose, or it must be. */
+  /** We may change it: nobody sets it otherwise on purpose, or it is required. */
   readonly mendable: boolean
 }
 
@@ -139,7 +139,7 @@ function deviationsOf(spec: TopicSpec, settings: ReadonlyMap<string, string>): D
   })
 }
 
-/** Whether what is there serves as well as what we would set. */
+/** Whether the existing value serves as well as ours. */
 function isGoodEnough(setting: string, found: string, wanted: string): boolean {
   switch (setting) {
     case 'cleanup.policy':
@@ -165,7 +165,7 @@ function words(text: string): string {
     .join(',')
 }
 
-/** Changes what may be changed. @returns what stays as it was */
+/** Changes what may be changed. @returns what could not be changed */
 async function mend(
   log: Log,
   deviations: readonly Deviation[],
@@ -173,19 +173,15 @@ async function mend(
 ): Promise<Deviation[]> {
   const mendable = deviations.filter(deviation => deviation.mendable)
   if (mendable.length === 0) return [...deviations]
-  const changes = [...Map.groupBy(mendable, deviation => deviation.topic)].map(([topic, of]) => ({
+  const changes = [...Map.groupBy(mendable, deviation => deviation.topic)].map(([topic, mending]) => ({
     topic,
-    settings: Object.fromEntries(of.map(({ setting, wanted }) => [setting, wanted])),
+    settings: Object.fromEntries(mending.map(({ setting, wanted }) => [setting, wanted])),
   }))
   const refusals = await alter(changes)
   for (const { topic, setting, found, wanted } of mendable) {
     const refusal = refusals.get(topic)
-    if (refusal === undefined) log.info({ topic, setting, found, wanted }, 'Topic setting changed')
-    else
-      log.warn(
-        { topic, setting, found, wanted, code: refusal.code, error: refusal.message },
-        'Topic setting could not be changed',
-      )
+    if (refusal === undefined) log.info({ topic, setting, found, wanted }, 'changed topic setting')
+    else log.warn({ topic, setting, found, wanted, code: refusal.code, error: refusal.message }, 'failed to change topic setting')
   }
   return deviations.filter(deviation => !deviation.mendable || refusals.has(deviation.topic))
 }
@@ -194,8 +190,8 @@ function faultOf({ topic, setting, found, wanted }: Deviation): Fault {
   const cure = `kafka-configs.sh --alter --topic ${topic} --add-config '${setting}=[${wanted}]'`
   const why =
     setting === 'retention.ms'
-      ? ': what is forgotten too early would be published again or counted wrongly'
-      : ': with another clean-up records would be lost, or kept for ever'
+      ? ': with a shorter retention records would be published again or counted wrongly'
+      : ': with another clean-up policy records would be lost, or kept for ever'
   return {
     topic,
     setting,
@@ -216,10 +212,10 @@ export async function alterSettings(
   const { resources } = await sendFramed(broker, alterConfigsRequest(changes), decodeAltered, ALTER_TIMEOUT_MS)
   const refusals = new Map<string, FlowError>()
   for (const { topic } of changes) {
-    const told = resources.find(resource => resource.name === topic)
-    if (told === undefined) refusals.set(topic, new FlowError('KAFKA_UNREACHABLE', { hint: 'no answer for the topic', topic }))
-    else if (told.errorCode !== 0)
-      refusals.set(topic, refused(told.errorCode, { topic }, told.message === '' ? undefined : new Error(told.message)))
+    const answer = resources.find(resource => resource.name === topic)
+    if (answer === undefined) refusals.set(topic, new FlowError('KAFKA_UNREACHABLE', { hint: 'no answer for the topic', topic }))
+    else if (answer.errorCode !== 0)
+      refusals.set(topic, refused(answer.errorCode, { topic }, answer.message === '' ? undefined : new Error(answer.message)))
   }
   return refusals
 }

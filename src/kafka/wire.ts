@@ -1,10 +1,9 @@
 /**
- * The two requests that carry records, written and read by hand: Produce version 7 and Fetch version 11, record batches of format 2. And three
- * more: ListOffsets, whose answer kafkajs throws away when one partition has an error, and IncrementalAlterConfigs and DescribeTransactions, which
- * it does not have.
+ * The two requests that carry records, encoded and decoded by hand: Produce version 7 and Fetch version 11, record batches of format 2. And three more:
+ * ListOffsets, whose answer kafkajs throws away when one partition has an error, and IncrementalAlterConfigs and DescribeTransactions, which it does not have.
  *
- * kafkajs spends most of its time per record on encoders and decoders of its own (23 µs a record against 5 when the request is written into
- * one buffer); everything else of the protocol is left to it.
+ * kafkajs spends most of its time per record in its own encoders and decoders (23 µs per record against 5 when the request is written into one buffer); it
+ * still does everything else of the protocol.
  */
 import { gunzipSync, zstdDecompressSync } from 'node:zlib'
 import { crc32c } from '@node-rs/crc32'
@@ -22,7 +21,7 @@ const DESCRIBE_TRANSACTIONS = 65
 /** Bytes of a record batch before its first record. */
 export const BATCH_OVERHEAD = 61
 
-/** Where the part of a batch begins that its length counts, and the part that its checksum covers. */
+/** Where the part counted by the batch length begins, and the part covered by its checksum. */
 const LENGTH_END = 12
 const CHECKSUM_END = 21
 
@@ -60,19 +59,19 @@ export function bodySize(record: WriteRecord, index: number): number {
   return size
 }
 
-/** Bytes that the record takes in a batch, its length included; a few more than that when it stands first. */
+/** Bytes of the record in a batch, its length included; a few more if it is the first. */
 export function sizeOfRecord(record: WriteRecord, index: number): number {
   const body = bodySize(record, index)
   return sizeOfLength(body) + body
 }
 
-/** Part of what one partition is to get: `records[start, end)`, which take `bytes` in a batch, its head included. */
+/** A part of what one partition gets: `records[start, end)`, which take `bytes` in a batch, its header included. */
 export interface RecordBatch extends TopicPartition {
   readonly records: readonly WriteRecord[]
   readonly start: number
   readonly end: number
   readonly bytes: number
-  /** Number of the first record in what this producer has sent to the partition. */
+  /** Sequence number of the first record among what this producer has sent to the partition. */
   readonly sequence: number
 }
 
@@ -83,7 +82,7 @@ export interface ProduceRequest {
   readonly timeoutMs: number
   /** Time of every record, epoch milliseconds. */
   readonly timestamp: number
-  /** At most one of a partition; those of one topic stand together. */
+  /** At most one per partition; those of one topic are adjacent. */
   readonly batches: readonly RecordBatch[]
 }
 
@@ -100,9 +99,9 @@ export function produceRequest(request: ProduceRequest) {
 function encodeProduce(request: ProduceRequest, correlationId: number, clientId: string | null): Buffer {
   const topics = new Map<string, RecordBatch[]>()
   for (const batch of request.batches) {
-    const of = topics.get(batch.topic)
-    if (of === undefined) topics.set(batch.topic, [batch])
-    else of.push(batch)
+    const entry = topics.get(batch.topic)
+    if (entry === undefined) topics.set(batch.topic, [batch])
+    else entry.push(batch)
   }
   let size = headerSize(clientId) + sizeOfString(request.transactionalId) + 2 + 4 + 4
   for (const [topic, batches] of topics) {
@@ -124,7 +123,7 @@ function encodeProduce(request: ProduceRequest, correlationId: number, clientId:
       at = writeBatch(buf, at, batch, request)
     }
   }
-  if (at !== size) throw new FlowError('BUG', { hint: 'a produce request is not as long as was reckoned', size, written: at })
+  if (at !== size) throw new FlowError('BUG', { hint: 'a produce request does not have its computed length', size, written: at })
   return buf
 }
 
@@ -175,7 +174,7 @@ function writeRecord(buf: Buffer, start: number, record: WriteRecord, index: num
   return at
 }
 
-/** Zigzag, as record batches have them. */
+/** Zigzag, as in record batches. */
 function writeLength(buf: Buffer, start: number, value: number): number {
   return writeVarint(buf, start, value * 2)
 }
@@ -258,7 +257,7 @@ export interface FetchRequest {
   readonly maxWaitMs: number
   readonly maxBytes: number
   readonly maxBytesPerPartition: number
-  /** In the order in which the broker is to fill its answer. */
+  /** In the order in which the broker fills its answer. */
   readonly places: readonly (TopicPartition & { readonly offset: number })[]
 }
 
@@ -273,7 +272,7 @@ export function fetchRequest(request: FetchRequest) {
 }
 
 function encodeFetch(request: FetchRequest, correlationId: number, clientId: string | null): Buffer {
-  // Neighbours of one topic share an entry; the order is kept, because it decides who is served first.
+  // Adjacent partitions of one topic share an entry; the order is kept, because it decides which is served first.
   const topics: { topic: string; places: FetchRequest['places'][number][] }[] = []
   for (const place of request.places) {
     const last = topics.at(-1)
@@ -317,7 +316,7 @@ export interface FetchedPartition extends TopicPartition {
   /** Kafka's error code; 0 is none. */
   readonly errorCode: number
   readonly high: number
-  /** Everything below is decided: no transaction is open there. */
+  /** Last stable offset: no transaction is open below it. */
   readonly lastStable: number
   readonly aborted: readonly AbortedTransaction[]
   /** Record batches, the last of which may be cut off. */
@@ -355,7 +354,7 @@ export function decodeFetched(payload: Buffer): Fetched {
   return { throttleMs, errorCode, partitions }
 }
 
-/** The first offset that is there, and the one after the last (records of open transactions included). */
+/** The first existing offset, and the one after the last (records of open transactions included). */
 export const EARLIEST = -2
 export const LATEST = -1
 
@@ -413,7 +412,7 @@ export function decodeListed(payload: Buffer): { readonly throttleMs: number; re
 const TOPIC_RESOURCE = 2
 const SET = 0
 
-/** Sets the given settings of topics, and leaves the others: IncrementalAlterConfigs, version 0, known to brokers from 2.3 on. */
+/** Sets the given settings of topics, and leaves the others: IncrementalAlterConfigs, version 0, supported by brokers from 2.3 on. */
 export function alterConfigsRequest(changes: readonly TopicSettings[]) {
   return {
     apiKey: ALTER_CONFIGS,
@@ -461,7 +460,7 @@ export function decodeAltered(payload: Buffer): Altered {
   return { throttleMs, resources }
 }
 
-/** What the coordinator knows of a transactional id. */
+/** The coordinator's state of a transactional id. */
 export interface TransactionState {
   readonly throttleMs: number
   /** Kafka's error code; 0 is none. */
@@ -472,7 +471,7 @@ export interface TransactionState {
   readonly producerEpoch: number
 }
 
-/** To be sent to the coordinator of the transactional id; brokers from 3.0 on know it. */
+/** Goes to the coordinator of the transactional id; supported by brokers from 3.0 on. */
 export function describeTransactionRequest(transactionalId: string) {
   return {
     apiKey: DESCRIBE_TRANSACTIONS,
@@ -480,7 +479,7 @@ export function describeTransactionRequest(transactionalId: string) {
     apiName: 'DescribeTransactions',
     encodeFrame: (correlationId: number, clientId: string | null) => {
       const idBytes = Buffer.byteLength(transactionalId)
-      // A compact format: lengths are one more than they are, as plain varints; a tag section (empty) ends header and body.
+      // A compact format: lengths are stored plus one, as plain varints; a tag section (empty) ends header and body.
       const lengthBytes = sizeOfLength(Math.floor((idBytes + 1) / 2))
       const buf = Buffer.alloc(headerSize(clientId) + 1 + 1 + lengthBytes + idBytes + 1)
       let at = writeHeader(buf, { apiKey: DESCRIBE_TRANSACTIONS, apiVersion: 0, correlationId, clientId })
@@ -564,13 +563,13 @@ class Cursor {
 }
 
 /**
- * Takes the committed records out of what a fetch brought for one partition.
+ * Decodes the committed records that a fetch brought for one partition.
  *
- * Aborted transactions are told by the broker with producer and first offset; a producer's records are dropped from there to its abort marker.
+ * The broker lists aborted transactions with producer and first offset; records of a producer are dropped from there to its abort marker.
  *
- * @param from Offset that was asked for: a batch that began earlier is read from there on.
+ * @param from Requested offset: a batch that began earlier is read from there on.
  * @returns Offset after the last whole batch, control and aborted ones included; `from` when there was none.
- * @throws FlowError KAFKA_REFUSED when bytes are damaged or compressed in a way that is not read here.
+ * @throws FlowError KAFKA_REFUSED when bytes are damaged or compressed with an unsupported codec.
  */
 export function readBatches(fetched: FetchedPartition, from: number, onRecord: (record: ReadRecord) => void): number {
   const buf = fetched.batches
@@ -653,7 +652,7 @@ function readRecords(
   }
 }
 
-/** Of a header that stands there more than once, the last one counts. */
+/** If a header occurs more than once, the last one counts. */
 function readHeaders(from: Varints, count: number): Record<string, Buffer> {
   const headers: Record<string, Buffer> = {}
   for (let index = 0; index < count; index++) {
@@ -666,11 +665,11 @@ function readHeaders(from: Varints, count: number): Record<string, Buffer> {
 function unpack(fetched: FetchedPartition, base: number, compression: number, packed: Buffer): Buffer {
   const codec = CODECS[compression]
   if (codec === undefined)
-    throw damaged(fetched, base, `records are compressed with codec ${compression}, which is not known here`)
+    throw damaged(fetched, base, `records are compressed with codec ${compression}, which is not supported`)
   try {
     return codec.unpack(packed)
   } catch {
-    throw damaged(fetched, base, `records do not unpack as ${codec.name}`)
+    throw damaged(fetched, base, `records cannot be decompressed as ${codec.name}`)
   }
 }
 
@@ -682,9 +681,9 @@ const CODECS: Readonly<Record<number, { readonly name: string; unpack(packed: Bu
   4: { name: 'zstd', unpack: zstdDecompressSync },
 }
 
-/** Head of what snappy-java writes as a stream, which is what brokers and Java clients do; other clients send one raw block. */
+/** Header of the snappy-java stream format, which brokers and Java clients write; other clients send one raw block. */
 const XERIAL = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0])
-/** The head, and two versions of four bytes. */
+/** The magic bytes, and two versions of four bytes. */
 const XERIAL_HEAD = 16
 
 function unsnap(packed: Buffer): Buffer {
@@ -692,7 +691,7 @@ function unsnap(packed: Buffer): Buffer {
   const blocks: Buffer[] = []
   for (let at = XERIAL_HEAD; at < packed.length; ) {
     const end = at + 4 + packed.readInt32BE(at)
-    if (end > packed.length) throw new RangeError('a block breaks off')
+    if (end > packed.length) throw new RangeError('a block is truncated')
     blocks.push(asBuffer(uncompressSync(packed.subarray(at + 4, end))))
     at = end
   }
@@ -707,7 +706,7 @@ function damaged(place: TopicPartition, offset: number, hint: string): FlowError
   return new FlowError('KAFKA_REFUSED', { hint, topic: place.topic, partition: place.partition, offset })
 }
 
-/** Reads zigzag varints and what they measure. */
+/** Reads zigzag varints and the fields whose length they give. */
 class Varints {
   at: number
   private readonly buf: Buffer

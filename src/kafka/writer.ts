@@ -1,9 +1,9 @@
 /**
- * The transactional producer, on kafkajs's connections but without its producer, which cannot be trusted with exactly-once: it claims its id
- * only with the first transaction, is dead after a failed commit, waits 300 ms where 2 would do, and partitions again on a retry.
+ * The transactional producer, on kafkajs's connections but without its producer, which cannot be trusted with exactly-once: it claims its id only with the
+ * first transaction, is dead after a failed commit, waits 300 ms where 2 would do, and partitions again on a retry.
  *
- * Life of a transaction: partitions are added at the coordinator, batches go to their leaders with sequence numbers (a batch that is sent twice
- * stands once), EndTxn ends it. Whatever fails after a record may have been written spends the writer.
+ * Steps of a transaction: partitions are added at the coordinator, batches go to their leaders with sequence numbers (a batch that is sent twice is written
+ * once), EndTxn ends it. Any failure after a record may have been written makes the writer unusable.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FlowError } from '../errors.ts'
@@ -33,7 +33,7 @@ import {
   sizeOfRecord,
 } from './wire.ts'
 
-/** Most bytes of one Produce request: well below socket.request.max.bytes (100 MiB), and little to hold twice. */
+/** Largest Produce request: well below socket.request.max.bytes (100 MiB), and small enough to hold twice. */
 const REQUEST_BYTES = 8 * 1024 * 1024
 /** Most records of one batch; more gain nothing. */
 const BATCH_RECORDS = 10_000
@@ -41,18 +41,18 @@ const BATCH_RECORDS = 10_000
 export const TRANSACTION_TIMEOUT_MS = 30_000
 /** How long a leader may wait for its followers. */
 const PRODUCE_TIMEOUT_MS = 7_000
-/** How long an answer is waited for; then the batch is sent again, to whoever leads the partition by then. */
+/** Deadline of an answer; then the batch is sent again, to the leader of that moment. */
 const PRODUCE_DEADLINE_MS = 8_000
 /**
- * How long a write may be tried again before its transaction is given up. A cluster takes 9 s (`broker.session.timeout.ms`) to give what a broker led that
- * hangs to another one, and the transaction itself ends after `transactionTimeoutMs`.
+ * How long a write may be retried before its transaction is given up. A cluster takes 9 s (`broker.session.timeout.ms`) to move the partitions of a hanging
+ * broker, and the transaction itself ends after `transactionTimeoutMs`.
  */
 const WRITE_PATIENCE_MS = 20_000
-/** How long the answer to a commit is asked for: as long, and longer than a transaction coordinator takes to move. */
+/** How long we wait for the answer to a commit: as long, and longer than a transaction coordinator takes to move. */
 const COMMIT_PATIENCE_MS = 20_000
-/** Left of a transaction's time when it is given up because of a quota, for the abort. */
+/** Time reserved for the abort when a transaction is given up because of a quota. */
 const ABORT_MARGIN_MS = 2_000
-/** How long a wait for a quota goes on after `close`. */
+/** How long waiting for a quota may continue after `close`. */
 const SPARE_STEP_MS = 200
 const FENCE_PATIENCE_MS = 30_000
 /** How long `close` waits for an open transaction to be aborted. */
@@ -63,18 +63,18 @@ const DESCRIBE_TIMEOUT_MS = 5_000
 const REQUEST_TIMED_OUT = 7
 const MESSAGE_TOO_LARGE = 10
 const CONCURRENT_TRANSACTIONS = 51
-/** Beside the codes of coordinators on the move: the transaction before is not finished yet, a topic is quite new, another partition's error. */
+/** In addition to the codes of moving coordinators: the previous transaction is not finished yet, a topic is very new, another partition's error. */
 const ADD_RETRIABLE = new Set([CONCURRENT_TRANSACTIONS, 3, 55])
 const MAX_SEQUENCE = 2 ** 31
 
 export interface WriterParts {
-  /** Of this writer alone. */
+  /** Used by this writer only. */
   readonly cluster: Cluster
   readonly log: Log
   readonly maxMessageBytes: (topics: readonly string[]) => Promise<ReadonlyMap<string, number>>
-  /** The quota of the producer does not let through in a transaction's time what it holds: the next writer of the id needs more of it. */
+  /** The producer quota does not let its data through within the transaction timeout: the next writer of the id needs a longer one. */
   readonly onTooSlow: (transactionalId: string) => void
-  /** A broker refused a batch as too large: the limits are to be read again. */
+  /** A broker rejected a batch as too large: the limits must be read again. */
   readonly onTooLarge: (topic: string) => void
   readonly onClose: () => void
 }
@@ -85,18 +85,18 @@ export interface WriterOptions {
   readonly mayClaim?: () => Promise<void>
 }
 
-/** One transaction from its begin to its end. */
+/** One transaction from its beginning to its end. */
 interface Open {
-  /** When the coordinator came to know of it, by our clock. */
+  /** When the coordinator learned of it, by our clock. */
   beganAtMs: number
   readonly partitions: Set<string>
-  /** Something of this transaction is known to the coordinator. */
+  /** The coordinator knows something of this transaction. */
   ongoing: boolean
   over: boolean
   committing: boolean
-  /** The first thing that went wrong with a write; the transaction can only be aborted then. */
+  /** The first failed write; after it the transaction can only be aborted. */
   failure: FlowError | null
-  /** The last write that was asked for, settled without an error. */
+  /** The last requested write, settled without an error. */
   last: Promise<unknown>
 }
 
@@ -107,7 +107,7 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
   const { transactionalId, transactionTimeoutMs = TRANSACTION_TIMEOUT_MS, mayClaim } = options
   const about = { transactionalId }
   const sequences = new Map<string, number>()
-  /** By broker, until when it takes nothing from us (a quota). Epoch milliseconds. */
+  /** By broker, until when it accepts nothing from us (a quota). Epoch milliseconds. */
   const sparedUntilMs = new Map<number, number>()
   let state: State = 'opened'
   let producer: ProducerIdentity = { transactionalId, producerId: '-1', producerEpoch: -1 }
@@ -115,7 +115,7 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
   let open: Open | null = null
 
   /**
-   * Asks the transaction coordinator, again when it has moved, did not answer, or gives one of the codes.
+   * Asks the transaction coordinator; again when it has moved, did not answer, or returns one of the codes.
    *
    * @param onDoubt Called when a request was sent whose answer is not known.
    */
@@ -139,7 +139,7 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
       } catch (error) {
         const code = codeOf(error)
         const unanswered = code === null && isConnectionFailure(error)
-        // 14 to 16 may also be said after the coordinator had begun to write it down.
+        // 14 to 16 may also be returned after the coordinator began to write it down.
         if (unanswered || isCoordinatorMoved(code)) {
           coordinator = null
           again.onDoubt?.()
@@ -178,7 +178,7 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
         : kafkaError(error, about)
     }
     state = 'ready'
-    log.debug({ ...about, producerId: producer.producerId, producerEpoch: producer.producerEpoch }, 'Transactional id claimed')
+    log.debug({ ...about, producerId: producer.producerId, producerEpoch: producer.producerEpoch }, 'claimed transactional id')
   }
 
   async function transact<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
@@ -217,7 +217,7 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
     return new FlowError(state === 'spent' ? 'KAFKA_ABORTED' : 'BUG', { hint, ...about })
   }
 
-  /** Aborts; the writer is ready again only if nothing but the caller's own work failed. */
+  /** Aborts; the writer can be used again only if nothing but the caller's own work failed. */
   async function giveUp(tx: Open): Promise<void> {
     await tx.last
     const aborted = tx.failure?.code === 'KAFKA_FENCED' ? false : await abort(tx)
@@ -237,14 +237,14 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
       })
       return true
     } catch (error) {
-      log.debug({ ...about, error: String(error) }, 'Transaction could not be aborted; the broker will do so on time')
+      log.debug({ ...about, error: String(error) }, 'failed to abort transaction; the broker will abort it at its timeout')
       return false
     }
   }
 
   /**
-   * The same EndTxn may be sent again: the coordinator says yes to one that it has carried out already. So the outcome is unknown only when it
-   * cannot be reached any more, or refuses a request that may have been carried out before.
+   * The same EndTxn may be sent again: the coordinator confirms one that it has carried out already. So the outcome is unknown only when it becomes
+   * unreachable, or rejects a request that may have been carried out before.
    */
   async function commit(tx: Open): Promise<void> {
     tx.committing = true
@@ -274,8 +274,8 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
   }
 
   /**
-   * The broker has moved on to a higher epoch: because somebody else has claimed the id, or because it aborted our transaction on time (this process
-   * was paused, say). The latter raises the epoch by one and leaves it there; a claim raises it again. Who cannot be told apart counts as fenced.
+   * The broker has a higher epoch: because another process has claimed the id, or because it timed out our transaction (this process was paused, for example).
+   * The latter raises the epoch by one and leaves it there; a claim raises it again. If we cannot tell which, we treat it as fenced.
    */
   async function ousted(tx: Open, cause: unknown): Promise<FlowError> {
     const fenced = new FlowError('KAFKA_FENCED', { ...about }, cause)
@@ -298,7 +298,7 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
   }
 
   function transactionOf(tx: Open): Transaction {
-    /** Writes of one transaction go one after the other, in the order in which they were asked for. */
+    /** Writes of one transaction run one after the other, in the order in which they were requested. */
     const inOrder = <T>(step: () => Promise<T>): Promise<T> => {
       const run = tx.last.then(async () => {
         if (tx.over || tx.committing) throw new FlowError('BUG', { hint: 'the transaction has ended', ...about })
@@ -308,7 +308,7 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
       tx.last = run.catch(() => {})
       return run
     }
-    /** What fails here leaves the transaction good for nothing but an abort. */
+    /** After a failure here the transaction can only be aborted. */
     const fatally = async <T>(step: () => Promise<T>): Promise<T> => {
       try {
         return await step()
@@ -357,10 +357,10 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
     for (const { topic, partition } of places) tx.partitions.add(placeKey(topic, partition))
   }
 
-  /** What a quota makes us wait is waited for before a transaction begins, so that nobody's reading waits for it. */
+  /** Waits for a quota before a transaction begins, so that no reader has to wait for it. */
   async function spare(tx: Open): Promise<void> {
     const untilMs = Math.max(0, ...sparedUntilMs.values())
-    if (untilMs > Date.now()) log.debug({ ...about, waitMs: untilMs - Date.now() }, 'Waiting for the quota of the producer')
+    if (untilMs > Date.now()) log.debug({ ...about, waitMs: untilMs - Date.now() }, 'waiting for the producer quota')
     for (let leftMs = untilMs - Date.now(); leftMs > 0; leftMs = untilMs - Date.now()) {
       await sleep(Math.min(SPARE_STEP_MS, leftMs))
       if (tx.over || tx.failure !== null) break // closed meanwhile
@@ -368,7 +368,7 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
     if (tx.failure !== null) throw tx.failure
   }
 
-  /** Gives each batch the sequence number that the broker expects of this producer on the partition. */
+  /** Assigns each batch the sequence number that the broker expects of this producer on the partition. */
   function number(queues: Batch[][]): RecordBatch[][] {
     return queues.map(queue =>
       queue.map(batch => {
@@ -380,7 +380,7 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
     )
   }
 
-  /** Sends the queues of all partitions side by side, one batch of each in a request. */
+  /** Sends the queues of all partitions in parallel, one batch of each in a request. */
   async function send(tx: Open, queues: readonly RecordBatch[][]): Promise<WrittenRange[]> {
     const ranges = new Map<string, WrittenRange>()
     const rest = queues.map(queue => ({ queue, at: 0 }))
@@ -423,9 +423,9 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
         const byLeader = await leaders(left)
         const answers = (await Promise.all([...byLeader].map(([nodeId, batches]) => produce(tx, nodeId, batches)))).flat()
         for (const batch of left) {
-          const told = answers.find(({ topic, partition }) => topic === batch.topic && partition === batch.partition)
-          const code = told?.errorCode ?? REQUEST_TIMED_OUT
-          if (told !== undefined && code === 0) onWritten(batch, told.baseOffset)
+          const answer = answers.find(({ topic, partition }) => topic === batch.topic && partition === batch.partition)
+          const code = answer?.errorCode ?? REQUEST_TIMED_OUT
+          if (answer !== undefined && code === 0) onWritten(batch, answer.baseOffset)
           else if (isFenced(code)) throw Object.assign(new Error('fenced by the leader'), { code })
           else {
             if (code === MESSAGE_TOO_LARGE) parts.onTooLarge(batch.topic)
@@ -436,7 +436,7 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
         }
       } catch (error) {
         if (!isConnectionFailure(error) && !isStale(codeOf(error) ?? 0)) throw error
-        // What another leader has written meanwhile it will know by its sequence numbers.
+        // A new leader recognises what another one has written by its sequence numbers.
         problem = error
         again.splice(0, Infinity, ...left)
       }
@@ -453,7 +453,7 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
       parts.onTooSlow(transactionalId)
       throw new FlowError('KAFKA_ABORTED', {
         ...about,
-        hint: `the broker's quota for producers (producer_byte_rate) makes it wait ${freeAtMs - Date.now()} ms, longer than the transaction may be open; it is tried again with more time, and a higher quota cures it`,
+        hint: `the broker's quota for producers (producer_byte_rate) makes it wait ${freeAtMs - Date.now()} ms, longer than the transaction may be open; retrying with more time; raise the quota to fix it`,
         throttleMs: freeAtMs - Date.now(),
       })
     }
@@ -466,7 +466,7 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
       timestamp: Date.now(),
       batches,
     })
-    // Apart from the requests of the coordinator: a commit need not wait until the broker takes records again.
+    // Apart from requests to the coordinator: a commit need not wait until the broker accepts records again.
     const { throttleMs, partitions } = await sendFramed(broker, request, decodeProduced, PRODUCE_DEADLINE_MS, true)
     if (throttleMs > 0) sparedUntilMs.set(nodeId, Date.now() + throttleMs)
     return partitions
@@ -477,11 +477,13 @@ export function openWriter(parts: WriterParts, options: WriterOptions): Writer {
     await cluster.refreshMetadataIfNecessary()
     const byLeader = new Map<number, RecordBatch[]>()
     for (const batch of batches) {
-      const leader = cluster.findTopicPartitionMetadata(batch.topic).find(of => of.partitionId === batch.partition)?.leader
+      const leader = cluster
+        .findTopicPartitionMetadata(batch.topic)
+        .find(metadata => metadata.partitionId === batch.partition)?.leader
       if (leader === undefined || leader < 0) throw Object.assign(new Error('no leader'), { code: leader === undefined ? 3 : 5 })
-      const of = byLeader.get(leader)
-      if (of === undefined) byLeader.set(leader, [batch])
-      else of.push(batch)
+      const led = byLeader.get(leader)
+      if (led === undefined) byLeader.set(leader, [batch])
+      else led.push(batch)
     }
     return byLeader
   }
@@ -534,7 +536,7 @@ async function waitUntil(done: () => boolean): Promise<void> {
 
 type Batch = Omit<RecordBatch, 'sequence'>
 
-/** Cuts what one partition gets into batches that its topic takes. @throws FlowError RECORD_TOO_LARGE before anything is sent */
+/** Splits what one partition gets into batches that its topic accepts. @throws FlowError RECORD_TOO_LARGE before anything is sent */
 export function cut(batch: PartitionBatch, limitBytes: number): Batch[] {
   const { topic, partition, records } = batch
   const batches: Batch[] = []

@@ -1,26 +1,26 @@
 import { Random } from './random.ts'
 
-/** What can go wrong with one answer. The simulator itself has done its work by then, but where the fault says that it was not asked. */
+/** What can go wrong with one answer. The simulator itself has processed the request by then, except for faults that come before it. */
 export type Fault =
-  /** Answered before the simulator is asked. `retryAfter`: seconds, a date so many seconds ahead, or no such header. */
+  /** Answered before the simulator sees the request. `retryAfter`: seconds, a date that many seconds ahead, or no such header. */
   | {
       readonly kind: 'status'
       readonly status: number
       readonly retryAfter?: { readonly seconds: number; readonly as: 'seconds' | 'date' }
       readonly body?: string
     }
-  /** 204 without a body, before the simulator is asked. */
+  /** 204 without a body, before the simulator sees the request. */
   | { readonly kind: 'empty' }
-  /** The connection is closed before any answer, before the simulator is asked. */
+  /** The connection is closed before any answer, before the simulator sees the request. */
   | { readonly kind: 'hang_up' }
-  /** No answer for so long; then the true one. */
+  /** No answer for this long; then the true one. */
   | { readonly kind: 'delay'; readonly ms: number }
-  /** The true length is promised, and part of it sent. Default: half. */
+  /** The true length is announced, and only part of it sent. Default: half. */
   | { readonly kind: 'cut'; readonly bytes?: number }
-  /** The true answer, with its last part missing and the length made to fit: not JSON. */
+  /** The true answer, with its last part missing and a matching length: not JSON. */
   | { readonly kind: 'malformed' }
   | { readonly kind: 'content_type'; readonly type: string }
-  /** The true answer, in so many pieces, so far apart. */
+  /** The true answer, in this many pieces, with a delay between them. */
   | { readonly kind: 'drip'; readonly pieces: number; readonly everyMs: number }
   /** Absolute links in the answer lead to this origin (`http://127.0.0.1:1`). */
   | { readonly kind: 'foreign_link'; readonly origin: string }
@@ -34,22 +34,22 @@ export interface Aim {
   /** Only requests whose path begins with this, or matches it. */
   readonly path?: string | RegExp
   readonly method?: string
-  /** Requests to let pass before the first one that is hit. */
+  /** Matching requests to let pass before the first one that is hit. */
   readonly skip?: number
 }
 
-/** The switchboard by which tests and the command line make a simulator fail. The first standing order that fits a request is carried out. */
+/** Makes a simulator fail, for tests and the command line. The first fault that matches a request is applied. */
 export class Faults {
   #orders: { fault: Fault; aim: Aim; left: number; skip: number; probability: number; random: Random }[] = []
   #struck = 0
 
-  /** The next `times` requests (default one) that fit fail so. */
+  /** The next `times` matching requests (default one) fail like this. */
   next(fault: Fault, aim: Aim & { readonly times?: number } = {}): this {
     this.#orders.push({ fault, aim, left: aim.times ?? 1, skip: aim.skip ?? 0, probability: 1, random: new Random(0, 0, 0) })
     return this
   }
 
-  /** Every request that fits fails so with this probability, drawn from a seed of its own, until `clear`. */
+  /** Every matching request fails like this with this probability, drawn from a seed of its own, until `clear`. */
   sometimes(fault: Fault, how: Aim & { readonly probability: number; readonly seed?: number }): this {
     const random = new Random(how.seed ?? 1, this.#orders.length, 9)
     this.#orders.push({ fault, aim: how, left: Infinity, skip: how.skip ?? 0, probability: how.probability, random })
@@ -60,7 +60,7 @@ export class Faults {
     this.#orders = []
   }
 
-  /** How many requests have been made to fail. */
+  /** How many requests have failed. */
   get struck(): number {
     return this.#struck
   }
@@ -70,7 +70,7 @@ export class Faults {
     return this.#orders.reduce((sum, { left }) => sum + (left === Infinity ? 0 : left), 0)
   }
 
-  /** For the server: the fault of this request, used up. */
+  /** For the server: the fault for this request, used up. */
   take(method: string, path: string): Fault | null {
     for (const order of this.#orders) {
       const { aim } = order

@@ -1,4 +1,4 @@
-/** The seeded world, and what simulators of vendors are made of. */
+/** The seeded world, and the building blocks of vendor simulators. */
 export * from './faults.ts'
 export * from './model.ts'
 export * from './random.ts'

@@ -1,6 +1,6 @@
 /**
- * The neutral words of the seeded world: what happened, in no vendor's terms. Simulators tell it in their vendor's terms; tests compare what
- * came out at the other end with it. All times are epoch milliseconds, UTC.
+ * The vendor-neutral model of the seeded world: what happened. Simulators show it in their vendor's terms; tests compare the published records with it. All
+ * times are epoch milliseconds, UTC.
  */
 import type { Channel } from '../records.ts'
 
@@ -11,7 +11,7 @@ export interface BotSpec {
   readonly weight: number
   readonly languages: readonly { readonly code: string; readonly weight: number }[]
   readonly channels: readonly { readonly name: Channel; readonly weight: number }[]
-  /** What people come for: an intent, and the flow or task behind it. */
+  /** What people come for: an intent, and its flow or task. */
   readonly topics: readonly Topic[]
   readonly queues: readonly string[]
 }
@@ -38,7 +38,7 @@ export interface Person {
   readonly country: string
   /** Who they are on their channel: a number, a handle, an address. */
   readonly handle: string
-  /** First contact ever; may lie before the world begins. */
+  /** First contact ever; may be before the world begins. */
   readonly createdAtMs: number
   readonly bot: BotSpec
   readonly channel: Channel
@@ -47,10 +47,10 @@ export interface Person {
 }
 
 /**
- * How a conversation turns out. It is known at its end only: a simulator that shows it earlier shows the future.
+ * Outcome of a conversation. It is known only at its end: a simulator that shows it earlier shows the future.
  *
- * solved: the bot did what was asked; abandoned: the user left midway; transferred: a person took over; queued: a person was asked for and none
- * came; silent: the user never wrote.
+ * solved: the bot did what was asked; abandoned: the user left midway; transferred: a person took over; queued: a person was requested and none came; silent:
+ * the user never wrote.
  */
 export type Course = 'solved' | 'abandoned' | 'transferred' | 'queued' | 'silent'
 
@@ -69,9 +69,9 @@ export interface Conversation {
   readonly messages: readonly WorldMessage[]
   /** Ordered by time. */
   readonly events: readonly WorldEvent[]
-  /** Null: not closed as far as is known. About one in seven never closes. */
+  /** Null: not closed as far as known. About one in seven never closes. */
   readonly closedAtMs: number | null
-  /** The newest message or event that is known; later than `closedAtMs` where somebody wrote after the close. */
+  /** The newest known message or event; later than `closedAtMs` if somebody wrote after the close. */
   readonly lastAtMs: number
 }
 
@@ -88,7 +88,7 @@ export interface WorldMessage {
     readonly url: string
     readonly caption: string | null
   } | null
-  /** Buttons that are offered (`buttons`), or the one that was pressed (`button_click`). */
+  /** Offered buttons (`buttons`), or the pressed one (`button_click`). */
   readonly buttons: readonly string[]
   /** The topic the bot was at, or that it understood in this message. */
   readonly topic: Topic | null
@@ -125,7 +125,7 @@ export interface PersonState {
   readonly agent: Agent | null
 }
 
-/** A time with more traffic and more calls for a person than usual. */
+/** A time with more traffic and more requests for a person than usual. */
 export interface Incident {
   readonly fromMs: number
   readonly untilMs: number
@@ -133,6 +133,6 @@ export interface Incident {
   readonly channel: Channel | null
   /** Share of conversations that ask for a person. */
   readonly transferShare: number
-  /** How many times the usual traffic (history only). */
+  /** Multiple of the usual traffic (history only). */
   readonly volume: number
 }

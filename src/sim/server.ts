@@ -40,16 +40,16 @@ export interface Logged {
   readonly method: string
   readonly path: string
   readonly query: Readonly<Record<string, string>>
-  /** When the answer was over, or the client gone; null: it is under way. */
+  /** When the answer was complete, or the client gone; null: in progress. */
   readonly overMs: number | null
 }
 
 export interface ServeOptions {
   /** Default: a free one. */
   readonly port?: number
-  /** Name or address to listen on, which clients reach it by, too. Default 127.0.0.1. */
+  /** Name or address to listen on, also in the URL for clients. Default 127.0.0.1. */
   readonly host?: string | undefined
-  /** The clock that arrivals are counted by. Default: the system's. */
+  /** Clock for counting arrivals. Default: the system's. */
   readonly arrivalClock?: () => number
   readonly faults?: Faults
   readonly handler: (request: Request) => Reply | Promise<Reply>
@@ -58,9 +58,9 @@ export interface ServeOptions {
 const KEPT_IN_LOG = 1000
 
 /**
- * A vendor's server: counts what comes, hands it to `handler`, and spoils the answers that `faults` says.
+ * A vendor's server: counts requests, passes them to `handler`, and applies the `faults` to its answers.
  *
- * @throws FlowError PORT_TAKEN, or CALL_INVALID where the host cannot be listened on
+ * @throws FlowError PORT_TAKEN, or CALL_INVALID for an address that cannot be listened on
  */
 export async function serve(options: ServeOptions): Promise<Served> {
   const { handler, arrivalClock = Date.now, host = '127.0.0.1' } = options
@@ -134,7 +134,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
 
 function listenError(error: NodeJS.ErrnoException, host: string, port: number): FlowError {
   if (error.code === 'EADDRINUSE') return new FlowError('PORT_TAKEN', { port }, error)
-  return new FlowError('CALL_INVALID', { host, port, hint: `${host} is no address of this machine (${error.code})` }, error)
+  return new FlowError('CALL_INVALID', { host, port, hint: `${host} is not an address of this machine (${error.code})` }, error)
 }
 
 async function bodyOf(incoming: IncomingMessage): Promise<string> {
@@ -144,7 +144,7 @@ async function bodyOf(incoming: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString()
 }
 
-/** Faults that answer in the simulator's stead. */
+/** Faults that replace the simulator's answer. */
 function insteadOf(fault: Fault | null, nowMs: number): Reply | null {
   if (fault?.kind === 'empty') return { status: 204 }
   if (fault?.kind !== 'status') return null
@@ -156,14 +156,14 @@ function insteadOf(fault: Fault | null, nowMs: number): Reply | null {
   }
 }
 
-/** `Retry-After` as HTTP has it: whole seconds, or a date. */
+/** `Retry-After` in HTTP's forms: whole seconds, or a date. */
 export function retryAfterText(wait: { readonly seconds: number; readonly as: 'seconds' | 'date' }, nowMs: number): string {
   return wait.as === 'seconds'
     ? String(wait.seconds)
     : new Date(Math.ceil(nowMs / 1000) * 1000 + wait.seconds * 1000).toUTCString()
 }
 
-/** Faults that change what the simulator said. */
+/** Faults that change the simulator's answer. */
 function spoilt(reply: Reply, fault: Fault | null, origin: string): Reply {
   if (fault === null || reply.body === undefined) return reply
   const text = reply.body.toString()
@@ -186,7 +186,7 @@ function removeAt(holder: unknown, [name = '', ...deeper]: readonly string[]) {
   else Reflect.deleteProperty(holder, name)
 }
 
-/** @returns How many bytes of the body went out. */
+/** @returns How many bytes of the body were sent. */
 async function send(outgoing: ServerResponse, reply: Reply, fault: Fault | null): Promise<number> {
   if (reply.reason !== undefined) outgoing.statusMessage = reply.reason
   if (reply.body === undefined) {

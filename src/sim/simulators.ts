@@ -5,29 +5,29 @@ import type { Logged } from './server.ts'
 import type { Stats } from './traffic.ts'
 import type { World } from './world.ts'
 
-/** What every vendor's simulator can be told. Each has options of its own beside these. */
+/** Options of every vendor's simulator. Each has its own in addition. */
 export interface SimulatorOptions {
   readonly world: World
   /** Default: a free one. */
   readonly port?: number
-  /** Name or address to listen on, which `config` has, too. Default 127.0.0.1. */
+  /** Name or address to listen on, also in `config`. Default 127.0.0.1. */
   readonly host?: string
-  /** Where in the world's time we are. Default: the system's clock. */
+  /** The current time in the world. Default: the system's clock. */
   readonly now?: () => number
-  /** The clock that requests are counted and limited by. Default: the system's, also where `now` is moved by hand. */
+  /** Clock for counting and limiting requests. Default: the system's, even if `now` is moved by hand. */
   readonly arrivalClock?: () => number
   readonly faults?: Faults
 }
 
 /** A vendor's API over a world. */
 export interface Simulator {
-  /** The connector that reads it. */
+  /** Id of the connector that reads it. */
   readonly vendor: string
   /** `http://HOST:N` */
   readonly url: string
-  /** What a connector's config must say to read it, but `connector.class`. */
+  /** The connector's config for reading it, without `connector.class`. */
   readonly config: Readonly<Record<string, string>>
-  /** The rules of `transfer.rules` that find the transfers of this world, where the connector's own do not. Printed by `simulate` beside `config`. */
+  /** Rules of `transfer.rules` that find the transfers of this world, if the connector's own do not. Printed by `simulate` after `config`. */
   readonly transferRules?: readonly string[]
   readonly faults: Faults
   /** The newest requests, oldest first. */
@@ -36,7 +36,7 @@ export interface Simulator {
   stop(): Promise<void>
 }
 
-/** What a `simulator.ts` in a connector's folder exports as `simulator`. */
+/** The export `simulator` of a `simulator.ts` in a connector's folder. */
 export interface SimulatorPlugin {
   readonly vendor: string
   start(options: SimulatorOptions): Promise<Simulator>
@@ -44,7 +44,7 @@ export interface SimulatorPlugin {
 
 const CONNECTORS = new URL('../../connectors/', import.meta.url)
 
-/** Every connector's simulator, by vendor, in the alphabet's order. */
+/** Every connector's simulator, by vendor, in alphabetical order. */
 export async function findSimulators(): Promise<Map<string, SimulatorPlugin>> {
   const found = new Map<string, SimulatorPlugin>()
   for (const folder of readdirSync(CONNECTORS).sort()) {
@@ -61,12 +61,12 @@ export async function findSimulators(): Promise<Map<string, SimulatorPlugin>> {
 /** Several simulators over one world. */
 export interface Simulators {
   readonly all: readonly Simulator[]
-  /** By vendor, what a connector's config must say. */
+  /** By vendor, the connector's config. */
   readonly config: Readonly<Record<string, Readonly<Record<string, string>>>>
   stop(): Promise<void>
 }
 
-/** The simulator's keys with its rules as one text, in which a `;` of a pattern is written as its code. */
+/** The simulator's keys with its rules as one text, in which a `;` of a pattern is escaped. */
 export function printedConfig({
   config,
   transferRules = [],
@@ -76,8 +76,8 @@ export function printedConfig({
 }
 
 /**
- * Starts the simulators of these vendors (default: all that are built in), the n-th at `port + n`, or each at a free port. When one does not start,
- * those before it are stopped again. `others` are simulators that are not built in, by their names in `vendors`.
+ * Starts the simulators of these vendors (default: all built-in ones), the n-th at `port + n`, or each at a free port. If one does not start, those before it
+ * are stopped again. `others` are simulators that are not built in, by their names in `vendors`.
  *
  * @throws FlowError PORT_TAKEN, PLUGIN_UNKNOWN
  */

@@ -8,8 +8,8 @@ const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 
 /**
- * How slowly people live. `life`: minutes to hours, closes up to two days late (98.8 % within one day of the start, all within 46 hours, so that
- * a look back of two days sees each). `demo`: everything within 30 s to 5 min.
+ * Speed of conversations. `life`: minutes to hours, closes up to two days late (98.8 % within one day of the start, all within 46 hours, so that a lookback of
+ * two days sees each). `demo`: everything within 30 s to 5 min.
  */
 export type Pace = 'life' | 'demo'
 
@@ -137,7 +137,7 @@ class Timeline {
     }
   }
 
-  /** A person is asked for; unless nobody comes, one takes over and may pass the conversation on. */
+  /** Asks for a person; unless nobody comes, one takes over and may pass the conversation on. */
   handover(course: 'transferred' | 'queued') {
     const random = this.#random
     const { bot } = this.#spec.person
@@ -172,7 +172,7 @@ class Timeline {
     if (this.#random.chance(0.3)) this.#rate()
   }
 
-  /** Closes now, late, or never; now and then somebody writes after the close. Returns when it closed. */
+  /** Closes now, late, or never; sometimes somebody writes after the close. Returns when it closed. */
   close(course: Course): number | null {
     const random = this.#random
     const { startedAtMs, pace, neverClosedShare } = this.#spec

@@ -1,11 +1,11 @@
-/** What a simulator has seen of its clients, for tests of quotas. */
+/** A simulator's view of its clients, for tests of quotas. */
 export interface Stats {
   readonly requests: number
   readonly byPath: Readonly<Record<string, number>>
   readonly byStatus: Readonly<Record<string, number>>
   /** Bytes of all bodies sent. */
   readonly bytes: number
-  /** Answers under way at once, at most. */
+  /** Parallel answers, at most. */
   readonly maxConcurrency: number
   /** Requests in any rolling window of this length, at most. */
   readonly maxPerSecond: number
@@ -70,7 +70,7 @@ export class Traffic {
     }
   }
 
-  /** Drops arrivals that no window holds any more. */
+  /** Drops arrivals that are in no window any more. */
   #forget() {
     const gone = Math.min(...this.#oldest)
     if (gone < 10_000) return
@@ -79,7 +79,7 @@ export class Traffic {
   }
 }
 
-/** A vendor's limit over a rolling window: refuses what comes too soon. Refused requests do not count. */
+/** A vendor's limit over a rolling window: rejects what comes too soon. Rejected requests do not count. */
 export class RollingLimit {
   readonly #perWindow: number
   readonly #windowMs: number
@@ -91,7 +91,7 @@ export class RollingLimit {
     this.#windowMs = windowMs
   }
 
-  /** @returns 0 when the request is let in, else how long until the next would be, milliseconds. */
+  /** @returns 0 when the request is accepted, else the time until the next one would be, milliseconds. */
   take(atMs: number): number {
     if (this.#perWindow === 0) return 0
     this.#taken = this.#taken.filter(takenAtMs => takenAtMs > atMs - this.#windowMs)

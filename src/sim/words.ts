@@ -1,4 +1,4 @@
-/** What people, bots and agents of the seeded world say, and what they are called: all of it invented, none of it anybody's. */
+/** What people, bots and agents of the seeded world say, and their names: all of it invented. */
 
 export interface Phrases {
   readonly hello: readonly string[]

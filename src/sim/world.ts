@@ -27,24 +27,24 @@ export interface WorldOptions {
   readonly neverClosedShare?: number
   /** Share of conversations whose person was there before. */
   readonly returningShare?: number
-  /** How many conversations stay in memory, about 15 kB each; each other one is made anew when it is asked for. Default 4096. */
+  /** How many conversations stay in memory, about 15 kB each; the others are computed again on demand. Default 4096. */
   readonly kept?: number
 }
 
 /**
- * Conversations as they truly are. Conversation `index` is a function of the options and the index alone; they are ordered by their start, no
- * two starting in the same millisecond of the history.
+ * The complete conversations. Conversation `index` is a function of the options and the index only; they are ordered by their start, no two starting in the
+ * same millisecond of the history.
  */
 export interface World {
   readonly options: Required<WorldOptions>
   readonly bots: readonly BotSpec[]
-  /** The conversation as it will have been when all is over. */
+  /** The conversation in its final state. */
   conversation(index: number): Conversation
   /** The world as it is known at `nowMs`. */
   at(nowMs: number): WorldView
 }
 
-/** What is known at one moment: conversations that have started, with the messages and events up to then. */
+/** What is known at one moment: started conversations, with the messages and events up to then. */
 export interface WorldView {
   readonly nowMs: number
   /** How many conversations have started. */
@@ -53,13 +53,13 @@ export interface WorldView {
   indexAt(ms: number): number
   /** @throws RangeError when it has not started yet. */
   conversation(index: number): Conversation
-  /** Whether nothing more will be heard of it. For what is kept between requests; what it tells must not show. */
+  /** Whether it is final. For caches between requests; the future must not show. */
   isOver(index: number): boolean
   /** Those that start in `[fromMs, untilMs)`, in that order. */
   between(fromMs: number, untilMs: number): Generator<Conversation, void, undefined>
   /** What is known of the person of a conversation. */
   person(key: number): PersonState
-  /** The state of `person(key)` stays as it is until then, as far as its conversations up to now can tell; Infinity: they are over. */
+  /** The state of `person(key)` stays the same until then, as far as its conversations up to now can show; Infinity: they are over. */
   personChangesAtMs(key: number): number
   /** Indices of a person's conversations, newest first. */
   conversationsOf(key: number): number[]
@@ -154,19 +154,19 @@ export function createWorld(options: WorldOptions): World {
 }
 
 /**
- * `make`, done once for each conversation for as long as the world keeps it: simulators tell the same ones in request after request.
+ * Calls `make` once for each conversation for as long as the world keeps it: simulators return the same ones in request after request.
  *
- * @param make Of the conversation alone, as far as it is known: not of the moment.
+ * @param make A function of the conversation only, as far as it is known: not of the moment.
  */
 export function onceEach<T extends object | null>(make: (conversation: Conversation) => T): (conversation: Conversation) => T {
   const made = new WeakMap<Conversation, T>()
   return conversation => {
-    let of = made.get(conversation)
-    if (of === undefined) {
-      of = make(conversation)
-      made.set(conversation, of)
+    let value = made.get(conversation)
+    if (value === undefined) {
+      value = make(conversation)
+      made.set(conversation, value)
     }
-    return of
+    return value
   }
 }
 
@@ -177,7 +177,7 @@ interface Part {
   readonly untilMs: number
 }
 
-/** By the whole conversation, the part that was asked for last. */
+/** By the whole conversation, the part requested last. */
 const parts = new WeakMap<Conversation, Part>()
 
 /** The part of a conversation that had happened by `nowMs`: the same object for as long as nothing more has, and the whole when that is all of it. */
@@ -237,7 +237,7 @@ function stateOf(conversations: readonly Conversation[]): PersonState {
   }
 }
 
-/** Who has which conversation. Filled in order of index, because a person who comes back is one of those who came before. */
+/** Assigns conversations to people. Filled in order of index, because a returning person is one of those before. */
 class People {
   readonly #options: Required<WorldOptions>
   readonly #startOf: (index: number) => number
@@ -339,7 +339,7 @@ function incidentAt(incidents: readonly Incident[], ms: number, channel: Channel
   )
 }
 
-/** The starts of the history, ascending: as many as asked for, thrown over the days as people come (independently of each other). */
+/** The starts of the history, ascending: as many as requested, spread over the days as people come (independently of each other). */
 function historyStarts(options: Required<WorldOptions>): Float64Array {
   const { seed, sessions, fromMs, untilMs, incidents } = options
   const starts = new Float64Array(sessions)
@@ -368,13 +368,13 @@ function historyStarts(options: Required<WorldOptions>): Float64Array {
     last = Math.max(last + 1, Math.floor(start + share * (end - start)))
     starts[index] = last
   }
-  // The bumps above may have pushed the last ones over the edge.
+  // The shifts above may have pushed the last ones over the end.
   for (let index = sessions - 1, most = untilMs - 1; index >= 0 && (starts[index] as number) > most; index--, most--)
     starts[index] = most
   return starts
 }
 
-/** How busy it is, 0.1 to 1: quiet at night (UTC), highest in the afternoon, less at weekends. */
+/** Traffic level, 0.1 to 1: low at night (UTC), highest in the afternoon, lower at weekends. */
 function rhythm(ms: number): number {
   const hour = (ms % DAY) / HOUR
   const day = (Math.floor(ms / DAY) + 4) % 7

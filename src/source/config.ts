@@ -1,8 +1,8 @@
 /**
- * The config of one connector: a flat map with dotted keys, as in Kafka Connect, made into the keys that every connector has (`BaseConfig`) and
- * the vendor's own object. One rule joins the two spellings: `accessToken` in code is `access.token` in the file.
+ * The config of one connector: a flat map with dotted keys, as in Kafka Connect, split into the keys of every connector (`BaseConfig`) and the vendor's own
+ * object. One rule maps the spellings: `accessToken` in code is `access.token` in the file.
  *
- * Values come typed (YAML) or as text (Kafka Connect's REST API, the environment), so text is read as what the schema asks for.
+ * Values come typed (YAML) or as text (Kafka Connect's REST API, the environment), so text is parsed as the type that the schema expects.
  */
 import { z } from 'zod'
 import { asBoolean, asNumber, asText, shown, splitList, whatItTakes } from '../config-values.ts'
@@ -10,11 +10,11 @@ import { nearestOf } from '../did-you-mean.ts'
 import { parseDuration } from '../durations.ts'
 import { without } from '../log.ts'
 import type { Connector, Quota, Scope } from './contract.ts'
-import { EARLIEST_MS, LATEST_MS, time } from './liberal.ts'
+import { EARLIEST_MS, LATEST_MS, time } from './lenient.ts'
 import { parsePiiRules, PII_POLICIES, type PiiRules, STANDARD } from './pii.ts'
 import { parseTransferRules, type Transfers } from './transfers.ts'
 
-/** What every connector's config says; null where the file says nothing and the manifest or the stream decides. */
+/** The config keys of every connector; null where the file has no value and the manifest or the stream decides. */
 export interface BaseConfig {
   readonly connectorClass: string
   readonly tasksMax: number
@@ -29,9 +29,9 @@ export interface BaseConfig {
   /** Names of the streams to read, each of which the connector has. */
   readonly streams: readonly string[]
   readonly errorsTolerance: 'all' | 'none'
-  /** Rules for personal data; null: records are published as the vendor gives them. */
+  /** Rules for personal data; null: records are published as the vendor sends them. */
   readonly pii: { readonly rules: PiiRules; readonly key: string | null } | null
-  /** What means a transfer to a person: the config's rules, else those of the manifest. */
+  /** What counts as a transfer to a person: the config's rules, else those of the manifest. */
   readonly transfers: Transfers
   readonly quota: {
     readonly perSecond: number | null
@@ -42,18 +42,18 @@ export interface BaseConfig {
   }
 }
 
-/** Something wrong: where, as the file spells it, and what. Never the value of a secret. */
+/** An error: where, as spelled in the file, and what. Never the value of a secret. */
 export interface ConfigFault {
   readonly path: string
   readonly message: string
 }
 
-/** Five years: a longer time reckoned from now reaches back before there was anything to read. */
+/** Five years: a longer span before now reaches back before there was anything to read. */
 const LONGEST_MS = 157_680_000_000
 const ms = () => z.int().min(1).max(LONGEST_MS).optional()
 const limit = () => z.int().min(0).max(LONGEST_MS).optional()
 
-/** Kept apart from the vendor's schema, so that a vendor cannot change what these mean. */
+/** Separate from the vendor's schema, so that a vendor cannot change the meaning of these keys. */
 const Base = z.object({
   name: z.string().optional().describe("The connector's name, as Kafka Connect's REST API repeats it"),
   connectorClass: z
@@ -128,7 +128,7 @@ const Base = z.object({
   ),
 })
 
-/** Whether every connector has the key; as the file spells it. */
+/** Whether every connector has the key; spelled as in the file. */
 export function isBaseKey(key: string): boolean {
   return Object.keys(Base.shape).some(name => dotted(name) === key)
 }
@@ -143,11 +143,11 @@ export type ParsedConnectorConfig =
   | { readonly ok: false; readonly faults: ConfigFault[] }
 
 /**
- * Checks the whole map and lists every fault at once.
+ * Checks the whole map and reports every error at once.
  *
- * @param name The connector's name in the file; paths of faults begin with `connectors.<name>.`.
+ * @param name The connector's name in the file; paths of errors begin with `connectors.<name>.`.
  * @param flat Dotted keys, references already resolved.
- * @param nowMs What `start.at: now-7d` counts back from.
+ * @param nowMs Base of spans such as `start.at: now-7d`.
  * @returns `secrets`: the values that must never be shown, for `hideSecret`.
  */
 export function parseConnectorConfig(
@@ -188,14 +188,14 @@ export function parseConnectorConfig(
   const vendor = safely(connector.config, vendorInput)
   const issues = [...(base.success ? [] : base.error.issues), ...(vendor.success ? [] : vendor.error.issues)]
   const refused = new Set(faults.map(fault => fault.path))
-  for (const { key, message } of issues.map(issue => told(issue, fields, baseInput, vendorInput)))
+  for (const { key, message } of issues.map(issue => faultOf(issue, fields, baseInput, vendorInput)))
     if (!refused.has(`connectors.${name}.${key}`)) report(key, message)
 
   const { startAt, streams } = baseInput
   const startAtMs = typeof startAt === 'string' ? startOf(startAt, nowMs) : null
   if (typeof startAt === 'string' && startAtMs === null)
     report('start.at', 'takes a time with a zone, such as 2026-11-01T00:00:00Z, a day, or a span such as now-7d')
-  // What lies before is a placeholder, and would be read in windows for hours; what lies after is never read.
+  // An earlier time is a placeholder, and would be read in windows for hours; a later one is never reached.
   if (startAtMs !== null && (startAtMs < EARLIEST_MS || startAtMs > LATEST_MS))
     report('start.at', 'takes a time from the year 2000 to 2200')
   const known = Object.keys(connector.streams)
@@ -222,29 +222,29 @@ export function parseConnectorConfig(
       })),
     }
   }
-  const of = base.data
+  const common = base.data
   const optional = connector.manifest.optionalStreams ?? []
   return {
     ok: true,
     base: {
-      connectorClass: of.connectorClass,
-      tasksMax: of.tasksMax,
-      account: of.account ?? name,
+      connectorClass: common.connectorClass,
+      tasksMax: common.tasksMax,
+      account: common.account ?? name,
       startAtMs,
-      pollIntervalMs: of.pollIntervalMs ?? null,
-      lookbackMs: of.lookbackMs ?? null,
-      lookbackIntervalMs: of.lookbackIntervalMs ?? null,
-      hotMs: of.hotMs ?? null,
-      streams: of.streams ? [...new Set(of.streams)] : known.filter(stream => !optional.includes(stream)),
-      errorsTolerance: of.errorsTolerance,
+      pollIntervalMs: common.pollIntervalMs ?? null,
+      lookbackMs: common.lookbackMs ?? null,
+      lookbackIntervalMs: common.lookbackIntervalMs ?? null,
+      hotMs: common.hotMs ?? null,
+      streams: common.streams ? [...new Set(common.streams)] : known.filter(stream => !optional.includes(stream)),
+      errorsTolerance: common.errorsTolerance,
       pii,
       transfers: transfers.transfers,
       quota: {
-        perSecond: of.quotaPerSecond ?? null,
-        perMinute: of.quotaPerMinute ?? null,
-        perHour: of.quotaPerHour ?? null,
-        concurrency: of.quotaConcurrency ?? null,
-        gapMs: of.quotaGapMs ?? null,
+        perSecond: common.quotaPerSecond ?? null,
+        perMinute: common.quotaPerMinute ?? null,
+        perHour: common.quotaPerHour ?? null,
+        concurrency: common.quotaConcurrency ?? null,
+        gapMs: common.quotaGapMs ?? null,
       },
     },
     config: vendor.data,
@@ -252,22 +252,22 @@ export function parseConnectorConfig(
   }
 }
 
-/** Fields of a derived session that are remembered of its turns. */
+/** Fields of a derived session that are remembered from its turns. */
 const REMEMBERED = ['user_id', 'channel_user_id', 'agent_id', 'agent_name', 'queue', 'attributes'] as const
 
-/** Whether rules hide what is remembered of a derived session's turns. */
+/** Whether rules hide what a derived session remembers of its turns. */
 function hidesThreads(rules: PiiRules): boolean {
   return REMEMBERED.some(field => rules.action('session', field) !== 'keep')
 }
 
-/** Lists of rules: as text they have `;` between them, because names of attributes and patterns may hold commas. */
+/** Lists of rules: as text they are separated by `;`, because names of attributes and patterns may contain commas. */
 const RULES = new Set(['pii.rules', 'transfer.rules'])
 
 function rulesIn(raw: unknown): unknown {
   return typeof raw === 'string' ? raw.split(';') : raw
 }
 
-/** The rules in force: those of the policy, then the config's own. */
+/** The effective rules: those of the policy, then the config's own. */
 function piiOf(
   { piiPolicy, piiRules, piiKey }: z.output<typeof Base>,
   { manifest, streams }: Connector,
@@ -290,8 +290,8 @@ function piiOf(
 }
 
 /**
- * The time of a `start.at`; null: it is none. A span before now counts from each start of the process, and that is harmless: a source partition keeps the
- * time that it began at, and one that is later changes nothing.
+ * The time of a `start.at`; null: invalid. A span before now counts from each start of the process, which is harmless: a source partition keeps its first start
+ * time, and a later one changes nothing.
  */
 function startOf(text: string, nowMs: number): number | null {
   const [, span] = /^now-(.+)$/.exec(text) ?? []
@@ -300,7 +300,7 @@ function startOf(text: string, nowMs: number): number | null {
   return spanMs === null ? null : nowMs - spanMs
 }
 
-/** The limits that hold for a connector: the config's figures in place of the manifest's. */
+/** The effective limits of a connector: the config's figures override the manifest's. */
 export function quotaLimits({ quota }: Connector['manifest'], base: BaseConfig): Omit<Quota, 'sharedBy'> {
   return {
     perSecond: base.quota.perSecond ?? quota.perSecond ?? 0,
@@ -311,7 +311,7 @@ export function quotaLimits({ quota }: Connector['manifest'], base: BaseConfig):
   }
 }
 
-/** By what the quota is counted: what the manifest's `sharedBy` tells, else the connector's name. May be a secret. */
+/** What the quota is counted by: the result of the manifest's `sharedBy`, else the connector's name. May be a secret. */
 export function quotaShare({ quota }: Connector['manifest'], name: string, config: object, scope: Scope): string {
   const { sharedBy } = quota
   if (typeof sharedBy === 'object') return `${sharedBy.what} ${sharedBy.of(config as never, scope)}`
@@ -362,7 +362,7 @@ interface Field {
   readonly secret: boolean
 }
 
-/** By dotted key. A vendor's schema may ask for a key that every connector has, such as `account`, to read it too. */
+/** By dotted key. A vendor's schema may declare a key that every connector has, such as `account`, to read it too. */
 function fieldsOf(connector: Connector): Map<string, Field> {
   const base = Base.shape as Readonly<Record<string, z.core.$ZodType>>
   const vendor = connector.config.shape as Readonly<Record<string, z.core.$ZodType>>
@@ -379,7 +379,7 @@ export function secretsByKey(connector: Connector): ReadonlyMap<string, boolean>
   return new Map([...fieldsOf(connector)].map(([key, { secret }]) => [key, secret]))
 }
 
-/** Whether the schema, or what it wraps, is marked `.meta({ secret: true })`. */
+/** Whether the schema, or one that it wraps, is marked `.meta({ secret: true })`. */
 export function isSecret(schema: z.core.$ZodType | undefined): boolean {
   for (let inner = schema; inner !== undefined; inner = unwrapped(inner)) {
     if ((z.globalRegistry.get(inner) as { secret?: unknown } | undefined)?.secret === true) return true
@@ -387,15 +387,15 @@ export function isSecret(schema: z.core.$ZodType | undefined): boolean {
   return false
 }
 
-/** What an optional, default or similar schema wraps; undefined at the core. */
+/** The schema inside an optional, default or similar schema; undefined at the core. */
 function unwrapped(schema: z.core.$ZodType): z.core.$ZodType | undefined {
   const def = schema._zod.def as { type: string; innerType?: z.core.$ZodType; in?: z.core.$ZodType; out?: z.core.$ZodType }
-  // A preprocess takes anything in; what it must become tells more.
+  // A preprocess accepts anything; its output schema is more specific.
   if (def.type === 'pipe') return def.in?._zod.def.type === 'transform' ? def.out : def.in
   return def.innerType
 }
 
-/** Text as what the schema asks for, and a plain value as text where it asks for text; what does not fit is left for the schema to refuse. */
+/** Parses text as the schema's type, and writes a plain value as text where the schema expects text; what does not fit is left for the schema to reject. */
 function coerce(raw: unknown, schema: z.core.$ZodType): unknown {
   const inner = unwrapped(schema)
   if (inner !== undefined) return coerce(raw, inner)
@@ -413,7 +413,7 @@ function coerce(raw: unknown, schema: z.core.$ZodType): unknown {
       return atMs === null ? raw : new Date(atMs)
     }
     case 'array': {
-      // A list is taken as it is, so that its values may hold commas; text is split at them.
+      // A list is kept as it is, so that its values may contain commas; text is split at commas.
       const text = asText(raw)
       const items = Array.isArray(raw) ? (raw as unknown[]) : typeof text === 'string' ? splitList(text) : raw
       const { element } = def
@@ -431,7 +431,7 @@ function coerce(raw: unknown, schema: z.core.$ZodType): unknown {
   }
 }
 
-/** A rule of the vendor's schema that throws is a fault of the connector, told like others. */
+/** A check of the vendor's schema that throws is a fault of the connector, reported like others. */
 function safely(schema: Connector['config'], input: object): ReturnType<Connector['config']['safeParse']> {
   try {
     return schema.safeParse(input)
@@ -440,25 +440,25 @@ function safely(schema: Connector['config'], input: object): ReturnType<Connecto
     const issue = {
       code: 'custom',
       path: [],
-      message: `the connector's own check of its config failed (${what}): tell its author`,
+      message: `the connector's own check of its config failed (${what}): report it to its author`,
     }
     return { success: false, error: new z.ZodError([issue as never]) as never }
   }
 }
 
-/** What no secret can be, whatever the schema says; null where there is nothing of the kind. */
+/** Reason why the value cannot be a secret, whatever the schema; null if there is none. */
 function secretFault(raw: unknown): string | null {
   for (const one of [raw].flat()) {
-    if (one === '') return 'is empty: set the variable or file that it comes from, or take the key away'
-    // A key in PEM has lines; in a header, a line break would end it.
+    if (one === '') return 'is empty: set the variable or file that it comes from, or remove the key'
+    // A PEM key has line breaks; in a header, a line break would end it.
     if (typeof one === 'string' && /\p{Cc}/u.test(one) && !one.includes('-----BEGIN'))
       return 'holds a line break or another control character: a copied value may have brought it along'
   }
   return null
 }
 
-/** An issue of a schema, told of the key as the file spells it. */
-function told(
+/** An issue of a schema, reported at the key as spelled in the file. */
+function faultOf(
   issue: z.core.$ZodIssue,
   fields: ReadonlyMap<string, Field>,
   ...inputs: readonly Readonly<Record<string, unknown>>[]
@@ -468,7 +468,7 @@ function told(
   const key = dotted(String(name))
   const given = inputs.map(input => input[String(name)]).find(value => value !== undefined)
   if (given === undefined && deeper.length === 0 && issue.code !== 'custom') return { key, message: 'is required' }
-  // The words of a connector are better than ours; those of the library are not.
+  // A connector's own message is better than ours; the library's is not.
   if (issue.code === 'custom' || !/^(Invalid|Too small|Too big|Unrecognized)/.test(issue.message))
     return { key, message: issue.message }
   const field = fields.get(key)

@@ -2,14 +2,14 @@ import { hash } from 'node:crypto'
 
 type Part = string | number | boolean | null | undefined
 
-/** An id for what the vendor gave none: 22 characters from what it says, equal for equal parts in the same order, on any machine. */
+/** An id for something without one from the vendor: 22 characters computed from its content; equal parts in the same order give the same id on any machine. */
 export function contentId(...parts: readonly Part[]): string {
   return hash('sha256', JSON.stringify(parts), 'base64url').slice(0, 22)
 }
 
 /**
- * Content ids for the items of one row, where two items may say the same: the second of them gets `.1` appended, the third `.2`, in the order
- * met. Make one per row and kind, and give it the items in an order that does not change from one read to the next.
+ * Content ids for the items of one row, where two items may be equal: the second gets `.1` appended, the third `.2`, in order of calls. Create one per row and
+ * kind, and pass the items in an order that does not change from one read to the next.
  */
 export function contentIds(): (...parts: readonly Part[]) => string {
   const seen = new Map<string, number>()

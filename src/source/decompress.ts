@@ -23,7 +23,7 @@ const rawInflate = promisify(inflateRaw) as Decoder
  * The body without its content encoding.
  *
  * @param encoding The header `content-encoding`; several are undone from the last to the first.
- * @throws SRC_TOO_LARGE as soon as more than `maxBytes` come out, SRC_TRUNCATED where the body ends too early, SRC_MALFORMED for anything else.
+ * @throws SRC_TOO_LARGE as soon as the output exceeds `maxBytes`, SRC_TRUNCATED where the body ends too early, SRC_MALFORMED for anything else.
  */
 export async function decompress(bytes: Buffer, encoding: string | undefined, maxBytes: number): Promise<Buffer> {
   let plain = bytes
@@ -33,11 +33,11 @@ export async function decompress(bytes: Buffer, encoding: string | undefined, ma
     .map(name => name.trim())
     .filter(name => name !== '' && name !== 'identity')
   if (encodings.length > MOST_ENCODINGS)
-    throw new FlowError('SRC_MALFORMED', { hint: `a body that is packed more than ${MOST_ENCODINGS} times` })
+    throw new FlowError('SRC_MALFORMED', { hint: `a body that is compressed more than ${MOST_ENCODINGS} times` })
   for (const name of encodings.toReversed()) {
     if (plain.length === 0) break
     const decoder = decoders[name]
-    if (decoder === undefined) throw new FlowError('SRC_MALFORMED', { hint: 'a content encoding that was not asked for' })
+    if (decoder === undefined) throw new FlowError('SRC_MALFORMED', { hint: 'a content encoding that was not requested' })
     try {
       plain = await decoder(plain, { maxOutputLength: maxBytes })
     } catch (thrown) {

@@ -6,7 +6,7 @@ import type {
   DailyLimit,
   Derive,
   Draft,
-  ExpandArgs,
+  EnrichArgs,
   FactsArgs,
   Follow,
   FollowArgs,
@@ -29,14 +29,14 @@ import type { Transfers } from './transfers.ts'
 /** A stream as its author writes it: typed by the connector's config `C` and by its own row schema `R`. See `Stream` for what each part means. */
 export type StreamDefinition<C, R extends z.ZodType> = StreamParts<C, R> & (ReadByWindow<C> | ReadByCursor<C>)
 
-/** Windows of time are asked for. */
+/** Read by time windows. */
 export interface ReadByWindow<C> {
   readonly window: WindowSpec | ((config: C) => WindowSpec)
   read(args: Omit<ReadArgs, 'config'> & { readonly config: C }): AsyncIterable<Page>
   readonly poll?: undefined
 }
 
-/** The vendor's own cursor is followed. */
+/** Read by the vendor's own cursor. */
 export interface ReadByCursor<C> {
   readonly cursor: CursorSpec
   poll(args: PollArgs<C>): AsyncIterable<PolledPage>
@@ -45,14 +45,14 @@ export interface ReadByCursor<C> {
 }
 
 interface StreamParts<C, R extends z.ZodType> {
-  readonly gives?: readonly RecordKind[]
+  readonly feeds?: readonly RecordKind[]
   scopes?(config: C, account: string): readonly Scope[]
   readonly row: R
   rowFor?(config: C): z.ZodType<z.output<R>>
-  expand?(
-    args: Omit<ExpandArgs, 'config' | 'rows'> & { readonly config: C; readonly rows: readonly z.output<R>[] },
+  enrich?(
+    args: Omit<EnrichArgs, 'config' | 'rows'> & { readonly config: C; readonly rows: readonly z.output<R>[] },
   ): Promise<readonly z.output<R>[]>
-  readonly expandRows?: number
+  readonly enrichRows?: number
   formerId?(row: z.output<R>): string | null
   readonly follow?: Omit<Follow, 'isOpen' | 'read'> & {
     isOpen(row: z.output<R>, ctx: RowContext<C>): boolean
@@ -77,7 +77,7 @@ export function defineConnector<C extends z.ZodObject, R extends Record<string, 
   }
   readonly config: C
   http(config: z.output<C>): HttpSpec
-  tellsTransfers?(config: z.output<C>, rules: Transfers): boolean
+  detectsTransfers?(config: z.output<C>, rules: Transfers): boolean
   facts?(args: Omit<FactsArgs, 'config'> & { readonly config: z.output<C> }): Promise<readonly string[]>
   readonly streams: { readonly [S in keyof R]: StreamDefinition<z.output<C>, R[S]> }
 }): Connector {

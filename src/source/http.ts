@@ -1,8 +1,8 @@
 /**
- * The one way to a vendor: authorisation, quota, retries, size and time limits, host pinning and the stop signal around undici, which only
- * carries bytes. Retries are our own, because a page must be whole or an error, POST is a read here too, and `Retry-After` is never cut short.
+ * All requests to a vendor go through here: authorisation, quota, retries, size and time limits, host pinning and the stop signal around undici, which only
+ * transports bytes. Retries are our own, because a page must be whole or an error, POST is a read here too, and `Retry-After` is never shortened.
  *
- * Errors and log lines name the path without its query, status, code, attempt and wait. Never a header, a token, a query value or body text.
+ * Errors and log lines have the path without its query, status, code, attempt and wait. Never a header, a token, a query value or body text.
  */
 import { type Dispatcher, request } from 'undici'
 import type { z } from 'zod'
@@ -13,57 +13,57 @@ import { type Log, withoutSecrets } from '../log.ts'
 import { decompress } from './decompress.ts'
 import type { AuthArgs, CallOptions, Http, HttpSpec, Json, PlainFetch, Query } from './contract.ts'
 import { ambiguousName, parseJson } from './json.ts'
-import { inUrl } from './liberal.ts'
+import { inUrl } from './lenient.ts'
 import type { Priority, QuotaGate } from './quota.ts'
 import { boundedWaitMs, retryAfterMs } from './wait.ts'
 import { watchdog } from './watchdog.ts'
 
 export interface HttpDeps {
   readonly quota: QuotaGate
-  /** Whose turn comes first. */
+  /** Who goes first. */
   readonly priority: Priority
   /** Ends waits and requests at once, with STOPPED. */
   readonly signal: AbortSignal
   readonly clock: Clock
-  /** Told the vendor's time as each answer gives it (`Date`), epoch milliseconds. */
+  /** Called with the vendor's time of each answer (`Date`), epoch milliseconds. */
   readonly onDate?: (dateMs: number) => void
   readonly log: Log
-  /** Told of every request that was made: `ok` or the error's code, seconds from start to last byte, seconds waited for quota. */
-  readonly observe?: (of: { outcome: string; seconds: number; waitedSeconds: number }) => void
-  /** Told what the client is about, for `stream_state`. */
+  /** Called for every request: `ok` or the error's code, seconds from start to last byte, seconds waited for quota. */
+  readonly observe?: (request: { outcome: string; seconds: number; waitedSeconds: number }) => void
+  /** Notified of what the client is doing, for `stream_state`. */
   readonly watch?: HttpWatch
-  /** Proxies and certificates. Default: directly. */
+  /** Proxies and certificates. Default: direct. */
   readonly network?: Network
-  /** How long `auth` may be busy with nothing that we do for it, milliseconds of real time. */
+  /** How long `auth` may run without calling us, milliseconds of real time. */
   readonly authPatienceMs?: number
   /** [0, 1), for jitter. */
   readonly random?: () => number
 }
 
 export interface HttpWatch {
-  /** A wait that is our own or that the vendor asked for begins; call the result when it is over. */
+  /** A wait begins, our own or requested by the vendor; call the result when it is over. */
   waits(): () => void
-  /** A request goes out; call the result when it is over: whether the vendor answered, with whatever status. */
+  /** A request starts; call the result when it is over: whether the vendor answered, with any status. */
   asks(): (isAnswered: boolean) => void
 }
 
 const MAX_BYTES = 64 * 1024 * 1024
 const TIMEOUT_MS = 60_000
 const TRIES = 5
-/** Transient 401 come in bursts (Botmaker, seen by a client): so often a request is repeated, a refresh of the credentials included. */
+/** Transient 401 come in bursts (Botmaker, seen by a client): a request is repeated this often, including after a refresh of the credentials. */
 const REPEATS_OF_401 = 3
-/** So often a request is repeated because its credentials had ended by the time it came. */
+/** How often a request is repeated because its credentials had expired when it arrived. */
 const MOST_ENDED = 8
 const MOST_REDIRECTS = 5
 const BACKOFF_MS = { first: 500, longest: 30_000 } as const
 const RATE_LIMIT_BACKOFF_MS = { first: 1000, longest: 60_000 } as const
-/** What a token endpoint answers is small. */
+/** Answers of token endpoints are small. */
 const TOKEN_MAX_BYTES = 1024 * 1024
 
-/** undici's word for a header or an address that cannot be sent. */
+/** undici's code for a header or an address that cannot be sent. */
 const UNSENDABLE = 'UND_ERR_INVALID_ARG'
 
-/** Outcomes of requests that the vendor did not answer, or not whole. */
+/** Outcomes of requests without an answer, or with an incomplete one. */
 const UNANSWERED: ReadonlySet<string> = new Set(['SRC_UNREACHABLE', 'SRC_TIMEOUT', 'SRC_TRUNCATED', 'SRC_TLS', 'STOPPED'])
 
 type Headers = Readonly<Record<string, string>>
@@ -83,11 +83,11 @@ interface Call {
   readonly headers: Headers | undefined
 }
 
-/** What is known of the credentials of one `auth`, which all streams and scopes of a connector share. */
+/** State of the credentials of one `auth`, which all streams and scopes of a connector share. */
 interface Credentials {
-  /** How often they were refreshed, so that requests under way together refresh them once. */
+  /** Number of refreshes, so that concurrent requests refresh only once. */
   refreshes: number
-  /** The newest of these, by the number of refreshes, with which a request was answered. */
+  /** The latest credentials, by number of refreshes, that a request succeeded with. */
   taken: number
   refreshing: Promise<void> | null
 }
@@ -117,7 +117,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
     const sent = { 'user-agent': 'colloquy', accept: 'application/json', ...lowerCase(headers) }
     const address = URL.parse(url)
     if (address === null || !/^https?:$/.test(address.protocol))
-      throw new FlowError('CFG_INVALID', { hint: 'the address to renew credentials at is not an http or https address' })
+      throw new FlowError('CFG_INVALID', { hint: 'the address for renewing credentials is not an http or https address' })
     const answer = await sendable({
       dispatcher: connections.dispatcherFor(address),
       method,
@@ -131,18 +131,21 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
     return { status: answer.status, headers: answer.headers, body: read(answer, spec).body }
   }
 
-  /** What a vendor issues may be no credentials that a header can carry: others are fetched then, and the config is not at fault. */
-  async function sendable(of: Exchange): Promise<Answer> {
+  /** A vendor may issue credentials that a header cannot carry: then others are fetched, and the config is not at fault. */
+  async function sendable(request: Exchange): Promise<Answer> {
     try {
-      return await exchange(of)
+      return await exchange(request)
     } catch (thrown) {
       const { code, details } = asFlowError(thrown)
       if (code !== 'CFG_INVALID' || details['reason'] !== UNSENDABLE || spec.auth?.refresh === undefined) throw thrown
-      throw new FlowError('SRC_UNAUTHORISED', { ...details, hint: 'the credentials hold what no header can carry' })
+      throw new FlowError('SRC_UNAUTHORISED', {
+        ...details,
+        hint: 'the credentials contain characters that a header cannot carry',
+      })
     }
   }
 
-  /** A call of `auth`, ended where it hangs by itself. */
+  /** A call of `auth`, ended if it hangs by itself. */
   function ofAuth<T>(call: string, work: (at: AuthArgs) => T | Promise<T>): Promise<T> {
     const dog = watchdog(deps.authPatienceMs)
     const fetch: PlainFetch = request => dog.busy(() => plainFetch(request))
@@ -157,22 +160,23 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
     await credentials.refreshing
   }
 
-  /** The call until it is answered or its patience is spent. */
-  async function call<S extends z.ZodType>(of: Call, page: S, options: CallOptions<z.output<S>>): Promise<z.output<S>> {
-    const url = target(base, of.path, of.query)
-    const shown = options.shownPath ?? shownPathOf(url, base, of.path)
+  /** Repeats the request until it is answered or its attempts are used up. */
+  async function call<S extends z.ZodType>(request: Call, page: S, options: CallOptions<z.output<S>>): Promise<z.output<S>> {
+    const url = target(base, request.path, request.query)
+    const shown = options.shownPath ?? shownPathOf(url, base, request.path)
     const mayRepeat = ({ retry }: FlowError) => retry === 'after' || (retry === 'now' && options.repeatable !== false)
     let refused = 0
     let ended = 0
     const sent = { refreshes: 0 }
     for (let attempt = 1; ; attempt++) {
       try {
-        return await once(of, url, shown, page, options, sent)
+        return await once(request, url, shown, page, options, sent)
       } catch (thrown) {
         let error = asFlowError(thrown)
         let again = false
         if (error.retry === 'refresh' && error.details.status !== 403) {
-          // What worked for another request since, or was refreshed meanwhile, has ended, as some do after so many requests; what never worked is refreshed once.
+          // Credentials that worked for another request since, or were refreshed meanwhile, have expired, as some do after a number of requests; credentials
+          // that never worked are refreshed once.
           const mayRefresh = spec.auth?.refresh !== undefined
           const isOld = credentials.taken >= sent.refreshes || sent.refreshes !== credentials.refreshes
           const hasEnded = mayRefresh && refused > 0 && isOld
@@ -182,7 +186,7 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
           if (again && mayRefresh && (hasEnded || refused === 1)) {
             try {
               await refresh(sent.refreshes)
-              log.info({ path: shown, attempt }, 'credentials refreshed')
+              log.info({ path: shown, attempt }, 'refreshed credentials')
               continue
             } catch (failure) {
               error = asFlowError(failure)
@@ -195,20 +199,20 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
         const askedMs = boundedWaitMs(error.details)
         const waitMs = askedMs ?? backoffMs(error, attempt)
         if (error.code === 'SRC_RATE_LIMITED') quota.holdUntil(clock.now() + waitMs)
-        const { waitMs: _, ...told } = error.details
+        const { waitMs: _, ...others } = error.details
         const isAsked = askedMs !== undefined || error.code === 'SRC_RATE_LIMITED'
-        const details = { ...told, ...(isAsked ? { waitMs } : {}), attempt }
+        const details = { ...others, ...(isAsked ? { waitMs } : {}), attempt }
         if (!again) throw new FlowError(error.code, details, error.cause)
-        log.warn({ code: error.code, ...details, waitMs: Math.round(waitMs) }, 'request failed, trying again')
+        log.warn({ code: error.code, ...details, waitMs: Math.round(waitMs) }, 'failed request, retrying')
         const over = watch.waits()
         await clock.sleep(waitMs, signal)
         over()
-        // A stop that ended the sleep ends the next wait for quota, too.
+        // A stop that ended the sleep also ends the next wait for quota.
       }
     }
   }
 
-  /** Full jitter, doubling; after a 429 never less than what is due, as an early request is another 429. */
+  /** Full jitter, doubling; after a 429 never less than the due wait, as an early request is another 429. */
   function backoffMs(error: FlowError, attempt: number): number {
     const asked = error.retry === 'after'
     const { first, longest } = asked ? RATE_LIMIT_BACKOFF_MS : BACKOFF_MS
@@ -217,12 +221,12 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
   }
 
   /**
-   * One request under quota, and those that the vendor redirects it to on its own host.
+   * One request under quota, and its redirects on the vendor's own host.
    *
-   * @param sent Is told with the credentials of which refresh the request went out.
+   * @param sent Called with the number of the refresh whose credentials the request used.
    */
   async function once<S extends z.ZodType>(
-    of: Call,
+    request: Call,
     first: URL,
     shown: string,
     page: S,
@@ -238,23 +242,33 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
       let outcome = 'ok'
       const answered = watch.asks()
       try {
-        // With what is being replaced it would only be refused.
+        // Credentials that are being replaced would only be rejected.
         await credentials.refreshing?.catch(() => {})
         sent.refreshes = credentials.refreshes
         const headers = {
           'user-agent': 'colloquy',
           accept: 'application/json',
           'accept-encoding': 'gzip, deflate, br, zstd',
-          ...(of.body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(request.body === undefined ? {} : { 'content-type': 'application/json' }),
           ...lowerCase(spec.headers),
-          ...lowerCase(of.headers),
+          ...lowerCase(request.headers),
           ...lowerCase(options.headers),
           ...lowerCase(spec.auth && (await ofAuth('auth.headers', at => (spec.auth as Auth).headers(at)))),
         }
-        const body = of.body === undefined ? undefined : JSON.stringify(of.body)
+        const body = request.body === undefined ? undefined : JSON.stringify(request.body)
         const dispatcher = connections.dispatcherFor(url)
-        const answer = await sendable({ dispatcher, method: of.method, url, shown, headers, body, maxBytes, timeoutMs, signal })
-        const next = redirect(answer, url, shown, of.method)
+        const answer = await sendable({
+          dispatcher,
+          method: request.method,
+          url,
+          shown,
+          headers,
+          body,
+          maxBytes,
+          timeoutMs,
+          signal,
+        })
+        const next = redirect(answer, url, shown, request.method)
         if (next === null) return settle(answer, shown, page, options)
         if (hops >= MOST_REDIRECTS)
           throw new FlowError('SRC_REFUSED', { path: shown, status: answer.status, hint: 'redirected in a circle' })
@@ -271,28 +285,28 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
     }
   }
 
-  /** What an answer means: the page, or the error that it stands for. */
+  /** The page of an answer, or its error. */
   function settle<S extends z.ZodType>(answer: Answer, path: string, page: S, options: CallOptions<z.output<S>>): z.output<S> {
     const { status, headers } = answer
     if (headers['date'] !== undefined) deps.onDate?.(Date.parse(headers['date']))
-    // Of what nobody asked for in parts or by a condition: neither is the answer, whatever the call takes for nothing.
+    // Answers to partial or conditional requests, which we never send: neither is valid, whatever the call accepts as empty.
     if (status === 206)
-      throw new FlowError('SRC_TRUNCATED', { path, status, hint: 'a part of an answer, where the whole was asked for' })
+      throw new FlowError('SRC_TRUNCATED', { path, status, hint: 'a partial answer to a request for the whole' })
     if (status >= 300 && status < 400)
       throw new FlowError('SRC_REFUSED', { path, status, hint: 'a redirect that cannot be followed' })
     const { body, words, empty, json } = read(answer, spec)
-    const told = spec.classify?.({ status, headers, body, nowMs: clock.now() })
-    if (told !== undefined) {
-      const { code, waitMs: asked, ...more } = told
+    const classified = spec.classify?.({ status, headers, body, nowMs: clock.now() })
+    if (classified !== undefined) {
+      const { code, waitMs: asked, ...more } = classified
       const waitMs = boundedWaitMs({ ...more, waitMs: asked }) ?? retryAfterMs(headers, clock.now())
       throw new FlowError(code, { path, status, ...more, ...wait(waitMs) })
     }
     const saysEmpty = options.emptyStatus?.includes(status) === true && (status >= 400 || empty)
     if (status >= 400 && !saysEmpty) throw refusal(status, headers, body, path)
-    // 204 says so; a good answer that has lost its body says nothing.
+    // A 204 is explicitly empty; a success without a body may have lost it.
     if (empty || saysEmpty || status === 204) {
       if ((saysEmpty || status === 204) && Object.hasOwn(options, 'empty')) return options.empty as z.output<S>
-      throw new FlowError('SRC_MALFORMED', { path, status, hint: 'an answer without a body, where one was promised' })
+      throw new FlowError('SRC_MALFORMED', { path, status, hint: 'an answer without the body that it should have' })
     }
     if (!json)
       throw new FlowError('SRC_MALFORMED', { path, status, contentType: mediaType(headers), hint: 'the body is not JSON' })
@@ -303,7 +317,12 @@ export function createHttp(spec: HttpSpec, deps: HttpDeps): Http & { close(): Pr
     }
     const parsed = page.safeParse(body)
     if (parsed.success) return parsed.data
-    throw new FlowError('SRC_MALFORMED', { path, status, issues: issuesOf(parsed.error), hint: 'the body has another form' })
+    throw new FlowError('SRC_MALFORMED', {
+      path,
+      status,
+      issues: issuesOf(parsed.error),
+      hint: 'the body has an unexpected form',
+    })
   }
 
   function refusal(status: number, headers: Headers, body: unknown, path: string): FlowError {
@@ -336,7 +355,7 @@ interface Exchange {
   readonly dispatcher: Dispatcher
   readonly method: 'GET' | 'POST'
   readonly url: URL
-  /** The path as errors name it; default: as it is. */
+  /** The path as errors show it; default: unchanged. */
   readonly shown?: string
   readonly headers: Headers
   readonly body: string | undefined
@@ -345,10 +364,10 @@ interface Exchange {
   readonly signal: AbortSignal
 }
 
-/** One request on the wire, whole: answered with any status, or a FlowError. */
-async function exchange(of: Exchange): Promise<Answer> {
-  const { dispatcher, method, url, headers, maxBytes, timeoutMs, signal } = of
-  const path = of.shown ?? url.pathname
+/** One request on the wire: its complete answer with any status, or a FlowError. */
+async function exchange(exchanged: Exchange): Promise<Answer> {
+  const { dispatcher, method, url, headers, maxBytes, timeoutMs, signal } = exchanged
+  const path = exchanged.shown ?? url.pathname
   if (signal.aborted) throw new FlowError('STOPPED', { path })
   const abort = new AbortController()
   const stop = () => abort.abort()
@@ -356,7 +375,7 @@ async function exchange(of: Exchange): Promise<Answer> {
   const timer = setTimeout(stop, timeoutMs)
   let status: number | undefined
   try {
-    const response = await request(url, { dispatcher, method, headers, body: of.body ?? null, signal: abort.signal })
+    const response = await request(url, { dispatcher, method, headers, body: exchanged.body ?? null, signal: abort.signal })
     status = response.statusCode
     const chunks: Buffer[] = []
     let size = 0
@@ -366,7 +385,7 @@ async function exchange(of: Exchange): Promise<Answer> {
       chunks.push(chunk)
     }
     const flat = flatten(response.headers)
-    // A body that is told neither its length nor its chunks ends when the connection does: nothing at all is then as likely a break as an end.
+    // A body with neither length nor chunks ends with the connection: an empty one is as likely a break as an end.
     const framed =
       flat['content-length'] !== undefined || flat['transfer-encoding'] !== undefined || status === 204 || status === 304
     if (size === 0 && !framed) throw new FlowError('SRC_TRUNCATED', { path, status })
@@ -386,7 +405,7 @@ async function exchange(of: Exchange): Promise<Answer> {
   }
 }
 
-/** What a failure below HTTP stands for. Its message is not passed on: it may hold what we sent. */
+/** Classifies a failure below HTTP. Its message is not passed on: it may contain what we sent. */
 function transportFault(thrown: unknown, path: string, status: number | undefined): FlowError {
   const reasons = reasonsOf(thrown)
   const reason = reasons[0]
@@ -413,13 +432,13 @@ function transportFault(thrown: unknown, path: string, status: number | undefine
   if (is(/^UND_ERR_RES_EXCEEDED_MAX_SIZE$/)) return new FlowError('SRC_TOO_LARGE', details)
   if (status !== undefined) return new FlowError('SRC_TRUNCATED', details)
   if (is(/^HPE_/, /^UND_ERR_RES_CONTENT_LENGTH_MISMATCH$/))
-    return new FlowError('SRC_MALFORMED', { ...details, hint: 'what answers does not speak HTTP' })
+    return new FlowError('SRC_MALFORMED', { ...details, hint: 'the server at this address does not speak HTTP' })
   if (reason === undefined) return new FlowError('BUG', { path }, thrown)
   const hint = UNREACHABLE_HINTS.find(([pattern]) => is(pattern))?.[1]
   return new FlowError('SRC_UNREACHABLE', { ...details, ...(hint === undefined ? {} : { hint }) })
 }
 
-/** Codes of the error, of those that it gathers (one for each address of a host) and of its causes. */
+/** Codes of the error, of the errors that it aggregates (one for each address of a host) and of its causes. */
 function reasonsOf(thrown: unknown, depth = 0): string[] {
   if (!(thrown instanceof Error) || depth > 4) return []
   // The parser's errors have no code of their own.
@@ -437,7 +456,7 @@ const TLS_FAULTS = [
   /^UNABLE_TO_(GET|VERIFY|DECRYPT|DECODE)_/,
   /^(INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED|HOSTNAME_MISMATCH|CRL_)/,
   /^UND_ERR_PRX_TLS$/,
-  // What OpenSSL has no name for, such as a signature that is too weak.
+  // Errors that OpenSSL has no name for, such as a signature that is too weak.
   /^UNSPECIFIED$/,
 ]
 
@@ -447,13 +466,13 @@ function tlsHint(reasons: readonly string[]): string {
   if (/NOT_YET_VALID/.test(words)) return 'the certificate of the vendor is not valid yet; is the clock of this machine right?'
   if (/ALTNAME|HOSTNAME/.test(words)) return 'the certificate is for another host name; is base.url right?'
   if (/SELF_SIGNED|UNABLE_TO_|INVALID_CA/.test(words))
-    return 'the certificate is signed by nobody whom we trust; name its CA with tls.ca in the config file, or NODE_EXTRA_CA_CERTS'
+    return 'the certificate is not signed by a trusted CA; set its CA with tls.ca in the config file, or NODE_EXTRA_CA_CERTS'
   return 'no secure connection could be made; does the address speak https, and a TLS version that is still in use?'
 }
 
 const UNREACHABLE_HINTS: readonly (readonly [RegExp, string])[] = [
-  [/^(ENOTFOUND|EAI_NONAME|EAI_NODATA)$/, 'cannot connect: the host name is not known'],
-  [/^EAI_/, 'cannot connect: the host name could not be looked up'],
+  [/^(ENOTFOUND|EAI_NONAME|EAI_NODATA)$/, 'cannot connect: unknown host name'],
+  [/^EAI_/, 'cannot connect: the lookup of the host name failed'],
   [/^ECONNREFUSED$/, 'cannot connect: nothing listens at this address'],
   [/^(EHOSTUNREACH|ENETUNREACH|ENETDOWN|EADDRNOTAVAIL)$/, 'cannot connect: there is no route to this address'],
   [/^(UND_ERR_CONNECT_TIMEOUT|ETIMEDOUT)$/, 'cannot connect: no connection within 10 s'],
@@ -465,7 +484,7 @@ function tooLarge(path: string, status: number, maxBytes: number): FlowError {
   return new FlowError('SRC_TOO_LARGE', { path, status, maxBytes })
 }
 
-/** The body as JSON where it is JSON, or has it in it as the vendor is known to do, else as text. */
+/** The body as JSON if it is JSON, or contains it as this vendor is known to do, else as text. */
 function read(answer: Answer, spec: HttpSpec): { body: unknown; words: string; empty: boolean; json: boolean } {
   const words = textOf(answer)
   if (words.trim() === '') return { body: undefined, words, empty: true, json: false }
@@ -484,7 +503,7 @@ function textOf({ bytes, headers }: Answer): string {
     try {
       return new TextDecoder(charset).decode(bytes)
     } catch {
-      // An unknown name: JSON is UTF-8 by its standard.
+      // An unknown charset: JSON is UTF-8 by its standard.
     }
   }
   const bom = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf
@@ -499,7 +518,7 @@ function wait(waitMs: number | undefined): { waitMs?: number } {
   return waitMs === undefined ? {} : { waitMs }
 }
 
-/** A word that APIs make codes of: without one of them, it may be somebody's name. */
+/** Words typical of API error codes: without one of them, it may be somebody's name. */
 const CODE_WORD =
   /error|exception|invalid|unauthori[sz]ed|forbidden|not|too|missing|denied|limit|expired|bad|request|failed|failure|timeout|unavailable|conflict|required|exceeded|gone|internal|unknown|unsupported|fault/i
 
@@ -513,7 +532,7 @@ function isCode(text: string): boolean {
   )
 }
 
-/** The vendor's own error code, from the places where APIs keep it; only what looks like a code, never a sentence, a telephone number or a secret of ours. */
+/** The vendor's own error code, from the usual places; only if it looks like a code, never a sentence, a telephone number or one of our secrets. */
 function vendorCodeOf(body: unknown): string | undefined {
   const root = entry(body)
   const places = [entry(root.errors, 0), entry(root.error), root]
@@ -534,7 +553,7 @@ function entry(value: unknown, index?: number): Record<string, unknown> {
 /** Other names could be data (keys of a map). */
 const NAME = /^[A-Za-z_]\w{0,39}$/
 
-/** Where a body leaves its schema, and how: paths and kinds, no values. Names that could be data are cut out. */
+/** Where a body does not match its schema, and how: paths and kinds, no values. Names that could be data are removed. */
 function issuesOf(error: z.ZodError): string {
   return error.issues
     .slice(0, 5)
@@ -564,7 +583,7 @@ export function target(base: URL, path: string, query: Query): URL {
   return url
 }
 
-/** The path of a call. Of a link that the vendor gave, only what can be no id. */
+/** The path of a call. For a link from the vendor, only the parts that cannot be ids. */
 function shownPathOf(url: URL, base: URL, path: string): string {
   if (!/^([a-z][a-z0-9+.-]*:)?\/\//i.test(path)) return url.pathname
   const own = base.pathname === '/' ? '' : base.pathname
@@ -573,10 +592,10 @@ function shownPathOf(url: URL, base: URL, path: string): string {
   return own + parts.map(part => (/^[a-z]{0,20}([_-][a-z]{1,20}){0,3}$/.test(part) ? part : '…')).join('/')
 }
 
-/** The link, where it stays on the base's host; http becomes https where the base is https. */
+/** The link, if it is on the base's host; http becomes https where the base is https. */
 function pinned(base: URL, link: string, path: string): URL {
   const url = URL.parse(link, base.href)
-  if (url === null) throw new FlowError('SRC_MALFORMED', { path, hint: 'a link that is no address' })
+  if (url === null) throw new FlowError('SRC_MALFORMED', { path, hint: 'a link that is not an address' })
   if (url.protocol === 'http:' && base.protocol === 'https:') url.protocol = 'https:'
   if (!/^https?:$/.test(url.protocol) || url.host !== base.host)
     throw new FlowError('SRC_FOREIGN_HOST', { path, host: url.host, hint: `links are followed on ${base.host} only` })
@@ -595,7 +614,7 @@ function queryText(query: Query): string {
   return pairs.join('&')
 }
 
-/** Where an answer sends us on, resolved against the address it came from; null where it does not. */
+/** The target of a redirect, resolved against the request's address; null if it is not a redirect. */
 function redirect(answer: Answer, from: URL, shown: string, method: string): string | null {
   if (![301, 302, 303, 307, 308].includes(answer.status)) return null
   const location = answer.headers.location

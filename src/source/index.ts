@@ -1,4 +1,4 @@
-/** What a connector author needs, and nothing else. */
+/** Everything a connector author needs, and nothing else. */
 export { type ErrorCode, FlowError } from '../errors.ts'
 export { EVENT_TYPES, type Event, type Message, type Session } from '../records.ts'
 export { channelOf } from '../channels.ts'
@@ -13,7 +13,7 @@ export type {
   DailyLimit,
   Derive,
   Draft,
-  ExpandArgs,
+  EnrichArgs,
   FactsArgs,
   Follow,
   FollowArgs,
@@ -52,10 +52,10 @@ export {
   texts,
   time,
   timeFault,
-} from './liberal.ts'
+} from './lenient.ts'
 export type { CursorSpec, PollArgs, PolledPage } from './poll.ts'
 export { parseJson } from './json.ts'
-export { type ListPage, listing, type Place, placeOf } from './listing.ts'
+export { type ListPage, listing, type ListPosition as Place, placeOf } from './listing.ts'
 export { isObject, type Loose, looseObject, objectOf } from './loose.ts'
 export { saysFault, twice } from './nothing.ts'
 export type { PiiSpec } from './pii.ts'

@@ -1,11 +1,11 @@
 /**
- * JSON as vendors write it, without losing digits: a number beyond 2^53 is kept as the text that the vendor wrote, because two ids that
- * differ in their last digit would become one number.
+ * JSON without losing digits: a number beyond 2^53 is kept as the text that the vendor wrote, because two ids that differ in their last digit would become one
+ * number.
  */
 
-/** Where a number may stand that a double cannot hold: 16 digits or an exponent, right after what can come before a value. With `^` among that it takes twice the time. */
+/** Where a number may be that a double cannot hold: 16 digits or an exponent, right after what can precede a value. Including `^` would take twice the time. */
 const SUSPECT = /[\s:,[]-?(?:\d{16}|\d+(?:\.\d+)?[eE])/
-/** What is not one number alone. */
+/** Anything but a single number. */
 const NESTED = /^\s*[{[]/
 
 /**
@@ -42,10 +42,10 @@ function quoteLargeNumbers(text: string): string {
   return parts.join('')
 }
 
-/** A number as JSON's grammar has it. Longer than any sensible id is no concern here: rows are bounded where they are decoded. */
+/** A number in JSON's grammar. Length does not matter here: rows are limited where they are decoded. */
 const LITERAL = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/
 
-/** The place after the closing quote of the string that opens at `start`; the end of the text where it never closes. */
+/** The position after the closing quote of the string that opens at `start`; the end of the text if it never closes. */
 function stringEnd(text: string, start: number): number {
   for (let quote = text.indexOf('"', start + 1); quote !== -1; quote = text.indexOf('"', quote + 1)) {
     let slashes = 0
@@ -55,12 +55,12 @@ function stringEnd(text: string, start: number): number {
   return text.length
 }
 
-/** More names than an answer has beside its rows. */
+/** More names than an answer has next to its rows. */
 const MANY_NAMES = 50
 
 /**
- * A name that stands twice in the outermost object with two different values; null where there is none. `JSON.parse` takes the last one, others the first:
- * a list of rows or a token of the next page could be overlooked without a word.
+ * A name that occurs twice in the outermost object with two different values; null if there is none. `JSON.parse` takes the last one, others the first: a list
+ * of rows or a token of the next page could be missed silently.
  */
 export function ambiguousName(text: string, parsed: unknown): string | null {
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) return null
@@ -92,7 +92,7 @@ export function ambiguousName(text: string, parsed: unknown): string | null {
   return null
 }
 
-/** Whether one of the names stands twice in the text, wherever: one pass over an answer of many rows for all of them. */
+/** Whether one of the names occurs twice anywhere in the text: one pass over an answer of many rows for all of them. */
 function oneStandsTwice(text: string, names: readonly string[]): boolean {
   const met = new Set<string>()
   const anyName = new RegExp(names.map(name => RegExp.escape(JSON.stringify(name))).join('|'), 'g')
@@ -103,14 +103,14 @@ function oneStandsTwice(text: string, names: readonly string[]): boolean {
   return false
 }
 
-/** Walked by hand: a pattern over millions of digits would overflow the stack of the pattern engine. */
+/** By hand: a pattern over millions of digits would overflow the stack of the regex engine. */
 function numberEnd(text: string, start: number): number {
   let end = start + 1
   while (end < text.length && '0123456789.eE+-'.includes(text.charAt(end))) end++
   return end
 }
 
-/** Whether objects and lists are nested in each other more than `most` levels (a plain value has none, `[]` has one). Looks no deeper than that. */
+/** Whether objects and lists are nested more than `most` levels deep (a plain value has none, `[]` has one). Looks no deeper than that. */
 export function isDeeper(value: unknown, most: number): boolean {
   if (typeof value !== 'object' || value === null) return false
   if (most === 0) return true

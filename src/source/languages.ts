@@ -1,28 +1,28 @@
 /**
- * Languages as vendors write them (`es_CO`, `ES`, `spa`, `Spanish`), as BCP 47 tags in canonical form. Canonical is what `Intl` says: deprecated and three-letter
- * codes become the preferred ones (`iw` is `he`, `spa` is `es`, `en-UK` is `en-GB`). Pure, and never throws.
+ * Languages as vendors write them (`es_CO`, `ES`, `spa`, `Spanish`), as BCP 47 tags in canonical form. Canonical is what `Intl` says: deprecated and
+ * three-letter codes become the preferred ones (`iw` is `he`, `spa` is `es`, `en-UK` is `en-GB`). Pure, and never throws.
  */
-import { text } from './liberal.ts'
+import { text } from './lenient.ts'
 
 export interface Language {
-  /** Language, script, region and variants, such as `es`, `pt-BR` or `zh-Hans`. Null: the word is no language, or says that it is not known (`und`). */
+  /** Language, script, region and variants, such as `es`, `pt-BR` or `zh-Hans`. Null: the word is not a language, or means unknown (`und`). */
   readonly tag: string | null
-  /** The tag says all that the word said: they differ in case and separators at most. */
+  /** The tag has all the information of the word: they differ at most in case and separators. */
   readonly isSame: boolean
 }
 
-/** Longer words are no tag, and no name of a language. */
+/** Longer words are neither tags nor names of languages. */
 const LONGEST = 100
-/** A language has two or three letters. `Intl` takes five to eight, too, of which none is in use: `default` and `unknown` would be languages. */
+/** A language has two or three letters. `Intl` also accepts five to eight, none of which is in use: `default` and `unknown` would be languages. */
 const PRIMARY = /^[a-z]{2,3}(?:-|$)/i
-/** Chinese languages with the macrolanguage before them (`zh-yue-HK`), as BCP 47 allows and `Intl` does not. */
+/** Chinese languages prefixed with the macrolanguage (`zh-yue-HK`), which BCP 47 allows and `Intl` does not. */
 const CHINESE = /^zh-(?=(?:cdo|cmn|gan|hak|hsn|lzh|nan|wuu|yue)(?:-|$))/i
 
-/** Words met, with their answer: a pure memory, bounded because a vendor may send anything for a language. */
+/** Cache of words; limited, because a vendor may send anything as a language. */
 const met = new Map<string, Language>()
 const MET_MOST = 1000
 
-/** What a vendor's word for a language stands for: a tag in any case, with `-` or `_`, or a language's name in English or in itself. */
+/** The language of a vendor's word: a tag in any case, with `-` or `_`, or a language's name in English or in the language itself. */
 export function languageOf(raw: string): Language {
   const before = met.get(raw)
   if (before !== undefined) return before
@@ -39,10 +39,10 @@ function read(raw: string): Language {
   return { tag, isSame: tag !== null && tag.toLowerCase() === word.toLowerCase() }
 }
 
-/** Extensions and private use: they say nothing of the language. */
+/** Extensions and private use: not about the language. */
 const EXTENSIONS = /-[a-z\d]-.*$/
 
-/** Null: it is no tag. */
+/** Null: not a tag. */
 function canonical(word: string): string | null {
   if (!PRIMARY.test(word)) return null
   try {
@@ -53,7 +53,7 @@ function canonical(word: string): string | null {
   }
 }
 
-/** Tags whose names vendors write beside those of the languages. */
+/** Regional tags whose names vendors use in addition to those of the languages. */
 const REGIONAL = ['ar-001', 'de-AT', 'de-CH', 'en-AU', 'en-CA', 'en-GB', 'en-US', 'es-419', 'es-ES', 'es-MX']
 const MORE_REGIONAL = ['fr-CA', 'fr-CH', 'nl-BE', 'pt-BR', 'pt-PT', 'zh-Hans', 'zh-Hant']
 let names: ReadonlyMap<string, string> | null = null
@@ -68,7 +68,7 @@ function* twoLetters(): Generator<string> {
   for (const first of letters) for (const second of letters) yield first + second
 }
 
-/** By name in lower case, in English and in the language itself; the first tag of a name has it. */
+/** By name in lower case, in English and in the language itself; the first tag with a name wins. */
 function namesOf(tags: Iterable<string>): ReadonlyMap<string, string> {
   const found = new Map<string, string>()
   const forms = ['dialect', 'standard'] as const

@@ -1,77 +1,79 @@
 /**
- * Paging by position over a listing that others write to while it is read. A row that comes or goes in front of the place moves all that follow, so a position alone
- * never says where the listing goes on. Each page is asked for with the last row of the one before, which must be there; the place carries a hash of that row, the
- * first row's and the total, so the check holds as well after a restart of the task or the process.
+ * Paging by position over a listing that changes while it is read. A row that is added or removed before the position moves all that follow, so a position
+ * alone never says where to continue. Each page is requested together with the last row of the page before, which must be there; the position is stored with a
+ * hash of that row, of the first row and the total, so the check also works after a restart of the task or the process.
  */
 import { z } from 'zod'
 import { FlowError } from '../errors.ts'
 import { contentId } from './content-id.ts'
-import { jsonOf } from './liberal.ts'
+import { jsonOf } from './lenient.ts'
 
 export interface ListPage {
   readonly rows: readonly unknown[]
-  /** Rows of the whole listing; null: the vendor does not say. */
+  /** Rows of the whole listing; null: the vendor does not return it. */
   readonly total: number | null
-  /** Null: the vendor does not say. */
+  /** Null: the vendor does not return it. */
   readonly more: boolean | null
 }
 
-const Place = z.object({
-  /** Rows before the place. */
+const ListPosition = z.object({
+  /** Rows before the position. */
   skip: z.int().min(1),
-  /** Null: the vendor does not say. */
+  /** Null: the vendor does not return it. */
   total: z.number().nullable(),
-  /** Hashes of the listing's first row and of the last one before the place. */
+  /** Hashes of the listing's first row and of the last one before the position. */
   first: z.string(),
   last: z.string(),
 })
-/** Where a listing goes on, and what that is checked against. */
-export type Place = Readonly<z.output<typeof Place>>
+/** Where a listing continues, and the data to check it. */
+export type ListPosition = Readonly<z.output<typeof ListPosition>>
 
-/** The resume of a page, as it comes back. Null where it is none, such as one without hashes: the listing begins again. */
-export function placeOf(resume: unknown): Place | null {
-  const parsed = Place.safeParse(resume)
+/** The position from a page's resume token. Null if it is not one, such as one without hashes: the listing starts again. */
+export function placeOf(resume: unknown): ListPosition | null {
+  const parsed = ListPosition.safeParse(resume)
   return parsed.success ? parsed.data : null
 }
 
 export interface ListingOf {
-  /** How many rows a page may have at most; from 2 on, as one of them is the last row of the page before. */
+  /** Most rows of a page; from 2 on, as one of them is the last row of the page before. */
   readonly limit: number
   readonly ask: (skip: number) => Promise<ListPage>
   readonly idOf: (row: unknown) => string | null
   /** Default: the beginning. */
-  readonly from?: Place | null
+  readonly from?: ListPosition | null
   /** Rows may be added at the end of the listing without harm. */
   readonly growsAtEnd?: boolean
 }
 
 /**
- * Pages with the place after each, null after the last. `more` decides, but a page without further rows ends the listing, and while rows are lacking to `total` the next
- * page is asked for.
+ * Pages with the position after each, null after the last. `more` decides, but a page without further rows ends the listing, and while rows are missing to
+ * `total` the next page is requested.
  *
- * @throws FlowError SRC_RESUME_EXPIRED when the listing has shifted (another row in the place of the last one, another total, a row that comes again, an end before the
- * total; a vendor that gives the first page whatever is asked looks the same), SRC_MALFORMED when it has no rows though it says that there are some.
+ * @throws FlowError SRC_RESUME_EXPIRED when the listing has shifted (another row in the place of the last one, another total, a row that comes again, an end
+ *   before the total; a vendor that always returns the first page looks the same), SRC_MALFORMED when it has no rows though it says that there are some.
  */
-export async function* listing(of: ListingOf): AsyncGenerator<{ rows: readonly unknown[]; next: Place | null }, void> {
-  const markOf = (row: unknown) => contentId(of.idOf(row) ?? jsonOf(row, { sorted: true })).slice(0, 12)
-  let { skip, total } = of.from ?? { skip: 0, total: null }
-  let { first = null, last = null }: { first?: string | null; last?: string | null } = of.from ?? {}
+export async function* listing(
+  options: ListingOf,
+): AsyncGenerator<{ rows: readonly unknown[]; next: ListPosition | null }, void> {
+  const markOf = (row: unknown) => contentId(options.idOf(row) ?? jsonOf(row, { sorted: true })).slice(0, 12)
+  let { skip, total } = options.from ?? { skip: 0, total: null }
+  let { first = null, last = null }: { first?: string | null; last?: string | null } = options.from ?? {}
   const seen = new Set<string>()
   let counts = true
   for (;;) {
-    // A page of one row has no place for the row before it: then what comes again, and the total, must do.
-    const back = skip > 0 && of.limit > 1 ? 1 : 0
-    const page = await of.ask(skip - back)
+    // A page of one row has no room for the row before it: then repeated rows and the total must be enough.
+    const back = skip > 0 && options.limit > 1 ? 1 : 0
+    const page = await options.ask(skip - back)
     const rows = page.rows.slice(back)
     const head = page.rows[0] === undefined ? null : markOf(page.rows[0])
     const stated = page.total
-    // With more to come, the whole listing is more than what was read: a total that is not counts something else, such as the page.
+    // If more rows follow, the whole listing must be larger than what was read: a smaller total counts something else, such as the page.
     if (page.more === true && stated !== null && stated <= skip + rows.length && rows.length > 0) counts = false
-    const isTotalOther = total !== null && stated !== null && (of.growsAtEnd ? stated < total : stated !== total)
+    const isTotalOther = total !== null && stated !== null && (options.growsAtEnd ? stated < total : stated !== total)
     if (counts && isTotalOther) throw shifted('total changed')
-    // Nothing but this page, if its total is right: a vendor may say that there is more after it, and give it again.
+    // A complete listing if its total is right: a vendor may say that there is more, and return the same page again.
     const isFirstAgain = head !== null && head === first && skip - back > 0
-    if (isFirstAgain && !counts && stated === page.rows.length && stated < of.limit && stated <= skip) {
+    if (isFirstAgain && !counts && stated === page.rows.length && stated < options.limit && stated <= skip) {
       yield { rows: [], next: null }
       return
     }
@@ -79,22 +81,22 @@ export async function* listing(of: ListingOf): AsyncGenerator<{ rows: readonly u
     if (rows.length === 0) {
       if (total !== null && skip < total) throw shifted('the listing ends before its total')
       if (skip === 0 && ((stated ?? 0) > 0 || (page.more === true && stated === null)))
-        throw new FlowError('SRC_MALFORMED', { hint: 'a listing without rows that says there are some' })
+        throw new FlowError('SRC_MALFORMED', { hint: 'a listing without rows that claims to have some' })
       yield { rows: [], next: null }
       return
     }
     if (!counts) total = null
     for (const row of rows) {
       const mark = markOf(row)
-      // Rows without an id may say the same.
-      if (seen.has(mark) && of.idOf(row) !== null) throw shifted('a row came again')
+      // Rows without an id may be equal.
+      if (seen.has(mark) && options.idOf(row) !== null) throw shifted('a row came again')
       seen.add(mark)
     }
     first ??= head
     last = markOf(rows.at(-1))
     if (counts) total = stated ?? total
     skip += rows.length
-    const more = page.more ?? (total === null && page.rows.length >= of.limit)
+    const more = page.more ?? (total === null && page.rows.length >= options.limit)
     const next = more || (total !== null && skip < total) ? { skip, total, first: first ?? '', last } : null
     yield { rows, next }
     if (next === null) return

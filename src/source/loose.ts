@@ -1,11 +1,11 @@
-/** JSON as it comes: objects whose fields nobody has announced, and values that may be no objects at all. */
+/** JSON as it comes: objects with unknown fields, and values that may not be objects at all. */
 import { z } from 'zod'
-import { put } from './liberal.ts'
+import { put } from './lenient.ts'
 
 /**
- * `z.looseObject`, which loses a field that is named `__proto__`: this one keeps it.
+ * Like `z.looseObject`, which loses a field named `__proto__`: this one keeps it.
  *
- * @param shape The fields that are known. The others come as they are.
+ * @param shape The known fields. The others are kept as they come.
  */
 export function looseObject<Shape extends z.ZodRawShape>(shape: Shape) {
   const known = z.looseObject(shape)
@@ -21,15 +21,15 @@ export function looseObject<Shape extends z.ZodRawShape>(shape: Shape) {
   })
 }
 
-/** An object of JSON, whose fields may be anything. */
+/** A JSON object with any fields. */
 export type Loose = Readonly<Record<string, unknown>>
 
-/** Whether a value of JSON is an object: a list and null are none. */
+/** Whether a JSON value is an object; lists and null are not. */
 export function isObject(value: unknown): value is Loose {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** The object, or one without fields where the value is something else. */
+/** The object, or an empty one if the value is something else. */
 export function objectOf(value: unknown): Loose {
   return isObject(value) ? value : {}
 }

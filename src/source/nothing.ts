@@ -1,27 +1,27 @@
 /**
- * Answers that hold nothing. Only what the vendor's documents show as "nothing" completes a window; everything else without rows is an error, because an error of the
- * vendor, or of something between us, looks the same. Shapes that the documents leave open are believed when they come twice.
+ * Empty answers. Only what the vendor's docs show as empty completes a window; everything else without rows is an error, because an error of the vendor, or of
+ * something between us, looks the same. Forms that the docs leave open are accepted when they come twice.
  */
-import { bool, text } from './liberal.ts'
+import { bool, text } from './lenient.ts'
 import { isObject } from './loose.ts'
 
 /**
- * Asks again where the answer is nothing in a shape that the documents leave open (no body, a list that is left out). The second answer counts.
+ * Asks again if the answer is empty in a form that the docs leave open (no body, a missing list). The second answer counts.
  *
- * @param isOpen Whether the answer is such a one.
+ * @param isOpen Whether the answer has such a form.
  */
 export async function twice<T>(ask: () => Promise<T>, isOpen: (answer: T) => boolean): Promise<T> {
   const first = await ask()
   return isOpen(first) ? ask() : first
 }
 
-/** Words of an answer for what is no error. */
+/** Values that do not mean an error. */
 const GOOD: ReadonlySet<string> = new Set(['0', '200', 'ok', 'success', 'none', 'false', '[]', '{}'])
 const BAD: ReadonlySet<string> = new Set(['fail', 'failed', 'failure', 'error', 'ko', 'exception', 'unauthorized', 'forbidden'])
 
 /**
- * Whether a good answer says in its body that it is an error: `{"error":…}`, `{"errors":[…]}`, `{"status":"fail"}`, `{"success":false}`, `{"code":…,"message":…}`. For
- * answers without rows: beside rows, such a word is the vendor's own affair.
+ * Whether a successful answer reports an error in its body: `{"error":…}`, `{"errors":[…]}`, `{"status":"fail"}`, `{"success":false}`,
+ * `{"code":…,"message":…}`. For answers without rows: next to rows, such a field does not matter.
  */
 export function saysFault(body: unknown): boolean {
   if (!isObject(body)) return false

@@ -1,6 +1,6 @@
 /**
- * The rules for personal data: `PATH=ACTION`, checked against the fields of the records. The last rule that matches a field decides. What the
- * actions do to a value is in `src/ingest/mask.ts`.
+ * The rules for personal data: `PATH=ACTION`, checked against the fields of the records. The last rule that matches a field wins. `src/ingest/mask.ts` applies
+ * the actions.
  */
 import type { RecordKind } from './contract.ts'
 
@@ -14,15 +14,15 @@ export interface PiiSpec {
   /** The rules of `pii.policy: standard`. The built-in ones (`STANDARD`) come before them. */
   readonly standard: readonly string[]
   /**
-   * Fields of the vendor's rows, by name at any depth, for rows that go to rejects. A field in none of the lists is masked whole where the config
-   * has a `pii.key`, else as text.
+   * Fields of the vendor's rows, by name at any depth, for dead letters. A field in none of the lists is masked whole if the config has a `pii.key`, else as
+   * text.
    */
   readonly row: {
-    /** Persons' ids, names, numbers and addresses, with all that is nested in them. */
+    /** Persons' ids, names, numbers and addresses, with everything nested in them. */
     readonly persons: readonly string[]
     /** Free text. */
     readonly texts: readonly string[]
-    /** Neither: times, words of the vendor, ids of bots and conversations. */
+    /** Neither: times, enum values, ids of bots and conversations. */
     readonly plain: readonly string[]
   }
 }
@@ -33,7 +33,7 @@ export interface PiiSpec {
  */
 type FieldKind = 'id' | 'name' | 'text' | 'list' | 'entries' | 'other'
 
-/** Fields of each record that a rule may name; the others are what records are sorted and counted by. */
+/** Fields of each record that a rule may name; records are sorted and counted by the others. */
 export const PII_FIELDS = {
   session: {
     session_id: 'id',
@@ -77,7 +77,7 @@ export const PII_FIELDS = {
   },
 } as const satisfies Record<RecordKind, Record<string, FieldKind>>
 
-/** What every connector's standard policy begins with. An attribute or variable that no rule of the connector keeps may hold a person. */
+/** The first rules of every connector's standard policy. An attribute or variable that no rule of the connector keeps may contain personal data. */
 export const STANDARD = [
   '*.user_id=hash',
   '*.channel_user_id=hash',
@@ -99,9 +99,9 @@ export const STANDARD = [
 ] as const
 
 export interface PiiRules {
-  /** What is done to a field of a record; for `variables` and `attributes` see `entryAction`. */
+  /** The action for a field of a record; for `variables` and `attributes` see `entryAction`. */
   action(kind: RecordKind, field: string): PiiAction
-  /** What is done to an entry of a map. */
+  /** The action for an entry of a map. */
   entryAction(kind: RecordKind, field: string, name: string): PiiAction
   /** Whether any rule hashes, which needs `pii.key`. */
   readonly hashes: boolean
@@ -110,7 +110,7 @@ export interface PiiRules {
 interface Rule {
   readonly kinds: readonly RecordKind[]
   readonly field: RegExp
-  /** Of an entry; null: the rule names the field as a whole. */
+  /** Pattern of an entry; null: the rule names the field as a whole. */
   readonly entry: RegExp | null
   readonly action: PiiAction
 }
@@ -119,7 +119,7 @@ const KINDS: readonly RecordKind[] = ['session', 'message', 'event']
 const ENTRIES = new Set(['variables', 'attributes'])
 const TAKES = 'takes PATH=ACTION, such as session.user_id=hash'
 
-/** @returns The rules in force, or what is wrong with each that is not one. `rules` null: no field is touched. */
+/** @returns The effective rules, or what is wrong with each invalid one. `rules` null: no field is changed. */
 export function parsePiiRules(texts: readonly string[]): { readonly rules: PiiRules; readonly faults: readonly string[] } {
   const rules: Rule[] = []
   const faults: string[] = []
@@ -168,7 +168,7 @@ function isAction(word: string): word is PiiAction {
   return (PII_ACTIONS as readonly string[]).includes(word)
 }
 
-/** `*` is any run of characters; everything else is itself. */
+/** `*` is any run of characters; everything else is literal. */
 function globOf(word: string): RegExp {
   return new RegExp(
     `^${word
@@ -191,7 +191,7 @@ function rulesOf(rules: readonly Rule[]): PiiRules {
       fields.set(`${kind}.${field}`, action)
     }
   }
-  // These ids link records: hashed on one, they are hashed on all, also on those of another stream. What hides more stays.
+  // These ids link records: if hashed on one, they are hashed on all, also on those of another stream. Stricter actions stay.
   for (const id of ['session_id', 'user_id'])
     if (KINDS.some(kind => fields.get(`${kind}.${id}`) === 'hash'))
       for (const kind of KINDS) if (fields.get(`${kind}.${id}`) === 'keep') fields.set(`${kind}.${id}`, 'hash')
@@ -205,7 +205,7 @@ function rulesOf(rules: readonly Rule[]): PiiRules {
       action = 'keep'
       for (const rule of rules)
         if (rule.kinds.includes(kind) && rule.field.test(field) && (rule.entry?.test(name) ?? true)) action = rule.action
-      // Names of entries come from the vendor: there is no end to them.
+      // Names of entries come from the vendor: their number is unlimited.
       if (entries.size >= 10_000) entries.clear()
       entries.set(key, action)
       return action

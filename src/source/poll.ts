@@ -1,17 +1,17 @@
 /**
- * Streams that the vendor pages by a cursor of its own: a token that lives on its server, a sequence number (`after=…`). The place is all that is kept;
- * no window is asked for, and rows come in the vendor's order, each once, also those that changed.
+ * Streams that the vendor pages by its own cursor: a token stored on its server, a sequence number (`after=…`). Only the cursor is kept; no window is
+ * requested, and rows come in the vendor's order, each once, also changed ones.
  *
- * For the framework it is a listing whose resume never ends: one window reaches from one poll to the next, and the next one goes on by the cursor.
+ * For the framework it is a listing whose resume token never ends: a window reaches from one poll to the next, and the next one continues by the cursor.
  */
 import type { Http, Json, ReadArgs, Scope, WindowSpec } from './contract.ts'
 
 export interface PollArgs<C = never> {
   readonly config: C
   readonly scope: Scope
-  /** As the last page gave it; null: there is none yet, or the vendor has forgotten it (SRC_RESUME_EXPIRED). */
+  /** From the last page; null: there is none yet, or the vendor has forgotten it (SRC_RESUME_EXPIRED). */
   readonly cursor: Json
-  /** Where there is no cursor: everything from here on is wanted, epoch milliseconds. */
+  /** Without a cursor: everything from here on is wanted, epoch milliseconds. */
   readonly sinceMs: number
   /** When this poll began, epoch milliseconds. */
   readonly nowMs: number
@@ -19,23 +19,23 @@ export interface PollArgs<C = never> {
 }
 
 export interface PolledPage {
-  /** As the vendor gave them; each is decoded on its own. */
+  /** As the vendor sent them; each is decoded on its own. */
   readonly rows: readonly unknown[]
-  /** What the vendor is asked by next time; not null. The same as before where nothing has come. */
+  /** The cursor for the next request; not null. Unchanged if nothing came. */
   readonly cursor: Json
 }
 
 /** How often a stream with a cursor is polled, and what a poll promises. */
 export interface CursorSpec {
-  /** Rows may come so much later than their time, milliseconds: what a poll promises ends so long before it. */
+  /** How much later than its time a row may come, milliseconds: completeness is promised only up to this long ago. */
   readonly lagMs: number
-  /** A row that comes again within so long is a revision of what was published, milliseconds; `lookback.ms` replaces it. Default two days. */
+  /** A row that comes again within this time is a revision of the published one, milliseconds; `lookback.ms` overrides it. Default two days. */
   readonly lookbackMs?: number
-  /** Replaces the manifest's pace, milliseconds. */
+  /** Overrides the manifest's poll interval, milliseconds. */
   readonly pollIntervalMs?: number
 }
 
-/** `window` and `read` of a stream with a cursor. `poll` gives pages until there is nothing more; the generator's end is the end of the poll. */
+/** `window` and `read` of a stream with a cursor. `poll` yields pages until there is nothing more; the generator's end is the end of the poll. */
 export function byCursor(
   { lagMs, lookbackMs = 172_800_000, pollIntervalMs }: CursorSpec,
   poll: (args: PollArgs) => AsyncIterable<PolledPage>,

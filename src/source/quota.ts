@@ -1,9 +1,9 @@
 /**
- * Waiting for a turn under the vendor's limits. Counts hold over **any** rolling window of their length, and not as token buckets that burst: a vendor
- * that counts by clock hours or by rolling minutes sees no more than it allows either way. It counts what arrives, and a request arrives between its start
- * and its end, the first ones of a process later than others: each may start when those it is counted with are so long over.
+ * Waits for a turn under the vendor's limits. Counts apply to **any** rolling window of their length, not as token buckets that burst: a vendor that counts by
+ * clock hours or by rolling minutes sees no more than it allows either way. The vendor counts arrivals, and a request arrives between its start and its end,
+ * the first ones of a process later than others: so a request may start only when those it is counted with have been over for the length of the window.
  *
- * All times in here are steady (`steadyMs`): a clock that is set forwards frees no turn early, and one that is set back makes nobody wait.
+ * All times here are steady (`steadyMs`): a clock that is set forward frees no turn early, and one that is set back makes nobody wait.
  */
 import { createHash } from 'node:crypto'
 import { type Clock, steadyMs } from '../clock.ts'
@@ -11,58 +11,58 @@ import { FlowError } from '../errors.ts'
 import type { Quota } from './contract.ts'
 import { LONGEST_DAY_WAIT_MS } from './wait.ts'
 
-/** Who goes first when several wait: what is new, hot, named or open, then what may have changed, then the past. */
+/** Who goes first when several wait: new, hot, named or open rows, then rows that may have changed, then history. */
 export const PRIORITY = { live: 0, lookback: 1, backfill: 2 } as const
 
-/** Requests in a row for those who go first, while others wait; the next is for whoever of these has waited longest. So none waits for ever. */
+/** How many requests in a row the first priority gets while others wait; the next one goes to the longest waiting of these. So none waits for ever. */
 const TURNS_IN_A_ROW = 4
 
-/** See `PRIORITY`. A function is asked at every turn: what waits may become urgent. */
+/** See `PRIORITY`. A function is called at every turn: waiting work may become urgent. */
 export type Priority = number | (() => number)
 
 export interface QuotaGate {
   /**
-   * Resolves when a request may start, and counts it; the request is over when the returned function is called (more calls do
-   * nothing). Lower priorities go first, but for one request in five, equal ones in the order they came. Rejects with STOPPED as soon as the signal aborts.
+   * Resolves when a request may start, and counts it; call the returned function when the request is over (more calls do nothing). Lower numbers go first,
+   * except for one request in five, equal ones in order of arrival. Rejects with STOPPED as soon as the signal aborts.
    */
   acquire(priority: Priority, signal: AbortSignal): Promise<() => void>
   /**
-   * Nothing starts before this time, epoch milliseconds by the clock of this moment: the vendor asked us to wait. An earlier hold is never shortened,
-   * and none is longer than an hour.
+   * Nothing starts before this time, epoch milliseconds by the current clock: the vendor asked us to wait. An earlier hold is never shortened, and none is
+   * longer than an hour.
    */
   holdUntil(untilMs: number): void
 }
 
 /** Half-open windows may touch, and clocks are cut to milliseconds. */
 const MARGIN_MS = 20
-/** A request has arrived so long after its start at the latest, however long its answer takes. */
+/** A request has arrived this long after its start at the latest, however long its answer takes. */
 const LONGEST_WAY_MS = 1000
 
-/** No hold is longer, whatever was asked. */
+/** No hold is longer, whatever the vendor asks for. */
 const LONGEST_HOLD_MS = LONGEST_DAY_WAIT_MS
 
 type Limits = Omit<Quota, 'sharedBy'>
 
-/** What the vendor was asked of late, as the process that comes next has to count it. */
+/** Recent requests to the vendor, as the next process must count them. */
 export interface Spent {
-  /** So many requests, the newest of them started by `atMs` (epoch milliseconds). */
+  /** Number of requests, the newest of them started by `atMs` (epoch milliseconds). */
   readonly requests: readonly { readonly atMs: number; readonly count: number }[]
   /**
-   * So many more may have been made since: as many as there were at most from one telling to the next, but from a sixth to half of what is allowed
-   * in a minute.
+   * How many more may have been made since: the most there were between two calls of `spent`, but at least a sixth and at most half of what is allowed in a
+   * minute.
    */
   readonly untold: number
 }
-/** How finely `spent` tells the requests of the last minute, and those before: that many milliseconds late at most. */
+/** Resolution of `spent` for requests of the last minute, and for those before: they are dated at most this many milliseconds late. */
 const FINE_MS = 5_000
 const COARSE_MS = 60_000
-/** Requests that are younger are never taken for those that are recalled. */
+/** Younger requests are never taken for recalled ones. */
 const RECENT_MS = 2_000
-/** How long those who share a quota wait for what one of them is to recall. */
+/** How long the users of a quota wait for one of them to recall its requests. */
 const RECALL_MS = 10_000
-/** What is not certain is looked at again after so long. */
+/** Uncertain state is checked again after this time. */
 export const DOUBT_MS = 100
-/** The clocks of two workers differ by so much at most, where a limit of a second bounds what one of them may have asked. */
+/** Largest clock difference between two workers, where a limit per second bounds what one of them may have sent. */
 const SKEW_MS = 2_000
 
 interface Waiter {
@@ -74,37 +74,37 @@ interface Waiter {
 
 interface Request {
   readonly startMs: number
-  /** Whose it is, where that is known. */
+  /** The requester, if known. */
   readonly by: string | null
-  /** By when it has arrived. */
+  /** Latest time of arrival. */
   arrivedMs: number
 }
 
-/** @param onWaited Told the seconds that a request waited here, once for each that starts; not called for those that need not wait. */
+/** @param onWaited Called with the seconds that a request waited here, once for each that starts; not called if it need not wait. */
 export function createQuota(limits: Limits, clock: Clock, onWaited: (seconds: number) => void = () => {}): QuotaGate {
   return gateOf(() => ({ limits, notBeforeMs: -Infinity }), clock, onWaited)
 }
 
-/** What holds now: the limits, and a time before which nothing starts. */
+/** The current rules: the limits, and a time before which nothing starts. */
 interface Rules {
   readonly limits: Limits
   readonly notBeforeMs: number
 }
 
 interface Gate extends QuotaGate {
-  /** As `acquire`, for whom the request is counted. */
+  /** As `acquire`, with the requester that the request is counted for. */
   acquireFor(by: string | null, priority: Priority, signal: AbortSignal): Promise<() => void>
-  /** Counts requests that were made before, by their steady times, in place of what is known of the same requester. */
+  /** Counts earlier requests, by their steady times, replacing what is known of the same requester. */
   recall(by: string | null, startsMs: readonly number[]): void
   recheck(): void
 }
 
 function gateOf(rules: () => Rules, clock: Clock, onWaited: (seconds: number) => void): Gate {
-  /** Past requests and those under way, by their start, oldest first, no more than the largest count needs. */
+  /** Past and current requests, by their start, oldest first, no more than the largest count needs. */
   let requests: Request[] = []
   let underWay = 0
   let heldUntilMs = -Infinity
-  /** In the order they came. */
+  /** In order of arrival. */
   const waiters: Waiter[] = []
   let turnsInARow = 0
   /** The one sleep until the next turn; null while nobody sleeps. */
@@ -149,7 +149,7 @@ function gateOf(rules: () => Rules, clock: Clock, onWaited: (seconds: number) =>
     return waiters.splice(next, 1)[0] as Waiter
   }
 
-  /** Start whoever may, and set the alarm for the next. */
+  /** Starts those that may start, and sets the alarm for the next. */
   function pump(): void {
     const concurrency = rules().limits.concurrency || Infinity
     while (waiters.length > 0 && underWay < concurrency) {
@@ -225,7 +225,7 @@ function gateOf(rules: () => Rules, clock: Clock, onWaited: (seconds: number) =>
     },
     recall: (by, startsMs) => {
       const before = startsMs.map(startMs => ({ startMs, by, arrivedMs: startMs + LONGEST_WAY_MS }))
-      // What is told is coarse: limits of a second need the latest as they were.
+      // Recalled times are coarse: limits per second need the exact times of the latest requests.
       const sinceMs = steadyMs(clock) - RECENT_MS
       const kept = requests.filter(request => by === null || request.by !== by || request.startMs > sinceMs)
       requests = [...before, ...kept].sort((a, b) => a.startMs - b.startMs)
@@ -235,25 +235,24 @@ function gateOf(rules: () => Rules, clock: Clock, onWaited: (seconds: number) =>
   }
 }
 
-/** A task's part in the quota of an account. */
+/** A task's share of an account's quota. */
 export interface QuotaLease {
   readonly gate: QuotaGate
-  /** What was asked through this lease, as far as a limit of a minute or an hour still counts it. Nothing where there is none. */
+  /** Requests through this lease that a limit per minute or hour still counts. Empty without such a limit. */
   spent(): Spent
-  /** Whether so much was asked since `spent` told it that it should tell again, lest a process that is killed leaves too much untold. */
-  isDue(): boolean
   /**
-   * Counts what `spent` told of an earlier process; null: there was none. Only before the first request: after it, what stands on the topics is this
-   * process's own.
+   * Whether so many requests were made since the last `spent` that it should be recorded again, so that a killed process does not leave too many unrecorded.
    */
+  isDue(): boolean
+  /** Counts the `spent` of an earlier process; null: there was none. Only before the first request: afterwards the topics have this process's own. */
   recall(spent: Spent | null): void
-  /** When nothing more is asked through it: what `spent` tells from now on is all, so that whoever has the task next need presume nothing. */
+  /** After the last request through it: `spent` is exact from now on, so that the next owner of the task need not assume more. */
   settle(): void
   /** When the task stops. */
   end(): void
 }
 
-/** Names what a quota is counted by, without telling it: the value may be a secret. */
+/** Names what a quota is counted by, without showing it: the value may be a secret. */
 export function quotaDigest(vendor: string, shared: string): string {
   return createHash('sha256')
     .update(JSON.stringify([vendor, shared]))
@@ -261,24 +260,24 @@ export function quotaDigest(vendor: string, shared: string): string {
     .slice(0, 24)
 }
 
-/** On how many processes the limits can be divided at most, so that each may make a request of every kind; null: there are no limits. */
+/** Largest number of processes the limits can be divided among, so that each may make a request of every kind; null: there are no limits. */
 export function divisibleBy({ perSecond, perMinute, perHour, concurrency, gapMs }: Limits): number | null {
   const counts = [perSecond, perMinute, perHour, concurrency].filter(count => count !== undefined && count > 0) as number[]
   if (counts.length === 0 && !gapMs) return null
-  // The time between two requests can be kept by one process only.
+  // Only one process can keep the time between two requests.
   return gapMs ? 1 : Math.max(1, Math.floor(Math.min(...counts)))
 }
 
 export interface QuotaPool {
   /**
-   * The gate that everyone with the same vendor and the same value of `sharedBy` goes through. Where they name different limits, the strictest
-   * holds while its lease lasts.
+   * The gate shared by everyone with the same vendor and the same value of `sharedBy`. If they name different limits, the strictest applies while its lease
+   * lasts.
    *
-   * @param of.shared Value of the manifest's `sharedBy` key, or the connector's name. May be a secret: only a digest of it is kept.
-   * @param of.by Who asks: what it recalls takes the place of what is known of it. Absent: nobody who comes again.
-   * @param of.willRecall Whether `recall` will be called: others who share the quota wait for it, ten seconds at most. Default false.
+   * @param requester.shared Value of the manifest's `sharedBy` key, or the connector's name. May be a secret: only a digest of it is kept.
+   * @param requester.by The requester: what it recalls replaces what is known of it. Absent: one that never comes again.
+   * @param requester.willRecall Whether `recall` will be called: others who share the quota wait for it, at most ten seconds. Default false.
    */
-  lease(of: {
+  lease(requester: {
     vendor: string
     shared: string
     limits: Limits
@@ -287,16 +286,16 @@ export interface QuotaPool {
     onWaited?: (seconds: number) => void
   }): QuotaLease
   /**
-   * Of each quota that other processes use, too, the part that this one may use, by its digest (`quotaDigest`); it has all of the others. Counts are divided
-   * into whole requests, and with a part of 0 nothing is asked.
+   * This process's share of each quota that other processes use, too, by its digest (`quotaDigest`); it may use all of the others. Counts are divided into
+   * whole requests, and with a share of 0 nothing is sent.
    */
   divide(parts: ReadonlyMap<string, number>): void
   /**
-   * Counts what somebody else was told to have asked of a quota that is divided: a part that was given just now must not come on top of it.
+   * Counts the recorded requests of another process to a divided quota: a new share must not come on top of them.
    *
-   * @param of.quota See `quotaDigest`. Nothing is counted where nobody here has a lease of it.
+   * @param requester.quota See `quotaDigest`. Ignored if nobody here has a lease of it.
    */
-  recallFor(of: { readonly quota: string; readonly by: string; readonly spent: Spent }): void
+  recallFor(requester: { readonly quota: string; readonly by: string; readonly spent: Spent }): void
 }
 
 interface Share {
@@ -304,15 +303,15 @@ interface Share {
   readonly leases: Set<Lease>
   readonly presumed: Presumed
   part: number
-  /** Since when there is more of it than before, steady. */
+  /** Since when the share is larger than before, steady. */
   raisedMs: number
 }
 
 /**
  * One per process: accounts are counted together however many connectors and tasks read them.
  *
- * @param certainSinceMs Since when no other process can have had what is read here, and nothing that was begun before is still to be sent, steady; Infinity:
- * that is not certain now, so that nothing is asked.
+ * @param certainSinceMs Since when no other process can have owned what is read here, and nothing begun earlier is still to be sent, steady; Infinity:
+ *   uncertain now, so nothing is sent.
  */
 export function quotaPool(clock: Clock, certainSinceMs: () => number = () => -Infinity): QuotaPool {
   const shares = new Map<string, Share>()
@@ -337,7 +336,7 @@ export function quotaPool(clock: Clock, certainSinceMs: () => number = () => -In
       const share = shares.get(quota)
       if (share === undefined) return
       const { gate, presumed } = share
-      gate.recall(by, new Ledger(() => rules(share).limits, clock).recall(spent, presumed.of(by, spent)))
+      gate.recall(by, new Ledger(() => rules(share).limits, clock).recall(spent, presumed.presume(by, spent)))
     },
     lease: ({ vendor, shared, limits, by = null, willRecall = false, onWaited = () => {} }) => {
       const key = quotaDigest(vendor, shared)
@@ -390,7 +389,7 @@ export function quotaPool(clock: Clock, certainSinceMs: () => number = () => -In
           if (spent === null) {
             mine.sinceMs = -Infinity
             gate.recheck()
-          } else gate.recall(by, ledger.recall(spent, presumed.of(by, spent)))
+          } else gate.recall(by, ledger.recall(spent, presumed.presume(by, spent)))
         },
         end: () => {
           leases.delete(mine)
@@ -401,15 +400,15 @@ export function quotaPool(clock: Clock, certainSinceMs: () => number = () => -In
   }
 }
 
-/** What was asked through one lease, as far as a limit of a minute or an hour may still count it. */
+/** Requests through one lease that a limit per minute or hour may still count. */
 class Ledger {
   readonly #limits: () => Limits
   readonly #clock: Clock
   #startsMs: number[] = []
   #sinceTold = 0
-  /** Most requests from one telling to the next. */
+  /** Most requests between two calls of `spent`. */
   #most = 0
-  /** As it was told last. */
+  /** As in the last `spent`. */
   #untold = 0
   #isSettled = false
 
@@ -434,7 +433,7 @@ class Ledger {
     return { requests: inSteps(epochMs, this.#clock.now()), untold: this.#untold }
   }
 
-  /** Never so much that a process that is killed again and again would do nothing but wait. */
+  /** Limited, so that a process that is killed again and again does more than wait. */
   #mayBeUntold(count: number): number {
     return Math.min(count, Math.floor(this.#aMinute() / 2))
   }
@@ -449,7 +448,7 @@ class Ledger {
   }
 
   /**
-   * @param presumed So many at most were made without a record.
+   * @param presumed How many were made without a record, at most.
    * @returns When they started, steady; those of a clock that was ahead, and those without a record, now.
    */
   recall({ requests, untold }: Spent, presumed: number): readonly number[] {
@@ -468,13 +467,13 @@ class Ledger {
     this.#startsMs = this.#startsMs.filter(startMs => startMs > sinceMs)
   }
 
-  /** How long limits count a request; 0: none of a minute or an hour does. */
+  /** How long limits count a request; 0: no limit per minute or hour. */
   #countedMs(): number {
     const { perMinute, perHour } = this.#limits()
     return perHour ? 3_600_000 : perMinute ? 60_000 : 0
   }
 
-  /** What may be asked in a minute. */
+  /** Requests allowed in a minute. */
   #aMinute(): number {
     const { perMinute, perHour } = this.#limits()
     return perMinute || (perHour ?? 0) / 60
@@ -482,25 +481,25 @@ class Ledger {
 }
 
 /**
- * What may have been asked beyond what is known, of one quota. Workers that are killed leave it open for each of their source partitions, but all of these
- * together were held to the limit of a second, or to the gap between two requests, since the last request that they recorded.
+ * Requests of one quota that may have been made without a record. Each source partition of killed workers leaves that open, but all of these together were
+ * limited by the limit per second, or by the gap between two requests, since the last recorded request.
  */
 class Presumed {
   readonly #limits: () => Limits
   readonly #clock: Clock
-  /** So many between the two times, epoch milliseconds. */
+  /** How many between the two times, epoch milliseconds. */
   #before: { readonly by: string | null; readonly sinceMs: number; readonly untilMs: number; readonly count: number }[] = []
 
-  /** @param limits Of the whole quota, whoever has which part of it. */
+  /** @param limits Of the whole quota, however it is divided. */
   constructor(limits: () => Limits, clock: Clock) {
     this.#limits = limits
     this.#clock = clock
   }
 
-  /** How many requests without a record to presume for a source partition, beside those that were presumed for others. What was presumed for itself is void. */
-  of(by: string | null, { requests, untold }: Spent): number {
+  /** How many unrecorded requests to assume for a source partition, in addition to those assumed for others. Earlier assumptions for itself are void. */
+  presume(by: string | null, { requests, untold }: Spent): number {
     const untilMs = this.#clock.now()
-    // The newest time is rounded up, but not beyond that of the recording.
+    // The newest time is rounded up, but not beyond the time of recording.
     const sinceMs = Math.max(...requests.map(({ atMs }) => atMs))
     this.#before = this.#before.filter(each => (each.by === null || each.by !== by) && each.untilMs > untilMs - LONGEST_HOLD_MS)
     const beside = this.#before.filter(each => each.untilMs >= sinceMs)
@@ -520,7 +519,7 @@ class Presumed {
   }
 }
 
-/** Few figures that tell no request earlier than it was. */
+/** A few figures that date no request earlier than it was. */
 function inSteps(startsMs: readonly number[], nowMs: number): Spent['requests'] {
   const stepOf = (startMs: number) => {
     const step = startMs > nowMs - COARSE_MS ? FINE_MS : COARSE_MS
@@ -531,16 +530,16 @@ function inSteps(startsMs: readonly number[], nowMs: number): Spent['requests'] 
 
 interface Lease {
   readonly limits: Limits
-  /** Until then others may have asked, for all that is told: nobody tells of the last second. Steady. */
+  /** Others may have sent unrecorded requests until then: nobody records the last second. Steady. */
   sinceMs: number
-  /** Until then it may still recall what was asked before. */
+  /** Until then it may still recall earlier requests. */
   awaitedUntilMs: number
 }
 
 /**
- * The strictest of all limits, and how long to wait for what was asked before, as far as limits still count it.
+ * The strictest of all limits, and how long to wait because of earlier requests that limits still count.
  *
- * @param raisedMs Until then more may have been asked than is known here.
+ * @param raisedMs Until then more may have been sent than is known here.
  */
 function rulesOf(leases: Iterable<Lease>, part: number, raisedMs: number): Rules {
   const least = (a: number | undefined, b: number | undefined) => (a && b ? Math.min(a, b) : a || b || 0)
@@ -569,8 +568,8 @@ function rulesOf(leases: Iterable<Lease>, part: number, raisedMs: number): Rules
 }
 
 /**
- * Without the limits that a shorter one implies: who makes two requests in any second makes no more than 120 in any minute. So these need no memory of what was
- * asked before, and whoever takes a task over need not wait for what may have been.
+ * Without the limits that a shorter one implies: two requests in any second mean at most 120 in any minute. These need no memory of earlier requests, and the
+ * next owner of a task need not wait for unrecorded ones.
  */
 function binding(limits: Limits): Limits {
   const { perSecond, gapMs } = limits
@@ -586,7 +585,7 @@ function binding(limits: Limits): Limits {
   return { ...limits, perMinute, perHour }
 }
 
-/** In whole requests, one at least: parts are chosen so that these add up to no more than the whole. */
+/** In whole requests, at least one: shares are chosen so that these add up to no more than the whole. */
 function partOf(limits: Limits, part: number): Limits {
   if (part >= 1) return limits
   const some = (count: number | undefined) => (count ? Math.max(1, Math.floor(count * part + 1e-9)) : 0)

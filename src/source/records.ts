@@ -1,10 +1,10 @@
 /**
- * Records as a connector builds them: camelCase fields in, whole records out. Every record of a kind has every field in the schema's order, so
- * that all have one hidden class; this runs a hundred thousand times a CPU second, so nothing here spreads or loops over fields.
+ * Builds records for connectors: camelCase fields in, complete records out. Every record of a kind has every field in the schema's order, so that all have one
+ * hidden class; this runs a hundred thousand times per CPU second, so nothing here spreads or loops over fields.
  *
- * What a field cannot hold: a required field that is missing, or a time that cannot be read, makes the row ROW_UNMAPPABLE. A placeholder in the place of
- * a time (before 2000, or more than a day ahead of `observed_at`) is no time: null where the field may be null, else the row is ROW_UNMAPPABLE. A word outside a
- * closed set becomes UNKNOWN or other, a number that does not fit becomes null, and what the vendor wrote goes to `attributes` as `<field>_raw`.
+ * Values that do not fit: a required field that is missing, or an unreadable time, makes the row ROW_UNMAPPABLE. A placeholder instead of a time (before 2000,
+ * or more than a day after `observed_at`) is null if the field may be null, else the row is ROW_UNMAPPABLE. A word outside a closed set becomes UNKNOWN or
+ * other, a number that does not fit becomes null, and the vendor's value goes to `attributes` as `<field>_raw`.
  */
 import { FlowError } from '../errors.ts'
 import {
@@ -28,10 +28,10 @@ import {
 } from '../records.ts'
 import { channelOf } from '../channels.ts'
 import type { Draft, Scope } from './contract.ts'
-import { isPlaceholder, realTime, texts, time } from './liberal.ts'
+import { isPlaceholder, realTime, texts, time } from './lenient.ts'
 import { NO_TRANSFERS, type Said, type Transfers } from './transfers.ts'
 
-/** What `normalise` and `fingerprint` may know beside the row. */
+/** What `normalise` and `fingerprint` get besides the row. */
 export interface RowContext<C = unknown> {
   /** The connector's manifest id. */
   readonly vendor: string
@@ -40,24 +40,24 @@ export interface RowContext<C = unknown> {
   readonly connector: string
   /** The connector's config, as `read` gets it. */
   readonly config: C
-  /** The scope that the row was read from; its `botId`, where it has one, is the bot of every row. */
+  /** The scope of the row; its `botId`, if it has one, is the bot of every row. */
   readonly scope: Scope
   /** When the page was read, epoch milliseconds: the `observed_at` of its records. */
   readonly observedAtMs: number
   /** How far back this stream is read again, milliseconds: a row older than this at `observedAtMs` is seen for the last time. */
   readonly lookbackMs: number
-  /** The session that the framework derived for the row in hand (`Stream.derive`), with the row's own channel and language; else null. */
+  /** The session that the framework derived for this row (`Stream.derive`), with the row's own channel and language; else null. */
   readonly derived: SessionRef | null
-  /** The rules of `transfer.rules`. The framework applies them to what `normalise` returns; a connector asks them only for what is in no draft. */
+  /** The rules of `transfer.rules`. The framework applies them to the result of `normalise`; a connector needs them only for content that is in no draft. */
   readonly transfers: Transfers
-  /** Opens a session (or names one that another stream tells) that messages and events refer to. */
-  session(of: SessionIdentity): SessionRef
+  /** The reference that messages and events of a session need, also of a session that another stream publishes. */
+  session(identity: SessionIdentity): SessionRef
 }
 
 export interface SessionIdentity {
   readonly botId: string
   readonly sessionId: string
-  /** The vendor's word for the channel; normalised, and kept as `channel_raw`. Null: not known. */
+  /** The vendor's word for the channel; normalised, and kept as `channel_raw`. Null: unknown. */
   readonly channel: string | null
   readonly language?: string | null | undefined
 }
@@ -79,10 +79,10 @@ export interface SessionRef {
 /** ISO 8601 with a zone, or an epoch time: milliseconds, and by their size seconds, micro- and nanoseconds. */
 export type Time = string | number
 
-/** A word of the set, or the vendor's own, which is looked up whatever its case and separators (`selfService` is SELF_SERVICE). */
+/** A word of the set, or the vendor's own, which is matched in any case and with any separators (`selfService` is SELF_SERVICE). */
 type Word<Member extends string> = Member | (string & {})
 type Maybe<T> = T | null | undefined
-/** Values as text; numbers and booleans are written out, anything deeper as JSON, null is left out. */
+/** Values as text; numbers and booleans become text, anything deeper JSON, null is left out. */
 export type Extras = Readonly<Record<string, unknown>>
 
 export interface SessionFields {
@@ -92,7 +92,7 @@ export interface SessionFields {
   readonly status?: Maybe<Word<SessionStatus>>
   readonly containment?: Maybe<Word<Containment>>
   readonly interactive?: Maybe<boolean>
-  /** Default: the session's language, where it has one. */
+  /** Default: the session's language, if it has one. */
   readonly languages?: Maybe<readonly string[]>
   readonly userId?: Maybe<string>
   readonly channelUserId?: Maybe<string>
@@ -159,11 +159,11 @@ export type SessionDraft = Extract<Draft, { kind: 'session' }>
 export type MessageDraft = Extract<Draft, { kind: 'message' }>
 export type EventDraft = Extract<Draft, { kind: 'event' }>
 
-/** @param of.transfers Absent: there are no rules. */
+/** @param row.transfers Absent: there are no rules. */
 export function rowContext<C>(
-  of: Omit<RowContext<C>, 'session' | 'derived' | 'transfers'> & { readonly transfers?: Transfers },
+  row: Omit<RowContext<C>, 'session' | 'derived' | 'transfers'> & { readonly transfers?: Transfers },
 ): RowContext<C> {
-  const { vendor, account, connector, config, scope, observedAtMs, lookbackMs, transfers = NO_TRANSFERS } = of
+  const { vendor, account, connector, config, scope, observedAtMs, lookbackMs, transfers = NO_TRANSFERS } = row
   return {
     vendor,
     account,
@@ -190,38 +190,38 @@ export function rowContext<C>(
 }
 
 /**
- * The session itself. A stream other than the manifest's `sessionStream` must not give one. One that is CLOSED with a placeholder for an end is OPEN.
+ * The session itself. Only the manifest's `sessionStream` may return one. One that is CLOSED with a placeholder for an end is OPEN.
  *
- * @param said What the vendor's row says of it that is in no field, for `transfer.rules`.
+ * @param said Content of the vendor's row that is in no field, for `transfer.rules`.
  */
-export function session(of: SessionRef, fields: SessionFields, said?: Said): SessionDraft {
+export function session(ref: SessionRef, fields: SessionFields, said?: Said): SessionDraft {
   const attributes = texts(fields.attributes)
-  const endedAt = optionalTime(fields.endedAt, 'endedAt', of)
+  const endedAt = optionalTime(fields.endedAt, 'endedAt', ref)
   const status = member(STATUS, fields.status, 'UNKNOWN', attributes, 'status_raw')
   /** The vendor wrote a placeholder for an end: the session has not ended. */
   const isNoEnd = endedAt === null && fields.endedAt !== null && fields.endedAt !== undefined
   const record: Session = {
-    session_key: of.sessionKey,
-    vendor: of.vendor,
-    account: of.account,
-    bot_id: of.botId,
-    session_id: of.sessionId,
-    connector: of.connector,
+    session_key: ref.sessionKey,
+    vendor: ref.vendor,
+    account: ref.account,
+    bot_id: ref.botId,
+    session_id: ref.sessionId,
+    connector: ref.connector,
     revision: 1,
-    observed_at: of.observedAtMs,
-    started_at: requiredTime(fields.startedAt, 'startedAt', of),
+    observed_at: ref.observedAtMs,
+    started_at: requiredTime(fields.startedAt, 'startedAt', ref),
     ended_at: endedAt,
     ended_at_estimated: endedAt !== null && fields.endedAtEstimated === true,
     status: status === 'CLOSED' && isNoEnd ? 'OPEN' : status,
     containment: member(CONTAINMENT, fields.containment, 'UNKNOWN', attributes, 'containment_raw'),
     interactive: fields.interactive ?? null,
-    channel: of.channel ?? 'other',
-    channel_raw: of.channelRaw,
-    language: of.language,
-    languages: fields.languages ? fields.languages.slice() : of.language === null ? [] : [of.language],
+    channel: ref.channel ?? 'other',
+    channel_raw: ref.channelRaw,
+    language: ref.language,
+    languages: fields.languages ? fields.languages.slice() : ref.language === null ? [] : [ref.language],
     user_id: fields.userId ?? null,
     channel_user_id: fields.channelUserId ?? null,
-    transferred_at: optionalTime(fields.transferredAt, 'transferredAt', of),
+    transferred_at: optionalTime(fields.transferredAt, 'transferredAt', ref),
     queue: fields.queue ?? null,
     agent_id: fields.agentId ?? null,
     agent_name: fields.agentName ?? null,
@@ -244,34 +244,34 @@ export function session(of: SessionRef, fields: SessionFields, said?: Said): Ses
 }
 
 /**
- * A message of a session. Its key is `session_key/message_id`, with `%` as `%25` and `/` as `%2F` in the session's part, so that message `2` of session `s/1` and
- * message `1/2` of session `s` are two.
+ * A message of a session. Its key is `session_key/message_id`, with `%` as `%25` and `/` as `%2F` in the session's part, so that message `2` of session `s/1`
+ * and message `1/2` of session `s` have different keys.
  *
- * @param said What the vendor's row says of it that is in no field, for `transfer.rules`: the flow, step or answer that it belongs to, say.
+ * @param said Content of the vendor's row that is in no field, for `transfer.rules`: its flow, step or answer, for example.
  */
-export function message(of: SessionRef, fields: MessageFields, said?: Said): MessageDraft {
+export function message(ref: SessionRef, fields: MessageFields, said?: Said): MessageDraft {
   const attributes = texts(fields.attributes)
   const messageId = required(fields.messageId, 'messageId')
   const record: Message = {
-    message_key: messageKeyOf(of.sessionKey, messageId),
-    session_key: of.sessionKey,
-    vendor: of.vendor,
-    account: of.account,
-    bot_id: of.botId,
-    session_id: of.sessionId,
+    message_key: messageKeyOf(ref.sessionKey, messageId),
+    session_key: ref.sessionKey,
+    vendor: ref.vendor,
+    account: ref.account,
+    bot_id: ref.botId,
+    session_id: ref.sessionId,
     message_id: messageId,
-    connector: of.connector,
+    connector: ref.connector,
     revision: 1,
-    observed_at: of.observedAtMs,
-    sent_at: requiredTime(fields.sentAt, 'sentAt', of),
+    observed_at: ref.observedAtMs,
+    sent_at: requiredTime(fields.sentAt, 'sentAt', ref),
     sent_at_estimated: fields.sentAtEstimated === true,
     seq: int(fields.seq, attributes, 'seq_raw'),
     sender: member(SENDER, fields.sender, 'UNKNOWN', attributes, 'sender_raw'),
     type: fields.type ? fields.type.toLowerCase() : 'other',
     text: fields.text ?? null,
     attachments: fields.attachments ? fields.attachments.map(attachment) : [],
-    channel: of.channel,
-    language: fields.language ?? of.language,
+    channel: ref.channel,
+    language: fields.language ?? ref.language,
     intent: fields.intent ?? null,
     confidence: finite(fields.confidence, attributes, 'confidence_raw', 0, 1),
     agent_id: fields.agentId ?? null,
@@ -282,18 +282,18 @@ export function message(of: SessionRef, fields: MessageFields, said?: Said): Mes
   return said === undefined ? { kind: 'message', record } : { kind: 'message', record, said }
 }
 
-/** @param said What the vendor's row says of it that is in no field, for `transfer.rules`. */
-export function event(of: SessionRef, fields: EventFields, said?: Said): EventDraft {
-  return eventRecord(of, of.sessionKey, of.sessionId, of.botId, of.channel, of.language, fields, said)
+/** @param said Content of the vendor's row that is in no field, for `transfer.rules`. */
+export function event(ref: SessionRef, fields: EventFields, said?: Said): EventDraft {
+  return eventRecord(ref, ref.sessionKey, ref.sessionId, ref.botId, ref.channel, ref.language, fields, said)
 }
 
-/** An event that belongs to no session, such as a point of the vendor's own statistics. */
+/** An event without a session, such as a point of the vendor's own statistics. */
 export function eventWithoutSession(ctx: RowContext, fields: LoneEventFields, said?: Said): EventDraft {
   return eventRecord(ctx, null, null, required(fields.botId, 'botId'), channelOf(fields.channel), null, fields, said)
 }
 
 function eventRecord(
-  of: { readonly vendor: string; readonly account: string; readonly connector: string; readonly observedAtMs: number },
+  row: { readonly vendor: string; readonly account: string; readonly connector: string; readonly observedAtMs: number },
   sessionKey: string | null,
   sessionId: string | null,
   botId: string,
@@ -306,17 +306,17 @@ function eventRecord(
   const eventId = required(fields.eventId, 'eventId')
   const type = member(EVENT_TYPE, required(fields.type, 'type'), 'other', attributes, 'type_raw')
   const record: Event = {
-    event_key: eventKeyOf(of.vendor, of.account, eventId),
+    event_key: eventKeyOf(row.vendor, row.account, eventId),
     session_key: sessionKey,
-    vendor: of.vendor,
-    account: of.account,
+    vendor: row.vendor,
+    account: row.account,
     bot_id: botId,
     session_id: sessionId,
     event_id: eventId,
-    connector: of.connector,
+    connector: row.connector,
     revision: 1,
-    observed_at: of.observedAtMs,
-    occurred_at: requiredTime(fields.occurredAt, 'occurredAt', of),
+    observed_at: row.observedAtMs,
+    occurred_at: requiredTime(fields.occurredAt, 'occurredAt', row),
     occurred_at_estimated: fields.occurredAtEstimated === true,
     type,
     name: fields.name ?? fields.type,
@@ -328,12 +328,12 @@ function eventRecord(
   return said === undefined ? { kind: 'event', record } : { kind: 'event', record, said }
 }
 
-function tag(of: { readonly name: string; readonly value?: Maybe<string>; readonly scope?: Maybe<string> }): Tag {
-  return { name: of.name, value: of.value ?? null, scope: of.scope ?? null }
+function tag(fields: { readonly name: string; readonly value?: Maybe<string>; readonly scope?: Maybe<string> }): Tag {
+  return { name: fields.name, value: fields.value ?? null, scope: fields.scope ?? null }
 }
 
-function attachment(of: { readonly kind: string; readonly url: string; readonly caption?: Maybe<string> }): Attachment {
-  return { kind: of.kind, url: of.url, caption: of.caption ?? null }
+function attachment(fields: { readonly kind: string; readonly url: string; readonly caption?: Maybe<string> }): Attachment {
+  return { kind: fields.kind, url: fields.url, caption: fields.caption ?? null }
 }
 
 function required(value: string, path: string): string {
@@ -343,8 +343,8 @@ function required(value: string, path: string): string {
 
 type Observed = { readonly observedAtMs: number }
 
-function requiredTime(raw: Time, path: string, of: Observed): number {
-  const ms = optionalTime(raw, path, of)
+function requiredTime(raw: Time, path: string, observed: Observed): number {
+  const ms = optionalTime(raw, path, observed)
   if (ms === null)
     throw new FlowError('ROW_UNMAPPABLE', {
       path,
@@ -353,11 +353,11 @@ function requiredTime(raw: Time, path: string, of: Observed): number {
   return ms
 }
 
-function optionalTime(raw: Maybe<Time>, path: string, of: Observed): number | null {
+function optionalTime(raw: Maybe<Time>, path: string, observed: Observed): number | null {
   if (raw === null || raw === undefined) return null
   const ms = time(raw)
-  if (ms !== null) return realTime(ms, of)
-  if (!isPlaceholder(raw, of.observedAtMs))
+  if (ms !== null) return realTime(ms, observed)
+  if (!isPlaceholder(raw, observed.observedAtMs))
     throw new FlowError('ROW_UNMAPPABLE', { path, hint: `${path} is not a time with a zone` })
   return null
 }
@@ -366,7 +366,7 @@ function isMissing(raw: Maybe<Time>): boolean {
   return raw === null || raw === undefined || raw === ''
 }
 
-/** null, with what was given kept in `attributes`, for what a 32-bit integer cannot hold. */
+/** null for what a 32-bit integer cannot hold; the original is kept in `attributes`. */
 function int(value: Maybe<number>, attributes: Record<string, string>, rawName: string): number | null {
   if (value === null || value === undefined) return null
   if ((value | 0) === value) return value
@@ -387,7 +387,7 @@ function finite(
   return null
 }
 
-/** The members by their own spelling, and by their letters alone for vendors' spellings of them. */
+/** The members by their own spelling, and by their letters only for vendors' spellings of them. */
 function closedSet<Member extends string>(members: readonly Member[]): ReadonlyMap<string, Member> {
   return new Map([...members.map(m => [m, m] as const), ...members.map(m => [lettersOf(m), m] as const)])
 }

@@ -1,7 +1,4 @@
-/**
- * Where connectors come from: the folders of `connectors/`, and npm packages or files that a config names. A connector is imported only when it
- * is asked for.
- */
+/** Finds connectors: the folders of `connectors/`, and npm packages or files that a config names. A connector is imported only when it is needed. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { createRequire, isBuiltin, registerHooks } from 'node:module'
 import { dirname, extname, isAbsolute, join, resolve } from 'node:path'
@@ -11,12 +8,13 @@ import { nearestOf } from '../did-you-mean.ts'
 import { asFlowError, FlowError } from '../errors.ts'
 import { isSecret } from './config.ts'
 import type { Connector } from './contract.ts'
+import { instead } from './watchdog.ts'
 
-/** Beside `src` in a checkout, and beside the compiled `src` in the package. */
+/** Next to `src` in a checkout, and next to the compiled `src` in the package. */
 const BUILT_IN = fileURLToPath(new URL('../../connectors/', import.meta.url))
 
 const limit = z.number().min(0).optional()
-const fn = z.custom<(...args: never[]) => unknown>(value => typeof value === 'function', 'is no function')
+const fn = z.custom<(...args: never[]) => unknown>(value => typeof value === 'function', 'is not a function')
 
 const Window = z.object({
   longestMs: z.union([z.number().positive(), z.literal(Infinity)]),
@@ -46,22 +44,22 @@ const Shape = z.object({
     sessionStream: z.string().nullable(),
     optionalStreams: z.array(z.string()).optional(),
   }),
-  // By its marks and not by its class: a package may bring a zod of its own.
-  config: z.custom<z.ZodObject>(value => zodType(value) === 'object', 'is no zod object'),
+  // By its shape and not by its class: a package may bring its own zod.
+  config: z.custom<z.ZodObject>(value => zodType(value) === 'object', 'is not a zod object'),
   http: fn,
   streams: z.record(
     z.string().regex(/^[\w-]+$/, 'takes letters, digits, dashes and underscores'),
     z.object({
       window: z.union([fn, Window]),
-      gives: z
+      feeds: z
         .array(z.enum(['session', 'message', 'event']))
         .min(1)
         .optional(),
       scopes: fn.optional(),
-      row: z.custom(value => zodType(value) !== undefined, 'is no zod schema'),
+      row: z.custom(value => zodType(value) !== undefined, 'is not a zod schema'),
       read: fn,
-      expand: fn.optional(),
-      expandRows: z.int().min(1).optional(),
+      enrich: fn.optional(),
+      enrichRows: z.int().min(1).optional(),
       follow: z.object({ isOpen: fn, read: fn, atOnce: z.int().min(1), longestMs: z.number().positive() }).optional(),
       changes: z.object({ read: fn, lagMs: z.number().min(0), joinMs: z.number().min(0).optional() }).optional(),
       timeOf: fn.optional(),
@@ -84,7 +82,7 @@ function zodType(value: unknown): string | undefined {
 /** Connectors that the config file loads by `plugins`, by their own ids. */
 export interface Plugins {
   readonly byId: ReadonlyMap<string, Connector>
-  /** What is wrong with an entry of the list. */
+  /** Errors of single entries. */
   readonly faults: readonly { readonly index: number; readonly error: FlowError }[]
 }
 
@@ -103,7 +101,7 @@ export async function loadPlugins(entries: readonly string[], from: string): Pro
       if (builtInFiles().has(id) || byId.has(id))
         throw new FlowError('PLUGIN_INVALID', {
           connectorClass: entry,
-          hint: `its id ${id} is ${byId.has(id) ? 'that of another plugin' : 'built in'}: load one connector an id`,
+          hint: `its id ${id} is ${byId.has(id) ? 'that of another plugin' : 'built in'}: load only one connector for each id`,
         })
       byId.set(id, connector)
     } catch (thrown) {
@@ -114,11 +112,11 @@ export async function loadPlugins(entries: readonly string[], from: string): Pro
 }
 
 /**
- * The connector that `connector.class` names: a built-in id; the id of a plugin; a path (`./mine.ts`, absolute or relative to `from`); or an npm
- * package, looked up from `from`.
+ * The connector that `connector.class` names: a built-in id; the id of a plugin; a path (`./mine.ts`, absolute or relative to `from`); or an npm package,
+ * resolved from `from`.
  *
  * @param from Folder of the config file.
- * @throws FlowError PLUGIN_UNKNOWN with the ids there are; PLUGIN_INVALID with what is wrong in the connector.
+ * @throws FlowError PLUGIN_UNKNOWN with the known ids; PLUGIN_INVALID with what is wrong in the connector.
  */
 export async function findConnector(className: string, from: string, plugins?: Plugins['byId']): Promise<Connector> {
   const builtIn = builtInFiles().get(className)
@@ -130,25 +128,25 @@ export async function findConnector(className: string, from: string, plugins?: P
   if (file === null)
     throw new FlowError('PLUGIN_UNKNOWN', {
       connectorClass: className,
-      hint: `${knownIds(className, plugins)}; an npm package must be installed where the config file lies, a path begins with ./ or /`,
+      hint: `${knownIds(className, plugins)}; an npm package must be installed next to the config file, a path begins with ./ or /`,
     })
   offerOwnPackages()
   return load(file, className)
 }
 
-/** Which ids there are, and which one was probably meant. */
+/** The known ids, and the one that was probably meant. */
 export function knownIds(className: string, plugins?: Plugins['byId']): string {
   const known = [...builtInFiles().keys(), ...(plugins?.keys() ?? [])]
   const nearest = nearestOf(className, known)
   return `${nearest === undefined ? '' : `did you mean ${nearest}? `}known are ${known.join(', ')}`
 }
 
-/** All of `connectors/`, in order of their ids. */
+/** All of `connectors/`, ordered by id. */
 export async function builtInConnectors(): Promise<Connector[]> {
   return Promise.all([...builtInFiles()].map(([id, file]) => load(file, id)))
 }
 
-/** Ids of the connectors that come with Colloquy, without importing one. */
+/** Ids of the built-in connectors, without importing one. */
 export function builtInIds(): string[] {
   return [...builtInFiles().keys()]
 }
@@ -174,7 +172,7 @@ function pathOf(path: string, from: string): string | null {
 }
 
 function packageOf(name: string, from: string): string | null {
-  // Only what can be a package's name, with or without a path inside it: anything else would be an import of who knows what.
+  // Only what can be a package name, with or without a path inside it: anything else could import any file.
   if (!/^(@[a-z0-9][\w.-]*\/)?[a-z0-9][\w.-]*(\/[\w./-]+)?$/i.test(name)) return null
   if (isBuiltin(name)) return null
   try {
@@ -189,9 +187,9 @@ async function load(file: string, className: string): Promise<Connector> {
 }
 
 /**
- * What a file beside a connector exports, such as its `simulator.ts`. The file may import `colloquy` and `zod` without having them installed.
+ * The exports of a file next to a connector, such as its `simulator.ts`. The file may import `colloquy` and `zod` without having them installed.
  *
- * @param className What the connector is called in the error.
+ * @param className The connector's name in the error.
  * @throws FlowError PLUGIN_INVALID with why it cannot be loaded.
  */
 export async function loadBeside(file: string, className: string): Promise<Readonly<Record<string, unknown>>> {
@@ -211,25 +209,25 @@ async function imported(file: string, className: string): Promise<Readonly<Recor
   }
 }
 
-/** The default export, also of a module that was compiled to CommonJS. */
+/** The default export, also of a module compiled to CommonJS. */
 function defaultOf({ default: own }: Readonly<Record<string, unknown>>): unknown {
   const compiled = own as { __esModule?: unknown; default?: unknown } | null | undefined
   return compiled?.__esModule === true ? compiled.default : own
 }
 
-/** What was thrown, and what is missing beside the connector where that is known. */
+/** The error, and the missing package if that is the cause. */
 function whyNotLoaded(thrown: unknown, file: string): string {
   if (!(thrown instanceof Error)) return String(thrown)
   const { code } = thrown as NodeJS.ErrnoException
   const [, missing] = (code === 'ERR_MODULE_NOT_FOUND' && /^Cannot find package '([^']+)'/.exec(thrown.message)) || []
-  if (missing !== undefined) return `${thrown.message}; install it beside the connector: npm install ${missing}`
+  if (missing !== undefined) return `${thrown.message}; install it next to the connector: npm install ${missing}`
   const manifest = thrown instanceof SyntaxError ? commonJsManifest(file) : null
   if (manifest === null) return thrown.message
   const ending = extname(file)
   return `${thrown.message}: ${manifest} says "type": "commonjs", and the file is an ES module; write "type": "module" there, or end the file's name in .m${ending.slice(1)}`
 }
 
-/** The package.json by which Node takes the file for CommonJS; null: it does not. Without a "type" Node finds out by itself what a file is. */
+/** The package.json because of which Node treats the file as CommonJS; null: it does not. Without a "type" Node detects the format by itself. */
 function commonJsManifest(file: string): string | null {
   if (!['.js', '.ts'].includes(extname(file))) return null
   for (let folder = dirname(file); ; folder = dirname(folder)) {
@@ -244,7 +242,7 @@ function commonJsManifest(file: string): string | null {
 
 const ENDING = extname(import.meta.url)
 
-/** What connectors elsewhere may import without installing it; the parts of our own package by their files, which a checkout has not built. */
+/** What external connectors may import without installing it; parts of our own package by their files, which a checkout has not built. */
 const OWN_PACKAGES: ReadonlyMap<string, string> = new Map([
   ['colloquy', `./index${ENDING}`],
   ['colloquy/conformance', `../conformance/index${ENDING}`],
@@ -253,7 +251,7 @@ const OWN_PACKAGES: ReadonlyMap<string, string> = new Map([
 ])
 let offersOwnPackages = false
 
-/** A connector that finds no `colloquy` or `zod` where it lies gets ours, so that a folder anywhere works. Its own go first. */
+/** A connector without `colloquy` or `zod` in its folder gets ours, so that a folder anywhere works. Its own copies come first. */
 function offerOwnPackages(): void {
   if (offersOwnPackages) return
   offersOwnPackages = true
@@ -264,17 +262,55 @@ function offerOwnPackages(): void {
       } catch (error) {
         const own = OWN_PACKAGES.get(specifier)
         if (own === undefined) throw error
-        // By its address: `require` would look for a name beside the connector again.
+        // By its address: `require` would look for a name next to the connector again.
         return { url: import.meta.resolve(own), shortCircuit: true }
       }
     },
   })
 }
 
-/** The connector, where it keeps the contract's shape. */
-export function checked(candidate: unknown, className: string): Connector {
+/** Earlier names of the contract, which are still read. */
+const RENAMED = { tellsTransfers: 'detectsTransfers' }
+const RENAMED_OF_STREAM = { expand: 'enrich', expandRows: 'enrichRows', gives: 'feeds' }
+
+const deprecations = new WeakMap<Connector, readonly string[]>()
+
+/** Deprecated names that the connector uses, each with its new name: `streams.sessions.expand is now enrich`. */
+export function deprecationsOf(connector: Connector): readonly string[] {
+  return deprecations.get(connector) ?? []
+}
+
+/** The object with the new names for those members that have only an earlier one. */
+function renamed<T extends object>(part: T, names: Readonly<Record<string, string>>, found: (name: string) => void): T {
+  const members = Object.entries(names).flatMap(([earlier, now]): [string, unknown][] => {
+    const value: unknown = Reflect.get(part, earlier)
+    if (value === undefined || Reflect.get(part, now) !== undefined) return []
+    found(`${earlier} is now ${now}`)
+    return [[now, typeof value === 'function' ? (value.bind(part) as unknown) : value]]
+  })
+  return members.length === 0 ? part : instead(part, Object.fromEntries(members) as Partial<T>)
+}
+
+function withNewNames(candidate: object): { current: object; found: readonly string[] } {
+  const found: string[] = []
+  const current = renamed(candidate, RENAMED, name => found.push(name))
+  const streams: unknown = Reflect.get(candidate, 'streams')
+  if (typeof streams !== 'object' || streams === null) return { current, found }
+  const count = found.length
+  const updated = Object.entries(streams).map(([name, stream]: [string, unknown]) => [
+    name,
+    typeof stream === 'object' && stream !== null
+      ? renamed(stream, RENAMED_OF_STREAM, member => found.push(`streams.${name}.${member}`))
+      : stream,
+  ])
+  return { current: found.length === count ? current : instead(current, { streams: Object.fromEntries(updated) }), found }
+}
+
+/** The connector, if it has the contract's shape. */
+export function checked(given: unknown, className: string): Connector {
   const invalid = (hint: string) => new FlowError('PLUGIN_INVALID', { connectorClass: className, hint })
-  if (typeof candidate !== 'object' || candidate === null) throw invalid('its default export is no connector')
+  if (typeof given !== 'object' || given === null) throw invalid('its default export is not a connector')
+  const { current: candidate, found } = withNewNames(given)
   const shape = Shape.safeParse(candidate)
   const faults = shape.success
     ? []
@@ -282,14 +318,14 @@ export function checked(candidate: unknown, className: string): Connector {
   if (shape.success) {
     const { manifest, streams, config } = shape.data
     const names = Object.keys(streams)
-    if (names.length === 0) faults.push('streams has none')
+    if (names.length === 0) faults.push('streams is empty')
     if (manifest.sessionStream !== null && !names.includes(manifest.sessionStream))
-      faults.push(`manifest.sessionStream names ${manifest.sessionStream}, which is no stream`)
+      faults.push(`manifest.sessionStream names ${manifest.sessionStream}, which is not a stream`)
     for (const name of manifest.optionalStreams ?? [])
-      if (!names.includes(name)) faults.push(`manifest.optionalStreams names ${name}, which is no stream`)
+      if (!names.includes(name)) faults.push(`manifest.optionalStreams names ${name}, which is not a stream`)
     const { sharedBy } = manifest.quota
     if (typeof sharedBy === 'string' && !(sharedBy in config.shape))
-      faults.push(`manifest.quota.sharedBy names ${sharedBy}, which is no key of config`)
+      faults.push(`manifest.quota.sharedBy names ${sharedBy}, which is not a key of config`)
     for (const [key, field] of Object.entries(config.shape)) {
       if (!/^[a-z][a-zA-Z0-9]*$/.test(key)) faults.push(`config.${key} is not written in camelCase`)
       if (looksSecret(key) && !isSecret(field))
@@ -297,10 +333,12 @@ export function checked(candidate: unknown, className: string): Connector {
     }
   }
   if (faults.length > 0) throw invalid(faults.join('; '))
-  return candidate as Connector
+  const connector = candidate as Connector
+  if (found.length > 0) deprecations.set(connector, found)
+  return connector
 }
 
-/** Names such as `accessToken` and `clientSecret`; not `tokenUrl`, `tokenId` or `refreshTokenFile`, which only tell of one. */
+/** Names such as `accessToken` and `clientSecret`; not `tokenUrl`, `tokenId` or `refreshTokenFile`, which are only about one. */
 function looksSecret(key: string): boolean {
   return /(token|secret|password|apikey)$/i.test(key)
 }

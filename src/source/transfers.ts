@@ -1,6 +1,6 @@
 /**
- * `transfer.rules`: what in a vendor's data means that a conversation goes to a person, where the vendor has no word of its own for it. Each rule is
- * `SOURCE~REGEX=TYPE`. Patterns are RE2's: matching takes time linear in the text, whatever the pattern and the text.
+ * `transfer.rules`: what in a vendor's data means a transfer to a person, where the vendor has no field for it. Each rule is `SOURCE~REGEX=TYPE`. Patterns are
+ * RE2's: matching takes linear time, whatever the pattern and the text.
  */
 import { RE2JS } from 're2js'
 import { contentId } from './content-id.ts'
@@ -10,10 +10,10 @@ export type TransferType = (typeof TRANSFER_TYPES)[number]
 
 const SOURCES = ['event', 'flow', 'step', 'tag', 'answer', 'intent', 'message.type', 'message.text'] as const
 const ATTRIBUTE = 'attribute.'
-/** Where a rule looks. `attribute.NAME` is an entry of a record's attributes. */
+/** The field that a rule looks at. `attribute.NAME` is an entry of a record's attributes. */
 export type TransferSource = (typeof SOURCES)[number] | `attribute.${string}`
 
-/** What a draft says beside its record, for the rules only: it is never published. */
+/** Content of a draft that is in no field, for the rules only: it is never published. */
 export interface Said {
   readonly event?: string | readonly string[] | null | undefined
   readonly flow?: string | readonly string[] | null | undefined
@@ -21,13 +21,13 @@ export interface Said {
   readonly tag?: string | readonly string[] | null | undefined
   readonly answer?: string | readonly string[] | null | undefined
   readonly intent?: string | readonly string[] | null | undefined
-  /** When what a rule finds here happened, where the record's own time stands for another moment; null: nobody knows. Epoch milliseconds. */
+  /** Time of what a rule finds here, if it differs from the record's own time; null: unknown. Epoch milliseconds. */
   readonly atMs?: number | null | undefined
-  /** With `atMs: null`: a later reading may show the time. A rule that matches makes the session AGENT, and the event only then, so that it does not move. */
+  /** With `atMs: null`: a later read may show the time. A matching rule makes the session AGENT, and creates the event only then, so that it does not move. */
   readonly isTimeDue?: boolean | undefined
 }
 
-/** The rules in force for a connector. */
+/** The effective rules of a connector. */
 export interface Transfers {
   readonly isEmpty: boolean
   /** The types of all rules that match the text, each once, `agent_transferred` first. No text matches nothing. */
@@ -51,7 +51,7 @@ interface Rule {
 }
 
 const TAKES = 'takes SOURCE~REGEX=TYPE, such as flow~talk to an agent=agent_transferred'
-/** Flows, steps, types and names of events come again and again: what matched them is kept. */
+/** Flows, steps, types and names of events repeat: their matches are cached. */
 const LONGEST_KEPT = 200
 const MOST_KEPT = 5_000
 const NOTHING: readonly TransferType[] = []
@@ -59,7 +59,7 @@ const NOTHING: readonly TransferType[] = []
 /** Without rules. */
 export const NO_TRANSFERS: Transfers = transfersOf([], [])
 
-/** @returns The rules that can be read, and what is wrong with each of the others. */
+/** @returns The valid rules, and what is wrong with each of the others. */
 export function parseTransferRules(given: readonly string[]): {
   readonly transfers: Transfers
   readonly faults: readonly string[]
@@ -78,7 +78,7 @@ export function parseTransferRules(given: readonly string[]): {
   return { transfers: rules.length === 0 ? NO_TRANSFERS : transfersOf(rules, texts), faults }
 }
 
-/** A rule, or what is wrong with the text. Blanks around the three parts mean nothing. */
+/** A rule, or what is wrong with the text. Blanks around the three parts are ignored. */
 function parseRule(text: string): Rule | string {
   const tilde = text.indexOf('~')
   const equals = text.lastIndexOf('=')
@@ -89,7 +89,7 @@ function parseRule(text: string): Rule | string {
   const type = TRANSFER_TYPES.find(each => each === text.slice(equals + 1).trim())
   if (!isSource(source)) {
     const known = [...SOURCES, `${ATTRIBUTE}NAME`].join(', ')
-    return `${shown} looks at ${JSON.stringify(source)}, which is no source; a rule takes one of ${known}`
+    return `${shown} looks at ${JSON.stringify(source)}, which is not a source; a rule takes one of ${known}`
   }
   if (type === undefined)
     return `${shown} ends in no type that a rule makes; it takes one of ${TRANSFER_TYPES.join(', ')} after the last =`
@@ -97,7 +97,7 @@ function parseRule(text: string): Rule | string {
   try {
     return { source, pattern: RE2JS.compile(regex, RE2JS.CASE_INSENSITIVE), type }
   } catch (thrown) {
-    const why = thrown instanceof Error ? thrown.message.replace('`(?i)', '`') : 'it cannot be read'
+    const why = thrown instanceof Error ? thrown.message.replace('`(?i)', '`') : 'it cannot be parsed'
     return `${shown} has a pattern that cannot be used (${why}); it takes RE2 syntax, which has no look-around and no back-references`
   }
 }
@@ -109,22 +109,22 @@ function isSource(text: string): text is TransferSource {
 function transfersOf(rules: readonly Rule[], texts: readonly string[]): Transfers {
   const bySource = Map.groupBy(rules, rule => rule.source)
   const kept = new Map<TransferSource, Map<string, readonly TransferType[]>>()
-  const found = (of: readonly Rule[], text: string): readonly TransferType[] => {
-    const types = new Set(of.filter(({ pattern }) => pattern.test(text)).map(({ type }) => type))
+  const found = (rules: readonly Rule[], text: string): readonly TransferType[] => {
+    const types = new Set(rules.filter(({ pattern }) => pattern.test(text)).map(({ type }) => type))
     if (types.size === 0) return NOTHING
     return types.has('agent_transferred')
       ? ['agent_transferred', ...types.values().filter(t => t !== 'agent_transferred')]
       : [...types]
   }
   function matches(source: TransferSource, text: string | null | undefined): readonly TransferType[] {
-    const of = bySource.get(source)
-    if (of === undefined || text === null || text === undefined) return NOTHING
-    if (text.length > LONGEST_KEPT) return found(of, text)
+    const rules = bySource.get(source)
+    if (rules === undefined || text === null || text === undefined) return NOTHING
+    if (text.length > LONGEST_KEPT) return found(rules, text)
     let known = kept.get(source)
     if (known === undefined) kept.set(source, (known = new Map()))
     let types = known.get(text)
     if (types !== undefined) return types
-    types = found(of, text)
+    types = found(rules, text)
     if (known.size >= MOST_KEPT) known.clear()
     known.set(text, types)
     return types

@@ -1,26 +1,25 @@
 /**
- * Ends calls of a connector that hang by themselves: a promise that nobody resolves must not hold a task for ever. A connector that waits for the
- * vendor or for its quota waits inside our client, which has time limits of its own; so only time without such a call counts.
+ * Ends calls of a connector that hang by themselves: a promise that nobody resolves must not block a task for ever. A connector that waits for the vendor or
+ * for its quota waits inside our client, which has its own time limits; so only time without such a call counts.
  *
- * Real timers, as for requests: what is watched is real, also where a test moves its clock by hand. Code that never gives the thread back cannot be
- * ended.
+ * Real timers, as for requests: what is watched is real, also if a test moves its clock by hand. Code that never yields the thread cannot be ended.
  */
 import { FlowError } from '../errors.ts'
 import type { Changes, FollowArgs, Http, Stream } from './contract.ts'
 
-/** How long a call of a connector may do nothing that we know of. All that it has to do beside asking us is quick. */
+/** How long a call of a connector may run without calling us. Everything it does by itself is quick. */
 export const PLUGIN_PATIENCE_MS = 60_000
 
-/** A timer that is so late was not served, because the process was stopped or busy: then the connector was not, either. */
+/** A timer this late was not served, because the process was stopped or busy: then the connector was not, either. */
 const LATE_MS = 5_000
 
 export interface Watchdog {
   /**
-   * @param call What may hang, for the error.
-   * @throws FlowError PLUGIN_HUNG when the work neither ended nor was busy for the whole patience; what comes of it later is nobody's.
+   * @param call Name of the call, for the error.
+   * @throws FlowError PLUGIN_HUNG when the work neither ended nor was busy for the whole patience; its later result is dropped.
    */
   watch<T>(call: string, work: () => T | Promise<T>): Promise<T>
-  /** Runs what the connector asks of us, which is no hanging. Rejects with STOPPED after a call that was ended. */
+  /** Runs a request of the connector to us, which does not count as hanging. Rejects with STOPPED after the call was ended. */
   busy<T>(work: () => Promise<T>): Promise<T>
 }
 
@@ -53,13 +52,13 @@ export function watchdog(patienceMs = PLUGIN_PATIENCE_MS): Watchdog {
         }
         watches.add(mine)
         arm()
-        // In a function of its own, so that what the work throws at once ends the watch, too.
+        // In a function of its own, so that an immediate throw also ends the watch.
         const begun = async () => await work()
         begun().finally(end).then(resolve, reject)
       }),
 
     busy: async work => {
-      if (isDead) throw new FlowError('STOPPED', { hint: 'the call that asks was ended' })
+      if (isDead) throw new FlowError('STOPPED', { hint: 'the calling method was ended' })
       underWay++
       for (const each of watches) each.rest()
       try {
@@ -73,8 +72,8 @@ export function watchdog(patienceMs = PLUGIN_PATIENCE_MS): Watchdog {
 }
 
 /**
- * The stream with `read`, `expand`, `follow.read` and `changes.read` under watch; each throws PLUGIN_HUNG where it hangs. Everything else is the stream's own, wherever
- * it has it from (a prototype, a getter, a private field).
+ * The stream with `read`, `enrich`, `follow.read` and `changes.read` under watch; each throws PLUGIN_HUNG when it hangs. Everything else is the stream's own,
+ * wherever it comes from (a prototype, a getter, a private field).
  */
 export function watchedStream(stream: Stream, patienceMs?: number): Stream {
   const watchedCall = <A extends { readonly http: Http }, T>(call: string, work: (args: A) => Promise<T>) => {
@@ -94,31 +93,31 @@ export function watchedStream(stream: Stream, patienceMs?: number): Stream {
     }
   }
   const replaced: Partial<Stream> = { read }
-  if (stream.expand) replaced.expand = watchedCall('expand', async args => await (stream.expand as Expand)(args))
+  if (stream.enrich) replaced.enrich = watchedCall('enrich', async args => await (stream.enrich as Enrich)(args))
   const { follow } = stream
   const asked = follow && watchedCall('follow.read', async (args: FollowArgs) => await follow.read(args))
   const { changes } = stream
-  const told = changes && watchedCall('changes.read', async (args: ChangesArgs) => await changes.read(args))
+  const watchedChanges = changes && watchedCall('changes.read', async (args: ChangesArgs) => await changes.read(args))
   return instead(stream, {
     ...replaced,
     ...(follow && asked ? { follow: instead(follow, { read: asked }) } : {}),
-    ...(changes && told ? { changes: instead(changes, { read: told }) } : {}),
+    ...(changes && watchedChanges ? { changes: instead(changes, { read: watchedChanges }) } : {}),
   })
 }
 
-type Expand = NonNullable<Stream['expand']>
+type Enrich = NonNullable<Stream['enrich']>
 type ChangesArgs = Parameters<Changes['read']>[0]
 
-/** The object with some of its members replaced; the others run on the object itself. */
-export function instead<T extends object>(of: T, members: Partial<T>): T {
+/** The object with some members replaced; the others run on the object itself. */
+export function instead<T extends object>(target: T, members: Partial<T>): T {
   const bound = new Map<unknown, unknown>()
-  // Not the object itself is the target: of one that is frozen nothing could be replaced.
-  return new Proxy(Object.create(of) as T, {
+  // The target is not the object itself: members of a frozen one could not be replaced.
+  return new Proxy(Object.create(target) as T, {
     get: (_, name) => {
       if (Object.hasOwn(members, name)) return members[name as keyof T]
-      const value: unknown = Reflect.get(of, name, of)
+      const value: unknown = Reflect.get(target, name, target)
       if (typeof value !== 'function') return value
-      if (!bound.has(value)) bound.set(value, value.bind(of))
+      if (!bound.has(value)) bound.set(value, value.bind(target))
       return bound.get(value)
     },
   })

@@ -1,7 +1,10 @@
-/** Arithmetic of time windows, `[fromMs, untilMs)`, for plans and for connectors whose second call takes a range of its own. Pure. */
+/** Arithmetic of time windows, `[fromMs, untilMs)`, for plans and for connectors whose enrichment takes a range of its own. Pure. */
 import type { Window } from './contract.ts'
 
-/** The window in pieces no longer than `longestMs` (above zero, or Infinity), in order, touching; all of that length but the last. None for an empty window. */
+/**
+ * Splits the window into parts no longer than `longestMs` (above zero, or Infinity), in order, touching; all of that length but the last. None for an empty
+ * window.
+ */
 export function split(window: Window, longestMs: number): Window[] {
   const pieces: Window[] = []
   for (let fromMs = window.fromMs; fromMs < window.untilMs; fromMs += longestMs) {
@@ -10,7 +13,7 @@ export function split(window: Window, longestMs: number): Window[] {
   return pieces
 }
 
-/** Its two halves, the first no shorter than the second; null where it is no longer than `smallestMs`. */
+/** Its two halves, the first no shorter than the second; null if it is no longer than `smallestMs`. */
 export function halve(window: Window, smallestMs = 1): [Window, Window] | null {
   const lengthMs = window.untilMs - window.fromMs
   if (lengthMs <= Math.max(smallestMs, 1)) return null

@@ -1,11 +1,11 @@
 /**
- * Wall clocks: for vendors that write local time without saying which zone. A wall time is held as the epoch milliseconds that it would be in UTC,
- * so that arithmetic and formatting are those of UTC. Pure.
+ * Wall clocks: for vendors that write local time without a zone. A wall time is held as the epoch milliseconds that it would be in UTC, so that arithmetic and
+ * formatting are those of UTC. Pure.
  */
 import { FixedOffsetZone, IANAZone } from 'luxon'
 
 export interface Zone {
-  /** As it was asked for. */
+  /** As requested. */
   readonly name: string
   /** What to add to UTC for the wall clock at this moment, milliseconds. */
   offsetMs(atMs: number): number
@@ -15,7 +15,7 @@ export interface Zone {
 const STEP_MS = 900_000
 const KEPT_STEPS = 10_000
 
-/** The zone that an IANA name (`America/Bogota`), `UTC`, `Z` or an offset (`+03:00`, `-0500`) names; null where it names none. */
+/** The zone for an IANA name (`America/Bogota`), `UTC`, `Z` or an offset (`+03:00`, `-0500`); null for anything else. */
 export function zoneOf(name: string): Zone | null {
   const offset = /^([+-])(\d{1,2})(?::?([0-5]\d))?$/.exec(name)
   if (offset !== null) {
@@ -47,12 +47,12 @@ export function wallOf(atMs: number, zone: Zone): number {
 }
 
 /**
- * The moments at which the wall clock shows this, earliest first: one, as nearly always; two in the hour that comes twice when clocks go back;
- * none in the hour that is left out when they go forward.
+ * The moments at which the wall clock shows this, earliest first: one, nearly always; two in the hour that is repeated when clocks go back; none in the hour
+ * that is skipped when they go forward.
  */
 export function instantsOf(wallMs: number, zone: Zone): number[] {
   const found: number[] = []
-  // The true offset is the one that holds a day before or after, whatever happens between.
+  // The true offset is the one of a day before or after, whatever happens between.
   for (const offsetMs of new Set([zone.offsetMs(wallMs - 86_400_000), zone.offsetMs(wallMs + 86_400_000)])) {
     const atMs = wallMs - offsetMs
     if (zone.offsetMs(atMs) === offsetMs) found.push(atMs)

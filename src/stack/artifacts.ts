@@ -8,14 +8,14 @@ import { startChild, throwAwayFolder } from './child.ts'
 import { type Environment, findOnPath } from './java.ts'
 import { KAFKA_FOLDER, KAFKA_POM, KAFKA_VERSION, MAVEN_PLUGIN, type RegistryRelease } from './values.ts'
 
-/** How often a download says that it moves, in the log. */
+/** How often the log shows the progress of a download. */
 const PROGRESS_EVERY_MS = 2_000
-/** The same for who draws it. */
+/** The same for a progress display. */
 const DRAW_EVERY_MS = 200
 
 export interface DownloadProgress {
   readonly what: string
-  /** 0: Maven still looks what it needs. */
+  /** 0: Maven is still resolving. */
   readonly megabytes: number
 }
 
@@ -30,7 +30,7 @@ interface FetchOptions {
 /** Something that Maven fetches once into a folder of the cache. */
 export interface Artifact {
   readonly name: string
-  /** Where it stands when it is complete; it is never there half. */
+  /** Its final path; it is never there incomplete. */
   readonly path: string
   fetch(into: string, tools: FetchTools): Promise<void>
 }
@@ -70,11 +70,11 @@ export function registryArtifact(cache: string, release: RegistryRelease): Artif
 }
 
 /**
- * Bring what is missing into the cache. Each artifact is collected in a temporary folder beside its place and renamed into it, so a kill
- * leaves no half of it, and of two processes that fetch at once the later one finds the place filled and drops its own copy.
+ * Brings what is missing into the cache. Each artifact is collected in a temporary folder next to its final path and renamed into it, so a kill leaves no
+ * incomplete one, and of two processes that fetch at once the later one finds the path filled and drops its own copy.
  *
- * @throws FlowError `STACK_TOOL_MISSING` without Maven, before anything was fetched, and only when something is missing.
- * `STACK_FAILED` with Maven's own words when it fails; `STOPPED` when the signal aborts.
+ * @throws FlowError `STACK_TOOL_MISSING` without Maven, before anything was fetched, and only when something is missing. `STACK_FAILED` with Maven's own words
+ *   when it fails; `STOPPED` when the signal aborts.
  */
 export async function fetchMissing(artifacts: readonly Artifact[], at: FetchOptions): Promise<void> {
   const missing = artifacts.filter(artifact => !existsSync(artifact.path))
@@ -114,7 +114,7 @@ function moveIntoPlace(from: string, to: string): void {
   try {
     renameSync(from, to)
   } catch (thrown) {
-    // Another process was quicker: a filled folder cannot be renamed over, and what stands there is the same.
+    // Another process was quicker: a filled folder cannot be renamed over, and its content is the same.
     if (!existsSync(to)) throw thrown
   }
 }
@@ -151,7 +151,7 @@ async function runTool(
   })
 }
 
-/** Reads Maven's console: how much has come so far. Lines it does not know count as nothing, so another Maven only makes it less exact. */
+/** Reads Maven's console: how much has arrived so far. Unknown lines are ignored, so another Maven only makes it less exact. */
 export class Progress {
   private done = 0
   private underWay = 0

@@ -4,12 +4,12 @@ import { mkdirSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 
 /**
- * A child process that cannot outlive us. It runs under a small `sh` guard that reads a pipe from us: a line names a signal for the child,
- * and the end of the pipe, which is also what the kernel makes of our own SIGKILL, kills it. Guard and child are a process group of their
- * own, so that Ctrl-C in a terminal reaches only us and the order of stopping stays ours.
+ * A child process that cannot outlive us. It runs under a small `sh` guard that reads a pipe from us: a line names a signal for the child, and the end of the
+ * pipe, which also follows our own SIGKILL, kills it. Guard and child are a process group of their own, so that Ctrl-C in a terminal reaches only us and we
+ * control the order of stopping.
  */
 export interface Child {
-  /** Resolves, never rejects, when the child has gone; code as a shell tells it (128 + signal when killed). */
+  /** Resolves, never rejects, when the child has gone; exit code as in a shell (128 + signal when killed). */
   readonly exited: Promise<number>
   /** Whether it has gone already. */
   readonly gone: () => boolean
@@ -17,7 +17,7 @@ export interface Child {
   lastLines(): readonly string[]
   /** Sends it a signal, named without `SIG`: `STOP`, `CONT`, `TERM`, `KILL`. Does nothing when it has gone. */
   signal(name: 'STOP' | 'CONT' | 'TERM' | 'KILL'): void
-  /** End it: SIGTERM and, after `graceMs`, SIGKILL; with `graceMs` 0 SIGKILL at once. Resolves when it has gone. May be called again. */
+  /** Ends it: SIGTERM and, after `graceMs`, SIGKILL; with `graceMs` 0 SIGKILL at once. Resolves when it has gone. May be called again. */
   stop(graceMs: number): Promise<void>
 }
 
@@ -48,7 +48,7 @@ export function startChild(
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.env === undefined ? {} : { env: options.env }),
   })
-  // A guard that has gone breaks the pipe; that it has gone is told by `exited`.
+  // A dead guard breaks the pipe; `exited` reports its death.
   guard.stdin.on('error', () => {})
   const lines: string[] = []
   const keep = (line: string) => {
@@ -93,14 +93,14 @@ export function startChild(
   }
 }
 
-/** A folder that is removed when we let go of it, and also when we are killed. */
+/** A folder that is removed when we release it, and also when we are killed. */
 export interface ThrowAwayFolder {
   readonly path: string
-  /** Remove it now. Whoever writes into it must have ended. May be called again. */
+  /** Removes it now. Its writers must have ended. May be called again. */
   remove(): Promise<void>
 }
 
-/** Processes that are killed by the same end of us may still write for a moment, so it looks again before it goes. */
+/** Processes killed together with us may still write for a moment, so it checks again before it exits. */
 const KEEPER = `
 while read -r _; do :; done
 PATH=$PATH:/usr/bin:/bin
@@ -114,7 +114,7 @@ while [ "$tries" -lt 50 ]; do
 done
 `
 
-/** The keeper is there before the folder is, so that no moment is left in which a kill would leave it behind. */
+/** The keeper starts before the folder is created, so that a kill never leaves it behind. */
 export function throwAwayFolder(path: string): ThrowAwayFolder {
   const keeper = spawn('/bin/sh', ['-c', KEEPER, 'sh', path], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
   keeper.stdin.on('error', () => {})
@@ -130,7 +130,7 @@ export function throwAwayFolder(path: string): ThrowAwayFolder {
   }
 }
 
-/** Calls back with each line; carriage returns, with which progress displays overwrite themselves, end a line too. */
+/** Calls back with each line; carriage returns, which progress displays use to overwrite themselves, end a line too. */
 function readLines(stream: Readable, each: (line: string) => void): void {
   let rest = ''
   stream.setEncoding('utf8')

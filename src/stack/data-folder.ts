@@ -7,7 +7,7 @@ import { FlowError } from '../errors.ts'
 import type { Java } from './java.ts'
 import { newestRegistryFor, REGISTRY_RELEASES, type RegistryRelease } from './values.ts'
 
-/** Data kept over restarts, in use by us alone until `close`. */
+/** Data kept over restarts, used only by us until `close`. */
 export interface DataFolder {
   readonly path: string
   readonly clusterId: string
@@ -17,7 +17,7 @@ export interface DataFolder {
 }
 
 /**
- * Open a folder, made when it is not there. What must outlive a restart beside the data itself is remembered in `stack.json`.
+ * Opens a folder, creating it if needed. `stack.json` remembers what must outlive a restart besides the data itself.
  *
  * @throws FlowError `STACK_FAILED` when another stack has it open, or it cannot be used; `STACK_TOOL_MISSING` when its registry needs a newer Java.
  */
@@ -71,7 +71,7 @@ function readRemembered(path: string): Remembered | null {
     const { clusterId, registry } = JSON.parse(readFileSync(file, 'utf8'))
     if (typeof clusterId === 'string' && typeof registry === 'string') return { clusterId, registry }
   } catch {
-    // Told below, like a file with other content.
+    // Reported below, like a file with other content.
   }
   throw new FlowError('STACK_FAILED', { hint: `${file} cannot be read; restore it, or choose another data folder` })
 }
@@ -94,9 +94,8 @@ function registryOf(remembered: Remembered | null, java: Java, path: string): Re
 }
 
 /**
- * A socket that we listen on while we have the folder open: unlike a file with a process id it cannot be left over in a way that looks
- * alive. On Linux it has a name and no file, so that a kill leaves nothing; elsewhere a file among the temporary ones, because its path
- * must be short.
+ * A socket that we listen on while we have the folder open: unlike a file with a process id it cannot be left over in a way that looks alive. On Linux it has a
+ * name and no file, so that a kill leaves nothing; elsewhere a file among the temporary ones, because its path must be short.
  */
 async function takeLock(path: string): Promise<Server> {
   const name = `colloquy-${createHash('sha256').update(path).digest('hex').slice(0, 16)}`

@@ -18,8 +18,8 @@ export interface Java {
 export const JVM_FOLDERS: readonly string[] = ['/usr/lib/jvm', '/usr/java', '/opt/java', '/Library/Java/JavaVirtualMachines']
 
 /**
- * Every Java that runs: `JAVA_HOME`, the path, the usual folders, in this order, each binary once. One that is there but does not run (the
- * stub that macOS installs, another machine's binary) is left out.
+ * Every Java that runs: `JAVA_HOME`, the path, the usual folders, in this order, each binary once. One that exists but does not run (the stub that macOS
+ * installs, another machine's binary) is left out.
  */
 export async function findJavas(env: Environment, jvmFolders: readonly string[] = JVM_FOLDERS): Promise<Java[]> {
   const candidates = [
@@ -36,7 +36,7 @@ export async function findJavas(env: Environment, jvmFolders: readonly string[] 
   return found.filter(java => java !== null)
 }
 
-/** The newest Java there is; of equals, the one that is found first. @throws FlowError `STACK_TOOL_MISSING` when there is none, or none new enough. */
+/** The newest Java; of equals, the first one found. @throws FlowError `STACK_TOOL_MISSING` when there is none, or none new enough. */
 export async function newestJava(env: Environment, jvmFolders: readonly string[] = JVM_FOLDERS): Promise<Java> {
   const javas = await findJavas(env, jvmFolders)
   const newest = javas.reduce<Java | null>((best, java) => (best === null || java.major > best.major ? java : best), null)
@@ -56,7 +56,7 @@ export async function newestJava(env: Environment, jvmFolders: readonly string[]
   return newest
 }
 
-/** The first file of this name on the path, or null. System folders are looked through even when the path is empty. */
+/** The first file of this name on the path, or null. System folders are searched even when the path is empty. */
 export function findOnPath(name: string, env: Environment): string | null {
   return (
     foldersOnPath(env)

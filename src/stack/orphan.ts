@@ -5,8 +5,8 @@ import type { Environment } from './java.ts'
 const LOOK_EVERY_MS = 500
 
 /**
- * npm passes SIGINT and SIGTERM on to us, but cannot when it is killed with SIGKILL: then we would run on with nobody there to stop us.
- * Calls back once when we were started by npm and npm, or the shell that it put between, has gone. Returns how to stop looking.
+ * npm passes SIGINT and SIGTERM on to us, but cannot when it is killed with SIGKILL: then we would run on with nobody to stop us. Calls back once when we were
+ * started by npm and npm, or the shell in between, has gone. Returns a function to stop watching.
  */
 export function whenOrphaned(env: Environment, callback: () => void): () => void {
   if (env.npm_lifecycle_event === undefined) return () => {}
@@ -20,7 +20,7 @@ export function whenOrphaned(env: Environment, callback: () => void): () => void
   return () => clearInterval(timer)
 }
 
-/** Our parent and its parent: npm is one of them. Only the first where the system does not tell the second in a file. */
+/** Our parent and its parent: npm is one of them. Only the first if the system does not have the second in a file. */
 function ancestry(): string {
   const parent = process.ppid
   try {

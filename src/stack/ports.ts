@@ -3,7 +3,7 @@ import { FlowError } from '../errors.ts'
 
 const HOST = '127.0.0.1'
 
-/** Free ports of loopback, all different. Nothing keeps them free: whoever binds one later must be ready to find it taken. */
+/** Free ports of loopback, all different. Nothing reserves them: another process may have taken one by the time it is bound. */
 export async function freePorts(count: number): Promise<number[]> {
   const held = await Promise.all(Array.from({ length: count }, () => hold(0)))
   const ports = held.map(({ port }) => port)
@@ -16,7 +16,7 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-/** @throws FlowError `PORT_TAKEN` that names the port and what it was wanted for. */
+/** @throws FlowError `PORT_TAKEN` that names the port and its purpose. */
 export async function requireFree(port: number, what: string): Promise<void> {
   try {
     await (await hold(port)).release()

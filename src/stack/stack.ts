@@ -1,8 +1,8 @@
 /**
  * Kafka and a schema registry as child processes of ours.
  *
- * Look (Java, ports, Maven) → fetch what is missing → start both → warm Kafka up → ready. What can be missing or taken is looked at before
- * anything is fetched or started. Whatever fails, and however we end, no process and no throw-away folder is left.
+ * Check (Java, ports, Maven) → fetch what is missing → start both → warm Kafka up → ready. Everything that can be missing or taken is checked before anything
+ * is fetched or started. On any failure, and however we end, no process and no temporary folder is left.
  */
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
@@ -42,9 +42,9 @@ export interface StackOptions {
   /** `test` when absent. */
   profile?: Profile
   log: Log
-  /** Hears how far a download is, several times a second. Absent: a line of the log every 2 s. */
+  /** Reports the progress of a download, several times a second. Absent: a log line every 2 s. */
   onProgress?: (progress: DownloadProgress) => void
-  /** Ends a start under way, with `STOPPED`; a stack that runs is ended by `stop`. */
+  /** Cancels a start in progress, with `STOPPED`; `stop` ends a running stack. */
   signal?: AbortSignal
   /** Where tools, caches and the home of the user are looked up. */
   readonly env: Environment
@@ -66,16 +66,16 @@ export interface Stack {
   /** Ends in `/apis/ccompat/v7`. */
   readonly registry: string
   readonly info: StackInfo
-  /** Resolves when a part ends that was not asked to; never rejects. Stop the stack then: the other part still runs. */
+  /** Resolves when a part ends by itself; never rejects. Stop the stack then: the other part still runs. */
   readonly failed: Promise<FlowError>
-  /** Ends both and removes what is thrown away. May be called again; resolves when nothing is left. */
+  /** Ends both and removes temporary data. May be called again; resolves when nothing is left. */
   stop(): Promise<void>
 }
 
 const ATTEMPTS = 3
-/** For one attempt, from the first process to ready. Warm it takes 5 s here; a laden machine gets much more. */
+/** For one attempt, from the first process to ready. It takes 5 s when warm; a loaded machine gets much more. */
 const ATTEMPT_MS = 90_000
-/** What a part that keeps its data gets from SIGTERM to SIGKILL. */
+/** Time from SIGTERM to SIGKILL for a part that keeps its data. */
 const GRACE_MS = 6_000
 
 export async function startStack(options: StackOptions): Promise<Stack> {
@@ -118,7 +118,7 @@ interface Recipe {
   readonly data: DataFolder | null
 }
 
-/** A busy machine can miss the first deadline, and a port found free can be taken by the time it is bound: both are cured by trying again. */
+/** A busy machine can miss the first deadline, and a free port can be taken by the time it is bound: retrying helps with both. */
 async function startWithRetries(recipe: Recipe, signal: AbortSignal): Promise<Stack> {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -128,7 +128,7 @@ async function startWithRetries(recipe: Recipe, signal: AbortSignal): Promise<St
       if (signal.aborted || !failed || attempt === ATTEMPTS) throw thrown
       recipe.log.warn(
         { attempt, attempts: ATTEMPTS, code: thrown.code, error: thrown.message },
-        'the stack did not start; trying again',
+        'failed to start the stack, retrying',
       )
       if (recipe.options.kafkaPort) await requireFree(recipe.options.kafkaPort, 'Kafka')
       if (recipe.options.registryPort) await requireFree(recipe.options.registryPort, 'the registry')
@@ -146,12 +146,12 @@ async function startOnce(recipe: Recipe, signal: AbortSignal): Promise<Stack> {
   const registry = `http://127.0.0.1:${registryPort}${REGISTRY_PATH}`
   const scratch = throwAwayFolder(join(tmpdir(), `colloquy-stack-${process.pid}-${randomBytes(4).toString('hex')}`))
   const children = new Map<string, Child>()
-  // One signal for all that is awaited below: asked to stop, out of time, or a child that ended.
+  // One signal for everything awaited below: stop requested, timeout, or a child that ended.
   const broken = new AbortController()
   const within = AbortSignal.any([signal, AbortSignal.timeout(ATTEMPT_MS), broken.signal])
 
   const start = (name: string, args: readonly string[], cwd: string): Child => {
-    // What Java and Quarkus unpack for themselves goes with the folder, too.
+    // Files that Java and Quarkus unpack for themselves are removed with the folder, too.
     const child = startChild(java.bin, [...JAVA_FLAGS, `-Djava.io.tmpdir=${scratch.path}`, ...args], {
       cwd,
       env: javaEnv(recipe.env),
@@ -162,7 +162,7 @@ async function startOnce(recipe: Recipe, signal: AbortSignal): Promise<Stack> {
   }
 
   try {
-    log.info({ kafka: brokers, registry, java: java.version }, 'starting Kafka and the registry')
+    log.info({ kafka: brokers, registry, java: java.version }, 'starting kafka and the registry')
     const logDir = join(data?.path ?? scratch.path, 'kafka')
     const kafkaFiles = writeKafkaFiles(recipe, { port, controllerPort, logDir, folder: scratch.path })
     const classpath = join(recipe.kafka, 'lib', '*')
@@ -202,7 +202,7 @@ async function startOnce(recipe: Recipe, signal: AbortSignal): Promise<Stack> {
       void child.exited.then(() => broken.abort())
       await registryAnswers(registry, release, within)
     }
-    // Settled, not raced: when one part fails, the other has let go too before anything is taken down.
+    // Settled, not raced: when one part fails, the other has finished too before anything is stopped.
     let first: unknown = null
     const failed = (thrown: unknown) => {
       first ??= thrown
@@ -218,7 +218,7 @@ async function startOnce(recipe: Recipe, signal: AbortSignal): Promise<Stack> {
     throw failure
   }
 
-  log.info({ kafka: brokers, registry, tookMs: Math.round(performance.now() - startedAt) }, 'Kafka and the registry are ready')
+  log.info({ kafka: brokers, registry, tookMs: Math.round(performance.now() - startedAt) }, 'started kafka and the registry')
   return runningStack({ recipe, brokers, registry, children, scratch })
 }
 
@@ -239,11 +239,11 @@ function runningStack(parts: {
     }
   })
   const end = async () => {
-    // Kept data is closed properly; what is thrown away need not be.
+    // Kept data is closed properly; temporary data need not be.
     await Promise.all([...children.values()].map(child => child.stop(recipe.data === null ? 0 : GRACE_MS)))
     await scratch.remove()
     await recipe.data?.close()
-    recipe.log.info({ kafka: brokers, registry }, 'Kafka and the registry have stopped')
+    recipe.log.info({ kafka: brokers, registry }, 'stopped kafka and the registry')
   }
   return {
     brokers,
@@ -280,7 +280,7 @@ export function registryArgs(at: {
     ...REGISTRY_PROPERTIES,
     'quarkus.http.host': '127.0.0.1',
     'quarkus.http.port': String(at.registryPort),
-    // A second port that it opens in any case: left alone, two runs on one machine collide.
+    // A second port that it opens in any case: with the default, two runs on one machine collide.
     'quarkus.management.host': '127.0.0.1',
     'quarkus.management.port': String(at.managementPort),
     ...(at.database === undefined ? {} : { [release.databaseProperty]: `jdbc:h2:file:${at.database}` }),
@@ -293,7 +293,7 @@ export function registryArgs(at: {
   ]
 }
 
-/** Variables that Java or Quarkus would take as settings stay out, so that a start is the same in every shell. */
+/** Leaves out variables that Java or Quarkus would use as settings, so that a start is the same in every shell. */
 export function javaEnv(env: Environment): Environment {
   const meddling = /^(KAFKA_|QUARKUS_|APICURIO_|REGISTRY_|JAVA_TOOL_OPTIONS$|_JAVA_OPTIONS$|JDK_JAVA_OPTIONS$|CLASSPATH$)/
   return Object.fromEntries(Object.entries(env).filter(([name]) => !meddling.test(name)))
@@ -353,7 +353,7 @@ async function answersOk(url: string, request: RequestInit, signal: AbortSignal)
   }
 }
 
-/** What went wrong with a start, with the last words of the children, so it must be asked before they are stopped. */
+/** What went wrong with a start, with the last output of the children, so it must be called before they are stopped. */
 function asFailure(thrown: unknown, children: ReadonlyMap<string, Child>): unknown {
   if (thrown instanceof FlowError) return thrown
   const ended = [...children].find(([, child]) => child.gone())

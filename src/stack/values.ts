@@ -1,6 +1,6 @@
 /**
- * The one place for the values of the local stack: versions, broker properties, memory, images. `startStack` reads it, and a test holds
- * `docker-compose.yml` to it, so that the two cannot drift.
+ * The one place for the values of the local stack: versions, broker properties, memory, images. `startStack` reads it, and a test compares `docker-compose.yml`
+ * with it, so that the two cannot drift.
  */
 import { createHash } from 'node:crypto'
 
@@ -24,11 +24,11 @@ export interface RegistryRelease {
   readonly jar: string
   /** System property that sets the address of the H2 database; absent, the data is in memory. */
   readonly databaseProperty: string
-  /** Whether the system property for global compatibility is heeded. Where not, it is set over HTTP once the registry answers (measured). */
+  /** Whether it applies the system property for global compatibility. If not, it is set over HTTP once the registry answers (measured). */
   readonly heedsCompatibility: boolean
 }
 
-/** Newest first. The only two that can be fetched whole from Maven Central (tried November 2026). */
+/** Newest first. The only two that can be fetched completely from Maven Central (tried November 2026). */
 export const REGISTRY_RELEASES: readonly [RegistryRelease, RegistryRelease] = [
   {
     version: '3.3.3',
@@ -46,7 +46,7 @@ export const REGISTRY_RELEASES: readonly [RegistryRelease, RegistryRelease] = [
   },
 ]
 
-/** The newest registry that this Java can run; the caller has seen to it that Java is not older than `OLDEST_JAVA`. */
+/** The newest registry that this Java can run; the caller has checked that Java is not older than `OLDEST_JAVA`. */
 export function newestRegistryFor(java: { readonly major: number }): RegistryRelease {
   return REGISTRY_RELEASES.find(release => release.oldestJava <= java.major) ?? REGISTRY_RELEASES[1]
 }
@@ -62,7 +62,7 @@ export const JAVA_FLAGS: readonly string[] = ['-XX:+UseSerialGC', '-XX:TieredSto
 /** System properties of the registry that are the same wherever it runs; as environment variables for the image. */
 export const REGISTRY_PROPERTIES: Readonly<Record<string, string>> = {
   'apicurio.rules.global.compatibility': 'BACKWARD',
-  // The pool's least size is 20 by default, for one user. The two releases name it differently, and ignore the other's name.
+  // The pool's minimum size is 20 by default, for one user. The two releases name it differently, and ignore the other's name.
   'apicurio.datasource.jdbc.initial-size': '2',
   'apicurio.datasource.jdbc.min-size': '2',
   'quarkus.datasource.jdbc.initial-size': '2',
@@ -83,7 +83,7 @@ const BROKER_PROPERTIES: Readonly<Record<string, string>> = {
   'share.coordinator.state.topic.min.isr': '1',
   'default.replication.factor': '1',
   'min.insync.replicas': '1',
-  // Three seconds by default, which every first join of a group would wait.
+  // Three seconds by default, a delay for every first join of a group.
   'group.initial.rebalance.delay.ms': '0',
   'group.min.session.timeout.ms': '1000',
   // A 128 MB buffer of the heap by default; must stay above 1 MB per cleaner thread.
@@ -100,7 +100,7 @@ const TEST_PROPERTIES: Readonly<Record<string, string>> = {
   'transaction.abort.timed.out.transaction.cleanup.interval.ms': '1000',
 }
 
-/** What the broker is told whatever its addresses are. */
+/** Broker properties independent of its addresses. */
 export function brokerProperties(profile: Profile): Record<string, string> {
   return profile === 'test' ? { ...BROKER_PROPERTIES, ...TEST_PROPERTIES } : { ...BROKER_PROPERTIES }
 }
@@ -138,8 +138,8 @@ export function registryImageVariable(property: string): string {
 }
 
 /**
- * What Maven collects into Kafka's lib folder. Kafka's own POM leaves its logging out, although the broker uses log4j's classes; a direct
- * slf4j beats the older one that comes along, so that the slf4j 2 binding is right.
+ * What Maven collects into Kafka's lib folder. Kafka's own POM leaves its logging out, although the broker uses log4j's classes; a direct slf4j overrides the
+ * older transitive one, so that the slf4j 2 binding is right.
  */
 export const KAFKA_POM = `<?xml version="1.0" encoding="UTF-8"?>
 <project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -170,7 +170,7 @@ ${[
 </project>
 `
 
-/** Name of the cache folder of Kafka: the version, and a digest of everything that decides what is in it. */
+/** Name of the cache folder of Kafka: the version, and a digest of everything that decides its content. */
 export const KAFKA_FOLDER = `kafka-${KAFKA_VERSION}-${createHash('sha256').update(KAFKA_POM).digest('hex').slice(0, 12)}`
 
 export const KAFKA_LOG4J = `status=warn

@@ -1,12 +1,12 @@
 /**
- * Run as a worker thread: waits until Kafka answers, then sends a throw-away transaction and a throw-away group through it, so that the
- * internal topics, which Kafka makes on first use, do not slow the first real one. Leaves no topic and no group behind.
+ * Runs as a worker thread: waits until Kafka answers, then sends a temporary transaction and a temporary group through it, so that the internal topics, which
+ * Kafka creates on first use, do not slow the first real one. Leaves no topic and no group behind.
  *
- * Tries each step until it goes through: it has no deadline of its own, whoever started the thread ends it. Posts `{ trouble }` for each
- * failed try and `{ warm: true }` at the end.
+ * Retries each step until it succeeds: it has no deadline of its own, the thread's owner ends it. Posts `{ trouble }` for each failed try and `{ warm: true }`
+ * at the end.
  *
- * A thread of its own, because kafkajs warns on stderr, spins a timer per connection, and is patched by `src/kafka` before its first
- * import: none of that may meet ours.
+ * A thread of its own, because kafkajs warns on stderr, spins a timer per connection, and is patched by `src/kafka` before its first import: none of that may
+ * affect ours.
  */
 import { randomBytes } from 'node:crypto'
 import { parentPort, workerData } from 'node:worker_threads'
@@ -52,7 +52,7 @@ async function sendTransaction(): Promise<void> {
   }
 }
 
-/** Joined when the group hands over the record. A coordinator that is still loading crashes the consumer, so that is one failed try. */
+/** Joined when the group delivers the record. A coordinator that is still loading crashes the consumer, which counts as one failed try. */
 async function joinGroup(): Promise<void> {
   const consumer = kafka.consumer({
     groupId: name,

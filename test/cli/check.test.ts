@@ -103,7 +103,7 @@ export default defineConnector({
   manifest: { id: 'mute', title: 'Mute', apiVersion: '1', docs: 'https://mute.example', quota: {}, pollIntervalMs: 60000, sessionStream: 's' },
   config: z.strictObject({ hint: z.string().optional().describe('A word') }),
   http: () => ({ baseUrl: 'http://127.0.0.1:9' }),
-  tellsTransfers: (config, rules) => config.hint !== undefined || rules.hasAny('flow'),
+  detectsTransfers: (config, rules) => config.hint !== undefined || rules.hasAny('flow'),
   streams: { s: {
     window: { longestMs: Infinity, lagMs: 0, lookbackMs: 0, durableResume: false },
     row: z.object({ id: z.string() }),

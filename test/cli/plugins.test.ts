@@ -68,7 +68,7 @@ test('an entry that cannot be loaded, is no connector, or has an id that is take
   expect(faults[0]).toContain('no connector has this id')
   expect(faults[1]).toContain('that of another plugin')
   expect(faults[2]).toContain('cannot be loaded: oh')
-  expect(faults[3]).toContain('its default export is no connector')
+  expect(faults[3]).toContain('its default export is not a connector')
   expect(faults[4]).toContain('its id botmaker is built in')
 })
 
@@ -141,7 +141,7 @@ describe('a folder anywhere, without colloquy and zod installed in it', () => {
   test('a package that is not there is refused with how to install it', async () => {
     const { faults } = await loaded({ 'acme.ts': `import 'acme-sdk'\n${WRITTEN}` }, './acme.ts')
     expect(faults).toEqual([
-      expect.stringMatching(/Cannot find package 'acme-sdk'.*install it beside the connector: npm install acme-sdk \(/),
+      expect.stringMatching(/Cannot find package 'acme-sdk'.*install it next to the connector: npm install acme-sdk \(/),
     ])
   })
 })

@@ -18,7 +18,7 @@ const STATUSES: Statuses = {
   tasksOf: () => [],
   topics: () => [],
   wrote: () => {},
-  tell: async () => {},
+  report: async () => {},
 }
 
 function wantedOf(connectors: readonly ConnectorToRun[]): Wanted {

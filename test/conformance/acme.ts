@@ -1,8 +1,8 @@
-/** A small connector that keeps the contract, and a small vendor with every habit. */
+/** A small connector that keeps the contract, and a small vendor with every quirk. */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { z } from 'zod'
-import type { Habit, Start, Subject, Truth, Waiver } from '../../src/conformance/index.ts'
+import type { Quirk, Start, Subject, Truth, Waiver } from '../../src/conformance/index.ts'
 import { type Connector, defineConnector, event, FlowError, message, session } from '../../src/source/index.ts'
 
 const MINUTE = 60_000
@@ -105,17 +105,17 @@ const CHANGES_MS = 4 * MINUTE
 const SKEW_MS = 2 * MINUTE
 const HANDED_MS = 2 * MINUTE
 
-function rowsOf(habit: Habit | null): Held[] {
+function rowsOf(quirk: Quirk | null): Held[] {
   return Array.from({ length: ROWS }, (_, i) => {
-    const atMs = FROM + (habit === 'tied' ? Math.floor(i / 8) * 8 : i) * APART_MS + 137
+    const atMs = FROM + (quirk === 'tied' ? Math.floor(i / 8) * 8 : i) * APART_MS + 137
     return {
       id: `r${i}`,
       atMs,
       kind: ['chat', 'call'][i % 2] as string,
       said: ['hello', `it is ${i}`],
       handedMs: i % 5 === 2 ? atMs + HANDED_MS : null,
-      later: habit === 'changing' && i % 3 === 0 ? ['and more'] : [],
-      showsMs: habit === 'late' && i % 4 === 1 ? atMs + LATE_MS : atMs,
+      later: quirk === 'changing' && i % 3 === 0 ? ['and more'] : [],
+      showsMs: quirk === 'late' && i % 4 === 1 ? atMs + LATE_MS : atMs,
     }
   })
 }
@@ -124,8 +124,8 @@ export interface AcmeOptions {
   readonly waivers?: readonly Waiver[]
   /** Beside what reaches the vendor. */
   readonly config?: Readonly<Record<string, unknown>>
-  /** What the vendor has where a check asks for no habit. */
-  readonly habit?: Habit
+  /** What the vendor has where a check asks for no quirk. */
+  readonly quirk?: Quirk
   /** Changes what each request sees. */
   readonly serve?: (row: object, request: number) => object
   /** What a row tells beside, at this time of the vendor's. */
@@ -139,26 +139,26 @@ export function subjectOf(
   {
     waivers = [],
     config = {},
-    habit: usual = null,
+    quirk: usual = null,
     serve = row => row,
     more = () => ({}),
     truth = truthOf,
-  }: Omit<AcmeOptions, 'habit'> & { readonly habit?: Habit | null } = {},
+  }: Omit<AcmeOptions, 'quirk'> & { readonly quirk?: Quirk | null } = {},
 ): Subject {
   return {
     connector,
     waivers,
-    start: async ({ habit: asked, now }: Start) => {
-      const habit = asked ?? usual
-      const held = rowsOf(habit)
-      const skewMs = habit === 'clock_ahead' ? SKEW_MS : habit === 'clock_behind' ? -SKEW_MS : 0
+    start: async ({ quirk: asked, now }: Start) => {
+      const quirk = asked ?? usual
+      const held = rowsOf(quirk)
+      const skewMs = quirk === 'clock_ahead' ? SKEW_MS : quirk === 'clock_behind' ? -SKEW_MS : 0
       let requests = 0
       let refused = 0
       let taken: number[] = []
       const server = createServer((asked, response) => {
         requests++
         const nowMs = now() + skewMs
-        if (habit === 'quota') {
+        if (quirk === 'quota') {
           taken = taken.filter(atMs => atMs > nowMs - 1000)
           if (taken.length >= 5) {
             refused++
@@ -170,15 +170,15 @@ export function subjectOf(
         const query = new URL(asked.url ?? '/', 'http://x').searchParams
         const numberOf = (name: string) => Number(query.get(name))
         const [from, until, size] = [numberOf('from'), numberOf('until'), numberOf('size')]
-        const at = habit === 'ignores_token' ? 0 : numberOf('at')
+        const at = quirk === 'ignores_token' ? 0 : numberOf('at')
         const ids = query.getAll('ids')
         const rows = held.filter((row, i) => {
           if (row.showsMs > nowMs) return false
           if (ids.length > 0) return ids.includes(row.id)
           const flickers = i % 3 === 0 && nowMs < row.atMs + FLICKERS_MS
-          if (flickers && ((habit === 'grows' && at === 0) || (habit === 'shrinks' && at > 0))) return false
-          const begun = habit === 'edges_exclusive' ? row.atMs > from : row.atMs >= from
-          return begun && (habit === 'edges_inclusive' ? row.atMs <= until : row.atMs < until)
+          if (flickers && ((quirk === 'grows' && at === 0) || (quirk === 'shrinks' && at > 0))) return false
+          const begun = quirk === 'edges_exclusive' ? row.atMs > from : row.atMs >= from
+          return begun && (quirk === 'edges_inclusive' ? row.atMs <= until : row.atMs < until)
         })
         const next = at + size < rows.length ? at + size : null
         const shown = rows.slice(at, at + size).map(row => {

@@ -720,7 +720,7 @@ describe('the bot of a session, by rules', () => {
     ['channel~x=', /names no bot/],
     ['channel~(=y', /has a pattern that cannot be used/],
     ['channel~(?=x)=y', /has a pattern that cannot be used/],
-    ['channel~x=$1', /uses \$1, and its pattern has no such group/],
+    ['channel~x=$1', /uses \$1, which its pattern does not have/],
   ])('%s is a fault of the config', (botRules, words) => {
     const flat = { 'connector.class': 'botmaker', 'access.token': 'secret-token', 'bot.rules': botRules }
     const parsed = parseConnectorConfig('b', flat, botmaker)
@@ -1048,7 +1048,7 @@ test.each<[string, unknown, string[][]]>([
   [
     'no id, and nothing to build one from',
     { creationTime: at('10:00:00') },
-    [['id', 'is missing, and nothing to build it from']],
+    [['id', 'is missing, and there is nothing to build it from']],
   ],
   [
     'a message without a time',

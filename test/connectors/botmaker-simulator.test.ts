@@ -4,7 +4,7 @@ import {
   type BotmakerSimulator,
   sessionIdOf,
   startBotmakerSimulator,
-  toldAs,
+  shownAs,
 } from '../../connectors/botmaker/simulator.ts'
 import { createWorld, type Conversation } from '../../src/sim/index.ts'
 
@@ -116,7 +116,7 @@ describe('GET /v2.0/sessions', () => {
       )
       expect(row.events).toEqual(
         conversation.events.flatMap(event => {
-          const told = toldAs(event)
+          const told = shownAs(event)
           return told === null ? [] : [{ ...told, creationTime: iso(event.atMs) }]
         }),
       )

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { changedSessions, startsOf } from '../../connectors/botmaker/changes.ts'
 import botmaker from '../../connectors/botmaker/index.ts'
-import { type Quirks, sessionIdOf, startBotmakerSimulator, toldAs } from '../../connectors/botmaker/simulator.ts'
+import { type Quirks, sessionIdOf, startBotmakerSimulator, shownAs } from '../../connectors/botmaker/simulator.ts'
 import { createWorld } from '../../src/sim/index.ts'
 import { parseConnectorConfig } from '../../src/source/config.ts'
 import {
@@ -656,7 +656,7 @@ describe('names of agents', () => {
       observedAtMs: nowMs,
       lookbackMs: 48 * HOUR,
     })
-    const rows = await stream.expand?.({ config, scope, rows: [parsed], nowMs, http: client.http })
+    const rows = await stream.enrich?.({ config, scope, rows: [parsed], nowMs, http: client.http })
     expect(rows).toHaveLength(1)
     expect(stream.identify(rows?.[0] as never)).toBe(stream.identify(parsed))
     expect(stream.fingerprint?.(rows?.[0] as never, ctx)).toEqual(stream.fingerprint?.(parsed, ctx))
@@ -1035,7 +1035,7 @@ describe.each([
   conforms(each)
 })
 
-describe("the world's sessions, messages and events are read whole, none twice, whatever the vendor's habits", () => {
+describe("the world's sessions, messages and events are read whole, none twice, whatever the vendor's quirks", () => {
   const window = { fromMs: NOW - 3 * 24 * HOUR, untilMs: NOW - HOUR }
   const world = createWorld({ seed: 11, sessions: 200, ...window })
 
@@ -1103,6 +1103,6 @@ describe("the world's sessions, messages and events are read whole, none twice, 
         .toSorted(),
     )
     expect(keys.message.size).toBe(all.reduce((sum, each) => sum + each.messages.length, 0))
-    expect(keys.event.size).toBe(all.reduce((sum, each) => sum + each.events.filter(event => toldAs(event) !== null).length, 0))
+    expect(keys.event.size).toBe(all.reduce((sum, each) => sum + each.events.filter(event => shownAs(event) !== null).length, 0))
   })
 })

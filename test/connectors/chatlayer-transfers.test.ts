@@ -332,7 +332,7 @@ describe('config', () => {
     const read = parsed({ ...settings, 'transfer.rules': rules === '' ? [] : rules })
     if (!read.ok) throw new Error(JSON.stringify(read.faults))
     const { transfers } = parseTransferRules(rules.split(';'))
-    expect(chatlayer.tellsTransfers?.(read.config as never, transfers)).toBe(isTold)
+    expect(chatlayer.detectsTransfers?.(read.config as never, transfers)).toBe(isTold)
   })
 })
 

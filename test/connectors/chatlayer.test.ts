@@ -434,12 +434,12 @@ describe('flow', () => {
   const thread = (id: string, at: string) =>
     row(`${id}${at}`, at, { conversation_id: id, user_id: 'u-1', channel_type: 'whatsapp' })
 
-  async function expand(vendor: ScriptedVendor, rows: readonly unknown[], flat: Readonly<Record<string, unknown>> = {}) {
+  async function enrich(vendor: ScriptedVendor, rows: readonly unknown[], flat: Readonly<Record<string, unknown>> = {}) {
     const { http, config } = clientOf(vendor, flat)
     const stream = streamOf('flow')
     const [scope] = scopesOf('flow', config) as [Scope]
     const ctx = contextOf(config, scope, 'flow', NOW)
-    const richer = (await stream.expand?.({ config, scope, rows: rows as never[], nowMs: NOW, http })) ?? []
+    const richer = (await stream.enrich?.({ config, scope, rows: rows as never[], nowMs: NOW, http })) ?? []
     return richer.flatMap(each => stream.normalise(each as never, ctx)).map(({ record }) => record as Event)
   }
 
@@ -523,7 +523,7 @@ describe('flow', () => {
         body: { transitions: [transition('t-3', '11:05:00'), transition('t-1', '10:00:01'), transition('t-0', '08:59:59')] },
       },
     ])
-    const found = await expand(vendor, [conversation])
+    const found = await enrich(vendor, [conversation])
     expect(found.map(({ attributes }) => attributes['transition_id'])).toEqual(['t-1'])
   })
 
@@ -539,19 +539,19 @@ describe('flow', () => {
     ['an empty list', [{ body: { transitions: [] } }]],
   ])('%s is a conversation without a flow', async (_, answers) => {
     const vendor = await scriptedVendor(answers.map(answer => ({ path: flowPath, query: flowQuery, ...answer })))
-    expect(await expand(vendor, [conversation])).toEqual([])
+    expect(await enrich(vendor, [conversation])).toEqual([])
   })
 
   test('a flow is not asked for beyond now', async () => {
     const lastMs = NOW - 16 * MINUTE
     const query = { version: 'LIVE', start_time: '2026-11-10T10:44:00.000Z', end_time: '2026-11-10T12:00:00.000Z' }
     const vendor = await scriptedVendor([{ path: flowPath, query, body: { transitions: [] } }])
-    expect(await expand(vendor, [{ ...conversation, firstMs: lastMs, lastMs }])).toEqual([])
+    expect(await enrich(vendor, [{ ...conversation, firstMs: lastMs, lastMs }])).toEqual([])
   })
 
   test.each([400, 410, 422])('a flow that is refused with %i is a reject', async status => {
     const vendor = await scriptedVendor([{ path: flowPath, status, body: {} }])
-    await expect(expand(vendor, [conversation])).rejects.toMatchObject({
+    await expect(enrich(vendor, [conversation])).rejects.toMatchObject({
       code: 'ROW_UNMAPPABLE',
       details: { path: 'flow', status },
     })
@@ -559,7 +559,7 @@ describe('flow', () => {
 
   test('a flow that must not be read is an error', async () => {
     const vendor = await scriptedVendor([{ path: flowPath, status: 403, body: {} }])
-    await expect(expand(vendor, [conversation])).rejects.toMatchObject({ code: 'SRC_UNAUTHORISED' })
+    await expect(enrich(vendor, [conversation])).rejects.toMatchObject({ code: 'SRC_UNAUTHORISED' })
   })
 
   test('rows come back in the order in which they were given', async () => {
@@ -576,7 +576,7 @@ describe('flow', () => {
       },
     }
     const [scope] = scopesOf('flow', config) as [Scope]
-    const richer = (await streamOf('flow').expand?.({ config, scope, rows: rows as never[], nowMs: NOW, http: slow })) as {
+    const richer = (await streamOf('flow').enrich?.({ config, scope, rows: rows as never[], nowMs: NOW, http: slow })) as {
       conversationId: string
       flow: { path: string }
     }[]
@@ -842,7 +842,7 @@ async function readWorld(flat: Readonly<Record<string, unknown>>, window: Window
             rows.set(stream.identify(parsed), parsed)
           }
       const given = [...rows.values()] as never[]
-      const richer = stream.expand ? await stream.expand({ config: config as never, scope, rows: given, nowMs, http }) : given
+      const richer = stream.enrich ? await stream.enrich({ config: config as never, scope, rows: given, nowMs, http }) : given
       const told = recordsOf(
         stream,
         config as never,
@@ -896,7 +896,7 @@ function seen<R extends object>(records: readonly R[], truth: readonly Partial<R
   return records.map(record => JSON.stringify(names.map(name => record[name]))).toSorted()
 }
 
-describe("the world's events, sessions, flows and series are read whole, none twice, whatever the vendor's habits", () => {
+describe("the world's events, sessions, flows and series are read whole, none twice, whatever the vendor's quirks", () => {
   const window = { fromMs: NOW - 2 * DAY, untilMs: NOW }
   const world = createWorld({ seed: 23, sessions: 120, fromMs: window.fromMs, untilMs: NOW - 8 * HOUR })
 

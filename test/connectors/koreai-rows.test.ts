@@ -15,7 +15,7 @@ interface Seen {
   readonly botId?: string | null
   readonly stream?: 'sessions' | 'analytics'
   readonly messages?: readonly unknown[]
-  /** What `expand` adds to the row beside its messages. */
+  /** What `enrich` adds to the row beside its messages. */
   readonly richer?: Readonly<Record<string, unknown>>
 }
 

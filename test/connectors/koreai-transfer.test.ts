@@ -96,7 +96,7 @@ function place(more: Readonly<Record<string, unknown>> = {}) {
           }
           yield { rows: [{ ...row, ...state, ...end }], resume: null }
         },
-        expand: async args => (await stream.expand?.({ ...withConfig(args), scope: BOT, http })) ?? [],
+        enrich: async args => (await stream.enrich?.({ ...withConfig(args), scope: BOT, http })) ?? [],
         fingerprint: (row, ctx) => stream.fingerprint?.(row, withConfig(ctx)) ?? '',
         normalise: (row, ctx) => stream.normalise(row, withConfig(ctx)),
       },

@@ -517,14 +517,14 @@ describe('messages', () => {
       sessionStatus: 'closed',
       ...more,
     }) as Conversation
-  const expand = async (
+  const enrich = async (
     vendor: ScriptedVendor,
     rows: readonly Conversation[],
     config: Record<string, unknown> = {},
     nowMs = NOW,
   ) => {
     const { parsed, scope, http } = clientOf(vendor, config)
-    return (await sessions.expand?.({ config: parsed, scope, rows: rows as never, nowMs, http })) as Conversation[]
+    return (await sessions.enrich?.({ config: parsed, scope, rows: rows as never, nowMs, http })) as Conversation[]
   }
   const said = (id: string, sessionId: string | undefined, minute = 10) => ({
     _id: id,
@@ -551,7 +551,7 @@ describe('messages', () => {
         body: { total: 3, moreAvailable: false, messages: [said('1', 'a'), said('2', 'b'), said('3', 'a')] },
       }),
     ])
-    expect(turns(await expand(vendor, [session('a'), session('b')]))).toEqual([['1', '3'], ['2']])
+    expect(turns(await enrich(vendor, [session('a'), session('b')]))).toEqual([['1', '3'], ['2']])
   })
 
   test('come page by page, each id once, those of other sessions left out', async () => {
@@ -563,17 +563,17 @@ describe('messages', () => {
         body: { total: 4, moreAvailable: false, messages: [said('x', 'other'), said('1', 'a'), said('3', 'a', 30)] },
       }),
     ])
-    expect(turns(await expand(vendor, [session('a')]))).toEqual([['1', '2', '3']])
+    expect(turns(await enrich(vendor, [session('a')]))).toEqual([['1', '2', '3']])
   })
 
   test('of v1 come from getMessages, a hundred at a time, and so do account-wide ones', async () => {
     const body = ask(0, ['a'], { limit: 100 })
     const none = { body: { total: 0, moreAvailable: false, messages: [] } }
     expect(
-      turns(await expand(await scriptedVendor([post('getMessages', body, none)]), [session('a')], { messagesApi: 'v1' })),
+      turns(await enrich(await scriptedVendor([post('getMessages', body, none)]), [session('a')], { messagesApi: 'v1' })),
     ).toEqual([[]])
     const account = await scriptedVendor([{ ...post('getMessages', body, none), path: '/api/public/getMessages' }])
-    expect(turns(await expand(account, [session('a')], { botIds: undefined }))).toEqual([[]])
+    expect(turns(await enrich(account, [session('a')], { botIds: undefined }))).toEqual([[]])
   })
 
   test('come from the next best call where the server has not the one that is documented', async () => {
@@ -584,20 +584,20 @@ describe('messages', () => {
       post('getMessagesV2', ask(0, ['a']), none),
       post('getMessages', ask(0, ['a'], v1), answer('a')),
     ])
-    expect(turns(await expand(older, [session('a')]))).toEqual([['m-a']])
+    expect(turns(await enrich(older, [session('a')]))).toEqual([['m-a']])
     const account = await scriptedVendor([
       { ...post('getMessages', ask(0, ['a', 'b'], v1), none), path: '/api/public/getMessages' },
       post('getMessagesV2', ask(0, ['a']), answer('a')),
       { ...post('getMessagesV2', ask(0, ['b']), answer('b')), path: '/api/public/bot/st-2/getMessagesV2' },
     ])
     const rows = [session('a'), session('b', { botId: 'st-2' })]
-    expect(turns(await expand(account, rows, { botIds: undefined }))).toEqual([['m-a'], ['m-b']])
+    expect(turns(await enrich(account, rows, { botIds: undefined }))).toEqual([['m-a'], ['m-b']])
   })
 
   test.each([403, 404])('that are refused with %d by every call end in an error that names its cure', async status => {
     const refused = { status, body: {} }
     const vendor = await scriptedVendor([post('getMessages', ask(0, ['a'], { limit: 100 }), refused)])
-    const error: unknown = await expand(vendor, [session('a')], { messagesApi: 'v1' }).catch((thrown: unknown) => thrown)
+    const error: unknown = await enrich(vendor, [session('a')], { messagesApi: 'v1' }).catch((thrown: unknown) => thrown)
     expect(error).toMatchObject({ details: { status, hint: expect.stringContaining('include.messages: false') } })
   })
 
@@ -612,16 +612,16 @@ describe('messages', () => {
       post('getMessagesV2', ask(0, ['b', 'd'], { channelType: 'sms' }), answer('b', 'd')),
       post('getMessagesV2', ask(0, ['c'], { channelType: 'slack' }), answer('c')),
     ])
-    expect(turns(await expand(vendor, rows))).toEqual([['m-a'], ['m-b'], ['m-c'], ['m-d'], []])
+    expect(turns(await enrich(vendor, rows))).toEqual([['m-a'], ['m-b'], ['m-c'], ['m-d'], []])
     const whole = await scriptedVendor([post('getMessagesV2', ask(0, ['b', 'c']), answer('c'))])
-    expect(turns(await expand(whole, [counted('b', 'sms'), counted('c', 'slack')]))).toEqual([[], ['m-c']])
+    expect(turns(await enrich(whole, [counted('b', 'sms'), counted('c', 'slack')]))).toEqual([[], ['m-c']])
   })
 
   test('are not asked for where the config says so, and agents not where it says that', async () => {
-    expect(turns(await expand(await scriptedVendor([]), [session('a')], { includeMessages: false }))).toEqual([undefined])
+    expect(turns(await enrich(await scriptedVendor([]), [session('a')], { includeMessages: false }))).toEqual([undefined])
     const { getAgentsInfo: _, ...body } = ask(0, ['a'])
     const vendor = await scriptedVendor([post('getMessagesV2', body, { body: { total: 0, moreAvailable: false, messages: [] } })])
-    await expand(vendor, [session('a')], { agentsInfo: false })
+    await enrich(vendor, [session('a')], { agentsInfo: false })
   })
 
   test('of a session of many days are asked for in ranges of less than seven days', async () => {
@@ -637,7 +637,7 @@ describe('messages', () => {
           body: { total: 1, moreAvailable: false, messages: [said('1', 'a')] },
         }),
       )
-    expect(turns(await expand(vendor, [long], {}, T('2026-11-21T00:00:00Z')))).toEqual([['1']])
+    expect(turns(await enrich(vendor, [long], {}, T('2026-11-21T00:00:00Z')))).toEqual([['1']])
   })
 
   test('of sessions far apart are not asked for in the time between', async () => {
@@ -646,7 +646,7 @@ describe('messages', () => {
     const none = { body: { total: 0, moreAvailable: false, messages: [] } }
     const range = { dateFrom: '2026-09-30T23:54:59.999Z', dateTo: '2026-10-01T02:00:00.001Z' }
     vendor.expect(post('getMessagesV2', ask(0, ['old'], range), none), post('getMessagesV2', ask(0, ['a']), none))
-    expect(turns(await expand(vendor, [session('a'), old]))).toEqual([[], []])
+    expect(turns(await enrich(vendor, [session('a'), old]))).toEqual([[], []])
   })
 
   test.each([
@@ -657,7 +657,7 @@ describe('messages', () => {
   ])('of a session that is %s', async (_, more, now, dateTo) => {
     const none = { body: { total: 0, moreAvailable: false, messages: [] } }
     const vendor = await scriptedVendor([post('getMessagesV2', ask(0, ['a'], { dateTo }), none)])
-    expect(turns(await expand(vendor, [session('a', more)], {}, T(now)))).toEqual([[]])
+    expect(turns(await enrich(vendor, [session('a', more)], {}, T(now)))).toEqual([[]])
   })
 
   test('of a session that was followed are asked for until it is given up', async () => {
@@ -673,7 +673,7 @@ describe('messages', () => {
           none,
         ),
       )
-    expect(turns(await expand(vendor, [followed], {}, T('2027-11-11T01:00:00Z')))).toEqual([[]])
+    expect(turns(await enrich(vendor, [followed], {}, T('2027-11-11T01:00:00Z')))).toEqual([[]])
   })
 
   test('that do not say whose they are are asked for session by session', async () => {
@@ -683,7 +683,7 @@ describe('messages', () => {
       post('getMessagesV2', ask(0, ['a']), answer([said('1', 'a')])),
       post('getMessagesV2', ask(0, ['b']), answer([said('2', undefined)])),
     ])
-    expect(turns(await expand(vendor, [session('a'), session('b')]))).toEqual([['1'], ['2']])
+    expect(turns(await enrich(vendor, [session('a'), session('b')]))).toEqual([['1'], ['2']])
   })
 
   test('whose listing shifts are read again, three times at most', async () => {
@@ -692,9 +692,9 @@ describe('messages', () => {
     const whole = post('getMessagesV2', ask(0, ['a']), {
       body: { total: 2, moreAvailable: false, messages: [said('1', 'a'), said('2', 'a')] },
     })
-    expect(turns(await expand(await scriptedVendor([first, again, whole]), [session('a')]))).toEqual([['1', '2']])
+    expect(turns(await enrich(await scriptedVendor([first, again, whole]), [session('a')]))).toEqual([['1', '2']])
     const never = await scriptedVendor([first, again, first, again, first, again])
-    await expect(expand(never, [session('a')])).rejects.toMatchObject({ code: 'SRC_MALFORMED' })
+    await expect(enrich(never, [session('a')])).rejects.toMatchObject({ code: 'SRC_MALFORMED' })
   })
 
   describe('the time of a transfer', () => {
@@ -712,7 +712,7 @@ describe('messages', () => {
       const { parsed, scope, http } = clientOf(await scriptedVendor(steps), config)
       const transferredAt = (id: string) => published[id] ?? null
       const args = { config: parsed, scope, rows: rows as never, nowMs: NOW, http, transferredAt }
-      const out = (await sessions.expand?.(args)) as Conversation[]
+      const out = (await sessions.enrich?.(args)) as Conversation[]
       return out.map(row => transferOf(row, { observedAtMs: NOW }))
     }
 
@@ -816,7 +816,7 @@ describe('messages', () => {
       { ...body(1, 2), ...answer(3, false, said('2', 'a'), said('3', 'a')) },
     ])
     const { parsed, scope, http } = clientOf(vendor, { messagesPageSize: 4 }, { maxBytes: 2000 })
-    const out = (await sessions.expand?.({
+    const out = (await sessions.enrich?.({
       config: parsed,
       scope,
       rows: [session('a')] as never,
@@ -830,7 +830,7 @@ describe('messages', () => {
     const large = { body: { total: 1, messages: ['x'.repeat(3000)] } }
     const vendor = await scriptedVendor([4, 2, 1].map(limit => post('getMessagesV2', ask(0, ['a'], { limit }), large)))
     const { parsed, scope, http } = clientOf(vendor, { messagesPageSize: 4 }, { maxBytes: 2000 })
-    const work = sessions.expand?.({ config: parsed, scope, rows: [session('a')] as never, nowMs: NOW, http })
+    const work = sessions.enrich?.({ config: parsed, scope, rows: [session('a')] as never, nowMs: NOW, http })
     await expect(work).rejects.toMatchObject({ code: 'SRC_TOO_LARGE' })
   })
 
@@ -840,9 +840,9 @@ describe('messages', () => {
     const vendor = await scriptedVendor([post('getSessions', asked(0, dates), { body: { total: 1, sessions: [tagged] } })])
     const followed = session('a', { [FOLLOWED]: true })
     const bare = { includeMessages: false }
-    const [row] = await expand(vendor, [followed], bare, T('2026-11-23T01:00:00Z'))
+    const [row] = await enrich(vendor, [followed], bare, T('2026-11-23T01:00:00Z'))
     expect(row?.tags).toEqual([{ name: 'n', value: '1', scope: 'session' }])
-    expect((await expand(await scriptedVendor([]), [followed], bare, T('2026-11-22T23:00:00Z')))[0]?.tags).toEqual([])
+    expect((await enrich(await scriptedVendor([]), [followed], bare, T('2026-11-22T23:00:00Z')))[0]?.tags).toEqual([])
   })
 })
 
@@ -1158,7 +1158,7 @@ describe('the contact center', () => {
     }) as Conversation
   const joined = async (steps: readonly Step[], rows: readonly Conversation[]) => {
     const { parsed, scope, http } = clientOf(await scriptedVendor(steps), keys)
-    const out = (await sessions.expand?.({ config: parsed, scope, rows: rows as never, nowMs: NOW, http })) as Conversation[]
+    const out = (await sessions.enrich?.({ config: parsed, scope, rows: rows as never, nowMs: NOW, http })) as Conversation[]
     const ctx = rowContext<unknown>({
       vendor: 'koreai',
       account: 'acme',
@@ -1251,7 +1251,7 @@ async function everything(options: Partial<KoreaiOptions>, more: Readonly<Record
             lookbackMs: DAY,
           })
           const read = rows.map(row => stream.row.parse(row) as never)
-          for (const row of (await stream.expand?.({ config, scope, rows: read, nowMs, http })) ?? read)
+          for (const row of (await stream.enrich?.({ config, scope, rows: read, nowMs, http })) ?? read)
             for (const { kind, record } of stream.normalise(row as never, ctx)) {
               const key = kind === 'session' ? record.session_key : kind === 'message' ? record.message_key : record.event_key
               found[kind].set(key, record)
@@ -1282,7 +1282,7 @@ function compared({ found }: Awaited<ReturnType<typeof everything>>, truth: Trut
   })
 }
 
-describe("the world's sessions, messages and events are read whole, whatever the vendor's habits", () => {
+describe("the world's sessions, messages and events are read whole, whatever the vendor's quirks", () => {
   test.each<[string, Partial<KoreaiOptions>, Readonly<Record<string, unknown>>]>([
     ['as documented', {}, {}],
     ['with analytics', {}, { streams: 'sessions,analytics' }],

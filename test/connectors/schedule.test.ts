@@ -56,7 +56,7 @@ test('of Botmaker v1 an export is two requests a day, and no change feed', () =>
   const { why, notCounted } = reasonsWith(botmaker, { 'api.version': 'v1' }).get('sessions') as Reason
   expect(why).not.toContain('what has changed')
   expect(why).toContain('2 requests for each window')
-  expect(notCounted).toEqual(['an export is asked for again until it is ready'])
+  expect(notCounted).toEqual(['an export is requested again until it is ready'])
 })
 
 test('Kore.ai counts open sessions by their ids', () => {

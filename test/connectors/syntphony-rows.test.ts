@@ -496,7 +496,7 @@ describe('containment without a transfer', () => {
     [[], { transferFlowPattern: 'agent' }, true],
   ])('with %j and %j the connector tells transfers: %s', (rules, config, expected) => {
     const parsed = syntphony.config.parse({ ...CONFIG, ...config })
-    expect(syntphony.tellsTransfers?.(parsed as never, parseTransferRules(rules).transfers)).toBe(expected)
+    expect(syntphony.detectsTransfers?.(parsed as never, parseTransferRules(rules).transfers)).toBe(expected)
   })
 })
 

@@ -9,7 +9,7 @@ import { parseConnectorConfig } from '../../src/source/config.ts'
 import type { Truth } from '../../src/conformance/index.ts'
 import {
   type Draft,
-  type ExpandArgs,
+  type EnrichArgs,
   FlowError,
   type Json,
   type Page,
@@ -59,7 +59,7 @@ describe('conformance', () => {
   conforms(subject)
 })
 
-describe("the world's conversations are read whole, whatever the vendor's habits", () => {
+describe("the world's conversations are read whole, whatever the vendor's quirks", () => {
   const window = { fromMs: NOW - 60 * HOUR, untilMs: NOW - 2 * HOUR }
   const world = createWorld({ seed: 31, sessions: 60, ...window })
 
@@ -115,7 +115,7 @@ async function readWorld(flat: Record<string, unknown>, window: { fromMs: number
         rows.push(...page.rows)
       const schema = stream.rowFor?.(config) ?? stream.row
       const told = rows.map(row => schema.parse(row) as never)
-      for (const row of (await stream.expand?.({ config, scope, rows: told, nowMs: NOW, http })) ?? [])
+      for (const row of (await stream.enrich?.({ config, scope, rows: told, nowMs: NOW, http })) ?? [])
         for (const draft of applyTransfers(stream.normalise(row as never, ctx), transfers, id => id))
           drafts.set(keyOf(draft), draft)
     }
@@ -304,7 +304,7 @@ describe('a window', () => {
     const { error, config: parsed, http } = await read(vendor, { config })
     expect(error).toBeNull()
     const rows = [stream.row.parse(row('a', '12:00:00.000', { durationInSeconds: 60 })) as never]
-    expect(await stream.expand?.({ config: parsed, scope: SCOPE, rows, nowMs: NOW, http })).toHaveLength(1)
+    expect(await stream.enrich?.({ config: parsed, scope: SCOPE, rows, nowMs: NOW, http })).toHaveLength(1)
   })
 
   test('may be of what went through no tag', async () => {
@@ -574,7 +574,7 @@ describe('tokens', () => {
     const vendor = await scriptedVendor([token(), ...Array.from({ length: 8 }, () => details('access-1'))])
     const { config, http } = clientOf(vendor)
     const rows = Array.from({ length: 8 }, (_, n) => stream.row.parse(row(`s${n}`)) as never)
-    expect(await stream.expand?.({ config, scope: SCOPE, rows, nowMs: NOW, http })).toHaveLength(8)
+    expect(await stream.enrich?.({ config, scope: SCOPE, rows, nowMs: NOW, http })).toHaveLength(8)
   })
 
   test.each([
@@ -623,35 +623,35 @@ describe('what a conversation said', () => {
   })
   const told = (id: string, words = 'hi') => ({ sessionCode: id, userMessage: words, deliveredAt: '2026-11-19T12:00:05.000Z' })
 
-  async function expanded(
+  async function enriched(
     vendor: ScriptedVendor,
     ids: readonly string[],
     config: Record<string, unknown> = {},
     more: Record<string, unknown> = { durationInSeconds: 60 },
-    reject?: ExpandArgs['reject'],
+    reject?: EnrichArgs['reject'],
   ) {
     const { config: parsed, http } = clientOf(vendor, config)
     const rows = ids.map(id => stream.row.parse(row(id, '12:00:00.000', more)) as never)
     const args = { config: parsed, scope: SCOPE, rows, nowMs: NOW, http, ...(reject && { reject }) }
-    const richer = (await stream.expand?.(args)) ?? []
+    const richer = (await stream.enrich?.(args)) ?? []
     return richer.map(each => (each as { content: { details: unknown; delivered: unknown[] } }).content)
   }
 
   test('comes from the details, and its times from a search of the message list', async () => {
     const vendor = await scriptedVendor([token(), said('a', 'hi'), search('a', [told('a')])])
-    expect(await expanded(vendor, ['a'])).toEqual([{ details: said('a', 'hi').body, delivered: [told('a')] }])
+    expect(await enriched(vendor, ['a'])).toEqual([{ details: said('a', 'hi').body, delivered: [told('a')] }])
   })
 
   test('comes with the time of transfer as it was published', async () => {
     const { config, http } = clientOf(await scriptedVendor([token(), said('a', 'hi'), search('a', [told('a')])]), {})
     const rows = [stream.row.parse(row('a', '12:00:00.000', { durationInSeconds: 60 })) as never]
     const args = { config, scope: SCOPE, rows, nowMs: NOW, http, transferredAt: (id: string) => (id === 'a' ? 7 : null) }
-    expect(await stream.expand?.(args)).toMatchObject([{ content: { publishedTransferMs: 7 } }])
+    expect(await stream.enrich?.(args)).toMatchObject([{ content: { publishedTransferMs: 7 } }])
   })
 
   test('is looked for in one listing where the vendor does not search', async () => {
     const vendor = await scriptedVendor([token(), said('a', 'hi'), said('b', 'ho'), search('a', [told('a'), told('b', 'ho')])])
-    expect((await expanded(vendor, ['a', 'b'])).map(each => each.delivered)).toEqual([[told('a')], [told('b', 'ho')]])
+    expect((await enriched(vendor, ['a', 'b'])).map(each => each.delivered)).toEqual([[told('a')], [told('b', 'ho')]])
   })
 
   test('is searched for in each conversation where it does', async () => {
@@ -662,7 +662,7 @@ describe('what a conversation said', () => {
       search('a', [told('a')]),
       search('b', [told('b')]),
     ])
-    expect((await expanded(vendor, ['a', 'b'])).map(each => each.delivered)).toEqual([[told('a')], [told('b')]])
+    expect((await enriched(vendor, ['a', 'b'])).map(each => each.delivered)).toEqual([[told('a')], [told('b')]])
   })
 
   test.each<[unknown, boolean]>([
@@ -683,7 +683,7 @@ describe('what a conversation said', () => {
         search('b', [told('b')]),
       ])
       const rejected: unknown[] = []
-      const contents = await expanded(vendor, ['a', 'b'], {}, undefined, (row, fault) => rejected.push([row, fault.path]))
+      const contents = await enriched(vendor, ['a', 'b'], {}, undefined, (row, fault) => rejected.push([row, fault.path]))
       expect(contents.map(each => each.delivered)).toEqual([[told('a')], [told('b')]])
       const bare = JSON.parse(JSON.stringify({ ...told('a'), sessionCode })) as unknown
       expect(rejected).toEqual(isRejected ? [[bare, 'sessionCode']] : [])
@@ -693,7 +693,7 @@ describe('what a conversation said', () => {
   test('rejects rows of the list that are no objects', async () => {
     const vendor = await scriptedVendor([token(), said('a', 'hi'), search('a', [told('a'), 'hi', null])])
     const rejected: unknown[] = []
-    const [content] = await expanded(vendor, ['a'], {}, undefined, row => rejected.push(row))
+    const [content] = await enriched(vendor, ['a'], {}, undefined, row => rejected.push(row))
     expect([content?.delivered, rejected]).toEqual([[told('a')], ['hi', null]])
   })
 
@@ -705,21 +705,21 @@ describe('what a conversation said', () => {
       search('a', [told('a')], { last: false }),
       { ...second, query: { ...second.query, page: '2' } },
     ])
-    expect((await expanded(vendor, ['a']))[0]?.delivered).toEqual([told('a'), told('a', 'ho')])
+    expect((await enriched(vendor, ['a']))[0]?.delivered).toEqual([told('a'), told('a', 'ho')])
   })
 
   test('is not looked for in the list where the user said nothing, or the config does without', async () => {
     const silent: Step = { path: DETAILS, body: { messages: [{ messageId: '1', type: 'TEXT', content: 'hello' }] } }
     const vendor = await scriptedVendor([token(), silent])
-    expect((await expanded(vendor, ['a']))[0]?.delivered).toEqual([])
+    expect((await enriched(vendor, ['a']))[0]?.delivered).toEqual([])
     const other = await scriptedVendor([token(), said('a', 'hi')])
-    expect((await expanded(other, ['a'], { includeMessageList: false }))[0]?.delivered).toEqual([])
+    expect((await enriched(other, ['a'], { includeMessageList: false }))[0]?.delivered).toEqual([])
   })
 
   test.each([400, 403, 404, 422])('comes without its times where the list is refused with %d, asked for once', async status => {
     const refused = { ...search('a', []), status, body: {} }
     const vendor = await scriptedVendor([token(), said('a', 'hi'), said('b', 'ho'), refused])
-    expect(await expanded(vendor, ['a', 'b'])).toEqual([
+    expect(await enriched(vendor, ['a', 'b'])).toEqual([
       { details: said('a', 'hi').body, delivered: null },
       { details: said('b', 'ho').body, delivered: null },
     ])
@@ -727,44 +727,44 @@ describe('what a conversation said', () => {
 
   test.each<[string, Partial<Step>]>([
     ['501', { status: 501, body: {} }],
-    ['another form', { body: { rows: [] } }],
+    ['unexpected form', { body: { rows: [] } }],
   ])('comes without its times where the list answers %s however often it is asked', async (_, answer) => {
     const refused = { ...search('a', []), ...answer }
     const vendor = await scriptedVendor([token(), said('a', 'hi'), ...Array.from({ length: 5 }, () => refused)])
-    expect(await expanded(vendor, ['a'])).toEqual([{ details: said('a', 'hi').body, delivered: null }])
+    expect(await enriched(vendor, ['a'])).toEqual([{ details: said('a', 'hi').body, delivered: null }])
   })
 
   test('does not come while the list fails otherwise', async () => {
     for (const answer of [{ status: 500, body: {} }, { raw: '<html>' }]) {
       const failing = { ...search('a', []), ...answer }
       const vendor = await scriptedVendor([token(), said('a', 'hi'), ...Array.from({ length: 5 }, () => failing)])
-      await expect(expanded(vendor, ['a'])).rejects.toThrow(FlowError)
+      await expect(enriched(vendor, ['a'])).rejects.toThrow(FlowError)
     }
   })
 
   test('does not come where the list answers 401, also with another token', async () => {
     const refused = { ...search('a', []), status: 401 }
     const vendor = await scriptedVendor([token(), said('a', 'hi'), refused, token('access-2'), refused, refused, refused])
-    await expect(expanded(vendor, ['a'])).rejects.toMatchObject({ code: 'SRC_UNAUTHORISED', details: { status: 401 } })
+    await expect(enriched(vendor, ['a'])).rejects.toMatchObject({ code: 'SRC_UNAUTHORISED', details: { status: 401 } })
   })
 
   test('is gone where the details answer 404, or twice nothing', async () => {
     const vendor = await scriptedVendor([token(), { path: DETAILS, status: 404, body: {} }])
-    expect(await expanded(vendor, ['a'])).toEqual([{ details: null, delivered: [] }])
+    expect(await enriched(vendor, ['a'])).toEqual([{ details: null, delivered: [] }])
     const nothing: Step = { path: DETAILS, status: 204 }
     const other = await scriptedVendor([token(), nothing, nothing])
-    expect(await expanded(other, ['a'])).toEqual([{ details: null, delivered: [] }])
+    expect(await enriched(other, ['a'])).toEqual([{ details: null, delivered: [] }])
     const back = await scriptedVendor([token(), nothing, said('a', 'hi'), search('a', [])])
-    expect(await expanded(back, ['a'])).toEqual([{ details: said('a', 'hi').body, delivered: [] }])
+    expect(await enriched(back, ['a'])).toEqual([{ details: said('a', 'hi').body, delivered: [] }])
     const broken = await scriptedVendor([token(), ...Array.from({ length: 5 }, () => ({ path: DETAILS, raw: '<html>' }))])
-    await expect(expanded(broken, ['a'])).rejects.toMatchObject({ code: 'SRC_MALFORMED' })
+    await expect(enriched(broken, ['a'])).rejects.toMatchObject({ code: 'SRC_MALFORMED' })
   })
 
   test('is asked for by a path with its session code, where the config says so', async () => {
     const { body } = said('a/b', 'hi')
     const vendor = await scriptedVendor([token(), { path: '/of/bot-1/conversations/a%2Fb', query: {}, body }])
     const config = { includeMessageList: false, pathConversationsDetails: '/of/{bot}/conversations/{sessionCode}' }
-    expect(await expanded(vendor, ['a/b'], config)).toEqual([{ details: body, delivered: [] }])
+    expect(await enriched(vendor, ['a/b'], config)).toEqual([{ details: body, delivered: [] }])
   })
 
   test('is looked for on the next day, too, where the conversation does not tell how long it went on', async () => {
@@ -774,12 +774,12 @@ describe('what a conversation said', () => {
       said('a', 'hi'),
       { ...list, query: { ...query, endDate: '2026-11-20T23:59:59.999Z' } },
     ])
-    expect((await expanded(vendor, ['a'], {}, {}))[0]?.delivered).toEqual([told('a')])
+    expect((await enriched(vendor, ['a'], {}, {}))[0]?.delivered).toEqual([told('a')])
   })
 
   test('is not gone where it is the token endpoint that answers 404', async () => {
     const vendor = await scriptedVendor([{ ...token(), status: 404, body: {} }])
-    await expect(expanded(vendor, ['a'])).rejects.toMatchObject({ code: 'SRC_REFUSED' })
+    await expect(enriched(vendor, ['a'])).rejects.toMatchObject({ code: 'SRC_REFUSED' })
   })
 })
 

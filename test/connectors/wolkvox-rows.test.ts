@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import wolkvox from '../../connectors/wolkvox/index.ts'
 import { gathered } from '../../connectors/wolkvox/rows.ts'
-import { momentOf, toldOf, zoneNamed } from '../../connectors/wolkvox/wall.ts'
+import { momentOf, reportedTimeOf, zoneNamed } from '../../connectors/wolkvox/wall.ts'
 import { type Derived, DerivedSessions } from '../../src/ingest/derived.ts'
 import type { Event, Message, Session } from '../../src/records.ts'
 import { type Derive, type Draft, type RowContext, rowContext, type SessionRef, type Stream } from '../../src/source/index.ts'
@@ -832,7 +832,7 @@ describe('chat_11', () => {
 describe('local time', () => {
   const madrid = zoneNamed('Europe/Madrid')
   const at = (raw: string) => {
-    const told = toldOf(raw)
+    const told = reportedTimeOf(raw)
     const { atMs, estimated } = told === null ? { atMs: null, estimated: null } : momentOf(told, madrid)
     return [iso(atMs), estimated]
   }

@@ -644,7 +644,7 @@ async function readWorld(
         for await (const page of stream.read({ config: parsed.config as never, scope, window, resume: null, nowMs, http })) {
           const rows = page.rows.map(raw => stream.row.parse(raw) as never)
           const args = { config: parsed.config as never, scope, rows, nowMs, http }
-          for (const row of (await stream.expand?.(args)) ?? rows)
+          for (const row of (await stream.enrich?.(args)) ?? rows)
             for (const draft of stream.normalise(row as never, ctx)) {
               const { kind, record } = draft
               const key = kind === 'session' ? record.session_key : kind === 'message' ? record.message_key : record.event_key

@@ -11,6 +11,6 @@ test.each([
   expect(addressOf(url, hosts)).toEqual({ workerId, url: `http://${workerId}` })
 })
 
-test('one that listens everywhere is reached at an address of this machine, not at the wildcard', () => {
+test('a worker that listens everywhere is reached at an address of this machine, not at the wildcard', () => {
   expect(addressOf('http://0.0.0.0:1').workerId).not.toContain('0.0.0.0')
 })

@@ -13,7 +13,7 @@ import { draw } from '../ingest/random.ts'
 
 const PATIENCE = { quietMs: 10_000, holdMs: 7_000, youngMs: 0 }
 
-/** Tasks of a connector, each counted by these quotas. */
+/** Tasks of a connector that count against these quotas. */
 function tasksOf(connector: string, count: number, ...quotas: string[]): TaskToPlace[] {
   return Array.from({ length: count }, (_, task) => ({ key: taskKey({ connector, task }), connector, quotas }))
 }
@@ -23,8 +23,8 @@ const wants = (tasks: readonly TaskToPlace[], divisible: Record<string, number> 
 })
 
 /**
- * A group as Kafka makes it of the plans: members stop what is taken from them and join again, and a new leader knows of the old one what the assignment says. Fails
- * as soon as two members have a task.
+ * A group driven by plans as Kafka would: members stop revoked tasks and rejoin, and a new leader knows the old one only by the last assignment. Fails as soon
+ * as two members own a task.
  */
 class Group {
   nowMs = 0
@@ -34,13 +34,13 @@ class Group {
   /** Rounds since the last `settle`. */
   rounds = 0
   readonly members = new Map<string, { owned: Set<string>; generation: number; isLeaving: boolean; lacks: Set<string> }>()
-  /** How often each task was given to a member. */
+  /** How often each task was assigned to a member. */
   readonly given = new Map<string, number>()
-  #leader: { id: string; of: Leader } | null = null
+  #leader: { id: string; leader: Leader } | null = null
   #generation = 0
 
-  constructor(of: Wants, ...members: string[]) {
-    this.wants = of
+  constructor(wants: Wants, ...members: string[]) {
+    this.wants = wants
     for (const id of members) this.join(id)
   }
 
@@ -48,7 +48,7 @@ class Group {
     this.members.set(id, { owned: new Set(), generation: -1, isLeaving: false, lacks: new Set(lacks) })
   }
 
-  /** Says that it leaves; it is gone when it has stopped what it had. */
+  /** Announces that it leaves; it is gone when its tasks have stopped. */
   leave(id: string): void {
     const member = this.members.get(id)
     if (member) member.isLeaving = true
@@ -66,17 +66,17 @@ class Group {
     return [...this.members.values()].map(({ owned }) => owned.size).toSorted((a, b) => a - b)
   }
 
-  /** One round, after which members have done what it asks of them. @returns whether it asks for another round */
+  /** One round, after which members have done what it asks. @returns whether it asks for another round */
   round(): boolean {
     const [first] = this.members.keys()
     if (first === undefined) return false
     if (this.#leader?.id !== first) {
       const remembered = { left: this.plan?.held ?? new Map(), intended: intendedOf(this.plan) }
-      this.#leader = { id: first, of: new Leader(this.patience, remembered) }
+      this.#leader = { id: first, leader: new Leader(this.patience, remembered) }
     }
     this.#generation++
     const members = [...this.members].map(([id, { owned, ...rest }]): Member => ({ id, owned: [...owned], ...rest }))
-    const plan = this.#leader.of.round(members, this.wants, this.nowMs)
+    const plan = this.#leader.leader.round(members, this.wants, this.nowMs)
     this.plan = plan
     let isOver = true
     for (const [id, member] of this.members) {
@@ -104,7 +104,7 @@ class Group {
     return !isOver
   }
 
-  /** Rounds until nobody asks for another, time going on as the leader wants it. */
+  /** Runs rounds until none asks for another, moving time as the leader wants it. */
   settle(mostMs = Infinity): void {
     const untilMs = this.nowMs + mostMs
     for (this.rounds = 1; this.rounds < 100; this.rounds++) {
@@ -121,21 +121,21 @@ function intendedOf(plan: Plan | null): Map<string, string> {
   return new Map([...(plan?.moving ?? [])].filter((move): move is [string, string] => move[1] !== null))
 }
 
-describe('giving tasks to workers', () => {
-  test('a worker that is alone has everything in the first round', () => {
+describe('assigning tasks to workers', () => {
+  test('a single worker gets everything in the first round', () => {
     const group = new Group(wants(tasksOf('a', 7)), 'one')
     expect(group.round()).toBe(false)
     expect(group.has('one')).toHaveLength(7)
     expect(group.plan?.againInMs).toBeNull()
   })
 
-  test('workers that are there together share evenly', () => {
+  test('workers that are there from the start share evenly', () => {
     const group = new Group(wants(tasksOf('a', 8)), 'one', 'two', 'three')
     group.round()
     expect(group.counts()).toEqual([2, 3, 3])
   })
 
-  test('one that joins gets what nobody has at once, and its share when the group has been quiet; each task moves once, and is with nobody before', () => {
+  test('a joining worker gets free tasks at once, and its share when the group has been quiet; each task moves once, and has no owner in between', () => {
     const group = new Group(wants(tasksOf('a', 8)), 'one')
     group.round()
     group.join('two')
@@ -153,7 +153,7 @@ describe('giving tasks to workers', () => {
     expect([...group.given.values()].filter(times => times > 1)).toEqual([2, 2, 2])
   })
 
-  test('those that come soon after the first one of a new group get their share at once', () => {
+  test('workers that join a new group soon after the first one get their share at once', () => {
     const group = new Group(wants(tasksOf('a', 9)), 'one')
     group.patience = { ...PATIENCE, youngMs: 5_000 }
     group.round()
@@ -172,7 +172,7 @@ describe('giving tasks to workers', () => {
     expect(group.plan?.againInMs).toBe(PATIENCE.quietMs)
   })
 
-  test('a group whose leader has died is no new one', () => {
+  test('a group whose leader has died is not a new one', () => {
     const group = new Group(wants(tasksOf('a', 9)), 'one', 'two')
     group.patience = { ...PATIENCE, youngMs: 5_000 }
     group.settle()
@@ -184,7 +184,7 @@ describe('giving tasks to workers', () => {
     expect([group.has('two').length, group.has('three').length]).toEqual([9, 0])
   })
 
-  test('what a dead worker had is given to the others at once, and nothing else moves', () => {
+  test('the tasks of a dead worker go to the others at once, and nothing else moves', () => {
     const group = new Group(wants(tasksOf('a', 9)), 'one', 'two', 'three')
     group.round()
     const before = new Set(group.has('two'))
@@ -195,7 +195,7 @@ describe('giving tasks to workers', () => {
     expect([...group.given.values()].filter(times => times > 1)).toHaveLength(3)
   })
 
-  test('what a worker had that left on purpose waits for the one in its place, and moves once', () => {
+  test('the tasks of a worker that left on purpose wait for its replacement, and move once', () => {
     const group = new Group(wants(tasksOf('a', 9)), 'one', 'two', 'three')
     group.settle()
     for (const id of ['one', 'two', 'three']) {
@@ -215,7 +215,7 @@ describe('giving tasks to workers', () => {
     expect([...group.given.values()]).toEqual(Array.from({ length: 9 }, () => 2))
   })
 
-  test('where the one in its place is there first, nothing waits', () => {
+  test('tasks do not wait if the replacement is there first', () => {
     const group = new Group(wants(tasksOf('a', 9)), 'one', 'two', 'three')
     group.settle()
     for (const id of ['one', 'two', 'three']) {
@@ -229,7 +229,7 @@ describe('giving tasks to workers', () => {
     expect([...group.given.values()]).toEqual(Array.from({ length: 9 }, () => 2))
   })
 
-  test('the only worker leaves: the one that is there already takes everything at once', () => {
+  test('when the only owner leaves, a waiting worker gets everything at once', () => {
     const group = new Group(wants(tasksOf('a', 5)), 'one')
     group.settle()
     group.join('two')
@@ -239,7 +239,7 @@ describe('giving tasks to workers', () => {
     expect(group.has('two')).toHaveLength(5)
   })
 
-  test('nobody comes in its place: the others have its tasks after the wait', () => {
+  test('without a replacement the others get the tasks after the wait', () => {
     const group = new Group(wants(tasksOf('a', 6)), 'one', 'two', 'three')
     group.settle()
     group.leave('one')
@@ -251,7 +251,7 @@ describe('giving tasks to workers', () => {
     expect(group.counts()).toEqual([3, 3])
   })
 
-  test('a connector that a worker has not in its file is given to others; where nobody has it, to nobody', () => {
+  test('a connector missing in the file of a worker goes to others; if nobody has it, to nobody', () => {
     const group = new Group(wants([...tasksOf('a', 4), ...tasksOf('b', 2)]), 'one')
     group.join('two', 'a', 'b')
     group.settle()
@@ -262,7 +262,7 @@ describe('giving tasks to workers', () => {
     expect(group.plan?.homeless).toHaveLength(6)
   })
 
-  test('a task that is no longer wanted is on no list, and a new one is given at once', () => {
+  test('a task that is no longer wanted is on no list, and a new one is assigned at once', () => {
     const group = new Group(wants(tasksOf('a', 4)), 'one', 'two')
     group.settle()
     group.wants = wants([...tasksOf('a', 2), ...tasksOf('c', 2)])
@@ -280,18 +280,18 @@ describe('tasks that share a quota', () => {
     group.join('two')
     group.join('three')
     group.settle()
-    for (const of of vendors) expect(holdersOf(group, of)).toHaveLength(1)
+    for (const vendor of vendors) expect(holdersOf(group, vendor)).toHaveLength(1)
     expect(group.counts()).toEqual([8, 16, 16])
   })
 
-  test('are divided where they are more than a worker should have, evenly', () => {
+  test('are divided evenly where they are too many for one worker', () => {
     const tasks = tasksOf('a', 30, 'token')
     const group = new Group(wants(tasks, { token: 10 }), 'one', 'two', 'three')
     group.settle()
     expect(group.counts()).toEqual([10, 10, 10])
   })
 
-  test('stay on one worker where the quota cannot be divided, however many they are', () => {
+  test('stay on one worker if the quota cannot be divided, however many they are', () => {
     const tasks = [...tasksOf('a', 30, 'token'), ...tasksOf('b', 30)]
     const group = new Group(wants(tasks, { token: 1 }), 'one')
     group.settle()
@@ -302,7 +302,7 @@ describe('tasks that share a quota', () => {
     expect(group.counts()).toEqual([15, 15, 30])
   })
 
-  test('that became undivisible are brought together at once', () => {
+  test('move to one worker at once when their quota becomes indivisible', () => {
     const tasks = tasksOf('a', 12, 'token')
     const group = new Group(wants(tasks, { token: 10 }), 'one', 'two', 'three')
     group.settle()
@@ -322,12 +322,12 @@ describe('tasks that share a quota', () => {
 
 describe('shares of a quota', () => {
   const owners = (...lists: [string, string[]][]) => {
-    const of = new Map<string, Set<string>>()
-    for (const [id, keys] of lists) for (const key of keys) of.set(key, new Set([...(of.get(key) ?? []), id]))
-    return of
+    const holders = new Map<string, Set<string>>()
+    for (const [id, keys] of lists) for (const key of keys) holders.set(key, new Set([...(holders.get(key) ?? []), id]))
+    return holders
   }
 
-  test('there are none where one worker has all of it', () => {
+  test('there are none if one worker has all of it', () => {
     expect(sharesOf(owners(['one', ['a/0', 'a/1']]), wants(tasksOf('a', 2, 'x'), { x: 10 }))).toEqual(new Map())
   })
 
@@ -363,13 +363,13 @@ describe('shares of a quota', () => {
     }
   })
 
-  test('a task that two workers have for a moment counts with both', () => {
+  test('a task that two workers own for a moment counts for both', () => {
     const tasks = wants(tasksOf('a', 1, 'x'), { x: 4 })
     expect(sharesOf(owners(['one', ['a/0']], ['two', ['a/0']]), tasks).get('x')?.size).toBe(2)
   })
 })
 
-test('over random histories every task is with one worker, nothing is given while another has it, quotas are kept together, and it settles evenly', () => {
+test('over random histories every task has one owner, no owned task is assigned, quotas are kept together, and the group settles evenly', () => {
   for (let seed = 0; seed < 60; seed++) {
     const random = randomOf(seed)
     const divisible: Record<string, number> = {}
@@ -381,7 +381,7 @@ test('over random histories every task is with one worker, nothing is given whil
     })
     const all = () =>
       wants(
-        connectors.flatMap(of => of()),
+        connectors.flatMap(tasks => tasks()),
         divisible,
       )
     const group = new Group(all(), 'w0')
@@ -416,11 +416,11 @@ test('over random histories every task is with one worker, nothing is given whil
       const tasks = group.wants.tasks.filter(({ quotas }) => quotas.includes(quota))
       expect(holdersOf(group, tasks).length).toBeLessThanOrEqual(most)
     }
-    // What is bound to nothing fills up whoever has less.
+    // Tasks without a quota fill up the less loaded workers.
     const free = group.wants.tasks.filter(({ quotas }) => quotas.length === 0).length
     const counts = group.counts()
     if (free >= group.wants.tasks.length) expect((counts.at(-1) ?? 0) - (counts[0] ?? 0)).toBeLessThanOrEqual(1)
-    // And a settled group stays as it is.
+    // And a settled group does not change.
     const before = JSON.stringify([...group.members].map(([id, { owned }]) => [id, [...owned].toSorted()]))
     group.nowMs += 60_000
     group.settle()

@@ -17,13 +17,13 @@ const put = (configs: Configs, name: string, properties: object, generation = 1)
   configs.write(generation, () => [{ key: connectorKey(name), value: { properties } }])
 
 /** Calls of a listener, as a list. */
-function heard<T>(listen: (tell: (of: T) => void) => () => void): T[] {
+function heard<T>(listen: (call: (value: T) => void) => () => void): T[] {
   const calls: T[] = []
-  listen(of => calls.push(of))
+  listen(value => calls.push(value))
   return calls
 }
 
-test('connectors of the file and of the topic are wanted alike, and the file wins where a name is in both', async () => {
+test('connectors of the file and of the topic are both wanted, and the file wins if a name is in both', async () => {
   const kafka = memoryKafka()
   const first = await openStores({ kafka })
   await put(first.configs, 'both', { ...GOOD, name: 'both', 'tasks.max': '7' })
@@ -57,24 +57,24 @@ test.each([
   [{ state: 'PAUSED', 'state.v2': 'STOPPED' }, 'STOPPED'],
 ])('target state %j of Kafka Connect is %s, also of a connector of the file', async (value, target) => {
   const { configs } = await openStores({ file: { acme: GOOD } })
-  const changes = heard(tell => configs.onChange(() => tell(null)))
+  const changes = heard(notify => configs.onChange(() => notify(null)))
   await configs.write(1, () => [{ key: targetKey('acme'), value }])
 
   expect(configs.connectors.get('acme')?.target).toBe(target)
   expect(changes).toHaveLength(target === 'RUNNING' ? 0 : 1)
 })
 
-test('a null value removes the connector, and what changed is told', async () => {
+test('a null value removes the connector, and the change is reported', async () => {
   const { configs } = await openStores()
   await put(configs, 'acme', GOOD)
-  const changes = heard(tell => configs.onChange(() => tell([...configs.connectors.keys()])))
+  const changes = heard(notify => configs.onChange(() => notify([...configs.connectors.keys()])))
   await configs.write(1, () => [{ key: connectorKey('acme'), value: null }])
 
   expect(changes).toEqual([[]])
   expect(configs.resolved('acme')).toBeNull()
 })
 
-test('what others wrote and is no config of ours is passed over', async () => {
+test('records that are not our configs are skipped', async () => {
   const kafka = memoryKafka()
   const writer = kafka.openWriter({ transactionalId: 'somebody' })
   await writer.fence()
@@ -104,13 +104,13 @@ describe('the version of a connector', () => {
     return configs.connectors.get('acme')?.version
   }
 
-  test('is the same for every order of keys and every spelling of a value, and changes with a value', async () => {
+  test('is independent of key order and spelling of values, and changes with a value', async () => {
     const version = await versionOf({ ...GOOD, 'tasks.max': 2, bots: ['a', 'b'] })
     expect(await versionOf({ bots: 'a,b', 'tasks.max': '2', ...GOOD })).toBe(version)
     expect(await versionOf({ ...GOOD, 'tasks.max': 3, bots: ['a', 'b'] })).not.toBe(version)
   })
 
-  test('is the same on a machine where references stand for something else, and holds nothing of a secret', async () => {
+  test('is the same on a machine where references resolve differently, and contains no secret', async () => {
     const version = await versionOf(GOOD)
     expect(await versionOf(GOOD, surroundings({ env: { TOKEN: 't0ken-2' } }))).toBe(version)
     expect(await versionOf({ ...GOOD, 'access.token': 'one-literal' })).toBe(
@@ -126,10 +126,10 @@ describe('the version of a connector', () => {
 })
 
 describe('when the file is read again', () => {
-  test('connectors that changed are told, and others stay as they are', async () => {
+  test('changed connectors are reported, and others stay as they are', async () => {
     const { configs } = await openStores({ file: { one: GOOD, two: GOOD, gone: GOOD } })
-    const changes = heard(tell => configs.onChange(() => tell(null)))
-    const restarts = heard<RestartRequest>(tell => configs.onRestart(tell))
+    const changes = heard(notify => configs.onChange(() => notify(null)))
+    const restarts = heard<RestartRequest>(notify => configs.onRestart(notify))
     const before = new Map(configs.connectors)
     await configs.reload({ one: GOOD, two: { ...GOOD, 'poll.interval.ms': 1000 }, three: GOOD })
 
@@ -140,19 +140,19 @@ describe('when the file is read again', () => {
     expect(configs.connectors.get('two')?.version).not.toBe(before.get('two')?.version)
   })
 
-  test('nothing is told when nothing changed', async () => {
+  test('nothing is reported when nothing changed', async () => {
     const { configs } = await openStores({ file: { one: GOOD } })
-    const changes = heard(tell => configs.onChange(() => tell(null)))
+    const changes = heard(notify => configs.onChange(() => notify(null)))
     await configs.reload({ one: { ...GOOD } })
     expect(changes).toEqual([])
   })
 
-  test('a secret that changed restarts the tasks of its connector alone', async () => {
+  test('a changed secret restarts the tasks of its connector only', async () => {
     const env: Record<string, string> = { TOKEN: 'old-token', OTHER: 'another-token' }
     const other = { ...GOOD, 'access.token': '${env:OTHER}' }
     const { configs } = await openStores({ file: { one: GOOD, two: other }, surroundings: surroundings({ env }) })
-    const changes = heard(tell => configs.onChange(() => tell(null)))
-    const restarts = heard<RestartRequest>(tell => configs.onRestart(tell))
+    const changes = heard(notify => configs.onChange(() => notify(null)))
+    const restarts = heard<RestartRequest>(notify => configs.onRestart(notify))
     env['TOKEN'] = 'new-token'
     await configs.reload({ one: GOOD, two: other })
 
@@ -163,7 +163,7 @@ describe('when the file is read again', () => {
   })
 })
 
-test('a connector that cannot be resolved here is wanted all the same, and says why without values', async () => {
+test('a connector that cannot be resolved here is still wanted, with a reason without values', async () => {
   const { configs } = await openStores({ file: { acme: { ...GOOD, 'access.token': '${env:NOWHERE}', bots: 'x' } } })
   const resolved = configs.resolved('acme')
 
@@ -172,19 +172,19 @@ test('a connector that cannot be resolved here is wanted all the same, and says 
 })
 
 describe('restarts', () => {
-  test('are told on every worker once, and never those from before it started', async () => {
+  test('are reported on every worker once, and never those from before it started', async () => {
     const kafka = memoryKafka()
     const one = await openStores({ kafka, file: { acme: GOOD } })
-    const told = heard<RestartRequest>(tell => one.configs.onRestart(tell))
+    const restartsOne = heard<RestartRequest>(notify => one.configs.onRestart(notify))
     await one.configs.write(1, () => [
       { key: restartKey('acme'), value: restartValue({ includeTasks: true, onlyFailed: true, tasks: [3] }) },
     ])
     const two = await openStores({ kafka, file: { acme: GOOD } })
-    const toldTwo = heard<RestartRequest>(tell => two.configs.onRestart(tell))
+    const restartsTwo = heard<RestartRequest>(notify => two.configs.onRestart(notify))
     await two.configs.reload({ acme: GOOD })
 
-    expect(told).toEqual([{ connector: 'acme', includeTasks: true, onlyFailed: true, tasks: [3] }])
-    expect(toldTwo).toEqual([])
+    expect(restartsOne).toEqual([{ connector: 'acme', includeTasks: true, onlyFailed: true, tasks: [3] }])
+    expect(restartsTwo).toEqual([])
   })
 
   const failed: Status<TaskState> = { state: 'FAILED', workerId: 'w', generation: 1 }
@@ -203,7 +203,7 @@ describe('restarts', () => {
   })
 })
 
-test('levels of the cluster are told, those from before the start too', async () => {
+test('log levels of the cluster are reported, including those from before the start', async () => {
   const kafka = memoryKafka()
   const levels: [string, string | null][] = []
   const one = await openStores({ kafka })
@@ -218,7 +218,7 @@ test('levels of the cluster are told, those from before the start too', async ()
 })
 
 describe('the leader writes', () => {
-  test('and a leader of before is fenced by the first write of the next', async () => {
+  test('and the first write of the next leader fences it', async () => {
     const kafka = memoryKafka()
     const old = await openStores({ kafka })
     const next = await openStores({ kafka })
@@ -229,7 +229,7 @@ describe('the leader writes', () => {
     expect(standing(kafka, NAMES.configs)).toMatchObject({ 'connector-acme': { properties: { bots: 'a' } } })
   })
 
-  test('after it has read what the leader of before wrote', async () => {
+  test('after reading what the previous leader wrote', async () => {
     const kafka = memoryKafka()
     const old = await openStores({ kafka })
     const next = await openStores({ kafka })
@@ -259,7 +259,7 @@ describe('the leader writes', () => {
     expect(configs.connectors.has('acme')).toBe(true)
   })
 
-  test('one change after another, each of which sees the one before', async () => {
+  test('one change after another, each based on the one before', async () => {
     const { configs } = await openStores()
     const add = (name: string) =>
       configs.write(1, () => [

@@ -31,13 +31,13 @@ class World {
   #version = 0
   #connectors: Map<string, WantedConnector> = new Map()
 
-  constructor(counts: Record<string, number>, quotas: { of: string; divisible: number } | null = null) {
+  constructor(counts: Record<string, number>, quotas: { quota: string; divisible: number } | null = null) {
     this.#tasks = Object.fromEntries(
       Object.entries(counts).map(([name, count]) => [
         name,
         {
-          tasks: Array.from({ length: count }, () => ({ quotas: quotas === null ? [] : [quotas.of] })),
-          divisible: new Map(quotas === null ? [] : [[quotas.of, quotas.divisible]]),
+          tasks: Array.from({ length: count }, () => ({ quotas: quotas === null ? [] : [quotas.quota] })),
+          divisible: new Map(quotas === null ? [] : [[quotas.quota, quotas.divisible]]),
         },
       ]),
     )
@@ -53,9 +53,9 @@ class World {
     )
   }
 
-  async change(of: { targets?: Record<string, TargetState>; counts?: Record<string, number | null> }): Promise<void> {
-    for (const [name, target] of Object.entries(of.targets ?? {})) this.#targets.set(name, target)
-    for (const [name, count] of Object.entries(of.counts ?? {})) {
+  async change(changes: { targets?: Record<string, TargetState>; counts?: Record<string, number | null> }): Promise<void> {
+    for (const [name, target] of Object.entries(changes.targets ?? {})) this.#targets.set(name, target)
+    for (const [name, count] of Object.entries(changes.counts ?? {})) {
       if (count === null) delete this.#tasks[name]
       else this.#tasks[name] = { tasks: Array.from({ length: count }, () => ({ quotas: [] })), divisible: new Map() }
     }
@@ -102,7 +102,7 @@ class World {
       tasksOf: () => [],
       topics: () => [],
       wrote: () => {},
-      tell: async ({ connector, task }, status) => {
+      report: async ({ connector, task }, status) => {
         if (status === null) this.statuses.delete(`${connector}/${task}`)
         else this.statuses.set(`${connector}/${task}`, status as Status<TaskState>)
       },
@@ -165,8 +165,8 @@ interface TestWorker {
 
 const id = (connector: string, task: number): TaskId => ({ connector, task })
 
-describe('the group of workers', () => {
-  test('a worker that is alone runs everything at once and says so', async () => {
+describe('the worker group', () => {
+  test('a single worker runs everything at once and reports it', async () => {
     const world = new World({ a: 2, b: 1 })
     const one = await world.worker('one')
     expect([...one.running]).toEqual(['a/0', 'a/1', 'b/0'])
@@ -180,7 +180,7 @@ describe('the group of workers', () => {
     expect(one.group.whyNot()).toBeNull()
   })
 
-  test('a task that moves has stopped on the one before it starts on the other, however long that takes', async () => {
+  test('a moving task has stopped on the old worker before it starts on the new one, however long that takes', async () => {
     const world = new World({ a: 4 })
     const one = await world.worker('one')
     const two = await world.worker('two')
@@ -203,14 +203,14 @@ describe('the group of workers', () => {
     expect(two.group.view()).toEqual({ ...one.group.view(), leader: { workerId: 'one', url: 'http://one', isMe: false } })
   })
 
-  test('workers that are started one after another share the tasks as soon as the last one is there', async () => {
+  test('workers started one after another share the tasks as soon as the last one is there', async () => {
     const world = new World({ a: 6 })
     world.youngMs = PATIENCE.youngMs
     const workers = [await world.worker('one'), await world.worker('two'), await world.worker('three')]
     expect(workers.map(({ running }) => running.size)).toEqual([2, 2, 2])
   })
 
-  test('what has stopped does not wait for what stops more slowly than a second', async () => {
+  test('stopped tasks do not wait for tasks that take more than a second to stop', async () => {
     const world = new World({ a: 4 })
     const one = await world.worker('one')
     const two = await world.worker('two')
@@ -265,7 +265,7 @@ describe('the group of workers', () => {
     expect(world.stateOf('a/0')).toBeUndefined()
   })
 
-  test('a worker that is stopped gives up its tasks first; they wait for the one in its place', async () => {
+  test('a stopping worker gives up its tasks first; they wait for its replacement', async () => {
     const world = new World({ a: 4 })
     const one = await world.worker('one')
     const two = await world.worker('two')
@@ -303,7 +303,7 @@ describe('the group of workers', () => {
     expect(one.running.size).toBe(4)
   })
 
-  test('a worker that the group went on without stops what it has, says nothing of it, and is given its share anew', async () => {
+  test('a worker removed from the group stops its tasks, reports nothing about them, and gets a share again', async () => {
     const world = new World({ a: 4 })
     const one = await world.worker('one')
     const two = await world.worker('two')
@@ -322,7 +322,7 @@ describe('the group of workers', () => {
     expect([one.running.size, two.running.size]).toEqual([2, 2])
   })
 
-  test('a status that a worker wrote which did not know yet that it was left behind is put right by the owner of the task', async () => {
+  test('a status written by a worker that did not know of its removal is corrected by the owner of the task', async () => {
     const world = new World({ a: 4 })
     const one = await world.worker('one')
     await world.worker('two')
@@ -338,7 +338,7 @@ describe('the group of workers', () => {
     expect(world.stateOf(had)).toBe('RUNNING on two')
   })
 
-  test('a connector of a file runs on the workers that have it in theirs', async () => {
+  test('a file connector runs on the workers that have it in their file', async () => {
     const world = new World({ a: 1, b: 1 })
     const one = await world.worker('one', ['a', 'b'])
     const two = await world.worker('two', ['a'])
@@ -349,7 +349,7 @@ describe('the group of workers', () => {
     expect(one.group.whyNot()).toBeNull()
   })
 
-  test('a task that nobody has for 30 s makes workers unready, and is named', async () => {
+  test('a task without an owner for 30 s makes workers unready, and is named', async () => {
     const world = new World({ a: 2 })
     const one = await world.worker('one')
     const two = await world.worker('two')
@@ -365,7 +365,7 @@ describe('the group of workers', () => {
     expect([one.group.whyNot(), two.group.whyNot()]).toEqual([null, null])
   })
 
-  test('a restart that is asked for restarts what is meant of the tasks that are here', async () => {
+  test('a requested restart restarts the matching tasks of this worker', async () => {
     const world = new World({ a: 3, b: 1 })
     const one = await world.worker('one')
     one.group.report(id('a', 1), { state: 'FAILED', trace: 'SRC_REFUSED in sessions: no.\nAsk.' })
@@ -380,8 +380,8 @@ describe('the group of workers', () => {
     expect(world.calls).toEqual(['one stopped a/2', 'one starts a/2'])
   })
 
-  test('a quota that is spread is divided, and the parts come to no more than the whole', async () => {
-    const world = new World({ a: 10 }, { of: 'token', divisible: 10 })
+  test('a quota used by several workers is divided, and the shares add up to no more than the whole', async () => {
+    const world = new World({ a: 10 }, { quota: 'token', divisible: 10 })
     const one = await world.worker('one')
     expect(one.shares).toEqual(new Map())
     const two = await world.worker('two')

@@ -105,14 +105,14 @@ describe('a connector', () => {
     ])
   })
 
-  test('that is there is not created again', async () => {
+  test('that exists is not created again', async () => {
     const { herder } = await room({ file: { filed: GOOD } })
     await herder.create('acme', GOOD, 'RUNNING')
     await expect(herder.create('acme', GOOD, 'RUNNING')).rejects.toEqual(refused(409, 'Connector acme already exists'))
     await expect(herder.create('filed', GOOD, 'RUNNING')).rejects.toEqual(refused(409, 'Connector filed already exists'))
   })
 
-  test('two who create it at the same time: one does, and the other is told', async () => {
+  test('created twice at the same time: one succeeds, and the other gets an error', async () => {
     const { herder } = await room()
     const both = await Promise.allSettled([herder.create('acme', GOOD, 'RUNNING'), herder.create('acme', GOOD, 'RUNNING')])
     expect(both.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected'])
@@ -124,7 +124,7 @@ describe('a connector', () => {
       /^Connector configuration is invalid and contains the following 1 error\(s\):\nInvalid value for configuration access\.token: takes a reference such as \$\{env:NAME\}/,
     ],
     [{ 'access.token': 'x${env:TOKEN}' }, /access\.token: takes a reference/],
-    [{ 'access.token': '[hidden]' }, /access\.token: \[hidden\] keeps what is stored, and nothing is/],
+    [{ 'access.token': '[hidden]' }, /access\.token: \[hidden\] keeps the stored value, but there is none/],
     [{ 'access.token': '' }, /access\.token/],
     [{ 'api.key': 'in-clear' }, /configuration api\.key: /],
     [{ 'base.url': 'https://me:hunter2@host' }, /base\.url: holds credentials/],
@@ -141,7 +141,7 @@ describe('a connector', () => {
     ],
     [{ 'connector.class': './evil.ts' }, /^Failed to find any class/],
     [{ 'connector.class': '' }, /contains no connector type/],
-  ])('with %j is refused with 400, and no value of a secret is repeated', async (more, message) => {
+  ])('with %j is rejected with 400, and no secret is repeated', async (more, message) => {
     const { herder, kafka } = await room()
     const created = herder.create('acme', { ...GOOD, ...more }, 'RUNNING')
     await expect(created).rejects.toEqual(refused(400, message))
@@ -150,12 +150,12 @@ describe('a connector', () => {
     expect(kafka.committed(NAMES.configs)).toEqual([])
   })
 
-  test.each(['a b', 'a/b', '-a', 'ü', 'x'.repeat(129)])('by the name %j is refused with 400', async name => {
+  test.each(['a b', 'a/b', '-a', 'ü', 'x'.repeat(129)])('by the name %j is rejected with 400', async name => {
     const { herder } = await room()
     await expect(herder.create(name, GOOD, 'RUNNING')).rejects.toEqual(refused(400, /a connector name takes/))
   })
 
-  test('begins in the state asked for, and what one of its name was before says nothing', async () => {
+  test('starts in the requested state, whatever the state of an earlier connector with its name', async () => {
     const { herder, kafka } = await room()
     await herder.create('acme', GOOD, 'STOPPED')
     expect(herder.info('acme').tasks).toEqual([])
@@ -193,14 +193,14 @@ describe('a connector', () => {
     await expect(herder.put('acme', { ...GOOD, 'base.url': '[hidden]' })).rejects.toEqual(refused(400, /base\.url/))
   })
 
-  test('is ready for what it needs before it is wanted', async () => {
+  test('is prepared before it is wanted', async () => {
     const seen: string[][] = []
     const made = await room({ prepare: async () => void seen.push([...made.herder.names()]) })
     await made.herder.create('acme', GOOD, 'RUNNING')
     expect(seen).toEqual([[]])
   })
 
-  test('that is not there is not found', async () => {
+  test('that does not exist is not found', async () => {
     const { herder } = await room()
     expect(() => herder.info('acme')).toThrow(refused(404, 'Connector acme not found'))
     expect(() => herder.status('acme')).toThrow(refused(404, 'No status found for connector acme'))
@@ -223,7 +223,7 @@ describe('a connector of the file', () => {
     filed: { ...GOOD, 'access.token': 'in-clear', bots: ['a,1', 'b'], 'tasks.max': 2, 'base.url': 'https://me:pw@host/x' },
   }
 
-  test('is shown like others, as text, and secrets that stand in clear as [hidden]', async () => {
+  test('is shown like others, as text, and literal secrets as [hidden]', async () => {
     const { herder } = await room({ file })
     expect(herder.info('filed').config).toEqual({
       'connector.class': 'tiny',
@@ -235,7 +235,7 @@ describe('a connector of the file', () => {
     })
   })
 
-  test('is changed in the file alone, but paused, stopped and restarted like others', async () => {
+  test('can be changed only in the file, but paused, stopped and restarted like others', async () => {
     const { herder, kafka, restarts, statuses } = await room({ file })
     for (const change of [herder.put('filed', GOOD), herder.patch('filed', {}), herder.remove('filed')])
       await expect(change).rejects.toEqual(refused(409, /config file/))
@@ -247,7 +247,7 @@ describe('a connector of the file', () => {
   })
 })
 
-describe('while the group is in motion', () => {
+describe('while the group rebalances', () => {
   test('changes get 409 in the words of Kafka Connect, and reads are answered', async () => {
     const { herder, lead } = await room()
     await herder.create('acme', GOOD, 'RUNNING')
@@ -271,13 +271,13 @@ describe('while the group is in motion', () => {
     }
     const made = await room({ prepare })
     const [first, second] = [made.herder.create('first', GOOD, 'RUNNING'), made.herder.create('second', GOOD, 'RUNNING')]
-    // Who looks at it later is not to be surprised.
+    // Later handlers must not see an unhandled rejection.
     second.catch(() => {})
     await begun.promise
     return { ...made, first, second, goOn: () => slow.resolve() }
   }
 
-  test('a change that waits while the group is in motion is made when its turn comes, if its worker leads still', async () => {
+  test('a change that waits during a rebalance is made in its turn, if its worker still leads', async () => {
     const { herder, lead, first, second, goOn } = await waiting()
     lead({ generation: 2 })
     goOn()
@@ -288,7 +288,7 @@ describe('while the group is in motion', () => {
   test.each([
     ['knows of no leader', null, /rebalance was underway/],
     ['leads no more', { workerId: 'two:8083', url: 'http://two:8083', isMe: false }, /conflicting operation/],
-  ])('a change that waits until its worker %s gets 409, and is made when it is asked for again', async (_, leader, message) => {
+  ])('a change that waits until its worker %s gets 409, and succeeds on retry', async (_, leader, message) => {
     const { herder, lead, first, second, goOn } = await waiting()
     const before = { workerId: ME, url: `http://${ME}`, isMe: true }
     lead({ leader, generation: 2 })
@@ -313,7 +313,7 @@ describe('while the group is in motion', () => {
 })
 
 describe('the status', () => {
-  test('is what workers say of the tasks that they have, and of others that nobody has them', async () => {
+  test('is what workers report of their tasks, and UNASSIGNED for tasks without an owner', async () => {
     const { herder, statuses, give } = await room()
     await herder.create('acme', { ...SCOPES, 'tasks.max': '3' }, 'RUNNING')
     await expect.poll(() => statuses.connector('acme')?.state, SOON).toBe('RUNNING')
@@ -321,12 +321,12 @@ describe('the status', () => {
       { connector: 'acme', task: 0 },
       { connector: 'acme', task: 1 },
     ])
-    await statuses.tell(
+    await statuses.report(
       { connector: 'acme', task: 0 },
       { state: 'FAILED', workerId: ME, generation: 1, trace: 'SRC_REFUSED: no' },
     )
-    await statuses.tell({ connector: 'acme', task: 1 }, { state: 'RUNNING', workerId: 'dead:1', generation: 1 })
-    await statuses.tell({ connector: 'acme', task: 2 }, { state: 'RUNNING', workerId: ME, generation: 1 })
+    await statuses.report({ connector: 'acme', task: 1 }, { state: 'RUNNING', workerId: 'dead:1', generation: 1 })
+    await statuses.report({ connector: 'acme', task: 2 }, { state: 'RUNNING', workerId: ME, generation: 1 })
 
     expect(herder.status('acme')).toEqual({
       name: 'acme',
@@ -340,10 +340,10 @@ describe('the status', () => {
     })
   })
 
-  test('of a stopped connector has no tasks, and what its workers said of them is taken away', async () => {
+  test('of a stopped connector has no tasks, and their earlier statuses are removed', async () => {
     const { herder, statuses } = await room()
     await herder.create('acme', SCOPES, 'RUNNING')
-    await statuses.tell({ connector: 'acme', task: 0 }, { state: 'RUNNING', workerId: ME, generation: 1 })
+    await statuses.report({ connector: 'acme', task: 0 }, { state: 'RUNNING', workerId: ME, generation: 1 })
     await herder.setTarget('acme', 'STOPPED')
     await expect.poll(() => herder.status('acme'), SOON).toMatchObject({ connector: { state: 'STOPPED' }, tasks: [] })
     await expect.poll(() => statuses.tasksOf('acme'), SOON).toEqual([])
@@ -352,14 +352,14 @@ describe('the status', () => {
   test('of a removed connector is not found, and gone from the topic', async () => {
     const { herder, statuses, kafka } = await room()
     await herder.create('acme', GOOD, 'RUNNING')
-    await statuses.tell({ connector: 'acme', task: 0 }, { state: 'RUNNING', workerId: ME, generation: 1 })
+    await statuses.report({ connector: 'acme', task: 0 }, { state: 'RUNNING', workerId: ME, generation: 1 })
     statuses.wrote({ connector: 'acme', task: 0 }, ['p.sessions'])
     await herder.remove('acme')
     expect(() => herder.status('acme')).toThrow(refused(404, 'No status found for connector acme'))
     await expect.poll(() => standing(kafka, NAMES.status), SOON).toEqual({})
   })
 
-  test('of a connector that cannot be resolved is FAILED, with the code and the cure', async () => {
+  test('of a connector that cannot be resolved is FAILED, with the code and the fix', async () => {
     const { herder, statuses } = await room({ file: { acme: { ...GOOD, 'access.token': '${env:NOWHERE}' } } })
     await expect.poll(() => statuses.connector('acme')?.state, SOON).toBe('FAILED')
     expect(herder.status('acme').connector.trace).toMatch(/^CFG_INVALID: .*NOWHERE.*\n\S+/)
@@ -367,7 +367,7 @@ describe('the status', () => {
 })
 
 describe('a restart', () => {
-  test('tells all workers, and answers with what is restarting', async () => {
+  test('reaches all workers, and the answer lists what is restarting', async () => {
     const { herder, statuses, restarts, give } = await room()
     await herder.create('acme', SCOPES, 'RUNNING')
     await expect.poll(() => statuses.connector('acme')?.state, SOON).toBe('RUNNING')
@@ -375,8 +375,8 @@ describe('a restart', () => {
       { connector: 'acme', task: 0 },
       { connector: 'acme', task: 1 },
     ])
-    await statuses.tell({ connector: 'acme', task: 0 }, { state: 'RUNNING', workerId: ME, generation: 1 })
-    await statuses.tell({ connector: 'acme', task: 1 }, { state: 'FAILED', workerId: ME, generation: 1, trace: 'x' })
+    await statuses.report({ connector: 'acme', task: 0 }, { state: 'RUNNING', workerId: ME, generation: 1 })
+    await statuses.report({ connector: 'acme', task: 1 }, { state: 'FAILED', workerId: ME, generation: 1, trace: 'x' })
     const statesOf = async (how: { includeTasks: boolean; onlyFailed: boolean }) => {
       const { connector, tasks } = await herder.restart('acme', how)
       return [connector.state, ...tasks.map(({ state }) => state)]
@@ -409,7 +409,7 @@ describe('offsets', () => {
     await writer.transact(tx => tx.write([{ topic: NAMES.offsets, partition: partitionOf(key, PARTITIONS), records }]))
   }
 
-  /** A stopped connector with three source partitions, two of which have been read, and one that is configured no more. */
+  /** A stopped connector with three source partitions, two of which have been read, and one that is no longer configured. */
   async function stopped() {
     const made = await room()
     await made.herder.create('acme', SCOPES, 'STOPPED')
@@ -418,12 +418,12 @@ describe('offsets', () => {
     await putCursor(made.kafka, 'old', cursor(NOW - 300 * HOUR))
     return made
   }
-  const of = (scope: string) => ({ stream: 'sessions', scope })
+  const partition = (scope: string) => ({ stream: 'sessions', scope })
   const how = { dryRun: false, by: 'me' }
   const cursors = async (herder: Herder) =>
     Object.fromEntries((await herder.offsets('acme')).map(({ partition, offset }) => [partition['scope'] as string, offset]))
 
-  test('are listed for all source partitions, null where nothing was read, and those that are configured no more', async () => {
+  test('are listed for all source partitions, null where nothing was read, including those no longer configured', async () => {
     const { herder } = await stopped()
     expect(await cursors(herder)).toEqual({
       a: JSON.parse(cursor(NOW - HOUR)),
@@ -436,7 +436,7 @@ describe('offsets', () => {
   test.each(['RUNNING', 'PAUSED'] as const)('of a %s connector are not changed, but a dry run is answered', async target => {
     const { herder } = await stopped()
     await herder.setTarget('acme', target)
-    const changes = [{ partition: of('a'), offset: { from: NOW - 9 * HOUR } }]
+    const changes = [{ partition: partition('a'), offset: { from: NOW - 9 * HOUR } }]
     await expect(herder.alterOffsets('acme', changes, how)).rejects.toEqual(
       refused(400, /^Connectors must be in the STOPPED state/),
     )
@@ -446,7 +446,7 @@ describe('offsets', () => {
   test('are set back for one source partition, for those of a stream, or for all', async () => {
     const { herder } = await stopped()
     const from = NOW - 9 * HOUR
-    await herder.alterOffsets('acme', [{ partition: of('a'), offset: { from } }], how)
+    await herder.alterOffsets('acme', [{ partition: partition('a'), offset: { from } }], how)
     const first = await cursors(herder)
     expect(first['a']).toMatchObject({
       'backfill.from': new Date(from).toISOString(),
@@ -461,7 +461,7 @@ describe('offsets', () => {
     }
   })
 
-  test('a dry run changes nothing, and says the same as the change', async () => {
+  test('a dry run changes nothing, and answers like the change', async () => {
     const { herder, kafka } = await stopped()
     const before = kafka.committed(NAMES.offsets).length
     const changes = [{ partition: {}, offset: { from: NOW - 9 * HOUR } }]
@@ -469,26 +469,26 @@ describe('offsets', () => {
     expect(kafka.committed(NAMES.offsets)).toHaveLength(before)
     expect(await herder.offsetHistory('acme')).toEqual([])
     const plans = await herder.alterOffsets('acme', changes, how)
-    // Where nothing was read yet, it is read up to now.
+    // A source partition without a cursor is read up to now.
     const fixed = (all: typeof plans) => all.filter(({ partition }) => partition['scope'] !== 'c')
     expect(fixed(plans)).toEqual(fixed(dry))
     expect(plans[0]).toEqual({
-      partition: of('a'),
+      partition: partition('a'),
       rereads: { from: new Date(NOW - 9 * HOUR).toISOString(), until: new Date(NOW - HOUR).toISOString() },
       requests: null,
       seconds: null,
     })
   })
 
-  test('are reset one by one, or all together, those that are configured no more as well', async () => {
+  test('are reset one by one, or all together, including those no longer configured', async () => {
     const { herder } = await stopped()
-    await herder.alterOffsets('acme', [{ partition: of('old'), offset: null }], how)
+    await herder.alterOffsets('acme', [{ partition: partition('old'), offset: null }], how)
     expect(Object.keys(await cursors(herder))).toEqual(['a', 'b', 'c'])
     await herder.alterOffsets('acme', null, how)
     expect(await cursors(herder)).toEqual({ a: null, b: null, c: null })
   })
 
-  test('that are reset are null, as tools of Kafka Connect know it, and what the vendor was asked of late goes on with them', async () => {
+  test('that are reset are null, as tools of Kafka Connect expect, and keep the recent requests to the vendor', async () => {
     const { herder, kafka } = await stopped()
     const requests = `${new Date(NOW).toISOString()}*7 +2`
     await putCursor(kafka, 'a', JSON.stringify({ ...(JSON.parse(cursor(NOW - HOUR)) as object), requests }))
@@ -496,15 +496,15 @@ describe('offsets', () => {
     await herder.alterOffsets('acme', null, how)
     expect(newest()).toMatchObject({ value: null, headers: { requests: Buffer.from(requests) } })
     expect((await cursors(herder))['a']).toBeNull()
-    await herder.alterOffsets('acme', [{ partition: of('a'), offset: { from: NOW - 9 * HOUR } }], how)
+    await herder.alterOffsets('acme', [{ partition: partition('a'), offset: { from: NOW - 9 * HOUR } }], how)
     expect((await cursors(herder))['a']).toMatchObject({ requests, 'backfill.from': new Date(NOW - 9 * HOUR).toISOString() })
-    await herder.alterOffsets('acme', [{ partition: of('b'), offset: null }], how)
+    await herder.alterOffsets('acme', [{ partition: partition('b'), offset: null }], how)
     expect(kafka.committed(NAMES.offsets).at(-1)).toMatchObject({ value: null, headers: {} })
   })
 
-  test('the history says who changed what and when, newest first, and survives a restart', async () => {
+  test('the history has who changed what and when, newest first, and survives a restart', async () => {
     const { herder, kafka } = await stopped()
-    await herder.alterOffsets('acme', [{ partition: of('a'), offset: { from: NOW - 9 * HOUR } }], {
+    await herder.alterOffsets('acme', [{ partition: partition('a'), offset: { from: NOW - 9 * HOUR } }], {
       dryRun: false,
       by: '10.0.0.9 anna',
     })
@@ -518,11 +518,11 @@ describe('offsets', () => {
     expect(Date.parse(history[0]?.at ?? '')).toBeGreaterThanOrEqual(NOW)
   })
 
-  test('whoever still reads a source partition can write no more', async () => {
+  test('a process that still reads a source partition can write no more', async () => {
     const { herder, kafka } = await stopped()
     const zombie = kafka.openWriter({ transactionalId: sourceTransactionalId(PREFIX, place('a')) })
     await zombie.fence()
-    await herder.alterOffsets('acme', [{ partition: of('a'), offset: null }], how)
+    await herder.alterOffsets('acme', [{ partition: partition('a'), offset: null }], how)
     const write = zombie.transact(tx => tx.write([{ topic: NAMES.offsets, partition: 0, records: [{ key: null, value: null }] }]))
     await expect(write).rejects.toMatchObject({ code: 'KAFKA_FENCED' })
   })
@@ -541,27 +541,27 @@ describe('offsets', () => {
   test.each([
     [[], /^Partitions \/ offsets need to be provided for an alter offsets request$/],
     [
-      [{ partition: of('d'), offset: { from: NOW - HOUR } }],
+      [{ partition: partition('d'), offset: { from: NOW - HOUR } }],
       /no source partition sessions\/d; there are sessions\/a, sessions\/b, sessions\/c/,
     ],
     [[{ partition: { stream: 'flow' }, offset: null }], /no source partition flow/],
     [[{ partition: { scope: 'a' }, offset: null }], /stream and scope/],
     [[{ partition: { stream: 1 }, offset: null }], /stream and scope/],
-    [[{ partition: { ...of('a'), vendor: 'x' }, offset: null }], /vendor/],
+    [[{ partition: { ...partition('a'), vendor: 'x' }, offset: null }], /vendor/],
     [[{ partition: {}, offset: { 'live.until': NOW - HOUR } }], /stream and scope/],
-    [[{ partition: of('a'), offset: { 'live.until': 'soon' } }], /live\.until is not a time/],
-    [[{ partition: of('a'), offset: { from: 'soon' } }], /from takes a time/],
+    [[{ partition: partition('a'), offset: { 'live.until': 'soon' } }], /live\.until is not a time/],
+    [[{ partition: partition('a'), offset: { from: 'soon' } }], /from takes a time/],
     [
       [
-        { partition: of('a'), offset: null },
+        { partition: partition('a'), offset: null },
         { partition: {}, offset: { from: NOW - HOUR } },
       ],
       /sessions\/a is asked for twice/,
     ],
-  ])('%j is refused with 400 before anything is changed', async (changes, message) => {
+  ])('%j is rejected with 400 before anything is changed', async (changes, message) => {
     const { herder, kafka } = await stopped()
     const before = kafka.committed(NAMES.offsets).length
-    const good = changes.length === 0 ? [] : [{ partition: of('b'), offset: null }]
+    const good = changes.length === 0 ? [] : [{ partition: partition('b'), offset: null }]
     const hasB = changes.some(({ partition }) => Object.keys(partition).length === 0)
     await expect(herder.alterOffsets('acme', [...(hasB ? [] : good), ...changes] as never, how)).rejects.toEqual(
       refused(400, message),

@@ -1,4 +1,4 @@
-/** A consumer group in memory: a round whenever a member joins, leaves, is thrown out or has something new to say. The member that is there longest leads. */
+/** A consumer group in memory: a round whenever a member joins, leaves, is removed or has a new claim. The oldest member leads. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Kafka, Membership, MembershipOptions } from '../../src/kafka/port.ts'
 
@@ -17,14 +17,14 @@ export class MemoryGroup {
   /** Rounds so far. */
   rounds = 0
 
-  /** Rounds last until the function is called that is returned. */
+  /** Rounds wait until the returned function is called. */
   hold(): () => void {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#held = promise
     return resolve
   }
 
-  /** What a worker joins by. `throwOut` makes the group go on without it: it does nothing about that before `thaw`. */
+  /** What a worker joins with. `throwOut` makes the group continue without it: it does nothing about that before `thaw`. */
   client(): { kafka: Pick<Kafka, 'joinMembers'>; throwOut: () => void; thaw: () => void } {
     let mine: InGroup | null = null
     return {
@@ -67,7 +67,7 @@ export class MemoryGroup {
     }
   }
 
-  /** One round for all who ask for one at about the same time. */
+  /** One round for all members that ask for one at about the same time. */
   #soon(): Promise<void> {
     this.#round ??= (async () => {
       await nextTurn()
@@ -79,10 +79,10 @@ export class MemoryGroup {
       this.#generation++
       const members = [...this.#members]
       const claims = members.map(({ id, options, generation }) => ({ id, claim: options.claim(generation) }))
-      const told = leader.options.assign(claims)
+      const assignments = leader.options.assign(claims)
       for (const member of members) {
         member.generation = this.#generation
-        member.options.onAssignment(told.get(member.id) ?? Buffer.alloc(0), {
+        member.options.onAssignment(assignments.get(member.id) ?? Buffer.alloc(0), {
           generation: this.#generation,
           isLeader: member === leader,
           memberId: member.id,

@@ -12,11 +12,11 @@ const status = (state: TaskState, workerId = 'one:8083', generation = 1, trace?:
 })
 const id = (task: number, connector = 'acme') => ({ connector, task })
 
-test('a status stands on the topic in the layout of Kafka Connect, on the partition of its key', async () => {
+test('a status is on the topic in the layout of Kafka Connect, on the partition of its key', async () => {
   const { kafka, statuses } = await openStores()
   await Promise.all([
-    statuses.tell({ connector: 'acme' }, { state: 'STOPPED', workerId: 'one:8083', generation: 4 }),
-    statuses.tell(id(0), status('FAILED', 'one:8083', 4, 'SRC_REFUSED: no')),
+    statuses.report({ connector: 'acme' }, { state: 'STOPPED', workerId: 'one:8083', generation: 4 }),
+    statuses.report(id(0), status('FAILED', 'one:8083', 4, 'SRC_REFUSED: no')),
   ])
 
   expect(standing(kafka, NAMES.status)).toEqual({
@@ -26,14 +26,14 @@ test('a status stands on the topic in the layout of Kafka Connect, on the partit
   for (const { key, partition } of kafka.committed(NAMES.status)) expect(partition).toBe(partitionOf(String(key), PARTITIONS))
 })
 
-test('every worker knows what the others say, and one that starts later too', async () => {
+test('every worker knows the statuses of the others, also one that starts later', async () => {
   const kafka = memoryKafka()
   const one = await openStores({ kafka })
   const two = await openStores({ kafka })
-  await one.statuses.tell({ connector: 'acme' }, { state: 'RUNNING', workerId: 'one:8083', generation: 1 })
-  await two.statuses.tell(id(10), status('PAUSED', 'two:8083'))
-  await two.statuses.tell(id(2), status('RUNNING', 'two:8083'))
-  await two.statuses.tell(id(1, 'acme-2'), status('RUNNING', 'two:8083'))
+  await one.statuses.report({ connector: 'acme' }, { state: 'RUNNING', workerId: 'one:8083', generation: 1 })
+  await two.statuses.report(id(10), status('PAUSED', 'two:8083'))
+  await two.statuses.report(id(2), status('RUNNING', 'two:8083'))
+  await two.statuses.report(id(1, 'acme-2'), status('RUNNING', 'two:8083'))
   const three = await openStores({ kafka })
 
   expect(three.statuses.connector('acme')).toEqual({ state: 'RUNNING', workerId: 'one:8083', generation: 1 })
@@ -49,35 +49,35 @@ test('every worker knows what the others say, and one that starts later too', as
   )
 })
 
-test('what a worker says is known to it at once, and is taken back by null', async () => {
+test('a worker sees its own report at once, and null removes it', async () => {
   const { statuses } = await openStores()
-  const written = statuses.tell(id(0), status('RUNNING'))
+  const written = statuses.report(id(0), status('RUNNING'))
   expect(statuses.task(id(0))?.state).toBe('RUNNING')
   expect(statuses.tasksOf('acme')).toHaveLength(1)
   await written
-  const removed = statuses.tell(id(0), null)
+  const removed = statuses.report(id(0), null)
   expect(statuses.task(id(0))).toBeNull()
   expect(statuses.tasksOf('acme')).toEqual([])
   await removed
 })
 
-test('of what is said in a row the last stands, and the same again is not written', async () => {
+test('of several reports in a row the last one counts, and a repeated one is not written', async () => {
   const { kafka, statuses } = await openStores()
-  await Promise.all([statuses.tell(id(0), status('RUNNING')), statuses.tell(id(0), status('PAUSED'))])
-  await statuses.tell(id(0), status('PAUSED'))
+  await Promise.all([statuses.report(id(0), status('RUNNING')), statuses.report(id(0), status('PAUSED'))])
+  await statuses.report(id(0), status('PAUSED'))
   expect(kafka.committed(NAMES.status)).toHaveLength(1)
   expect(standing(kafka, NAMES.status)).toMatchObject({ 'status-task-acme-0': { state: 'PAUSED' } })
 })
 
-test('a worker that was left behind does not speak over its successor, but may follow itself', async () => {
+test('a worker that was left behind does not overwrite its successor, but may overwrite itself', async () => {
   const kafka = memoryKafka()
   const old = await openStores({ kafka })
   const next = await openStores({ kafka })
-  await next.statuses.tell(id(0), status('RUNNING', 'two:8083', 5))
-  await old.statuses.tell(id(9), status('RUNNING', 'one:8083', 4))
+  await next.statuses.report(id(0), status('RUNNING', 'two:8083', 5))
+  await old.statuses.report(id(9), status('RUNNING', 'one:8083', 4))
   await expect.poll(() => old.statuses.task(id(0))?.workerId, SOON).toBe('two:8083')
-  await old.statuses.tell(id(0), status('UNASSIGNED', 'one:8083', 4))
-  await next.statuses.tell(id(0), status('PAUSED', 'two:8083', 4))
+  await old.statuses.report(id(0), status('UNASSIGNED', 'one:8083', 4))
+  await next.statuses.report(id(0), status('PAUSED', 'two:8083', 4))
 
   expect(standing(kafka, NAMES.status)).toMatchObject({ 'status-task-acme-0': { state: 'PAUSED', worker_id: 'two:8083' } })
 })
@@ -85,29 +85,29 @@ test('a worker that was left behind does not speak over its successor, but may f
 test.each(['aborted', 'lost'] as const)('a status whose transaction was %s is written again', async outcome => {
   const { kafka, statuses } = await openStores()
   kafka.nextCommits(outcome)
-  await statuses.tell(id(0), status('RUNNING'))
+  await statuses.report(id(0), status('RUNNING'))
   expect(standing(kafka, NAMES.status)).toMatchObject({ 'status-task-acme-0': { state: 'RUNNING' } })
 })
 
-test('a worker that begins is believed whatever the generation: they begin again with a new group', async () => {
+test('a starting worker is believed whatever the generation: generations start again with a new group', async () => {
   const kafka = memoryKafka()
   const old = await openStores({ kafka })
-  await old.statuses.tell(id(0), status('RUNNING', 'one:8083', 57))
+  await old.statuses.report(id(0), status('RUNNING', 'one:8083', 57))
   const next = await openStores({ kafka })
-  await next.statuses.tell(id(0), status('RUNNING', 'two:8083', 1))
-  await next.statuses.tell(id(0), status('FAILED', 'two:8083', 1, 'no'))
+  await next.statuses.report(id(0), status('RUNNING', 'two:8083', 1))
+  await next.statuses.report(id(0), status('FAILED', 'two:8083', 1, 'no'))
 
   expect(standing(kafka, NAMES.status)).toMatchObject({ 'status-task-acme-0': { state: 'FAILED', worker_id: 'two:8083' } })
 })
 
-test('what tasks say while the process ends is written before it closes', async () => {
+test('reports of tasks while the process ends are written before it closes', async () => {
   const { kafka, statuses, end } = await openStores()
-  void statuses.tell(id(0), status('UNASSIGNED'))
+  void statuses.report(id(0), status('UNASSIGNED'))
   await end()
   expect(standing(kafka, NAMES.status)).toMatchObject({ 'status-task-acme-0': { state: 'UNASSIGNED' } })
 })
 
-test('other records of the topic and states that are not shown are passed over', async () => {
+test('other records of the topic and hidden states are skipped', async () => {
   const kafka = memoryKafka()
   const writer = kafka.openWriter({ transactionalId: 'somebody' })
   await writer.fence()

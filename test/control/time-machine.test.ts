@@ -56,10 +56,10 @@ function cursorOf(more: Partial<Cursor> = {}): Cursor {
   }
 }
 const from = (fromMs: number): OffsetAsk => ({ kind: 'from', fromMs })
-const after = (of: { text: string | null }) => readCursor(of.text ?? '', NOW)
+const after = (change: { text: string | null }) => readCursor(change.text ?? '', NOW)
 
 describe('set back to a time', () => {
-  test('a source partition reads again from there up to where live stands, and all else stays', () => {
+  test('a source partition reads again from there up to the live edge, and all else stays', () => {
     const changed = changeOffset(writeCursor(cursorOf()), from(NOW - 10 * DAY), AT)
     expect(after(changed)).toEqual({
       ...cursorOf(),
@@ -69,7 +69,7 @@ describe('set back to a time', () => {
     expect(changed.forgotten).toEqual({ from: NOW - 10 * DAY, until: NOW - 2 * HOUR - 2 * DAY })
   })
 
-  test('it keeps what the vendor was asked of late, and is owned by nobody who is alive', () => {
+  test('it keeps the recent requests to the vendor, and has no living owner', () => {
     const spent = { requests: [{ atMs: NOW - 1000, count: 7 }], untold: 3 }
     const changed = changeOffset(writeCursor(cursorOf(), spent, false, { worker: 'w' }), from(NOW - DAY), AT)
     expect(readSpent(changed.text ?? '')).toEqual(spent)
@@ -85,19 +85,19 @@ describe('set back to a time', () => {
     expect(after(changed).startMs).toBe(NOW - 50 * DAY)
   })
 
-  test('a backfill under way that comes there by itself goes on up to live, window in hand and all', () => {
+  test('a running backfill that gets there by itself continues up to the live edge, with its current window', () => {
     const backfill = { atMs: NOW - 20 * DAY, toMs: NOW - 19 * DAY, resume: 'p2', untilMs: NOW - 5 * DAY, beganMs: NOW - HOUR }
     const changed = changeOffset(writeCursor(cursorOf({ backfill })), from(NOW - 10 * DAY), AT)
     expect(after(changed).backfill).toEqual({ ...backfill, untilMs: LIVE })
     expect(changed.rereads).toEqual({ from: NOW - 5 * DAY, until: LIVE })
   })
 
-  test('a backfill that reaches up to live and stands before that time need not change', () => {
+  test('a backfill that reaches up to the live edge and is before that time need not change', () => {
     const backfill = { atMs: NOW - 20 * DAY, toMs: null, resume: null, untilMs: LIVE, beganMs: NOW - HOUR }
     expect(changeOffset(writeCursor(cursorOf({ backfill })), from(NOW - 10 * DAY), AT).isChanged).toBe(false)
   })
 
-  test('a backfill under way goes back, and what it had in hand counts as read: rows of it were published', () => {
+  test('a running backfill goes back, and its current window counts as read: rows of it were published', () => {
     const backfill = { atMs: NOW - 20 * DAY, toMs: NOW - 19 * DAY, resume: 'p2', untilMs: LIVE, beganMs: NOW - HOUR }
     const covered = [{ from: NOW - 30 * DAY, until: NOW - 20 * DAY }]
     const changed = changeOffset(writeCursor(cursorOf({ backfill, covered })), from(NOW - 25 * DAY), AT)
@@ -107,7 +107,7 @@ describe('set back to a time', () => {
     })
   })
 
-  test('a stream that is read by the vendor cursor goes back with that, and forgets no more than it had', () => {
+  test('a stream that is read by the vendor cursor is set back completely, and forgets no more than it had', () => {
     const spec = { ...SPEC, keepsCursor: true, lookbackMs: 0 }
     const live = { atMs: LIVE, toMs: null, resume: 'token' }
     const changed = changeOffset(writeCursor(cursorOf({ live })), from(NOW - DAY), { ...AT, spec })
@@ -119,7 +119,7 @@ describe('set back to a time', () => {
     })
   })
 
-  test('one without a lookback knows nothing of what it reads again', () => {
+  test('one without a lookback has no deduplication state for what it reads again', () => {
     const spec = { ...SPEC, lookbackMs: 0 }
     const changed = changeOffset(writeCursor(cursorOf()), from(NOW - DAY), { ...AT, spec })
     expect(changed.forgotten).toEqual({ from: NOW - DAY, until: LIVE })
@@ -127,7 +127,7 @@ describe('set back to a time', () => {
     expect(next(after(changed) as KnownCursor, pace, spec, NOW).piece).toMatchObject({ lane: 'backfill', forgotten: true })
   })
 
-  test('one that has no cursor begins there, and asks its progress what was read before', () => {
+  test('one without a cursor starts there, and learns from its progress what was read before', () => {
     const changed = changeOffset(null, from(NOW - 3 * DAY), AT)
     expect(after(changed)).toMatchObject({ startMs: NOW - 3 * DAY, backfill: { atMs: NOW - 3 * DAY }, covered: null })
     expect(JSON.parse(changed.text ?? '')).toMatchObject({ new: true })
@@ -137,7 +137,7 @@ describe('set back to a time', () => {
     expect(after(changeOffset('{"live.until":"soon"}', from(NOW - 3 * DAY), AT))).toMatchObject({ startMs: NOW - 3 * DAY })
   })
 
-  test('what a listing goes on by stays sealed', () => {
+  test('the resume token of a listing stays sealed', () => {
     const seal = sealOf('a long key')
     const live = { atMs: LIVE, toMs: LIVE + HOUR / 2, resume: 'user-17' }
     const changed = changeOffset(writeCursor(cursorOf({ live }), undefined, false, null, seal), from(NOW - DAY), { ...AT, seal })
@@ -147,7 +147,7 @@ describe('set back to a time', () => {
 })
 
 describe('a reset', () => {
-  test('takes the cursor away, and reads again what start.at says', () => {
+  test('removes the cursor, and reads again from start.at', () => {
     expect(changeOffset(writeCursor(cursorOf()), { kind: 'reset' }, AT)).toMatchObject({
       text: null,
       isChanged: true,
@@ -160,19 +160,19 @@ describe('a reset', () => {
     expect(changeOffset(writeCursor(cursorOf()), { kind: 'reset' }, { ...AT, spec }).rereads).toBeNull()
   })
 
-  test('of a cursor that cannot be read is possible, and of none changes nothing', () => {
+  test('of an unreadable cursor is possible, and of none changes nothing', () => {
     expect(changeOffset('nonsense', { kind: 'reset' }, AT)).toMatchObject({ text: null, isChanged: true })
     expect(changeOffset(null, { kind: 'reset' }, AT).isChanged).toBe(false)
   })
 })
 
-describe('a cursor that a person gives', () => {
+describe('a cursor written by a person', () => {
   const give = (
     map: object,
     stored: string | null = writeCursor(cursorOf(), { requests: [{ atMs: NOW, count: 4 }], untold: 0 }),
   ) => changeOffset(stored, { kind: 'cursor', map: map as Record<string, unknown> }, AT)
 
-  test('as it was read is taken as it is, but for its owner', () => {
+  test('is accepted unchanged, except for its owner', () => {
     const stored = writeCursor(cursorOf(), { requests: [{ atMs: NOW, count: 4 }], untold: 0 }, false, { worker: 'w' })
     const changed = give(JSON.parse(stored) as object, stored)
     expect({ ...JSON.parse(changed.text ?? ''), worker: 'w', released: undefined }).toEqual({
@@ -182,11 +182,11 @@ describe('a cursor that a person gives', () => {
     expect(changed.rereads).toBeNull()
   })
 
-  test('says what is read again', () => {
+  test('reports what is read again', () => {
     expect(give({ 'live.until': NOW - DAY }).rereads).toEqual({ from: NOW - DAY, until: LIVE })
   })
 
-  test('does not forget what the vendor was asked of late', () => {
+  test('keeps the recent requests to the vendor', () => {
     expect(readSpent(give({ 'live.until': NOW - DAY, requests: '' }).text ?? '').requests).toEqual([{ atMs: NOW, count: 4 }])
   })
 
@@ -199,8 +199,8 @@ describe('a cursor that a person gives', () => {
     [{ 'live.until': NOW - DAY, format: 9 }, 'format is 9'],
     [{ 'live.until': NOW - DAY, 'live.resume.json': '{' }, 'live.resume.json is not JSON'],
     [{ 'live.until': NOW - DAY, 'backfill.from': NOW - 2 * DAY }, 'backfill.until stands with backfill.from'],
-    [{ 'live.until': NOW + DAY }, 'lies in the future'],
-  ])('%j is refused with 400', (map, message) => {
+    [{ 'live.until': NOW + DAY }, 'is in the future'],
+  ])('%j is rejected with 400', (map, message) => {
     expect(() => give(map)).toThrow(expect.objectContaining({ status: 400, message: expect.stringContaining(message) as string }))
   })
 })
@@ -224,7 +224,7 @@ describe('an offset of a request', () => {
     [{ from: '1999-01-01' }],
     [{ from: '2026-12-24' }],
     [{ from: '2026-11-10', 'live.until': 1 }],
-  ])('%j is refused with 400', offset => {
+  ])('%j is rejected with 400', offset => {
     expect(() => readAsk(offset, NOW)).toThrow(ControlError)
   })
 
@@ -242,7 +242,7 @@ describe('what reading again costs', () => {
     rows,
   })
 
-  test('is at least a request a window', () => {
+  test('is at least one request per window', () => {
     expect(requestsFor(range(DAY), seenOf([window(NOW, 1, 0)]), SPEC, null)).toBe(4)
   })
 
@@ -255,17 +255,17 @@ describe('what reading again costs', () => {
     expect(seenOf([window(NOW, 2, 100), window(NOW, 2, 100)])).toEqual({ spanMs: HOUR, rows: 100, rowsOfPage: 50 })
   })
 
-  test('is the second call too, of rows that are published again', () => {
+  test('includes the enrichment of rows that are published again', () => {
     const changed = { ...range(DAY), forgotten: { from: NOW - DAY, until: NOW - DAY / 2 } }
     expect(requestsFor(changed, seenOf([window(NOW, 2, 100)]), SPEC, 10)).toBe(48 + 120)
   })
 
-  test('is not known where nothing was read of late, and nothing where nothing is read again', () => {
+  test('is unknown if nothing was read recently, and zero if nothing is read again', () => {
     expect(requestsFor(range(DAY), seenOf([]), SPEC, null)).toBeNull()
     expect(requestsFor({ rereads: null, forgotten: null }, null, SPEC, null)).toBe(0)
   })
 
-  test('takes as long as the limits of the vendor make it', () => {
+  test('takes as long as the limits of the vendor require', () => {
     expect(secondsFor(600, 3600)).toBe(600)
     expect(secondsFor(600, Infinity)).toBe(180)
   })
@@ -279,7 +279,7 @@ describe('a source partition that was set back by ten days', () => {
     return { id: `s${number}`, bot: 'bot', startMs, messageTimes: [startMs + 1000], closesMs: startMs + 60_000, shownMs: startMs }
   })
 
-  test('publishes nothing again that stands inside the lookback, and all before as one revision more', async () => {
+  test('publishes nothing inside the lookback again, and one more revision of everything before', async () => {
     const clock = handClock(NOW, { autoAdvance: { quietMs: 2 } })
     const kafka = memoryKafka(() => clock.now())
     const vendor = { sessions, clock, luck: draw(1), pageRows: 10, failing: 0, longestMs: Infinity, reads: 0 }
@@ -321,7 +321,7 @@ describe('a source partition that was set back by ten days', () => {
     expect(new Set(ids).size).toBe(ids.length)
     expect(ids).toEqual(expect.arrayContaining(between(NOW - 10 * DAY, heldMs - DAY)))
     expect(between(NOW - 10 * DAY, heldMs - DAY).length).toBeGreaterThan(50)
-    // Those of the window that the edge of the lookback lies in may still be remembered.
+    // Rows of the window that contains the edge of the lookback may still be remembered.
     expect(ids.filter(id => !between(NOW - 10 * DAY, heldMs).includes(id))).toEqual([])
     for (const { value } of again) expect(value.revision).toBeGreaterThanOrEqual(Math.floor(setBackMs / 1000))
     const cursor = (await topicsOf(kafka)).cursors.at(-1)

@@ -31,7 +31,7 @@ describe('plugins', () => {
       })
   })
 
-  test('a class of the config file is one, a path or a package of this machine is none', async () => {
+  test('a class of the config file counts, a path or a package of this machine does not', async () => {
     const [connector] = await builtInConnectors()
     if (!connector) throw new Error('no connectors')
     const classes = connectorClasses(new Map([['./mine.ts', connector]]))
@@ -43,7 +43,7 @@ describe('plugins', () => {
 })
 
 describe('definitions', () => {
-  test('every key of every connector has all that forms are made of, and each stands once', async () => {
+  test('every key of every connector has all that forms need, and occurs once', async () => {
     for (const connector of await builtInConnectors()) {
       const definitions = keysOf(connector).map(({ definition }) => definition)
       const names = definitions.map(({ name }) => name)
@@ -109,7 +109,7 @@ describe('definitions', () => {
 })
 
 describe('validate', () => {
-  test('a config that would do has no errors, shows its values, and no secret', async () => {
+  test('a valid config has no errors, shows its values, and no secret', async () => {
     const answer = await validate({ ...CONFIG, 'tasks.max': 3, 'api.version': 'v1' })
     expect(answer).toMatchObject({ name: 'botmaker', error_count: 0 })
     expect(answer.groups[0]).toBe('Botmaker')
@@ -125,7 +125,7 @@ describe('validate', () => {
     expect(JSON.stringify(answer)).not.toContain('token-of-the-vendor')
   })
 
-  test('each fault stands at its key, and is counted', async () => {
+  test('each fault is at its key, and is counted', async () => {
     const answer = await validate({
       'connector.class': 'botmaker',
       'tasks.max': 'many',
@@ -148,7 +148,7 @@ describe('validate', () => {
     expect(keyIn(answer, 'acces.token')).toMatchObject({ definition: null, value: { value: null } })
   })
 
-  test('a secret in clear is refused at its key, and never repeated', async () => {
+  test('a literal secret is rejected at its key, and never repeated', async () => {
     for (const secret of ['hunter2-hunter2', 'prefix-${env:TOKEN}', '${env:TOKEN}${env:ADDRESS}', '']) {
       const answer = await validate({ ...CONFIG, 'access.token': secret })
       expect(errorsIn(answer)).toEqual({
@@ -160,7 +160,7 @@ describe('validate', () => {
     }
   })
 
-  test('a reference to nothing is a fault of its key, and what one stands for is not told', async () => {
+  test('an unresolved reference is a fault of its key, and resolved values are not shown', async () => {
     const answer = await validate({ ...CONFIG, 'access.token': '${env:NONE}', streams: '${env:ADDRESS}' })
     expect(errorsIn(answer)).toEqual({
       'access.token': ['Invalid value for configuration access.token: the environment has no such variable'],
@@ -168,7 +168,7 @@ describe('validate', () => {
     })
   })
 
-  test('[hidden] keeps what is stored, where something is', async () => {
+  test('[hidden] keeps the stored value, if there is one', async () => {
     const rest = await startRest()
     const hidden = { ...CONFIG, 'access.token': '[hidden]' }
     expect(Object.keys(errorsIn(await validate(hidden, rest)))).toEqual(['access.token'])
@@ -177,7 +177,7 @@ describe('validate', () => {
     expect(Object.keys(errorsIn(await validate({ ...hidden, 'refresh.token': '[hidden]' }, rest)))).toContain('refresh.token')
   })
 
-  test('the class and the path must mean the same, with or without Connector at the end', async () => {
+  test('the class and the path must be the same, with or without Connector at the end', async () => {
     const { ask } = await startRest()
     const put = (plugin: string, config: object) => ask('PUT', `/connector-plugins/${plugin}/config/validate`, config)
     for (const plugin of ['botmaker', 'botmakerConnector']) expect((await put(plugin, CONFIG)).status).toBe(200)

@@ -18,7 +18,7 @@ export const PREFIX = 'control'
 export const NAMES = topicNames(PREFIX)
 export const PARTITIONS = 3
 export const HOUR = 3_600_000
-/** For what comes about by itself: a busy machine takes its time. */
+/** For what happens by itself: a busy machine takes its time. */
 export const SOON = { timeout: 15_000 }
 
 /** The tiny connector with a secret, a plain key and some scopes. */
@@ -91,7 +91,7 @@ export async function openStores(
   return { kafka, configs, statuses, end }
 }
 
-/** What stands on a topic: the newest value of each key. */
+/** The content of a topic: the newest value of each key. */
 export function standing(kafka: MemoryKafka, topic: string): Record<string, unknown> {
   return Object.fromEntries(
     [...kafka.newest(topic)].flatMap(([key, { value }]) => (value === null ? [] : [[key, JSON.parse(String(value))]])),

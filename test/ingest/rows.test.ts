@@ -5,7 +5,7 @@ import { FlowError } from '../../src/errors.ts'
 import { cursorKey, writeCursor } from '../../src/ingest/cursor.ts'
 import { partitionOf } from '../../src/kafka/partition.ts'
 import type { BaseConfig } from '../../src/source/config.ts'
-import { type Connector, defineConnector, event, type ExpandArgs, message, type Page, session } from '../../src/source/index.ts'
+import { type Connector, defineConnector, event, type EnrichArgs, message, type Page, session } from '../../src/source/index.ts'
 import { type HandClock, handClock } from '../support/clock.ts'
 import { type MemoryKafka, memoryKafka } from '../../src/conformance/memory-kafka.ts'
 import { TINY_MANIFEST } from './tiny.ts'
@@ -32,9 +32,9 @@ interface Given {
   pageRows?: number
   /** Each page says that it is the last, and more come all the same. */
   forgetful?: boolean
-  /** Called before each page and each expand. */
-  before?: (call: 'page' | 'expand') => void
-  expanding?: boolean
+  /** Called before each page and each enrich. */
+  before?: (call: 'page' | 'enrich') => void
+  enriching?: boolean
   /** Rows of the second call that cannot be used. */
   strays?: readonly unknown[]
   /** Ids of which the second call fails, and with what. */
@@ -67,13 +67,13 @@ function connectorOf(given: Given): Connector {
             if (isLast) return
           }
         },
-        ...(given.expanding === true
+        ...(given.enriching === true
           ? {
-              async expand({ rows, reject }: Pick<ExpandArgs, 'reject'> & { rows: readonly z.output<typeof Row>[] }) {
-                given.before?.('expand')
+              async enrich({ rows, reject }: Pick<EnrichArgs, 'reject'> & { rows: readonly z.output<typeof Row>[] }) {
+                given.before?.('enrich')
                 for (const { id } of rows) if (given.refused?.has(id)) throw given.refused.get(id)
                 for (const stray of given.strays ?? []) reject?.(stray, { path: 'owner', hint: 'names nobody' })
-                return rows.map(row => ({ ...row, say: [...row.say, 'expanded'] }))
+                return rows.map(row => ({ ...row, say: [...row.say, 'enriched'] }))
               },
             }
           : {}),
@@ -384,15 +384,15 @@ test('a page too large for one transaction lands in parts, with the cursor befor
   expect(emitting[1]?.cursor?.backfill).toBeNull()
 })
 
-describe('expand', () => {
-  test('that fails in the middle of a page leaves the cursor before it; what was expanded stands, and the rest follows', async () => {
+describe('enrich', () => {
+  test('that fails in the middle of a page leaves the cursor before it; what was enriched stands, and the rest follows', async () => {
     let calls = 0
     const place = placeOf({
       rows: Array.from({ length: 250 }, (_, index) => ({ id: `r${index}` })),
       pageRows: 1000,
-      expanding: true,
+      enriching: true,
       before: call => {
-        if (call === 'expand' && ++calls === 3) throw new FlowError('SRC_SERVER_ERROR', { status: 500 })
+        if (call === 'enrich' && ++calls === 3) throw new FlowError('SRC_SERVER_ERROR', { status: 500 })
       },
     })
     await place.run(HOUR)
@@ -402,7 +402,7 @@ describe('expand', () => {
     const first = progress.findIndex(({ value }) => value.emitted > 0)
     expect(progress[first]?.value).toMatchObject({ emitted: 600, pages: 0 })
     expect(cursors[first]?.backfill?.atMs).toBe(NOON - HOUR)
-    expect(calls, 'rows that stand are not expanded again').toBe(4)
+    expect(calls, 'rows that stand are not enriched again').toBe(4)
   })
 })
 
@@ -410,7 +410,7 @@ describe('a row of the second call that cannot be used', () => {
   const strays = [{ text: 'of nobody' }, { text: 'of nobody' }, 'hi']
 
   test('goes to rejects once, with the reason; the rows in hand are published', async () => {
-    const place = placeOf({ rows: [{ id: 'a' }, { id: 'b' }], expanding: true, strays })
+    const place = placeOf({ rows: [{ id: 'a' }, { id: 'b' }], enriching: true, strays })
     await place.run(HOUR)
     await place.run(HOUR)
     const { sessions, rejects } = await place.topics()
@@ -423,7 +423,7 @@ describe('a row of the second call that cannot be used', () => {
   })
 
   test('ends the task where a reject does', async () => {
-    const place = placeOf({ rows: [{ id: 'a' }], expanding: true, strays })
+    const place = placeOf({ rows: [{ id: 'a' }], enriching: true, strays })
     await place.run(MINUTE, { errorsTolerance: 'none' })
     const { sessions, rejects } = await place.topics()
     expect([sessions, rejects]).toEqual([[], []])
@@ -538,7 +538,7 @@ describe('a row of which the second call fails for good', () => {
     ['SRC_TOO_LARGE', new FlowError('SRC_TOO_LARGE', {})],
     ['ROW_UNMAPPABLE', new TypeError('words of the row')],
   ])('with %s is a reject, and the rows beside it are published', async (code, error) => {
-    const given: Given = { rows: [{ id: 'a' }, { id: 'b' }, { id: 'c' }], expanding: true, refused: new Map([['b', error]]) }
+    const given: Given = { rows: [{ id: 'a' }, { id: 'b' }, { id: 'c' }], enriching: true, refused: new Map([['b', error]]) }
     const place = placeOf(given)
     const life = await place.run(HOUR)
     expect(life.health.states()).toMatchObject([{ state: 'live', error: null }])
@@ -552,7 +552,7 @@ describe('a row of which the second call fails for good', () => {
   })
 
   test('that comes alone is a reject, too, where others were answered', async () => {
-    const given: Given = { rows: [{ id: 'a' }], expanding: true, refused: new Map([['b', REFUSED]]) }
+    const given: Given = { rows: [{ id: 'a' }], enriching: true, refused: new Map([['b', REFUSED]]) }
     const place = placeOf(given)
     const running = place.run(2 * HOUR)
     await place.clock.sleep(HOUR)
@@ -564,7 +564,7 @@ describe('a row of which the second call fails for good', () => {
   test.each([[['a']], [['a', 'b']]])(
     'is the fault of the call where none is answered (%j): nothing is passed over',
     async ids => {
-      const given: Given = { rows: ids.map(id => ({ id })), expanding: true, refused: new Map(ids.map(id => [id, REFUSED])) }
+      const given: Given = { rows: ids.map(id => ({ id })), enriching: true, refused: new Map(ids.map(id => [id, REFUSED])) }
       const place = placeOf(given)
       const life = await place.run(10 * MINUTE)
       expect(life.health.states()).toMatchObject([{ state: 'failed', error: { code: 'SRC_REFUSED' } }])

@@ -75,10 +75,10 @@ test.each<[string, Partial<Stream>, number]>([
 
 test.each<[string, Partial<Stream>, readonly string[] | undefined]>([
   ['nothing beside', {}, undefined],
-  ['a second call', { expand: async () => [] }, ['a second call for new or changed rows']],
+  ['a second call', { enrich: async () => [] }, ['a second call for new or changed rows']],
   [
     'a second call with its own words',
-    { expand: async () => [], ...besides({ unknown: ['one for each row'] }) },
+    { enrich: async () => [], ...besides({ unknown: ['one for each row'] }) },
     ['one for each row'],
   ],
   ['open rows', { follow: FOLLOW }, ['open rows: one request for 50 of them, of which one is counted']],

@@ -19,8 +19,8 @@ const WINDOW = { longestMs: HOUR, lagMs: 0, lookbackMs: 0, pollIntervalMs: 5 * M
 
 type Read = (args: ReadArgs) => AsyncIterable<Page>
 
-/** The tiny connector with another way to read, or to expand. */
-function connectorThat(of: { read: Read; durableResume?: boolean } & Partial<Pick<Stream, 'expand'>>): Connector {
+/** The tiny connector with another way to read, or to enrich. */
+function connectorThat(of: { read: Read; durableResume?: boolean } & Partial<Pick<Stream, 'enrich'>>): Connector {
   const clock = handClock()
   const vendor = { sessions: [], clock, luck: draw(1), pageRows: 5, failing: 0, longestMs: Infinity, reads: 0 }
   const tiny = tinyConnector(vendor, { ...WINDOW, durableResume: of.durableResume ?? false })
@@ -158,7 +158,7 @@ describe('a wait that the connector asks for', () => {
 describe('a connector that hangs', () => {
   const hang = () => new Promise<never>(() => {})
 
-  test.each(['read', 'expand'])('in %s is ended with a log line, and the task goes on', async call => {
+  test.each(['read', 'enrich'])('in %s is ended with a log line, and the task goes on', async call => {
     const clock = handClock(NOON)
     const kafka = memoryKafka()
     const lines: string[] = []
@@ -171,8 +171,8 @@ describe('a connector that hangs', () => {
         if (call === 'read') await hangsFirst()
         yield { rows: [session('a')], resume: null }
       },
-      expand: async ({ rows }) => {
-        if (call === 'expand') await hangsFirst()
+      enrich: async ({ rows }) => {
+        if (call === 'enrich') await hangsFirst()
         return rows
       },
     })

@@ -384,7 +384,7 @@ describe('over lives of a source partition', () => {
 
 test('Progress says whether transfers can be known, where the stream gives sessions', () => {
   const connector = connectorOf({ rows: [] })
-  const mute: Connector = { ...connector, tellsTransfers: (_config: never, given) => given.hasAny('flow') }
+  const mute: Connector = { ...connector, detectsTransfers: (_config: never, given) => given.hasAny('flow') }
   const feeds = (of: Connector, ...texts: string[]) =>
     feedsOf({ name: 'acme', connector: of, base: { ...base, transfers: rules(...texts) }, config: {} }, 'sessions')
   expect(feeds(connector)).toEqual(['session', 'message', 'event', 'transfer'])

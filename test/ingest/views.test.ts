@@ -28,7 +28,7 @@ function vendorOf() {
           vendor.again.add(again)
           yield { rows: vendor.rows, resume: null }
         },
-        async expand({ rows }) {
+        async enrich({ rows }) {
           vendor.asked.push(...rows.map(({ part }) => part))
           return rows.map(row => ({ ...row, happened: [...vendor.happened] }))
         },

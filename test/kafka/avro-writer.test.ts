@@ -1,4 +1,4 @@
-/** Writers made from a schema, beside avsc: the same bytes for every value that fits, and hands off whatever does not. */
+/** Compiled writers next to avsc: the same bytes for every value that fits; everything else is left to avsc. */
 import { readdirSync, readFileSync } from 'node:fs'
 import avsc from 'avsc'
 import { describe, expect, test } from 'vitest'
@@ -18,7 +18,7 @@ const schemas = readdirSync(new URL('../../schemas/', import.meta.url)).map(file
   text: readFileSync(new URL(`../../schemas/${file}`, import.meta.url), 'utf8'),
 }))
 const WORDS = ['', 'a', 'plain words', 'günstig', '😀', 'e\u0301', '日本語', '\u0000', '\u007f\u0080\u07ff\u0800\uffff']
-/** Around what takes one byte of length more, in ASCII and beyond it. */
+/** Around lengths where the length prefix takes one byte more, in ASCII and beyond. */
 const LENGTHS = [0, 1, 31, 32, 47, 48, 49, 63, 64, 65, 2730, 4095, 8191, 8192, 8193, 20_000]
 const NUMBERS = [0, 1, 63, 64, 127, 128, 8191, 8192, 2 ** 20, 2 ** 27, 2 ** 28 - 1, 2 ** 28, 2 ** 31 - 1]
 const LARGE = [2 ** 31, 2 ** 35, 1_700_000_000_000, 2 ** 48, 2 ** 51 - 1, 2 ** 51, 2 ** 52]
@@ -32,13 +32,13 @@ const typeOf = (schema: object) => avsc.Type.forSchema(schema as avsc.Schema, { 
 
 const ROOM = Buffer.alloc(8 * 1024 * 1024)
 
-/** Exactly the bytes, in a buffer that has much room after them; null: left to avsc. */
+/** The exact bytes, in a buffer with much room after them; null: left to avsc. */
 function written(write: Write, value: unknown, at = 3): string | null {
   const end = write(value, ROOM, at)
   return end < 0 ? null : ROOM.toString('latin1', at, end)
 }
 
-/** A value of the schema, edges more often than chance would have it. */
+/** A value of the schema; edge cases more often than by chance. */
 function valueOf(schema: Schema, random: Random, named: Map<string, Schema>): unknown {
   if (Array.isArray(schema)) return valueOf(random.pick(schema as readonly Schema[]), random, named)
   if (typeof schema !== 'string') {
@@ -50,7 +50,8 @@ function valueOf(schema: Schema, random: Random, named: Map<string, Schema>): un
       values?: Schema
     }
     if (node.name !== undefined) named.set(node.name, schema)
-    const each = (of: Schema = 'null') => Array.from({ length: random.pick([0, 0, 1, 2, 70]) }, () => valueOf(of, random, named))
+    const each = (items: Schema = 'null') =>
+      Array.from({ length: random.pick([0, 0, 1, 2, 70]) }, () => valueOf(items, random, named))
     if (node.type === 'record')
       return Object.fromEntries((node.fields ?? []).map(({ name, type }) => [name, valueOf(type, random, named)]))
     if (node.type === 'array') return each(node.items)
@@ -86,7 +87,7 @@ describe.each(schemas)('$file', ({ text }) => {
   const write = compile(schema)
   const type = typeOf(schema)
 
-  test('values of all kinds become the bytes that avsc writes', () => {
+  test('values of all kinds are written as avsc writes them', () => {
     const encoder = encoderFor<object>(JSON.stringify({ ...schema, name: 'Any' }), 7)
     let fast = 0
     for (let seed = 0; seed < 300; seed++) {
@@ -97,12 +98,12 @@ describe.each(schemas)('$file', ({ text }) => {
       fast++
       expect(bytes, `seed ${seed}`).toBe(type.toBuffer(value).toString('latin1'))
     }
-    // Longs beyond 2^51 are avsc's; what stays is most.
+    // Longs beyond 2^51 are avsc's; most values remain.
     expect(fast).toBeGreaterThan(30)
     expect(300 - encoder.leftToAvsc).toBeGreaterThan(30)
   })
 
-  test('what avsc refuses is refused, and what it takes becomes its bytes, whatever is wrong with a value', () => {
+  test('an invalid value is rejected where avsc rejects it, and written as avsc writes it elsewhere', () => {
     const anonymous = { ...schema, name: 'Any' }
     const encoder = encoderFor<object>(JSON.stringify(anonymous), 7)
     const counts = { refused: 0, taken: 0 }
@@ -125,8 +126,8 @@ describe.each(schemas)('$file', ({ text }) => {
     expect(counts.taken).toBeGreaterThan(10)
   })
 
-  test('an encoder writes the same in every buffer that has room, and says what is missing in one that has not', () => {
-    // By another name no field has a closed set of words.
+  test('an encoder writes the same into every buffer with room, and returns how many bytes are missing otherwise', () => {
+    // Under another name no field has a closed set of values.
     const encoder = encoderFor<object>(JSON.stringify({ ...schema, name: 'Any' }), 7)
     const value = valueOf(schema, new Random(5, 0, 0), new Map()) as object
     const body = type.toBuffer(value)
@@ -141,7 +142,7 @@ describe.each(schemas)('$file', ({ text }) => {
   })
 })
 
-/** In place of what a schema asks for: what JavaScript has beside it, and what looks like it. */
+/** Instead of a valid value: other JavaScript values, and values that look right. */
 const ODD: readonly unknown[] = [
   undefined,
   null,
@@ -194,7 +195,7 @@ function spoilt(value: unknown, random: Random): unknown {
   return copy
 }
 
-/** What avsc makes of it; null where it refuses. */
+/** What avsc writes; null where it rejects. */
 function byAvsc(type: avsc.Type, value: unknown): string | null {
   try {
     return type.toBuffer(value).toString('latin1')
@@ -219,13 +220,13 @@ test.each<[Schema, readonly unknown[]]>([
   [{ type: 'array', items: 'string' }, ['text', { length: 1 }, [5], [null], null, undefined]],
   [{ type: 'map', values: 'string' }, [['a'], 'text', { a: 5 }, null, undefined]],
   [{ type: 'record', name: 'In', fields: [{ name: 'g', type: 'string' }] }, [{}, 'text', null]],
-])('what is no %j is left to avsc', (type, values) => {
+])('a value that is not a %j is left to avsc', (type, values) => {
   const write = compile(one(type))
   for (const value of values) expect(written(write, { f: value })).toBeNull()
   for (const value of [null, undefined, 'text', 5]) expect(written(write, value)).toBeNull()
 })
 
-test('a record whose defaults are left out is written as before', () => {
+test('a record without its default fields is written as before', () => {
   const text = JSON.stringify({
     type: 'record',
     name: 'R',
@@ -243,16 +244,21 @@ test('a record whose defaults are left out is written as before', () => {
   expect(encoder.leftToAvsc).toBe(1)
 })
 
-test('what connectors build is written without avsc, but where a buffer ends', () => {
+test('records built by connectors are written without avsc, except at the end of a buffer', () => {
   const scope = { name: 'main', botId: null }
   const source = { vendor: 'v', account: 'a', connector: 'c', config: {}, scope }
   const ctx = rowContext({ ...source, observedAtMs: Date.UTC(2026, 10, 30), lookbackMs: 0 })
-  const of = ctx.session({ botId: 'bot', sessionId: '会話 1', channel: 'webchat', language: 'es' })
+  const owner = ctx.session({ botId: 'bot', sessionId: '会話 1', channel: 'webchat', language: 'es' })
   const atMs = ctx.observedAtMs - 60_000
   const drafts = [
-    session(of, { startedAt: atMs, tags: [{ name: 'vip' }], satisfaction: 4.5, variables: { a: 1 }, topics: ['refund'] }),
-    message(of, { messageId: '1', sentAt: atMs, text: 'Grüße 😀', attachments: [{ kind: 'image', url: 'https://a.example/b' }] }),
-    event(of, { eventId: '1', occurredAt: atMs, type: 'agent_transferred', attributes: { reason: 'asked for' } }),
+    session(owner, { startedAt: atMs, tags: [{ name: 'vip' }], satisfaction: 4.5, variables: { a: 1 }, topics: ['refund'] }),
+    message(owner, {
+      messageId: '1',
+      sentAt: atMs,
+      text: 'Grüße 😀',
+      attachments: [{ kind: 'image', url: 'https://a.example/b' }],
+    }),
+    event(owner, { eventId: '1', occurredAt: atMs, type: 'agent_transferred', attributes: { reason: 'asked for' } }),
   ]
   for (const { kind, record } of drafts) {
     const encoder = encoderFor<object>(readFileSync(new URL(`../../schemas/${kind}.avsc`, import.meta.url), 'utf8'), 1)
@@ -278,7 +284,7 @@ test.each<[string, Schema]>([
   ['a union that begins with no null', ['string', 'null']],
   ['a float', 'float'],
   ['a record in itself', { type: 'record', name: 'Self', fields: [{ name: 'next', type: ['null', 'Self'] }] }],
-])('%s has no writer of its own, and is encoded all the same', (_, type) => {
+])('%s has no compiled writer, and is encoded all the same', (_, type) => {
   expect(writerFor(one(type))).toBeNull()
   const text = JSON.stringify({ ...one(type), fields: [{ name: 'f', type }] })
   const value = { f: type === 'float' ? 0.5 : typeof type === 'object' && 'fields' in type ? { next: null } : 'A' }

@@ -50,7 +50,7 @@ const registryOf = (schemas: Record<number, string>) => {
 }
 
 describe('encoding', () => {
-  test('frames with the schema id, and what it writes is read back whole', async () => {
+  test('frames with the schema id, and its output decodes to the same record', async () => {
     const encoder = encoderFor<Message>(MESSAGE, 258)
     const bytes = encoder.encode(message)
     expect([...bytes.subarray(0, 5)]).toEqual([0, 0, 0, 1, 2])
@@ -59,7 +59,7 @@ describe('encoding', () => {
     expect(decoder.decode(bytes)).toEqual(message)
   })
 
-  test('into a buffer that is too small says how many bytes are missing, wherever it ends', () => {
+  test('into a buffer that is too small returns how many bytes are missing, wherever it ends', () => {
     const encoder = encoderFor<Message>(MESSAGE, 1)
     const whole = encoder.encode(message).length
     for (let size = 0; size < whole; size++) expect(encoder.encodeInto(message, Buffer.alloc(size), 0)).toBe(size - whole)
@@ -68,11 +68,11 @@ describe('encoding', () => {
     expect(buf.subarray(10)).toEqual(encoder.encode(message))
   })
 
-  test('what follows observed_at is the same for a row that was only read again', () => {
+  test('the bytes after observed_at are the same for a row that was only read again', () => {
     const encoder = encoderFor<Message>(MESSAGE, 1)
     const buf = Buffer.alloc(1_000)
-    const tailOf = (of: Message) => {
-      const end = encoder.encodeInto(of, buf, 7)
+    const tailOf = (record: Message) => {
+      const end = encoder.encodeInto(record, buf, 7)
       return buf.toString('hex', encoder.lastTailStart, end)
     }
     const tail = tailOf(message)
@@ -98,7 +98,7 @@ describe('encoding', () => {
     ['sent_at', 2 ** 60],
     ['attachments.0.url', null],
     ['attributes.k', 7],
-  ] as const)('a wrong %s is named, and its value is not told', (path, value) => {
+  ] as const)('an error about an invalid %s names the field and hides its value', (path, value) => {
     const wrong = structuredClone(message) as unknown as Record<string, unknown>
     const steps = path.split('.')
     const last = steps.pop() ?? ''
@@ -113,7 +113,7 @@ describe('encoding', () => {
     )
   })
 
-  test('an error holds nothing of the text that was to be written', () => {
+  test('an error contains nothing of the text to be written', () => {
     const secret = 'my card is 4111'
     try {
       encoderFor<Message>(MESSAGE, 1).encode({ ...message, text: { secret } as unknown as string })
@@ -124,7 +124,7 @@ describe('encoding', () => {
     }
   })
 
-  test('a word outside its closed set is refused, and null only where Avro takes it', () => {
+  test('a value outside its closed set is rejected, and null where Avro rejects it', () => {
     const encoder = encoderFor<Message>(MESSAGE, 1)
     const refusal = (field: string) =>
       expect.objectContaining({ code: 'RECORD_INVALID', details: expect.objectContaining({ field }) as unknown }) as Error
@@ -190,14 +190,14 @@ describe('decoding', () => {
     ],
   })
 
-  test('with a narrower schema gives those fields, and defaults for what was not written', async () => {
+  test('with a narrower schema returns those fields, and defaults for fields that were not written', async () => {
     const decoder = decoderFor<{ containment: string; revision: number; later: null }>(registryOf({ 9: SESSION }), NARROW)
     const bytes = encoderFor<Session>(SESSION, 9).encode(full)
     await decoder.prepare([bytes])
     expect({ ...decoder.decode(bytes) }).toEqual({ containment: 'AGENT', revision: 3, later: null })
   })
 
-  test('asks for each writer schema once', async () => {
+  test('requests each writer schema once', async () => {
     const registry = registryOf({ 1: SESSION, 2: SESSION })
     const decoder = decoderFor<Session>(registry, SESSION)
     const [one, two] = [encoderFor<Session>(SESSION, 1).encode(full), encoderFor<Session>(SESSION, 2).encode(full)]
@@ -207,17 +207,17 @@ describe('decoding', () => {
     expect(decoder.decode(two)).toEqual(full)
   })
 
-  test('refuses what is not one of our records, and never reads it as something else', async () => {
+  test('rejects what is not one of our records, and never decodes it as something else', async () => {
     const decoder = decoderFor<Session>(registryOf({ 9: SESSION, 10: '{"type":"string"}' }), SESSION)
     const bytes = encoderFor<Session>(SESSION, 9).encode(full)
-    const of = (id: number) => Buffer.concat([Buffer.from([0, 0, 0, 0, id]), bytes.subarray(5)])
+    const framed = (id: number) => Buffer.concat([Buffer.from([0, 0, 0, 0, id]), bytes.subarray(5)])
     const values = {
       empty: Buffer.alloc(0),
       'other magic': Buffer.concat([Buffer.from([1]), bytes.subarray(1)]),
       short: bytes.subarray(0, bytes.length - 1),
       'with bytes after': Buffer.concat([bytes, Buffer.from([0])]),
-      'of an unknown schema': of(99),
-      'of another schema': of(10),
+      'of an unknown schema': framed(99),
+      'of another schema': framed(10),
       noise: Buffer.concat([bytes.subarray(0, 5), Buffer.alloc(40, 0xff)]),
     }
     await decoder.prepare(Object.values(values))

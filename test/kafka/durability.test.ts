@@ -8,7 +8,7 @@ test.each([
   [3, 2, 3],
   [5, 3, 5],
   [1, 1, 1],
-])('%i replicas with min.insync.replicas %i on %i brokers are well', (replicas, minInsync, brokers) => {
+])('%i replicas with min.insync.replicas %i on %i brokers give no warning', (replicas, minInsync, brokers) => {
   expect(hintsOf(replicas, minInsync, brokers)).toEqual([])
 })
 
@@ -19,15 +19,15 @@ test.each([
   [
     3,
     1,
-    'may stand on one broker alone, and is lost with it; set it with kafka-configs.sh --alter --add-config min.insync.replicas=2',
+    'may exist on one broker only, and is lost with it; set it with kafka-configs.sh --alter --add-config min.insync.replicas=2',
   ],
-  [2, 2, 'stops all writing; set it with kafka-configs.sh --alter --add-config min.insync.replicas=1'],
-  [3, 3, 'stops all writing; set it with kafka-configs.sh --alter --add-config min.insync.replicas=2'],
-])('%i replicas with min.insync.replicas %i are warned of with the cure', (replicas, minInsync, hint) => {
+  [2, 2, 'stops all writes; set it with kafka-configs.sh --alter --add-config min.insync.replicas=1'],
+  [3, 3, 'stops all writes; set it with kafka-configs.sh --alter --add-config min.insync.replicas=2'],
+])('%i replicas with min.insync.replicas %i give a warning with the fix', (replicas, minInsync, hint) => {
   expect(hintsOf(replicas, minInsync)).toEqual([expect.stringContaining(hint)])
 })
 
-test('topics with the same warning are named together', () => {
+test('topics with the same warning are listed together', () => {
   const topics = ['a', 'b', 'c'].map(topic => ({ topic, replicas: 3, minInsync: topic === 'b' ? 2 : 1 }))
   expect(durabilityWarnings(topics, 3).map(warning => warning.topics)).toEqual([['a', 'c']])
 })

@@ -8,15 +8,12 @@ describe('what kafkajs throws', () => {
   test.each([
     ['a request before the connection is made', new Error('Broker not connected')],
     ['a connection that is refused', named('KafkaJSConnectionError', 'Connection error: connect ECONNREFUSED')],
+    ['exhausted retries', named('KafkaJSNumberOfRetriesExceeded', 'gone', named('KafkaJSConnectionError', 'Connection timeout'))],
     [
-      'retries that are spent',
-      named('KafkaJSNumberOfRetriesExceeded', 'gone', named('KafkaJSConnectionError', 'Connection timeout')),
-    ],
-    [
-      'what it calls not retriable, for want of a connection',
+      'a connection failure that kafkajs calls not retriable',
       named('KafkaJSNonRetriableError', 'x', new Error('Broker not connected')),
     ],
-  ])('is no answer: %s', (_, error) => {
+  ])('is a missing answer: %s', (_, error) => {
     expect(isConnectionFailure(error)).toBe(true)
     expect(kafkaError(error)).toMatchObject({ code: 'KAFKA_UNREACHABLE', retry: 'restart' })
   })
@@ -29,7 +26,7 @@ describe('what kafkajs throws', () => {
     [3, 'KAFKA_REFUSED'],
     [29, 'KAFKA_REFUSED'],
     [19, 'KAFKA_REFUSED'],
-  ])('with code %i is %s: what a leader on the move says is no refusal', (code, expected) => {
+  ])('with code %i is %s: an error of a moving leader is not a refusal', (code, expected) => {
     expect(kafkaError(Object.assign(new Error('said'), { code }))).toMatchObject({ code: expected, details: { kafkaCode: code } })
   })
 
@@ -50,7 +47,7 @@ describe('what kafkajs throws', () => {
     ['ERR_SSL_WRONG_VERSION_NUMBER', 'kafka.ssl', true],
     ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'kafka.ssl', true],
     ['ECONNRESET', undefined, true],
-  ])('of TLS (%s) names the key of the config; only what no second try cures is not tried again', (code, path, again) => {
+  ])('of TLS (%s) names the config key; it is final only where a retry cannot help', (code, path, again) => {
     const thrown = Object.assign(named('KafkaJSConnectionError', 'Connection error: said'), { code })
     const spent = named('KafkaJSNumberOfRetriesExceeded', 'Connection error: said', thrown)
     for (const error of [thrown, spent]) {

@@ -1,4 +1,4 @@
-/** What the integration tests of this room share: topics of their own on the real broker, and everything closed at the end. */
+/** Shared by the integration tests of this room: topics of their own on the real broker, and cleanup at the end. */
 import { randomBytes } from 'node:crypto'
 import { afterEach, inject } from 'vitest'
 import { connectKafka } from '../../src/kafka/client.ts'
@@ -35,17 +35,17 @@ export function unique(name: string): string {
 }
 
 /** A new topic; the settings go on top of those of a topic that keeps everything. */
-export async function topic(of: Kafka, partitions = 1, config: Record<string, string> = {}): Promise<string> {
+export async function topic(kafka: Kafka, partitions = 1, config: Record<string, string> = {}): Promise<string> {
   const name = unique('edge')
-  await of.ensureTopics(
+  await kafka.ensureTopics(
     [{ topic: name, partitions, replicationFactor: null, config: { 'cleanup.policy': 'delete', ...config } }],
     { create: true },
   )
   return name
 }
 
-export async function fencedWriter(of: Kafka, transactionalId: string, transactionTimeoutMs?: number): Promise<Writer> {
-  const writer = of.openWriter({ transactionalId, ...(transactionTimeoutMs === undefined ? {} : { transactionTimeoutMs }) })
+export async function fencedWriter(kafka: Kafka, transactionalId: string, transactionTimeoutMs?: number): Promise<Writer> {
+  const writer = kafka.openWriter({ transactionalId, ...(transactionTimeoutMs === undefined ? {} : { transactionTimeoutMs }) })
   await writer.fence()
   return writer
 }
@@ -57,9 +57,9 @@ export async function commit(writer: Writer, place: TopicPartition, ...values: s
   await writer.transact(tx => tx.write([{ ...place, records: values.map(value => record(value)) }]))
 }
 
-export async function valuesOf(of: Kafka, place: TopicPartition & { from?: number }): Promise<string[]> {
+export async function valuesOf(kafka: Kafka, place: TopicPartition & { from?: number }): Promise<string[]> {
   const values: string[] = []
-  await of.readToEnd(place, found => values.push(textOf(found)))
+  await kafka.readToEnd(place, found => values.push(textOf(found)))
   return values
 }
 
@@ -67,13 +67,13 @@ export function textOf(found: ReadRecord): string {
   return found.value === null ? 'null' : found.value.toString()
 }
 
-/** A log that keeps its lines. */
+/** A log that records its lines. */
 export function keptLog(): { log: Log; lines: Record<string, unknown>[] } {
   const lines: Record<string, unknown>[] = []
   return { log: createLog('info', line => lines.push(JSON.parse(line) as Record<string, unknown>)), lines }
 }
 
-/** Settles once the condition holds; a test that waits in vain fails by its own time limit. */
+/** Resolves once the condition holds; a test that waits in vain fails by its own time limit. */
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await condition())) {
     await new Promise(resolve => {

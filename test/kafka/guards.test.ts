@@ -6,7 +6,7 @@ import { original, sha256Of, used } from './original.ts'
 
 type Filter = typeof withoutAborted
 
-test('kafkajs is the release whose text the repairs were written against', () => {
+test('kafkajs is the release that the fixes were written against', () => {
   const files = {
     'kafkajs/src/consumer/filterAbortedMessages': '54ce50f2a41ee168',
     'kafkajs/src/protocol/request': '2270900ca6474026',
@@ -67,7 +67,7 @@ describe('the read-committed filter', () => {
     abortedTransactions: [{ producerId: 'a', firstOffset: '0' }],
   }
 
-  test('takes no record for a marker, whatever its key', () => {
+  test('takes no data record for a marker, whatever its key', () => {
     expect(offsets(withoutAborted(zeroKey))).toEqual(['3'])
     expect(offsets(theirs(zeroKey))).toEqual(['0', '1', '3'])
   })
@@ -87,14 +87,21 @@ describe('the timer of a connection', () => {
     throttledUntil: number
     pending: unknown[]
     checkPendingRequests(): void
-    fulfillRequest(of: { correlationId: number; payload: Buffer; size: number }): void
+    fulfillRequest(answer: { correlationId: number; payload: Buffer; size: number }): void
     push(request: object): void
     destroy(): void
   }
   type QueueClass = new (options: object) => Queue
   const logger = { debug: () => {}, warn: () => {}, error: () => {}, info: () => {} }
-  const queueOf = (of: QueueClass) =>
-    new of({ maxInFlightRequests: 1, requestTimeout: 1000, enforceRequestTimeout: false, clientId: 'c', broker: 'b', logger })
+  const queueOf = (queueClass: QueueClass) =>
+    new queueClass({
+      maxInFlightRequests: 1,
+      requestTimeout: 1000,
+      enforceRequestTimeout: false,
+      clientId: 'c',
+      broker: 'b',
+      logger,
+    })
 
   beforeEach(() => {
     vi.useFakeTimers()
@@ -103,7 +110,7 @@ describe('the timer of a connection', () => {
     vi.useRealTimers()
   })
 
-  test('rests when no request waits', () => {
+  test('is off while no request is pending', () => {
     const ours = queueOf(used(REPLACED.requestQueue) as QueueClass)
     ours.fulfillRequest({ correlationId: 1, payload: Buffer.alloc(0), size: 0 })
     expect(vi.getTimerCount()).toBe(0)
@@ -115,7 +122,7 @@ describe('the timer of a connection', () => {
     theirs.destroy()
   })
 
-  test('sends what waits once the broker is no longer to be spared', () => {
+  test('sends pending requests once the throttle time of the broker is over', () => {
     const queue = queueOf(used(REPLACED.requestQueue) as QueueClass)
     const sent: number[] = []
     queue.throttledUntil = Date.now() + 200

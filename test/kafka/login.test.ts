@@ -25,7 +25,7 @@ const int32 = (value: number) => {
 }
 const text = (value: string) => Buffer.concat([int16(value.length), Buffer.from(value)])
 
-/** What a broker answers that takes PLAIN; null where the test decides. */
+/** Answers of a broker that accepts PLAIN; null where the test decides. */
 const USUAL: Readonly<Record<number, Buffer | null>> = {
   [API_VERSIONS]: Buffer.concat([
     int16(0),
@@ -45,7 +45,7 @@ const USUAL: Readonly<Record<number, Buffer | null>> = {
   [AUTHENTICATE]: null,
 }
 
-/** A broker that knows nothing but the beginning of a connection. */
+/** A broker that only knows the beginning of a connection. */
 async function brokerWhere(breaksOffAt: number, answer: Buffer | null = null): Promise<string> {
   const sockets = new Set<Socket>()
   const server = createServer(socket => {
@@ -81,16 +81,16 @@ async function loggingIn(broker: string): Promise<unknown> {
 test.each([
   ['the first request', API_VERSIONS],
   ['the choice of the mechanism', HANDSHAKE],
-  ['the log-in', AUTHENTICATE],
+  ['the login', AUTHENTICATE],
 ])(
-  'a broker that breaks the connection off at %s is away: nobody has refused the log-in',
+  'a broker that closes the connection at %s is unreachable, and has not rejected the login',
   async (_what, apiKey) => {
     expect(await loggingIn(await brokerWhere(apiKey))).toMatchObject({ code: 'KAFKA_UNREACHABLE' })
   },
   60_000,
 )
 
-test('a broker that says no to the log-in is asked once, and the error says which key of the config is meant', async () => {
+test('a rejected login is not retried, and the error names the config key', async () => {
   const refusal = Buffer.concat([int16(LOGIN_REFUSED), text('who are you'), int32(0)])
   const error = await loggingIn(await brokerWhere(AUTHENTICATE, refusal))
   expect(error).toMatchObject({ code: 'KAFKA_REFUSED', details: { path: 'kafka.sasl' } })

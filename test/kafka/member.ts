@@ -1,4 +1,4 @@
-/** A member of a group in a process of its own, to be killed: `member.ts BROKERS GROUP TOPIC SESSION_TIMEOUT_MS`. Prints what it is given. */
+/** A group member in its own process, to be killed: `member.ts BROKERS GROUP TOPIC SESSION_TIMEOUT_MS`. Prints its assignments. */
 import { connectKafka } from '../../src/kafka/client.ts'
 import { silentLog } from '../../src/log.ts'
 

@@ -4,7 +4,7 @@ import { share } from '../../src/kafka/numbers.ts'
 const fresh = { owned: [], generation: -1 }
 
 describe('sharing partition numbers', () => {
-  test('is even and gives each number once', () => {
+  test('is even and assigns each number once', () => {
     const shares = share(
       7,
       ['a', 'b', 'c'].map(id => ({ id, ...fresh })),
@@ -13,7 +13,7 @@ describe('sharing partition numbers', () => {
     expect([...shares.values()].map(numbers => numbers.length).sort((a, b) => a - b)).toEqual([2, 2, 3])
   })
 
-  test('leaves what members have where it is when one joins, as far as evenness allows', () => {
+  test('keeps the numbers of members when one joins, as far as the even share allows', () => {
     const shares = share(6, [
       { id: 'a', owned: [0, 2, 4], generation: 4 },
       { id: 'b', owned: [1, 3, 5], generation: 4 },
@@ -24,7 +24,7 @@ describe('sharing partition numbers', () => {
     expect(shares.get('c')).toEqual([4, 5])
   })
 
-  test('gives what a lost member had to the others and moves nothing else', () => {
+  test('gives the numbers of a lost member to the others and moves nothing else', () => {
     const shares = share(6, [
       { id: 'a', owned: [0, 3], generation: 4 },
       { id: 'b', owned: [1, 4], generation: 4 },
@@ -33,7 +33,7 @@ describe('sharing partition numbers', () => {
     expect(shares.get('b')).toEqual(expect.arrayContaining([1, 4]))
   })
 
-  test('of two who claim a number, the one of the later generation has it', () => {
+  test('assigns a number claimed twice to the later generation', () => {
     const shares = share(2, [
       { id: 'a', owned: [0, 1], generation: 3 },
       { id: 'b', owned: [1], generation: 9 },
@@ -54,7 +54,7 @@ describe('sharing partition numbers', () => {
     expect([...shares.values()].map(numbers => numbers.length).sort((a, b) => a - b)).toEqual([0, 1])
   })
 
-  test('ignores numbers that there are not', () => {
+  test('ignores numbers that do not exist', () => {
     expect(share(2, [{ id: 'a', owned: [7, 0], generation: 1 }]).get('a')).toEqual([0, 1])
   })
 })

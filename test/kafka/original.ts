@@ -1,4 +1,4 @@
-/** kafkajs as it is published, beside the repaired one: to show that a test would fail without the repair. */
+/** The published kafkajs next to the fixed one: to show that a test would fail without the fix. */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -7,7 +7,7 @@ import type * as kafkajs from 'kafkajs'
 
 const require = createRequire(import.meta.url)
 
-/** A module of kafkajs fresh from disk; what the process uses is left as it is. */
+/** A module of kafkajs fresh from disk; the process's own copy is not changed. */
 export function original(file: string): unknown {
   const path = require.resolve(file)
   const used = require.cache[path]
@@ -20,7 +20,7 @@ export function original(file: string): unknown {
   }
 }
 
-/** All of kafkajs as published, in a copy that shares nothing with the one that the process uses. */
+/** All of kafkajs as published, in a copy that shares nothing with the process's own. */
 export function originalKafkajs(): typeof kafkajs {
   const home = dirname(require.resolve('kafkajs/package.json')) + sep
   const inUse = Object.entries(require.cache).filter(([file]) => file.startsWith(home))

@@ -2,7 +2,7 @@ import { Partitioners } from 'kafkajs'
 import { expect, test } from 'vitest'
 import { partitionOf } from '../../src/kafka/partition.ts'
 
-test('a key lies where the partitioner of Kafka puts it', () => {
+test('a key is on the partition that the partitioner of Kafka chooses', () => {
   const partitioner = Partitioners.DefaultPartitioner()
   const keys = [
     '',
@@ -30,7 +30,7 @@ test('a key lies where the partitioner of Kafka puts it', () => {
   }
 })
 
-test('known murmur2 places, as the Java client has them', () => {
+test('known murmur2 values of the Java client', () => {
   // murmur2 of "21", "foobar" and "a-little-bit-long-string" in Kafka's own tests: -973932308, -790332482, -985981536.
   expect(partitionOf('21', 2 ** 31)).toBe(-973_932_308 & 0x7fffffff)
   expect(partitionOf('foobar', 2 ** 31)).toBe(-790_332_482 & 0x7fffffff)

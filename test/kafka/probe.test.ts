@@ -9,7 +9,7 @@ beforeEach(() => {
 })
 afterEach(() => stop.abort())
 
-/** A cluster that answers, or says nothing until the deadline, by the hand-moved clock. */
+/** A cluster that answers, or is silent until the deadline, by the manual clock. */
 function cluster(clock: HandClock) {
   const state = { answers: true, asked: 0 }
   const kafka: WatchOptions['kafka'] = {
@@ -23,7 +23,7 @@ function cluster(clock: HandClock) {
   return { state, watch: watchKafka({ kafka, clock, signal: stop.signal }) }
 }
 
-test('Kafka that falls silent is reported between 6 and 10 s later, and its return within 4 s', async () => {
+test('silence of Kafka is reported between 6 and 10 s later, and its return within 4 s', async () => {
   const clock = handClock()
   const { state, watch } = cluster(clock)
   await clock.asleep(1)
@@ -42,7 +42,7 @@ test('Kafka that falls silent is reported between 6 and 10 s later, and its retu
   expect({ ok: watch.ok(), why: watch.why() }).toEqual({ ok: true, why: null })
 })
 
-test('one question without an answer between two with one says nothing', async () => {
+test('a single request without an answer changes nothing', async () => {
   const clock = handClock()
   const { state, watch } = cluster(clock)
   await clock.asleep(1)
@@ -56,7 +56,7 @@ test('one question without an answer between two with one says nothing', async (
   expect(state.asked).toBeGreaterThan(3)
 })
 
-test('Kafka that never answered is not well, from the start', async () => {
+test('Kafka that never answered is not ok, from the start', async () => {
   const clock = handClock()
   const { state, watch } = cluster(clock)
   state.answers = false

@@ -1,10 +1,10 @@
 /**
- * A broker that loses things: stands between client and broker, knows which request is which, and lets a test hold answers back, change them, or
- * cut the line after a request has arrived.
+ * A proxy between client and broker that loses things: it knows the request types, and lets a test hold answers back, change them, or cut the connection after
+ * a request has arrived.
  */
 import { connect, createServer, type Server, type Socket } from 'node:net'
 
-/** Kafka's numbers of the requests that tests act upon. */
+/** Kafka's numbers of the requests that tests use. */
 export const API = {
   produce: 0,
   fetch: 1,
@@ -17,18 +17,21 @@ export const API = {
 } as const
 
 export interface Proxy {
-  /** Give this to the client in place of the broker. */
+  /** Use this address instead of the broker's. */
   readonly address: string
   /** How many connections were taken so far. */
   connections(): number
   /** How many requests of the kind have passed. */
   count(apiKey: number): number
-  /** Called with each answer (after its correlation id): what it returns goes on; null cuts the line, so that the request was carried out and nobody knows. */
+  /**
+   * Called with each answer (after its correlation id): what it returns is passed on; null cuts the connection, so that the request was carried out and the
+   * client does not know.
+   */
   onAnswer: (apiKey: number, payload: Buffer, nth: number) => Buffer | null
-  /** Refuses new connections and cuts those there are. */
+  /** Refuses new connections and cuts the existing ones. */
   breakOff(): void
   restore(): void
-  /** Like a broker that is stopped (SIGSTOP): connections stay and are taken, nothing is answered; `thaw` answers everything. */
+  /** Like a broker that is stopped (SIGSTOP): connections stay and are accepted, nothing is answered; `thaw` answers everything. */
   freeze(): void
   thaw(): void
   close(): Promise<void>
@@ -132,7 +135,7 @@ export async function startProxy(broker: string): Promise<Proxy> {
   return proxy
 }
 
-/** Brokers tell their own address: put the proxy's port in its place (one broker, versions as kafkajs 2.2.4 asks for them). */
+/** Brokers return their own address: replace it with the proxy's port (one broker, versions as kafkajs 2.2.4 requests them). */
 function readdress(apiKey: number, payload: Buffer, port: number): Buffer {
   const copy = Buffer.from(payload)
   if (apiKey === API.metadata) {

@@ -5,7 +5,7 @@ import { connectRegistry, incompatibility } from '../../src/kafka/registry.ts'
 import { createLog, silentLog } from '../../src/log.ts'
 import { handClock } from '../support/clock.ts'
 
-/** A registry that answers what the test says; what it is asked beyond that fails the test. */
+/** A registry with scripted answers; any other request fails the test. */
 type Script = Record<string, { status: number; body: unknown } | ((body: string) => { status: number; body: unknown })>
 
 const closing: (() => Promise<void>)[] = []
@@ -68,7 +68,7 @@ describe('registering', () => {
   const register = (url: string, text: string) =>
     connectRegistry({ url, log: silentLog }).register('s-value', text, { wait: false })
 
-  test('sends the text of the file, defaults and docs included, and holds a new subject to all its versions', async () => {
+  test('sends the text of the file, defaults and docs included, and makes a new subject compatible with all its versions', async () => {
     const text = schema([{ ...A, doc: 'kept', default: 'x' }])
     const bodies: string[] = []
     const { url, asked, headers } = await fake({
@@ -90,7 +90,7 @@ describe('registering', () => {
     expect(headers.every(({ authorization }) => authorization === `Basic ${Buffer.from('u:p').toString('base64')}`)).toBe(true)
   })
 
-  test('looks first: what is there is not registered again, so that the right to read is enough', async () => {
+  test('does not register an existing schema again, so that read access is enough', async () => {
     const bodies: string[] = []
     const { url, asked } = await fake({
       [`POST ${V7}/subjects/s-value`]: body => {
@@ -103,7 +103,7 @@ describe('registering', () => {
     expect(JSON.parse(bodies[0] ?? '')).toEqual({ schema: schema([A]) })
   })
 
-  test('where it is neither there nor allowed, that is a fault of the config that says who can cure it', async () => {
+  test('a missing schema that we may not register is a config error that says how to fix it', async () => {
     const { url } = await fake({
       ...ABSENT,
       [`GET ${V7}/config/s-value`]: NOT_THERE,
@@ -111,11 +111,11 @@ describe('registering', () => {
     })
     await expect(register(url, schema([A]))).rejects.toMatchObject({
       code: 'CFG_INVALID',
-      message: expect.stringMatching(/s-value \(User lacks Write\).*let somebody register it/) as string,
+      message: expect.stringMatching(/s-value \(User lacks Write\).*register it from the folder schemas/) as string,
     })
   })
 
-  test('where the compatibility of a new subject may not be set, it goes on and says so', async () => {
+  test('continues with a warning where it may not set the compatibility of a new subject', async () => {
     const lines: string[] = []
     const { url } = await fake({
       ...ABSENT,
@@ -129,7 +129,7 @@ describe('registering', () => {
     expect(lines[0]).toContain('BACKWARD_TRANSITIVE')
   })
 
-  test.each(['NONE', 'FULL_TRANSITIVE'])('goes through where the subject was made by others with %s', async level => {
+  test.each(['NONE', 'FULL_TRANSITIVE'])('accepts a subject that others created with %s', async level => {
     const { url, asked } = await fake({
       ...ABSENT,
       [`GET ${V7}/config/s-value`]: { status: 200, body: { compatibilityLevel: level } },
@@ -140,7 +140,7 @@ describe('registering', () => {
     expect(asked).not.toContain(`PUT ${V7}/config/s-value`)
   })
 
-  test('an incompatible change is refused with subject and field, also where the registry would take it', async () => {
+  test('rejects an incompatible change with subject and field, even where the registry would accept it', async () => {
     const before = { status: 200, body: { id: 1, schema: schema([A]) } }
     const wanted = schema([A, { name: 'b', type: 'int' }])
     for (const script of [
@@ -157,7 +157,7 @@ describe('registering', () => {
     }
   })
 
-  test.each([409, 422])('a refusal (%i) whose cause we do not see is told in the words of the registry', async status => {
+  test.each([409, 422])('a rejection (%i) with an unknown cause is reported in the words of the registry', async status => {
     const { url } = await fake({
       ...ABSENT,
       [`GET ${V7}/config/s-value`]: { status: 200, body: { compatibilityLevel: 'BACKWARD' } },
@@ -172,7 +172,7 @@ describe('registering', () => {
     })
   })
 
-  test('a refusal with no reason, as when another process registers the subject at the same moment, is asked for again', async () => {
+  test('retries after a rejection without a reason, as when another process registers the subject at the same moment', async () => {
     let posts = 0
     const { url } = await fake({
       ...ABSENT,
@@ -186,7 +186,7 @@ describe('registering', () => {
     expect(posts).toBe(3)
   })
 
-  test('a registry that is away is waited for, from 1 s to 30 s apart, with a log line each time', async () => {
+  test('retries while the registry is down, from 1 s to 30 s apart, with a log line each time', async () => {
     let answers = 0
     const { url } = await fake({
       [`POST ${V7}/subjects/s-value`]: () =>
@@ -213,7 +213,7 @@ describe('registering', () => {
     expect(await ended).toMatchObject({ code: 'STOPPED' })
   })
 
-  test('wrong credentials are a fault of the config, and are not told', async () => {
+  test('wrong credentials are a config error, and are not shown', async () => {
     const { url } = await fake({ [`POST ${V7}/subjects/s-value`]: { status: 401, body: { message: 'who are you' } } })
     const registry = connectRegistry({ url, auth: { username: 'u', password: 'hunter22' }, log: silentLog })
     const error = await registry.register('s-value', schema([A])).catch((thrown: unknown) => thrown)
@@ -221,7 +221,7 @@ describe('registering', () => {
     expect(String(error)).not.toContain('hunter22')
   })
 
-  test('credentials in the address go in the header, and into no message', async () => {
+  test('credentials in the address go into the header, and into no message', async () => {
     const { url, headers } = await fake({ [`POST ${V7}/subjects/s-value`]: { status: 500, body: {} } })
     const error = await register(url.replace('http://', 'http://u:hunter22@'), schema([A])).catch((thrown: unknown) => thrown)
     expect(headers[0]?.authorization).toBe(`Basic ${Buffer.from('u:hunter22').toString('base64')}`)
@@ -229,7 +229,7 @@ describe('registering', () => {
     expect(String(error)).not.toContain('hunter22')
   })
 
-  test('a registry that is not there cannot be connected to', async () => {
+  test('a missing registry is a connection failure', async () => {
     const registry = connectRegistry({ url: 'http://127.0.0.1:1', log: silentLog })
     const unreachable = {
       code: 'REGISTRY_UNREACHABLE',
@@ -241,8 +241,8 @@ describe('registering', () => {
   })
 })
 
-describe('an answer that does not come', () => {
-  /** A server that does with each connection what the test says. */
+describe('a missing answer', () => {
+  /** A server that handles each connection as the test says. */
   async function lineOf(onRequest: (socket: Socket) => void): Promise<string> {
     const sockets = new Set<Socket>()
     const server = createLine(socket => {
@@ -265,11 +265,11 @@ describe('an answer that does not come', () => {
     ['never begins', () => {}],
     ['never ends', socket => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"id": 1')],
     [
-      'breaks off',
+      'is cut off',
       socket =>
         socket.write('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"id": 1', () => setTimeout(() => socket.destroy(), 10)),
     ],
-  ])('is given up on time when it %s, and its connection closed', async (_what, onRequest) => {
+  ])('times out when it %s, and its connection is closed', async (_what, onRequest) => {
     const closed = Promise.withResolvers<void>()
     const url = await lineOf(socket => {
       socket.once('close', () => closed.resolve())
@@ -283,7 +283,7 @@ describe('an answer that does not come', () => {
     await closed.promise
   })
 
-  test('because the line is cut at once is told so', async () => {
+  test('because of a connection reset is reported as such', async () => {
     const url = await lineOf(socket => socket.destroy())
     await expect(connectRegistry({ url, log: silentLog }).ping()).rejects.toMatchObject({
       code: 'REGISTRY_UNREACHABLE',
@@ -292,7 +292,7 @@ describe('an answer that does not come', () => {
   })
 })
 
-test('requests go out through the agent: by a proxy, here, which gets the credentials of proxy and registry', async () => {
+test('requests go through the agent: here a proxy, which gets the credentials of proxy and registry', async () => {
   const { url, headers } = await fake({ [`GET ${V7}/schemas/ids/5`]: { status: 200, body: { schema: schema([A]) } } })
   const asked: { url: string | undefined; proxyAuth: string | undefined }[] = []
   const proxy = createServer((incoming, response) => {
@@ -339,7 +339,7 @@ describe('a ping', () => {
     { status: 200, body: [] },
     { status: 403, body: { message: 'you may not list' } },
   ])(
-    'is answered by a registry whose word on the subject is not clear, when it lists or denies to list ($status)',
+    'is answered by a registry with an unclear answer about the subject, if it lists subjects or denies it ($status)',
     async list => {
       const unclear = { status: 404, body: { error_code: 404, message: 'HTTP 404 Not Found' } }
       await expect(pinged(unclear, list)).resolves.toBeUndefined()
@@ -352,14 +352,14 @@ describe('a ping', () => {
     { status: 404, body: { error_code: 404, message: 'HTTP 404 Not Found' } },
     { status: 200, body: 'welcome' },
     { status: 200, body: { version: '3' } },
-  ])('is not answered by something else at the address ($status $body)', async answer => {
+  ])('is not answered by another server at the address ($status $body)', async answer => {
     await expect(pinged(answer)).rejects.toMatchObject({
       code: 'CFG_INVALID',
       details: { path: 'registry.url', hint: expect.stringContaining('no schema registry at this path') as string },
     })
   })
 
-  test('tells a registry that fails from one that is not there', async () => {
+  test('distinguishes a failing registry from a missing one', async () => {
     await expect(pinged({ status: 500, body: { message: 'out of order' } })).rejects.toMatchObject({
       code: 'REGISTRY_UNREACHABLE',
       message: expect.stringContaining('HTTP 500: out of order') as string,
@@ -368,7 +368,7 @@ describe('a ping', () => {
 })
 
 describe('schemas by id', () => {
-  test('are asked for once, by many at a time', async () => {
+  test('are requested once by parallel callers', async () => {
     const { url, asked } = await fake({ [`GET ${V7}/schemas/ids/5`]: { status: 200, body: { schema: schema([A]) } } })
     const registry = connectRegistry({ url, log: silentLog })
     const texts = await Promise.all([registry.schemaById(5), registry.schemaById(5)])
@@ -376,14 +376,14 @@ describe('schemas by id', () => {
     expect(asked).toEqual([`GET ${V7}/schemas/ids/5`])
   })
 
-  test('that the registry does not know are not asked for again and again', async () => {
+  test('that the registry does not know are not requested again and again', async () => {
     const { url, asked } = await fake({ [`GET ${V7}/schemas/ids/5`]: NOT_THERE })
     const registry = connectRegistry({ url, log: silentLog })
     for (let count = 0; count < 5; count++) await expect(registry.schemaById(5)).rejects.toMatchObject({ code: 'NOT_FOUND' })
     expect(asked.length).toBe(1)
   })
 
-  test('are asked for again after the registry failed', async () => {
+  test('are requested again after the registry failed', async () => {
     let failing = true
     const { url } = await fake({
       [`GET ${V7}/schemas/ids/5`]: () => (failing ? { status: 503, body: {} } : { status: 200, body: { schema: schema([A]) } }),
@@ -395,7 +395,7 @@ describe('schemas by id', () => {
   })
 })
 
-test('what makes two schemas incompatible is told by field', () => {
+test('the reason why two schemas are incompatible names the field', () => {
   expect(incompatibility(schema([A]), schema([A, { name: 'b', type: 'int' }]))).toBeNull()
   expect(incompatibility(schema([{ name: 'a', type: ['null', 'string'], default: null }]), schema([A]))).toBeNull()
   expect(incompatibility(schema([{ name: 'a', type: 'int' }]), schema([A]))).toEqual({

@@ -15,7 +15,7 @@ test('a process that looks often enough never stood still', () => {
   }
 })
 
-test('one that stood still is uncertain until the group answers what it is asked afterwards, and certain since it ran again', () => {
+test('a process that stood still is uncertain until the group answers a later request, and certain since it ran again', () => {
   const { standstill, pass } = standing()
   pass(500)
   const beforeMs = standstill.look()
@@ -28,7 +28,7 @@ test('one that stood still is uncertain until the group answers what it is asked
   expect(standstill.certainSinceMs()).toBe(2_500)
 })
 
-test('whoever looks first when it runs again hears of it', () => {
+test('the first look after a standstill detects it', () => {
   const { standstill, pass } = standing()
   pass(20_000)
   const askedAtMs = standstill.look()

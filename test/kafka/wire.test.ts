@@ -27,15 +27,15 @@ const records: WriteRecord[] = [
 ]
 
 /** The record batch in a produce request for one partition. */
-function batchOf(of: readonly WriteRecord[], options: { transactional?: boolean; producerId?: bigint } = {}): Buffer {
-  const bytes = of.reduce((sum, record, index) => sum + sizeOfRecord(record, index), BATCH_OVERHEAD)
+function batchOf(records: readonly WriteRecord[], options: { transactional?: boolean; producerId?: bigint } = {}): Buffer {
+  const bytes = records.reduce((sum, record, index) => sum + sizeOfRecord(record, index), BATCH_OVERHEAD)
   const frame = produceRequest({
     transactionalId: options.transactional === false ? null : 'tx',
     producerId: options.producerId ?? 4711n,
     producerEpoch: 3,
     timeoutMs: 1000,
     timestamp: 1_700_000_000_123,
-    batches: [{ topic: 't', partition: 5, records: of, start: 0, end: of.length, bytes, sequence: 42 }],
+    batches: [{ topic: 't', partition: 5, records: records, start: 0, end: records.length, bytes, sequence: 42 }],
   }).encodeFrame(1, 'client')
   return frame.subarray(frame.length - bytes)
 }
@@ -50,13 +50,13 @@ function fetched(batches: Buffer, aborted: FetchedPartition['aborted'] = []): Fe
   return { topic: 't', partition: 5, errorCode: 0, high: 1000, lastStable: 1000, aborted, batches }
 }
 
-function read(of: FetchedPartition, from: number): { records: ReadRecord[]; next: number } {
+function read(fetched: FetchedPartition, from: number): { records: ReadRecord[]; next: number } {
   const found: ReadRecord[] = []
-  return { next: readBatches(of, from, record => found.push(record)), records: found }
+  return { next: readBatches(fetched, from, record => found.push(record)), records: found }
 }
 
 describe('a batch that was written', () => {
-  test('is read by kafkajs as it was meant, null keys, null values and headers included', async () => {
+  test('is read correctly by kafkajs, null keys, null values and headers included', async () => {
     const decoded = await decodeBatch(new Decoder(batchOf(records)))
     expect(decoded.records.map(({ key, value }) => ({ key, value }))).toEqual(records.map(({ key, value }) => ({ key, value })))
     expect(decoded.records[4]?.headers).toEqual({ ünï: Buffer.from('cødé'), empty: Buffer.alloc(0) })
@@ -64,7 +64,7 @@ describe('a batch that was written', () => {
     expect(decoded.records.map(record => record.timestamp)).toEqual(records.map(() => '1700000000123'))
   })
 
-  test('is read by us in the same way, from any offset in it', () => {
+  test('is read correctly by us, from any offset in it', () => {
     const { records: all, next } = read(fetched(at(batchOf(records), 100)), 100)
     expect(all.map(({ key, value }) => ({ key, value }))).toEqual(records.map(({ key, value }) => ({ key, value })))
     expect(all.map(record => record.offset)).toEqual([100, 101, 102, 103, 104, 105])
@@ -74,7 +74,7 @@ describe('a batch that was written', () => {
     expect(read(fetched(at(batchOf(records), 100)), 104).records.map(record => record.offset)).toEqual([104, 105])
   })
 
-  test('of many records has places and lengths of more than one byte', async () => {
+  test('of many records has offsets and lengths of more than one byte', async () => {
     const many = Array.from({ length: 9_000 }, (_, index) => ({
       key: Buffer.from(`k${index}`),
       value: Buffer.alloc(index % 300, 'v'),
@@ -88,7 +88,7 @@ describe('a batch that was written', () => {
 })
 
 describe('reading', () => {
-  test('goes on behind a batch that compaction has emptied', () => {
+  test('continues after a batch that compaction has emptied', () => {
     const empty = at(batchOf(records), 7).subarray(0, BATCH_OVERHEAD)
     empty.writeInt32BE(BATCH_OVERHEAD - 12, 8)
     empty.writeInt32BE(0, 57)
@@ -96,13 +96,13 @@ describe('reading', () => {
     expect(read(fetched(withChecksum(empty)), 7)).toEqual({ records: [], next: 13 })
   })
 
-  test('goes on at the last stable offset where a fetch of the partition alone brought nothing before it', () => {
+  test('continues at the last stable offset after an empty fetch of the partition alone', () => {
     const nothing = { ...fetched(Buffer.alloc(0)), lastStable: 40 }
     expect(take(nothing, 13, true, () => {})).toEqual({ next: 40, isOpen: false })
     expect(take(nothing, 40, true, () => {})).toEqual({ next: 40, isOpen: false })
   })
 
-  test('takes an empty answer beside other partitions for no answer', () => {
+  test('treats an empty answer among other partitions as no answer', () => {
     const nothing = { ...fetched(Buffer.alloc(0)), lastStable: 40 }
     expect(take(nothing, 13, false, () => {})).toEqual({ next: 13, isOpen: true })
     expect(take(nothing, 40, false, () => {})).toEqual({ next: 40, isOpen: false })
@@ -110,19 +110,19 @@ describe('reading', () => {
     for (const alone of [false, true]) expect(take(part, 13, alone, () => {})).toEqual({ next: 13, isOpen: true })
   })
 
-  test('leaves a batch that is cut off for the next fetch', () => {
+  test('leaves a truncated batch for the next fetch', () => {
     const [first, second] = [at(batchOf(records), 0), at(batchOf(records), 6)]
     const cut = Buffer.concat([first, second.subarray(0, second.length - 1)])
     expect(read(fetched(cut), 0).next).toBe(6)
   })
 
-  test('refuses damaged bytes rather than handing them on', () => {
+  test('rejects damaged bytes', () => {
     const damaged = Buffer.from(batchOf(records))
     damaged.writeUInt8((damaged.at(-1) ?? 0) ^ 1, damaged.length - 1)
     expect(() => read(fetched(damaged), 0)).toThrow(expect.objectContaining({ code: 'KAFKA_REFUSED' }))
   })
 
-  test('drops what was aborted up to its marker, and a producer later transaction not', () => {
+  test('drops aborted records up to their marker, but not a later transaction of the same producer', () => {
     const one = [{ key: Buffer.alloc(4), value: null }]
     const log = Buffer.concat([
       at(batchOf(one, { producerId: 1n }), 10),
@@ -159,14 +159,17 @@ describe('reading', () => {
     expect(found.next).toBe(records.length)
   })
 
-  test.each(codecs)('says so where %s does not unpack', (name, codec) => {
+  test.each(codecs)('reports data that %s cannot decompress', (name, codec) => {
     const [word = ''] = name.split(/,| with/)
     expect(() => read(fetched(packed(codec, () => Buffer.from('nothing of the kind'))), 0)).toThrow(
-      expect.objectContaining({ code: 'KAFKA_REFUSED', message: expect.stringContaining(`do not unpack as ${word}`) as string }),
+      expect.objectContaining({
+        code: 'KAFKA_REFUSED',
+        message: expect.stringContaining(`cannot be decompressed as ${word}`) as string,
+      }),
     )
   })
 
-  test('refuses a snappy stream that breaks off', () => {
+  test('rejects a truncated snappy stream', () => {
     expect(() => read(fetched(packed(2, plain => xerial(plain, 6_000).subarray(0, -3))), 0)).toThrow('snappy')
   })
 })
@@ -180,7 +183,7 @@ function packed(codec: number, compress: (plain: Buffer) => Buffer): Buffer {
   return withChecksum(batch)
 }
 
-/** What snappy-java's output stream writes: a head, then blocks with their length before them. */
+/** The format of snappy-java's output stream: a header, then blocks prefixed by their length. */
 function xerial(plain: Buffer, blockBytes: number): Buffer {
   const parts: Buffer[] = [Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0, 0, 0, 0, 1, 0, 0, 0, 1])]
   for (let at = 0; at < plain.length; at += blockBytes) {

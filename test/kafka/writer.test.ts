@@ -5,8 +5,8 @@ import { cut } from '../../src/kafka/writer.ts'
 const records = (count: number, bytes: number) =>
   Array.from({ length: count }, (_, n) => ({ key: Buffer.from(String(n)), value: Buffer.alloc(bytes) }))
 
-describe('cutting what a partition gets', () => {
-  test('keeps every batch below the limit, leaves no record out, and says the bytes they take', () => {
+describe('splitting the records of a partition', () => {
+  test('keeps every batch below the limit, leaves no record out, and returns their size', () => {
     const all = records(5_000, 700)
     const batches = cut({ topic: 't', partition: 0, records: all }, 100_000)
     expect(batches.flatMap(batch => all.slice(batch.start, batch.end))).toEqual(all)
@@ -24,7 +24,7 @@ describe('cutting what a partition gets', () => {
     expect(batches.at(-1)?.end).toBe(400_000)
   })
 
-  test('a record that no batch can hold is named with its size, and nothing is cut', () => {
+  test('a record larger than any batch is an error with its size', () => {
     const all = [...records(3, 10), { key: Buffer.from('k'), value: Buffer.alloc(1_000) }]
     expect(() => cut({ topic: 't', partition: 4, records: all }, 1_000)).toThrow(
       expect.objectContaining({

@@ -26,7 +26,7 @@ export const STAGE_POINTS = [
   'restored',
   'read',
   'decoded',
-  'expanded',
+  'enriched',
   'written',
   'progressed',
   'committed',

@@ -184,7 +184,7 @@ const TWINS: readonly Twin[] = [
   {
     defect: 'mixes up the rows it enriches',
     check: 'makes the same records',
-    connector: withStream({ expand: async ({ rows }: { rows: unknown[] }) => rows.toReversed() }),
+    connector: withStream({ enrich: async ({ rows }: { rows: unknown[] }) => rows.toReversed() }),
     also: ['topics'],
   },
   { defect: 'tells a refused credential as a refusal', check: 'a refused credential', connector: tells(401) },
@@ -269,7 +269,7 @@ const TWINS: readonly Twin[] = [
         return acme.http(config)
       },
     },
-    options: { habit: 'changing' },
+    options: { quirk: 'changing' },
     also: ['fault', 'makes the same', 'all the same', 'topics'],
   },
   { defect: 'takes a 401 for the end', check: 'fault: 401', connector: endsAt('SRC_UNAUTHORISED') },
@@ -404,14 +404,14 @@ const TWINS: readonly Twin[] = [
             ]),
       ],
     }),
-    options: { habit: 'changing' },
+    options: { quirk: 'changing' },
     also: ['topics', 'all the same', 'makes the same'],
   },
   {
     defect: 'reads nothing again at every poll',
     check: 'prompt: what is said',
     connector: withStream({ window: { ...window, hotMs: 0, lookbackIntervalMs: 10 * MINUTE } }),
-    options: { habit: 'changing' },
+    options: { quirk: 'changing' },
     also: ['prompt: '],
   },
   {
@@ -531,7 +531,7 @@ describe('a connector that makes many rows of one element', () => {
   })
 
   test('fails where it passes the element over in silence', async () => {
-    await expect(check(inParts(() => [])).run()).rejects.toThrow('a field missing: said: a row is neither told nor rejected')
+    await expect(check(inParts(() => [])).run()).rejects.toThrow('a field missing: said: a row is neither published nor rejected')
   })
 })
 
@@ -562,7 +562,7 @@ describe('a waiver', () => {
     ['for no check', { check: 'punctual: ', reason: 'x', until: dayIn(30) }, 'is for no check'],
     ['more than a year ahead', { check: late, reason: 'x', until: dayIn(400) }, 'more than a year ahead'],
     ['for the check of waivers', { check: 'waivers', reason: '', until: dayIn(400) }, 'is for no check'],
-    ['until no day', { check: late, reason: 'x', until: 'soon' }, 'until no day'],
+    ['has no valid end day', { check: late, reason: 'x', until: 'soon' }, 'has no valid end day'],
   ])('%s is a fault', async (_, waiver, why) => {
     await expect(run(acme, waiver, 'waivers are for checks, have a reason and a day within a year')).rejects.toThrow(why)
   })

@@ -99,7 +99,7 @@ test('what the leader writes is known to the other worker, also after that one h
   await one.herder.restart('acme', { includeTasks: true, onlyFailed: false }).catch(() => {})
   await expect.poll(() => restarts, SOON).toEqual([{ connector: 'acme', includeTasks: true, onlyFailed: false, tasks: null }])
   await expect.poll(() => two.statuses.connector('acme'), SOON).toMatchObject({ state: 'RUNNING', workerId: 'one:8083' })
-  await two.statuses.tell({ connector: 'acme', task: 0 }, { state: 'FAILED', workerId: 'two:8083', generation: 1, trace: 'no' })
+  await two.statuses.report({ connector: 'acme', task: 0 }, { state: 'FAILED', workerId: 'two:8083', generation: 1, trace: 'no' })
   await expect.poll(() => one.statuses.task({ connector: 'acme', task: 0 })?.trace, SOON).toBe('no')
 
   leader = 'two:8083'

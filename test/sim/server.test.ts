@@ -59,12 +59,12 @@ test('the handler gets method, query, headers and body', async () => {
   expect(await answer.json()).toEqual(['POST', '1+', 'b', 'hello'])
 })
 
-test('a port that is taken is told as such', async () => {
+test('a port in use is reported as such', async () => {
   const server = await start()
   await expect(start({ port: server.port })).rejects.toMatchObject({ code: 'PORT_TAKEN' })
 })
 
-test('the host that it listens on is in its addresses; one of another machine is refused', async () => {
+test('its host is in its addresses; one of another machine is rejected', async () => {
   const server = await start({ host: 'localhost' })
   expect(server.url).toBe(`http://localhost:${server.port}`)
   expect((await fetch(server.url)).status).toBe(200)
@@ -213,7 +213,7 @@ describe('traffic', () => {
     })
   })
 
-  test('a rolling limit lets in what fits and says how long the rest has to wait', () => {
+  test('a rolling limit accepts what fits and returns how long the rest has to wait', () => {
     const limit = new RollingLimit(2, 1000)
     expect([0, 400, 500, 999, 1000, 1001, 1400].map(atMs => limit.take(atMs))).toEqual([0, 0, 500, 1, 0, 399, 0])
     expect(new RollingLimit(0, 1000).take(5)).toBe(0)

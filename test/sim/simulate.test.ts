@@ -17,7 +17,7 @@ function call(argv: string[]) {
   return { stop, stderr, ready: ready.promise, code }
 }
 
-test('one line tells what each connector needs; on the signal nothing is left and the command ends well', async () => {
+test('one line has the config of each connector; on the signal the command ends well and leaves nothing', async () => {
   const { stop, ready, code, stderr } = call(['--sessions', '50', '--seed', '3', '--live', '60'])
   const config = await ready
   expect(Object.keys(config)).toEqual([...(await findSimulators()).keys()])
@@ -42,7 +42,7 @@ test('one line tells what each connector needs; on the signal nothing is left an
   ])
 })
 
-test('every fault of a call is told, and nothing starts', async () => {
+test('every fault of a call is reported, and nothing starts', async () => {
   const { code, stderr } = call(['nobody', '--port', 'x', '--live', '-1'])
   expect(await code).toBe(2)
   const faults = stderr.map(line => JSON.parse(line) as { code: string; path: string })
@@ -61,7 +61,7 @@ test('a taken port ends the command with its code', async () => {
   await other.stop()
 })
 
-test('--host is where every vendor listens, and what its config says', async () => {
+test('every vendor listens on --host, and its config has it', async () => {
   const { stop, ready, code } = call(['--host', 'localhost', '--sessions', '5'])
   for (const [vendor, { 'base.url': url = '' }] of Object.entries(await ready)) {
     expect([vendor, url]).toEqual([vendor, expect.stringMatching(/^http:\/\/localhost:\d+/)])
@@ -71,7 +71,7 @@ test('--host is where every vendor listens, and what its config says', async () 
   expect(await code).toBe(0)
 })
 
-test('a vendor that is not there is refused, and those before it are stopped', async () => {
+test('an unknown vendor is rejected, and those before it are stopped', async () => {
   const [first = ''] = (await findSimulators()).keys()
   await expect(startSimulators({ world, vendors: [first, 'nobody'] })).rejects.toMatchObject({ code: 'PLUGIN_UNKNOWN' })
 })
@@ -82,7 +82,7 @@ test('simulators of all vendors show the same world', async () => {
   await simulators.stop()
 })
 
-test('faults of the command line spoil about as many answers as asked for', async () => {
+test('faults of the command line affect about the requested share of answers', async () => {
   const { stop, ready, code } = call(['--sessions', '5', '--faults', '40', '--seed', '5'])
   const [config] = Object.values(await ready)
   let spoilt = 0

@@ -18,7 +18,7 @@ test('the same seed makes the same world, another seed another', () => {
   expect(whole(worldOf({ sessions: 200 }))).not.toEqual(whole(worldOf({ sessions: 200, seed: 8 })))
 })
 
-test('a conversation is the same whenever and in whatever order it is asked for', () => {
+test('a conversation is the same whenever and in whatever order it is requested', () => {
   const [forwards, backwards] = [worldOf({ livePerMinute: 10 }), worldOf({ livePerMinute: 10 })]
   const indices = [0, 1, 17, 2999, 3000, 3100]
   const made = new Map(indices.map(index => [index, forwards.conversation(index)]))
@@ -65,7 +65,7 @@ test('a view shows nothing of the future: no later start, message, event or clos
   }
 })
 
-test('what is known of a conversation is one object until more happens, and is right whichever moment was asked for before', () => {
+test('the known part of a conversation is one object until more happens, and correct whichever moment was requested before', () => {
   const world = worldOf()
   const late = whole(world).find(each => each.closedAtMs !== null && each.events.length > 3) as Conversation
   const { index, startedAtMs, closedAtMs } = late
@@ -123,7 +123,7 @@ describe('like in the field', () => {
     expect(1 - closed.length / all.length).toBeCloseTo(0.14, 1)
   })
 
-  test('everything of a conversation is told within two days of its start, now and then after its close', () => {
+  test('a conversation is complete within two days of its start, sometimes after its close', () => {
     expect(Math.max(...all.map(({ lastAtMs, startedAtMs }) => lastAtMs - startedAtMs))).toBeLessThan(2 * DAY)
     const after = closed.filter(({ lastAtMs, closedAtMs }) => lastAtMs > (closedAtMs as number))
     expect(after.length / closed.length).toBeGreaterThan(0.005)
@@ -173,7 +173,7 @@ describe('like in the field', () => {
   })
 })
 
-test('what is known of a person gathers over their conversations, up to now', () => {
+test('the state of a person accumulates over their conversations, up to now', () => {
   const world = worldOf()
   const [key, visits] = [...Map.groupBy(whole(world), ({ person }) => person.key)].find(([, list]) => list.length > 3) as [
     number,
@@ -201,7 +201,7 @@ test('what is known of a person gathers over their conversations, up to now', ()
 describe('live', () => {
   const world = worldOf({ sessions: 100, livePerMinute: 20, liveFromMs: UNTIL + 10 * MINUTE })
 
-  test('conversations go on starting at the rate asked for, from the time asked for', () => {
+  test('conversations keep starting at the requested rate, from the requested time', () => {
     expect(world.at(UNTIL + 10 * MINUTE - 1).count).toBe(100)
     expect(world.at(UNTIL + 40 * MINUTE).count).toBeCloseTo(100 + 30 * 20, -1)
     expect([...world.at(UNTIL + DAY).between(UNTIL + 20 * MINUTE, UNTIL + 21 * MINUTE)].length).toBeCloseTo(20, -1)
@@ -221,7 +221,7 @@ describe('live', () => {
   })
 })
 
-test('a short history holds as many conversations as it is asked to, and refuses what cannot fit', () => {
+test('a short history has the requested number of conversations, and rejects what cannot fit', () => {
   const packed = createWorld({ seed: 1, sessions: 500, fromMs: UNTIL - 2000, untilMs: UNTIL })
   const starts = [...packed.at(UNTIL + 3 * DAY).between(UNTIL - 2000, UNTIL)].map(({ startedAtMs }) => startedAtMs)
   expect(starts).toHaveLength(500)

@@ -132,7 +132,7 @@ test('typed values and the same as text, as Kafka Connect sends them, come to th
   expect(parse(asText)).toEqual(parsed)
 })
 
-test('all faults are told at once, at their paths in the file', () => {
+test('all faults are reported at once, at their paths in the file', () => {
   const faults = faultsOf({
     'connector.class': 'acme-chat',
     acces_token: 'x',
@@ -203,7 +203,7 @@ test.each([
 })
 
 test.each(['0x10', '1_000', '1,000', -1, 0, 1.5, Number.NaN, Number.POSITIVE_INFINITY, '1e400', 'Infinity', '', true, '٣', 1e15])(
-  '%j is no number of milliseconds, and the fault says what is',
+  '%j is not a number of milliseconds, and the fault says what is valid',
   written => {
     expect(faultsOf({ ...least, 'poll.interval.ms': written })).toEqual([
       {
@@ -214,16 +214,16 @@ test.each(['0x10', '1_000', '1,000', -1, 0, 1.5, Number.NaN, Number.POSITIVE_INF
   },
 )
 
-test('a duration where milliseconds are asked for is answered with the number to write', () => {
+test('a duration instead of milliseconds is rejected with the number to write', () => {
   expect(faultsOf({ ...least, 'poll.interval.ms': '15m' })[0]?.message).toMatch(/; for 15m write 900000$/)
 })
 
-test('a key of the contract that nothing reads yet is refused, not ignored', () => {
+test('a key of the contract that nothing reads yet is rejected, not ignored', () => {
   for (const key of ['hot.ms', 'transfer.rules'])
     expect(faultsOf({ ...least, [key]: 'x' }), key).toMatchObject([{ path: `connectors.acme.${key}` }])
 })
 
-test('a secret that is empty, or holds a line break, is refused; a key in PEM has lines', () => {
+test('a secret that is empty, or contains a line break, is rejected; a PEM key has line breaks', () => {
   expect(faultsOf({ ...least, 'access.token': '' })).toMatchObject([{ message: expect.stringMatching(/^is empty/) as string }])
   expect(faultsOf({ ...least, 'access.token': 'token-1\nx' })).toMatchObject([
     { message: expect.stringMatching(/line break/) as string },
@@ -261,7 +261,7 @@ test('a rule of the connector that throws is a fault of the config, not of the p
   })
 })
 
-test('keys with the names of what objects inherit are unknown like others', () => {
+test('keys named like inherited members of objects are unknown like others', () => {
   const flat = Object.assign(Object.create(null) as Record<string, unknown>, least)
   for (const key of ['__proto__', 'constructor', 'toString']) flat[key] = 'x'
   expect(faultsOf(flat).map(({ path }) => path)).toEqual(
@@ -275,7 +275,7 @@ test('a key in camelCase is not a key, and the hint spells it right', () => {
   ])
 })
 
-test('a key that nobody meant is answered with the keys there are', () => {
+test('an unknown key is rejected with the list of keys', () => {
   expect(faultsOf({ ...least, 'transforms.mask.type': 'x' })[0]?.message).toContain(
     'its keys are access.token, api.version, base.url',
   )
@@ -294,7 +294,7 @@ test("a connector whose name cannot be an account must name one, and another nam
   expect(faultsOf({ ...least, name: 'other' })).toMatchObject([{ path: 'connectors.acme.name' }])
 })
 
-test('the value of a secret stands in no message, even where the schema repeats it', () => {
+test('the value of a secret is in no message, even if the schema repeats it', () => {
   const Telling = Config.refine(() => false, {
     path: ['accessToken'],
     error: issue => `token ${(issue.input as { accessToken: string }).accessToken} is stale`,
@@ -388,7 +388,7 @@ describe('rules for personal data', () => {
     [{ 'pii.rules': 'session.nothing=drop' }, 'connectors.acme.pii.rules', /there is no field nothing/],
     [{ 'pii.rules': ['session.user_id'] }, 'connectors.acme.pii.rules', /takes PATH=ACTION/],
     [{ 'pii.rules': { a: 1 } }, 'connectors.acme.pii.rules', /list/],
-  ])('%j is refused', (more, path, words) => {
+  ])('%j is rejected', (more, path, words) => {
     expect(pii(more)).toEqual([{ path, message: expect.stringMatching(words) }])
   })
 
@@ -419,7 +419,7 @@ describe('transfer.rules', () => {
   test('that cannot be read are faults at their path, all at once', () => {
     const faults = rulesOf({ 'transfer.rules': 'evnt~x=agent_transferred; event~(=agent_transferred; event~x=transfer' })
     expect(faults).toEqual([
-      { path: 'connectors.acme.transfer.rules', message: expect.stringContaining('"evnt", which is no source') as string },
+      { path: 'connectors.acme.transfer.rules', message: expect.stringContaining('"evnt", which is not a source') as string },
       { path: 'connectors.acme.transfer.rules', message: expect.stringContaining('missing closing )') as string },
       { path: 'connectors.acme.transfer.rules', message: expect.stringContaining('no type that a rule makes') as string },
     ])

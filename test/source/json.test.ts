@@ -24,7 +24,7 @@ test.each(['9007199254740991', '-9007199254740991', '0.12345678901234567890', '1
   },
 )
 
-test('digits inside strings and names are left alone, whatever quotes and slashes stand around them', () => {
+test('digits inside strings and names are not changed, whatever quotes and slashes surround them', () => {
   const value = {
     plain: '12345678901234567890',
     'name 12345678901234567890': 1,
@@ -48,7 +48,7 @@ test.each([
   '[12345678901234567890e]',
   '{12345678901234567890:1}',
   '"12345678901234567890',
-])('what is no JSON stays an error: %s', text => {
+])('invalid JSON stays an error: %s', text => {
   expect(() => parseJson(text)).toThrow(SyntaxError)
 })
 
@@ -64,7 +64,7 @@ test('a value nested without measure is read without overflowing the stack', () 
   expect(value).toBe('12345678901234567890')
 })
 
-describe('a name that stands twice in an answer', () => {
+describe('a name that occurs twice in an answer', () => {
   const found = (text: string) => ambiguousName(text, JSON.parse(text))
   test.each([
     ['{"items":[1],"items":[]}', 'items'],

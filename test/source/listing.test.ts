@@ -47,7 +47,7 @@ async function read(vendor: Vendor, limit: number, change: { after: number; rows
 
 const BEFORE = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i']
 
-describe.each(['total', 'more', 'nothing'] as const)('a vendor that tells %s', tells => {
+describe.each(['total', 'more', 'nothing'] as const)('a vendor that returns %s', tells => {
   describe.each([
     ['going on', false],
     ['started again in between', true],
@@ -78,7 +78,7 @@ describe.each(['total', 'more', 'nothing'] as const)('a vendor that tells %s', t
   })
 })
 
-test('rows without an id are known by what they say', async () => {
+test('rows without an id are identified by their content', async () => {
   const rows = [{ n: 1 }, { n: 2 }, { n: 3 }, { n: 4 }]
   const ask = (list: readonly unknown[]) => async (skip: number) => ({
     rows: list.slice(skip, skip + 2),
@@ -91,7 +91,7 @@ test('rows without an id are known by what they say', async () => {
   await expect(listing({ ...of, from, ask: ask(rows.slice(1)) }).next()).rejects.toMatchObject({ code: 'SRC_RESUME_EXPIRED' })
 })
 
-test('what is no place, such as one of an older version, is none', () => {
+test('an invalid position, such as one of an older version, is ignored', () => {
   for (const value of [null, 'x', 3, { skip: 2, total: 3 }, { skip: 0, total: 3, first: 'a', last: 'b' }])
     expect(placeOf(value)).toBeNull()
 })

@@ -51,14 +51,14 @@ test('a user id that is hashed on sessions or events is hashed on both, as strea
   expect(rulesOf('session.user_id=hash', 'event.user_id=drop').action('event', 'user_id')).toBe('drop')
 })
 
-test('a pattern leaves alone what its action cannot do', () => {
+test('a pattern skips fields that its action does not fit', () => {
   const rules = rulesOf('session.*=drop')
   expect(rules.action('session', 'session_id')).toBe('keep')
   expect(rules.action('session', 'queue')).toBe('drop')
   expect(rulesOf('*.*=mask').action('session', 'transferred_at')).toBe('keep')
 })
 
-describe('what is no rule is a fault that says why', () => {
+describe('an invalid rule is a fault that says why', () => {
   test.each([
     ['user_id=hash', /takes PATH=ACTION/],
     ['session.user_id', /takes PATH=ACTION/],

@@ -112,7 +112,7 @@ test('a request counts as under way until it is released, once', async () => {
   expect(started).toEqual(['third'])
 })
 
-test('one request in five is for whoever has waited longest of those behind, so that none waits for ever', async () => {
+test('one request in five is for the longest waiting of lower priority, so that none waits for ever', async () => {
   const clock = handClock(0, { autoAdvance: { quietMs: 1 } })
   const gate = createQuota({ perSecond: 1 }, clock)
   const order: string[] = []
@@ -133,7 +133,7 @@ test('one request in five is for whoever has waited longest of those behind, so 
   expect(order.slice(0, 4)).not.toContain('backfill')
 })
 
-test('what has become urgent while it waits goes first', async () => {
+test('a request that becomes urgent while it waits goes first', async () => {
   const clock = handClock(0, { autoAdvance: { quietMs: 1 } })
   const gate = createQuota({ perSecond: 1 }, clock)
   ;(await gate.acquire(0, going))()
@@ -194,7 +194,7 @@ test('when the last who waits is stopped, nothing sleeps on', async () => {
   expect(clock.sleeping).toBe(0)
 })
 
-test('nothing starts while the vendor asked us to wait, and a shorter wish does not shorten it', async () => {
+test('nothing starts while the vendor asks us to wait, and a shorter wait does not shorten it', async () => {
   const clock = handClock(1_000_000)
   const gate = createQuota({}, clock)
   gate.holdUntil(1_005_000)
@@ -205,7 +205,7 @@ test('nothing starts while the vendor asked us to wait, and a shorter wish does 
   expect(startedMs).toBe(1_005_000)
 })
 
-test('the seconds waited are told for those who waited, not for those who did not', async () => {
+test('the seconds waited are reported for requests that waited, not for others', async () => {
   const clock = handClock(0, { autoAdvance: { quietMs: 1 } })
   const waits: number[] = []
   const gate = createQuota({ gapMs: 1000 }, clock, seconds => waits.push(seconds))
@@ -214,7 +214,7 @@ test('the seconds waited are told for those who waited, not for those who did no
 })
 
 describe('the pool', () => {
-  test('counts those together who share a vendor and a value, and nobody else', async () => {
+  test('counts those together that share a vendor and a value, and no others', async () => {
     const clock = handClock(0)
     const pool = quotaPool(clock)
     const limits = { perMinute: 1 }
@@ -252,7 +252,7 @@ describe('the pool', () => {
     expect(started).toBe(true)
   })
 
-  test('of the next process counts what this one asked, and what it may have asked since it told so', async () => {
+  test('of the next process counts the requests of this one, and those it may have made since it recorded them', async () => {
     const clock = handClock(0)
     const lease = () => quotaPool(clock).lease({ vendor: 'acme', shared: 'x', limits: { perMinute: 10 } })
     const first = lease()
@@ -371,7 +371,7 @@ describe('the pool', () => {
     })
   })
 
-  test('presumes nothing when this one was stopped, and told so', async () => {
+  test('assumes nothing when this one was stopped, and recorded it', async () => {
     const clock = handClock(0)
     const first = quotaPool(clock).lease({ vendor: 'acme', shared: 'x', limits: { perMinute: 12 } })
     await startTimes(first.gate, clock, 3)
@@ -390,7 +390,7 @@ describe('the pool', () => {
     expect(count).toBe(9)
   })
 
-  test('has nothing more to tell where only seconds are limited', async () => {
+  test('has nothing to record if only seconds are limited', async () => {
     const clock = handClock(0)
     const lease = quotaPool(clock).lease({ vendor: 'acme', shared: 'x', limits: { perSecond: 5 } })
     await startTimes(lease.gate, clock, 3)
@@ -399,7 +399,7 @@ describe('the pool', () => {
     expect(lease.isDue()).toBe(false)
   })
 
-  test('recalls nothing after its first request, and tells nothing where only seconds are limited', async () => {
+  test('recalls nothing after its first request, and records nothing if only seconds are limited', async () => {
     const clock = handClock(0)
     const pool = quotaPool(clock)
     const late = pool.lease({ vendor: 'acme', shared: 'x', limits: { perHour: 2 } })
@@ -480,7 +480,7 @@ describe('a clock that is set', () => {
     expect(started).toBe(true)
   })
 
-  test('changes nothing of what the next process is told: so much, by the clock of that moment', async () => {
+  test('does not change what is recorded for the next process, by the clock of that moment', async () => {
     const clock = handClock(0)
     const lease = quotaPool(clock).lease({ vendor: 'acme', shared: 'x', limits: { perMinute: 60 } })
     ;(await lease.gate.acquire(0, going))()
@@ -490,7 +490,7 @@ describe('a clock that is set', () => {
   })
 })
 
-test('no hold is longer than an hour, whatever was asked', async () => {
+test('no hold is longer than an hour, whatever the vendor asks for', async () => {
   const clock = handClock(0)
   const gate = createQuota({}, clock)
   gate.holdUntil(Number.MAX_SAFE_INTEGER)
@@ -587,7 +587,7 @@ describe('a quota that other processes use, too', () => {
   })
 })
 
-test('a task that comes again recalls its requests in place of what is known of it, so that none counts twice', async () => {
+test('a task that comes again recalls its requests, which replace what is known of it, so that none counts twice', async () => {
   const clock = handClock(0)
   const pool = quotaPool(clock)
   const of = { vendor: 'v', shared: 'token', limits: { perHour: 20 }, by: 'acme/sessions/acme' }
@@ -631,20 +631,20 @@ describe('a task that others may have had until now', () => {
     [{ perSecond: 5 }, 1_020],
     [{ gapMs: 2_000 }, 2_020],
     [{ perSecond: 1, gapMs: 500 }, 1_020],
-  ])('asks nothing for as long as what they asked last counts, which nobody tells: %j', async (limits, atMs) => {
+  ])('sends nothing for as long as their last, unrecorded requests count: %j', async (limits, atMs) => {
     expect(await asked(limits, NOTHING)).toEqual([atMs])
   })
 
-  test('asks at once where nothing is counted by seconds', async () => {
+  test('sends at once if nothing is counted by seconds', async () => {
     expect(await asked({ perMinute: 60, concurrency: 1 }, NOTHING)).toEqual([0])
   })
 
-  test('asks at once where nobody had it', async () => {
+  test('sends at once if nobody had it', async () => {
     expect(await asked({ perSecond: 1, gapMs: 2_000, perMinute: 60 }, null)).toEqual([0])
   })
 })
 
-test('nothing is asked while others may have been given what is here, and asking goes on when that is settled', async () => {
+test('nothing is sent while others may own the tasks of this process, and sending continues when that is settled', async () => {
   const clock = handClock(0)
   let sinceMs = Infinity
   const { gate } = quotaPool(clock, () => sinceMs).lease({ vendor: 'v', shared: 'token', limits: {} })

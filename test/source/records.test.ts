@@ -54,7 +54,7 @@ test.each([
   },
 )
 
-test('identity, channel and language of the session stand on all of its records', () => {
+test('identity, channel and language of the session are on all of its records', () => {
   const shared = {
     vendor: 'botmaker',
     account: 'acme',
@@ -150,7 +150,7 @@ describe('what a field cannot hold', () => {
     expect(message(of, { messageId: 'm', sentAt: T0, sender: 'agent' }).record.sender).toBe('AGENT')
   })
 
-  test('a number that does not fit is null, and stands in the attributes', () => {
+  test('a number that does not fit is null, and kept in the attributes', () => {
     expect(
       session(of, { startedAt: T0, botMessages: 2.5, tasks: 2 ** 31, userMessages: 0, satisfaction: NaN }).record,
     ).toMatchObject({
@@ -181,7 +181,7 @@ test('extra fields become text: words as they are, deeper values as JSON, nothin
   ])
 })
 
-test('what the connector hands over is copied, so that a later change of the record leaves the row alone', () => {
+test('values of the connector are copied, so that a later change of the record does not change the row', () => {
   const given = { startedAt: T0, languages: ['es'], topics: ['a'], attributes: { a: 'b' }, variables: { c: 'd' } }
   const { record } = session(of, given)
   record.languages.push('x')
@@ -242,7 +242,7 @@ describe('a placeholder in the place of a time', () => {
       expect(faultOf(run)).toEqual({ code: 'ROW_UNMAPPABLE', path })
   })
 
-  test('a day ahead is a time still, and a status without an end stays as it is told', () => {
+  test('a day ahead is still a time, and a status without an end is kept', () => {
     expect(session(of, { startedAt: T0, endedAt: '2026-11-02T12:00:00Z', status: 'CLOSED' }).record).toMatchObject({
       ended_at: Date.parse('2026-11-02T12:00:00Z'),
       status: 'CLOSED',

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { FlowError } from '../../src/errors.ts'
-import { builtInConnectors, builtInIds, checked, findConnector } from '../../src/source/registry.ts'
+import { builtInConnectors, builtInIds, checked, deprecationsOf, findConnector } from '../../src/source/registry.ts'
 
 const folders: string[] = []
 afterEach(() => {
@@ -69,7 +69,7 @@ describe('a connector of others', () => {
     },
   )
 
-  test('is imported only when it is asked for', async () => {
+  test('is imported only on demand', async () => {
     const folder = folderWith({ 'a.mjs': source('asked'), 'b.mjs': source('not-asked') })
     await findConnector('./a.mjs', folder)
     const { imported } = globalThis as unknown as { imported: string[] }
@@ -94,11 +94,11 @@ describe('a connector of others', () => {
     })
     expect(await faultOf(() => findConnector('./empty.mjs', folder))).toEqual({
       code: 'PLUGIN_INVALID',
-      hint: 'its default export is no connector',
+      hint: 'its default export is not a connector',
     })
   })
 
-  test('that does not keep the contract is told every fault', async () => {
+  test('that breaks the contract gets every fault', async () => {
     const folder = folderWith({ 'good.mjs': source('good') })
     const good = await findConnector('./good.mjs', folder)
     const { z } = await import('zod')
@@ -120,11 +120,42 @@ describe('a connector of others', () => {
       manifest: { ...good.manifest, sessionStream: 'none', optionalStreams: ['nil'], quota: { sharedBy: 'nobody' } },
       config: z.strictObject({ accessToken: z.string(), token_url: z.string(), tokenId: z.string() }),
     }
-    const { hint: told } = await faultOf(() => checked(odd, 'odd'))
-    expect(told).toBe(
-      'manifest.sessionStream names none, which is no stream; manifest.optionalStreams names nil, which is no stream; ' +
-        'manifest.quota.sharedBy names nobody, which is no key of config; config.accessToken sounds like a secret and is not marked .meta({ secret: true }); ' +
+    const { hint: faults } = await faultOf(() => checked(odd, 'odd'))
+    expect(faults).toBe(
+      'manifest.sessionStream names none, which is not a stream; manifest.optionalStreams names nil, which is not a stream; ' +
+        'manifest.quota.sharedBy names nobody, which is not a key of config; config.accessToken sounds like a secret and is not marked .meta({ secret: true }); ' +
         'config.token_url is not written in camelCase',
     )
+  })
+
+  test.each(['plain', 'frozen'])('that uses earlier names of the contract is read by them, and reported (%s)', async kind => {
+    const good = await findConnector('./good.mjs', folderWith({ 'good.mjs': source('good') }))
+    class Rows {
+      readonly #more = 'more'
+      readonly gives = ['event']
+      readonly expandRows = 7
+      async expand({ rows }: { rows: readonly unknown[] }) {
+        return rows.map(row => [row, this.#more])
+      }
+    }
+    const rows = Object.assign(new Rows(), good.streams.rows)
+    const old = { ...good, tellsTransfers: () => false, streams: { rows: kind === 'frozen' ? Object.freeze(rows) : rows } }
+    const connector = checked(kind === 'frozen' ? Object.freeze(old) : old, 'old')
+    expect(connector.detectsTransfers?.({} as never, {} as never)).toBe(false)
+    expect(connector.streams.rows).toMatchObject({ feeds: ['event'], enrichRows: 7 })
+    expect(await connector.streams.rows?.enrich?.({ rows: [1] } as never)).toEqual([[1, 'more']])
+    expect(deprecationsOf(connector)).toEqual([
+      'tellsTransfers is now detectsTransfers',
+      'streams.rows.expand is now enrich',
+      'streams.rows.expandRows is now enrichRows',
+      'streams.rows.gives is now feeds',
+    ])
+    expect(deprecationsOf(good)).toEqual([])
+  })
+
+  test('whose earlier name has a wrong value is rejected by its new name', async () => {
+    const good = await findConnector('./good.mjs', folderWith({ 'good.mjs': source('good') }))
+    const { hint } = await faultOf(() => checked({ ...good, streams: { rows: { ...good.streams.rows, expandRows: 0 } } }, 'old'))
+    expect(hint).toContain('streams.rows.enrichRows')
   })
 })

@@ -61,8 +61,8 @@ describe('a rule', () => {
 test.each([
   ['event', 'is no rule; it takes SOURCE~REGEX=TYPE'],
   ['event=agent_transferred~x', 'is no rule'],
-  ['events~x=agent_transferred', 'looks at "events", which is no source; a rule takes one of event, flow, step, tag'],
-  ['attribute.~x=agent_transferred', 'which is no source'],
+  ['events~x=agent_transferred', 'looks at "events", which is not a source; a rule takes one of event, flow, step, tag'],
+  ['attribute.~x=agent_transferred', 'which is not a source'],
   ['event~x=agent_replied', 'takes one of agent_transfer_requested, agent_transferred'],
   ['event~ =agent_transferred', 'has no pattern; .* matches any text'],
   [
@@ -72,7 +72,7 @@ test.each([
   ['event~(?=x)=agent_transferred', 'no look-around and no back-references'],
   ['event~(x)\\1=agent_transferred', 'no look-around and no back-references'],
   ['event~((x{50}){50}){50}=agent_transferred', 'invalid repeat count'],
-])('%s is refused, with what to do about it', (text, message) => {
+])('%s is rejected, with what to do about it', (text, message) => {
   const { transfers, faults } = parseTransferRules([text, 'tag~y=agent_transferred'])
   expect(faults).toEqual([expect.stringContaining(message)])
   expect(faults[0]).toContain(JSON.stringify(text))

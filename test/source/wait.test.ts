@@ -34,7 +34,7 @@ describe('Retry-After', () => {
     '2026-11-01 12:00:30',
     '2026-11-01T07:00:30-05:00',
     '2026-11-01T17:30:30+0530',
-  ])('%s asks for 30 s, in whatever zone the process is', told => {
+  ])('%s asks for 30 s, whatever the zone of the process', told => {
     const zone = process.env['TZ']
     onTestFinished(() => {
       if (zone === undefined) delete process.env['TZ']
@@ -64,7 +64,7 @@ describe('Retry-After', () => {
     'Sun, 99 Nov 2026 12:00:30 GMT',
     'constructor',
     ','.repeat(10_000),
-  ])('%s asks for nothing that can be waited for', told => {
+  ])('%s asks for no valid wait', told => {
     expect(retryAfterMs({ 'retry-after': told }, NOW)).toBeUndefined()
   })
 

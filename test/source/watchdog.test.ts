@@ -20,7 +20,7 @@ function follow(call: Promise<unknown>) {
 }
 
 describe('a call of a connector', () => {
-  test('that neither ends nor asks for anything is ended after a minute', async () => {
+  test('that neither ends nor makes a request is ended after a minute', async () => {
     const call = follow(watchdog().watch('read', never))
     await vi.advanceTimersByTimeAsync(MINUTE - 1)
     expect(call.now).toBe('going')
@@ -46,7 +46,7 @@ describe('a call of a connector', () => {
     expect(call.now).toBe('PLUGIN_HUNG')
   })
 
-  test('that asks for several things at once is busy until the last is over', async () => {
+  test('with several parallel requests is busy until the last is over', async () => {
     const dog = watchdog()
     const [one, two] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
     const call = follow(dog.watch('read', () => Promise.all([dog.busy(() => one.promise), dog.busy(() => two.promise)])))
@@ -100,18 +100,18 @@ describe('a stream under watch', () => {
   const args = { config: null as never, scope: { name: 'a', botId: null }, nowMs: 0, http }
   const readArgs = { ...args, window: { fromMs: 0, untilMs: 1 }, resume: null }
 
-  test('is ended in each of its calls where it hangs, with the name of the call', async () => {
+  test('is ended in each of its calls if it hangs, with the name of the call', async () => {
     const hanging: Stream = {
       ...base,
       read: () => ({ [Symbol.asyncIterator]: () => ({ next: never }) }),
-      expand: never,
+      enrich: never,
       follow: { isOpen: () => true, read: never, atOnce: 1, longestMs: 1 },
       changes: { read: never, lagMs: 0 },
     }
     const stream = watchedStream(hanging, 5)
     const calls = {
       read: stream.read(readArgs)[Symbol.asyncIterator]().next(),
-      expand: stream.expand?.({ ...args, rows: [] }),
+      enrich: stream.enrich?.({ ...args, rows: [] }),
       'follow.read': stream.follow?.read({ ...args, ids: [] }),
       'changes.read': stream.changes?.read({ ...args, window: { fromMs: 0, untilMs: 1 } }),
     }
@@ -129,7 +129,7 @@ describe('a stream under watch', () => {
         yield row
         await http.getJson('/', {}, null as never)
       },
-      expand: async ({ http }) => [await http.getJson('/', {}, null as never)],
+      enrich: async ({ http }) => [await http.getJson('/', {}, null as never)],
       follow: {
         isOpen: () => true,
         read: async ({ http }) => [await http.postJson('/', {}, null as never)],
@@ -142,13 +142,13 @@ describe('a stream under watch', () => {
     expect(await pages.next()).toEqual({ done: false, value: row })
     // Between two pages nobody waits for it.
     await vi.advanceTimersByTimeAsync(100)
-    const calls = [pages.next(), stream.expand?.({ ...args, rows: [] }), stream.follow?.read({ ...args, ids: [] })]
+    const calls = [pages.next(), stream.enrich?.({ ...args, rows: [] }), stream.follow?.read({ ...args, ids: [] })]
     const seen = calls.map(call => follow(call as Promise<unknown>))
     await vi.advanceTimersByTimeAsync(100)
     expect(seen.map(({ now }) => now)).toEqual(['going', 'going', 'going'])
   })
 
-  test('is the stream that it was in all else, also where it is frozen, inherits, or keeps something private', () => {
+  test('is unchanged otherwise, also if it is frozen, inherits, or has private fields', () => {
     class Kept {
       readonly #id = 'kept'
       readonly window = base.window
@@ -169,11 +169,11 @@ describe('a stream under watch', () => {
     const stream = watchedStream(kept)
     expect(stream.identify(null as never)).toBe('kept')
     expect(stream.window).toBe(base.window)
-    for (const name of ['expand', 'follow', 'derive'] as const) expect(stream[name]).toBeUndefined()
-    expect(watchedStream(Object.create({ ...base, expandRows: 7 }) as Stream).expandRows).toBe(7)
+    for (const name of ['enrich', 'follow', 'derive'] as const) expect(stream[name]).toBeUndefined()
+    expect(watchedStream(Object.create({ ...base, enrichRows: 7 }) as Stream).enrichRows).toBe(7)
   })
 
-  test('is told to give up a listing, as it would be without', async () => {
+  test('is asked to abandon a listing, as without the watch', async () => {
     let isClosed = false
     const stream = watchedStream({
       ...base,

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { align, halve, iso, split } from '../../src/source/windows.ts'
 
-test('a window is cut into touching pieces that cover it, none longer than allowed', () => {
+test('a window is split into touching parts that cover it, none longer than allowed', () => {
   expect(split({ fromMs: 5, untilMs: 25 }, 10)).toEqual([
     { fromMs: 5, untilMs: 15 },
     { fromMs: 15, untilMs: 25 },
@@ -19,7 +19,7 @@ test('a window without limit stays whole, an empty one has no pieces', () => {
   expect(split({ fromMs: 9, untilMs: 3 }, 10)).toEqual([])
 })
 
-test('halves touch and cover the window; what is as small as may be is not halved', () => {
+test('halves touch and cover the window; a window of the smallest length is not halved', () => {
   expect(halve({ fromMs: 0, untilMs: 5 })).toEqual([
     { fromMs: 0, untilMs: 3 },
     { fromMs: 3, untilMs: 5 },

@@ -19,7 +19,7 @@ test.each(['Mars/Base', '', '+15:00', 'local', '+03:77'])('%j names no zone', na
   expect(zoneOf(name)).toBeNull()
 })
 
-test('the hour that comes twice is two moments, and the one that is left out none', () => {
+test('the repeated hour is two moments, and the skipped one none', () => {
   const madrid = zone('Europe/Madrid')
   expect(instantsOf(T('2026-10-25T02:30:00Z'), madrid)).toEqual([T('2026-10-25T00:30:00Z'), T('2026-10-25T01:30:00Z')])
   expect(instantsOf(T('2026-03-29T02:30:00Z'), madrid)).toEqual([])

@@ -25,7 +25,7 @@ const cache = () => join(root, 'cache')
 const fetchKafka = (env: Record<string, string>, signal = new AbortController().signal) =>
   fetchMissing([kafkaArtifact(cache())], { cache: cache(), env, log: silentLog, signal })
 
-test('what is fetched once is not fetched again, and needs no Maven then', async () => {
+test('a fetched artifact is not fetched again, and needs no Maven then', async () => {
   await fetchKafka(maven('mkdir -p "$out"; echo jar > "$out/kafka.jar"'))
   await fetchKafka({ PATH: '' })
   expect(readFileSync(join(kafkaArtifact(cache()).path, 'lib', 'kafka.jar'), 'utf8')).toBe('jar\n')
@@ -39,7 +39,7 @@ test('two that fetch at once both end with the whole', async () => {
   expect(readdirSync(cache())).toHaveLength(1)
 })
 
-test('a failed download leaves nothing, and says what Maven said', async () => {
+test('a failed download leaves nothing, and reports the message of Maven', async () => {
   const env = maven('mkdir -p "$out"; echo half > "$out/half.jar"; echo "[ERROR] no route to host"; exit 1')
   await expect(fetchKafka(env)).rejects.toMatchObject({
     code: 'STACK_FAILED',
@@ -60,7 +60,7 @@ test('a download that is stopped ends Maven and leaves nothing', async () => {
   expect(readdirSync(cache())).toEqual([])
 })
 
-test('without Maven the error says what it is for, and nothing is made', async () => {
+test('without Maven the error says what it is for, and nothing is created', async () => {
   await expect(fetchKafka({ PATH: '' })).rejects.toMatchObject({
     code: 'STACK_TOOL_MISSING',
     message: expect.stringMatching(/Maven \(mvn\) is not on the path, and Apache Kafka 4\.3\.1 must be fetched with it/),
@@ -68,7 +68,7 @@ test('without Maven the error says what it is for, and nothing is made', async (
   expect(existsSync(cache())).toBe(false)
 })
 
-test('the cache is where COLLOQUY_CACHE says, else in the cache folder of the user', () => {
+test('the cache is at COLLOQUY_CACHE, else in the cache folder of the user', () => {
   expect(cacheFolder({ COLLOQUY_CACHE: '/c', HOME: '/h' })).toBe('/c')
   expect(cacheFolder({ HOME: '/h' })).toBe('/h/.cache/colloquy/stack')
 })
@@ -86,7 +86,7 @@ test('who listens hears how much has come instead of the log, several times a se
   expect(lines).toEqual([])
 })
 
-test('progress adds what has come and what is on its way', () => {
+test('progress adds up finished and running downloads', () => {
   const progress = new Progress()
   progress.read('Progress (2): 1.5/3 MB | 500 kB')
   expect(progress.megabytes()).toBe(2)

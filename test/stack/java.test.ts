@@ -42,7 +42,7 @@ test('of two equally new, JAVA_HOME comes before the path', async () => {
   expect((await newestJava({ JAVA_HOME: join(root, 'home'), PATH: join(root, 'path') }, [])).bin).toBe(home)
 })
 
-test('a binary under two names is asked once', async () => {
+test('a binary under two names is run once', async () => {
   const real = install('jvm/java-17/bin/java', '17.0.15')
   mkdirSync(join(root, 'path'))
   symlinkSync(real, join(root, 'path', 'java'))

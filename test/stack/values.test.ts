@@ -73,7 +73,7 @@ test('compose gives the registry the values of the local one', () => {
   expect(image).toBe(REGISTRY_IMAGE)
 })
 
-test('compose is whole: what is named exists, every part is watched, nothing listens beyond loopback', () => {
+test('compose is complete: every name exists, every part is monitored, nothing listens beyond loopback', () => {
   const names = Object.keys(compose.services)
   expect(names).toEqual(['kafka', 'registry', 'colloquy', 'simulators', 'prometheus', 'alertmanager', 'grafana'])
   for (const [name, { depends_on: needs = {}, ports = [], volumes = [], healthcheck }] of Object.entries(compose.services)) {
@@ -130,7 +130,7 @@ test('simulators run by default: their profile is on, and Colloquy reads what th
   }
 })
 
-test('what .env sets is read, and it is in git: secrets have a file that is not', () => {
+test('values of .env are read, and it is in git: secrets have a file that is not', () => {
   const text = file('docker-compose.yml')
   expect(Object.keys(settings)).toEqual(['COMPOSE_PROFILES', 'COLLOQUY_CONFIG'])
   expect(text).toContain('${COLLOQUY_CONFIG:-')

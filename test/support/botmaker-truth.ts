@@ -2,7 +2,7 @@
  * What the topics must hold of a world that Botmaker has shown, worked out from the world itself and the vendor's documents, not from the connector.
  * For worlds that are over: every conversation older than the lookback.
  */
-import { contactIdOf, sessionIdOf, startOf, toldAs, type BotmakerSimulator } from '../../connectors/botmaker/simulator.ts'
+import { contactIdOf, sessionIdOf, startOf, shownAs, type BotmakerSimulator } from '../../connectors/botmaker/simulator.ts'
 import type { Conversation } from '../../src/sim/index.ts'
 import type { Channel, Sender } from '../../src/records.ts'
 
@@ -44,7 +44,7 @@ export function expectedOf({ world, account, quirks }: BotmakerSimulator, versio
     if (!account.has(conversation)) continue
     const key = `botmaker:${account.business}:${sessionIdOf(conversation)}`
     const told = conversation.events.flatMap(event => {
-      const words = toldAs(event)
+      const words = shownAs(event)
       return words === null ? [] : [{ ...words, atMs: event.atMs }]
     })
     const contactId = contactIdOf(conversation.person, account.channelOf(conversation.person))

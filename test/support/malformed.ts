@@ -66,7 +66,7 @@ export async function referenceOf(bench: Bench, stream: string, base = {}): Prom
   const records = recordsOf(topics)
   expect(records.size).toBeGreaterThan(0)
   const texts = topics.messages.flatMap(({ value }) => ((value?.text ?? '').length >= 12 ? [value?.text ?? ''] : []))
-  return { records, texts, told: line.watch.told }
+  return { records, texts, told: line.watch.keysByRow }
 }
 
 /** Requests that pass before the fault begins: 0 to 2, by the name of the fault. */
@@ -336,7 +336,7 @@ export async function survivesRows(
   try {
     await liveStill(line, bench, { log })
     bad = await line.topics()
-    toldBad = new Map(line.watch.told)
+    toldBad = new Map(line.watch.keysByRow)
     mended = true
     const againMs = line.clock.now() + longMs
     await liveStill(line, bench, { log, until: () => line.clock.now() > againMs && line.isRead(untilMs) })

@@ -10,11 +10,11 @@ import {
 } from '../../../src/sim/index.ts'
 import type { Quirks } from './quirks.ts'
 
-/** One business: which bots of the world it has, and how it calls its channels. */
+/** One business: its bots of the world, and the names of its channels. */
 export interface Account {
   readonly business: string
   readonly bots: readonly BotSpec[]
-  /** Whether the conversation is one of this business. */
+  /** Whether the conversation belongs to this business. */
   has(conversation: Conversation): boolean
   readonly channels: readonly ChannelInfo[]
   channelOf(person: Person): ChannelInfo
@@ -62,7 +62,7 @@ export function sessionIdOf(conversation: Conversation): string {
   return `${conversation.person.id}_${new Date(conversation.startedAtMs).toISOString()}`
 }
 
-/** When the vendor says that the session began. */
+/** The start of the session according to the vendor. */
 export function startOf({ startedAtMs }: Conversation, { tiedMs }: Pick<Quirks, 'tiedMs'>): number {
   return tiedMs === 0 ? startedAtMs : Math.floor(startedAtMs / tiedMs) * tiedMs
 }
@@ -73,7 +73,7 @@ export function firstIndex(view: WorldView, ms: number, after: boolean, { tiedMs
   return view.indexAt((after ? Math.floor(ms / stepMs) + 1 : Math.ceil(ms / stepMs)) * stepMs)
 }
 
-/** Whether a session has come to show, where some come late. */
+/** Whether a session is visible, if some appear late. */
 export function isShown({ index, startedAtMs }: Conversation, nowMs: number, { lateMs }: Pick<Quirks, 'lateMs'>): boolean {
   return index % 3 !== 0 || startedAtMs + lateMs <= nowMs
 }
@@ -89,8 +89,8 @@ export const CONTENT_TYPES: Readonly<Record<MessageKind, string>> = {
   file: 'file',
 }
 
-/** What this vendor tells of an event; null: it does not tell this kind (tags show on the chat, tasks and ratings nowhere). */
-export function toldAs(event: WorldEvent): { name: string; info: Record<string, unknown> | null } | null {
+/** The vendor's form of an event; null: it does not have this kind (tags are on the chat, tasks and ratings nowhere). */
+export function shownAs(event: WorldEvent): { name: string; info: Record<string, unknown> | null } | null {
   switch (event.kind) {
     case 'intent':
       return {

@@ -1,5 +1,5 @@
 import { Random, type Conversation, type World, type WorldMessage } from '../../../src/sim/index.ts'
-import { type Account, contactIdOf, firstIndex, isShown, sessionIdOf, startOf, toldAs } from './account.ts'
+import { type Account, contactIdOf, firstIndex, isShown, sessionIdOf, startOf, shownAs } from './account.ts'
 import type { Quirks } from './quirks.ts'
 
 const DAY = 86_400_000
@@ -7,13 +7,13 @@ const DAY = 86_400_000
 interface Export {
   readonly fromMs: number
   readonly firstIndex: number
-  /** The export shows the world as it was then. */
+  /** The export shows the world at this time. */
   readonly asOfMs: number
   readonly total: number
   notReady: number
 }
 
-interface Place {
+interface ExportPosition {
   readonly export: Export
   readonly madeAtMs: number
   /** The next conversation to look at. */
@@ -27,7 +27,7 @@ export class Exports {
   readonly #quirks: Quirks
   readonly #pageSize: number
   readonly #tokens: Random
-  readonly #places = new Map<string, Place>()
+  readonly #places = new Map<string, ExportPosition>()
 
   constructor(world: World, account: Account, quirks: Quirks, pageSize: number) {
     this.#world = world
@@ -55,7 +55,7 @@ export class Exports {
     }
   }
 
-  /** @returns Null when the token is not known, or no more. */
+  /** @returns Null for an unknown or expired token. */
   page(token: string, nowMs: number): Record<string, unknown> | null {
     const place = this.#places.get(token)
     if (place === undefined || nowMs - place.madeAtMs >= DAY) return null
@@ -91,7 +91,7 @@ export class Exports {
     return this.#account.has(conversation) && isShown(conversation, nowMs, this.#quirks)
   }
 
-  #place(place: Place): string {
+  #place(place: ExportPosition): string {
     const token = this.#tokens.uuid()
     this.#places.set(token, place)
     return token
@@ -122,12 +122,12 @@ export class Exports {
       channelId: channel.id,
       conversation: `https://go.botmaker.com/#/chats/${person.id}`,
       events: events.flatMap(event => {
-        const told = toldAs(event)
-        if (told === null) return []
-        const info = event.kind === 'variable' ? { key: event.name, value: event.value } : (told.info ?? {})
+        const shown = shownAs(event)
+        if (shown === null) return []
+        const info = event.kind === 'variable' ? { key: event.name, value: event.value } : (shown.info ?? {})
         return [
           {
-            eventName: event.kind === 'variable' ? 'put-var' : told.name,
+            eventName: event.kind === 'variable' ? 'put-var' : shown.name,
             eventCreationTime: new Date(event.atMs).toISOString(),
             info: Object.entries(info).map(([name, value]) => ({
               name,
@@ -142,8 +142,8 @@ export class Exports {
   #message(message: WorldMessage): Record<string, unknown> {
     const nothing = this.#quirks.nulls === 'everywhere' ? 'null' : null
     const kind = message.attachment?.kind
-    const urls = (of: typeof kind) => {
-      if (kind !== of) return this.#quirks.nulls === 'null' ? null : 'null'
+    const urls = (urlsOf: typeof kind) => {
+      if (kind !== urlsOf) return this.#quirks.nulls === 'null' ? null : 'null'
       const url = message.attachment?.url ?? ''
       return this.#quirks.urls === 'array' ? [url] : url
     }

@@ -1,8 +1,8 @@
 import { Random, type Conversation, type WorldMessage, type WorldView } from '../../../src/sim/index.ts'
-import { type Account, CONTENT_TYPES, contactIdOf, isShown, sessionIdOf, startOf, toldAs } from './account.ts'
+import { type Account, CONTENT_TYPES, contactIdOf, isShown, sessionIdOf, startOf, shownAs } from './account.ts'
 import type { Quirks } from './quirks.ts'
 
-/** What a request wants of each session. */
+/** The parts of each session that a request wants. */
 export interface Wanted {
   readonly messages: boolean
   readonly events: boolean
@@ -10,13 +10,13 @@ export interface Wanted {
   readonly aiAnalysis: boolean
 }
 
-interface Told {
+interface SessionJson {
   /** Null: not of this account. */
   readonly personKey: number | null
   readonly isClosed: boolean
-  /** Of what is told here. */
+  /** Of what is shown here. */
   readonly lastAtMs: number
-  /** When there will be nothing more to tell. */
+  /** When there will be nothing more to show. */
   readonly wholeAtMs: number
   /** `{"id":…` up to the chat, `,"messages":[…]` and `,"events":[…]`, one after the other. */
   readonly bytes: Buffer
@@ -39,14 +39,14 @@ const END = Buffer.from('}')
 const NOTHING = Buffer.alloc(0)
 
 /**
- * Sessions as `GET /v2.0/sessions` shows them, as the bytes of their JSON. Those of a conversation are kept while it stays the same (64 MiB
- * of them, the oldest are dropped first), so is each person's chat: a reader of millions of messages should wait for itself, not for us.
+ * Sessions as `GET /v2.0/sessions` shows them, as the bytes of their JSON. Those of a conversation are cached while it stays the same (64 MiB, the oldest are
+ * dropped first), and so is each person's chat: a reader of millions of messages should not have to wait for us.
  */
 export class Sessions {
   readonly #account: Account
   readonly #quirks: Quirks
   readonly #time: (ms: number) => string
-  readonly #told = new Map<number, Told>()
+  readonly #told = new Map<number, SessionJson>()
   #toldBytes = 0
   readonly #chats = new Map<number, Chat>()
 
@@ -56,16 +56,16 @@ export class Sessions {
     this.#time = timeFormat(precision)
   }
 
-  /** Whether the conversation shows in a listing. */
+  /** Whether the conversation is in a listing. */
   shows(index: number, view: WorldView, includeOpen: boolean): boolean {
-    const told = this.#tell(index, view)
+    const session = this.#session(index, view)
     if (this.#quirks.lateMs > 0 && !isShown(view.conversation(index), view.nowMs, this.#quirks)) return false
-    return told.personKey !== null && (told.isClosed || includeOpen)
+    return session.personKey !== null && (session.isClosed || includeOpen)
   }
 
-  /** Appends the session's JSON. Only for one that shows. */
+  /** Appends the session's JSON. Only for a visible one. */
   write(index: number, view: WorldView, wanted: Wanted, to: Buffer[]) {
-    const { personKey, bytes, messagesAt, eventsAt } = this.#tell(index, view)
+    const { personKey, bytes, messagesAt, eventsAt } = this.#session(index, view)
     const chat = this.#chat(personKey as number, view)
     to.push(bytes.subarray(0, messagesAt), wanted.variables ? chat.bytesWithVariables : chat.bytes)
     if (wanted.messages && wanted.events) to.push(bytes.subarray(messagesAt))
@@ -75,13 +75,13 @@ export class Sessions {
     to.push(END)
   }
 
-  /** The session of a message, as `GET /v2.0/messages` names it: the id is made of the two parts as they are written there, so it may show whole seconds. */
+  /** The session of a message, as `GET /v2.0/messages` names it: the id is made of the two parts as they are written there, so it may have whole seconds. */
   reference(conversation: Conversation): { readonly sessionCreationTime: string; readonly sessionId: string } {
     const sessionCreationTime = this.#time(startOf(conversation, this.#quirks))
     return { sessionCreationTime, sessionId: `${conversation.person.id}_${sessionCreationTime}` }
   }
 
-  /** One message, as v2 tells it everywhere. */
+  /** One message, as v2 shows it everywhere. */
   message(message: WorldMessage, sessionIndex: number): Record<string, unknown> {
     const { attachment } = message
     const content: Record<string, unknown> = { type: CONTENT_TYPES[message.kind] }
@@ -101,17 +101,17 @@ export class Sessions {
     }
   }
 
-  #tell(index: number, view: WorldView): Told {
+  #session(index: number, view: WorldView): SessionJson {
     const kept = this.#told.get(index)
     if (kept !== undefined && kept.wholeAtMs <= view.nowMs) return kept
     const conversation = view.conversation(index)
     if (kept?.lastAtMs === conversation.lastAtMs && !view.isOver(index)) return kept
-    const told = this.#account.has(conversation) ? this.#tellWhole(conversation, view) : notOurs(conversation)
-    this.#keep(index, told)
-    return told
+    const session = this.#account.has(conversation) ? this.#wholeSession(conversation, view) : notOurs(conversation)
+    this.#keep(index, session)
+    return session
   }
 
-  #tellWhole(conversation: Conversation, view: WorldView): Told {
+  #wholeSession(conversation: Conversation, view: WorldView): SessionJson {
     const cause = conversation.cause === 'campaign' ? 'WhatsAppTemplate' : 'Organic'
     const head = Buffer.from(
       `{"id":"${sessionIdOf(conversation)}","creationTime":"${this.#time(startOf(conversation, this.#quirks))}","startingCause":"${cause}","chat":`,
@@ -131,26 +131,26 @@ export class Sessions {
     }
   }
 
-  #keep(index: number, told: Told) {
+  #keep(index: number, session: SessionJson) {
     const before = this.#told.get(index)
     if (before !== undefined) this.#drop(index, before)
-    this.#told.set(index, told)
-    this.#toldBytes += bytesOf(told)
+    this.#told.set(index, session)
+    this.#toldBytes += bytesOf(session)
     for (const [oldest, entry] of this.#told) {
       if (this.#toldBytes <= KEPT_BYTES) break
       this.#drop(oldest, entry)
     }
   }
 
-  #drop(index: number, told: Told) {
+  #drop(index: number, session: SessionJson) {
     this.#told.delete(index)
-    this.#toldBytes -= bytesOf(told)
+    this.#toldBytes -= bytesOf(session)
   }
 
   #events(conversation: Conversation): unknown[] {
     const events = conversation.events.flatMap(event => {
-      const told = toldAs(event)
-      return told === null ? [] : [{ name: told.name, creationTime: this.#time(event.atMs), info: told.info }]
+      const shown = shownAs(event)
+      return shown === null ? [] : [{ name: shown.name, creationTime: this.#time(event.atMs), info: shown.info }]
     })
     if (this.#quirks.eventOrder === 'time') return events
     const random = new Random(conversation.index, events.length, 5)
@@ -160,7 +160,7 @@ export class Sessions {
       .map(({ event }) => event)
   }
 
-  /** The chat as it is at `view.nowMs`, over all sessions of its person: tags, variables, queue and agent are not the session's own. */
+  /** The chat at `view.nowMs`, over all sessions of its person: tags, variables, queue and agent are not the session's own. */
   #chat(key: number, view: WorldView): Chat {
     const { nowMs } = view
     const conversations = view.conversationsOf(key).length
@@ -206,7 +206,7 @@ export class Sessions {
     return chat
   }
 
-  /** Made for closed sessions only. */
+  /** Only for closed sessions. */
   #aiAnalysis(conversation: Conversation): unknown {
     if (conversation.closedAtMs === null) return null
     const { aiAnalysis, nulBytes } = this.#quirks
@@ -228,21 +228,21 @@ export class Sessions {
   }
 }
 
-function notOurs({ lastAtMs, startedAtMs }: Conversation): Told {
+function notOurs({ lastAtMs, startedAtMs }: Conversation): SessionJson {
   return { personKey: null, isClosed: false, lastAtMs, wholeAtMs: startedAtMs, bytes: NOTHING, messagesAt: 0, eventsAt: 0 }
 }
 
-/** When a conversation will have told everything; Infinity while that lies ahead. */
+/** When a conversation will be complete; Infinity while that is in the future. */
 function wholeAtMs(conversation: Conversation, view: WorldView): number {
   return view.isOver(conversation.index) ? conversation.lastAtMs : Infinity
 }
 
-/** With something for what holds it. */
-function bytesOf({ bytes }: Told): number {
+/** Including overhead of the container. */
+function bytesOf({ bytes }: SessionJson): number {
   return bytes.length + 300
 }
 
-/** `toISOString`, or without its milliseconds. Most calls ask for the same minute as the one before. */
+/** `toISOString`, or without milliseconds. Most calls ask for the same minute as the one before. */
 function timeFormat(precision: Quirks['timestampPrecision']): (ms: number) => string {
   let minute = Number.NaN
   let start = ''

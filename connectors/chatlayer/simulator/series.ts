@@ -62,7 +62,7 @@ export function traitsOf(part: Part, team: Team): Traits {
   }
 }
 
-/** Every group that these traits make: each has a series, if it be of zeros. */
+/** Every group of these traits: each has a series, even if it is all zeros. */
 export function groupsOf(all: readonly Traits[], groupBy: readonly (keyof Traits)[]): Labels[] {
   const groups = all.map(traits => Object.fromEntries(groupBy.map(key => [key, traits[key]])))
   return [...new Map(groups.map(labels => [JSON.stringify(labels), labels])).values()]
@@ -72,14 +72,14 @@ export function isIn(traits: Traits, labels: Labels): boolean {
   return Object.entries(labels).every(([key, value]) => traits[key as keyof Traits] === value)
 }
 
-/** Lower bounds of the bins of a histogram; what the vendor draws insights over is not documented. */
+/** Lower bounds of the bins of a histogram; the vendor's x axis of insights is not documented. */
 export const BINS: Readonly<Record<Stat, readonly number[]>> = {
   num_messages: [1, 2, 5, 10, 20],
   duration_seconds: [0, 60, 300, 900, 3600],
   num_conversations: [1, 2, 3],
 }
 
-/** The values that a histogram is made of: one a conversation, or one a user. */
+/** The values of a histogram: one per conversation, or one per user. */
 export function measured(stat: Stat, parts: readonly Part[]): number[] {
   if (stat === 'num_messages') return parts.map(({ messages }) => messages.length)
   if (stat === 'duration_seconds') return parts.map(({ startMs, endMs }) => Math.floor((endMs - startMs) / 1000))
@@ -115,19 +115,19 @@ export function seriesData(all: readonly Counted[], xs: readonly string[], quirk
 }
 
 function withoutEmpty(all: readonly Counted[], xs: readonly string[]): [series: Counted[], xs: string[]] {
-  const isTold = (place: number) => all.some(({ values }) => values[place] !== 0)
-  const told = xs.filter((_, place) => isTold(place))
+  const hasData = (place: number) => all.some(({ values }) => values[place] !== 0)
+  const shown = xs.filter((_, place) => hasData(place))
   return [
-    told.length === 0 ? [] : all.map(({ labels, values }) => ({ labels, values: values.filter((_, place) => isTold(place)) })),
-    told,
+    shown.length === 0 ? [] : all.map(({ labels, values }) => ({ labels, values: values.filter((_, place) => hasData(place)) })),
+    shown,
   ]
 }
 
-/** Empty lists in the form that the quirks say. */
-export function lists(of: Readonly<Record<string, readonly unknown[]>>, { emptyLists }: Quirks): Record<string, unknown> {
-  if (emptyLists === 'empty') return { ...of }
+/** Empty lists in the form set by the quirks. */
+export function lists(named: Readonly<Record<string, readonly unknown[]>>, { emptyLists }: Quirks): Record<string, unknown> {
+  if (emptyLists === 'empty') return { ...named }
   return Object.fromEntries(
-    Object.entries(of)
+    Object.entries(named)
       .filter(([, list]) => list.length > 0 || emptyLists === 'null')
       .map(([name, list]) => [name, list.length > 0 ? list : null]),
   )

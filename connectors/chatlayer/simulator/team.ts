@@ -1,4 +1,4 @@
-/** What the world's conversations are in the vendor's terms. All of it is a function of world and quirks, so tests can hold a connector to it. */
+/** The world's conversations in the vendor's terms. A pure function of world and quirks, so that tests can compare a connector with it. */
 import {
   type BotSpec,
   type Conversation,
@@ -33,7 +33,7 @@ export interface TrackingEvent {
   readonly conversationId: string | null
   readonly attributes: Readonly<Record<string, string>>
   readonly atMs: number
-  /** From when on the vendor shows it. */
+  /** When the vendor shows it. */
   readonly visibleAtMs: number
 }
 
@@ -41,18 +41,18 @@ export interface Transition {
   readonly id: string
   readonly messageId: string
   /** Null: the conversation begins. */
-  readonly from: Step | null
-  readonly to: Step
+  readonly from: FlowStep | null
+  readonly to: FlowStep
   readonly depth: number
   readonly atMs: number
 }
 
-export interface Step {
+export interface FlowStep {
   readonly id: string
   readonly type: string
 }
 
-/** A conversation as the vendor counts it: it ends after 15 minutes without a message, and what comes later is another. */
+/** A conversation as the vendor counts it: it ends after 15 minutes without a message, and what comes later is another one. */
 export interface Part {
   readonly botId: string
   readonly version: Version
@@ -64,24 +64,25 @@ export interface Part {
   readonly messages: readonly number[]
 }
 
-/** A conversation of the world speaks for two days at most. */
+/** A conversation of the world lasts at most two days. */
 export const LONGEST_MS = 2 * 86_400_000
 /** "ends after 15 minutes without interaction": the vendor's definition of a conversation. */
 export const GAP_MS = 15 * 60_000
 
 export function teamOf(
   world: World,
-  of: { readonly team: string; readonly bots: readonly string[] | undefined; readonly draftEvery: number },
+  options: { readonly team: string; readonly bots: readonly string[] | undefined; readonly draftEvery: number },
 ): Team {
-  const bots = world.bots.filter(({ id }) => of.bots?.includes(id) ?? true)
+  const bots = world.bots.filter(({ id }) => options.bots?.includes(id) ?? true)
   const channelIds = new Map(
     bots.flatMap(bot => bot.channels.map(({ name }) => `${bot.id}/${name}`)).map((key, index) => [key, hex(world, index)]),
   )
   return {
-    id: of.team,
+    id: options.team,
     bots,
     has: conversation => bots.includes(conversation.bot),
-    versionOf: ({ index, person }) => (person.isTest || (of.draftEvery > 0 && index % of.draftEvery === 0) ? 'DRAFT' : 'LIVE'),
+    versionOf: ({ index, person }) =>
+      person.isTest || (options.draftEvery > 0 && index % options.draftEvery === 0) ? 'DRAFT' : 'LIVE',
     channelIdOf: (bot, channel) => channelIds.get(`${bot.id}/${channel}`) ?? '',
   }
 }
@@ -103,20 +104,20 @@ export function conversationIdOf(conversation: Conversation, team: Team, quirks:
   return `${team.channelIdOf(bot, channel)}:${person.handle}`
 }
 
-/** Everything that the bot's steps and `track` told of a conversation, in order of time; never what anybody wrote. */
+/** All tracking events of a conversation from the bot's steps and `track`, in order of time; never what anybody wrote. */
 export function trackingEventsOf(conversation: Conversation, team: Team, quirks: Quirks): TrackingEvent[] {
   const { bot, channel, person, messages, events } = conversation
-  const told = [
+  const tracked = [
     ...messages.flatMap((message, number) => {
       const step = stepOf(message, number)
       return step === null ? [] : [{ id: message.id, atMs: message.atMs, event: 'step_reached', attributes: step }]
     }),
     ...events.flatMap(event => {
-      const words = toldAs(event)
+      const words = trackedAs(event)
       return words === null ? [] : [{ id: event.id, atMs: event.atMs, ...words }]
     }),
   ].sort((a, b) => a.atMs - b.atMs)
-  return told.map(({ id, event, attributes, ...at }) => {
+  return tracked.map(({ id, event, attributes, ...at }) => {
     const atMs = Math.floor(at.atMs / quirks.timestampStepMs) * quirks.timestampStepMs
     return {
       id,
@@ -134,14 +135,14 @@ export function trackingEventsOf(conversation: Conversation, team: Team, quirks:
   })
 }
 
-/** [0, 1), from the letters of an id. */
+/** [0, 1), computed from an id. */
 function lot(id: string, salt: number): number {
   let sum = salt
   for (let place = 0; place < id.length; place++) sum = (Math.imul(sum, 31) + id.charCodeAt(place)) | 0
   return new Random(sum, salt, 79).next()
 }
 
-/** The step of a flow that a message of the bot stands for. */
+/** The flow step of a bot's message. */
 function stepOf(message: WorldMessage, number: number): Readonly<Record<string, string>> | null {
   if (message.sender !== 'bot' || message.topic === null) return null
   return { flow: message.topic.id, subflow: message.kind, step_name: stepName(message), step_number: String(number) }
@@ -151,8 +152,8 @@ function stepName(message: WorldMessage): string {
   return `${message.topic?.id ?? 'start'}-${message.kind}`
 }
 
-/** Names and attributes are defined by each bot's builder; these are ours. Null: nothing is tracked. */
-function toldAs(event: WorldEvent): { event: string; attributes: Readonly<Record<string, string>> } | null {
+/** Each bot's builder defines names and attributes; these are ours. Null: nothing is tracked. */
+function trackedAs(event: WorldEvent): { event: string; attributes: Readonly<Record<string, string>> } | null {
   switch (event.kind) {
     case 'intent':
       return {
@@ -180,13 +181,13 @@ function toldAs(event: WorldEvent): { event: string; attributes: Readonly<Record
 }
 
 /** "When that plugin is reached, the user status will change to 'Offloaded'." */
-export const OFFLOAD: Step = { id: 'Send to offload provider', type: 'action' }
-/** The dialog that the bot goes on with: while agents are there, and when nobody takes over. */
-export const OFFLOADING_OPENED: Step = { id: 'Offloading opened', type: 'bot_dialog' }
-export const OFFLOADING_CLOSED: Step = { id: 'Offloading closed', type: 'bot_dialog' }
+export const OFFLOAD: FlowStep = { id: 'Send to offload provider', type: 'action' }
+/** The dialog that the bot continues with: while agents are there, and when nobody takes over. */
+export const OFFLOADING_OPENED: FlowStep = { id: 'Offloading opened', type: 'bot_dialog' }
+export const OFFLOADING_CLOSED: FlowStep = { id: 'Offloading closed', type: 'bot_dialog' }
 
 /**
- * From step to step of the bot, each at its message; a person is asked for by the action that hands over, and one of its dialogs. Who left midway drops
+ * From step to step of the bot, each at its message; the action that hands over asks for a person, followed by one of its dialogs. Users who left midway drop
  * off when the conversation is over.
  */
 export function transitionsOf(conversation: Conversation): Transition[] {
@@ -208,7 +209,7 @@ export function transitionsOf(conversation: Conversation): Transition[] {
       }),
   ].sort((a, b) => a.atMs - b.atMs)
   const transitions: Transition[] = []
-  let from: Step | null = null
+  let from: FlowStep | null = null
   for (const step of reached) {
     transitions.push({ ...step, from, depth: transitions.length + 1 })
     from = step.to
@@ -220,7 +221,7 @@ export function transitionsOf(conversation: Conversation): Transition[] {
   return [...transitions, { id: `${last.id}-d`, messageId: last.id, from, to, depth, atMs: last.atMs + GAP_MS }]
 }
 
-/** Counts also those in which the user never wrote. */
+/** Also counts those in which the user never wrote. */
 export function partsOf(conversation: Conversation, team: Team): Part[] {
   const { bot, channel, language, person, messages } = conversation
   const runs: number[][] = []

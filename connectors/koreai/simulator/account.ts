@@ -3,13 +3,13 @@ import type { BotSpec, Conversation, Person, WorldEvent, WorldMessage, WorldView
 import type { Quirks } from './quirks.ts'
 
 /**
- * A silence that ends a session, milliseconds: an app's setting, 5 min to 14 days. Seven hours, because that is longer than any pause in the
- * world, so that a conversation is one session.
+ * A silence that ends a session, milliseconds: an app's setting, 5 min to 14 days. Seven hours, because that is longer than any pause in the world, so that a
+ * conversation is one session.
  */
 export const INACTIVITY_MS = 7 * 3_600_000
 
 /** A conversation as this vendor sees it at one moment. Times are the vendor's, epoch milliseconds. */
-export interface Told {
+export interface VendorSession {
   readonly conversation: Conversation
   readonly sessionId: string
   readonly botId: string
@@ -18,11 +18,11 @@ export interface Told {
   readonly startMs: number
   /** Of its newest message. */
   readonly lastMs: number
-  /** When it is closed by somebody or by its silence; later, should anybody write before. Epoch milliseconds of the world. */
+  /** When it is closed by somebody or by its silence; later, if anybody writes before. Epoch milliseconds of the world. */
   readonly closesMs: number
   readonly isClosed: boolean
   readonly isInteractive: boolean
-  /** Null while it is active, unless an agent was asked for. */
+  /** Null while it is active, unless an agent was requested. */
   readonly containment: 'dropOff' | 'selfService' | 'agent' | null
   readonly messages: readonly WorldMessage[]
   readonly events: readonly WorldEvent[]
@@ -31,12 +31,12 @@ export interface Told {
   readonly tasks: number
 }
 
-/** Which sessions the vendor shows, and how they are then. */
+/** Which sessions the vendor shows, and their state then. */
 export interface Sight {
   readonly view: WorldView
   readonly quirks: Quirks
-  /** The session made of each conversation last, kept between requests. Absent: nothing is kept. */
-  readonly sessions?: WeakMap<Conversation, Told>
+  /** The latest session of each conversation, cached between requests. Absent: no cache. */
+  readonly sessions?: WeakMap<Conversation, VendorSession>
 }
 
 export function botIdOf(bot: BotSpec): string {
@@ -52,8 +52,8 @@ export function agentIdOf(agent: { readonly id: string }): string {
   return `u-${uuid(`agent ${agent.id}`)}`
 }
 
-export function contactIdOf(told: Pick<Told, 'sessionId'>): string {
-  return `c-${uuid(`contact ${told.sessionId}`)}`
+export function contactIdOf(session: Pick<VendorSession, 'sessionId'>): string {
+  return `c-${uuid(`contact ${session.sessionId}`)}`
 }
 
 export function accountId(): string {
@@ -74,16 +74,16 @@ export function analyticsIdOf(event: WorldEvent): string {
   return hex(`event ${event.id}`, 24)
 }
 
-/** The session of a conversation, as known. What somebody writes after the close would open a session that this simulator leaves out. */
-export function tellOf(conversation: Conversation, sight: Sight): Told {
+/** The session of a conversation, as far as known. What somebody writes after the close would open a session that this simulator leaves out. */
+export function sessionOf(conversation: Conversation, sight: Sight): VendorSession {
   const kept = sight.sessions?.get(conversation)
   if (kept !== undefined && kept.isClosed === kept.closesMs <= sight.view.nowMs) return kept
-  const told = tell(conversation, sight)
-  sight.sessions?.set(conversation, told)
-  return told
+  const session = vendorSession(conversation, sight)
+  sight.sessions?.set(conversation, session)
+  return session
 }
 
-function tell(conversation: Conversation, { view, quirks }: Sight): Told {
+function vendorSession(conversation: Conversation, { view, quirks }: Sight): VendorSession {
   const { person, events, closedAtMs } = conversation
   const upTo = (atMs: number) => closedAtMs === null || atMs <= closedAtMs
   const messages = conversation.messages.filter(({ atMs }) => upTo(atMs))
@@ -112,15 +112,15 @@ function tell(conversation: Conversation, { view, quirks }: Sight): Told {
   }
 }
 
-/** Sessions whose start lies in `[fromMs, untilMs)` and which show already, newest first. */
-export function sessionsBetween(fromMs: number, untilMs: number, sight: Sight): Told[] {
+/** Visible sessions with a start in `[fromMs, untilMs)`, newest first. */
+export function sessionsBetween(fromMs: number, untilMs: number, sight: Sight): VendorSession[] {
   const { view, quirks } = sight
   const reachMs = quirks.startStepMs + Math.abs(quirks.clockAheadMs)
-  const found: Told[] = []
+  const found: VendorSession[] = []
   for (const conversation of view.between(fromMs - reachMs, untilMs + reachMs)) {
     if (!isVisible(conversation, sight)) continue
-    const told = tellOf(conversation, sight)
-    if (fromMs <= told.startMs && told.startMs < untilMs) found.push(told)
+    const session = sessionOf(conversation, sight)
+    if (fromMs <= session.startMs && session.startMs < untilMs) found.push(session)
   }
   return found.sort((a, b) => b.startMs - a.startMs || b.conversation.index - a.conversation.index)
 }
@@ -134,7 +134,11 @@ export function isAlert(message: WorldMessage): boolean {
   return message.kind === 'template'
 }
 
-function containmentOf(messages: readonly WorldMessage[], events: readonly WorldEvent[], isClosed: boolean): Told['containment'] {
+function containmentOf(
+  messages: readonly WorldMessage[],
+  events: readonly WorldEvent[],
+  isClosed: boolean,
+): VendorSession['containment'] {
   if (events.some(({ kind }) => kind === 'transfer_requested')) return 'agent'
   if (!isClosed) return null
   if (!messages.some(({ sender }) => sender === 'user')) return 'selfService'
@@ -153,8 +157,8 @@ function channelWordOf({ channel }: Conversation): string {
 
 const WORDS: Readonly<Record<string, string>> = { web: 'rtm', messenger: 'facebook', voice: 'ivrVoice' }
 
-export function uuid(of: string): string {
-  const digits = hex(of, 32)
+export function uuid(seed: string): string {
+  const digits = hex(seed, 32)
   return [
     digits.slice(0, 8),
     digits.slice(8, 12),
@@ -164,16 +168,16 @@ export function uuid(of: string): string {
   ].join('-')
 }
 
-/** The same sessions are told time and again, and most of that was hashing. */
+/** The same sessions are returned again and again, and hashing was most of that. */
 const digests = new Map<string, string>()
 const MOST_DIGESTS = 100_000
 
-export function hex(of: string, length: number): string {
-  let digest = digests.get(of)
+export function hex(seed: string, length: number): string {
+  let digest = digests.get(seed)
   if (digest === undefined) {
-    digest = createHash('sha256').update(of).digest('hex')
+    digest = createHash('sha256').update(seed).digest('hex')
     if (digests.size >= MOST_DIGESTS) digests.clear()
-    digests.set(of, digest)
+    digests.set(seed, digest)
   }
   return digest.slice(0, length)
 }

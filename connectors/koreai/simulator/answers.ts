@@ -11,12 +11,12 @@ export function json(body: unknown): Reply {
   return { status: 200, body: JSON.stringify(body) }
 }
 
-/** The envelope that is documented for refused tokens; for other errors its use is assumed. */
+/** The documented envelope for rejected tokens; its use for other errors is assumed. */
 export function refused(status: number, msg: string, code = status): Reply {
   return { status, body: JSON.stringify({ errors: [{ msg, code }] }) }
 }
 
-/** What a request asks for: the query of a GET, the body of a POST, which may be empty. */
+/** The parameters of a request: the query of a GET, the body of a POST, which may be empty. */
 export function askedOf(request: Request): Asked | Reply {
   const query = Object.fromEntries(request.query)
   if (request.method === 'GET' || request.body.trim() === '') return query
@@ -24,7 +24,7 @@ export function askedOf(request: Request): Asked | Reply {
     const body: unknown = JSON.parse(request.body)
     if (typeof body === 'object' && body !== null && !Array.isArray(body)) return { ...query, ...body }
   } catch {
-    // Not JSON: refused below.
+    // Not JSON: rejected below.
   }
   return refused(400, 'the body is no JSON object')
 }
@@ -35,11 +35,11 @@ export function isReply(value: object): value is Reply {
 
 export interface Range {
   readonly fromMs: number
-  /** Exclusive, edges as the quirks have them already counted in. */
+  /** Exclusive, with the bounds of the quirks already counted in. */
   readonly untilMs: number
 }
 
-/** `dateFrom` and `dateTo` with the documents' defaults: seven days, up to now. Both together must be less than seven days apart. */
+/** `dateFrom` and `dateTo` with the docs' defaults: seven days, up to now. They must be less than seven days apart. */
 export function rangeOf(from: unknown, to: unknown, nowMs: number, quirks: Quirks): Range | Reply {
   const toMs = to === undefined || to === null ? null : readDate(to)
   const fromMs = from === undefined || from === null ? null : readDate(from)
@@ -65,7 +65,7 @@ function readDate(raw: unknown): { readonly ms: number } | undefined {
   return Number.isNaN(ms) ? undefined : { ms }
 }
 
-/** A page by `skip` (or `offset`) and `limit`, and where its listing changes between pages, that. */
+/** A page by `skip` (or `offset`) and `limit`, including changes of the listing between pages. */
 export class Pages {
   readonly #quirks: Quirks
   readonly #added = new Set<string>()

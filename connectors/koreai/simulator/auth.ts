@@ -6,19 +6,19 @@ import type { Quirks } from './quirks.ts'
 
 export type Algorithm = 'HS256' | 'HS384' | 'HS512' | 'RS256' | 'RS384' | 'RS512'
 
-/** How far ahead `exp` may be, and a spent `jti` is remembered, where the app enforces `jti`. Documented. */
+/** How far ahead `exp` may be, and how long a used `jti` is remembered, if the app enforces `jti`. Documented. */
 const JTI_MS = 3_600_000
 
-/** The vendor's app: a client id, and the key that its tokens are verified with. */
+/** The vendor's app: a client id, and the key that verifies its tokens. */
 export class App {
   readonly clientId: string
-  /** What the client signs with: the shared secret, or a PKCS#8 PEM. */
+  /** The client's signing key: the shared secret, or a PKCS#8 PEM. */
   readonly clientSecret: string
   readonly #algorithm: Algorithm
   readonly #key: KeyObject
   readonly #quirks: Quirks
   readonly #spent = new Map<string, number>()
-  /** Where the app enforces encryption: the private half of the platform's key. */
+  /** If the app enforces encryption: the private half of the platform's key. */
   readonly #decryption: KeyObject | null
   /** The public half, as the console shows it; null: tokens are not encrypted. */
   readonly encryptionKey: string | null
@@ -42,7 +42,7 @@ export class App {
     }
   }
 
-  /** null when the request may pass, else the refusal. */
+  /** null when the request may pass, else the error answer. */
   async check(request: Request, nowMs: number): Promise<Reply | null> {
     const token = request.headers['auth']
     if (typeof token !== 'string' || token === '') return refused(401, 'the auth header is missing')

@@ -1,21 +1,21 @@
 /**
- * What is not told by the vendor's documents, or is told in two ways, and what clients have met beside them. The defaults are the documents' word,
- * or the plainest reading where they are silent; everything else has to be switched on.
+ * What the vendor's docs leave open or say in two ways, and what clients have seen in addition. The defaults follow the docs, or the plainest reading where
+ * they say nothing; everything else must be switched on.
  */
 export interface Quirks {
   /** Requests to one bot (account-wide calls: to the account) in any rolling minute and hour; all operations together. 0: no limit. Documented. */
   readonly perMinute: number
   readonly perHour: number
-  /** What comes with the documented text of a limit. Unknown in truth; clients handle 429. */
+  /** Status of the documented text for an exceeded limit. Unknown for the real vendor; clients handle 429. */
   readonly rateLimitStatus: number
   /** `Retry-After`, seconds; null: no such header (none is documented). */
   readonly retryAfterS: number | null
 
   /** Each `jti` works once, and `exp` is at most an hour ahead: a switch of the vendor's app. */
   readonly enforceJti: boolean
-  /** The app takes encrypted tokens only: a switch of the vendor's app. What they hold, a signed token or claims alone, is unknown in truth. */
+  /** The app accepts encrypted tokens only: a switch of the vendor's app. Their content, a signed token or claims alone, is unknown. */
   readonly enforceJwe: 'jwt' | 'claims' | null
-  /** Operations whose scope the app lacks, by the last part of their path, and how that is answered (unknown in truth). */
+  /** Operations whose scope the app lacks, by the last part of their path, and the answer for them (unknown). */
   readonly withheld: readonly string[]
   readonly withheldStatus: 401 | 403
 
@@ -24,42 +24,42 @@ export interface Quirks {
    * `altText`. v8: `sessionType` holds the containment, and there is no `containmentType`.
    */
   readonly rows: 'current' | 'v9' | 'v8'
-  /** Letters of containment words: the samples', all small (a text of the documents), or as in the older list of values (`Selfservice`). */
+  /** Spelling of containment words: the samples', lower case (a text of the docs), or as in the older list of values (`Selfservice`). */
   readonly containmentCase: 'sample' | 'lower' | 'list'
-  /** `containmentType` as a filter is compared letter by letter with the sample's words. Unknown in truth. */
+  /** `containmentType` as a filter is compared exactly with the sample's words. Unknown for the real vendor. */
   readonly strictFilter: boolean
-  /** `end_time` of a session that is active: its newest activity, or nothing. Unknown in truth. */
+  /** `end_time` of an active session: its newest activity, or missing. Unknown for the real vendor. */
   readonly activeEndTime: 'last_activity' | 'absent'
   /** `isDeveloper`: the samples' boolean, or the text's 1 and 0. */
   readonly developer: 'boolean' | 'number'
   /** Counts as numbers, or as text. */
   readonly counts: 'number' | 'string'
 
-  /** Whether rows exactly at `dateFrom` and `dateTo` belong to the answer. Unknown in truth. */
+  /** Whether rows exactly at `dateFrom` and `dateTo` are in the answer. Unknown for the real vendor. */
   readonly edges: 'half-open' | 'closed' | 'open'
-  /** `dateTo` without a time: that whole day, or its beginning. Unknown in truth; a sample names one day as both ends. */
+  /** `dateTo` without a time: that whole day, or its beginning. Unknown for the real vendor; a sample names one day as both ends. */
   readonly dateOnlyTo: 'whole_day' | 'midnight'
-  /** Status of a range that is too long. Unknown in truth. */
+  /** Status for a range that is too long. Unknown for the real vendor. */
   readonly rangeStatus: number
-  /** moreAvailable of a page that is the last one: false, or true as in a sample of one row out of one. */
+  /** moreAvailable of the last page: false, or true as in a sample of one row out of one. */
   readonly lastPageMore: boolean
-  /** Rows that a request without `limit` gets. Unknown in truth. */
+  /** Rows for a request without `limit`. Unknown for the real vendor. */
   readonly defaultLimit: number
 
   /** The channel of a message: the newer `chnl`, or the older `channel`. */
   readonly messageChannel: 'chnl' | 'channel'
-  /** `agentHandOffTime` of a session that was handed over: its time, or `""` as where there was no hand-over. */
+  /** `agentHandOffTime` of a session that was handed over: its time, or `""` as without a transfer. */
   readonly handOff: 'known' | 'unknown'
-  /** `getAnalytics` without a channel filter tells of `rtm` only (documented), or of all channels. */
+  /** `getAnalytics` without a channel filter returns `rtm` only (documented), or all channels. */
   readonly analyticsDefault: 'rtm' | 'all'
 
-  /** Every fifth session shows this much later than it began, milliseconds. */
+  /** Every fifth session appears this much later than it began, milliseconds. */
   readonly lateMs: number
-  /** Starts are told in steps of so many milliseconds, so that many are equal. 1: as they are. */
+  /** Start times are rounded to steps of this many milliseconds, so that many are equal. 1: exact. */
   readonly startStepMs: number
-  /** Between two pages of a listing, its first row is added, or is missing for once. */
+  /** Between two pages of a listing, its first row is added, or is missing once. */
   readonly between: 'grows' | 'shrinks' | null
-  /** `skip` is not heeded. */
+  /** `skip` is ignored. */
   readonly ignoresSkip: boolean
   /** How far the vendor's clock, and every time that it shows, is ahead, milliseconds. */
   readonly clockAheadMs: number

@@ -1,41 +1,41 @@
 import type { Conversation, WorldEvent, WorldMessage } from '../../../src/sim/index.ts'
-import { accountId, agentIdOf, analyticsIdOf, contactIdOf, hex, messageIdOf, type Told, uuid } from './account.ts'
+import { accountId, agentIdOf, analyticsIdOf, contactIdOf, hex, messageIdOf, type VendorSession, uuid } from './account.ts'
 import type { Quirks } from './quirks.ts'
 
 const TAGS_BY_ID_MS = 14 * 86_400_000
 const iso = (ms: number) => new Date(ms).toISOString()
 
-/** @param byIdAtMs Set where the session was asked for by its id: then tags of sessions older than 14 days are lost. Documented. */
-export function sessionRow(told: Told, quirks: Quirks, byIdAtMs: number | null): Record<string, unknown> {
+/** @param byIdAtMs Set if the session was requested by its id: then tags of sessions older than 14 days are lost. Documented. */
+export function sessionRow(session: VendorSession, quirks: Quirks, byIdAtMs: number | null): Record<string, unknown> {
   const { rows } = quirks
   const count = (value: number) => (quirks.counts === 'string' ? String(value) : value)
-  const tagsLost = byIdAtMs !== null && told.startMs <= byIdAtMs - TAGS_BY_ID_MS
-  const containment = told.containment === null ? null : spelt(told.containment, quirks)
-  const sessionType = told.isInteractive ? 'interactive' : 'non-interactive'
-  const isDeveloper = told.conversation.person.isTest
+  const tagsLost = byIdAtMs !== null && session.startMs <= byIdAtMs - TAGS_BY_ID_MS
+  const containment = session.containment === null ? null : spelt(session.containment, quirks)
+  const sessionType = session.isInteractive ? 'interactive' : 'non-interactive'
+  const isDeveloper = session.conversation.person.isTest
   return {
-    sessionId: told.sessionId,
-    botId: told.botId,
-    channel: told.channel,
-    userId: told.userId,
-    start_time: iso(told.startMs),
-    ...(told.isClosed || quirks.activeEndTime === 'last_activity' ? { end_time: iso(told.lastMs) } : {}),
-    session_lang: [told.conversation.language],
+    sessionId: session.sessionId,
+    botId: session.botId,
+    channel: session.channel,
+    userId: session.userId,
+    start_time: iso(session.startMs),
+    ...(session.isClosed || quirks.activeEndTime === 'last_activity' ? { end_time: iso(session.lastMs) } : {}),
+    session_lang: [session.conversation.language],
     ...(rows === 'v8' ? (containment === null ? {} : { sessionType: containment }) : { sessionType }),
     isDeveloper: quirks.developer === 'number' ? Number(isDeveloper) : isDeveloper,
-    ...(rows === 'current' ? { sessionStatus: told.isClosed ? 'closed' : 'active' } : {}),
+    ...(rows === 'current' ? { sessionStatus: session.isClosed ? 'closed' : 'active' } : {}),
     tags: {
-      userTags: told.userTags,
-      sessionTags: tagsLost ? [] : told.sessionTags,
+      userTags: session.userTags,
+      sessionTags: tagsLost ? [] : session.sessionTags,
       ...(rows === 'current' ? { altText: [] } : {}),
     },
-    noOfMessagesExchanged: count(told.messages.length),
-    noOfTasksExecuted: count(told.tasks),
+    noOfMessagesExchanged: count(session.messages.length),
+    noOfTasksExecuted: count(session.tasks),
     ...(rows === 'v8' || containment === null ? {} : { containmentType: containment }),
   }
 }
 
-function spelt(word: NonNullable<Told['containment']>, { containmentCase }: Quirks): string {
+function spelt(word: NonNullable<VendorSession['containment']>, { containmentCase }: Quirks): string {
   if (containmentCase === 'lower') return word.toLowerCase()
   return containmentCase === 'list' && word === 'selfService' ? 'Selfservice' : word
 }
@@ -46,10 +46,15 @@ export interface MessageOptions {
 }
 
 /** The older samples' fields and the newer ones' together. `createdBy` is the end user whoever speaks; outgoing messages stay `pending`. */
-export function messageRow(message: WorldMessage, told: Told, options: MessageOptions, quirks: Quirks): Record<string, unknown> {
+export function messageRow(
+  message: WorldMessage,
+  session: VendorSession,
+  options: MessageOptions,
+  quirks: Quirks,
+): Record<string, unknown> {
   const isIncoming = message.sender === 'user'
   const at = iso(message.atMs + quirks.clockAheadMs)
-  const { conversation, userId, channel } = told
+  const { conversation, userId, channel } = session
   const isDeveloper = Number(conversation.person.isTest)
   return {
     _id: messageIdOf(message),
@@ -60,7 +65,7 @@ export function messageRow(message: WorldMessage, told: Told, options: MessageOp
     lmodifiedBy: userId,
     createdOn: at,
     lmodifiedOn: at,
-    botId: told.botId,
+    botId: session.botId,
     orgId: `o-${uuid('organisation')}`,
     accountId: accountId(),
     isBB: 0,
@@ -70,9 +75,9 @@ export function messageRow(message: WorldMessage, told: Told, options: MessageOp
     components: componentsOf(message),
     timestampValue: message.atMs + quirks.clockAheadMs + 12,
     lang: conversation.language,
-    sessionId: told.sessionId,
+    sessionId: session.sessionId,
     resourceid: 'messagestore',
-    tags: { messageTags: [], userTags: told.userTags, sessionTags: [] },
+    tags: { messageTags: [], userTags: session.userTags, sessionTags: [] },
     ...(options.agentsInfo && message.agent !== null
       ? {
           author: {
@@ -88,7 +93,7 @@ export function messageRow(message: WorldMessage, told: Told, options: MessageOp
   }
 }
 
-/** What one message says, in one component or several. How media look inside is not documented: a url beside the caption is assumed. */
+/** Content of one message, in one component or several. The form of media is not documented: a url next to the caption is assumed. */
 function componentsOf(message: WorldMessage): unknown[] {
   const component = (place: number, cT: string, data: Record<string, unknown>) => ({
     _id: `cp-${uuid(`component ${message.id} ${place}`)}`,
@@ -116,14 +121,14 @@ export function textOf(message: WorldMessage): string | null {
 }
 
 export const ANALYTICS = ['successintent', 'failintent', 'successtask', 'failtask', 'performance', 'unhandledutterance'] as const
-/** The accepted words of `filters.channel`, all that are documented; how others are answered is not. */
+/** The documented values of `filters.channel`; the answer to others is not documented. */
 export const ANALYTICS_CHANNELS: readonly string[] =
   'msteams twitter spark rtm facebook slack kore email sms ringcentral jabber yammer alexa twiliovoice telegram ivr ivrVoice smartassist line liveperson googleactions hangoutchat mattermost rcs'.split(
     ' ',
   )
 export type AnalyticsType = (typeof ANALYTICS)[number]
 
-/** The list that tells of an event; null: none does. */
+/** The list that contains an event; null: none does. */
 export function analyticsTypeOf(event: WorldEvent): AnalyticsType | null {
   if (event.kind === 'task') return event.done ? 'successtask' : 'failtask'
   if (event.kind === 'failure') return 'performance'
@@ -132,28 +137,28 @@ export function analyticsTypeOf(event: WorldEvent): AnalyticsType | null {
   return Number.parseInt(hex(event.id, 1), 16) % 2 === 0 ? 'failintent' : 'unhandledutterance'
 }
 
-export function analyticsRow(event: WorldEvent, told: Told, quirks: Quirks): Record<string, unknown> {
-  const { conversation } = told
+export function analyticsRow(event: WorldEvent, session: VendorSession, quirks: Quirks): Record<string, unknown> {
+  const { conversation } = session
   const message = conversation.messages.findLast(({ sender, atMs }) => sender === 'user' && atMs <= event.atMs)
   const topic = event.kind === 'intent' || event.kind === 'task' ? event.topic : null
   const matched = event.kind === 'intent' && !event.fallback ? event.topic.name : null
   return {
     _id: analyticsIdOf(event),
     ...(message === undefined ? {} : { messageId: messageIdOf(message), utterance: message.text }),
-    sessionId: told.sessionId,
+    sessionId: session.sessionId,
     ...(matched === null ? {} : { intent: matched }),
-    userId: told.userId,
+    userId: session.userId,
     channelUId: conversation.person.handle,
     language: conversation.language,
     timestamp: iso(event.atMs + quirks.clockAheadMs),
     pinned: false,
-    channel: told.channel,
+    channel: session.channel,
     winningIntent: matched === null ? [] : [matched],
     isAmbiguous: false,
     ambiguousIntents: [],
     ...(topic === null ? {} : { taskName: topic.name, taskId: `dg-${uuid(`task ${topic.id}`)}` }),
     flow: [],
-    customTags: { userTags: told.userTags, sessionTags: [], messageTags: [] },
+    customTags: { userTags: session.userTags, sessionTags: [], messageTags: [] },
     ...(event.kind === 'failure'
       ? { nodeName: 'send', type: 'service', status: 'failure', statusCode: '500', responseTime: '1204' }
       : {
@@ -166,26 +171,26 @@ export function analyticsRow(event: WorldEvent, told: Told, quirks: Quirks): Rec
   }
 }
 
-/** One conversation: when it was handed over (`""`: not), and what was said, by `skip` and `limit`. */
+/** One conversation: when it was handed over (`""`: not), and its messages, by `skip` and `limit`. */
 export function detailsOf(
-  told: Told,
+  session: VendorSession,
   quirks: Quirks,
   page: { readonly skip: number; readonly limit: number },
 ): Record<string, unknown> {
-  const handOff = told.events.find(({ kind }) => kind === 'transfer_requested')
-  const { person } = told.conversation
+  const handOff = session.events.find(({ kind }) => kind === 'transfer_requested')
+  const { person } = session.conversation
   return {
     conversationInfo: {
-      userId: told.userId,
-      sessionStartTime: iso(told.startMs),
+      userId: session.userId,
+      sessionStartTime: iso(session.startMs),
       agentHandOffTime: handOff === undefined || quirks.handOff === 'unknown' ? '' : iso(handOff.atMs + quirks.clockAheadMs),
       userDetails: { firstName: person.firstName, lastName: person.lastName, phoneNumber: null },
       currentTask: 'null',
-      sessionId: told.sessionId,
+      sessionId: session.sessionId,
     },
-    conversationFlow: tasksOf(told.conversation),
-    conversationHistory: told.messages.slice(page.skip, page.skip + page.limit).map(message => {
-      const { type, status, createdOn, components } = messageRow(message, told, { agentsInfo: false, traceId: false }, quirks)
+    conversationFlow: tasksOf(session.conversation),
+    conversationHistory: session.messages.slice(page.skip, page.skip + page.limit).map(message => {
+      const { type, status, createdOn, components } = messageRow(message, session, { agentsInfo: false, traceId: false }, quirks)
       return { type, status, createdOn, components }
     }),
   }
@@ -199,22 +204,22 @@ function tasksOf({ events }: Conversation): unknown[] {
   )
 }
 
-/** A conversation of the contact center; null where no person was asked for. Fields as in the documents' samples; how they hang together is assumed. */
-export function contactRow(told: Told, quirks: Quirks): Record<string, unknown> | null {
+/** A conversation of the contact center; null if no person was requested. Fields as in the docs' samples; their relation is assumed. */
+export function contactRow(session: VendorSession, quirks: Quirks): Record<string, unknown> | null {
   const at = (ms: number) => iso(ms + quirks.clockAheadMs)
-  const asked = told.events.find(event => event.kind === 'transfer_requested')
-  const taken = told.events.filter(event => event.kind === 'transferred')
+  const asked = session.events.find(event => event.kind === 'transfer_requested')
+  const taken = session.events.filter(event => event.kind === 'transferred')
   if (asked?.kind !== 'transfer_requested') return null
   const queueId = `qu-${uuid(`queue ${asked.queue}`)}`
   const [first, ...later] = taken
   return {
-    startSessionTime: iso(told.startMs),
-    botSessionId: told.sessionId,
-    botId: told.botId,
-    userId: told.userId,
+    startSessionTime: iso(session.startMs),
+    botSessionId: session.sessionId,
+    botId: session.botId,
+    userId: session.userId,
     orgId: `o-${uuid('organisation')}`,
-    source: told.channel,
-    _id: contactIdOf(told),
+    source: session.channel,
+    _id: contactIdOf(session),
     participants: taken.map(({ agent, atMs }) => ({
       queueId,
       queueName: asked.queue,
@@ -233,14 +238,14 @@ export function contactRow(told: Told, quirks: Quirks): Record<string, unknown> 
       priority: 'LOW',
       transferredAt: at(atMs),
     })),
-    status: told.isClosed ? 'CLOSED' : first === undefined ? 'OPEN' : 'ACTIVE',
-    isDeveloper: told.conversation.person.isTest,
+    status: session.isClosed ? 'CLOSED' : first === undefined ? 'OPEN' : 'ACTIVE',
+    isDeveloper: session.conversation.person.isTest,
     accountId: accountId(),
-    phoneNumber: told.conversation.person.handle,
-    language: told.conversation.language,
+    phoneNumber: session.conversation.person.handle,
+    language: session.conversation.language,
     queues: [{ type: 'ASSIGNED', status: 'ACTIVE', id: queueId, name: asked.queue, startTime: at(asked.atMs) }],
     startTime: at(asked.atMs),
-    ...(told.isClosed ? { endTime: iso(told.lastMs) } : {}),
+    ...(session.isClosed ? { endTime: iso(session.lastMs) } : {}),
     ...(first === undefined ? {} : { acceptedAt: at(first.atMs) }),
     notes: [],
     skills: [],

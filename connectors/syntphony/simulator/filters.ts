@@ -6,13 +6,13 @@ import type { Quirks } from './quirks.ts'
 export interface Filters {
   readonly fromMs: number
   readonly toMs: number
-  /** Whether a conversation or message of this moment is asked for. */
+  /** Whether a conversation or message of this moment matches. */
   takes(atMs: number): boolean
-  takesConversation(conversation: Conversation, told: Told): boolean
+  takesConversation(conversation: Conversation, searchable: Searchable): boolean
 }
 
-/** What filters look at. */
-export interface Told {
+/** Fields that filters look at. */
+export interface Searchable {
   readonly sessionCode: string
   readonly businessKey: string
   readonly channelUuid: string
@@ -20,7 +20,7 @@ export interface Told {
   readonly tags: readonly string[]
 }
 
-/** A parameter that cannot be taken, and the status it is answered with. */
+/** An invalid parameter, and the status of the answer. */
 export class Refused extends Error {
   readonly status: number
 
@@ -59,21 +59,21 @@ export function filtersOf(parameter: Parameters, quirks: Quirks): Filters {
     fromMs,
     toMs,
     takes,
-    takesConversation: (_, told) =>
-      (channels.length === 0 || channels.includes(told.channelUuid)) &&
-      tags.every(tag => told.tags.includes(tag)) &&
-      !(untagged && told.tags.length > 0) &&
-      found(told),
+    takesConversation: (_, searchable) =>
+      (channels.length === 0 || channels.includes(searchable.channelUuid)) &&
+      tags.every(tag => searchable.tags.includes(tag)) &&
+      !(untagged && searchable.tags.length > 0) &&
+      found(searchable),
   }
 }
 
-function searchOf(parameter: Parameters, quirks: Quirks): (told: Told) => boolean {
+function searchOf(parameter: Parameters, quirks: Quirks): (searchable: Searchable) => boolean {
   const by = parameter('searchBy')
   const term = parameter('searchTerm')
   if (by !== null && !['SESSION_CODE', 'BUSINESS_KEY', 'FLOW'].includes(by)) throw new Refused(400, 'searchBy is not known')
   if (by === null || term === null || quirks.search === 'ignored') return () => true
-  if (by === 'FLOW') return told => told.flows.includes(term)
-  return told => (by === 'SESSION_CODE' ? told.sessionCode : told.businessKey) === term
+  if (by === 'FLOW') return searchable => searchable.flows.includes(term)
+  return searchable => (by === 'SESSION_CODE' ? searchable.sessionCode : searchable.businessKey) === term
 }
 
 export interface Paging {

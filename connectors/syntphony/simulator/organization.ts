@@ -1,4 +1,4 @@
-/** One organization with one environment: how it names the bots, channels, flows and conversations of the world. Functions of the world alone. */
+/** One organization with one environment: its names of the bots, channels, flows and conversations of the world. Pure functions of the world. */
 import type { Channel } from '../../../src/records.ts'
 import { type BotSpec, type Conversation, Random, type World, type WorldMessage } from '../../../src/sim/index.ts'
 
@@ -63,12 +63,12 @@ export function sessionCodeOf({ seed }: Pick<Organization, 'seed'>, { index }: C
   return new Random(seed, index, 63).uuid()
 }
 
-/** Who writes, as the customer's own systems call them. */
+/** The user's key in the customer's own systems. */
 export function businessKeyOf({ person }: Conversation): string {
   return person.handle
 }
 
-/** Flows in the order they were gone through; one that is entered again comes again. */
+/** Flows in the order of visits; a flow that is entered again is listed again. */
 export function flowsOf({ events }: Conversation): string[] {
   const flows = ['Welcome']
   for (const event of events) {
@@ -86,7 +86,7 @@ export function flowsOf({ events }: Conversation): string[] {
 /** The name of the flow, and of the answer, that hands over to a person. */
 export const HANDOVER = 'Agent handover'
 
-/** The answer that hands the conversation over to a person: it is said when one is asked for. null: none, as far as is known. */
+/** The answer that hands the conversation over to a person: given when one is requested. null: none, as far as is known. */
 export function handoverOf({ messages, events }: Conversation): WorldMessage | null {
   const asked = events.find(({ kind }) => kind === 'transfer_requested')
   return (asked && messages.findLast(({ sender, atMs }) => sender === 'bot' && atMs <= asked.atMs)) ?? null
@@ -113,7 +113,7 @@ export function durationOf({ startedAtMs, messages }: Conversation, toldStartMs 
   return Math.max(0, Math.floor(((messages.at(-1)?.atMs ?? startedAtMs) - toldStartMs) / 1000))
 }
 
-/** What the engine understood in a message of the user; null where it was not asked, or has not answered yet. */
+/** What the engine understood in a message of the user; null if it was not asked, or has not answered yet. */
 export function understoodIn({ messages, events }: Conversation, message: WorldMessage) {
   if (message.sender !== 'user') return null
   const nextAtMs = messages.find(({ atMs }) => atMs > message.atMs)?.atMs ?? Infinity

@@ -1,31 +1,31 @@
 /**
- * What the vendor's documents leave open, or clients have met beside them. The defaults are the documents' word, or the plainest reading where they
- * are silent; everything else has to be switched on. Nothing here was measured.
+ * What the vendor's docs leave open, or clients have seen in addition. The defaults follow the docs, or the plainest reading where they say nothing; everything
+ * else must be switched on. Nothing here was measured.
  */
 export interface Quirks {
-  /** What page 0 gets, where pages begin at 1: the first page (assumed by a client that began at 0), or 400. */
+  /** The answer to page 0, if pages begin at 1: the first page (assumed by a client that began at 0), or 400. */
   readonly pageZero: 'first' | 'refused'
   /** Documented: 1. A client began at 0. */
   readonly pageBase: 0 | 1
-  /** Envelopes have `totalElements`, `totalPages` and the like (documented for a sibling API), or `content` and `last` alone. */
+  /** Envelopes have `totalElements`, `totalPages` and so on (documented for a sibling API), or only `content` and `last`. */
   readonly envelope: 'spring' | 'bare'
-  /** A listing that holds nothing. */
+  /** An empty listing. */
   readonly emptyListing: 'content' | '204'
-  /** Whether the time in `startDate` and `endDate` counts, or their days alone. Unknown in truth. */
+  /** Whether the time in `startDate` and `endDate` counts, or only the day. Unknown for the real vendor. */
   readonly timePart: 'ignored' | 'literal'
-  /** Whether rows exactly at `startDate` and `endDate` belong to the answer. Documented: both do. */
+  /** Whether rows exactly at `startDate` and `endDate` are in the answer. Documented: both are. */
   readonly edges: 'inclusive' | 'exclusive'
-  /** Whether `startHour` and `endHour` cut every day, or the two ends of the range. Unknown in truth. */
+  /** Whether `startHour` and `endHour` cut every day, or the two ends of the range. Unknown for the real vendor. */
   readonly hours: 'each_day' | 'ends'
   /** Longest range, days; longer ones get 422. The cockpit's calendar shows twelve months. */
   readonly longestDays: number
-  /** Most rows of a page, whatever `size` asks for. Unknown in truth. */
+  /** Most rows of a page, whatever `size` says. Unknown for the real vendor. */
   readonly mostRows: number
-  /** Whether `searchBy` and `searchTerm` are kept to. */
+  /** Whether `searchBy` and `searchTerm` are applied. */
   readonly search: 'kept' | 'ignored'
-  /** Whether `orderBy` and `direction` are. Ignored: newest first in any case; or oldest first, or by code, as another build might. */
+  /** Whether `orderBy` and `direction` are applied. Ignored: newest first in any case; or oldest first, or by code, as in another build. */
   readonly order: 'kept' | 'ignored' | 'oldest' | 'by_code'
-  /** A row shows for the first time, or is missing for once, between the first and the second page of a bot's first listing. */
+  /** A row appears for the first time, or is missing once, between the first and the second page of a bot's first listing. */
   readonly betweenPages: 'nothing' | 'row_shows' | 'row_misses'
   /** Every page is the first. */
   readonly ignorePage: boolean
@@ -33,19 +33,19 @@ export interface Quirks {
   readonly lateMs: number
   /** How far the vendor's clock, and with it what it shows, is ahead of ours, milliseconds. */
   readonly clockAheadMs: number
-  /** Conversations are told to begin at whole multiples of this, milliseconds: many at one time. */
+  /** Start times are rounded to multiples of this, milliseconds: many are equal. */
   readonly startStepMs: number
-  /** The name under which messages of details carry their time; null, as far as clients have seen: none. */
+  /** The name under which messages of details have their time; null, as far as clients have seen: none. */
   readonly messageTime: 'deliveredAt' | 'createdAt' | 'date' | 'timestamp' | null
-  /** Types of messages: USER_INPUT and TEXT and more in capitals, or words that nobody knows, in any case. */
+  /** Types of messages: USER_INPUT and TEXT and more in capitals, or unknown words, in any case. */
   readonly messageTypes: 'known' | 'odd'
   /** Details repeat the session code. A client did not rely on it. */
   readonly detailsCode: boolean
-  /** How the answer that hands over to a person says so: as an object or JSON text, the two forms that the vendor's broker reads, or not at all. */
+  /** How the answer that hands over to a person shows it: as an object or JSON text, the two forms that the vendor's broker reads, or not at all. */
   readonly handover: 'object' | 'text' | 'none'
-  /** What details say that the engine found in a message that it did not understand. Unknown in truth. */
+  /** The details of a message that the engine did not understand. Unknown for the real vendor. */
   readonly missed: 'none' | 'empty'
-  /** Rows of the message list that name their conversation. Its name there is not documented. */
+  /** Which rows of the message list name their conversation. The field's name is not documented. */
   readonly listCode: 'all' | 'some' | 'none'
   /** Fields that have another name than the one proposed. */
   readonly names: Readonly<Record<string, string>>
@@ -59,16 +59,16 @@ export interface Quirks {
   readonly times: 'z' | 'offset' | 'epoch' | 'bare'
   /** Every second message of the list has no time. */
   readonly deliveredAtMissing: boolean
-  /** 0 to 100, as the cockpit shows it, or 0 to 1, as the vendor's webhooks tell it. */
+  /** 0 to 100, as in the cockpit, or 0 to 1, as in the vendor's webhooks. */
   readonly confidence: 'percent' | 'share'
-  /** Requests under way at once; more get 429. 0: no limit, as none is documented. */
+  /** Parallel requests; more get 429. 0: no limit, as none is documented. */
   readonly parallel: number
   /** How long an answer takes, milliseconds. */
   readonly answerMs: number
   /** Seconds that an access token lives. Not documented as a number. */
   readonly expiresInS: number
   readonly refreshExpiresInS: number
-  /** Keycloak: a refresh token is good until it expires, or once, or there is none. */
+  /** Keycloak: a refresh token works until it expires, or once, or there is none. */
   readonly refreshToken: 'kept' | 'rotating' | 'none'
 }
 

@@ -1,4 +1,4 @@
-/** Conversations and messages as the dashboard API tells them, in the dossier's field names: those a client has seen, else those proposed. */
+/** Conversations and messages as the dashboard API shows them, with field names that a client has seen, else proposed ones. */
 import type { Conversation, WorldMessage } from '../../../src/sim/index.ts'
 import {
   answerNameOf,
@@ -70,7 +70,7 @@ export class Rows {
     })
   }
 
-  /** The row of the message list, of a message that is listed. */
+  /** The row of a listed message in the message list. */
   message(conversation: Conversation, message: WorldMessage): Row {
     const { deliveredAtMissing, confidence, listCode } = this.#quirks
     const place = conversation.messages.indexOf(message)
@@ -100,20 +100,20 @@ export class Rows {
     const understood = understoodIn(conversation, message)
     const type = message.sender === 'user' ? 'USER_INPUT' : TYPES[message.kind]
     const odd = message.sender === 'user' ? 'User_Input' : message.kind === 'text' ? 'text' : 'carousel-v2'
-    const isTold = understood !== null && !(understood.missed && missed === 'empty')
+    const isShown = understood !== null && !(understood.missed && missed === 'empty')
     return this.#named({
       messageId: message.id,
       type: messageTypes === 'odd' ? odd : type,
       content: wordsOf(message),
       intent: understood === null || understood.missed ? null : understood.name,
       isNe: understood?.missed ?? false,
-      ...this.#list('nlpResponses', isTold ? [{ responseType: 'INTENT', responseName: understood.name }] : []),
+      ...this.#list('nlpResponses', isShown ? [{ responseType: 'INTENT', responseName: understood.name }] : []),
       ...this.#technicalText(conversation, message),
       ...(messageTime === null ? {} : { [messageTime]: this.#time(message.atMs) }),
     })
   }
 
-  /** What the vendor's message broker reads in an answer: here only that the conversation goes to a person. */
+  /** The part of an answer for the vendor's message broker: here only that the conversation goes to a person. */
   #technicalText(conversation: Conversation, message: WorldMessage): Row {
     const { handover } = this.#quirks
     if (handover === 'none' || message.id !== handoverOf(conversation)?.id) return {}

@@ -16,7 +16,7 @@ export class Tokens {
   readonly #access = new Map<string, Grant>()
   readonly #refresh = new Map<string, Grant>()
 
-  /** @param clock What lifetimes are counted by, epoch milliseconds. */
+  /** @param clock Clock for lifetimes, epoch milliseconds. */
   constructor(seed: number, quirks: Quirks, clock: () => number) {
     this.#random = new Random(seed, 4, 61)
     this.#quirks = quirks
@@ -30,7 +30,7 @@ export class Tokens {
     return grant !== undefined && this.#clock() < grant.untilMs
   }
 
-  /** From now on every access token is refused; refresh tokens stay good. */
+  /** From now on every access token is rejected; refresh tokens stay valid. */
   expireAccess() {
     this.#access.clear()
   }

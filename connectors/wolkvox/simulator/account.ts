@@ -10,7 +10,7 @@ import {
 } from '../../../src/sim/index.ts'
 import type { Quirks } from './quirks.ts'
 
-/** One chat as an operation of wolkvox knows it when all is over. Times are epoch milliseconds; the vendor shows whole seconds of its local clock. */
+/** One complete chat as an operation of wolkvox knows it. Times are epoch milliseconds; the vendor shows whole seconds of its local clock. */
 export interface Chat {
   readonly connId: string
   /** Customer, operation and connector: the same for all chats of a customer on a channel. */
@@ -21,13 +21,13 @@ export interface Chat {
   readonly openedAtMs: number
   /** By somebody, or by the vendor 23 h after the opening. */
   readonly closedAtMs: number
-  /** When the chat shows as closed. */
+  /** When the chat appears as closed. */
   readonly shownAtMs: number
-  /** When the bot asked for a person; null: it never did. */
+  /** When the bot asked for a person; null: never. */
   readonly handedAtMs: number | null
-  /** When a person first had it; null: nobody ever. */
+  /** When a person first had it; null: never. */
   readonly takenAtMs: number | null
-  /** Who spoke as a person last. */
+  /** The last person who spoke as an agent. */
   readonly agent: Agent | null
   readonly turns: readonly Turn[]
   readonly lines: readonly Line[]
@@ -36,9 +36,9 @@ export interface Chat {
 }
 
 interface Shown {
-  /** What the row is dated. */
+  /** Date of the row. */
   readonly atMs: number
-  /** When the row shows, never before its time. */
+  /** When the row appears, never before its time. */
   readonly shownAtMs: number
 }
 
@@ -46,7 +46,7 @@ export interface Customer {
   readonly id: string
   readonly name: string
   readonly email: string
-  /** Empty where the channel tells no number. */
+  /** Empty if the channel has no number. */
   readonly phone: string
 }
 
@@ -80,7 +80,7 @@ export interface Transfer extends Shown {
   readonly to: Agent | { readonly skill: string } | 'routing point'
 }
 
-/** Who has the chat as a person, and from when. */
+/** The person who has the chat, and since when. */
 interface Taker {
   readonly atMs: number
   readonly to: Agent
@@ -111,7 +111,7 @@ export class Account {
     })
   }
 
-  /** The chat of a conversation; null: one of a bot that this operation does not have. What is written after the close belongs to no chat. */
+  /** The chat of a conversation; null: the operation does not have its bot. What is written after the close belongs to no chat. */
   chat(index: number): Chat | null {
     return this.#chatOf(this.#world.conversation(index))
   }
@@ -123,7 +123,7 @@ function chatOf(conversation: Conversation, rpId: string, operation: string, qui
   const closedAtMs = conversation.closedAtMs ?? Math.max(conversation.lastAtMs, startedAtMs + TIMEOUT_MS)
   const messages = conversation.messages.filter(({ atMs }) => atMs <= closedAtMs)
   const handedAtMs = events.find(({ kind }) => kind === 'transfer_requested')?.atMs ?? null
-  const told = (trueMs: number, place: number): Shown => {
+  const shown = (trueMs: number, place: number): Shown => {
     const atMs = quirks.tied ? Math.floor(trueMs / TEN_MINUTES_MS) * TEN_MINUTES_MS : trueMs
     return { atMs, shownAtMs: atMs + ((conversation.index + place) % 5 === 0 ? quirks.lateMs : 0) }
   }
@@ -131,7 +131,7 @@ function chatOf(conversation: Conversation, rpId: string, operation: string, qui
   const isNamedAtAll = quirks.chatIds === 'all' || (quirks.chatIds === 'agent' && handedAtMs !== null)
   const turns = turnsOf(byBot, handedAtMs, quirks).map((turn, place) => ({
     ...turn,
-    ...told(turn.atMs, place),
+    ...shown(turn.atMs, place),
     connId:
       isNamedAtAll && (quirks.connIds === 'all' || (quirks.connIds === 'handover' && turn.answer.startsWith(HAND_OVER)))
         ? connId
@@ -140,7 +140,7 @@ function chatOf(conversation: Conversation, rpId: string, operation: string, qui
   const takers: Taker[] = events.flatMap(event => (event.kind === 'transferred' ? [{ atMs: event.atMs, to: event.agent }] : []))
   const transfers = transfersOf(conversation, takers, closedAtMs).map((transfer, place) => ({
     ...transfer,
-    ...told(transfer.atMs, place),
+    ...shown(transfer.atMs, place),
   }))
   return {
     connId,
@@ -167,7 +167,7 @@ function chatOf(conversation: Conversation, rpId: string, operation: string, qui
     options: byBot
       .filter(({ kind }) => kind === 'button_click')
       .map(({ atMs, topic }, place) => ({
-        ...told(atMs, place),
+        ...shown(atMs, place),
         code: String(conversation.bot.topics.findIndex(({ id }) => id === topic?.id) + 1),
         second: Math.floor((atMs - startedAtMs) / 1000),
       })),
@@ -176,8 +176,8 @@ function chatOf(conversation: Conversation, rpId: string, operation: string, qui
 }
 
 /**
- * The report tells who passes a chat on (documented: the transferring agent; the receiving agent, skill or routing point). Of four chats that a person has, one
- * came from a colleague, one was put back to its skill first, and one goes back to the bot when it is done.
+ * The report has who passes a chat on (documented: the transferring agent; the receiving agent, skill or routing point). Of four chats with a person, one came
+ * from a colleague, one was put back to its skill first, and one goes back to the bot when it is done.
  */
 function transfersOf(
   { index, bot, messages }: Conversation,
@@ -205,7 +205,7 @@ const CONNECTORS: readonly string[] = ['web', 'whatsapp', 'messenger', 'instagra
 
 type Exchange = Pick<Turn, 'atMs' | 'query' | 'answer'>
 
-/** A question with the answer that followed it; a second answer, or one that nobody asked for, is a turn without a question. */
+/** A question with the answer that followed it; a second answer, or an unprompted one, is a turn without a question. */
 function turnsOf(messages: Conversation['messages'], handedAtMs: number | null, quirks: Quirks): Exchange[] {
   const turns: Exchange[] = []
   let asked: (typeof messages)[number] | null = null
@@ -234,7 +234,7 @@ function plainOf({ text, attachment }: Said): string {
   return attachment === null ? text : attachment.url
 }
 
-/** A file is a link in HTML (met by a client). */
+/** A file is a link in HTML (seen by a client). */
 function textOf({ text, attachment }: Said): string {
   return attachment === null ? text : `<a href="${attachment.url}" target="_blank">${attachment.caption ?? attachment.kind}</a>`
 }
@@ -258,7 +258,7 @@ export function isNamed({ handedAtMs }: Chat, { chatIds }: Quirks): boolean {
   return chatIds === 'all' || (chatIds === 'agent' && handedAtMs !== null)
 }
 
-/** Whether a row of this time shows who the customer is. */
+/** Whether a row of this time has the customer. */
 export function knowsCustomer({ conversation }: Chat, atMs: number, nowMs: number, { changesAfterMs }: Quirks): boolean {
   return changesAfterMs === 0 || conversation.index % 3 !== 0 || nowMs >= atMs + changesAfterMs
 }

@@ -4,7 +4,7 @@ import { type Agent, Random, type World } from '../../../src/sim/index.ts'
 import { type Account, BOT_NAME, type Chat, extensionOf, isNamed, knowsCustomer } from './account.ts'
 import type { Quirks } from './quirks.ts'
 
-/** The operation has chats alone: the reports on calls, mail and social networks have no rows. */
+/** The operation has only chats: the reports on calls, mail and social networks have no rows. */
 export const REPORTS = [
   'diagram_9',
   'chat_8',
@@ -18,11 +18,11 @@ export const REPORTS = [
 ] as const
 export type Report = (typeof REPORTS)[number]
 
-/** All values are text, as the vendor writes them; `conversation` of `chat_2` is the one list. */
+/** All values are text, as the vendor writes them; `conversation` of `chat_2` is the only list. */
 export type Row = Record<string, unknown>
 
 interface Dated {
-  /** What the window is held against. */
+  /** Compared with the window. */
   readonly atMs: number
   readonly row: Row
 }
@@ -32,7 +32,7 @@ const QUARTER_MS = HOUR / 4
 /** From the start of a conversation to its close, at most. */
 const LONGEST_MS = 47 * HOUR
 
-/** The reports over the world, as the vendor's database has them at one moment: rows are held against the window by their local time, as text. */
+/** The reports over the world, as the vendor's database has them at one moment: rows are compared with the window by their local time, as text. */
 export class Reports {
   readonly #world: World
   readonly #account: Account
@@ -81,7 +81,7 @@ export class Reports {
       .map(({ row }) => row)
   }
 
-  /** The rows that show of a chat, with the time that each is selected by. */
+  /** The rows of a chat, with the time that each is selected by. */
   #told(report: Report, chat: Chat, nowMs: number): Dated[] {
     const shows = ({ shownAtMs }: { readonly shownAtMs: number }) => shownAtMs <= nowMs
     const isClosed = shows(chat)
@@ -165,7 +165,7 @@ export class Reports {
     }
   }
 
-  /** Selected by the close (met by a client), dated by the opening. `agent_anwers ` is spelt as in the sample. */
+  /** Selected by the close (seen by a client), dated by the opening. `agent_anwers ` is spelt as in the sample. */
   #handled(chat: Chat, agent: Agent): Row {
     const { closedAtMs, openedAtMs, takenAtMs, conversation, customer } = chat
     return {
@@ -224,7 +224,7 @@ export class Reports {
     }
   }
 
-  /** A skill and a routing point have no person's number; of a skill the name is `SKILL` (documented for `chat_9`). */
+  /** A skill and a routing point have no person's number; the name of a skill is `SKILL` (documented for `chat_9`). */
   #transfer(chat: Chat, { atMs, from, to }: Chat['transfers'][number]): Row {
     const extension = (agent: Agent) => extensionOf(agent, chat.conversation, chat.rpId)
     const [id, name] =
@@ -258,7 +258,7 @@ export class Reports {
     return new Date(ms + this.#offsetMs(ms)).toISOString().slice(0, 19).replace('T', ' ')
   }
 
-  /** Of the wall clock from UTC; looked up once a quarter of an hour, as no clock is set more often. */
+  /** Offset of the wall clock from UTC; looked up once a quarter of an hour, as no clock changes more often. */
   #offsetMs(ms: number): number {
     const quarter = Math.floor(ms / QUARTER_MS)
     let offsetMs = this.#offsets.get(quarter)
@@ -273,7 +273,7 @@ export class Reports {
     return this.#date(ms).replaceAll(/\D/g, '')
   }
 
-  /** About when; the fold of a clock change is an hour wide. */
+  /** Approximate; the fold of a clock change is an hour wide. */
   #instant(stamp: string): number {
     return DateTime.fromFormat(stamp, 'yyyyMMddHHmmss', { zone: this.#zone }).toMillis()
   }
@@ -287,7 +287,7 @@ export class Reports {
   }
 }
 
-/** How each report calls a channel: `diagram_9` and `chat_8` by their samples, `diagram_13` by its list. */
+/** Each report's names of the channels: `diagram_9` and `chat_8` by their samples, `diagram_13` by its list. */
 const WORDS: Readonly<Partial<Record<Channel, { readonly turn: string; readonly chat: string; readonly menu: string }>>> = {
   web: { turn: 'web', chat: 'web', menu: 'chat-web' },
   whatsapp: { turn: 'whatsapp official direct', chat: 'whatsapp', menu: 'chat-whatsapp' },

@@ -1,10 +1,10 @@
-/** Bodies of requests: JSON of other people's tools, made into what the `Herder` takes, or refused with 400 that says where it is wrong. */
+/** Request bodies: JSON from other tools, turned into the `Herder`'s arguments, or rejected with a 400 that names the wrong place. */
 import { shown } from '../../config-values.ts'
 import { parseJson } from '../../source/json.ts'
 import { type Config, ControlError, type OffsetEntry, type TargetState } from '../port.ts'
 import { wrongConfig } from '../validate.ts'
 
-/** A config as it came, scalars as text. null stands where a tool sent null. */
+/** A config as received, scalars as text. null where a tool sent null. */
 export type GivenConfig = Readonly<Record<string, string | null>>
 
 export interface NewConnector {
@@ -13,7 +13,7 @@ export interface NewConnector {
   readonly target: TargetState
 }
 
-/** What a change of offsets asks for: partition by partition, or all of them back to one time. */
+/** A requested change of offsets: partition by partition, or all of them back to one time. */
 export type OffsetChanges = readonly OffsetEntry[] | { readonly from: string }
 
 const STATES: readonly TargetState[] = ['RUNNING', 'PAUSED', 'STOPPED']
@@ -43,15 +43,15 @@ export function readConfig(name: string, text: string): Config {
   return named(name, withoutNull(scalars(mapOf(inText(text), 'the body'))))
 }
 
-/** Body of `PATCH /connectors/NAME/config`: null takes a key away. */
+/** Body of `PATCH /connectors/NAME/config`: null removes a key. */
 export function readPatch(name: string, text: string): GivenConfig {
   const change = scalars(mapOf(inText(text), 'the body'))
-  if (change['name'] === null) throw invalid('name cannot be taken away')
+  if (change['name'] === null) throw invalid('name cannot be removed')
   if (change['name'] !== undefined) named(name, { name: change['name'] })
   return change
 }
 
-/** Body of `…/config/validate`: what is wrong with it is the answer, so null passes. */
+/** Body of `…/config/validate`: the answer lists its errors, so null passes. */
 export function readForValidation(text: string): GivenConfig {
   return scalars(mapOf(inText(text), 'the body'))
 }
@@ -70,7 +70,7 @@ export function readOffsets(text: string): OffsetChanges {
   if (unknown !== undefined) throw invalid(`${shown(unknown)} is not a field of the body, which takes offsets, or from`)
   if (from !== undefined) {
     if (typeof from !== 'string' || offsets !== undefined)
-      throw invalid('from takes a time such as 2026-11-01T00:00:00Z, and stands alone: it sets every source partition back')
+      throw invalid('from takes a time such as 2026-11-01T00:00:00Z, and excludes offsets: it sets every source partition back')
     return { from }
   }
   if (offsets === undefined || offsets === null) throw invalid(NEEDED)
@@ -78,7 +78,7 @@ export function readOffsets(text: string): OffsetChanges {
   if (offsets.length === 0) throw invalid(NEEDED)
   const entries = (offsets as unknown[]).map((entry, index) => readEntry(entry, `offsets[${index}]`))
   const partitions = new Set(entries.map(({ partition }) => identityOf(partition)))
-  if (partitions.size < entries.length) throw invalid('a partition stands in offsets more than once')
+  if (partitions.size < entries.length) throw invalid('a partition is in offsets more than once')
   return entries
 }
 
@@ -87,7 +87,7 @@ function readEntry(value: unknown, at: string): OffsetEntry {
   const { partition, offset, ...others } = entry
   const [unknown] = Object.keys(others)
   if (unknown !== undefined) throw invalid(`${at}.${shown(unknown)} is not a field: an entry takes partition and offset`)
-  // Kafka Connect resets the partition where the offset was forgotten; here a reset is written out.
+  // Kafka Connect resets the partition if the offset is missing; here a reset must be explicit.
   if (offset === undefined) throw invalid(`${at}.offset is missing: null resets the partition`)
   return {
     partition: flat(mapOf(partition, `${at}.partition`), `${at}.partition`),
@@ -109,7 +109,7 @@ function flat(map: Readonly<Record<string, unknown>>, at: string): Readonly<Reco
   return map
 }
 
-/** @throws ControlError 400 where the config names another connector than the request does. */
+/** @throws ControlError 400 if the config names another connector than the request. */
 function named(name: string, config: Config): Config {
   const { name: inConfig } = config
   if (inConfig !== undefined && inConfig !== name)
@@ -141,7 +141,7 @@ function scalars(map: Readonly<Record<string, unknown>>): GivenConfig {
   )
 }
 
-/** JSON whose numbers are the text that was sent: `12345678901234567890` as an id keeps all its digits. */
+/** JSON with numbers as the text that was sent: the id `12345678901234567890` keeps all its digits. */
 function inText(text: string): unknown {
   return parsed(text, json => JSON.parse(json, asSent))
 }
@@ -155,7 +155,7 @@ function parsed(text: string, parse: (text: string) => unknown): unknown {
   try {
     return parse(text)
   } catch {
-    throw invalid('the body is no JSON')
+    throw invalid('the body is not JSON')
   }
 }
 

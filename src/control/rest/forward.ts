@@ -1,11 +1,11 @@
-/** Passing a request on to the group's leader, as Kafka Connect's workers do: two hops at most, marked by the parameter `forward`. */
+/** Forwards a request to the group's leader, as Kafka Connect's workers do: at most two hops, marked by the parameter `forward`. */
 import type { FastifyRequest } from 'fastify'
 import { Agent } from 'undici'
 import type { Clock } from '../../clock.ts'
 import { shown } from '../../config-values.ts'
 import { ControlError } from '../port.ts'
 
-/** What the leader answered, as it came. */
+/** The leader's answer, unchanged. */
 export interface Passed {
   readonly status: number
   readonly text: string
@@ -15,8 +15,8 @@ export interface Passed {
 
 export interface Forwarder {
   /**
-   * @param leader Base URL of the leader's listener as it is known at that moment; null: none is.
-   * @throws ControlError 409 where there is no leader, it cannot be reached, or another one came in between; 500 where nobody knows whether it has acted
+   * @param leader Base URL of the current leader's listener; null: there is none.
+   * @throws ControlError 409 if there is no leader, it is unreachable, or another one took over meanwhile; 500 if it is unknown whether it has acted
    */
   pass(request: FastifyRequest, leader: () => string | null): Promise<Passed>
   close(): Promise<void>
@@ -26,9 +26,9 @@ const NO_LEADER = 'Cannot complete request momentarily due to no known leader UR
 const CONFLICT = 'Cannot complete request because of a conflicting operation (e.g. worker rebalance)'
 
 const CONNECT_MS = 3_000
-/** How often it is looked whether the leader that was asked still is one: a frozen one takes a connection, and never answers. */
+/** Interval of checking whether the leader still is the same: a frozen one accepts a connection, and never answers. */
 const LOOK_MS = 250
-/** Who asked the worker that passes the request on. Believed together with `forward` only, and shown beside the address that it came from. */
+/** The client of the worker that forwards. Trusted only together with `forward`, and shown with the address it came from. */
 const ASKED_BY = 'x-colloquy-asked-by'
 
 /** Nothing was sent yet. */
@@ -43,14 +43,14 @@ const NOT_REACHED = new Set([
 ])
 
 export function forwarder({ clock, timeoutMs }: { readonly clock: Clock; readonly timeoutMs: number }): Forwarder {
-  // A connection for each request: one that was kept would fail when its worker has gone, with the request half sent.
+  // A connection for each request: a kept one would fail when its worker has gone, with the request half sent.
   const agent = new Agent({ pipelining: 0, connect: { timeout: CONNECT_MS } })
   return {
     async pass(request, leader) {
       const base = leader()
       if (base === null) throw new ControlError(409, NO_LEADER)
       const hop = hopOf(request)
-      // Who is no leader after two hops has learnt of a rebalance that we have not.
+      // If the second hop is not the leader either, it knows of a rebalance that we have not seen.
       if (hop === null) throw new ControlError(409, CONFLICT)
       const url = new URL(base)
       const [path = '', search = ''] = request.url.split('?', 2)
@@ -97,7 +97,7 @@ export function forwarder({ clock, timeoutMs }: { readonly clock: Clock; readonl
   }
 }
 
-/** Whether the next hop may pass the request on once more; null: this was the last one. */
+/** Whether the next hop may forward once more; null: this was the last one. */
 function hopOf(request: FastifyRequest): boolean | null {
   const { forward } = request.query as { readonly forward?: string | string[] }
   if (forward === undefined) return true
@@ -111,12 +111,12 @@ async function watch(clock: Clock, isStill: () => boolean, ended: AbortSignal, c
   }
 }
 
-/** The body as it came. */
+/** The raw body. */
 export function textOf({ body }: FastifyRequest): string {
   return typeof body === 'string' ? body : ''
 }
 
-/** Who asks: the address, and the name where the credential has one. What another worker passes on names its asker. */
+/** Who asks: the address, and the name if the credentials have one. A forwarded request names its original client. */
 export function askedBy(request: FastifyRequest): string {
   const address = request.socket.remoteAddress ?? 'unknown'
   const { [ASKED_BY]: asked } = request.headers

@@ -1,6 +1,4 @@
-/**
- * Kafka Connect's REST API as routes of the process's listener: what every request goes through, before and after its route (`routes.ts`) answers.
- */
+/** Kafka Connect's REST API as routes of the process's listener: what every request goes through, before and after its route (`routes.ts`). */
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Clock } from '../../clock.ts'
 import { asFlowError, FlowError } from '../../errors.ts'
@@ -23,13 +21,13 @@ export interface RestOptions {
   readonly log: Log
   /** Our own version, without a `v`. */
   readonly version: string
-  /** Commit of the build, where it is known. */
+  /** Commit of the build, if known. */
   readonly commit?: string | undefined
-  /** How long a request may take. */
+  /** Deadline of a request. */
   readonly timeoutMs?: number
 }
 
-/** Adds the routes. To be called in a context of its own (`app.register`): it takes bodies and words errors in its own way. */
+/** Adds the routes. Call it in a context of its own (`app.register`): it parses bodies and formats errors in its own way. */
 export function addControlRoutes(app: FastifyInstance, options: RestOptions): void {
   const { clock, log, starting, timeoutMs = 90_000 } = options
   const forward = forwarder({ clock, timeoutMs })
@@ -38,15 +36,15 @@ export function addControlRoutes(app: FastifyInstance, options: RestOptions): vo
   takeAnyBody(app)
   app.addHook('onRequest', async (request, reply) =>
     isOfAnotherSite(request)
-      ? sendError(reply, 403, 'requests that pages of other sites send are refused')
+      ? sendError(reply, 403, 'requests from pages of other sites are rejected')
       : hasHiddenSlash(request)
-        ? sendError(reply, 400, 'a path holds no %2F: names have no slashes')
+        ? sendError(reply, 400, 'a path cannot contain %2F: names have no slashes')
         : undefined,
   )
   app.setErrorHandler((error: FastifyError | Error, request, reply) => {
     const { status, message } = errorOf(error)
     if (status === 500 && !(error instanceof ControlError))
-      log.error({ ...errorFields(asFlowError(error)), path: request.routeOptions.url ?? '' }, 'a request failed')
+      log.error({ ...errorFields(asFlowError(error)), path: request.routeOptions.url ?? '' }, 'failed to handle request')
     return sendError(reply, status, message)
   })
 
@@ -114,7 +112,7 @@ export function addControlRoutes(app: FastifyInstance, options: RestOptions): vo
   }
 }
 
-/** Bodies as text: routes read them. Without a content type, too, as tools send them; empty ones of any type. */
+/** Bodies as text: routes parse them. Also without a content type, as tools send them; empty ones of any type. */
 function takeAnyBody(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'string' }, (request, body, done) => {
@@ -125,14 +123,14 @@ function takeAnyBody(app: FastifyInstance): void {
   })
 }
 
-/** Whether a page of another site has its reader's browser ask: it could, without being asked for leave, restart connectors of a worker on the loopback. */
+/** Whether a page of another site makes the browser send the request: without any permission it could restart connectors of a worker on the loopback. */
 function isOfAnotherSite({ headers, method }: FastifyRequest): boolean {
   const { origin, host } = headers
   if (method === 'GET' || method === 'HEAD' || origin === undefined) return false
   return !URL.canParse(origin) || new URL(origin).host !== host
 }
 
-/** Kafka Connect's listener refuses them, too: to some of its tools a name with a slash would be two segments. */
+/** Kafka Connect's listener rejects them, too: some of its tools would see two segments in a name with a slash. */
 const hasHiddenSlash = ({ url }: FastifyRequest): boolean => /%2f/i.test(url.split('?', 1)[0] ?? '')
 
 function askOf(herder: () => Herder, request: FastifyRequest): Ask {
@@ -152,7 +150,7 @@ interface Paths {
   readonly path: string
 }
 
-/** 405 with what the path takes, for methods that it does not. */
+/** 405 with the allowed methods. */
 function refuseOtherMethods(app: FastifyInstance, table: readonly Paths[]): void {
   for (const [path, routes] of Map.groupBy(table, ({ path: each }) => each)) {
     const taken = new Set(routes.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method])))
@@ -160,7 +158,7 @@ function refuseOtherMethods(app: FastifyInstance, table: readonly Paths[]): void
     app.route({
       method: others,
       url: path,
-      // Before the body is looked at: the method is wrong whatever comes with it.
+      // Before the body is parsed: the method is wrong with any body.
       onRequest: (request, reply) => {
         void reply.header('allow', [...taken].join(', '))
         if (request.method === 'OPTIONS') void reply.code(200).send()
@@ -187,9 +185,9 @@ function sendError(reply: FastifyReply, status: number, message: string): Fastif
 
 function errorOf(error: FastifyError | Error): { readonly status: number; readonly message: string } {
   if (error instanceof ControlError) return error
-  // What Kafka or the registry said, with the cure.
+  // The message of Kafka or the registry, with the fix.
   if (error instanceof FlowError && error.code !== 'BUG') return { status: 500, message: `${error.message}. ${error.cure}` }
   const status = 'statusCode' in error ? error.statusCode : undefined
   if (status !== undefined && status >= 400 && status < 500) return { status, message: error.message }
-  return { status: 500, message: 'the request failed for a fault of ours; the log has more' }
+  return { status: 500, message: 'the request failed because of a bug in Colloquy; see the log' }
 }

@@ -1,6 +1,6 @@
 /**
- * Kafka Connect's REST API, a route an entry: path, who answers, status and shape. Messages are Kafka Connect's where it has some, because its tools
- * compare them.
+ * Kafka Connect's REST API, one entry per route: path, who answers, status and shape. Messages are Kafka Connect's where it has some, because its tools compare
+ * them.
  */
 import { LEVEL_WORDS, type LevelWord, type LoggerLevel, type LogLevels } from '../../log.ts'
 import type { ConnectorClasses } from '../classes.ts'
@@ -9,13 +9,13 @@ import type { Resolve } from '../validate.ts'
 import { definitionsOf, pluginsOf, validateFor } from '../validate.ts'
 import { type OffsetChanges, readConfig, readForValidation, readLevel, readNewConnector, readOffsets, readPatch } from './body.ts'
 
-/** A request, as far as a route looks at it. */
+/** The part of a request that routes use. */
 export interface Ask {
   readonly herder: Herder
   /** Decoded once. */
   readonly params: Readonly<Record<string, string>>
   readonly query: Query
-  /** The body as it came; empty where there is none. */
+  /** The raw body; empty if there is none. */
   readonly text: string
   /** Who asks, for the history of changes. */
   readonly by: string
@@ -33,7 +33,7 @@ type AnsweredBy = 'anyone' | 'leader'
 export interface Route {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   readonly path: string
-  /** `anyone`: the worker that is asked. `leader`: passed on to the leader, who alone changes what is stored. */
+  /** `anyone`: the worker that receives it. `leader`: forwarded to the leader, the only one that changes what is stored. */
   readonly answeredBy: AnsweredBy | ((query: Query) => AnsweredBy)
   readonly answer: (ask: Ask) => Answer | Promise<Answer>
 }
@@ -138,7 +138,7 @@ const connectors: readonly Route[] = [
     method: 'GET',
     path: '/connectors/:connector/topics',
     answeredBy: 'anyone',
-    // Kafka Connect does not look whether there is such a connector.
+    // Kafka Connect does not check whether the connector exists.
     answer: ({ herder, params }) => {
       const name = nameIn(params)
       return ok({ [name]: { topics: herder.names().includes(name) ? herder.topics(name) : [] } })
@@ -246,13 +246,13 @@ async function alter({ herder, query, by }: Ask, name: string, changes: readonly
   return ok({ message, plans })
 }
 
-/** One entry for each source partition where all are to go back to a time. */
+/** One entry for each source partition if all are set back to a time. */
 async function entriesOf(herder: Herder, name: string, changes: OffsetChanges): Promise<readonly OffsetEntry[]> {
   if (!('from' in changes)) return changes
   return (await herder.offsets(name)).map(({ partition }) => ({ partition, offset: { from: changes.from } }))
 }
 
-/** What Kafka Connect's workers ask each other, signed. Ours have the group for that. */
+/** Signed requests between Kafka Connect's workers. Ours use the group for that. */
 const internal: readonly Route[] = [
   { method: 'POST', path: '/connectors/:connector/tasks', answeredBy: 'anyone', answer: refuseInternal },
   { method: 'PUT', path: '/connectors/:connector/fence', answeredBy: 'anyone', answer: refuseInternal },
@@ -326,7 +326,7 @@ function loggers({ levels }: Means): readonly Route[] {
 
 const shownLevel = ({ level, changedAtMs }: LoggerLevel): object => ({ level, last_modified: changedAtMs })
 
-/** Any other scope, and none, is this worker alone. */
+/** Any other scope, and none, means this worker only. */
 const isForCluster = (query: Query): boolean => all(query['scope'])[0]?.toLowerCase() === 'cluster'
 
 function levelIn(text: string): LevelWord {
@@ -345,7 +345,7 @@ function expanded(herder: Herder, kinds: readonly string[]): object {
         const status = kinds.includes('status') ? { status: herder.status(name) } : {}
         return [[name, { ...info, ...status }]]
       } catch (error) {
-        // Its status is not known yet, or it has just been removed: tools want all that they asked for, or nothing.
+        // Its status is not known yet, or it has just been removed: tools expect all requested parts, or nothing.
         if (error instanceof ControlError && error.status === 404) return []
         throw error
       }

@@ -13,7 +13,7 @@ type Rest = Awaited<ReturnType<typeof startRest>>
 
 const start = (token?: string) => startRest({ clock: systemClock, http: { token } })
 
-/** `follower` believes that the worker at `url` leads. */
+/** Makes `follower` believe that the worker at `url` leads. */
 function follows(follower: Rest, url: string | null): void {
   follower.herder.view = {
     ...follower.herder.view,
@@ -21,7 +21,7 @@ function follows(follower: Rest, url: string | null): void {
   }
 }
 
-/** A worker that is no worker of ours: it answers what the test says. */
+/** A fake worker: it answers what the test says. */
 async function serve(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<string> {
   const server = createServer(answer)
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
@@ -32,7 +32,7 @@ async function serve(answer: (request: IncomingMessage, response: ServerResponse
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-test('what changes something is passed on to the leader, and its answer comes back as it is', async () => {
+test('a change is forwarded to the leader, and its answer comes back unchanged', async () => {
   const [leader, follower] = [await start(), await start()]
   follows(follower, leader.url)
   const created = await follower.ask('PUT', '/connectors/ö%20b/config', { ...CONFIG, account: 'acme', 'tasks.max': 2 })
@@ -82,7 +82,7 @@ test('what changes something is passed on to the leader, and its answer comes ba
   ])
 })
 
-test('what only reads is answered by whoever is asked', async () => {
+test('a read is answered by the worker that receives it', async () => {
   const follower = await start()
   follows(follower, 'http://127.0.0.1:1')
   follower.herder.add('c')
@@ -91,7 +91,7 @@ test('what only reads is answered by whoever is asked', async () => {
   expect((await follower.ask('PUT', '/admin/loggers/root', { level: 'WARN' })).status).toBe(200)
 })
 
-test('the credentials go along, and the history tells who asked whom', async () => {
+test('the credentials are forwarded, and the history has who asked which worker', async () => {
   const [leader, follower] = [await start('the-token'), await start('the-token')]
   follows(follower, leader.url)
   leader.herder.add('c', {}, { target: 'STOPPED' })
@@ -100,13 +100,13 @@ test('the credentials go along, and the history tells who asked whom', async () 
   expect(leader.herder.connectors.get('c')?.history[0]?.by).toBe('ops at 127.0.0.1 via 127.0.0.1')
 })
 
-test('a request makes two hops at most', async () => {
+test('a request makes at most two hops', async () => {
   const [first, second, third] = [await start(), await start(), await start()]
   follows(first, second.url)
   follows(second, third.url)
   third.herder.add('c')
   expect((await first.ask('PUT', '/connectors/c/pause')).status).toBe(202)
-  // Each believes that another leads.
+  // Each believes that another one leads.
   follows(third, first.url)
   expect(await first.ask('PUT', '/connectors/c/pause')).toMatchObject({
     status: 409,
@@ -115,7 +115,7 @@ test('a request makes two hops at most', async () => {
   expect(third.herder.calls).toHaveLength(1)
 })
 
-test('without a leader it is 409, and so where the leader cannot be reached', async () => {
+test('without a leader, or with an unreachable one, the answer is 409', async () => {
   const follower = await start()
   follows(follower, null)
   expect(await follower.ask('PUT', '/connectors/c/pause')).toMatchObject({ status: 409, body: { message: NO_LEADER } })
@@ -127,7 +127,7 @@ test('without a leader it is 409, and so where the leader cannot be reached', as
   expect(await follower.ask('PUT', '/connectors/c/pause')).toMatchObject({ status: 409, body: { message: NO_LEADER } })
 })
 
-test('a frozen leader holds the request only until the group has another', async () => {
+test('a frozen leader delays the request only until the group has another one', async () => {
   const asked = Promise.withResolvers<void>()
   const frozen = await serve(() => asked.resolve())
   const follower = await start()
@@ -138,7 +138,7 @@ test('a frozen leader holds the request only until the group has another', async
   expect(await answer).toMatchObject({ status: 409, body: { message: CONFLICT } })
 })
 
-test('a leader that dies while it is asked leaves open whether it has acted', async () => {
+test('if the leader dies during a request, the answer says that it is unknown whether it has acted', async () => {
   const dying = await serve(request => request.socket.destroy())
   const follower = await start()
   follows(follower, dying)

@@ -1,4 +1,4 @@
-/** Kafka Connect's REST API over workers of one group: what is asked while the group is in motion gets 409, and is right when it is asked again. */
+/** Kafka Connect's REST API over workers of one group: requests during a rebalance get 409, and succeed on retry. */
 import { createServer } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { systemClock } from '../../../src/clock.ts'
@@ -24,7 +24,7 @@ interface Worker {
 }
 
 describe('a worker', () => {
-  test('that was thrown out of its group answers 409, and passes changes on when it is back', async () => {
+  test('that was removed from its group answers 409, and forwards changes when it is back', async () => {
     const world = new World()
     const [one, two] = [await world.worker(), await world.worker()]
     expect(await two.ask('PUT', '/connectors/acme/pause')).toMatchObject({ status: 202 })
@@ -40,7 +40,7 @@ describe('a worker', () => {
     await expect.poll(() => one.target(), SOON).toBe('RUNNING')
   })
 
-  test('whose leader has gone answers 409 until the group has another', async () => {
+  test('whose leader is gone answers 409 until the group has another one', async () => {
     const world = new World()
     const one = await world.worker(await closedUrl())
     const [two, three] = [await world.worker(), await world.worker()]
@@ -59,7 +59,7 @@ class World {
   readonly kafka: MemoryKafka = memoryKafka()
   #count = 0
 
-  /** @param url Where others are told that it listens. Default: where it does. */
+  /** @param url Address that other workers see. Default: where it listens. */
   async worker(url?: string): Promise<Worker> {
     const ending = new AbortController()
     const { signal } = ending

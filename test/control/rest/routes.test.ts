@@ -14,7 +14,7 @@ const info = (name: string, config: object, tasks = [0]) => ({
 const error = (status: number, message: unknown) => ({ status, body: { error_code: status, message } })
 
 describe('worker', () => {
-  test('the root has a version that tools of Kafka Connect read, and ours behind it', async () => {
+  test('the root has a version that tools of Kafka Connect read, followed by ours', async () => {
     const { ask } = await startRest({ rest: { commit: '6ca4bf5bd5e0e2a1' } })
     expect(await ask('GET', '/')).toMatchObject({
       status: 200,
@@ -22,7 +22,7 @@ describe('worker', () => {
     })
   })
 
-  test('health: starting until the worker was able to work once, then healthy or not', async () => {
+  test('health: starting until the worker could work once, then healthy or not', async () => {
     const started: { herder: Awaited<ReturnType<typeof startRest>>['herder'] | null } = { herder: null }
     const { ask, herder } = await startRest({ herder: () => started.herder })
     expect(await ask('GET', '/health')).toMatchObject({
@@ -53,7 +53,7 @@ describe('worker', () => {
 })
 
 describe('list, creation, config', () => {
-  test('the list has names, and with expand what was asked for of those whose status is known', async () => {
+  test('the list has names, and with expand the requested parts of those whose status is known', async () => {
     const { ask, herder } = await startRest()
     expect((await ask('GET', '/connectors')).body).toEqual([])
     herder.add('b-two').add('a-one', { 'tasks.max': '1' }).add('new', {}, { hasStatus: false })
@@ -109,10 +109,10 @@ describe('list, creation, config', () => {
   })
 
   test.each([
-    ['{', 'the body is no JSON'],
+    ['{', 'the body is not JSON'],
     ['', 'the body is empty, and takes JSON'],
     ['[]', 'the body takes a map'],
-    ['['.repeat(200_000), 'the body is no JSON'],
+    ['['.repeat(200_000), 'the body is not JSON'],
     [{ name: 'c' }, 'config takes a map'],
     [{ name: 'c', config: CONFIG, initial_state: 'RESTING' }, 'initial_state takes one of RUNNING, PAUSED, STOPPED'],
     [{ name: 'c', config: CONFIG, initialState: 'PAUSED' }, /^initialState is not a field/],
@@ -171,7 +171,7 @@ describe('list, creation, config', () => {
     expect(await ask('PUT', '/connectors/bm-live/config', { ...CONFIG, 'tasks.max': null })).toMatchObject({ status: 400 })
   })
 
-  test('PATCH of a config changes single keys, and null takes one away', async () => {
+  test('PATCH of a config changes single keys, and null removes one', async () => {
     const { ask, herder } = await startRest()
     herder.add('bm-live', { 'poll.interval.ms': '60000' })
     expect(await ask('PATCH', '/connectors/bm-live/config', { 'tasks.max': 3, 'poll.interval.ms': null })).toMatchObject({
@@ -183,7 +183,7 @@ describe('list, creation, config', () => {
     expect(await ask('PATCH', '/connectors/bm-live/config', { name: null })).toMatchObject({ status: 400 })
   })
 
-  test('DELETE takes it away', async () => {
+  test('DELETE removes it', async () => {
     const { ask, herder } = await startRest()
     herder.add('bm-live')
     expect(await ask('DELETE', '/connectors/bm-live')).toMatchObject({ status: 204, body: null })
@@ -205,7 +205,7 @@ describe('list, creation, config', () => {
     expect(await ask('GET', '/connectors/a%2Fb')).toMatchObject({ status: 400, body: { error_code: 400 } })
   })
 
-  test('a key by the name of __proto__ is a key like others', async () => {
+  test('a key named __proto__ is a key like others', async () => {
     const { ask } = await startRest()
     const body = '{"name":"c","config":{"connector.class":"botmaker","access.token":"${env:TOKEN}","__proto__":"x"}}'
     expect(await ask('POST', '/connectors', body)).toMatchObject(
@@ -250,7 +250,7 @@ describe('status and life cycle', () => {
     }
   })
 
-  test('restart: of the connector alone without an answer, else with the state that it leads to', async () => {
+  test('restart: of the connector only without an answer body, else with the resulting state', async () => {
     const { ask, herder } = await startRest()
     herder.add('bm-live', {}, { failed: new Set([1]) })
     for (const query of ['', '?includeTasks=false&onlyFailed=false'])
@@ -281,7 +281,7 @@ describe('status and life cycle', () => {
     expect(await ask('POST', '/connectors/bm-live/tasks/7/restart')).toMatchObject(error(404, 'Unknown task: bm-live-7'))
   })
 
-  test('requests without a body are taken with any content type and with none', async () => {
+  test('requests without a body are accepted with any content type and with none', async () => {
     const { ask, herder, url } = await startRest()
     herder.add('bm-live')
     for (const type of ['application/json', 'application/x-www-form-urlencoded', 'text/plain'])
@@ -299,7 +299,7 @@ describe('status and life cycle', () => {
     expect(raw).toMatch(/^HTTP\/1\.1 204 /)
   })
 
-  test('topics, also of a connector that is not there, and their reset', async () => {
+  test('topics, also of a connector that does not exist, and their reset', async () => {
     const { ask, herder } = await startRest()
     herder.add('bm-live')
     expect((await ask('GET', '/connectors/bm-live/topics')).body).toEqual({ 'bm-live': { topics: ['colloquy.sessions'] } })
@@ -376,7 +376,7 @@ describe('offsets', () => {
     ])
   })
 
-  test('who changes them is told by the name of Basic authentication and the address', async () => {
+  test('the history names the client by its Basic authentication and its address', async () => {
     const { ask, herder } = await stopped()
     const authorization = `Basic ${Buffer.from('ops:secret-word').toString('base64')}`
     await ask('DELETE', '/connectors/bm-live/offsets', undefined, { authorization, 'x-colloquy-asked-by': 'somebody' })
@@ -399,7 +399,7 @@ describe('offsets', () => {
           { partition: { scope: 'acme', stream: 'sessions' }, offset: null },
         ],
       },
-      'a partition stands in offsets more than once',
+      'a partition is in offsets more than once',
     ],
     [{ from: '2026-11-01', offsets: [] }, /^from takes a time/],
     [{ offset: [] }, /^offset is not a field/],
@@ -410,7 +410,7 @@ describe('offsets', () => {
     expect(herder.calls).toEqual([])
   })
 
-  test('of a connector that runs are refused', async () => {
+  test('of a running connector are rejected', async () => {
     const { ask, herder } = await startRest()
     herder.add('bm-live')
     expect(await ask('DELETE', '/connectors/bm-live/offsets')).toMatchObject(
@@ -420,7 +420,7 @@ describe('offsets', () => {
 })
 
 describe('loggers', () => {
-  test('those with a level of their own are listed, a level holds for all below', async () => {
+  test('those with a level of their own are listed, a level applies to all below', async () => {
     const { ask, log, lines } = await startRest()
     const task = log.child({ connector: 'acme', stream: 'sessions', task: 0 })
     expect((await ask('GET', '/admin/loggers/')).body).toEqual({ root: { level: 'INFO', last_modified: null } })
@@ -444,7 +444,7 @@ describe('loggers', () => {
     expect((await ask('PUT', '/admin/loggers/root?scope=other', { level: 'WARN' })).body).toEqual(['root'])
   })
 
-  test('a level that is missing gets 400, one that there is not 404', async () => {
+  test('a missing level gets 400, an unknown one 404', async () => {
     const { ask } = await startRest()
     const missing = error(400, "Desired 'level' parameter was not specified in request.")
     expect(await ask('PUT', '/admin/loggers/root', {})).toMatchObject(missing)
@@ -481,7 +481,7 @@ describe('errors', () => {
     expect(await ask(method, path, method === 'PATCH' ? {} : undefined)).toMatchObject(error(404, message))
   })
 
-  test('what workers of Kafka Connect ask each other is refused', async () => {
+  test('internal requests of Kafka Connect workers are rejected', async () => {
     const { ask } = await startRest()
     for (const [method, path] of [
       ['POST', '/connectors/c/tasks'],
@@ -520,7 +520,7 @@ describe('errors', () => {
     expect(untyped.status).toBe(200)
   })
 
-  test('a page of another site cannot have its reader restart connectors', async () => {
+  test('a page of another site cannot make its reader restart connectors', async () => {
     const { ask, herder, url } = await startRest()
     herder.add('c')
     for (const origin of ['https://evil.example', 'null', 'http://127.0.0.1:1'])
@@ -530,7 +530,7 @@ describe('errors', () => {
     expect((await ask('GET', '/connectors', undefined, { origin: 'https://evil.example' })).status).toBe(200)
   })
 
-  test('what the herder refuses is the answer, and a fault of ours is 500 without its inside', async () => {
+  test('an error of the herder is the answer, and a bug is 500 without internals', async () => {
     const { ask, herder, lines } = await startRest()
     herder.add('c')
     herder.pause = async () => {
@@ -544,7 +544,7 @@ describe('errors', () => {
     expect(lines.join('')).toContain('inner-words')
   })
 
-  test('a request that takes too long gets 500 that says since when', async () => {
+  test('a request that takes too long gets 500 with its start time', async () => {
     const rest = await startRest({ rest: { timeoutMs: 50 }, clock: systemClock })
     rest.herder.add('c').pause = () => new Promise(() => {})
     expect(await rest.ask('PUT', '/connectors/c/pause')).toMatchObject(
@@ -552,7 +552,7 @@ describe('errors', () => {
     )
   })
 
-  test('a worker with a token answers whoever shows it', async () => {
+  test('a worker with a token answers requests that have it', async () => {
     const { ask, herder } = await startRest({ http: { token: 'the-token' } })
     herder.add('c')
     expect(await ask('GET', '/connectors')).toMatchObject({ status: 401, body: { error_code: 401 } })
@@ -563,7 +563,7 @@ describe('errors', () => {
       expect((await ask('GET', '/connectors', undefined, { authorization })).body).toEqual(['c'])
   })
 
-  test('a process without the worker role says so', async () => {
+  test('a process without the worker role reports that', async () => {
     const { ask } = await startRest({ http: { control: undefined as never } })
     for (const path of ['/connectors', '/connectors/c/status', '/connector-plugins', '/admin/loggers', '/health'])
       expect(await ask('GET', path)).toMatchObject(

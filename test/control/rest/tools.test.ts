@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { startRest } from '../../support/rest.ts'
 
 /**
- * The requests that tools of Kafka Connect make, in the order in which they make them, with what each holds the answer to: as their sources say, which
- * `reference/kafka-connect-rest.md` names.
+ * The requests of Kafka Connect's tools, in their order, with the answers they expect, according to their sources, which `reference/kafka-connect-rest.md`
+ * names.
  */
 const CONFIG = { 'connector.class': 'botmaker', 'access.token': '${env:TOKEN}', 'tasks.max': '2' }
 const accept = { accept: 'application/json' }
@@ -72,12 +72,12 @@ describe('Strimzi', () => {
 })
 
 describe('kafbat', () => {
-  test('the pages of connectors, and all that their buttons ask for', async () => {
+  test('the pages of connectors, and the requests of their buttons', async () => {
     const { bodies } = await replay([
       ['GET', '/', [200]],
       ['GET', '/connectors?search=', [200]],
       ['GET', '/connector-plugins', [200]],
-      // It sends numbers and truth as they are.
+      // It sends numbers and booleans as they are.
       [
         'PUT',
         '/connector-plugins/botmaker/config/validate',
@@ -110,7 +110,7 @@ describe('kafbat', () => {
     expect(status.tasks.map(({ id }) => id)).toEqual([0, 1])
   })
 
-  test('every enumeration holds what its generated client knows', async () => {
+  test('every enumeration contains only values known to its generated client', async () => {
     const { ask, herder } = await startRest()
     herder.add('c', {}, { failed: new Set([0]) })
     const states = ['RUNNING', 'FAILED', 'PAUSED', 'UNASSIGNED', 'RESTARTING', 'STOPPED']
@@ -155,7 +155,7 @@ describe('kcctl', () => {
       ],
       { authorization },
     )
-    // What it shows is decided by the first two numbers.
+    // The first two numbers decide what it shows.
     expect((bodies[0] as { version: string }).version).toMatch(/^4\.3\.\d+-/)
   })
 })

@@ -2,7 +2,7 @@
 import botmaker from '../../../connectors/botmaker/index.ts'
 import { type BotmakerSimulator, type Quirks, startBotmakerSimulator } from '../../../connectors/botmaker/simulator.ts'
 import { createWorld } from '../../../src/sim/index.ts'
-import type { Habit, Start, Subject } from '../../../src/conformance/index.ts'
+import type { Quirk, Start, Subject } from '../../../src/conformance/index.ts'
 import { truthOf } from '../truth/botmaker.ts'
 
 const MINUTE_MS = 60_000
@@ -10,7 +10,7 @@ const WINDOW = { fromMs: Date.parse('2026-11-02T08:00:00Z'), untilMs: Date.parse
 /** By when every session is over, and older than the lookback. */
 const OVER_MS = WINDOW.untilMs + 2 * 86_400_000 + 10 * MINUTE_MS
 
-const HABITS: Readonly<Record<Habit, Partial<Quirks>>> = {
+const QUIRKS: Readonly<Record<Quirk, Partial<Quirks>>> = {
   late: { lateMs: 40 * MINUTE_MS },
   changing: {},
   tied: { tiedMs: 120 * MINUTE_MS },
@@ -24,18 +24,18 @@ const HABITS: Readonly<Record<Habit, Partial<Quirks>>> = {
   quota: { requestsPerSecond: 1 },
 }
 
-/** What the vendor is met with beside any habit. */
+/** What the vendor is met with beside any quirk. */
 const USUAL: Partial<Quirks> = { requestsPerSecond: 0, duplicateAcrossPages: true, eventOrder: 'shuffled', nulBytes: true }
 
-export function startBotmaker({ habit, now }: Start): Promise<BotmakerSimulator> {
-  const skewMs = habit === 'clock_ahead' ? 2 * MINUTE_MS : habit === 'clock_behind' ? -2 * MINUTE_MS : 0
+export function startBotmaker({ quirk, now }: Start): Promise<BotmakerSimulator> {
+  const skewMs = quirk === 'clock_ahead' ? 2 * MINUTE_MS : quirk === 'clock_behind' ? -2 * MINUTE_MS : 0
   return startBotmakerSimulator({
     world: createWorld({ seed: 7, sessions: 40, ...WINDOW }),
     now: () => now() + skewMs,
     arrivalClock: now,
     pageSize: 6,
     exportPageSize: 9,
-    quirks: { ...USUAL, ...(habit && HABITS[habit]) },
+    quirks: { ...USUAL, ...(quirk && QUIRKS[quirk]) },
   })
 }
 

@@ -1,8 +1,8 @@
-/** Chatlayer's simulator for the conformance suite: small pages, events in no order, lone events, drafts; and each habit by a quirk. */
+/** Chatlayer's simulator for the conformance suite: small pages, events in no order, lone events, drafts; and each quirk by a quirk. */
 import connector from '../../../connectors/chatlayer/index.ts'
 import { type ChatlayerOptions, type Quirks, startChatlayerSimulator } from '../../../connectors/chatlayer/simulator.ts'
 import { type BotSpec, createWorld } from '../../../src/sim/index.ts'
-import type { Habit, Subject } from '../../../src/conformance/index.ts'
+import type { Quirk, Subject } from '../../../src/conformance/index.ts'
 import { truthOf } from '../truth/chatlayer.ts'
 
 const MINUTE = 60_000
@@ -38,7 +38,7 @@ const BOTS: readonly BotSpec[] = [
   },
 ]
 
-const HABITS: Readonly<Record<Habit, Partial<Quirks>>> = {
+const QUIRKS: Readonly<Record<Quirk, Partial<Quirks>>> = {
   late: { lateShare: 0.3, lateMs: 5 * HOUR },
   changing: { correctedAfterMs: 6 * HOUR },
   tied: { timestampStepMs: 30 * MINUTE },
@@ -67,7 +67,7 @@ export const subject: Subject = {
    * Eighteen hours, to midnight: no day that statistics are made of ends after it. No conversation begins in its last hours, so that all are over.
    * Where nothing happens the vendor shows no buckets: they would go on for as long as time does, and be read at times that only the suite knows.
    */
-  async start({ habit, now }) {
+  async start({ quirk, now }) {
     const world = createWorld({
       seed: 17,
       sessions: SESSIONS,
@@ -81,7 +81,7 @@ export const subject: Subject = {
       now,
       arrivalClock: now,
       draftEvery: 5,
-      pageSize: habit === 'tied' ? 3 : 20,
+      pageSize: quirk === 'tied' ? 3 : 20,
       quirks: {
         eventOrder: 'shuffled',
         lastToken: 'empty',
@@ -90,7 +90,7 @@ export const subject: Subject = {
         emptyBuckets: 'left out',
         depth: 'text',
         firstStep: 'absent',
-        ...(habit === null ? {} : HABITS[habit]),
+        ...(quirk === null ? {} : QUIRKS[quirk]),
       },
     }
     const simulator = await startChatlayerSimulator(options)

@@ -2,7 +2,7 @@
 import koreai from '../../../connectors/koreai/index.ts'
 import { type KoreaiSimulator, PLAIN, type Quirks, startKoreaiSimulator } from '../../../connectors/koreai/simulator.ts'
 import { createWorld } from '../../../src/sim/index.ts'
-import type { Habit, Subject } from '../../../src/conformance/index.ts'
+import type { Quirk, Subject } from '../../../src/conformance/index.ts'
 import { type TruthOptions, truthOf } from '../truth/koreai.ts'
 
 const HOUR = 3_600_000
@@ -11,7 +11,7 @@ const WINDOW = { fromMs: Date.parse('2026-11-08T00:00:00Z'), untilMs: Date.parse
 /** Not all that there are: each is a listing of its own in every window. */
 const LISTS = ['successintent', 'failtask'] as const
 
-const HABITS: Readonly<Record<Habit, Partial<Quirks>>> = {
+const QUIRKS: Readonly<Record<Quirk, Partial<Quirks>>> = {
   late: { lateMs: 6 * HOUR },
   changing: {},
   tied: { startStepMs: 12 * HOUR },
@@ -51,7 +51,7 @@ function subjectOf(
         arrivalClock: now,
         bots: ['orders', 'support'],
         messagesPageSize: 30,
-        quirks: { perMinute: 0, perHour: 0, ...(how.habit === null ? {} : HABITS[how.habit]) },
+        quirks: { perMinute: 0, perHour: 0, ...(how.quirk === null ? {} : QUIRKS[how.quirk]) },
       })
       return {
         config: { ...configOf(simulator), 'page.size': 6 },

@@ -1,7 +1,7 @@
 import syntphony from '../../../connectors/syntphony/index.ts'
 import { type Quirks, startSyntphonySimulator } from '../../../connectors/syntphony/simulator.ts'
 import { BOTS, createWorld } from '../../../src/sim/index.ts'
-import type { Habit, Subject } from '../../../src/conformance/index.ts'
+import type { Quirk, Subject } from '../../../src/conformance/index.ts'
 import { truthOf } from '../truth/syntphony.ts'
 
 const MINUTE = 60_000
@@ -11,8 +11,8 @@ const NOW = Date.parse('2026-11-20T21:50:00Z')
 /** Midnight is one of its multiples. */
 const STEP_MS = 6 * HOUR
 
-/** What of the vendor each habit is. */
-const QUIRKS: Readonly<Record<Habit, Partial<Quirks>>> = {
+/** What of the vendor each quirk is. */
+const QUIRKS: Readonly<Record<Quirk, Partial<Quirks>>> = {
   late: { lateMs: 20 * MINUTE },
   changing: {},
   // More of a bot's rows than fit a page begin on one day.
@@ -29,17 +29,17 @@ const QUIRKS: Readonly<Record<Habit, Partial<Quirks>>> = {
 
 export const subject: Subject = {
   connector: syntphony,
-  async start({ habit, ...how }) {
+  async start({ quirk, ...how }) {
     const now = () => how.now()
     // Conversations go on for hours and may be spoken in again a day later; `changing` looks at them while they do.
-    const untilMs = NOW - (habit === 'changing' ? 5 * MINUTE : 12 * HOUR)
+    const untilMs = NOW - (quirk === 'changing' ? 5 * MINUTE : 12 * HOUR)
     const window = { fromMs: Math.floor((untilMs - 30 * HOUR) / STEP_MS) * STEP_MS, untilMs }
     const world = createWorld({ seed: 56, sessions: 24, bots: BOTS.slice(0, 2), ...window })
     const simulator = await startSyntphonySimulator({
       world,
       now,
       pageSize: 4,
-      quirks: { expiresInS: 3600, ...(habit !== null && QUIRKS[habit]) },
+      quirks: { expiresInS: 3600, ...(quirk !== null && QUIRKS[quirk]) },
     })
     return {
       config: simulator.config,

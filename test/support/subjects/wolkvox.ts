@@ -1,11 +1,11 @@
 /**
- * wolkvox for the conformance suite: its simulator over a small world, with each habit a switch of it. A report is one answer without pages, so what grows,
+ * wolkvox for the conformance suite: its simulator over a small world, with each quirk a switch of it. A report is one answer without pages, so what grows,
  * shrinks or ignores a token between two of them changes nothing here.
  */
 import wolkvox from '../../../connectors/wolkvox/index.ts'
 import { type Quirks, startWolkvoxSimulator } from '../../../connectors/wolkvox/simulator.ts'
 import { createWorld } from '../../../src/sim/index.ts'
-import type { Habit, Start, Subject, Vendor } from '../../../src/conformance/index.ts'
+import type { Quirk, Start, Subject, Vendor } from '../../../src/conformance/index.ts'
 import { truthOf, turnsTruthOf } from '../truth/wolkvox.ts'
 
 const MINUTE = 60_000
@@ -14,14 +14,14 @@ const FROM = Date.parse('2026-11-03T00:00:00Z')
 /** Conversations start on half a day; nearly all of them close within a day and a half more. */
 const world = createWorld({ seed: 7, sessions: 22, fromMs: FROM, untilMs: FROM + DAY / 2, transferShare: 0.4 })
 
-const QUIRKS: Readonly<Partial<Record<Habit, Partial<Quirks>>>> = {
+const QUIRKS: Readonly<Partial<Record<Quirk, Partial<Quirks>>>> = {
   late: { lateMs: 20 * MINUTE },
   changing: { changesAfterMs: 30 * MINUTE },
   tied: { tied: true, twins: true },
   edges_inclusive: { edges: 'inclusive', twins: true },
   edges_exclusive: { edges: 'exclusive', twins: true },
 }
-const CLOCK_MS: Readonly<Partial<Record<Habit, number>>> = { clock_ahead: 2 * MINUTE, clock_behind: -2 * MINUTE }
+const CLOCK_MS: Readonly<Partial<Record<Quirk, number>>> = { clock_ahead: 2 * MINUTE, clock_behind: -2 * MINUTE }
 /** There are no pages, but answers that are cut off: so few rows that windows are halved time and again. */
 const FEW = { turnRows: 60, rows: 12 }
 
@@ -40,16 +40,16 @@ function subjectOf(keys: Readonly<Record<string, string>>, truth: typeof truthOf
   return { connector: wolkvox, waivers: [waiver], start: how => start(how, keys, truth) }
 }
 
-async function start({ habit, now }: Start, keys: Readonly<Record<string, string>>, truth: typeof truthOf): Promise<Vendor> {
-  const offMs = (habit !== null && CLOCK_MS[habit]) || 0
+async function start({ quirk, now }: Start, keys: Readonly<Record<string, string>>, truth: typeof truthOf): Promise<Vendor> {
+  const offMs = (quirk !== null && CLOCK_MS[quirk]) || 0
   const simulator = await startWolkvoxSimulator({
     world,
     now: () => now() + offMs,
-    ...(habit !== null && { quirks: QUIRKS[habit] ?? {}, ...FEW }),
-    ...(habit === 'quota' && { licences: 1, arrivalClock: now, answerMs: 2 }),
+    ...(quirk !== null && { quirks: QUIRKS[quirk] ?? {}, ...FEW }),
+    ...(quirk === 'quota' && { licences: 1, arrivalClock: now, answerMs: 2 }),
   })
   return {
-    config: { ...simulator.config, ...keys, ...(habit !== null && { 'max.rows.turns': FEW.turnRows, 'max.rows': FEW.rows }) },
+    config: { ...simulator.config, ...keys, ...(quirk !== null && { 'max.rows.turns': FEW.turnRows, 'max.rows': FEW.rows }) },
     window: { fromMs: FROM, untilMs: FROM + 2 * DAY },
     truth: nowMs => truth(simulator, nowMs + offMs),
     refusedForQuota: () => simulator.refusedForQuota(),

@@ -10,7 +10,7 @@ import {
   messageIdOf,
   type Quirks,
   sessionsBetween,
-  type Told,
+  type VendorSession,
   textOf,
 } from '../../../connectors/koreai/simulator.ts'
 import type { Event, Message, Session } from '../../../src/records.ts'
@@ -52,7 +52,7 @@ export function truthOf(simulator: KoreaiSimulator, nowMs: number, options: Trut
   const told = sessionsBetween(first, Math.min(untilMs, nowMs + DAY), { view: world.at(nowMs), quirks }).filter(
     ({ conversation }) => bots.includes(conversation.bot),
   )
-  const heard = (each: Told) => each.messages.filter(message => version === 'v1' || !isAlert(message))
+  const heard = (each: VendorSession) => each.messages.filter(message => version === 'v1' || !isAlert(message))
   return {
     sessions: told.map(each => ({
       ...sessionOf(each, heard(each), account, nowMs, quirks),
@@ -69,19 +69,19 @@ export function truthOf(simulator: KoreaiSimulator, nowMs: number, options: Trut
   }
 }
 
-const keyOf = (told: Told, account: string) => `koreai:${account}:${told.sessionId}`
+const keyOf = (told: VendorSession, account: string) => `koreai:${account}:${told.sessionId}`
 const count = (messages: readonly WorldMessage[], sender: WorldMessage['sender']) =>
   messages.filter(message => message.sender === sender).length
 
 /** The platform's time of the hand-over; where it tells none, the first message of an agent. */
-function transferOf(told: Told, messages: readonly WorldMessage[], { handOff, clockAheadMs }: Quirks): number | null {
+function transferOf(told: VendorSession, messages: readonly WorldMessage[], { handOff, clockAheadMs }: Quirks): number | null {
   const asked = handOff === 'known' ? told.events.find(({ kind }) => kind === 'transfer_requested') : undefined
   const first = asked ?? messages.find(({ sender }) => sender === 'agent')
   return first === undefined ? null : first.atMs + clockAheadMs
 }
 
 function sessionOf(
-  told: Told,
+  told: VendorSession,
   messages: readonly WorldMessage[],
   account: string,
   nowMs: number,
@@ -128,7 +128,7 @@ function sessionOf(
   }
 }
 
-function messageOf(message: WorldMessage, seq: number, told: Told, account: string, aheadMs: number): Partial<Message> {
+function messageOf(message: WorldMessage, seq: number, told: VendorSession, account: string, aheadMs: number): Partial<Message> {
   const { attachment, agent } = message
   return {
     message_key: `${keyOf(told, account)}/${messageIdOf(message)}`,
@@ -152,7 +152,7 @@ function messageOf(message: WorldMessage, seq: number, told: Told, account: stri
 }
 
 function eventOf(
-  told: Told,
+  told: VendorSession,
   account: string,
   fields: Pick<Event, 'event_id' | 'type' | 'name' | 'occurred_at' | 'occurred_at_estimated'>,
 ): Partial<Event> {
@@ -168,7 +168,7 @@ function eventOf(
 }
 
 /** Begin, end, and transfer, where its time is known. */
-function lifeOf(told: Told, transferMs: number | null, account: string): Partial<Event>[] {
+function lifeOf(told: VendorSession, transferMs: number | null, account: string): Partial<Event>[] {
   const happened = (type: 'session_started' | 'session_ended' | 'agent_transferred', atMs: number) =>
     eventOf(told, account, {
       event_id: `${told.sessionId}/${type}`,
@@ -192,7 +192,13 @@ export const FINDINGS = {
   failtask: 'task_failed',
 } as const
 
-function findingOf(event: WorldEvent, lists: readonly string[], told: Told, account: string, aheadMs: number): Partial<Event>[] {
+function findingOf(
+  event: WorldEvent,
+  lists: readonly string[],
+  told: VendorSession,
+  account: string,
+  aheadMs: number,
+): Partial<Event>[] {
   const list = analyticsTypeOf(event)
   if (list === null || list === 'performance' || !lists.includes(list)) return []
   if (!ANALYTICS_CHANNELS.includes(told.channel)) return []
@@ -208,7 +214,7 @@ function findingOf(event: WorldEvent, lists: readonly string[], told: Told, acco
 }
 
 /** What the contact center adds to the session: its queue, and the time when an agent took it. */
-function contactOf(told: Told, aheadMs: number): Partial<Session> {
+function contactOf(told: VendorSession, aheadMs: number): Partial<Session> {
   const asked = told.events.find(({ kind }) => kind === 'transfer_requested')
   const taken = told.events.find(({ kind }) => kind === 'transferred')
   return {
@@ -217,7 +223,7 @@ function contactOf(told: Told, aheadMs: number): Partial<Session> {
   }
 }
 
-function contactEvents(told: Told, account: string, aheadMs: number): Partial<Event>[] {
+function contactEvents(told: VendorSession, account: string, aheadMs: number): Partial<Event>[] {
   const asked = told.events.find(({ kind }) => kind === 'transfer_requested')
   const [first, ...later] = told.events.filter(({ kind }) => kind === 'transferred')
   if (asked === undefined) return []

@@ -1,34 +1,34 @@
 /**
- * Reading what vendors write instead of what they mean: `"true"` for true, `"null"` or `"-"` for nothing, numbers as text, NUL characters.
- * Pure, and never throws: what cannot be read is null, and its caller decides whether that matters.
+ * Lenient parsing of vendors' values: `"true"` for true, `"null"` or `"-"` for nothing, numbers as text, NUL characters. Pure, and never throws: an unreadable
+ * value is null, and the caller decides whether that matters.
  */
 import { isDeeper } from './json.ts'
 
 const NOTHING = new Set(['', '-', 'null', '"null"', 'undefined'])
 
-/** For ids, names and labels: null for what stands for nothing (`null`, `"null"`, `-`, blank). Not for what people said: use `clean` there. */
+/** For ids, names and labels: null for values that mean nothing (`null`, `"null"`, `-`, blank). Not for what people said: use `clean` there. */
 export function text(raw: unknown): string | null {
   if (raw === null || raw === undefined) return null
   const words = typeof raw === 'string' ? clean(raw) : asText(raw)
   return NOTHING.has(words.trim()) ? null : words
 }
 
-/** The text without U+0000, which databases downstream refuse. */
+/** The text without U+0000, which databases downstream reject. */
 export function clean(raw: string): string {
   return raw.includes('\0') ? raw.replaceAll('\0', '') : raw
 }
 
-/** For paths and queries. A vendor's id may hold half an emoji, which no address can: the sign for that goes in its place. */
+/** For paths and queries. A vendor's id may contain a lone surrogate, which no address can: it is replaced. */
 export function inUrl(text: string): string {
   return encodeURIComponent(text.toWellFormed())
 }
 
-/** A name in a map, with a sign in the place of U+0000: two names that differ must not become one. */
+/** A name in a map, with U+0000 replaced by a sign: two different names must not become one. */
 export function cleanName(name: string): string {
   return name.includes('\0') ? name.replaceAll('\0', '\u2400') : name
 }
 
-/** true and false in the ways vendors write them (`"True"`, 1, `"0"`, `"yes"`); null for anything else. */
+/** true and false in all spellings of vendors (`"True"`, 1, `"0"`, `"yes"`); null for anything else. */
 export function bool(raw: unknown): boolean | null {
   if (typeof raw === 'boolean') return raw
   switch (typeof raw === 'string' ? raw.trim().toLowerCase() : raw) {
@@ -56,8 +56,7 @@ export function number(raw: unknown): number | null {
 }
 
 /**
- * Sets an own field, whatever its name: a plain assignment to `__proto__` sets the prototype, and the field is lost. For every object whose names
- * are a vendor's words.
+ * Sets an own field of any name: a plain assignment to `__proto__` sets the prototype, and the field is lost. For every object whose names come from a vendor.
  */
 export function put<T>(fields: Record<string, T>, name: string, value: T): void {
   if (name === '__proto__') Object.defineProperty(fields, name, { value, enumerable: true, configurable: true, writable: true })
@@ -65,8 +64,8 @@ export function put<T>(fields: Record<string, T>, name: string, value: T): void 
 }
 
 /**
- * Fields with text values, as `attributes` and `variables` hold them: text as it is, numbers and booleans written out, everything else as JSON.
- * null and undefined are left out, NUL characters too, also in names. Always a new object, with own fields only.
+ * Fields with text values, as in `attributes` and `variables`: text as it is, numbers and booleans as text, everything else as JSON. null and undefined are
+ * left out, NUL characters too, also in names. Always a new object, with own fields only.
  */
 export function texts(raw: Readonly<Record<string, unknown>> | null | undefined): Record<string, string> {
   const out: Record<string, string> = {}
@@ -86,73 +85,77 @@ function asText(value: unknown): string {
 
 /** Levels of nesting that are kept of a vendor's value. */
 const DEEPEST = 64
-/** Stands in place of what lies deeper. */
+/** Replaces what is nested deeper. */
 const CUT = '[deeper than 64 levels]'
 
 /**
- * JSON of a vendor's value, however deep: `JSON.stringify` overflows the stack from some thousand levels on. What lies deeper than 64 levels is replaced by
- * a text that says so, and NUL characters are left out. undefined where JSON has nothing for it.
+ * JSON of a vendor's value of any depth: `JSON.stringify` overflows the stack from some thousand levels on. What is deeper than 64 levels is replaced by a text
+ * that says so, and NUL characters are left out. undefined where JSON has no representation.
  *
- * @param of.sorted Names of objects in order, so that equal values are equal texts.
- * @param of.withoutNulls Leave out the fields of objects that are null.
+ * @param options.sorted Names of objects in order, so that equal values give equal texts.
+ * @param options.withoutNulls Leave out null fields of objects.
  */
 export function jsonOf(
   value: unknown,
-  of: { readonly sorted?: boolean; readonly withoutNulls?: boolean } = {},
+  options: { readonly sorted?: boolean; readonly withoutNulls?: boolean } = {},
 ): string | undefined {
   if (typeof value !== 'object' || value === null) return JSON.stringify(typeof value === 'string' ? clean(value) : value)
-  const isAsIs = of.sorted !== true && of.withoutNulls !== true && !isDeeper(value, DEEPEST)
-  const kept = isAsIs ? value : shallow(value, DEEPEST, of)
+  const isAsIs = options.sorted !== true && options.withoutNulls !== true && !isDeeper(value, DEEPEST)
+  const kept = isAsIs ? value : shallow(value, DEEPEST, options)
   const json = JSON.stringify(kept) as string | undefined
-  return json?.includes(String.raw`\u0000`) ? JSON.stringify(shallow(kept, DEEPEST, of)) : json
+  return json?.includes(String.raw`\u0000`) ? JSON.stringify(shallow(kept, DEEPEST, options)) : json
 }
 
-function shallow(value: unknown, levels: number, of: { readonly sorted?: boolean; readonly withoutNulls?: boolean }): unknown {
+function shallow(
+  value: unknown,
+  levels: number,
+  options: { readonly sorted?: boolean; readonly withoutNulls?: boolean },
+): unknown {
   if (typeof value === 'string') return clean(value)
   if (typeof value !== 'object' || value === null) return value
   if (levels === 0) return CUT
-  if (Array.isArray(value)) return value.map(inner => shallow(inner, levels - 1, of))
+  if (Array.isArray(value)) return value.map(inner => shallow(inner, levels - 1, options))
   const out: Record<string, unknown> = {}
   const names = Object.keys(value)
-  for (const name of of.sorted === true ? names.sort() : names) {
+  for (const name of options.sorted === true ? names.sort() : names) {
     const inner = (value as Record<string, unknown>)[name]
-    if (of.withoutNulls !== true || (inner !== null && inner !== undefined))
-      put(out, cleanName(name), shallow(inner, levels - 1, of))
+    if (options.withoutNulls !== true || (inner !== null && inner !== undefined))
+      put(out, cleanName(name), shallow(inner, levels - 1, options))
   }
   return out
 }
 
-/** Earlier times are placeholders of vendors (year 1, 1970), no times. */
+/** Earlier times are placeholders of vendors (year 1, 1970), not times. */
 export const EARLIEST_MS = Date.UTC(2000, 0, 1)
 /** Later times are placeholders (9999), whenever they were read. */
 export const LATEST_MS = Date.UTC(2200, 0, 1)
-/** So far ahead of when it was read a time may lie. */
+/** How far after the read a time may be. */
 const AHEAD_MS = 86_400_000
 
 /**
- * The time, or null where it is none: a placeholder, which is before 2000 or more than a day ahead of when it was read. The one rule for every time that
- * decides something (status, end, duration); the record builders keep to it, too.
+ * The time, or null for a placeholder, which is before 2000 or more than a day after the row was read. The one rule for every time that decides something
+ * (status, end, duration); the record builders use it, too.
  */
 export function realTime(atMs: number | null | undefined, { observedAtMs }: { readonly observedAtMs: number }): number | null {
   return atMs !== null && atMs !== undefined && atMs >= EARLIEST_MS && atMs <= observedAtMs + AHEAD_MS ? atMs : null
 }
 
 /**
- * Epoch milliseconds of a time in any form that vendors write: as `time` reads it, without a zone (then UTC), a day alone, or a number as text.
- * null where it is none, and for placeholders before 2000 and after 2200; others ahead are for `realTime`, which knows when the row was read.
+ * Epoch milliseconds of a time in any form that vendors write: as `time` reads it, without a zone (then UTC), a day only, or a number as text. null if it is
+ * not a time, and for placeholders before 2000 and after 2200; for later ones use `realTime`, which knows when the row was read.
  */
 export function instant(raw: unknown): number | null {
   const atMs = typeof raw === 'string' ? inUtc(raw.trim()) : typeof raw === 'number' ? time(raw) : null
   return atMs === null || atMs < EARLIEST_MS || atMs > LATEST_MS ? null : atMs
 }
 
-/** Why a value that `instant` reads as null is no time, for an issue of a schema. */
+/** Why `instant` reads a value as null, for an issue of a schema. */
 export function timeFault(raw: unknown): string {
   if (raw === undefined || raw === null || text(raw) === null) return 'is missing'
-  return isPlaceholder(raw) ? 'is a placeholder, no time' : 'is not a time'
+  return isPlaceholder(raw) ? 'is a placeholder, not a time' : 'is not a time'
 }
 
-/** How vendors write no time: nothing, zeros (PHP, MySQL), or a time before 2000 or more than a day ahead, in any form and zone. */
+/** How vendors write "no time": nothing, zeros (PHP, MySQL), or a time before 2000 or more than a day ahead, in any form and zone. */
 export function isPlaceholder(raw: unknown, observedAtMs = LATEST_MS): boolean {
   if (typeof raw === 'number' && !Number.isFinite(raw)) return false
   if (text(raw) === null || (typeof raw === 'string' && /^\s*0000-/.test(raw))) return true
@@ -165,14 +168,14 @@ function inUtc(words: string): number | null {
 }
 
 /**
- * Epoch milliseconds of an ISO 8601 time **with a zone**, or of a number, also one in digits; null where it is neither. A number is epoch seconds,
- * milliseconds, microseconds or nanoseconds by its size: ten digits, thirteen, sixteen or nineteen. A time
- * without a zone is null: only the connector can know which zone the vendor means. Digits beyond milliseconds are cut off.
+ * Epoch milliseconds of an ISO 8601 time **with a zone**, or of a number, also as digits; null for anything else. The size of a number decides its unit: ten
+ * digits are epoch seconds, thirteen milliseconds, sixteen microseconds, nineteen nanoseconds. A time without a zone is null: only the connector can know the
+ * vendor's zone. Digits beyond milliseconds are cut off.
  */
 export function time(raw: string | number | null | undefined): number | null {
   if (typeof raw === 'number') return bySize(raw)
   if (typeof raw !== 'string') return null
-  // By hand where it is `2026-11-01T00:00:00Z` or with three decimals: several times the speed of Date.parse.
+  // By hand for `2026-11-01T00:00:00Z` or with three decimals: several times faster than Date.parse.
   const millis = raw.length === 24
   if ((millis || raw.length === 20) && raw.endsWith('Z') && raw.charCodeAt(10) === 84) {
     const ms = millis && raw.charCodeAt(19) === 46 ? digits(raw, 20, 3) : millis ? -1 : 0
@@ -208,17 +211,17 @@ export function time(raw: string | number | null | undefined): number | null {
 
 const ISO = /^(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)? ?(Z|z|([+-])(\d\d)(?::?(\d\d))?)$/
 
-/** What may be an epoch time in digits; fewer are no time of ours. */
+/** Possible epoch times in digits; fewer digits are not a valid time. */
 const EPOCH = /^\s*\d{9,20}(\.\d+)?\s*$/
 
-/** Sizes overlap nowhere between 2000 and 5138. What is smaller than a time in seconds is left as milliseconds, which are a placeholder's. */
+/** The sizes do not overlap between 2000 and 5138. A number below the range of seconds is left as milliseconds, which makes it a placeholder. */
 function bySize(raw: number): number | null {
   const size = Math.abs(raw)
   const ms = size < EARLIEST_MS / 1000 ? raw : size < 1e11 ? raw * 1000 : size < 1e14 ? raw : size < 1e17 ? raw / 1000 : raw / 1e6
   return Number.isFinite(ms) && Math.abs(ms) <= 8.64e15 ? Math.trunc(ms) : null
 }
 
-/** The number that `count` digits from `at` write; -1 where one is not a digit. */
+/** The number of the `count` digits from `at`; -1 if one is not a digit. */
 function digits(words: string, at: number, count: number): number {
   let value = 0
   for (let i = at; i < at + count; i++) {
@@ -231,7 +234,7 @@ function digits(words: string, at: number, count: number): number {
 
 const MONTH_DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 
-/** null where a part is out of its range, such as the 30th of February. */
+/** null if a part is out of its range, such as the 30th of February. */
 function epochMs(
   year: number,
   month: number,

@@ -207,7 +207,7 @@ describe('a placeholder is no time', () => {
     -62_135_596_800_000,
     '-62135596800000',
     946_684_799,
-  ])('%j is none, whenever it was read', raw => {
+  ])('%j is not a time, whenever it was read', raw => {
     expect([instant(raw), isPlaceholder(raw), isPlaceholder(raw, AT)]).toEqual([null, true, true])
   })
 
@@ -265,7 +265,7 @@ describe('names that objects have of themselves', () => {
 describe('JSON of a deep value', () => {
   const deep = (levels: number) => JSON.parse(`${'{"a":['.repeat(levels)}1${']}'.repeat(levels)}`) as unknown
 
-  test('is cut off where it lies too deep, whatever its depth', () => {
+  test('is cut off where it is nested too deep, whatever its depth', () => {
     expect(jsonOf(deep(32))).toBe(JSON.stringify(deep(32)))
     for (const levels of [33, 5_000, 100_000]) {
       for (const sorted of [false, true]) {
@@ -277,7 +277,7 @@ describe('JSON of a deep value', () => {
     expect(texts({ deep: deep(50_000) })['deep']).toContain('deeper than 64 levels')
   })
 
-  test('has its names in order where it was asked for', () => {
+  test('has its names in order if requested', () => {
     expect(jsonOf({ b: 1, a: { d: [{ f: 1, e: 2 }], c: 3 } }, { sorted: true })).toBe('{"a":{"c":3,"d":[{"e":2,"f":1}]},"b":1}')
   })
 })

@@ -274,6 +274,7 @@ const HOLDS: Readonly<Record<keyof TopicNames, string>> = {
   versions: 'deduplication state',
   aggregateState: 'state of the aggregator',
   aggregateOffsets: 'offsets of the aggregator',
+  alertState: 'state of the alerter',
   configs: 'connectors created over REST',
   status: 'states of connectors and tasks',
 }

@@ -16,7 +16,7 @@ const onStack = {
 /**
  * Unit and conformance need no stack; integration starts a real Kafka and registry once for all its files. What takes too long for `npm test` is in test/long, and CI
  * runs it after that: slow needs no stack, long has one.
- * Deploy downloads Flink and ClickHouse and is run by hand: `npm run test:deploy`.
+ * Deploy downloads ClickHouse and is run by hand: `npm run test:deploy`.
  */
 export default defineConfig({
   test: {

@@ -69,17 +69,21 @@ async function until<T>(read: () => Promise<T>, isGood: (value: T) => boolean): 
 }
 
 /**
- * Creates the Kafka table. ClickHouse inside a process runs nothing in the background, which is an error at the end of creating the table, and would be needed to
- * feed the materialized view. So what the view does with each block is done by hand.
+ * Reads the topic from its beginning through the Kafka table. ClickHouse inside a process runs nothing in the background: that is an error at the end of creating
+ * the table, and would be needed to feed the materialized view. So what the view does with each block is done by hand, each time with a group of its own.
  */
-async function queue(db: ClickHouse, statements: readonly string[]): Promise<() => Promise<unknown>> {
+function queue(db: ClickHouse, statements: readonly string[]): () => Promise<void> {
   const [table = '', view = '', ...others] = statements
-  await db.query(table).catch((thrown: unknown) => {
-    if (!String(thrown).includes('Shutdown was called')) throw thrown
-  })
   const [, select] = /^CREATE MATERIALIZED VIEW IF NOT EXISTS series_feed TO series AS (SELECT [\s\S]*)$/.exec(view) ?? []
   expect({ select, others }).toMatchObject({ select: expect.stringContaining('FROM series_queue') as string, others: [] })
-  return () => db.query(`INSERT INTO series ${select} SETTINGS stream_like_engine_allow_direct_select = 1`)
+  let reads = 0
+  return async () => {
+    await db.query('DROP TABLE IF EXISTS series_queue')
+    await db.query(table.replace("-clickhouse'", `-clickhouse-${++reads}'`)).catch((thrown: unknown) => {
+      if (!String(thrown).includes('Shutdown was called')) throw thrown
+    })
+    await db.query(`INSERT INTO series ${select} SETTINGS stream_like_engine_allow_direct_select = 1`)
+  }
 }
 
 async function feed(h: Harness, items: readonly Item[]): Promise<void> {
@@ -113,7 +117,7 @@ test('each instant is counted once over minutes, hours and days, and the ready q
   closing.push(() => db.stop())
   const place = { brokers, registry, prefix: h.prefix }
   for (const statement of statementsOf(sqlFile('clickhouse/series.sql', place))) await db.query(statement)
-  const readTopic = await queue(db, statementsOf(sqlFile('clickhouse/kafka.sql', place)))
+  const readTopic = queue(db, statementsOf(sqlFile('clickhouse/kafka.sql', place)))
   const byDay = async () => {
     await readTopic()
     return viewed(db, 'series_by_day', 'toStartOfDay')

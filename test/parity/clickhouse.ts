@@ -42,7 +42,7 @@ export async function startClickHouse(log: Log): Promise<ClickHouse> {
       child.stdin.write(`${JSON.stringify({ sql })}\n`)
       const { value: line, done } = await answers.next()
       if (done === true) throw new Error('ClickHouse has ended')
-      const { out, error } = JSON.parse(String(line)) as { out?: string; error?: string }
+      const { out, error } = JSON.parse(line) as { out?: string; error?: string }
       if (out === undefined) throw new Error(error)
       return out
         .split('\n')

@@ -11,6 +11,9 @@ const BOTS: Readonly<Record<string, string>> = { 'bot-3': 'bot|3', 'bot-4': Stri
 
 const bot = (id: string) => BOTS[id] ?? id
 
+/** A message or event keeps its bot, and so its partition, whenever it is published again. */
+const botOf = (id: string) => bot(`bot-${Number(id.slice(1)) % 5}`)
+
 function label<T extends { channel: Session['channel'] | null; language: string | null }>(r: Random, record: T): T {
   if (r.chance(0.1)) return { ...record, channel: r.pick(CHANNELS) }
   return r.chance(0.1) ? { ...record, language: '' } : record
@@ -32,7 +35,7 @@ function session(r: Random, id: string, revision: number, fromMs: number, spanMs
 
 function message(r: Random, id: string, fromMs: number, spanMs: number): Message {
   const made = label(r, makeMessage(r, id, fromMs, spanMs))
-  return { ...made, bot_id: bot(made.bot_id), observed_at: made.sent_at + 1000 }
+  return { ...made, bot_id: botOf(id), observed_at: made.sent_at + 1000 }
 }
 
 export interface HistoryOptions {
@@ -59,7 +62,7 @@ export function history(r: Random, { from, sessions, fromMs, spanMs }: HistoryOp
     if (r.chance(0.2))
       items.push({ kind: 'message', record: { ...said, sender: 'SYSTEM', sent_at: said.sent_at + 60_000, revision: 9 } })
     const made = label(r, makeEvent(r, `e${i}`, fromMs, spanMs))
-    const happened = { ...made, bot_id: bot(made.bot_id), observed_at: made.occurred_at + 1000 }
+    const happened = { ...made, bot_id: botOf(`e${i}`), observed_at: made.occurred_at + 1000 }
     if (r.chance(0.1)) items.push({ kind: 'event', record: { ...happened, occurred_at: edge(r, happened.observed_at) } })
     items.push({ kind: 'event', record: happened })
     if (r.chance(0.2))

@@ -16,6 +16,7 @@ const onStack = {
 /**
  * Unit and conformance need no stack; integration starts a real Kafka and registry once for all its files. What takes too long for `npm test` is in test/long, and CI
  * runs it after that: slow needs no stack, long has one.
+ * Deploy downloads ClickHouse and is run by hand: `npm run test:deploy`.
  */
 export default defineConfig({
   test: {
@@ -24,7 +25,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/connectors/**', 'test/integration/**', 'test/long/**'],
+          exclude: ['test/connectors/**', 'test/integration/**', 'test/long/**', 'test/parity/**'],
           testTimeout: 60_000,
           // Many small files: those of one worker share its modules, whose import took a sixth of the time. A secret that a test registers stays hidden after it: let it be no word.
           isolate: false,
@@ -39,6 +40,15 @@ export default defineConfig({
       },
       { test: { name: 'integration', include: ['test/integration/**/*.it.test.ts'], ...onStack } },
       { test: { name: 'long', include: ['test/long/**/*.it.test.ts'], ...onStack } },
+      {
+        test: {
+          name: 'deploy',
+          include: ['test/parity/**/*.it.test.ts'],
+          ...onStack,
+          testTimeout: 3_600_000,
+          hookTimeout: 300_000,
+        },
+      },
       {
         test: {
           name: 'slow',

@@ -238,6 +238,14 @@ const Aggregator = section({
     ),
 })
 
+const State = section({
+  dir: words()
+    .optional()
+    .describe(
+      'Folder for state on disk, relative to this file, in which aggregator and server each have a folder of their own. With it a start reads only what is new on the topics; they stay the truth. Absent: nothing is kept on disk',
+    ),
+})
+
 const ADDRESSES = 'takes a list of http or https addresses, or text with commas'
 const ZONE = 'takes the IANA name of a time zone, such as America/Bogota'
 const zone = z.string(ZONE).refine(isZone, ZONE)
@@ -318,6 +326,7 @@ export const ConfigFile = section({
     .default([])
     .describe('npm packages or paths of connectors beside the built-in ones'),
   connectors: z.unknown().optional().describe('One flat map a connector, as in Kafka Connect'),
+  state: State.prefault({}),
   aggregator: Aggregator.prefault({}),
   alerts: Alerts.prefault({}),
   log: LogSettings.prefault({}),
@@ -351,6 +360,8 @@ export interface ColloquyConfig {
   /** npm package names, and paths made absolute. */
   readonly plugins: readonly string[]
   readonly connectors: Readonly<Record<string, ConnectorMap>>
+  /** Absolute path of the folder for state on disk, used by aggregator and server. */
+  readonly state: { readonly dir?: string }
   /** What the file does not say is the aggregator's to decide. */
   readonly aggregator: {
     readonly groupId: string
@@ -386,6 +397,7 @@ const SECTIONS: Readonly<Record<string, readonly string[]>> = {
   topics: Object.keys(Topics.shape),
   http: Object.keys(Http.shape),
   tls: Object.keys(Trust.shape),
+  state: Object.keys(State.shape),
   aggregator: Object.keys(Aggregator.shape),
   alerts: Object.keys(Alerts.shape),
   'alerts.rules.*': Object.keys(RuleConfig.shape),
@@ -472,7 +484,7 @@ function configOf(
   connectors: Readonly<Record<string, ConnectorMap>>,
   plugins: readonly string[],
 ): ColloquyConfig {
-  const { kafka, registry, topics, http, tls, aggregator, alerts, log } = data
+  const { kafka, registry, topics, http, tls, state, aggregator, alerts, log } = data
   const folder = dirname(file)
   return {
     file,
@@ -488,6 +500,7 @@ function configOf(
     tls: withoutUndefined(tls),
     plugins,
     connectors,
+    state: state.dir === undefined ? {} : { dir: resolve(folder, state.dir) },
     aggregator: {
       includeTest: aggregator.includeTest,
       groupId: aggregator.groupId ?? `${topics.prefix}-aggregator`,

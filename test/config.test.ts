@@ -1,6 +1,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { loadConfig, mergeFaults } from '../src/config.ts'
 import { createLog } from '../src/log.ts'
@@ -42,6 +42,7 @@ test('the least file gets every default', () => {
     tls: {},
     plugins: [],
     connectors: {},
+    state: {},
     aggregator: { groupId: 'colloquy-aggregator', includeTest: false, retention: {} },
     alerts: { groupId: 'colloquy-alerter', timezone: 'UTC', timezones: {}, rules: [DEFAULT_RULE] },
     log: { level: 'info', summary: true },
@@ -394,6 +395,13 @@ test.each([
   ['includeTest: false', false],
 ])('aggregator { %s } counts tests: %s', (written, includeTest) => {
   expect(configOf(`${LEAST}aggregator: { ${written} }`).aggregator.includeTest).toBe(includeTest)
+})
+
+test('state.dir is relative to the file, and absent by default', () => {
+  expect(configOf(LEAST).state).toEqual({})
+  const { file, state } = configOf(`${LEAST}state: { dir: data/state }`)
+  expect(state).toEqual({ dir: join(dirname(file), 'data/state') })
+  expect(configOf(`${LEAST}state: { dir: /var/lib/colloquy }`).state).toEqual({ dir: '/var/lib/colloquy' })
 })
 
 test.each([

@@ -34,6 +34,7 @@ export interface PartitionParts extends RestoreParts, ClaimParts {
   readonly counting: Counting
   /** Where the state is written to, so that a start reads only what came later; null: nowhere. */
   readonly checkpoints: Checkpoints | null
+  readonly checkpointRecords: number
   readonly encoder: Encoder<SeriesPoint>
   readonly progress: ProgressFeed
   readonly metrics: AggregateMetrics
@@ -328,8 +329,6 @@ interface Worker {
   resume(writer: Writer, stored: Stored): Promise<boolean>
 }
 
-/** So many records of series and contributions are read again within seconds. */
-const TAIL_RECORDS = 400_000
 /** A checkpoint that is older than a day is of no use. */
 const CHECKPOINT_MS = 3_600_000
 /** Writing takes no more than one in so many parts of the time. */
@@ -338,7 +337,7 @@ const WRITING_SHARE = 50
 const UNWRITABLE_MS = 600_000
 
 /** When the state is written to disk. */
-function createSchedule(clock: Clock, from: Position | null) {
+function createSchedule(clock: Clock, from: Position | null, mostRecords: number) {
   let written = from
   let endedMs = clock.now()
   let pauseMs = 0
@@ -350,7 +349,7 @@ function createSchedule(clock: Clock, from: Position | null) {
     isNew: (position: Position) => position.history !== null && position.at !== written?.at,
     /** In how many milliseconds what is new is to be written. */
     dueInMs(position: Position): number {
-      const waitMs = tailOf(position) >= TAIL_RECORDS ? pauseMs : Math.max(CHECKPOINT_MS, pauseMs)
+      const waitMs = tailOf(position) >= mostRecords ? pauseMs : Math.max(CHECKPOINT_MS, pauseMs)
       return Math.max(0, endedMs + waitMs - clock.now())
     },
     ended(position: Position, startedMs: number, isWritten: boolean): void {
@@ -375,7 +374,7 @@ function createWorker(
   /** By topic, records that have been applied and not committed. */
   const applied = new Map<string, number>()
   let position: Position = { ...start, inputs }
-  const schedule = createSchedule(clock, startedFrom)
+  const schedule = createSchedule(clock, startedFrom, parts.checkpointRecords)
   let committedMs = writtenMs
   /** Whether the state and `inputs` are those of the last commit. */
   let isCommitted = !changed

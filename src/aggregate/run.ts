@@ -59,6 +59,8 @@ export interface AggregatorOptions {
   readonly maxSeries?: number
   /** Folder for state on disk, so that a start reads only what came after it; made when it is not there. Absent: a start reads all of the state from the topics. */
   readonly stateDir?: string
+  /** So many records of series and contributions are written before the state is written to the folder anew, if an hour has not passed sooner. Default 400,000. */
+  readonly checkpointRecords?: number
   /** How long a transaction waits for more records, so that a minute is written once for many. Default 250 ms. */
   readonly lingerMs?: number
   /** Most records of one transaction, about. Default 20,000. */
@@ -80,6 +82,8 @@ const LINGER_MS = 250
 const MAX_RECORDS = 20_000
 /** So that live counting waits for tens of milliseconds at most. */
 const ROLL_UP_CELLS = 2_000
+/** Read again within seconds. */
+const CHECKPOINT_RECORDS = 400_000
 
 export function startAggregator(of: AggregatorParts): Aggregator {
   /** By what is not able to work, the reason. */
@@ -143,6 +147,7 @@ async function prepare(of: AggregatorParts, report: (whyNot: WhyNot | null) => v
     lingerMs: options.lingerMs ?? LINGER_MS,
     maxRecords: options.maxRecords ?? MAX_RECORDS,
     rollUpCells: options.rollUpCells ?? ROLL_UP_CELLS,
+    checkpointRecords: options.checkpointRecords ?? CHECKPOINT_RECORDS,
     checkpoints,
     points: decoderFor<RestoredPoint>(registry, narrowSchema(pointSchema, POINT_FIELDS)),
     counting: createCounting(registry, names, log),

@@ -101,6 +101,7 @@ function start(checkpoints: Checkpoints | null = null, kafka = memoryKafka(Date.
       },
     },
     checkpoints,
+    checkpointRecords: 400_000,
     budgetOf: () => NO_BUDGET,
     keeps: { retention: SHORT, seriesRetentionMs: Infinity, rememberMs: Infinity, includeTest: false },
     log: silentLog,

@@ -1,6 +1,7 @@
 /**
  * One file: a header that says what it is of, and columns of numbers as they are in memory, one after the other. Written beside its place and renamed, so that a
- * file is there whole or as it was before; read in order, and believed only when its checksum at the end is right.
+ * file is there whole or as it was before; read in order, and believed only when its checksum at the end is right. It is not forced to the disk: what a power failure
+ * leaves of it is found out by the checksum.
  *
  * | bytes | what (integers little-endian) |
  * | --- | --- |
@@ -46,7 +47,6 @@ export async function writeColumns(path: string, header: object, columns: readon
       await file.writeFile(slice)
     }
     await file.writeFile(sumOf(sum))
-    await file.datasync()
     await file.close()
     await rename(beside, path)
   } catch (error) {

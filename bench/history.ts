@@ -1,9 +1,9 @@
 /**
  * `node bench/history.ts [--days N] [--sessions N] [--series N]`: what years of sessions cost the aggregator, and what a folder for its state changes. One partition
- * number is counted twice by turns on real Kafka, with a folder and without: CPU a record, memory, time of a start, time of a late revision. A line for `results.md`.
+ * number is counted twice, interleaved, on real Kafka, with a folder and without: CPU a record, memory, time of a start, time of a late revision. A line for `results.md`.
  *
  * Sessions are those of a day; each has two revisions and two messages, and one in a hundred is revised once more on a later day. Days are counted one after the
- * other, so that they are rolled up as they would be.
+ * other, so that they are rolled up as they would be. A stack that runs already is taken from `COLLOQUY_STACK`.
  */
 import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -25,11 +25,11 @@ import type { ReadRecord, Writer } from '../src/kafka/port.ts'
 import { createLog } from '../src/log.ts'
 import type { Message, SeriesPoint, Session } from '../src/records.ts'
 import { narrowSchema, schemaText } from '../src/schemas.ts'
-import { startStack } from '../src/stack/stack.ts'
 import { type TopicNames, topicNames, topicSpecs } from '../src/topics.ts'
 import { createWatermarks } from '../src/watermark.ts'
 import { makeMessage, makeSession, random } from '../test/aggregate/make.ts'
 import { dateAndCommit, figure, machine, spread } from './report.ts'
+import { stackOf } from './stack.ts'
 
 const { values } = parseArgs({
   options: {
@@ -48,7 +48,7 @@ const FROM = Math.floor(NOW / DAY_MS) * DAY_MS - (DAYS - 1) * DAY_MS
 const LATE = 20
 
 const log = createLog('warn')
-const stack = await startStack({ profile: 'demo', log, env: process.env })
+const stack = await stackOf(process.env['COLLOQUY_STACK'], log)
 const kafka = connectKafka({ brokers: [stack.brokers], clientId: 'bench', log })
 const folder = await mkdtemp(join(tmpdir(), 'history-'))
 const pointSchema = schemaText('series-point')
@@ -228,7 +228,7 @@ const tables = cells.bytes + sessions.bytes + counted.bytes
 const { size } = await stat(join(folder, sides.with.names.series.replace(/\.series$/, ''), '0.checkpoint'))
 const mib = (bytes: number) => `${figure(bytes / 2 ** 20)} MiB`
 process.stdout.write(
-  `${machine(stack.info.kafkaVersion)}; ${dateAndCommit()}: ${figure(SESSIONS)} sessions a day, ${figure(SERIES)} series, ${DAYS} days, one partition number: ` +
+  `${machine(stack.kafkaVersion)}; ${dateAndCommit()}: ${figure(SESSIONS)} sessions a day, ${figure(SERIES)} series, ${DAYS} days, one partition number: ` +
     `CPU a record ${spread(costs.with, 1)} µs with a folder, ${spread(costs.without, 1)} µs without (by day); tables ${mib(tables)} (${figure(tables / sessions.size)} bytes a session), ` +
     `file ${mib(size)}; start ${figure(stoppedMs)} ms after a stop, ${figure(killedMs)} ms after a kill, ${figure(wholeMs)} ms without a folder; ` +
     `late revision ${spread(lateMs, 1)} ms with its transaction\n`,

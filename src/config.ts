@@ -238,14 +238,6 @@ const Aggregator = section({
     ),
 })
 
-const State = section({
-  dir: words()
-    .optional()
-    .describe(
-      'Folder for state on disk, relative to this file, in which aggregator and server each have a folder of their own. With it a start reads only what is new on the topics; they stay the truth. Absent: nothing is kept on disk',
-    ),
-})
-
 const ADDRESSES = 'takes a list of http or https addresses, or text with commas'
 const ZONE = 'takes the IANA name of a time zone, such as America/Bogota'
 const zone = z.string(ZONE).refine(isZone, ZONE)
@@ -314,19 +306,27 @@ const LogSettings = section({
   summary: yesNo.default(true).describe('Whether each connector has a line a minute that says what was read, at level info'),
 })
 
+const State = section({
+  dir: words()
+    .optional()
+    .describe(
+      'Folder in which aggregator and server keep what they have read, each in a subfolder of its own, so that a start reads only what came since. Absent: they read their topics at each start',
+    ),
+})
+
 /** The file. Key order is the order of the reference. */
 export const ConfigFile = section({
   kafka: Kafka,
   registry: Registry,
   topics: Topics.prefault({}),
   http: Http.prefault({}),
+  state: State.prefault({}),
   tls: Trust.prefault({}),
   plugins: z
     .array(words(), 'takes a list of npm packages and paths')
     .default([])
     .describe('npm packages or paths of connectors beside the built-in ones'),
   connectors: z.unknown().optional().describe('One flat map a connector, as in Kafka Connect'),
-  state: State.prefault({}),
   aggregator: Aggregator.prefault({}),
   alerts: Alerts.prefault({}),
   log: LogSettings.prefault({}),
@@ -355,13 +355,13 @@ export interface ColloquyConfig {
     readonly token?: string | undefined
     readonly names?: readonly string[] | undefined
   }
+  /** `dir`: absolute path of the folder for the state of roles; absent: none. */
+  readonly state: { readonly dir?: string }
   /** Certificates to trust beside the usual ones, PEM text. For vendors and registry; Kafka has its own. */
   readonly tls: { readonly ca?: string }
   /** npm package names, and paths made absolute. */
   readonly plugins: readonly string[]
   readonly connectors: Readonly<Record<string, ConnectorMap>>
-  /** Absolute path of the folder for state on disk, used by aggregator and server. */
-  readonly state: { readonly dir?: string }
   /** What the file does not say is the aggregator's to decide. */
   readonly aggregator: {
     readonly groupId: string
@@ -396,8 +396,8 @@ const SECTIONS: Readonly<Record<string, readonly string[]>> = {
   'registry.auth': Object.keys(Login),
   topics: Object.keys(Topics.shape),
   http: Object.keys(Http.shape),
-  tls: Object.keys(Trust.shape),
   state: Object.keys(State.shape),
+  tls: Object.keys(Trust.shape),
   aggregator: Object.keys(Aggregator.shape),
   alerts: Object.keys(Alerts.shape),
   'alerts.rules.*': Object.keys(RuleConfig.shape),
@@ -484,7 +484,7 @@ function configOf(
   connectors: Readonly<Record<string, ConnectorMap>>,
   plugins: readonly string[],
 ): ColloquyConfig {
-  const { kafka, registry, topics, http, tls, state, aggregator, alerts, log } = data
+  const { kafka, registry, topics, http, state, tls, aggregator, alerts, log } = data
   const folder = dirname(file)
   return {
     file,
@@ -497,10 +497,10 @@ function configOf(
     registry: { url: registry.url, ...(registry.auth === undefined ? {} : { auth: registry.auth }) },
     topics,
     http,
+    state: state.dir === undefined ? {} : { dir: resolve(folder, state.dir) },
     tls: withoutUndefined(tls),
     plugins,
     connectors,
-    state: state.dir === undefined ? {} : { dir: resolve(folder, state.dir) },
     aggregator: {
       includeTest: aggregator.includeTest,
       groupId: aggregator.groupId ?? `${topics.prefix}-aggregator`,

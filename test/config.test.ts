@@ -1,6 +1,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { loadConfig, mergeFaults } from '../src/config.ts'
 import { createLog } from '../src/log.ts'
@@ -41,8 +41,8 @@ test('the least file gets every default', () => {
     http: { host: '127.0.0.1', port: 8083 },
     tls: {},
     plugins: [],
-    connectors: {},
     state: {},
+    connectors: {},
     aggregator: { groupId: 'colloquy-aggregator', includeTest: false, retention: {} },
     alerts: { groupId: 'colloquy-alerter', timezone: 'UTC', timezones: {}, rules: [DEFAULT_RULE] },
     log: { level: 'info', summary: true },
@@ -397,13 +397,6 @@ test.each([
   expect(configOf(`${LEAST}aggregator: { ${written} }`).aggregator.includeTest).toBe(includeTest)
 })
 
-test('state.dir is relative to the file, and absent by default', () => {
-  expect(configOf(LEAST).state).toEqual({})
-  const { file, state } = configOf(`${LEAST}state: { dir: data/state }`)
-  expect(state).toEqual({ dir: join(dirname(file), 'data/state') })
-  expect(configOf(`${LEAST}state: { dir: /var/lib/colloquy }`).state).toEqual({ dir: '/var/lib/colloquy' })
-})
-
 test.each([
   ['maxSeries: 500', 500],
   ['maxSeries: "1000000"', 1_000_000],
@@ -436,6 +429,12 @@ test('anchors and aliases work, and an alias bomb is refused', () => {
 
 test('paths of plugins are found beside the file, package names are left alone', () => {
   expect(configOf(`${LEAST}plugins: [./mine, colloquy-acme]`).plugins).toEqual([join(folder, 'mine'), 'colloquy-acme'])
+})
+
+test('the folder for the state of roles is relative to the file', () => {
+  expect(configOf(`${LEAST}state: { dir: ./state }`).state).toEqual({ dir: join(folder, 'state') })
+  expect(configOf(`${LEAST}state: { dir: /var/lib/colloquy }`).state).toEqual({ dir: '/var/lib/colloquy' })
+  expect(configOf(`${LEAST}state:`).state).toEqual({})
 })
 
 test('faults of connectors join those of the file by line, one a path', () => {

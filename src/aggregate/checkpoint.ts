@@ -35,6 +35,11 @@ export interface Owner {
   readonly seriesRetentionMs: number
 }
 
+/** How long nulls surely stay on a topic with this `delete.retention.ms`; no longer than is taken for granted. */
+export function nullsLastMs(deleteRetentionMs: number): number {
+  return Math.min(NULLS_LAST_MS, (deleteRetentionMs * 5) / 6)
+}
+
 interface Header {
   readonly version: number
   readonly owner: string
@@ -91,8 +96,17 @@ export interface OpenCheckpoint {
   close(): Promise<void>
 }
 
-/** @param folder Of the aggregator alone; made when it is not there. */
-export async function createCheckpoints(folder: string, owner: Owner, clock: Clock, log: Log): Promise<Checkpoints> {
+/**
+ * @param folder Of the aggregator alone; made when it is not there.
+ * @param validMs How long nulls surely stay on the topics of series and contributions: an older file is of no use.
+ */
+export async function createCheckpoints(
+  folder: string,
+  owner: Owner,
+  clock: Clock,
+  log: Log,
+  validMs = NULLS_LAST_MS,
+): Promise<Checkpoints> {
   const whose = JSON.stringify(owner)
   const home = join(folder, owner.prefix)
   try {
@@ -101,7 +115,7 @@ export async function createCheckpoints(folder: string, owner: Owner, clock: Clo
   } catch (cause) {
     warnUnwritable(home, cause, log)
   }
-  return { of: partition => checkpointOf(join(home, `${partition}.checkpoint`), whose, partition, clock, log) }
+  return { of: partition => checkpointOf(join(home, `${partition}.checkpoint`), whose, validMs, partition, clock, log) }
 }
 
 function warnUnwritable(path: string, cause: unknown, log: Log): void {
@@ -109,7 +123,7 @@ function warnUnwritable(path: string, cause: unknown, log: Log): void {
   log.warn(errorFields(error), 'state not written to disk; counting goes on')
 }
 
-function checkpointOf(path: string, whose: string, partition: number, clock: Clock, log: Log): Checkpoint {
+function checkpointOf(path: string, whose: string, validMs: number, partition: number, clock: Clock, log: Log): Checkpoint {
   const refuse = (why: string) => log.info({ partition, path, why }, 'state is restored from the topics alone')
 
   function refuseDamaged(cause: unknown): void {
@@ -142,7 +156,7 @@ function checkpointOf(path: string, whose: string, partition: number, clock: Clo
       return {
         position,
         async load(state, present) {
-          const outdated = whyNot(position, header.committedMs, present)
+          const outdated = whyNot(position, header.committedMs, validMs, present)
           if (outdated !== null) {
             refuse(outdated)
             return false
@@ -207,7 +221,7 @@ function whyNotOurs({ version, owner, partition }: Header, whose: string, wanted
 }
 
 /** Why what the topics have is not the continuation of the file; null: it is. */
-function whyNot(position: Position, committedMs: number, present: Present): string | null {
+function whyNot(position: Position, committedMs: number, validMs: number, present: Present): string | null {
   const { stored, writtenMs, nowMs } = present
   const [at, history] = [position.at ?? Infinity, position.history]
   if (history === null || stored.history !== history) return 'the partition number has been counted again since the checkpoint'
@@ -223,8 +237,8 @@ function whyNot(position: Position, committedMs: number, present: Present): stri
   if (record !== null && !record.equals(writeOffsets(position))) return 'the topics are not those of the checkpoint'
   if (present.seriesLow > (position.series ?? -1) + 1 || present.stateLow > (position.state ?? -1) + 1)
     return 'the topics do not hold all that has been written since the checkpoint'
-  if (nowMs - committedMs > NULLS_LAST_MS || nowMs - writtenMs > NULLS_LAST_MS)
-    return 'the checkpoint is older than 20 h: withdrawals that were written since may be gone from their topics'
+  if (nowMs - committedMs > validMs || nowMs - writtenMs > NULLS_LAST_MS)
+    return `the checkpoint is older than ${Math.floor(validMs / 3_600_000)} h: withdrawals that were written since may be gone from their topics`
   if (committedMs - nowMs > CLOCKS_DIFFER_MS || (position.timeMs ?? 0) > nowMs)
     return 'the checkpoint is of the future: a clock was wrong'
   return null

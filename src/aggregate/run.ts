@@ -19,7 +19,7 @@ import type { SeriesPoint } from '../records.ts'
 import { narrowSchema, schemaText } from '../schemas.ts'
 import type { TopicNames } from '../topics.ts'
 import { budgetsOf, MAX_SERIES } from './budget.ts'
-import { type Checkpoints, createCheckpoints } from './checkpoint.ts'
+import { type Checkpoints, createCheckpoints, nullsLastMs } from './checkpoint.ts'
 import { createCounting } from './decode.ts'
 import { type AggregateMetrics, type PartitionParts, workPartition } from './partition.ts'
 import { createProgressFeed, type ProgressFeed } from './progress.ts'
@@ -164,7 +164,9 @@ async function checkpointsOf(
   if (options.stateDir === undefined) return null
   const { clusterId: cluster } = await kafka.describe()
   const owner = { cluster, prefix: prefixOf(names), groupId: options.groupId, retention, seriesRetentionMs }
-  return createCheckpoints(join(options.stateDir, 'aggregate'), owner, clock, log)
+  const settings = await kafka.topicSettings([names.series, names.aggregateState], ['delete.retention.ms'])
+  const lasting = [...settings.values()].map(of => nullsLastMs(Number(of.get('delete.retention.ms') ?? Infinity)))
+  return createCheckpoints(join(options.stateDir, 'aggregate'), owner, clock, log, Math.min(...lasting))
 }
 
 /** In the group until stopped: works the numbers it is given, lets go of those it loses, joins again when it was thrown out. */

@@ -22,7 +22,7 @@ export interface Folder {
   readonly file: string
   /** What the log has said since it was last asked, by `why` or code. */
   said(): string[]
-  checkpoint(owner?: Partial<Owner>, partition?: number): Promise<Checkpoint>
+  checkpoint(owner?: Partial<Owner>, partition?: number, validMs?: number): Promise<Checkpoint>
   remove(): Promise<void>
 }
 
@@ -40,8 +40,8 @@ export async function folder(): Promise<Folder> {
       lines = []
       return all
     },
-    checkpoint: async (owner = {}, partition = 0) =>
-      (await createCheckpoints(path, { ...OWNER, ...owner }, clock, log as Log)).of(partition),
+    checkpoint: async (owner = {}, partition = 0, validMs = undefined) =>
+      (await createCheckpoints(path, { ...OWNER, ...owner }, clock, log as Log, validMs)).of(partition),
     remove: () => rm(path, { recursive: true, force: true }),
   }
 }

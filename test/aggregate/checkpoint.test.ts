@@ -1,7 +1,7 @@
 /** State on disk: a start from it has the state of the topics, or does not use it. */
 import { copyFile, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
 import { afterEach, describe, expect, test } from 'vitest'
-import { createCheckpoints } from '../../src/aggregate/checkpoint.ts'
+import { createCheckpoints, nullsLastMs } from '../../src/aggregate/checkpoint.ts'
 import { createCounted } from '../../src/aggregate/counted.ts'
 import type { Log } from '../../src/log.ts'
 import { checkpointHistory, folder, type Folder, OWNER } from './checkpoint-history.ts'
@@ -62,9 +62,9 @@ async function positionOf({ file }: Folder): Promise<object> {
 
 describe('a file is left alone, and the log says why,', () => {
   /** What the state was restored from, and what the log said. */
-  const restarted = async (w: World, of: Folder, ...[owner, partition]: Parameters<Folder['checkpoint']>) => {
+  const restarted = async (w: World, of: Folder, ...how: Parameters<Folder['checkpoint']>) => {
     of.said()
-    await w.restart(SHORT, { checkpoint: await of.checkpoint(owner, partition) })
+    await w.restart(SHORT, { checkpoint: await of.checkpoint(...how) })
     expect(contentOf(w.state)).toEqual(contentOf(await w.restored()))
     return [w.from, ...of.said()]
   }
@@ -176,6 +176,15 @@ describe('a file is left alone, and the log says why,', () => {
     await w.restart(SHORT, { checkpoint: await of.checkpoint(), isCompacted: true })
     expect([w.from, of.said()]).toEqual(['topics', [expect.stringMatching(/older than 20 h/)]])
     expect(contentOf(w.state)).toEqual(contentOf(await w.restored()))
+  })
+
+  test('when nulls stay on the topics for less than it is old', async () => {
+    const { w, of } = await start()
+    await w.save(await of.checkpoint())
+    w.nowMs += 6 * HOUR_MS
+    const validMs = nullsLastMs(6 * HOUR_MS)
+    expect(await restarted(w, of, {}, 0, validMs)).toEqual(['topics', expect.stringMatching(/older than 5 h/)])
+    expect([nullsLastMs(Infinity), nullsLastMs(DAY_MS)]).toEqual([20 * HOUR_MS, 20 * HOUR_MS])
   })
 
   test('when it was written by a clock that was ahead', async () => {

@@ -31,8 +31,9 @@ describe('a history with restarts from files that are sound, damaged, lost, of o
 
 test('a start reads only what was written behind the checkpoint', async () => {
   const { w, of } = await start()
-  await w.save(await of.checkpoint())
   await later(w)
+  await w.save(await of.checkpoint())
+  await w.batch([session('s2', 2, START + 120_000), event('e3', START)])
   const reads = new Map<string, number>()
   const { readToEnd, tail } = w.kafka
   Object.assign(w.kafka, {

@@ -339,8 +339,8 @@ describe('with a folder', () => {
     const first = start(checkpoints)
     await feed(first.kafka, batches[0] ?? [])
     await first.caughtUp()
-    // No transaction succeeds any more; then it is stopped.
-    first.faults.push(...Array.from({ length: 10_000 }, () => 'aborted' as const))
+    // A batch is cut short, and no transaction succeeds any more; then it is stopped.
+    first.faults.push('registry', ...Array.from({ length: 10_000 }, () => 'aborted' as const))
     await feed(first.kafka, batches[1] ?? [])
     await expect.poll(() => first.whyNots.filter(why => why.startsWith('failed')).length, { timeout: 10_000 }).toBeGreaterThan(1)
     await first.stop()

@@ -40,7 +40,7 @@ export async function folder(): Promise<Folder> {
       lines = []
       return all
     },
-    checkpoint: async (owner = {}, partition = 0, validMs = undefined) =>
+    checkpoint: async (owner = {}, partition = 0, validMs?: number) =>
       (await createCheckpoints(path, { ...OWNER, ...owner }, clock, log as Log, validMs)).of(partition),
     remove: () => rm(path, { recursive: true, force: true }),
   }

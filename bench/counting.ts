@@ -107,6 +107,7 @@ for (const [n, batch] of batches.entries()) {
     state: null,
     timeMs: null,
     groupId: null,
+    history: null,
     at: null,
     next: null,
   }

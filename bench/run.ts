@@ -14,12 +14,12 @@ import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import { connectKafka } from '../src/kafka/client.ts'
 import { createLog } from '../src/log.ts'
-import { startStack } from '../src/stack/stack.ts'
 import { openMessages } from './messages.ts'
 import { openPages } from './pages.ts'
 import { type CpuProfile, profileText } from './profile.ts'
 import { dateAndCommit, figure, machine, spread } from './report.ts'
 import { type Line, type Place, RAW_KAFKAJS, type Suite } from './suite.ts'
+import { stackOf } from './stack.ts'
 
 const { values } = parseArgs({
   options: {
@@ -47,7 +47,7 @@ for (const name of wanted)
 const log = createLog('warn')
 const folder = mkdtempSync(join(tmpdir(), 'colloquy-bench-'))
 const profiles = values.profile ? mkdtempSync(join(tmpdir(), 'colloquy-profiles-')) : null
-const stack = await stackOf(process.env['COLLOQUY_STACK'])
+const stack = await stackOf(process.env['COLLOQUY_STACK'], log)
 const kafka = connectKafka({ brokers: [stack.brokers], clientId: 'bench', log })
 const suites: Suite[] = []
 const samples = new Map<Suite, Map<string, Line[]>>()
@@ -67,15 +67,6 @@ try {
 }
 if (rounds > 0) process.stdout.write(report())
 process.exit(0)
-
-async function stackOf(given = '') {
-  if (given === '') {
-    const own = await startStack({ profile: 'demo', log, env: process.env })
-    return { brokers: own.brokers, registry: own.registry, kafkaVersion: own.info.kafkaVersion, stop: () => own.stop() }
-  }
-  const { brokers, registry } = JSON.parse(given) as { brokers: string; registry: string }
-  return { brokers, registry, kafkaVersion: 'as it was there', stop: async () => {} }
-}
 
 /** Who goes first changes from round to round. */
 async function measure(suite: Suite, round: number): Promise<void> {

@@ -16,6 +16,7 @@ export const RETRIES = {
   follow:
     'the process that took it over is followed, and the source partition claimed again when nobody reads it any more: at once when that process has ended, 10 s after its last sign of life else',
   restart: 'the task ends and is started again by itself, after 1 s, doubling to 5 min (10 s for faults of Kafka)',
+  state: 'the process goes on without the file, and writes it again after ten minutes at the earliest',
   reject: 'the row goes to the rejects topic and its page goes on; with `errors.tolerance: none` the task restarts',
   never: 'nothing is tried again: a person has to act',
 } as const
@@ -206,6 +207,16 @@ export const ERRORS = {
     retry: 'never',
     text: 'an aggregator of this prefix is running',
     cure: 'Stop all aggregators of the prefix and run the command again; one that was killed counts until its session has timed out (10 s).',
+  },
+  STATE_UNWRITABLE: {
+    retry: 'state',
+    text: 'state could not be written to the folder `state.dir`',
+    cure: 'Give the process the right to write there, or free space on the disk. Nothing is lost: counting goes on, and the next start reads more from the topics.',
+  },
+  STATE_DAMAGED: {
+    retry: 'state',
+    text: 'a file in the folder `state.dir` is not what was written',
+    cure: 'Nothing: the state is restored from the topics, and the file written anew. If it comes again, look at the disk.',
   },
   CURSOR_INVALID: {
     retry: 'never',

@@ -5,6 +5,7 @@
  * A cell costs 77 to 154 bytes (the table doubles), index included. Its number stays the same until it is removed or the table shrinks, so that lists of
  * cells can hold numbers. The number of a removed cell is given to a new one.
  */
+import type { Column } from './checkpoint-file.ts'
 import { COUNTS } from './contribution.ts'
 
 export interface CellTable {
@@ -40,6 +41,10 @@ export interface CellTable {
    * @returns whether it did.
    */
   fit(): boolean
+  /** All of the table as it is, to be written to a file. Only with no cell changed; valid until the next change. */
+  columns(): { readonly rows: number; readonly columns: readonly Column[] }
+  /** Fills an empty table with what `columns` gave, column by column. */
+  adopt(rows: number, fill: (column: Column) => Promise<void>): Promise<void>
   readonly size: number
   readonly bytes: number
 }
@@ -110,6 +115,14 @@ export function createCells(initial = 1024): CellTable {
     changed = grown(changed, to)
     reindex()
   }
+
+  const columns = (rows: number): Column[] => [
+    serieses.subarray(0, rows),
+    buckets.subarray(0, rows),
+    revisions.subarray(0, rows),
+    counts.subarray(0, rows * COUNTS),
+    durations.subarray(0, rows),
+  ]
 
   function reindex(): void {
     index = new Int32Array(capacity * 2)
@@ -209,6 +222,16 @@ export function createCells(initial = 1024): CellTable {
       counts.fill(0, end * COUNTS)
       resize(fitting)
       return true
+    },
+    columns: () => ({ rows: end, columns: columns(end) }),
+    async adopt(rows, fill) {
+      let fitting = initial
+      while (fitting < rows) fitting *= 2
+      resize(fitting)
+      for (const column of columns(rows)) await fill(column)
+      end = rows
+      for (let cell = 0; cell < end; cell++) if (serieses[cell] === NONE) free.push(cell)
+      reindex()
     },
     get size() {
       return end - free.length

@@ -22,11 +22,18 @@ export function openOwner(parts: ClaimParts, partition: number, transactionTimeo
  * Fences older owners out: what they left open is aborted, and they cannot commit any more. Where an older version wrote last, its id is claimed as well.
  *
  * @param writer Of `openOwner`, new.
+ * @param from Offset of an offsets record that is known: what is before it is not read.
  * @returns what the offsets topic says, read after all of that.
  */
-export async function claim(parts: ClaimParts, partition: number, writer: Writer, signal: AbortSignal): Promise<Stored> {
+export async function claim(
+  parts: ClaimParts,
+  partition: number,
+  writer: Writer,
+  signal: AbortSignal,
+  from?: number,
+): Promise<Stored> {
   await writer.fence()
-  const stored = await readStored(parts, partition, signal)
+  const stored = await readStored(parts, partition, signal, from)
   if (stored.stored !== null && stored.stored.layout > 1) return stored
   const older = parts.kafka.openWriter({ transactionalId: `${prefixOf(parts.names)}-aggregate-${parts.groupId}-${partition}` })
   try {
@@ -40,6 +47,7 @@ export async function claim(parts: ClaimParts, partition: number, writer: Writer
   return await readStored(parts, partition, signal)
 }
 
-function prefixOf(names: TopicNames): string {
+/** What the topic names begin with. */
+export function prefixOf(names: TopicNames): string {
   return names.aggregateState.slice(0, -'-aggregate-state'.length)
 }

@@ -12,6 +12,7 @@
  * | 9 | 8 bytes a key |
  */
 import { FlowError } from '../errors.ts'
+import type { Column } from './checkpoint-file.ts'
 import { grown } from './cells.ts'
 import { hash128 } from './hash.ts'
 
@@ -32,6 +33,10 @@ export interface CountedKeys {
   clean(): void
   /** Takes a chunk over from the state topic, in any order; the newest record of each chunk counts. Call `restored` after the last one. */
   restoreChunk(number: number, value: Buffer | null): void
+  /** All keys as they are, to be written to a file; valid until the next change. */
+  columns(): { readonly firstChunk: number; readonly rows: number; readonly columns: readonly Column[] }
+  /** Takes over what `columns` gave, as `restoreChunk` does: chunks of the state topic that are newer may follow, and then `restored`. */
+  adopt(firstChunk: number, rows: number, fill: (column: Column) => Promise<void>): Promise<void>
   /** @throws FlowError CODEC_INVALID when a chunk in the middle is missing or short */
   restored(): void
   /**
@@ -132,18 +137,7 @@ export function createCounted(initial = 1024): CountedKeys {
     changed.add(firstChunk + at)
   }
 
-  function chunkValue(at: number): Buffer {
-    const from = at * CHUNK_KEYS
-    const until = Math.min(size, from + CHUNK_KEYS)
-    const value = Buffer.allocUnsafe(HEAD + (until - from) * 8)
-    value[0] = VERSION
-    value.writeDoubleBE(newest[at] as number, 1)
-    for (let place = from; place < until; place++) {
-      value.writeInt32BE(high[place] as number, HEAD + (place - from) * 8)
-      value.writeInt32BE(low[place] as number, HEAD + (place - from) * 8 + 4)
-    }
-    return value
-  }
+  const chunkValue = (at: number) => valueOf(newest[at] as number, high.subarray(0, size), low.subarray(0, size), at * CHUNK_KEYS)
 
   return {
     add(key, kind, publishedMs) {
@@ -169,6 +163,19 @@ export function createCounted(initial = 1024): CountedKeys {
     restoreChunk(number, value) {
       if (value === null) restoring.delete(number)
       else restoring.set(number, Buffer.from(value))
+    },
+
+    columns: () => ({
+      firstChunk,
+      rows: size,
+      columns: [Float64Array.from(newest), high.subarray(0, size), low.subarray(0, size)],
+    }),
+
+    async adopt(first, rows, fill) {
+      const times = new Float64Array(Math.ceil(rows / CHUNK_KEYS))
+      const [highs, lows] = [new Int32Array(rows), new Int32Array(rows)]
+      for (const column of [times, highs, lows]) await fill(column)
+      for (const [at, time] of times.entries()) restoring.set(first + at, valueOf(time, highs, lows, at * CHUNK_KEYS))
     },
 
     restored() {
@@ -230,4 +237,17 @@ export function createCounted(initial = 1024): CountedKeys {
       return index.byteLength + high.byteLength + low.byteLength + newest.length * 8
     },
   }
+}
+
+/** The record of the chunk of keys that begins at `from`. */
+function valueOf(newestMs: number, high: Int32Array, low: Int32Array, from: number): Buffer {
+  const until = Math.min(high.length, from + CHUNK_KEYS)
+  const value = Buffer.allocUnsafe(HEAD + (until - from) * 8)
+  value[0] = VERSION
+  value.writeDoubleBE(newestMs, 1)
+  for (let place = from; place < until; place++) {
+    value.writeInt32BE(high[place] as number, HEAD + (place - from) * 8)
+    value.writeInt32BE(low[place] as number, HEAD + (place - from) * 8 + 4)
+  }
+  return value
 }

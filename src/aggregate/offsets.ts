@@ -12,6 +12,11 @@ export interface Position {
   readonly timeMs: number | null
   /** Consumer group of the aggregator that wrote it; null: written by an older version. */
   readonly groupId: string | null
+  /**
+   * The history that the counts are of: it begins where a partition number is first counted and where it is counted again, and goes on whoever counts. Null: written
+   * by a version that did not keep it; the next transaction begins one.
+   */
+  readonly history: string | null
   /** Offset of the record that says so; null: there is none. */
   readonly at: number | null
   /** Where the next record of the offsets topic goes, unless somebody else has written; null: not known. */
@@ -27,9 +32,9 @@ export function offsetsKey(partition: number): Buffer {
   return Buffer.from(String(partition))
 }
 
-/** JSON `{"inputs":{"<topic>":nextOffset,…},"series":lastOffset|null,"state":lastOffset|null,"time":ms|null,"group":"…","layout":3}`. */
-export function writeOffsets({ inputs, series, state, timeMs, groupId }: Omit<Position, 'next' | 'at'>): Buffer {
-  const record = { inputs: Object.fromEntries(inputs), series, state, time: timeMs, group: groupId, layout: 3 }
+/** JSON `{"inputs":{"<topic>":nextOffset,…},"series":lastOffset|null,"state":lastOffset|null,"time":ms|null,"group":"…","history":"…","layout":3}`. */
+export function writeOffsets({ inputs, series, state, timeMs, groupId, history }: Omit<Position, 'next' | 'at'>): Buffer {
+  const record = { inputs: Object.fromEntries(inputs), series, state, time: timeMs, group: groupId, history, layout: 3 }
   return Buffer.from(JSON.stringify(record))
 }
 
@@ -42,6 +47,7 @@ export function readOffsets(value: Buffer): StoredPosition {
       state = null,
       time = null,
       group = null,
+      history = null,
       layout = 1,
     } = JSON.parse(value.toString()) as Record<string, unknown>
     const offsets = Object.entries(inputs as Record<string, unknown>)
@@ -54,6 +60,7 @@ export function readOffsets(value: Buffer): StoredPosition {
       state: state as number | null,
       timeMs: time as number | null,
       groupId: typeof group === 'string' ? group : null,
+      history: typeof history === 'string' ? history : null,
       at: null,
       next: null,
       layout,

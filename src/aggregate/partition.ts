@@ -19,10 +19,10 @@ import type { Position } from './offsets.ts'
 import type { ProgressFeed } from './progress.ts'
 import { createPublisher } from './publish.ts'
 import { createReconciler, type Reconciler } from './reconcile.ts'
+import { type Checkpoint, type Checkpoints, NULLS_LAST_MS } from './checkpoint.ts'
 import { claim, type ClaimParts, openOwner } from './claim.ts'
-import { NULLS_LAST_MS, restore, type RestoreParts, type Stored } from './restore.ts'
+import { restore, type Restored, type RestoreParts, type Stored } from './restore.ts'
 import type { Folded } from './series.ts'
-import type { PartitionState } from './state.ts'
 
 export interface PartitionParts extends RestoreParts, ClaimParts {
   /**
@@ -32,6 +32,9 @@ export interface PartitionParts extends RestoreParts, ClaimParts {
   readonly fencedWaitMs: number
   readonly clock: Clock
   readonly counting: Counting
+  /** Where the state is written to, so that a start reads only what came later; null: nowhere. */
+  readonly checkpoints: Checkpoints | null
+  readonly checkpointRecords: number
   readonly encoder: Encoder<SeriesPoint>
   readonly progress: ProgressFeed
   readonly metrics: AggregateMetrics
@@ -128,8 +131,9 @@ async function own(
 ): Promise<void> {
   const { names, clock, metrics, log } = parts
   const startedMs = clock.now()
-  const stored = await claim(parts, partition, writer, signal)
-  const { state, position, changed } = await restore(parts, partition, stored, startedMs, signal)
+  const checkpoint = parts.checkpoints?.of(partition) ?? null
+  const { stored, restored } = await restoreFrom(parts, partition, writer, checkpoint, startedMs, signal)
+  const { state, position, changed } = restored
   if (position.groupId !== null && position.groupId !== parts.groupId) {
     log.warn(
       { group: parts.groupId, before: position.groupId },
@@ -140,18 +144,43 @@ async function own(
   const reconciler = createReconciler()
   try {
     for (const [topic, next] of position.inputs) marks.passed(topic, partition, next)
-    const worker = createWorker({ ...parts, reconciler }, partition, state, marks, position)
+    const worker = createWorker({ ...parts, reconciler, checkpoint }, partition, restored, stored.writtenMs, marks)
     if (changed) await worker.publish(writer)
     metrics.restoreSeconds((clock.now() - startedMs) / 1000)
     log.info(
-      { cells: state.cells.size, sessions: state.sessions.size, keys: state.counted.size, restoreMs: clock.now() - startedMs },
+      {
+        cells: state.cells.size,
+        sessions: state.sessions.size,
+        keys: state.counted.size,
+        restoreMs: clock.now() - startedMs,
+        from: restored.checkpoint === null ? 'topics' : 'checkpoint',
+      },
       'partition number restored',
     )
     await workOn({ ...parts, worker }, partition, writer, signal, working)
+    await worker.lastCheckpoint()
   } finally {
     release()
     for (const topic of [names.sessions, names.messages, names.events]) metrics.lag(topic, partition, null)
     for (const claim of reconciler.claims) metrics.reconciled?.(claim, null)
+  }
+}
+
+/** Fences, and restores the state: from the checkpoint and what the topics have behind it, or from the topics alone. */
+async function restoreFrom(
+  parts: PartitionParts,
+  partition: number,
+  writer: Writer,
+  checkpoint: Checkpoint | null,
+  nowMs: number,
+  signal: AbortSignal,
+): Promise<{ stored: Stored; restored: Restored }> {
+  const opened = (await checkpoint?.open()) ?? null
+  try {
+    const stored = await claim(parts, partition, writer, signal, opened?.position.at ?? undefined)
+    return { stored, restored: await restore(parts, partition, stored, nowMs, signal, opened) }
+  } finally {
+    await opened?.close()
   }
 }
 
@@ -182,7 +211,7 @@ async function workOn(
       try {
         if (failure !== null) {
           writer = openOwner(parts, partition)
-          isOurs = await worker.resume(writer, await claim(parts, partition, writer, signal))
+          isOurs = await worker.resume(writer, await claim(parts, partition, writer, signal, worker.lastCommitAt))
           if (!isOurs) throw failure
           log.info({ code: failure.code }, 'partition number goes on with the state that it had')
           failure = null
@@ -226,12 +255,13 @@ async function tailOn(
     const intake = createIntake(tail, { ...parts, signal: inputs })
     const whyNot = () => pulse.problem(intake)
     working(whyNot)
-    /** While there are days to roll up, a silent topic is not waited for. */
-    const next = () => intake.next(worker.isRollingUp ? parts.lingerMs : undefined)
+    /** While there is something to roll up, or to write to disk in time, a silent topic is not waited for. */
+    const next = () => intake.next(worker.isRollingUp ? parts.lingerMs : worker.checkpointInMs())
     for (let batch = await next(); batch !== null; batch = await next()) {
       pulse.begins()
-      await worker.work(writer, batch)
+      if (batch.length > 0 || worker.isRollingUp) await worker.work(writer, batch)
       pulse.ends()
+      if (worker.checkpointInMs() === 0) await worker.checkpoint()
       working(whyNot)
     }
   } finally {
@@ -279,7 +309,15 @@ interface Worker {
   /** By topic, the next offset to read. */
   readonly inputs: ReadonlyMap<string, number>
   readonly isRollingUp: boolean
+  /** Offset of the newest offsets record that is known. */
+  readonly lastCommitAt: number | undefined
   work(writer: Writer, batch: readonly Chunk[]): Promise<void>
+  /** In how many milliseconds the state is to be written to disk; undefined: nothing is to be written. */
+  checkpointInMs(): number | undefined
+  /** Call it between batches. Never fails. */
+  checkpoint(): Promise<void>
+  /** Writes what has changed since the last, if all of it has been committed. Never fails. */
+  lastCheckpoint(): Promise<void>
   publish(writer: Writer): Promise<void>
   /**
    * Goes on after a failure: what was not committed is published.
@@ -291,13 +329,44 @@ interface Worker {
   resume(writer: Writer, stored: Stored): Promise<boolean>
 }
 
+/** A checkpoint that is older than a day is of no use. */
+const CHECKPOINT_MS = 3_600_000
+/** Writing takes no more than one in so many parts of the time. */
+const WRITING_SHARE = 50
+/** After a failure the folder is left alone for this. */
+const UNWRITABLE_MS = 600_000
+
+/** When the state is written to disk. */
+function createSchedule(clock: Clock, from: Position | null, mostRecords: number) {
+  let written = from
+  let endedMs = clock.now()
+  let pauseMs = 0
+
+  const tailOf = ({ series, state }: Position) => (series ?? 0) - (written?.series ?? 0) + ((state ?? 0) - (written?.state ?? 0))
+
+  return {
+    /** Whether something has been committed since. */
+    isNew: (position: Position) => position.history !== null && position.at !== written?.at,
+    /** In how many milliseconds what is new is to be written. */
+    dueInMs(position: Position): number {
+      const waitMs = tailOf(position) >= mostRecords ? pauseMs : Math.max(CHECKPOINT_MS, pauseMs)
+      return Math.max(0, endedMs + waitMs - clock.now())
+    },
+    ended(position: Position, startedMs: number, isWritten: boolean): void {
+      endedMs = clock.now()
+      pauseMs = isWritten ? Math.max(0, endedMs - startedMs) * WRITING_SHARE : UNWRITABLE_MS
+      if (isWritten) written = position
+    },
+  }
+}
+
 /** Batches into the state, and the state onto the topics. */
 function createWorker(
-  parts: PartitionParts & { readonly reconciler: Reconciler },
+  parts: PartitionParts & { readonly reconciler: Reconciler; readonly checkpoint: Checkpoint | null },
   partition: number,
-  state: PartitionState,
+  { state, position: start, changed, checkpoint: startedFrom }: Restored,
+  writtenMs: number,
   marks: Watermarks,
-  start: Position,
 ): Worker {
   const { clock, counting, metrics, reconciler, log } = parts
   const publisher = createPublisher({ ...parts, partition })
@@ -305,6 +374,10 @@ function createWorker(
   /** By topic, records that have been applied and not committed. */
   const applied = new Map<string, number>()
   let position: Position = { ...start, inputs }
+  const schedule = createSchedule(clock, startedFrom, parts.checkpointRecords)
+  let committedMs = writtenMs
+  /** Whether the state and `inputs` are those of the last commit. */
+  let isCommitted = !changed
   let publishedMs = -Infinity
   let announced = 0
   let rolled = 0
@@ -347,10 +420,23 @@ function createWorker(
   async function publish(writer: Writer): Promise<void> {
     announce()
     const report = news()
+    const startedMs = clock.now()
     const { points: _, ...published } = await publisher.publish(writer, state, position, marks)
     position = { ...published, inputs }
+    committedMs = startedMs
+    isCommitted = true
     report()
   }
+
+  async function writeCheckpoint(): Promise<void> {
+    const startedMs = clock.now()
+    const committed = { ...position, inputs: new Map(inputs) }
+    const isWritten = await parts.checkpoint?.write(state, committed, committedMs)
+    schedule.ended(committed, startedMs, isWritten === true)
+  }
+
+  /** What was committed last is not on disk yet. */
+  const hasNews = () => parts.checkpoint !== null && isCommitted && schedule.isNew(position)
 
   /** A part of what is due; a line in the log says when it begins and when it is done. */
   function rollUp(): void {
@@ -370,9 +456,18 @@ function createWorker(
     get isRollingUp() {
       return state.due > 0
     },
+    get lastCommitAt() {
+      return position.at ?? undefined
+    },
     publish,
+    checkpoint: writeCheckpoint,
+    checkpointInMs: () => (hasNews() ? schedule.dueInMs(position) : undefined),
+    async lastCheckpoint() {
+      if (hasNews()) await writeCheckpoint()
+    },
 
     async work(writer, batch) {
+      isCommitted = false
       for (const { records } of batch) for (const { timestamp } of records) publishedMs = Math.max(publishedMs, timestamp)
       state.setTime({ clockMs: clock.now(), publishedMs })
       for (const chunk of batch) {

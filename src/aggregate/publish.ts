@@ -2,6 +2,7 @@
  * What changed, as one transaction: series points with absolute values, withdrawals of those that were rolled up, contributions, counted keys, and last the
  * offsets of the inputs that were counted. Either all of it is on the topics or nothing.
  */
+import { randomUUID } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import { FlowError } from '../errors.ts'
 import type { Encoder } from '../kafka/codec.ts'
@@ -175,6 +176,7 @@ export function createPublisher(to: {
           state: await write(tx, names.aggregateState, stateOf(state), position.state),
           timeMs: state.timeMs,
           groupId,
+          history: position.history ?? randomUUID(),
         }
         const record = writeOffsets(next)
         attempt = { position: { ...next, at: null, next: null }, record }

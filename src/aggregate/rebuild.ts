@@ -187,6 +187,8 @@ async function rebuildPartition(parts: Parts, partition: number, writer: Writer)
         state: held(names.aggregateState, stored?.state ?? null),
         timeMs: state.timeMs,
         groupId: parts.groupId,
+        // Whatever was written to a file before is of other counts.
+        history: null,
         at,
         next,
       },

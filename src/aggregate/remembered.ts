@@ -4,6 +4,7 @@
  * A session costs 61 to 122 bytes (the table doubles), all of it outside the JavaScript heap; 1 million cost 64 MB. The key itself is not kept (100 bytes more a
  * session); that two of 100 million keys share 128 bits has a chance of 1 to 10^23.
  */
+import type { Column } from './checkpoint-file.ts'
 import type { Contribution } from './contribution.ts'
 import { NO_MINUTE } from './contribution.ts'
 import { grown } from './cells.ts'
@@ -29,6 +30,10 @@ export interface RememberedSessions {
   wasTransferTold(session: number): boolean
   /** Drops withdrawn sessions and those that count only before this minute. */
   forgetBefore(minute: number): void
+  /** All of the table as it is, to be written to a file; valid until the next change. */
+  columns(): { readonly rows: number; readonly columns: readonly Column[] }
+  /** Fills an empty table with what `columns` gave, column by column. */
+  adopt(rows: number, fill: (column: Column) => Promise<void>): Promise<void>
   readonly size: number
   readonly bytes: number
 }
@@ -97,7 +102,11 @@ export function createRemembered(initial = 1024): RememberedSessions {
     flags = grown(flags, to)
     userHighs = grown(userHighs, to)
     userLows = grown(userLows, to)
-    index = new Int32Array(to * 2)
+    reindex()
+  }
+
+  function reindex(): void {
+    index = new Int32Array(capacity * 2)
     mask = index.length - 1
     for (let session = 0; session < size; session++) {
       let slot = (hashes[session * 4] as number) & mask
@@ -173,6 +182,19 @@ export function createRemembered(initial = 1024): RememberedSessions {
       while (fitting > initial && fitting / 4 >= size) fitting /= 2
       for (const column of all) column.fill(0, size)
       resize(fitting)
+    },
+    columns: () => ({
+      rows: size,
+      columns: [hashes.subarray(0, size * 4), ...columns().map(column => column.subarray(0, size))],
+    }),
+    async adopt(rows, fill) {
+      let fitting = initial
+      while (fitting < rows) fitting *= 2
+      resize(fitting)
+      await fill(hashes.subarray(0, rows * 4))
+      for (const column of columns()) await fill(column.subarray(0, rows))
+      size = rows
+      reindex()
     },
     get size() {
       return size

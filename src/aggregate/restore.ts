@@ -10,6 +10,7 @@ import { type PointKey, readPointKey } from '../point-key.ts'
 import type { TopicNames } from '../topics.ts'
 import type { Budget } from './budget.ts'
 import { blankContribution } from './contribution.ts'
+import { NULLS_LAST_MS, type OpenCheckpoint } from './checkpoint.ts'
 import type { Counting } from './decode.ts'
 import { type Position, readOffsets, type StoredPosition } from './offsets.ts'
 import { createRemembered, type RememberedSessions } from './remembered.ts'
@@ -32,13 +33,10 @@ export interface Restored {
   readonly position: Position
   /** What restoring itself has changed must be published before anything else. */
   readonly changed: boolean
+  /** Where the file stood that the state comes from; null: it comes from the topics alone. */
+  readonly checkpoint: Position | null
 }
 
-/**
- * A null on the sessions topic stays there for `delete.retention.ms`, a day by default. Whoever was away for longer may have missed one, and looks
- * through the topic for sessions that are no more.
- */
-export const NULLS_LAST_MS = 20 * 3_600_000
 /** Bytes of one fetch while a whole partition is read. */
 const READ_BYTES = 4 * 1024 * 1024
 
@@ -46,32 +44,38 @@ const REBUILD =
   'stop all aggregators of this prefix and run `colloquy rebuild --config FILE`, which counts the series again from the topics'
 
 /**
- * @param at As read after fencing.
+ * @param stored As read after fencing.
+ * @param checkpoint As opened before that: where it may be used, only what is behind it is read.
  * @throws FlowError of Kafka or registry; CODEC_INVALID when offsets or contributions are not in a form that this version knows; AGGREGATE_LOST when a part of
  *   the state is gone, so that going on would count records twice or turn history into zeros.
  */
 export async function restore(
   parts: RestoreParts,
   partition: number,
-  { stored, writtenMs, at, next }: Stored,
+  read: Stored,
   nowMs: number,
   signal: AbortSignal,
+  checkpoint: OpenCheckpoint | null = null,
 ): Promise<Restored> {
   const { kafka, names, log } = parts
-  const state = createState(parts.keeps, undefined, parts.budgetOf(partition))
+  const { stored, writtenMs, at, next } = read
   const starts = await kafka.watermarks(inputsOf(names).map(topic => ({ topic, partition })))
   const inputs = new Map(starts.map(({ topic, low }) => [topic, stored?.inputs.get(topic) ?? low]))
   if (stored === null) {
     await refuseWhatIsCounted(parts, partition, signal)
-    return { state, position: { inputs, series: null, state: null, timeMs: null, groupId: null, at, next }, changed: false }
+    const position = { inputs, series: null, state: null, timeMs: null, groupId: null, history: null, at, next }
+    return { state: blankState(parts, partition), position, changed: false, checkpoint: null }
   }
-  await refuseLost(parts, partition, stored)
+  const lows = await refuseLost(parts, partition, stored)
+  const loaded = checkpoint && (await loadCheckpoint(parts, partition, { ...read, stored }, nowMs, lows, checkpoint))
+  const state = loaded ?? blankState(parts, partition)
+  const base = loaded && checkpoint ? checkpoint.position : null
   // A clock that was wrong when the time was written, and is right now, moves the horizon back.
   if (stored.timeMs !== null) state.restoreTime(Math.min(stored.timeMs, nowMs))
   const present = nowMs - writtenMs > NULLS_LAST_MS ? await presentSessions(parts, partition, signal) : null
   const gone: Buffer[] = []
   await kafka.readToEnd(
-    { topic: names.aggregateState, partition },
+    { topic: names.aggregateState, partition, from: behind(base?.state) },
     ({ key, value }) => {
       if (key === null) return
       state.restoreRecord(key, value)
@@ -84,15 +88,44 @@ export async function restore(
     parts,
     partition,
     signal,
-    point => state.restorePoint(point),
+    point => (base === null ? state.restorePoint(point) : state.restoreNewerPoint(point)),
     key => state.restoreWithdrawal(key),
+    behind(base?.series),
   )
   state.restoredPoints()
   for (const key of gone) state.session(key, null)
   if (gone.length > 0) log.info({ partition, sessions: gone.length }, 'sessions were withdrawn while nobody counted')
   if (stored.layout === 1) await migrate(parts, partition, state, inputs, signal)
   state.forgetSeen()
-  return { state, position: { ...stored, inputs, at, next }, changed: state.changedSessions.size > 0 || stored.layout === 1 }
+  const changed = state.changedSessions.size > 0 || stored.layout === 1
+  return { state, position: { ...stored, inputs, at, next }, changed, checkpoint: base }
+}
+
+const blankState = (parts: RestoreParts, partition: number) => createState(parts.keeps, undefined, parts.budgetOf(partition))
+
+/** The first offset behind what has been restored. */
+const behind = (last: number | null | undefined) => (last ?? -1) + 1
+
+/** @returns null where the file may not be used. */
+async function loadCheckpoint(
+  parts: RestoreParts,
+  partition: number,
+  { stored, writtenMs, first, at, next }: Stored & { readonly stored: StoredPosition },
+  nowMs: number,
+  lows: ReadonlyMap<string, number>,
+  checkpoint: OpenCheckpoint,
+): Promise<PartitionState | null> {
+  const { names } = parts
+  const state = blankState(parts, partition)
+  const isUsed = await checkpoint.load(state, {
+    stored: { ...stored, at, next },
+    writtenMs,
+    recordAt: offset => (first?.offset === offset ? first.value : null),
+    seriesLow: lows.get(names.series) ?? 0,
+    stateLow: lows.get(names.aggregateState) ?? 0,
+    nowMs,
+  })
+  return isUsed ? state : null
 }
 
 /** What the offsets topic says of a partition number. */
@@ -100,6 +133,8 @@ export interface Stored {
   /** null: nothing. */
   readonly stored: StoredPosition | null
   readonly writtenMs: number
+  /** The first record that was read; null: there is none. */
+  readonly first: { readonly offset: number; readonly value: Buffer | null } | null
   /** The newest record itself, and its offset; null: there is none. */
   readonly record: Buffer | null
   readonly at: number | null
@@ -107,24 +142,39 @@ export interface Stored {
   readonly next: number
 }
 
+/** @param from Offset at which a record of the partition number is known to have been: what is before it is not read. */
 export async function readStored(
-  { kafka, names }: Pick<RestoreParts, 'kafka' | 'names'>,
+  parts: Pick<RestoreParts, 'kafka' | 'names'>,
   partition: number,
   signal: AbortSignal,
+  from = 0,
 ): Promise<Stored> {
+  const { kafka, names } = parts
+  let first: ReadRecord | null = null
   let last: ReadRecord | null = null
   const next = await kafka.readToEnd(
-    { topic: names.aggregateOffsets, partition },
-    record => (last = record.value === null ? null : record),
+    { topic: names.aggregateOffsets, partition, from },
+    record => {
+      first ??= record
+      last = record
+    },
     signal,
   )
-  const { value, timestamp, offset } = (last ?? { value: null, timestamp: 0, offset: null }) as {
-    value: Buffer | null
-    timestamp: number
-    offset: number | null
+  // The newest record is never compacted away: where there is none, the topic was made anew.
+  if (last === null && from > 0) return await readStored(parts, partition, signal)
+  const { value, timestamp, offset } = (last ?? NO_RECORD) as ReadRecord
+  const isGone = value === null
+  return {
+    stored: isGone ? null : readOffsets(value),
+    writtenMs: isGone ? 0 : timestamp,
+    first,
+    record: value,
+    at: isGone ? null : offset,
+    next,
   }
-  return { stored: value === null ? null : readOffsets(value), writtenMs: timestamp, record: value, at: offset, next }
 }
+
+const NO_RECORD = { value: null, timestamp: 0, offset: 0 }
 
 /** @throws FlowError AGGREGATE_LOST where there are no offsets, but series or contributions that they belonged to */
 async function refuseWhatIsCounted({ kafka, names }: RestoreParts, partition: number, signal: AbortSignal): Promise<void> {
@@ -137,13 +187,21 @@ async function refuseWhatIsCounted({ kafka, names }: RestoreParts, partition: nu
   }
 }
 
-/** @throws FlowError AGGREGATE_LOST where the series or the contributions end before what the offsets speak of: the topic was made anew */
-async function refuseLost({ kafka, names }: RestoreParts, partition: number, stored: StoredPosition): Promise<void> {
+/**
+ * @returns by topic, the offset of the first record that it still holds.
+ * @throws FlowError AGGREGATE_LOST where the series or the contributions end before what the offsets speak of: the topic was made anew
+ */
+async function refuseLost(
+  { kafka, names }: RestoreParts,
+  partition: number,
+  stored: StoredPosition,
+): Promise<ReadonlyMap<string, number>> {
   const last = new Map<string, number | null>([
     [names.series, stored.series],
     [names.aggregateState, stored.state],
   ])
-  for (const { topic, high } of await kafka.watermarks([...last.keys()].map(topic => ({ topic, partition })))) {
+  const ends = await kafka.watermarks([...last.keys()].map(topic => ({ topic, partition })))
+  for (const { topic, high } of ends) {
     const offset = last.get(topic) ?? null
     if (offset === null || high > offset) continue
     throw new FlowError('AGGREGATE_LOST', {
@@ -153,6 +211,7 @@ async function refuseLost({ kafka, names }: RestoreParts, partition: number, sto
       expected: offset + 1,
     })
   }
+  return new Map(ends.map(({ topic, low }) => [topic, low]))
 }
 
 /**
@@ -181,21 +240,22 @@ async function migrate(
 }
 
 /**
- * Reads a partition up to an offset, or to the end that it has now, and hands the records over fetch by fetch; the next fetch waits for them.
+ * Reads a partition from its start or an offset, up to another or to the end that it has now, and hands the records over fetch by fetch; the next fetch waits for them.
  *
  * @returns the next offset to read.
  */
 export async function readInput(
   { kafka }: Pick<RestoreParts, 'kafka'>,
-  { topic, partition, until }: TopicPartition & { until?: number },
+  { topic, partition, from = 0, until }: TopicPartition & { from?: number; until?: number },
   signal: AbortSignal,
   take: (records: readonly ReadRecord[]) => Promise<void>,
 ): Promise<number> {
   const [{ low, high } = { low: 0, high: 0 }] = await kafka.watermarks([{ topic, partition }])
   const end = Math.min(high, until ?? high)
-  if (low >= end) return Math.max(low, end)
+  const start = Math.max(low, from)
+  if (start >= end) return Math.max(start, end)
   const stop = new AbortController()
-  const tail = kafka.tail([{ topic, partition, offset: low }], {
+  const tail = kafka.tail([{ topic, partition, offset: start }], {
     signal: AbortSignal.any([signal, stop.signal]),
     maxBytesPerPartition: READ_BYTES,
   })
@@ -263,17 +323,18 @@ async function presentSessions(
   return sessions
 }
 
-/** Reads the series of a partition number. @param take Is called with each point. @param withdraw Is called with the key of each that was withdrawn. */
+/** Reads the series of a partition number. @param from The first offset. @param take Is called with each point. @param withdraw Is called with the key of each that was withdrawn. */
 export async function readPoints<P extends RestoredPoint>(
   parts: Pick<RestoreParts, 'kafka' | 'names' | 'log'> & { readonly points: Decoder<P> },
   partition: number,
   signal: AbortSignal,
   take: (point: P) => void,
   withdraw: (key: PointKey) => void,
+  from = 0,
 ): Promise<void> {
   const { names, points, log } = parts
   const topic = names.series
-  await readInput(parts, { topic, partition }, signal, async records => {
+  await readInput(parts, { topic, partition, from }, signal, async records => {
     await points.prepare(records.map(record => record.value))
     for (const { key, value, offset } of records) {
       if (value === null) {

@@ -5,8 +5,10 @@
  * events are tailed in batches (`intake.ts`), decoded (`decode.ts`), counted (`state.ts`) and published in one transaction with the offsets they came
  * from (`publish.ts`). `partition.ts` is the life of one number.
  */
+import { join } from 'node:path'
 import { type Clock, systemClock } from '../clock.ts'
 import type { FlowError } from '../errors.ts'
+import { prefixOf } from './claim.ts'
 import { decoderFor, encoderFor } from '../kafka/codec.ts'
 import { beMember, fencedWaitMs, type WhyNot, whyNotAll } from '../kafka/membership.ts'
 import type { Kafka } from '../kafka/port.ts'
@@ -17,6 +19,7 @@ import type { SeriesPoint } from '../records.ts'
 import { narrowSchema, schemaText } from '../schemas.ts'
 import type { TopicNames } from '../topics.ts'
 import { budgetsOf, MAX_SERIES } from './budget.ts'
+import { type Checkpoints, createCheckpoints, nullsLastMs } from './checkpoint.ts'
 import { createCounting } from './decode.ts'
 import { type AggregateMetrics, type PartitionParts, workPartition } from './partition.ts'
 import { createProgressFeed, type ProgressFeed } from './progress.ts'
@@ -54,6 +57,10 @@ export interface AggregatorOptions {
    * Default 10,000.
    */
   readonly maxSeries?: number
+  /** Folder for state on disk, so that a start reads only what came after it; made when it is not there. Absent: a start reads all of the state from the topics. */
+  readonly stateDir?: string
+  /** So many records of series and contributions are written before the state is written to the folder anew, if an hour has not passed sooner. Default 400,000. */
+  readonly checkpointRecords?: number
   /** How long a transaction waits for more records, so that a minute is written once for many. Default 250 ms. */
   readonly lingerMs?: number
   /** Most records of one transaction, about. Default 20,000. */
@@ -75,6 +82,8 @@ const LINGER_MS = 250
 const MAX_RECORDS = 20_000
 /** So that live counting waits for tens of milliseconds at most. */
 const ROLL_UP_CELLS = 2_000
+/** Read again within seconds. */
+const CHECKPOINT_RECORDS = 400_000
 
 export function startAggregator(of: AggregatorParts): Aggregator {
   /** By what is not able to work, the reason. */
@@ -124,6 +133,8 @@ async function prepare(of: AggregatorParts, report: (whyNot: WhyNot | null) => v
   const keeps = await persist(persistence(of, report), () => keepsOf(kafka, names, options.retention))
   const partitions = await persist(persistence(of, report), () => kafka.partitionCount(names.sessions))
   if (schemaId === null || keeps === null || partitions === null || signal.aborted) return null
+  const checkpoints = await persist(persistence(of, report), () => checkpointsOf(of, keeps))
+  if (signal.aborted) return null
   return {
     kafka,
     names,
@@ -136,12 +147,26 @@ async function prepare(of: AggregatorParts, report: (whyNot: WhyNot | null) => v
     lingerMs: options.lingerMs ?? LINGER_MS,
     maxRecords: options.maxRecords ?? MAX_RECORDS,
     rollUpCells: options.rollUpCells ?? ROLL_UP_CELLS,
+    checkpointRecords: options.checkpointRecords ?? CHECKPOINT_RECORDS,
+    checkpoints,
     points: decoderFor<RestoredPoint>(registry, narrowSchema(pointSchema, POINT_FIELDS)),
     counting: createCounting(registry, names, log),
     encoder: encoderFor<SeriesPoint>(pointSchema, schemaId),
     progress: createProgressFeed({ kafka, registry, names, clock, log }),
     metrics: of.metrics ?? SILENT,
   }
+}
+
+async function checkpointsOf(
+  { kafka, names, options, log, clock = systemClock }: AggregatorParts,
+  { retention, seriesRetentionMs }: Awaited<ReturnType<typeof keepsOf>>,
+): Promise<Checkpoints | null> {
+  if (options.stateDir === undefined) return null
+  const { clusterId: cluster } = await kafka.describe()
+  const owner = { cluster, prefix: prefixOf(names), groupId: options.groupId, retention, seriesRetentionMs }
+  const settings = await kafka.topicSettings([names.series, names.aggregateState], ['delete.retention.ms'])
+  const lasting = [...settings.values()].map(of => nullsLastMs(Number(of.get('delete.retention.ms') ?? Infinity)))
+  return createCheckpoints(join(options.stateDir, 'aggregate'), owner, clock, log, Math.min(...lasting))
 }
 
 /** In the group until stopped: works the numbers it is given, lets go of those it loses, joins again when it was thrown out. */

@@ -84,6 +84,10 @@ export interface PartitionState {
   restored(): void
   /** Takes a point over unless a newer one of its bucket was; any order will do. @param keep Which of its counts; all by default. */
   restorePoint(point: RestoredPoint, keep?: Keep): void
+  /** As `restorePoint`: the point is newer than all that have been restored of its bucket, whatever its revision. */
+  restoreNewerPoint(point: RestoredPoint): void
+  /** The tables have been filled from a file: call it before anything of the topics is restored. */
+  adopted(): void
   /** A point was withdrawn after those that have been restored. With an hour, all hours of its day are: they are rolled up together. */
   restoreWithdrawal(key: PointKey): void
   /** Call it after the last point. */
@@ -322,6 +326,33 @@ export function createState(options: StateOptions, reach: Reach = EVERYTHING, bu
     unlink()
   }
 
+  function restorePoint(point: RestoredPoint, keep: Keep = ALL): void {
+    const of = series.idOf(point)
+    const minute = minuteOf(point.bucket_start)
+    const { bucket } = point
+    if (minute < 0 || !isBucketSize(bucket)) return
+    if (minute > newestMinute) newestMinute = minute
+    const cell = cells.at(of, bucketOf(bucket, minute))
+    if (cells.revision(cell) >= point.revision) return
+    const ofSessions = [
+      point.sessions,
+      point.sessions_self_service,
+      point.sessions_drop_off,
+      point.sessions_agent,
+      point.sessions_unknown,
+      point.sessions_ended,
+      point.agent_transfers,
+    ]
+    const ofMessages = [point.messages_user, point.messages_bot, point.messages_agent, point.messages_other]
+    const counts = [
+      ...ofSessions.map(n => (keep.sessions ? n : 0)),
+      ...ofMessages.map(n => (keep.messages ? n : 0)),
+      keep.events ? point.events : 0,
+    ]
+    unlink()
+    cells.restore(cell, point.revision, counts, keep.sessions ? point.duration_ms : 0)
+  }
+
   return {
     series,
     cells,
@@ -477,31 +508,21 @@ export function createState(options: StateOptions, reach: Reach = EVERYTHING, bu
 
     restored: () => counted.restored(),
 
-    restorePoint(point, keep = ALL) {
-      const of = series.idOf(point)
+    restorePoint,
+
+    restoreNewerPoint(point) {
       const minute = minuteOf(point.bucket_start)
-      const { bucket } = point
-      if (minute < 0 || !isBucketSize(bucket)) return
-      if (minute > newestMinute) newestMinute = minute
-      const cell = cells.at(of, bucketOf(bucket, minute))
-      if (cells.revision(cell) >= point.revision) return
-      const ofSessions = [
-        point.sessions,
-        point.sessions_self_service,
-        point.sessions_drop_off,
-        point.sessions_agent,
-        point.sessions_unknown,
-        point.sessions_ended,
-        point.agent_transfers,
-      ]
-      const ofMessages = [point.messages_user, point.messages_bot, point.messages_agent, point.messages_other]
-      const counts = [
-        ...ofSessions.map(n => (keep.sessions ? n : 0)),
-        ...ofMessages.map(n => (keep.messages ? n : 0)),
-        keep.events ? point.events : 0,
-      ]
+      if (minute < 0 || !isBucketSize(point.bucket)) return
+      const cell = cells.find(series.idOf(point), bucketOf(point.bucket, minute))
+      if (cell >= 0) cells.remove(cell)
+      restorePoint(point)
+    },
+
+    adopted() {
       unlink()
-      cells.restore(cell, point.revision, counts, keep.sessions ? point.duration_ms : 0)
+      cells.each(cell => {
+        newestMinute = Math.max(newestMinute, firstMinute(cells.bucketOf(cell)))
+      })
     },
 
     restoreWithdrawal({ seriesKey, startMs, bucket }) {

@@ -170,7 +170,7 @@ class Process {
         this.#aggregator = startAggregator({
           ...roleOptions,
           metrics: aggregateMetrics(this.#metrics),
-          options: config.aggregator,
+          options: { ...config.aggregator, ...(config.state.dir === undefined ? {} : { stateDir: config.state.dir }) },
         })
         ends.push(this.#aggregator.done)
       }

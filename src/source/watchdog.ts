@@ -113,6 +113,7 @@ export function instead<T extends object>(target: T, members: Partial<T>): T {
   const bound = new Map<unknown, unknown>()
   // The target is not the object itself: members of a frozen one could not be replaced.
   return new Proxy(Object.create(target) as T, {
+    has: (_, name) => Object.hasOwn(members, name) || Reflect.has(target, name),
     get: (_, name) => {
       if (Object.hasOwn(members, name)) return members[name as keyof T]
       const value: unknown = Reflect.get(target, name, target)

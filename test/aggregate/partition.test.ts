@@ -1,6 +1,8 @@
 /** The life of a partition number when Kafka or the registry fails: what was not committed is published again, and nothing is restored. */
+import { access, writeFile } from 'node:fs/promises'
 import { afterEach, describe, expect, test } from 'vitest'
 import { NO_BUDGET } from '../../src/aggregate/budget.ts'
+import { type Checkpoints, createCheckpoints } from '../../src/aggregate/checkpoint.ts'
 import { createCounting } from '../../src/aggregate/decode.ts'
 import { openOwner } from '../../src/aggregate/claim.ts'
 import { type PartitionParts, workPartition } from '../../src/aggregate/partition.ts'
@@ -15,6 +17,7 @@ import { readPointKey } from '../../src/point-key.ts'
 import type { SeriesPoint } from '../../src/records.ts'
 import { narrowSchema } from '../../src/schemas.ts'
 import { createWatermarks } from '../../src/watermark.ts'
+import { type Folder, folder, OWNER } from './checkpoint-history.ts'
 import { feed, registry } from './inputs.ts'
 import { makeMessage, type Random, random } from './make.ts'
 import { compared, createSeriesReader } from './series-reader.ts'
@@ -29,8 +32,7 @@ afterEach(async () => {
 
 const NOW = Date.now()
 
-function start() {
-  const kafka = memoryKafka(Date.now)
+function start(checkpoints: Checkpoints | null = null, kafka = memoryKafka(Date.now)) {
   const faults: Fault[] = []
   const restores: number[] = []
   const whyNots: string[] = []
@@ -38,6 +40,7 @@ function start() {
   /** How much later it is than by the clock of the brokers. */
   const passed = { ms: 0 }
   let seriesReads = 0
+  let seriesFrom = -1
 
   async function overtake(): Promise<void> {
     const last = kafka.committed(names.aggregateOffsets).at(-1)
@@ -53,7 +56,11 @@ function start() {
   const faulty = {
     ...kafka,
     tail: (...[places, options]: Parameters<Kafka['tail']>) => {
-      if (places.some(({ topic }) => topic === names.series)) seriesReads++
+      const series = places.find(({ topic }) => topic === names.series)
+      if (series !== undefined) {
+        seriesReads++
+        seriesFrom = series.offset
+      }
       return kafka.tail(places, options)
     },
     openWriter: (options: Parameters<Kafka['openWriter']>[0]): Writer => {
@@ -93,6 +100,8 @@ function start() {
         throw new FlowError('REGISTRY_UNREACHABLE')
       },
     },
+    checkpoints,
+    checkpointRecords: 400_000,
     budgetOf: () => NO_BUDGET,
     keeps: { retention: SHORT, seriesRetentionMs: Infinity, rememberMs: Infinity, includeTest: false },
     log: silentLog,
@@ -129,6 +138,14 @@ function start() {
     passed,
     get seriesReads() {
       return seriesReads
+    },
+    /** Offset of the series topic from which the state was restored last. */
+    get seriesFrom() {
+      return seriesFrom
+    },
+    async stop(): Promise<void> {
+      stop.abort()
+      await done
     },
     /** Until all of the topics has been counted, and rolled up. */
     async caughtUp(): Promise<void> {
@@ -278,4 +295,95 @@ test('days that are due are rolled up while nothing comes in', async () => {
     }).length
   }
   await expect.poll(left, { timeout: 15_000 }).toBe(0)
+})
+
+describe('with a folder', () => {
+  const folders: Folder[] = []
+  afterEach(async () => {
+    for (const each of folders.splice(0)) await each.remove()
+  })
+  const opened = async (): Promise<{ of: Folder; checkpoints: Checkpoints }> => {
+    const of = await folder()
+    folders.push(of)
+    const checkpoint = await of.checkpoint()
+    return { of, checkpoints: { of: () => checkpoint } }
+  }
+
+  test('who was stopped and is started again has read what came later, and nothing before that', async () => {
+    const { of, checkpoints } = await opened()
+    const r = random(1)
+    const batches = [batchOf(r, 0), batchOf(r, 100), batchOf(r, 200)]
+    const first = start(checkpoints)
+    await feed(first.kafka, batches[0] ?? [])
+    await first.caughtUp()
+    await first.stop()
+    const end = first.kafka.committed(names.series).at(-1)?.offset ?? -1
+    // Without a folder, and so not written to it.
+    const other = start(null, first.kafka)
+    await feed(first.kafka, batches[1] ?? [])
+    await other.caughtUp()
+    await other.stop()
+    of.said()
+    const again = start(checkpoints, first.kafka)
+    await feed(first.kafka, batches[2] ?? [])
+    await again.caughtUp()
+    expect([again.seriesFrom, of.said()]).toEqual([end + 1, []])
+    const { shown, should, disagreements } = await again.shown(batches.flat())
+    expect([shown, disagreements]).toEqual([should, []])
+  })
+
+  test('what was not committed when it was stopped is not in the file', async () => {
+    const { checkpoints } = await opened()
+    const r = random(2)
+    const batches = [batchOf(r, 0), batchOf(r, 100)]
+    const first = start(checkpoints)
+    await feed(first.kafka, batches[0] ?? [])
+    await first.caughtUp()
+    // A batch is cut short, and no transaction succeeds any more; then it is stopped.
+    first.faults.push('registry', ...Array.from({ length: 10_000 }, () => 'aborted' as const))
+    await feed(first.kafka, batches[1] ?? [])
+    await expect.poll(() => first.whyNots.filter(why => why.startsWith('failed')).length, { timeout: 10_000 }).toBeGreaterThan(1)
+    await first.stop()
+    const again = start(checkpoints, first.kafka)
+    await again.caughtUp()
+    const { shown, should, disagreements } = await again.shown(batches.flat())
+    expect([shown, disagreements]).toEqual([should, []])
+  })
+
+  test('what is new is written within the hour, also when nothing comes in any more', async () => {
+    const { of, checkpoints } = await opened()
+    const h = start(checkpoints)
+    await feed(h.kafka, batchOf(random(3), 0))
+    await h.caughtUp()
+    await expect(access(of.file)).rejects.toThrow('ENOENT')
+    h.passed.ms = 3_700_000
+    await expect
+      .poll(
+        () =>
+          access(of.file).then(
+            () => true,
+            () => false,
+          ),
+        { timeout: 10_000 },
+      )
+      .toBe(true)
+    await h.stop()
+  })
+
+  test('that nobody can write to, it counts on', async () => {
+    const { of } = await opened()
+    await writeFile(`${of.path}/file`, '')
+    const checkpoints = await createCheckpoints(`${of.path}/file`, OWNER, systemClock, silentLog)
+    const batch = batchOf(random(4), 0)
+    const first = start(checkpoints)
+    await feed(first.kafka, batch)
+    await first.caughtUp()
+    await first.stop()
+    const again = start(checkpoints, first.kafka)
+    const more = batchOf(random(4), 100)
+    await feed(first.kafka, more)
+    await again.caughtUp()
+    const { shown, should } = await again.shown([...batch, ...more])
+    expect([shown, again.seriesFrom]).toEqual([should, 0])
+  })
 })

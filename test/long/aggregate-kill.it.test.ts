@@ -1,59 +1,21 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, inject, test } from 'vitest'
 import type { Harness, Item } from '../aggregate/harness.ts'
 import { harness } from '../aggregate/harness.ts'
+import { child as aChild, killAll } from '../aggregate/lives.ts'
 import type { AggregatorParts } from '../../src/aggregate/run.ts'
 import { compared, createSeriesReader } from '../aggregate/series-reader.ts'
 import { makeEvent, makeMessage, makeSession, type Random, random } from '../aggregate/make.ts'
 
-const script = fileURLToPath(new URL('../aggregate/child.ts', import.meta.url))
-const children = new Set<Child>()
 const opened: Harness[] = []
 
 afterEach(async () => {
-  await Promise.all([...children].map(child => child.kill()))
+  await killAll()
   await Promise.all(opened.splice(0).map(h => h.close()))
 })
 
-interface Child {
-  /** Resolves at the n-th transaction from now, or when the process has ended. */
-  transactions(n: number): Promise<void>
-  readonly seen: number
-  kill(): Promise<void>
-}
-
-function child(h: Harness, more: Partial<AggregatorParts['options']> = {}): Child {
-  const options = { groupId: h.names.series, lingerMs: 5, maxRecords: 60, sessionTimeoutMs: 1_000, ...more }
-  const args = JSON.stringify({ ...inject('stack'), names: h.names, options })
-  const process_: ChildProcess = spawn(process.execPath, [script, args], { stdio: ['pipe', 'pipe', 'inherit'] })
-  const ended = new Promise<void>(resolve => process_.once('exit', () => resolve()))
-  let seen = 0
-  let waiting: { n: number; resolve: () => void }[] = []
-  if (process_.stdout !== null) {
-    createInterface(process_.stdout).on('line', () => {
-      seen++
-      for (const { n, resolve } of waiting) if (seen >= n) resolve()
-      waiting = waiting.filter(({ n }) => seen < n)
-    })
-  }
-  const made: Child = {
-    transactions: n => Promise.race([ended, new Promise<void>(resolve => waiting.push({ n: seen + n, resolve }))]),
-    get seen() {
-      return seen
-    },
-    async kill() {
-      process_.kill('SIGKILL')
-      await ended
-      children.delete(made)
-    },
-  }
-  children.add(made)
-  return made
-}
+const child = (h: Harness, more: Partial<AggregatorParts['options']> = {}) => aChild(h, inject('stack'), more)
 
 /** Keys of messages and events are those of their feed. */
 let feeds = 0

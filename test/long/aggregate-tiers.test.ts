@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { COUNT } from '../../src/aggregate/contribution.ts'
 import type { Retention } from '../../src/aggregate/state.ts'
-import { makeEvent, makeMessage, makeSession, type Random, random } from '../aggregate/make.ts'
+import { random } from '../aggregate/make.ts'
 import { compared, dayStartOf } from '../aggregate/series-reader.ts'
 import {
   apply,
@@ -14,6 +14,7 @@ import {
   HOUR_MS,
   keysFrom,
   names,
+  randomStep,
   session,
   SHORT,
   START,
@@ -24,30 +25,6 @@ import {
 } from '../aggregate/world.ts'
 
 const firstDay = (nowMs: number, ms: number) => Math.floor((nowMs - ms) / DAY_MS) * DAY_MS
-
-/** Ages of what comes in: most of it of just now, some of hours and days ago. */
-function ageMs(r: Random): number {
-  if (r.chance(0.5)) return r.int(3 * HOUR_MS)
-  return r.chance(0.6) ? r.int(4 * DAY_MS) : r.int(13 * DAY_MS)
-}
-
-function step(r: Random, n: number, nowMs: number, revisions: Map<string, number>): Step {
-  const atMs = nowMs - ageMs(r)
-  const few = { channel: 'web' as const, language: r.pick(['en', null]) }
-  const roll = r.int(10)
-  if (roll < 6) {
-    // Revisions of old sessions come late, and move them across borders.
-    const id = `s${r.int(40)}`
-    const revision = (revisions.get(id) ?? 0) + 1
-    revisions.set(id, revision)
-    const record = { ...makeSession(r, id, revision, atMs, 1), ...few, observed_at: nowMs }
-    if (r.chance(0.12)) return { kind: 'withdrawal', key: record.session_key }
-    return { kind: 'session', record: { ...record, ended_at: record.ended_at && record.ended_at + r.pick([0, 0, DAY_MS]) } }
-  }
-  const bot_id = `bot-${r.int(2)}`
-  if (roll < 8) return { kind: 'message', record: { ...makeMessage(r, `${n}`, atMs, 1), ...few, bot_id, observed_at: nowMs } }
-  return { kind: 'event', record: { ...makeEvent(r, `${n}`, atMs, 1), ...few, bot_id, observed_at: nowMs } }
-}
 
 describe('a history with late revisions, moves and withdrawals across the borders of tiers', () => {
   // Each seed is another history; a failure names its seed.
@@ -60,7 +37,7 @@ describe('a history with late revisions, moves and withdrawals across the border
       const revisions = new Map<string, number>()
       for (let round = 0; round < 30; round++) {
         w.nowMs += r.pick([10 * 60_000, HOUR_MS, 7 * HOUR_MS, DAY_MS])
-        for (let n = r.int(25); n >= 0; n--) steps.push(step(r, steps.length, w.nowMs, revisions))
+        for (let n = r.int(25); n >= 0; n--) steps.push(randomStep(r, steps.length, w.nowMs, revisions))
         steps.push(tick(w.nowMs))
         const crashes = r.chance(0.25)
         if (crashes) w.kafka.nextCommits(r.pick(['lost', 'aborted']))
@@ -157,7 +134,7 @@ describe('a roll-up', () => {
     const revisions = new Map<string, number>()
     const steps: Step[] = []
     w.nowMs = T('11-13T12:00:00')
-    for (let n = 0; n < 400; n++) steps.push(step(r, n, w.nowMs, revisions))
+    for (let n = 0; n < 400; n++) steps.push(randomStep(r, n, w.nowMs, revisions))
     await w.batch(steps, 0)
     await w.read()
     await w.batch([tick(w.nowMs)], 0)

@@ -236,7 +236,7 @@ describe('a placeholder is no time', () => {
     ])
     expect([timeFault(undefined), timeFault('1970-01-01'), timeFault('yesterday')]).toEqual([
       'is missing',
-      'is a placeholder, no time',
+      'is a placeholder, not a time',
       'is not a time',
     ])
   })

@@ -306,12 +306,21 @@ const LogSettings = section({
   summary: yesNo.default(true).describe('Whether each connector has a line a minute that says what was read, at level info'),
 })
 
+const State = section({
+  dir: words()
+    .optional()
+    .describe(
+      'Folder in which aggregator and server keep what they have read, each in a subfolder of its own, so that a start reads only what came since. Absent: they read their topics at each start',
+    ),
+})
+
 /** The file. Key order is the order of the reference. */
 export const ConfigFile = section({
   kafka: Kafka,
   registry: Registry,
   topics: Topics.prefault({}),
   http: Http.prefault({}),
+  state: State.prefault({}),
   tls: Trust.prefault({}),
   plugins: z
     .array(words(), 'takes a list of npm packages and paths')
@@ -346,6 +355,8 @@ export interface ColloquyConfig {
     readonly token?: string | undefined
     readonly names?: readonly string[] | undefined
   }
+  /** `dir`: absolute path of the folder for the state of roles; absent: none. */
+  readonly state: { readonly dir?: string }
   /** Certificates to trust beside the usual ones, PEM text. For vendors and registry; Kafka has its own. */
   readonly tls: { readonly ca?: string }
   /** npm package names, and paths made absolute. */
@@ -385,6 +396,7 @@ const SECTIONS: Readonly<Record<string, readonly string[]>> = {
   'registry.auth': Object.keys(Login),
   topics: Object.keys(Topics.shape),
   http: Object.keys(Http.shape),
+  state: Object.keys(State.shape),
   tls: Object.keys(Trust.shape),
   aggregator: Object.keys(Aggregator.shape),
   alerts: Object.keys(Alerts.shape),
@@ -472,7 +484,7 @@ function configOf(
   connectors: Readonly<Record<string, ConnectorMap>>,
   plugins: readonly string[],
 ): ColloquyConfig {
-  const { kafka, registry, topics, http, tls, aggregator, alerts, log } = data
+  const { kafka, registry, topics, http, state, tls, aggregator, alerts, log } = data
   const folder = dirname(file)
   return {
     file,
@@ -485,6 +497,7 @@ function configOf(
     registry: { url: registry.url, ...(registry.auth === undefined ? {} : { auth: registry.auth }) },
     topics,
     http,
+    state: state.dir === undefined ? {} : { dir: resolve(folder, state.dir) },
     tls: withoutUndefined(tls),
     plugins,
     connectors,

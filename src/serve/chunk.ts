@@ -3,7 +3,7 @@
  * one byte a cell until one needs more.
  */
 import { MEASURES, type Measure, type SeriesPoint } from '../records.ts'
-import { createSketchPool, type Sketch, SKETCHES, type SketchPool } from './sketch-pool.ts'
+import { createSketchPool, restoreSketchPool, type Sketch, SKETCHES, type SketchPool } from './sketch-pool.ts'
 
 /** Cells that a chunk may hold: minutes of a day, hours of sixty days, or days of almost four years. Minutes and hours of one UTC day are in one chunk. */
 export const CHUNK_CELLS = 1440
@@ -13,7 +13,7 @@ const FIRST_CAPACITY = 8
 /** What a cell holds of a point. */
 export type CellValues = Pick<SeriesPoint, 'revision' | Measure | Sketch>
 
-type Column = Uint8Array | Uint16Array | Uint32Array | Float64Array
+export type Column = Uint8Array | Uint16Array | Uint32Array | Float64Array
 
 interface SketchColumn {
   /** Beside the slots. */
@@ -21,12 +21,23 @@ interface SketchColumn {
   readonly pool: SketchPool
 }
 
+/** All of a chunk as data: for a snapshot on disk. Arrays are as long as the chunk has cells. */
+export interface ChunkParts {
+  readonly number: number
+  readonly slots: Uint16Array
+  readonly revisions: Column
+  /** In the order of `MEASURES`; null: all are 0. */
+  readonly columns: readonly (Column | null)[]
+  /** In the order of `SKETCHES`; null: no cell has one. `words` and `free` are those of the pool. */
+  readonly sketches: readonly ({ readonly places: Uint32Array; readonly words: Uint32Array; readonly free: number } | null)[]
+}
+
 export class Chunk {
   readonly number: number
   size = 0
   /** Whether a snapshot holds it: it must not change any more, and whoever has to change it goes on with a `fork`. */
   isShared = false
-  #slots = new Uint16Array(FIRST_CAPACITY)
+  #slots: Uint16Array = new Uint16Array(FIRST_CAPACITY)
   #revisions: Column = new Uint8Array(FIRST_CAPACITY)
   readonly #columns: (Column | null)[] = MEASURES.map(() => null)
   readonly #sketches: (SketchColumn | null)[] = SKETCHES.map(() => null)
@@ -104,6 +115,30 @@ export class Chunk {
     }
     this.#move(until, from)
     this.size -= until - from
+  }
+
+  /** The chunk as it is, which has to be shared: nothing is copied. */
+  parts(): ChunkParts {
+    const own = <T extends Column>(column: T) => column.subarray(0, this.size) as T
+    return {
+      number: this.number,
+      slots: own(this.#slots),
+      revisions: own(this.#revisions),
+      columns: this.#columns.map(column => column && own(column)),
+      sketches: this.#sketches.map(sketches => sketches && { places: own(sketches.places), ...sketches.pool.parts() }),
+    }
+  }
+
+  /** @param parts Its arrays are the chunk's from now on. */
+  static of(parts: ChunkParts): Chunk {
+    const chunk = new Chunk(parts.number)
+    chunk.size = parts.slots.length
+    chunk.#slots = parts.slots
+    chunk.#revisions = parts.revisions
+    for (const [i, column] of parts.columns.entries()) chunk.#columns[i] = column
+    for (const [i, sketches] of parts.sketches.entries())
+      chunk.#sketches[i] = sketches && { places: sketches.places, pool: restoreSketchPool(SKETCHES[i] as Sketch, sketches) }
+    return chunk
   }
 
   /** The same chunk, to be changed in its place. */

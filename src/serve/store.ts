@@ -36,10 +36,22 @@ export interface SeriesStore {
   readonly series: readonly StoredSeries[]
   /** The same as a list that stays as it is, for work that pauses. */
   snapshot(): readonly StoredSeries[]
+  /** All of the store as it is now, if nothing is put or removed before the work has ended; it does not change afterwards. */
+  freeze(): Steps<FrozenSeries[]>
+  /** Takes over what was frozen, into a store that is empty. */
+  adopt(series: readonly FrozenSeries[]): void
   /** Points that are held: minutes, hours and days. */
   readonly cells: number
   /** The values that a label has in any series, sorted. */
   values(label: Label): string[]
+}
+
+/** A series as data. */
+export interface FrozenSeries {
+  readonly key: string
+  readonly labels: SeriesLabels
+  /** Minutes, hours and days; chunks in order of time. */
+  readonly tiers: readonly (readonly Chunk[])[]
 }
 
 export interface StoredSeries {
@@ -95,12 +107,7 @@ export function createStore(): SeriesStore {
 
   return {
     put(point) {
-      let series = byKey.get(point.series_key)
-      if (!series) {
-        series = createSeries(point)
-        byKey.set(point.series_key, series)
-        all.push(series)
-      }
+      const series = byKey.get(point.series_key) ?? add(createSeries({ key: point.series_key, labels: labelsOf(point) }))
       const before = series.cells
       const taken = series.put(point)
       cells += series.cells - before
@@ -117,10 +124,27 @@ export function createStore(): SeriesStore {
     },
     series: all,
     snapshot: () => [...all],
+    *freeze() {
+      const frozen: FrozenSeries[] = []
+      for (const series of all) {
+        frozen.push(series.freeze())
+        yield
+      }
+      return frozen
+    },
+    adopt(series) {
+      for (const each of series) cells += add(createSeries(each)).cells
+    },
     get cells() {
       return cells
     },
     values: label => [...new Set(all.map(series => series.labels[label]))].sort(),
+  }
+
+  function add(series: Stored): Stored {
+    byKey.set(series.key, series)
+    all.push(series)
+    return series
   }
 
   function drop(series: Stored): void {
@@ -132,13 +156,21 @@ export function createStore(): SeriesStore {
 interface Stored extends StoredSeries {
   put(point: PointValues): boolean
   remove(bucketStartMs: number, bucket: string): void
+  freeze(): FrozenSeries
 }
 
-function createSeries(of: PointValues): Stored {
-  const labels = { vendor: of.vendor, account: of.account, bot_id: of.bot_id, channel: of.channel, language: of.language }
-  const minutes = new Tier()
-  const hours = new Tier()
-  const days = new Tier()
+const labelsOf = ({ vendor, account, bot_id, channel, language }: PointValues): SeriesLabels => ({
+  vendor,
+  account,
+  bot_id,
+  channel,
+  language,
+})
+
+function createSeries({ key, labels, tiers = [] }: Omit<FrozenSeries, 'tiers'> & Partial<FrozenSeries>): Stored {
+  const minutes = new Tier(tiers[0])
+  const hours = new Tier(tiers[1])
+  const days = new Tier(tiers[2])
 
   function putMinute(minute: number, values: CellValues): boolean {
     const hour = Math.floor(minute / 60)
@@ -171,7 +203,7 @@ function createSeries(of: PointValues): Stored {
   }
 
   return {
-    key: of.series_key,
+    key,
     labels,
     get cells() {
       return minutes.size + hours.size + days.size
@@ -188,6 +220,7 @@ function createSeries(of: PointValues): Stored {
       else if (bucket === '1h') removeHour(Math.floor(at / HOUR_MS))
       else if (bucket === '1d') removeDay(Math.floor(at / DAY_MS))
     },
+    freeze: () => ({ key, labels, tiers: [minutes, hours, days].map(tier => tier.snapshot(-Infinity, Infinity)) }),
     snapshot: (fromMs, untilMs) =>
       snapshotOf(labels, {
         minutes: minutes.snapshot(fromMs / MINUTE_MS, untilMs / MINUTE_MS),

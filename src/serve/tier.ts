@@ -4,7 +4,13 @@ import { type CellValues, Chunk, CHUNK_CELLS } from './chunk.ts'
 /** Cells are counted from the epoch, in the length of the tier. */
 export class Tier {
   size = 0
-  #chunks: Chunk[] = []
+  #chunks: Chunk[]
+
+  /** @param chunks In order of time. */
+  constructor(chunks: readonly Chunk[] = []) {
+    this.#chunks = [...chunks]
+    for (const chunk of chunks) this.size += chunk.size
+  }
 
   /** @returns false when the point's revision is not above the known one; nothing has changed then. */
   put(cell: number, values: CellValues): boolean {

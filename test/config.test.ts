@@ -41,6 +41,7 @@ test('the least file gets every default', () => {
     http: { host: '127.0.0.1', port: 8083 },
     tls: {},
     plugins: [],
+    state: {},
     connectors: {},
     aggregator: { groupId: 'colloquy-aggregator', includeTest: false, retention: {} },
     alerts: { groupId: 'colloquy-alerter', timezone: 'UTC', timezones: {}, rules: [DEFAULT_RULE] },
@@ -428,6 +429,12 @@ test('anchors and aliases work, and an alias bomb is refused', () => {
 
 test('paths of plugins are found beside the file, package names are left alone', () => {
   expect(configOf(`${LEAST}plugins: [./mine, colloquy-acme]`).plugins).toEqual([join(folder, 'mine'), 'colloquy-acme'])
+})
+
+test('the folder for the state of roles is relative to the file', () => {
+  expect(configOf(`${LEAST}state: { dir: ./state }`).state).toEqual({ dir: join(folder, 'state') })
+  expect(configOf(`${LEAST}state: { dir: /var/lib/colloquy }`).state).toEqual({ dir: '/var/lib/colloquy' })
+  expect(configOf(`${LEAST}state:`).state).toEqual({})
 })
 
 test('faults of connectors join those of the file by line, one a path', () => {

@@ -98,7 +98,11 @@ export async function writeSnapshot(path: string, head: SnapshotHead, series: re
     }
     await rename(part, path)
     const folder = await open(dirname(path), 'r')
-    await folder.sync().finally(() => folder.close())
+    try {
+      await folder.sync()
+    } finally {
+      await folder.close()
+    }
     return bytes
   } catch (error) {
     await rm(part, { force: true }).catch(() => {})
@@ -255,18 +259,19 @@ async function readAll(file: FileHandle, check: (head: SnapshotHead) => void) {
   if (size < MAGIC.length || !(await take(MAGIC.length)).equals(MAGIC)) throw new Unusable('it is no snapshot of series')
   const first = await takeBlock()
   if (first.kind !== HEAD) throw damaged()
-  const { value } = readJson<SnapshotHead & typeof LAYOUT>(first.content)
+  const head = readJson(first.content).value as SnapshotHead & typeof LAYOUT
   for (const key of Object.keys(LAYOUT) as (keyof typeof LAYOUT)[]) {
-    if (JSON.stringify(value[key]) !== JSON.stringify(LAYOUT[key]))
+    if (JSON.stringify(head[key]) !== JSON.stringify(LAYOUT[key]))
       throw new Unusable(`it was written by another version of Colloquy, or on another kind of machine (${key})`)
   }
-  check(value)
+  check(head)
   const series: FrozenSeries[] = []
   for (;;) {
     const { kind, content } = await takeBlock()
     if (kind === END) break
     if (kind !== SERIES) throw damaged()
-    const { value: meta, bytes } = readJson<SeriesMeta>(content)
+    const { value, bytes } = readJson(content)
+    const meta = value as SeriesMeta
     const columns = content.subarray(bytes)
     let used = 0
     const numbers = (count: number, width: number) => {
@@ -299,16 +304,16 @@ async function readAll(file: FileHandle, check: (head: SnapshotHead) => void) {
     series.push({ key: meta.key, labels: meta.labels, tiers })
   }
   if (begins + at !== size) throw damaged()
-  return { head: value, series, bytes: size }
+  return { head, series, bytes: size }
 }
 
 const damaged = () => new Unusable('it is damaged')
 
 /** @returns the value, and how many bytes it takes with its length and padding. */
-function readJson<T>(content: Buffer): { readonly value: T; readonly bytes: number } {
+function readJson(content: Buffer): { readonly value: unknown; readonly bytes: number } {
   const length = content.length < 4 ? Infinity : content.readUInt32LE(0)
   if (padded(4 + length) > content.length) throw damaged()
-  return { value: JSON.parse(content.toString('utf8', 4, 4 + length)) as T, bytes: padded(4 + length) }
+  return { value: JSON.parse(content.toString('utf8', 4, 4 + length)), bytes: padded(4 + length) }
 }
 
 function numbersOf({ buffer, byteOffset }: Buffer, count: number, width: number): Column {

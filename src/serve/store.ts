@@ -8,10 +8,10 @@
  */
 import { MEASURES, type Measure, type SeriesPoint } from '../records.ts'
 import { bucketOf } from './buckets.ts'
-import { type CellValues, type Chunk, CHUNK_CELLS } from './chunk.ts'
+import { type CellValues, type Chunk, CHUNK_CELLS, sumOf } from './chunk.ts'
 import { NO_SKETCH, type Sketch } from './sketch-pool.ts'
 import type { Steps } from '../slices.ts'
-import { hasCell, Tier } from './tier.ts'
+import { findChunk, Tier } from './tier.ts'
 
 export const LABELS = ['vendor', 'account', 'bot_id', 'channel', 'language'] as const
 export type Label = (typeof LABELS)[number]
@@ -20,6 +20,9 @@ export type SeriesLabels = Readonly<Record<Label, string>>
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
+const MINUTES_A_GROUP = 60
+const HOURS_A_GROUP = 24
+const DAYS_A_CHUNK = CHUNK_CELLS / HOURS_A_GROUP
 
 /** What the store takes of a point. */
 export type PointValues = Pick<SeriesPoint, 'series_key' | Label | 'bucket_start' | 'bucket'> & CellValues
@@ -232,6 +235,8 @@ function createSeries({ key, labels, tiers = [] }: Omit<FrozenSeries, 'tiers'> &
 
 interface HeldTier {
   readonly lengthMs: number
+  /** So many cells are added up once for all queries: an hour of minutes, a day of hours. */
+  readonly group: number
   readonly chunks: readonly Chunk[]
 }
 
@@ -244,11 +249,21 @@ interface Held {
 
 function snapshotOf(labels: SeriesLabels, held: Held): SeriesSnapshot {
   const tiers: readonly HeldTier[] = [
-    { lengthMs: MINUTE_MS, chunks: held.minutes },
-    { lengthMs: HOUR_MS, chunks: held.hours },
-    { lengthMs: DAY_MS, chunks: held.days },
+    { lengthMs: MINUTE_MS, group: MINUTES_A_GROUP, chunks: held.minutes },
+    { lengthMs: HOUR_MS, group: HOURS_A_GROUP, chunks: held.hours },
+    { lengthMs: DAY_MS, group: 1, chunks: held.days },
   ]
-  const isUsed = (day: number) => !hasCell(held.hours, day * 24, day * 24 + 24)
+  let hoursAt = 0
+  /** Whether no hour of the day is there. Days are asked for one after the other: the chunk of the last one is looked at first. */
+  const isUsed = (day: number) => {
+    const number = Math.floor(day / DAYS_A_CHUNK)
+    if (held.hours[hoursAt]?.number !== number) hoursAt = findChunk(held.hours, number)
+    const chunk = held.hours[hoursAt]
+    if (chunk?.number !== number) return true
+    const ends = chunk.groups(HOURS_A_GROUP)
+    const group = day - number * DAYS_A_CHUNK
+    return ends[group] === (group === 0 ? 0 : ends[group - 1])
+  }
 
   /** Calls back for the cells `[from, to)` of each chunk that begin in the range. */
   function eachPart(
@@ -278,12 +293,13 @@ function snapshotOf(labels: SeriesLabels, held: Held): SeriesSnapshot {
 
   /** Calls back for the cells `[from, to)` of each chunk and bucket, in order, at most so many as fit between two pauses. */
   function* eachRun(
+    of: readonly HeldTier[],
     edges: ArrayLike<number>,
     take: (chunk: Chunk, bucket: number, from: number, to: number) => void,
   ): Steps<void> {
     const buckets = edges.length - 1
     let looked = 0
-    for (const { lengthMs, chunks } of tiers) {
+    for (const { lengthMs, chunks } of of) {
       let bucket = 0
       for (const chunk of chunks) {
         if (looked > 0 && looked + chunk.size > CELLS_A_STEP) {
@@ -304,7 +320,8 @@ function snapshotOf(labels: SeriesLabels, held: Held): SeriesSnapshot {
             continue
           }
           const limit = (edges[bucket + 1] as number) / lengthMs - first
-          while (at < size && (slots[at] as number) < limit) at++
+          if (limit >= CHUNK_CELLS) at = size
+          else while (at < size && (slots[at] as number) < limit) at++
           take(chunk, bucket, from, at)
         }
         looked += size - begin
@@ -313,24 +330,58 @@ function snapshotOf(labels: SeriesLabels, held: Held): SeriesSnapshot {
     }
   }
 
+  /** Calls back for the groups of cells of each chunk, where no bucket begins within one. */
+  function* eachGroup(
+    { lengthMs, group, chunks }: HeldTier,
+    measure: number,
+    edges: ArrayLike<number>,
+    take: (bucket: number, sum: number) => void,
+  ): Steps<void> {
+    const buckets = edges.length - 1
+    const groupMs = lengthMs * group
+    let bucket = 0
+    let looked = 0
+    for (const chunk of chunks) {
+      const firstMs = chunk.number * CHUNK_CELLS * lengthMs
+      const ends = chunk.groups(group)
+      const sums = chunk.groupSums(group, measure)
+      looked += ends.length + chunk.size / 16
+      for (let at = Math.max(0, ((edges[0] as number) - firstMs) / groupMs); at < ends.length; at++) {
+        if (ends[at] === (at === 0 ? 0 : ends[at - 1])) continue
+        const time = firstMs + at * groupMs
+        if (time >= (edges[bucket + 1] as number)) bucket = bucketOf(edges, bucket + 1, time)
+        if (bucket >= buckets) return
+        take(bucket, sums === null ? 0 : (sums[at] as number))
+      }
+      if (looked > CELLS_A_STEP) {
+        looked = 0
+        yield
+      }
+    }
+  }
+
   return {
     labels,
     cellsIn: (fromMs, untilMs) => count(fromMs, untilMs, () => true),
     longCellsIn: (lengthMs, fromMs, untilMs) => count(fromMs, untilMs, tier => tier.lengthMs > lengthMs),
-    addInto(measure, edges, sums, present) {
+    *addInto(measure, edges, sums, present) {
       const index = MEASURES.indexOf(measure)
-      return eachRun(edges, (chunk, bucket, from, to) => {
+      const add = (bucket: number, sum: number) => {
         present[bucket] = 1
-        const column = chunk.column(index)
-        if (!column) return
-        let sum = 0
-        for (let at = from; at < to; at++) sum += column[at] as number
         sums[bucket] = (sums[bucket] as number) + sum
-      })
+      }
+      for (const tier of tiers) {
+        if (isInGroups(tier, edges)) yield* eachGroup(tier, index, edges, add)
+        else
+          yield* eachRun([tier], edges, (chunk, bucket, from, to) => {
+            const column = chunk.column(index)
+            add(bucket, column ? sumOf(column, from, to) : 0)
+          })
+      }
     },
     sketchesInto(sketch, edges, take) {
       const index = MEASURES.indexOf(COUNTED[sketch])
-      return eachRun(edges, (chunk, bucket, from, to) => {
+      return eachRun(tiers, edges, (chunk, bucket, from, to) => {
         const column = chunk.column(index)
         if (!column) return
         const { places, pool } = chunk.sketches(sketch) ?? {}
@@ -372,5 +423,21 @@ function snapshotOf(labels: SeriesLabels, held: Held): SeriesSnapshot {
     },
   }
 }
+
+/** Whether every bucket begins with a group of the tier. All series of a query have the same edges: they are looked through once. */
+function isInGroups({ lengthMs, group }: HeldTier, edges: ArrayLike<number>): boolean {
+  if (group === 1) return false
+  const groupMs = lengthMs * group
+  const known = inGroups.get(edges) ?? new Map<number, boolean>()
+  let isIn = known.get(groupMs)
+  if (isIn === undefined) {
+    isIn = true
+    for (let at = 0; at < edges.length && isIn; at++) isIn = (edges[at] as number) % groupMs === 0
+    inGroups.set(edges, known.set(groupMs, isIn))
+  }
+  return isIn
+}
+
+const inGroups = new WeakMap<ArrayLike<number>, Map<number, boolean>>()
 
 const NO_WORDS = new Uint32Array(1)

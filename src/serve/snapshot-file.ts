@@ -29,7 +29,7 @@ export interface SnapshotHead {
   readonly cluster: string
   readonly topic: string
   readonly topicId: string
-  /** When they were so, by the clock of the server, epoch milliseconds. */
+  /** Everything that was on the topic at this time is in it, by the clock of the server, epoch milliseconds. */
   readonly takenMs: number
   /** By partition: where the topic began when its first record was read, and the next offset to read. */
   readonly partitions: readonly { readonly low: number; readonly next: number }[]

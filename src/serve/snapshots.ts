@@ -25,6 +25,8 @@ import type { SeriesStore } from './store.ts'
 const POINTS_A_SNAPSHOT = 200_000
 /** Not more often: a roll-up changes everything within a minute. */
 const SHORTEST_MS = 5 * 60_000
+/** A file says that it is of a time not longer ago than this, if the server keeps up with the topic. */
+const FRESH_MS = 60_000
 /** However little has changed, so that it does not become too old. */
 const LONGEST_MS = 4 * 3_600_000
 /** Of the time that nulls are kept: the rest is for reading them. */
@@ -37,7 +39,7 @@ const LEFT_BEHIND_MS = 3_600_000
 export interface SnapshotOptions {
   /** Is created. */
   readonly folder: string
-  readonly kafka: Pick<Kafka, 'topicId' | 'topicSettings'>
+  readonly kafka: Pick<Kafka, 'topicId' | 'topicSettings' | 'watermarks'>
   /** The series topic. */
   readonly topic: string
   readonly store: SeriesStore
@@ -73,9 +75,12 @@ export function openSnapshots(options: SnapshotOptions): Snapshots {
   const slices = createSlices()
   /** null: no file can be written, because the topic has no id or Kafka was not reached. */
   let of: (Pick<SnapshotHead, 'cluster' | 'topicId'> & { readonly path: string; readonly lows: readonly number[] }) | null = null
-  /** When the newest file was taken, and how many points had been read then. */
-  let takenMs: number | null = null
-  let pointsThen = 0
+  /** Everything that was on the topic at this time has been read; null: not known yet. */
+  let currentMs: number | null = null
+  /** Becomes the time that is current when these ends have been passed. */
+  let mark: { readonly ms: number; readonly ends: readonly number[] } | null = null
+  /** Of the newest file: how many points had been read, of what time it is, and when it was written; null: there is none. */
+  let newest: { readonly points: number; readonly takenMs: number; readonly writtenMs: number } | null = null
   let writing: Promise<void> | null = null
 
   function check(head: SnapshotHead, { clusterId, partitions }: SeriesStart, topicId: string, nullsMs: number): void {
@@ -93,13 +98,34 @@ export function openSnapshots(options: SnapshotOptions): Snapshots {
     }
   }
 
+  function settle(next: readonly number[]): void {
+    if (mark === null || !mark.ends.every((end, partition) => (next[partition] ?? 0) >= end)) return
+    currentMs = mark.ms
+    mark = null
+  }
+
+  /** Where the topic ends now; null: Kafka does not say. */
+  async function endsNow(partitions: number): Promise<number[] | null> {
+    const places = Array.from({ length: partitions }, (_, partition) => ({ topic, partition }))
+    return kafka.watermarks(places).then(
+      found => found.map(({ high }) => high),
+      () => null,
+    )
+  }
+
+  function isDue(points: number): boolean {
+    if (newest === null) return true
+    const passedMs = clock.now() - newest.writtenMs
+    const isMuch = points - newest.points >= (options.everyPoints ?? POINTS_A_SNAPSHOT)
+    return passedMs >= LONGEST_MS || (isMuch && passedMs >= (options.everyPoints === undefined ? SHORTEST_MS : 0))
+  }
+
   async function write(next: readonly number[], points: number): Promise<void> {
-    if (of === null) return
+    if (of === null || currentMs === null) return
     const { path, lows, ...identity } = of
-    const nowMs = clock.now()
-    const head = { ...identity, topic, takenMs: nowMs, partitions: lows.map((low, at) => ({ low, next: next[at] ?? low })) }
-    takenMs = nowMs
-    pointsThen = points
+    const takenMs = currentMs
+    const head = { ...identity, topic, takenMs, partitions: lows.map((low, at) => ({ low, next: next[at] ?? low })) }
+    newest = { points, takenMs, writtenMs: clock.now() }
     const series = await slices.run(store.freeze())
     writing = (async () => {
       const beganMs = performance.now()
@@ -126,13 +152,15 @@ export function openSnapshots(options: SnapshotOptions): Snapshots {
       const settings = (await kafka.topicSettings([topic], [NULLS_KEPT])).get(topic)
       const nullsMs = Number(settings?.get(NULLS_KEPT) ?? 0)
       const path = join(folder, `${topic}@${encodeURIComponent(start.clusterId)}.snapshot`)
+      mark = { ms: clock.now(), ends: start.partitions.map(({ high }) => high) }
       of = { path, cluster: start.clusterId, topicId, lows: start.partitions.map(({ low }) => low) }
       await removeLeftBehind(path, clock).catch(() => {})
       const beganMs = performance.now()
       try {
         const { head, series, bytes } = await readSnapshot(path, head => check(head, start, topicId, nullsMs))
         store.adopt(series)
-        takenMs = head.takenMs
+        currentMs = head.takenMs
+        newest = { points: 0, takenMs: head.takenMs, writtenMs: head.takenMs }
         const ms = Math.round(performance.now() - beganMs)
         log.info({ file: path, bytes, series: series.length, cells: store.cells, ms }, 'snapshot read')
         return head.partitions.map(({ next }) => next)
@@ -144,16 +172,22 @@ export function openSnapshots(options: SnapshotOptions): Snapshots {
     },
 
     async afterBatch(next, points) {
-      if (writing !== null) return
-      const passedMs = takenMs === null ? Infinity : clock.now() - takenMs
-      const isMuch = points - pointsThen >= (options.everyPoints ?? POINTS_A_SNAPSHOT)
-      const leastMs = options.everyPoints === undefined ? SHORTEST_MS : 0
-      if (passedMs >= LONGEST_MS || (isMuch && passedMs >= leastMs)) await write(next, points)
+      settle(next)
+      if (of === null || writing !== null || !isDue(points)) return
+      if (mark === null && clock.now() - (currentMs ?? 0) > FRESH_MS) {
+        const nowMs = clock.now()
+        const ends = await endsNow(next.length)
+        if (ends === null) return
+        mark = { ms: nowMs, ends }
+        settle(next)
+      }
+      if (mark === null) await write(next, points)
     },
 
     async close(next, points) {
       await writing
-      if (points > pointsThen || clock.now() - (takenMs ?? 0) > SHORTEST_MS) await write(next, points)
+      settle(next)
+      if (newest === null || points > newest.points || (currentMs ?? 0) - newest.takenMs > FRESH_MS) await write(next, points)
       await writing
     },
   }

@@ -11,7 +11,7 @@ import { answerQuery } from '../../src/serve/query.ts'
 import { type RunningServer, startServer } from '../../src/serve/run.ts'
 import { parseQuery } from '../../src/serve/series-query.ts'
 import { finish } from '../../src/slices.ts'
-import { handClock } from '../support/clock.ts'
+import { type HandClock, handClock } from '../support/clock.ts'
 import { type MemoryTopics, memoryTopics } from '../support/memory-topics.ts'
 import { progressOf } from '../support/progress.ts'
 import { T } from './points.ts'
@@ -52,8 +52,9 @@ function start(
   {
     cluster = {},
     nowMs = DAY,
+    clock = handClock(nowMs),
     ...options
-  }: { cluster?: Cluster; nowMs?: number; stateDir?: string; snapshotEveryPoints?: number } = {},
+  }: { cluster?: Cluster; nowMs?: number; clock?: HandClock; stateDir?: string; snapshotEveryPoints?: number } = {},
 ): Started {
   const { clusterId = 'memory', topicId = 'one', nullsMs = 24 * HOUR, watermarks = of => of } = cluster
   const ending = new AbortController()
@@ -76,7 +77,7 @@ function start(
     partitions: 1,
     log: createLog('info', line => lines.push(line)),
     metrics,
-    clock: handClock(nowMs),
+    clock,
     signal: ending.signal,
     ...options,
   })
@@ -196,6 +197,35 @@ test.each<[string, { cluster?: Cluster; nowMs?: number }, RegExp]>([
   const { watermarks, ...cluster } = options.cluster ?? {}
   const isShort = watermarks?.({ low: 0, high: 9 }).high === 7
   expect(await (await startAgain(topics, isShort ? { ...options, cluster } : options)).points()).toBe(0)
+})
+
+test('a server that does not keep up with the topic writes no file that seems younger than it is', async () => {
+  const topics = await memoryTopics()
+  await topics.points(minutes(10))
+  const clock = handClock(DAY)
+  let more = 0
+  const cluster = { watermarks: ({ low, high }: { low: number; high: number }) => ({ low, high: high + more }) }
+  const slow = start(topics, { stateDir: folder, clock, cluster, snapshotEveryPoints: 5 })
+  await slow.server.ready
+  more = 3
+  clock.jump(21 * HOUR)
+  await topics.points(minutes(20, 2))
+  await vi.waitFor(async () => expect(await slow.points()).toBe(30))
+  await slow.stop()
+  const again = await startAgain(topics, { nowMs: DAY + 21 * HOUR })
+  expect([await again.points(), again.lines.some(line => line.includes('delete.retention.ms'))]).toEqual([30, true])
+  // That one has read everything that there was.
+  await again.stop()
+  expect(await (await startAgain(topics, { nowMs: DAY + 22 * HOUR })).points()).toBe(0)
+})
+
+test('a quiet topic does not make a file older than its server', async () => {
+  const topics = await left()
+  for (const nowMs of [DAY + 15 * HOUR, DAY + 30 * HOUR, DAY + 45 * HOUR]) {
+    const again = await startAgain(topics, { nowMs })
+    expect(await again.points()).toBe(0)
+    await again.stop()
+  }
 })
 
 test('a snapshot of another cluster is left alone, and refused under its name', async () => {

@@ -330,33 +330,57 @@ function snapshotOf(labels: SeriesLabels, held: Held): SeriesSnapshot {
     }
   }
 
-  /** Calls back for the groups of cells of each chunk, where no bucket begins within one. */
-  function* eachGroup(
+  /** Adds up groups of cells, where no bucket begins within one. */
+  function* addGroups(
     { lengthMs, group, chunks }: HeldTier,
     measure: number,
-    edges: ArrayLike<number>,
-    take: (bucket: number, sum: number) => void,
+    { firstHour, buckets }: Hourly,
+    sums: Float64Array,
+    present: Uint8Array,
   ): Steps<void> {
-    const buckets = edges.length - 1
-    const groupMs = lengthMs * group
-    let bucket = 0
+    const hours = (lengthMs * group) / HOUR_MS
     let looked = 0
     for (const chunk of chunks) {
-      const firstMs = chunk.number * CHUNK_CELLS * lengthMs
       const ends = chunk.groups(group)
-      const sums = chunk.groupSums(group, measure)
-      looked += ends.length + chunk.size / 16
-      for (let at = Math.max(0, ((edges[0] as number) - firstMs) / groupMs); at < ends.length; at++) {
-        if (ends[at] === (at === 0 ? 0 : ends[at - 1])) continue
-        const time = firstMs + at * groupMs
-        if (time >= (edges[bucket + 1] as number)) bucket = bucketOf(edges, bucket + 1, time)
-        if (bucket >= buckets) return
-        take(bucket, sums === null ? 0 : (sums[at] as number))
+      const groupSums = chunk.groupSums(group, measure)
+      const first = (chunk.number * CHUNK_CELLS * lengthMs) / HOUR_MS - firstHour
+      for (let at = 0, end = 0; at < ends.length; at++) {
+        const hour = first + at * hours
+        const isEmpty = ends[at] === end
+        end = ends[at] as number
+        if (isEmpty || hour < 0) continue
+        if (hour >= buckets.length) break
+        const bucket = buckets[hour] as number
+        present[bucket] = 1
+        if (groupSums !== null) sums[bucket] = (sums[bucket] as number) + (groupSums[at] as number)
       }
+      looked += ends.length + chunk.size / 16
       if (looked > CELLS_A_STEP) {
         looked = 0
         yield
       }
+    }
+  }
+
+  /** Adds up hours one by one. */
+  function* addHours(
+    { chunks }: HeldTier,
+    measure: number,
+    { firstHour, buckets }: Hourly,
+    sums: Float64Array,
+    present: Uint8Array,
+  ): Steps<void> {
+    for (const chunk of chunks) {
+      const { slots } = chunk
+      const column = chunk.column(measure)
+      const first = chunk.number * CHUNK_CELLS - firstHour
+      const end = chunk.find(buckets.length - first)
+      for (let at = chunk.find(-first); at < end; at++) {
+        const bucket = buckets[first + (slots[at] as number)] as number
+        present[bucket] = 1
+        if (column !== null) sums[bucket] = (sums[bucket] as number) + (column[at] as number)
+      }
+      yield
     }
   }
 
@@ -366,16 +390,15 @@ function snapshotOf(labels: SeriesLabels, held: Held): SeriesSnapshot {
     longCellsIn: (lengthMs, fromMs, untilMs) => count(fromMs, untilMs, tier => tier.lengthMs > lengthMs),
     *addInto(measure, edges, sums, present) {
       const index = MEASURES.indexOf(measure)
-      const add = (bucket: number, sum: number) => {
-        present[bucket] = 1
-        sums[bucket] = (sums[bucket] as number) + sum
-      }
+      const hourly = hourlyOf(edges)
       for (const tier of tiers) {
-        if (isInGroups(tier, edges)) yield* eachGroup(tier, index, edges, add)
+        if (hourly !== null && tier.lengthMs === HOUR_MS && !hourly.isByDay) yield* addHours(tier, index, hourly, sums, present)
+        else if (hourly !== null && tier.group > 1) yield* addGroups(tier, index, hourly, sums, present)
         else
           yield* eachRun([tier], edges, (chunk, bucket, from, to) => {
             const column = chunk.column(index)
-            add(bucket, column ? sumOf(column, from, to) : 0)
+            present[bucket] = 1
+            if (column) sums[bucket] = (sums[bucket] as number) + sumOf(column, from, to)
           })
       }
     },
@@ -424,20 +447,43 @@ function snapshotOf(labels: SeriesLabels, held: Held): SeriesSnapshot {
   }
 }
 
-/** Whether every bucket begins with a group of the tier. All series of a query have the same edges: they are looked through once. */
-function isInGroups({ lengthMs, group }: HeldTier, edges: ArrayLike<number>): boolean {
-  if (group === 1) return false
-  const groupMs = lengthMs * group
-  const known = inGroups.get(edges) ?? new Map<number, boolean>()
-  let isIn = known.get(groupMs)
-  if (isIn === undefined) {
-    isIn = true
-    for (let at = 0; at < edges.length && isIn; at++) isIn = (edges[at] as number) % groupMs === 0
-    inGroups.set(edges, known.set(groupMs, isIn))
-  }
-  return isIn
+/** In which bucket each hour lies, where no bucket begins within an hour. */
+interface Hourly {
+  /** Counted from the epoch; that of `buckets[0]`. */
+  readonly firstHour: number
+  readonly buckets: Int32Array
+  /** Whether no bucket begins within a UTC day either. */
+  readonly isByDay: boolean
 }
 
-const inGroups = new WeakMap<ArrayLike<number>, Map<number, boolean>>()
+/** All series of a query have the same edges: the table is made once. null: a bucket begins within an hour, or there are too many hours. */
+function hourlyOf(edges: ArrayLike<number>): Hourly | null {
+  let hourly = tables.get(edges)
+  if (hourly === undefined) tables.set(edges, (hourly = hourlyTable(edges)))
+  return hourly
+}
+
+const tables = new WeakMap<ArrayLike<number>, Hourly | null>()
+
+function hourlyTable(edges: ArrayLike<number>): Hourly | null {
+  const last = edges.length - 1
+  const firstHour = (edges[0] as number) / HOUR_MS
+  const hours = (edges[last] as number) / HOUR_MS - firstHour
+  if (!(hours <= MOST_HOURS)) return null
+  let isByDay = true
+  for (let at = 0; at <= last; at++) {
+    if ((edges[at] as number) % HOUR_MS !== 0) return null
+    if ((edges[at] as number) % DAY_MS !== 0) isByDay = false
+  }
+  const buckets = new Int32Array(hours)
+  for (let bucket = 0, at = 0; bucket < last; bucket++) {
+    const until = (edges[bucket + 1] as number) / HOUR_MS - firstHour
+    while (at < until) buckets[at++] = bucket
+  }
+  return { firstHour, buckets, isByDay }
+}
+
+/** Ten years. */
+const MOST_HOURS = 87_600
 
 const NO_WORDS = new Uint32Array(1)

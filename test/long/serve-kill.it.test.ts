@@ -230,13 +230,13 @@ test('killed at random moments, a start answers as a server without a folder, an
     const url = await server.url
     // Some die before they are ready.
     const untilMs = performance.now() + randomInt(life % 4 === 3 ? 400 : 2_500)
-    let isReady = false
-    while (performance.now() < untilMs || (life % 4 !== 3 && !isReady)) {
+    let isWaiting = life % 4 !== 3
+    while (performance.now() < untilMs || isWaiting) {
       const answer = await fetch(url + BY_DAY)
       const body = (await answer.json()) as Answer
       expect([200, 503]).toContain(answer.status)
       if (answer.status === 503) continue
-      isReady = true
+      isWaiting = false
       asked++
       expect(changing.wrongIn(body), `life ${life}`).toBeNull()
       if (body.complete_until !== null) checked++

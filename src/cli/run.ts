@@ -118,7 +118,10 @@ class Process {
     if (this.#roles.has('aggregator')) bornForAggregator(this.#metrics, names)
     if (this.#roles.has('server')) bornForServer(this.#metrics, names)
     if (this.#roles.has('alerter')) bornForAlerter(this.#metrics, config.alerts.alertmanager?.urls ?? [])
-    if (this.#roles.has('server')) this.#server = startServer({ ...roleOptions, rules: config.alerts.rules.map(shownRule) })
+    if (this.#roles.has('server')) {
+      const rules = config.alerts.rules.map(shownRule)
+      this.#server = startServer({ ...roleOptions, rules, stateDir: config.state.dir })
+    }
     const surroundings = surroundingsOf(this.#setup, this.#io)
     const http = await startHttp({
       ...config.http,

@@ -45,10 +45,23 @@ export interface FollowerOptions<F extends keyof SeriesPoint> {
   onRemoved(seriesKey: string, bucketStartMs: number, bucket: BucketSize): void
   /** An unreadable record; it has been logged and is skipped. */
   readonly onInvalid: (topic: string) => void
-  /** Called when progress has been read once, before the first point, and after each batch. */
-  onBatch?(): void
+  /**
+   * Called once, before anything is read, for a caller that has kept what the first points of the topic said.
+   *
+   * @returns by partition, the next offset of the series topic to read; null: it is read from its start. If it throws, it is retried.
+   */
+  resume?(start: SeriesStart): Promise<readonly number[] | null>
+  /** Called when progress has been read once, before the first point, and after each batch. The next batch is taken once it has resolved. */
+  onBatch?(): void | Promise<void>
   /** Another topic with the same number of partitions, followed together with them. After an error of `take` the same chunk is retried. */
   readonly also?: { readonly topic: string; take(chunk: Chunk): Promise<void> }
+}
+
+/** The series topic when it is begun to be read. */
+export interface SeriesStart {
+  readonly clusterId: string
+  /** In the order of their numbers. */
+  readonly partitions: readonly { readonly low: number; readonly high: number }[]
 }
 
 export interface Follower {
@@ -77,6 +90,8 @@ export function startFollower<F extends keyof SeriesPoint>(options: FollowerOpti
   const becameReady = Promise.withResolvers<void>()
   let ends: Map<string, number> | null = null
   let clusterId: string | null = null
+  /** What `resume` returned. */
+  let resumed: { readonly next: readonly number[] | null } | null = null
   let isReady = false
   let failure: FlowError | null = null
 
@@ -87,9 +102,15 @@ export function startFollower<F extends keyof SeriesPoint>(options: FollowerOpti
     clusterId = (await kafka.describe()).clusterId
     if (ends === null) {
       const found = await kafka.watermarks(topics.flatMap(placesOf))
+      const partitions = found.filter(({ topic }) => topic === names.series)
+      resumed ??= { next: (await options.resume?.({ clusterId, partitions })) ?? null }
       await readProgress()
       for (const { topic, partition, low } of found)
         if (topic !== names.progress) positions.set(placeKey({ topic, partition }), { topic, partition, offset: low })
+      for (const [partition, offset] of resumed.next?.entries() ?? []) {
+        positions.set(placeKey({ topic: names.series, partition }), { topic: names.series, partition, offset })
+        intake.resume(partition, offset)
+      }
       ends = new Map(found.map(place => [placeKey(place), place.high]))
     }
     look()
@@ -100,7 +121,7 @@ export function startFollower<F extends keyof SeriesPoint>(options: FollowerOpti
         positions.set(placeKey(chunk), { topic: chunk.topic, partition: chunk.partition, offset: chunk.next })
       }
       look()
-      options.onBatch?.()
+      await options.onBatch?.()
     }
   }
 
@@ -116,7 +137,7 @@ export function startFollower<F extends keyof SeriesPoint>(options: FollowerOpti
       positions.set(placeKey(chunk), { topic: chunk.topic, partition: chunk.partition, offset: chunk.next })
     }
     intake.believe(await lastOffsets(kafka, [...data].flatMap(placesOf)))
-    options.onBatch?.()
+    await options.onBatch?.()
   }
 
   /** Whether everything that was there at the start has been read. */
@@ -179,6 +200,8 @@ type AggregateOffsets = z.output<typeof AggregateOffsets>
 
 interface ProgressIntake {
   take(chunk: Chunk): Promise<void>
+  /** The points of the partition before this offset have been taken already. */
+  resume(partition: number, next: number): void
   /** Ends the first read of progress: the newest of each source partition counts once all of these have been passed. */
   believe(alsoThrough: readonly { topic: string; partition: number; offset: number }[]): void
 }
@@ -256,6 +279,7 @@ function createIntake<F extends keyof SeriesPoint>(options: FollowerOptions<F>, 
         release(partition)
       }
     },
+    resume: (partition, next) => void seriesNext.set(partition, next),
     believe(alsoThrough) {
       for (const progress of first?.values() ?? []) watermarks.apply(progress, alsoThrough)
       first = null

@@ -6,7 +6,7 @@ import { type Cluster, createAdmin, createCluster, type Deadlines, hangUp } from
 import { ping, PING_DEADLINES } from './ping.ts'
 import type { GroupMember, Kafka, KafkaOptions, TopicSettings, Writer } from './port.ts'
 import { offsetsAt, patiently, readRange, readToEnd, tail, watermarks } from './reader.ts'
-import { alterSettings, describe, durability, ensureTopics, numberOf } from './topics.ts'
+import { alterSettings, describe, durability, ensureTopics, numberOf, topicId } from './topics.ts'
 import { openWriter, TRANSACTION_TIMEOUT_MS } from './writer.ts'
 
 /** Idle connections kept for the next read to the end. */
@@ -138,6 +138,8 @@ export function connectKafka(options: KafkaOptions): Kafka {
         if (found === undefined) throw new FlowError('KAFKA_UNREACHABLE', { hint: 'no answer for the topic', topic })
         return found.partitions.length
       }),
+
+    topicId: topic => withReader(cluster => patiently(cluster, () => topicId(cluster, topic))),
 
     watermarks: async places => (places.length === 0 ? [] : await withReader(cluster => watermarks(cluster, places))),
 

@@ -50,6 +50,8 @@ interface Sender {
 
 export interface Broker {
   readonly nodeId: number
+  /** Versions of each request that the broker knows, by its key; null before it was connected. */
+  readonly versions: Readonly<Record<number, { readonly maxVersion: number } | undefined>> | null
   readonly connectionPool: Sender & {
     readonly pool: readonly Connection[]
     getConnection(index: 0 | 1): Promise<Connection>

@@ -42,6 +42,8 @@ export interface Kafka {
    */
   maxMessageBytes(topics: readonly string[]): Promise<ReadonlyMap<string, number>>
   partitionCount(topic: string): Promise<number>
+  /** The id that the topic was given when it was created: another one of the same name has another. null: brokers before 2.8, and clusters without ids of topics. */
+  topicId(topic: string): Promise<string | null>
   /**
    * Low and high watermark of each partition (isolation read_uncommitted: open transactions are below `high`). Partitions without an answer are asked again,
    * for 30 s. For where a reader has read everything, use `lastOffsets` of ends.ts. @throws FlowError KAFKA_UNREACHABLE

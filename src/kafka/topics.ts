@@ -6,7 +6,7 @@ import type { Log } from '../log.ts'
 import { backoffMs, codeOf, isStale, kafkaError, refused } from './failures.ts'
 import { type Cluster, sendFramed, TOPIC } from './kafkajs.ts'
 import type { TopicDurability, TopicSettings, TopicSpec } from './port.ts'
-import { alterConfigsRequest, decodeAltered } from './wire.ts'
+import { alterConfigsRequest, decodeAltered, decodeTopicId, TOPIC_ID_VERSION, topicIdRequest } from './wire.ts'
 
 const CREATE_TIMEOUT_MS = 15_000
 const ALTER_TIMEOUT_MS = 10_000
@@ -261,3 +261,16 @@ export async function describe(
     ]),
   )
 }
+
+/** See `Kafka.topicId`. */
+export async function topicId(cluster: Cluster, topic: string): Promise<string | null> {
+  await cluster.refreshMetadataIfNecessary()
+  const broker = await cluster.findControllerBroker()
+  const request = topicIdRequest(topic)
+  if ((broker.versions?.[request.apiKey]?.maxVersion ?? 0) < TOPIC_ID_VERSION) return null
+  const { errorCode, id } = await sendFramed(broker, request, decodeTopicId, TOPIC_ID_TIMEOUT_MS)
+  if (errorCode !== 0) throw Object.assign(new Error(`${topic}: no id`), { code: errorCode })
+  return /^0*$/.test(id) ? null : id
+}
+
+const TOPIC_ID_TIMEOUT_MS = 5_000

@@ -1,6 +1,7 @@
 /**
- * The two requests that carry records, encoded and decoded by hand: Produce version 7 and Fetch version 11, record batches of format 2. And three more:
- * ListOffsets, whose answer kafkajs throws away when one partition has an error, and IncrementalAlterConfigs and DescribeTransactions, which it does not have.
+ * The two requests that carry records, encoded and decoded by hand: Produce version 7 and Fetch version 11, record batches of format 2. And four more:
+ * ListOffsets, whose answer kafkajs throws away when one partition has an error; IncrementalAlterConfigs and DescribeTransactions, which it does not have; and
+ * Metadata in the version that has the ids of topics.
  *
  * kafkajs spends most of its time per record in its own encoders and decoders (23 µs per record against 5 when the request is written into one buffer); it
  * still does everything else of the protocol.
@@ -15,6 +16,7 @@ import type { ReadRecord, TopicPartition, TopicSettings, WriteRecord } from './p
 const PRODUCE = 0
 const FETCH = 1
 const LIST_OFFSETS = 2
+const METADATA = 3
 const ALTER_CONFIGS = 44
 const DESCRIBE_TRANSACTIONS = 65
 
@@ -504,6 +506,62 @@ export function decodeTransactionState(payload: Buffer): TransactionState {
   return { throttleMs, errorCode, state, producerId: from.bigInt64(), producerEpoch: from.int16() }
 }
 
+/** Metadata knows ids of topics from this version on, brokers from 2.8 on. */
+export const TOPIC_ID_VERSION = 10
+
+/** The metadata of one topic, which is not created by asking for it. */
+export function topicIdRequest(topic: string) {
+  return {
+    apiKey: METADATA,
+    apiVersion: TOPIC_ID_VERSION,
+    apiName: 'Metadata',
+    encodeFrame: (correlationId: number, clientId: string | null) => {
+      const topicBytes = Buffer.byteLength(topic)
+      const lengthBytes = sizeOfLength(Math.floor((topicBytes + 1) / 2))
+      // Compact, as above: a tag section ends the header, the topic and the body.
+      const buf = Buffer.alloc(headerSize(clientId) + 1 + 1 + UUID_BYTES + lengthBytes + topicBytes + 1 + 3 + 1)
+      let at = writeHeader(buf, { apiKey: METADATA, apiVersion: TOPIC_ID_VERSION, correlationId, clientId })
+      at = buf.writeInt8(0, at)
+      at = buf.writeInt8(2, at)
+      at = writeVarint(buf, at + UUID_BYTES, topicBytes + 1)
+      buf.write(topic, at)
+      return buf
+    },
+  }
+}
+
+const UUID_BYTES = 16
+
+export interface TopicId {
+  readonly throttleMs: number
+  /** Kafka's error code; 0 is none. */
+  readonly errorCode: number
+  /** 32 hexadecimal digits; all 0: the cluster gives topics no ids. */
+  readonly id: string
+}
+
+export function decodeTopicId(payload: Buffer): TopicId {
+  const from = new Cursor(payload)
+  from.skipTags()
+  const throttleMs = from.int32()
+  for (let brokers = from.varint() - 1; brokers > 0; brokers--) {
+    from.skip(4)
+    from.compactString()
+    from.skip(4)
+    from.compactString()
+    from.skipTags()
+  }
+  from.compactString()
+  from.skip(4)
+  const topics = from.varint() - 1
+  if (topics < 1) return { throttleMs, errorCode: UNKNOWN_TOPIC, id: '' }
+  const errorCode = from.int16()
+  from.compactString()
+  return { throttleMs, errorCode, id: from.take(UUID_BYTES).toString('hex') }
+}
+
+const UNKNOWN_TOPIC = 3
+
 /** Reads the fixed-width types of Kafka's protocol one after the other. */
 class Cursor {
   private at = 0
@@ -538,17 +596,33 @@ class Cursor {
     return this.buf.toString('utf8', this.at - Math.max(length, 0), this.at)
   }
 
-  compactString(): string {
-    let length = 0
+  /** Unsigned, up to 32 bits. */
+  varint(): number {
+    let value = 0
     let shift = 0
     let byte: number
     do {
       byte = this.buf[this.at++] ?? 0
-      length |= (byte & 0x7f) << shift
+      value |= (byte & 0x7f) << shift
       shift += 7
     } while (byte >= 0x80 && shift < 35)
-    this.at += Math.max(length - 1, 0)
-    return this.buf.toString('utf8', this.at - Math.max(length - 1, 0), this.at)
+    return value
+  }
+
+  compactString(): string {
+    return this.take(Math.max(this.varint() - 1, 0)).toString()
+  }
+
+  skipTags(): void {
+    for (let tags = this.varint(); tags > 0; tags--) {
+      this.varint()
+      this.skip(this.varint())
+    }
+  }
+
+  take(bytes: number): Buffer {
+    this.at += bytes
+    return this.buf.subarray(this.at - bytes, this.at)
   }
 
   bytes(): Buffer {

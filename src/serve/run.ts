@@ -1,6 +1,8 @@
 /**
- * The server: follows the topics from their start (`src/follow`), and keeps what `/v1` answers from.
+ * The server: follows the topics from their start (`src/follow`), and keeps what `/v1` answers from. With a folder it reads the series from the newest snapshot in it, and
+ * from the topic only what came after (`snapshots.ts`).
  */
+import { join } from 'node:path'
 import type { Clock } from '../clock.ts'
 import { eachReadable, startFollower } from '../follow/follower.ts'
 import { decoderFor } from '../kafka/codec.ts'
@@ -17,6 +19,7 @@ import type { Serve } from './api.ts'
 import { createEventIndex } from './event-index.ts'
 import type { RoleHealth } from './http.ts'
 import { SKETCHES } from './sketch-pool.ts'
+import { openSnapshots } from './snapshots.ts'
 import { createStore, LABELS } from './store.ts'
 
 export interface ServerOptions {
@@ -26,6 +29,10 @@ export interface ServerOptions {
   readonly partitions: number
   /** The alert rules in force, as `/v1/rules` shows them. */
   readonly rules?: readonly object[]
+  /** `state.dir`; absent: all of the series are read from their topic at each start. */
+  readonly stateDir?: string | undefined
+  /** See `SnapshotOptions`. */
+  readonly snapshotEveryPoints?: number
   readonly log: Log
   readonly metrics: Metrics
   readonly clock: Clock
@@ -44,26 +51,52 @@ export interface RunningServer {
   readonly done: Promise<void>
 }
 
-/** Starts at once and returns; whatever Kafka does, the listener has something to ask. */
+/**
+ * Starts at once and returns; whatever Kafka does, the listener has something to ask.
+ *
+ * @throws FlowError CFG_INVALID where the folder for the state cannot be created
+ */
 export function startServer(options: ServerOptions): RunningServer {
   const { names, metrics, log } = options
   const store = createStore()
   const alerts = createAlertStore()
   const pointsRead = metrics.counter('serve_points_total', {})
+  let points = 0
   const onInvalid = (topic: string) => metrics.inc('serve_invalid_records_total', { topic })
+  const snapshots =
+    options.stateDir === undefined
+      ? null
+      : openSnapshots({
+          ...options,
+          folder: join(options.stateDir, 'server'),
+          topic: names.series,
+          store,
+          ...(options.snapshotEveryPoints === undefined ? {} : { everyPoints: options.snapshotEveryPoints }),
+        })
+  const next = () => Array.from({ length: options.partitions }, (_, partition) => follower.next(names.series, partition))
   const follower = startFollower({
     ...options,
     role: 'server',
     fields: ['series_key', ...LABELS, 'bucket_start', 'bucket', 'revision', ...MEASURES, ...SKETCHES],
     onPoint(point) {
       pointsRead.inc()
+      points++
       store.put(point)
     },
     onRemoved(seriesKey, bucketStartMs, bucket) {
       pointsRead.inc()
+      points++
       store.remove(seriesKey, bucketStartMs, bucket)
     },
     onInvalid,
+    ...(snapshots === null
+      ? {}
+      : {
+          resume: start => snapshots.resume(start),
+          onBatch: async () => {
+            if (follower.isReady) await snapshots.afterBatch(next(), points)
+          },
+        }),
     also: { topic: names.alerts, take: alertIntake(options, alerts, onInvalid) },
   })
   follower.ready.then(
@@ -89,7 +122,12 @@ export function startServer(options: ServerOptions): RunningServer {
       return reason === null ? { role: 'server', ok: true } : { role: 'server', ok: false, why: reason }
     },
     ready: follower.ready,
-    done: follower.done,
+    done: snapshots === null ? follower.done : ended(),
+  }
+
+  async function ended(): Promise<void> {
+    await follower.done
+    if (follower.isReady) await snapshots?.close(next(), points)
   }
 }
 

@@ -35,6 +35,8 @@ export interface SketchPool {
   free(place: number): void
   /** Words in use. */
   readonly size: number
+  /** The same pool as data, valid as it is also when the pool goes on: what it holds is only added to, or moved elsewhere. */
+  parts(): { readonly words: Uint32Array; readonly free: number }
   /** Whether more than half is free. Then `moved` gives each place its new one; those that are not moved are gone. */
   readonly isLoose: boolean
   move(places: Uint32Array, count: number): void
@@ -74,6 +76,14 @@ export function entryWords(sketch: Sketch, head: number): number {
 
 export function createSketchPool(sketch: Sketch): SketchPool {
   return poolOf(sketch, new Uint32Array(FIRST_WORDS), 1, 0) // place 0 is none
+}
+
+/** @param parts As `SketchPool.parts` has them. The words are not copied, and not written over. */
+export function restoreSketchPool(
+  sketch: Sketch,
+  { words, free }: { readonly words: Uint32Array; readonly free: number },
+): SketchPool {
+  return poolOf(sketch, words, words.length, free)
 }
 
 const unpacked: number[] = []
@@ -131,6 +141,7 @@ function poolOf(sketch: Sketch, words: Uint32Array, end: number, free: number): 
       end = at
       free = 0
     },
+    parts: () => ({ words: words.subarray(0, end), free }),
     fork: () => poolOf(sketch, words, end, free),
   }
 }

@@ -8,10 +8,10 @@
  */
 import { MEASURES, type Measure, type SeriesPoint } from '../records.ts'
 import { bucketOf } from './buckets.ts'
-import { type CellValues, type Chunk, CHUNK_CELLS } from './chunk.ts'
+import { type CellValues, type Chunk, CHUNK_CELLS, sumOf } from './chunk.ts'
 import { NO_SKETCH, type Sketch } from './sketch-pool.ts'
 import type { Steps } from '../slices.ts'
-import { hasCell, Tier } from './tier.ts'
+import { findChunk, Tier } from './tier.ts'
 
 export const LABELS = ['vendor', 'account', 'bot_id', 'channel', 'language'] as const
 export type Label = (typeof LABELS)[number]
@@ -20,6 +20,9 @@ export type SeriesLabels = Readonly<Record<Label, string>>
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
+const MINUTES_A_GROUP = 60
+const HOURS_A_GROUP = 24
+const DAYS_A_CHUNK = CHUNK_CELLS / HOURS_A_GROUP
 
 /** What the store takes of a point. */
 export type PointValues = Pick<SeriesPoint, 'series_key' | Label | 'bucket_start' | 'bucket'> & CellValues
@@ -36,10 +39,22 @@ export interface SeriesStore {
   readonly series: readonly StoredSeries[]
   /** The same as a list that stays as it is, for work that pauses. */
   snapshot(): readonly StoredSeries[]
+  /** All of the store as it is now, if nothing is put or removed before the work has ended; it does not change afterwards. */
+  freeze(): Steps<FrozenSeries[]>
+  /** Takes over what was frozen, into a store that is empty. */
+  adopt(series: readonly FrozenSeries[]): void
   /** Points that are held: minutes, hours and days. */
   readonly cells: number
   /** The values that a label has in any series, sorted. */
   values(label: Label): string[]
+}
+
+/** A series as data. */
+export interface FrozenSeries {
+  readonly key: string
+  readonly labels: SeriesLabels
+  /** Minutes, hours and days; chunks in order of time. */
+  readonly tiers: readonly (readonly Chunk[])[]
 }
 
 export interface StoredSeries {
@@ -95,12 +110,7 @@ export function createStore(): SeriesStore {
 
   return {
     put(point) {
-      let series = byKey.get(point.series_key)
-      if (!series) {
-        series = createSeries(point)
-        byKey.set(point.series_key, series)
-        all.push(series)
-      }
+      const series = byKey.get(point.series_key) ?? add(createSeries({ key: point.series_key, labels: labelsOf(point) }))
       const before = series.cells
       const taken = series.put(point)
       cells += series.cells - before
@@ -117,10 +127,27 @@ export function createStore(): SeriesStore {
     },
     series: all,
     snapshot: () => [...all],
+    *freeze() {
+      const frozen: FrozenSeries[] = []
+      for (const series of all) {
+        frozen.push(series.freeze())
+        yield
+      }
+      return frozen
+    },
+    adopt(series) {
+      for (const each of series) cells += add(createSeries(each)).cells
+    },
     get cells() {
       return cells
     },
     values: label => [...new Set(all.map(series => series.labels[label]))].sort(),
+  }
+
+  function add(series: Stored): Stored {
+    byKey.set(series.key, series)
+    all.push(series)
+    return series
   }
 
   function drop(series: Stored): void {
@@ -132,13 +159,21 @@ export function createStore(): SeriesStore {
 interface Stored extends StoredSeries {
   put(point: PointValues): boolean
   remove(bucketStartMs: number, bucket: string): void
+  freeze(): FrozenSeries
 }
 
-function createSeries(of: PointValues): Stored {
-  const labels = { vendor: of.vendor, account: of.account, bot_id: of.bot_id, channel: of.channel, language: of.language }
-  const minutes = new Tier()
-  const hours = new Tier()
-  const days = new Tier()
+const labelsOf = ({ vendor, account, bot_id, channel, language }: PointValues): SeriesLabels => ({
+  vendor,
+  account,
+  bot_id,
+  channel,
+  language,
+})
+
+function createSeries({ key, labels, tiers = [] }: Omit<FrozenSeries, 'tiers'> & Partial<FrozenSeries>): Stored {
+  const minutes = new Tier(tiers[0])
+  const hours = new Tier(tiers[1])
+  const days = new Tier(tiers[2])
 
   function putMinute(minute: number, values: CellValues): boolean {
     const hour = Math.floor(minute / 60)
@@ -171,7 +206,7 @@ function createSeries(of: PointValues): Stored {
   }
 
   return {
-    key: of.series_key,
+    key,
     labels,
     get cells() {
       return minutes.size + hours.size + days.size
@@ -188,6 +223,7 @@ function createSeries(of: PointValues): Stored {
       else if (bucket === '1h') removeHour(Math.floor(at / HOUR_MS))
       else if (bucket === '1d') removeDay(Math.floor(at / DAY_MS))
     },
+    freeze: () => ({ key, labels, tiers: [minutes, hours, days].map(tier => tier.snapshot(-Infinity, Infinity)) }),
     snapshot: (fromMs, untilMs) =>
       snapshotOf(labels, {
         minutes: minutes.snapshot(fromMs / MINUTE_MS, untilMs / MINUTE_MS),
@@ -199,6 +235,8 @@ function createSeries(of: PointValues): Stored {
 
 interface HeldTier {
   readonly lengthMs: number
+  /** So many cells are added up once for all queries: an hour of minutes, a day of hours. */
+  readonly group: number
   readonly chunks: readonly Chunk[]
 }
 
@@ -211,11 +249,21 @@ interface Held {
 
 function snapshotOf(labels: SeriesLabels, held: Held): SeriesSnapshot {
   const tiers: readonly HeldTier[] = [
-    { lengthMs: MINUTE_MS, chunks: held.minutes },
-    { lengthMs: HOUR_MS, chunks: held.hours },
-    { lengthMs: DAY_MS, chunks: held.days },
+    { lengthMs: MINUTE_MS, group: MINUTES_A_GROUP, chunks: held.minutes },
+    { lengthMs: HOUR_MS, group: HOURS_A_GROUP, chunks: held.hours },
+    { lengthMs: DAY_MS, group: 1, chunks: held.days },
   ]
-  const isUsed = (day: number) => !hasCell(held.hours, day * 24, day * 24 + 24)
+  let hoursAt = 0
+  /** Whether no hour of the day is there. Days are asked for one after the other: the chunk of the last one is looked at first. */
+  const isUsed = (day: number) => {
+    const number = Math.floor(day / DAYS_A_CHUNK)
+    if (held.hours[hoursAt]?.number !== number) hoursAt = findChunk(held.hours, number)
+    const chunk = held.hours[hoursAt]
+    if (chunk?.number !== number) return true
+    const ends = chunk.groups(HOURS_A_GROUP)
+    const group = day - number * DAYS_A_CHUNK
+    return ends[group] === (group === 0 ? 0 : ends[group - 1])
+  }
 
   /** Calls back for the cells `[from, to)` of each chunk that begin in the range. */
   function eachPart(
@@ -245,12 +293,13 @@ function snapshotOf(labels: SeriesLabels, held: Held): SeriesSnapshot {
 
   /** Calls back for the cells `[from, to)` of each chunk and bucket, in order, at most so many as fit between two pauses. */
   function* eachRun(
+    of: readonly HeldTier[],
     edges: ArrayLike<number>,
     take: (chunk: Chunk, bucket: number, from: number, to: number) => void,
   ): Steps<void> {
     const buckets = edges.length - 1
     let looked = 0
-    for (const { lengthMs, chunks } of tiers) {
+    for (const { lengthMs, chunks } of of) {
       let bucket = 0
       for (const chunk of chunks) {
         if (looked > 0 && looked + chunk.size > CELLS_A_STEP) {
@@ -271,7 +320,8 @@ function snapshotOf(labels: SeriesLabels, held: Held): SeriesSnapshot {
             continue
           }
           const limit = (edges[bucket + 1] as number) / lengthMs - first
-          while (at < size && (slots[at] as number) < limit) at++
+          if (limit >= CHUNK_CELLS) at = size
+          else while (at < size && (slots[at] as number) < limit) at++
           take(chunk, bucket, from, at)
         }
         looked += size - begin
@@ -280,24 +330,81 @@ function snapshotOf(labels: SeriesLabels, held: Held): SeriesSnapshot {
     }
   }
 
+  /** Adds up groups of cells, where no bucket begins within one. */
+  function* addGroups(
+    { lengthMs, group, chunks }: HeldTier,
+    measure: number,
+    { firstHour, buckets }: Hourly,
+    sums: Float64Array,
+    present: Uint8Array,
+  ): Steps<void> {
+    const hours = (lengthMs * group) / HOUR_MS
+    let looked = 0
+    for (const chunk of chunks) {
+      const ends = chunk.groups(group)
+      const groupSums = chunk.groupSums(group, measure)
+      const first = (chunk.number * CHUNK_CELLS * lengthMs) / HOUR_MS - firstHour
+      for (let at = 0, end = 0; at < ends.length; at++) {
+        const hour = first + at * hours
+        const isEmpty = ends[at] === end
+        end = ends[at] as number
+        if (isEmpty || hour < 0) continue
+        if (hour >= buckets.length) break
+        const bucket = buckets[hour] as number
+        present[bucket] = 1
+        if (groupSums !== null) sums[bucket] = (sums[bucket] as number) + (groupSums[at] as number)
+      }
+      looked += ends.length + chunk.size / 16
+      if (looked > CELLS_A_STEP) {
+        looked = 0
+        yield
+      }
+    }
+  }
+
+  /** Adds up hours one by one. */
+  function* addHours(
+    { chunks }: HeldTier,
+    measure: number,
+    { firstHour, buckets }: Hourly,
+    sums: Float64Array,
+    present: Uint8Array,
+  ): Steps<void> {
+    for (const chunk of chunks) {
+      const { slots } = chunk
+      const column = chunk.column(measure)
+      const first = chunk.number * CHUNK_CELLS - firstHour
+      const end = chunk.find(buckets.length - first)
+      for (let at = chunk.find(-first); at < end; at++) {
+        const bucket = buckets[first + (slots[at] as number)] as number
+        present[bucket] = 1
+        if (column !== null) sums[bucket] = (sums[bucket] as number) + (column[at] as number)
+      }
+      yield
+    }
+  }
+
   return {
     labels,
     cellsIn: (fromMs, untilMs) => count(fromMs, untilMs, () => true),
     longCellsIn: (lengthMs, fromMs, untilMs) => count(fromMs, untilMs, tier => tier.lengthMs > lengthMs),
-    addInto(measure, edges, sums, present) {
+    *addInto(measure, edges, sums, present) {
       const index = MEASURES.indexOf(measure)
-      return eachRun(edges, (chunk, bucket, from, to) => {
-        present[bucket] = 1
-        const column = chunk.column(index)
-        if (!column) return
-        let sum = 0
-        for (let at = from; at < to; at++) sum += column[at] as number
-        sums[bucket] = (sums[bucket] as number) + sum
-      })
+      const hourly = hourlyOf(edges)
+      for (const tier of tiers) {
+        if (hourly !== null && tier.lengthMs === HOUR_MS && !hourly.isByDay) yield* addHours(tier, index, hourly, sums, present)
+        else if (hourly !== null && tier.group > 1) yield* addGroups(tier, index, hourly, sums, present)
+        else
+          yield* eachRun([tier], edges, (chunk, bucket, from, to) => {
+            const column = chunk.column(index)
+            present[bucket] = 1
+            if (column) sums[bucket] = (sums[bucket] as number) + sumOf(column, from, to)
+          })
+      }
     },
     sketchesInto(sketch, edges, take) {
       const index = MEASURES.indexOf(COUNTED[sketch])
-      return eachRun(edges, (chunk, bucket, from, to) => {
+      return eachRun(tiers, edges, (chunk, bucket, from, to) => {
         const column = chunk.column(index)
         if (!column) return
         const { places, pool } = chunk.sketches(sketch) ?? {}
@@ -339,5 +446,44 @@ function snapshotOf(labels: SeriesLabels, held: Held): SeriesSnapshot {
     },
   }
 }
+
+/** In which bucket each hour lies, where no bucket begins within an hour. */
+interface Hourly {
+  /** Counted from the epoch; that of `buckets[0]`. */
+  readonly firstHour: number
+  readonly buckets: Int32Array
+  /** Whether no bucket begins within a UTC day either. */
+  readonly isByDay: boolean
+}
+
+/** All series of a query have the same edges: the table is made once. null: a bucket begins within an hour, or there are too many hours. */
+function hourlyOf(edges: ArrayLike<number>): Hourly | null {
+  let hourly = tables.get(edges)
+  if (hourly === undefined) tables.set(edges, (hourly = hourlyTable(edges)))
+  return hourly
+}
+
+const tables = new WeakMap<ArrayLike<number>, Hourly | null>()
+
+function hourlyTable(edges: ArrayLike<number>): Hourly | null {
+  const last = edges.length - 1
+  const firstHour = (edges[0] as number) / HOUR_MS
+  const hours = (edges[last] as number) / HOUR_MS - firstHour
+  if (!(hours <= MOST_HOURS)) return null
+  let isByDay = true
+  for (let at = 0; at <= last; at++) {
+    if ((edges[at] as number) % HOUR_MS !== 0) return null
+    if ((edges[at] as number) % DAY_MS !== 0) isByDay = false
+  }
+  const buckets = new Int32Array(hours)
+  for (let bucket = 0, at = 0; bucket < last; bucket++) {
+    const until = (edges[bucket + 1] as number) / HOUR_MS - firstHour
+    while (at < until) buckets[at++] = bucket
+  }
+  return { firstHour, buckets, isByDay }
+}
+
+/** Ten years. */
+const MOST_HOURS = 87_600
 
 const NO_WORDS = new Uint32Array(1)

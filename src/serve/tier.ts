@@ -4,7 +4,13 @@ import { type CellValues, Chunk, CHUNK_CELLS } from './chunk.ts'
 /** Cells are counted from the epoch, in the length of the tier. */
 export class Tier {
   size = 0
-  #chunks: Chunk[] = []
+  #chunks: Chunk[]
+
+  /** @param chunks In order of time. */
+  constructor(chunks: readonly Chunk[] = []) {
+    this.#chunks = [...chunks]
+    for (const chunk of chunks) this.size += chunk.size
+  }
 
   /** @returns false when the point's revision is not above the known one; nothing has changed then. */
   put(cell: number, values: CellValues): boolean {
@@ -64,7 +70,7 @@ export class Tier {
 }
 
 /** Whether the chunks hold any cell of `[from, until)`; both lie in one chunk. */
-export function hasCell(chunks: readonly Chunk[], from: number, until: number): boolean {
+function hasCell(chunks: readonly Chunk[], from: number, until: number): boolean {
   const number = Math.floor(from / CHUNK_CELLS)
   const chunk = chunks[findChunk(chunks, number)]
   if (chunk?.number !== number) return false
@@ -74,7 +80,7 @@ export function hasCell(chunks: readonly Chunk[], from: number, until: number): 
 }
 
 /** Index of the first chunk that is not below the number. Looks at the end first: most points are the newest. */
-function findChunk(chunks: readonly Chunk[], number: number): number {
+export function findChunk(chunks: readonly Chunk[], number: number): number {
   const last = chunks.at(-1)
   if (last === undefined || last.number < number) return chunks.length
   let low = 0

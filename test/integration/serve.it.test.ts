@@ -1,6 +1,10 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, expect, inject, test, vi } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
-import { silentLog } from '../../src/log.ts'
+import { createAdmin } from '../../src/kafka/kafkajs.ts'
+import { createLog, type Log, silentLog } from '../../src/log.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { startHttp } from '../../src/serve/http.ts'
 import { type RunningServer, startServer } from '../../src/serve/run.ts'
@@ -17,7 +21,10 @@ afterEach(async () => {
 const world = (of: { create?: boolean } = {}) =>
   seriesWorld({ stack: inject('stack'), partitions: PARTITIONS, ending: end => endings.push(end), ...of })
 
-async function serve(of: SeriesWorld): Promise<{
+async function serve(
+  of: SeriesWorld,
+  { stateDir, log = silentLog }: { stateDir?: string; log?: Log } = {},
+): Promise<{
   server: RunningServer
   stop: () => Promise<void>
   get: (path: string) => Promise<{ status: number; body: Answer }>
@@ -25,13 +32,14 @@ async function serve(of: SeriesWorld): Promise<{
 }> {
   const ending = new AbortController()
   const metrics = createMetrics({ processMetrics: false })
-  const common = { log: silentLog, metrics, clock: systemClock }
+  const common = { log, metrics, clock: systemClock }
   const server = startServer({
     ...common,
     kafka: of.kafka,
     registry: of.registry,
     names: of.names,
     partitions: PARTITIONS,
+    stateDir,
     signal: ending.signal,
   })
   const http = await startHttp({
@@ -210,4 +218,40 @@ test('a stop ends the server at once and quietly', async () => {
   await stop()
   expect(performance.now() - began).toBeLessThan(3000)
   await expect(server.done).resolves.toBeUndefined()
+})
+
+test('with a folder, a start reads only what came since; of a topic that was created again it reads everything', async () => {
+  const of = await world()
+  const stateDir = await mkdtemp(join(tmpdir(), 'serve-'))
+  endings.push(() => rm(stateDir, { recursive: true }))
+  const run = async (log?: Log) => {
+    const running = await serve(of, { stateDir, ...(log === undefined ? {} : { log }) })
+    await running.server.ready
+    const shown = values((await running.get(hours)).body)
+    await running.stop()
+    const points = /colloquy_serve_points_total (\d+)/.exec((await running.metrics.render()).body)?.[1]
+    return { shown, points: Number(points ?? 0) }
+  }
+  await of.point(0, { at: '2026-11-01T00:10:00Z', sessions: 1 })
+  await of.point(1, { at: '2026-11-01T02:10:00Z', sessions: 7, bot_id: 'b2' })
+  expect(await run()).toEqual({ shown: [1, null, 7], points: 2 })
+  await of.point(0, { at: '2026-11-01T01:10:00Z', sessions: 4 })
+  expect(await run()).toEqual({ shown: [1, 4, 7], points: 1 })
+  expect(await run()).toEqual({ shown: [1, 4, 7], points: 0 })
+
+  const before = await of.kafka.topicId(of.names.series)
+  const admin = createAdmin({ brokers: inject('stack').brokers.split(','), clientId: 'test', log: silentLog })
+  await admin.connect()
+  await admin.deleteTopics({ topics: [of.names.series] })
+  await admin.disconnect()
+  await vi.waitFor(() => of.createTopics(), 30_000)
+  const after = await of.kafka.topicId(of.names.series)
+  expect([before, after]).toEqual([expect.stringMatching(/^[0-9a-f]{32}$/), expect.stringMatching(/^[0-9a-f]{32}$/)])
+  expect(after).not.toBe(before)
+  for (let n = 0; n < 3; n++) await of.point(0, { at: '2026-11-01T00:10:00Z', sessions: 2 + n, revision: 1 + n })
+  await of.point(1, { at: '2026-11-01T00:10:00Z', sessions: 1, bot_id: 'b2' })
+  const lines: string[] = []
+  expect(await run(createLog('warn', line => lines.push(line)))).toEqual({ shown: [5, null, null], points: 4 })
+  expect(lines.filter(line => line.includes('snapshot'))).toEqual([expect.stringContaining('created again')])
+  await expect(of.kafka.topicId('no-such-topic')).rejects.toThrow()
 })

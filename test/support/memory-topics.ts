@@ -19,6 +19,8 @@ export interface MemoryTopics {
   /** One transaction: points, and nulls of points. */
   points(all: readonly PointOf[], ended?: readonly PointOf[]): Promise<void>
   progress(of: Progress): Promise<void>
+  /** What the aggregator says it has counted, and the offset of the last point of it. */
+  counted(inputs: Readonly<Record<string, number>>, series: number | null): Promise<void>
 }
 
 /** @param random Cuts what is read into chunks of any size. */
@@ -58,6 +60,8 @@ export async function memoryTopics(random: () => number = () => 1): Promise<Memo
         ...all.map(point).map(made => ({ key: keyOf(made), value: points.encode(made) })),
         ...ended.map(point).map(made => ({ key: keyOf(made), value: null })),
       ]),
+    counted: (inputs, series) =>
+      write(names.aggregateOffsets, [{ key: '0', value: Buffer.from(JSON.stringify({ inputs, series })) }]),
     progress: of => write(names.progress, [{ key: `${of.connector}/${of.stream}/${of.scope}`, value: progresses.encode(of) }]),
   }
 }

@@ -1,6 +1,7 @@
 /**
  * Suite `pages`: the work that Kafka Connect and Kafka Streams are measured with (`bench/peers.md`). Rows of 1 kB, one typed Session each, exactly once, in four
- * partitions; then the same rows read again, unchanged, by a process that finds what was published on the versions topic; then the sessions counted into series.
+ * partitions; then the same rows read again, unchanged, by a process that finds what was published on the versions topic, and again at the next poll of such a process;
+ * then the sessions counted into series.
  */
 import { fileURLToPath } from 'node:url'
 import type { Stats } from '../src/sim/index.ts'
@@ -14,7 +15,8 @@ const PARTITIONS = 4
 const HOUR_MS = 3_600_000
 const here = (file: string) => fileURLToPath(new URL(file, import.meta.url))
 
-export async function openPages(place: Place, rows: number): Promise<Suite> {
+/** @param ingestOnly Without series and raw lines: for changes of ingest alone, which are measured in half the time. */
+export async function openPages(place: Place, rows: number, ingestOnly: boolean): Promise<Suite> {
   const vendor = startChild(here('pages/vendor.ts'), [String(rows)])
   const { url, fromMs } = JSON.parse(await vendor.firstLine()) as { url: string; fromMs: number }
   const served = async () => (await vendor.ask<Stats>()).bytes
@@ -38,6 +40,12 @@ export async function openPages(place: Place, rows: number): Promise<Suite> {
         'lookback.ms': hotMs,
       }
       const config = writeConfig(place, { prefix, partitions: PARTITIONS, connector })
+      const polling = writeConfig(place, {
+        prefix,
+        name: `${prefix}-polling`,
+        partitions: PARTITIONS,
+        connector: { ...connector, 'poll.interval.ms': 1000 },
+      })
       const ingest = (what: string, counter: string) =>
         // What was not read before would not be read again.
         measureRole({ root, role: 'worker', config, counter, count: rows, profile: profileOf(what), untilLive: true })
@@ -58,6 +66,19 @@ export async function openPages(place: Place, rows: number): Promise<Suite> {
       versionBytes = (await sizeOf(place.kafka, [names.versions], PARTITIONS)).bytes
       yield { what: again, count: rows, bytes: rowBytes, sample: second }
 
+      const polled = 'ingest: unchanged rows at the next poll'
+      const third = await measureRole({
+        root,
+        role: 'worker',
+        config: polling,
+        counter: 'colloquy_ingest_unchanged_total',
+        count: 2 * rows,
+        from: 1.1 * rows,
+        profile: profileOf(polled),
+      })
+      yield { what: polled, count: rows, bytes: rowBytes, sample: third }
+      if (ingestOnly) return
+
       const count = 'aggregate: sessions to series'
       const counted = await measureRole({
         root,
@@ -70,12 +91,14 @@ export async function openPages(place: Place, rows: number): Promise<Suite> {
       yield { what: count, count: rows, bytes: sessionBytes, sample: counted }
     },
 
-    raw: prefix => rawLines(place, prefix, { count: rows, bytes: sessionBytes, partitions: PARTITIONS }),
+    async *raw(prefix) {
+      if (!ingestOnly) yield* rawLines(place, prefix, { count: rows, bytes: sessionBytes, partitions: PARTITIONS })
+    },
 
     about: () =>
       `Pages: ${figure(rows)} rows a round in pages of 1,000, ${figure(rowBytes)} bytes of JSON a row, each one Session of ${figure(sessionBytes)} bytes (key and value) and ` +
       `${figure(versionBytes)} bytes of its version, exactly once (each round's topic was read back), ${PARTITIONS} partitions. Bytes in the table are those of a row in lines of ingest, else of a Session. ` +
-      'Rows are read again by a process that was started anew. The same rows through Kafka Connect and Kafka Streams: [peers](peers.md).',
+      'Rows are read again by a process that was started anew, and at its next poll. The same rows through Kafka Connect and Kafka Streams: [peers](peers.md).',
 
     stop: () => void vendor.process.kill('SIGKILL'),
   }

@@ -1,11 +1,11 @@
 /**
- * `npm run bench [-- --sessions N --rows N --rounds N --only messages,pages --profile --against DIR]`: what a record costs, from the vendor's page to the committed transaction
+ * `npm run bench [-- --sessions N --rows N --rounds N --only messages,pages --profile --against DIR --ingest-only]`: what a record costs, from the vendor's page to the committed transaction
  * (ingest), from topic to series (aggregate), and at the raw limit: the same bytes, encoded already, in transactions of about the same size, through kafkajs as it
  * is and through our writer. Each in a process of its own, whose CPU is read from outside (Linux), interleaved, all in one run. Prints a block for `results.md`.
  *
  * `--sessions`: conversations of the suite `messages`; `--rows`: rows of the suite `pages`. `--profile` begins with a round that is not counted, takes CPU
  * profiles of the product's processes in it and prints where their time went; `--rounds 0` leaves it at that. `--against` measures another checkout of the
- * repository by turns with this one, which shows what a change gave. A stack that runs already is taken from `COLLOQUY_STACK` (the line that `npm run stack` prints).
+ * repository by turns with this one, which shows what a change gave. `--ingest-only` leaves counting and raw lines out of the suite `pages`. A stack that runs already is taken from `COLLOQUY_STACK` (the line that `npm run stack` prints).
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { loadavg, tmpdir } from 'node:os'
@@ -29,6 +29,7 @@ const { values } = parseArgs({
     only: { type: 'string', default: 'messages,pages' },
     profile: { type: 'boolean', default: false },
     against: { type: 'string' },
+    'ingest-only': { type: 'boolean', default: false },
   },
 })
 /** Root of this checkout, and of the one that it is compared with. */
@@ -38,7 +39,7 @@ const OTHER = ', the other checkout'
 const rounds = Number(values.rounds)
 const OPEN: Readonly<Record<string, (place: Place) => Promise<Suite>>> = {
   messages: place => openMessages(place, Number(values.sessions)),
-  pages: place => openPages(place, Number(values.rows)),
+  pages: place => openPages(place, Number(values.rows), values['ingest-only']),
 }
 const wanted = values.only.split(',')
 for (const name of wanted)
@@ -118,7 +119,7 @@ function report(): string {
         spread(cpuUs.map(us => 1e6 / us)),
         spread(of.map(({ sample }) => sample.perSecond)),
         spread(of.flatMap(({ sample }) => sample.peakMiB ?? [])),
-        what === RAW_KAFKAJS ? '' : spread(parts, 2),
+        what === RAW_KAFKAJS || plain.length === 0 ? '' : spread(parts, 2),
       ]
       return `| ${cells.join(' | ')} |`
     })

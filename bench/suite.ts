@@ -75,14 +75,25 @@ export interface Work {
   readonly counter: string
   /** Where that counter stands in the end. */
   readonly count: number
+  /** Where the counter stands when measuring begins. Default: a tenth of the count. */
+  readonly from?: number
   /** Null: no profile. */
   readonly profile: string | null
   /** Ends the process only when its stream has nothing left to read, which is not measured. Default false. */
   readonly untilLive?: boolean
 }
 
-/** Runs one role until its counter stands at the count; measured from the first tenth on. */
-export async function measureRole({ root, role, config, counter, count, profile, untilLive = false }: Work): Promise<Sample> {
+/** Runs one role until its counter stands at the count. */
+export async function measureRole({
+  root,
+  role,
+  config,
+  counter,
+  count,
+  from: begin = count * WARM_UP,
+  profile,
+  untilLive = false,
+}: Work): Promise<Sample> {
   const loader = profile === null ? [] : ['--import', new URL('profiled.ts', import.meta.url).href]
   const main = [fileURLToPath(new URL('src/main.ts', root)), 'run', '--config', config, '--roles', role]
   const child = startChild('--max-semi-space-size=8', [...loader, ...main])
@@ -108,7 +119,7 @@ export async function measureRole({ root, role, config, counter, count, profile,
         if (profile !== null) await tell({ profile: 'end', file: profile })
       }
       if (sample !== null && (!untilLive || isLive(metrics))) return sample
-      if (began === null && now.count >= count * WARM_UP) {
+      if (began === null && now.count >= begin) {
         began = now
         if (profile !== null) await tell({ profile: 'begin' })
       }
@@ -196,9 +207,14 @@ export async function sizeOf(kafka: Kafka, topics: readonly string[], partitions
 /** A config file for the roles, with one connector. */
 export function writeConfig(
   { brokers, registry, folder }: Place,
-  { prefix, partitions, connector }: { prefix: string; partitions: number; connector: Readonly<Record<string, unknown>> },
+  {
+    prefix,
+    name = prefix,
+    partitions,
+    connector,
+  }: { prefix: string; name?: string; partitions: number; connector: Readonly<Record<string, unknown>> },
 ): string {
-  const file = join(folder, `${prefix}.yaml`)
+  const file = join(folder, `${name}.yaml`)
   const config = {
     kafka: { brokers: [brokers] },
     registry: { url: registry },

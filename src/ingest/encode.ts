@@ -15,6 +15,7 @@ import type { TopicNames } from '../topics.ts'
 import { type PartitionName, progressKey } from './cursor.ts'
 import { type Drained, spreadThread } from './derived.ts'
 import { cleanId, type Door, isLong, MOST_ID_BYTES } from './door.ts'
+import type { Known } from './known-rows.ts'
 import type { Piece } from './plan.ts'
 import { markOf, type Reject, unmappable } from './reject.ts'
 import { HEADERS, markText, windowText } from './rejects.ts'
@@ -26,7 +27,6 @@ import {
   contentHash,
   Items,
   keyHash,
-  type Known,
   knownBytes,
   partBytes,
   REJECT_BYTES,
@@ -369,8 +369,10 @@ export class Batch {
    */
   passOver(rowId: string, { window: { untilMs }, followed }: Piece, versions: Versions): void {
     this.unchanged++
+    const knownMs = followed ? undefined : versions.untilMsOf(rowId)
+    if (knownMs === undefined || !this.#isLongAfter(untilMs, knownMs)) return
     const known = versions.get(rowId)
-    if (followed || known === undefined || !this.#isLongAfter(untilMs, known.untilMs)) return
+    if (known === undefined) return
     const now = { ...known, untilMs }
     versions.set(rowId, now)
     this.remember(rowId, now, versions)

@@ -205,7 +205,7 @@ async function mapLetter(letter: DeadLetter, work: Work): Promise<Redriven & { r
     for (const mapped of some) {
       if ('reject' in mapped) return rejected(letter, mapped.reject)
       const { row, drafts, home, isOpen } = mapped
-      const isFirst = versions.get(row.id) === undefined
+      const isFirst = !versions.has(row.id)
       const refusedBefore = batch.refused
       const own = isOld ? drafts.filter(({ kind }) => kind === letter.path) : drafts
       const isAppended = batch.append(row, own, piece, observedAtMs, versions, () => letter.cursor ?? '', isOpen)

@@ -109,7 +109,7 @@ export function stagesOf(parts: StageParts): Stages {
       return false
     }
     // A followed row that is no longer remembered was given up meanwhile: it is no new one.
-    return !piece.followed || versions.get(row.id) !== undefined
+    return !piece.followed || versions.has(row.id)
   }
 
   /** One log line for all of them; none for what was rejected before. */
@@ -197,7 +197,7 @@ export function stagesOf(parts: StageParts): Stages {
       }
       const { piece, observedAtMs } = step
       const { drafts, home, isOpen } = mapped
-      const isFirst = versions.get(row.id) === undefined
+      const isFirst = !versions.has(row.id)
       if (!isFirst) batchFor(piece).changed++
       const isAppended = batchFor(piece).append(row, drafts, piece, observedAtMs, versions, () => cursorBefore(step), isOpen)
       if (!isAppended || derived === null || home === null) return

@@ -13,37 +13,10 @@ import { crc32c } from '@node-rs/crc32'
 import { FlowError } from '../errors.ts'
 import type { ReadRecord } from '../kafka/port.ts'
 import type { PartitionName } from './cursor.ts'
+import { type Known, KnownRows, type Parts } from './known-rows.ts'
 import { type Seal, unsealed } from './seal.ts'
 
-/** One row as it was last published. */
-export interface Known {
-  /** Revision of each of the row's records that has no revision of its own in `items`. */
-  readonly revision: number
-  /** 16 bytes as latin1: what the row said. */
-  readonly fingerprint: string
-  /** The bot of the row's records, fixed when they were first published. */
-  readonly botId: string
-  /** Sessions of the row (by the hash of their key) that belong to another bot than `botId`; null: none, as nearly always. */
-  readonly otherBots: ReadonlyMap<number, string> | null
-  /** Published sessions, messages and events, revisions of some, and the time of the transfer: 10 bytes each as latin1, 6 of the key's hash and 4 of the content's. */
-  readonly items: string
-  /** How the items are spread over records of the topic; null: they are all in the row's own record. */
-  readonly parts: Parts | null
-  /** Some of its parts are gone from the topic: what is not in `items` may have been published. */
-  readonly hasGaps: boolean
-  /** End of the window that the row was last read in. */
-  readonly untilMs: number
-  /** The vendor may still change the row, and it is followed by its id when it leaves the lookback. */
-  readonly open: boolean
-}
-
-/** Records that hold the items of one row beside its head. */
-export interface Parts {
-  readonly itemsPerPart: number
-  readonly count: number
-  /** When all of them were last written, epoch milliseconds. Parts that do not change grow older than the head, and the topic deletes by age. */
-  readonly writtenMs: number
-}
+export type { Known, Parts }
 
 /** Whether a row that was last read in a window ending then can be read again; `open`: it is followed for longer. */
 export type IsNeeded = (untilMs: number, open?: boolean) => boolean
@@ -71,11 +44,10 @@ export function keyStartOf({ connector, stream, scope }: PartitionName): string 
 }
 
 export class Versions {
-  readonly #rows = new Map<string, Known>()
+  readonly #rows = new KnownRows()
   /** What was rejected, by the mark of its content, to the end of the window it was read in. */
   readonly #rejects = new Map<string, number>()
-  /** When open rows were read last, and the vendor's times of rows. */
-  readonly #readMs = new Map<string, number>()
+  /** The vendor's times of rows that were read and are not remembered yet. */
   readonly #timeMs = new Map<string, number>()
   /** While loading: the parts of each row, by their number. */
   readonly #parts = new Map<string, Map<number, string>>()
@@ -97,22 +69,40 @@ export class Versions {
     return this.#rows.size + this.#rejects.size
   }
 
+  /** Bytes of memory that the rows take. */
+  get bytes(): number {
+    return this.#rows.bytes
+  }
+
   get(rowId: string): Known | undefined {
     return this.#rows.get(rowId)
   }
 
   set(rowId: string, known: Known): void {
     this.#rows.set(rowId, known)
+    if (this.#timeMs.size === 0) return
+    const timeMs = this.#timeMs.get(rowId)
+    if (timeMs !== undefined) this.#rows.saw(rowId, -Infinity, timeMs)
+    this.#timeMs.delete(rowId)
+  }
+
+  /** End of the window that the row was last read in; undefined: it is not remembered. */
+  untilMsOf(rowId: string): number | undefined {
+    return this.#rows.untilMsOf(rowId)
+  }
+
+  has(rowId: string): boolean {
+    return this.#rows.has(rowId)
   }
 
   /** `transferred_at` of the row's session as it was first published, epoch milliseconds; null: none, or the row is not remembered. */
   transferredAt(rowId: string): number | null {
-    return transferIn(this.#rows.get(rowId)?.items ?? '')
+    return transferIn(this.#rows.itemsOf(rowId))
   }
 
   /** True when the row stands published with just this content. */
   isUnchanged(rowId: string, fingerprint: string): boolean {
-    return this.#rows.get(rowId)?.fingerprint === fingerprint
+    return this.#rows.isSame(rowId, fingerprint)
   }
 
   /** The content was rejected in a window that ends then. */
@@ -127,23 +117,17 @@ export class Versions {
 
   /** Ids of open rows that were last published from a window ending after `afterMs` and not after `untilMs`, and have not been read since `notSinceMs`. */
   openBetween(afterMs: number, untilMs: number, notSinceMs = Infinity): string[] {
-    const ids: string[] = []
-    for (const [id, known] of this.#rows) {
-      const isBetween = known.open && known.untilMs > afterMs && known.untilMs <= untilMs
-      if (isBetween && (this.#readMs.get(id) ?? -Infinity) < notSinceMs) ids.push(id)
-    }
-    return ids
+    return this.#rows.openBetween(afterMs, untilMs, notSinceMs)
   }
 
   /** The row was read, changed or not. Known to this process only. @param timeMs The vendor's time of it, where the stream tells it. */
   saw(rowId: string, readMs: number, timeMs: number | null): void {
-    if (timeMs !== null) this.#timeMs.set(rowId, timeMs)
-    if (this.#rows.get(rowId)?.open) this.#readMs.set(rowId, readMs)
+    if (!this.#rows.saw(rowId, readMs, timeMs) && timeMs !== null) this.#timeMs.set(rowId, timeMs)
   }
 
   /** The vendor's time of the row, as it was read last; undefined: not since this process began, or the stream does not tell it. */
   timeOf(rowId: string): number | undefined {
-    return this.#timeMs.get(rowId)
+    return this.#rows.timeOf(rowId) ?? this.#timeMs.get(rowId)
   }
 
   rowKey(rowId: string): string {
@@ -165,10 +149,9 @@ export class Versions {
    */
   forget(isNeeded: IsNeeded): void {
     if (this.size < this.#lookAtSize) return
-    for (const [id, known] of this.#rows) if (!isNeeded(known.untilMs, known.open)) this.#rows.delete(id)
+    this.#rows.keep(isNeeded)
     for (const [mark, untilMs] of this.#rejects) if (!isNeeded(untilMs)) this.#rejects.delete(mark)
-    for (const id of this.#readMs.keys()) if (!this.#rows.get(id)?.open) this.#readMs.delete(id)
-    for (const id of this.#timeMs.keys()) if (!this.#rows.has(id)) this.#timeMs.delete(id)
+    this.#timeMs.clear()
     this.#lookAtSize = Math.max(LEAST_LOOK_SIZE, 2 * this.size)
   }
 
@@ -209,8 +192,7 @@ export class Versions {
 
   /** Puts the rows together whose items came in parts. */
   loaded(): void {
-    for (const [rowId, known] of this.#rows) {
-      if (known.parts === null) continue
+    for (const [rowId, known] of this.#rows.inParts()) {
       const found = this.#parts.get(rowId)
       const { itemsPerPart, count } = known.parts
       const items = Array.from({ length: count }, (_, part) => found?.get(part) ?? '')
@@ -229,8 +211,6 @@ export class Versions {
     else parts.set(part, value.toString('latin1', 1))
   }
 
-  readonly #bots = new Map<string, string>()
-
   #decode(value: Buffer, untilMs: number): Known {
     let at = HEAD_BYTES
     const text = () => {
@@ -239,7 +219,6 @@ export class Versions {
       return value.toString('utf8', at - length, at)
     }
     const bot = text()
-    if (!this.#bots.has(bot)) this.#bots.set(bot, bot)
     const others = value.readUInt16BE(at)
     at += 2
     const otherBots = others === 0 ? null : new Map<number, string>()
@@ -252,7 +231,7 @@ export class Versions {
     return {
       revision: value.readInt32BE(2),
       fingerprint: value.toString('latin1', 14, 30),
-      botId: this.#bots.get(bot) ?? bot,
+      botId: bot,
       otherBots,
       items: isHead ? '' : value.toString('latin1', at, value.length),
       parts: isHead

@@ -13,6 +13,8 @@ export interface JumpingClock extends Clock {
 
 /** Idle turns of the event loop before a jump: enough for bytes to cross the loopback in one process. */
 const QUIET_TURNS = 6
+/** A turn with more processor time than this is not idle: a large page is processed in slices, which take a turn each. */
+const IDLE_TURN_US = 300
 
 export function jumpingClock(startMs: number): JumpingClock {
   let nowMs = startMs
@@ -34,12 +36,15 @@ export function jumpingClock(startMs: number): JumpingClock {
     let seen = stirs
     let turns = 0
     let sinceMs = performance.now()
+    let usedUs = processorUs()
     const turn = () => {
       if (underWay > 0) {
         looking = false
         return
       }
-      if (seen === stirs) turns++
+      const beforeUs = usedUs
+      usedUs = processorUs()
+      if (seen === stirs && usedUs - beforeUs <= IDLE_TURN_US) turns++
       else [seen, turns, sinceMs] = [stirs, 0, performance.now()]
       if (turns < QUIET_TURNS || performance.now() - sinceMs < clock.quietMs()) {
         setImmediate(turn)
@@ -100,4 +105,10 @@ export function jumpingClock(startMs: number): JumpingClock {
     },
   }
   return clock
+}
+
+/** Of this thread since it began, microseconds. */
+function processorUs(): number {
+  const { user, system } = process.threadCpuUsage()
+  return user + system
 }

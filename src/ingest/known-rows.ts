@@ -221,7 +221,7 @@ export class KnownRows {
 
   /** Rows whose items are in parts. */
   *inParts(): Generator<readonly [id: string, known: Known & { readonly parts: Parts }]> {
-    for (const id of [...this.#more.keys()]) {
+    for (const id of this.#more.keys()) {
       const known = this.get(id)
       if (known !== undefined && known.parts !== null) yield [id, { ...known, parts: known.parts }]
     }

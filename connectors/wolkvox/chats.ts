@@ -4,7 +4,7 @@
  * is named by the first of them, so a chat looks up which one that is. Nothing here keeps state between calls.
  */
 import { contentId, FlowError, type Http, realTime, split, type Window } from '../../src/source/index.ts'
-import { readReport } from './reports.ts'
+import { readReport, type ReportSpec } from './reports.ts'
 import { asAsked, type Chat, ChatRow, idOfAsked, type Opening, transferIn, type Turn, TurnRow } from './rows.ts'
 import { momentOf, type ReportedTime, zoneNamed } from './wall.ts'
 
@@ -83,7 +83,7 @@ export interface Seen {
 export async function turnsOf(reading: Reading): Promise<Seen[]> {
   const { config, window, http } = reading
   const how = { http, timezone: config.timezone, mostRows: config.maxRowsTurns }
-  const spec = { api: 'diagram_9', row: TurnRow, toldOf: (row: Turn) => row.told, idOf: (row: Turn) => row.id }
+  const spec: ReportSpec<Turn> = { api: 'diagram_9', row: TurnRow, timeOf: (row: Turn) => row.told, idOf: (row: Turn) => row.id }
   const seen = await lookUp(window, MINUTE, async part => {
     const found: Seen[] = []
     for await (const { rows } of readReport(spec, { ...how, window: part }))

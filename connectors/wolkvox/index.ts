@@ -40,7 +40,7 @@ import {
 import { filesOrWords } from './files.ts'
 import { type Call, CallRow, type Case, CaseRow, HandledRow, type VoiceConversation, VoiceRow } from './optional.ts'
 import { pii } from './pii.ts'
-import { classify, jsonAfterWarnings, readInformation, readReport } from './reports.ts'
+import { classify, jsonAfterWarnings, readInformation, readReport, type ReportSpec } from './reports.ts'
 import {
   asReturned,
   type Asked,
@@ -478,7 +478,7 @@ async function* readTurns({ nowMs, ...reading }: Reading & { readonly nowMs: num
   const { config, window, http } = reading
   const asks = config.findChats && config.streams.includes('chat_8')
   const how = { http, window, timezone: config.timezone, mostRows: config.maxRowsTurns }
-  const spec = { api: 'diagram_9', row: TurnRow, toldOf: (row: Turn) => row.told, idOf: (row: Turn) => row.id }
+  const spec: ReportSpec<Turn> = { api: 'diagram_9', row: TurnRow, timeOf: (row: Turn) => row.told, idOf: (row: Turn) => row.id }
   for await (const page of readReport(spec, how)) {
     const turns = page.rows.map(turnWithoutChat)
     if (!asks || turns.every(turn => turn === null)) {
@@ -519,7 +519,12 @@ async function* readChats({ nowMs, ...reading }: Reading & { readonly nowMs: num
 
 /** No row says whether the receiver is a routing point: if one may be, the operation's routing points are requested. */
 async function* readTransfers({ config, window, http }: Reading): AsyncIterable<Page> {
-  const spec = { api: 'chat_11', row: TransferRow, toldOf: (row: Transfer) => row.told, idOf: (row: Transfer) => row.id }
+  const spec: ReportSpec<Transfer> = {
+    api: 'chat_11',
+    row: TransferRow,
+    timeOf: (row: Transfer) => row.told,
+    idOf: (row: Transfer) => row.id,
+  }
   for await (const page of readReport(spec, { http, window, timezone: config.timezone, mostRows: config.maxRows })) {
     const asks = config.findReceivers && page.rows.some(raw => receiverOf(raw) !== null)
     const points = new Set(asks ? (await readInformation('routing_points', http)).map(routingPointOf) : [])
@@ -542,7 +547,7 @@ async function* readConversations(reading: Reading): AsyncIterable<Page> {
 function timeOfTurn({ told }: Turn, ctx: Ctx): number {
   const { atMs } = momentOf(told, zoneNamed(ctx.config.timezone))
   if (realTime(atMs, ctx) === null)
-    throw new FlowError('ROW_UNMAPPABLE', { path: 'date', hint: 'date is a placeholder, no time' })
+    throw new FlowError('ROW_UNMAPPABLE', { path: 'date', hint: 'date is a placeholder, not a time' })
   return atMs
 }
 

@@ -95,7 +95,7 @@ export function isLong(text: string, mostBytes: number): boolean {
 /** @throws FlowError ROW_UNMAPPABLE for a placeholder. */
 export function requireTime(ms: number, observedAtMs: number, path: string): void {
   if (realTime(ms, { observedAtMs }) === null)
-    throw new FlowError('ROW_UNMAPPABLE', { path, hint: `${path} is a placeholder, no time` })
+    throw new FlowError('ROW_UNMAPPABLE', { path, hint: `${path} is a placeholder, not a time` })
 }
 
 const SESSION_IDS = ['session_key', 'bot_id', 'session_id', 'user_id', 'channel_user_id', 'agent_id'] as const

@@ -348,7 +348,7 @@ function requiredTime(raw: Time, path: string, observed: Observed): number {
   if (ms === null)
     throw new FlowError('ROW_UNMAPPABLE', {
       path,
-      hint: `${path} ${isMissing(raw) ? 'is missing' : 'is a placeholder, no time'}`,
+      hint: `${path} ${isMissing(raw) ? 'is missing' : 'is a placeholder, not a time'}`,
     })
   return ms
 }

@@ -601,7 +601,7 @@ describe("v1's totalRows", () => {
   ])('an export that ends before it, %s, is not believed: it is ordered again', async (_, steps) => {
     const { error } = await read(await scriptedVendor(steps), { config })
     expect(error).toMatchObject({ code: 'SRC_RESUME_EXPIRED' })
-    expect(error?.message).toMatch(/the export ended after \d of its \d rows; check.total.rows/)
+    expect(error?.message).toMatch(/the export ended after \d of its \d rows; set check.total.rows/)
   })
 
   test('holds over a restart in the middle', async () => {

@@ -523,7 +523,7 @@ describe('a point', () => {
     ['are missing because it is no series', 7],
   ])("whose series' values %s is a reject, with the place of the series", async (_, series) => {
     const whole = { values: [1], labels: { channel_type: 'a' } }
-    expect(await faultsOf({ series: [whole, series] })).toEqual([undefined, 'data.series.1.values is no list of values'])
+    expect(await faultsOf({ series: [whole, series] })).toEqual([undefined, 'data.series.1.values is not a list of values'])
   })
 
   test('of a series with fewer values than x_values is told, and the missing ones are a reject', async () => {
@@ -549,7 +549,9 @@ describe('a point', () => {
   })
 
   test('of another type than a list is a reject where there is no x either', async () => {
-    expect(await faultsOf({ series: [{ values: 'x' }], x_values: null })).toEqual(['data.series.0.values is no list of values'])
+    expect(await faultsOf({ series: [{ values: 'x' }], x_values: null })).toEqual([
+      'data.series.0.values is not a list of values',
+    ])
   })
 
   test('of a bin that is no time stands at the beginning of its day, and is another one the next day', async () => {

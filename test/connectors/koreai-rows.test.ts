@@ -323,7 +323,7 @@ describe('sessions', () => {
     [{ sessionId: { a: 1 } }, ['sessionId', 'is no id']],
     [{ start_time: null }, ['start_time', 'is missing']],
     [{ start_time: 'yesterday' }, ['start_time', 'is not a time']],
-    [{ start_time: 7 }, ['start_time', 'is a placeholder, no time']],
+    [{ start_time: 7 }, ['start_time', 'is a placeholder, not a time']],
     [{ start_time: 'today' }, ['start_time', 'is not a time']],
   ])('a row with %j is rejected, with its place', (change, fault) => {
     expect(faultsOf({ ...dropOff(), ...change })).toEqual([fault])

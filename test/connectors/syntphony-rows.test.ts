@@ -869,7 +869,7 @@ describe('odd forms of a row', () => {
     [{ sessionCode: null }, [['sessionCode', 'is missing']]],
     [{ conversationStartedAt: null }, [['conversationStartedAt', 'is missing']]],
     [{ conversationStartedAt: 'yesterday' }, [['conversationStartedAt', 'is not a time']]],
-    [{ conversationStartedAt: 7 }, [['conversationStartedAt', 'is a placeholder, no time']]],
+    [{ conversationStartedAt: 7 }, [['conversationStartedAt', 'is a placeholder, not a time']]],
   ])('%j is rejected with its place', (over, faults) => {
     expect(faultsOf(row(over))).toEqual(faults)
   })

@@ -207,6 +207,7 @@ test('a server that does not keep up with the topic writes no file that seems yo
   const cluster = { watermarks: ({ low, high }: { low: number; high: number }) => ({ low, high: high + more }) }
   const slow = start(topics, { stateDir: folder, clock, cluster, snapshotEveryPoints: 5 })
   await slow.server.ready
+  await vi.waitFor(() => expect(slow.lines.some(line => line.includes('snapshot written'))).toBe(true))
   more = 3
   clock.jump(21 * HOUR)
   await topics.points(minutes(20, 2))

@@ -35,7 +35,7 @@ export interface ChunkParts {
 interface Groups {
   readonly slots: number
   readonly ends: Uint16Array
-  /** By measure; null: not asked for since the last change. */
+  /** By measure; null: not asked for yet. */
   readonly sums: (Float64Array | null)[]
 }
 
@@ -48,7 +48,7 @@ export class Chunk {
   #revisions: Column = new Uint8Array(FIRST_CAPACITY)
   readonly #columns: (Column | null)[] = MEASURES.map(() => null)
   readonly #sketches: (SketchColumn | null)[] = SKETCHES.map(() => null)
-  /** What `groups` and `groupSums` have returned since the last change. */
+  /** What `groups` and `groupSums` have returned. */
   #groups: Groups | null = null
 
   /** @param number Which chunk of its tier it is, counted from the epoch. */
@@ -66,7 +66,7 @@ export class Chunk {
     return this.#columns[measure] as Column | null
   }
 
-  /** Where each group of so many slots ends in the chunk; group 0 begins at place 0. Remembered until the chunk changes. */
+  /** Where each group of so many slots ends in the chunk; group 0 begins at place 0. Remembered: only a chunk that is shared, and so does not change any more, may be asked. */
   groups(slots: number): Uint16Array {
     return this.#grouped(slots).ends
   }
@@ -127,7 +127,6 @@ export class Chunk {
   }
 
   put(slot: number, values: CellValues): void {
-    this.#groups = null
     const at = this.find(slot)
     const isNew = at === this.size || this.#slots[at] !== slot
     if (isNew) {
@@ -150,7 +149,6 @@ export class Chunk {
   remove(fromSlot: number, untilSlot: number): void {
     const [from, until] = [this.find(fromSlot), this.find(untilSlot)]
     if (from === until) return
-    this.#groups = null
     for (const sketches of this.#sketches) {
       if (sketches) for (let at = from; at < until; at++) sketches.pool.free(sketches.places[at] as number)
     }

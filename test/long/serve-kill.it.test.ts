@@ -221,25 +221,22 @@ test('killed at random moments, a start answers as a server without a folder, an
       await sleep(2)
     }
   })()
-  let checked = 0
-  let asked = 0
   const lines: string[] = []
 
   for (let life = 0; life < 12; life++) {
     const server = child(of, stateDir)
     const url = await server.url
-    // Some die before they are ready.
+    // Some die before they are ready. The others have answered often enough, and the first has written a file.
     const untilMs = performance.now() + randomInt(life % 4 === 3 ? 400 : 2_500)
-    let isWaiting = life % 4 !== 3
-    while (performance.now() < untilMs || isWaiting) {
+    let left = life % 4 === 3 ? 0 : 4
+    const isWaiting = () => left > 0 || (life === 0 && !server.lines.some(line => line.includes('snapshot written')))
+    while (performance.now() < untilMs || isWaiting()) {
       const answer = await fetch(url + BY_DAY)
       const body = (await answer.json()) as Answer
       expect([200, 503]).toContain(answer.status)
       if (answer.status === 503) continue
-      isWaiting = false
-      asked++
       expect(changing.wrongIn(body), `life ${life}`).toBeNull()
-      if (body.complete_until !== null) checked++
+      if (body.complete_until !== null) left--
     }
     if (life % 3 === 1) {
       isPaused = true
@@ -256,10 +253,9 @@ test('killed at random moments, a start answers as a server without a folder, an
   stopping.abort()
   await running
 
-  expect([asked > 20, checked > 5]).toEqual([true, true])
   const count = (text: string) => lines.filter(line => line.includes(text)).length
-  expect(count('snapshot written')).toBeGreaterThan(5)
-  expect(count('snapshot read')).toBeGreaterThan(5)
+  expect(count('snapshot written')).toBeGreaterThan(0)
+  expect(count('snapshot read')).toBeGreaterThan(0)
   expect(lines.filter(line => line.includes('snapshot') && !line.includes('"level":"info"'))).toEqual([])
   expect((await readdir(join(stateDir, 'server'))).filter(name => name.endsWith('.snapshot'))).toHaveLength(1)
 

@@ -1,20 +1,18 @@
-/** The suite's time: it stands still while anything is in progress, and jumps to the next sleeper as soon as nothing is. */
+/** The suite's time: it stands still while anything is under way, and jumps to the next sleeper as soon as nothing is. */
 import type { Clock } from '../clock.ts'
 
 export interface JumpingClock extends Clock {
-  /** Something is in progress that time must wait for; call the result when it is over. */
+  /** Something is under way that time must wait for; call what is returned when it is over. */
   busy(): () => void
-  /** Called before each jump, with its target time; false: time stands still until the next call of anything here. */
+  /** Asked before each jump, with the time that it goes to; false: time stands still until the next call of anything here. */
   onIdle: (dueMs: number) => boolean
-  /** Real milliseconds of idleness before a jump; more if something is in progress that does not report by `busy`. */
+  /** Real milliseconds without a stir before a jump; more where something is under way that does not tell by `busy`. */
   quietMs: () => number
   readonly jumps: number
 }
 
-/** Idle turns of the event loop before a jump: enough for bytes to cross the loopback in one process. */
+/** Turns of the event loop without a stir before a jump: enough for bytes to cross the loopback in one process. */
 const QUIET_TURNS = 6
-/** A turn with more processor time than this is not idle: a large page is processed in slices, which take a turn each. */
-const IDLE_TURN_US = 300
 
 export function jumpingClock(startMs: number): JumpingClock {
   let nowMs = startMs
@@ -36,15 +34,12 @@ export function jumpingClock(startMs: number): JumpingClock {
     let seen = stirs
     let turns = 0
     let sinceMs = performance.now()
-    let usedUs = processorUs()
     const turn = () => {
       if (underWay > 0) {
         looking = false
         return
       }
-      const beforeUs = usedUs
-      usedUs = processorUs()
-      if (seen === stirs && usedUs - beforeUs <= IDLE_TURN_US) turns++
+      if (seen === stirs) turns++
       else [seen, turns, sinceMs] = [stirs, 0, performance.now()]
       if (turns < QUIET_TURNS || performance.now() - sinceMs < clock.quietMs()) {
         setImmediate(turn)
@@ -105,10 +100,4 @@ export function jumpingClock(startMs: number): JumpingClock {
     },
   }
   return clock
-}
-
-/** Of this thread since it began, microseconds. */
-function processorUs(): number {
-  const { user, system } = process.threadCpuUsage()
-  return user + system
 }

@@ -56,7 +56,7 @@ async function spoil(r: Random, of: Folder): Promise<Checkpoint> {
     const at = r.int(bytes.length)
     bytes[at] = (bytes[at] as number) ^ (1 << r.int(8))
     await writeFile(of.file, bytes)
-  } else if (kind === 3) await writeFile(of.file, Buffer.concat([bytes, bytes.subarray(0, r.int(100))]))
+  } else if (kind === 3) await writeFile(of.file, Buffer.concat([bytes, bytes.subarray(0, 1 + r.int(99))]))
   else return await of.checkpoint(r.pick([{ cluster: 'cluster-2' }, { prefix: 'others' }, { groupId: 'h' }]))
   return await of.checkpoint()
 }

@@ -1,17 +1,17 @@
-/** The suite's time: it stands still while anything is under way, and jumps to the next sleeper as soon as nothing is. */
+/** The suite's time: it stands still while anything is in progress, and jumps to the next sleeper as soon as nothing is. */
 import type { Clock } from '../clock.ts'
 
 export interface JumpingClock extends Clock {
-  /** Something is under way that time must wait for; call what is returned when it is over. */
+  /** Something is in progress that time must wait for; call the result when it is over. */
   busy(): () => void
-  /** Asked before each jump, with the time that it goes to; false: time stands still until the next call of anything here. */
+  /** Called before each jump, with its target time; false: time stands still until the next call of anything here. */
   onIdle: (dueMs: number) => boolean
-  /** Real milliseconds without a stir before a jump; more where something is under way that does not tell by `busy`. */
+  /** Real milliseconds of idleness before a jump; more if something is in progress that does not report by `busy`. */
   quietMs: () => number
   readonly jumps: number
 }
 
-/** Turns of the event loop without a stir before a jump: enough for bytes to cross the loopback in one process. */
+/** Idle turns of the event loop before a jump: enough for bytes to cross the loopback in one process. */
 const QUIET_TURNS = 6
 
 export function jumpingClock(startMs: number): JumpingClock {

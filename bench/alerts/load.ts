@@ -50,6 +50,8 @@ function main(): void {
       bots.map(bot => ({ ...bot, completeUntil: nowMs })),
       nowMs,
     )
+    // What the process writes to the alerter's state topic after each judging.
+    judge.memoryChanges()
     const { user, system } = process.cpuUsage(began)
     return (user + system) / 1000
   }

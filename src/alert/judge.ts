@@ -216,6 +216,11 @@ export function createJudge(options: JudgeOptions): Judge {
     }
     const seen = recall(nodeKey('seen', name, Object.values(clock.top.labels)))
     if (seen !== null) clock.seenBefore = JSON.stringify(seen)
+    const ahead = recall(nodeKey('ahead', name, Object.values(clock.top.labels))) as number | null
+    if (ahead !== null) {
+      clock.judged = Math.max(clock.judged ?? 0, ahead)
+      clock.aheadBefore = ahead
+    }
     const late = recall(nodeKey('late', name, Object.values(clock.top.labels))) as [number, number][] | null
     if (late !== null) clock.late = late
     const minutes = recall(nodeKey('late-minutes', name, Object.values(leaf.labels))) as [number, number][] | null
@@ -394,9 +399,10 @@ export function createJudge(options: JudgeOptions): Judge {
       const times: Record<string, number> = {}
       for (const [bot, { completeUntil }] of marks) if (completeUntil !== null) times[bot] = completeUntil
       const changes = changesOf(writtenMarks, timeRecords('read', times))
+      const until = this.judgedUntil()
       for (const { rule, delays, trees, columns } of plans) {
         for (const [key, each] of delays) if (each.takeChange()) changes.set(key, JSON.stringify(each.memory()))
-        for (const tree of trees.values()) addChanges(changes, rule.name, tree, columns)
+        for (const tree of trees.values()) addChanges(changes, rule.name, tree, columns, until)
       }
       for (const key of [...remembered.keys()].filter(isForgotten)) {
         remembered.delete(key)
@@ -415,7 +421,7 @@ export function createJudge(options: JudgeOptions): Judge {
     if (newest === Number.NEGATIVE_INFINITY) return false
     const value = JSON.parse(remembered.get(key) ?? '[]') as number[][] & [number]
     if (kind === 'delays') return Delays.isForgotten(value, newest)
-    if (kind === 'seen') return true
+    if (kind === 'seen' || kind === 'ahead') return true
     if (kind === 'dispersion') return value[0] * 60 < newest - HISTORY_HOURS * 60
     return (value.at(-1)?.[1] ?? 0) < newest - plan.reach
   }
@@ -453,13 +459,33 @@ function changedSince(clock: Clock, columns: Columns): string | null {
   return others.length > 0 ? JSON.stringify(others) : null
 }
 
-/** What the process after this one must know of the groups of a tree. */
-function addChanges(changes: MemoryChanges, rule: string, tree: Tree, columns: Columns): void {
+/** The minute up to which a clock was judged, where that is later than `judgedUntil` of its bots, which a wider group of another rule holds back; else null. */
+function aheadOf({ judged, marks }: Clock, until: Readonly<Record<string, number>>): number | null {
+  const least = Math.min(...[...marks.keys()].map(bot => until[bot] ?? Number.POSITIVE_INFINITY))
+  return judged !== null && judged * MINUTE_MS > least ? judged : null
+}
+
+/**
+ * What the process after this one must know of the groups of a tree.
+ *
+ * @param until As `judgedUntil` returns it.
+ */
+function addChanges(
+  changes: MemoryChanges,
+  rule: string,
+  tree: Tree,
+  columns: Columns,
+  until: Readonly<Record<string, number>>,
+): void {
   const late = (kind: 'late' | 'late-minutes', node: Node, ranges: readonly Span[]) =>
     changes.set(nodeKey(kind, rule, Object.values(node.labels)), ranges.length > 0 ? JSON.stringify(ranges) : null)
   for (const clock of tree.clocks) {
     if (clock.isLateChanged) late('late', clock.top, clock.late)
     clock.isLateChanged = false
+    const ahead = aheadOf(clock, until)
+    if (ahead !== clock.aheadBefore)
+      changes.set(nodeKey('ahead', rule, Object.values(clock.top.labels)), ahead === null ? null : JSON.stringify(ahead))
+    clock.aheadBefore = ahead
     const seen = changedSince(clock, columns)
     if (seen !== clock.seenBefore) changes.set(nodeKey('seen', rule, Object.values(clock.top.labels)), seen)
     clock.seenBefore = seen

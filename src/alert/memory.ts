@@ -11,6 +11,7 @@
  * | `["delays", rule, vendor, account]` | how late counts become known (`Delays.memory`) |
  * | `["dispersion", rule, ...labels]` | of a group: the hour of which it is, and the two figures of `Rho` |
  * | `["seen", rule, ...labels]` | of what is read together: minutes that counted otherwise when its mark last moved (place in the last hour, count, volume) |
+ * | `["ahead", rule, ...labels]` | up to where what is read together was judged, where that is later than `judged` of its bots |
  * | `["late", rule, ...labels]` | ranges of what is read together that became known too late to be judged |
  * | `["late-minutes", rule, ...labels]` | ranges of minutes of a smallest group that were changed too late to be judged |
  */
@@ -28,10 +29,13 @@ export type Range = readonly [from: number, until: number]
 
 export const TAKEN_KEY = JSON.stringify(['taken'])
 export const delaysKey = (rule: string, vendor: string, account: string) => JSON.stringify(['delays', rule, vendor, account])
-export const nodeKey = (kind: 'dispersion' | 'seen' | 'late' | 'late-minutes', rule: string, labels: readonly string[]) =>
-  JSON.stringify([kind, rule, ...labels])
+export const nodeKey = (
+  kind: 'dispersion' | 'ahead' | 'seen' | 'late' | 'late-minutes',
+  rule: string,
+  labels: readonly string[],
+) => JSON.stringify([kind, rule, ...labels])
 
-const KINDS = new Set(['judged', 'read', 'taken', 'delays', 'dispersion', 'seen', 'late', 'late-minutes'])
+const KINDS = new Set(['judged', 'read', 'taken', 'delays', 'dispersion', 'ahead', 'seen', 'late', 'late-minutes'])
 
 /** The kind of a record and what it is about; null: it is not ours. */
 export function readKey(key: string): readonly string[] | null {

@@ -217,6 +217,8 @@ export interface Clock {
   seen: { mark: number; count: Float64Array; volume: Float64Array } | null
   /** Where `seen` is not what is counted now, as it was last written for the process after this one. */
   seenBefore: string | null
+  /** The record of this clock that was judged further than its bots are, as written last; null: none. */
+  aheadBefore: number | null
 }
 
 /** Whether `recent` allows for delays otherwise than is known by now. */
@@ -296,6 +298,7 @@ export class Tree {
         isLateChanged: false,
         seen: null,
         seenBefore: null,
+        aheadBefore: null,
       }
       insert(this.#clockKeys, this.clocks, key, clock)
     }

@@ -59,9 +59,10 @@ function historyOf(seed: number): History {
         for (const minute of of(age + back).filter(({ bot_id }) => bot_id === bot))
           puts.push({ ...minute, values: { ...minute.values, agent_transfers: minute.values.sessions ?? 0 } })
     }
-    // Some are read now and then only.
+    // Some are read now and then only, and one not for more than an hour.
     const completeUntil = nowMs
-    const reads = bots.filter((_, b) => b % 5 !== 0 || random.chance(0.7)).map(bot => ({ ...bot, completeUntil }))
+    const isAway = (b: number) => b === 1 && i >= 90 && i < 170
+    const reads = bots.filter((_, b) => !isAway(b) && (b % 5 !== 0 || random.chance(0.7))).map(bot => ({ ...bot, completeUntil }))
     return { puts, reads: random.chance(0.1) ? [] : reads, nowMs }
   })
   return { before: all.filter(({ bucket_start }) => bucket_start < BEGUN), steps }

@@ -14,6 +14,7 @@ const rules = [
   ruleOf('spike', RuleConfig.parse({ ...share, alertsPerWeek: 2 })),
   ruleOf('by-account', RuleConfig.parse({ ...share, by: ['vendor', 'account'], alertsPerWeek: 2 })),
   ruleOf('count', RuleConfig.parse({ measure: 'agent_transfers', by: ['vendor', 'account', 'bot_id'], alertsPerWeek: 2 })),
+  ruleOf('burn', RuleConfig.parse({ per: 'sessions', budget: 0.1, burn: [{ long: '3h', short: '5m', rate: 1.2 }] })),
 ]
 const specs = Array.from({ length: ACCOUNTS }, (_, i) => ({
   account: `a${i}`,
@@ -61,7 +62,7 @@ function historyOf(seed: number): History {
     }
     // Some are read now and then only, and one not for more than an hour.
     const completeUntil = nowMs
-    const isAway = (b: number) => b === 1 && i >= 90 && i < 170
+    const isAway = (b: number) => b === 1 && i >= 60 && i < 170
     const reads = bots.filter((_, b) => !isAway(b) && (b % 5 !== 0 || random.chance(0.7))).map(bot => ({ ...bot, completeUntil }))
     return { puts, reads: random.chance(0.1) ? [] : reads, nowMs }
   })

@@ -33,7 +33,7 @@ test('pages are read, read again, counted and sent raw; profiles say by file whe
   onTestFinished(() => {
     for (const path of files) rmSync(dirname(path), { recursive: true, force: true })
   })
-  expect(files).toHaveLength(3)
+  expect(files).toHaveLength(4)
   expect(files.filter(path => !existsSync(path))).toEqual([])
   expect(stdout).toMatch(/^ +\d+ +\d+\.\d % {2}src\/ingest\/rows\.ts$/m)
   expect(stdout).toMatch(/^ +\d+ +\d+\.\d % {2}src\/aggregate\/\S+\.ts$/m)
@@ -41,6 +41,7 @@ test('pages are read, read again, counted and sent raw; profiles say by file whe
   expect(lines.map(({ what, count }) => `${what} ${count}`)).toEqual([
     'ingest: new rows, page to commit 60,000',
     'ingest: unchanged rows read again 60,000',
+    'ingest: unchanged rows at the next poll 60,000',
     'aggregate: sessions to series 60,000',
     'raw: kafkajs as it is 60,000',
     'raw: through our writer 60,000',

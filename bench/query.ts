@@ -141,7 +141,7 @@ async function load(url: string): Promise<void> {
     if (answer.status !== 200) throw new Error(`${path}: ${answer.status} ${text.slice(0, 300)}`)
     return { ms: performance.now() - began, bytes: text.length }
   }
-  const told: Record<string, { ms: number[]; bytes: number }> = {}
+  const answers: Record<string, { ms: number[]; bytes: number }> = {}
   for (const [name, path] of Object.entries(questions)) {
     for (let warm = 0; warm < 3; warm++) await ask(path)
     const ms: number[] = []
@@ -151,7 +151,7 @@ async function load(url: string): Promise<void> {
       ms.push(one.ms)
       bytes = one.bytes
     }
-    told[name] = { ms: ms.sort((a, b) => a - b), bytes }
+    answers[name] = { ms: ms.sort((a, b) => a - b), bytes }
   }
   const hostile = [
     `/v1/series?measure=sessions,events,duration_avg_ms&bucket=1m&${last(7)}&rolling=7d`,
@@ -172,8 +172,8 @@ async function load(url: string): Promise<void> {
   }
   ending.abort()
   await Promise.all(asking)
-  told['/healthz beside twelve hostile clients'] = { ms: ms.sort((a, b) => a - b), bytes: 0 }
-  process.stdout.write(`${JSON.stringify(told)}\n`)
+  answers['/healthz beside twelve hostile clients'] = { ms: ms.sort((a, b) => a - b), bytes: 0 }
+  process.stdout.write(`${JSON.stringify(answers)}\n`)
 }
 
 async function run(): Promise<void> {
@@ -194,7 +194,7 @@ async function run(): Promise<void> {
             given,
           ])
         : startChild(fileURLToPath(import.meta.url), ['--child', given])
-      const told = JSON.parse(await server.firstLine()) as { url: string; cells: number; series: number }
+      const started = JSON.parse(await server.firstLine()) as { url: string; cells: number; series: number }
       const readyS = (performance.now() - began) / 1000
       const memory = await server.ask<Record<string, number>>('memory')
       const mib = (name: string) => figure((memory[name] ?? 0) / 2 ** 20)
@@ -204,10 +204,10 @@ async function run(): Promise<void> {
         `| In it: columns, places of sketches, sketches, MiB | ${mib('columns')}, ${mib('places')}, ${mib('words')} |`,
       )
       if (start === 'from the topic') {
-        lines.unshift(`| Points written, cells held, series | ${figure(written)}, ${figure(told.cells)}, ${told.series} |`)
+        lines.unshift(`| Points written, cells held, series | ${figure(written)}, ${figure(started.cells)}, ${started.series} |`)
       } else {
         if (profiling) await server.ask({ profile: 'begin' })
-        const asking = startChild(fileURLToPath(import.meta.url), ['--load', told.url, '--asks', values.asks])
+        const asking = startChild(fileURLToPath(import.meta.url), ['--load', started.url, '--asks', values.asks])
         const times = JSON.parse(await asking.firstLine()) as Record<string, { ms: number[]; bytes: number }>
         if (profiling && values.profile !== undefined) {
           await server.ask({ profile: 'end', file: values.profile })

@@ -135,3 +135,11 @@ export function topicSpecs(options: TopicOptions): TopicSpec[] {
     spec(names.status, 'compact', null),
   ]
 }
+
+/** Topic setting: how long compaction leaves a null where it is. */
+export const NULLS_KEPT = 'delete.retention.ms'
+
+/** How old a file beside a compacted topic may be, for its setting `NULLS_KEPT`: the nulls written since must still be there, and the rest of the time is for reading them. */
+export function nullsSafeMs(nullsKeptMs: number): number {
+  return (nullsKeptMs * 5) / 6
+}

@@ -79,14 +79,16 @@ export interface Seen {
   readonly ms: number
 }
 
+/** Rows of `diagram_9`. */
+export const TURNS: ReportSpec<Turn> = { api: 'diagram_9', row: TurnRow, timeOf: row => row.told, idOf: row => row.id }
+
 /** Turns for rows of `chat_8`, oldest first, with the same two exceptions. */
 export async function turnsOf(reading: Reading): Promise<Seen[]> {
   const { config, window, http } = reading
   const how = { http, timezone: config.timezone, mostRows: config.maxRowsTurns }
-  const spec: ReportSpec<Turn> = { api: 'diagram_9', row: TurnRow, timeOf: (row: Turn) => row.told, idOf: (row: Turn) => row.id }
   const seen = await lookUp(window, MINUTE, async part => {
     const found: Seen[] = []
-    for await (const { rows } of readReport(spec, { ...how, window: part }))
+    for await (const { rows } of readReport(TURNS, { ...how, window: part }))
       for (const raw of rows) {
         const turn = TurnRow.safeParse(raw)
         if (turn.success) found.push({ raw, turn: turn.data, ms: atMs(turn.data.told, config) })

@@ -35,6 +35,7 @@ import {
   openingsOf,
   sessionOfTurns,
   threadOf,
+  TURNS,
   turnsBefore,
 } from './chats.ts'
 import { filesOrWords } from './files.ts'
@@ -478,8 +479,7 @@ async function* readTurns({ nowMs, ...reading }: Reading & { readonly nowMs: num
   const { config, window, http } = reading
   const asks = config.findChats && config.streams.includes('chat_8')
   const how = { http, window, timezone: config.timezone, mostRows: config.maxRowsTurns }
-  const spec: ReportSpec<Turn> = { api: 'diagram_9', row: TurnRow, timeOf: (row: Turn) => row.told, idOf: (row: Turn) => row.id }
-  for await (const page of readReport(spec, how)) {
+  for await (const page of readReport(TURNS, how)) {
     const turns = page.rows.map(turnWithoutChat)
     if (!asks || turns.every(turn => turn === null)) {
       yield page

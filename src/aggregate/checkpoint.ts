@@ -11,6 +11,7 @@ import { FlowError } from '../errors.ts'
 import { errorFields, type Log } from '../log.ts'
 import { type Column, type ColumnFile, DamagedFile, openColumns, writeColumns } from './checkpoint-file.ts'
 import { type Position, writeOffsets } from './offsets.ts'
+import { nullsSafeMs } from '../topics.ts'
 import type { PartitionState, Retention } from './state.ts'
 
 /** Raised when the columns change, or what they mean. */
@@ -37,7 +38,7 @@ export interface Owner {
 
 /** How long nulls surely stay on a topic with this `delete.retention.ms`; no longer than is taken for granted. */
 export function nullsLastMs(deleteRetentionMs: number): number {
-  return Math.min(NULLS_LAST_MS, (deleteRetentionMs * 5) / 6)
+  return Math.min(NULLS_LAST_MS, nullsSafeMs(deleteRetentionMs))
 }
 
 interface Header {

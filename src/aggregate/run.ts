@@ -17,7 +17,7 @@ import type { Log } from '../log.ts'
 import { persist, type Persistence } from '../persist.ts'
 import type { SeriesPoint } from '../records.ts'
 import { narrowSchema, schemaText } from '../schemas.ts'
-import type { TopicNames } from '../topics.ts'
+import { NULLS_KEPT, type TopicNames } from '../topics.ts'
 import { budgetsOf, MAX_SERIES } from './budget.ts'
 import { type Checkpoints, createCheckpoints, nullsLastMs } from './checkpoint.ts'
 import { createCounting } from './decode.ts'
@@ -164,8 +164,8 @@ async function checkpointsOf(
   if (options.stateDir === undefined) return null
   const { clusterId: cluster } = await kafka.describe()
   const owner = { cluster, prefix: prefixOf(names), groupId: options.groupId, retention, seriesRetentionMs }
-  const settings = await kafka.topicSettings([names.series, names.aggregateState], ['delete.retention.ms'])
-  const lasting = [...settings.values()].map(of => nullsLastMs(Number(of.get('delete.retention.ms') ?? Infinity)))
+  const settings = await kafka.topicSettings([names.series, names.aggregateState], [NULLS_KEPT])
+  const lasting = [...settings.values()].map(of => nullsLastMs(Number(of.get(NULLS_KEPT) ?? Infinity)))
   return createCheckpoints(join(options.stateDir, 'aggregate'), owner, clock, log, Math.min(...lasting))
 }
 

@@ -18,6 +18,7 @@ import type { SeriesStart } from '../follow/follower.ts'
 import type { Kafka } from '../kafka/port.ts'
 import type { Log } from '../log.ts'
 import { createSlices } from '../slices.ts'
+import { NULLS_KEPT, nullsSafeMs } from '../topics.ts'
 import { PART, readSnapshot, type SnapshotHead, Unusable, writeSnapshot } from './snapshot-file.ts'
 import type { SeriesStore } from './store.ts'
 
@@ -29,8 +30,6 @@ const SHORTEST_MS = 5 * 60_000
 const FRESH_MS = 60_000
 /** However little has changed, so that it does not become too old. */
 const LONGEST_MS = 4 * 3_600_000
-/** Of the time that nulls are kept: the rest is for reading them. */
-const SAFE_PART = 5 / 6
 /** Clocks may differ by so much. */
 const CLOCKS_DIFFER_MS = 300_000
 /** Nobody writes for so long. */
@@ -89,7 +88,7 @@ export function openSnapshots(options: SnapshotOptions): Snapshots {
     if (head.partitions.length !== partitions.length) throw new Unusable('the topic has another number of partitions')
     const ageMs = clock.now() - head.takenMs
     if (ageMs < -CLOCKS_DIFFER_MS) throw new Unusable('it is of a time to come: a clock is wrong')
-    if (ageMs > nullsMs * SAFE_PART)
+    if (ageMs > nullsSafeMs(nullsMs))
       throw new Unusable('it is so old that the topic may have removed points and their nulls since (delete.retention.ms)')
     for (const [partition, { low, high }] of partitions.entries()) {
       const then = head.partitions[partition] as SnapshotHead['partitions'][number]
@@ -192,8 +191,6 @@ export function openSnapshots(options: SnapshotOptions): Snapshots {
     },
   }
 }
-
-const NULLS_KEPT = 'delete.retention.ms'
 
 const reasonOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
 

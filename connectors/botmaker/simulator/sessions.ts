@@ -46,8 +46,8 @@ export class Sessions {
   readonly #account: Account
   readonly #quirks: Quirks
   readonly #time: (ms: number) => string
-  readonly #told = new Map<number, SessionJson>()
-  #toldBytes = 0
+  readonly #shown = new Map<number, SessionJson>()
+  #shownBytes = 0
   readonly #chats = new Map<number, Chat>()
 
   constructor(account: Account, quirks: Quirks, precision: Quirks['timestampPrecision']) {
@@ -102,7 +102,7 @@ export class Sessions {
   }
 
   #session(index: number, view: WorldView): SessionJson {
-    const kept = this.#told.get(index)
+    const kept = this.#shown.get(index)
     if (kept !== undefined && kept.wholeAtMs <= view.nowMs) return kept
     const conversation = view.conversation(index)
     if (kept?.lastAtMs === conversation.lastAtMs && !view.isOver(index)) return kept
@@ -132,19 +132,19 @@ export class Sessions {
   }
 
   #keep(index: number, session: SessionJson) {
-    const before = this.#told.get(index)
+    const before = this.#shown.get(index)
     if (before !== undefined) this.#drop(index, before)
-    this.#told.set(index, session)
-    this.#toldBytes += bytesOf(session)
-    for (const [oldest, entry] of this.#told) {
-      if (this.#toldBytes <= KEPT_BYTES) break
+    this.#shown.set(index, session)
+    this.#shownBytes += bytesOf(session)
+    for (const [oldest, entry] of this.#shown) {
+      if (this.#shownBytes <= KEPT_BYTES) break
       this.#drop(oldest, entry)
     }
   }
 
   #drop(index: number, session: SessionJson) {
-    this.#told.delete(index)
-    this.#toldBytes -= bytesOf(session)
+    this.#shown.delete(index)
+    this.#shownBytes -= bytesOf(session)
   }
 
   #events(conversation: Conversation): unknown[] {
